@@ -1,0 +1,76 @@
+"""What a practitioner would otherwise do; adapted and scored, never meta-trained."""
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def frozen(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    *,
+    head: base.Head,
+) -> base.MetaAlgorithm:
+    """The encoder as it is below a head in closed form, such as class means.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`, for the score only.
+      init_fn: the encoder's parameters.
+      head: fitted in closed form.
+
+    Returns:
+      A `MetaAlgorithm` whose loss has no gradient.
+    """
+    return compose(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=tree.nothing,
+        inner_optimizer=optax.identity(),
+        num_steps=0,
+        estimator=estimators.constant,
+    )
+
+
+def fine_tuning(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    head: base.Head,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 20,
+) -> base.MetaAlgorithm:
+    """Plain fine-tuning on the support set, from pretrained weights and a new head.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's parameters.
+      inner_optimizer: fine-tunes, each step on the whole support set.
+      head: where the output layer begins.
+      adapts: what is fine-tuned.
+      num_steps: steps K.
+
+    Returns:
+      A `MetaAlgorithm` whose loss has no gradient.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+    """
+    check_num_steps("fine_tuning", num_steps)
+    return compose(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=adapts,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimators.constant,
+    )

@@ -1,0 +1,88 @@
+"""Model-agnostic meta-learning and its first-order relatives."""
+
+import functools
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def maml(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    head: base.Head | None = None,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.reverse,
+) -> base.MetaAlgorithm:
+    r"""Learns an initialisation that a few gradient steps turn into a solution.
+
+    From meta-parameters :math:`\theta` each task descends its support loss, and
+    the outer loop descends the query loss of where it arrives:
+
+    .. math::
+
+      \phi_0 = \theta, \qquad
+      \phi_{k+1} = \phi_k - \alpha \nabla L_S(\phi_k), \qquad
+      g = \nabla_\theta L_Q(\phi_K(\theta)).
+
+    `fomaml` takes :math:`\nabla L_Q(\phi_K)` for g, `reptile`
+    :math:`\theta - \phi_K`.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`; no key, no dropout.
+      loss_fn: `loss_fn(outputs, targets, weights)`, a scalar: the weighted mean
+        over examples.
+      init_fn: `params = init_fn(key)`, the initial meta-parameters.
+      inner_optimizer: takes the inner steps; its state starts afresh per task.
+      head: an output layer of its own above `apply_fn`, which then gives features;
+        None where the model has one.
+      adapts: which parameters the inner steps change.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated with respect to theta.
+
+    Returns:
+      A `MetaAlgorithm`. Leaves of `support` are `[S, ...]` and of `query`
+      `[Q, ...]`; S and Q may differ.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> algorithm = maml(
+      ...     apply_fn=lambda w, x, key: w * x,
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: jnp.zeros(()),
+      ...     inner_optimizer=optax.sgd(0.25),
+      ... )
+      >>> support = base.Batch(jnp.ones(3), 2 * jnp.ones(3), jnp.ones(3))
+      >>> adapted, info = algorithm.adapt(jnp.zeros(()), support, jax.random.key(0))
+      >>> print(adapted, info.losses.shape)
+      1.9375 (5,)
+
+    References:
+      Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
+      Networks <https://arxiv.org/abs/1703.03400>`_, 2017. Reptile: Nichol et al.,
+      `On First-Order Meta-Learning Algorithms
+      <https://arxiv.org/abs/1803.02999>`_, 2018.
+    """
+    check_num_steps("maml", num_steps)
+    return compose(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=adapts,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )
+
+
+fomaml = functools.partial(maml, estimator=estimators.first_order)
+reptile = functools.partial(maml, estimator=estimators.displacement)

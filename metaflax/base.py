@@ -1,0 +1,214 @@
+"""The contract: what a task is, and what a meta-learning algorithm is.
+
+Letters used for axes throughout: T tasks, S support examples, Q query examples,
+U labelled units (texts, later also tokens or pairs), N classes, L tokens,
+D features, K inner steps.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Array: TypeAlias = jax.Array | np.ndarray
+
+
+class Batch(NamedTuple):
+    """Labelled examples; leaves share their leading axis `[U, ...]`.
+
+    Attributes:
+      inputs: whatever the model reads, any pytree.
+      targets: what it should say, for instance class numbers `[U]`.
+      weights: `[U]`, how much each example counts; 0 marks padding.
+    """
+
+    inputs: Any
+    targets: Any
+    weights: Array
+
+
+class Task(NamedTuple):
+    """One episode: learn from `support` `[S, ...]`, be judged on `query` `[Q, ...]`."""
+
+    support: Batch
+    query: Batch
+
+
+class ClassOutputs(NamedTuple):
+    """What a classifying head puts out.
+
+    Attributes:
+      logits: `[U, N]`; those of absent classes are very negative, so that an
+        absent class never wins and softmax gives it no mass.
+      mask: `[N]`, true where the class occurs in the support set.
+    """
+
+    logits: Array
+    mask: Array
+
+
+class InnerInfo(NamedTuple):
+    """What a reader of an adaptation may want to plot.
+
+    Attributes:
+      losses: `[K]`, the support loss before each inner step.
+    """
+
+    losses: jax.Array
+
+
+class MetaInfo(NamedTuple):
+    """What a reader of a meta-gradient may want to plot.
+
+    Attributes:
+      losses: `[K]`, the support loss before each inner step.
+      query_loss: the query loss after the last.
+    """
+
+    losses: jax.Array
+    query_loss: jax.Array
+
+
+class InitFn(Protocol):
+    """Draws initial parameters."""
+
+    def __call__(self, key: chex.PRNGKey) -> optax.Params: ...
+
+
+class ApplyFn(Protocol):
+    """A model: `outputs = apply_fn(params, inputs, key)`; no key, no dropout."""
+
+    def __call__(
+        self, params: Any, inputs: Any, key: chex.PRNGKey | None, /
+    ) -> Any: ...
+
+
+class LossFn(Protocol):
+    """A scalar from outputs: the weighted mean over units with weight above 0."""
+
+    def __call__(self, outputs: Any, targets: Any, weights: Any, /) -> jax.Array: ...
+
+
+class AdaptFn(Protocol):
+    """Learns from a support set: `adapted, info = adapt(params, support, key)`."""
+
+    def __call__(
+        self, params: Any, support: Batch, key: chex.PRNGKey | None = None
+    ) -> tuple[Any, InnerInfo]: ...
+
+
+class PredictFn(Protocol):
+    """Answers for inputs, given what adaptation made."""
+
+    def __call__(
+        self, params: Any, adapted: Any, inputs: Any, key: chex.PRNGKey | None = None
+    ) -> Any: ...
+
+
+class MetaLossFn(Protocol):
+    """The query loss, whose `jax.grad` is the estimator's meta-gradient."""
+
+    def __call__(
+        self, params: Any, task: Task, key: chex.PRNGKey | None = None
+    ) -> tuple[jax.Array, MetaInfo]: ...
+
+
+class MetaAlgorithm(NamedTuple):
+    """A meta-learning algorithm as four pure functions of one task.
+
+    Attributes:
+      init: `params = init(key)`, the meta-parameters the outer loop learns.
+      adapt: `adapted, info = adapt(params, support, key)`; `adapted` holds only
+        what the task made, so that many tasks share what they did not change.
+      predict: `outputs = predict(params, adapted, inputs, key)`.
+      loss: `value, info = loss(params, task, key)`, the query loss; its gradient
+        is the meta-gradient as the algorithm's estimator takes it.
+    """
+
+    init: InitFn
+    adapt: AdaptFn
+    predict: PredictFn
+    loss: MetaLossFn
+
+
+class InnerProblem(NamedTuple):
+    """What adaptation minimises; nothing that is differentiated is closed over.
+
+    Attributes:
+      start: `fast, fixed = start(params, support, key)`: what adapts, where it
+        begins, and all else that the inner loss reads. What no inner step
+        changes (the features below a head that alone adapts, say) is computed
+        here, once.
+      loss: `loss(fast, fixed, support, key)`, the scalar support loss.
+      optimizer: `optimizer(params)`, which may use learned rates.
+      num_steps: inner steps K, 0 or more.
+      finish: `adapted = finish(fast, fixed)`, what prediction needs of the two.
+    """
+
+    start: Callable[[Any, Batch, chex.PRNGKey | None], tuple[Any, Any]]
+    loss: Callable[[Any, Any, Batch, chex.PRNGKey | None], jax.Array]
+    optimizer: Callable[[Any], optax.GradientTransformation]
+    num_steps: int
+    finish: Callable[[Any, Any], Any] = lambda fast, fixed: fast
+
+
+class QueryLossFn(Protocol):
+    """The query loss of an adapted task."""
+
+    def __call__(
+        self, params: Any, adapted: Any, query: Batch, key: chex.PRNGKey | None, /
+    ) -> jax.Array: ...
+
+
+class Estimator(Protocol):
+    """How the query loss is differentiated through adaptation."""
+
+    def __call__(
+        self, problem: InnerProblem, query_loss: QueryLossFn, /
+    ) -> MetaLossFn: ...
+
+
+class Head(NamedTuple):
+    """A task's output layer: how it begins and what it says.
+
+    U counts whatever is labelled (texts, tokens, pairs), so that a head for
+    tagging is no special case.
+
+    Attributes:
+      init: `head_params = init(key)`, what the outer loop learns of the head.
+      fit: `state = fit(head_params, features [U, D], targets, weights [U])`, the
+        output layer a task begins with; float leaves may be adapted further.
+      apply: `outputs = apply(state, features [U, D])`.
+      serves: the kinds of targets that `fit` understands.
+    """
+
+    init: InitFn
+    fit: Callable[[Any, jax.Array, jax.Array, jax.Array], Any]
+    apply: Callable[[Any, jax.Array], Any]
+    serves: frozenset[str]
+
+
+def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | None]:
+    """Splits a key into `num`; None, which means deterministic, stays None."""
+    return [None] * num if key is None else list(jax.random.split(key, num))
+
+
+def concatenate(first: Any, second: Any) -> Any:
+    """Two sets of inputs as one, leaves `[U, ...]` joined along their first axis.
+
+    Inputs whose leaves are not all of that form have a method `concatenate`.
+    """
+    if hasattr(first, "concatenate"):
+        return first.concatenate(second)
+    return jax.tree.map(lambda *xs: jnp.concatenate(xs), first, second)
+
+
+def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
+    """Puts classes outside `mask` `[N]` out of reach of any real logit `[U, N]`."""
+    # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
+    floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
+    return ClassOutputs(jnp.where(mask[None, :], logits, floor), mask)

@@ -1,0 +1,25 @@
+"""No meta-gradient: for baselines, which are adapted but never meta-trained."""
+
+import jax
+
+from metaflax import base
+from metaflax.estimators._first_order import stopped_value_and_grad
+from metaflax.estimators._unrolled import unrolled
+
+
+def constant(
+    problem: base.InnerProblem, query_loss: base.QueryLossFn
+) -> base.MetaLossFn:
+    """Scores the query set and passes no gradient to the meta-parameters.
+
+    Args:
+      problem: the inner problem.
+      query_loss: scores what adaptation made.
+
+    Returns:
+      `value, info = loss(params, task, key)`, whose gradient is zero.
+    """
+    meta_loss = unrolled(problem, query_loss, stopped_value_and_grad)
+    return lambda params, task, key=None: jax.lax.stop_gradient(
+        meta_loss(params, task, key)
+    )

@@ -1,0 +1,53 @@
+"""Reptile's meta-gradient: how far adaptation moved."""
+
+import jax
+import jax.numpy as jnp
+
+from metaflax import base, inner
+from metaflax.estimators._first_order import stopped_value_and_grad
+
+
+def displacement(
+    problem: base.InnerProblem, query_loss: base.QueryLossFn
+) -> base.MetaLossFn:
+    r"""Moves the start towards where adaptation arrived.
+
+    The meta-gradient of what adapts is :math:`\phi_0 - \phi_K`, carried back
+    through whatever made :math:`\phi_0`; parameters that no start depends on get
+    none. The query set is only scored, for the log.
+
+    Args:
+      problem: the inner problem, at least one step.
+      query_loss: scores what adaptation made.
+
+    Returns:
+      `value, info = loss(params, task, key)`: the query loss, with the displacement
+      for its derivative.
+
+    References:
+      Nichol et al., `On First-Order Meta-Learning Algorithms
+      <https://arxiv.org/abs/1803.02999>`_, 2018.
+    """
+
+    def loss(params, task, key=None):
+        inner_key, query_key = base.split_key(key)
+        solution = inner.solve(
+            problem,
+            params,
+            task.support,
+            inner_key,
+            value_and_grad=stopped_value_and_grad,
+        )
+        adapted = problem.finish(solution.fast, solution.fixed)
+        value = jax.lax.stop_gradient(
+            query_loss(params, adapted, task.query, query_key)
+        )
+        moved = jax.lax.stop_gradient(
+            jax.tree.map(jnp.subtract, solution.start, solution.fast)
+        )
+        # A linear function of the start whose gradient is `moved`, worth nothing.
+        pull = sum(map(jnp.vdot, *map(jax.tree.leaves, (solution.start, moved))))
+        pulled = value + (pull - jax.lax.stop_gradient(pull))
+        return pulled, base.MetaInfo(solution.info.losses, value)
+
+    return loss

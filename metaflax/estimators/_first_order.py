@@ -1,0 +1,38 @@
+"""The first-order meta-gradient: inner gradients count as constants."""
+
+import jax
+
+from metaflax import base
+from metaflax.estimators._unrolled import unrolled
+
+
+def stopped_value_and_grad(fn):
+    """`jax.value_and_grad` whose result has no derivative."""
+
+    def value_and_grad(*args):
+        return jax.lax.stop_gradient(jax.value_and_grad(fn)(*args))
+
+    return value_and_grad
+
+
+def first_order(
+    problem: base.InnerProblem, query_loss: base.QueryLossFn
+) -> base.MetaLossFn:
+    r"""Stops the inner gradients and nothing else.
+
+    The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that
+    whatever made the start (prototypes, a generated head) learns, as do learned
+    rates; only second derivatives are left out.
+
+    Args:
+      problem: the inner problem.
+      query_loss: judges what adaptation made.
+
+    Returns:
+      `value, info = loss(params, task, key)`.
+
+    References:
+      Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
+      Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
+    """
+    return unrolled(problem, query_loss, stopped_value_and_grad)

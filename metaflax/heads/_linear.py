@@ -1,0 +1,44 @@
+"""The learned linear output layer."""
+
+import jax
+import jax.numpy as jnp
+
+from metaflax import base
+from metaflax.heads._membership import membership
+
+
+def linear_outputs(state, features):
+    """`features @ kernel + bias`, absent classes out of reach."""
+    logits = features @ state["kernel"] + state["bias"][None, :]  # [U, N]
+    return base.masked_outputs(logits, state["mask"])
+
+
+def linear(
+    num_features: int,
+    num_classes: int,
+    *,
+    kernel_init: jax.nn.initializers.Initializer | None = None,
+) -> base.Head:
+    """An output layer whose start the outer loop learns.
+
+    Args:
+      num_features: D.
+      num_classes: N, the largest way; classes that a task lacks are masked.
+      kernel_init: draws the kernel; by default normal with deviation 0.02, as BERT
+        does. `jax.nn.initializers.zeros` makes all classes begin alike.
+
+    Returns:
+      A `Head` for one class (`classes`) or several labels (`labels`) a unit.
+    """
+    kernel_init = kernel_init or jax.nn.initializers.normal(0.02)
+
+    def init(key):
+        kernel = kernel_init(key, (num_features, num_classes), jnp.float32)
+        return {"kernel": kernel, "bias": jnp.zeros(num_classes)}
+
+    def fit(head_params, features, targets, weights):
+        del features  # The start does not depend on them; the mask does on targets.
+        members = membership(targets, weights, num_classes)
+        return {**head_params, "mask": jnp.any(members > 0, axis=0)}
+
+    return base.Head(init, fit, linear_outputs, frozenset({"classes", "labels"}))

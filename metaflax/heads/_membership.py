@@ -1,0 +1,34 @@
+"""Which unit belongs to which class, whatever the form of the targets."""
+
+import jax
+import jax.numpy as jnp
+
+
+def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.Array:
+    """How much each unit counts for each class: `[U, N]`.
+
+    Args:
+      targets: class numbers `[U]`, or 0 and 1 for each label `[U, N]`.
+      weights: `[U]`; 0 marks padding.
+      num_classes: N.
+
+    Returns:
+      `weights` where the unit has the class, 0 elsewhere.
+
+    Raises:
+      ValueError: if multi-label targets have another number of classes.
+    """
+    if targets.ndim == 1:
+        targets = jax.nn.one_hot(targets, num_classes, dtype=weights.dtype)
+    if targets.shape[-1] != num_classes:
+        raise ValueError(
+            f"the head has {num_classes} classes, targets have {targets.shape[-1]}."
+        )
+    return targets.astype(weights.dtype) * weights[:, None]
+
+
+def class_mean(features: jax.Array, members: jax.Array) -> jax.Array:
+    """The mean feature `[N, D]` of each class; 0 for a class without members."""
+    counts = jnp.sum(members, axis=0)  # [N]
+    sums = members.astype(features.dtype).T @ features  # [N, D]
+    return sums / jnp.where(counts > 0, counts, 1).astype(features.dtype)[:, None]

@@ -1,0 +1,90 @@
+r"""Class means as output layers.
+
+The softmax over squared distances to class means :math:`c_n` is linear in the
+features, since :math:`|f|^2` is the same for every class:
+
+.. math:: -\tau |f - c_n|^2 + \tau |f|^2 = 2 \tau c_n \cdot f - \tau |c_n|^2.
+
+So prototypes are a linear layer that inner steps may adapt further (Proto-MAML) and
+that any library can load.
+"""
+
+import jax.numpy as jnp
+
+from metaflax import base
+from metaflax.heads._linear import linear_outputs
+from metaflax.heads._membership import class_mean, membership
+
+
+def _temperature_init(temperature):
+    if not temperature > 0:
+        raise ValueError(f"the temperature is above 0, got {temperature}.")
+    return lambda key: {"log_temperature": jnp.log(jnp.asarray(temperature, float))}
+
+
+def prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
+    r"""One mean per class; a unit belongs to the nearest.
+
+    Args:
+      num_classes: N, the largest way.
+      temperature: where :math:`\tau`, by which squared distances are multiplied,
+        begins; its logarithm is `head/log_temperature`, for the outer loop to learn.
+
+    Returns:
+      A `Head` for one class a unit (`classes`).
+
+    Examples:
+      >>> head = prototypes(2)
+      >>> features = jnp.array([[0.0], [2.0]])
+      >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))
+      >>> print(head.apply(state, jnp.array([[1.5]])).logits)
+      [[0. 2.]]
+
+    References:
+      Snell et al., `Prototypical Networks for Few-shot Learning
+      <https://arxiv.org/abs/1703.05175>`_, 2017, section 2.3.
+    """
+
+    def fit(head_params, features, targets, weights):
+        members = membership(targets, weights, num_classes)
+        means = class_mean(features, members)  # [N, D]
+        scale = jnp.exp(head_params["log_temperature"]).astype(features.dtype)
+        return {
+            "kernel": 2 * scale * means.T,
+            "bias": -scale * jnp.sum(means**2, axis=-1),
+            "mask": jnp.any(members > 0, axis=0),
+        }
+
+    return base.Head(
+        _temperature_init(temperature), fit, linear_outputs, frozenset({"classes"})
+    )
+
+
+def label_prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
+    r"""Two means per label, of the units that have it and of those that do not.
+
+    A label's logit is how much nearer the first is than the second, so that each
+    label is a two-way prototypical network, and again linear in the features.
+
+    Args:
+      num_classes: N, the largest number of labels.
+      temperature: as for `prototypes`.
+
+    Returns:
+      A `Head` for several labels a unit (`labels`).
+    """
+
+    def fit(head_params, features, targets, weights):
+        members = membership(targets, weights, num_classes)
+        others = weights[:, None] - members
+        has, lacks = class_mean(features, members), class_mean(features, others)
+        scale = jnp.exp(head_params["log_temperature"]).astype(features.dtype)
+        return {
+            "kernel": 2 * scale * (has - lacks).T,
+            "bias": scale * (jnp.sum(lacks**2, axis=-1) - jnp.sum(has**2, axis=-1)),
+            "mask": jnp.any(members > 0, axis=0),
+        }
+
+    return base.Head(
+        _temperature_init(temperature), fit, linear_outputs, frozenset({"labels"})
+    )

