@@ -1,0 +1,69 @@
+"""What the language models read."""
+
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+
+
+class Tokens(NamedTuple):
+    """A batch of B tokenised texts, padded on the right to L tokens.
+
+    Padding never changes an answer, and with `packed` it costs nothing outside
+    attention either: the network then works on M rows, the real tokens of the whole
+    batch, instead of B * L.
+
+    Attributes:
+      ids: `[B, L]` int32, rows of the word embedding.
+      types: `[B, L]` int32, the segment of each token; None for all zeros.
+      mask: `[B, L]`, 1 for a real token and 0 for padding. The first token of a text
+        is real; a text of padding only gets finite features without meaning.
+      packed: `[M]` int32, where the real tokens lie in the flattened `[B * L]`, in
+        order, filled up with B * L to a static budget M. None for no packing. Tokens
+        beyond the budget would be lost, so the data pipeline chooses M on the host,
+        large enough for every batch that shares a compiled step.
+
+    Examples:
+      >>> import numpy as np
+      >>> mask = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
+      >>> real = np.flatnonzero(mask)
+      >>> packed = np.full(8, mask.size, np.int32)
+      >>> packed[: len(real)] = real
+      >>> print(packed)
+      [0 1 2 3 4 6 6 6]
+    """
+
+    ids: chex.Array
+    types: chex.Array | None
+    mask: chex.Array
+    packed: chex.Array | None = None
+
+    def concatenate(self, other: "Tokens") -> "Tokens":
+        """These texts followed by those of `other`, which has the same L.
+
+        Args:
+          other: of the same L.
+
+        Returns:
+          `Tokens` of all texts, packed where both are; budgets add up.
+        """
+        mine, theirs = jnp.size(self.ids), jnp.size(other.ids)
+        packed = None
+        if self.packed is not None and other.packed is not None:
+            # Fill marks one past the end; sorting puts all of it behind the real ones.
+            first = jnp.where(self.packed < mine, self.packed, mine + theirs)
+            packed = jnp.sort(jnp.concatenate([first, other.packed + mine]))
+        types = None
+        if self.types is not None or other.types is not None:
+            zeros = [jnp.zeros_like(part.ids) for part in (self, other)]
+            each = [
+                zero if part.types is None else jnp.asarray(part.types)
+                for zero, part in zip(zeros, (self, other), strict=True)
+            ]
+            types = jnp.concatenate(each)
+        return Tokens(
+            jnp.concatenate([self.ids, other.ids]),
+            types,
+            jnp.concatenate([self.mask, other.mask]),
+            packed,
+        )

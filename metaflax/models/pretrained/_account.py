@@ -1,0 +1,54 @@
+"""Every tensor is accounted for."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax.models.pretrained._bert_names import Place
+
+# How many tensors of one kind an error names.
+_NAMED = 5
+
+
+def check(
+    places: Mapping[str, Place], tensors: Mapping[str, np.ndarray], source: object
+) -> None:
+    """Raises unless the tensors are exactly those that have a place.
+
+    Args:
+      places: where each expected tensor goes, by name.
+      tensors: what was found, by name.
+      source: where, for the message.
+
+    Raises:
+      ValueError: naming tensors that are missing, unexpected, of another shape or of
+        no float type.
+    """
+    shared = sorted(places.keys() & tensors.keys())
+    kinds = {
+        "missing": sorted(places.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - places.keys()),
+        "of another shape": [
+            f"{name} (expected {list(places[name].shape)},"
+            f" found {list(tensors[name].shape)})"
+            for name in shared
+            if tensors[name].shape != places[name].shape
+        ],
+        "of no float type": [
+            f"{name} ({tensors[name].dtype})"
+            for name in shared
+            if not jnp.issubdtype(tensors[name].dtype, jnp.floating)
+        ],
+    }
+    problems = [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
+    if problems:
+        raise ValueError(
+            f"{source} does not hold the tensors that its configuration describes; "
+            + "; ".join(problems)
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,120 @@
+"""Finding a checkpoint's files and reading their tensors; nothing is executed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+)
+
+
+def find(path_or_name: str | Path) -> Path:
+    """The directory of a checkpoint, downloaded first if it is a hub name.
+
+    Args:
+      path_or_name: a local directory, or a name on the Hugging Face hub.
+
+    Returns:
+      A local directory.
+
+    Raises:
+      ValueError: if there is no such directory or the hub does not give it.
+    """
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        return path
+    name = str(path_or_name)
+    if isinstance(path_or_name, Path) or name.startswith((".", "/", "~")):
+        raise ValueError(f"there is no directory {name}")
+    if name.count("/") > 1:
+        raise ValueError(f"there is no directory {name}, and no hub name looks so")
+
+    import huggingface_hub
+
+    wanted = ["config.json", WEIGHTS, "model-*.safetensors", INDEX, *TOKENIZER_FILES]
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # The hub raises its own kinds, its client others.
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"there is no directory {name}, and the Hugging Face hub does not give a"
+            f" model of that name: {reason}"
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      ValueError: if the file is missing or holds none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path.parent} has no {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return content
+
+
+def read_tensors(directory: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a checkpoint, from one file or from its shards.
+
+    Args:
+      directory: where `model.safetensors` or its index lies.
+
+    Returns:
+      Arrays by their names in the files, in the types of the files.
+
+    Raises:
+      ValueError: if there are no safetensors, or they are damaged.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for path in _weight_files(directory):
+        shard = _read_file(path)
+        if twice := sorted(tensors.keys() & shard.keys()):
+            raise ValueError(f"{path} holds {twice[0]}, which another file holds too")
+        tensors |= shard
+    return tensors
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    if (directory / WEIGHTS).is_file():
+        return [directory / WEIGHTS]
+    if not (directory / INDEX).is_file():
+        raise ValueError(
+            f"{directory} has no {WEIGHTS}; convert other formats to safetensors"
+            " first, for pytorch_model.bin in an environment with torch:"
+            " AutoModel.from_pretrained(directory).save_pretrained(directory)"
+        )
+    weight_map = read_json(directory / INDEX).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ValueError(f"{directory / INDEX} has no weight_map")
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if Path(name).name != name or not (directory / name).is_file():
+            raise ValueError(f"{directory / INDEX} names {name}, which is not there")
+    return [directory / name for name in names]
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged or no safetensors file ({error}); fetch it again"
+        ) from error

@@ -1,0 +1,172 @@
+"""Parameter trees into directories that Hugging Face reads."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from flax import traverse_util
+
+from metaflax.models._bert_config import BertConfig
+from metaflax.models._encoder import Pooling
+from metaflax.models.pretrained import _account, _bert_names, _files, _fold
+
+ProblemType: TypeAlias = Literal[
+    "single_label_classification", "multi_label_classification"
+]
+
+
+def save(
+    directory: str | Path,
+    config: BertConfig,
+    params: Any,
+    *,
+    tokenizer_from: str | Path,
+    head: Mapping[str, Any] | None = None,
+    labels: Sequence[str] | None = None,
+    pooling: Pooling = "pooler",
+    standardize: bool = False,
+    problem_type: ProblemType = "single_label_classification",
+) -> None:
+    """Writes a directory that transformers, and `load`, read.
+
+    With a linear head it is a `BertForSequenceClassification` whose logits are those of
+    the head on the pooled features, whatever the pooling. That class knows only the
+    pooler, so other poolings are folded into its weights, where the mean and
+    standardised features cost one more layer. Loaded back, the network with
+    `pooling="pooler"` and the loaded head gives the same logits. Folded weights are for
+    use, not for more training: their scales span many orders of magnitude.
+
+    The directory appears whole or not at all.
+
+    Args:
+      directory: which must not exist yet, or be empty.
+      config: the network.
+      params: its parameters.
+      tokenizer_from: the directory whose tokenizer files are copied.
+      head: `{"kernel": [D, N], "bias": [N]}`; None for a bare `BertModel`, to which
+        the arguments below do not apply.
+      labels: the N class names; None for LABEL_0, LABEL_1, ...
+      pooling: what the head reads.
+      standardize: whether it reads standardised features.
+      problem_type: whether one class or several are right.
+
+    Raises:
+      ValueError: if the directory holds anything, there are no tokenizer files, tensors
+        do not fit the configuration, or Hugging Face's class cannot express the model.
+    """
+    target = Path(directory).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; name a new directory")
+    tokenizer_files = _tokenizer_files(Path(tokenizer_from).expanduser())
+
+    content: dict[str, Any] = {"architectures": ["BertModel"], "dtype": "float32"}
+    if head is not None:
+        _check_head(config, head)
+        content |= _class_fields(labels, np.shape(head["bias"])[0], problem_type)
+        config, params, head = _fold.fold(
+            config, params, head, pooling=pooling, standardize=standardize
+        )
+    content |= config.to_dict()
+    tensors = _tensors(config, params, head)
+    _write(target, content, tensors, tokenizer_files)
+
+
+def _check_head(config: BertConfig, head: Mapping[str, Any]) -> None:
+    shapes = {name: np.shape(leaf) for name, leaf in head.items()}
+    num_labels = (shapes.get("bias") or (0,))[0]
+    expected = {"kernel": (config.hidden_size, num_labels), "bias": (num_labels,)}
+    if shapes != expected or not num_labels:
+        raise ValueError(
+            f"a head has a kernel [{config.hidden_size}, N] and a bias [N], got"
+            f" {shapes}"
+        )
+
+
+def _class_fields(
+    labels: Sequence[str] | None, num_labels: int, problem_type: str
+) -> dict[str, Any]:
+    """What a configuration says about classes."""
+    if problem_type not in get_args(ProblemType):
+        raise ValueError(
+            f"unknown problem_type={problem_type!r}; there is"
+            f" {' and '.join(get_args(ProblemType))}"
+        )
+    names = [f"LABEL_{i}" for i in range(num_labels)] if labels is None else labels
+    if len(set(names)) != num_labels or len(names) != num_labels:
+        raise ValueError(
+            f"the head has {num_labels} classes, which want as many different labels,"
+            f" got {list(names)}"
+        )
+    return {
+        "architectures": ["BertForSequenceClassification"],
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+        "problem_type": problem_type,
+    }
+
+
+def _tokenizer_files(directory: Path) -> list[Path]:
+    found = [directory / name for name in _files.TOKENIZER_FILES]
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise ValueError(f"{directory} holds no tokenizer files")
+    return found
+
+
+def _tensors(
+    config: BertConfig, params: Any, head: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """Tensors under Hugging Face's names, all of them accounted for."""
+    places = _bert_names.places(config, pooler="pooler" in params)
+    prefix = "" if head is None else "bert."
+    places = {prefix + name: place for name, place in places.items()}
+    tree = dict(params)
+    if head is not None:
+        tree["head"] = head
+        places |= _bert_names.head_places(config, np.shape(head["bias"])[0])
+
+    names = {place.path: name for name, place in places.items()}
+    turned = {place.path for place in places.values() if place.transposed}
+    tensors = {}
+    for path, leaf in traverse_util.flatten_dict(tree, sep="/").items():
+        array = np.asarray(leaf).astype(np.float32)
+        # Anything but a contiguous array would be written scrambled.
+        array = np.ascontiguousarray(array.T if path in turned else array)
+        tensors[names.get(path, path)] = array
+    _account.check(places, tensors, "the parameter tree")
+    return tensors
+
+
+def _write(
+    target: Path,
+    content: Mapping[str, Any],
+    tensors: dict[str, np.ndarray],
+    tokenizer_files: Sequence[Path],
+) -> None:
+    """Writes beside the target, then renames."""
+    import safetensors.numpy
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+    ) as scratch:
+        made = Path(scratch) / target.name
+        made.mkdir()  # With the user's usual permissions, unlike the scratch folder.
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+        (made / "config.json").write_text(text + "\n", encoding="utf-8")
+        safetensors.numpy.save_file(
+            tensors, made / _files.WEIGHTS, metadata={"format": "pt"}
+        )
+        for path in tokenizer_files:
+            shutil.copyfile(path, made / path.name)
+        try:
+            os.rename(made, target)
+        except OSError as error:  # Somebody else was faster.
+            raise ValueError(
+                f"{target} exists already; name a new directory"
+            ) from error

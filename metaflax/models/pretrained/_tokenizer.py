@@ -1,0 +1,44 @@
+"""The tokenizer of a checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from metaflax.models.pretrained import _files
+
+
+def tokenizer(path_or_name: str | Path) -> Any:
+    """Loads a checkpoint's fast tokenizer; no torch needed, no remote code run.
+
+    Args:
+      path_or_name: a local directory, or a name on the Hugging Face hub.
+
+    Returns:
+      A `transformers.PreTrainedTokenizerFast`.
+
+    Raises:
+      ValueError: if the files cannot be had, or make no fast tokenizer.
+    """
+    directory = _files.find(path_or_name)
+    # Without either, transformers makes up a tokenizer that knows no word.
+    if not any(
+        (directory / name).is_file() for name in ("tokenizer.json", "vocab.txt")
+    ):
+        raise ValueError(
+            f"{directory} holds no tokenizer: neither tokenizer.json nor vocab.txt"
+        )
+
+    import transformers
+
+    try:
+        loaded = transformers.AutoTokenizer.from_pretrained(
+            str(directory), use_fast=True, trust_remote_code=False
+        )
+    except Exception as error:  # Rust's parser raises bare exceptions.
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"{directory} holds no tokenizer: {reason}") from error
+    if not loaded.is_fast:
+        raise ValueError(
+            f"{directory} holds a slow tokenizer; save it again as a fast one, with"
+            " tokenizer.json"
+        )
+    return loaded

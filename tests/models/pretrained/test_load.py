@@ -1,0 +1,211 @@
+"""Tests for reading checkpoints: every tensor accounted for, clear errors."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from metaflax import tree
+from metaflax.models import pretrained
+from metaflax.models.pretrained import _bert_names
+from tests.models.examples import CONFIG
+
+
+def tensors(prefix="", dtype=np.float32):
+    """A BERT under Hugging Face's names; no two numbers of a tensor are equal."""
+    places = _bert_names.places(CONFIG, pooler=True)
+    return {
+        prefix + name: np.arange(np.prod(place.shape), dtype=np.float32)
+        .reshape(place.shape)
+        .astype(dtype)
+        for name, place in places.items()
+    }
+
+
+def write(directory, tensors, **fields):
+    config = {**CONFIG.to_dict(), "architectures": ["BertModel"], **fields}
+    (directory / "config.json").write_text(json.dumps(config))
+    safetensors.numpy.save_file(tensors, directory / "model.safetensors")
+    return directory
+
+
+def test_kernels_are_transposed_and_nothing_is_lost(tmp_path):
+    files = tensors()
+    loaded = pretrained.load(write(tmp_path, files))
+    assert loaded.config == CONFIG
+    assert loaded.head is None
+    assert loaded.labels is None
+    assert len(tree.paths(loaded.params)) == len(files)
+    np.testing.assert_array_equal(
+        loaded.params["layer_1"]["mlp"]["up"]["kernel"],
+        files["encoder.layer.1.intermediate.dense.weight"].T,
+    )
+
+
+def test_prefix_old_names_and_other_heads_are_understood(tmp_path):
+    files = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in tensors("bert.").items()
+    }
+    heads = {
+        "bert.embeddings.position_ids": np.arange(9)[None],
+        "cls.predictions.bias": np.zeros(CONFIG.vocab_size, np.float32),
+        "classifier.bias": np.zeros(3, np.float32),
+    }
+    loaded = pretrained.load(write(tmp_path, files | heads))
+    assert loaded.ignored == (
+        "classifier.bias",
+        "cls.predictions.bias",
+        "embeddings.position_ids",
+    )
+    assert loaded.head is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
+def test_half_precision_becomes_float32(dtype, tmp_path):
+    params = pretrained.load(write(tmp_path, tensors(dtype=dtype))).params
+    assert params["pooler"]["bias"].dtype == jnp.float32
+    np.testing.assert_array_equal(params["pooler"]["bias"], np.arange(12))
+
+
+def test_a_checkpoint_in_shards_is_one(tmp_path):
+    files = tensors()
+    whole = pretrained.load(write(tmp_path, files)).params
+    (tmp_path / "model.safetensors").unlink()
+    halves = list(files)[::2], list(files)[1::2]
+    weight_map = {}
+    for i, names in enumerate(halves):
+        shard = f"model-0000{i + 1}-of-00002.safetensors"
+        part = {name: files[name] for name in names}
+        safetensors.numpy.save_file(part, tmp_path / shard)
+        weight_map |= dict.fromkeys(names, shard)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    parts = pretrained.load(tmp_path).params
+    assert tree.paths(parts) == tree.paths(whole)
+
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"names model-00002-of-00002.*not there"):
+        pretrained.load(tmp_path)
+
+
+def change(files, name, tensor):
+    if tensor is None:
+        return {key: value for key, value in files.items() if key != name}
+    return {**files, name: tensor}
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        (
+            "encoder.layer.1.output.dense.bias",
+            None,
+            r"missing: encoder\.layer\.1\.output\.dense\.bias$",
+        ),
+        ("pooler.dense.bias", None, r"missing: pooler\.dense\.bias$"),
+        (
+            "encoder.layer.2.output.dense.bias",
+            np.zeros(12, np.float32),
+            r"unexpected: encoder\.layer\.2\.output\.dense\.bias$",
+        ),
+        (
+            "encoder.layer.0.intermediate.dense.weight",
+            np.zeros((12, 20), np.float32),
+            r"dense\.weight \(expected \[20, 12\], found \[12, 20\]\)$",
+        ),
+        (
+            "embeddings.word_embeddings.weight",
+            np.zeros((23, 12), np.int8),
+            r"of no float type: embeddings\.word_embeddings\.weight \(int8\)$",
+        ),
+        ("bert.pooler.dense.bias", np.zeros(12, np.float32), "under two names"),
+    ],
+)
+def test_each_tensor_out_of_place_is_named(name, tensor, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        pretrained.load(write(tmp_path, change(tensors(), name, tensor)))
+
+
+def test_all_kinds_of_problems_are_named_at_once(tmp_path):
+    files = {f"encoder.layer.0.{i}": np.zeros(1, np.float32) for i in range(7)}
+    with pytest.raises(ValueError, match=r"missing: .* more; unexpected: .* 2 more$"):
+        pretrained.load(write(tmp_path, files))
+
+
+def test_a_classifier_without_its_head_is_refused(tmp_path):
+    write(tmp_path, tensors(), architectures=["BertForSequenceClassification"])
+    with pytest.raises(ValueError, match=r"missing: classifier\.bias, classifier\.w"):
+        pretrained.load(tmp_path)
+
+
+@pytest.mark.parametrize("id2label", [{"1": "a", "2": "b"}, {"x": "a"}, ["a", "b"]])
+def test_labels_that_number_no_classes_are_refused(id2label, tmp_path):
+    fields = {"architectures": ["BertForSequenceClassification"], "id2label": id2label}
+    with pytest.raises(ValueError, match="id2label"):
+        pretrained.load(write(tmp_path, tensors(), **fields))
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, -1])
+def test_a_truncated_file_is_called_damaged(keep, tmp_path):
+    path = write(tmp_path, tensors()) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
+        pretrained.load(tmp_path)
+
+
+def test_pickled_weights_are_refused_with_advice(tmp_path):
+    path = write(tmp_path, tensors())
+    (path / "model.safetensors").rename(path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="convert other formats to safetensors"):
+        pretrained.load(path)
+
+
+def test_an_unsupported_configuration_names_its_file(tmp_path):
+    write(tmp_path, tensors(), position_embedding_type="relative_key")
+    with pytest.raises(ValueError, match=r"config\.json: .*'relative_key'"):
+        pretrained.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
+        pretrained.load(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        pretrained.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c"])
+def test_a_missing_directory_is_not_looked_up_on_the_hub(name):
+    with pytest.raises(ValueError, match=f"there is no directory {name}"):
+        pretrained.load(name)
+
+
+def test_what_the_hub_answers_becomes_one_sentence(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def refuse(name, allow_patterns):
+        assert "model.safetensors" in allow_patterns
+        raise hub.errors.LocalEntryNotFoundError("offline\nand more")
+
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    with pytest.raises(
+        ValueError, match=r"does not give a model of that name: offline$"
+    ):
+        pretrained.load("someone/something")
+
+
+def test_a_directory_without_a_tokenizer_is_refused(tmp_path):
+    pytest.importorskip("transformers")
+    with pytest.raises(ValueError, match=r"neither tokenizer\.json nor vocab\.txt"):
+        pretrained.tokenizer(write(tmp_path, tensors()))
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match="holds no tokenizer"):
+        pretrained.tokenizer(tmp_path)
+
+
+def test_the_tokenizer_is_fast(minilm):
+    tokenize = pretrained.tokenizer(minilm)
+    assert tokenize("Hello there.")["input_ids"][0] == tokenize.cls_token_id

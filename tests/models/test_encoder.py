@@ -1,0 +1,58 @@
+"""Tests for pooling and standardising."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaflax import models
+from metaflax.models import _encoder
+from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+PARAMS = random_params(CONFIG)
+
+
+@pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
+def test_the_mean_is_over_real_tokens(pack):
+    tokens = pack(random_tokens())
+    states = jax.jit(functools.partial(models.hidden_states, CONFIG))(PARAMS, tokens)
+    expected = [
+        row[:n].mean(axis=0) for row, n in zip(np.asarray(states), LENGTHS, strict=True)
+    ]
+    encoder = models.encoder(CONFIG, pooling="mean")
+    result = jax.jit(encoder.apply)(PARAMS, tokens, None)
+    chex.assert_trees_all_close(result, np.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
+def test_standardized_features_are_centred_and_of_unit_length(pooling):
+    model = models.encoder(CONFIG, pooling=pooling, standardize=True)
+    features = jax.jit(model.apply)(PARAMS, random_tokens(), None)
+    chex.assert_shape(features, (4, model.num_features))
+    np.testing.assert_allclose(np.mean(features, axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+
+
+def test_standardizing_zero_is_zero_with_finite_derivatives():
+    zero = jnp.zeros((1, 5))
+    total = lambda x: jnp.sum(jnp.sin(_encoder.standardized(x, 1e-12)))  # noqa: E731
+    assert not np.any(_encoder.standardized(zero, 1e-12))
+    chex.assert_tree_all_finite(jax.jvp(jax.grad(total), (zero,), (zero + 1,)))
+
+
+@pytest.mark.parametrize(("pooling", "has"), [("pooler", True), ("mean", False)])
+def test_init_draws_a_pooler_only_where_one_is_read(pooling, has):
+    params = models.encoder(CONFIG, pooling=pooling).init(jax.random.key(0))
+    assert ("pooler" in params) == has
+    spread = float(jnp.std(params["embeddings"]["word"]))
+    assert spread == pytest.approx(CONFIG.initializer_range, rel=0.2)
+
+
+def test_an_unknown_pooling_is_refused():
+    with pytest.raises(ValueError, match="'max'; there is mean, first, pooler"):
+        models.encoder(CONFIG, pooling="max")
