@@ -1,0 +1,63 @@
+"""From labelled text to batches of episodes, on the host.
+
+`read` gives `Examples`, a split makes `Splits` of them, a sampler draws an `Episode`
+from a seed and an index, and `collate` turns episodes into arrays for the device.
+"""
+
+from metaflax.data._batching import Buckets, collate, collate_texts
+from metaflax.data._embedded import (
+    cache_folder,
+    fetch_minilm,
+    fetch_scored_texts,
+    scored_texts,
+)
+from metaflax.data._episodes import (
+    Episode,
+    EpisodeSizes,
+    Sampler,
+    fixed_list,
+    protocol_hash,
+)
+from metaflax.data._examples import Examples
+from metaflax.data._features import collate_features
+from metaflax.data._multilabel import MultiLabelSampler
+from metaflax.data._prefetch import prefetch
+from metaflax.data._single_label import EpisodeSampler
+from metaflax.data._sources import read, read_texts
+from metaflax.data._splits import (
+    Splits,
+    check_disjoint,
+    split_by_file,
+    split_by_names,
+    split_by_seed,
+)
+from metaflax.data._tokenize import TokenizedTexts, tokenize
+
+__all__ = [
+    "Buckets",
+    "Episode",
+    "EpisodeSampler",
+    "EpisodeSizes",
+    "Examples",
+    "MultiLabelSampler",
+    "Sampler",
+    "Splits",
+    "TokenizedTexts",
+    "cache_folder",
+    "check_disjoint",
+    "collate",
+    "collate_features",
+    "collate_texts",
+    "fetch_minilm",
+    "fetch_scored_texts",
+    "fixed_list",
+    "prefetch",
+    "protocol_hash",
+    "read",
+    "read_texts",
+    "scored_texts",
+    "split_by_file",
+    "split_by_names",
+    "split_by_seed",
+    "tokenize",
+]

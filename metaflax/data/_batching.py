@@ -1,0 +1,224 @@
+"""Episodes to arrays whose shapes come from a short list.
+
+Every new shape is a new compilation, so numbers of examples are fixed by the sampler,
+and lengths and token budgets are rounded up to buckets.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from metaflax import base
+from metaflax.data._episodes import Episode
+from metaflax.data._tokenize import TokenizedTexts
+from metaflax.models import Tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """The lengths and token budgets that batches are rounded up to.
+
+    Attributes:
+      lengths: tokens a text, rising.
+      budget_ratio: each budget of packed tokens is at most about this times the one
+        before, so packing wastes no more than that.
+      budget_multiple: budgets are multiples of this, which is the smallest.
+
+    Examples:
+      >>> buckets = Buckets.up_to(40)
+      >>> buckets.lengths, buckets.length(17), buckets.budget(300)
+      ((16, 24, 32, 40), 24, 320)
+    """
+
+    lengths: tuple[int, ...] = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+    budget_ratio: float = 1.25
+    budget_multiple: int = 64
+
+    def __post_init__(self):
+        rising = all(a < b for a, b in itertools.pairwise((0, *self.lengths)))
+        if not self.lengths or not rising:
+            raise ValueError(f"bucket lengths are {self.lengths}; give rising numbers.")
+        if self.budget_ratio <= 1 or self.budget_multiple < 1:
+            raise ValueError(
+                f"budget_ratio={self.budget_ratio} is to be above 1 and"
+                f" budget_multiple={self.budget_multiple} at least 1."
+            )
+
+    @classmethod
+    def up_to(cls, max_length: int) -> "Buckets":
+        """The default lengths below `max_length`, and `max_length` itself."""
+        return cls((*(n for n in cls.lengths if n < max_length), max_length))
+
+    def length(self, num_tokens: int) -> int:
+        """The least bucket that holds a text of `num_tokens`.
+
+        Raises:
+          ValueError: if the text is longer than the last bucket.
+        """
+        for length in self.lengths:
+            if num_tokens <= length:
+                return length
+        raise ValueError(
+            f"a text of {num_tokens} tokens is longer than the last bucket,"
+            f" {self.lengths[-1]}; tokenize with a smaller max_length, or use"
+            f" Buckets.up_to({num_tokens})."
+        )
+
+    def budget(self, num_tokens: int) -> int:
+        """The least budget that holds `num_tokens` in all."""
+        budget = self.budget_multiple
+        while budget < num_tokens:
+            steps = math.ceil(budget * self.budget_ratio / self.budget_multiple)
+            budget = steps * self.budget_multiple
+        return budget
+
+
+def collate(
+    episodes: Sequence[Episode],
+    tokenized: TokenizedTexts,
+    *,
+    num_classes: int,
+    num_support: int,
+    num_queries: int,
+    buckets: Buckets | None = None,
+    pack: bool = True,
+) -> base.Task:
+    """Stacks T episodes into one task of arrays with a leading axis T.
+
+    Support and query share the length L, the least bucket that holds all texts. The
+    keyword counts are a sampler's `sizes`: `collate(..., **sampler.sizes._asdict())`.
+
+    Args:
+      episodes: T episodes of one sampler.
+      tokenized: the tokens of the sampler's examples.
+      num_classes: N, the most classes.
+      num_support: S, the most support examples.
+      num_queries: Q, the most queries.
+      buckets: what L and M are rounded up to.
+      pack: whether to say where the real tokens are, so that models skip padding.
+
+    Returns:
+      A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]` and packed
+      `[T, M]`; targets are int32 `[T, S]`, or float32 `[T, S, N]` where texts may
+      have several labels; weights are float32 `[T, S]`, 0 on padding. The query has Q
+      in place of S, and an M of its own.
+
+    Raises:
+      ValueError: if an episode is larger than the counts, or a text than the buckets.
+    """
+    buckets = buckets or Buckets()
+    way = max(len(episode.classes) for episode in episodes)
+    if way > num_classes:
+        raise ValueError(
+            f"an episode has {way} classes and the batch has room for {num_classes};"
+            " pass the sampler's sizes."
+        )
+    support = _rows([e.support for e in episodes], num_support, "support examples")
+    query = _rows([e.query for e in episodes], num_queries, "queries")
+    longest = max(_lengths(tokenized, support).max(), _lengths(tokenized, query).max())
+    length = buckets.length(int(longest))
+
+    def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
+        return base.Batch(
+            inputs=_tokens(tokenized, rows, length, buckets if pack else None),
+            targets=_targets(targets, rows.shape[1], num_classes),
+            weights=(rows >= 0).astype(np.float32),
+        )
+
+    return base.Task(
+        batch(support, [e.support_targets for e in episodes]),
+        batch(query, [e.query_targets for e in episodes]),
+    )
+
+
+def collate_texts(
+    tokenized: TokenizedTexts,
+    indices: Sequence[int] | np.ndarray,
+    batch_size: int,
+    buckets: Buckets | None = None,
+    pack: bool = True,
+) -> Tokens:
+    """One batch of texts to predict.
+
+    Args:
+      tokenized: the tokens of the texts.
+      indices: which texts, at most `batch_size`.
+      batch_size: B; rows after the last text are padding.
+      buckets: what L and M are rounded up to.
+      pack: as for `collate`.
+
+    Returns:
+      `Tokens` of NumPy arrays, ids `[B, L]` and packed `[M]`.
+
+    Raises:
+      ValueError: if there are too many texts, or one is longer than the buckets.
+    """
+    buckets = buckets or Buckets()
+    rows = _rows([np.asarray(indices, np.int64)], batch_size, "texts")
+    length = buckets.length(int(_lengths(tokenized, rows).max()))
+    tokens = _tokens(tokenized, rows, length, buckets if pack else None)
+    return jax.tree.map(lambda leaf: leaf[0], tokens)  # The only "task".
+
+
+def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
+    """Numbers of examples int64 `[T, size]`, -1 on padding."""
+    rows = np.full((len(parts), size), -1, np.int64)
+    for row, part in zip(rows, parts, strict=True):
+        if len(part) > size:
+            raise ValueError(
+                f"{len(part)} {what} do not fit into a batch of {size}; pass the"
+                " sampler's sizes, or fewer."
+            )
+        row[: len(part)] = part
+    return rows
+
+
+def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
+    """Tokens of each row's text, 0 on padding."""
+    found = tokenized.offsets[rows + 1] - tokenized.offsets[rows]
+    return np.where(rows >= 0, found, 0)
+
+
+def _tokens(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets | None
+) -> Tokens:
+    """The texts at `rows` `[T, S]`, padded to `length`; packed if there are buckets."""
+    steps = np.arange(length)
+    mask = steps < _lengths(tokenized, rows)[..., None]  # [T, S, L]
+    # Where padding is, any place within bounds will do.
+    places = np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
+    types = tokenized.types
+    if types is not None:
+        types = np.where(mask, types[places], 0).astype(np.int32)
+    return Tokens(
+        ids=np.where(mask, tokenized.flat[places], np.int32(tokenized.pad_id)),
+        types=types,
+        mask=mask.astype(np.int32),
+        packed=None if buckets is None else _packed(mask, buckets),
+    )
+
+
+def _packed(mask: np.ndarray, buckets: Buckets) -> np.ndarray:
+    """Where the real tokens of each task lie, int32 `[T, M]`, filled up by S * L."""
+    flat = mask.reshape(len(mask), -1)  # [T, S * L]
+    counts = flat.sum(axis=1)
+    budget = min(buckets.budget(int(counts.max())), flat.shape[1])
+    packed = np.full((len(flat), budget), flat.shape[1], np.int32)
+    for row, real, count in zip(packed, flat, counts, strict=True):
+        row[:count] = np.flatnonzero(real)
+    return packed
+
+
+def _targets(parts: list[np.ndarray], size: int, num_classes: int) -> np.ndarray:
+    """Int32 `[T, size]`, or float32 `[T, size, num_classes]` of multi-hot rows."""
+    if parts[0].ndim == 1:
+        targets = np.zeros((len(parts), size), np.int32)
+    else:
+        targets = np.zeros((len(parts), size, num_classes), np.float32)
+    for row, part in zip(targets, parts, strict=True):
+        row[tuple(slice(n) for n in part.shape)] = part
+    return targets

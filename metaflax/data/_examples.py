@@ -1,0 +1,119 @@
+"""Labelled texts as the rest of the package sees them."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Texts, each with one label or several, and perhaps a domain.
+
+    Attributes:
+      name: what messages call this data.
+      texts: one a text, none empty.
+      labels: for each text its labels, at least one.
+      domains: for each text the domain it comes from, or None.
+      ids: for each text the name its source gives it, or None.
+
+    Raises:
+      ValueError: if the columns differ in length, or a text has no label.
+
+    Examples:
+      >>> pets = Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
+      >>> len(pets), pets.label_names, pets.select([1]).texts
+      (2, ('cat', 'dog'), ('it purrs',))
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    domains: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        for column in ("labels", "domains", "ids"):
+            values = getattr(self, column)
+            if values is not None and len(values) != len(self.texts):
+                raise ValueError(
+                    f"{self.name}: {len(self.texts)} texts but {len(values)}"
+                    f" {column}; give one a text."
+                )
+        for number, labels in enumerate(self.labels):
+            if not labels or isinstance(labels, str):
+                raise ValueError(
+                    f"{self.name}: labels of text {number} are {labels!r}; give a"
+                    " tuple of at least one name."
+                )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Every label that occurs, sorted; global label ids index this."""
+        return tuple(sorted({label for labels in self.labels for label in labels}))
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """Every domain that occurs, sorted; empty where there are none."""
+        return tuple(sorted(set(self.domains or ())))
+
+    @property
+    def is_multi_label(self) -> bool:
+        """True where some text has more than one label."""
+        return any(len(labels) > 1 for labels in self.labels)
+
+    def select(self, indices: Iterable[int] | np.ndarray) -> "Examples":
+        """The examples at `indices`, in that order."""
+        chosen = [int(i) for i in indices]
+
+        def take(column: Sequence | None):
+            return None if column is None else tuple(column[i] for i in chosen)
+
+        return dataclasses.replace(
+            self,
+            texts=take(self.texts),
+            labels=take(self.labels),
+            domains=take(self.domains),
+            ids=take(self.ids),
+        )
+
+    def with_domains(self, domain_of: Mapping[str, str]) -> "Examples":
+        """Puts each text in the domain of its label.
+
+        Args:
+          domain_of: the domain of every label that occurs.
+
+        Returns:
+          These examples with `domains` set.
+
+        Raises:
+          ValueError: if a label has no domain, or labels of one text disagree.
+
+        Examples:
+          >>> pets = Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
+          >>> pets.with_domains({"dog": "canine", "cat": "feline"}).domains
+          ('canine', 'feline')
+        """
+        if missing := sorted(set(self.label_names) - set(domain_of)):
+            raise ValueError(
+                f"{self.name}: no domain is given for {listing(missing)}; map every"
+                " label to a domain."
+            )
+        domains = [{domain_of[label] for label in labels} for labels in self.labels]
+        for number, found in enumerate(domains):
+            if len(found) > 1:
+                raise ValueError(
+                    f"{self.name}: labels of text {number} lie in the domains"
+                    f" {listing(sorted(found))}; a text belongs to one."
+                )
+        return dataclasses.replace(self, domains=tuple(min(found) for found in domains))
+
+
+def listing(names: Iterable[object], most: int = 8) -> str:
+    """Names for a message, quoted, the first `most` of them."""
+    names = [repr(name) for name in names]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,231 @@
+"""Texts to token ids, once, kept on disk.
+
+Tokens of all texts lie end to end in one array, so that nothing is padded before a
+batch is made and the whole of a data set is three arrays.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaflax.data import _files
+
+_CHUNK = 1024  # Texts handed to the tokenizer at a time.
+_VERSION = b"metaflax tokens 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizedTexts:
+    """The token ids of many texts, end to end.
+
+    Attributes:
+      flat: int32 `[sum of lengths]`, all ids.
+      offsets: int64 `[texts + 1]`; text i is `flat[offsets[i]:offsets[i + 1]]`.
+      types: int8 like `flat`, which segment a token is in, or None where all are 0.
+      pad_id: what fills up a batch.
+      num_truncated: how many texts were cut to fit.
+
+    Examples:
+      >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
+      >>> len(tokens), tokens.lengths, tokens[0]
+      (2, array([2, 1]), array([7, 8], dtype=int32))
+    """
+
+    flat: np.ndarray
+    offsets: np.ndarray
+    types: np.ndarray | None = None
+    pad_id: int = 0
+    num_truncated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)  # Ends iteration.
+        index %= len(self)
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a text, int64 `[texts]`."""
+        return np.diff(self.offsets)
+
+
+def tokenize(
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+    on_long: str = "error",
+    max_positions: int | None = None,
+    cache_dir: str | Path | None = None,
+) -> TokenizedTexts:
+    """Turns texts into token ids, or finds them on disk from last time.
+
+    Args:
+      tokenizer: a Hugging Face tokenizer.
+      texts: what to tokenize.
+      max_length: most tokens of a text, special ones included.
+      on_long: `error` refuses a longer text, `truncate` cuts it.
+      max_positions: positions of the model, if the tokenizer does not know.
+      cache_dir: where results are kept, keyed by texts, tokenizer and `max_length`;
+        a damaged file is made anew. Without it, or with a tokenizer that has no
+        `tokenizer.json`, nothing is kept.
+
+    Returns:
+      The tokens of every text.
+
+    Raises:
+      ValueError: if a text is too long, gives no tokens, or `max_length` does not
+        fit the model.
+    """
+    if on_long not in ("error", "truncate"):
+        raise ValueError(f"on_long is {on_long!r}; it is 'error' or 'truncate'.")
+    limit = min(tokenizer.model_max_length, max_positions or tokenizer.model_max_length)
+    if not 1 <= max_length <= limit:
+        raise ValueError(
+            f"max_length={max_length} does not fit a model of {limit} positions;"
+            f" choose 1 to {limit}."
+        )
+    path = _cache_path(tokenizer, texts, max_length, cache_dir)
+    tokens = None if path is None else _load(path, len(texts))
+    if tokens is None or (tokens.num_truncated and on_long == "error"):
+        tokens = _tokenize(tokenizer, texts, max_length, on_long)
+        if path is not None:
+            _save(path, tokens)
+    return tokens
+
+
+def _tokenize(
+    tokenizer: Any, texts: Sequence[str], max_length: int, on_long: str
+) -> TokenizedTexts:
+    ids: list[list[int]] = []
+    types: list[list[int]] = []
+    num_truncated = 0
+    for start in range(0, len(texts), _CHUNK):
+        chunk = list(texts[start : start + _CHUNK])
+        encoded = _encode(tokenizer, chunk, truncation=False)
+        rows = encoded["input_ids"]
+        long = [i for i, row in enumerate(rows) if len(row) > max_length]
+        if long and on_long == "error":
+            first = long[0]
+            raise ValueError(
+                f"example {start + first} has {len(rows[first])} tokens and the limit"
+                f" is {max_length}: {chunk[first][:40]!r}... Shorten it, raise"
+                " max_length, or choose on_long='truncate'."
+            )
+        if long:  # By the tokenizer, which keeps the special token at the end.
+            cut = _encode(
+                tokenizer,
+                [chunk[i] for i in long],
+                truncation=True,
+                max_length=max_length,
+            )
+            for column, shortened in cut.items():
+                for i, row in zip(long, shortened, strict=True):
+                    encoded[column][i] = row
+        num_truncated += len(long)
+        ids += encoded["input_ids"]
+        types += encoded.get("token_type_ids", [])
+    return _packed(ids, types, tokenizer.pad_token_id or 0, num_truncated)
+
+
+def _encode(tokenizer: Any, texts: list[str], **kwargs: Any) -> dict[str, list]:
+    # Quiet, since longer texts are dealt with here.
+    return dict(
+        tokenizer(
+            texts, padding=False, return_attention_mask=False, verbose=False, **kwargs
+        )
+    )
+
+
+def _packed(
+    ids: list[list[int]], types: list[list[int]], pad_id: int, num_truncated: int
+) -> TokenizedTexts:
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    if not lengths.all():
+        raise ValueError(
+            f"example {int(np.argmin(lengths))} gives no tokens; remove the text."
+        )
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    flat = _flattened(ids, np.int32, offsets[-1])
+    segments = _flattened(types, np.int8, offsets[-1]) if types else None
+    if segments is not None and not segments.any():
+        segments = None
+    return TokenizedTexts(flat, offsets, segments, pad_id, num_truncated)
+
+
+def _flattened(rows: Iterable[list[int]], dtype: Any, size: int) -> np.ndarray:
+    return np.fromiter(itertools.chain.from_iterable(rows), dtype, int(size))
+
+
+def _cache_path(
+    tokenizer: Any,
+    texts: Sequence[str],
+    max_length: int,
+    cache_dir: str | Path | None,
+) -> Path | None:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if cache_dir is None or backend is None:
+        return None
+    rules = json.loads(backend.to_str())
+    # A call of the tokenizer leaves these changed; they do not alter what we ask for.
+    rules.pop("truncation", None)
+    rules.pop("padding", None)
+    digest = hashlib.sha256(_VERSION)
+    parts = (
+        json.dumps(rules, sort_keys=True),
+        f"{max_length} {tokenizer.pad_token_id}",
+        *texts,
+    )
+    for part in parts:
+        data = part.encode()
+        # Lengths first, so that no two lists of texts run together alike.
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return Path(cache_dir) / f"tokens-{digest.hexdigest()}.npz"
+
+
+def _load(path: Path, num_texts: int) -> TokenizedTexts | None:
+    """What the cache holds, or None where that is nothing or damaged."""
+    if not path.exists():
+        return None
+    try:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            flat, offsets, types, numbers = (
+                file[name] for name in ("flat", "offsets", "types", "numbers")
+            )
+    except Exception:  # Whatever is wrong with it, the texts are at hand.
+        return None
+    pad_id, num_truncated = numbers.tolist()
+    tokens = TokenizedTexts(
+        flat, offsets, types if types.size else None, pad_id, num_truncated
+    )
+    intact = (
+        len(tokens) == num_texts
+        and (flat.dtype, offsets.dtype) == (np.int32, np.int64)
+        and offsets[0] == 0
+        and offsets[-1] == len(flat)
+        and (tokens.types is None or types.shape == flat.shape)
+    )
+    return tokens if intact else None
+
+
+def _save(path: Path, tokens: TokenizedTexts) -> None:
+    no_types = np.zeros(0, np.int8)
+    with _files.replacing(path) as file:
+        np.savez(
+            file,
+            flat=tokens.flat,
+            offsets=tokens.offsets,
+            types=no_types if tokens.types is None else tokens.types,
+            numbers=np.array([tokens.pad_id, tokens.num_truncated]),
+        )
