@@ -1,0 +1,21 @@
+"""Meta-testing: adapt, score, and say how sure the score is."""
+
+from metaflax.evaluation._intervals import Interval as Interval
+from metaflax.evaluation._intervals import mean_interval as mean_interval
+from metaflax.evaluation._intervals import paired_interval as paired_interval
+from metaflax.evaluation._report import classification_report as classification_report
+from metaflax.evaluation._report import label_report as label_report
+from metaflax.evaluation._score import Scores as Scores
+from metaflax.evaluation._score import evaluate as evaluate
+from metaflax.evaluation._score import scorer as scorer
+
+__all__ = [
+    "Interval",
+    "Scores",
+    "classification_report",
+    "evaluate",
+    "label_report",
+    "mean_interval",
+    "paired_interval",
+    "scorer",
+]

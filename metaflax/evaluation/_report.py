@@ -1,0 +1,59 @@
+"""Precision, recall and F1 per class over all queries of all episodes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def classification_report(
+    true: Sequence[str], predicted: Sequence[str]
+) -> dict[str, Any]:
+    """The per-class report of scikit-learn, as a dictionary.
+
+    Args:
+      true: the class name of each query.
+      predicted: the class said for it, in the same order.
+
+    Returns:
+      For each class, `macro avg` and `weighted avg` a dictionary of `precision`,
+      `recall`, `f1-score` and `support`, and `accuracy`.
+
+    Raises:
+      ValueError: if there is no query or the two differ in length.
+
+    Examples:
+      >>> report = classification_report(["a", "a", "b"], ["a", "b", "b"])
+      >>> print(report["a"]["precision"], report["a"]["recall"], report["accuracy"])
+      1.0 0.5 0.6666666666666666
+    """
+    from sklearn import metrics  # Takes a second to import.
+
+    if not len(true) or len(true) != len(predicted):
+        raise ValueError(
+            f"a report needs as many predictions as queries, at least one; got"
+            f" {len(predicted)} and {len(true)}."
+        )
+    report: Any = metrics.classification_report  # Its annotations say str only.
+    return report(true, predicted, output_dict=True, zero_division=0)
+
+
+def label_report(
+    names: Sequence[str], true: np.ndarray, predicted: np.ndarray
+) -> dict[str, Any]:
+    """The same for several labels a query.
+
+    Args:
+      names: of the labels, N.
+      true: 0 or 1, `[U, N]`.
+      predicted: 0 or 1, `[U, N]`.
+
+    Returns:
+      As `classification_report`, with `micro avg` and `samples avg`.
+    """
+    from sklearn import metrics
+
+    report: Any = metrics.classification_report
+    return report(
+        true, predicted, target_names=list(names), output_dict=True, zero_division=0
+    )

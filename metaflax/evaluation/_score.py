@@ -1,0 +1,85 @@
+"""Adapt to each episode's support set, then score its queries."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaflax import base
+
+
+class Scores(NamedTuple):
+    """What a list of episodes gave.
+
+    Attributes:
+      metrics: `[E]` by name, `loss` among them.
+      logits: `[E, Q, N]`, of padding too.
+    """
+
+    metrics: dict[str, np.ndarray]
+    logits: np.ndarray
+
+
+def scorer(
+    algorithm: base.MetaAlgorithm,
+    loss_fn: base.LossFn,
+    metrics: Mapping[str, Callable[..., jax.Array]],
+    *,
+    tasks_by: str = "auto",
+):
+    """A jitted function that adapts to a chunk of tasks and scores their queries.
+
+    Args:
+      algorithm: what adapts and predicts.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      metrics: the same form, by name.
+      tasks_by: `scan` or `vmap`; `auto` is `scan` on CPU.
+
+    Returns:
+      `{name: [T]}, logits [T, Q, N] = score(params, tasks)`. Deterministic.
+    """
+    named = {"loss": loss_fn, **metrics}
+
+    def one(params, task):
+        adapted, _ = algorithm.adapt(params, task.support, None)
+        outputs = algorithm.predict(params, adapted, task.query.inputs, None)
+        scores = {
+            name: fn(outputs, task.query.targets, task.query.weights)
+            for name, fn in named.items()
+        }
+        return scores, outputs.logits
+
+    def score(params, tasks):
+        if tasks_by == "vmap" or (
+            tasks_by == "auto" and jax.default_backend() != "cpu"
+        ):
+            return jax.vmap(one, in_axes=(None, 0))(params, tasks)
+        return jax.lax.map(lambda task: one(params, task), tasks)
+
+    return jax.jit(score)
+
+
+def evaluate(score, params: Any, batches: Iterable[base.Task]) -> Scores:
+    """Scores every episode of `batches` in order.
+
+    Args:
+      score: what `scorer` returned.
+      params: meta-parameters.
+      batches: stacked tasks, leaves `[T, S, ...]` and `[T, Q, ...]`, the same Q
+        and N throughout.
+
+    Returns:
+      `Scores` over all episodes.
+
+    Raises:
+      ValueError: if there is no batch.
+    """
+    # Kept on the device until all are dispatched, so that nothing waits in between.
+    parts = [score(params, tasks) for tasks in batches]
+    if not parts:
+        raise ValueError("there is no episode to evaluate on.")
+    metrics, logits = jax.tree.map(
+        lambda *xs: np.concatenate([np.asarray(x) for x in xs]), *parts
+    )
+    return Scores(metrics, logits)

@@ -1,0 +1,65 @@
+"""Plots of what a run logged."""
+
+import json
+from pathlib import Path
+
+from metaflax.evaluation import Interval
+
+
+def plot_run(
+    path: Path,
+    log: Path,
+    metric: str,
+    before: Interval,
+    after: Interval,
+    *,
+    title: str,
+) -> None:
+    """Writes a picture of a run: its learning curve, and its result.
+
+    Args:
+      path: of the PNG.
+      log: the run's `log.jsonl`.
+      metric: which one.
+      before: of the test episodes, before meta-training.
+      after: of the same, after.
+      title: above.
+
+    Raises:
+      ValueError: if matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure as figure
+    except ImportError as error:
+        raise ValueError(
+            "plots need the extra: pip install 'metaflax[plots]'."
+        ) from error
+
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    losses = [(r["step"], r["loss"]) for r in records if "loss" in r]
+    valid = [
+        (r["step"], r[f"valid_{metric}"]) for r in records if f"valid_{metric}" in r
+    ]
+    picture = figure.Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = picture.subplots(1, 2, width_ratios=[2, 1])
+    picture.suptitle(title)
+
+    left.plot(*zip(*losses, strict=True), color="0.75", lw=1)
+    left.set(xlabel="outer step", ylabel="meta-training loss")
+    beside = left.twinx()
+    beside.plot(*zip(*valid, strict=True), "o-", color="tab:blue", ms=3)
+    beside.set_ylabel(f"validation {metric}", color="tab:blue")
+
+    names, bars = ("before", "after"), (before, after)
+    right.bar(
+        names,
+        [bar.mean for bar in bars],
+        yerr=[bar.half_width for bar in bars],
+        color=["0.75", "tab:blue"],
+        capsize=4,
+    )
+    for x, bar in enumerate(bars):
+        right.annotate(f"{bar.mean:.3f}", (x, bar.mean / 2), ha="center")
+    right.set_ylabel(f"test {metric}, 95 % interval")
+    right.set_ylim(0, max(1.0, *(bar.high for bar in bars)))
+    picture.savefig(path, dpi=120)

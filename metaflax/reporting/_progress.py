@@ -1,0 +1,71 @@
+"""A run's progress on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressSink:
+    """Shows steps, tasks per second, time left, and the latest scores.
+
+    On a terminal it is one live line; elsewhere each validation is one line.
+
+    Args:
+      console: where to.
+      num_steps: outer steps of the run.
+      tasks_per_step: episodes a step.
+      start: steps taken before, when a run is resumed.
+    """
+
+    def __init__(
+        self, console: Console, num_steps: int, tasks_per_step: int, start: int = 0
+    ):
+        self._console = console
+        self._tasks_per_step = tasks_per_step
+        self._progress = Progress(
+            TextColumn("meta-training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps, {task.fields[rate]:.1f} tasks/s,"),
+            TimeElapsedColumn(),
+            TextColumn("gone,"),
+            TimeRemainingColumn(),
+            TextColumn("left{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(
+            "", total=num_steps, completed=start, rate=0.0, note=""
+        )
+        self._progress.start()
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Takes a step's or a validation's record."""
+        valid = {k: v for k, v in record.items() if k.startswith("valid_")}
+        if valid:
+            said = ", ".join(
+                f"{k.removeprefix('valid_')} {v:.4f}" for k, v in valid.items()
+            )
+            self._console.print(f"step {record['step']:>5}: validation {said}")
+            self._progress.update(self._task, completed=record["step"])
+        else:
+            steps_per_second = self._progress.tasks[0].speed or 0.0
+            self._progress.update(
+                self._task,
+                completed=record["step"],
+                rate=steps_per_second * self._tasks_per_step,
+                note=f", loss {record['loss']:.4f}",
+            )
+
+    def close(self) -> None:
+        """Leaves the last state on the terminal."""
+        self._progress.stop()

@@ -1,0 +1,129 @@
+"""The outer loop: steps, validation, early stopping, checkpoints."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaflax import base
+from metaflax.training._checkpoints import Checkpoints
+from metaflax.training._log import Sink
+from metaflax.training._state import TrainState
+from metaflax.training._stopping import Stopping
+
+
+class FitResult(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+      params: the meta-parameters that validated best.
+      stopping: the best score and its step.
+      steps: outer steps taken in all.
+      stopped_early: whether patience ended the run.
+    """
+
+    params: Any
+    stopping: Stopping
+    steps: int
+    stopped_early: bool
+
+
+class DivergedError(ValueError):
+    """The meta-loss is not finite; the last good checkpoint is kept."""
+
+
+def fit(
+    step_fn: Callable[[TrainState, base.Task], tuple[TrainState, dict[str, Any]]],
+    state: TrainState,
+    tasks_from: Callable[[int], Iterator[base.Task]],
+    validate: Callable[[Any], dict[str, float]],
+    checkpoints: Checkpoints,
+    *,
+    score: str,
+    num_steps: int,
+    eval_every: int,
+    patience: int | None = None,
+    sinks: Sequence[Sink] = (),
+) -> FitResult:
+    """Meta-trains until the steps or the patience are used up.
+
+    A run that finds a checkpoint goes on from the latest; its log and its result
+    are those of a run that was never interrupted.
+
+    Args:
+      step_fn: the outer step, which donates its state.
+      state: of step 0.
+      tasks_from: `tasks_from(step)` yields the batches of that step and after.
+      validate: `metrics = validate(params)`, on episodes that never change.
+      checkpoints: written at each validation.
+      score: the metric that selects, more is better.
+      num_steps: outer steps at most.
+      eval_every: steps between validations; there is one before the first step too,
+        and one after the last.
+      patience: validations without improvement that end the run.
+      sinks: where records go.
+
+    Returns:
+      A `FitResult` with the best parameters.
+
+    Raises:
+      DivergedError: on a non-finite loss, naming the step and the episode.
+    """
+
+    def validated(state: TrainState, stopping: Stopping) -> Stopping:
+        metrics = validate(state.params)
+        stopping = stopping.update(metrics[score], int(state.step))
+        record = {f"valid_{name}": value for name, value in metrics.items()}
+        _write(sinks, {"step": int(state.step), **record})
+        checkpoints.save(state, stopping, metrics[score])
+        return stopping
+
+    latest = checkpoints.latest_step()
+    if latest is None:
+        stopping = validated(state, Stopping())
+    else:
+        state, stopping = checkpoints.restore(state, latest)
+
+    step = int(state.step)
+    tasks = tasks_from(step)
+    pending = None
+    while step < num_steps and not stopping.should_stop(patience):
+        state, metrics = step_fn(state, next(tasks))
+        step += 1
+        # Read one step late, so that the device never waits for the log.
+        if pending is not None:
+            _log_step(sinks, *pending)
+        pending = (step, metrics)
+        if step % eval_every == 0 or step == num_steps:
+            _log_step(sinks, *pending)  # Before saving: NaN is never a checkpoint.
+            pending = None
+            stopping = validated(state, stopping)
+    best = checkpoints.read_params(state.params, stopping.best_step)
+    return FitResult(best, stopping, step, step < num_steps)
+
+
+def _log_step(sinks: Sequence[Sink], step: int, metrics: dict[str, Any]) -> None:
+    metrics = jax.device_get(metrics)
+    loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        losses = np.asarray(metrics["query_losses"])
+        bad = np.flatnonzero(~np.isfinite(losses))
+        num_tasks = len(losses)
+        where = (
+            f"episode {(step - 1) * num_tasks + int(bad[0])}"
+            if bad.size
+            else f"the gradient of episodes {(step - 1) * num_tasks} to"
+            f" {step * num_tasks - 1}"
+        )
+        raise DivergedError(
+            f"the meta-loss is not finite at step {step}, on {where}; the last good"
+            " checkpoint is kept. Lower the outer or inner learning rate."
+        )
+    _write(sinks, {"step": step, "loss": loss, "grad_norm": norm})
+
+
+def _write(sinks: Sequence[Sink], record: dict[str, Any]) -> None:
+    for sink in sinks:
+        sink.write(record)
