@@ -1,0 +1,7 @@
+"""`python -m metaflax`."""
+
+import sys
+
+from metaflax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,27 @@
+"""What the commands do, as functions of a config."""
+
+from metaflax.workflows._adapt import adapt as adapt
+from metaflax.workflows._adapt import without_run as without_run
+from metaflax.workflows._evaluate import evaluate as evaluate
+from metaflax.workflows._finetune import finetune as finetune
+from metaflax.workflows._predict import Predictor as Predictor
+from metaflax.workflows._predict import predict as predict
+from metaflax.workflows._quickstart import quickstart as quickstart
+from metaflax.workflows._quickstart import quickstart_config as quickstart_config
+from metaflax.workflows._run_directory import RunDirectory as RunDirectory
+from metaflax.workflows._train import load_run as load_run
+from metaflax.workflows._train import train as train
+
+__all__ = [
+    "Predictor",
+    "RunDirectory",
+    "adapt",
+    "evaluate",
+    "finetune",
+    "load_run",
+    "predict",
+    "quickstart",
+    "quickstart_config",
+    "train",
+    "without_run",
+]

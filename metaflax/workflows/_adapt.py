@@ -1,0 +1,168 @@
+"""Adapt to a new task: a support file in, an adapted model directory out."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from metaflax import base, data, models, tree
+from metaflax import config as config_lib
+from metaflax.workflows._episodes import coarse_buckets
+from metaflax.workflows._evaluate import best_params
+from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._train import load_run, num_classes
+
+
+def meta_trained(run_dir: str | Path) -> tuple[config_lib.Config, Model, Any, int]:
+    """A run's config, model, best meta-parameters and largest way."""
+    directory = RunDirectory(run_dir)
+    config = directory.config()
+    run = load_run(config)
+    return config, run.model, best_params(run, directory), num_classes(run)
+
+
+def adapt(
+    support_file: str | Path,
+    out: str | Path,
+    console: Console,
+    *,
+    run_dir: str | Path | None = None,
+    config: config_lib.Config | None = None,
+) -> Path:
+    """Learns a new task from a file of labelled texts.
+
+    Args:
+      support_file: JSONL, CSV or Parquet with the config's text and label columns.
+      out: the directory to write, in Hugging Face's format.
+      console: where to say what was done.
+      run_dir: a meta-trained run; without one the pretrained model of `config`.
+      config: model and algorithm where there is no run.
+
+    Returns:
+      The directory.
+
+    Raises:
+      ValueError: for anything wrong with the file, or more classes than a learned
+        output layer has.
+    """
+    target = Path(out).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; name a new directory.")
+    config = config or config_lib.Config()
+    columns = RunDirectory(run_dir).config() if run_dir is not None else config
+    examples = data.read(support_file, text=columns.data.text, label=columns.data.label)
+    names = first_seen(examples)
+    if len(names) < 2 and columns.data.task == "classification":
+        raise ValueError(
+            f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
+            " least two classes."
+        )
+    if run_dir is not None:
+        config, model, params, most = meta_trained(run_dir)
+    else:
+        model, params, most = load_model(config.model), None, len(names)
+    task = config_lib.build_task(config)
+    learned = params is not None and "kernel" in params["head"]
+    if learned and len(names) > most:
+        raise ValueError(
+            f"{support_file} has {len(names)} classes, and this run's output layer was"
+            f" meta-trained for {most}; use protonet or proto_maml, whose heads take"
+            " any number, or train with a larger way."
+        )
+    algorithm = config_lib.build_algorithm(
+        config.algorithm,
+        model.encoder,
+        model.init,
+        task,
+        most if learned else len(names),
+        num_steps=config.algorithm.eval_num_steps,
+    )
+    if params is None:
+        params = algorithm.init(jax.random.key(config.training.seed))
+    tokenized = model.tokenize(examples.texts, config.data)
+    support = support_batch(
+        examples, names, tokenized, most if learned else len(names), task.kind
+    )
+    adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    save_classifier(target, model, params, adapted, names, config)
+    cut = f", {tokenized.num_truncated} truncated" if tokenized.num_truncated else ""
+    console.print(
+        f"adapted to {len(names)} classes from {len(examples)} texts{cut}: {target}"
+    )
+    return target
+
+
+def first_seen(examples: data.Examples) -> list[str]:
+    """Label names in the order in which they first occur.
+
+    The classes of an exported episode then have the numbers they had in it.
+    """
+    return list(dict.fromkeys(name for labels in examples.labels for name in labels))
+
+
+def support_batch(
+    examples: data.Examples,
+    names: list[str],
+    tokenized: data.TokenizedTexts,
+    num_classes: int,
+    kind: str,
+) -> base.Batch:
+    """All examples as one support set."""
+    number = {name: i for i, name in enumerate(names)}
+    count = len(examples)
+    if kind == "labels":
+        targets = np.zeros((count, num_classes), np.float32)
+        for row, labels in zip(targets, examples.labels, strict=True):
+            row[[number[name] for name in labels]] = 1
+    elif examples.is_multi_label:
+        raise ValueError(
+            f"{examples.name}: some texts have several labels; this model gives one."
+        )
+    else:
+        targets = np.array([number[labels[0]] for labels in examples.labels], np.int32)
+    inputs = data.collate_texts(
+        tokenized, np.arange(count), count, coarse_buckets(tokenized)
+    )
+    return base.Batch(inputs, targets, np.ones(count, np.float32))
+
+
+def save_classifier(
+    target: Path,
+    model: Model,
+    params: Any,
+    adapted: Any,
+    names: list[str],
+    config: config_lib.Config,
+) -> None:
+    """Writes an adapted model as a Hugging Face sequence classifier."""
+    head = jax.tree.map(np.asarray, adapted["head"])
+    count = len(names)
+    models.pretrained.save(
+        target,
+        model.pretrained.config,
+        tree.merge(adapted["encoder"], params["encoder"]),
+        tokenizer_from=model.pretrained.directory,
+        head={"kernel": head["kernel"][:, :count], "bias": head["bias"][:count]},
+        labels=names,
+        pooling=config.model.pooling,
+        standardize=config.model.standardize,
+        problem_type=(
+            "multi_label_classification"
+            if config.data.task == "multilabel_classification"
+            else "single_label_classification"
+        ),
+    )
+
+
+def without_run(model: str, algorithm: str) -> config_lib.Config:
+    """A config to adapt a pretrained model as it is."""
+    config = config_lib.Config()
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=model),
+        algorithm=dataclasses.replace(config.algorithm, algorithm=algorithm),
+    )

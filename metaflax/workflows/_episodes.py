@@ -1,0 +1,100 @@
+"""Splits and episodes as a config describes them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from metaflax import base, data
+from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.workflows._model import Model
+
+
+def load_splits(config: DataConfig) -> data.Splits:
+    """Reads the examples and splits their classes or domains.
+
+    Raises:
+      ValueError: for anything wrong with the data or the split.
+    """
+    if not config.data:
+        raise ValueError("no data is named; give --data FILE.")
+    if config.data == "scored-texts":
+        examples = data.scored_texts()
+    else:
+        examples = data.read(
+            config.data, text=config.text, label=config.label, domain=config.domain
+        )
+    if config.split_names is not None:
+        return data.split_by_names(examples, config.split_names, config.split_by)
+    if config.split_file is not None:
+        return data.split_by_file(
+            examples, config.split_file, config.fold, config.split_by
+        )
+    return data.split_by_seed(examples, config.split_seed, by=config.split_by)
+
+
+def make_sampler(
+    examples: data.Examples, sizes: EpisodeConfig, task: str
+) -> data.Sampler:
+    """Draws episodes of the given sizes."""
+    kinds = {
+        "classification": data.EpisodeSampler,
+        "multilabel_classification": data.MultiLabelSampler,
+    }
+    return kinds[task](examples, sizes.way, sizes.shot, sizes.queries)
+
+
+class Episodes(NamedTuple):
+    """The episodes of one split.
+
+    Attributes:
+      examples: the texts they are drawn from.
+      tokenized: the same as tokens.
+      sampler: draws them.
+      buckets: the shapes they are padded to.
+    """
+
+    examples: data.Examples
+    tokenized: data.TokenizedTexts
+    sampler: data.Sampler
+    buckets: data.Buckets
+
+    @property
+    def sizes(self) -> data.EpisodeSizes:
+        """The largest episode."""
+        return self.sampler.sizes
+
+    def collate(self, episodes) -> base.Task:
+        """A stack of episodes as arrays of tokens."""
+        return data.collate(
+            episodes, self.tokenized, buckets=self.buckets, **self.sizes._asdict()
+        )
+
+    def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
+        """The batches of `step` and all later ones, `size` episodes each."""
+        while True:
+            first = step * size
+            yield self.collate(
+                [self.sampler.episode(seed, first + i) for i in range(size)]
+            )
+            step += 1
+
+
+def make_episodes(
+    examples: data.Examples, sizes: EpisodeConfig, config: Config, model: Model
+) -> Episodes:
+    """The episodes of a split, tokenized.
+
+    Raises:
+      ValueError: if a class is too small for the sizes, or a text too long.
+    """
+    sampler = make_sampler(examples, sizes, config.data.task)
+    tokenized = model.tokenize(examples.texts, config.data)
+    return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized))
+
+
+def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
+    """Coarse ones, since each new shape of a step costs seconds to compile."""
+    longest = int(np.max(tokenized.lengths))
+    lengths = [n for n in (32, 64, 128, 256) if n < longest]
+    return data.Buckets((*lengths, longest), budget_ratio=1.5)

