@@ -44,6 +44,8 @@ class DataConfig:
     """Column of texts."""
     label: str = "label"
     """Column of labels."""
+    unlabelled: Literal["error", "drop"] = "error"
+    """What happens to a row whose list of labels is empty."""
     domain: str | None = None
     """Column of domains; each episode is drawn from one."""
     split_file: str | None = None

@@ -16,6 +16,7 @@ class Examples:
       labels: for each text its labels, at least one.
       domains: for each text the domain it comes from, or None.
       ids: for each text the name its source gives it, or None.
+      num_unlabelled: rows that were left out because they had no label.
 
     Raises:
       ValueError: if the columns differ in length, or a text has no label.
@@ -31,6 +32,7 @@ class Examples:
     labels: tuple[tuple[str, ...], ...]
     domains: tuple[str, ...] | None = None
     ids: tuple[str, ...] | None = None
+    num_unlabelled: int = 0
 
     def __post_init__(self):
         for column in ("labels", "domains", "ids"):

@@ -18,6 +18,7 @@ def read(
     id: str | None = None,
     split: str | None = None,
     label_separator: str | None = None,
+    unlabelled: str = "error",
 ) -> Examples:
     r"""Reads labelled examples.
 
@@ -33,6 +34,8 @@ def read(
       split: which split of a hub data set or saved directory to read.
       label_separator: what separates several labels inside one string; without it a
         string is one label.
+      unlabelled: `error` refuses a row whose list of labels is empty, `drop` leaves
+        it out and counts it in `num_unlabelled`.
 
     Returns:
       The examples, in the order of the source.
@@ -49,10 +52,16 @@ def read(
       ...     read(path).label_names
       ('cat', 'dog')
     """
+    if unlabelled not in ("error", "drop"):
+        raise ValueError(f"unlabelled is {unlabelled!r}; it is 'error' or 'drop'.")
     columns = {"text": text, "label": label, "domain": domain, "id": id}
     found: dict[str, list[Any]] = {role: [] for role, name in columns.items() if name}
+    num_unlabelled = 0
     for place, row in _rows_of(source, split):
         values = {role: _value(row, columns[role], place) for role in found}
+        if unlabelled == "drop" and values["label"] == []:
+            num_unlabelled += 1
+            continue
         found["text"].append(_checked_text(values["text"], place, text))
         found["label"].append(_labels(values["label"], place, label, label_separator))
         for role in set(found) & {"domain", "id"}:
@@ -65,6 +74,7 @@ def read(
         labels=tuple(found["label"]),
         domains=tuple(found["domain"]) if domain else None,
         ids=tuple(found["id"]) if id else None,
+        num_unlabelled=num_unlabelled,
     )
 
 
@@ -188,7 +198,9 @@ def _labels(
         value = value.split(separator)
     values: Sequence = value if isinstance(value, (list, tuple)) else [value]
     if not values:
-        raise ValueError(f"{place}: {column!r} is an empty list; give a label.")
+        raise ValueError(
+            f"{place}: {column!r} is an empty list; give a label, or drop such rows."
+        )
     return tuple(dict.fromkeys(_name(v, place, column) for v in values))
 
 

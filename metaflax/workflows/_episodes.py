@@ -22,7 +22,11 @@ def load_splits(config: DataConfig) -> data.Splits:
         examples = data.scored_texts()
     else:
         examples = data.read(
-            config.data, text=config.text, label=config.label, domain=config.domain
+            config.data,
+            text=config.text,
+            label=config.label,
+            domain=config.domain,
+            unlabelled=config.unlabelled,
         )
     if config.split_names is not None:
         return data.split_by_names(examples, config.split_names, config.split_by)

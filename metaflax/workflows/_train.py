@@ -328,6 +328,8 @@ def report_data(run: Run, console: Console) -> None:
             f", {cut} truncated to {run.config.data.max_length} tokens" if cut else ""
         )
         console.print(f"meta-{name}: {len(examples)} texts of {shown}{note}")
+    if dropped := run.splits.train.num_unlabelled:
+        console.print(f"without a label, and left out: {dropped} texts")
     if run.splits.num_unused:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")
 
