@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 import optax
 
 from metaflax import base
@@ -53,6 +54,8 @@ def solve(
     """
     start_key, steps_key = base.split_key(key)
     start, fixed = problem.start(params, support, start_key)
+    if not problem.num_steps:  # A scan of no steps cannot run without jit.
+        return Solution(start, start, fixed, base.InnerInfo(jnp.zeros(0)))
     optimizer = problem.optimizer(params)
     loss_and_grad = value_and_grad(problem.loss)
 
@@ -69,6 +72,6 @@ def solve(
         (start, optimizer.init(start)),
         keys,
         length=num_steps,
-        unroll=max(1, num_steps) if num_steps <= MAX_UNROLLED_STEPS else 1,
+        unroll=num_steps if num_steps <= MAX_UNROLLED_STEPS else 1,
     )
     return Solution(start, fast, fixed, base.InnerInfo(losses))

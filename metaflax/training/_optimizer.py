@@ -71,8 +71,8 @@ def outer_optimizer(
         kwargs: dict[str, Any] = {"learning_rate": rate}
         if "weight_decay" in takes:
             kwargs["weight_decay"] = weight_decay
-        if "mask" in takes:
-            kwargs["mask"] = _is_matrix
+        for mask in {"mask", "weight_decay_mask"} & set(takes):
+            kwargs[mask] = _is_matrix
         return factory(**kwargs)
 
     main = build(learning_rate)

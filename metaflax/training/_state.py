@@ -38,7 +38,7 @@ def create(
     Raises:
       ValueError: if `trains` chooses no parameter.
     """
-    params = jax.tree.map(jnp.array, params)
+    params, key = jax.tree.map(jnp.array, (params, key))
     chosen = tree.select(params, trains)
     if tree.is_empty(chosen):
         raise ValueError(

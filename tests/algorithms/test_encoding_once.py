@@ -1,0 +1,138 @@
+"""Tests for running the encoder once a text where inner steps leave it alone."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaflax import base
+from metaflax.algorithms import _encoding_once
+from tests.algorithms import text_free
+
+PARAMS = {"encoder": {"w": jnp.asarray(10.0)}, "head": {"b": jnp.zeros(1)}}
+SUPPORT = base.Batch(jnp.arange(3.0), jnp.zeros(3, int), jnp.ones(3))
+QUERY = base.Batch(jnp.arange(3.0, 5.0), jnp.ones(2, int), jnp.ones(2))
+
+
+def echo(name):
+    """An algorithm that returns what it was given."""
+    return base.MetaAlgorithm(
+        init=lambda key: name,
+        adapt=lambda params, support, key=None: ((name, support, key), None),
+        predict=lambda params, adapted, inputs, key=None: name,
+        loss=lambda params, task, key=None: ((name, task, key), None),
+    )
+
+
+def build(adapts):
+    seen = []
+
+    def encode(params, inputs, key):
+        seen.append((inputs, key))
+        return params["w"] * jax.tree.leaves(inputs)[0]
+
+    algorithm = _encoding_once.encoding_once(
+        encode, adapts, on_inputs=echo("inputs"), on_features=echo("features")
+    )
+    return algorithm, seen
+
+
+def test_adaptation_sees_features_where_the_encoder_stays():
+    algorithm, seen = build("head")
+    (name, support, _), _ = algorithm.adapt(PARAMS, SUPPORT)
+    assert (name, len(seen)) == ("features", 1)
+    chex.assert_trees_all_equal(support, SUPPORT._replace(inputs=10 * jnp.arange(3.0)))
+
+
+def test_the_loss_encodes_support_and_query_in_one_call_and_parts_them_again():
+    algorithm, seen = build("head")
+    (name, task, _), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY))
+    assert (name, len(seen)) == ("features", 1)
+    chex.assert_trees_all_equal(
+        task,
+        base.Task(
+            SUPPORT._replace(inputs=10 * jnp.arange(3.0)),
+            QUERY._replace(inputs=10 * jnp.arange(3.0, 5.0)),
+        ),
+    )
+
+
+@pytest.mark.parametrize("adapts", ["encoder", "*", ["head", "encoder/w"]])
+def test_an_encoder_that_adapts_is_left_to_the_inner_loop(adapts):
+    algorithm, seen = build(adapts)
+    task = base.Task(SUPPORT, QUERY)
+    (adapted_by, support, _), _ = algorithm.adapt(PARAMS, SUPPORT)
+    (scored_by, same, _), _ = algorithm.loss(PARAMS, task)
+    assert (adapted_by, scored_by, seen) == ("inputs", "inputs", [])
+    chex.assert_trees_all_equal((support, same), (SUPPORT, task))
+
+
+def test_predictions_and_initial_parameters_are_those_on_inputs():
+    algorithm, _ = build("head")
+    assert algorithm.init(jax.random.key(0)) == "inputs"
+    assert algorithm.predict(PARAMS, None, None) == "inputs"
+
+
+def test_the_encoder_and_the_rest_draw_from_keys_of_their_own():
+    algorithm, seen = build("head")
+    key = jax.random.key(0)
+    (_, _, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT, key)
+    (_, _, loss_key), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY), key)
+    for encode_key, other in ((seen[0][1], inner_key), (seen[1][1], loss_key)):
+        data = {
+            tuple(jax.random.key_data(k).tolist()) for k in (key, encode_key, other)
+        }
+        assert len(data) == 3
+
+
+def test_without_a_key_nobody_gets_one():
+    algorithm, seen = build("head")
+    (_, _, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT)
+    assert inner_key is seen[0][1] is None
+
+
+class Ragged(NamedTuple):
+    """Inputs that know how to be joined."""
+
+    rows: jax.Array
+    longest: int
+
+    def concatenate(self, other):
+        rows = jnp.concatenate([self.rows, other.rows])
+        return Ragged(rows, max(self.longest, other.longest))
+
+
+def test_inputs_that_join_themselves_are_asked_to():
+    algorithm, seen = build("head")
+    task = base.Task(
+        SUPPORT._replace(inputs=Ragged(SUPPORT.inputs, 4)),
+        QUERY._replace(inputs=Ragged(QUERY.inputs, 9)),
+    )
+    algorithm.loss(PARAMS, task)
+    joined, _ = seen[0]
+    assert joined.longest == 9
+    chex.assert_trees_all_equal(joined.rows, jnp.arange(5.0))
+
+
+def test_the_loss_and_gradient_are_those_of_encoding_each_part_alone():
+    algorithm = text_free.make("protonet")
+    params, task = algorithm.init(jax.random.key(0)), text_free.task(way=text_free.N)
+    one_hot = np.eye(text_free.N)[task.support.targets]
+
+    def by_hand(encoder):
+        support, query = (text_free.encode(encoder, part.inputs, None) for part in task)
+        means = one_hot.T @ support / one_hot.sum(0)[:, None]
+        distances = jnp.sum((query[:, None] - means[None]) ** 2, -1)
+        logs = jax.nn.log_softmax(-distances)
+        return -jnp.mean(jnp.take_along_axis(logs, task.query.targets[:, None], 1))
+
+    expected = jax.jit(jax.value_and_grad(by_hand))(params["encoder"])
+    (value, _), grads = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))(
+        params, task
+    )
+    chex.assert_trees_all_close(
+        (value, grads["encoder"]), expected, rtol=1e-4, atol=1e-6
+    )

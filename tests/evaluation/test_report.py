@@ -1,0 +1,50 @@
+"""Tests for the per-class report."""
+
+import numpy as np
+import pytest
+
+from metaflax import evaluation
+
+sklearn_metrics = pytest.importorskip("sklearn.metrics")
+
+
+def test_it_is_that_of_sklearn():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.choice(["a", "b", "c"], size=(2, 50))
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
+        true, predicted, labels=["a", "b", "c"]
+    )
+    report = evaluation.classification_report(list(true), list(predicted))
+    for n, name in enumerate("abc"):
+        assert report[name] == pytest.approx(
+            {
+                "precision": precision[n],
+                "recall": recall[n],
+                "f1-score": f1[n],
+                "support": support[n],
+            }
+        )
+    assert report["accuracy"] == pytest.approx(np.mean(true == predicted))
+    assert report["macro avg"]["f1-score"] == pytest.approx(f1.mean())
+
+
+def test_a_class_that_was_never_said_scores_zero_without_a_warning():
+    report = evaluation.classification_report(["a", "b"], ["a", "a"])
+    assert report["b"]["precision"] == 0.0
+
+
+@pytest.mark.parametrize(("true", "predicted"), [([], []), (["a"], ["a", "b"])])
+def test_queries_and_predictions_must_match(true, predicted):
+    message = f"got {len(predicted)} and {len(true)}"
+    with pytest.raises(ValueError, match=message):
+        evaluation.classification_report(true, predicted)
+
+
+def test_labels_are_reported_by_name():
+    true = np.array([[1, 0], [1, 1], [0, 1]])
+    predicted = np.array([[1, 0], [0, 1], [1, 0]])
+    report = evaluation.label_report(["x", "y"], true, predicted)
+    assert (report["x"]["precision"], report["x"]["recall"]) == (0.5, 0.5)
+    assert (report["y"]["precision"], report["y"]["recall"]) == (1.0, 0.5)
+    expected = sklearn_metrics.f1_score(true, predicted, average="micro")
+    assert report["micro avg"]["f1-score"] == pytest.approx(expected)

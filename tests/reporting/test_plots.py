@@ -1,0 +1,46 @@
+"""Tests for the picture of a run."""
+
+import builtins
+import json
+
+import pytest
+
+from metaflax import reporting
+from metaflax.evaluation import Interval
+
+BEFORE, AFTER = Interval(0.5, 0.05), Interval(0.7, 0.04)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    records = [
+        {"step": 0, "valid_accuracy": 0.5, "valid_loss": 1.1},
+        {"step": 1, "loss": 1.0, "grad_norm": 0.3},
+        {"step": 2, "loss": 0.8, "grad_norm": 0.2},
+        {"step": 2, "valid_accuracy": 0.6, "valid_loss": 0.9},
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_a_run_becomes_a_png(tmp_path, log):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "run.png"
+    reporting.plot_run(path, log, "accuracy", BEFORE, AFTER, title="maml")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path, log, monkeypatch):
+    original = builtins.__import__
+
+    def without_matplotlib(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    with pytest.raises(ValueError, match=r"pip install 'metaflax\[plots\]'"):
+        reporting.plot_run(
+            tmp_path / "run.png", log, "accuracy", BEFORE, AFTER, title=""
+        )

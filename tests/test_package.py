@@ -1,0 +1,122 @@
+"""Tests for the package as a whole: light imports, documentation, layers."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+import metaflax
+
+ROOT = Path(metaflax.__file__).parent
+HEAVY = ("transformers", "datasets", "torch", "matplotlib", "sklearn", "flax", "orbax")
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages([str(ROOT)], "metaflax.")
+    if not any(part.startswith("_") for part in module.name.split("."))
+]
+
+# From the ground up. A module imports from its own layer and those below.
+LAYERS = (
+    ("_version", "base", "tree", "inner", "meta_gradient"),
+    ("losses", "metrics", "heads", "estimators", "models"),
+    ("algorithms", "tasks"),
+    ("data", "evaluation"),
+    ("training", "reporting"),
+    ("config",),
+    ("workflows",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+STRANGERS = [("algorithms", "tasks"), ("tasks", "algorithms"), ("algorithms", "models")]
+
+
+def test_importing_metaflax_loads_nothing_heavy():
+    code = f"import sys, metaflax; print(*sorted(set({HEAVY}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("module", ["metaflax", *MODULES])
+def test_every_public_name_exists_and_is_documented(module):
+    module = importlib.import_module(module)
+    assert module.__doc__
+    names = getattr(module, "__all__", [])
+    assert list(names) == sorted(set(names))
+    for name in names:
+        value = getattr(module, name)
+        if typing.get_origin(value) is not None:
+            continue  # An alias such as Literal["mean", "first"] has no place for one.
+        doc = getattr(value, "func", value).__doc__  # Of what a partial completes.
+        # A tuple without a docstring is given one such as "Batch(inputs, targets)".
+        assert doc, f"{name} has no docstring"
+        assert not doc.startswith(f"{name}("), f"{name} has no docstring"
+
+
+def test_what_is_loaded_when_asked_for_is_a_module_of_the_package():
+    for name in metaflax._LAZY:
+        assert getattr(metaflax, name).__name__ == f"metaflax.{name}"
+    with pytest.raises(AttributeError, match="no attribute 'dta'"):
+        metaflax.dta  # noqa: B018
+
+
+def top_level(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_names(source):
+    """The modules directly below `metaflax` that a source imports from."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            dotted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports name their package in full"
+            dotted = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in dotted:
+            first, *rest = name.split(".")
+            if first == "metaflax" and rest:
+                yield rest[0]
+
+
+SOURCES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
+SOURCES += sorted(path for path in ROOT.glob("*.py") if path.name != "__init__.py")
+EDGES = {
+    (top_level(path), name)
+    for path in SOURCES
+    for name in imported_names(path.read_text())
+    if top_level(path) != name
+}
+
+
+def test_every_module_has_a_layer():
+    assert {top_level(path) for path in SOURCES} == set(LEVEL)
+
+
+def test_imports_point_down_only():
+    upwards = {(a, b) for a, b in EDGES if LEVEL[b] > LEVEL[a]}
+    assert not upwards
+    mutual = {(a, b) for a, b in EDGES if (b, a) in EDGES}
+    assert not mutual
+
+
+def test_algorithms_know_neither_task_types_nor_models():
+    assert not EDGES & set(STRANGERS)
+
+
+def test_imports_are_found_in_every_form():
+    source = (
+        "import metaflax.data\n"
+        "from metaflax import base, tree as t\n"
+        "from metaflax.models._bert import Bert\n"
+        "def f():\n    from metaflax.cli import main\n"
+    )
+    assert sorted(imported_names(source)) == ["base", "cli", "data", "models", "tree"]

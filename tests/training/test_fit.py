@@ -1,0 +1,206 @@
+"""Tests for the outer loop on a quadratic: it ends, resumes and fails as it says."""
+
+import functools
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from metaflax import training
+from tests.training import quadratic
+
+OPTIMIZER = training.outer_optimizer("adam", 0.1)
+
+
+@functools.cache
+def step_fn():
+    return training.make_step(quadratic.ALGORITHM, OPTIMIZER)
+
+
+def validate(params):
+    return {"accuracy": -float(np.sum(params["head"]["bias"])), "loss": 2.0}
+
+
+class Run:
+    """A run's folder: each `fit` is a process that finds what earlier ones left."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fit(self, **kwargs):
+        checkpoints = training.Checkpoints(self.folder / "checkpoints")
+        latest = checkpoints.latest_step()
+        log = training.JsonlLog(self.log, resume_after=latest or 0)
+        defaults = {
+            "step_fn": step_fn(),
+            "state": quadratic.state(OPTIMIZER),
+            "tasks_from": quadratic.tasks_from,
+            "validate": validate,
+            "score": "accuracy",
+            "num_steps": 5,
+            "eval_every": 2,
+            "sinks": [log],
+        }
+        try:
+            return training.fit(checkpoints=checkpoints, **{**defaults, **kwargs})
+        finally:
+            log.close()
+            checkpoints.close()
+
+    @property
+    def log(self):
+        return self.folder / "log.jsonl"
+
+    def latest(self):
+        checkpoints = training.Checkpoints(self.folder / "checkpoints", read_only=True)
+        step = checkpoints.latest_step()
+        state, _ = checkpoints.restore(quadratic.state(OPTIMIZER), step)
+        checkpoints.close()
+        return state
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupted, and its result."""
+    run = Run(tmp_path_factory.mktemp("whole"))
+    return run, run.fit()
+
+
+def failing_at(step):
+    """The same batches, until the process dies."""
+
+    def tasks_from(start):
+        for number, tasks in enumerate(quadratic.tasks_from(start), start + 1):
+            if number == step:
+                raise KeyboardInterrupt
+            yield tasks
+
+    return tasks_from
+
+
+def no_more_tasks(start):
+    pytest.fail(f"a finished run asked for the tasks after step {start}")
+    yield
+
+
+def test_it_validates_before_the_first_step_and_after_the_last(whole):
+    run, result = whole
+    records = [line.split(",")[0:2] for line in run.log.read_text().splitlines()]
+    steps = [(step.split()[-1], name.split('"')[1]) for step, name in records]
+    valid, loss = "valid_accuracy", "loss"
+    assert steps == [
+        ("0", valid),
+        ("1", loss),
+        ("2", loss),
+        ("2", valid),
+        ("3", loss),
+        ("4", loss),
+        ("4", valid),
+        ("5", loss),
+        ("5", valid),
+    ]
+    assert (result.steps, result.stopped_early) == (5, False)
+
+
+def test_steps_are_those_of_a_plain_loop(whole):
+    run, _ = whole
+    state, tasks = quadratic.state(OPTIMIZER), quadratic.tasks_from(0)
+    for _ in range(5):
+        state, _ = step_fn()(state, next(tasks))
+    chex.assert_trees_all_equal(run.latest().params, state.params)
+
+
+@pytest.mark.parametrize("dies_at", [2, 4])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(run, whole, dies_at):
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(tasks_from=failing_at(dies_at))
+    result = run.fit()
+    whole_run, whole_result = whole
+    assert run.log.read_text() == whole_run.log.read_text()
+    chex.assert_trees_all_equal(result.params, whole_result.params, strict=True)
+    assert result[1:] == whole_result[1:]
+    last, whole_last = run.latest(), whole_run.latest()
+    chex.assert_trees_all_equal(last.params, whole_last.params, strict=True)
+    chex.assert_trees_all_equal(last.opt_state, whole_last.opt_state, strict=True)
+
+
+def scores(*values):
+    """A validation that gives these in turn."""
+    remaining = iter(values)
+    return lambda params: {"accuracy": next(remaining)}
+
+
+def test_patience_ends_a_run_and_the_best_parameters_are_returned(run):
+    result = run.fit(validate=scores(0.1, 0.8, 0.7, 0.6), patience=2, num_steps=100)
+    assert (result.steps, result.stopped_early) == (6, True)
+    assert result.stopping == training.Stopping(0.8, 2, 2)
+    state, tasks = quadratic.state(OPTIMIZER), quadratic.tasks_from(0)
+    for _ in range(2):
+        state, _ = step_fn()(state, next(tasks))
+    chex.assert_trees_all_equal(result.params, state.params)
+
+    again = run.fit(tasks_from=no_more_tasks, patience=2, num_steps=100)
+    assert again[1:] == result[1:]
+    chex.assert_trees_all_equal(again.params, result.params)
+
+
+def test_where_no_step_helps_the_initial_parameters_are_the_best(run):
+    result = run.fit(validate=scores(0.5, 0.4, 0.3), patience=2)
+    chex.assert_trees_all_equal(result.params, quadratic.PARAMS)
+
+
+def test_a_finished_run_is_read_and_not_continued(whole):
+    run, result = whole
+    again = run.fit(tasks_from=no_more_tasks)
+    assert again[1:] == result[1:]
+    chex.assert_trees_all_equal(again.params, result.params)
+
+
+def poisoned(start):
+    """Batches of two, of which the second of step 4 is not a number."""
+    for number, tasks in enumerate(quadratic.tasks_from(start), start + 1):
+        yield quadratic.tasks(1.0, np.nan) if number == 4 else tasks
+
+
+@pytest.mark.parametrize("eval_every", [2, 3])
+def test_a_loss_that_is_not_finite_names_step_and_episode(run, eval_every):
+    with pytest.raises(training.DivergedError, match="at step 4, on episode 7; the"):
+        run.fit(tasks_from=poisoned, num_steps=9, eval_every=eval_every)
+    good = run.latest()
+    assert int(good.step) == eval_every
+    chex.assert_tree_all_finite(good.params)
+    assert "NaN" not in run.log.read_text()
+
+
+def test_a_gradient_that_is_not_finite_names_the_batch(run):
+    def broken(state, tasks):
+        metrics = {"loss": 1.0, "grad_norm": np.inf, "query_losses": np.ones(2)}
+        return state._replace(step=state.step + 1), metrics
+
+    with pytest.raises(training.DivergedError, match="gradient of episodes 0 to 1"):
+        run.fit(step_fn=broken)
+    assert int(run.latest().step) == 0
+
+
+def test_every_sink_gets_every_record(run):
+    class Sink(list):
+        write = list.append
+
+        def close(self):
+            pass
+
+    first, second = Sink(), Sink()
+    run.fit(num_steps=1, sinks=[first, second])
+    assert first == second
+    assert [sorted(record) for record in first] == [
+        ["step", "valid_accuracy", "valid_loss"],
+        ["grad_norm", "loss", "step"],
+        ["step", "valid_accuracy", "valid_loss"],
+    ]
+    assert all(not isinstance(v, jax.Array) for r in first for v in r.values())

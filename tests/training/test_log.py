@@ -1,0 +1,54 @@
+"""Tests for where metrics go."""
+
+import json
+
+import pytest
+
+from metaflax import training
+
+
+def written(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_record_is_a_line_and_there_at_once(tmp_path):
+    log = training.JsonlLog(tmp_path / "log.jsonl")
+    log.write({"step": 1, "loss": 0.5})
+    log.write({"step": 2, "loss": 0.25})
+    assert written(tmp_path / "log.jsonl") == [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 0.25},
+    ]
+    log.close()
+
+
+def test_a_resumed_log_drops_what_will_come_again_and_half_written_lines(tmp_path):
+    path = tmp_path / "log.jsonl"
+    whole = [json.dumps({"step": step}) for step in range(4)]
+    path.write_text("\n".join(["null", '{"loss": 1}', *whole, '{"step": 1, "lo']))
+    log = training.JsonlLog(path, resume_after=2)
+    log.write({"step": 3, "again": True})
+    log.close()
+    assert written(path) == [
+        {"step": 0},
+        {"step": 1},
+        {"step": 2},
+        {"step": 3, "again": True},
+    ]
+
+
+def test_a_log_may_begin_in_the_middle_of_nothing(tmp_path):
+    training.JsonlLog(tmp_path / "log.jsonl", resume_after=7).close()
+    assert written(tmp_path / "log.jsonl") == []
+
+
+def test_tensorboard_gets_the_numbers_of_a_record(tmp_path):
+    pytest.importorskip("tensorboardX")
+    log = training.TensorBoardLog(tmp_path)
+    log.write({"step": 3, "loss": 0.5, "note": "words"})
+    log.close()
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert b"loss" in content
+    assert b"note" not in content
+    assert b"step" not in content

@@ -1,0 +1,106 @@
+"""Tests for the outer optimizer and its schedule."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaflax import training
+
+PARAMS = {
+    "encoder": {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)},
+    "head": {"kernel": jnp.full((2, 2), 2.0), "log_temperature": jnp.array(2.0)},
+}
+ZEROS = jax.tree.map(jnp.zeros_like, PARAMS)
+ONES = jax.tree.map(jnp.ones_like, PARAMS)
+NUM_ONES = 11
+
+
+def first_updates(grads, *args, **kwargs):
+    optimizer = training.outer_optimizer(*args, **kwargs)
+    return optimizer.update(grads, optimizer.init(PARAMS), PARAMS)[0]
+
+
+def test_decay_shrinks_matrices_only():
+    updates = first_updates(ZEROS, "adamw", 0.1, weight_decay=0.5)
+    expected = jax.tree.map(
+        lambda x: -0.1 * 0.5 * x if x.ndim > 1 else jnp.zeros_like(x), PARAMS
+    )
+    chex.assert_trees_all_close(updates, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lion", "adadelta"])
+def test_whatever_its_mask_is_called_an_optimizer_leaves_vectors_alone(name):
+    updates = first_updates(ZEROS, name, 0.1, weight_decay=0.5)
+    assert np.all(np.asarray(updates["encoder"]["kernel"]) < 0)
+    assert np.all(np.asarray(updates["encoder"]["bias"]) == 0)
+    assert updates["head"]["log_temperature"] == 0
+
+
+@pytest.mark.parametrize(
+    ("clip_norm", "expected"), [(1.0, -1 / np.sqrt(NUM_ONES)), (10.0, -1), (None, -1)]
+)
+def test_gradients_are_clipped_by_their_global_norm(clip_norm, expected):
+    updates = first_updates(ONES, "sgd", 1.0, clip_norm=clip_norm)
+    chex.assert_trees_all_close(
+        updates, jax.tree.map(lambda x: expected * x, ONES), rtol=1e-6
+    )
+
+
+def test_the_norm_that_clips_is_over_encoder_and_head_together():
+    updates = first_updates(ONES, "sgd", 1.0, head_learning_rate=1.0)
+    chex.assert_trees_all_close(
+        updates, jax.tree.map(lambda x: -x / np.sqrt(NUM_ONES), ONES), rtol=1e-6
+    )
+
+
+def test_the_head_may_learn_at_a_rate_of_its_own():
+    updates = first_updates(ONES, "sgd", 0.1, head_learning_rate=3.0, clip_norm=None)
+    expected = {
+        "encoder": jax.tree.map(lambda x: -0.1 * x, ONES["encoder"]),
+        "head": jax.tree.map(lambda x: -3.0 * x, ONES["head"]),
+    }
+    chex.assert_trees_all_close(updates, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lion", "adafactor"])
+def test_the_names_that_the_message_gives_are_names(name):
+    updates = first_updates(ONES, name, 0.1, head_learning_rate=0.2)
+    assert all(np.all(np.asarray(u) < 0) for u in jax.tree.leaves(updates))
+
+
+@pytest.mark.parametrize("name", ["adamwww", "chain", "__doc__"])
+def test_an_unknown_name_is_refused_with_known_ones(name):
+    with pytest.raises(ValueError, match=f"no optimizer {name!r}; take adamw, adam"):
+        training.outer_optimizer(name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ("constant", [0.0, 1.0, 2.0, 2.0, 2.0]),
+        ("linear", [0.0, 1.0, 2.0, 1.0, 0.0]),
+        ("cosine", [0.0, 1.0, 2.0, 1.0, 0.0]),
+    ],
+)
+def test_a_schedule_rises_then_stays_or_falls_to_zero(shape, expected):
+    rates = training.schedule(shape, 2.0, num_steps=12, warmup_steps=4)
+    found = [float(rates(step)) for step in (0, 2, 4, 8, 12)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_cosine_is_flat_at_first_where_a_line_is_not():
+    cosine, line = (training.schedule(s, 1.0, 8, 0)(2) for s in ("cosine", "linear"))
+    np.testing.assert_allclose(cosine, (1 + np.cos(np.pi / 4)) / 2, rtol=1e-6)
+    np.testing.assert_allclose(line, 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
+def test_without_warmup_the_first_rate_is_the_whole_one(shape):
+    assert float(training.schedule(shape, 2.0, 10, 0)(0)) == 2.0
+
+
+def test_an_unknown_schedule_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'step'; known: constant, linear, cosine"):
+        training.schedule("step", 1.0, 10, 0)
