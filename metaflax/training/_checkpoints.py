@@ -33,7 +33,7 @@ class Checkpoints:
                 preservation_policy=preserve.AnyPreservationPolicy(
                     [
                         preserve.LatestN(2),
-                        preserve.BestN(get_metric_fn=lambda m: m["score"], n=1),
+                        preserve.BestN(get_metric_fn=_rank, n=1),
                     ]
                 ),
                 # The state is donated to the next step, so it must be written now.
@@ -53,7 +53,7 @@ class Checkpoints:
                 rest=ocp.args.StandardSave(state._replace(params=None)),
                 record=ocp.args.JsonSave(stopping._asdict()),
             ),
-            metrics={"score": score},
+            metrics={"score": score, "step": int(state.step)},
         )
         self._manager.wait_until_finished()
 
@@ -88,3 +88,8 @@ class Checkpoints:
 def _target(like: Any) -> ocp.args.StandardRestore:
     # Without a target Orbax would return optax's tuples as lists.
     return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+
+
+def _rank(metrics: Any) -> Any:
+    """Sorts checkpoints: of equal scores the first is best, as in `Stopping`."""
+    return metrics["score"], -metrics["step"]

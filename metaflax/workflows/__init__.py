@@ -8,8 +8,8 @@ from metaflax.workflows._predict import Predictor as Predictor
 from metaflax.workflows._predict import predict as predict
 from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
+from metaflax.workflows._run import load_run as load_run
 from metaflax.workflows._run_directory import RunDirectory as RunDirectory
-from metaflax.workflows._train import load_run as load_run
 from metaflax.workflows._train import train as train
 
 __all__ = [

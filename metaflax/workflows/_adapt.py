@@ -11,10 +11,9 @@ from rich.console import Console
 from metaflax import base, data, models, tree
 from metaflax import config as config_lib
 from metaflax.workflows._episodes import coarse_buckets
-from metaflax.workflows._evaluate import best_params
 from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._run import best_params, load_run, num_classes
 from metaflax.workflows._run_directory import RunDirectory
-from metaflax.workflows._train import load_run, num_classes
 
 
 def meta_trained(run_dir: str | Path) -> tuple[config_lib.Config, Model, Any, int]:
@@ -50,8 +49,7 @@ def adapt(
         output layer has.
     """
     target = Path(out).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already; name a new directory.")
+    check_absent(target)
     config = config or config_lib.Config()
     columns = RunDirectory(run_dir).config() if run_dir is not None else config
     examples = data.read(support_file, text=columns.data.text, label=columns.data.label)
@@ -65,6 +63,7 @@ def adapt(
         config, model, params, most = meta_trained(run_dir)
     else:
         model, params, most = load_model(config.model), None, len(names)
+        config = _within(config, model)
     task = config_lib.build_task(config)
     learned = params is not None and "kernel" in params["head"]
     if learned and len(names) > most:
@@ -94,6 +93,21 @@ def adapt(
         f"adapted to {len(names)} classes from {len(examples)} texts{cut}: {target}"
     )
     return target
+
+
+def _within(config: config_lib.Config, model: Model) -> config_lib.Config:
+    """The config, with texts no longer than the model takes."""
+    most = model.pretrained.config.max_position_embeddings
+    texts = dataclasses.replace(
+        config.data, max_length=min(config.data.max_length, most)
+    )
+    return dataclasses.replace(config, data=texts)
+
+
+def check_absent(target: Path) -> None:
+    """Refuses to write where anything is."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; name a new directory.")
 
 
 def first_seen(examples: data.Examples) -> list[str]:

@@ -56,17 +56,20 @@ class Episodes(NamedTuple):
       tokenized: the same as tokens.
       sampler: draws them.
       buckets: the shapes they are padded to.
+      room: for how many classes there is room, where that is more than they have.
     """
 
     examples: data.Examples
     tokenized: data.TokenizedTexts
     sampler: data.Sampler
     buckets: data.Buckets
+    room: int = 0
 
     @property
     def sizes(self) -> data.EpisodeSizes:
-        """The largest episode."""
-        return self.sampler.sizes
+        """The largest episode, with the room that there is for classes."""
+        sizes = self.sampler.sizes
+        return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
     def collate(self, episodes) -> base.Task:
         """A stack of episodes as arrays of tokens."""

@@ -10,32 +10,22 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, evaluation, training
+from metaflax import data, evaluation
+from metaflax.workflows._compare import compare
+from metaflax.workflows._episodes import make_episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._run import (
+    Run,
+    best_params,
+    initial_params,
+    learns_output_layer,
+    load_run,
+    num_classes,
+)
 from metaflax.workflows._run_directory import RunDirectory, write_whole
-from metaflax.workflows._train import Run, compare, initial_params, load_run
 
-
-def best_params(run: Run, directory: RunDirectory) -> Any:
-    """The meta-parameters of a run that validated best.
-
-    Raises:
-      ValueError: if the run has not finished.
-    """
-    chosen = directory.path / "selected.json"
-    if not chosen.is_file():
-        raise ValueError(
-            f"{directory.path} holds no finished run; let `train` come to its end."
-        )
-    selected = json.loads(chosen.read_text())
-    start = initial_params(run)
-    checkpoints = training.Checkpoints(directory.checkpoints, read_only=True)
-    try:
-        best = checkpoints.read_params(start, selected["best_step"])
-    finally:
-        checkpoints.close()
-    share = selected["share"]
-    return best if share == 1 else training.interpolate(start, best, share)
+# Files of `train` that an evaluation must not replace.
+OF_TRAIN = ("config.json", "environment.json", "results.json", "selected.json")
 
 
 def evaluate(
@@ -46,6 +36,7 @@ def evaluate(
     episodes: config_lib.EpisodeConfig | None = None,
     wanted: config_lib.EvaluationConfig | None = None,
     baselines: Sequence[str] = (),
+    inner: config_lib.AlgorithmConfig | None = None,
     export: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Scores a run's best parameters on test episodes, before and after.
@@ -58,6 +49,7 @@ def evaluate(
       wanted: number and seed of episodes, likewise.
       baselines: names of baselines to score on the same episodes, from the
         pretrained weights.
+      inner: inner optimizer and steps of the baselines, where they differ.
       export: numbers of episodes whose support and queries are written as files, for
         `adapt` and `predict`.
 
@@ -68,19 +60,21 @@ def evaluate(
       ValueError: if there is no run, or the sizes do not fit its data.
     """
     directory = RunDirectory(run_dir)
-    config = directory.config()
-    config = dataclasses.replace(
-        config,
-        episodes=episodes or config.episodes,
-        evaluation=wanted or config.evaluation,
-    )
-    run = load_run(config)
-    before = initial_params(run)
-    after = best_params(run, directory)
+    if f"{name}.json" in OF_TRAIN or Path(name).name != name:
+        raise ValueError(f"{name!r} cannot name an evaluation; choose another name.")
+    for baseline in baselines:
+        config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), baseline)
+    trained = load_run(directory.config())
+    before = initial_params(trained)
+    after = best_params(trained, directory)
+    run = _resized(trained, episodes, wanted)
+    config = run.config
     evaluator = run.test_evaluator()
+    for number in export:
+        _check_number(evaluator, number)
     scores = {"before": evaluator(before)}
     for baseline in baselines:
-        scores[baseline] = _baseline(run, baseline)
+        scores[baseline] = _baseline(run, baseline, inner or config.algorithm)
     scores["after"] = evaluator(after)
     title = (
         f"{config.algorithm.algorithm}, {config.episodes.way}-way"
@@ -95,12 +89,33 @@ def evaluate(
     return results
 
 
-def _baseline(run: Run, name: str) -> evaluation.Scores:
-    if name not in config_lib.BASELINES:
+def _resized(
+    run: Run,
+    episodes: config_lib.EpisodeConfig | None,
+    wanted: config_lib.EvaluationConfig | None,
+) -> Run:
+    """The run with other test episodes; what it was trained on stays."""
+    config = dataclasses.replace(
+        run.config,
+        episodes=episodes or run.config.episodes,
+        evaluation=wanted or run.config.evaluation,
+    )
+    config_lib.check(config)
+    test = make_episodes(run.splits.test, config.episodes, config, run.model)
+    resized = run._replace(config=config, test=test)
+    if learns_output_layer(run) and num_classes(resized) > num_classes(run):
         raise ValueError(
-            f"unknown baseline {name!r}; known: {', '.join(config_lib.BASELINES)}."
+            f"way is {config.episodes.way}, and this run's output layer was"
+            f" meta-trained for {num_classes(run)} classes; lower way, or train with a"
+            " larger one."
         )
-    algorithm = dataclasses.replace(run.config.algorithm, algorithm=name, head=None)
+    return resized
+
+
+def _baseline(
+    run: Run, name: str, inner: config_lib.AlgorithmConfig
+) -> evaluation.Scores:
+    algorithm = dataclasses.replace(inner, algorithm=name, head=None)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     other = run._replace(config=config)
     return other.test_evaluator()(initial_params(other))
@@ -124,23 +139,28 @@ def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
     write_whole(path, "\n".join(lines) + "\n")
 
 
-def _export(evaluator: Evaluator, number: int, folder: Path) -> None:
-    """The texts of an episode as `support.jsonl` and `query.jsonl`."""
+def _check_number(evaluator: Evaluator, number: int) -> None:
     if not 0 <= number < len(evaluator.episodes):
         raise ValueError(
             f"there is no episode {number}; they are 0 to"
             f" {len(evaluator.episodes) - 1}."
         )
+
+
+def _export(evaluator: Evaluator, number: int, folder: Path) -> None:
+    """The texts of an episode as `support.jsonl` and `query.jsonl`."""
     episode, examples = evaluator.episodes[number], evaluator.source.examples
+    drawn = [examples.label_names[number] for number in episode.classes]
     folder.mkdir(parents=True, exist_ok=True)
     for part, rows in (("support", episode.support), ("query", episode.query)):
-        write_whole(folder / f"{part}.jsonl", _lines(examples, rows))
+        write_whole(folder / f"{part}.jsonl", _lines(examples, rows, drawn))
 
 
-def _lines(examples: data.Examples, rows: np.ndarray) -> str:
+def _lines(examples: data.Examples, rows: np.ndarray, drawn: Sequence[str]) -> str:
+    """JSONL of the texts, with those of their labels that the episode drew."""
     records = []
     for row in rows:
-        labels = examples.labels[row]
-        label = list(labels) if examples.is_multi_label else labels[0]
+        labels = [label for label in examples.labels[row] if label in drawn]
+        label = labels if examples.is_multi_label else labels[0]
         records.append({"text": examples.texts[row], "label": label})
     return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)

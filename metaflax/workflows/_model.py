@@ -37,9 +37,7 @@ class Model(NamedTuple):
         return data.tokenize(
             self.tokenizer,
             texts,
-            max_length=min(
-                config.max_length, self.pretrained.config.max_position_embeddings
-            ),
+            max_length=config.max_length,
             on_long=config.on_long,
             max_positions=self.pretrained.config.max_position_embeddings,
             cache_dir=data.cache_folder() / "tokens",

@@ -1,0 +1,51 @@
+"""What a run is made of: frozen dataclasses, and what their names stand for.
+
+The command line, the Python files under `experiments/` and `config.json` of a run
+directory all say the same `Config`.
+"""
+
+from metaflax.config._factories import ALGORITHMS as ALGORITHMS
+from metaflax.config._factories import BASELINES as BASELINES
+from metaflax.config._factories import HEADS as HEADS
+from metaflax.config._factories import PROTOTYPICAL as PROTOTYPICAL
+from metaflax.config._factories import TASKS as TASKS
+from metaflax.config._factories import build_algorithm as build_algorithm
+from metaflax.config._factories import build_task as build_task
+from metaflax.config._factories import named as named
+from metaflax.config._files import differences as differences
+from metaflax.config._files import from_json as from_json
+from metaflax.config._files import load_file as load_file
+from metaflax.config._files import to_json as to_json
+from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
+from metaflax.config._settings import Config as Config
+from metaflax.config._settings import Count as Count
+from metaflax.config._settings import DataConfig as DataConfig
+from metaflax.config._settings import EpisodeConfig as EpisodeConfig
+from metaflax.config._settings import EvaluationConfig as EvaluationConfig
+from metaflax.config._settings import ModelConfig as ModelConfig
+from metaflax.config._settings import TrainingConfig as TrainingConfig
+from metaflax.config._settings import check as check
+
+__all__ = [
+    "ALGORITHMS",
+    "BASELINES",
+    "HEADS",
+    "PROTOTYPICAL",
+    "TASKS",
+    "AlgorithmConfig",
+    "Config",
+    "Count",
+    "DataConfig",
+    "EpisodeConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "build_algorithm",
+    "build_task",
+    "check",
+    "differences",
+    "from_json",
+    "load_file",
+    "named",
+    "to_json",
+]

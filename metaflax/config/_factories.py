@@ -1,0 +1,154 @@
+"""What the names in a config stand for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import optax
+
+from metaflax import algorithms, base, heads, tasks, tree
+from metaflax.config._settings import AlgorithmConfig, Config
+
+
+class Parts(NamedTuple):
+    """What an algorithm is made from."""
+
+    encode_fn: base.ApplyFn
+    loss_fn: base.LossFn
+    init_fn: base.InitFn
+    inner_optimizer: optax.GradientTransformation
+    head: base.Head
+    adapts: tree.Where
+    num_steps: int
+
+
+def _gradient_based(factory: Callable[..., base.MetaAlgorithm]):
+    return lambda p: factory(
+        p.encode_fn,
+        p.loss_fn,
+        p.init_fn,
+        p.inner_optimizer,
+        head=p.head,
+        adapts=p.adapts,
+        num_steps=p.num_steps,
+    )
+
+
+def _closed_form(factory: Callable[..., base.MetaAlgorithm]):
+    return lambda p: factory(p.encode_fn, p.loss_fn, p.init_fn, head=p.head)
+
+
+ALGORITHMS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
+    "maml": _gradient_based(algorithms.maml),
+    "fomaml": _gradient_based(algorithms.fomaml),
+    "reptile": _gradient_based(algorithms.reptile),
+    "anil": lambda p: algorithms.anil(
+        p.encode_fn,
+        p.loss_fn,
+        p.init_fn,
+        p.inner_optimizer,
+        head=p.head,
+        num_steps=p.num_steps,
+    ),
+    "protonet": _closed_form(algorithms.protonet),
+    "proto_maml": _gradient_based(algorithms.proto_maml),
+    "frozen": _closed_form(algorithms.frozen),
+    "fine_tuning": _gradient_based(algorithms.fine_tuning),
+}
+
+# What has no meta-gradient, and so nothing to meta-train.
+BASELINES = ("frozen", "fine_tuning")
+
+PROTOTYPICAL = ("protonet", "proto_maml", "frozen")
+
+HEADS: dict[str, Callable[..., base.Head]] = {
+    "linear": lambda num_features, num_classes, temperature: heads.linear(
+        num_features, num_classes
+    ),
+    "prototypes": lambda num_features, num_classes, temperature: heads.prototypes(
+        num_classes, temperature=temperature
+    ),
+    "label_prototypes": lambda num_features, num_classes, temperature: (
+        heads.label_prototypes(num_classes, temperature=temperature)
+    ),
+}
+
+TASKS: dict[str, Callable[..., tasks.TaskType]] = {
+    "classification": tasks.classification,
+    "multilabel_classification": tasks.multilabel_classification,
+}
+
+T = TypeVar("T")
+
+
+def named(kind: str, table: Mapping[str, T], name: str) -> T:
+    """Looks a name up.
+
+    Raises:
+      ValueError: with the known names.
+    """
+    if name not in table:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}.")
+    return table[name]
+
+
+def build_task(config: Config) -> tasks.TaskType:
+    """The task type a config names."""
+    return named("task", TASKS, config.data.task)(
+        label_smoothing=config.algorithm.label_smoothing,
+        class_weights=config.algorithm.class_weights,
+    )
+
+
+def build_algorithm(
+    config: AlgorithmConfig,
+    encoder: Any,
+    init_fn: base.InitFn,
+    task: tasks.TaskType,
+    num_classes: int,
+    *,
+    num_steps: int | None = None,
+) -> base.MetaAlgorithm:
+    """The algorithm a config names, on an encoder.
+
+    Args:
+      config: names and numbers.
+      encoder: a `models.Encoder`.
+      init_fn: the encoder's parameters, pretrained as a rule.
+      task: gives the loss.
+      num_classes: N, the most classes of an episode.
+      num_steps: inner steps, where they differ from the config's.
+
+    Returns:
+      The algorithm.
+
+    Raises:
+      ValueError: for an unknown name, or a head that does not serve the task.
+    """
+    make = named("algorithm", ALGORITHMS, config.algorithm)
+    head_name = config.head or _default_head(config.algorithm, task)
+    head = named("head", HEADS, head_name)(
+        encoder.num_features, num_classes, config.temperature
+    )
+    task.check_head(head_name, head)
+    inner = getattr(optax, config.inner_optimizer, None)
+    if inner is None:
+        raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
+    # Adam's root of zero has no derivative: a NaN in the meta-gradient.
+    safe = {"eps_root": 1e-8} if config.inner_optimizer.startswith("adam") else {}
+    return make(
+        Parts(
+            encode_fn=encoder.apply,
+            loss_fn=task.loss,
+            init_fn=init_fn,
+            inner_optimizer=inner(config.inner_learning_rate, **safe),
+            head=head,
+            adapts=list(config.adapts),
+            num_steps=config.num_steps if num_steps is None else num_steps,
+        )
+    )
+
+
+def _default_head(algorithm: str, task: tasks.TaskType) -> str:
+    if algorithm not in PROTOTYPICAL:
+        return "linear"
+    return "prototypes" if task.kind == "classes" else "label_prototypes"

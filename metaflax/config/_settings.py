@@ -1,0 +1,196 @@
+"""The settings of a run, as frozen dataclasses."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+Count: TypeAlias = int | tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The pretrained encoder and how a text becomes one vector."""
+
+    model: str = "minilm"
+    """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip."""
+    pooling: Literal["mean", "first", "pooler"] = "mean"
+    """Which hidden states make the vector."""
+    standardize: bool = True
+    """Whether vectors are centred and of unit length."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of computation; parameters are float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Labelled texts and how their classes are split."""
+
+    data: str = ""
+    """JSONL, CSV, TSV or Parquet file, saved data set, hub name, or `scored-texts`."""
+    task: Literal["classification", "multilabel_classification"] = "classification"
+    """Task type: one class a text, or any number of labels."""
+    text: str = "text"
+    """Column of texts."""
+    label: str = "label"
+    """Column of labels."""
+    unlabelled: Literal["error", "drop"] = "error"
+    """What happens to a row whose list of labels is empty."""
+    domain: str | None = None
+    """Column of domains; each episode is drawn from one."""
+    split_file: str | None = None
+    """JSON with the names of train, valid and test classes (or domains)."""
+    fold: str | None = None
+    """Which fold of the split file."""
+    split_names: Mapping[str, tuple[str, ...]] | None = None
+    """The same names given here, by `train`, `valid` and `test`."""
+    split_by: Literal["label", "domain"] = "label"
+    """Whether classes or domains are disjoint."""
+    split_seed: int = 0
+    """Draws a split in halves and quarters where none is given."""
+    max_length: int = 128
+    """Most tokens of a text."""
+    on_long: Literal["error", "truncate"] = "truncate"
+    """What happens to a longer one; truncated texts are counted and reported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeConfig:
+    """Sizes of episodes: a number, or least and most."""
+
+    way: Count = 5
+    """Classes of a validation or test episode."""
+    shot: Count = 5
+    """Support examples a class."""
+    queries: Count = 5
+    """Query examples a class."""
+    train_way: Count | None = None
+    """The same in meta-training, where it differs."""
+    train_shot: Count | None = None
+    """The same in meta-training, where it differs."""
+    train_queries: Count | None = None
+    """The same in meta-training, where it differs."""
+
+    def training(self) -> "EpisodeConfig":
+        """The sizes of meta-training's episodes."""
+        return EpisodeConfig(
+            way=self.way if self.train_way is None else self.train_way,
+            shot=self.shot if self.train_shot is None else self.train_shot,
+            queries=self.queries if self.train_queries is None else self.train_queries,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class AlgorithmConfig:
+    """The meta-learning algorithm."""
+
+    algorithm: str = "protonet"
+    """maml, fomaml, reptile, anil, protonet, proto_maml, frozen or fine_tuning."""
+    head: str | None = None
+    """linear, prototypes or label_prototypes; by default what suits the algorithm."""
+    temperature: float = 10.0
+    """Where the learned factor of prototypes' squared distances begins."""
+    adapts: tuple[str, ...] = ("*",)
+    """Paths that inner steps change, such as `head` or `encoder/layer_5/*`."""
+    inner_optimizer: str = "sgd"
+    """Any optimizer of optax."""
+    inner_learning_rate: float = 0.05
+    """Its rate."""
+    num_steps: int = 5
+    """Inner steps."""
+    eval_num_steps: int | None = None
+    """Inner steps at validation and meta-test, where they differ."""
+    label_smoothing: float = 0.0
+    """Share of a target spread over the other classes."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """Whether rare classes count as much as common ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The outer loop."""
+
+    steps: int = 500
+    """Outer steps at most."""
+    tasks_per_step: int = 4
+    """Episodes a step."""
+    tasks_by: Literal["auto", "scan", "vmap"] | int = "auto"
+    """One task after another, all at once, or so many at once."""
+    optimizer: str = "adamw"
+    """Any optimizer of optax."""
+    learning_rate: float = 2e-5
+    """Its largest rate."""
+    head_learning_rate: float | None = None
+    """The same of parameters under `head`, where it differs."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the rate falls after warming up."""
+    warmup: float = 0.1
+    """Share of the steps in which the rate rises from 0."""
+    weight_decay: float = 0.01
+    """Of matrices."""
+    clip_norm: float | None = 1.0
+    """Largest norm of a meta-gradient."""
+    trains: tuple[str, ...] = ("*",)
+    """Paths that the outer loop changes; `!` takes away."""
+    dropout: bool = True
+    """Whether the network drops out while it trains."""
+    eval_every: int = 50
+    """Steps between validations, each of which saves a checkpoint."""
+    valid_episodes: int = 200
+    """Episodes of a validation, always the same."""
+    patience: int | None = 5
+    """Validations without improvement that end the run."""
+    interpolate: tuple[float, ...] = (1.0,)
+    """Shares of the way from pretrained to trained weights, picked on validation."""
+    seed: int = 0
+    """Draws episodes, new parameters and dropout."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard events too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """Meta-testing."""
+
+    test_episodes: int = 600
+    """Episodes of the test classes, before and after on the same ones."""
+    test_seed: int = 1
+    """Draws them."""
+    batch_episodes: int = 10
+    """Episodes scored in one call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    episodes: EpisodeConfig = EpisodeConfig()
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def check(config: Config) -> None:
+    """Refuses settings that make no run.
+
+    Raises:
+      ValueError: naming the setting and what it may be.
+    """
+    if config.model.pooling == "pooler" and config.model.standardize:
+        raise ValueError(
+            "pooling 'pooler' cannot be standardized, since no Hugging Face classifier"
+            " does so; set standardize to False."
+        )
+    training, evaluation = config.training, config.evaluation
+    counts = {
+        "steps": training.steps,
+        "tasks_per_step": training.tasks_per_step,
+        "eval_every": training.eval_every,
+        "valid_episodes": training.valid_episodes,
+        "test_episodes": evaluation.test_episodes,
+        "batch_episodes": evaluation.batch_episodes,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}; give 1 or more.")

@@ -1,0 +1,75 @@
+"""Methods compared on one list of episodes."""
+
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, reporting
+from metaflax.workflows._evaluator import Evaluator
+
+
+def compare(
+    evaluator: Evaluator,
+    scores: dict[str, evaluation.Scores],
+    console: Console,
+    *,
+    title: str,
+) -> dict[str, Any]:
+    """Tables and numbers of methods on one list of episodes.
+
+    Args:
+      evaluator: that made the scores.
+      scores: by method; each is compared with the first, and the last is reported in
+        full.
+      console: gets the tables.
+      title: above them.
+
+    Returns:
+      Protocol, intervals, paired differences from the first and the report.
+    """
+    metrics = (*evaluator.task.metrics, "loss")
+    columns = {
+        method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
+        for method, s in scores.items()
+    }
+    first, *others = scores
+    paired = {
+        method: {
+            m: evaluation.paired_interval(
+                scores[first].metrics[m], scores[method].metrics[m]
+            )
+            for m in metrics
+        }
+        for method in others
+    }
+    shown = dict(columns)
+    if len(others) == 1:
+        shown["difference"] = paired[others[0]]
+    console.print(reporting.comparison_table(title, shown, metrics))
+    report = evaluator.report(list(scores.values())[-1])
+    if len(report) <= 40:
+        console.print(reporting.report_table(report))
+    return {
+        "episodes": len(evaluator.episodes),
+        "protocol": data.protocol_hash(evaluator.episodes),
+        "intervals": _plain(columns),
+        f"paired_difference_from_{first}": _plain(paired),
+        "report": report,
+    }
+
+
+def _plain(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
+    return {
+        method: {m: i._asdict() for m, i in by_metric.items()}
+        for method, by_metric in intervals.items()
+    }
+
+
+def describe(config: config_lib.Config) -> str:
+    """What was asked, in a line."""
+    sizes = config.episodes
+    return (
+        f"{config.algorithm.algorithm}, {sizes.way}-way {sizes.shot}-shot,"
+        f" {config.evaluation.test_episodes} test episodes"
+    )

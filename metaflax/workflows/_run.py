@@ -1,0 +1,165 @@
+"""A run: everything a config names, loaded and checked."""
+
+import json
+from typing import Any, NamedTuple
+
+import jax
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, tasks, training
+from metaflax.workflows._episodes import Episodes, load_splits, make_episodes
+from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._run_directory import RunDirectory
+
+
+class Run(NamedTuple):
+    """Everything a config names, loaded and checked, nothing compiled yet.
+
+    Attributes:
+      config: the config.
+      model: encoder, weights, tokenizer.
+      task: the task type.
+      splits: examples of disjoint classes or domains.
+      train: episodes of meta-training.
+      valid: episodes of validation.
+      test: episodes of meta-test.
+    """
+
+    config: config_lib.Config
+    model: Model
+    task: tasks.TaskType
+    splits: data.Splits
+    train: Episodes
+    valid: Episodes
+    test: Episodes
+
+    def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
+        """Scores `num` episodes of a seed."""
+        return Evaluator(
+            self.config.algorithm,
+            self.model,
+            self.task,
+            roomy(self, episodes),
+            seed=seed,
+            num_episodes=num,
+            batch_episodes=self.config.evaluation.batch_episodes,
+        )
+
+    def test_evaluator(self) -> Evaluator:
+        """Scores the test episodes that the config names."""
+        wanted = self.config.evaluation
+        return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
+
+
+def load_run(config: config_lib.Config) -> Run:
+    """Loads model and data, and checks that all of the config can be done.
+
+    Raises:
+      ValueError: with the first thing that cannot.
+    """
+    config_lib.check(config)
+    task = config_lib.build_task(config)
+    config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
+    splits = load_splits(config.data)
+    model = load_model(config.model)
+
+    def episodes(examples, sizes):
+        return make_episodes(examples, sizes, config, model)
+
+    return Run(
+        config,
+        model,
+        task,
+        splits,
+        train=episodes(splits.train, config.episodes.training()),
+        valid=episodes(splits.valid, config.episodes),
+        test=episodes(splits.test, config.episodes),
+    )
+
+
+def initial_params(run: Run) -> Any:
+    """The meta-parameters before the first step: pretrained, and a new head."""
+    algorithm = training_algorithm(run)
+    return committed(algorithm.init(jax.random.key(run.config.training.seed)))
+
+
+def committed(arrays: Any) -> Any:
+    """The arrays, bound to the first device as those of a checkpoint are.
+
+    Else everything would be compiled again when it first meets the latter.
+    """
+    return jax.device_put(arrays, jax.local_devices()[0])
+
+
+def training_algorithm(run: Run):
+    """The algorithm as meta-training runs it.
+
+    Its head has room for the widest episode of all three splits, so that a learned
+    output layer can be evaluated wherever it is trained.
+    """
+    return config_lib.build_algorithm(
+        run.config.algorithm,
+        run.model.encoder,
+        run.model.init,
+        run.task,
+        num_classes(run),
+    )
+
+
+def num_classes(run: Run) -> int:
+    """N, the most classes of any episode."""
+    return max(e.sizes.num_classes for e in (run.train, run.valid, run.test))
+
+
+def learns_output_layer(run: Run) -> bool:
+    """Whether the head has a weight for each class, whose number is thereby fixed."""
+    init = training_algorithm(run).init
+    return "kernel" in jax.eval_shape(init, jax.random.key(0))["head"]
+
+
+def roomy(run: Run, episodes: Episodes) -> Episodes:
+    """The episodes, with the room for classes that a learned output layer has."""
+    room = num_classes(run) if learns_output_layer(run) else 0
+    return episodes._replace(room=room)
+
+
+def best_params(run: Run, directory: RunDirectory) -> Any:
+    """The meta-parameters of a run that validated best.
+
+    Raises:
+      ValueError: if the run has not finished.
+    """
+    chosen = directory.path / "selected.json"
+    if not chosen.is_file():
+        raise ValueError(
+            f"{directory.path} holds no finished run; let `train` come to its end."
+        )
+    selected = json.loads(chosen.read_text())
+    start = initial_params(run)
+    checkpoints = training.Checkpoints(directory.checkpoints, read_only=True)
+    try:
+        best = checkpoints.read_params(start, selected["best_step"])
+    finally:
+        checkpoints.close()
+    share = selected["share"]
+    return best if share == 1 else training.interpolate(start, best, share)
+
+
+def report_data(run: Run, console: Console) -> None:
+    """Says what was read, and what was left out."""
+    by = run.config.data.split_by
+    for name in ("train", "valid", "test"):
+        examples = getattr(run.splits, name)
+        groups = examples.label_names if by == "label" else examples.domain_names
+        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} classes"
+        cut = getattr(run, name).tokenized.num_truncated
+        note = (
+            f", {cut} truncated to {run.config.data.max_length} tokens" if cut else ""
+        )
+        console.print(f"meta-{name}: {len(examples)} texts of {shown}{note}")
+    if dropped := run.splits.train.num_unlabelled:
+        console.print(f"without a label, and left out: {dropped} texts")
+    if run.splits.num_unused:
+        console.print(f"in none of the splits: {run.splits.num_unused} texts")

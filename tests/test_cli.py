@@ -1,0 +1,144 @@
+"""Tests for the command line itself; what the commands do is tested in workflows/."""
+
+import subprocess
+import sys
+
+import pytest
+
+from metaflax import cli
+from metaflax import config as config_lib
+
+CONFIG = """
+from metaflax.config import Config, DataConfig, EpisodeConfig, TrainingConfig
+config = Config(
+    data=DataConfig(data="mine.jsonl", split_names={"train": ("a",)}),
+    episodes=EpisodeConfig(way=(2, 4)),
+    training=TrainingConfig(steps=9, learning_rate=0.5),
+)
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"]])
+def test_options_override_a_config_file(form, config_file):
+    option = [part.format(config_file) for part in form]
+    command = cli.parse(["train", *option, "--steps", "3"])
+    settings = command.settings
+    assert (settings.training.steps, settings.training.learning_rate) == (3, 0.5)
+    assert settings.data == config_lib.load_file(config_file).data
+    assert settings.episodes.way == (2, 4)
+
+
+def test_without_options_a_run_has_the_defaults():
+    assert cli.parse(["train"]).settings == config_lib.Config()
+
+
+@pytest.mark.parametrize(
+    ("option", "group", "name", "value"),
+    [
+        (["--way", "3"], "episodes", "way", 3),
+        (["--shot", "2", "5"], "episodes", "shot", (2, 5)),
+        (["--train-way", "8"], "episodes", "train_way", 8),
+        (["--adapts", "head", "encoder/layer_1/*"], "algorithm", "adapts", None),
+        (["--interpolate", "1.0", "0.5"], "training", "interpolate", (1.0, 0.5)),
+        (["--patience", "None"], "training", "patience", None),
+        (["--tasks-by", "3"], "training", "tasks_by", 3),
+        (["--tasks-by", "vmap"], "training", "tasks_by", "vmap"),
+        (["--dropout", "False"], "training", "dropout", False),
+        (["--fold", "01"], "data", "fold", "01"),
+    ],
+)
+def test_options_have_the_types_of_their_settings(option, group, name, value):
+    settings = cli.parse(["train", *option]).settings
+    expected = tuple(option[1:]) if name == "adapts" else value
+    assert getattr(getattr(settings, group), name) == expected
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_each_of_its_options(command, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main([command.__name__.lower(), "--help"])
+    assert exit_info.value.code == 0
+    assert "usage: metaflax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("args", [["sorcery"], ["train", "--sorcery", "1"], []])
+def test_unknown_commands_and_options_exit_with_2(args, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(args)
+    assert exit_info.value.code == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err + captured.out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "there is no config file"), ("config = (\n", "SyntaxError")],
+)
+def test_a_config_file_that_cannot_be_used_is_one_sentence(
+    content, said, tmp_path, capsys
+):
+    path = tmp_path / "config.py"
+    if content is not None:
+        path.write_text(content)
+    args = ["train", "--config", str(path), "--run-dir", str(tmp_path / "run")]
+    assert cli.main(args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("metaflax: ")
+    assert error.count("\n") == 1
+    assert said in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "metaflax: interrupted; the same command resumes"),
+        (ValueError("[red]wrong[/red]."), 2, "metaflax: [red]wrong[/red].\n"),
+        (FileNotFoundError(2, "No such file", "x.csv"), 2, "metaflax: x.csv: No such"),
+        (OSError("disk full"), 2, "metaflax: disk full."),
+    ],
+)
+def test_what_stops_a_command_is_said_in_a_sentence(
+    error, code, said, tmp_path, monkeypatch, capsys
+):
+    def stopped(command, console):
+        raise error
+
+    monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+    monkeypatch.setattr(cli, "run", stopped)
+    assert cli.main(["train"]) == code
+    found = capsys.readouterr().err
+    assert found.startswith(said)
+    assert found.count("\n") == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    """As `metaflax train --help | head` does."""
+    command = [sys.executable, "-m", "metaflax", "train", "--help"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_help_does_not_wait_for_jax():
+    """Half the time of a command that only says what there is."""
+    script = (
+        "import sys; from metaflax import cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "finally:\n    print('transformers' in sys.modules, 'orbax' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "False False"

@@ -1,0 +1,151 @@
+"""Tests for configs: as JSON, compared, from files, and what their names build."""
+
+import dataclasses
+import typing
+
+import jax
+import pytest
+
+from metaflax import config as config_lib
+from metaflax import models
+
+OTHER = {str: "other", bool: True, int: 7, float: 0.75}
+
+
+def changed(value, annotation):
+    """Another value of a setting, of its type."""
+    options = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return next(option for option in options if option != value)
+    if annotation == config_lib.Count or annotation == config_lib.Count | None:
+        return (2, 7)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (*value, value[0])
+    if isinstance(value, (int, float)):
+        return value + 1
+    if value is None:
+        kind = next(option for option in options if option is not type(None))
+        if typing.get_origin(kind) is not None:  # The names of a split.
+            return {"train": ("a", "b"), "valid": ("c",), "test": ("d",)}
+        return OTHER[kind]
+    return f"{value}, changed"
+
+
+def groups_changed(group):
+    hints = typing.get_type_hints(type(group))
+    return type(group)(**{n: changed(v, hints[n]) for n, v in vars(group).items()})
+
+
+DEFAULT = config_lib.Config()
+CHANGED = config_lib.Config(
+    **{name: groups_changed(group) for name, group in vars(DEFAULT).items()}
+)
+NUM_SETTINGS = sum(len(vars(group)) for group in vars(DEFAULT).values())
+
+
+@pytest.mark.parametrize("config", [DEFAULT, CHANGED])
+def test_json_and_back_is_the_same_config(config):
+    assert config_lib.from_json(config_lib.to_json(config)) == config
+
+
+def test_differences_name_every_changed_setting_and_nothing_else():
+    assert len(config_lib.differences(DEFAULT, CHANGED)) == NUM_SETTINGS
+    assert config_lib.differences(CHANGED, CHANGED) == []
+    back = config_lib.from_json(config_lib.to_json(CHANGED))
+    assert config_lib.differences(back, CHANGED) == []
+    longer = dataclasses.replace(
+        DEFAULT, training=dataclasses.replace(DEFAULT.training, steps=7)
+    )
+    expected = ["training.steps: 7, not 500"]
+    assert config_lib.differences(longer, DEFAULT) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"model": {"sorcery": 1}}', '{"model": 3}']
+)
+def test_what_is_no_config_is_refused(text):
+    with pytest.raises(ValueError, match="not the config of a run"):
+        config_lib.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no config file"),
+        ("other = 3\n", "defines no `config"),
+        ("config = 3\n", "defines no `config"),
+        ("config = (\n", "cannot be run: SyntaxError"),
+        ("import no_such_package\n", "cannot be run: ModuleNotFoundError"),
+        ("1 / 0\n", "cannot be run: ZeroDivisionError"),
+    ],
+)
+def test_a_config_file_that_holds_none_says_so_in_a_sentence(content, said, tmp_path):
+    path = tmp_path / "config.py"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=said) as error:
+        config_lib.load_file(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_file_gives_its_config(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(
+        "from metaflax.config import Config, EpisodeConfig\n"
+        "config = Config(episodes=EpisodeConfig(way=(2, 4)))\n"
+    )
+    expected = config_lib.Config(episodes=config_lib.EpisodeConfig(way=(2, 4)))
+    assert config_lib.load_file(path) == expected
+
+
+def test_training_episodes_are_those_of_the_test_except_where_they_differ():
+    sizes = config_lib.EpisodeConfig(way=5, shot=1, queries=9, train_way=(2, 8))
+    training = sizes.training()
+    assert (training.way, training.shot, training.queries) == ((2, 8), 1, 9)
+
+
+BERT = models.BertConfig(
+    vocab_size=8,
+    hidden_size=8,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=8,
+    max_position_embeddings=8,
+)
+
+
+def build(task="classification", **settings):
+    encoder = models.encoder(BERT)
+    config = config_lib.Config(
+        data=config_lib.DataConfig(task=task),
+        algorithm=config_lib.AlgorithmConfig(**settings),
+    )
+    return config_lib.build_algorithm(
+        config.algorithm, encoder, encoder.init, config_lib.build_task(config), 4
+    )
+
+
+@pytest.mark.parametrize("task", config_lib.TASKS)
+@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+def test_every_algorithm_has_a_head_for_every_task(name, task):
+    algorithm = build(task, algorithm=name)
+    params = jax.eval_shape(algorithm.init, jax.random.key(0))
+    assert set(params) >= {"encoder", "head"}
+    learned = "kernel" in params["head"]
+    assert learned == (name not in config_lib.PROTOTYPICAL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"algorithm": "sorcery"}, "unknown algorithm 'sorcery'; known: maml, fomaml"),
+        ({"head": "sorcery"}, "unknown head 'sorcery'; known: linear, prototypes"),
+        ({"algorithm": "maml", "inner_optimizer": "sorcery"}, "no optimizer 'sorcery'"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known_ones(settings, said):
+    with pytest.raises(ValueError, match=said):
+        build(**settings)

@@ -1,0 +1,332 @@
+"""Tests that whatever is wrong is said in one sentence, before anything is written."""
+
+import json
+import shutil
+
+import pytest
+import safetensors.numpy
+
+from metaflax import cli
+from tests.workflows import worlds
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that is to fail; returns its one sentence."""
+
+    def run(*args):
+        code = cli.main([str(arg) for arg in args])
+        error = capsys.readouterr().err
+        assert code == 2
+        assert error.startswith("metaflax: ")
+        assert error.count("\n") == 1
+        assert error.endswith("\n")
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+@pytest.fixture
+def train_refused(world, tmp_path, refused):
+    """A `train` with these options, which is to leave nothing behind."""
+
+    def run(**options):
+        error = refused(*world.train_args(tmp_path / "run", **options))
+        assert not (tmp_path / "run").exists()
+        return error
+
+    return run
+
+
+def test_a_missing_data_file_is_named(train_refused, tmp_path):
+    assert "nowhere.jsonl" in train_refused(data=tmp_path / "nowhere.jsonl")
+
+
+def test_no_data_at_all_is_asked_for(world, tmp_path, refused):
+    assert "--data" in refused("train", "--run-dir", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_file_is_refused(train_refused, tmp_path):
+    data = worlds.write_jsonl(tmp_path / "empty.jsonl", [])
+    assert "no examples" in train_refused(data=data)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "topic00"', "not JSON"),
+        ('["topic00"]', "one object a line"),
+        ('{"text": "topic00"}', "'label'"),
+        ('{"text": " ", "label": "topic00"}', "empty text"),
+        ('{"text": 3, "label": "topic00"}', "text is expected"),
+    ],
+)
+def test_a_malformed_row_is_named_with_its_line(line, said, train_refused, tmp_path):
+    data = worlds.write_jsonl(tmp_path / "data.jsonl", worlds.records(count=1)[:3])
+    data.write_text(data.read_text() + line + "\n")
+    error = train_refused(data=data)
+    assert "data.jsonl:4" in error
+    assert said in error
+
+
+def test_an_unknown_column_is_named_beside_the_known_ones(train_refused):
+    error = train_refused(text="txet")
+    assert "'txet'" in error
+    assert "text" in error
+    assert "label" in error
+
+
+def test_classes_with_too_few_examples_are_named(train_refused, tmp_path):
+    rows = [*worlds.records(count=6), *worlds.records(["scarce"], count=2)]
+    names = {**worlds.SPLIT, "train": [*worlds.SPLIT["train"], "scarce"]}
+    (tmp_path / "split.json").write_text(json.dumps(names))
+    data = worlds.write_jsonl(tmp_path / "data.jsonl", rows)
+    error = train_refused(data=data, split_file=tmp_path / "split.json")
+    assert "'scarce' (2)" in error
+
+
+def test_more_ways_than_classes_are_refused(train_refused):
+    assert "lower way" in train_refused(way=4)
+
+
+def test_overlapping_splits_are_refused(train_refused, tmp_path):
+    names = {**worlds.SPLIT, "valid": worlds.SPLIT["train"][:3]}
+    (tmp_path / "split.json").write_text(json.dumps(names))
+    error = train_refused(split_file=tmp_path / "split.json")
+    assert "topic00" in error
+
+
+def test_an_unknown_fold_is_named(train_refused, tmp_path):
+    (tmp_path / "split.json").write_text(json.dumps({"01": worlds.SPLIT}))
+    error = train_refused(split_file=tmp_path / "split.json", fold="07")
+    assert "07" in error
+    assert "01" in error
+
+
+def test_a_long_text_is_refused_where_truncating_is_not_wanted(train_refused, tmp_path):
+    rows = [{"text": "filler00 " * 60, "label": "topic00"}, *worlds.records(count=6)]
+    data = worlds.write_jsonl(tmp_path / "data.jsonl", rows)
+    error = train_refused(data=data, on_long="error")
+    assert "62 tokens" in error
+    assert str(worlds.POSITIONS) in error
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(train_refused):
+    error = train_refused(max_length=worlds.POSITIONS + 1)
+    assert f"max_length={worlds.POSITIONS + 1}" in error
+    assert f"1 to {worlds.POSITIONS}" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [("algorithm", "proto_maml"), ("head", "label_prototypes")],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones(option, known, train_refused):
+    error = train_refused(**{option: "sorcery"})
+    assert "'sorcery'" in error
+    assert known in error
+
+
+@pytest.mark.parametrize("option", ["inner_optimizer", "optimizer"])
+def test_an_unknown_optimizer_is_named(option, train_refused):
+    error = train_refused(algorithm="maml", **{option: "sorcery"})
+    assert "sorcery" in error
+
+
+@pytest.mark.parametrize("option", ["task", "pooling", "schedule", "on_long"])
+def test_choices_of_few_are_checked_and_listed(option, world, tmp_path, capsys):
+    args = world.train_args(tmp_path / "run", **{option: "sorcery"})
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main([str(arg) for arg in args])
+    assert exit_info.value.code == 2
+    captured = capsys.readouterr()
+    assert "sorcery" in captured.err + captured.out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("steps", "tasks_per_step", "eval_every"),
+        *("valid_episodes", "test_episodes", "batch_episodes"),
+    ],
+)
+def test_counts_of_nothing_are_refused(option, train_refused):
+    assert f"{option} is 0" in train_refused(**{option: 0})
+
+
+@pytest.mark.parametrize("option", ["way", "shot", "queries"])
+def test_episodes_of_nothing_are_refused(option, train_refused):
+    assert option in train_refused(**{option: 0})
+
+
+def test_a_head_that_does_not_serve_the_task_is_refused(world, train_refused):
+    task = "multilabel_classification"
+    error = train_refused(data=world.multilabel, task=task, head="prototypes")
+    assert "prototypes" in error
+
+
+@pytest.fixture
+def broken_bert(tiny_bert, tmp_path):
+    return shutil.copytree(tiny_bert, tmp_path / "broken")
+
+
+def test_weights_that_do_not_fit_the_config_are_named(broken_bert, train_refused):
+    file = broken_bert / "model.safetensors"
+    tensors = safetensors.numpy.load_file(file)
+    name = "encoder.layer.0.output.dense.weight"
+    tensors[name] = tensors[name][:, :-1].copy()
+    safetensors.numpy.save_file(tensors, file)
+    error = train_refused(model=broken_bert)
+    assert name in error
+    assert "of another shape" in error
+
+
+def test_damaged_weights_are_named(broken_bert, train_refused):
+    file = broken_bert / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert "model.safetensors is damaged" in train_refused(model=broken_bert)
+
+
+def test_a_missing_tokenizer_is_missed(broken_bert, train_refused):
+    (broken_bert / "tokenizer.json").unlink()
+    assert "no tokenizer" in train_refused(model=broken_bert)
+
+
+def test_a_missing_model_is_named(tmp_path, train_refused):
+    assert "nowhere" in train_refused(model=tmp_path / "nowhere")
+
+
+def test_the_directory_of_another_run_is_left_alone(trained, world, refused):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    error = refused(*world.train_args(trained, steps=31))
+    assert "training.steps: 31, not 30" in error
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_a_directory_of_other_things_is_left_alone(world, tmp_path, refused):
+    (tmp_path / "thesis.tex").write_text("dear to me")
+    assert "no run directory" in refused(*world.train_args(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_evaluating_needs_a_run(made, tmp_path, refused):
+    if made:
+        (tmp_path / "run").mkdir()
+    assert "no run" in refused("evaluate", tmp_path / "run")
+    assert (tmp_path / "run").exists() == made
+
+
+def test_evaluating_needs_a_finished_run(trained, tmp_path, refused):
+    (tmp_path / "run").mkdir()
+    shutil.copy(trained / "config.json", tmp_path / "run")
+    assert "no finished run" in refused("evaluate", tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--export", 40), "no episode 40"),
+        (("--baselines", "sorcery"), "frozen, fine_tuning"),
+        (("--shot", 30), "30 + 3"),
+        (("--name", "results"), "'results'"),
+        (("--name", "../away"), "'../away'"),
+    ],
+)
+def test_what_cannot_be_evaluated_leaves_no_files(option, said, trained, refused):
+    before = {path.name for path in trained.iterdir()}
+    assert said in refused("evaluate", trained, *option)
+    assert {path.name for path in trained.iterdir()} == before
+
+
+def adapt_args(support, out, *more):
+    return ("adapt", "--support", support, "--out", out, *more)
+
+
+def test_adapting_onto_an_existing_directory_is_refused(trained, tmp_path, refused):
+    support = worlds.write_jsonl(tmp_path / "s.jsonl", worlds.records(count=1)[:3])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").write_text("kept")
+    error = refused(*adapt_args(support, tmp_path / "out", "--run", trained))
+    assert "exists already" in error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["kept"]
+
+
+def test_a_support_file_of_one_class_is_refused(trained, tmp_path, refused):
+    support = worlds.write_jsonl(tmp_path / "s.jsonl", worlds.records(["topic00"]))
+    error = refused(*adapt_args(support, tmp_path / "out", "--run", trained))
+    assert "at least two classes" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_classes_than_a_learned_layer_has_are_refused(
+    trained_by, tmp_path, refused
+):
+    support = worlds.write_jsonl(tmp_path / "s.jsonl", worlds.records(count=2))
+    run = ("--run", trained_by("anil"))
+    error = refused(*adapt_args(support, tmp_path / "out", *run))
+    assert "12 classes" in error
+    assert "meta-trained for 3" in error
+    assert not (tmp_path / "out").exists()
+
+
+def predict_args(model, folder, *lines):
+    texts = folder / "texts.txt"
+    texts.write_text("".join(f"{line}\n" for line in lines))
+    return ("predict", "--model", model, "--texts", texts, "--out", folder / "answers")
+
+
+def test_predicting_needs_an_output_layer(tiny_bert, tmp_path, refused):
+    error = refused(*predict_args(tiny_bert, tmp_path, "topic00"))
+    assert "adapt it" in error
+    assert not (tmp_path / "answers").exists()
+
+
+def test_an_empty_text_is_named_with_its_line(adapted, tmp_path, refused):
+    error = refused(*predict_args(adapted, tmp_path, "topic00", " ", "topic01"))
+    assert "texts.txt:2" in error
+    assert not (tmp_path / "answers").exists()
+
+
+def test_missing_texts_are_named(adapted, tmp_path, refused):
+    out = tmp_path / "answers"
+    missing = tmp_path / "nowhere.txt"
+    args = ("predict", "--model", adapted, "--texts", missing, "--out", out)
+    assert "nowhere.txt" in refused(*args)
+    assert not out.exists()
+
+
+def test_an_answer_that_cannot_be_written_is_named(adapted, tmp_path, refused):
+    out = tmp_path / "no" / "folder"
+    texts = tmp_path / "texts.txt"
+    texts.write_text("topic00\n")
+    assert "folder" in refused(
+        "predict", "--model", adapted, "--texts", texts, "--out", out
+    )
+
+
+def test_fine_tuning_onto_an_existing_directory_is_refused_at_once(
+    trained, tmp_path, refused
+):
+    rows = worlds.write_jsonl(tmp_path / "rows.jsonl", worlds.records(count=1)[:2])
+    files = ("--run", trained, "--train", rows, "--test", rows)
+    assert "exists already" in refused("finetune", *files, "--out", tmp_path)
+
+
+def test_a_run_that_diverges_says_where_and_keeps_its_last_good_checkpoint(
+    world, tmp_path, refused
+):
+    run_dir = tmp_path / "run"
+    options = {"steps": 6, "eval_every": 6, "learning_rate": 1e30, "warmup": 0.0}
+    error = refused(*world.train_args(run_dir, **options))
+    # The first step's loss is still fine; the second, of two episodes, is not.
+    assert "at step 2, on episode 2" in error
+    assert [p.name for p in (run_dir / "checkpoints").iterdir()] == ["0"]
+    assert not (run_dir / "selected.json").exists()
+    assert "no finished run" in refused("evaluate", run_dir)
+    # The same command finds the checkpoint, and fails alike.
+    assert refused(*world.train_args(run_dir, **options)) == error

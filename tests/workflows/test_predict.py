@@ -1,0 +1,142 @@
+"""Tests for `predict`: formats in and out, streams, order, compilations."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from metaflax import cli, workflows
+from tests.workflows import worlds
+
+TEXTS = [r["text"] for r in worlds.records(worlds.TOPICS[:3], count=15, seed=3)]
+
+
+def write_lines(path):
+    path.write_text("".join(f"{text}\n" for text in TEXTS))
+
+
+def write_jsonl(path):
+    worlds.write_jsonl(path, [{"text": text, "more": 1} for text in TEXTS])
+
+
+def write_csv(path):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["number", "text"])
+        writer.writerows(enumerate(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("t.txt", write_lines), ("t.jsonl", write_jsonl), ("t.csv", write_csv)],
+)
+def test_every_text_of_a_file_is_answered_in_order(name, write, adapted, tmp_path):
+    write(tmp_path / name)
+    out = tmp_path / "out.jsonl"
+    worlds.run("predict", "--model", adapted, "--texts", tmp_path / name, "--out", out)
+    answers = worlds.read_jsonl(out)
+    assert [a["text"] for a in answers] == TEXTS
+    for answer in answers:
+        probabilities = answer["probabilities"]
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert answer["label"] == max(probabilities, key=probabilities.get)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "out.jsonl"}
+
+
+def test_csv_answers_say_what_jsonl_ones_say(adapted, tmp_path, capsys):
+    texts = tmp_path / "texts.jsonl"
+    awkward = ['topic00, "quoted" filler00', *TEXTS[:3]]
+    worlds.write_jsonl(texts, [{"text": text} for text in awkward])
+    args = ("predict", "--model", adapted, "--texts", texts)
+    worlds.run(*args)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    worlds.run(*args, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["text"] for row in rows] == [line["text"] for line in lines] == awkward
+    assert [row["label"] for row in rows] == [line["label"] for line in lines]
+    for row, line in zip(rows, lines, strict=True):
+        for name, probability in line["probabilities"].items():
+            assert float(row[f"p({name})"]) == probability
+
+
+def test_batches_and_their_neighbours_change_no_answer(adapted):
+    whole, single = (workflows.Predictor(adapted, size) for size in (32, 1))
+    together = whole(TEXTS[:4])
+    for text, answer in zip(TEXTS, together, strict=False):
+        [alone] = single([text])
+        assert alone["label"] == answer["label"]
+        np.testing.assert_allclose(
+            list(alone["probabilities"].values()),
+            list(answer["probabilities"].values()),
+            atol=1e-5,
+        )
+
+
+def test_lengths_that_vary_compile_a_few_times(adapted, monkeypatch):
+    made = []
+
+    class Spied(workflows.Predictor):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr("metaflax.workflows._predict.Predictor", Spied)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        lengths = rng.integers(1, 60, 200)  # Some are cut at the model's positions.
+        texts = [" ".join(rng.choice(worlds.FILLER, n)) for n in lengths]
+        count = workflows.predict(adapted, texts, io.StringIO(), batch_size=8)
+        assert count == 200
+    # Two lengths, each with a few budgets.
+    assert all(predictor._logits._cache_size() <= 6 for predictor in made)
+
+
+def test_a_stream_is_answered_line_by_line_before_it_ends(adapted):
+    command = [sys.executable, "-m", "metaflax", "predict", "--model", str(adapted)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8"
+    )
+    # Rather a failure than a test that waits for ever.
+    timer = threading.Timer(120, process.kill)
+    timer.start()
+    try:
+        for text in TEXTS[:3]:
+            process.stdin.write(text + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["text"] == text
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            stream.close()
+
+
+def test_standard_input_may_be_jsonl(adapted, monkeypatch, capsys):
+    stream = io.BytesIO(b'{"text": "topic00 filler00"}\n')
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    worlds.run("predict", "--model", adapted, "--input-format", "jsonl")
+    assert json.loads(capsys.readouterr().out)["text"] == "topic00 filler00"
+
+
+@pytest.mark.parametrize("existing", [None, "kept"])
+def test_a_bad_row_leaves_no_half_written_file(existing, adapted, tmp_path, capsys):
+    rows = [{"text": text} for text in TEXTS]
+    texts = worlds.write_jsonl(tmp_path / "texts.jsonl", [*rows, {"text": " "}])
+    out = tmp_path / "out.jsonl"
+    if existing:
+        out.write_text(existing)
+    args = ["predict", "--model", adapted, "--texts", texts, "--out", out]
+    assert cli.main([str(arg) for arg in args]) == 2
+    assert "texts.jsonl:46" in capsys.readouterr().err
+    assert (out.read_text() if out.exists() else None) == existing
+    assert not list(tmp_path.glob("*.tmp"))

@@ -1,0 +1,183 @@
+"""Tests for `train`: what it leaves, what it learns, what it compiles, its resuming."""
+
+import dataclasses
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from metaflax import cli, config, evaluation, training, workflows
+from metaflax.workflows import _adapt
+from tests.workflows import worlds
+
+LEARNERS = [name for name in config.ALGORITHMS if name not in config.BASELINES]
+
+
+def results_of(run_dir):
+    return json.loads((run_dir / "results.json").read_text())
+
+
+def test_a_run_leaves_config_versions_log_checkpoints_results_and_a_plot(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "checkpoints",
+        "config.json",
+        "environment.json",
+        "log.jsonl",
+        "result.png",
+        "results.json",
+        "selected.json",
+    }
+    stored = workflows.RunDirectory(trained).config()
+    assert (stored.training.steps, stored.episodes.way) == (30, 3)
+    environment = json.loads((trained / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert (trained / "result.png").read_bytes().startswith(b"\x89PNG")
+    selected = json.loads((trained / "selected.json").read_text())
+    steps = {int(p.name) for p in (trained / "checkpoints").iterdir()}
+    assert {selected["best_step"], 30} <= steps
+
+
+def test_meta_training_lifts_accuracy_on_classes_it_never_saw(trained):
+    results = results_of(trained)
+    before, after = (results["intervals"][m]["accuracy"] for m in ("before", "after"))
+    assert after["mean"] > before["mean"]
+    difference = results["paired_difference_from_before"]["after"]["accuracy"]
+    assert difference["mean"] == pytest.approx(after["mean"] - before["mean"])
+    assert difference["mean"] - difference["half_width"] > 0
+    assert set(worlds.SPLIT["test"]) < set(results["report"])
+
+
+def test_the_log_has_a_line_for_each_step_with_finite_numbers(trained):
+    lines = worlds.read_jsonl(trained / "log.jsonl")
+    assert [r["step"] for r in lines if "loss" in r] == list(range(1, 31))
+    assert [r["step"] for r in lines if "valid_accuracy" in r] == [0, 15, 30]
+    assert all(math.isfinite(x) for record in lines for x in record.values())
+
+
+@pytest.mark.parametrize("algorithm", LEARNERS)
+def test_every_algorithm_meta_trains_and_meta_tests(algorithm, trained_by):
+    results = results_of(trained_by(algorithm))
+    assert (results["steps"], results["episodes"]) == (2, 4)
+    for method, metric in itertools.product(("before", "after"), ("accuracy", "loss")):
+        assert math.isfinite(results["intervals"][method][metric]["mean"])
+
+
+@pytest.mark.parametrize("baseline", config.BASELINES)
+def test_baselines_are_refused_with_advice(baseline, world, tmp_path, capsys):
+    args = world.train_args(tmp_path / "run", algorithm=baseline)
+    assert cli.main(args) == 2
+    assert "evaluate --baselines" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_started_again_says_the_same_and_changes_nothing(
+    world, trained_by, capsys
+):
+    run_dir = trained_by("protonet")
+    kept = ("config.json", "environment.json", "log.jsonl", "selected.json")
+    before = {name: (run_dir / name).read_bytes() for name in kept}
+    results = results_of(run_dir)
+    rates = {"inner_learning_rate": 0.5, "num_steps": 2, "learning_rate": 1e-3}
+    worlds.run(*world.train_args(run_dir, algorithm="protonet", **rates))
+    assert {name: (run_dir / name).read_bytes() for name in kept} == before
+    again = results_of(run_dir)
+    assert {**again, "seconds": 0} == {**results, "seconds": 0}
+    assert "resuming from step 2" in capsys.readouterr().out
+
+
+def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
+    world, tmp_path, monkeypatch, silent
+):
+    """Way, shot, queries and lengths differ from episode to episode."""
+    sizes, shapes, scorers = [], [], []
+    make_step, make_scorer = training.make_step, evaluation.scorer
+
+    def spied_step(*args, **kwargs):
+        step = make_step(*args, **kwargs)
+
+        def counted(state, tasks):
+            result = step(state, tasks)
+            shapes.append(tuple(x.shape for x in jax.tree.leaves(tasks)))
+            sizes.append(step._cache_size())
+            return result
+
+        return counted
+
+    def spied_scorer(*args, **kwargs):
+        scorers.append(make_scorer(*args, **kwargs))
+        return scorers[-1]
+
+    monkeypatch.setattr(training, "make_step", spied_step)
+    monkeypatch.setattr(evaluation, "scorer", spied_scorer)
+    options = {"steps": 60, "eval_every": 30, "learning_rate": 1e-2}
+    args = world.train_args(tmp_path / "run", **options)
+    chosen = cli.parse([str(arg) for arg in args]).settings
+    ranges = config.EpisodeConfig(way=(2, 3), shot=(1, 3), queries=(1, 4))
+    chosen = dataclasses.replace(chosen, episodes=ranges)
+    workflows.train(chosen, tmp_path / "run", silent)
+    assert len(sizes) == 60
+    assert sizes[-1] == len(set(shapes)) <= 6
+    assert sizes[19] == sizes[59]
+    # Validation and meta-test, before and after.
+    assert [scorer._cache_size() for scorer in scorers] == [1, 1]
+
+
+def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_path):
+    """A learning rate of 0 leaves every validation score as it was."""
+    run_dir = tmp_path / "run"
+    options = {"steps": 4, "eval_every": 1, "learning_rate": 0.0}
+    worlds.run(*world.train_args(run_dir, **options))
+    assert json.loads((run_dir / "selected.json").read_text())["best_step"] == 0
+    assert _adapt.meta_trained(run_dir)
+
+
+# Kills itself half-way through the line of the log that the second argument says.
+KILLED = """
+import os, signal, sys
+from metaflax import cli, training
+
+write = training.JsonlLog.write
+
+def killed(self, record):
+    if record["step"] == 5 and "loss" in record:
+        self._file.write('{"step": 5, "lo')
+        self._file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, record)
+
+training.JsonlLog.write = killed
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_path):
+    options = {"steps": 6, "eval_every": 3, "dropout": True, "learning_rate": 1e-2}
+    runs = [tmp_path / name for name in ("killed", "whole")]
+    args = world.train_args(runs[0], **options)
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, args)])
+    assert killed.returncode == -signal.SIGKILL
+    assert not (runs[0] / "results.json").exists()
+    assert (runs[0] / "checkpoints" / "3").is_dir()
+    worlds.run(*args)
+    worlds.run(*world.train_args(runs[1], **options))
+
+    logs = [worlds.read_jsonl(path / "log.jsonl") for path in runs]
+    assert [r["step"] for r in logs[0]] == [0, 1, 2, 3, 3, 4, 5, 6, 6]
+    assert logs[0] == logs[1]
+    mine, whole = ({**results_of(path), "seconds": 0} for path in runs)
+    assert mine == whole
+    params = [_adapt.meta_trained(path)[2] for path in runs]
+    chex.assert_trees_all_equal(*params)
+    start = _adapt.meta_trained(runs[1])[1].pretrained.params
+    moved = jax.tree.map(
+        lambda a, b: bool(np.any(a != b)), params[0]["encoder"], dict(start)
+    )
+    assert any(jax.tree.leaves(moved))

@@ -1,0 +1,184 @@
+"""A made-up language: small BERTs, texts whose classes a word tells, and commands.
+
+Each text has the word of its class somewhere among random filler. An untrained network
+sees mostly filler; meta-training learns to look past it, on whatever classes.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+import tokenizers
+import transformers
+from jax.experimental.compilation_cache import compilation_cache
+
+from metaflax import cli, models
+from tests.models.examples import random_params
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+TOPICS = tuple(f"topic{i:02}" for i in range(12))
+FILLER = tuple(f"filler{i:02}" for i in range(8))
+VOCABULARY = (*SPECIAL, *TOPICS, *FILLER)
+POSITIONS = 48
+SPLIT = {"train": TOPICS[:6], "valid": TOPICS[6:9], "test": TOPICS[9:]}
+
+
+def save_bert(
+    directory: Path, *, num_layers: int = 1, width: int = 32, seed: int = 0
+) -> Path:
+    """A random BERT with a WordPiece tokenizer, as Hugging Face lays it out."""
+    config = models.BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=width,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=POSITIONS,
+    )
+    files = directory.with_name(directory.name + "-tokenizer")
+    save_tokenizer(files)
+    models.pretrained.save(
+        directory, config, random_params(config, seed=seed), tokenizer_from=files
+    )
+    return directory
+
+
+def save_tokenizer(directory: Path) -> None:
+    numbers = {word: i for i, word in enumerate(VOCABULARY)}
+    rules = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(numbers, unk_token="[UNK]")
+    )
+    rules.normalizer = tokenizers.normalizers.BertNormalizer()
+    rules.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    rules.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])],
+    )
+    names = ("pad", "unk", "cls", "sep", "mask")
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=rules,
+        model_max_length=POSITIONS,
+        **{f"{n}_token": word for n, word in zip(names, SPECIAL, strict=True)},
+    ).save_pretrained(directory)
+
+
+def texts(
+    topics: Iterable[str], count: int, rng: np.random.Generator, longest: int = 8
+) -> list[str]:
+    """`count` texts that each hold all the topics among filler."""
+    found = []
+    for _ in range(count):
+        words = [*topics, *rng.choice(FILLER, rng.integers(4, longest + 1))]
+        found.append(" ".join(rng.permutation(words)))
+    return found
+
+
+def records(topics: Iterable[str] = TOPICS, count: int = 20, seed: int = 0, **kwargs):
+    rng = np.random.default_rng(seed)
+    return [
+        {"text": text, "label": topic}
+        for topic in topics
+        for text in texts([topic], count, rng, **kwargs)
+    ]
+
+
+def label_records(count: int = 150, seed: int = 0):
+    """Texts of one or two topics, both of one split."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        group = list(SPLIT.values())[rng.integers(3)]
+        topics = rng.choice(group, rng.integers(1, 3), replace=False).tolist()
+        found.append({"text": texts(topics, 1, rng)[0], "label": topics})
+    return found
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@contextlib.contextmanager
+def apart(folder: Path) -> Iterator[None]:
+    """Nothing of the user's is touched; programs compile quickly, equal ones once."""
+    settings = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(folder / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: jax.config.values[name] for name in settings}
+    compilation_cache.reset_cache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METAFLAX_CACHE", str(folder / "cache"))
+        for name, value in settings.items():
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))  # For processes of their own.
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)
+            compilation_cache.reset_cache()
+
+
+class World(NamedTuple):
+    """A model and data on disk.
+
+    Attributes:
+      model: directory of a BERT.
+      data: labelled texts.
+      split: their split file.
+      multilabel: texts of several labels.
+    """
+
+    model: Path
+    data: Path
+    split: Path
+    multilabel: Path
+
+    def train_args(self, run_dir: Path, *, data: Path | None = None, **options) -> list:
+        """The arguments of a quick `train`; options override or add, None removes."""
+        settings = {
+            "model": self.model,
+            "data": data or self.data,
+            "split_file": self.split,
+            "max_length": POSITIONS,
+            "way": 3,
+            "shot": 2,
+            "queries": 3,
+            "steps": 2,
+            "tasks_per_step": 2,
+            "eval_every": 2,
+            "valid_episodes": 4,
+            "test_episodes": 4,
+            "batch_episodes": 4,
+            "dropout": False,
+            "run_dir": run_dir,
+        }
+        return ["train", *arguments({**settings, **options})]
+
+
+def arguments(options: Mapping[str, Any]) -> list[str]:
+    """`way=3` as `--way 3`."""
+    found = []
+    for name, value in options.items():
+        if value is None:
+            continue
+        values = value if isinstance(value, (list, tuple)) else [value]
+        found += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return found
+
+
+def run(*args: Any) -> None:
+    """A command that is to succeed."""
+    assert cli.main([str(arg) for arg in args]) == 0
