@@ -11,17 +11,9 @@ from rich.console import Console
 from metaflax import base, data, models, tree
 from metaflax import config as config_lib
 from metaflax.workflows._episodes import coarse_buckets
-from metaflax.workflows._model import Model, load_model
-from metaflax.workflows._run import best_params, load_run, num_classes
+from metaflax.workflows._model import Model
+from metaflax.workflows._run import Trained, load_trained, load_untrained
 from metaflax.workflows._run_directory import RunDirectory
-
-
-def meta_trained(run_dir: str | Path) -> tuple[config_lib.Config, Model, Any, int]:
-    """A run's config, model, best meta-parameters and largest way."""
-    directory = RunDirectory(run_dir)
-    config = directory.config()
-    run = load_run(config)
-    return config, run.model, best_params(run, directory), num_classes(run)
 
 
 def adapt(
@@ -51,41 +43,33 @@ def adapt(
     target = Path(out).expanduser()
     check_absent(target)
     config = config or config_lib.Config()
-    columns = RunDirectory(run_dir).config() if run_dir is not None else config
-    examples = data.read(support_file, text=columns.data.text, label=columns.data.label)
+    if run_dir is not None:
+        config = RunDirectory(run_dir).config()
+    examples = data.read(support_file, text=config.data.text, label=config.data.label)
     names = first_seen(examples)
-    if len(names) < 2 and columns.data.task == "classification":
+    if len(names) < 2 and config.data.task == "classification":
         raise ValueError(
             f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
             " least two classes."
         )
-    if run_dir is not None:
-        config, model, params, most = meta_trained(run_dir)
-    else:
-        model, params, most = load_model(config.model), None, len(names)
-        config = _within(config, model)
+    trained = (
+        _within(load_untrained(config, len(names)))
+        if run_dir is None
+        else load_trained(run_dir)
+    )
+    room = _room(trained, len(names), support_file)
+    model, params = trained.model, trained.params
+    tokenized = model.tokenize(examples.texts, trained.config.data)
     task = config_lib.build_task(config)
-    learned = params is not None and "kernel" in params["head"]
-    if learned and len(names) > most:
-        raise ValueError(
-            f"{support_file} has {len(names)} classes, and this run's output layer was"
-            f" meta-trained for {most}; use protonet or proto_maml, whose heads take"
-            " any number, or train with a larger way."
-        )
     algorithm = config_lib.build_algorithm(
         config.algorithm,
         model.encoder,
         model.init,
         task,
-        most if learned else len(names),
+        room,
         num_steps=config.algorithm.eval_num_steps,
     )
-    if params is None:
-        params = algorithm.init(jax.random.key(config.training.seed))
-    tokenized = model.tokenize(examples.texts, config.data)
-    support = support_batch(
-        examples, names, tokenized, most if learned else len(names), task.kind
-    )
+    support = support_batch(examples, names, tokenized, room, task.kind)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
     save_classifier(target, model, params, adapted, names, config)
     cut = f", {tokenized.num_truncated} truncated" if tokenized.num_truncated else ""
@@ -95,13 +79,27 @@ def adapt(
     return target
 
 
-def _within(config: config_lib.Config, model: Model) -> config_lib.Config:
-    """The config, with texts no longer than the model takes."""
-    most = model.pretrained.config.max_position_embeddings
+def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
+    """N of the head: as many as there are names, or as it has learned."""
+    if "kernel" not in trained.params["head"]:
+        return num_names
+    if num_names > trained.num_classes:
+        raise ValueError(
+            f"{support_file} has {num_names} classes, and this run's output layer was"
+            f" meta-trained for {trained.num_classes}; use protonet or proto_maml,"
+            " whose heads take any number, or train with a larger way."
+        )
+    return trained.num_classes
+
+
+def _within(trained: Trained) -> Trained:
+    """The same, with texts no longer than the model takes."""
+    config = trained.config
+    most = trained.model.pretrained.config.max_position_embeddings
     texts = dataclasses.replace(
         config.data, max_length=min(config.data.max_length, most)
     )
-    return dataclasses.replace(config, data=texts)
+    return trained._replace(config=dataclasses.replace(config, data=texts))
 
 
 def check_absent(target: Path) -> None:

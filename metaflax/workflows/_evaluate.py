@@ -66,7 +66,7 @@ def evaluate(
         config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), baseline)
     trained = load_run(directory.config())
     before = initial_params(trained)
-    after = best_params(trained, directory)
+    after = best_params(directory, before)
     run = _resized(trained, episodes, wanted)
     config = run.config
     evaluator = run.test_evaluator()
@@ -85,7 +85,7 @@ def evaluate(
     _write_episodes(directory.path / f"{name}.episodes.jsonl", scores)
     for number in export:
         _export(evaluator, number, directory.path / f"{name}.episode{number}")
-    console.print(f"Results are in {directory.path / name}.json.")
+    console.print(f"Results are in {directory.path / name}.json.", soft_wrap=True)
     return results
 
 

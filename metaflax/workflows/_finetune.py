@@ -22,11 +22,11 @@ from metaflax import config as config_lib
 from metaflax.workflows._adapt import (
     check_absent,
     first_seen,
-    meta_trained,
     save_classifier,
 )
 from metaflax.workflows._episodes import coarse_buckets
 from metaflax.workflows._model import Model, embedder
+from metaflax.workflows._run import load_trained
 
 
 class Labelled(NamedTuple):
@@ -81,7 +81,7 @@ def finetune(
         )
     if out is not None:
         check_absent(Path(out).expanduser())
-    config, model, params, _ = meta_trained(run_dir)
+    config, model, params, _ = load_trained(run_dir)
     # One label a text, whatever the run was meta-trained for.
     texts = dataclasses.replace(config.data, task="classification")
     config = dataclasses.replace(config, data=texts)

@@ -1,6 +1,6 @@
 """A run: everything a config names, loaded and checked."""
 
-import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -125,19 +125,63 @@ def roomy(run: Run, episodes: Episodes) -> Episodes:
     return episodes._replace(room=room)
 
 
-def best_params(run: Run, directory: RunDirectory) -> Any:
+class Trained(NamedTuple):
+    """What a run directory gives without the data that it was trained on.
+
+    Attributes:
+      config: of the run.
+      model: encoder, pretrained weights, tokenizer.
+      params: the meta-parameters that validated best.
+      num_classes: for how many the head was made.
+    """
+
+    config: config_lib.Config
+    model: Model
+    params: Any
+    num_classes: int
+
+
+def load_trained(run_dir: str | Path) -> Trained:
+    """The best of a finished run.
+
+    Raises:
+      ValueError: if there is no run, or it has not finished.
+    """
+    directory = RunDirectory(run_dir)
+    config = directory.config()
+    selected = directory.selected()
+    untrained = load_untrained(config, selected["num_classes"])
+    return untrained._replace(params=best_params(directory, untrained.params))
+
+
+def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
+    """The same before any step: pretrained, with a new head for so many classes."""
+    model = load_model(config.model)
+    algorithm = config_lib.build_algorithm(
+        config.algorithm,
+        model.encoder,
+        model.init,
+        config_lib.build_task(config),
+        num_classes,
+    )
+    params = algorithm.init(jax.random.key(config.training.seed))
+    return Trained(config, model, committed(params), num_classes)
+
+
+def best_params(directory: RunDirectory, start: Any) -> Any:
     """The meta-parameters of a run that validated best.
+
+    Args:
+      directory: of the run.
+      start: its parameters before the first step.
+
+    Returns:
+      Parameters of the same structure.
 
     Raises:
       ValueError: if the run has not finished.
     """
-    chosen = directory.path / "selected.json"
-    if not chosen.is_file():
-        raise ValueError(
-            f"{directory.path} holds no finished run; let `train` come to its end."
-        )
-    selected = json.loads(chosen.read_text())
-    start = initial_params(run)
+    selected = directory.selected()
     checkpoints = training.Checkpoints(directory.checkpoints, read_only=True)
     try:
         best = checkpoints.read_params(start, selected["best_step"])

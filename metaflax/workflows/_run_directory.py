@@ -67,6 +67,19 @@ class RunDirectory:
             raise ValueError(f"{self.path} holds no run: there is no config.json.")
         return config_lib.from_json(stored.read_text())
 
+    def selected(self) -> dict[str, Any]:
+        """Which checkpoint validated best, and how far to go there.
+
+        Raises:
+          ValueError: if the run has not finished.
+        """
+        stored = self.path / "selected.json"
+        if not stored.is_file():
+            raise ValueError(
+                f"{self.path} holds no finished run; let `train` come to its end."
+            )
+        return json.loads(stored.read_text())
+
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""
         write_whole(self.path / name, json.dumps(content, indent=2) + "\n")

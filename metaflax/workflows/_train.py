@@ -17,6 +17,7 @@ from metaflax.workflows._run import (
     committed,
     initial_params,
     load_run,
+    num_classes,
     report_data,
     roomy,
     training_algorithm,
@@ -69,6 +70,7 @@ def train(
         "best_step": fitted.stopping.best_step,
         "share": chosen.share,
         "valid_score": chosen.score,
+        "num_classes": num_classes(run),
     }
     directory.write_json("selected.json", selected)
     scores = {"before": evaluator(params), "after": evaluator(chosen.params)}
@@ -80,7 +82,7 @@ def train(
     }
     directory.write_json("results.json", results)
     _plot(run, directory, results)
-    console.print(f"Everything of this run is in {directory.path}.")
+    console.print(f"Everything of this run is in {directory.path}.", soft_wrap=True)
     return results
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, config, evaluation, training, workflows
-from metaflax.workflows import _adapt
+from metaflax.workflows import _run
 from tests.workflows import worlds
 
 LEARNERS = [name for name in config.ALGORITHMS if name not in config.BASELINES]
@@ -136,7 +136,7 @@ def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_p
     options = {"steps": 4, "eval_every": 1, "learning_rate": 0.0}
     worlds.run(*world.train_args(run_dir, **options))
     assert json.loads((run_dir / "selected.json").read_text())["best_step"] == 0
-    assert _adapt.meta_trained(run_dir)
+    assert _run.load_trained(run_dir)
 
 
 # Kills itself half-way through the line of the log that the second argument says.
@@ -174,9 +174,9 @@ def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_p
     assert logs[0] == logs[1]
     mine, whole = ({**results_of(path), "seconds": 0} for path in runs)
     assert mine == whole
-    params = [_adapt.meta_trained(path)[2] for path in runs]
+    params = [_run.load_trained(path)[2] for path in runs]
     chex.assert_trees_all_equal(*params)
-    start = _adapt.meta_trained(runs[1])[1].pretrained.params
+    start = _run.load_trained(runs[1])[1].pretrained.params
     moved = jax.tree.map(
         lambda a, b: bool(np.any(a != b)), params[0]["encoder"], dict(start)
     )
