@@ -44,7 +44,7 @@ def from_json(text: str) -> Config:
       ValueError: if it is not one.
 
     Examples:
-      >>> config = Config(episodes=EpisodeConfig(way=(2, 5)))
+      >>> config = Config()
       >>> from_json(to_json(config)) == config
       True
     """
