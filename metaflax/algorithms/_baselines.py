@@ -1,39 +1,15 @@
 """What a practitioner would otherwise do; adapted and scored, never meta-trained."""
 
+import functools
+
 import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._protonet import protonet
 
-
-def frozen(
-    encode_fn: base.ApplyFn,
-    loss_fn: base.LossFn,
-    init_fn: base.InitFn,
-    *,
-    head: base.Head,
-) -> base.MetaAlgorithm:
-    """The encoder as it is below a head in closed form, such as class means.
-
-    Args:
-      encode_fn: inputs `[U, ...]` to features `[U, D]`.
-      loss_fn: `loss_fn(outputs, targets, weights)`, for the score only.
-      init_fn: the encoder's parameters.
-      head: fitted in closed form.
-
-    Returns:
-      A `MetaAlgorithm` whose loss has no gradient.
-    """
-    return compose(
-        encode_fn,
-        loss_fn,
-        init_fn,
-        head=head,
-        adapts=tree.nothing,
-        inner_optimizer=optax.identity(),
-        num_steps=0,
-        estimator=estimators.constant,
-    )
+# The encoder as it is below a head in closed form, such as class means.
+frozen = functools.partial(protonet, estimator=estimators.constant)
 
 
 def fine_tuning(

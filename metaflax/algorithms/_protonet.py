@@ -12,6 +12,7 @@ def protonet(
     init_fn: base.InitFn,
     *,
     head: base.Head,
+    estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
     r"""Learns features whose class means classify.
 
@@ -24,6 +25,8 @@ def protonet(
       loss_fn: `loss_fn(outputs, targets, weights)`.
       init_fn: the encoder's initial parameters.
       head: `heads.prototypes`, or any other that is fitted in closed form.
+      estimator: how the query loss is differentiated; there are no inner steps to
+        pass through, so only a baseline has another.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
@@ -57,7 +60,7 @@ def protonet(
         adapts=tree.nothing,
         inner_optimizer=optax.identity(),
         num_steps=0,
-        estimator=estimators.reverse,
+        estimator=estimator,
     )
 
 

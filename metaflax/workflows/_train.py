@@ -81,7 +81,7 @@ def train(
         **compare(evaluator, scores, console, title=describe(config)),
     }
     directory.write_json("results.json", results)
-    _plot(run, directory, results)
+    _plot(run, directory, results, console)
     console.print(f"Everything of this run is in {directory.path}.", soft_wrap=True)
     return results
 
@@ -192,10 +192,12 @@ def _fit(
     )
 
 
-def _plot(run: Run, directory: RunDirectory, results: dict[str, Any]) -> None:
+def _plot(
+    run: Run, directory: RunDirectory, results: dict[str, Any], console: Console
+) -> None:
     metric = next(iter(run.task.metrics))
     intervals = results["intervals"]
-    with contextlib.suppress(ValueError):  # Without matplotlib there is no plot.
+    try:
         reporting.plot_run(
             directory.path / "result.png",
             directory.log,
@@ -204,3 +206,5 @@ def _plot(run: Run, directory: RunDirectory, results: dict[str, Any]) -> None:
             evaluation.Interval(**intervals["after"][metric]),
             title=describe(run.config),
         )
+    except ValueError as error:  # Without matplotlib the run is still whole.
+        console.print(f"no plot was made: {error}", markup=False)
