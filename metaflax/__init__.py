@@ -13,17 +13,33 @@ from metaflax import base as base
 from metaflax import estimators as estimators
 from metaflax import heads as heads
 from metaflax import inner as inner
+from metaflax import inner_optimizers as inner_optimizers
+from metaflax import linalg as linalg
 from metaflax import losses as losses
 from metaflax import metrics as metrics
+from metaflax import testing as testing
 from metaflax import tree as tree
 from metaflax.algorithms import anil as anil
+from metaflax.algorithms import boil as boil
+from metaflax.algorithms import cavia as cavia
+from metaflax.algorithms import contrastive_fine_tuning as contrastive_fine_tuning
 from metaflax.algorithms import fine_tuning as fine_tuning
 from metaflax.algorithms import fomaml as fomaml
 from metaflax.algorithms import frozen as frozen
+from metaflax.algorithms import imaml as imaml
+from metaflax.algorithms import leopard as leopard
 from metaflax.algorithms import maml as maml
+from metaflax.algorithms import maml_plus_plus as maml_plus_plus
+from metaflax.algorithms import matching as matching
+from metaflax.algorithms import meta_curvature as meta_curvature
+from metaflax.algorithms import meta_sgd as meta_sgd
+from metaflax.algorithms import multi_task as multi_task
 from metaflax.algorithms import proto_maml as proto_maml
 from metaflax.algorithms import protonet as protonet
+from metaflax.algorithms import relation as relation
 from metaflax.algorithms import reptile as reptile
+from metaflax.algorithms import ridge as ridge
+from metaflax.algorithms import warpgrad as warpgrad
 from metaflax.base import Batch as Batch
 from metaflax.base import MetaAlgorithm as MetaAlgorithm
 from metaflax.base import Task as Task
@@ -43,6 +59,9 @@ __all__ = [
     "algorithms",
     "anil",
     "base",
+    "boil",
+    "cavia",
+    "contrastive_fine_tuning",
     "data",
     "estimators",
     "evaluation",
@@ -50,19 +69,32 @@ __all__ = [
     "fomaml",
     "frozen",
     "heads",
+    "imaml",
     "inner",
+    "inner_optimizers",
+    "leopard",
+    "linalg",
     "losses",
     "maml",
+    "maml_plus_plus",
+    "matching",
+    "meta_curvature",
+    "meta_sgd",
     "metrics",
     "models",
+    "multi_task",
     "proto_maml",
     "protonet",
+    "relation",
     "reporting",
     "reptile",
+    "ridge",
     "tasks",
+    "testing",
     "training",
     "tree",
     "value_and_grad",
+    "warpgrad",
 ]
 
 

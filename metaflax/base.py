@@ -110,11 +110,19 @@ class PredictFn(Protocol):
 
 
 class MetaLossFn(Protocol):
-    """The query loss, whose `jax.grad` is the estimator's meta-gradient."""
+    """The query loss, whose `jax.grad` is the estimator's meta-gradient.
+
+    `step` counts outer steps, for what changes as training goes on (the order of
+    the derivative, the weights of inner steps); None stands for the end of it.
+    """
 
     def __call__(
-        self, params: Any, task: Task, key: chex.PRNGKey | None = None
-    ) -> tuple[jax.Array, MetaInfo]: ...
+        self,
+        params: Any,
+        task: Task,
+        key: chex.PRNGKey | None = None,
+        step: jax.Array | int | None = None,
+    ) -> tuple[jax.Array, Any]: ...
 
 
 class MetaAlgorithm(NamedTuple):
@@ -125,14 +133,27 @@ class MetaAlgorithm(NamedTuple):
       adapt: `adapted, info = adapt(params, support, key)`; `adapted` holds only
         what the task made, so that many tasks share what they did not change.
       predict: `outputs = predict(params, adapted, inputs, key)`.
-      loss: `value, info = loss(params, task, key)`, the query loss; its gradient
-        is the meta-gradient as the algorithm's estimator takes it.
+      loss: `value, info = loss(params, task, key, step)`, the query loss; its
+        gradient is the meta-gradient as the algorithm's estimator takes it. `info`
+        has at least the fields of `MetaInfo`.
     """
 
     init: InitFn
     adapt: AdaptFn
     predict: PredictFn
     loss: MetaLossFn
+
+
+class InnerOptimizer(NamedTuple):
+    """An inner optimizer with hyperparameters that the outer loop learns.
+
+    Attributes:
+      init: `hyper = init(key, fast)`, from what adapts, in shapes and types.
+      make: `optimizer = make(hyper)`, an optax transformation on trees like `fast`.
+    """
+
+    init: Callable[[chex.PRNGKey, Any], Any]
+    make: Callable[[Any], optax.GradientTransformation]
 
 
 class InnerProblem(NamedTuple):
@@ -144,16 +165,25 @@ class InnerProblem(NamedTuple):
         changes (the features below a head that alone adapts, say) is computed
         here, once.
       loss: `loss(fast, fixed, support, key)`, the scalar support loss.
-      optimizer: `optimizer(params)`, which may use learned rates.
+      optimizer: an optax transformation, or `optimizer(params)` where its
+        hyperparameters are learned.
       num_steps: inner steps K, 0 or more.
       finish: `adapted = finish(fast, fixed)`, what prediction needs of the two.
+      proximal: how strongly fast is drawn to where it began: the inner loss has
+        `proximal / 2` times their squared distance added.
+      query_weights: `weights = query_weights(step)`, `[K]`, how much the query loss
+        after each inner step counts at an outer step; None for the last alone.
     """
 
     start: Callable[[Any, Batch, chex.PRNGKey | None], tuple[Any, Any]]
     loss: Callable[[Any, Any, Batch, chex.PRNGKey | None], jax.Array]
-    optimizer: Callable[[Any], optax.GradientTransformation]
+    optimizer: (
+        optax.GradientTransformation | Callable[[Any], optax.GradientTransformation]
+    )
     num_steps: int
     finish: Callable[[Any, Any], Any] = lambda fast, fixed: fast
+    proximal: float = 0.0
+    query_weights: Callable[[jax.Array], jax.Array] | None = None
 
 
 class QueryLossFn(Protocol):
@@ -165,7 +195,12 @@ class QueryLossFn(Protocol):
 
 
 class Estimator(Protocol):
-    """How the query loss is differentiated through adaptation."""
+    """How the query loss is differentiated through adaptation.
+
+    One that evaluates the loss at other meta-parameters than those it is given is
+    marked by `moving_params`: nothing may then be computed from them beforehand,
+    such as features of the task's texts.
+    """
 
     def __call__(
         self, problem: InnerProblem, query_loss: QueryLossFn, /
@@ -184,12 +219,34 @@ class Head(NamedTuple):
         output layer a task begins with; float leaves may be adapted further.
       apply: `outputs = apply(state, features [U, D])`.
       serves: the kinds of targets that `fit` understands.
+      template: `state = template(head_params)`, what `fit` gives in shapes and
+        types, its values of no interest; for inner optimizers that learn a number
+        for each leaf that adapts. None where the head cannot tell.
     """
 
     init: InitFn
     fit: Callable[[Any, jax.Array, jax.Array, jax.Array], Any]
     apply: Callable[[Any, jax.Array], Any]
     serves: frozenset[str]
+    template: Callable[[Any], Any] | None = None
+
+
+def moving_params(estimator: Estimator) -> Estimator:
+    """Marks an estimator that evaluates the loss at other meta-parameters."""
+    marked: Any = estimator
+    marked.moves_params = True
+    return marked
+
+
+def moves_params(estimator: Estimator) -> bool:
+    """Whether an estimator is marked by `moving_params`."""
+    return getattr(estimator, "moves_params", False)
+
+
+def outer_step(step: jax.Array | int | None) -> jax.Array:
+    """The outer step as an int32; None, the end of training, is the largest."""
+    last = jnp.iinfo(jnp.int32).max
+    return jnp.asarray(last if step is None else step, jnp.int32)
 
 
 def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | None]:

@@ -29,8 +29,9 @@ def value_and_grad(
         others cost neither derivative nor memory.
 
     Returns:
-      `(loss, info), grads = fn(params, tasks, keys)`, where leaves of `tasks` are
-      `[T, S, ...]` and `[T, Q, ...]`, `keys` is `[T]` or None (deterministic),
+      `(loss, info), grads = fn(params, tasks, keys, step)`, where leaves of `tasks`
+      are `[T, S, ...]` and `[T, Q, ...]`, `keys` is `[T]` or None (deterministic),
+      `step` the outer step for what changes with it, None for the end of training,
       `loss` is the mean over tasks, leaves of `info` are `[T, ...]`, and `grads`
       is the gradient of the mean: None where `trains` chooses nothing.
 
@@ -59,14 +60,19 @@ def value_and_grad(
             f"tasks_by is 'auto', 'scan', 'vmap' or a chunk size, got {tasks_by!r}."
         )
 
-    def batched(params: Any, tasks: base.Task, keys: chex.PRNGKey | None = None):
+    def batched(
+        params: Any,
+        tasks: base.Task,
+        keys: chex.PRNGKey | None = None,
+        step: jax.Array | int | None = None,
+    ):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         chunk = _chunk_size(tasks_by, num_tasks)
         chosen, rest = tree.partition(params, trains)
 
         def chunk_loss(chosen, tasks, keys):
             def one(task, key):
-                return algorithm.loss(tree.merge(chosen, rest), task, key)
+                return algorithm.loss(tree.merge(chosen, rest), task, key, step)
 
             if chunk == 1:  # No batch axis: products stay plain matrix products.
                 first = jax.tree.map(lambda x: x[0], (tasks, keys))

@@ -91,6 +91,15 @@ def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
     return chosen, rest
 
 
+def zero(tree: Any, spec: Where) -> Any:
+    """`tree` with zeros for the leaves that `spec` chooses."""
+    chosen = where(spec)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.zeros_like(leaf) if chosen(path_name(path)) else leaf,
+        tree,
+    )
+
+
 def merge(*trees: Any) -> Any:
     """Puts trees of one structure together: the first that is not None, per leaf."""
 

@@ -128,14 +128,34 @@ def build(task="classification", **settings):
     )
 
 
-@pytest.mark.parametrize("task", config_lib.TASKS)
+STEPS = {"imaml": {"num_steps": 50}}
+
+
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)
-def test_every_algorithm_has_a_head_for_every_task(name, task):
-    algorithm = build(task, algorithm=name)
+def test_every_algorithm_is_built_from_its_name(name):
+    algorithm = build(algorithm=name, **STEPS.get(name, {}))
     params = jax.eval_shape(algorithm.init, jax.random.key(0))
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
-    assert learned == (name not in config_lib.PROTOTYPICAL)
+    assert learned == (name not in config_lib.OWN_HEADS)
+
+
+@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
+    head = config_lib.OWN_HEADS.get(name, "linear")
+    if head in ("linear", "prototypes"):
+        build("multilabel_classification", algorithm=name, **STEPS.get(name, {}))
+    else:
+        with pytest.raises(ValueError, match=f"the head '{head}' serves targets"):
+            build("multilabel_classification", algorithm=name)
+
+
+@pytest.mark.parametrize("name", config_lib.HEADS)
+def test_every_head_is_built_from_its_name(name):
+    task = "multilabel_classification" if name == "label_prototypes" else None
+    task = task or "classification"
+    algorithm = build(task, algorithm="frozen", head=name)
+    assert "head" in jax.eval_shape(algorithm.init, jax.random.key(0))
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_an_estimator_may_bring_its_own_inner_gradient():
         return value_and_grad
 
     plain = inner.solve(problem(1), PARAMS, SUPPORT)
-    other = inner.solve(problem(1), PARAMS, SUPPORT, value_and_grad=tripled)
+    other = inner.solve(problem(1), PARAMS, SUPPORT, phases=[inner.Phase(1, tripled)])
     chex.assert_trees_all_close(
         other.fast - PARAMS, 3 * (plain.fast - PARAMS), rtol=1e-5
     )

@@ -22,11 +22,11 @@ MODULES = [
 
 # From the ground up. A module imports from its own layer and those below.
 LAYERS = (
-    ("_version", "base", "tree", "inner", "meta_gradient"),
-    ("losses", "metrics", "heads", "estimators", "models"),
+    ("_version", "base", "tree", "inner", "linalg", "meta_gradient"),
+    ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),
     ("data", "evaluation"),
-    ("training", "reporting"),
+    ("training", "reporting", "testing"),
     ("config",),
     ("workflows",),
     ("cli",),

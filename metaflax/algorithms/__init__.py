@@ -1,23 +1,51 @@
-"""Meta-learning algorithms: the composition, and its named points."""
+"""Meta-learning algorithms: points in one space, made by `compose`."""
 
 from metaflax.algorithms._anil import anil as anil
+from metaflax.algorithms._anil import boil as boil
 from metaflax.algorithms._baselines import fine_tuning as fine_tuning
 from metaflax.algorithms._baselines import frozen as frozen
+from metaflax.algorithms._cavia import cavia as cavia
+from metaflax.algorithms._closed_form import matching as matching
+from metaflax.algorithms._closed_form import protonet as protonet
+from metaflax.algorithms._closed_form import relation as relation
+from metaflax.algorithms._closed_form import ridge as ridge
 from metaflax.algorithms._compose import compose as compose
+from metaflax.algorithms._contrastive import (
+    contrastive_fine_tuning as contrastive_fine_tuning,
+)
+from metaflax.algorithms._imaml import imaml as imaml
+from metaflax.algorithms._leopard import leopard as leopard
 from metaflax.algorithms._maml import fomaml as fomaml
 from metaflax.algorithms._maml import maml as maml
 from metaflax.algorithms._maml import reptile as reptile
-from metaflax.algorithms._protonet import proto_maml as proto_maml
-from metaflax.algorithms._protonet import protonet as protonet
+from metaflax.algorithms._maml_plus_plus import maml_plus_plus as maml_plus_plus
+from metaflax.algorithms._meta_curvature import meta_curvature as meta_curvature
+from metaflax.algorithms._meta_sgd import meta_sgd as meta_sgd
+from metaflax.algorithms._multi_task import multi_task as multi_task
+from metaflax.algorithms._proto_maml import proto_maml as proto_maml
+from metaflax.algorithms._warpgrad import warpgrad as warpgrad
 
 __all__ = [
     "anil",
+    "boil",
+    "cavia",
     "compose",
+    "contrastive_fine_tuning",
     "fine_tuning",
     "fomaml",
     "frozen",
+    "imaml",
+    "leopard",
     "maml",
+    "maml_plus_plus",
+    "matching",
+    "meta_curvature",
+    "meta_sgd",
+    "multi_task",
     "proto_maml",
     "protonet",
+    "relation",
     "reptile",
+    "ridge",
+    "warpgrad",
 ]

@@ -1,8 +1,8 @@
-"""Almost no inner loop: only the head adapts."""
+"""Half an inner loop: only the head adapts, or all but the head."""
 
 import optax
 
-from metaflax import base, estimators
+from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
 
 
@@ -10,7 +10,7 @@ def anil(
     encode_fn: base.ApplyFn,
     loss_fn: base.LossFn,
     init_fn: base.InitFn,
-    inner_optimizer: optax.GradientTransformation,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     *,
     head: base.Head,
     num_steps: int = 5,
@@ -47,6 +47,56 @@ def anil(
         init_fn,
         head=head,
         adapts="head",
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )
+
+
+def boil(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    head: base.Head,
+    adapts: tree.Where = "encoder",
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.reverse,
+) -> base.MetaAlgorithm:
+    """MAML whose inner steps change the body and leave the output layer alone.
+
+    The features have to move towards a head that is the same for all tasks, so that
+    they change, where ANIL's are used again.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's initial parameters.
+      inner_optimizer: takes the inner steps.
+      head: where the output layer begins, and stays; `heads.linear`.
+      adapts: what the inner steps change of the encoder.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Oh et al., `BOIL: Towards Representation Change for Few-shot Learning
+      <https://arxiv.org/abs/2008.08882>`_, 2021.
+    """
+    check_num_steps("boil", num_steps)
+    body = tree.where(adapts)
+    return compose(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=lambda path: body(path) and path.startswith("encoder/"),
         inner_optimizer=inner_optimizer,
         num_steps=num_steps,
         estimator=estimator,

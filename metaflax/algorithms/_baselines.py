@@ -5,8 +5,8 @@ import functools
 import optax
 
 from metaflax import base, estimators, tree
+from metaflax.algorithms._closed_form import protonet
 from metaflax.algorithms._compose import check_num_steps, compose
-from metaflax.algorithms._protonet import protonet
 
 # The encoder as it is below a head in closed form, such as class means.
 frozen = functools.partial(protonet, estimator=estimators.constant)
@@ -16,7 +16,7 @@ def fine_tuning(
     encode_fn: base.ApplyFn,
     loss_fn: base.LossFn,
     init_fn: base.InitFn,
-    inner_optimizer: optax.GradientTransformation,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     *,
     head: base.Head,
     adapts: tree.Where = tree.everything,

@@ -1,7 +1,7 @@
 """One algorithm from four choices: head, what adapts, inner optimizer, estimator."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
@@ -9,71 +9,7 @@ import optax
 
 from metaflax import base, inner, tree
 from metaflax.algorithms._encoding_once import encoding_once, given_features
-
-
-class Learner(NamedTuple):
-    """A model as the inner loop sees it.
-
-    Attributes:
-      init: `params = init(key)`.
-      begin: `fast, fixed = begin(params, support, key)`, see `base.InnerProblem`.
-      forward: `outputs = forward(fast, fixed, inputs, key)`, on the support set.
-      finish: `adapted = finish(fast, fixed)`.
-      predict: `outputs = predict(params, adapted, inputs, key)`.
-    """
-
-    init: base.InitFn
-    begin: Callable[[Any, base.Batch, chex.PRNGKey | None], tuple[Any, Any]]
-    forward: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
-    finish: Callable[[Any, Any], Any]
-    predict: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
-
-
-def bare(apply_fn: base.ApplyFn, init_fn: base.InitFn, adapts: tree.Where) -> Learner:
-    """Any model on any tree of parameters, its output layer among them."""
-    return Learner(
-        init=init_fn,
-        begin=lambda params, support, key: tree.partition(params, adapts),
-        forward=lambda fast, fixed, inputs, key: apply_fn(
-            tree.merge(fast, fixed), inputs, key
-        ),
-        finish=lambda fast, fixed: fast,
-        predict=lambda params, adapted, inputs, key: apply_fn(
-            tree.merge(adapted, params), inputs, key
-        ),
-    )
-
-
-def headed(
-    encode_fn: base.ApplyFn,
-    init_fn: base.InitFn,
-    head: base.Head,
-    adapts: tree.Where,
-) -> Learner:
-    """An encoder below a head; parameters are `{"encoder": ..., "head": ...}`."""
-
-    def init(key):
-        encoder_key, head_key = jax.random.split(key)
-        return {"encoder": init_fn(encoder_key), "head": head.init(head_key)}
-
-    def begin(params, support, key):
-        features = encode_fn(params["encoder"], support.inputs, key)
-        fitted = head.fit(params["head"], features, support.targets, support.weights)
-        return tree.partition({"encoder": params["encoder"], "head": fitted}, adapts)
-
-    def forward(fast, fixed, inputs, key):
-        state = tree.merge(fast, fixed)
-        return head.apply(state["head"], encode_fn(state["encoder"], inputs, key))
-
-    def finish(fast, fixed):
-        fitted = tree.merge(fast["head"], fixed["head"])
-        return {"encoder": fast["encoder"], "head": fitted}
-
-    def predict(params, adapted, inputs, key):
-        encoder = tree.merge(adapted["encoder"], params["encoder"])
-        return head.apply(adapted["head"], encode_fn(encoder, inputs, key))
-
-    return Learner(init, begin, forward, finish, predict)
+from metaflax.algorithms._learners import Learner, bare, headed, within_model
 
 
 def compose(
@@ -83,9 +19,12 @@ def compose(
     *,
     head: base.Head | None,
     adapts: tree.Where,
-    inner_optimizer: optax.GradientTransformation,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     num_steps: int,
     estimator: base.Estimator,
+    resets: tree.Where = tree.nothing,
+    proximal: float = 0.0,
+    query_weights: Callable[[jax.Array], jax.Array] | None = None,
 ) -> base.MetaAlgorithm:
     """The algorithm that four choices make; every named one is such a point.
 
@@ -98,47 +37,83 @@ def compose(
       adapts: what inner steps change, as paths (`tree.where`) into the model's
         parameters, or with a head into `{"encoder": ..., "head": ...}`, where
         `head` is what `head.fit` gave.
-      inner_optimizer: takes the inner steps; its state starts afresh per task.
+      inner_optimizer: takes the inner steps; its state starts afresh per task. One
+        of `inner_optimizers` is learned with the rest.
       num_steps: inner steps K, 0 for none.
       estimator: how the query loss is differentiated.
+      resets: what of it begins at zero for every task, and is never learned.
+      proximal: how strongly what adapts is drawn to where it began.
+      query_weights: `query_weights(step)`, `[K]`, how much the query loss after each
+        inner step counts; None for the last alone.
 
     Returns:
       A `MetaAlgorithm` for one task with support leaves `[S, ...]` and query
-      leaves `[Q, ...]`.
+      leaves `[Q, ...]`. Its parameters are those of `init_fn`, or with a head
+      `{"encoder": ..., "head": ...}`; a learned inner optimizer adds `"inner"`, and
+      puts a model without a head under `"model"`.
+
+    Raises:
+      ValueError: if the estimator cannot serve the other choices, or a learned inner
+        optimizer does not get to know what adapts.
     """
 
     def on(learner: Learner) -> base.MetaAlgorithm:
-        return _solved(learner, loss_fn, inner_optimizer, num_steps, estimator)
+        return assemble(
+            learner,
+            loss_fn,
+            loss_fn,
+            inner_optimizer=inner_optimizer,
+            num_steps=num_steps,
+            estimator=estimator,
+            proximal=proximal,
+            query_weights=query_weights,
+        )
 
     if head is None:
-        return on(bare(apply_fn, init_fn, adapts))
+        learner = bare(apply_fn, init_fn, adapts, resets)
+        is_learned = isinstance(inner_optimizer, base.InnerOptimizer)
+        return on(within_model(learner) if is_learned else learner)
+    _check_template(head, adapts, inner_optimizer)
+    on_inputs = on(headed(apply_fn, init_fn, head, adapts, resets))
+    if base.moves_params(estimator):
+        return on_inputs
     return encoding_once(
         apply_fn,
         adapts,
-        on_inputs=on(headed(apply_fn, init_fn, head, adapts)),
-        on_features=on(headed(given_features, init_fn, head, adapts)),
+        on_inputs=on_inputs,
+        on_features=on(headed(given_features, init_fn, head, adapts, resets)),
     )
 
 
-def _solved(
+def assemble(
     learner: Learner,
-    loss_fn: base.LossFn,
-    inner_optimizer: optax.GradientTransformation,
+    support_loss_fn: base.LossFn,
+    query_loss_fn: base.LossFn,
+    *,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     num_steps: int,
     estimator: base.Estimator,
+    proximal: float = 0.0,
+    query_weights: Callable[[jax.Array], jax.Array] | None = None,
 ) -> base.MetaAlgorithm:
-    """A learner, its inner problem and an estimator, put together."""
+    """A learner, its inner problem and an estimator, put together.
+
+    See `compose`; here support and query may have losses of their own.
+    """
 
     def support_loss(fast, fixed, support, key):
         outputs = learner.forward(fast, fixed, support.inputs, key)
-        return loss_fn(outputs, support.targets, support.weights)
+        return support_loss_fn(outputs, support.targets, support.weights)
 
+    init, optimizer = _with_hyperparameters(learner, inner_optimizer)
     problem = base.InnerProblem(
         start=learner.begin,
         loss=support_loss,
-        optimizer=lambda params: inner_optimizer,
+        optimizer=optimizer,
         num_steps=num_steps,
         finish=learner.finish,
+        proximal=proximal,
+        query_weights=query_weights,
     )
 
     def adapt(params, support, key=None):
@@ -155,11 +130,38 @@ def _solved(
 
     def query_loss(params, adapted, query, key):
         outputs = predict(params, adapted, query.inputs, key)
-        return loss_fn(outputs, query.targets, query.weights)
+        return query_loss_fn(outputs, query.targets, query.weights)
 
-    return base.MetaAlgorithm(
-        learner.init, adapt, predict, estimator(problem, query_loss)
-    )
+    return base.MetaAlgorithm(init, adapt, predict, estimator(problem, query_loss))
+
+
+def _with_hyperparameters(
+    learner: Learner,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+) -> tuple[base.InitFn, Any]:
+    """The initial parameters and the optimizer, as an `InnerProblem` wants it."""
+    if not isinstance(inner_optimizer, base.InnerOptimizer):
+        return learner.init, inner_optimizer
+
+    def init(key):
+        params: Any = learner.init(key)
+        hyper_key = jax.random.fold_in(key, 1)
+        hyper = inner_optimizer.init(hyper_key, learner.template(params))
+        return {**params, "inner": hyper}
+
+    return init, lambda params: inner_optimizer.make(params["inner"])
+
+
+def _check_template(
+    head: base.Head, adapts: tree.Where, inner_optimizer: object
+) -> None:
+    is_learned = isinstance(inner_optimizer, base.InnerOptimizer)
+    if is_learned and head.template is None and tree.where(adapts)("head/kernel"):
+        raise ValueError(
+            "the inner optimizer learns numbers for the leaves of a head that cannot"
+            " tell its shapes; give the head num_features, or leave it out of what"
+            ' adapts with "!head".'
+        )
 
 
 def check_num_steps(name: str, num_steps: int) -> None:

@@ -46,9 +46,9 @@ def encoding_once(
         support = support._replace(inputs=features)
         return on_features.adapt(params, support, inner_key)
 
-    def loss(params, task, key=None):
+    def loss(params, task, key=None, step=None):
         if not is_shared(params):
-            return on_inputs.loss(params, task, key)
+            return on_inputs.loss(params, task, key, step)
         encode_key, loss_key = base.split_key(key)
         support, query = task
         inputs = base.concatenate(support.inputs, query.inputs)
@@ -58,6 +58,6 @@ def encoding_once(
             support._replace(inputs=features[:num_support]),
             query._replace(inputs=features[num_support:]),
         )
-        return on_features.loss(params, parts, loss_key)
+        return on_features.loss(params, parts, loss_key, step)
 
     return base.MetaAlgorithm(on_inputs.init, adapt, on_inputs.predict, loss)

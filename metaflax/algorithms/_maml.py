@@ -12,7 +12,7 @@ def maml(
     apply_fn: base.ApplyFn,
     loss_fn: base.LossFn,
     init_fn: base.InitFn,
-    inner_optimizer: optax.GradientTransformation,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     *,
     head: base.Head | None = None,
     adapts: tree.Where = tree.everything,

@@ -7,7 +7,7 @@ directory all say the same `Config`.
 from metaflax.config._factories import ALGORITHMS as ALGORITHMS
 from metaflax.config._factories import BASELINES as BASELINES
 from metaflax.config._factories import HEADS as HEADS
-from metaflax.config._factories import PROTOTYPICAL as PROTOTYPICAL
+from metaflax.config._factories import OWN_HEADS as OWN_HEADS
 from metaflax.config._factories import TASKS as TASKS
 from metaflax.config._factories import build_algorithm as build_algorithm
 from metaflax.config._factories import build_task as build_task
@@ -30,7 +30,7 @@ __all__ = [
     "ALGORITHMS",
     "BASELINES",
     "HEADS",
-    "PROTOTYPICAL",
+    "OWN_HEADS",
     "TASKS",
     "AlgorithmConfig",
     "Config",

@@ -1,5 +1,7 @@
 """What the names in a config stand for."""
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,7 +12,7 @@ from metaflax.config._settings import AlgorithmConfig, Config
 
 
 class Parts(NamedTuple):
-    """What an algorithm is made from."""
+    """What an algorithm is made from; the rate is that of the inner optimizer."""
 
     encode_fn: base.ApplyFn
     loss_fn: base.LossFn
@@ -19,6 +21,8 @@ class Parts(NamedTuple):
     head: base.Head
     adapts: tree.Where
     num_steps: int
+    learning_rate: float
+    proximal: float
 
 
 def _gradient_based(factory: Callable[..., base.MetaAlgorithm]):
@@ -33,8 +37,38 @@ def _gradient_based(factory: Callable[..., base.MetaAlgorithm]):
     )
 
 
+def _learned(factory: Callable[..., base.MetaAlgorithm], **kwargs: Any):
+    """Of those that learn their inner optimizer, from one rate."""
+    return lambda p: factory(
+        p.encode_fn,
+        p.loss_fn,
+        p.init_fn,
+        learning_rate=p.learning_rate,
+        head=p.head,
+        adapts=p.adapts,
+        num_steps=p.num_steps,
+        **kwargs,
+    )
+
+
 def _closed_form(factory: Callable[..., base.MetaAlgorithm]):
     return lambda p: factory(p.encode_fn, p.loss_fn, p.init_fn, head=p.head)
+
+
+def _imaml(p: Parts) -> base.MetaAlgorithm:
+    return _gradient_based(functools.partial(algorithms.imaml, proximal=p.proximal))(p)
+
+
+def _cavia(p: Parts) -> base.MetaAlgorithm:
+    return algorithms.cavia(
+        p.encode_fn,
+        p.loss_fn,
+        p.init_fn,
+        p.inner_optimizer,
+        context="encoder/embeddings/context/vector",
+        head=p.head,
+        num_steps=p.num_steps,
+    )
 
 
 ALGORITHMS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
@@ -49,16 +83,40 @@ ALGORITHMS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
         head=p.head,
         num_steps=p.num_steps,
     ),
-    "protonet": _closed_form(algorithms.protonet),
+    "boil": _gradient_based(algorithms.boil),
+    "meta_sgd": _learned(algorithms.meta_sgd),
+    "maml_plus_plus": _learned(algorithms.maml_plus_plus),
+    "meta_curvature": _learned(algorithms.meta_curvature, rank=8),
+    "warpgrad": _gradient_based(
+        functools.partial(algorithms.warpgrad, warps="encoder/*/adapter")
+    ),
+    "cavia": _cavia,
+    "imaml": _imaml,
     "proto_maml": _gradient_based(algorithms.proto_maml),
+    "leopard": _learned(algorithms.leopard),
+    "protonet": _closed_form(algorithms.protonet),
+    "matching": _closed_form(algorithms.matching),
+    "relation": _closed_form(algorithms.relation),
+    "ridge": _closed_form(algorithms.ridge),
     "frozen": _closed_form(algorithms.frozen),
     "fine_tuning": _gradient_based(algorithms.fine_tuning),
+    "contrastive_fine_tuning": _gradient_based(algorithms.contrastive_fine_tuning),
 }
 
 # What has no meta-gradient, and so nothing to meta-train.
-BASELINES = ("frozen", "fine_tuning")
+BASELINES = ("frozen", "fine_tuning", "contrastive_fine_tuning")
 
-PROTOTYPICAL = ("protonet", "proto_maml", "frozen")
+# The head of an algorithm of which none is asked for; a linear one otherwise.
+OWN_HEADS = {
+    "protonet": "prototypes",
+    "proto_maml": "prototypes",
+    "frozen": "prototypes",
+    "matching": "matching",
+    "relation": "relation",
+    "ridge": "ridge",
+    "leopard": "leopard",
+    "contrastive_fine_tuning": "logistic_regression",
+}
 
 HEADS: dict[str, Callable[..., base.Head]] = {
     "linear": lambda num_features, num_classes, temperature: heads.linear(
@@ -69,6 +127,25 @@ HEADS: dict[str, Callable[..., base.Head]] = {
     ),
     "label_prototypes": lambda num_features, num_classes, temperature: (
         heads.label_prototypes(num_classes, temperature=temperature)
+    ),
+    "zeros": lambda num_features, num_classes, temperature: heads.zeros(
+        num_features, num_classes
+    ),
+    "cosine_prototypes": lambda num_features, num_classes, temperature: (
+        heads.cosine_prototypes(num_classes, temperature=temperature)
+    ),
+    "matching": lambda num_features, num_classes, temperature: heads.matching(
+        num_classes, temperature=temperature
+    ),
+    "relation": lambda num_features, num_classes, temperature: heads.relation(
+        num_features, num_classes
+    ),
+    "ridge": lambda num_features, num_classes, temperature: heads.ridge(num_classes),
+    "logistic_regression": lambda num_features, num_classes, temperature: (
+        heads.logistic_regression(num_classes)
+    ),
+    "leopard": lambda num_features, num_classes, temperature: heads.leopard(
+        num_features, num_classes
     ),
 }
 
@@ -134,7 +211,8 @@ def build_algorithm(
     if inner is None:
         raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
     # Adam's root of zero has no derivative: a NaN in the meta-gradient.
-    safe = {"eps_root": 1e-8} if config.inner_optimizer.startswith("adam") else {}
+    takes = inspect.signature(inner).parameters
+    safe = {"eps_root": 1e-8} if "eps_root" in takes else {}
     return make(
         Parts(
             encode_fn=encoder.apply,
@@ -144,11 +222,14 @@ def build_algorithm(
             head=head,
             adapts=list(config.adapts),
             num_steps=config.num_steps if num_steps is None else num_steps,
+            learning_rate=config.inner_learning_rate,
+            proximal=config.proximal,
         )
     )
 
 
 def _default_head(algorithm: str, task: tasks.TaskType) -> str:
-    if algorithm not in PROTOTYPICAL:
-        return "linear"
-    return "prototypes" if task.kind == "classes" else "label_prototypes"
+    name = OWN_HEADS.get(algorithm, "linear")
+    if name == "prototypes" and task.kind == "labels":
+        return "label_prototypes"
+    return name

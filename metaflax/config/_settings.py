@@ -19,6 +19,12 @@ class ModelConfig:
     """Whether vectors are centred and of unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters are float32."""
+    lora_rank: int = 0
+    """Adds LoRA factors to queries and values, for `adapts` `*/lora`; 0 for none."""
+    adapter_size: int = 0
+    """Adds bottleneck adapters of this width to every layer; warpgrad needs them."""
+    context_size: int = 0
+    """Adds a context vector of this size to the embeddings; cavia needs one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +90,9 @@ class AlgorithmConfig:
     """The meta-learning algorithm."""
 
     algorithm: str = "protonet"
-    """maml, fomaml, reptile, anil, protonet, proto_maml, frozen or fine_tuning."""
+    """A name in `metaflax.algorithms`, such as maml, protonet, leopard or frozen."""
     head: str | None = None
-    """linear, prototypes or label_prototypes; by default what suits the algorithm."""
+    """A name in `metaflax.heads`; by default what suits the algorithm."""
     temperature: float = 10.0
     """Where the learned factor of prototypes' squared distances begins."""
     adapts: tuple[str, ...] = ("*",)
@@ -99,6 +105,8 @@ class AlgorithmConfig:
     """Inner steps."""
     eval_num_steps: int | None = None
     """Inner steps at validation and meta-test, where they differ."""
+    proximal: float = 1.0
+    """How strongly imaml draws what adapts to where it began."""
     label_smoothing: float = 0.0
     """Share of a target spread over the other classes."""
     class_weights: Literal["equal", "balanced"] = "equal"
@@ -121,6 +129,8 @@ class TrainingConfig:
     """Its largest rate."""
     head_learning_rate: float | None = None
     """The same of parameters under `head`, where it differs."""
+    hyper_learning_rate: float | None = None
+    """The same of what an inner optimizer learns, its rates for instance."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How the rate falls after warming up."""
     warmup: float = 0.1

@@ -3,8 +3,7 @@
 import jax
 
 from metaflax import base
-from metaflax.estimators._first_order import stopped_value_and_grad
-from metaflax.estimators._unrolled import unrolled
+from metaflax.estimators._first_order import first_order
 
 
 def constant(
@@ -17,9 +16,11 @@ def constant(
       query_loss: scores what adaptation made.
 
     Returns:
-      `value, info = loss(params, task, key)`, whose gradient is zero.
+      `value, info = loss(params, task, key, step)`, whose gradient is zero.
     """
-    meta_loss = unrolled(problem, query_loss, stopped_value_and_grad)
-    return lambda params, task, key=None: jax.lax.stop_gradient(
-        meta_loss(params, task, key)
-    )
+    meta_loss = first_order(problem, query_loss)
+
+    def loss(params, task, key=None, step=None):
+        return jax.lax.stop_gradient(meta_loss(params, task, key, step))
+
+    return loss

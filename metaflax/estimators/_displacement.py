@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from metaflax import base, inner
 from metaflax.estimators._first_order import stopped_value_and_grad
+from metaflax.estimators._surrogate import pulled
+from metaflax.estimators._unrolled import check_judges_the_end
 
 
 def displacement(
@@ -21,33 +23,29 @@ def displacement(
       query_loss: scores what adaptation made.
 
     Returns:
-      `value, info = loss(params, task, key)`: the query loss, with the displacement
-      for its derivative.
+      `value, info = loss(params, task, key, step)`: the query loss, with the
+      displacement for its derivative.
+
+    Raises:
+      ValueError: if the problem weighs intermediate steps.
 
     References:
       Nichol et al., `On First-Order Meta-Learning Algorithms
       <https://arxiv.org/abs/1803.02999>`_, 2018.
     """
+    check_judges_the_end("displacement", problem)
+    phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
 
-    def loss(params, task, key=None):
+    def loss(params, task, key=None, step=None):
+        del step
         inner_key, query_key = base.split_key(key)
-        solution = inner.solve(
-            problem,
-            params,
-            task.support,
-            inner_key,
-            value_and_grad=stopped_value_and_grad,
-        )
+        solution = inner.solve(problem, params, task.support, inner_key, phases=[phase])
         adapted = problem.finish(solution.fast, solution.fixed)
         value = jax.lax.stop_gradient(
             query_loss(params, adapted, task.query, query_key)
         )
-        moved = jax.lax.stop_gradient(
-            jax.tree.map(jnp.subtract, solution.start, solution.fast)
-        )
-        # A linear function of the start whose gradient is `moved`, worth nothing.
-        pull = sum(map(jnp.vdot, *map(jax.tree.leaves, (solution.start, moved))))
-        pulled = value + (pull - jax.lax.stop_gradient(pull))
-        return pulled, base.MetaInfo(solution.info.losses, value)
+        moved = jax.tree.map(jnp.subtract, solution.start, solution.fast)
+        info = base.MetaInfo(jax.lax.stop_gradient(solution.info.losses), value)
+        return pulled(value, solution.start, moved), info
 
     return loss

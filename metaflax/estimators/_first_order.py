@@ -1,8 +1,8 @@
-"""The first-order meta-gradient: inner gradients count as constants."""
+"""First-order meta-gradients: inner gradients count as constants."""
 
 import jax
 
-from metaflax import base
+from metaflax import base, inner
 from metaflax.estimators._unrolled import unrolled
 
 
@@ -29,10 +29,11 @@ def first_order(
       query_loss: judges what adaptation made.
 
     Returns:
-      `value, info = loss(params, task, key)`.
+      `value, info = loss(params, task, key, step)`.
 
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
     """
-    return unrolled(problem, query_loss, stopped_value_and_grad)
+    phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
+    return unrolled(problem, query_loss, [phase])

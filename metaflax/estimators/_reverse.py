@@ -1,27 +1,37 @@
 """The exact meta-gradient, by reverse mode through every inner step."""
 
+import jax
+
 from metaflax import base
+from metaflax.estimators._rematerialized import rematerialized_phase
 from metaflax.estimators._unrolled import unrolled
 
 
 def reverse(
-    problem: base.InnerProblem, query_loss: base.QueryLossFn
+    problem: base.InnerProblem,
+    query_loss: base.QueryLossFn,
+    *,
+    remat_every: int | None = None,
 ) -> base.MetaLossFn:
     r"""Differentiates through the inner steps, second derivatives included.
 
     For one step of gradient descent this is
     :math:`(I - \alpha \nabla^2 L_S(\theta)) \nabla L_Q(\phi)`. Time is about that
-    of the inner steps times three; memory grows with the number of steps.
+    of the inner steps times three; memory grows with the number of steps, by the
+    activations of each, or with rematerialisation by a copy of what adapts a segment.
 
     Args:
       problem: the inner problem; its loss must be twice differentiable.
       query_loss: judges what adaptation made.
+      remat_every: see `mixed_mode`.
 
     Returns:
-      `value, info = loss(params, task, key)`, to be differentiated by `jax.grad`.
+      `value, info = loss(params, task, key, step)`, to be differentiated by
+      `jax.grad`.
 
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017.
     """
-    return unrolled(problem, query_loss)
+    phase = rematerialized_phase(problem.num_steps, jax.value_and_grad, remat_every)
+    return unrolled(problem, query_loss, [phase])

@@ -1,9 +1,9 @@
 """The query loss after an inner solve, shared by estimators that go through it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from metaflax import base, inner
 
@@ -11,26 +11,49 @@ from metaflax import base, inner
 def unrolled(
     problem: base.InnerProblem,
     query_loss: base.QueryLossFn,
-    value_and_grad: Callable[..., Any] = jax.value_and_grad,
+    phases: Sequence[inner.Phase] | None = None,
 ) -> base.MetaLossFn:
     """The query loss of where the inner steps arrive, differentiable through them.
+
+    Where the problem weighs intermediate steps it is the weighted sum of the query
+    losses after each.
 
     Args:
       problem: the inner problem.
       query_loss: judges what adaptation made.
-      value_and_grad: makes the inner gradient, see `inner.solve`.
+      phases: how the steps are differentiated, see `inner.solve`.
 
     Returns:
-      `value, info = loss(params, task, key)`.
+      `value, info = loss(params, task, key, step)`.
     """
 
-    def loss(params, task, key=None):
+    def loss(params, task, key=None, step=None):
         inner_key, query_key = base.split_key(key)
+
+        def judge(fast, fixed):
+            adapted = problem.finish(fast, fixed)
+            return query_loss(params, adapted, task.query, query_key)
+
+        weights_of = problem.query_weights
+        observe = None if weights_of is None else judge
         solution = inner.solve(
-            problem, params, task.support, inner_key, value_and_grad=value_and_grad
+            problem, params, task.support, inner_key, phases=phases, observe=observe
         )
-        adapted = problem.finish(solution.fast, solution.fixed)
-        value = query_loss(params, adapted, task.query, query_key)
-        return value, base.MetaInfo(solution.info.losses, value)
+        if weights_of is None:
+            value = last = judge(solution.fast, solution.fixed)
+        else:
+            each = solution.observed  # [K]
+            weights = weights_of(base.outer_step(step)).astype(each.dtype)
+            value, last = jnp.vdot(weights, each), each[-1]
+        return value, base.MetaInfo(solution.info.losses, jax.lax.stop_gradient(last))
 
     return loss
+
+
+def check_judges_the_end(name: str, problem: base.InnerProblem) -> None:
+    """Refuses weights of intermediate steps, which `name` never differentiates."""
+    if problem.query_weights is not None:
+        raise ValueError(
+            f"{name} judges where the inner steps end and cannot serve query_weights;"
+            " leave them out, or take reverse, mixed_mode, first_order or truncated."
+        )

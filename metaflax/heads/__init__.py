@@ -1,7 +1,27 @@
 """Output layers: how each begins from a support set, and what it says."""
 
+from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
+from metaflax.heads._leopard import leopard as leopard
 from metaflax.heads._linear import linear as linear
+from metaflax.heads._logistic_regression import (
+    logistic_regression as logistic_regression,
+)
+from metaflax.heads._matching import matching as matching
 from metaflax.heads._prototypes import label_prototypes as label_prototypes
 from metaflax.heads._prototypes import prototypes as prototypes
+from metaflax.heads._relation import relation as relation
+from metaflax.heads._ridge import ridge as ridge
+from metaflax.heads._zeros import zeros as zeros
 
-__all__ = ["label_prototypes", "linear", "prototypes"]
+__all__ = [
+    "cosine_prototypes",
+    "label_prototypes",
+    "leopard",
+    "linear",
+    "logistic_regression",
+    "matching",
+    "prototypes",
+    "relation",
+    "ridge",
+    "zeros",
+]

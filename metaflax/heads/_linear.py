@@ -1,5 +1,8 @@
 """The learned linear output layer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +14,25 @@ def linear_outputs(state, features):
     """`features @ kernel + bias`, absent classes out of reach."""
     logits = features @ state["kernel"] + state["bias"][None, :]  # [U, N]
     return base.masked_outputs(logits, state["mask"])
+
+
+def linear_template(
+    num_features: int | None, num_classes: int
+) -> Callable[[Any], Any] | None:
+    """A linear layer in the type of the head's parameters; None for unknown D."""
+    if num_features is None:
+        return None
+
+    def template(head_params):
+        leaves = jax.tree.leaves(head_params)
+        dtype = leaves[0].dtype if leaves else jnp.result_type(float)
+        return {
+            "kernel": jnp.zeros((num_features, num_classes), dtype),
+            "bias": jnp.zeros(num_classes, dtype),
+            "mask": jnp.zeros(num_classes, bool),
+        }
+
+    return template
 
 
 def linear(
@@ -41,4 +63,10 @@ def linear(
         members = membership(targets, weights, num_classes)
         return {**head_params, "mask": jnp.any(members > 0, axis=0)}
 
-    return base.Head(init, fit, linear_outputs, frozenset({"classes", "labels"}))
+    return base.Head(
+        init,
+        fit,
+        linear_outputs,
+        frozenset({"classes", "labels"}),
+        linear_template(num_features, num_classes),
+    )

@@ -12,26 +12,27 @@ that any library can load.
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.heads._linear import linear_outputs
+from metaflax.heads._linear import linear_outputs, linear_template
 from metaflax.heads._membership import class_mean, membership
+from metaflax.heads._scale import check_positive, log
 
 
-def _temperature_init(temperature):
-    if not temperature > 0:
-        raise ValueError(f"the temperature is above 0, got {temperature}.")
-    return lambda key: {"log_temperature": jnp.log(jnp.asarray(temperature, float))}
-
-
-def prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
+def prototypes(
+    num_classes: int, *, temperature: float = 1.0, num_features: int | None = None
+) -> base.Head:
     r"""One mean per class; a unit belongs to the nearest.
 
     Args:
       num_classes: N, the largest way.
       temperature: where :math:`\tau`, by which squared distances are multiplied,
         begins; its logarithm is `head/log_temperature`, for the outer loop to learn.
+      num_features: D, which only a `template` needs.
 
     Returns:
       A `Head` for one class a unit (`classes`).
+
+    Raises:
+      ValueError: if the temperature is not above 0.
 
     Examples:
       >>> head = prototypes(2)
@@ -44,6 +45,7 @@ def prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
       Snell et al., `Prototypical Networks for Few-shot Learning
       <https://arxiv.org/abs/1703.05175>`_, 2017, section 2.3.
     """
+    check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
         members = membership(targets, weights, num_classes)
@@ -56,11 +58,17 @@ def prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
         }
 
     return base.Head(
-        _temperature_init(temperature), fit, linear_outputs, frozenset({"classes"})
+        lambda key: {"log_temperature": log(temperature)},
+        fit,
+        linear_outputs,
+        frozenset({"classes"}),
+        linear_template(num_features, num_classes),
     )
 
 
-def label_prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head:
+def label_prototypes(
+    num_classes: int, *, temperature: float = 1.0, num_features: int | None = None
+) -> base.Head:
     r"""Two means per label, of the units that have it and of those that do not.
 
     A label's logit is how much nearer the first is than the second, so that each
@@ -69,10 +77,15 @@ def label_prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head
     Args:
       num_classes: N, the largest number of labels.
       temperature: as for `prototypes`.
+      num_features: D, which only a `template` needs.
 
     Returns:
       A `Head` for several labels a unit (`labels`).
+
+    Raises:
+      ValueError: if the temperature is not above 0.
     """
+    check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
         members = membership(targets, weights, num_classes)
@@ -86,5 +99,9 @@ def label_prototypes(num_classes: int, *, temperature: float = 1.0) -> base.Head
         }
 
     return base.Head(
-        _temperature_init(temperature), fit, linear_outputs, frozenset({"labels"})
+        lambda key: {"log_temperature": log(temperature)},
+        fit,
+        linear_outputs,
+        frozenset({"labels"}),
+        linear_template(num_features, num_classes),
     )

@@ -12,11 +12,13 @@ from metaflax.losses._classification import (
 from metaflax.losses._classification import (
     softmax_cross_entropy as softmax_cross_entropy,
 )
+from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
 from metaflax.losses._weighted import weighted_mean as weighted_mean
 
 __all__ = [
     "balanced_class_weights",
     "balanced_label_weights",
+    "cosine_pairs",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "weighted_mean",

@@ -1,8 +1,11 @@
-"""Language models: networks, and their pretrained weights."""
+"""Language models: networks, pretrained weights, and leaves that make them adapt."""
 
 from metaflax.models import pretrained
+from metaflax.models._adapters import with_adapters
 from metaflax.models._bert_config import BertConfig
+from metaflax.models._context import with_context
 from metaflax.models._encoder import Encoder, Pooling, encoder, hidden_states
+from metaflax.models._lora import merge_lora, with_lora
 from metaflax.models._tokens import Tokens
 
 __all__ = [
@@ -12,5 +15,9 @@ __all__ = [
     "Tokens",
     "encoder",
     "hidden_states",
+    "merge_lora",
     "pretrained",
+    "with_adapters",
+    "with_context",
+    "with_lora",
 ]

@@ -4,10 +4,12 @@ Letters of shapes: B texts, L tokens of a text, R rows (tokens of the batch that
 worked on), D features, H heads, d features of a head.
 
 The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
-`layer_0/mlp/norm/scale`, `pooler/kernel`; a kernel is `[in, out]`.
+`layer_0/mlp/norm/scale`, `pooler/kernel`; a kernel is `[in, out]`. Leaves that
+`with_lora`, `with_adapters` and `with_context` add are applied where they are found.
 """
 
 import functools
+import itertools
 from typing import Any, Literal, TypeAlias, cast
 
 import chex
@@ -15,7 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metaflax.models import _packing
+from metaflax import base
+from metaflax.models import _extras, _packing
 from metaflax.models._bert_config import ACTIVATIONS, BertConfig
 from metaflax.models._tokens import Tokens
 
@@ -30,21 +33,33 @@ def _wide(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+class Dense(nn.Dense):
+    """A dense layer, and its low-rank factors if it has any."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        y = super().__call__(inputs)
+        if not self.has_variable("params", _extras.LORA):
+            return y
+        lora = self.get_variable("params", _extras.LORA)
+        down, up = (jnp.asarray(lora[name], self.dtype) for name in ("down", "up"))
+        # Never W + A B, which would be a kernel of its own for every task.
+        return y + jnp.matmul(jnp.matmul(inputs.astype(self.dtype), down), up)
+
+
 class _Part(nn.Module):
     """A piece of the network: what all of them know, and what they build from.
 
     Attributes:
       config: sizes and rates.
       dtype: of computation; parameters are float32, norms and softmax at least so.
-      deterministic: whether dropout is off.
     """
 
     config: BertConfig
     dtype: Any
-    deterministic: bool
 
-    def dense(self, name: str, features: int) -> nn.Dense:
-        return nn.Dense(
+    def dense(self, name: str, features: int) -> Dense:
+        return Dense(
             features,
             dtype=self.dtype,
             kernel_init=nn.initializers.normal(self.config.initializer_range),
@@ -60,9 +75,26 @@ class _Part(nn.Module):
         )
         return norm(x.astype(_wide(self.dtype))).astype(self.dtype)
 
-    def dropout(self, x: jax.Array, rate: float | None = None) -> jax.Array:
+    def dropout(
+        self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None
+    ) -> jax.Array:
         rate = self.config.hidden_dropout_prob if rate is None else rate
-        return nn.Dropout(rate, deterministic=self.deterministic)(x)
+        return nn.Dropout(rate, deterministic=key is None)(x, rng=key)
+
+    def adapted(self, x: jax.Array) -> jax.Array:
+        if not self.has_variable("params", _extras.ADAPTER):
+            return x
+        return Adapter(self.config, self.dtype, name=_extras.ADAPTER)(x)
+
+
+class Adapter(_Part):
+    """A bottleneck with a residual of its own."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = self.get_variable("params", "down")["kernel"].shape[1]
+        hidden = ACTIVATIONS[self.config.hidden_act](self.dense("down", size)(x))
+        return x + self.dense("up", x.shape[-1])(hidden)
 
 
 class Embeddings(_Part):
@@ -76,7 +108,9 @@ class Embeddings(_Part):
         return self.param(name, init, (num_rows, self.config.hidden_size))
 
     @nn.compact
-    def __call__(self, tokens: Tokens, rows: _packing.Rows) -> jax.Array:
+    def __call__(
+        self, tokens: Tokens, rows: _packing.Rows, key: chex.PRNGKey | None
+    ) -> jax.Array:
         config, (B, L) = self.config, rows.shape
         word = self.table("word", config.vocab_size)
         position = self.table("position", config.max_position_embeddings)
@@ -95,7 +129,11 @@ class Embeddings(_Part):
                 dtype=token_type.dtype,
             )
             x = x + jnp.matmul(chosen, token_type, precision="highest")
-        return self.dropout(self.norm(x))
+        if self.has_variable("params", _extras.CONTEXT):
+            context = self.get_variable("params", _extras.CONTEXT)
+            vector, kernel = context["vector"][None], context["kernel"]
+            x = x + jnp.matmul(vector, kernel, precision="highest")  # [1, D]
+        return self.dropout(self.norm(x), key)
 
 
 class Attention(_Part):
@@ -103,7 +141,12 @@ class Attention(_Part):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, rows: _packing.Rows, bias: jax.Array, only_first: bool
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        only_first: bool,
+        key: chex.PRNGKey | None,
     ) -> jax.Array:
         config, (B, L) = self.config, rows.shape
         D, H = config.hidden_size, config.num_attention_heads
@@ -116,29 +159,32 @@ class Attention(_Part):
         asking = rows.first(x) if only_first else x
         query = self.dense("query", D)(asking) * jnp.asarray(d**-0.5, self.dtype)
         query = query[:, None] if only_first else rows.unpack(query)  # [B, l, D]
-        key = rows.unpack(self.dense("key", D)(x))  # [B, L, D]
+        keys = rows.unpack(self.dense("key", D)(x))  # [B, L, D]
         value = rows.unpack(self.dense("value", D)(x))  # [B, L, D]
 
-        scores = jnp.matmul(heads(query), heads(key).swapaxes(1, 2))  # [B * H, l, L]
+        scores = jnp.matmul(heads(query), heads(keys).swapaxes(1, 2))  # [B * H, l, L]
         scores = scores.reshape(B, H, -1, L).astype(bias.dtype) + bias
         weights = jax.nn.softmax(scores).astype(self.dtype)
-        weights = self.dropout(weights, config.attention_probs_dropout_prob)
+        weights_key, output_key = base.split_key(key)
+        rate = config.attention_probs_dropout_prob
+        weights = self.dropout(weights, weights_key, rate)
 
         mixed = jnp.matmul(weights.reshape(B * H, -1, L), heads(value))  # [B * H, l, d]
         mixed = mixed.reshape(B, H, -1, d).transpose(0, 2, 1, 3).reshape(B, -1, D)
         mixed = mixed[:, 0] if only_first else rows.pack(mixed)  # [R, D]
-        return self.norm(asking + self.dropout(self.dense("output", D)(mixed)))
+        mixed = self.dropout(self.dense("output", D)(mixed), output_key)
+        return self.norm(asking + self.adapted(mixed))
 
 
 class Mlp(_Part):
     """The feed-forward part of a layer; residual and norm."""
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
         up = self.dense("up", self.config.intermediate_size)(x)
         hidden = ACTIVATIONS[self.config.hidden_act](up)
         down = self.dense("down", self.config.hidden_size)(hidden)
-        return self.norm(x + self.dropout(down))
+        return self.norm(x + self.adapted(self.dropout(down, key)))
 
 
 class Layer(_Part):
@@ -146,35 +192,103 @@ class Layer(_Part):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, rows: _packing.Rows, bias: jax.Array, only_first: bool
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        only_first: bool,
+        key: chex.PRNGKey | None,
     ) -> jax.Array:
-        parts = self.config, self.dtype, self.deterministic
-        x = Attention(*parts, name="attention")(x, rows, bias, only_first)
-        return Mlp(*parts, name="mlp")(x)
+        parts = self.config, self.dtype
+        attention_key, mlp_key = base.split_key(key)
+        x = Attention(*parts, name="attention")(
+            x, rows, bias, only_first, attention_key
+        )
+        return Mlp(*parts, name="mlp")(x, mlp_key)
 
 
 class Bert(_Part):
-    """The encoder; `reads` says what of its last layer is wanted, and computed."""
+    """The encoder; `reads` says what of its last layer is wanted, and computed.
+
+    Attributes:
+      remat_layers: whether a backward pass runs each layer again, from its inputs.
+    """
+
+    remat_layers: bool = False
 
     @nn.compact
-    def __call__(self, tokens: Tokens, reads: Reads = "all") -> jax.Array:
+    def __call__(
+        self,
+        tokens: Tokens,
+        reads: Reads = "all",
+        key: chex.PRNGKey | None = None,
+    ) -> jax.Array:
         check_length(self.config, tokens)
-        parts = self.config, self.dtype, self.deterministic
+        parts = self.config, self.dtype
         rows = _packing.rows_of(tokens)
         padding = 1 - jnp.asarray(tokens.mask).astype(_wide(self.dtype))
         bias = _MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
 
-        x = Embeddings(*parts, name="embeddings")(tokens, rows)
-        last = self.config.num_hidden_layers - 1
-        for i in range(self.config.num_hidden_layers):
-            # What reads the first token only needs no other from the last layer.
-            only_first = i == last and reads != "all"
-            x = Layer(*parts, name=f"layer_{i}")(x, rows, bias, only_first)
+        num_layers = self.config.num_hidden_layers
+        first_key, *keys = base.split_key(key, 1 + num_layers)
+        x = Embeddings(*parts, name="embeddings")(tokens, rows, first_key)
+        # What reads the first token only needs no other from the last layer.
+        only_first = [False] * (num_layers - 1) + [reads != "all"]
+        if self.remat_layers and not self.is_initializing():
+            x = self.layers_again(x, rows, bias, only_first, keys)
+        else:
+            for i, rest in enumerate(zip(only_first, keys, strict=True)):
+                x = Layer(*parts, name=f"layer_{i}")(x, rows, bias, *rest)
         if reads == "all":
             x = rows.unpack(x)  # [B, L, D]
         if reads == "pooler":
             x = jnp.tanh(self.dense("pooler", self.config.hidden_size)(x))
         return x.astype(_wide(self.dtype))
+
+    def layers_again(
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        only_first: list[bool],
+        keys: list[chex.PRNGKey | None],
+    ) -> jax.Array:
+        """The layers, each of which a backward pass runs again.
+
+        Layers of the same shape that follow each other become one scan. In a loop of
+        its own the second run cannot be merged with the first; elsewhere that takes
+        barriers, and on CPU XLA removes these early.
+        """
+        layer = Layer(self.config, self.dtype, parent=None)
+        params = [self.get_variable("params", f"layer_{i}") for i in range(len(keys))]
+
+        def alike(i: int) -> Any:
+            return only_first[i], _shapes(params[i])
+
+        for (last, _), numbers in itertools.groupby(range(len(keys)), alike):
+            each = [(params[i], keys[i]) for i in numbers]
+
+            def run(
+                x: jax.Array, own: Any, last: bool = last
+            ) -> tuple[jax.Array, None]:
+                variables, key = {"params": own[0]}, own[1]
+                return cast(
+                    jax.Array, layer.apply(variables, x, rows, bias, last, key)
+                ), None
+
+            if len(each) == 1:
+                x, _ = jax.checkpoint(run)(x, each[0])
+            else:
+                stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+                # Nothing to merge with: the two runs are in different loops.
+                x, _ = jax.lax.scan(jax.checkpoint(run, prevent_cse=False), x, stacked)
+        return x
+
+
+def _shapes(params: Any) -> Any:
+    """What must agree for parameters to be stacked; comparable."""
+    leaves, treedef = jax.tree.flatten(params)
+    return treedef, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
 
 
 def check_length(config: BertConfig, tokens: Tokens) -> None:
@@ -193,7 +307,7 @@ def init_bert(
 ) -> dict[str, Any]:
     """Draws fresh parameters, with a pooler where `reads` is "pooler"."""
     one = jnp.zeros((1, 1), jnp.int32)
-    network = Bert(config, jnp.float32, deterministic=True)
+    network = Bert(config, jnp.float32)
     init = functools.partial(network.init, reads=reads)
     return jax.jit(init)(key, Tokens(one, None, jnp.ones_like(one)))["params"]
 
@@ -206,6 +320,7 @@ def apply_bert(
     *,
     reads: Reads = "all",
     dtype: Any = jnp.float32,
+    remat_layers: bool = False,
 ) -> jax.Array:
     """Runs the encoder.
 
@@ -218,6 +333,7 @@ def apply_bert(
         each text `[B, D]`, for which the last layer skips the others; or what the
         "pooler" makes of the first.
       dtype: of computation.
+      remat_layers: whether a backward pass runs each layer again, from its inputs.
 
     Returns:
       The hidden states that `reads` names, at least float32.
@@ -231,7 +347,6 @@ def apply_bert(
             "the parameters hold no pooler: this checkpoint came without one; use"
             ' pooling="mean" or "first"'
         )
-    network = Bert(config, dtype, deterministic=key is None)
-    rngs = None if key is None else {"dropout": key}
-    states = network.apply({"params": params}, tokens, reads, rngs=rngs)
+    network = Bert(config, dtype, remat_layers=remat_layers)
+    states = network.apply({"params": params}, tokens, reads, key)
     return cast(jax.Array, states)

@@ -35,6 +35,7 @@ def encoder(
     pooling: Pooling = "mean",
     standardize: bool = False,
     dtype: Any = jnp.float32,
+    remat_layers: bool = False,
 ) -> Encoder:
     r"""A BERT whose hidden states are pooled to one vector for each text.
 
@@ -46,8 +47,12 @@ def encoder(
         \sigma_x)`, which are centred and of unit length. Distances and inner
         products of such features mean the same whatever the pooling; a zero vector
         stays zero, with finite derivatives.
-      dtype: of computation, for instance `jnp.bfloat16`. Parameters stay float32,
-        softmax, norms and features are at least that.
+      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+        float32 from `init`; softmax, norms and features are at least float32. For
+        float64 throughout, parameters must be float64 too.
+      remat_layers: whether a backward pass keeps the inputs of each layer only, and
+        runs the layer again. Numbers stay the same; a gradient then takes about a
+        third more time, and the memory of one layer's activations instead of all.
 
     Returns:
       An `Encoder`.
@@ -78,7 +83,15 @@ def encoder(
     def apply(
         params: Any, tokens: Tokens, key: chex.PRNGKey | None = None
     ) -> jax.Array:
-        x = _bert.apply_bert(config, params, tokens, key, reads=reads, dtype=dtype)
+        x = _bert.apply_bert(
+            config,
+            params,
+            tokens,
+            key,
+            reads=reads,
+            dtype=dtype,
+            remat_layers=remat_layers,
+        )
         if pooling == "mean":
             x = mean_of_tokens(x, jnp.asarray(tokens.mask))
         return standardized(x, config.layer_norm_eps) if standardize else x

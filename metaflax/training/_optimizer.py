@@ -1,6 +1,7 @@
 """The outer optimizer, from a few numbers."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -40,6 +41,7 @@ def outer_optimizer(
     learning_rate: float | optax.Schedule = 2e-5,
     *,
     head_learning_rate: float | optax.Schedule | None = None,
+    inner_learning_rate: float | optax.Schedule | None = None,
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
 ) -> optax.GradientTransformation:
@@ -49,8 +51,11 @@ def outer_optimizer(
       name: of a function in optax, such as `adamw`, `sgd`, `lion`.
       learning_rate: a number or a schedule.
       head_learning_rate: of parameters under `head`; None for the same.
+      inner_learning_rate: of parameters under `inner`, which are the learned numbers
+        of an inner optimizer; None for the same.
       weight_decay: for optimizers that take one; biases, norms and scalars are
-        left out, as BERT's pretraining does.
+        left out, as BERT's pretraining does, and so is all under `inner`, since a
+        rate or a matrix that begins as the identity has no reason to shrink.
       clip_norm: the largest global norm of a gradient; None for no clipping.
 
     Returns:
@@ -67,30 +72,45 @@ def outer_optimizer(
             " or another of its names."
         )
 
-    def build(rate: float | optax.Schedule) -> Any:
-        kwargs: dict[str, Any] = {"learning_rate": rate}
+    masks = {"mask", "weight_decay_mask"} & set(takes)
+
+    def build(rate: float | optax.Schedule, decay: float) -> Any:
+        kwargs: dict[str, Any] = {
+            "learning_rate": rate,
+            **dict.fromkeys(masks, _decays),
+        }
         if "weight_decay" in takes:
-            kwargs["weight_decay"] = weight_decay
-        for mask in {"mask", "weight_decay_mask"} & set(takes):
-            kwargs[mask] = _is_matrix
+            kwargs["weight_decay"] = decay
         return factory(**kwargs)
 
-    main = build(learning_rate)
+    main = build(learning_rate, weight_decay)
+    parts = {}
     if head_learning_rate is not None:
-        main = optax.partition(
-            {"head": build(head_learning_rate), "rest": main}, _head_or_rest
-        )
+        parts["head"] = build(head_learning_rate, weight_decay)
+    if inner_learning_rate is not None:
+        parts["inner"] = build(inner_learning_rate, 0.0)
+    elif "weight_decay" in takes and not masks:  # One that decays all it is given.
+        parts["inner"] = build(learning_rate, 0.0)
+    if parts:
+        main = optax.partition({**parts, "rest": main}, _labels(*parts))
     if clip_norm is None:
         return main
     return optax.chain(optax.clip_by_global_norm(clip_norm), main)
 
 
-def _is_matrix(params: optax.Params):
-    return jax.tree.map(lambda x: x.ndim > 1, params)
-
-
-def _head_or_rest(params: optax.Params):
-    in_head = tree.where("head")
+def _decays(params: optax.Params):
+    """True for matrices, other than those of an inner optimizer."""
+    in_inner = tree.where("inner")
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: "head" if in_head(tree.path_name(path)) else "rest", params
+        lambda path, x: x.ndim > 1 and not in_inner(tree.path_name(path)), params
     )
+
+
+def _labels(*parts: str) -> Callable[[optax.Params], Any]:
+    """Labels parameters by their top-level name where it is a part's, else `rest`."""
+
+    def label(path, _):
+        top = tree.path_name(path).partition("/")[0]
+        return top if top in parts else "rest"
+
+    return lambda params: jax.tree_util.tree_map_with_path(label, params)

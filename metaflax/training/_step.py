@@ -36,7 +36,7 @@ def make_step(
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         key = jax.random.fold_in(state.key, state.step)
         keys = jax.random.split(key, num_tasks) if dropout else None
-        (loss, info), grads = loss_and_grad(state.params, tasks, keys)
+        (loss, info), grads = loss_and_grad(state.params, tasks, keys, state.step)
         chosen, rest = tree.partition(state.params, trains)
         updates, opt_state = optimizer.update(grads, state.opt_state, chosen)
         params = tree.merge(optax.apply_updates(chosen, updates), rest)

@@ -150,13 +150,25 @@ def save_classifier(
     names: list[str],
     config: config_lib.Config,
 ) -> None:
-    """Writes an adapted model as a Hugging Face sequence classifier."""
+    """Writes an adapted model as a Hugging Face sequence classifier.
+
+    Raises:
+      ValueError: if its head is no linear layer, or its encoder has parts that BERT
+        has not.
+    """
     head = jax.tree.map(np.asarray, adapted["head"])
+    if set(head) != {"kernel", "bias", "mask"}:
+        raise ValueError(
+            f"the head of {config.algorithm.algorithm} is no linear layer, which a"
+            " classifier in Hugging Face's format has; take an algorithm or --head with"
+            " one (linear, zeros, prototypes, ridge, logistic_regression)."
+        )
+    encoder = models.merge_lora(tree.merge(adapted["encoder"], params["encoder"]))
     count = len(names)
     models.pretrained.save(
         target,
         model.pretrained.config,
-        tree.merge(adapted["encoder"], params["encoder"]),
+        encoder,
         tokenizer_from=model.pretrained.directory,
         head={"kernel": head["kernel"][:, :count], "bias": head["bias"][:count]},
         labels=names,

@@ -55,6 +55,7 @@ def load_model(config: ModelConfig) -> Model:
     if config.pooling != "pooler":  # Nothing reads it, so nothing should train it.
         params = {k: v for k, v in pretrained.params.items() if k != "pooler"}
         pretrained = pretrained._replace(params=params)
+    pretrained = pretrained._replace(params=_with_additions(pretrained.params, config))
     return Model(
         pretrained,
         models.encoder(
@@ -65,6 +66,18 @@ def load_model(config: ModelConfig) -> Model:
         ),
         models.pretrained.tokenizer(pretrained.directory),
     )
+
+
+def _with_additions(params: Any, config: ModelConfig) -> Any:
+    """The parameters with the leaves that a config adds, always the same ones."""
+    key = jax.random.key(0)
+    if config.lora_rank:
+        params = models.with_lora(params, key, rank=config.lora_rank)
+    if config.adapter_size:
+        params = models.with_adapters(params, key, size=config.adapter_size)
+    if config.context_size:
+        params = models.with_context(params, key, size=config.context_size)
+    return params
 
 
 def embedder(model: Model):

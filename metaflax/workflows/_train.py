@@ -115,6 +115,11 @@ def _outer_loop(run: Run, params: Any) -> OuterLoop:
             if chosen.head_learning_rate is None
             else rate(chosen.head_learning_rate)
         ),
+        inner_learning_rate=(
+            None
+            if chosen.hyper_learning_rate is None
+            else rate(chosen.hyper_learning_rate)
+        ),
         weight_decay=chosen.weight_decay,
         clip_norm=chosen.clip_norm,
     )

@@ -23,7 +23,7 @@ def echo(name):
         init=lambda key: name,
         adapt=lambda params, support, key=None: ((name, support, key), None),
         predict=lambda params, adapted, inputs, key=None: name,
-        loss=lambda params, task, key=None: ((name, task, key), None),
+        loss=lambda params, task, key=None, step=None: ((name, task, key), None),
     )
 
 

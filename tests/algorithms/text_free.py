@@ -23,22 +23,66 @@ def init(key):
     return {"kernel": jax.random.normal(key, (D_IN, D)), "bias": jnp.zeros(D)}
 
 
-GRADIENT_BASED = ("maml", "fomaml", "reptile", "anil", "proto_maml", "fine_tuning")
-CLOSED_FORM = ("protonet", "frozen")
+SGD = optax.sgd(0.3)
+LINEAR, PROTOTYPES = heads.linear(D, N), heads.prototypes(N)
+
+# What each exported algorithm takes besides encoder, loss and initial parameters.
+ROWS = {
+    "anil": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "boil": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "cavia": {
+        "inner_optimizer": optax.sgd(1.0),
+        "head": LINEAR,
+        "num_steps": 2,
+        "context": "encoder/bias",
+    },
+    "contrastive_fine_tuning": {
+        "inner_optimizer": SGD,
+        "head": heads.logistic_regression(N),
+        "num_steps": 2,
+    },
+    "fine_tuning": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "fomaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "frozen": {"head": PROTOTYPES},
+    "imaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 8},
+    "leopard": {"head": heads.leopard(D, N, num_hidden=4), "num_steps": 2},
+    "maml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "maml_plus_plus": {
+        "head": LINEAR,
+        "num_steps": 2,
+        "learning_rate": 0.3,
+        "multi_step_until": 10,
+        "first_order_until": 3,
+    },
+    "matching": {"head": heads.matching(N)},
+    "meta_curvature": {"head": LINEAR, "num_steps": 2, "learning_rate": 0.3},
+    "meta_sgd": {"head": LINEAR, "num_steps": 2, "learning_rate": 0.3},
+    "multi_task": {
+        "inner_optimizer": SGD,
+        "head": LINEAR,
+        "num_steps": 2,
+        "num_features": D,
+        "num_train_classes": N,
+    },
+    "proto_maml": {"inner_optimizer": SGD, "head": PROTOTYPES, "num_steps": 2},
+    "protonet": {"head": PROTOTYPES},
+    "relation": {"head": heads.relation(D, N, num_hidden=4)},
+    "reptile": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
+    "ridge": {"head": heads.ridge(N)},
+    "warpgrad": {
+        "inner_optimizer": SGD,
+        "head": LINEAR,
+        "num_steps": 2,
+        "warps": "encoder/bias",
+    },
+}
 
 
-def make(name, **kwargs):
+def make(name, **changes):
     """Any exported algorithm on the small encoder."""
     factory = getattr(algorithms, name)
-    prototypical = name in ("proto_maml", *CLOSED_FORM)
-    kwargs.setdefault(
-        "head", heads.prototypes(N) if prototypical else heads.linear(D, N)
-    )
-    common = (encode, losses.softmax_cross_entropy, init)
-    if name in CLOSED_FORM:
-        return factory(*common, **kwargs)
-    kwargs.setdefault("num_steps", 2)
-    return factory(*common, kwargs.pop("inner_optimizer", optax.sgd(0.3)), **kwargs)
+    arguments = {**ROWS[name], **changes}
+    return factory(encode, losses.softmax_cross_entropy, init, **arguments)
 
 
 def batch(rng, targets, size):

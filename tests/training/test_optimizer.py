@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metaflax import training
@@ -60,6 +61,56 @@ def test_the_head_may_learn_at_a_rate_of_its_own():
     expected = {
         "encoder": jax.tree.map(lambda x: -0.1 * x, ONES["encoder"]),
         "head": jax.tree.map(lambda x: -3.0 * x, ONES["head"]),
+    }
+    chex.assert_trees_all_close(updates, expected, rtol=1e-6)
+
+
+LEARNED = {
+    "encoder": {"inner": {"kernel": jnp.full((2, 2), 2.0)}},
+    "head": {"inner": jnp.full((2, 2), 2.0)},
+    "inner": {"encoder": {"kernel": jnp.full((2, 2), 2.0)}, "head": jnp.array(2.0)},
+    "inner_layer": jnp.full((2, 2), 2.0),
+}
+RATES = [{}, {"inner_learning_rate": 0.1}, {"head_learning_rate": 0.1}]
+RATES += [{"inner_learning_rate": 0.1, "head_learning_rate": 0.1}]
+
+
+def updates_of_learned(value, *args, **kwargs):
+    optimizer = training.outer_optimizer(*args, clip_norm=None, **kwargs)
+    grads = jax.tree.map(lambda x: jnp.full_like(x, value), LEARNED)
+    return optimizer.update(grads, optimizer.init(LEARNED), LEARNED)[0]
+
+
+@pytest.mark.parametrize("rates", RATES)
+@pytest.mark.parametrize("name", ["adamw", "lion", "adadelta", "novograd"])
+def test_what_an_inner_optimizer_learned_never_decays(name, rates):
+    updates = updates_of_learned(0.0, name, 0.1, weight_decay=0.5, **rates)
+    for part, values in updates.items():
+        for update in jax.tree.leaves(values):
+            assert np.all(np.asarray(update) == 0) == (part == "inner")
+
+
+@pytest.mark.parametrize("head_rate", [None, 3.0])
+@pytest.mark.parametrize("inner_rate", [None, 5.0, optax.constant_schedule(5.0)])
+def test_what_an_inner_optimizer_learned_may_have_a_rate_of_its_own(
+    head_rate, inner_rate
+):
+    updates = updates_of_learned(
+        1.0,
+        "sgd",
+        0.5,
+        head_learning_rate=head_rate,
+        inner_learning_rate=inner_rate,
+    )
+    rates = {
+        "encoder": 0.5,
+        "head": head_rate or 0.5,
+        "inner": 5.0 if inner_rate else 0.5,
+        "inner_layer": 0.5,
+    }
+    expected = {
+        part: jax.tree.map(lambda x, r=r: jnp.full_like(x, -r), LEARNED[part])
+        for part, r in rates.items()
     }
     chex.assert_trees_all_close(updates, expected, rtol=1e-6)
 

@@ -51,13 +51,14 @@ def trained(world, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="package")
 def trained_by(world, tmp_path_factory):
-    """From the name of an algorithm to a run of two steps."""
+    """From the name of an algorithm, and what it needs, to a run of two steps."""
 
     @functools.cache
-    def run_dir(algorithm: str) -> Path:
+    def run_dir(algorithm: str, **needs) -> Path:
         path = tmp_path_factory.mktemp(algorithm) / "run"
         rates = {"inner_learning_rate": 0.5, "num_steps": 2, "learning_rate": 1e-3}
-        worlds.run(*world.train_args(path, algorithm=algorithm, **rates))
+        options = {**rates, **needs}
+        worlds.run(*world.train_args(path, algorithm=algorithm, **options))
         return path
 
     return run_dir

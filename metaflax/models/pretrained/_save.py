@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from flax import traverse_util
 
+from metaflax.models import _extras
 from metaflax.models._bert_config import BertConfig
 from metaflax.models._encoder import Pooling
 from metaflax.models.pretrained import _account, _bert_names, _files, _fold
@@ -46,7 +47,8 @@ def save(
     Args:
       directory: which must not exist yet, or be empty.
       config: the network.
-      params: its parameters.
+      params: its parameters; low-rank factors go through `merge_lora` first, adapters
+        and context vectors have no place in Hugging Face's class.
       tokenizer_from: the directory whose tokenizer files are copied.
       head: `{"kernel": [D, N], "bias": [N]}`; None for a bare `BertModel`, to which
         the arguments below do not apply.
@@ -63,6 +65,7 @@ def save(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} exists already; name a new directory")
     tokenizer_files = _tokenizer_files(Path(tokenizer_from).expanduser())
+    _check_plain(params)
 
     content: dict[str, Any] = {"architectures": ["BertModel"], "dtype": "float32"}
     if head is not None:
@@ -74,6 +77,27 @@ def save(
     content |= config.to_dict()
     tensors = _tensors(config, params, head)
     _write(target, content, tensors, tokenizer_files)
+
+
+def _check_plain(params: Any) -> None:
+    """Refuses leaves that were added to BERT's own."""
+    paths = sorted(_extras.flatten(params))
+    lora = [p for p in paths if _extras.part_of(p, _extras.LORA)]
+    others = [
+        path
+        for path in paths
+        if any(_extras.part_of(path, n) for n in (_extras.ADAPTER, _extras.CONTEXT))
+    ]
+    ways_out = [
+        *(["fold low-rank factors in with models.merge_lora(params)"] if lora else []),
+        *(["save before with_adapters and with_context"] if others else []),
+    ]
+    if ways_out:
+        raise ValueError(
+            "Hugging Face's BertModel has no place for"
+            f" {' or '.join(_extras.listed(p) for p in (lora, others) if p)};"
+            f" {', and '.join(ways_out)}"
+        )
 
 
 def _check_head(config: BertConfig, head: Mapping[str, Any]) -> None:

@@ -95,6 +95,30 @@ def test_random_networks_equal_torchs(pooler, changes, types, tmp_path):
     assert_parity(model, loaded, random_tokens(config, types=types))
 
 
+@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
+def test_random_networks_equal_torchs_in_float64(hidden_act, tmp_path):
+    config = dataclasses.replace(CONFIG, hidden_act=hidden_act)
+    model = torch_model(config)
+    model.save_pretrained(tmp_path)
+    loaded = models.pretrained.load(tmp_path)
+    tokens = random_tokens(config)
+    theirs = run_torch(model.double(), tokens)
+    real = np.asarray(tokens.mask)[:, :, None]
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), loaded.params)
+        encoder = models.encoder(config, pooling="pooler", dtype=jnp.float64)
+        hidden_states = functools.partial(
+            models.hidden_states, config, dtype=jnp.float64
+        )
+        states = np.asarray(jax.jit(hidden_states)(params, tokens))
+        pooled = np.asarray(jax.jit(encoder.apply)(params, packed(tokens), None))
+    assert states.dtype == pooled.dtype == np.float64
+    expected = theirs.last_hidden_state.numpy()
+    np.testing.assert_allclose(states * real, expected * real, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(pooled, theirs.pooler_output.numpy(), rtol=0, atol=1e-10)
+
+
 def test_minilm_equals_torchs(minilm):
     model = transformers.BertModel.from_pretrained(minilm).eval()
     tokenize = models.pretrained.tokenizer(minilm)

@@ -206,6 +206,41 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["words"]
 
 
+@pytest.mark.parametrize("head", [None, random_head(CONFIG.hidden_size)])
+@pytest.mark.parametrize(
+    ("add", "message"),
+    [
+        (
+            models.with_lora,
+            r"no place for layer_0/attention/query/lora/down, .* and 4 more;"
+            r" fold low-rank factors in with models\.merge_lora\(params\)$",
+        ),
+        (
+            models.with_adapters,
+            "no place for layer_0/attention/adapter/down/bias, .* and 12 more; save"
+            " before",
+        ),
+        (models.with_context, "no place for embeddings/context/kernel, emb"),
+    ],
+)
+def test_additions_to_bert_are_named_and_refused(add, message, head, tmp_path, words):
+    params = add(random_params(CONFIG), jax.random.key(0))
+    with pytest.raises(ValueError, match=message):
+        pretrained.save(
+            tmp_path / "saved", CONFIG, params, tokenizer_from=words, head=head
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["words"]
+
+
+def test_merged_low_rank_factors_are_saved(tmp_path, words):
+    params = models.with_lora(random_params(CONFIG), jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    merged = models.merge_lora(params)
+    pretrained.save(tmp_path / "saved", CONFIG, merged, tokenizer_from=words)
+    loaded = pretrained.load(tmp_path / "saved")
+    chex.assert_trees_all_equal(loaded.params, merged)
+
+
 def test_a_directory_in_use_is_not_overwritten(tmp_path, words):
     (tmp_path / "empty").mkdir()
     save = lambda name: pretrained.save(  # noqa: E731

@@ -1,0 +1,65 @@
+"""A few context parameters adapt; the network is shared."""
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def cavia(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    context: tree.Where,
+    head: base.Head | None = None,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.reverse,
+) -> base.MetaAlgorithm:
+    r"""Learns a network that a context vector turns towards a task.
+
+    The context :math:`c` begins at zero for every task and alone takes inner steps;
+    all the rest, :math:`\theta`, is shared and learned by the outer loop:
+
+    .. math::
+
+      c_0 = 0, \qquad c_{k+1} = c_k - \alpha \nabla_c L_S(c_k, \theta), \qquad
+      g = \nabla_\theta L_Q(c_K(\theta), \theta).
+
+    Each task stores a context and no copy of the network.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
+        features.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the model's initial parameters.
+      inner_optimizer: takes the inner steps; rates are large as a rule, 1 and above.
+      context: paths of the context parameters, such as `*/context/vector`
+        (`models.with_context`).
+      head: see `maml`.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Zintgraf et al., `Fast Context Adaptation via Meta-Learning
+      <https://arxiv.org/abs/1810.03642>`_, 2019.
+    """
+    check_num_steps("cavia", num_steps)
+    return compose(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=context,
+        resets=context,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )

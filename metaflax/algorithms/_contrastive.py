@@ -1,0 +1,56 @@
+"""Contrastive fine-tuning of the encoder, then a head."""
+
+import optax
+
+from metaflax import base, estimators, losses, tree
+from metaflax.algorithms._compose import assemble, check_num_steps
+from metaflax.algorithms._learners import refitted
+
+
+def contrastive_fine_tuning(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    head: base.Head,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 20,
+    estimator: base.Estimator = estimators.constant,
+) -> base.MetaAlgorithm:
+    """Fine-tunes the encoder on pairs, then fits a head, in the manner of SetFit.
+
+    Inner steps draw support texts of one class together and others apart
+    (`losses.cosine_pairs`), which makes many pairs of few texts; a head in closed form
+    is fitted to where they end.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`, of the query set.
+      init_fn: the encoder's parameters.
+      inner_optimizer: fine-tunes, each step on all pairs of the support set; SetFit
+        samples pairs.
+      head: `heads.logistic_regression`, as in SetFit, or another closed form.
+      adapts: what of the encoder is fine-tuned.
+      num_steps: steps K.
+      estimator: `constant` for a baseline; any other meta-trains the start.
+
+    Returns:
+      A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Tunstall et al., `Efficient Few-Shot Learning Without Prompts
+      <https://arxiv.org/abs/2209.11055>`_, 2022.
+    """
+    check_num_steps("contrastive_fine_tuning", num_steps)
+    return assemble(
+        refitted(encode_fn, init_fn, head, adapts),
+        losses.cosine_pairs,
+        loss_fn,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )

@@ -1,0 +1,67 @@
+"""MAML by the minimum that inner steps find, not by the steps."""
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def imaml(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    proximal: float = 1.0,
+    head: base.Head | None = None,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 16,
+    estimator: base.Estimator | None = None,
+) -> base.MetaAlgorithm:
+    r"""Learns a start near which regularised minima solve the tasks.
+
+    .. math::
+
+      \phi^*(\theta) = \arg\min_\phi L_S(\phi) + \frac{\lambda}{2} |\phi - \theta|^2,
+      \qquad g = \Big(I + \frac{1}{\lambda} \nabla^2 L_S(\phi^*)\Big)^{-1} \nabla
+      L_Q(\phi^*).
+
+    The meta-gradient depends on where the inner steps arrive alone, so that memory
+    and the time of the way back do not grow with their number.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
+        features.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the model's initial parameters.
+      inner_optimizer: takes the inner steps, close to the minimum.
+      proximal: :math:`\lambda`, above 0.
+      head: see `maml`.
+      adapts: which parameters the inner steps change.
+      num_steps: inner steps K.
+      estimator: `estimators.implicit` of a linear solver; None for ten steps of
+        conjugate gradients.
+
+    Returns:
+      A `MetaAlgorithm`, whose info is an `estimators.ImplicitInfo`.
+
+    Raises:
+      ValueError: if `num_steps` or `proximal` is not positive, or the inner steps
+        cannot come near the minimum.
+
+    References:
+      Rajeswaran et al., `Meta-Learning with Implicit Gradients
+      <https://arxiv.org/abs/1909.04630>`_, 2019.
+    """
+    check_num_steps("imaml", num_steps)
+    return compose(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=adapts,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator or estimators.implicit(),
+        proximal=proximal,
+    )

@@ -1,0 +1,139 @@
+"""A model as the inner loop sees it: bare, or an encoder below a head."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+
+from metaflax import base, tree
+
+
+class Learner(NamedTuple):
+    """What adapts, what it computes, and what is left of it for prediction.
+
+    Attributes:
+      init: `params = init(key)`.
+      begin: `fast, fixed = begin(params, support, key)`, see `base.InnerProblem`.
+      forward: `outputs = forward(fast, fixed, inputs, key)`, on the support set.
+      finish: `adapted = finish(fast, fixed)`.
+      predict: `outputs = predict(params, adapted, inputs, key)`.
+      template: `fast = template(params)`, in shapes and types, without a support
+        set.
+    """
+
+    init: base.InitFn
+    begin: Callable[[Any, base.Batch, chex.PRNGKey | None], tuple[Any, Any]]
+    forward: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
+    finish: Callable[[Any, Any], Any]
+    predict: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
+    template: Callable[[Any], Any]
+
+
+def bare(
+    apply_fn: base.ApplyFn,
+    init_fn: base.InitFn,
+    adapts: tree.Where,
+    resets: tree.Where = tree.nothing,
+) -> Learner:
+    """Any model on any tree of parameters, its output layer among them."""
+
+    def begin(params, support, key):
+        del support, key
+        fast, fixed = tree.partition(params, adapts)
+        return tree.zero(fast, resets), fixed
+
+    return Learner(
+        init=init_fn,
+        begin=begin,
+        forward=lambda fast, fixed, inputs, key: apply_fn(
+            tree.merge(fast, fixed), inputs, key
+        ),
+        finish=lambda fast, fixed: fast,
+        predict=lambda params, adapted, inputs, key: apply_fn(
+            tree.merge(adapted, params), inputs, key
+        ),
+        template=lambda params: tree.select(params, adapts),
+    )
+
+
+def within_model(learner: Learner) -> Learner:
+    """The same on `{"model": params, ...}`, which leaves room for more."""
+    return learner._replace(
+        init=lambda key: {"model": learner.init(key)},
+        begin=lambda params, support, key: learner.begin(params["model"], support, key),
+        predict=lambda params, adapted, inputs, key: learner.predict(
+            params["model"], adapted, inputs, key
+        ),
+        template=lambda params: learner.template(params["model"]),
+    )
+
+
+def headed(
+    encode_fn: base.ApplyFn,
+    init_fn: base.InitFn,
+    head: base.Head,
+    adapts: tree.Where,
+    resets: tree.Where = tree.nothing,
+) -> Learner:
+    """An encoder below a head; parameters are `{"encoder": ..., "head": ...}`."""
+
+    def init(key):
+        encoder_key, head_key = jax.random.split(key)
+        return {"encoder": init_fn(encoder_key), "head": head.init(head_key)}
+
+    def begin(params, support, key):
+        features = encode_fn(params["encoder"], support.inputs, key)
+        fitted = head.fit(params["head"], features, support.targets, support.weights)
+        fast, fixed = tree.partition(
+            {"encoder": params["encoder"], "head": fitted}, adapts
+        )
+        return tree.zero(fast, resets), fixed
+
+    def forward(fast, fixed, inputs, key):
+        state = tree.merge(fast, fixed)
+        return head.apply(state["head"], encode_fn(state["encoder"], inputs, key))
+
+    def finish(fast, fixed):
+        fitted = tree.merge(fast["head"], fixed["head"])
+        return {"encoder": fast["encoder"], "head": fitted}
+
+    def predict(params, adapted, inputs, key):
+        encoder = tree.merge(adapted["encoder"], params["encoder"])
+        return head.apply(adapted["head"], encode_fn(encoder, inputs, key))
+
+    def template(params):
+        fitted = head.template(params["head"]) if head.template else {}
+        return tree.select({"encoder": params["encoder"], "head": fitted}, adapts)
+
+    return Learner(init, begin, forward, finish, predict, template)
+
+
+def refitted(
+    encode_fn: base.ApplyFn,
+    init_fn: base.InitFn,
+    head: base.Head,
+    adapts: tree.Where,
+) -> Learner:
+    """An encoder that adapts on its features alone; then a head is fitted to it."""
+    shared = headed(encode_fn, init_fn, head, adapts)
+
+    def begin(params, support, key):
+        del key
+        fast, fixed = tree.partition({"encoder": params["encoder"]}, adapts)
+        return fast, {**fixed, "head": params["head"], "support": support}
+
+    def encoded(fast, fixed, inputs, key=None):
+        encoder = tree.merge(fast["encoder"], fixed["encoder"])
+        return encode_fn(encoder, inputs, key)
+
+    def finish(fast, fixed):
+        support = fixed["support"]
+        features = encoded(fast, fixed, support.inputs)
+        fitted = head.fit(fixed["head"], features, support.targets, support.weights)
+        return {"encoder": fast["encoder"], "head": fitted}
+
+    def template(params):
+        return tree.select({"encoder": params["encoder"]}, adapts)
+
+    return Learner(shared.init, begin, encoded, finish, shared.predict, template)

@@ -1,0 +1,55 @@
+"""A generated output layer, and learned rates."""
+
+from metaflax import base, estimators, inner_optimizers, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def leopard(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    *,
+    head: base.Head,
+    learning_rate: float = 0.01,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.first_order,
+) -> base.MetaAlgorithm:
+    r"""Learns to generate a task's output layer, and rates per layer to refine it.
+
+    The softmax layer begins as :math:`(w_n, b_n) = \frac{1}{|S_n|} \sum_{x \in S_n}
+    g_\psi(f(x))`, whatever the number of classes, and then adapts with the layers that
+    `adapts` chooses. The generator :math:`\psi` is learned by the outer loop alone, as
+    are the rates, one a layer.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's initial parameters.
+      head: `heads.leopard`.
+      learning_rate: where the inner rates begin.
+      adapts: what the inner steps change; the paper leaves BERT's lower layers out.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm` on `{"encoder": ..., "head": ..., "inner": ...}`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Bansal et al., `Learning to Few-Shot Learn Across Diverse Natural Language
+      Classification Tasks <https://arxiv.org/abs/1911.03863>`_, 2020.
+    """
+    check_num_steps("leopard", num_steps)
+    return compose(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=adapts,
+        inner_optimizer=inner_optimizers.learned_rates(learning_rate, per="layer"),
+        num_steps=num_steps,
+        estimator=estimator,
+    )

@@ -1,0 +1,68 @@
+"""MAML that learns to precondition its inner gradients."""
+
+from metaflax import base, estimators, inner_optimizers, tree
+from metaflax.algorithms._maml import maml
+
+
+def meta_curvature(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    *,
+    learning_rate: float = 0.01,
+    rank: int | None = None,
+    head: base.Head | None = None,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.reverse,
+) -> base.MetaAlgorithm:
+    r"""Learns a start and matrices that transform every gradient.
+
+    For a kernel's gradient G,
+
+    .. math::
+
+      \phi_{k+1} = \phi_k - \alpha M_{in}\, G(\phi_k)\, M_{out},
+
+    with matrices that begin as the identity and are learned with the start.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
+        features.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the model's initial parameters.
+      learning_rate: where the inner rates begin.
+      rank: of what is added to the identity, which makes kernels of BERT's size
+        affordable (`inner_optimizers.kronecker`); None for full matrices.
+      head: see `maml`; one whose shapes are known beforehand.
+      adapts: which parameters the inner steps change.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm`, whose parameters hold the matrices under `inner` and a model
+      without a head under `model`.
+
+    Raises:
+      ValueError: if `num_steps` or `rank` is not positive.
+
+    References:
+      Park and Oliva, `Meta-Curvature <https://arxiv.org/abs/1902.03356>`_, 2019.
+      Arnold et al., `When MAML Can Adapt Fast and How to Assist When It Cannot
+      <https://arxiv.org/abs/1910.13603>`_, 2021, for factors of low cost.
+    """
+    inner_optimizer = (
+        inner_optimizers.meta_curvature(learning_rate)
+        if rank is None
+        else inner_optimizers.kronecker(rank, learning_rate)
+    )
+    return maml(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        inner_optimizer,
+        head=head,
+        adapts=adapts,
+        num_steps=num_steps,
+        estimator=estimator,
+    )

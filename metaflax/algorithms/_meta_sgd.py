@@ -1,0 +1,58 @@
+"""MAML that learns how fast, and which way, to learn."""
+
+from metaflax import base, estimators, inner_optimizers, tree
+from metaflax.algorithms._maml import maml
+
+
+def meta_sgd(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    *,
+    learning_rate: float = 0.01,
+    head: base.Head | None = None,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 1,
+    estimator: base.Estimator = estimators.reverse,
+) -> base.MetaAlgorithm:
+    r"""Learns a start and a learning rate for every parameter.
+
+    .. math::
+
+      \phi_{k+1} = \phi_k - \alpha \circ \nabla L_S(\phi_k),
+
+    with :math:`\alpha` shaped like what adapts and learned with the start. A rate may
+    become negative, so that the direction is learned too.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
+        features.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the model's initial parameters.
+      learning_rate: where all rates begin.
+      head: see `maml`; one whose shapes are known beforehand.
+      adapts: which parameters the inner steps change.
+      num_steps: inner steps K; the paper takes one.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm`, whose parameters hold the rates under `inner` and a model
+      without a head under `model`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Li et al., `Meta-SGD: Learning to Learn Quickly for Few-Shot Learning
+      <https://arxiv.org/abs/1707.09835>`_, 2017.
+    """
+    return maml(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        inner_optimizers.learned_rates(learning_rate, per="parameter"),
+        head=head,
+        adapts=adapts,
+        num_steps=num_steps,
+        estimator=estimator,
+    )

@@ -1,0 +1,93 @@
+"""One classifier over all training classes, then fine-tuning."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaflax import base, tree
+from metaflax.algorithms._baselines import fine_tuning
+
+
+def multi_task(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    head: base.Head,
+    num_features: int,
+    num_train_classes: int,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 20,
+) -> base.MetaAlgorithm:
+    r"""Pretrains on all training classes at once; a new task is fine-tuned.
+
+    The outer loop descends the loss of one linear layer over the classes of all
+    tasks, support and query alike, without an inner loop. Adaptation is that of
+    `fine_tuning`, with a new head.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's parameters.
+      inner_optimizer: fine-tunes, each step on the whole support set.
+      head: where the output layer of a new task begins.
+      num_features: D.
+      num_train_classes: how many classes training tasks have together; their
+        targets are numbers among these, while those of a task to be adapted to are
+        numbers within it.
+      adapts: what is fine-tuned.
+      num_steps: steps K.
+
+    Returns:
+      A `MetaAlgorithm` on `{"encoder": ..., "head": {"joint": ..., "task": ...}}`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Chen et al., `A Closer Look at Few-shot Classification
+      <https://arxiv.org/abs/1904.04232>`_, 2019: "Baseline".
+    """
+    tuned = fine_tuning(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        inner_optimizer,
+        head=head,
+        adapts=adapts,
+        num_steps=num_steps,
+    )
+
+    def init(key: Any) -> Any:
+        params: Any = tuned.init(key)
+        joint_key = jax.random.fold_in(key, 1)
+        kernel = 0.02 * jax.random.normal(joint_key, (num_features, num_train_classes))
+        joint = {"kernel": kernel, "bias": jnp.zeros(num_train_classes)}
+        return {**params, "head": {"joint": joint, "task": params["head"]}}
+
+    def of_task(params):
+        return {**params, "head": params["head"]["task"]}
+
+    def adapt(params, support, key=None):
+        return tuned.adapt(of_task(params), support, key)
+
+    def predict(params, adapted, inputs, key=None):
+        return tuned.predict(of_task(params), adapted, inputs, key)
+
+    def loss(params, task, key=None, step=None):
+        del step
+        support, query = task
+        inputs = base.concatenate(support.inputs, query.inputs)
+        features = encode_fn(params["encoder"], inputs, key)
+        joint = params["head"]["joint"]
+        logits = features @ joint["kernel"] + joint["bias"][None, :]
+        outputs = base.ClassOutputs(logits, jnp.ones(num_train_classes, bool))
+        targets = jnp.concatenate([support.targets, query.targets])
+        weights = jnp.concatenate([support.weights, query.weights])
+        value = loss_fn(outputs, targets, weights)
+        return value, base.MetaInfo(jnp.zeros(0), jax.lax.stop_gradient(value))
+
+    return base.MetaAlgorithm(init, adapt, predict, loss)

@@ -1,0 +1,56 @@
+"""Prototypes as the start of an inner loop."""
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def proto_maml(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    head: base.Head,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.first_order,
+) -> base.MetaAlgorithm:
+    r"""MAML whose output layer begins as the prototypes' linear layer.
+
+    The head starts at :math:`W_n = 2 \tau c_n,\ b_n = -\tau |c_n|^2` and then
+    adapts with the rest. Way may vary, since nothing of the head is learned but its
+    temperature. The meta-gradient passes through the prototypes into the encoder.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's initial parameters.
+      inner_optimizer: takes the inner steps.
+      head: `heads.prototypes`.
+      adapts: what the inner steps change.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive.
+
+    References:
+      Triantafillou et al., `Meta-Dataset: A Dataset of Datasets for Learning to
+      Learn from Few Examples <https://arxiv.org/abs/1903.03096>`_, 2020.
+    """
+    check_num_steps("proto_maml", num_steps)
+    return compose(
+        encode_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=adapts,
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )

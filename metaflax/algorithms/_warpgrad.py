@@ -1,0 +1,78 @@
+"""Layers that warp the space in which other layers descend."""
+
+import optax
+
+from metaflax import base, estimators, tree
+from metaflax.algorithms._compose import check_num_steps, compose
+
+
+def warpgrad(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    *,
+    warps: tree.Where,
+    head: base.Head | None = None,
+    adapts: tree.Where = tree.everything,
+    num_steps: int = 5,
+    estimator: base.Estimator = estimators.trajectory,
+) -> base.MetaAlgorithm:
+    r"""Learns layers that stay while the others adapt, so that gradients fall well.
+
+    Gradients of the layers that adapt pass through the warp layers, which
+    precondition them by their Jacobian. The warps :math:`\eta` learn from every inner
+    step by itself:
+
+    .. math::
+
+      \min_\eta \sum_k L_Q\big(\phi_k - \alpha \nabla L_S(\phi_k, \eta), \eta\big)
+      \quad \text{with } \phi_k \text{ given}.
+
+    Args:
+      apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
+        features.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the model's initial parameters.
+      inner_optimizer: takes the inner steps.
+      warps: paths of the warp layers, such as `*/adapter`
+        (`models.with_adapters`): learned by the outer loop, never adapted.
+      head: see `maml`.
+      adapts: which of the other parameters the inner steps change.
+      num_steps: inner steps K.
+      estimator: how the query loss is differentiated.
+
+    Returns:
+      A `MetaAlgorithm`.
+
+    Raises:
+      ValueError: if `num_steps` is not positive; from `init`, if there is no warp
+        layer.
+
+    References:
+      Flennerhag et al., `Meta-Learning with Warped Gradient Descent
+      <https://arxiv.org/abs/1909.00025>`_, 2020.
+    """
+    check_num_steps("warpgrad", num_steps)
+    is_warp, is_chosen = tree.where(warps), tree.where(adapts)
+    algorithm = compose(
+        apply_fn,
+        loss_fn,
+        init_fn,
+        head=head,
+        adapts=lambda path: is_chosen(path) and not is_warp(path),
+        inner_optimizer=inner_optimizer,
+        num_steps=num_steps,
+        estimator=estimator,
+    )
+
+    def init(key):
+        params = algorithm.init(key)
+        if tree.is_empty(tree.select(params, warps)):
+            raise ValueError(
+                f"warpgrad finds no warp layer: no parameter matches {warps!r}; add"
+                " some (models.with_adapters) or name others."
+            )
+        return params
+
+    return algorithm._replace(init=init)

@@ -1,0 +1,50 @@
+"""One estimator early in training, another later."""
+
+import jax
+
+from metaflax import base
+from metaflax.estimators._first_order import first_order
+from metaflax.estimators._reverse import reverse
+
+
+def annealed(
+    until: int,
+    *,
+    before: base.Estimator = first_order,
+    after: base.Estimator = reverse,
+) -> base.Estimator:
+    """An estimator that changes with the outer step, compiled once.
+
+    Both are compiled and one runs; under `vmap` over tasks too, since the step is
+    the same for all of them.
+
+    Args:
+      until: the first outer step of `after`.
+      before: takes the meta-gradient of the steps until then.
+      after: takes it from there on, and where no step is given.
+
+    Returns:
+      An `Estimator`.
+
+    References:
+      Antoniou et al., `How to Train Your MAML <https://arxiv.org/abs/1810.09502>`_,
+      2019: derivative-order annealing.
+    """
+
+    def estimator(
+        problem: base.InnerProblem, query_loss: base.QueryLossFn
+    ) -> base.MetaLossFn:
+        early, late = before(problem, query_loss), after(problem, query_loss)
+
+        def loss(params, task, key=None, step=None):
+            if step is None:
+                return late(params, task, key)
+            return jax.lax.cond(
+                base.outer_step(step) < until, early, late, params, task, key, step
+            )
+
+        return loss
+
+    if base.moves_params(before) or base.moves_params(after):
+        return base.moving_params(estimator)
+    return estimator

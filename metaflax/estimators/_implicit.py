@@ -1,0 +1,154 @@
+"""The meta-gradient of an inner minimum, whatever path led to it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaflax import base, inner, linalg
+from metaflax.estimators._first_order import stopped_value_and_grad
+from metaflax.estimators._surrogate import pulled
+from metaflax.estimators._unrolled import check_judges_the_end
+
+TEN_STEPS = functools.partial(linalg.conjugate_gradient, max_steps=10)
+
+
+class ImplicitInfo(NamedTuple):
+    """`base.MetaInfo`, and how far its two assumptions hold.
+
+    Attributes:
+      losses: `[K]`, the inner objective before each inner step.
+      query_loss: the query loss after the last.
+      slope: the norm of the inner objective's gradient where the steps ended; the
+        estimate takes it for 0.
+      residual: of the linear system, relative to its right-hand side.
+    """
+
+    losses: jax.Array
+    query_loss: jax.Array
+    slope: jax.Array
+    residual: jax.Array
+
+
+def implicit(
+    solver: Callable[..., linalg.Solution] = TEN_STEPS,
+    *,
+    remaining: float = 0.1,
+) -> base.Estimator:
+    r"""An estimator by the implicit function theorem.
+
+    At a minimum :math:`\phi^*` of the inner objective :math:`F(\phi, \theta) =
+    L_S(\phi, \theta) + \frac{\lambda}{2} |\phi - \phi_0(\theta)|^2`,
+
+    .. math::
+
+      g = \partial_\theta L_Q - \partial_\theta \langle u, \nabla_\phi F \rangle,
+      \qquad \nabla^2_\phi F\, u = \nabla_\phi L_Q,
+
+    without a derivative of the steps that led there: time and memory of the way
+    back do not depend on their number.
+
+    Args:
+      solver: `linalg.conjugate_gradient` or `linalg.neumann_series` with their
+        damping, tolerance and number of steps filled in by `functools.partial`.
+      remaining: the share of a distance that the inner steps may leave, if the
+        proximal term alone drew them. More, and they cannot be near a minimum.
+
+    Returns:
+      An `Estimator`, whose `info` is an `ImplicitInfo`. It raises a `ValueError` for
+      a problem without a proximal term, with a learned inner optimizer (where a
+      minimum lies does not depend on it), with weights of intermediate steps, or
+      whose inner steps cannot come near a minimum.
+
+    References:
+      Rajeswaran et al., `Meta-Learning with Implicit Gradients
+      <https://arxiv.org/abs/1909.04630>`_, 2019. Lorraine et al., `Optimizing
+      Millions of Hyperparameters by Implicit Differentiation
+      <https://arxiv.org/abs/1911.02590>`_, 2020, for the Neumann series.
+    """
+
+    def estimator(
+        problem: base.InnerProblem, query_loss: base.QueryLossFn
+    ) -> base.MetaLossFn:
+        _check(problem, remaining)
+        phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
+        objective = inner.objective(problem)
+
+        def loss(params, task, key=None, step=None):
+            del step
+            inner_key, query_key = base.split_key(key)
+            solution = jax.lax.stop_gradient(
+                inner.solve(problem, params, task.support, inner_key, phases=[phase])
+            )
+            minimum = solution.fast
+
+            def judged(params, fast):
+                _, fixed = problem.start(params, task.support, inner_key)
+                adapted = problem.finish(fast, fixed)
+                return query_loss(params, adapted, task.query, query_key)
+
+            def slope(params, support, fast):
+                start, fixed = problem.start(params, support, inner_key)
+                return jax.grad(objective)(fast, (start, fixed), support, None)
+
+            fixed_slope = functools.partial(
+                slope, *jax.lax.stop_gradient((params, task.support))
+            )
+
+            def hessian(direction):
+                return jax.jvp(fixed_slope, (minimum,), (direction,))[1]
+
+            value = judged(params, minimum)
+            by_fast = jax.grad(judged, 1)(params, minimum)
+            solved = jax.lax.stop_gradient(solver(hessian, by_fast))
+            along = slope(params, task.support, minimum)
+            negated = jax.tree.map(jnp.negative, solved.x)
+            info = ImplicitInfo(
+                solution.info.losses,
+                value,
+                optax.tree.norm(fixed_slope(minimum)),
+                solved.residual,
+            )
+            return pulled(value, along, negated), jax.lax.stop_gradient(info)
+
+        return loss
+
+    return estimator
+
+
+def _check(problem: base.InnerProblem, remaining: float) -> None:
+    check_judges_the_end("implicit", problem)
+    if not problem.proximal > 0:
+        raise ValueError(
+            "implicit needs an inner objective with a minimum of its own that depends"
+            f" on the start, got proximal={problem.proximal}; give a positive one (as"
+            " imaml does), or take reverse."
+        )
+    if not isinstance(problem.optimizer, optax.GradientTransformation):
+        raise ValueError(
+            "implicit cannot learn an inner optimizer, since a minimum does not depend"
+            " on the steps towards it; give a fixed one, or take reverse."
+        )
+    left = _share_left(problem.optimizer, problem.proximal, problem.num_steps)
+    if not left <= remaining:
+        raise ValueError(
+            f"implicit takes the inner steps for converged, but {problem.num_steps} of"
+            f" this inner optimizer leave {left:.2g} of a distance that proximal="
+            f"{problem.proximal} alone would close (more than remaining={remaining});"
+            " take more steps, another rate or a stronger proximal term, or reverse."
+        )
+
+
+def _share_left(
+    optimizer: optax.GradientTransformation, curvature: float, num_steps: int
+) -> float:
+    """The distance to the minimum of a parabola that steps from 1 arrive at."""
+    x: Any = jnp.ones(())
+    state = optimizer.init(x)
+    for _ in range(num_steps):
+        updates, state = optimizer.update(curvature * x, state, x)
+        x = optax.apply_updates(x, updates)
+    return float(jnp.abs(x))

@@ -1,0 +1,136 @@
+"""The exact meta-gradient with forward mode over reverse: little memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.extend as jex
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import base, tree
+from metaflax.estimators._rematerialized import rematerialized_phase
+from metaflax.estimators._unrolled import unrolled
+
+
+def mixed_mode(
+    problem: base.InnerProblem,
+    query_loss: base.QueryLossFn,
+    *,
+    remat_every: int | None = None,
+) -> base.MetaLossFn:
+    r"""The gradient of `reverse`, with inner gradients differentiated forwards.
+
+    The way back through an inner gradient needs
+    :math:`v \mapsto \partial_{(\phi, \eta)} \langle v, \nabla_\phi L(\phi, \eta)
+    \rangle`. Second derivatives commute, so that this is the derivative of
+    :math:`\nabla_{(\phi, \eta)} L` along v in :math:`\phi`, one forward pass beside
+    the gradient: no activation of the inner backward pass is kept for a second one.
+
+    Args:
+      problem: the inner problem; the gradient of its loss must have a forward
+        derivative.
+      query_loss: judges what adaptation made.
+      remat_every: inner steps of a segment. Only what adapts and the optimizer's
+        state are kept where a segment begins, the rest is computed again; 1 keeps
+        them at each step, about sqrt(K) keeps least. None keeps whatever the
+        derivative of the optimizer needs besides.
+
+    Returns:
+      `value, info = loss(params, task, key, step)`, to be differentiated by
+      `jax.grad`.
+
+    Raises:
+      ValueError: when its derivative is traced, naming the operation, where the
+        inner gradient holds a `custom_vjp`, which has no forward rule.
+
+    References:
+      Kemaev et al., `Scalable Meta-Learning via Mixed-Mode Differentiation
+      <https://arxiv.org/abs/2505.00793>`_, 2025.
+    """
+    phase = rematerialized_phase(problem.num_steps, forward_over_reverse, remat_every)
+    return unrolled(problem, query_loss, [phase])
+
+
+def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """`jax.value_and_grad` whose own derivative is taken in forward mode.
+
+    Args:
+      fn: a scalar function of a float tree, and of more arguments of any kind.
+
+    Returns:
+      `value, grads = value_and_grad(fast, *rest)`, with respect to `fast`. Its
+      derivative reaches `rest` too.
+    """
+
+    @jax.custom_vjp
+    def value_and_grad(fast, *rest):
+        return jax.value_and_grad(fn)(fast, *rest)
+
+    def forward(*args):
+        _check_forward_rules(fn, args)
+        return value_and_grad(*args), args
+
+    def backward(args, cotangents):
+        by_value, by_grad = cotangents
+        floats, others = _split(args)
+
+        def gradients(fast):
+            def of(floats):
+                return fn(*tree.merge(floats, others))
+
+            return jax.grad(of)((fast, *floats[1:]))
+
+        grads, along = jax.jvp(gradients, (floats[0],), (by_grad,))
+        total = jax.tree.map(
+            lambda g, h: by_value.astype(g.dtype) * g + h, grads, along
+        )
+        return tree.merge(total, jax.tree.map(_no_tangent, others))
+
+    value_and_grad.defvjp(forward, backward)
+    return value_and_grad
+
+
+def _split(args: Any) -> tuple[Any, Any]:
+    """The leaves that have a derivative and those that have none; None elsewhere."""
+    leaves, treedef = jax.tree.flatten(args)
+    floats = [jnp.issubdtype(x.dtype, jnp.inexact) for x in leaves]
+    parts = (
+        [
+            x if is_float == wanted else None
+            for x, is_float in zip(leaves, floats, strict=True)
+        ]
+        for wanted in (True, False)
+    )
+    first, second = (jax.tree.unflatten(treedef, part) for part in parts)
+    return first, second
+
+
+def _no_tangent(x: Any) -> np.ndarray:
+    """The cotangent of integers and keys, which JAX wants to see."""
+    return np.zeros(jnp.shape(x), jax.dtypes.float0)
+
+
+def _check_forward_rules(fn: Callable[..., Any], args: Any) -> None:
+    """Refuses a gradient that holds an operation of which only the way back is known.
+
+    JAX would say so too, but when it compiles, and without a name.
+    """
+    gradient = jax.make_jaxpr(jax.grad(fn))(*args)
+    names = sorted(set(_reverse_only(gradient.jaxpr)))
+    if names:
+        raise ValueError(
+            "mixed_mode needs a forward derivative of the inner gradient, and the"
+            f" custom_vjp {', '.join(map(repr, names))} in it has none; use the"
+            " estimator reverse, or an implementation of the operation without"
+            ' custom_vjp (for attention, "xla").'
+        )
+
+
+def _reverse_only(jaxpr: Any):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name.startswith("custom_vjp_call"):
+            info = equation.params["call_jaxpr"].jaxpr.debug_info
+            yield info.func_src_info.split(" at ")[0]
+        for inner in jex.core.jaxprs_in_params(equation.params):
+            yield from _reverse_only(inner)

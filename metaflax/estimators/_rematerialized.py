@@ -1,0 +1,38 @@
+"""Trading time for memory: inner steps that run again on the way back."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from metaflax import inner
+
+
+def rematerialized_phase(
+    num_steps: int, value_and_grad: Callable[..., Any], remat_every: int | None
+) -> inner.Phase:
+    """A phase that keeps what adapts once every so many steps, and nothing else.
+
+    Args:
+      num_steps: of the phase.
+      value_and_grad: makes the inner gradient.
+      remat_every: steps of a segment, which is run again when its derivative is
+        taken; 1 for each step alone, None to keep whatever a derivative needs.
+
+    Returns:
+      The `Phase`.
+
+    Raises:
+      ValueError: if a segment has no step.
+    """
+    if remat_every is None:
+        return inner.Phase(num_steps, value_and_grad)
+    if remat_every < 1:
+        raise ValueError(
+            f"remat_every is the number of steps in a segment, got {remat_every};"
+            " give 1 or more, or None to keep everything."
+        )
+    # Inside a scan nothing merges the second run with the first.
+    wrap = functools.partial(jax.checkpoint, prevent_cse=False)
+    return inner.Phase(num_steps, value_and_grad, wrap, segment=remat_every)

@@ -1,0 +1,46 @@
+"""The exact derivative of the last inner steps alone."""
+
+import jax
+
+from metaflax import base, inner
+from metaflax.estimators._first_order import stopped_value_and_grad
+from metaflax.estimators._unrolled import unrolled
+
+
+def truncated(num_steps: int) -> base.Estimator:
+    r"""An estimator that differentiates through the last n inner steps.
+
+    The gradients of the earlier K - n steps count as constants, as in
+    `first_order`, which is n = 0; `reverse` is n = K. Time and memory are those of
+    n steps, and the bias falls off as the steps contract.
+
+    Args:
+      num_steps: n; all of them where the problem has fewer.
+
+    Returns:
+      An `Estimator`.
+
+    Raises:
+      ValueError: if n is negative.
+
+    References:
+      Shaban et al., `Truncated Back-propagation for Bilevel Optimization
+      <https://arxiv.org/abs/1810.10667>`_, 2019.
+    """
+    if num_steps < 0:
+        raise ValueError(
+            f"truncated keeps the derivative of the last n steps, got {num_steps};"
+            " give 0 (first order) or more."
+        )
+
+    def estimator(
+        problem: base.InnerProblem, query_loss: base.QueryLossFn
+    ) -> base.MetaLossFn:
+        exact = min(num_steps, problem.num_steps)
+        phases = [
+            inner.Phase(problem.num_steps - exact, stopped_value_and_grad),
+            inner.Phase(exact, jax.value_and_grad),
+        ]
+        return unrolled(problem, query_loss, [p for p in phases if p.num_steps])
+
+    return estimator

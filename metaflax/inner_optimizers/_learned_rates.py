@@ -1,0 +1,171 @@
+"""Learned rates: of a tensor, a layer, a parameter, or of each step."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaflax import base, tree
+from metaflax.inner_optimizers._wide import wide_dtype
+
+Per: TypeAlias = Literal["tensor", "layer", "parameter"] | Callable[[str], str]
+
+KNOWN = ("tensor", "layer", "parameter")
+
+
+class _Steps(NamedTuple):
+    """How many inner steps were taken."""
+
+    taken: jax.Array
+
+
+def learned_rates(
+    rate: float = 0.01,
+    *,
+    per: Per = "tensor",
+    num_steps: int | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+) -> base.InnerOptimizer:
+    r"""Learns by how much each part of the model moves, and at each step.
+
+    With :math:`u_k` what `optimizer` makes of the gradient at step k, part g of what
+    adapts takes the step
+
+    .. math:: \phi_{k+1}^g = \phi_k^g - \alpha_{g,k} \odot u_k^g.
+
+    Rates are stored as they are and may become negative, as in Meta-SGD's paper: a
+    part that should not follow its gradient on a few examples can go against it.
+
+    Args:
+      rate: where every rate begins. (Meta-SGD's paper draws them at random.)
+      per: what has a rate of its own. `"tensor"`: each array. `"layer"`: the arrays
+        of one module, such as a kernel and its bias, whose paths differ in the last
+        part only. `"parameter"`: each number, which is Meta-SGD. Or a function from
+        paths such as `encoder/layer_0/mlp/up/kernel` to the name of a group, say of
+        a whole transformer layer.
+      num_steps: K for K rates, one a step; later steps take the last. None for one
+        rate that holds at every step.
+      optimizer: an optax transformation that applies no rate, so `optax.trace(0.9)`
+        and not `optax.sgd`; Adam is `optax.scale_by_adam(eps_root=1e-8)`, as its root
+        of 0 would have no derivative. None leaves the gradient as it is.
+
+    Returns:
+      An `InnerOptimizer`. For `"tensor"` and `"parameter"` its hyperparameters are a
+      tree like what adapts, otherwise a dict from the name of a layer or group to
+      its rate; the layer of arrays without a module is called `(top)`. Each rate is a
+      scalar or `[K]`; with `"parameter"` it has the shape of its array.
+
+    Raises:
+      ValueError: for an unknown `per`, for `num_steps` that is not positive, or for
+        rates of each parameter at each step.
+
+    Examples:
+      >>> fast = {"up": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+      >>> inner_optimizer = learned_rates(0.1, per="layer", num_steps=2)
+      >>> hyper = inner_optimizer.init(jax.random.key(0), fast)
+      >>> print(hyper)
+      {'up': Array([0.1, 0.1], dtype=float32)}
+      >>> optimizer = inner_optimizer.make(hyper)
+      >>> updates, state = optimizer.update(fast, optimizer.init(fast))
+      >>> print(updates["up"]["bias"])
+      [-0.1 -0.1 -0.1]
+
+    References:
+      Li et al., `Meta-SGD: Learning to Learn Quickly for Few-Shot Learning
+      <https://arxiv.org/abs/1707.09835>`_, 2017.
+
+      Antoniou et al., `How to Train Your MAML <https://arxiv.org/abs/1810.09502>`_,
+      2019: learned rates of each layer at each step.
+    """
+    _check(per, num_steps)
+    group_of = _module if per == "layer" else per if callable(per) else None
+    steps = () if num_steps is None else (num_steps,)
+
+    def init(key, fast):
+        del key  # All begin alike.
+        if group_of is not None:
+            groups = _grouped(fast, group_of)
+            return {
+                name: jnp.full(steps, rate, wide_dtype(leaves))
+                for name, leaves in groups.items()
+            }
+        return jax.tree.map(
+            lambda leaf: jnp.full(
+                leaf.shape if per == "parameter" else steps, rate, wide_dtype(leaf)
+            ),
+            fast,
+        )
+
+    def make(hyper):
+        rates = _times_rates(lambda like: _spread(hyper, group_of, like), num_steps)
+        return rates if optimizer is None else optax.chain(optimizer, rates)
+
+    return base.InnerOptimizer(init, make)
+
+
+def _check(per: Per, num_steps: int | None) -> None:
+    if not callable(per) and per not in KNOWN:
+        raise ValueError(
+            f"no rates per {per!r}; known: {', '.join(KNOWN)}, or a function from a"
+            " path to the name of its group."
+        )
+    if num_steps is None:
+        return
+    if num_steps < 1:
+        raise ValueError(
+            f"num_steps is 1 or more, got {num_steps}; None has one rate hold at every"
+            " step."
+        )
+    if per == "parameter":
+        raise ValueError(
+            f"num_steps={num_steps} and per='parameter' would multiply the model's"
+            " size by the number of steps; take per='tensor', or num_steps=None."
+        )
+
+
+def _module(path: str) -> str:
+    """The path without its last part."""
+    return path.rpartition("/")[0] or "(top)"
+
+
+def _grouped(fast: Any, group_of: Callable[[str], str]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(fast):
+        groups.setdefault(group_of(tree.path_name(path)), []).append(leaf)
+    return groups
+
+
+def _spread(
+    rates: Any, group_of: Callable[[str], str] | None, like: Any
+) -> optax.Params:
+    """A tree with the rate of each array in its place."""
+    if group_of is None:
+        return rates
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: rates[group_of(tree.path_name(path))], like
+    )
+
+
+def _times_rates(
+    rates_for: Callable[[Any], optax.Params], num_steps: int | None
+) -> optax.GradientTransformation:
+    """Multiplies updates by minus the rates of the current step."""
+
+    def init(params):
+        del params
+        return _Steps(jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None):
+        del params
+
+        def scaled(update, rate):
+            if num_steps is not None:
+                rate = rate[jnp.minimum(state.taken, num_steps - 1)]
+            return (-rate * update).astype(update.dtype)
+
+        updates = jax.tree.map(scaled, updates, rates_for(updates))
+        return updates, _Steps(state.taken + 1)
+
+    return optax.GradientTransformation(init, update)

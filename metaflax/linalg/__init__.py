@@ -1,0 +1,12 @@
+"""Linear systems, known by products alone or small enough to be solved directly.
+
+Whatever the type of what is given, sums and solves are in float32 or wider.
+"""
+
+from metaflax.linalg._ridge import ridge as ridge
+from metaflax.linalg._symmetric import Solution as Solution
+from metaflax.linalg._symmetric import conjugate_gradient as conjugate_gradient
+from metaflax.linalg._symmetric import neumann_series as neumann_series
+from metaflax.linalg._types import widen as widen
+
+__all__ = ["Solution", "conjugate_gradient", "neumann_series", "ridge", "widen"]

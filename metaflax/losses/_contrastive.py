@@ -1,0 +1,45 @@
+"""Losses on pairs of examples."""
+
+import jax
+import jax.numpy as jnp
+
+
+def cosine_pairs(
+    features: jax.Array, targets: jax.Array, weights: jax.Array
+) -> jax.Array:
+    r"""Squared errors of cosines against 1 for pairs of one class and 0 for others.
+
+    All pairs of two different units count, those of one class together as much as
+    the others together.
+
+    Args:
+      features: `[U, D]`.
+      targets: class numbers `[U]`.
+      weights: `[U]`; 0 marks padding.
+
+    Returns:
+      The mean over the two kinds of pairs of their weighted mean error.
+
+    Examples:
+      >>> features = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+      >>> print(cosine_pairs(features, jnp.array([0, 0, 1]), jnp.ones(3)))
+      0.0
+
+    References:
+      Tunstall et al., `Efficient Few-Shot Learning Without Prompts
+      <https://arxiv.org/abs/2209.11055>`_, 2022.
+    """
+    # The root is taken of a positive number, so that no derivative is infinite.
+    square = jnp.sum(features**2, axis=-1, keepdims=True)
+    unit = features * jax.lax.rsqrt(jnp.maximum(square, 1e-12))  # [U, D]
+    alike = (targets[:, None] == targets[None, :]).astype(features.dtype)  # [U, U]
+    errors = (unit @ unit.T - alike) ** 2
+    weights = weights.astype(features.dtype)
+    pairs = weights[:, None] * weights[None, :] * (1 - jnp.eye(len(weights)))
+    pairs = pairs.astype(features.dtype)
+
+    def mean_over(kind):
+        total = jnp.sum(kind)
+        return jnp.sum(errors * kind) / jnp.where(total > 0, total, 1)
+
+    return (mean_over(pairs * alike) + mean_over(pairs * (1 - alike))) / 2

@@ -1,0 +1,89 @@
+"""Leaves that a pretrained BERT does not have, and where they may be added.
+
+Added leaves are leaves like any other: the network applies those it finds, so that the
+tree alone says which network it is. Nothing here changes a tree; all of it makes new
+ones, which share the arrays.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flax import traverse_util
+
+from metaflax import tree
+
+# The names below which the added leaves lie.
+ADAPTER, CONTEXT, LORA = "adapter", "context", "lora"
+
+# How many paths an error names.
+_NAMED = 4
+
+
+def flatten(params: Any) -> dict[str, Any]:
+    """The leaves of a tree by their slash-joined paths."""
+    return dict(traverse_util.flatten_dict(dict(params), sep="/"))
+
+
+def flatten_bert(params: Any) -> dict[str, Any]:
+    """The leaves of a BERT by their slash-joined paths.
+
+    Raises:
+      ValueError: if this is no tree of one BERT.
+    """
+    if "embeddings" not in params or "layer_0" not in params:
+        raise ValueError(
+            "leaves are added to the parameters of one BERT, which hold embeddings and"
+            f" layer_0; got a tree of {', '.join(map(str, params)) or 'nothing'}"
+        )
+    return flatten(params)
+
+
+def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
+    """The tree of leaves by their slash-joined paths."""
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def part_of(path: str, name: str) -> bool:
+    """Whether a leaf lies below an added module of that name."""
+    return f"/{name}/" in path
+
+
+def choose(
+    modules: Sequence[str], where: tree.Where, flat: dict[str, Any], name: str
+) -> list[str]:
+    """The modules that get leaves below `name`.
+
+    Args:
+      modules: the paths of those that may.
+      where: which of them shall.
+      flat: the leaves by path.
+      name: of what is added.
+
+    Returns:
+      Paths of modules, sorted: draws do not depend on how the tree was put together.
+
+    Raises:
+      ValueError: if `where` chooses none, or one that has such leaves already.
+    """
+    modules = sorted(modules)
+    chosen = list(filter(tree.where(where), modules))
+    if not chosen:
+        raise ValueError(
+            f"where={where!r} chooses no module for {name}; there is {listed(modules)}"
+        )
+    taken = [m for m in chosen if any(p.startswith(f"{m}/{name}/") for p in flat)]
+    if taken:
+        raise ValueError(f"the parameters hold {name} already: {listed(taken)}")
+    return chosen
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuses what is no positive number of features."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"{name} must be a positive integer, got {size!r}")
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Some paths, for an error."""
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more

@@ -1,0 +1,232 @@
+"""One suite over every head that `metaflax.heads` exports."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaflax import heads, losses
+
+U, D, N, Q = 7, 3, 5, 4
+HEADS = {
+    "cosine_prototypes": heads.cosine_prototypes(N, num_features=D),
+    "label_prototypes": heads.label_prototypes(N, num_features=D),
+    "leopard": heads.leopard(D, N, num_hidden=6),
+    "linear": heads.linear(D, N),
+    "logistic_regression": heads.logistic_regression(N, num_features=D),
+    "matching": heads.matching(N),
+    "prototypes": heads.prototypes(N, num_features=D),
+    "relation": heads.relation(D, N, num_hidden=6),
+    "ridge": heads.ridge(N, num_features=D),
+    "zeros": heads.zeros(D, N),
+}
+every = pytest.mark.parametrize("name", sorted(HEADS))
+# The start of these does not depend on the features.
+FIXED = {"linear", "zeros"}
+fitting = pytest.mark.parametrize("name", sorted(set(HEADS) - FIXED))
+
+rng = np.random.default_rng(0)
+FEATURES = rng.normal(size=(U, D)).astype(np.float32)
+TARGETS = np.array([0, 1, 2, 0, 1, 3, 2])
+WEIGHTS = np.array([1, 1, 1, 1, 1, 0, 1], np.float32)  # Class 3 is padding only.
+QUERIES = rng.normal(size=(Q, D)).astype(np.float32)
+LOOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly():
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def params_of(name):
+    return HEADS[name].init(jax.random.key(1))
+
+
+def targets_for(name, targets):
+    """Class numbers, or as one-hot labels where a head serves no classes."""
+    serves_classes = "classes" in HEADS[name].serves
+    return targets if serves_classes else jax.nn.one_hot(targets, N)
+
+
+def answers(name, params, features, targets, weights, queries):
+    head = HEADS[name]
+    state = head.fit(params, features, targets_for(name, targets), weights)
+    return head.apply(state, queries)
+
+
+def logits(name, features=FEATURES, targets=TARGETS, weights=WEIGHTS):
+    outputs = answers(name, params_of(name), features, targets, weights, QUERIES)
+    return np.asarray(outputs.logits)
+
+
+def loss(name, params, features, queries):
+    outputs = answers(name, params, features, TARGETS, WEIGHTS, queries)
+    return losses.softmax_cross_entropy(outputs, np.arange(Q) % 3, np.ones(Q))
+
+
+@functools.cache
+def gradient_of(name):
+    """With respect to parameters, support features and queries, compiled once."""
+    return jax.jit(jax.grad(functools.partial(loss, name), (0, 1, 2)))
+
+
+def cast(tree, dtype):
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+
+
+def test_the_suite_makes_every_exported_head():
+    assert set(HEADS) == set(heads.__all__)
+
+
+@every
+def test_padding_changes_nothing_whatever_it_holds(name):
+    counts = WEIGHTS > 0
+    alone = logits(name, FEATURES[counts], TARGETS[counts], WEIGHTS[counts])
+    chex.assert_trees_all_close(logits(name), alone, rtol=1e-5, atol=1e-5)
+    other = np.where(counts[:, None], FEATURES, 100)
+    filled = logits(name, other, np.where(counts, TARGETS, 0))
+    chex.assert_trees_all_close(filled, alone, rtol=1e-5, atol=1e-5)
+
+
+@every
+def test_the_order_of_examples_changes_nothing(name):
+    shuffled = logits(name, FEATURES[::-1], TARGETS[::-1], WEIGHTS[::-1])
+    chex.assert_trees_all_close(shuffled, logits(name), **LOOSE)
+
+
+@pytest.mark.parametrize("name", sorted(set(HEADS) - {"linear"}))
+def test_renaming_classes_permutes_the_answers(name):
+    rename = np.array([2, 4, 0, 1, 3])
+    renamed = logits(name, targets=rename[TARGETS])
+    chex.assert_trees_all_close(renamed[:, rename], logits(name), **LOOSE)
+
+
+@every
+def test_absent_classes_never_win(name):
+    outputs = answers(name, params_of(name), FEATURES, TARGETS, WEIGHTS, QUERIES)
+    assert outputs.mask.tolist() == [True, True, True, False, False]
+    assert np.all(np.asarray(jax.nn.softmax(outputs.logits))[:, 3:] == 0)
+    chex.assert_tree_all_finite(outputs.logits)
+
+
+@every
+def test_types_are_kept_in_half_precision(name):
+    params = cast(params_of(name), jnp.bfloat16)
+    support, queries, weights = cast((FEATURES, QUERIES, WEIGHTS), jnp.bfloat16)
+    head = HEADS[name]
+    state = head.fit(params, support, targets_for(name, TARGETS), weights)
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    assert {x.dtype for x in floats} == {jnp.dtype(jnp.bfloat16)}
+    half = head.apply(state, queries).logits
+    assert half.dtype == jnp.bfloat16
+    chex.assert_trees_all_close(
+        np.asarray(half, np.float32)[:, :3], logits(name)[:, :3], rtol=0.1, atol=0.15
+    )
+    chex.assert_tree_all_finite(gradient_of(name)(params, support, queries))
+
+
+@fitting
+def test_the_type_of_the_features_decides_where_parameters_are_wider(name):
+    support, queries, weights = cast((FEATURES, QUERIES, WEIGHTS), jnp.bfloat16)
+    outputs = answers(name, params_of(name), support, TARGETS, weights, queries)
+    assert outputs.logits.dtype == jnp.bfloat16
+
+
+@every
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1e4])
+def test_gradients_are_finite_where_features_are_alike_or_extreme(name, value):
+    features = np.full((U, D), value, np.float32)
+    queries = np.full((Q, D), value, np.float32)
+    grads = gradient_of(name)(params_of(name), features, queries)
+    chex.assert_tree_all_finite(grads)
+
+
+@every
+def test_a_support_set_of_padding_only_gives_finite_answers(name):
+    def value(features):
+        outputs = answers(
+            name, params_of(name), features, TARGETS, 0 * WEIGHTS, QUERIES
+        )
+        return losses.softmax_cross_entropy(outputs, np.zeros(Q, int), np.zeros(Q))
+
+    chex.assert_tree_all_finite(jax.value_and_grad(value)(FEATURES))
+
+
+@every
+def test_vmap_equals_a_loop_and_one_trace_serves_any_way_and_shot(name):
+    targets = np.stack([TARGETS, np.zeros(U, int), TARGETS % 2, np.arange(U) % N])
+    weights = np.stack([WEIGHTS, WEIGHTS[::-1], np.ones(U), np.ones(U)])
+    weights = weights.astype(np.float32)
+    params = params_of(name)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def one(targets, weights):
+        return answers(name, params, FEATURES, targets, weights, QUERIES)
+
+    each = [one(*task) for task in zip(targets, weights, strict=True)]
+    batched = jax.vmap(
+        lambda y, w: answers(name, params, FEATURES, y, w, QUERIES), in_axes=(0, 0)
+    )(targets, weights)
+    stacked = jax.tree.map(lambda *xs: np.stack(xs), *each)
+    chex.assert_trees_all_close(batched, stacked, **LOOSE)
+    eager = answers(name, params, FEATURES, targets[0], weights[0], QUERIES)
+    chex.assert_trees_all_close(each[0], eager, **LOOSE)
+
+
+@every
+def test_the_template_is_what_fit_gives_in_shapes_and_types(name):
+    head, params = HEADS[name], params_of(name)
+    if name == "matching":
+        assert head.template is None  # Its state is the support set.
+        return
+    targets = jnp.asarray(targets_for(name, TARGETS))
+    fitted = jax.eval_shape(head.fit, params, FEATURES, targets, WEIGHTS)
+    chex.assert_trees_all_equal_shapes_and_dtypes(head.template(params), fitted)
+    half = jax.eval_shape(head.template, cast(params, jnp.bfloat16))
+    chex.assert_trees_all_equal_shapes(half, fitted)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        heads.cosine_prototypes,
+        heads.label_prototypes,
+        heads.logistic_regression,
+        heads.prototypes,
+        heads.ridge,
+    ],
+)
+def test_a_head_that_is_not_told_the_number_of_features_has_no_template(factory):
+    assert factory(N).template is None
+
+
+@fitting
+def test_the_gradient_reaches_support_features_and_parameters(name):
+    params = params_of(name)
+    of_params, of_features, _ = gradient_of(name)(params, FEATURES, QUERIES)
+    sizes = np.abs(of_features).sum(-1)
+    assert np.all(sizes[WEIGHTS > 0] > 0)
+    assert np.all(sizes[WEIGHTS == 0] == 0)
+    assert any(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(of_params))
+
+
+@every
+def test_another_number_of_labels_is_refused_with_both(name):
+    head = HEADS[name]
+    with pytest.raises(ValueError, match="head has 5 classes, targets have 6"):
+        head.fit(params_of(name), FEATURES, np.zeros((U, N + 1), int), WEIGHTS)
+
+
+def test_kinds_of_targets_are_told_apart():
+    both = {name for name in HEADS if HEADS[name].serves == {"classes", "labels"}}
+    assert both == FIXED
+    assert HEADS["label_prototypes"].serves == {"labels"}
+    classes = {name for name in HEADS if HEADS[name].serves == {"classes"}}
+    assert classes == set(HEADS) - both - {"label_prototypes"}
