@@ -173,6 +173,47 @@ def broken_bert(tiny_bert, tmp_path):
     return shutil.copytree(tiny_bert, tmp_path / "broken")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"algorithm": "warpgrad"}, "warpgrad finds no warp layer"),
+        ({"algorithm": "cavia"}, "nothing to change"),
+        ({"algorithm": "maml", "adapts": ("*/lora",)}, "nothing to change"),
+        ({"algorithm": "imaml"}, "take more steps, another rate"),
+        (
+            {"algorithm": "ridge", "task": "multilabel_classification"},
+            "the head 'ridge' serves targets of kind",
+        ),
+    ],
+)
+def test_an_algorithm_without_what_it_needs_is_refused(options, said, train_refused):
+    assert said in train_refused(**options)
+
+
+def test_a_head_that_no_classifier_has_is_not_written(
+    world, trained_by, tmp_path, refused
+):
+    support = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
+    file = worlds.write_jsonl(tmp_path / "support.jsonl", support)
+    run_dir = trained_by("relation")
+    out = tmp_path / "out"
+    error = refused("adapt", "--support", file, "--out", out, "--run", run_dir)
+    assert "relation is no linear layer" in error
+    assert not out.exists()
+
+
+def test_low_rank_factors_become_part_of_the_kernels(trained_by, tmp_path):
+    run_dir = trained_by(
+        "fomaml", lora_rank=2, adapts=("*/lora", "head"), inner_learning_rate=0.5
+    )
+    support = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
+    file = worlds.write_jsonl(tmp_path / "support.jsonl", support)
+    worlds.run("adapt", "--support", file, "--out", tmp_path / "out", "--run", run_dir)
+    held = safetensors.numpy.load_file(tmp_path / "out" / "model.safetensors")
+    assert held
+    assert not any("lora" in name for name in held)
+
+
 def test_weights_that_do_not_fit_the_config_are_named(broken_bert, train_refused):
     file = broken_bert / "model.safetensors"
     tensors = safetensors.numpy.load_file(file)

@@ -1,0 +1,24 @@
+"""Loading an experiment's script, with the files beside it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def load(name: str):
+    """The module `experiments/NAME/run.py`; siblings are found as when it is run."""
+    folder = EXPERIMENTS / name
+    siblings = {path.stem for path in folder.glob("*.py")}
+    for sibling in siblings:
+        sys.modules.pop(sibling, None)
+    spec = importlib.util.spec_from_file_location(f"{name}_run", folder / "run.py")
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(script)
+    finally:
+        sys.path.remove(str(folder))
+    return script

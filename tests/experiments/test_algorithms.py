@@ -1,0 +1,78 @@
+"""Tests that the comparison of all named algorithms runs in miniature."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaflax import algorithms
+from tests.experiments import scripts
+from tests.workflows import worlds
+
+pytestmark = [
+    pytest.mark.skipif(
+        not scripts.EXPERIMENTS.exists(), reason="experiments are not beside tests"
+    ),
+    pytest.mark.usefixtures("quick_compilation"),
+]
+
+
+@pytest.fixture(scope="module")
+def script():
+    return scripts.load("algorithms")
+
+
+def test_every_named_algorithm_has_a_row(script):
+    names = {name.split(",")[0] for name in script.points.POINTS}
+    assert names == set(algorithms.__all__) - {"compose"}
+
+
+def test_products_are_counted_through_loops_and_branches(script):
+    def fn(x, w):
+        def step(x, _):
+            return jax.lax.cond(x[0, 0] > 0, lambda v: v @ w, lambda v: v, x), None
+
+        return jax.lax.scan(step, x, None, length=5)[0]
+
+    count = script.compute.matmul_flops(fn, jnp.ones((2, 3)), jnp.ones((3, 3)))
+    assert count == 5 * 2 * 2 * 3 * 3
+
+
+def test_targets_are_numbered_among_all_classes_for_a_joint_classifier(script):
+    texts = tuple(f"{n} {c}" for c in "abcdefgh" for n in range(8))
+    examples = script.data.Examples("letters", texts, tuple((t[-1],) for t in texts))
+    episode = script.data.EpisodeSampler(examples, 5, 2, 3).episode(0, 0)
+    numbered = script.numbered_globally(episode)
+    names = [examples.label_names[i] for i in numbered.support_targets]
+    assert names == [examples.labels[i][0] for i in episode.support]
+
+
+def test_three_methods_train_and_are_compared_on_the_same_episodes(script, tmp_path):
+    topics = [f"intent{i:02}" for i in range(24)]
+    folder = tmp_path / "clinc150"
+    folder.mkdir()
+    worlds.write_jsonl(folder / "examples.jsonl", worlds.records(topics, count=11))
+    fold = {"train": topics[:12], "valid": topics[12:18], "test": topics[18:]}
+    (folder / "folds.json").write_text(json.dumps({"01": fold}))
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        world = script.load_world(tmp_path, bert)
+        settings = script.Settings(flops=1e6, tasks_per_step=1, test_episodes=10)
+        records = [
+            script.run_point(name, world, settings)
+            for name in ("frozen", "protonet", "multi_task")
+        ]
+    assert len({record["shot1"]["protocol"] for record in records}) == 1
+    for record in records[1:]:
+        spent = record["training"]
+        cost = spent["flops_per_step"]
+        assert spent["steps"] * cost <= max(settings.flops, cost)
+    assert np.all(np.isfinite(records[1]["training"]["losses"]))
+    rows = script.table(records).splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| frozen",
+        "| protonet",
+        "| multi_task",
+    ]

@@ -1,0 +1,94 @@
+"""Tests that the benchmark reads a workload and gives the right meta-gradient."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tests.experiments import scripts
+
+pytestmark = [
+    pytest.mark.skipif(
+        not scripts.EXPERIMENTS.exists(), reason="experiments are not beside tests"
+    ),
+    pytest.mark.usefixtures("quick_compilation"),
+]
+WIDTH, LENGTH, TASKS, WAY = 128, 6, 2, 3
+
+
+@pytest.fixture(scope="module")
+def script():
+    return scripts.load("benchmark")
+
+
+@pytest.fixture(scope="module")
+def workload(script, tmp_path_factory):
+    """A network of one layer under Hugging Face's names, and two tasks."""
+    rng = np.random.default_rng(0)
+    held = {
+        "embeddings.word_embeddings.weight": (20, WIDTH),
+        "embeddings.position_embeddings.weight": (LENGTH, WIDTH),
+        "embeddings.token_type_embeddings.weight": (2, WIDTH),
+        "embeddings.LayerNorm.weight": (WIDTH,),
+        "embeddings.LayerNorm.bias": (WIDTH,),
+        "head.weight": (WAY, WIDTH),
+        "head.bias": (WAY,),
+    }
+    for name in script.NAMES.values():
+        if name.startswith("embeddings."):
+            continue
+        out_in = {"intermediate.dense": (32, WIDTH), "output.dense": (WIDTH, 32)}
+        shape = out_in.get(name, (WIDTH, WIDTH))
+        prefix = f"encoder.layer.0.{name}"
+        held[f"{prefix}.weight"] = shape[:1] if "LayerNorm" in name else shape
+        held[f"{prefix}.bias"] = shape[:1]
+    arrays = {
+        f"w/{n}": (0.2 * rng.normal(size=s)).astype(np.float32) for n, s in held.items()
+    }
+    for part in "sq":
+        lengths = rng.integers(2, LENGTH + 1, (TASKS, 2 * WAY))
+        mask = (np.arange(LENGTH) < lengths[..., None]).astype(np.int32)
+        ids = rng.integers(1, 20, mask.shape).astype(np.int32) * mask
+        arrays |= {f"{part}/ids": ids, f"{part}/mask": mask}
+        arrays[f"{part}/labels"] = np.tile(np.arange(2 * WAY) % WAY, (TASKS, 1))
+    path = tmp_path_factory.mktemp("workload") / "tiny.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def run(script, monkeypatch, capsys, *args):
+    monkeypatch.setattr(sys, "argv", ["run.py", *map(str, args)])
+    code = script.main()
+    return code, capsys.readouterr()
+
+
+def test_packing_and_the_order_of_derivatives_do_what_they_should(
+    script, workload, monkeypatch, capsys, tmp_path
+):
+    saved = {}
+    for name, options in {
+        "maml": ("--algorithm", "maml"),
+        "maml, padded": ("--algorithm", "maml", "--no-pack"),
+        "fomaml": ("--algorithm", "fomaml"),
+    }.items():
+        out = tmp_path / f"{name}.npz"
+        common = ("--repeats", 1, "--save", out)
+        code, said = run(script, monkeypatch, capsys, workload, *options, *common)
+        assert code == 0
+        assert json.loads(said.out)["temp_mb"] > 0
+        saved[name] = dict(np.load(out))
+    held = {n[2:] for n in np.load(workload).files if n.startswith("w/")}
+    assert set(saved["maml"]) == {*held, "loss"}
+    for name in held:
+        scale = np.abs(saved["maml"][name]).max()
+        gap = np.abs(saved["maml"][name] - saved["maml, padded"][name]).max()
+        assert gap <= 1e-4 * max(scale, 1e-3), name
+    kernel = "encoder.layer.0.output.dense.weight"
+    assert np.abs(saved["maml"][kernel] - saved["fomaml"][kernel]).max() > 1e-6
+
+
+def test_a_missing_file_is_named(script, monkeypatch, capsys, tmp_path):
+    code, said = run(script, monkeypatch, capsys, tmp_path / "none.npz")
+    assert code == 2
+    assert "there is no file" in said.err

@@ -1,0 +1,43 @@
+"""Tests that the memory experiment runs in miniature, and proves what it claims."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "memory" / "run.py"
+
+pytestmark = pytest.mark.skipif(
+    not SCRIPT.exists(), reason="experiments are not beside tests"
+)
+
+
+def load():
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("memory_run", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_mixed_mode_that_runs_steps_again_needs_least_and_a_copy_a_step(tmp_path):
+    script = load()
+    sizes = {"texts": 10, "length": 16, "vocabulary": 50}
+    sizes |= {"layers": 2, "width": 16, "heads": 2}
+    names = (script.REVERSE, script.REVERSE + script.EACH, script.MIXED + script.EACH)
+    # Of little weight: which memory is needed has been decided when LLVM begins.
+    options = {"xla_backend_optimization_level": 0}
+    measure = functools.partial(script.measure, compiler_options=options)
+    eight = script.Setting(**sizes, steps=(8,), rounds=1)
+    adapts, rows = measure(eight, names)
+    reverse, reverse_again, mixed_again = (row["bytes"] for row in rows)
+    assert mixed_again < reverse_again < reverse
+    assert max(row["error"] for row in rows) < 1e-5
+
+    _, [row] = measure(script.Setting(**sizes, steps=(4,)), names[2:])
+    assert 0 < mixed_again - row["bytes"] <= 1.2 * 4 * adapts
+
+    script.plot(tmp_path / "memory.png", adapts, rows)
+    assert (tmp_path / "memory.png").stat().st_size > 5000
+    assert len(script.tables(rows).splitlines()) == 2 * (2 + len(names)) + 1
