@@ -22,7 +22,8 @@ def first_order(
 
     The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that
     whatever made the start (prototypes, a generated head) learns, as do learned
-    rates; only second derivatives are left out.
+    rates; only second derivatives are left out. What acts through inner gradients
+    alone, such as weights of support examples, gets no gradient at all.
 
     Args:
       problem: the inner problem.

@@ -14,7 +14,8 @@ class Scores(NamedTuple):
 
     Attributes:
       metrics: `[E]` by name, `loss` among them.
-      logits: `[E, Q, N]`, of padding too.
+      logits: `[E, Q, N]`, of padding too; what the model put out, where that has
+        no logits.
     """
 
     metrics: dict[str, np.ndarray]
@@ -48,7 +49,7 @@ def scorer(
             name: fn(outputs, task.query.targets, task.query.weights)
             for name, fn in named.items()
         }
-        return scores, outputs.logits
+        return scores, getattr(outputs, "logits", outputs)
 
     def score(params, tasks):
         if tasks_by == "vmap" or (

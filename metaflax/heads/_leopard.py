@@ -20,9 +20,8 @@ def leopard(num_features: int, num_classes: int, *, num_hidden: int = 256) -> ba
     :math:`\psi` belongs to the outer loop alone; :math:`\phi`, W and b are in the
     state, where inner steps adapt them.
 
-    Nothing learned depends on N, so that way may vary. The paper does not say
-    whether tanh follows the last layers too; here they are linear, so that the
-    generated weights are unbounded.
+    Nothing learned depends on N, so that way may vary. The last layer of each is
+    linear here, so that the generated weights are unbounded.
 
     Args:
       num_features: D.

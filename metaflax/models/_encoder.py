@@ -53,6 +53,7 @@ def encoder(
       remat_layers: whether a backward pass keeps the inputs of each layer only, and
         runs the layer again. Numbers stay the same; a gradient then takes about a
         third more time, and the memory of one layer's activations instead of all.
+        Layers of equal shape are stacked for it, a further copy of their parameters.
 
     Returns:
       An `Encoder`.
