@@ -197,6 +197,8 @@ POINTS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
     "boil": gradient(algorithms.boil, adapts=UPPER),
     "maml": gradient(algorithms.maml),
     "fomaml": gradient(algorithms.fomaml),
+    "maml, zero head": gradient(algorithms.maml, head=zeros),
+    "fomaml, zero head": gradient(algorithms.fomaml, head=zeros),
     "reptile": gradient(algorithms.reptile),
     "meta_sgd": learned(algorithms.meta_sgd),
     "maml_plus_plus": maml_plus_plus,

@@ -34,7 +34,7 @@ def mixed_mode(
       remat_every: inner steps of a segment. Only what adapts and the optimizer's
         state are kept where a segment begins, the rest is computed again; 1 keeps
         them at each step, about sqrt(K) keeps least. None keeps whatever the
-        derivative of the optimizer needs besides.
+        derivative of the optimizer needs besides, which for plain SGD is nothing.
 
     Returns:
       `value, info = loss(params, task, key, step)`, to be differentiated by
