@@ -117,23 +117,27 @@ BERT = models.BertConfig(
 )
 
 
-def build(task="classification", **settings):
+def build(task="classification", add=lambda params, key: params, **settings):
     encoder = models.encoder(BERT)
     config = config_lib.Config(
         data=config_lib.DataConfig(task=task),
         algorithm=config_lib.AlgorithmConfig(**settings),
     )
     return config_lib.build_algorithm(
-        config.algorithm, encoder, encoder.init, config_lib.build_task(config), 4
+        config.algorithm,
+        encoder,
+        lambda key: add(encoder.init(key), key),
+        config_lib.build_task(config),
+        4,
     )
 
 
-STEPS = {"imaml": {"num_steps": 50}}
+NEEDS = {"imaml": {"num_steps": 50}, "warpgrad": {"add": models.with_adapters}}
 
 
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)
 def test_every_algorithm_is_built_from_its_name(name):
-    algorithm = build(algorithm=name, **STEPS.get(name, {}))
+    algorithm = build(algorithm=name, **NEEDS.get(name, {}))
     params = jax.eval_shape(algorithm.init, jax.random.key(0))
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
@@ -144,7 +148,7 @@ def test_every_algorithm_is_built_from_its_name(name):
 def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
     head = config_lib.OWN_HEADS.get(name, "linear")
     if head in ("linear", "prototypes"):
-        build("multilabel_classification", algorithm=name, **STEPS.get(name, {}))
+        build("multilabel_classification", algorithm=name, **NEEDS.get(name, {}))
     else:
         with pytest.raises(ValueError, match=f"the head '{head}' serves targets"):
             build("multilabel_classification", algorithm=name)

@@ -61,21 +61,17 @@ def gradient(factory: Callable[..., base.MetaAlgorithm], **kwargs: Any):
     return make
 
 
-def learned(factory: Callable[..., base.MetaAlgorithm], **kwargs: Any):
-    """A point whose inner optimizer is learned, from the same rate."""
-
-    def make(p: Parts) -> base.MetaAlgorithm:
-        return factory(
-            of_unit_variance(p),
-            loss_fn,
-            p.init_fn,
-            learning_rate=p.inner_rate,
-            adapts=ADAPTS,
-            num_steps=NUM_STEPS,
-            **{"head": linear(p), **{k: v(p) for k, v in kwargs.items()}},
-        )
-
-    return make
+def meta_sgd(p: Parts) -> base.MetaAlgorithm:
+    """A rate for every parameter, from the one that all share."""
+    return algorithms.meta_sgd(
+        of_unit_variance(p),
+        loss_fn,
+        p.init_fn,
+        learning_rate=p.inner_rate,
+        head=linear(p),
+        adapts=ADAPTS,
+        num_steps=NUM_STEPS,
+    )
 
 
 def linear(p: Parts) -> base.Head:
@@ -153,6 +149,19 @@ def multi_task(p: Parts) -> base.MetaAlgorithm:
     )
 
 
+def leopard(p: Parts) -> base.MetaAlgorithm:
+    """On features of unit length: its networks are new, and diverge on longer ones."""
+    return algorithms.leopard(
+        p.encode_fn,
+        loss_fn,
+        p.init_fn,
+        learning_rate=p.inner_rate,
+        head=heads.leopard(p.num_features, p.num_classes),
+        adapts=ADAPTS,
+        num_steps=NUM_STEPS,
+    )
+
+
 def prototypes(p: Parts) -> base.Head:
     return heads.prototypes(p.num_classes, temperature=10.0)
 
@@ -200,7 +209,7 @@ POINTS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
     "maml, zero head": gradient(algorithms.maml, head=zeros),
     "fomaml, zero head": gradient(algorithms.fomaml, head=zeros),
     "reptile": gradient(algorithms.reptile),
-    "meta_sgd": learned(algorithms.meta_sgd),
+    "meta_sgd": meta_sgd,
     "maml_plus_plus": maml_plus_plus,
     "meta_curvature": lambda p: algorithms.meta_curvature(
         of_unit_variance(p),
@@ -216,10 +225,7 @@ POINTS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
     "cavia": with_init(cavia, models.with_context),
     "imaml": gradient(algorithms.imaml, proximal=5.0, num_steps=16),
     "proto_maml": proto_maml,
-    "leopard": learned(
-        algorithms.leopard,
-        head=lambda p: heads.leopard(p.num_features, p.num_classes),
-    ),
+    "leopard": leopard,
 }
 
 UNTRAINED = (

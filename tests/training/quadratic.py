@@ -13,7 +13,8 @@ PARAMS = {
 }
 
 
-def _loss(params, task, key=None):
+def _loss(params, task, key=None, step=None):
+    del step
     noise = 0.0 if key is None else jax.random.normal(key)
     target = task.query.targets
     leaves = jax.tree.leaves(params)

@@ -174,6 +174,7 @@ cli.main(sys.argv[1:])
 
 def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_path):
     options = {"steps": 6, "eval_every": 3, "dropout": True, "learning_rate": 1e-2}
+    options |= {"valid_episodes": 20, "tasks_per_step": 4}
     runs = [tmp_path / name for name in ("killed", "whole")]
     args = world.train_args(runs[0], **options)
     killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, args)])
