@@ -121,7 +121,7 @@ def proto_maml(p: Parts) -> base.MetaAlgorithm:
 
 
 def maml_plus_plus(p: Parts) -> base.MetaAlgorithm:
-    """Schedules that end after a half and a quarter of about twenty outer steps."""
+    """Judged at every inner step until outer step 10, of first order until 5."""
     return algorithms.maml_plus_plus(
         of_unit_variance(p),
         loss_fn,
