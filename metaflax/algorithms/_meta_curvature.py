@@ -22,7 +22,7 @@ def meta_curvature(
 
     .. math::
 
-      \phi_{k+1} = \phi_k - \alpha M_{in}\, G(\phi_k)\, M_{out},
+      \phi_{k+1} = \phi_k - \alpha M_{in}\, G(\phi_k)\, M_{out}^\top,
 
     with matrices that begin as the identity and are learned with the start.
 

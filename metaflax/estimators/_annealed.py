@@ -16,7 +16,7 @@ def annealed(
     """An estimator that changes with the outer step, compiled once.
 
     Both are compiled and one runs; under `vmap` over tasks too, since the step is
-    the same for all of them.
+    the same for all of them. Their `info` has to be of one form.
 
     Args:
       until: the first outer step of `after`.

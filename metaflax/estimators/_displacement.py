@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from metaflax import base, inner
 from metaflax.estimators._first_order import stopped_value_and_grad
 from metaflax.estimators._surrogate import pulled
-from metaflax.estimators._unrolled import check_judges_the_end
+from metaflax.estimators._unrolled import check_judges_the_end, solved_and_judged
 
 
 def displacement(
@@ -35,17 +35,11 @@ def displacement(
     """
     check_judges_the_end("displacement", problem)
     phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
+    run = solved_and_judged(problem, query_loss, [phase])
 
     def loss(params, task, key=None, step=None):
-        del step
-        inner_key, query_key = base.split_key(key)
-        solution = inner.solve(problem, params, task.support, inner_key, phases=[phase])
-        adapted = problem.finish(solution.fast, solution.fixed)
-        value = jax.lax.stop_gradient(
-            query_loss(params, adapted, task.query, query_key)
-        )
+        value, info, solution = run(params, task, key, step)
         moved = jax.tree.map(jnp.subtract, solution.start, solution.fast)
-        info = base.MetaInfo(jax.lax.stop_gradient(solution.info.losses), value)
-        return pulled(value, solution.start, moved), info
+        return pulled(jax.lax.stop_gradient(value), solution.start, moved), info
 
     return loss

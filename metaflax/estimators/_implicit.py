@@ -109,7 +109,7 @@ def implicit(
             info = ImplicitInfo(
                 solution.info.losses,
                 value,
-                optax.tree.norm(fixed_slope(minimum)),
+                optax.tree.norm(along),
                 solved.residual,
             )
             return pulled(value, along, negated), jax.lax.stop_gradient(info)

@@ -73,7 +73,7 @@ def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
 
     def backward(args, cotangents):
         by_value, by_grad = cotangents
-        floats, others = _split(args)
+        floats, others = tree.partition(args, tree.everything)
 
         def gradients(fast):
             def of(floats):
@@ -89,21 +89,6 @@ def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
 
     value_and_grad.defvjp(forward, backward)
     return value_and_grad
-
-
-def _split(args: Any) -> tuple[Any, Any]:
-    """The leaves that have a derivative and those that have none; None elsewhere."""
-    leaves, treedef = jax.tree.flatten(args)
-    floats = [jnp.issubdtype(x.dtype, jnp.inexact) for x in leaves]
-    parts = (
-        [
-            x if is_float == wanted else None
-            for x, is_float in zip(leaves, floats, strict=True)
-        ]
-        for wanted in (True, False)
-    )
-    first, second = (jax.tree.unflatten(treedef, part) for part in parts)
-    return first, second
 
 
 def _no_tangent(x: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from metaflax import base, inner
 from metaflax.estimators._surrogate import pulled
+from metaflax.estimators._unrolled import solved_and_judged
 
 
 def trajectory(
@@ -12,8 +13,8 @@ def trajectory(
 ) -> base.MetaLossFn:
     r"""Teaches what does not adapt to make every inner step a good one.
 
-    Where step k begins counts as given, so that nothing passes from one step to
-    another and the number of steps costs no memory:
+    Where step k begins counts as given, so that no derivative passes from one step
+    to another:
 
     .. math::
 
@@ -37,32 +38,20 @@ def trajectory(
       the start is learned.
     """
     num_steps = problem.num_steps
-    weights_of = problem.query_weights or (
-        lambda step: jnp.full(num_steps, 1 / num_steps)
-    )
+    if problem.query_weights is None:
+        problem = problem._replace(
+            query_weights=lambda step: jnp.full(num_steps, 1 / num_steps)
+        )
 
     def detached(step):
         return lambda carry, key: step(jax.lax.stop_gradient(carry), key)
 
+    phase = inner.Phase(num_steps, wrap=detached)
+    run = solved_and_judged(problem, query_loss, [phase])
+
     def loss(params, task, key=None, step=None):
-        inner_key, query_key = base.split_key(key)
-
-        def judge(fast, fixed):
-            adapted = problem.finish(fast, fixed)
-            return query_loss(params, adapted, task.query, query_key)
-
-        solution = inner.solve(
-            problem,
-            params,
-            task.support,
-            inner_key,
-            phases=[inner.Phase(num_steps, wrap=detached)],
-            observe=judge,
-        )
-        each = solution.observed  # [K]
-        value = jnp.vdot(weights_of(base.outer_step(step)).astype(each.dtype), each)
+        value, info, solution = run(params, task, key, step)
         moved = jax.tree.map(jnp.subtract, solution.start, solution.fast)
-        info = base.MetaInfo(solution.info.losses, each[-1])
-        return pulled(value, solution.start, moved), jax.lax.stop_gradient(info)
+        return pulled(value, solution.start, moved), info
 
     return loss

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from metaflax import base, inner
 
 
-def unrolled(
+def solved_and_judged(
     problem: base.InnerProblem,
     query_loss: base.QueryLossFn,
-    phases: Sequence[inner.Phase] | None = None,
-) -> base.MetaLossFn:
-    """The query loss of where the inner steps arrive, differentiable through them.
+    phases: Sequence[inner.Phase],
+):
+    """Adapts and judges: what every estimator that follows the inner steps does.
 
-    Where the problem weighs intermediate steps it is the weighted sum of the query
-    losses after each.
+    Where the problem weighs intermediate steps the value is the weighted sum of the
+    query losses after each.
 
     Args:
       problem: the inner problem.
@@ -24,10 +24,10 @@ def unrolled(
       phases: how the steps are differentiated, see `inner.solve`.
 
     Returns:
-      `value, info = loss(params, task, key, step)`.
+      `value, info, solution = fn(params, task, key, step)`.
     """
 
-    def loss(params, task, key=None, step=None):
+    def fn(params, task, key, step):
         inner_key, query_key = base.split_key(key)
 
         def judge(fast, fixed):
@@ -45,7 +45,32 @@ def unrolled(
             each = solution.observed  # [K]
             weights = weights_of(base.outer_step(step)).astype(each.dtype)
             value, last = jnp.vdot(weights, each), each[-1]
-        return value, base.MetaInfo(solution.info.losses, jax.lax.stop_gradient(last))
+        info = base.MetaInfo(solution.info.losses, last)
+        return value, jax.lax.stop_gradient(info), solution
+
+    return fn
+
+
+def unrolled(
+    problem: base.InnerProblem,
+    query_loss: base.QueryLossFn,
+    phases: Sequence[inner.Phase],
+) -> base.MetaLossFn:
+    """The query loss, differentiable through the inner steps as `phases` have it.
+
+    Args:
+      problem: the inner problem.
+      query_loss: judges what adaptation made.
+      phases: how the steps are differentiated.
+
+    Returns:
+      `value, info = loss(params, task, key, step)`.
+    """
+    run = solved_and_judged(problem, query_loss, phases)
+
+    def loss(params, task, key=None, step=None):
+        value, info, _ = run(params, task, key, step)
+        return value, info
 
     return loss
 

@@ -6,7 +6,7 @@ from metaflax import base
 from metaflax.heads._linear import linear_template
 from metaflax.heads._membership import class_mean, membership
 from metaflax.heads._scale import check_positive, log
-from metaflax.heads._unit import unit
+from metaflax.linalg import unit
 
 
 def cosine_prototypes(

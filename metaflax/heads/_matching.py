@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.heads._membership import membership
 from metaflax.heads._scale import check_positive, log
-from metaflax.heads._unit import unit
+from metaflax.linalg import unit
 
 
 def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:

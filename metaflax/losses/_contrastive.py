@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from metaflax import linalg
+
 
 def cosine_pairs(
     features: jax.Array, targets: jax.Array, weights: jax.Array
@@ -29,9 +31,7 @@ def cosine_pairs(
       Tunstall et al., `Efficient Few-Shot Learning Without Prompts
       <https://arxiv.org/abs/2209.11055>`_, 2022.
     """
-    # The root is taken of a positive number, so that no derivative is infinite.
-    square = jnp.sum(features**2, axis=-1, keepdims=True)
-    unit = features * jax.lax.rsqrt(jnp.maximum(square, 1e-12))  # [U, D]
+    unit = linalg.unit(features).astype(features.dtype)  # [U, D]
     alike = (targets[:, None] == targets[None, :]).astype(features.dtype)  # [U, U]
     errors = (unit @ unit.T - alike) ** 2
     weights = weights.astype(features.dtype)
