@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -80,9 +81,18 @@ def adapt(
 
 
 def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
-    """N of the head: as many as there are names, or as it has learned."""
-    if "kernel" not in trained.params["head"]:
-        return num_names
+    """N of the head: as many as there are names, or as the run has learned for."""
+    config = trained.config
+    algorithm = config_lib.build_algorithm(
+        config.algorithm,
+        trained.model.encoder,
+        trained.model.init,
+        config_lib.build_task(config),
+        num_names,
+    )
+    needed = jax.eval_shape(algorithm.init, jax.random.key(0))
+    if jax.tree.map(jnp.shape, needed) == jax.tree.map(jnp.shape, trained.params):
+        return num_names  # Nothing that was learned depends on their number.
     if num_names > trained.num_classes:
         raise ValueError(
             f"{support_file} has {num_names} classes, and this run's output layer was"

@@ -202,6 +202,19 @@ def test_a_head_that_no_classifier_has_is_not_written(
     assert not out.exists()
 
 
+def test_rates_of_a_layer_of_zeros_hold_for_its_number_of_classes(
+    trained_by, tmp_path, refused
+):
+    """No kernel is learned there, but a rate for each of its numbers is."""
+    run_dir = trained_by("meta_sgd", head="zeros", inner_learning_rate=0.05)
+    support = worlds.records(worlds.TOPICS[:5], count=3, seed=1)
+    file = worlds.write_jsonl(tmp_path / "support.jsonl", support)
+    out = tmp_path / "out"
+    error = refused("adapt", "--support", file, "--out", out, "--run", run_dir)
+    assert "5 classes" in error
+    assert "meta-trained for 3" in error
+
+
 def test_low_rank_factors_become_part_of_the_kernels(trained_by, tmp_path):
     run_dir = trained_by(
         "fomaml", lora_rank=2, adapts=("*/lora", "head"), inner_learning_rate=0.5
