@@ -1,5 +1,7 @@
 """The training step of a BERT lowers for accelerators that are not here."""
 
+import functools
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from metaflax import algorithms, base, heads, losses, models, training
+from metaflax import algorithms, base, estimators, heads, losses, models, training
 
 CONFIG = models.BertConfig(
     vocab_size=30,
@@ -32,22 +34,61 @@ def batch(num_tasks, num_texts):
     return base.Batch(tokens(num_tasks, num_texts), targets, weights)
 
 
-@pytest.mark.parametrize("tasks_by", ["scan", "vmap"])
-@pytest.mark.parametrize("name", ["maml", "protonet"])
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_a_training_step_lowers(platform, name, tasks_by):
+def make(name):
     encoder = models.encoder(CONFIG, standardize=True)
     common = (encoder.apply, losses.softmax_cross_entropy, encoder.init)
-    if name == "maml":
-        algorithm = algorithms.maml(
-            *common, optax.sgd(0.1), head=heads.linear(16, 2), num_steps=2
-        )
-    else:
-        algorithm = algorithms.protonet(*common, head=heads.prototypes(2))
+    linear, sgd = heads.linear(16, 2), optax.sgd(0.5)
+    made = {
+        "maml": lambda: algorithms.maml(*common, sgd, head=linear, num_steps=2),
+        "mixed mode": lambda: algorithms.maml(
+            *common,
+            sgd,
+            head=linear,
+            num_steps=4,
+            estimator=functools.partial(estimators.mixed_mode, remat_every=2),
+        ),
+        "implicit": lambda: algorithms.imaml(*common, sgd, head=linear, num_steps=8),
+        "learned rates": lambda: algorithms.maml_plus_plus(
+            *common, head=linear, num_steps=2, first_order_until=5
+        ),
+        "preconditioned": lambda: algorithms.meta_curvature(
+            *common, head=linear, num_steps=2, rank=2
+        ),
+        "generated head": lambda: algorithms.leopard(
+            *common, head=heads.leopard(16, 2, num_hidden=4), num_steps=2
+        ),
+        "protonet": lambda: algorithms.protonet(*common, head=heads.prototypes(2)),
+        "ridge": lambda: algorithms.ridge(*common, head=heads.ridge(2)),
+        "logistic regression": lambda: algorithms.ridge(
+            *common, head=heads.logistic_regression(2)
+        ),
+    }
+    return made[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks_by"),
+    [
+        ("maml", "scan"),
+        ("maml", "vmap"),
+        ("mixed mode", "scan"),
+        ("implicit", "vmap"),
+        ("learned rates", "scan"),
+        ("preconditioned", "vmap"),
+        ("generated head", "scan"),
+        ("protonet", "scan"),
+        ("protonet", "vmap"),
+        ("ridge", "vmap"),
+        ("logistic regression", "vmap"),
+    ],
+)
+def test_a_training_step_lowers(name, tasks_by):
+    algorithm = make(name)
     optimizer = training.outer_optimizer("adamw", 1e-3)
     params = algorithm.init(jax.random.key(0))
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
     step = training.make_step(algorithm, optimizer, tasks_by=tasks_by)
     tasks = jax.tree.map(jnp.asarray, base.Task(batch(2, 4), batch(2, 6)))
-    exported = jax.export.export(step, platforms=[platform])(state, tasks)
-    assert exported.platforms == (platform,)
+    for platform in ("cuda", "tpu"):
+        exported = jax.export.export(step, platforms=[platform])(state, tasks)
+        assert exported.platforms == (platform,)
