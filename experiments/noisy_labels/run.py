@@ -22,7 +22,7 @@ from metaflax import base, estimators, evaluation, inner
 HERE = Path(__file__).parent
 NUM_TRAIN, NUM_CLEAN, NUM_VALID, NUM_HIDDEN, NUM_STEPS = 800, 50, 300, 64, 60
 RATE, CLIP = 0.02, 1.0  # Picked on validation digits, see `pick`.
-OPTIMIZER = optax.sgd(0.5, momentum=0.9)
+OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 ESTIMATORS = {
     "reverse": estimators.reverse,
     "mixed_mode": estimators.mixed_mode,
@@ -35,7 +35,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first-seed", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--outer-steps", type=int, default=40)
     parser.add_argument("--flipped", type=float, default=0.4, help="share of labels")
     parser.add_argument("--out", type=Path, default=HERE, help="results.json, the plot")
@@ -87,10 +87,15 @@ class World(NamedTuple):
 
 
 def draw_world(seed: int, share: float) -> World:
-    """Digits in four parts, some labels of the first replaced by another class."""
+    """Digits in four parts, some labels of the first replaced by another class.
+
+    The test digits are the same in every draw, so that no choice has seen them.
+    """
     images, digits = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(images))
+    num_drawn = NUM_TRAIN + NUM_CLEAN + NUM_VALID
+    order = np.random.default_rng(0).permutation(len(images))
+    order[:num_drawn] = rng.permutation(order[:num_drawn])
     images, digits = images[order] / 16, digits[order]
     flipped = (rng.random(len(images)) < share) & (np.arange(len(images)) < NUM_TRAIN)
     wrong = (digits + rng.integers(1, 10, len(digits))) % 10
@@ -117,6 +122,15 @@ def init_mlp(key, sizes) -> list[tuple[jax.Array, jax.Array]]:
         (draw(k, (D, H)), jnp.zeros(H))
         for k, D, H in zip(keys, sizes[:-1], sizes[1:], strict=True)
     ]
+
+
+def init_weigher(key) -> list[tuple[jax.Array, jax.Array]]:
+    """A network that begins with the same weight for all examples.
+
+    One that begins steep may count the easiest examples alone, and stay so.
+    """
+    hidden, (kernel, bias) = init_mlp(key, (1, 16, 1))
+    return [hidden, (jnp.zeros_like(kernel), bias)]
 
 
 def apply_mlp(params, x):
@@ -163,7 +177,7 @@ def weighting(estimator: base.Estimator) -> base.MetaAlgorithm:
         return apply_mlp(classifier, inputs)
 
     return base.MetaAlgorithm(
-        init=lambda key: init_mlp(key, (1, 16, 1)),
+        init=init_weigher,
         adapt=adapt,
         predict=predict,
         loss=estimator(problem, query_loss),
@@ -208,7 +222,7 @@ def pick(num_outer: int, share: float) -> None:
     """Prints what outer rates and clipping give on validation digits of other draws."""
     learner = weighting(estimators.mixed_mode)
     adapt = jax.jit(learner.adapt)
-    worlds = {seed: draw_world(seed, share) for seed in range(100, 104)}
+    worlds = {seed: draw_world(seed, share) for seed in range(100, 110)}
     for rate, clip in itertools.product((0.02, 0.05), (0.3, 1.0)):
         meta_train, found = trainer(learner, num_outer, rate, clip), []
         for seed, world in worlds.items():

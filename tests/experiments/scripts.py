@@ -4,7 +4,13 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+beside_tests = pytest.mark.skipif(
+    not EXPERIMENTS.exists(), reason="experiments are not beside tests"
+)
 
 
 def load(name: str):

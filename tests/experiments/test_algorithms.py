@@ -12,9 +12,7 @@ from tests.experiments import scripts
 from tests.workflows import worlds
 
 pytestmark = [
-    pytest.mark.skipif(
-        not scripts.EXPERIMENTS.exists(), reason="experiments are not beside tests"
-    ),
+    scripts.beside_tests,
     pytest.mark.usefixtures("quick_compilation"),
 ]
 

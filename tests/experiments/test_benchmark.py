@@ -9,9 +9,7 @@ import pytest
 from tests.experiments import scripts
 
 pytestmark = [
-    pytest.mark.skipif(
-        not scripts.EXPERIMENTS.exists(), reason="experiments are not beside tests"
-    ),
+    scripts.beside_tests,
     pytest.mark.usefixtures("quick_compilation"),
 ]
 WIDTH, LENGTH, TASKS, WAY = 128, 6, 2, 3

@@ -1,7 +1,6 @@
 """Tests that each experiment's config loads, and that the intents run in miniature."""
 
 import dataclasses
-import importlib.util
 import io
 import json
 from pathlib import Path
@@ -11,10 +10,10 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import workflows
+from tests.experiments import scripts
 from tests.workflows import worlds
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-CONFIGS = sorted(EXPERIMENTS.glob("*/config.py"))
+CONFIGS = sorted(scripts.EXPERIMENTS.glob("*/config.py"))
 
 pytestmark = pytest.mark.skipif(not CONFIGS, reason="experiments are not beside tests")
 
@@ -60,13 +59,9 @@ def intents_folder(folder):
 
 def test_the_intents_run_in_miniature(folder):
     intents_folder(folder)
-    spec = importlib.util.spec_from_file_location(
-        "intents_run", EXPERIMENTS / "intents" / "run.py"
-    )
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = scripts.load("intents")
 
-    config = config_lib.load_file(EXPERIMENTS / "intents" / "config.py")
+    config = config_lib.load_file(scripts.EXPERIMENTS / "intents" / "config.py")
     bert = worlds.save_bert(folder / "bert")
     config = dataclasses.replace(
         config,

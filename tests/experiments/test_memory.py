@@ -1,28 +1,17 @@
 """Tests that the memory experiment runs in miniature, and proves what it claims."""
 
 import functools
-import importlib.util
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "memory" / "run.py"
+from tests.experiments import scripts
 
-pytestmark = pytest.mark.skipif(
-    not SCRIPT.exists(), reason="experiments are not beside tests"
-)
-
-
-def load():
-    pytest.importorskip("matplotlib")
-    spec = importlib.util.spec_from_file_location("memory_run", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+pytestmark = scripts.beside_tests
 
 
 def test_mixed_mode_that_runs_steps_again_needs_least_and_a_copy_a_step(tmp_path):
-    script = load()
+    pytest.importorskip("matplotlib")
+    script = scripts.load("memory")
     sizes = {"texts": 10, "length": 16, "vocabulary": 50}
     sizes |= {"layers": 2, "width": 16, "heads": 2}
     names = (script.REVERSE, script.REVERSE + script.EACH, script.MIXED + script.EACH)

@@ -1,8 +1,5 @@
 """The noisy labels in miniature."""
 
-import importlib.util
-from pathlib import Path
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,20 +8,14 @@ import optax
 import pytest
 
 from metaflax import base, estimators, testing
+from tests.experiments import scripts
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "noisy_labels" / "run.py"
-
-pytestmark = pytest.mark.skipif(
-    not SCRIPT.is_file(), reason="experiments are not beside tests"
-)
+pytestmark = scripts.beside_tests
 
 
 @pytest.fixture
 def script():
-    spec = importlib.util.spec_from_file_location("noisy_labels_run", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("noisy_labels")
 
 
 def test_only_the_labels_of_the_noisy_set_are_flipped(script):

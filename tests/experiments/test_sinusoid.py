@@ -1,26 +1,19 @@
 """The sinusoid experiment in miniature."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "sinusoid" / "run.py"
+from tests.experiments import scripts
 
-pytestmark = pytest.mark.skipif(
-    not SCRIPT.is_file(), reason="experiments are not beside tests"
-)
+pytestmark = scripts.beside_tests
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("sinusoid_run", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("sinusoid")
 
 
 def test_tasks_are_sines_within_their_bounds(script):
