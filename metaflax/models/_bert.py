@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models import _extras, _packing
+from metaflax.models import _extras, _packing, _smooth
 from metaflax.models._bert_config import ACTIVATIONS, BertConfig
 from metaflax.models._tokens import Tokens
 
@@ -47,6 +47,20 @@ class Dense(nn.Dense):
         return y + jnp.matmul(jnp.matmul(inputs.astype(self.dtype), down), up)
 
 
+class Norm(nn.Module):
+    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it."""
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        scale, bias = (jnp.asarray(p, x.dtype)[None] for p in (scale, bias))
+        return _smooth.normalize(x, self.epsilon) * scale + bias
+
+
 class _Part(nn.Module):
     """A piece of the network: what all of them know, and what they build from.
 
@@ -67,13 +81,9 @@ class _Part(nn.Module):
         )
 
     def norm(self, x: jax.Array) -> jax.Array:
-        norm = nn.LayerNorm(
-            epsilon=self.config.layer_norm_eps,
-            dtype=_wide(self.dtype),
-            use_fast_variance=False,  # E[x^2] - E[x]^2 cancels.
-            name="norm",
-        )
-        return norm(x.astype(_wide(self.dtype))).astype(self.dtype)
+        return Norm(self.config.layer_norm_eps, name="norm")(
+            x.astype(_wide(self.dtype))
+        ).astype(self.dtype)
 
     def dropout(
         self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None

@@ -7,9 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-
-def _gelu(x: jax.Array) -> jax.Array:
-    return jax.nn.gelu(x, approximate=False)
+from metaflax.models import _smooth
 
 
 def _gelu_tanh(x: jax.Array) -> jax.Array:
@@ -17,8 +15,8 @@ def _gelu_tanh(x: jax.Array) -> jax.Array:
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "gelu": _gelu,
-    "gelu_python": _gelu,
+    "gelu": _smooth.gelu,
+    "gelu_python": _smooth.gelu,
     "gelu_new": _gelu_tanh,
     "gelu_fast": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
