@@ -22,6 +22,7 @@ from metaflax import tree as tree
 from metaflax.algorithms import anil as anil
 from metaflax.algorithms import boil as boil
 from metaflax.algorithms import cavia as cavia
+from metaflax.algorithms import compact_rows as compact_rows
 from metaflax.algorithms import contrastive_fine_tuning as contrastive_fine_tuning
 from metaflax.algorithms import fine_tuning as fine_tuning
 from metaflax.algorithms import fomaml as fomaml
@@ -61,6 +62,7 @@ __all__ = [
     "base",
     "boil",
     "cavia",
+    "compact_rows",
     "contrastive_fine_tuning",
     "data",
     "estimators",

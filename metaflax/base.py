@@ -125,6 +125,53 @@ class MetaLossFn(Protocol):
     ) -> tuple[jax.Array, Any]: ...
 
 
+class RowTable(NamedTuple):
+    """A table of which a model reads rows by number, and nothing else.
+
+    A model that reads all of it too, say as an output layer tied to it, has none.
+
+    Attributes:
+      path: of the table among the meta-parameters.
+      numbers: `numbers = numbers(inputs)`, the rows that inputs read, of any shape.
+      renumbered: `inputs = renumbered(inputs, numbers)`, the same inputs reading
+        those rows instead.
+    """
+
+    path: str
+    numbers: Callable[[Any], Array]
+    renumbered: Callable[[Any, Array], Any]
+
+
+class FewRows(NamedTuple):
+    """An algorithm's loss on only those rows of a table that a task reads.
+
+    Attributes:
+      path: of the table among the meta-parameters; None for no table.
+      read: `rows, task = read(params, task)`: numbers of rows `[U]`, rising, beyond
+        the last where the task reads fewer than U, and the task that reads rows 0 to
+        U - 1 in their place. Of the table only the shape is looked at.
+      loss: a `MetaLossFn`, on parameters with those rows in place of the table.
+    """
+
+    path: str | None
+    read: Callable[[Any, Task], tuple[jax.Array | None, Task]]
+    loss: MetaLossFn
+
+
+class InnerLoop(NamedTuple):
+    """What the inner steps of an algorithm are, for those that wrap it.
+
+    Attributes:
+      optimizer: takes them.
+      num_steps: how many.
+      adapts: whether they change the leaf at a path.
+    """
+
+    optimizer: "optax.GradientTransformation | InnerOptimizer"
+    num_steps: int
+    adapts: Callable[[str], bool]
+
+
 class MetaAlgorithm(NamedTuple):
     """A meta-learning algorithm as four pure functions of one task.
 
@@ -136,12 +183,18 @@ class MetaAlgorithm(NamedTuple):
       loss: `value, info = loss(params, task, key, step)`, the query loss; its
         gradient is the meta-gradient as the algorithm's estimator takes it. `info`
         has at least the fields of `MetaInfo`.
+      few_rows: the same loss on the rows of a table that a task reads, where
+        `compact_rows` gave it one; `metaflax.value_and_grad` then never makes a
+        gradient of the whole table for a task.
+      inner: what its inner steps are; None where nobody said.
     """
 
     init: InitFn
     adapt: AdaptFn
     predict: PredictFn
     loss: MetaLossFn
+    few_rows: FewRows | None = None
+    inner: InnerLoop | None = None
 
 
 class InnerOptimizer(NamedTuple):

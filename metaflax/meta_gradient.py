@@ -1,5 +1,6 @@
 """One mean loss and one accumulated meta-gradient over a batch of tasks."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import chex
@@ -60,6 +61,8 @@ def value_and_grad(
             f"tasks_by is 'auto', 'scan', 'vmap' or a chunk size, got {tasks_by!r}."
         )
 
+    few_rows = algorithm.few_rows or _every_row(algorithm)
+
     def batched(
         params: Any,
         tasks: base.Task,
@@ -68,45 +71,87 @@ def value_and_grad(
     ):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         chunk = _chunk_size(tasks_by, num_tasks)
+        num_chunks = num_tasks // chunk
         chosen, rest = tree.partition(params, trains)
+        table, shared = tree.partition(chosen, lambda path: path == few_rows.path)
 
-        def chunk_loss(chosen, tasks, keys):
-            def one(task, key):
-                return algorithm.loss(tree.merge(chosen, rest), task, key, step)
+        def rows_of(part, rows):
+            return tree.take_rows(part, few_rows.path, rows)
 
-            if chunk == 1:  # No batch axis: products stay plain matrix products.
-                first = jax.tree.map(lambda x: x[0], (tasks, keys))
-                loss, info = one(*first)
-                return loss, jax.tree.map(lambda x: x[None], info)
-            losses, info = jax.vmap(one)(tasks, keys)
-            return jnp.mean(losses), info
+        def chunk_loss(shared, few, rows, tasks, keys):
+            def one(few, rows, task, key):
+                params = tree.merge(shared, few, rows_of(rest, rows))
+                return few_rows.loss(params, task, key, step)
 
-        loss_and_grad = jax.value_and_grad(chunk_loss, has_aux=True)
-        if chunk == num_tasks:
-            return loss_and_grad(chosen, tasks, keys)
+            losses, info = _each(one, chunk)(few, rows, tasks, keys)
+            return jnp.mean(losses) / num_chunks, info
+
+        loss_and_grad = jax.value_and_grad(chunk_loss, argnums=(0, 1), has_aux=True)
+
+        def read(task):
+            rows, task = few_rows.read(params, task)
+            return rows, rows_of(table, rows), task
+
+        def of_chunk(tasks, keys):
+            """Loss, gradients of what is shared and of rows `[c, U, ...]`, info."""
+            rows, few, tasks = _each(read, chunk)(tasks)
+            (loss, info), (grads, of_few) = loss_and_grad(
+                shared, few, rows, tasks, keys
+            )
+            return loss, grads, (rows, of_few), info
+
+        zeros = jax.tree.map(jnp.zeros_like, table)
+        if num_chunks == 1:
+            loss, grads, of_rows, info = of_chunk(tasks, keys)
+            return (loss, info), tree.merge(grads, _add_rows(zeros, *of_rows))
 
         def add(total, chunk_of_tasks):
-            value, grads = loss_and_grad(chosen, *chunk_of_tasks)
-            loss, info = value
-            return jax.tree.map(jnp.add, total, (loss, grads)), info
+            loss, grads, of_rows, info = of_chunk(*chunk_of_tasks)
+            *dense, of_table = total
+            dense = jax.tree.map(jnp.add, tuple(dense), (loss, grads))
+            return (*dense, _add_rows(of_table, *of_rows)), info
 
-        num_chunks = num_tasks // chunk
         chunks = jax.tree.map(
             lambda x: x.reshape(num_chunks, chunk, *x.shape[1:]), (tasks, keys)
         )
-        loss_shape = jax.eval_shape(
-            loss_and_grad, chosen, *jax.tree.map(lambda x: x[0], chunks)
-        )[0][0]
-        zeros = (
-            jnp.zeros(loss_shape.shape, loss_shape.dtype),
-            jax.tree.map(jnp.zeros_like, chosen),
-        )
-        total, info = jax.lax.scan(add, zeros, chunks)
-        loss, grads = jax.tree.map(lambda x: x / num_chunks, total)
+        shapes = jax.eval_shape(of_chunk, *jax.tree.map(lambda x: x[0], chunks))
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes[:2])
+        (loss, *grads), info = jax.lax.scan(add, (*nothing, zeros), chunks)
         info = jax.tree.map(lambda x: x.reshape(num_tasks, *x.shape[2:]), info)
-        return (loss, info), grads
+        return (loss, info), tree.merge(*grads)
 
     return batched
+
+
+def _every_row(algorithm: base.MetaAlgorithm) -> base.FewRows:
+    """An algorithm that makes no difference between rows of a table."""
+    return base.FewRows(None, lambda params, task: (None, task), algorithm.loss)
+
+
+def _each(fn: Callable[..., Any], chunk: int) -> Callable[..., Any]:
+    """`fn` over a leading axis of length `chunk`.
+
+    One alone gets no batch axis, so that products stay plain matrix products.
+    """
+    if chunk > 1:
+        return jax.vmap(fn)
+
+    def one(*args):
+        result = fn(*jax.tree.map(lambda x: x[0], args))
+        return jax.tree.map(lambda x: x[None], result)
+
+    return one
+
+
+def _add_rows(table: Any, rows: Any, of_rows: Any) -> Any:
+    """Adds gradients `[c, U, ...]` of rows `[c, U]` to those of the whole table."""
+    return jax.tree.map(
+        lambda whole, few: whole.at[rows.reshape(-1)].add(
+            few.reshape(-1, *few.shape[2:]), mode="drop"
+        ),
+        table,
+        of_rows,
+    )
 
 
 def _chunk_size(tasks_by: TasksBy, num_tasks: int) -> int:

@@ -6,6 +6,7 @@ optimizer states and checkpoints of a selection hold nothing for the rest.
 """
 
 import fnmatch
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -107,6 +108,37 @@ def merge(*trees: Any) -> Any:
         return next((leaf for leaf in leaves if leaf is not None), None)
 
     return jax.tree.map(first, *trees, is_leaf=lambda x: x is None)
+
+
+def leaf(tree: Any, path: str) -> Any:
+    """The leaf at a path.
+
+    Raises:
+      ValueError: if there is none, with some of those there are.
+    """
+    for here, found in jax.tree_util.tree_leaves_with_path(tree):
+        if path_name(here) == path:
+            return found
+    raise ValueError(f"there is no leaf {path!r}; there is {paths(tree)[:4]}, ...")
+
+
+def update(tree: Any, path: str | None, fn: Callable[[Any], Any]) -> Any:
+    """`tree` with `fn` of the leaf at a path in its place, if there is one."""
+    return jax.tree_util.tree_map_with_path(
+        lambda here, leaf: fn(leaf) if path_name(here) == path else leaf, tree
+    )
+
+
+def take_rows(tree: Any, path: str | None, rows: Any) -> Any:
+    """`tree` with some rows of the leaf at a path; zeros for rows beyond its last."""
+    return update(tree, path, lambda x: x.at[rows].get(mode="fill", fill_value=0))
+
+
+def nested(path: str, leaf: Any) -> dict[str, Any]:
+    """The tree of dictionaries that holds one leaf, at a path."""
+    return functools.reduce(
+        lambda below, name: {name: below}, reversed(path.split("/")), leaf
+    )
 
 
 def paths(tree: Any) -> list[str]:

@@ -9,6 +9,9 @@ from metaflax.algorithms._closed_form import matching as matching
 from metaflax.algorithms._closed_form import protonet as protonet
 from metaflax.algorithms._closed_form import relation as relation
 from metaflax.algorithms._closed_form import ridge as ridge
+from metaflax.algorithms._compact_rows import FewRowsAdapted as FewRowsAdapted
+from metaflax.algorithms._compact_rows import compact_rows as compact_rows
+from metaflax.algorithms._compact_rows import why_not_compact as why_not_compact
 from metaflax.algorithms._compose import compose as compose
 from metaflax.algorithms._contrastive import (
     contrastive_fine_tuning as contrastive_fine_tuning,
@@ -26,9 +29,11 @@ from metaflax.algorithms._proto_maml import proto_maml as proto_maml
 from metaflax.algorithms._warpgrad import warpgrad as warpgrad
 
 __all__ = [
+    "FewRowsAdapted",
     "anil",
     "boil",
     "cavia",
+    "compact_rows",
     "compose",
     "contrastive_fine_tuning",
     "fine_tuning",
@@ -48,4 +53,5 @@ __all__ = [
     "reptile",
     "ridge",
     "warpgrad",
+    "why_not_compact",
 ]

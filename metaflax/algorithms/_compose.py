@@ -132,7 +132,13 @@ def assemble(
         outputs = predict(params, adapted, query.inputs, key)
         return query_loss_fn(outputs, query.targets, query.weights)
 
-    return base.MetaAlgorithm(init, adapt, predict, estimator(problem, query_loss))
+    return base.MetaAlgorithm(
+        init,
+        adapt,
+        predict,
+        estimator(problem, query_loss),
+        inner=base.InnerLoop(inner_optimizer, num_steps, learner.adapts),
+    )
 
 
 def _with_hyperparameters(

@@ -60,4 +60,4 @@ def encoding_once(
         )
         return on_features.loss(params, parts, loss_key, step)
 
-    return base.MetaAlgorithm(on_inputs.init, adapt, on_inputs.predict, loss)
+    return on_inputs._replace(adapt=adapt, loss=loss)

@@ -20,6 +20,7 @@ class Learner(NamedTuple):
       predict: `outputs = predict(params, adapted, inputs, key)`.
       template: `fast = template(params)`, in shapes and types, without a support
         set.
+      adapts: whether inner steps change the parameter at a path.
     """
 
     init: base.InitFn
@@ -28,6 +29,7 @@ class Learner(NamedTuple):
     finish: Callable[[Any, Any], Any]
     predict: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
     template: Callable[[Any], Any]
+    adapts: tree.PathFilter
 
 
 def bare(
@@ -54,6 +56,7 @@ def bare(
             tree.merge(adapted, params), inputs, key
         ),
         template=lambda params: tree.select(params, adapts),
+        adapts=tree.where(adapts),
     )
 
 
@@ -66,6 +69,7 @@ def within_model(learner: Learner) -> Learner:
             params["model"], adapted, inputs, key
         ),
         template=lambda params: learner.template(params["model"]),
+        adapts=lambda path: learner.adapts(path.removeprefix("model/")),
     )
 
 
@@ -106,7 +110,7 @@ def headed(
         fitted = head.template(params["head"]) if head.template else {}
         return tree.select({"encoder": params["encoder"], "head": fitted}, adapts)
 
-    return Learner(init, begin, forward, finish, predict, template)
+    return Learner(init, begin, forward, finish, predict, template, tree.where(adapts))
 
 
 def refitted(
@@ -136,4 +140,6 @@ def refitted(
     def template(params):
         return tree.select({"encoder": params["encoder"]}, adapts)
 
-    return Learner(shared.init, begin, encoded, finish, shared.predict, template)
+    return shared._replace(
+        begin=begin, forward=encoded, finish=finish, template=template
+    )

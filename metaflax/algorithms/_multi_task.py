@@ -90,4 +90,4 @@ def multi_task(
         value = loss_fn(outputs, targets, weights)
         return value, base.MetaInfo(jnp.zeros(0), jax.lax.stop_gradient(value))
 
-    return base.MetaAlgorithm(init, adapt, predict, loss)
+    return tuned._replace(init=init, adapt=adapt, predict=predict, loss=loss)

@@ -6,7 +6,7 @@ from metaflax.models._bert_config import BertConfig
 from metaflax.models._context import with_context
 from metaflax.models._encoder import Encoder, Pooling, encoder, hidden_states
 from metaflax.models._lora import merge_lora, with_lora
-from metaflax.models._tokens import Tokens
+from metaflax.models._tokens import Tokens, word_table
 
 __all__ = [
     "BertConfig",
@@ -20,4 +20,5 @@ __all__ = [
     "with_adapters",
     "with_context",
     "with_lora",
+    "word_table",
 ]

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
+from metaflax import base
+
 
 class Tokens(NamedTuple):
     """A batch of B tokenised texts, padded on the right to L tokens.
@@ -67,3 +69,19 @@ class Tokens(NamedTuple):
             jnp.concatenate([self.mask, other.mask]),
             packed,
         )
+
+
+def word_table(path: str = "encoder/embeddings/word") -> base.RowTable:
+    """The word embedding of a BERT, which `Tokens` read by their ids.
+
+    Args:
+      path: where it lies among the meta-parameters.
+
+    Returns:
+      A `RowTable`, for `metaflax.compact_rows`.
+    """
+    return base.RowTable(
+        path,
+        numbers=lambda tokens: tokens.ids,
+        renumbered=lambda tokens, ids: tokens._replace(ids=ids),
+    )

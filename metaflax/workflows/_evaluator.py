@@ -9,7 +9,7 @@ import numpy as np
 from metaflax import data, evaluation, models, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
 from metaflax.workflows._episodes import Episodes
-from metaflax.workflows._model import Model, embedder
+from metaflax.workflows._model import Model, embedder, on_words_read
 
 
 class Evaluator:
@@ -66,7 +66,7 @@ class Evaluator:
             )
             scored = build(on_features)
         else:
-            scored = self.algorithm
+            scored = on_words_read(self.algorithm)
         self._score = evaluation.scorer(scored, task.loss, task.metrics)
 
     def _shares_encoder(self) -> bool:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import data, models
+from metaflax import algorithms, base, data, models
 from metaflax.config import DataConfig, ModelConfig
 
 # Texts embedded in one call; sorted by length, so that little of it is padding.
@@ -78,6 +78,14 @@ def _with_additions(params: Any, config: ModelConfig) -> Any:
     if config.context_size:
         params = models.with_context(params, key, size=config.context_size)
     return params
+
+
+def on_words_read(algorithm: base.MetaAlgorithm) -> base.MetaAlgorithm:
+    """The algorithm on the words that a task reads, where that is the same."""
+    words = models.word_table()
+    if algorithms.why_not_compact(algorithm, words):
+        return algorithm
+    return algorithms.compact_rows(algorithm, words)
 
 
 def embedder(model: Model):

@@ -10,7 +10,7 @@ from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.workflows._episodes import Episodes, load_splits, make_episodes
 from metaflax.workflows._evaluator import Evaluator
-from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._model import Model, load_model, on_words_read
 from metaflax.workflows._run_directory import RunDirectory
 
 
@@ -97,15 +97,17 @@ def training_algorithm(run: Run):
     """The algorithm as meta-training runs it.
 
     Its head has room for the widest episode of all three splits, so that a learned
-    output layer can be evaluated wherever it is trained.
+    output layer can be evaluated wherever it is trained. A task works on the words it
+    reads, unless that would change the answer.
     """
-    return config_lib.build_algorithm(
+    algorithm = config_lib.build_algorithm(
         run.config.algorithm,
         run.model.encoder,
         run.model.init,
         run.task,
         num_classes(run),
     )
+    return on_words_read(algorithm)
 
 
 def num_classes(run: Run) -> int:

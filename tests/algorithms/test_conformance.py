@@ -17,7 +17,8 @@ import metaflax
 from metaflax import algorithms, base, estimators, heads, testing
 from tests.algorithms import text_free
 
-NAMES = sorted(set(algorithms.__all__) - {"compose"})
+TOOLS = {"FewRowsAdapted", "compact_rows", "compose", "why_not_compact"}
+NAMES = sorted(set(algorithms.__all__) - TOOLS)
 BASELINES = ("contrastive_fine_tuning", "fine_tuning", "frozen")
 TRAINED = sorted(set(NAMES) - set(BASELINES))
 # Those whose estimator is exact as they come, or with `reverse` in its place.
