@@ -33,7 +33,7 @@ def workload(script, tmp_path_factory):
         "head.weight": (WAY, WIDTH),
         "head.bias": (WAY,),
     }
-    for name in script.NAMES.values():
+    for name in script.workload.NAMES.values():
         if name.startswith("embeddings."):
             continue
         out_in = {"intermediate.dense": (32, WIDTH), "output.dense": (WIDTH, 32)}

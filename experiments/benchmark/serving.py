@@ -1,0 +1,46 @@
+"""Taking a step whenever another program says so, and what each one took.
+
+After a line of JSON that says it is ready, the program takes a step for every line
+`step` on its input and answers with a line of JSON; any other line ends it.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def serve(step: Callable[[], Any], info: dict[str, Any]) -> None:
+    """Answers on standard output until the input ends."""
+    print(json.dumps({"ready": 1, **info}), flush=True)
+    for line in sys.stdin:
+        if line.strip() != "step":
+            break
+        print(json.dumps(timed(step)), flush=True)
+
+
+def timed(step: Callable[[], Any]) -> dict[str, float]:
+    """Seconds of a step: wall `dt`, own `cpu`, `other` programs'; peak memory."""
+    busy, cpu, wall = _busy_seconds(), time.process_time(), time.perf_counter()
+    step()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    other = max(0.0, _busy_seconds() - busy - cpu)
+    return {"dt": wall, "cpu": cpu, "other": other, "rss_mb": round(peak_mib(), 1)}
+
+
+def peak_mib() -> float:
+    """The most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _busy_seconds() -> float:
+    """CPU-seconds that the whole machine has spent; 0 where nobody says."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    spent = [int(x) for x in stat.read_text().split("\n")[0].split()[1:]]
+    return (sum(spent) - spent[3] - spent[4]) / os.sysconf("SC_CLK_TCK")
