@@ -47,11 +47,14 @@ from metaflax.base import Task as Task
 from metaflax.meta_gradient import value_and_grad as value_and_grad
 
 if TYPE_CHECKING:
-    from metaflax import data, evaluation, models, reporting, tasks, training
+    from metaflax import data, evaluation, models, profiling, reporting, tasks, training
 
 from metaflax._version import __version__ as __version__
 
-_LAZY = ("config", "data", "evaluation", "models", "reporting", "tasks", "training")
+_LAZY = (
+    *("config", "data", "evaluation", "models", "profiling", "reporting", "tasks"),
+    "training",
+)
 
 __all__ = [
     "Batch",
@@ -85,6 +88,7 @@ __all__ = [
     "metrics",
     "models",
     "multi_task",
+    "profiling",
     "proto_maml",
     "protonet",
     "relation",

@@ -17,6 +17,8 @@ from metaflax import config as config_lib
 
 # Names of settings are unique, so that `--way` needs no group before it.
 Flat = tyro.conf.OmitArgPrefixes
+# Given or not; a setting that is true or false takes its value, to be overridden.
+Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +31,24 @@ class Quickstart:
     """Outer steps, fewer for a quick look."""
     test_episodes: int | None = None
     """Test episodes."""
+    profile: Flag = False
+    """Say first where the time of one training step goes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
     """Meta-train on your labelled text, then meta-test before and after."""
 
-    settings: config_lib.Config = dataclasses.field(default_factory=config_lib.Config)
+    settings: tyro.conf.FlagConversionOff[config_lib.Config] = dataclasses.field(
+        default_factory=config_lib.Config
+    )
     config: Path | None = None
     """Python file with a `config`, such as those under experiments/; the other options
     override it."""
     run_dir: Path = Path("runs/run")
     """Where the run is kept; the same command again resumes it."""
+    profile: Flag = False
+    """Say first where the time of one training step goes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +214,7 @@ def parse(args: list[str]) -> Command:
             "Meta-learning for language models: learn new text tasks from a few"
             " examples."
         ),
-        config=(Flat, tyro.conf.FlagConversionOff),
+        config=(Flat,),
     )
 
 
@@ -236,9 +244,12 @@ def run(command: Command, console: Console) -> None:
 
     match command:
         case Quickstart():
-            workflows.train(_quickstart_config(command), command.run_dir, console)
+            config = _quickstart_config(command)
+            workflows.train(config, command.run_dir, console, profile=command.profile)
         case Train():
-            workflows.train(command.settings, command.run_dir, console)
+            workflows.train(
+                command.settings, command.run_dir, console, profile=command.profile
+            )
         case Evaluate():
             _evaluate(command, console)
         case Adapt():

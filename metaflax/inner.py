@@ -118,8 +118,9 @@ def solve(
         def step(carry, step_key):
             fast, state = carry
             loss, grads = loss_and_grad(fast, (start, fixed), support, step_key)
-            updates, state = optimizer.update(grads, state, fast)
-            fast = optax.apply_updates(fast, updates)
+            with jax.named_scope("inner_update"):
+                updates, state = optimizer.update(grads, state, fast)
+                fast = optax.apply_updates(fast, updates)
             seen = None if observe is None else observe(fast, fixed)
             return (fast, state), (loss, seen)
 

@@ -26,7 +26,7 @@ LAYERS = (
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),
     ("data", "evaluation"),
-    ("training", "reporting", "testing"),
+    ("training", "reporting", "testing", "profiling"),
     ("config",),
     ("workflows",),
     ("cli",),

@@ -1,9 +1,23 @@
 """What a run shows: progress, tables, plots."""
 
+from metaflax.reporting._costs import cost_line as cost_line
+from metaflax.reporting._costs import host_line as host_line
+from metaflax.reporting._costs import memory as memory
+from metaflax.reporting._costs import profile_tables as profile_tables
 from metaflax.reporting._plots import plot_run as plot_run
 from metaflax.reporting._progress import ProgressSink as ProgressSink
 from metaflax.reporting._tables import comparison_table as comparison_table
 from metaflax.reporting._tables import report_table as report_table
 from metaflax.reporting._tables import said as said
 
-__all__ = ["ProgressSink", "comparison_table", "plot_run", "report_table", "said"]
+__all__ = [
+    "ProgressSink",
+    "comparison_table",
+    "cost_line",
+    "host_line",
+    "memory",
+    "plot_run",
+    "profile_tables",
+    "report_table",
+    "said",
+]

@@ -4,6 +4,8 @@ from metaflax.training._checkpoints import Checkpoints as Checkpoints
 from metaflax.training._fit import DivergedError as DivergedError
 from metaflax.training._fit import FitResult as FitResult
 from metaflax.training._fit import fit as fit
+from metaflax.training._fitted_step import CompiledStep as CompiledStep
+from metaflax.training._fitted_step import FittedStep as FittedStep
 from metaflax.training._interpolation import Interpolated as Interpolated
 from metaflax.training._interpolation import best_interpolation as best_interpolation
 from metaflax.training._interpolation import interpolate as interpolate
@@ -19,8 +21,10 @@ from metaflax.training._stopping import Stopping as Stopping
 
 __all__ = [
     "Checkpoints",
+    "CompiledStep",
     "DivergedError",
     "FitResult",
+    "FittedStep",
     "Interpolated",
     "JsonlLog",
     "Sink",

@@ -38,8 +38,9 @@ def make_step(
         keys = jax.random.split(key, num_tasks) if dropout else None
         (loss, info), grads = loss_and_grad(state.params, tasks, keys, state.step)
         chosen, rest = tree.partition(state.params, trains)
-        updates, opt_state = optimizer.update(grads, state.opt_state, chosen)
-        params = tree.merge(optax.apply_updates(chosen, updates), rest)
+        with jax.named_scope("outer_optimizer"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, chosen)
+            params = tree.merge(optax.apply_updates(chosen, updates), rest)
         metrics = {
             "loss": loss,
             "grad_norm": optax.tree.norm(grads),

@@ -23,6 +23,8 @@ class RunDirectory:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).expanduser().absolute()
+        self._config = self.path / "config.json"
+        self._selected = self.path / "selected.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -34,14 +36,23 @@ class RunDirectory:
         """One record a line, see `training.JsonlLog`."""
         return self.path / "log.jsonl"
 
-    def begin(self, config: config_lib.Config) -> None:
-        """Writes config and versions, or checks them against what is there.
+    @property
+    def profile(self) -> Path:
+        """The folder of profiles, for TensorBoard or Perfetto."""
+        return self.path / "profile"
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run came to the end of its meta-training."""
+        return self._selected.is_file()
+
+    def check(self, config: config_lib.Config) -> None:
+        """Sees that a run of this config can begin here or go on; writes nothing.
 
         Raises:
           ValueError: if the folder holds a run of another config, or other files.
         """
-        stored = self.path / "config.json"
-        if stored.exists():
+        if self._config.exists():
             if changed := config_lib.differences(config, self.config()):
                 raise ValueError(
                     f"{self.path} holds a run of another config ({'; '.join(changed)});"
@@ -52,9 +63,19 @@ class RunDirectory:
             raise ValueError(
                 f"{self.path} exists and is no run directory; name a new one."
             )
+
+    def begin(self, config: config_lib.Config) -> None:
+        """Writes config and versions, unless a run that is gone on with has them.
+
+        Raises:
+          ValueError: as `check` does.
+        """
+        self.check(config)
+        if self._config.exists():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json("environment.json", environment())
-        write_whole(stored, config_lib.to_json(config))
+        write_whole(self._config, config_lib.to_json(config))
 
     def config(self) -> config_lib.Config:
         """The config of the run.
@@ -62,10 +83,9 @@ class RunDirectory:
         Raises:
           ValueError: if there is none.
         """
-        stored = self.path / "config.json"
-        if not stored.is_file():
+        if not self._config.is_file():
             raise ValueError(f"{self.path} holds no run: there is no config.json.")
-        return config_lib.from_json(stored.read_text())
+        return config_lib.from_json(self._config.read_text())
 
     def selected(self) -> dict[str, Any]:
         """Which checkpoint validated best, and how far to go there.
@@ -73,12 +93,11 @@ class RunDirectory:
         Raises:
           ValueError: if the run has not finished.
         """
-        stored = self.path / "selected.json"
-        if not stored.is_file():
+        if not self.finished:
             raise ValueError(
                 f"{self.path} holds no finished run; let `train` come to its end."
             )
-        return json.loads(stored.read_text())
+        return json.loads(self._selected.read_text())
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""

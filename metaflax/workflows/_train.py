@@ -2,15 +2,25 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
 
+from metaflax import (
+    base,
+    data,
+    evaluation,
+    meta_gradient,
+    profiling,
+    reporting,
+    training,
+)
 from metaflax import config as config_lib
-from metaflax import data, evaluation, reporting, training
 from metaflax.workflows._compare import compare, describe
+from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._run import (
     Run,
@@ -23,12 +33,15 @@ from metaflax.workflows._run import (
     training_algorithm,
 )
 from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._step_costs import StepCosts
 
 
 def train(
     config: config_lib.Config,
     run_dir: str | Path,
     console: Console,
+    *,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Meta-trains, with validation and early stopping, then meta-tests.
 
@@ -36,15 +49,19 @@ def train(
 
     Args:
       config: what to do.
-      run_dir: gets config, versions, log, checkpoints, results and a plot.
+      run_dir: gets config, versions, what steps cost, log, checkpoints, results and
+        a plot.
       console: where progress and tables go.
+      profile: whether to say first where the time of one step goes; the steps that
+        this takes are thrown away, so that it changes no result.
 
     Returns:
       The content of `results.json`.
 
     Raises:
-      ValueError: for anything wrong with config or data, before the directory is
-        touched; `training.DivergedError` for a loss that is not finite.
+      ValueError: for anything wrong with config or data, and for steps that do not
+        fit the device, before the directory is touched; `training.DivergedError` for
+        a loss that is not finite.
     """
     if config.algorithm.algorithm in config_lib.BASELINES:
         raise ValueError(
@@ -52,12 +69,25 @@ def train(
             " it with `evaluate --baselines`, or train another algorithm."
         )
     run = load_run(config)
-    params = initial_params(run)
-    outer = _outer_loop(run, params)
-    evaluator = run.test_evaluator()
     directory = RunDirectory(run_dir)
-    directory.begin(config)
+    directory.check(config)
+    if profile and directory.finished:
+        raise ValueError(
+            f"{directory.path} holds a finished run, which has no step to profile; name"
+            " another --run-dir."
+        )
+    params = initial_params(run)
+    costs = StepCosts(directory, console)
+    outer = _outer_loop(run, params, costs)
+    evaluator = run.test_evaluator()
     report_data(run, console)
+    if not directory.finished:
+        with _own_names() if profile else contextlib.nullcontext():
+            outer.first_step()  # Refused here, if at all: nothing is written yet.
+    directory.begin(config)
+    costs.write()
+    if profile:
+        _profile(outer, directory, console)
     started = time.perf_counter()
     fitted, chosen = _fit(run, outer, params, directory, console)
     console.print(
@@ -92,15 +122,28 @@ class OuterLoop(NamedTuple):
     Attributes:
       step: the outer step.
       state: of step 0.
+      episodes: of meta-training.
+      settings: of the outer loop.
       validator: scores the validation episodes.
     """
 
-    step: Any
+    step: training.FittedStep
     state: training.TrainState
+    episodes: Episodes
+    settings: config_lib.TrainingConfig
     validator: Evaluator
 
+    def batches(self, start: int = 0) -> Iterator[base.Task]:
+        """The batches of step `start` and all later ones, on the host."""
+        chosen = self.settings
+        return self.episodes.stream(chosen.seed, start, chosen.tasks_per_step)
 
-def _outer_loop(run: Run, params: Any) -> OuterLoop:
+    def first_step(self) -> training.CompiledStep:
+        """The step, compiled for the first batch."""
+        return self.step.compiled(self.state, jax.device_put(next(self.batches())))
+
+
+def _outer_loop(run: Run, params: Any, costs: StepCosts) -> OuterLoop:
     chosen = run.config.training
     warmup = int(chosen.warmup * chosen.steps)
 
@@ -129,16 +172,59 @@ def _outer_loop(run: Run, params: Any) -> OuterLoop:
         jax.random.key(chosen.seed, impl="rbg"),
         trains=list(chosen.trains),
     )
-    step = training.make_step(
-        training_algorithm(run),
-        optimizer,
-        tasks_by=chosen.tasks_by,
-        trains=list(chosen.trains),
-        dropout=chosen.dropout,
+    algorithm = training_algorithm(run)
+
+    def make_step(tasks_by: meta_gradient.TasksBy) -> Any:
+        return training.make_step(
+            algorithm,
+            optimizer,
+            tasks_by=tasks_by,
+            trains=list(chosen.trains),
+            dropout=chosen.dropout,
+        )
+
+    step = training.FittedStep(
+        make_step,
+        chosen.tasks_by,
+        free_memory=profiling.free_memory,
+        on_compiled=costs,
     )
     # Validation draws from a seed of its own; its classes are others anyway.
     validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
-    return OuterLoop(step, committed(state), validator)
+    episodes = roomy(run, run.train)
+    return OuterLoop(step, committed(state), episodes, chosen, validator)
+
+
+@contextlib.contextmanager
+def _own_names() -> Iterator[None]:
+    """Compiles anew where only names differ.
+
+    The compilation cache would give the program of another version of the code, whose
+    operations a profile would file under that version's names.
+    """
+    option = "jax_compilation_cache_include_metadata_in_key"
+    before = jax.config.values[option]
+    jax.config.update(option, True)
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
+
+
+def _profile(outer: OuterLoop, directory: RunDirectory, console: Console) -> None:
+    """Shows and keeps where the time of one step goes."""
+    found = profiling.profile(
+        outer.first_step().run, outer.state, outer.batches(), directory.profile
+    )
+    directory.write_json("profile.json", found.record())
+    for table in reporting.profile_tables(found):
+        console.print(table)
+    console.print(reporting.host_line(found), soft_wrap=True)
+    console.print(
+        f"The trace of {found.steps} steps, for TensorBoard or https://ui.perfetto.dev,"
+        f" is in {found.trace.parent}.",
+        soft_wrap=True,
+    )
 
 
 def _fit(
@@ -162,15 +248,9 @@ def _fit(
         for sink in sinks:
             stack.callback(sink.close)
 
-        episodes = roomy(run, run.train)
-
         def tasks_from(start: int):
             return stack.enter_context(
-                contextlib.closing(
-                    data.prefetch(
-                        episodes.stream(chosen.seed, start, chosen.tasks_per_step)
-                    )
-                )
+                contextlib.closing(data.prefetch(outer.batches(start)))
             )
 
         score = next(iter(run.task.metrics))

@@ -43,6 +43,7 @@ def test_a_run_leaves_config_versions_log_checkpoints_results_and_a_plot(trained
     assert names >= {
         "checkpoints",
         "config.json",
+        "cost.json",
         "environment.json",
         "log.jsonl",
         "result.png",
@@ -111,25 +112,35 @@ def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
     world, tmp_path, monkeypatch, silent
 ):
     """Way, shot, queries and lengths differ from episode to episode."""
-    sizes, shapes, scorers = [], [], []
+    sizes, shapes, lowered, scorers = [], [], [], []
     make_step, make_scorer = training.make_step, evaluation.scorer
+    fit = training.fit
 
-    def spied_step(*args, **kwargs):
-        step = make_step(*args, **kwargs)
+    class Spied:
+        """A jitted step that is compiled by whoever lowers it, and never called."""
 
+        def __init__(self, *args, **kwargs):
+            self._step = make_step(*args, **kwargs)
+
+        def lower(self, state, tasks):
+            lowered.append(tuple(x.shape for x in jax.tree.leaves(tasks)))
+            return self._step.lower(state, tasks)
+
+    def spied_fit(step, *args, **kwargs):
         def counted(state, tasks):
             result = step(state, tasks)
             shapes.append(tuple(x.shape for x in jax.tree.leaves(tasks)))
-            sizes.append(step._cache_size())
+            sizes.append(len(lowered))
             return result
 
-        return counted
+        return fit(counted, *args, **kwargs)
 
     def spied_scorer(*args, **kwargs):
         scorers.append(make_scorer(*args, **kwargs))
         return scorers[-1]
 
-    monkeypatch.setattr(training, "make_step", spied_step)
+    monkeypatch.setattr(training, "fit", spied_fit)
+    monkeypatch.setattr(training, "make_step", Spied)
     monkeypatch.setattr(evaluation, "scorer", spied_scorer)
     options = {"steps": 60, "eval_every": 30, "learning_rate": 1e-2}
     args = world.train_args(tmp_path / "run", **options)
@@ -138,7 +149,8 @@ def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
     chosen = dataclasses.replace(chosen, episodes=ranges)
     workflows.train(chosen, tmp_path / "run", silent)
     assert len(sizes) == 60
-    assert sizes[-1] == len(set(shapes)) <= 6
+    assert sizes[-1] == len(lowered) == len(set(lowered)) <= 6
+    assert set(lowered) == set(shapes)
     assert sizes[19] == sizes[59]
     # Validation and meta-test, before and after.
     assert [scorer._cache_size() for scorer in scorers] == [1, 1]

@@ -1,0 +1,19 @@
+"""What a compiled step costs, and where its time goes."""
+
+from metaflax.profiling._cost import Cost as Cost
+from metaflax.profiling._cost import cost as cost
+from metaflax.profiling._memory import free_memory as free_memory
+from metaflax.profiling._profile import HostTimes as HostTimes
+from metaflax.profiling._profile import Profile as Profile
+from metaflax.profiling._profile import Row as Row
+from metaflax.profiling._profile import profile as profile
+
+__all__ = [
+    "Cost",
+    "HostTimes",
+    "Profile",
+    "Row",
+    "cost",
+    "free_memory",
+    "profile",
+]

@@ -1,0 +1,159 @@
+"""The outer step, compiled for each shape of batch so that it fits the device."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaflax import base, meta_gradient, profiling, tree
+from metaflax.training._state import TrainState
+
+GIB = 2**30
+
+
+class CompiledStep(NamedTuple):
+    """The outer step for one shape of batch.
+
+    Attributes:
+      run: `state, metrics = run(state, tasks)`, compiled; the state is donated.
+      cost: what one run costs.
+      available: bytes of memory that the device had for it; None if nobody knows.
+      tasks_at_once: the chunk of tasks.
+      rejected: larger chunks that did not fit, and what they would have cost; None
+        where the compiler gave up.
+      shapes: of the batch, by path.
+    """
+
+    run: jax.stages.Compiled
+    cost: profiling.Cost
+    available: int | None
+    tasks_at_once: int
+    rejected: tuple[tuple[int, profiling.Cost | None], ...]
+    shapes: dict[str, tuple[int, ...]]
+
+
+class FittedStep:
+    """The outer step, for batches of any shape.
+
+    Each shape is compiled once, and what it costs is known before it runs. Where it
+    needs more memory than the device has left, fewer tasks are taken at once, which
+    changes the meta-gradient by rounding only. A shape is fitted by itself, whatever
+    came before: a run that is resumed takes the same chunks as one that was not.
+
+    Args:
+      make_step: `step = make_step(tasks_by)`, a jitted outer step.
+      tasks_by: how many tasks at once are wanted, see `metaflax.value_and_grad`.
+      free_memory: `bytes = free_memory(device)`, or None if nobody knows.
+      on_compiled: told of each shape, before it first runs.
+
+    Raises:
+      ValueError: for an unknown `tasks_by`.
+    """
+
+    def __init__(
+        self,
+        make_step: Callable[[meta_gradient.TasksBy], Any],
+        tasks_by: meta_gradient.TasksBy = "auto",
+        *,
+        free_memory: Callable[[Any], int | None] = profiling.free_memory,
+        on_compiled: Callable[[CompiledStep], None] = lambda step: None,
+    ):
+        make_step(tasks_by)  # Refuses at once what is no number of tasks.
+        self._make_step = make_step
+        self._tasks_by: meta_gradient.TasksBy = tasks_by
+        self._free_memory = free_memory
+        self._on_compiled = on_compiled
+        self._compiled: dict[Any, CompiledStep] = {}
+
+    def __call__(
+        self, state: TrainState, tasks: base.Task
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """Takes a step.
+
+        Raises:
+          ValueError: if even one task at a time does not fit the device.
+        """
+        return self.compiled(state, tasks).run(state, tasks)
+
+    def compiled(self, state: TrainState, tasks: base.Task) -> CompiledStep:
+        """The step for tasks of this shape, compiled if it is new.
+
+        Raises:
+          ValueError: if even one task at a time does not fit the device.
+        """
+        leaves, treedef = jax.tree.flatten(tasks)
+        key = treedef, tuple((np.shape(x), np.dtype(x.dtype)) for x in leaves)
+        if key not in self._compiled:
+            self._compiled[key] = self._fit(state, tasks)
+            self._on_compiled(self._compiled[key])
+        return self._compiled[key]
+
+    def _fit(self, state: TrainState, tasks: base.Task) -> CompiledStep:
+        num_tasks = len(jax.tree.leaves(tasks)[0])
+        chunk = meta_gradient._chunk_size(self._tasks_by, num_tasks)
+        jax.block_until_ready(state)  # What the last step needs is free again.
+        free = self._free_memory(jax.tree.leaves(state)[0].device)
+        rejected = []
+        while True:
+            run, cost = _compile(self._make_step(chunk), state, tasks)
+            if run is not None and cost is not None and fits(cost, free):
+                # The state and the tasks are in memory already.
+                available = None if free is None else free + cost.arguments
+                return CompiledStep(
+                    run, cost, available, chunk, tuple(rejected), _shapes(tasks)
+                )
+            rejected.append((chunk, cost))
+            if chunk == 1:
+                raise ValueError(too_large(cost, free))
+            chunk = smaller_chunk(chunk, num_tasks)
+
+
+def fits(cost: profiling.Cost, free: int | None) -> bool:
+    """Whether what a step needs beside its arguments, which are there, is free."""
+    return free is None or cost.new <= free
+
+
+def smaller_chunk(chunk: int, num_tasks: int) -> int:
+    """The next smaller number of tasks at once: half of it, or the divisor below.
+
+    Examples:
+      >>> [smaller_chunk(chunk, 12) for chunk in (12, 6, 3)]
+      [6, 3, 1]
+    """
+    return max(d for d in range(1, chunk // 2 + 1) if num_tasks % d == 0)
+
+
+def too_large(cost: profiling.Cost | None, free: int | None) -> str:
+    """Why there is no step, and what would make one."""
+    if cost is None or free is None:
+        which = "needs more memory than the device has"
+    else:
+        which = (
+            f"needs {cost.peak / GIB:.3g} GiB of memory and the device has"
+            f" {(free + cost.arguments) / GIB:.3g} for it"
+        )
+    return (
+        f"one step {which}, even with one task at a time; take fewer or shorter texts"
+        " (shot, queries, max_length), dtype bfloat16, an algorithm that adapts less"
+        " or takes fewer inner steps, or the estimator mixed_mode with remat_every."
+    )
+
+
+def _compile(
+    step: Any, state: TrainState, tasks: base.Task
+) -> tuple[jax.stages.Compiled | None, profiling.Cost | None]:
+    """The compiled step and its cost; neither where the compiler finds no room."""
+    lowered = step.lower(state, tasks)
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return None, None
+    return compiled, profiling.cost(compiled)
+
+
+def _shapes(tasks: base.Task) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tasks)
+    return {tree.path_name(path): np.shape(leaf) for path, leaf in leaves}
