@@ -60,6 +60,12 @@ def test_options_have_the_types_of_their_settings(option, group, name, value):
     assert getattr(getattr(settings, group), name) == expected
 
 
+@pytest.mark.parametrize("command", ["train", "quickstart"])
+def test_a_profile_is_asked_for_by_a_flag(command):
+    assert cli.parse([command, "--profile"]).profile
+    assert not cli.parse([command]).profile
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_each_of_its_options(command, capsys):
     with pytest.raises(SystemExit) as exit_info:

@@ -1,0 +1,86 @@
+"""Tests for what `train` says and does about the cost of its steps."""
+
+import json
+
+import pytest
+
+from metaflax import cli, profiling
+from tests.workflows import worlds
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Pretends that a device has so many bytes left."""
+
+    def limit(size):
+        monkeypatch.setattr(profiling, "free_memory", lambda device: size)
+
+    return limit
+
+
+def log_of(run_dir):
+    return worlds.read_jsonl(run_dir / "log.jsonl")
+
+
+def costs_of(run_dir):
+    return json.loads((run_dir / "cost.json").read_text())
+
+
+def test_fewer_tasks_at_once_fit_a_small_device_with_the_same_losses(
+    world, tmp_path, pretend, capsys
+):
+    sizes, options = {}, {"tasks_per_step": 4}
+    for chunk in ("vmap", 2):
+        worlds.run(*world.train_args(tmp_path / f"{chunk}", tasks_by=chunk, **options))
+        (record,) = costs_of(tmp_path / f"{chunk}")
+        memory = record["memory_bytes"]
+        sizes[chunk] = memory["peak"] - memory["arguments"]
+    assert sizes["vmap"] > sizes[2]
+    assert "one step: " in capsys.readouterr().out
+
+    pretend(sizes[2])
+    small = tmp_path / "small"
+    worlds.run(*world.train_args(small, tasks_by="vmap", **options))
+    said = capsys.readouterr().out
+    assert "4 tasks at once would need" in said
+    assert "takes 2 at once" in said
+    assert costs_of(small)[0]["tasks_at_once"] == 2
+    for mine, whole in zip(log_of(small), log_of(tmp_path / "vmap"), strict=True):
+        assert mine == pytest.approx(whole, rel=1e-3)
+
+
+def test_a_step_that_cannot_fit_is_refused_before_anything_is_written(
+    world, tmp_path, pretend, capsys
+):
+    pretend(1000)
+    args = [str(arg) for arg in world.train_args(tmp_path / "run")]
+    assert cli.main(args) == 2
+    error = capsys.readouterr().err
+    assert "even with one task at a time" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_is_shown_and_kept_and_changes_no_result(
+    world, trained_by, tmp_path, capsys
+):
+    plain = trained_by("protonet")
+    run_dir = tmp_path / "run"
+    rates = {"inner_learning_rate": 0.5, "num_steps": 2, "learning_rate": 1e-3}
+    args = world.train_args(run_dir, algorithm="protonet", **rates)
+    worlds.run(*args, "--profile")
+    said = capsys.readouterr().out
+    assert "by part of the work" in said
+    assert str(run_dir / "profile") in said
+    record = json.loads((run_dir / "profile.json").read_text())
+    total = sum(row["ms"] for row in record["rows"]) + record["idle_ms"]
+    assert total == pytest.approx(record["profiled_ms"])
+    parts = {row["part"] for row in record["rows"]}
+    assert {"attention", "mlp", "norm", "outer optimizer"} <= parts
+    assert list((run_dir / "profile").rglob("*.xplane.pb"))
+    assert log_of(run_dir) == log_of(plain)
+
+    assert cli.main([str(arg) for arg in [*args, "--profile"]]) == 2
+    error = capsys.readouterr().err
+    assert "no step to profile" in error
+    assert error.count("\n") == 1
