@@ -70,7 +70,7 @@ def value_and_grad(
         step: jax.Array | int | None = None,
     ):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-        chunk = _chunk_size(tasks_by, num_tasks)
+        chunk = chunk_size(tasks_by, num_tasks)
         num_chunks = num_tasks // chunk
         chosen, rest = tree.partition(params, trains)
         table, shared = tree.partition(chosen, lambda path: path == few_rows.path)
@@ -154,7 +154,12 @@ def _add_rows(table: Any, rows: Any, of_rows: Any) -> Any:
     )
 
 
-def _chunk_size(tasks_by: TasksBy, num_tasks: int) -> int:
+def chunk_size(tasks_by: TasksBy, num_tasks: int) -> int:
+    """How many tasks are taken at once, out of a batch of so many.
+
+    Raises:
+      ValueError: if it does not divide the batch.
+    """
     if tasks_by == "auto":
         tasks_by = "scan" if jax.default_backend() == "cpu" else "vmap"
     named = {"scan": 1, "vmap": num_tasks}

@@ -3,6 +3,7 @@
 from metaflax.profiling._cost import Cost as Cost
 from metaflax.profiling._cost import cost as cost
 from metaflax.profiling._memory import free_memory as free_memory
+from metaflax.profiling._memory import hand_back as hand_back
 from metaflax.profiling._profile import HostTimes as HostTimes
 from metaflax.profiling._profile import Profile as Profile
 from metaflax.profiling._profile import Row as Row
@@ -15,5 +16,6 @@ __all__ = [
     "Row",
     "cost",
     "free_memory",
+    "hand_back",
     "profile",
 ]

@@ -91,7 +91,7 @@ class FittedStep:
 
     def _fit(self, state: TrainState, tasks: base.Task) -> CompiledStep:
         num_tasks = len(jax.tree.leaves(tasks)[0])
-        chunk = meta_gradient._chunk_size(self._tasks_by, num_tasks)
+        chunk = meta_gradient.chunk_size(self._tasks_by, num_tasks)
         jax.block_until_ready(state)  # What the last step needs is free again.
         free = self._free_memory(jax.tree.leaves(state)[0].device)
         rejected = []
@@ -151,7 +151,9 @@ def _compile(
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return None, None
-    return compiled, profiling.cost(compiled)
+    cost = profiling.cost(compiled)
+    profiling.hand_back()  # What compiling took, before the step takes its own.
+    return compiled, cost
 
 
 def _shapes(tasks: base.Task) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,8 @@
 """Tests for what a device has left."""
 
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -30,6 +33,8 @@ def test_a_cpu_has_what_the_machine_and_the_container_leave(tmp_path, monkeypatc
     monkeypatch.setattr(_memory, "_CGROUP", tmp_path)
     monkeypatch.setattr(_memory, "_of_machine", lambda: 4000)
     assert _memory.free_memory(jax.devices("cpu")[0]) == 3000
+    (tmp_path / "memory.stat").write_text("file 900\ninactive_file 600\n")
+    assert _memory.free_memory(jax.devices("cpu")[0]) == 3600
     (tmp_path / "memory.max").write_text("max\n")
     assert _memory.free_memory(jax.devices("cpu")[0]) == 4000
 
@@ -39,3 +44,16 @@ def test_available_memory_is_read_in_bytes(tmp_path):
     table.write_text("MemTotal:  9 kB\nMemAvailable:      7 kB\n")
     assert _memory._of_machine(table) == 7 * 1024
     assert _memory._of_machine(tmp_path / "absent") is None
+
+
+def test_what_was_freed_in_pieces_is_handed_back():
+    def held():
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    if sys.platform != "linux":
+        pytest.skip("only Linux says how much a process holds")
+    pieces = [bytearray(60_000) for _ in range(2000)]
+    pieces = pieces[::100]  # What stays keeps the heap from shrinking by itself.
+    before = held()
+    _memory.hand_back()
+    assert held() <= before
