@@ -5,6 +5,7 @@ U labelled units (texts, later also tokens or pairs), N classes, L tokens,
 D features, K inner steps.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+from metaflax import tree
 
 Array: TypeAlias = jax.Array | np.ndarray
 
@@ -85,6 +88,48 @@ class ApplyFn(Protocol):
     def __call__(
         self, params: Any, inputs: Any, key: chex.PRNGKey | None, /
     ) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StagedApply:
+    """An `ApplyFn` in stages, of which the first may run ahead of the rest.
+
+    What no inner step changes need not run at every step: algorithms that know the
+    stages run the first of them once a task, support and query together, as far as
+    none reads a parameter that adapts.
+
+    Stages run one after the other give what all of them give at once, dropout
+    included if each is given the same key.
+
+    Attributes:
+      reads: for each stage, first to last, the paths of the parameters it reads.
+      run: `states = run(params, inputs, states, key, first, last)`, the stages from
+        number `first` up to and without `last`, on what the stage before `first`
+        gave (None where `first` is 0). Leaves of states are `[U, ...]`; the last
+        stage gives the outputs. Parameters that none of these stages reads may be
+        absent.
+
+    Examples:
+      >>> def run(params, x, states, key, first, last):
+      ...     x = x if first == 0 else states
+      ...     for weight in params[first:last]:
+      ...         x = weight * x
+      ...     return x
+      >>> model = StagedApply(("0", "1"), run)
+      >>> x, params = jnp.ones(3), [2.0, 5.0]
+      >>> below = model.run(params, x, None, None, 0, 1)
+      >>> print(model(params, x), model.run(params, x, below, None, 1, 2))
+      [10. 10. 10.] [10. 10. 10.]
+    """
+
+    reads: tuple[tree.Where, ...]
+    run: Callable[[Any, Any, Any, chex.PRNGKey | None, int, int], Any]
+
+    def __call__(
+        self, params: Any, inputs: Any, key: chex.PRNGKey | None = None
+    ) -> Any:
+        """All stages, from inputs to outputs."""
+        return self.run(params, inputs, None, key, 0, len(self.reads))
 
 
 class LossFn(Protocol):

@@ -144,7 +144,7 @@ def algorithm(
         intermediate_size=4 * setting.width,
         max_position_embeddings=setting.length,
     )
-    encoder = models.encoder(config, remat_layers=True)
+    encoder = models.encoder(config, remat="layers")
     return metaflax.maml(
         encoder.apply,
         losses.softmax_cross_entropy,

@@ -8,7 +8,7 @@ import jax
 import optax
 
 from metaflax import base, inner, tree
-from metaflax.algorithms._encoding_once import encoding_once, given_features
+from metaflax.algorithms._encoding_once import encoding_once
 from metaflax.algorithms._learners import Learner, bare, headed, within_model
 
 
@@ -30,7 +30,8 @@ def compose(
 
     Args:
       apply_fn: the model, or with a head the encoder: inputs `[U, ...]` to
-        features `[U, D]`.
+        features `[U, D]`. The first stages of a `base.StagedApply` run once a task
+        where nothing of them adapts.
       loss_fn: `loss_fn(outputs, targets, weights)`, of support and query alike.
       init_fn: `params = init_fn(key)` of the model or encoder.
       head: how the output layer begins; None where the model has its own.
@@ -74,15 +75,13 @@ def compose(
         is_learned = isinstance(inner_optimizer, base.InnerOptimizer)
         return on(within_model(learner) if is_learned else learner)
     _check_template(head, adapts, inner_optimizer)
-    on_inputs = on(headed(apply_fn, init_fn, head, adapts, resets))
+
+    def on_encoder(encode_fn: base.ApplyFn) -> base.MetaAlgorithm:
+        return on(headed(encode_fn, init_fn, head, adapts, resets))
+
     if base.moves_params(estimator):
-        return on_inputs
-    return encoding_once(
-        apply_fn,
-        adapts,
-        on_inputs=on_inputs,
-        on_features=on(headed(given_features, init_fn, head, adapts, resets)),
-    )
+        return on_encoder(apply_fn)
+    return encoding_once(apply_fn, adapts, on_encoder)
 
 
 def assemble(

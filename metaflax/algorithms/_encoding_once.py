@@ -1,63 +1,136 @@
-"""No forward pass twice: where the encoder does not adapt, each text runs once."""
+"""No forward pass twice: stages of an encoder that do not adapt run once a task."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
 
 from metaflax import base, tree
 
 
-def given_features(params, features, key=None):
-    """The encoder of inputs that are features already."""
-    del params, key
-    return features
+class Begun(NamedTuple):
+    """Inputs on which the first stages of an encoder have run.
+
+    Attributes:
+      inputs: what the encoder reads.
+      states: what these stages gave, leaves `[U, ...]`.
+    """
+
+    inputs: Any
+    states: Any
 
 
 def encoding_once(
     encode_fn: base.ApplyFn,
     adapts: tree.Where,
-    *,
-    on_inputs: base.MetaAlgorithm,
-    on_features: base.MetaAlgorithm,
+    on: Callable[[base.ApplyFn], base.MetaAlgorithm],
 ) -> base.MetaAlgorithm:
-    """An algorithm that encodes support and query together, once, where it may.
+    """An algorithm that computes ahead, once a task, what no inner step changes.
 
-    Inner steps that leave the encoder as it is see features only, and support and
-    query then share one forward pass. Under `vmap` over tasks their products become
-    one, since all tasks have the same weights.
+    The first stages of the encoder, as far as they read nothing that adapts, run on
+    support and query together, and inner steps see what they gave. Under `vmap` over
+    tasks their products become one, since all tasks have the same weights. With a key
+    they draw their dropout once a task, where the others draw anew at each step.
 
     Args:
-      encode_fn: the encoder.
-      adapts: what inner steps change.
-      on_inputs: the algorithm on `encode_fn`.
-      on_features: the same on `given_features`.
+      encode_fn: the encoder. One that is no `base.StagedApply` is a single stage.
+      adapts: what inner steps change, as paths into `{"encoder": ..., "head": ...}`.
+      on: makes the algorithm on an encoder; its parameters have that form.
 
     Returns:
-      The algorithm: `on_features` of encoded inputs where no leaf of the encoder
-      adapts, else `on_inputs`.
+      The algorithm, with parameters and inputs of `on(encode_fn)`.
     """
-    chosen = tree.where(adapts)
+    on_inputs, staged = on(encode_fn), _staged(encode_fn)
 
-    def is_shared(params):
-        encoder = {"encoder": params["encoder"]}
-        return tree.is_empty(tree.select(encoder, chosen))
+    def ahead(params, batches, key):
+        """The algorithm on what the stages gave, with all its arguments."""
+        num = _num_fixed(staged, params["encoder"], adapts)
+        if not num:
+            return on_inputs, params, batches, key
+        ahead_key, key = base.split_key(key)
+        batches = _begun(staged, num, params["encoder"], batches, ahead_key)
+        params = {**params, "encoder": _read_above(staged, num, params["encoder"])}
+        return on(_from_stage(staged, num)), params, batches, key
 
     def adapt(params, support, key=None):
-        if not is_shared(params):
-            return on_inputs.adapt(params, support, key)
-        encode_key, inner_key = base.split_key(key)
-        features = encode_fn(params["encoder"], support.inputs, encode_key)
-        support = support._replace(inputs=features)
-        return on_features.adapt(params, support, inner_key)
+        algorithm, params, [support], key = ahead(params, [support], key)
+        return algorithm.adapt(params, support, key)
 
     def loss(params, task, key=None, step=None):
-        if not is_shared(params):
-            return on_inputs.loss(params, task, key, step)
-        encode_key, loss_key = base.split_key(key)
-        support, query = task
-        inputs = base.concatenate(support.inputs, query.inputs)
-        features = encode_fn(params["encoder"], inputs, encode_key)
-        num_support = support.weights.shape[0]
-        parts = base.Task(
-            support._replace(inputs=features[:num_support]),
-            query._replace(inputs=features[num_support:]),
-        )
-        return on_features.loss(params, parts, loss_key, step)
+        algorithm, params, parts, key = ahead(params, list(task), key)
+        return algorithm.loss(params, base.Task(*parts), key, step)
 
     return on_inputs._replace(adapt=adapt, loss=loss)
+
+
+def _staged(encode_fn: base.ApplyFn) -> base.StagedApply:
+    """The encoder in stages: one, where it does not name them."""
+    if isinstance(encode_fn, base.StagedApply):
+        return encode_fn
+
+    def run(params, inputs, states, key, first, last):
+        del states, first, last
+        return encode_fn(params, inputs, key)
+
+    return base.StagedApply((tree.everything,), run)
+
+
+def _num_fixed(staged: base.StagedApply, encoder: Any, adapts: tree.Where) -> int:
+    """How many of the first stages read nothing that adapts."""
+    adapting = tree.paths(tree.select({"encoder": encoder}, adapts)["encoder"])
+
+    def is_fixed(reads: tree.Where) -> bool:
+        return not any(map(tree.where(reads), adapting))
+
+    return len(list(itertools.takewhile(is_fixed, staged.reads)))
+
+
+def _begun(
+    staged: base.StagedApply,
+    num: int,
+    encoder: Any,
+    batches: Sequence[base.Batch],
+    key: Any,
+) -> list[base.Batch]:
+    """The batches after the first stages, which run once on all of them."""
+    inputs = batches[0].inputs
+    for batch in batches[1:]:
+        inputs = base.concatenate(inputs, batch.inputs)
+    states = staged.run(encoder, inputs, None, key, 0, num)
+
+    begun, first = [], 0
+    for batch in batches:
+        last = first + batch.weights.shape[0]
+        own = jax.tree.map(lambda x, part=slice(first, last): x[part], states)
+        begun.append(batch._replace(inputs=Begun(batch.inputs, own)))
+        first = last
+    return begun
+
+
+def _read_above(staged: base.StagedApply, num: int, encoder: Any) -> Any:
+    """The encoder's parameters without those that only the first stages read.
+
+    An inner problem that held them would carry derivatives of zero for them.
+    """
+    below, above = (
+        [tree.where(reads) for reads in part]
+        for part in (staged.reads[:num], staged.reads[num:])
+    )
+
+    def is_done(path: str) -> bool:
+        return any(r(path) for r in below) and not any(r(path) for r in above)
+
+    return tree.partition(encoder, is_done)[1]
+
+
+def _from_stage(staged: base.StagedApply, first: int) -> base.ApplyFn:
+    """The encoder of inputs on which the first stages have run."""
+    last = len(staged.reads)
+
+    def encode(params, begun, key):
+        if first == last:
+            return begun.states
+        return staged.run(params, begun.inputs, begun.states, key, first, last)
+
+    return encode

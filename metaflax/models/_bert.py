@@ -9,8 +9,7 @@ The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
 """
 
 import functools
-import itertools
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import chex
 import flax.linen as nn
@@ -18,11 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models import _extras, _packing, _smooth
+from metaflax.models import _extras, _packing, _smooth, _stack
 from metaflax.models._bert_config import ACTIVATIONS, BertConfig
 from metaflax.models._tokens import Tokens
-
-Reads: TypeAlias = Literal["all", "first", "pooler"]
 
 # Far below any score, yet finite: a text of padding only attends to all of it evenly.
 _MASKED = -1e9
@@ -33,18 +30,43 @@ def _wide(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-class Dense(nn.Dense):
-    """A dense layer, and its low-rank factors if it has any."""
+def widened(x: jax.Array) -> jax.Array:
+    """The same numbers, at least float32."""
+    return x.astype(_wide(x.dtype))
+
+
+class Dense(nn.Module):
+    """A dense layer, and its low-rank factors if it has any.
+
+    Attributes:
+      features: number of outputs.
+      dtype: of products.
+      kernel_init: draws the kernel; the bias begins at zero.
+    """
+
+    features: int
+    dtype: Any
+    kernel_init: nn.initializers.Initializer
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        y = super().__call__(inputs)
-        if not self.has_variable("params", _extras.LORA):
-            return y
-        lora = self.get_variable("params", _extras.LORA)
-        down, up = (jnp.asarray(lora[name], self.dtype) for name in ("down", "up"))
-        # Never W + A B, which would be a kernel of its own for every task.
-        return y + jnp.matmul(jnp.matmul(inputs.astype(self.dtype), down), up)
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # [R, in]
+        shape = inputs.shape[-1], self.features
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:])
+        y = self.product(inputs, kernel)
+        if self.has_variable("params", _extras.LORA):
+            lora = self.get_variable("params", _extras.LORA)
+            # Never W + A B, which would be a kernel of its own for every task.
+            y = y + self.product(self.product(inputs, lora["down"]), lora["up"])
+        # A product adds up in float32 whatever its type. The gradient of a bias, a sum
+        # over rows, has the type of this addition: in bfloat16 it would stop growing
+        # at 256 times its summands.
+        wide = _wide(self.dtype)
+        y = _stack.named_product(y).astype(wide) + bias.astype(wide)[None]
+        return y.astype(self.dtype)
+
+    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
 
 
 class Norm(nn.Module):
@@ -217,88 +239,116 @@ class Layer(_Part):
         return Mlp(*parts, name="mlp")(x, mlp_key)
 
 
-class Bert(_Part):
-    """The encoder; `reads` says what of its last layer is wanted, and computed.
-
-    Attributes:
-      remat_layers: whether a backward pass runs each layer again, from its inputs.
-    """
-
-    remat_layers: bool = False
+class Pooler(_Part):
+    """What pretraining made of the first token."""
 
     @nn.compact
-    def __call__(
-        self,
-        tokens: Tokens,
-        reads: Reads = "all",
-        key: chex.PRNGKey | None = None,
-    ) -> jax.Array:
-        check_length(self.config, tokens)
-        parts = self.config, self.dtype
-        rows = _packing.rows_of(tokens)
-        padding = 1 - jnp.asarray(tokens.mask).astype(_wide(self.dtype))
-        bias = _MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
-
-        num_layers = self.config.num_hidden_layers
-        first_key, *keys = base.split_key(key, 1 + num_layers)
-        x = Embeddings(*parts, name="embeddings")(tokens, rows, first_key)
-        # What reads the first token only needs no other from the last layer.
-        only_first = [False] * (num_layers - 1) + [reads != "all"]
-        if self.remat_layers and not self.is_initializing():
-            x = self.layers_again(x, rows, bias, only_first, keys)
-        else:
-            for i, rest in enumerate(zip(only_first, keys, strict=True)):
-                x = Layer(*parts, name=f"layer_{i}")(x, rows, bias, *rest)
-        if reads == "all":
-            x = rows.unpack(x)  # [B, L, D]
-        if reads == "pooler":
-            x = jnp.tanh(self.dense("pooler", self.config.hidden_size)(x))
-        return x.astype(_wide(self.dtype))
-
-    def layers_again(
-        self,
-        x: jax.Array,
-        rows: _packing.Rows,
-        bias: jax.Array,
-        only_first: list[bool],
-        keys: list[chex.PRNGKey | None],
-    ) -> jax.Array:
-        """The layers, each of which a backward pass runs again.
-
-        Layers of the same shape that follow each other become one scan. In a loop of
-        its own the second run cannot be merged with the first; elsewhere that takes
-        barriers, and on CPU XLA removes these early.
-        """
-        layer = Layer(self.config, self.dtype, parent=None)
-        params = [self.get_variable("params", f"layer_{i}") for i in range(len(keys))]
-
-        def alike(i: int) -> Any:
-            return only_first[i], _shapes(params[i])
-
-        for (last, _), numbers in itertools.groupby(range(len(keys)), alike):
-            each = [(params[i], keys[i]) for i in numbers]
-
-            def run(
-                x: jax.Array, own: Any, last: bool = last
-            ) -> tuple[jax.Array, None]:
-                variables, key = {"params": own[0]}, own[1]
-                return cast(
-                    jax.Array, layer.apply(variables, x, rows, bias, last, key)
-                ), None
-
-            if len(each) == 1:
-                x, _ = jax.checkpoint(run)(x, each[0])
-            else:
-                stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-                # Nothing to merge with: the two runs are in different loops.
-                x, _ = jax.lax.scan(jax.checkpoint(run, prevent_cse=False), x, stacked)
-        return x
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.tanh(self.dense("pooler", self.config.hidden_size)(x))
 
 
-def _shapes(params: Any) -> Any:
-    """What must agree for parameters to be stacked; comparable."""
-    leaves, treedef = jax.tree.flatten(params)
-    return treedef, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+def stages(config: BertConfig) -> tuple[str, ...]:
+    """What each stage below the pooling reads: the embeddings, then every layer."""
+    return "embeddings", *map(_layer_name, range(config.num_hidden_layers))
+
+
+def run_stages(
+    config: BertConfig,
+    params: Any,
+    tokens: Tokens,
+    states: jax.Array | None,
+    key: chex.PRNGKey | None,
+    first: int,
+    last: int,
+    *,
+    only_first: bool = False,
+    dtype: Any = jnp.float32,
+    layers_by: _stack.LayersBy = "auto",
+    remat: _stack.Remat = "none",
+) -> jax.Array:
+    """Runs some of the `stages`, at least one.
+
+    Args:
+      config: sizes and rates.
+      params: the parameter tree; leaves that nothing reads are passed over.
+      tokens: `[B, L]` texts.
+      states: `[B, L, D]`, what the stage before `first` gave; None if there is none.
+      key: for dropout; None for none.
+      first: number of the first stage to run.
+      last: one more than that of the last.
+      only_first: whether the last layer is wanted at first tokens, and skips others.
+      dtype: of computation.
+      layers_by: how layers follow each other, see `encoder`.
+      remat: what a backward pass finds kept of them, see `encoder`.
+
+    Returns:
+      Hidden states `[B, L, D]`, zero or meaningless at padding; or `[B, D]` of the
+      last layer with `only_first`.
+
+    Raises:
+      ValueError: if texts are longer than the model's positions.
+    """
+    check_length(config, tokens)
+    rows = _packing.rows_of(tokens)
+    num_layers = config.num_hidden_layers
+    first_key, *keys = base.split_key(key, 1 + num_layers)
+    if states is None:
+        embeddings = Embeddings(config, dtype)
+        own = {"params": params["embeddings"]}
+        x = cast(jax.Array, embeddings.apply(own, tokens, rows, first_key))
+    else:
+        x = rows.pack(states)
+
+    padding = 1 - jnp.asarray(tokens.mask).astype(_wide(dtype))
+    bias = _MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
+    at_all, at_first = (
+        functools.partial(_run_layer, Layer(config, dtype), rows, bias, shortened)
+        for shortened in (False, True)
+    )
+    numbers = range(max(first - 1, 0), last - 1)
+    layers = [
+        (
+            at_first if only_first and i == num_layers - 1 else at_all,
+            (params[_layer_name(i)], keys[i]),
+        )
+        for i in numbers
+    ]
+    x = _stack.run_layers(x, layers, layers_by=layers_by, remat=remat)
+    return x if only_first and last > num_layers else rows.unpack(x)
+
+
+def pooled_first(
+    config: BertConfig, params: Any, x: jax.Array, *, dtype: Any
+) -> jax.Array:
+    """What the pretrained pooler makes of first tokens `[B, D]`."""
+    if "pooler" not in params:
+        raise ValueError(
+            "the parameters hold no pooler: this checkpoint came without one; use"
+            ' pooling="mean" or "first"'
+        )
+    own = {"params": {"pooler": params["pooler"]}}
+    return cast(jax.Array, Pooler(config, dtype).apply(own, x))
+
+
+def init_bert(
+    config: BertConfig, key: chex.PRNGKey, *, pooler: bool = False
+) -> dict[str, Any]:
+    """Draws fresh parameters, with those of a pooler if there is to be one."""
+    part = config, jnp.float32
+    one = jnp.zeros((1, 1), jnp.int32)
+    tokens = Tokens(one, None, jnp.ones_like(one))
+    rows = _packing.rows_of(tokens)
+    x, bias = jnp.zeros((1, config.hidden_size)), jnp.zeros((1, 1, 1, 1))
+
+    embeddings_key, pooler_key, layers_key = jax.random.split(key, 3)
+    draw = Embeddings(*part).init
+    drawn = {"embeddings": draw(embeddings_key, tokens, rows, None)["params"]}
+    draw = jax.jit(lambda key: Layer(*part).init(key, x, rows, bias, False, None))
+    for i in range(config.num_hidden_layers):
+        drawn[_layer_name(i)] = draw(jax.random.fold_in(layers_key, i))["params"]
+    if pooler:
+        drawn |= Pooler(*part).init(pooler_key, x)["params"]
+    return drawn
 
 
 def check_length(config: BertConfig, tokens: Tokens) -> None:
@@ -312,51 +362,19 @@ def check_length(config: BertConfig, tokens: Tokens) -> None:
         )
 
 
-def init_bert(
-    config: BertConfig, key: chex.PRNGKey, *, reads: Reads = "all"
-) -> dict[str, Any]:
-    """Draws fresh parameters, with a pooler where `reads` is "pooler"."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    network = Bert(config, jnp.float32)
-    init = functools.partial(network.init, reads=reads)
-    return jax.jit(init)(key, Tokens(one, None, jnp.ones_like(one)))["params"]
+def _layer_name(number: int) -> str:
+    return f"layer_{number}"
 
 
-def apply_bert(
-    config: BertConfig,
-    params: Any,
-    tokens: Tokens,
-    key: chex.PRNGKey | None = None,
-    *,
-    reads: Reads = "all",
-    dtype: Any = jnp.float32,
-    remat_layers: bool = False,
+def _run_layer(
+    layer: Layer,
+    rows: _packing.Rows,
+    bias: jax.Array,
+    only_first: bool,
+    x: jax.Array,
+    own: tuple[Any, chex.PRNGKey | None],
 ) -> jax.Array:
-    """Runs the encoder.
-
-    Args:
-      config: sizes and rates.
-      params: the parameter tree; leaves that nothing reads are passed over.
-      tokens: `[B, L]` texts.
-      key: for dropout; None for none.
-      reads: "all" tokens `[B, L, D]`, zero or meaningless at padding; the "first" of
-        each text `[B, D]`, for which the last layer skips the others; or what the
-        "pooler" makes of the first.
-      dtype: of computation.
-      remat_layers: whether a backward pass runs each layer again, from its inputs.
-
-    Returns:
-      The hidden states that `reads` names, at least float32.
-
-    Raises:
-      ValueError: if texts are longer than the model's positions, or `reads` is
-        "pooler" and the parameters hold none.
-    """
-    if reads == "pooler" and "pooler" not in params:
-        raise ValueError(
-            "the parameters hold no pooler: this checkpoint came without one; use"
-            ' pooling="mean" or "first"'
-        )
-    network = Bert(config, dtype, remat_layers=remat_layers)
-    states = network.apply({"params": params}, tokens, reads, key)
-    return cast(jax.Array, states)
+    params, key = own
+    return cast(
+        jax.Array, layer.apply({"params": params}, x, rows, bias, only_first, key)
+    )

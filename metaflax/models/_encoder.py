@@ -1,5 +1,6 @@
 """From texts to feature vectors."""
 
+import functools
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import chex
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models import _bert
+from metaflax.models import _bert, _stack
 from metaflax.models._bert_config import BertConfig
 from metaflax.models._tokens import Tokens
 
@@ -20,7 +21,7 @@ class Encoder(NamedTuple):
     Attributes:
       init: `params = init(key)`, fresh parameters of the network.
       apply: `features = apply(params, tokens, key=None)`, `[B, D]`; no key, no
-        dropout.
+        dropout. That of `encoder` is a `base.StagedApply`.
       num_features: D.
     """
 
@@ -35,7 +36,8 @@ def encoder(
     pooling: Pooling = "mean",
     standardize: bool = False,
     dtype: Any = jnp.float32,
-    remat_layers: bool = False,
+    layers_by: _stack.LayersBy = "auto",
+    remat: _stack.Remat = "none",
 ) -> Encoder:
     r"""A BERT whose hidden states are pooled to one vector for each text.
 
@@ -50,17 +52,22 @@ def encoder(
       dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and features are at least float32. For
         float64 throughout, parameters must be float64 too.
-      remat_layers: whether a backward pass keeps the inputs of each layer only, and
-        runs the layer again. Numbers stay the same; a gradient then takes about a
-        third more time, and the memory of one layer's activations instead of all.
-        Layers of equal shape are stacked for it, a further copy of their parameters.
+      layers_by: "unroll" writes out one layer after the other; "scan" makes one loop
+        of those that follow each other and are alike, over a copy of their
+        parameters, for which the time to compile does not grow with their number;
+        "auto" takes the loop from 12 layers on, and wherever layers run again.
+      remat: what of its layers a backward pass finds kept, and does not compute
+        again: everything for "none"; the inputs and the products with weights for
+        "dots", not attention, norms and activations; the inputs alone for "layers",
+        the memory of one layer's activations instead of all for about a third more
+        time. Numbers stay the same.
 
     Returns:
-      An `Encoder`.
+      An `Encoder`, whose stages are the embeddings, each layer, and the pooling.
 
     Raises:
-      ValueError: if `pooling` is unknown, and from `apply` if texts are too long or
-        the parameters hold no pooler to read.
+      ValueError: if `pooling`, `layers_by` or `remat` is unknown, and from `apply` if
+        texts are too long or the parameters hold no pooler to read.
 
     Examples:
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
@@ -72,32 +79,37 @@ def encoder(
       >>> print(features.shape, jnp.linalg.norm(features, axis=1).round(4))
       (2, 8) [1. 1.]
     """
-    if pooling not in get_args(Pooling):
-        raise ValueError(
-            f"unknown pooling={pooling!r}; there is {', '.join(get_args(Pooling))}"
-        )
-    reads: _bert.Reads = "all" if pooling == "mean" else pooling
+    _check("pooling", pooling, Pooling)
+    _check("layers_by", layers_by, _stack.LayersBy)
+    _check("remat", remat, _stack.Remat)
+    reads = *_bert.stages(config), "pooler"
+    top = len(reads) - 1
+    run_below = functools.partial(
+        _bert.run_stages,
+        config,
+        only_first=pooling != "mean",
+        dtype=dtype,
+        layers_by=layers_by,
+        remat=remat,
+    )
 
     def init(key: chex.PRNGKey) -> Any:
-        return _bert.init_bert(config, key, reads=reads)
+        return _bert.init_bert(config, key, pooler=pooling == "pooler")
 
-    def apply(
-        params: Any, tokens: Tokens, key: chex.PRNGKey | None = None
-    ) -> jax.Array:
-        x = _bert.apply_bert(
-            config,
-            params,
-            tokens,
-            key,
-            reads=reads,
-            dtype=dtype,
-            remat_layers=remat_layers,
-        )
+    def pool(params: Any, tokens: Tokens, x: jax.Array) -> jax.Array:
+        if pooling == "pooler":
+            x = _bert.pooled_first(config, params, x, dtype=dtype)
+        x = _bert.widened(x)
         if pooling == "mean":
             x = mean_of_tokens(x, jnp.asarray(tokens.mask))
         return standardized(x, config.layer_norm_eps) if standardize else x
 
-    return Encoder(init, apply, config.hidden_size)
+    def run(params, tokens, states, key, first, last):
+        if first < top:
+            states = run_below(params, tokens, states, key, first, min(last, top))
+        return pool(params, tokens, states) if last > top else states
+
+    return Encoder(init, base.StagedApply(reads, run), config.hidden_size)
 
 
 def hidden_states(
@@ -124,7 +136,16 @@ def hidden_states(
     Raises:
       ValueError: if texts are longer than the model's positions.
     """
-    return _bert.apply_bert(config, params, tokens, key, dtype=dtype)
+    last = len(_bert.stages(config))
+    x = _bert.run_stages(config, params, tokens, None, key, 0, last, dtype=dtype)
+    return _bert.widened(x)
+
+
+def _check(name: str, choice: str, known: Any) -> None:
+    if choice not in get_args(known):
+        raise ValueError(
+            f"unknown {name}={choice!r}; there is {', '.join(get_args(known))}"
+        )
 
 
 def mean_of_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:

@@ -17,13 +17,16 @@ SUPPORT = base.Batch(jnp.arange(3.0), jnp.zeros(3, int), jnp.ones(3))
 QUERY = base.Batch(jnp.arange(3.0, 5.0), jnp.ones(2, int), jnp.ones(2))
 
 
-def echo(name):
-    """An algorithm that returns what it was given."""
+def echo(encode_fn):
+    """An algorithm that returns its encoder, and what it was given."""
     return base.MetaAlgorithm(
-        init=lambda key: name,
-        adapt=lambda params, support, key=None: ((name, support, key), None),
-        predict=lambda params, adapted, inputs, key=None: name,
-        loss=lambda params, task, key=None, step=None: ((name, task, key), None),
+        init=lambda key: encode_fn,
+        adapt=lambda params, support, key=None: ((encode_fn, params, support, key), 0),
+        predict=lambda params, adapted, inputs, key=None: encode_fn,
+        loss=lambda params, task, key=None, step=None: (
+            (encode_fn, params, task, key),
+            0,
+        ),
     )
 
 
@@ -34,53 +37,48 @@ def build(adapts):
         seen.append((inputs, key))
         return params["w"] * jax.tree.leaves(inputs)[0]
 
-    algorithm = _encoding_once.encoding_once(
-        encode, adapts, on_inputs=echo("inputs"), on_features=echo("features")
-    )
-    return algorithm, seen
+    return _encoding_once.encoding_once(encode, adapts, echo), encode, seen
 
 
 def test_adaptation_sees_features_where_the_encoder_stays():
-    algorithm, seen = build("head")
-    (name, support, _), _ = algorithm.adapt(PARAMS, SUPPORT)
-    assert (name, len(seen)) == ("features", 1)
-    chex.assert_trees_all_equal(support, SUPPORT._replace(inputs=10 * jnp.arange(3.0)))
+    algorithm, _, seen = build("head")
+    (encode, _, support, _), _ = algorithm.adapt(PARAMS, SUPPORT)
+    assert len(seen) == 1
+    expected = 10 * jnp.arange(3.0)
+    chex.assert_trees_all_equal(encode(None, support.inputs, None), expected)
+    assert len(seen) == 1
 
 
 def test_the_loss_encodes_support_and_query_in_one_call_and_parts_them_again():
-    algorithm, seen = build("head")
-    (name, task, _), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY))
-    assert (name, len(seen)) == ("features", 1)
-    chex.assert_trees_all_equal(
-        task,
-        base.Task(
-            SUPPORT._replace(inputs=10 * jnp.arange(3.0)),
-            QUERY._replace(inputs=10 * jnp.arange(3.0, 5.0)),
-        ),
-    )
+    algorithm, _, seen = build("head")
+    (encode, _, task, _), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY))
+    assert len(seen) == 1
+    for part, whole in zip(task, (SUPPORT, QUERY), strict=True):
+        features = encode(None, part.inputs, None)
+        chex.assert_trees_all_equal(features, 10 * whole.inputs)
+        chex.assert_trees_all_equal(part[1:], whole[1:])
 
 
 @pytest.mark.parametrize("adapts", ["encoder", "*", ["head", "encoder/w"]])
 def test_an_encoder_that_adapts_is_left_to_the_inner_loop(adapts):
-    algorithm, seen = build(adapts)
-    task = base.Task(SUPPORT, QUERY)
-    (adapted_by, support, _), _ = algorithm.adapt(PARAMS, SUPPORT)
-    (scored_by, same, _), _ = algorithm.loss(PARAMS, task)
-    assert (adapted_by, scored_by, seen) == ("inputs", "inputs", [])
-    chex.assert_trees_all_equal((support, same), (SUPPORT, task))
+    algorithm, encode, seen = build(adapts)
+    task, key = base.Task(SUPPORT, QUERY), jax.random.key(0)
+    assert algorithm.adapt(PARAMS, SUPPORT, key)[0] == (encode, PARAMS, SUPPORT, key)
+    assert algorithm.loss(PARAMS, task, key)[0] == (encode, PARAMS, task, key)
+    assert not seen
 
 
 def test_predictions_and_initial_parameters_are_those_on_inputs():
-    algorithm, _ = build("head")
-    assert algorithm.init(jax.random.key(0)) == "inputs"
-    assert algorithm.predict(PARAMS, None, None) == "inputs"
+    algorithm, encode, _ = build("head")
+    assert algorithm.init(jax.random.key(0)) is encode
+    assert algorithm.predict(PARAMS, None, None) is encode
 
 
 def test_the_encoder_and_the_rest_draw_from_keys_of_their_own():
-    algorithm, seen = build("head")
+    algorithm, _, seen = build("head")
     key = jax.random.key(0)
-    (_, _, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT, key)
-    (_, _, loss_key), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY), key)
+    (*_, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT, key)
+    (*_, loss_key), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY), key)
     for encode_key, other in ((seen[0][1], inner_key), (seen[1][1], loss_key)):
         data = {
             tuple(jax.random.key_data(k).tolist()) for k in (key, encode_key, other)
@@ -89,8 +87,8 @@ def test_the_encoder_and_the_rest_draw_from_keys_of_their_own():
 
 
 def test_without_a_key_nobody_gets_one():
-    algorithm, seen = build("head")
-    (_, _, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT)
+    algorithm, _, seen = build("head")
+    (*_, inner_key), _ = algorithm.adapt(PARAMS, SUPPORT)
     assert inner_key is seen[0][1] is None
 
 
@@ -106,7 +104,7 @@ class Ragged(NamedTuple):
 
 
 def test_inputs_that_join_themselves_are_asked_to():
-    algorithm, seen = build("head")
+    algorithm, _, seen = build("head")
     task = base.Task(
         SUPPORT._replace(inputs=Ragged(SUPPORT.inputs, 4)),
         QUERY._replace(inputs=Ragged(QUERY.inputs, 9)),

@@ -226,21 +226,6 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
     assert np.mean(out) == pytest.approx(1.0, abs=0.02)
 
 
-def test_bfloat16_computes_near_float32_and_keeps_parameters_and_features_float32():
-    low = features("mean", standardize=True, dtype=jnp.bfloat16)
-    high = features("mean", standardize=True)
-    assert low.dtype == jnp.float32
-    assert np.max(np.abs(low - high)) < 0.05
-    assert np.max(np.abs(low - high)) > 0
-
-    def low_loss(params):
-        return jnp.sum(features("mean", params, dtype=jnp.bfloat16))
-
-    chex.assert_trees_all_equal_dtypes(
-        jax.eval_shape(jax.grad(low_loss), PARAMS), PARAMS
-    )
-
-
 def test_a_smaller_word_table_with_renumbered_ids_gives_the_same_features():
     used, ids = jnp.unique(TOKENS.ids, return_inverse=True)
     word = PARAMS["embeddings"]["word"][used]
@@ -249,58 +234,6 @@ def test_a_smaller_word_table_with_renumbered_ids_gives_the_same_features():
     chex.assert_trees_all_close(
         features("first", params, tokens), features("first"), rtol=1e-6
     )
-
-
-@pytest.mark.parametrize(("pooling", "keyed"), [("mean", True), ("first", False)])
-def test_layers_that_run_again_change_no_number_and_no_derivative(pooling, keyed):
-    tokens, key = packed(TOKENS), jax.random.key(1) if keyed else None
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def computed(remat_layers, params, vector):
-        apply = models.encoder(CONFIG, pooling=pooling, remat_layers=remat_layers).apply
-
-        def value_and_grad(params):
-            return jax.value_and_grad(
-                lambda params: jnp.mean(jnp.sin(apply(params, tokens, key)))
-            )(params)
-
-        return jax.jvp(value_and_grad, (params,), (vector,))
-
-    arguments = PARAMS, random_params(CONFIG, seed=1)
-    kept, again = (computed(remat_layers, *arguments) for remat_layers in (False, True))
-    for first, second in zip(
-        jax.tree.leaves(kept), jax.tree.leaves(again), strict=True
-    ):
-        scale = max(1.0, float(jnp.max(jnp.abs(first))))
-        np.testing.assert_allclose(second, first, rtol=0, atol=1e-6 * scale)
-
-
-def test_layers_that_run_again_may_differ_in_what_was_added_to_them():
-    params = models.with_adapters(PARAMS, jax.random.key(2), size=3, where="layer_1")
-
-    def loss(params, remat_layers):
-        apply = models.encoder(CONFIG, remat_layers=remat_layers).apply
-        return jnp.mean(jnp.sin(apply(params, TOKENS, None)))
-
-    gradients = [
-        jax.jit(jax.grad(loss), static_argnums=1)(params, again)
-        for again in (False, True)
-    ]
-    chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-6)
-
-
-def test_a_backward_pass_keeps_only_the_inputs_of_layers_that_run_again():
-    def kept(remat_layers):
-        def features_of(params):
-            encoder = models.encoder(CONFIG, remat_layers=remat_layers)
-            return encoder.apply(params, TOKENS, None)
-
-        residuals = jax.tree.leaves(
-            jax.eval_shape(lambda p: jax.vjp(features_of, p)[1], PARAMS)
-        )
-        return sum(x.size for x in residuals)
-
-    assert kept(True) < kept(False) / 2
 
 
 def test_texts_longer_than_the_positions_are_refused_while_tracing():
