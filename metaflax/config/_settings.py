@@ -19,6 +19,10 @@ class ModelConfig:
     """Whether vectors are centred and of unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters are float32."""
+    layers_by: Literal["auto", "scan", "unroll"] = "auto"
+    """Whether layers are one loop, which compiles faster; auto: from 12 layers on."""
+    remat: Literal["none", "dots", "layers"] = "none"
+    """What runs again to save memory: all but weight products, or whole layers."""
     lora_rank: int = 0
     """Adds LoRA factors to queries and values, for `adapts` `*/lora`; 0 for none."""
     adapter_size: int = 0

@@ -63,6 +63,8 @@ def load_model(config: ModelConfig) -> Model:
             pooling=config.pooling,
             standardize=config.standardize,
             dtype=jnp.dtype(config.dtype),
+            layers_by=config.layers_by,
+            remat=config.remat,
         ),
         models.pretrained.tokenizer(pretrained.directory),
     )
