@@ -173,3 +173,15 @@ def test_every_head_is_built_from_its_name(name):
 def test_unknown_names_are_answered_with_the_known_ones(settings, said):
     with pytest.raises(ValueError, match=said):
         build(**settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "known"),
+    [
+        ("pooling", models.Pooling),
+        ("layers_by", models.LayersBy),
+        ("remat", models.Remat),
+    ],
+)
+def test_an_encoder_takes_every_choice_that_a_config_offers(setting, known):
+    assert typing.get_type_hints(config_lib.ModelConfig)[setting] == known

@@ -20,7 +20,7 @@ class ModelConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters are float32."""
     layers_by: Literal["auto", "scan", "unroll"] = "auto"
-    """Whether layers are one loop, which compiles faster; auto: from 12 layers on."""
+    """Whether layers are one loop, which compiles faster; auto: from 24 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
     """What runs again to save memory: all but weight products, or whole layers."""
     lora_rank: int = 0

@@ -6,12 +6,15 @@ from metaflax.models._bert_config import BertConfig
 from metaflax.models._context import with_context
 from metaflax.models._encoder import Encoder, Pooling, encoder, hidden_states
 from metaflax.models._lora import merge_lora, with_lora
+from metaflax.models._stack import LayersBy, Remat
 from metaflax.models._tokens import Tokens, word_table
 
 __all__ = [
     "BertConfig",
     "Encoder",
+    "LayersBy",
     "Pooling",
+    "Remat",
     "Tokens",
     "encoder",
     "hidden_states",

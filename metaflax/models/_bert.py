@@ -103,9 +103,8 @@ class _Part(nn.Module):
         )
 
     def norm(self, x: jax.Array) -> jax.Array:
-        return Norm(self.config.layer_norm_eps, name="norm")(
-            x.astype(_wide(self.dtype))
-        ).astype(self.dtype)
+        norm = Norm(self.config.layer_norm_eps, name="norm")
+        return norm(widened(x)).astype(self.dtype)
 
     def dropout(
         self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None

@@ -55,7 +55,7 @@ def encoder(
       layers_by: "unroll" writes out one layer after the other; "scan" makes one loop
         of those that follow each other and are alike, over a copy of their
         parameters, for which the time to compile does not grow with their number;
-        "auto" takes the loop from 12 layers on, and wherever layers run again.
+        "auto" takes the loop from 24 layers on, and wherever layers run again.
       remat: what of its layers a backward pass finds kept, and does not compute
         again: everything for "none"; the inputs and the products with weights for
         "dots", not attention, norms and activations; the inputs alone for "layers",

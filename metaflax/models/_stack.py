@@ -13,9 +13,10 @@ Remat: TypeAlias = Literal["none", "dots", "layers"]
 
 LayerFn: TypeAlias = Callable[[jax.Array, Any], jax.Array]
 
-# From here on a loop is the default. Unrolled layers run faster, but their number
-# times the order of the derivative is what has to be compiled.
-MIN_SCANNED = 12
+# From here on a loop is the default. Unrolled layers run faster, since they need no
+# stacked copy of their parameters, but what has to be compiled for a second derivative
+# grows with their number in time and memory.
+MIN_SCANNED = 24
 
 # The products with weights, by the name under which rematerialisation finds them. A
 # policy on operations would take them for products of attention under `vmap`, where
