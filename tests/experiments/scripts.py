@@ -13,18 +13,20 @@ beside_tests = pytest.mark.skipif(
 )
 
 
-def load(name: str):
-    """The module `experiments/NAME/run.py`; siblings are found as when it is run."""
+def load(name: str, script: str = "run"):
+    """The module `experiments/NAME/SCRIPT.py`, finding siblings as when it is run."""
     folder = EXPERIMENTS / name
     siblings = {path.stem for path in folder.glob("*.py")}
     for sibling in siblings:
         sys.modules.pop(sibling, None)
-    spec = importlib.util.spec_from_file_location(f"{name}_run", folder / "run.py")
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
+    spec = importlib.util.spec_from_file_location(
+        f"{name}_{script}", folder / f"{script}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     sys.path.insert(0, str(folder))
     try:
-        spec.loader.exec_module(script)
+        spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(folder))
-    return script
+    return module

@@ -90,3 +90,48 @@ def test_a_missing_file_is_named(script, monkeypatch, capsys, tmp_path):
     code, said = run(script, monkeypatch, capsys, tmp_path / "none.npz")
     assert code == 2
     assert "there is no file" in said.err
+
+
+def test_the_floor_counts_what_changes_the_answer_only(script):
+    """One layer of width 2, counted by hand, for texts of 1 and 3 tokens."""
+    config = script.models.BertConfig(
+        vocab_size=9,
+        hidden_size=2,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        intermediate_size=3,
+    )
+    mask = np.array([[[1, 0, 0], [1, 1, 1]]])
+    part = script.metaflax.Batch(script.models.Tokens(mask, None, mask), None, None)
+    task = script.metaflax.Task(part, part)
+    projection, mlp, rows, pairs = 8, 24, 4, 1 + 9
+    layer = rows * (4 * projection + mlp) + 4 * 2 * pairs
+    last = rows * 2 * projection + 2 * (2 * projection + mlp) + 4 * 2 * rows
+    count = script.floor.needed_flops
+    for reads_all, forward in ((True, 2 * layer), (False, layer + last)):
+        for method, passes in (("protonet", 6), ("fomaml", 9), ("maml", 21)):
+            found = count(method, config, task, 2, reads_all=reads_all)
+            assert found == passes * forward, method
+
+
+def test_growth_is_measured_plotted_and_its_slope_named(tmp_path, monkeypatch):
+    scaling = scripts.load("benchmark", "scaling")
+    for name, value in {"WIDTH": 16, "VOCABULARY": 50}.items():
+        monkeypatch.setattr(scaling, name, value)
+    monkeypatch.setattr(scaling, "LINES", {"fomaml": ("fomaml", "reverse")})
+    rows = scaling.measure(1, {"length": (4, 8, 16)})
+    assert [row["value"] for row in rows] == [4, 8, 16]
+    sizes = [row["bytes"] for row in rows]
+    assert sizes == sorted(sizes)
+    assert scaling.slope([1, 2, 4], [5, 3.0, 12.0]) == 2.0
+    assert scaling.table(rows).splitlines()[-1].startswith("| length | ")
+    scaling.plot(tmp_path / "growth.png", rows)
+    assert (tmp_path / "growth.png").stat().st_size > 5000
+
+
+def test_without_data_the_loop_is_not_measured(monkeypatch, capsys, tmp_path):
+    overhead = scripts.load("benchmark", "overhead")
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["overhead.py"])
+    assert overhead.main() == 2
+    assert "METAFLAX_DATA names the folder" in capsys.readouterr().err

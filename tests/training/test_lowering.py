@@ -1,5 +1,6 @@
 """The training step of a BERT lowers for accelerators that are not here."""
 
+import dataclasses
 import functools
 
 import jax
@@ -34,6 +35,26 @@ def batch(num_tasks, num_texts):
     return base.Batch(tokens(num_tasks, num_texts), targets, weights)
 
 
+DEEP = dataclasses.replace(CONFIG, num_hidden_layers=3)
+
+
+def lean():
+    """MAML with all that saves time and memory: rows, loops, bfloat16, layers again."""
+    encoder = models.encoder(
+        DEEP, dtype=jnp.bfloat16, layers_by="scan", remat="layers", standardize=True
+    )
+    algorithm = algorithms.maml(
+        encoder.apply,
+        losses.softmax_cross_entropy,
+        encoder.init,
+        optax.sgd(0.5),
+        head=heads.linear(16, 2),
+        adapts=["encoder/layer_1", "encoder/layer_2", "head"],
+        num_steps=2,
+    )
+    return algorithms.compact_rows(algorithm, models.word_table())
+
+
 def make(name):
     encoder = models.encoder(CONFIG, standardize=True)
     common = (encoder.apply, losses.softmax_cross_entropy, encoder.init)
@@ -57,6 +78,17 @@ def make(name):
         "generated head": lambda: algorithms.leopard(
             *common, head=heads.leopard(16, 2, num_hidden=4), num_steps=2
         ),
+        "lean": lean,
+        "first order, on rows": lambda: algorithms.compact_rows(
+            algorithms.fomaml(*common, sgd, head=linear, num_steps=2),
+            models.word_table(),
+        ),
+        "displacement": lambda: algorithms.reptile(
+            *common, sgd, head=linear, num_steps=2
+        ),
+        "head only": lambda: algorithms.anil(*common, sgd, head=linear, num_steps=2),
+        "matching": lambda: algorithms.matching(*common, head=heads.matching(2)),
+        "relation": lambda: algorithms.relation(*common, head=heads.relation(16, 2)),
         "protonet": lambda: algorithms.protonet(*common, head=heads.prototypes(2)),
         "ridge": lambda: algorithms.ridge(*common, head=heads.ridge(2)),
         "logistic regression": lambda: algorithms.ridge(
@@ -76,6 +108,14 @@ def make(name):
         ("learned rates", "scan"),
         ("preconditioned", "vmap"),
         ("generated head", "scan"),
+        ("lean", "scan"),
+        ("lean", "vmap"),
+        ("first order, on rows", "scan"),
+        ("first order, on rows", "vmap"),
+        ("displacement", "vmap"),
+        ("head only", "vmap"),
+        ("matching", "vmap"),
+        ("relation", "vmap"),
         ("protonet", "scan"),
         ("protonet", "vmap"),
         ("ridge", "vmap"),
