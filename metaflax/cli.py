@@ -111,6 +111,8 @@ class Predict:
     """Of the answers."""
     column: str = "text"
     """Column of texts, where the file has columns."""
+    column_pair: str = "text_pair"
+    """Column of second texts, likewise."""
     input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
     """Of the texts, where the file's name does not say."""
     batch_size: int = 32
@@ -324,20 +326,20 @@ def _evaluate(command: Evaluate, console: Console) -> None:
 def _predict(command: Predict) -> None:
     from metaflax import data, workflows
 
+    predictor = workflows.Predictor(command.model, command.batch_size)
     texts = data.read_texts(
         sys.stdin if command.texts == "-" else command.texts,
+        form=predictor.form,
         column=command.column,
+        column_pair=command.column_pair,
         format=command.input_format,
     )
 
     def answer(out):
-        workflows.predict(
-            command.model,
-            texts,
-            out,
-            format=command.format,
-            batch_size=command.batch_size,
-        )
+        workflows.predict(predictor, texts, out, format=command.format)
+        if predictor.num_lost:
+            notes = Console(stderr=True, highlight=False, soft_wrap=True)
+            notes.print(f"an entity was cut off {predictor.num_lost} texts, too long.")
 
     if command.out == "-":
         answer(sys.stdout)

@@ -154,12 +154,49 @@ def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
             build("multilabel_classification", algorithm=name)
 
 
+@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+def test_numbers_are_served_or_refused_by_name_of_the_head(name):
+    head = config_lib.OWN_HEADS.get(name, "linear")
+    if head in ("linear", "prototypes", "ridge"):
+        build("regression", algorithm=name, **NEEDS.get(name, {}))
+    else:
+        with pytest.raises(ValueError, match=f"the head '{head}' serves targets"):
+            build("regression", algorithm=name)
+
+
 @pytest.mark.parametrize("name", config_lib.HEADS)
 def test_every_head_is_built_from_its_name(name):
-    task = "multilabel_classification" if name == "label_prototypes" else None
-    task = task or "classification"
+    tasks = {
+        "label_prototypes": "multilabel_classification",
+        "linear_regression": "regression",
+        "ridge_regression": "regression",
+    }
+    task = tasks.get(name, "classification")
     algorithm = build(task, algorithm="frozen", head=name)
     assert "head" in jax.eval_shape(algorithm.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_a_rate_of_none_adds_its_answer_to_relations(rate):
+    config = config_lib.Config(
+        data=config_lib.DataConfig(task="relations"),
+        episodes=config_lib.EpisodeConfig(none_rate=rate),
+        algorithm=config_lib.AlgorithmConfig(none_logit=2.0),
+    )
+    config_lib.check(config)
+    assert config.episodes.training().none_rate == rate
+    task, encoder = config_lib.build_task(config), models.encoder(BERT)
+    algorithm = config_lib.build_algorithm(
+        config.algorithm, encoder, encoder.init, task, 4
+    )
+    head = jax.eval_shape(algorithm.init, jax.random.key(0))["head"]
+    assert ("none" in head) == bool(rate) == bool(task.others)
+
+
+def test_only_relations_have_a_rate_of_none():
+    config = config_lib.Config(episodes=config_lib.EpisodeConfig(none_rate=0.5))
+    with pytest.raises(ValueError, match="none_rate is 0.5, and only relations"):
+        config_lib.check(config)
 
 
 @pytest.mark.parametrize(

@@ -119,39 +119,73 @@ OWN_HEADS = {
 }
 
 HEADS: dict[str, Callable[..., base.Head]] = {
-    "linear": lambda num_features, num_classes, temperature: heads.linear(
+    "linear": lambda num_features, num_classes, settings: heads.linear(
         num_features, num_classes
     ),
-    "prototypes": lambda num_features, num_classes, temperature: heads.prototypes(
-        num_classes, temperature=temperature
+    "prototypes": lambda num_features, num_classes, settings: heads.prototypes(
+        num_classes, temperature=settings.temperature
     ),
-    "label_prototypes": lambda num_features, num_classes, temperature: (
-        heads.label_prototypes(num_classes, temperature=temperature)
+    "label_prototypes": lambda num_features, num_classes, settings: (
+        heads.label_prototypes(num_classes, temperature=settings.temperature)
     ),
-    "zeros": lambda num_features, num_classes, temperature: heads.zeros(
+    "zeros": lambda num_features, num_classes, settings: heads.zeros(
         num_features, num_classes
     ),
-    "cosine_prototypes": lambda num_features, num_classes, temperature: (
-        heads.cosine_prototypes(num_classes, temperature=temperature)
+    "cosine_prototypes": lambda num_features, num_classes, settings: (
+        heads.cosine_prototypes(num_classes, temperature=settings.temperature)
     ),
-    "matching": lambda num_features, num_classes, temperature: heads.matching(
-        num_classes, temperature=temperature
+    "matching": lambda num_features, num_classes, settings: heads.matching(
+        num_classes, temperature=settings.temperature
     ),
-    "relation": lambda num_features, num_classes, temperature: heads.relation(
+    "relation": lambda num_features, num_classes, settings: heads.relation(
         num_features, num_classes
     ),
-    "ridge": lambda num_features, num_classes, temperature: heads.ridge(num_classes),
-    "logistic_regression": lambda num_features, num_classes, temperature: (
-        heads.logistic_regression(num_classes)
+    "ridge": lambda num_features, num_classes, settings: heads.ridge(
+        num_classes, strength=settings.strength
     ),
-    "leopard": lambda num_features, num_classes, temperature: heads.leopard(
+    "logistic_regression": lambda num_features, num_classes, settings: (
+        heads.logistic_regression(num_classes, strength=settings.strength)
+    ),
+    "leopard": lambda num_features, num_classes, settings: heads.leopard(
         num_features, num_classes
+    ),
+    "linear_regression": lambda num_features, num_classes, settings: (
+        heads.linear_regression(num_features)
+    ),
+    "ridge_regression": lambda num_features, num_classes, settings: (
+        heads.ridge_regression(strength=settings.strength)
     ),
 }
 
-TASKS: dict[str, Callable[..., tasks.TaskType]] = {
-    "classification": tasks.classification,
-    "multilabel_classification": tasks.multilabel_classification,
+# What an algorithm's own head is for other targets than classes.
+COUNTERPARTS = {
+    ("prototypes", "labels"): "label_prototypes",
+    ("linear", "numbers"): "linear_regression",
+    ("ridge", "numbers"): "ridge_regression",
+    # Numbers have no means of classes; the other head in closed form takes their part.
+    ("prototypes", "numbers"): "ridge_regression",
+}
+
+
+def _of_classes(factory: Callable[..., tasks.TaskType]):
+    return lambda config: factory(
+        label_smoothing=config.algorithm.label_smoothing,
+        class_weights=config.algorithm.class_weights,
+    )
+
+
+TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
+    "classification": _of_classes(tasks.classification),
+    "multilabel_classification": _of_classes(tasks.multilabel_classification),
+    "pair_classification": _of_classes(tasks.pair_classification),
+    "regression": lambda config: tasks.regression(),
+    "relations": lambda config: _of_classes(
+        functools.partial(
+            tasks.relations,
+            none=config.episodes.none_rate > 0,
+            none_logit=config.algorithm.none_logit,
+        )
+    )(config),
 }
 
 T = TypeVar("T")
@@ -170,10 +204,7 @@ def named(kind: str, table: Mapping[str, T], name: str) -> T:
 
 def build_task(config: Config) -> tasks.TaskType:
     """The task type a config names."""
-    return named("task", TASKS, config.data.task)(
-        label_smoothing=config.algorithm.label_smoothing,
-        class_weights=config.algorithm.class_weights,
-    )
+    return named("task", TASKS, config.data.task)(config)
 
 
 def build_algorithm(
@@ -203,10 +234,9 @@ def build_algorithm(
     """
     make = named("algorithm", ALGORITHMS, config.algorithm)
     head_name = config.head or _default_head(config.algorithm, task)
-    head = named("head", HEADS, head_name)(
-        encoder.num_features, num_classes, config.temperature
-    )
+    head = named("head", HEADS, head_name)(encoder.num_features, num_classes, config)
     task.check_head(head_name, head)
+    head = task.complete(head)
     inner = getattr(optax, config.inner_optimizer, None)
     if inner is None:
         raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
@@ -230,6 +260,4 @@ def build_algorithm(
 
 def _default_head(algorithm: str, task: tasks.TaskType) -> str:
     name = OWN_HEADS.get(algorithm, "linear")
-    if name == "prototypes" and task.kind == "labels":
-        return "label_prototypes"
-    return name
+    return COUNTERPARTS.get((name, task.kind), name)

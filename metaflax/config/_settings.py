@@ -13,8 +13,8 @@ class ModelConfig:
 
     model: str = "minilm"
     """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip."""
-    pooling: Literal["mean", "first", "pooler"] = "mean"
-    """Which hidden states make the vector."""
+    pooling: Literal["mean", "first", "pooler", "entities"] = "mean"
+    """Which hidden states make the vector; `entities` are those of relations."""
     standardize: bool = True
     """Whether vectors are centred and of unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -36,13 +36,23 @@ class DataConfig:
     """Labelled texts and how their classes are split."""
 
     data: str = ""
-    """JSONL, CSV, TSV or Parquet file, saved data set, hub name, or `scored-texts`."""
-    task: Literal["classification", "multilabel_classification"] = "classification"
-    """Task type: one class a text, or any number of labels."""
+    """JSONL, CSV, TSV or Parquet file or pattern of files, saved data set, hub name, or
+    `scored-texts`."""
+    task: Literal[
+        "classification",
+        "multilabel_classification",
+        "pair_classification",
+        "regression",
+        "relations",
+    ] = "classification"
+    """Task type: a class a text, any number of labels, a class a pair, a number, or the
+    relation of two entities."""
     text: str = "text"
     """Column of texts."""
+    text_pair: str = "text_pair"
+    """Column of second texts, where the task type reads pairs."""
     label: str = "label"
-    """Column of labels."""
+    """Column of labels, or of numbers."""
     unlabelled: Literal["error", "drop"] = "error"
     """What happens to a row whose list of labels is empty."""
     domain: str | None = None
@@ -70,9 +80,11 @@ class EpisodeConfig:
     way: Count = 5
     """Classes of a validation or test episode."""
     shot: Count = 5
-    """Support examples a class."""
+    """Support examples a class; of numbers, in all."""
     queries: Count = 5
-    """Query examples a class."""
+    """Query examples a class; of numbers, in all."""
+    none_rate: float = 0.0
+    """Share of queries that are of none of an episode's relations."""
     train_way: Count | None = None
     """The same in meta-training, where it differs."""
     train_shot: Count | None = None
@@ -86,6 +98,7 @@ class EpisodeConfig:
             way=self.way if self.train_way is None else self.train_way,
             shot=self.shot if self.train_shot is None else self.train_shot,
             queries=self.queries if self.train_queries is None else self.train_queries,
+            none_rate=self.none_rate,
         )
 
 
@@ -99,6 +112,10 @@ class AlgorithmConfig:
     """A name in `metaflax.heads`; by default what suits the algorithm."""
     temperature: float = 10.0
     """Where the learned factor of prototypes' squared distances begins."""
+    strength: float = 1.0
+    """Where the learned strength of regularised heads in closed form begins."""
+    none_logit: float = 0.0
+    """Where the learned logit begins of none of an episode's relations."""
     adapts: tuple[str, ...] = ("*",)
     """Paths that inner steps change, such as `head` or `encoder/layer_5/*`."""
     inner_optimizer: str = "sgd"
@@ -208,3 +225,8 @@ def check(config: Config) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}; give 1 or more.")
+    if config.episodes.none_rate and config.data.task != "relations":
+        raise ValueError(
+            f"none_rate is {config.episodes.none_rate}, and only relations have queries"
+            " of no class; set it to 0."
+        )

@@ -21,6 +21,8 @@ from metaflax.data._episodes import (
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
 from metaflax.data._multilabel import MultiLabelSampler
+from metaflax.data._none import WithNone
+from metaflax.data._numbers import NumberSampler
 from metaflax.data._prefetch import prefetch
 from metaflax.data._single_label import EpisodeSampler
 from metaflax.data._sources import read, read_texts
@@ -40,9 +42,11 @@ __all__ = [
     "EpisodeSizes",
     "Examples",
     "MultiLabelSampler",
+    "NumberSampler",
     "Sampler",
     "Splits",
     "TokenizedTexts",
+    "WithNone",
     "cache_folder",
     "check_disjoint",
     "collate",

@@ -199,6 +199,7 @@ def _tokens(
         types=types,
         mask=mask.astype(np.int32),
         packed=None if buckets is None else _packed(mask, buckets),
+        marks=None if tokenized.marks is None else tokenized.marks[rows],
     )
 
 
@@ -214,11 +215,9 @@ def _packed(mask: np.ndarray, buckets: Buckets) -> np.ndarray:
 
 
 def _targets(parts: list[np.ndarray], size: int, num_classes: int) -> np.ndarray:
-    """Int32 `[T, size]`, or float32 `[T, size, num_classes]` of multi-hot rows."""
-    if parts[0].ndim == 1:
-        targets = np.zeros((len(parts), size), np.int32)
-    else:
-        targets = np.zeros((len(parts), size, num_classes), np.float32)
+    """In the type of `parts`: `[T, size]`, or `[T, size, num_classes]` of labels."""
+    shape = (size,) if parts[0].ndim == 1 else (size, num_classes)
+    targets = np.zeros((len(parts), *shape), parts[0].dtype)
     for row, part in zip(targets, parts, strict=True):
         row[tuple(slice(n) for n in part.shape)] = part
     return targets

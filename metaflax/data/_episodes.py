@@ -18,13 +18,13 @@ class Episode:
 
     Attributes:
       classes: global ids of the drawn classes, in random order: local class i is
-        `label_names[classes[i]]`.
+        `label_names[classes[i]]`. Empty where targets are numbers.
       domain: which of `domain_names` it was drawn from, or None.
       support: int32 `[S]`, numbers of examples to learn from.
-      support_targets: int32 `[S]`, local classes, or float32 `[S, N]` of 0 and 1
-        where a text may have several.
+      support_targets: int32 `[S]`, local classes; float32 `[S, N]` of 0 and 1 where a
+        text may have several; float32 `[S]` where targets are numbers.
       query: int32 `[Q]`, numbers of examples to be judged on.
-      query_targets: as `support_targets`, of the queries.
+      query_targets: as `support_targets`, of the queries; -1 for none of the classes.
     """
 
     classes: tuple[int, ...]

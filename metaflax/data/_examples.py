@@ -1,19 +1,24 @@
 """Labelled texts as the rest of the package sees them."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Texts, each with one label or several, and perhaps a domain.
+    """Texts, each with one label or several or a target, and perhaps a domain.
 
     Attributes:
       name: what messages call this data.
-      texts: one a text, none empty.
-      labels: for each text its labels, at least one.
+      texts: what a model reads of each example: a string, or what the form of a task
+        type (`tasks.Form`) reads in place of one.
+      labels: for each text its labels, by which episodes are drawn and splits made;
+        at least one where there are no targets.
+      targets: for each text what is to be said, where that is none of its labels: a
+        number. None where the labels are the targets.
       domains: for each text the domain it comes from, or None.
       ids: for each text the name its source gives it, or None.
       num_unlabelled: rows that were left out because they had no label.
@@ -28,14 +33,15 @@ class Examples:
     """
 
     name: str
-    texts: tuple[str, ...]
+    texts: tuple[Hashable, ...]
     labels: tuple[tuple[str, ...], ...]
     domains: tuple[str, ...] | None = None
     ids: tuple[str, ...] | None = None
     num_unlabelled: int = 0
+    targets: tuple[Any, ...] | None = None
 
     def __post_init__(self):
-        for column in ("labels", "domains", "ids"):
+        for column in ("labels", "targets", "domains", "ids"):
             values = getattr(self, column)
             if values is not None and len(values) != len(self.texts):
                 raise ValueError(
@@ -43,7 +49,8 @@ class Examples:
                     f" {column}; give one a text."
                 )
         for number, labels in enumerate(self.labels):
-            if not labels or isinstance(labels, str):
+            unlabelled = not labels and self.targets is None
+            if unlabelled or isinstance(labels, str):
                 raise ValueError(
                     f"{self.name}: labels of text {number} are {labels!r}; give a"
                     " tuple of at least one name."
@@ -78,6 +85,7 @@ class Examples:
             self,
             texts=take(self.texts),
             labels=take(self.labels),
+            targets=take(self.targets),
             domains=take(self.domains),
             ids=take(self.ids),
         )
@@ -103,6 +111,11 @@ class Examples:
             raise ValueError(
                 f"{self.name}: no domain is given for {listing(missing)}; map every"
                 " label to a domain."
+            )
+        if not all(self.labels):
+            raise ValueError(
+                f"{self.name}: some texts have no label to tell their domain by; name a"
+                " column of domains."
             )
         domains = [{domain_of[label] for label in labels} for labels in self.labels]
         for number, found in enumerate(domains):

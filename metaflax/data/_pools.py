@@ -1,5 +1,6 @@
 """What episodes are drawn from: for each domain its classes, for each its examples."""
 
+from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ from metaflax.data._episodes import EpisodeSizes
 from metaflax.data._examples import Examples
 
 Count: TypeAlias = int | tuple[int, int]
+Range: TypeAlias = tuple[int, int]
 
 
 class Pool(NamedTuple):
@@ -38,9 +40,9 @@ class Pools(NamedTuple):
     """The pools of all domains, and the ranges of way, shot and queries."""
 
     pools: tuple[Pool, ...]
-    way: tuple[int, int]
-    shot: tuple[int, int]
-    queries: tuple[int, int]
+    way: Range
+    shot: Range
+    queries: Range
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -50,18 +52,11 @@ class Pools(NamedTuple):
 
     def draw(self, seed: int, index: int) -> Draw:
         """Domain, classes, shot and queries of one episode, uniformly."""
-        if not (0 <= seed < 2**64 and 0 <= index < 2**64):
-            raise ValueError(
-                f"episode {index} of seed {seed} does not exist; both are numbers from"
-                " 0 to 2**64 - 1."
-            )
-        # A counter-based generator: its start costs the same for every index.
-        key = np.array([seed, index], np.uint64)
-        rng = np.random.Generator(np.random.Philox(key=key))
-        pool = self.pools[_uniform(rng, 0, len(self.pools) - 1)]
-        way = _uniform(rng, *self.way)
-        shot = _uniform(rng, *self.shot)
-        queries = _uniform(rng, *self.queries)
+        rng = generator(seed, index)
+        pool = self.pools[uniform(rng, 0, len(self.pools) - 1)]
+        way = uniform(rng, *self.way)
+        shot = uniform(rng, *self.shot)
+        queries = uniform(rng, *self.queries)
         chosen = rng.choice(len(pool.classes), way, replace=False)
         return Draw(pool, rng, chosen, shot, queries)
 
@@ -74,19 +69,37 @@ def build(examples: Examples, way: Count, shot: Count, queries: Count) -> Pools:
     """
     pools = Pools(
         _pools(examples),
-        _range("way", way, 2),
-        _range("shot", shot, 1),
-        _range("queries", queries, 1),
+        count_range("way", way, 2),
+        count_range("shot", shot, 1),
+        count_range("queries", queries, 1),
     )
     _check(examples, pools)
     return pools
 
 
-def _uniform(rng: np.random.Generator, low: int, high: int) -> int:
+def generator(seed: int, index: int, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one episode, in one of several streams.
+
+    Raises:
+      ValueError: if there is no such episode.
+    """
+    if not (0 <= seed < 2**64 and 0 <= index < 2**64):
+        raise ValueError(
+            f"episode {index} of seed {seed} does not exist; both are numbers from 0 to"
+            " 2**64 - 1."
+        )
+    # A counter-based generator: its start costs the same for every index.
+    key = np.array([seed, index], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key).jumped(stream))
+
+
+def uniform(rng: np.random.Generator, low: int, high: int) -> int:
+    """A number from `low` to `high`, both included."""
     return low if low == high else int(rng.integers(low, high + 1))
 
 
-def _range(name: str, count: Count, least: int) -> tuple[int, int]:
+def count_range(name: str, count: Count, least: int) -> Range:
+    """The least and the most of a count, checked."""
     low, high = (count, count) if isinstance(count, int) else count
     if not least <= low <= high:
         raise ValueError(
@@ -100,7 +113,7 @@ def _pools(examples: Examples) -> tuple[Pool, ...]:
     class_of = {name: i for i, name in enumerate(examples.label_names)}
     domain_of = {name: i for i, name in enumerate(examples.domain_names)}
     domains = [domain_of[name] for name in examples.domains or ()]
-    first: dict[int, dict[int, dict[str, int]]] = {}  # By domain, class and text.
+    first: dict[int, dict[int, dict[Hashable, int]]] = {}  # By domain, class and text.
     for number, labels in enumerate(examples.labels):
         classes = first.setdefault(domains[number] if domains else -1, {})
         for label in labels:

@@ -55,6 +55,11 @@ class EpisodeSampler:
         """The largest episode."""
         return self._drawn_from.sizes
 
+    @property
+    def pools(self) -> tuple[_pools.Pool, ...]:
+        """What episodes are drawn from, by domain."""
+        return self._drawn_from.pools
+
     def episode(self, seed: int, index: int) -> Episode:
         """Episode `index` of the endless list that `seed` names, class by class."""
         pool, rng, chosen, shot, queries = self._drawn_from.draw(seed, index)

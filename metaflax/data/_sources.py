@@ -1,18 +1,22 @@
 """Reading labelled examples, and texts to predict, from files and the hub."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+import glob
+import itertools
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from metaflax import tasks
 from metaflax.data import _hub, _rows
-from metaflax.data._examples import Examples, listing
+from metaflax.data._examples import Examples
 
 
 def read(
     source: str | Path,
     *,
+    task: tasks.TaskType | None = None,
     text: str = "text",
+    text_pair: str = "text_pair",
     label: str = "label",
     domain: str | None = None,
     id: str | None = None,
@@ -23,10 +27,14 @@ def read(
     r"""Reads labelled examples.
 
     Args:
-      source: a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, a directory written by
-        `datasets`' `save_to_disk`, or the name of a data set on the Hugging Face hub
+      source: a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, or several of them by a
+        pattern such as `folder/*.jsonl`; a directory written by `datasets`'
+        `save_to_disk`; or the name of a data set on the Hugging Face hub
         (`owner/name`, or `owner/name:config`).
+      task: says what a model reads of a row and what is right for it; by default
+        `tasks.classification()`, a text and its labels.
       text: the column of texts.
+      text_pair: the column of second texts, where the task reads pairs.
       label: the column of labels: a name, a number, or a list of them where a text
         has several.
       domain: the column of domains, if any.
@@ -54,26 +62,33 @@ def read(
     """
     if unlabelled not in ("error", "drop"):
         raise ValueError(f"unlabelled is {unlabelled!r}; it is 'error' or 'drop'.")
-    columns = {"text": text, "label": label, "domain": domain, "id": id}
-    found: dict[str, list[Any]] = {role: [] for role, name in columns.items() if name}
+    task = task or tasks.classification()
+    columns = {"text": text, "text_pair": text_pair, "label": label}
+    columns |= {"domain": domain} if domain else {}
+    columns |= {"id": id} if id else {}
+    texts: list[Hashable] = []
+    truths: list[tasks.Truth] = []
+    names: dict[str, list[str]] = {"domain": [], "id": []}
     num_unlabelled = 0
     for place, row in _rows_of(source, split):
-        values = {role: _value(row, columns[role], place) for role in found}
-        if unlabelled == "drop" and values["label"] == []:
+        fields = tasks.Fields(row, place, columns, label_separator)
+        if unlabelled == "drop" and fields.value("label") == []:
             num_unlabelled += 1
             continue
-        found["text"].append(_checked_text(values["text"], place, text))
-        found["label"].append(_labels(values["label"], place, label, label_separator))
-        for role in set(found) & {"domain", "id"}:
-            found[role].append(_name(values[role], place, columns[role]))
-    if not found["text"]:
+        texts.append(task.form.read(fields))
+        truths.append(task.truth(fields))
+        for role in set(names) & set(columns):
+            names[role].append(fields.name(role))
+    if not texts:
         raise ValueError(f"{source}: holds no examples; give at least one row.")
+    targets = tuple(truth.target for truth in truths)
     return Examples(
         name=str(source) if split is None else f"{source}[{split}]",
-        texts=tuple(found["text"]),
-        labels=tuple(found["label"]),
-        domains=tuple(found["domain"]) if domain else None,
-        ids=tuple(found["id"]) if id else None,
+        texts=tuple(texts),
+        labels=tuple(truth.labels for truth in truths),
+        targets=None if None in targets else targets,
+        domains=tuple(names["domain"]) if domain else None,
+        ids=tuple(names["id"]) if id else None,
         num_unlabelled=num_unlabelled,
     )
 
@@ -81,14 +96,18 @@ def read(
 def read_texts(
     source: str | Path | TextIO | BinaryIO,
     *,
+    form: tasks.Form = tasks.TEXT,
     column: str = "text",
+    column_pair: str = "text_pair",
     format: str | None = None,
-) -> Iterator[str]:
+) -> Iterator[Any]:
     r"""Yields the texts to predict, one by one as they are read.
 
     Args:
       source: a path, or an open stream such as `sys.stdin`.
+      form: what is read of a row, of a task type; by default one text.
       column: the column of texts, where the source has columns.
+      column_pair: the column of second texts, where the form has such.
       format: `lines` (a text a line), `jsonl`, `csv` or `tsv`; by default what the
         path ends in says, and anything else means lines.
 
@@ -108,18 +127,24 @@ def read_texts(
         raise ValueError(
             f"format is {format!r}; the known ones are {', '.join(_TEXT_FORMATS)}."
         )
+    columns = {"text": column, "text_pair": column_pair}
+
+    def texts(rows: Iterable[_rows.Row]) -> Iterator[Any]:
+        for place, row in rows:
+            yield form.read(tasks.Fields(row, place, columns))
+
     if isinstance(source, (str, Path)):
         path = Path(source)
         suffix = path.suffix.lower() if format is None else f".{format}"
         if suffix == ".parquet":
-            yield from _column(_rows.file_rows(path), column)
+            yield from texts(_rows.file_rows(path))
             return
         with _rows.opened(path) as file:
-            yield from _stream_texts(file, str(path), suffix, column)
+            yield from texts(_stream_rows(file, str(path), suffix, form, column))
     else:
         name = str(getattr(source, "name", "<stream>"))
-        stream: Iterable = getattr(source, "buffer", source)
-        yield from _stream_texts(_as_bytes(stream), name, f".{format}", column)
+        stream = _as_bytes(getattr(source, "buffer", source))
+        yield from texts(_stream_rows(stream, name, f".{format}", form, column))
 
 
 _TEXT_FORMATS = ("lines", "jsonl", "csv", "tsv")
@@ -130,12 +155,18 @@ def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:
         yield line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
 
 
-def _stream_texts(
-    stream: Iterable[bytes], name: str, suffix: str, column: str
-) -> Iterator[str]:
+def _stream_rows(
+    stream: Iterable[bytes], name: str, suffix: str, form: tasks.Form, column: str
+) -> Iterator[_rows.Row]:
+    """The rows of a stream; a plain line is a row of one column."""
     if suffix in _rows.STREAM_READERS:
-        yield from _column(_rows.STREAM_READERS[suffix](stream, name), column)
+        yield from _rows.STREAM_READERS[suffix](stream, name)
         return
+    if form.required != ("text",):
+        raise ValueError(
+            f"{name}: a line holds one text, and this model reads"
+            f" {' and '.join(form.required)}; give JSONL, CSV or TSV with such columns."
+        )
     blank: str | None = None
     for place, line in _rows.decoded_lines(stream, name):
         if not line.strip():
@@ -143,16 +174,11 @@ def _stream_texts(
             continue
         if blank:
             raise ValueError(f"{blank}: the line is blank; remove it.")
-        yield line.rstrip("\r\n")
-
-
-def _column(rows: Iterable[_rows.Row], column: str) -> Iterator[str]:
-    for place, row in rows:
-        yield _checked_text(_value(row, column, place), place, column)
+        yield place, {column: line.rstrip("\r\n")}
 
 
 def _rows_of(source: str | Path, split: str | None) -> Iterator[_rows.Row]:
-    """Rows of a file, a saved directory or a hub data set."""
+    """Rows of a file or several, a saved directory or a hub data set."""
     path = Path(source)
     if _hub.is_directory(path):
         return _hub.saved_rows(path, split)
@@ -163,62 +189,7 @@ def _rows_of(source: str | Path, split: str | None) -> Iterator[_rows.Row]:
             f"{source}: split={split!r} is for hub data sets and saved directories; a"
             " file is read whole."
         )
-    return _rows.file_rows(path)
-
-
-def _value(row: dict[str, Any], column: str | None, place: str) -> Any:
-    if column not in row:
-        raise ValueError(
-            f"{place}: no column {column!r}; the columns are {listing(row)}. Name the"
-            " right one."
-        )
-    return row[column]
-
-
-def _checked_text(value: Any, place: str, column: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{place}: {column!r} holds {value!r:.60} where a text is expected."
-        )
-    if not value.strip():
-        raise ValueError(f"{place}: {column!r} is an empty text; remove the row.")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(
-            f"{place}: {column!r} holds half of a surrogate pair, which no UTF-8 text"
-            " can; repair the text."
-        )
-    return value
-
-
-def _labels(
-    value: Any, place: str, column: str, separator: str | None
-) -> tuple[str, ...]:
-    """One label, or the distinct ones of several, in order."""
-    if isinstance(value, str) and separator:
-        value = value.split(separator)
-    values: Sequence = value if isinstance(value, (list, tuple)) else [value]
-    if not values:
-        raise ValueError(
-            f"{place}: {column!r} is an empty list; give a label, or drop such rows."
-        )
-    return tuple(dict.fromkeys(_name(v, place, column) for v in values))
-
-
-def _name(value: Any, place: str, column: str | None) -> str:
-    """The name that a string, number or truth value stands for."""
-    if isinstance(value, float) and math.isnan(value):
-        value = None
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise ValueError(
-            f"{place}: {column!r} is missing; fill it in or remove the row."
-        )
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return _checked_text(value.strip(), place, column or "")
-    if isinstance(value, (int, float)):
-        return str(value)
-    raise ValueError(
-        f"{place}: {column!r} holds {value!r:.60} where a name, a number or a list of"
-        " them is expected."
-    )
+    if _hub.is_file(path) or not glob.has_magic(str(source)):
+        return _rows.file_rows(path)
+    files = sorted(glob.glob(str(source)))
+    return itertools.chain.from_iterable(_rows.file_rows(Path(f)) for f in files)

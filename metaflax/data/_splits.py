@@ -206,6 +206,10 @@ def _split(
 def _names(examples: Examples, by: str) -> tuple[str, ...]:
     if by not in ("label", "domain"):
         raise ValueError(f"by is {by!r}; splits are by 'label' or by 'domain'.")
+    if by == "label" and not examples.label_names:
+        raise ValueError(
+            f"{examples.name}: has no classes to split by; split by domain."
+        )
     if by == "label":
         return examples.label_names
     if examples.domains is None:

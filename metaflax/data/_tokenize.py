@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from metaflax import tasks
 from metaflax.data import _files
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
-_VERSION = b"metaflax tokens 1"
+_VERSION = b"metaflax tokens 2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,10 @@ class TokenizedTexts:
       types: int8 like `flat`, which segment a token is in, or None where all are 0.
       pad_id: what fills up a batch.
       num_truncated: how many texts were cut to fit.
+      marks: int32 `[texts, P]`, the places in each text of P tokens that stand for
+        parts of it, or None where the form of the texts has none. For a part that
+        was cut off it is the first token.
+      num_lost: how many texts lost such a part.
 
     Examples:
       >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
@@ -42,6 +47,8 @@ class TokenizedTexts:
     types: np.ndarray | None = None
     pad_id: int = 0
     num_truncated: int = 0
+    marks: np.ndarray | None = None
+    num_lost: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -60,9 +67,10 @@ class TokenizedTexts:
 
 def tokenize(
     tokenizer: Any,
-    texts: Sequence[str],
+    texts: Sequence[Any],
     *,
     max_length: int,
+    form: tasks.Form = tasks.TEXT,
     on_long: str = "error",
     max_positions: int | None = None,
     cache_dir: str | Path | None = None,
@@ -73,6 +81,7 @@ def tokenize(
       tokenizer: a Hugging Face tokenizer.
       texts: what to tokenize.
       max_length: most tokens of a text, special ones included.
+      form: of the texts, which says how they are encoded.
       on_long: `error` refuses a longer text, `truncate` cuts it.
       max_positions: positions of the model, if the tokenizer does not know.
       cache_dir: where results are kept, keyed by texts, tokenizer and `max_length`;
@@ -94,61 +103,51 @@ def tokenize(
             f"max_length={max_length} does not fit a model of {limit} positions;"
             f" choose 1 to {limit}."
         )
-    path = _cache_path(tokenizer, texts, max_length, cache_dir)
+    path = _cache_path(tokenizer, texts, form, max_length, cache_dir)
     tokens = None if path is None else _load(path, len(texts))
     if tokens is None or (tokens.num_truncated and on_long == "error"):
-        tokens = _tokenize(tokenizer, texts, max_length, on_long)
+        tokens = _tokenize(tokenizer, texts, form, max_length, on_long)
         if path is not None:
             _save(path, tokens)
     return tokens
 
 
 def _tokenize(
-    tokenizer: Any, texts: Sequence[str], max_length: int, on_long: str
+    tokenizer: Any,
+    texts: Sequence[Any],
+    form: tasks.Form,
+    max_length: int,
+    on_long: str,
 ) -> TokenizedTexts:
-    ids: list[list[int]] = []
-    types: list[list[int]] = []
+    columns: dict[str, list] = {"input_ids": [], "token_type_ids": [], "marks": []}
     num_truncated = 0
     for start in range(0, len(texts), _CHUNK):
         chunk = list(texts[start : start + _CHUNK])
-        encoded = _encode(tokenizer, chunk, truncation=False)
+        encoded = form.encode(tokenizer, chunk, None)
         rows = encoded["input_ids"]
         long = [i for i, row in enumerate(rows) if len(row) > max_length]
         if long and on_long == "error":
             first = long[0]
             raise ValueError(
                 f"example {start + first} has {len(rows[first])} tokens and the limit"
-                f" is {max_length}: {chunk[first][:40]!r}... Shorten it, raise"
+                f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
                 " max_length, or choose on_long='truncate'."
             )
-        if long:  # By the tokenizer, which keeps the special token at the end.
-            cut = _encode(
-                tokenizer,
-                [chunk[i] for i in long],
-                truncation=True,
-                max_length=max_length,
-            )
+        if long:  # By the form, which keeps the special tokens.
+            cut = form.encode(tokenizer, [chunk[i] for i in long], max_length)
             for column, shortened in cut.items():
                 for i, row in zip(long, shortened, strict=True):
                     encoded[column][i] = row
         num_truncated += len(long)
-        ids += encoded["input_ids"]
-        types += encoded.get("token_type_ids", [])
-    return _packed(ids, types, tokenizer.pad_token_id or 0, num_truncated)
-
-
-def _encode(tokenizer: Any, texts: list[str], **kwargs: Any) -> dict[str, list]:
-    # Quiet, since longer texts are dealt with here.
-    return dict(
-        tokenizer(
-            texts, padding=False, return_attention_mask=False, verbose=False, **kwargs
-        )
-    )
+        for column, held in columns.items():
+            held += encoded.get(column, [])
+    return _packed(columns, tokenizer.pad_token_id or 0, num_truncated)
 
 
 def _packed(
-    ids: list[list[int]], types: list[list[int]], pad_id: int, num_truncated: int
+    columns: dict[str, list], pad_id: int, num_truncated: int
 ) -> TokenizedTexts:
+    ids, types = columns["input_ids"], columns["token_type_ids"]
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     if not lengths.all():
         raise ValueError(
@@ -159,7 +158,15 @@ def _packed(
     segments = _flattened(types, np.int8, offsets[-1]) if types else None
     if segments is not None and not segments.any():
         segments = None
-    return TokenizedTexts(flat, offsets, segments, pad_id, num_truncated)
+    tokens = TokenizedTexts(flat, offsets, segments, pad_id, num_truncated)
+    if not columns["marks"]:
+        return tokens
+    marks = np.array(columns["marks"], np.int32)  # [texts, P]
+    return dataclasses.replace(
+        tokens,
+        marks=np.maximum(marks, 0),
+        num_lost=int((marks < 0).any(axis=1).sum()),
+    )
 
 
 def _flattened(rows: Iterable[list[int]], dtype: Any, size: int) -> np.ndarray:
@@ -168,7 +175,8 @@ def _flattened(rows: Iterable[list[int]], dtype: Any, size: int) -> np.ndarray:
 
 def _cache_path(
     tokenizer: Any,
-    texts: Sequence[str],
+    texts: Sequence[Any],
+    form: tasks.Form,
     max_length: int,
     cache_dir: str | Path | None,
 ) -> Path | None:
@@ -182,8 +190,8 @@ def _cache_path(
     digest = hashlib.sha256(_VERSION)
     parts = (
         json.dumps(rules, sort_keys=True),
-        f"{max_length} {tokenizer.pad_token_id}",
-        *texts,
+        f"{form.name} {max_length} {tokenizer.pad_token_id}",
+        *(json.dumps(text) for text in texts),
     )
     for part in parts:
         data = part.encode()
@@ -200,14 +208,19 @@ def _load(path: Path, num_texts: int) -> TokenizedTexts | None:
     try:
         # Opened here, since np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            flat, offsets, types, numbers = (
-                file[name] for name in ("flat", "offsets", "types", "numbers")
-            )
+            names = ("flat", "offsets", "types", "marks", "numbers")
+            flat, offsets, types, marks, numbers = (file[name] for name in names)
+            pad_id, num_truncated, num_lost = numbers.tolist()
     except Exception:  # Whatever is wrong with it, the texts are at hand.
         return None
-    pad_id, num_truncated = numbers.tolist()
     tokens = TokenizedTexts(
-        flat, offsets, types if types.size else None, pad_id, num_truncated
+        flat,
+        offsets,
+        types if types.size else None,
+        pad_id,
+        num_truncated,
+        marks if marks.size else None,
+        num_lost,
     )
     intact = (
         len(tokens) == num_texts
@@ -215,17 +228,19 @@ def _load(path: Path, num_texts: int) -> TokenizedTexts | None:
         and offsets[0] == 0
         and offsets[-1] == len(flat)
         and (tokens.types is None or types.shape == flat.shape)
+        and (tokens.marks is None or len(marks) == num_texts)
     )
     return tokens if intact else None
 
 
 def _save(path: Path, tokens: TokenizedTexts) -> None:
-    no_types = np.zeros(0, np.int8)
+    none = np.zeros(0, np.int8)
     with _files.replacing(path) as file:
         np.savez(
             file,
             flat=tokens.flat,
             offsets=tokens.offsets,
-            types=no_types if tokens.types is None else tokens.types,
-            numbers=np.array([tokens.pad_id, tokens.num_truncated]),
+            types=none if tokens.types is None else tokens.types,
+            marks=none if tokens.marks is None else tokens.marks,
+            numbers=np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost]),
         )

@@ -5,6 +5,7 @@ from metaflax.evaluation._intervals import mean_interval as mean_interval
 from metaflax.evaluation._intervals import paired_interval as paired_interval
 from metaflax.evaluation._report import classification_report as classification_report
 from metaflax.evaluation._report import label_report as label_report
+from metaflax.evaluation._report import number_report as number_report
 from metaflax.evaluation._score import Scores as Scores
 from metaflax.evaluation._score import evaluate as evaluate
 from metaflax.evaluation._score import scorer as scorer
@@ -16,6 +17,7 @@ __all__ = [
     "evaluate",
     "label_report",
     "mean_interval",
+    "number_report",
     "paired_interval",
     "scorer",
 ]

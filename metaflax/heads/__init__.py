@@ -7,8 +7,11 @@ from metaflax.heads._logistic_regression import (
     logistic_regression as logistic_regression,
 )
 from metaflax.heads._matching import matching as matching
+from metaflax.heads._none import with_none as with_none
 from metaflax.heads._prototypes import label_prototypes as label_prototypes
 from metaflax.heads._prototypes import prototypes as prototypes
+from metaflax.heads._regression import linear_regression as linear_regression
+from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
 from metaflax.heads._zeros import zeros as zeros
@@ -18,10 +21,13 @@ __all__ = [
     "label_prototypes",
     "leopard",
     "linear",
+    "linear_regression",
     "logistic_regression",
     "matching",
     "prototypes",
     "relation",
     "ridge",
+    "ridge_regression",
+    "with_none",
     "zeros",
 ]

@@ -13,6 +13,7 @@ from metaflax.losses._classification import (
     softmax_cross_entropy as softmax_cross_entropy,
 )
 from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
+from metaflax.losses._regression import squared_error as squared_error
 from metaflax.losses._weighted import weighted_mean as weighted_mean
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "cosine_pairs",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "squared_error",
     "weighted_mean",
 ]

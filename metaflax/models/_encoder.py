@@ -12,7 +12,10 @@ from metaflax.models import _bert, _stack
 from metaflax.models._bert_config import BertConfig
 from metaflax.models._tokens import Tokens
 
-Pooling: TypeAlias = Literal["mean", "first", "pooler"]
+Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities"]
+
+# Marks of a text that pooling "entities" reads: where head and tail begin.
+NUM_ENTITIES = 2
 
 
 class Encoder(NamedTuple):
@@ -44,7 +47,9 @@ def encoder(
     Args:
       config: the network.
       pooling: "mean", over the real tokens with the special ones; "first", the hidden
-        state of the first token; "pooler", what the pretrained pooler makes of it.
+        state of the first token; "pooler", what the pretrained pooler makes of it;
+        "entities", the hidden states at the two marks of a text (`Tokens.marks`), one
+        behind the other, so that D is twice the network's.
       standardize: whether features :math:`x` become :math:`(x - \bar x) / (\sqrt D
         \sigma_x)`, which are centred and of unit length. Distances and inner
         products of such features mean the same whatever the pooling; a zero vector
@@ -67,7 +72,8 @@ def encoder(
 
     Raises:
       ValueError: if `pooling`, `layers_by` or `remat` is unknown, and from `apply` if
-        texts are too long or the parameters hold no pooler to read.
+        texts are too long, the parameters hold no pooler to read, or the texts have no
+        marks.
 
     Examples:
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
@@ -87,7 +93,7 @@ def encoder(
     run_below = functools.partial(
         _bert.run_stages,
         config,
-        only_first=pooling != "mean",
+        only_first=pooling in ("first", "pooler"),
         dtype=dtype,
         layers_by=layers_by,
         remat=remat,
@@ -102,6 +108,8 @@ def encoder(
         x = _bert.widened(x)
         if pooling == "mean":
             x = mean_of_tokens(x, jnp.asarray(tokens.mask))
+        if pooling == "entities":
+            x = states_at_marks(x, tokens.marks)
         return standardized(x, config.layer_norm_eps) if standardize else x
 
     def run(params, tokens, states, key, first, last):
@@ -109,7 +117,9 @@ def encoder(
             states = run_below(params, tokens, states, key, first, min(last, top))
         return pool(params, tokens, states) if last > top else states
 
-    return Encoder(init, base.StagedApply(reads, run), config.hidden_size)
+    num_vectors = NUM_ENTITIES if pooling == "entities" else 1
+    num_features = num_vectors * config.hidden_size
+    return Encoder(init, base.StagedApply(reads, run), num_features)
 
 
 def hidden_states(
@@ -152,6 +162,21 @@ def mean_of_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
     """The mean of `x` `[B, L, D]` over real tokens; zero where there is none."""
     real = mask.astype(x.dtype)[:, :, None]  # [B, L, 1]
     return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
+
+
+def states_at_marks(x: jax.Array, marks: chex.Array | None) -> jax.Array:
+    """The states of `x` `[B, L, D]` at both `marks` `[B, 2]`, side by side `[B, 2 D]`.
+
+    Raises:
+      ValueError: if there are no two marks a text.
+    """
+    if marks is None or jnp.shape(marks)[-1] != NUM_ENTITIES:
+        raise ValueError(
+            'pooling="entities" reads texts with two marked entities; take another'
+            " pooling, or a task type that marks them."
+        )
+    states = jnp.take_along_axis(x, jnp.asarray(marks)[:, :, None], axis=1)
+    return states.reshape(len(x), -1)  # [B, 2, D] to [B, 2 D].
 
 
 def standardized(x: jax.Array, eps: float) -> jax.Array:

@@ -24,6 +24,8 @@ class Tokens(NamedTuple):
         order, filled up with B * L to a static budget M. None for no packing. Tokens
         beyond the budget would be lost, so the data pipeline chooses M on the host,
         large enough for every batch that shares a compiled step.
+      marks: `[B, P]` int32, the places in each text of P tokens that stand for parts
+        of it, such as entities; None where nothing reads them.
 
     Examples:
       >>> import numpy as np
@@ -39,6 +41,7 @@ class Tokens(NamedTuple):
     types: chex.Array | None
     mask: chex.Array
     packed: chex.Array | None = None
+    marks: chex.Array | None = None
 
     def concatenate(self, other: "Tokens") -> "Tokens":
         """These texts followed by those of `other`, which has the same L.
@@ -63,11 +66,15 @@ class Tokens(NamedTuple):
                 for zero, part in zip(zeros, (self, other), strict=True)
             ]
             types = jnp.concatenate(each)
+        marks = None
+        if self.marks is not None and other.marks is not None:
+            marks = jnp.concatenate([self.marks, other.marks])
         return Tokens(
             jnp.concatenate([self.ids, other.ids]),
             types,
             jnp.concatenate([self.mask, other.mask]),
             packed,
+            marks,
         )
 
 

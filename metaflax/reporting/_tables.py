@@ -8,7 +8,7 @@ from rich.table import Table
 from metaflax.evaluation import Interval
 
 # Shares, which read best in percent.
-PERCENT = ("accuracy", "micro_f1")
+PERCENT = ("accuracy", "micro_f1", "none_precision", "none_recall")
 
 
 def said(name: str, interval: Interval, *, sign: bool = False) -> str:
@@ -26,7 +26,11 @@ def said(name: str, interval: Interval, *, sign: bool = False) -> str:
 
 
 def comparison_table(
-    title: str, columns: Mapping[str, Mapping[str, Interval]], metrics: tuple[str, ...]
+    title: str,
+    columns: Mapping[str, Mapping[str, Interval]],
+    metrics: tuple[str, ...],
+    *,
+    signed: bool = False,
 ) -> Table:
     """A row for each metric, a column for each method.
 
@@ -34,6 +38,7 @@ def comparison_table(
       title: above the table.
       columns: by method, intervals by metric; a method named `difference` gets signs.
       metrics: the rows.
+      signed: whether all columns are differences, with signs.
 
     Returns:
       A rich table.
@@ -44,7 +49,7 @@ def comparison_table(
         table.add_column(method, justify="right")
     for metric in metrics:
         cells = [
-            said(metric, intervals[metric], sign=method == "difference")
+            said(metric, intervals[metric], sign=signed or method == "difference")
             for method, intervals in columns.items()
         ]
         table.add_row(metric, *cells)
@@ -52,13 +57,15 @@ def comparison_table(
 
 
 def report_table(report: Mapping[str, Any]) -> Table:
-    """The classification report: precision, recall, F1 and support per class."""
-    table = Table(title="classification report")
-    for name in ("class", "precision", "recall", "F1", "support"):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for name, row in report.items():
-        if isinstance(row, Mapping):
-            numbers = (row["precision"], row["recall"], row["f1-score"])
-            cells = [f"{x:.3f}" for x in numbers]
-            table.add_row(name, *cells, str(int(row["support"])))
+    """A report: for each class (or domain) its scores, and how many queries it had."""
+    rows = {name: row for name, row in report.items() if isinstance(row, Mapping)}
+    columns = list(next(iter(rows.values()), {}))
+    table = Table(title="report")
+    for column in ("", *columns):
+        table.add_column(column, justify="right" if column else "left")
+    for name, row in rows.items():
+        cells = [
+            str(int(row[c])) if c == "support" else f"{row[c]:.3f}" for c in columns
+        ]
+        table.add_row(name, *cells)
     return table

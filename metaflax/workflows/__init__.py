@@ -2,6 +2,9 @@
 
 from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
+from metaflax.workflows._baselines import Setting as Setting
+from metaflax.workflows._baselines import against_baselines as against_baselines
+from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._predict import Predictor as Predictor
@@ -15,13 +18,16 @@ from metaflax.workflows._train import train as train
 __all__ = [
     "Predictor",
     "RunDirectory",
+    "Setting",
     "adapt",
+    "against_baselines",
     "evaluate",
     "finetune",
     "load_run",
     "predict",
     "quickstart",
     "quickstart_config",
+    "score_episodes",
     "train",
     "without_run",
 ]

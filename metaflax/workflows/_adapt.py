@@ -9,12 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, models, tree
+from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
-from metaflax.workflows._episodes import coarse_buckets
+from metaflax.workflows._episodes import coarse_buckets, columns
 from metaflax.workflows._model import Model
-from metaflax.workflows._run import Trained, load_trained, load_untrained
+from metaflax.workflows._run import (
+    Trained,
+    load_trained,
+    load_untrained,
+    losses_of_cutting,
+)
 from metaflax.workflows._run_directory import RunDirectory
+
+# What Hugging Face calls the kinds of targets.
+PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
+    "classes": "single_label_classification",
+    "labels": "multi_label_classification",
+    "numbers": "regression",
+}
 
 
 def adapt(
@@ -46,9 +58,10 @@ def adapt(
     config = config or config_lib.Config()
     if run_dir is not None:
         config = RunDirectory(run_dir).config()
-    examples = data.read(support_file, text=config.data.text, label=config.data.label)
-    names = first_seen(examples)
-    if len(names) < 2 and config.data.task == "classification":
+    task = config_lib.build_task(config)
+    examples = data.read(support_file, task=task, **columns(config.data))
+    names = first_seen(examples) or [config.data.label]
+    if len(names) < 2 and task.kind == "classes":
         raise ValueError(
             f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
             " least two classes."
@@ -60,8 +73,7 @@ def adapt(
     )
     room = _room(trained, len(names), support_file)
     model, params = trained.model, trained.params
-    tokenized = model.tokenize(examples.texts, trained.config.data)
-    task = config_lib.build_task(config)
+    tokenized = model.tokenize(examples.texts, trained.config.data, task.form)
     algorithm = config_lib.build_algorithm(
         config.algorithm,
         model.encoder,
@@ -72,11 +84,10 @@ def adapt(
     )
     support = support_batch(examples, names, tokenized, room, task.kind)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
-    save_classifier(target, model, params, adapted, names, config)
-    cut = f", {tokenized.num_truncated} truncated" if tokenized.num_truncated else ""
-    console.print(
-        f"adapted to {len(names)} classes from {len(examples)} texts{cut}: {target}"
-    )
+    save_adapted(target, model, params, adapted, names, config, task)
+    cut = losses_of_cutting(tokenized)
+    what = "numbers" if task.kind == "numbers" else f"{len(names)} classes"
+    console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
     return target
 
 
@@ -134,33 +145,53 @@ def support_batch(
     kind: str,
 ) -> base.Batch:
     """All examples as one support set."""
-    number = {name: i for i, name in enumerate(names)}
-    count = len(examples)
-    if kind == "labels":
-        targets = np.zeros((count, num_classes), np.float32)
-        for row, labels in zip(targets, examples.labels, strict=True):
-            row[[number[name] for name in labels]] = 1
-    elif examples.is_multi_label:
+    inputs = data.collate_texts(
+        tokenized, np.arange(len(examples)), len(examples), coarse_buckets(tokenized)
+    )
+    targets = TARGETS[kind](examples, names, num_classes)
+    return base.Batch(inputs, targets, np.ones(len(examples), np.float32))
+
+
+def _class_numbers(
+    examples: data.Examples, names: list[str], num_classes: int
+) -> np.ndarray:
+    del num_classes  # Which only rows of labels have room for.
+    if examples.is_multi_label:
         raise ValueError(
             f"{examples.name}: some texts have several labels; this model gives one."
         )
-    else:
-        targets = np.array([number[labels[0]] for labels in examples.labels], np.int32)
-    inputs = data.collate_texts(
-        tokenized, np.arange(count), count, coarse_buckets(tokenized)
-    )
-    return base.Batch(inputs, targets, np.ones(count, np.float32))
+    return np.array([names.index(labels[0]) for labels in examples.labels], np.int32)
 
 
-def save_classifier(
+def _label_rows(
+    examples: data.Examples, names: list[str], num_classes: int
+) -> np.ndarray:
+    targets = np.zeros((len(examples), num_classes), np.float32)
+    for row, labels in zip(targets, examples.labels, strict=True):
+        row[[names.index(name) for name in labels]] = 1
+    return targets
+
+
+# Targets of each kind as arrays `[U]`, or `[U, N]` of labels.
+TARGETS = {
+    "classes": _class_numbers,
+    "labels": _label_rows,
+    "numbers": lambda examples, names, num_classes: np.array(
+        examples.targets, np.float32
+    ),
+}
+
+
+def save_adapted(
     target: Path,
     model: Model,
     params: Any,
     adapted: Any,
     names: list[str],
     config: config_lib.Config,
+    task: tasks.TaskType,
 ) -> None:
-    """Writes an adapted model as a Hugging Face sequence classifier.
+    """Writes an adapted model, as a Hugging Face sequence classifier where it is one.
 
     Raises:
       ValueError: if its head is no linear layer, or its encoder has parts that BERT
@@ -174,21 +205,20 @@ def save_classifier(
             " one (linear, zeros, prototypes, ridge, logistic_regression)."
         )
     encoder = models.merge_lora(tree.merge(adapted["encoder"], params["encoder"]))
-    count = len(names)
+    # The task's own classes come first, then room that it does not need.
+    room = len(head["bias"])
+    kept = [*range(len(names)), *range(room - len(task.others), room)]
     models.pretrained.save(
         target,
         model.pretrained.config,
         encoder,
         tokenizer_from=model.pretrained.directory,
-        head={"kernel": head["kernel"][:, :count], "bias": head["bias"][:count]},
-        labels=names,
+        head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
+        labels=[*names, *task.others],
         pooling=config.model.pooling,
         standardize=config.model.standardize,
-        problem_type=(
-            "multi_label_classification"
-            if config.data.task == "multilabel_classification"
-            else "single_label_classification"
-        ),
+        problem_type=PROBLEM_TYPES[task.kind],
+        task=config.data.task,
     )
 
 

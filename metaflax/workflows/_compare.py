@@ -68,8 +68,15 @@ def _plain(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
 
 def describe(config: config_lib.Config) -> str:
     """What was asked, in a line."""
-    sizes = config.episodes
     return (
-        f"{config.algorithm.algorithm}, {sizes.way}-way {sizes.shot}-shot,"
+        f"{config.algorithm.algorithm}, {describe_sizes(config)},"
         f" {config.evaluation.test_episodes} test episodes"
     )
+
+
+def describe_sizes(config: config_lib.Config) -> str:
+    """How large an episode is, in the words of its kind."""
+    sizes = config.episodes
+    if config_lib.build_task(config).kind == "numbers":
+        return f"{sizes.shot} support texts"
+    return f"{sizes.way}-way {sizes.shot}-shot"

@@ -5,12 +5,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaflax import base, data
+from metaflax import base, data, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.workflows._model import Model
 
 
-def load_splits(config: DataConfig) -> data.Splits:
+def columns(config: DataConfig) -> dict[str, str]:
+    """The columns of a row that a task type reads, by role."""
+    return {
+        "text": config.text,
+        "text_pair": config.text_pair,
+        "label": config.label,
+    }
+
+
+def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     """Reads the examples and splits their classes or domains.
 
     Raises:
@@ -23,10 +32,10 @@ def load_splits(config: DataConfig) -> data.Splits:
     else:
         examples = data.read(
             config.data,
-            text=config.text,
-            label=config.label,
+            task=task,
             domain=config.domain,
             unlabelled=config.unlabelled,
+            **columns(config),
         )
     if config.split_names is not None:
         return data.split_by_names(examples, config.split_names, config.split_by)
@@ -37,15 +46,21 @@ def load_splits(config: DataConfig) -> data.Splits:
     return data.split_by_seed(examples, config.split_seed, by=config.split_by)
 
 
-def make_sampler(
-    examples: data.Examples, sizes: EpisodeConfig, task: str
-) -> data.Sampler:
-    """Draws episodes of the given sizes."""
-    kinds = {
-        "classification": data.EpisodeSampler,
-        "multilabel_classification": data.MultiLabelSampler,
-    }
-    return kinds[task](examples, sizes.way, sizes.shot, sizes.queries)
+def _of_classes(examples: data.Examples, sizes: EpisodeConfig) -> data.Sampler:
+    sampler = data.EpisodeSampler(examples, sizes.way, sizes.shot, sizes.queries)
+    return data.WithNone(sampler, sizes.none_rate) if sizes.none_rate else sampler
+
+
+# What draws episodes of each kind of targets.
+SAMPLERS = {
+    "classes": _of_classes,
+    "labels": lambda examples, sizes: data.MultiLabelSampler(
+        examples, sizes.way, sizes.shot, sizes.queries
+    ),
+    "numbers": lambda examples, sizes: data.NumberSampler(
+        examples, sizes.shot, sizes.queries
+    ),
+}
 
 
 class Episodes(NamedTuple):
@@ -88,15 +103,19 @@ class Episodes(NamedTuple):
 
 
 def make_episodes(
-    examples: data.Examples, sizes: EpisodeConfig, config: Config, model: Model
+    examples: data.Examples,
+    sizes: EpisodeConfig,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model,
 ) -> Episodes:
     """The episodes of a split, tokenized.
 
     Raises:
       ValueError: if a class is too small for the sizes, or a text too long.
     """
-    sampler = make_sampler(examples, sizes, config.data.task)
-    tokenized = model.tokenize(examples.texts, config.data)
+    sampler = SAMPLERS[task.kind](examples, sizes)
+    tokenized = model.tokenize(examples.texts, config.data, task.form)
     return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized))
 
 

@@ -2,17 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation
-from metaflax.workflows._compare import compare
-from metaflax.workflows._episodes import make_episodes
+from metaflax.workflows._compare import compare, describe
+from metaflax.workflows._episodes import columns, make_episodes
 from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._run import (
     Run,
@@ -67,7 +66,7 @@ def evaluate(
     trained = load_run(directory.config())
     before = initial_params(trained)
     after = best_params(directory, before)
-    run = _resized(trained, episodes, wanted)
+    run = resize(trained, episodes, wanted)
     config = run.config
     evaluator = run.test_evaluator()
     for number in export:
@@ -76,20 +75,17 @@ def evaluate(
     for baseline in baselines:
         scores[baseline] = _baseline(run, baseline, inner or config.algorithm)
     scores["after"] = evaluator(after)
-    title = (
-        f"{config.algorithm.algorithm}, {config.episodes.way}-way"
-        f" {config.episodes.shot}-shot, {len(evaluator.episodes)} test episodes"
-    )
-    results = compare(evaluator, scores, console, title=title)
+    results = compare(evaluator, scores, console, title=describe(config))
     directory.write_json(f"{name}.json", results)
     _write_episodes(directory.path / f"{name}.episodes.jsonl", scores)
     for number in export:
-        _export(evaluator, number, directory.path / f"{name}.episode{number}")
+        folder = directory.path / f"{name}.episode{number}"
+        _export(evaluator, number, folder, columns(config.data))
     console.print(f"Results are in {directory.path / name}.json.", soft_wrap=True)
     return results
 
 
-def _resized(
+def resize(
     run: Run,
     episodes: config_lib.EpisodeConfig | None,
     wanted: config_lib.EvaluationConfig | None,
@@ -101,7 +97,7 @@ def _resized(
         evaluation=wanted or run.config.evaluation,
     )
     config_lib.check(config)
-    test = make_episodes(run.splits.test, config.episodes, config, run.model)
+    test = make_episodes(run.splits.test, config.episodes, config, run.task, run.model)
     resized = run._replace(config=config, test=test)
     if learns_output_layer(run) and num_classes(resized) > num_classes(run):
         raise ValueError(
@@ -147,20 +143,40 @@ def _check_number(evaluator: Evaluator, number: int) -> None:
         )
 
 
-def _export(evaluator: Evaluator, number: int, folder: Path) -> None:
+def _export(
+    evaluator: Evaluator, number: int, folder: Path, named: Mapping[str, str]
+) -> None:
     """The texts of an episode as `support.jsonl` and `query.jsonl`."""
     episode, examples = evaluator.episodes[number], evaluator.source.examples
     drawn = [examples.label_names[number] for number in episode.classes]
     folder.mkdir(parents=True, exist_ok=True)
     for part, rows in (("support", episode.support), ("query", episode.query)):
-        write_whole(folder / f"{part}.jsonl", _lines(examples, rows, drawn))
+        records = [
+            {
+                **evaluator.task.form.row(examples.texts[row]),
+                "label": _truth(examples, row, drawn, evaluator.task.others),
+            }
+            for row in rows
+        ]
+        write_whole(folder / f"{part}.jsonl", _lines(records, named))
 
 
-def _lines(examples: data.Examples, rows: np.ndarray, drawn: Sequence[str]) -> str:
-    """JSONL of the texts, with those of their labels that the episode drew."""
-    records = []
-    for row in rows:
-        labels = [label for label in examples.labels[row] if label in drawn]
-        label = labels if examples.is_multi_label else labels[0]
-        records.append({"text": examples.texts[row], "label": label})
-    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+def _truth(
+    examples: data.Examples, row: int, drawn: Sequence[str], others: Sequence[str]
+) -> Any:
+    """What is right for an example, of its labels those that the episode drew.
+
+    Where it drew none of them, the task type has another answer.
+    """
+    if examples.targets is not None:
+        return examples.targets[row]
+    labels = [label for label in examples.labels[row] if label in drawn]
+    if examples.is_multi_label:
+        return labels
+    return labels[0] if labels else others[0]
+
+
+def _lines(records: Iterable[dict[str, Any]], named: Mapping[str, str]) -> str:
+    """JSONL of records by role, under the columns of these roles."""
+    renamed = ({named.get(role, role): v for role, v in r.items()} for r in records)
+    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in renamed)

@@ -118,19 +118,44 @@ class Evaluator:
         return means
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
-        """Precision, recall and F1 per class over all queries."""
-        names = self.source.examples.label_names
-        if self.task.kind == "labels":
-            return self._label_report(scores, names)
+        """What is said of all queries together, class by class or by domain."""
+        reports = {
+            "classes": self._class_report,
+            "labels": self._label_report,
+            "numbers": self._number_report,
+        }
+        return reports[self.task.kind](scores)
+
+    def _class_report(self, scores: evaluation.Scores) -> dict[str, Any]:
+        names, others = self.source.examples.label_names, self.task.others
         true, said = [], []
         for episode, logits in zip(self.episodes, scores.logits, strict=True):
+            drawn = [names[number] for number in episode.classes]
+            room = logits.shape[-1] - len(others)
+            # In the order of logits; another answer than the drawn ones is -1 too.
+            answers = [*drawn, *[""] * (room - len(drawn)), *others]
             best = logits[: len(episode.query)].argmax(axis=-1)
-            true += [names[episode.classes[i]] for i in episode.query_targets]
-            said += [names[episode.classes[i]] for i in best]
+            true += [answers[i] for i in episode.query_targets]
+            said += [answers[i] for i in best]
         return evaluation.classification_report(true, said)
 
-    def _label_report(self, scores, names) -> dict[str, Any]:
+    def _number_report(self, scores: evaluation.Scores) -> dict[str, Any]:
+        domains = self.source.examples.domain_names or ("all",)
+        counts = [len(episode.query) for episode in self.episodes]
+        groups = [
+            domains[episode.domain or 0]
+            for episode, count in zip(self.episodes, counts, strict=True)
+            for _ in range(count)
+        ]
+        said = [row[:count] for row, count in zip(scores.logits, counts, strict=True)]
+        true = [episode.query_targets for episode in self.episodes]
+        return evaluation.number_report(
+            groups, np.concatenate(true), np.concatenate(said)
+        )
+
+    def _label_report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """Each drawn label of each query counts once; labels not drawn do not."""
+        names = self.source.examples.label_names
         rows = sum(len(episode.query) for episode in self.episodes)
         true = np.zeros((rows, len(names)), np.int8)
         said = np.zeros_like(true)

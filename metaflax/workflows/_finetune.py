@@ -22,9 +22,9 @@ from metaflax import config as config_lib
 from metaflax.workflows._adapt import (
     check_absent,
     first_seen,
-    save_classifier,
+    save_adapted,
 )
-from metaflax.workflows._episodes import coarse_buckets
+from metaflax.workflows._episodes import coarse_buckets, columns
 from metaflax.workflows._model import Model, embedder
 from metaflax.workflows._run import load_trained
 
@@ -82,17 +82,18 @@ def finetune(
     if out is not None:
         check_absent(Path(out).expanduser())
     config, model, params, _ = load_trained(run_dir)
-    # One label a text, whatever the run was meta-trained for.
-    texts = dataclasses.replace(config.data, task="classification")
-    config = dataclasses.replace(config, data=texts)
-    columns = {"text": config.data.text, "label": config.data.label}
-    train, test = (data.read(f, **columns) for f in (train_file, test_file))
+    config = _one_label(config)
+    task = config_lib.build_task(config)
+    train, test = (
+        data.read(file, task=task, **columns(config.data))
+        for file in (train_file, test_file)
+    )
     names = first_seen(train)
     if unknown := sorted(set(test.label_names) - set(names)):
         raise ValueError(
             f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}."
         )
-    known = [_labelled(e, names, model, config) for e in (train, test)]
+    known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}
     for start, encoder in starts.items():
@@ -121,18 +122,42 @@ def finetune(
     if out is not None:
         best = tuned["meta-trained"]
         adapted = {"encoder": best["encoder"], "head": best["head"]}
-        save_classifier(Path(out), model, best, adapted, names, config)
+        save_adapted(Path(out), model, best, adapted, names, config, task)
         console.print(f"The meta-trained one is in {out}.")
     return results
 
 
+def _one_label(config: config_lib.Config) -> config_lib.Config:
+    """The config of one label an example, whatever the run was meta-trained for.
+
+    What the model reads of an example stays, if its labels are classes; each example
+    has one of them.
+    """
+    kind = config_lib.build_task(config).kind
+    if kind not in ("classes", "labels"):
+        raise ValueError(
+            f"fine-tuning downstream takes classes, and this run is of {kind}; adapt"
+            " the run to the labelled file instead."
+        )
+    task = config.data.task if kind == "classes" else "classification"
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, task=task),
+        episodes=dataclasses.replace(config.episodes, none_rate=0.0),
+    )
+
+
 def _labelled(
-    examples: data.Examples, names: list[str], model: Model, config: config_lib.Config
+    examples: data.Examples,
+    names: list[str],
+    model: Model,
+    config: config_lib.Config,
+    form: tasks.Form,
 ) -> Labelled:
     if examples.is_multi_label:
         raise ValueError(f"{examples.name}: fine-tuning takes one label a text.")
     targets = np.array([names.index(labels[0]) for labels in examples.labels], np.int32)
-    return Labelled(model.tokenize(examples.texts, config.data), targets)
+    return Labelled(model.tokenize(examples.texts, config.data, form), targets)
 
 
 def _batches(labelled: Labelled, size: int, order: np.ndarray) -> Iterator[base.Batch]:

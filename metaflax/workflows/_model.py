@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import algorithms, base, data, models
+from metaflax import algorithms, base, data, models, tasks
 from metaflax.config import DataConfig, ModelConfig
 
 # Texts embedded in one call; sorted by length, so that little of it is padding.
@@ -32,12 +32,15 @@ class Model(NamedTuple):
         del key
         return self.pretrained.params
 
-    def tokenize(self, texts: Sequence[str], config: DataConfig) -> data.TokenizedTexts:
+    def tokenize(
+        self, texts: Sequence[Any], config: DataConfig, form: tasks.Form
+    ) -> data.TokenizedTexts:
         """The tokens of `texts`, from the cache where they were tokenized before."""
         return data.tokenize(
             self.tokenizer,
             texts,
             max_length=config.max_length,
+            form=form,
             on_long=config.on_long,
             max_positions=self.pretrained.config.max_position_embeddings,
             cache_dir=data.cache_folder() / "tokens",

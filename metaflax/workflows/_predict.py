@@ -1,6 +1,7 @@
 """Predict with an adapted directory: texts in, labels with probabilities out."""
 
 import csv
+import dataclasses
 import io
 import json
 import queue
@@ -12,10 +13,16 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from metaflax import base, data, models, tasks
+from metaflax import config as config_lib
+from metaflax import data, models, tasks
 
 # One batch shape, and a few token budgets: so many compilations at most.
 BUDGET_RATIO = 4.0
+# What Hugging Face says of a classifier's targets, as a task type.
+TASK_NAMES = {
+    "multi_label_classification": "multilabel_classification",
+    "regression": "regression",
+}
 
 
 class Predictor:
@@ -24,6 +31,10 @@ class Predictor:
     Args:
       directory: what `adapt` wrote, or any BERT sequence classifier of Hugging Face.
       batch_size: texts in one call.
+
+    Attributes:
+      form: of the texts that it reads.
+      num_lost: how many texts so far were too long for all of their entities.
 
     Raises:
       ValueError: if the directory holds no sequence classifier.
@@ -36,16 +47,18 @@ class Predictor:
                 f"{directory} holds an encoder without an output layer; adapt it to a"
                 " task first."
             )
-        self.labels = list(pretrained.labels)
+        self._task = saved_task(pretrained)
+        self._names = list(pretrained.labels)
+        self.form = self._task.form
         self.batch_size = batch_size
+        self.num_lost = 0
         self._positions = pretrained.config.max_position_embeddings
         self._tokenizer = models.pretrained.tokenizer(pretrained.directory)
-        multilabel = pretrained.problem_type == "multi_label_classification"
-        task = (
-            tasks.multilabel_classification() if multilabel else tasks.classification()
+        encoder = models.encoder(
+            pretrained.config,
+            pooling=pretrained.pooling,
+            standardize=pretrained.standardize,
         )
-        self._decode = task.decode
-        encoder = models.encoder(pretrained.config, pooling="pooler")
         self._params = jax.device_put((pretrained.params, pretrained.head))
         lengths = (32, 128, 512)
         self._buckets = data.Buckets(
@@ -60,31 +73,45 @@ class Predictor:
 
         self._logits = jax.jit(logits)
 
-    def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
-        """Answers for at most `batch_size` texts, in order."""
+    def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
+        """Answers for at most `batch_size` texts of the model's form, in order."""
         tokenized = data.tokenize(
             self._tokenizer,
             texts,
             max_length=self._positions,
+            form=self.form,
             on_long="truncate",
             max_positions=self._positions,
         )
+        self.num_lost += tokenized.num_lost
         tokens = data.collate_texts(
             tokenized, np.arange(len(texts)), self.batch_size, self._buckets
         )
         logits = np.asarray(self._logits(self._params, tokens))[: len(texts)]
-        mask = np.ones(len(self.labels), bool)
-        answers = self._decode(base.ClassOutputs(logits, mask), self.labels)
-        return [{"text": t, **a} for t, a in zip(texts, answers, strict=True)]
+        answers = self._task.decode(self._task.outputs(logits), self._names)
+        rows = map(self.form.row, texts)
+        return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]
+
+
+def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
+    """The task type that an adapted directory is for.
+
+    Other classifiers of Hugging Face name none; what they say of their targets tells.
+    """
+    config = config_lib.Config()
+    name = pretrained.task or TASK_NAMES.get(
+        pretrained.problem_type or "", "classification"
+    )
+    named = dataclasses.replace(config.data, task=name)
+    return config_lib.build_task(dataclasses.replace(config, data=named))
 
 
 def predict(
-    directory: str | Path,
-    texts: Iterable[str],
+    predictor: Predictor,
+    texts: Iterable[Any],
     out: TextIO,
     *,
     format: str = "jsonl",
-    batch_size: int = 32,
 ) -> int:
     """Writes an answer for each text, as soon as it is known.
 
@@ -92,22 +119,20 @@ def predict(
     answered at once, so that a person or a program at the other end need not wait.
 
     Args:
-      directory: what `adapt` wrote.
-      texts: read to its end.
+      predictor: an adapted model.
+      texts: of its form, read to their end.
       out: gets JSONL, or CSV with a column for each label's probability.
       format: `jsonl` or `csv`.
-      batch_size: texts in one call at most.
 
     Returns:
       How many texts were answered.
 
     Raises:
-      ValueError: for a directory or text that cannot be used.
+      ValueError: for a text that cannot be used.
     """
-    predictor = Predictor(directory, batch_size)
-    write = {"jsonl": _write_jsonl, "csv": _write_csv(predictor.labels)}[format]
+    write = {"jsonl": _write_jsonl, "csv": _write_csv()}[format]
     count = 0
-    for batch in as_they_come(texts, batch_size):
+    for batch in as_they_come(texts, predictor.batch_size):
         for answer in predictor(batch):
             out.write(write(answer))
         out.flush()
@@ -115,7 +140,7 @@ def predict(
     return count
 
 
-def as_they_come(texts: Iterable[str], most: int) -> Iterator[list[str]]:
+def as_they_come(texts: Iterable[Any], most: int) -> Iterator[list[Any]]:
     """Batches of what has arrived: at least one text, at most `most`."""
     arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * most)
     end = object()
@@ -128,11 +153,14 @@ def as_they_come(texts: Iterable[str], most: int) -> Iterator[list[str]]:
         except Exception as error:  # Raised where it can be answered.
             arrived.put(error)
 
+    def is_text(item: Any) -> bool:
+        return item is not end and not isinstance(item, Exception)
+
     threading.Thread(target=listen, daemon=True).start()
     item = arrived.get()
     while item is not end:
-        batch: list[str] = []
-        while isinstance(item, str):
+        batch: list[Any] = []
+        while is_text(item):
             batch.append(item)
             if len(batch) == most or arrived.empty():
                 break
@@ -141,7 +169,7 @@ def as_they_come(texts: Iterable[str], most: int) -> Iterator[list[str]]:
             yield batch
         if isinstance(item, Exception):
             raise item
-        if isinstance(item, str):
+        if is_text(item):
             item = arrived.get()
 
 
@@ -149,20 +177,31 @@ def _write_jsonl(answer: dict[str, Any]) -> str:
     return json.dumps(answer, ensure_ascii=False) + "\n"
 
 
-def _write_csv(labels: list[str]):
-    columns = ["text", "label", *(f"p({label})" for label in labels)]
+def _write_csv():
     begun = False
 
     def write(answer: dict[str, Any]) -> str:
         nonlocal begun
+        row = _flat(answer)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not begun:
-            writer.writerow(columns)
+            writer.writerow(row)
             begun = True
-        label = answer["label"] if "label" in answer else "|".join(answer["labels"])
-        probabilities = [answer["probabilities"][name] for name in labels]
-        writer.writerow([answer["text"], label, *probabilities])
+        writer.writerow(row.values())
         return text.getvalue()
 
     return write
+
+
+def _flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as columns: lists joined, each probability for itself."""
+    row: dict[str, Any] = {}
+    for name, value in answer.items():
+        if isinstance(value, dict):
+            row |= {f"p({key})": item for key, item in value.items()}
+        elif isinstance(value, (list, tuple)):
+            row[name] = "|".join(map(str, value))
+        else:
+            row[name] = value
+    return row

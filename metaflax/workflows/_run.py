@@ -62,11 +62,11 @@ def load_run(config: config_lib.Config) -> Run:
     config_lib.check(config)
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
-    splits = load_splits(config.data)
+    splits = load_splits(config.data, task)
     model = load_model(config.model)
 
     def episodes(examples, sizes):
-        return make_episodes(examples, sizes, config, model)
+        return make_episodes(examples, sizes, config, task, model)
 
     return Run(
         config,
@@ -199,13 +199,22 @@ def report_data(run: Run, console: Console) -> None:
     for name in ("train", "valid", "test"):
         examples = getattr(run.splits, name)
         groups = examples.label_names if by == "label" else examples.domain_names
-        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} classes"
-        cut = getattr(run, name).tokenized.num_truncated
-        note = (
-            f", {cut} truncated to {run.config.data.max_length} tokens" if cut else ""
-        )
-        console.print(f"meta-{name}: {len(examples)} texts of {shown}{note}")
+        kind = {"label": "classes", "domain": "domains"}[by]
+        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        cut = losses_of_cutting(getattr(run, name).tokenized)
+        console.print(f"meta-{name}: {len(examples)} texts of {shown}{cut}")
     if dropped := run.splits.train.num_unlabelled:
         console.print(f"without a label, and left out: {dropped} texts")
     if run.splits.num_unused:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")
+
+
+def losses_of_cutting(tokenized: data.TokenizedTexts) -> str:
+    """What was cut off texts that were too long, for a message; empty for nothing."""
+    notes = []
+    if tokenized.num_truncated:
+        longest = int(tokenized.lengths.max())
+        notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
+    if tokenized.num_lost:
+        notes.append(f"an entity lost in {tokenized.num_lost}")
+    return "".join(f", {note}" for note in notes)

@@ -8,7 +8,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from metaflax import data
+from metaflax import data, tasks
 
 PETS = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
 
@@ -252,3 +252,38 @@ def test_domains_by_label_are_complete_and_agree():
 def test_clinc150_reads_whole(shared_data):
     examples = data.read(shared_data / "clinc150" / "examples.jsonl", id="id")
     assert (len(examples), len(examples.label_names)) == (22_500, 150)
+
+
+def test_a_pattern_reads_its_files_in_order_and_names_them_in_errors(tmp_path):
+    write(tmp_path, "b.jsonl", '{"text": "it purrs", "label": "cat"}\n')
+    write(tmp_path, "a.csv", "text,label\nit barks,dog\n")
+    examples = data.read(tmp_path / "?.*")
+    assert (examples.texts, examples.labels) == (PETS.texts, PETS.labels)
+    write(tmp_path, "c.jsonl", '{"text": " ", "label": "cat"}\n')
+    with pytest.raises(ValueError, match=r"c\.jsonl:1: 'text' is an empty text"):
+        data.read(tmp_path / "*")
+    with pytest.raises(ValueError, match="holds no examples"):
+        data.read(tmp_path / "*.tsv")
+
+
+def test_a_task_type_says_what_is_read_of_a_row(tmp_path):
+    row = {"question": "why", "review": "so", "stars": 4, "from": "shop"}
+    path = write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
+    columns = {"text": "question", "text_pair": "review", "label": "stars"}
+    numbers = data.read(path, task=tasks.regression(), domain="from", **columns)
+    assert numbers.texts == (tasks.Pair("why", "so"),)
+    assert (numbers.labels, numbers.targets) == (((),), (4.0,))
+    assert numbers.domains == ("shop",)
+    pairs = data.read(path, task=tasks.pair_classification(), **columns)
+    assert (pairs.texts, pairs.labels) == (numbers.texts, (("4",),))
+    assert pairs.targets is None
+    columns = {"column": "question", "column_pair": "review"}
+    texts = list(data.read_texts(path, form=tasks.PAIR, **columns))
+    assert texts == [tasks.Pair("why", "so")]
+
+
+def test_lines_are_texts_only_where_a_text_is_all_there_is_to_read():
+    lines = io.StringIO("it barks\n")
+    assert list(data.read_texts(lines, form=tasks.TEXT_OR_PAIR)) == ["it barks"]
+    with pytest.raises(ValueError, match="this model reads text and text_pair"):
+        list(data.read_texts(io.StringIO("it barks\n"), form=tasks.PAIR))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from metaflax import evaluation
 
@@ -48,3 +49,20 @@ def test_labels_are_reported_by_name():
     assert (report["y"]["precision"], report["y"]["recall"]) == (1.0, 0.5)
     expected = sklearn_metrics.f1_score(true, predicted, average="micro")
     assert report["micro avg"]["f1-score"] == pytest.approx(expected)
+
+
+def test_numbers_are_reported_by_group_and_over_all():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.normal(size=(2, 40))
+    groups = list(rng.choice(["a", "b"], 40))
+    report = evaluation.number_report(groups, true, predicted)
+    assert list(report) == ["a", "b", "all"]
+    for name in ("a", "b", "all"):
+        rows = np.array([name in (group, "all") for group in groups])
+        expected = {
+            "pearson": stats.pearsonr(true[rows], predicted[rows]).statistic,
+            "spearman": stats.spearmanr(true[rows], predicted[rows]).statistic,
+            "mse": np.mean((true[rows] - predicted[rows]) ** 2),
+            "support": rows.sum(),
+        }
+        assert report[name] == pytest.approx(expected, abs=1e-5)

@@ -75,8 +75,12 @@ def cast(tree, dtype):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
 
 
-def test_the_suite_makes_every_exported_head():
-    assert set(HEADS) == set(heads.__all__)
+# These say numbers, or add to another head; they have tests of their own.
+ELSEWHERE = {"linear_regression", "ridge_regression", "with_none"}
+
+
+def test_the_suite_makes_every_exported_head_of_classes():
+    assert set(HEADS) == set(heads.__all__) - ELSEWHERE
 
 
 @every

@@ -77,3 +77,22 @@ def test_micro_f1_of_a_matrix_is_sklearns_micro_average(episodes):
 def test_where_nothing_counts_the_score_is_zero(metric, targets):
     outputs = base.ClassOutputs(-jnp.ones((2, N)), jnp.ones(N, bool))
     assert metric(outputs, targets, jnp.zeros(2)) == 0
+
+
+def test_precision_and_recall_of_the_last_class_are_those_of_scikit_learn():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        true, logits = rng.integers(0, 3, 9), rng.normal(size=(9, 3))
+        weights = (np.arange(9) < rng.integers(1, 10)).astype(float)
+        outputs = base.ClassOutputs(jnp.asarray(logits), jnp.ones(3, bool))
+        found = [
+            float(metric(outputs, jnp.asarray(true), jnp.asarray(weights)))
+            for metric in (metrics.last_precision, metrics.last_recall)
+        ]
+        said, counts = logits.argmax(-1) == 2, weights > 0
+        expected = [
+            score(true[counts] == 2, said[counts], zero_division=0)
+            for score in (sklearn.precision_score, sklearn.recall_score)
+        ]
+        assert found == pytest.approx(expected, abs=1e-6)

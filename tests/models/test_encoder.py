@@ -29,6 +29,30 @@ def test_the_mean_is_over_real_tokens(pack):
     chex.assert_trees_all_close(result, np.stack(expected), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
+def test_entities_are_the_states_at_both_marks(pack):
+    marks = np.array([[1, 6], [2, 0], [0, 0], [4, 4]], np.int32)
+    tokens = pack(random_tokens())._replace(marks=jnp.asarray(marks))
+    states = np.asarray(models.hidden_states(CONFIG, PARAMS, tokens))
+    expected = [np.concatenate(row[m]) for row, m in zip(states, marks, strict=True)]
+    encoder = models.encoder(CONFIG, pooling="entities")
+    assert encoder.num_features == 2 * CONFIG.hidden_size
+    result = jax.jit(encoder.apply)(PARAMS, tokens, None)
+    chex.assert_trees_all_close(result, np.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_entities_are_refused_where_texts_have_no_marks():
+    with pytest.raises(ValueError, match="two marked entities"):
+        models.encoder(CONFIG, pooling="entities").apply(PARAMS, random_tokens(), None)
+
+
+def test_texts_put_together_keep_their_marks():
+    tokens = random_tokens()._replace(marks=jnp.array([[1, 2]] * 4))
+    both = tokens.concatenate(tokens._replace(marks=tokens.marks + 2))
+    assert both.marks.tolist() == [[1, 2]] * 4 + [[3, 4]] * 4
+    assert tokens.concatenate(random_tokens()).marks is None
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
 def test_standardized_features_are_centred_and_of_unit_length(pooling):
     model = models.encoder(CONFIG, pooling=pooling, standardize=True)

@@ -68,3 +68,19 @@ def test_a_report_has_a_row_a_class_and_leaves_out_single_numbers():
         ["sports", "1.000", "0.500", "0.667", "4"],
         ["macro avg", "1.000", "0.500", "0.667", "4"],
     ]
+
+
+def test_a_report_of_numbers_has_their_columns():
+    row = {"pearson": 0.5, "mse": 2.0, "support": 7}
+    table = rendered(reporting.report_table({"images": row}))
+    lines = [cells(line) for line in table.splitlines() if "│" in line or "┃" in line]
+    assert lines == [
+        ["", "pearson", "mse", "support"],
+        ["images", "0.500", "2.000", "7"],
+    ]
+
+
+def test_all_columns_of_differences_have_signs():
+    columns = {"frozen": {"accuracy": Interval(0.1, 0.01)}}
+    table = reporting.comparison_table("", columns, ("accuracy",), signed=True)
+    assert "+10.0 ± 1.0 %" in rendered(table)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from metaflax import base, config, data, models, workflows
+from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
 from metaflax.workflows._model import load_model
 from tests.workflows import worlds
@@ -117,7 +117,7 @@ def test_torch_computes_the_logits_of_the_adapted_model(
     params = algorithm.init(jax.random.key(0))
 
     def tokens(texts):
-        found = model.tokenize(texts, chosen.data)
+        found = model.tokenize(texts, chosen.data, tasks.TEXT)
         return data.collate_texts(found, np.arange(len(texts)), len(texts))
 
     queries = [r["text"] for r in worlds.records(worlds.TOPICS[:3], count=4, seed=1)]

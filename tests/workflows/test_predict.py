@@ -77,23 +77,15 @@ def test_batches_and_their_neighbours_change_no_answer(adapted):
         )
 
 
-def test_lengths_that_vary_compile_a_few_times(adapted, monkeypatch):
-    made = []
-
-    class Spied(workflows.Predictor):
-        def __init__(self, *args):
-            super().__init__(*args)
-            made.append(self)
-
-    monkeypatch.setattr("metaflax.workflows._predict.Predictor", Spied)
+def test_lengths_that_vary_compile_a_few_times(adapted):
     rng = np.random.default_rng(0)
     for _ in range(2):
+        predictor = workflows.Predictor(adapted, 8)
         lengths = rng.integers(1, 60, 200)  # Some are cut at the model's positions.
         texts = [" ".join(rng.choice(worlds.FILLER, n)) for n in lengths]
-        count = workflows.predict(adapted, texts, io.StringIO(), batch_size=8)
-        assert count == 200
-    # Two lengths, each with a few budgets.
-    assert all(predictor._logits._cache_size() <= 6 for predictor in made)
+        assert workflows.predict(predictor, texts, io.StringIO()) == 200
+        # Two lengths, each with a few budgets.
+        assert predictor._logits._cache_size() <= 6
 
 
 def test_a_stream_is_answered_line_by_line_before_it_ends(adapted):

@@ -6,7 +6,7 @@ sees mostly filler; meta-training learns to look past it, on whatever classes.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,16 +24,22 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TOPICS = tuple(f"topic{i:02}" for i in range(12))
 FILLER = tuple(f"filler{i:02}" for i in range(8))
 VOCABULARY = (*SPECIAL, *TOPICS, *FILLER)
+MARKERS = tuple(f"[unused{i}]" for i in range(1, 5))
 POSITIONS = 48
 SPLIT = {"train": TOPICS[:6], "valid": TOPICS[6:9], "test": TOPICS[9:]}
 
 
 def save_bert(
-    directory: Path, *, num_layers: int = 1, width: int = 32, seed: int = 0
+    directory: Path,
+    *,
+    num_layers: int = 1,
+    width: int = 32,
+    seed: int = 0,
+    vocabulary: Sequence[str] = VOCABULARY,
 ) -> Path:
     """A random BERT with a WordPiece tokenizer, as Hugging Face lays it out."""
     config = models.BertConfig(
-        vocab_size=len(VOCABULARY),
+        vocab_size=len(vocabulary),
         hidden_size=width,
         num_hidden_layers=num_layers,
         num_attention_heads=2,
@@ -41,15 +47,15 @@ def save_bert(
         max_position_embeddings=POSITIONS,
     )
     files = directory.with_name(directory.name + "-tokenizer")
-    save_tokenizer(files)
+    save_tokenizer(files, vocabulary)
     models.pretrained.save(
         directory, config, random_params(config, seed=seed), tokenizer_from=files
     )
     return directory
 
 
-def save_tokenizer(directory: Path) -> None:
-    numbers = {word: i for i, word in enumerate(VOCABULARY)}
+def save_tokenizer(directory: Path, vocabulary: Sequence[str] = VOCABULARY) -> None:
+    numbers = {word: i for i, word in enumerate(vocabulary)}
     rules = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(numbers, unk_token="[UNK]")
     )

@@ -8,6 +8,8 @@ import numpy as np
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
+OURS = "metaflax"  # What we say in config.json beside what Hugging Face does.
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -40,7 +42,14 @@ def find(path_or_name: str | Path) -> Path:
 
     import huggingface_hub
 
-    wanted = ["config.json", WEIGHTS, "model-*.safetensors", INDEX, *TOKENIZER_FILES]
+    wanted = [
+        "config.json",
+        WEIGHTS,
+        "model-*.safetensors",
+        INDEX,
+        HEAD,
+        *TOKENIZER_FILES,
+    ]
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # The hub raises its own kinds, its client others.
@@ -82,7 +91,7 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
     """
     tensors: dict[str, np.ndarray] = {}
     for path in _weight_files(directory):
-        shard = _read_file(path)
+        shard = read_file(path)
         if twice := sorted(tensors.keys() & shard.keys()):
             raise ValueError(f"{path} holds {twice[0]}, which another file holds too")
         tensors |= shard
@@ -108,7 +117,12 @@ def _weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def _read_file(path: Path) -> dict[str, np.ndarray]:
+def read_file(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of one file.
+
+    Raises:
+      ValueError: if it is missing or damaged.
+    """
     import safetensors
     import safetensors.numpy
 

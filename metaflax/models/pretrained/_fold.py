@@ -18,13 +18,14 @@ Scales are powers of two, hence exact, and far from the ends of float32.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metaflax.models._bert_config import BertConfig
-from metaflax.models._encoder import Pooling
 
+# Those that fold; others read more of a text than one vector.
+POOLINGS = ("mean", "first", "pooler")
 # The argument of tanh shrinks by this; its relative error is the square's third.
 _TANH_SHRINK = 2.0**-24
 # Layer norm counts as linear for inputs this many roots of epsilon, and smaller.
@@ -62,10 +63,8 @@ def fold(
       ValueError: if the class cannot express it: standardised features of the
         pooler; the plain mean with more than D / 2 classes, or without epsilon.
     """
-    if pooling not in get_args(Pooling):
-        raise ValueError(
-            f"unknown pooling={pooling!r}; there is {', '.join(get_args(Pooling))}"
-        )
+    if pooling not in POOLINGS:
+        raise ValueError(f"unknown pooling={pooling!r}; there is {', '.join(POOLINGS)}")
     kernel = np.asarray(head["kernel"], np.float64)
     bias = np.asarray(head["bias"], np.float32)
     if pooling == "pooler":

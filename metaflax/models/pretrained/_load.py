@@ -10,6 +10,7 @@ import numpy as np
 from flax import traverse_util
 
 from metaflax.models._bert_config import BertConfig
+from metaflax.models._encoder import Pooling
 from metaflax.models.pretrained import _account, _bert_names, _files
 
 
@@ -21,19 +22,25 @@ class Pretrained(NamedTuple):
       params: its parameters, float32; with `pooler` if the checkpoint has one.
       directory: where the files lie, the tokenizer's among them.
       head: `{"kernel": [D, N], "bias": [N]}` of a checkpoint that classifies
-        sequences, None otherwise.
+        sequences or has one from `save`, None otherwise.
       labels: the N class names of that head, None where there is none.
       ignored: names of tensors that were left out: buffers, and heads of other tasks.
       problem_type: what Hugging Face's configuration says of that head's targets.
+      pooling: what the head reads.
+      standardize: whether it reads standardised features.
+      task: what `save` was told that the model is for.
     """
 
     config: BertConfig
     params: Any
     directory: Path
-    head: dict[str, chex.Array] | None = None
+    head: Mapping[str, chex.Array] | None = None
     labels: tuple[str, ...] | None = None
     ignored: tuple[str, ...] = ()
     problem_type: str | None = None
+    pooling: Pooling = "pooler"
+    standardize: bool = False
+    task: str | None = None
 
 
 def load(path_or_name: str | Path) -> Pretrained:
@@ -84,8 +91,22 @@ def load(path_or_name: str | Path) -> Pretrained:
         sep="/",
     )
     head = params.pop("head", None)
+    ours = raw.get(_files.OURS) or {}
+    if "pooling" in ours:
+        held = _files.read_file(directory / _files.HEAD)
+        head = {name: jnp.asarray(tensor) for name, tensor in held.items()}
+        labels = _labels(raw, directory)
     return Pretrained(
-        config, params, directory, head, labels, left_out, raw.get("problem_type")
+        config,
+        params,
+        directory,
+        head,
+        labels,
+        left_out,
+        raw.get("problem_type"),
+        ours.get("pooling", "pooler"),
+        ours.get("standardize", False),
+        ours.get("task"),
     )
 
 

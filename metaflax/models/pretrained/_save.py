@@ -13,11 +13,11 @@ from flax import traverse_util
 
 from metaflax.models import _extras
 from metaflax.models._bert_config import BertConfig
-from metaflax.models._encoder import Pooling
+from metaflax.models._encoder import NUM_ENTITIES, Pooling
 from metaflax.models.pretrained import _account, _bert_names, _files, _fold
 
 ProblemType: TypeAlias = Literal[
-    "single_label_classification", "multi_label_classification"
+    "single_label_classification", "multi_label_classification", "regression"
 ]
 
 
@@ -32,6 +32,7 @@ def save(
     pooling: Pooling = "pooler",
     standardize: bool = False,
     problem_type: ProblemType = "single_label_classification",
+    task: str | None = None,
 ) -> None:
     """Writes a directory that transformers, and `load`, read.
 
@@ -41,6 +42,9 @@ def save(
     standardised features cost one more layer. Loaded back, the network with
     `pooling="pooler"` and the loaded head gives the same logits. Folded weights are for
     use, not for more training: their scales span many orders of magnitude.
+
+    What that class cannot read, two states of a text (`pooling="entities"`), is a
+    `BertModel` with the head in a file of its own, which `load` alone understands.
 
     The directory appears whole or not at all.
 
@@ -55,7 +59,8 @@ def save(
       labels: the N class names; None for LABEL_0, LABEL_1, ...
       pooling: what the head reads.
       standardize: whether it reads standardised features.
-      problem_type: whether one class or several are right.
+      problem_type: whether one class or several are right, or a number is said.
+      task: what the model is for, kept as it is for whoever loads it.
 
     Raises:
       ValueError: if the directory holds anything, there are no tokenizer files, tensors
@@ -68,15 +73,23 @@ def save(
     _check_plain(params)
 
     content: dict[str, Any] = {"architectures": ["BertModel"], "dtype": "float32"}
+    ours: dict[str, Any] = {} if task is None else {"task": task}
+    files: dict[str, dict[str, np.ndarray]] = {}
     if head is not None:
-        _check_head(config, head)
+        _check_head(config, head, pooling)
         content |= _class_fields(labels, np.shape(head["bias"])[0], problem_type)
-        config, params, head = _fold.fold(
-            config, params, head, pooling=pooling, standardize=standardize
-        )
-    content |= config.to_dict()
-    tensors = _tensors(config, params, head)
-    _write(target, content, tensors, tokenizer_files)
+        if pooling == "entities":
+            content["architectures"] = ["BertModel"]
+            ours |= {"pooling": pooling, "standardize": standardize}
+            files[_files.HEAD] = _contiguous(head)
+            head = None
+        else:
+            config, params, head = _fold.fold(
+                config, params, head, pooling=pooling, standardize=standardize
+            )
+    content |= config.to_dict() | ({_files.OURS: ours} if ours else {})
+    files[_files.WEIGHTS] = _tensors(config, params, head)
+    _write(target, content, files, tokenizer_files)
 
 
 def _check_plain(params: Any) -> None:
@@ -100,15 +113,23 @@ def _check_plain(params: Any) -> None:
         )
 
 
-def _check_head(config: BertConfig, head: Mapping[str, Any]) -> None:
+def _check_head(config: BertConfig, head: Mapping[str, Any], pooling: str) -> None:
     shapes = {name: np.shape(leaf) for name, leaf in head.items()}
     num_labels = (shapes.get("bias") or (0,))[0]
-    expected = {"kernel": (config.hidden_size, num_labels), "bias": (num_labels,)}
+    width = config.hidden_size * (NUM_ENTITIES if pooling == "entities" else 1)
+    expected = {"kernel": (width, num_labels), "bias": (num_labels,)}
     if shapes != expected or not num_labels:
         raise ValueError(
-            f"a head has a kernel [{config.hidden_size}, N] and a bias [N], got"
-            f" {shapes}"
+            f"a head has a kernel [{width}, N] and a bias [N], got {shapes}"
         )
+
+
+def _contiguous(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Float32, and in order: anything else would be written scrambled."""
+    return {
+        name: np.ascontiguousarray(np.asarray(tensor).astype(np.float32))
+        for name, tensor in tensors.items()
+    }
 
 
 def _class_fields(
@@ -158,10 +179,9 @@ def _tensors(
     turned = {place.path for place in places.values() if place.transposed}
     tensors = {}
     for path, leaf in traverse_util.flatten_dict(tree, sep="/").items():
-        array = np.asarray(leaf).astype(np.float32)
-        # Anything but a contiguous array would be written scrambled.
-        array = np.ascontiguousarray(array.T if path in turned else array)
-        tensors[names.get(path, path)] = array
+        array = np.asarray(leaf)
+        tensors[names.get(path, path)] = array.T if path in turned else array
+    tensors = _contiguous(tensors)
     _account.check(places, tensors, "the parameter tree")
     return tensors
 
@@ -169,7 +189,7 @@ def _tensors(
 def _write(
     target: Path,
     content: Mapping[str, Any],
-    tensors: dict[str, np.ndarray],
+    files: Mapping[str, dict[str, np.ndarray]],
     tokenizer_files: Sequence[Path],
 ) -> None:
     """Writes beside the target, then renames."""
@@ -183,9 +203,8 @@ def _write(
         made.mkdir()  # With the user's usual permissions, unlike the scratch folder.
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
         (made / "config.json").write_text(text + "\n", encoding="utf-8")
-        safetensors.numpy.save_file(
-            tensors, made / _files.WEIGHTS, metadata={"format": "pt"}
-        )
+        for name, tensors in files.items():
+            safetensors.numpy.save_file(tensors, made / name, metadata={"format": "pt"})
         for path in tokenizer_files:
             shutil.copyfile(path, made / path.name)
         try:

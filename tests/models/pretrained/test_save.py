@@ -156,6 +156,30 @@ def test_labels_and_problem_type_are_written(problem_type, tmp_path, words):
     assert (tmp_path / "saved" / "vocab.txt").is_file()
 
 
+def test_a_head_on_entities_comes_back_with_how_it_reads(tmp_path, words):
+    params = random_params(CONFIG, pooler=False)
+    head = random_head(2 * CONFIG.hidden_size)
+    pretrained.save(
+        tmp_path / "saved",
+        CONFIG,
+        params,
+        tokenizer_from=words,
+        head=head,
+        labels=tuple("abcde"),
+        pooling="entities",
+        standardize=True,
+        task="relations",
+    )
+    loaded = pretrained.load(tmp_path / "saved")
+    chex.assert_trees_all_equal(loaded.params, params)
+    chex.assert_trees_all_equal(dict(loaded.head), head)
+    assert (loaded.pooling, loaded.standardize) == ("entities", True)
+    assert (loaded.task, loaded.labels) == ("relations", tuple("abcde"))
+    (tmp_path / "saved" / "head.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"head\.safetensors is damaged"):
+        pretrained.load(tmp_path / "saved")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -167,7 +191,7 @@ def test_labels_and_problem_type_are_written(problem_type, tmp_path, words):
         ({"head": random_head(11)}, r"a head has a kernel \[12, N\]"),
         ({"labels": ["a"]}, "5 classes, which want as many different labels"),
         ({"labels": ["a"] * 5}, "5 classes, which want as many different labels"),
-        ({"problem_type": "regression"}, "unknown problem_type='regression'"),
+        ({"problem_type": "ranking"}, "unknown problem_type='ranking'"),
         ({"pooling": "max"}, "unknown pooling='max'"),
         ({"tokenizer_from": "nowhere"}, "nowhere holds no tokenizer files"),
         (

@@ -1,0 +1,118 @@
+"""Output layers that say a number."""
+
+import jax
+import jax.numpy as jnp
+
+from metaflax import base, linalg
+from metaflax.heads._scale import check_positive, log
+
+
+def number_outputs(state, features):
+    """`features @ kernel + bias`, one number a unit: `[U]`."""
+    return (features @ state["kernel"] + state["bias"][None, :])[:, 0]
+
+
+def _template(num_features: int | None):
+    if num_features is None:
+        return None
+
+    def template(head_params):
+        dtype = jax.tree.leaves(head_params)[0].dtype
+        return {
+            "kernel": jnp.zeros((num_features, 1), dtype),
+            "bias": jnp.zeros(1, dtype),
+        }
+
+    return template
+
+
+def linear_regression(num_features: int) -> base.Head:
+    """A linear layer to one number, whose start the outer loop learns.
+
+    Args:
+      num_features: D.
+
+    Returns:
+      A `Head` for a number a unit (`numbers`), whose state is a `kernel` `[D, 1]` and
+      a `bias` `[1]`; it begins with zeros.
+
+    Examples:
+      >>> head = linear_regression(2)
+      >>> features = jnp.ones((3, 2))
+      >>> state = head.fit(head.init(None), features, jnp.ones(3), jnp.ones(3))
+      >>> print(head.apply(state, features))
+      [0. 0. 0.]
+    """
+
+    def fit(head_params, features, targets, weights):
+        del features, targets, weights  # The start depends on none of them.
+        return head_params
+
+    return base.Head(
+        lambda key: {"kernel": jnp.zeros((num_features, 1)), "bias": jnp.zeros(1)},
+        fit,
+        number_outputs,
+        frozenset({"numbers"}),
+        _template(num_features),
+    )
+
+
+def ridge_regression(
+    *, strength: float = 1.0, num_features: int | None = None
+) -> base.Head:
+    r"""The linear layer that ridge regression fits to numbers, in closed form.
+
+    .. math::
+
+      k, b = \arg\min_{k, b} \sum_u w_u (f_u^\top k + b - y_u)^2 + \lambda |k|^2.
+
+    The intercept :math:`b` is not shrunk: k solves the problem of features and targets
+    less their means, by a system of at most U equations (`linalg.ridge`), through
+    which the meta-gradient passes exactly. So however large :math:`\lambda`, the
+    layer says no worse than the mean of the support set.
+
+    Args:
+      strength: where :math:`\lambda` begins; its logarithm is `head/log_strength`, for
+        the outer loop to learn.
+      num_features: D, which only a `template` needs.
+
+    Returns:
+      A `Head` for a number a unit (`numbers`), whose state is a linear layer as that
+      of `linear_regression`.
+
+    Raises:
+      ValueError: if the strength is not above 0.
+
+    Examples:
+      >>> head = ridge_regression(strength=0.5)
+      >>> features, targets = jnp.array([[0.0], [1.0]]), jnp.array([3.0, 5.0])
+      >>> state = head.fit(head.init(None), features, targets, jnp.ones(2))
+      >>> print(head.apply(state, features))  # The slope is 1 / (0.5 + 0.5).
+      [3.5 4.5]
+
+    References:
+      Bertinetto et al., `Meta-learning with differentiable closed-form solvers
+      <https://arxiv.org/abs/1805.08136>`_, 2019.
+    """
+    check_positive("strength", strength)
+
+    def fit(head_params, features, targets, weights):
+        dtype = features.dtype
+        share = weights.astype(dtype) / jnp.maximum(jnp.sum(weights), 1e-6)  # [U]
+        targets = targets.astype(dtype)[:, None]  # [U, 1]
+        center, level = share @ features, share @ targets  # [D], [1]
+        kernel = linalg.ridge(
+            features - center[None, :],
+            targets - level[None, :],
+            weights,
+            jnp.exp(linalg.widen(head_params["log_strength"])),
+        )
+        return {"kernel": kernel, "bias": level - center @ kernel}
+
+    return base.Head(
+        lambda key: {"log_strength": log(strength)},
+        fit,
+        number_outputs,
+        frozenset({"numbers"}),
+        _template(num_features),
+    )

@@ -1,0 +1,88 @@
+"""Regression: a number for a text or for a pair of texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaflax import losses, metrics
+from metaflax.tasks._base import TaskType, Truth
+from metaflax.tasks._fields import Fields
+from metaflax.tasks._forms import TEXT, Encoded, Form
+from metaflax.tasks._pair_classification import PAIR, Pair
+
+
+def either(fields: Fields) -> str | Pair:
+    """A pair where the row has a second text, else one text."""
+    form = PAIR if fields.has("text_pair") else TEXT
+    return form.read(fields)
+
+
+def encode_either(
+    tokenizer: Any, texts: Sequence[str | Pair], max_length: int | None
+) -> Encoded:
+    """Each text by its own form."""
+    of = [PAIR if isinstance(text, Pair) else TEXT for text in texts]
+    rows: list[dict[str, Any]] = [{} for _ in texts]
+    for form in (TEXT, PAIR):
+        places = [place for place, own in enumerate(of) if own is form]
+        if not places:
+            continue
+        encoded = form.encode(tokenizer, [texts[p] for p in places], max_length)
+        for column, values in encoded.items():
+            for place, value in zip(places, values, strict=True):
+                rows[place][column] = value
+    ids = [row["input_ids"] for row in rows]
+    types = [row.get("token_type_ids", [0] * len(row["input_ids"])) for row in rows]
+    return {"input_ids": ids, "token_type_ids": types}
+
+
+TEXT_OR_PAIR = Form(
+    name="text or pair",
+    required=("text",),
+    read=either,
+    row=lambda text: (PAIR if isinstance(text, Pair) else TEXT).row(text),
+    encode=encode_either,
+)
+
+
+def regression() -> TaskType:
+    """A number a text, or a pair of texts where rows have a second one.
+
+    The number is in the column of labels. Model selection follows Pearson's
+    correlation, which forgives a task's scale; the loss, squared errors, does not.
+
+    Returns:
+      A `TaskType` whose targets and outputs are numbers `[U]`.
+
+    Examples:
+      >>> row = Fields({"text": "It rains.", "score": 4}, "a.jsonl:1",
+      ...              {"label": "score"})
+      >>> regression().truth(row).target
+      4.0
+    """
+    return TaskType(
+        kind="numbers",
+        loss=losses.squared_error,
+        metrics={
+            "pearson": metrics.pearson,
+            "spearman": metrics.spearman,
+            "mse": losses.squared_error,
+        },
+        decode=decode_numbers,
+        form=TEXT_OR_PAIR,
+        truth=lambda fields: Truth(target=fields.number("label")),
+        outputs=lambda logits: logits[:, 0],
+    )
+
+
+def decode_numbers(outputs: jax.Array, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The number of each text, under the name of the column that it was learned from.
+
+    Examples:
+      >>> decode_numbers(np.array([2.5]), ["score"])
+      [{'score': 2.5}]
+    """
+    [name] = names
+    return [{name: round(float(number), 6)} for number in np.asarray(outputs)]

@@ -1,0 +1,177 @@
+"""A run beside baselines whose settings were chosen on its validation episodes."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, reporting
+from metaflax.workflows._compare import describe
+from metaflax.workflows._episodes import Episodes, coarse_buckets
+from metaflax.workflows._evaluate import resize
+from metaflax.workflows._run import Run, best_params, initial_params, load_run
+from metaflax.workflows._run_directory import RunDirectory
+
+OURS = "meta-trained"
+
+
+class Setting(NamedTuple):
+    """One way to run a baseline.
+
+    Attributes:
+      model: the pretrained encoder and its pooling.
+      algorithm: how it adapts.
+    """
+
+    model: config_lib.ModelConfig
+    algorithm: config_lib.AlgorithmConfig
+
+
+class FixedEpisodes(data.Sampler, Protocol):
+    """A sampler of a fixed list, whatever the seed."""
+
+    @property
+    def examples(self) -> data.Examples:
+        """What the episodes number."""
+        ...
+
+    @property
+    def episodes(self) -> Sequence[data.Episode]:
+        """The list."""
+        ...
+
+
+def against_baselines(
+    run_dir: str | Path,
+    baselines: Mapping[str, Sequence[Setting]],
+    console: Console,
+    *,
+    name: str = "baselines",
+    valid_episodes: int = 50,
+    episodes: config_lib.EpisodeConfig | None = None,
+    wanted: config_lib.EvaluationConfig | None = None,
+) -> dict[str, Any]:
+    """Scores a run's best parameters and baselines on the same test episodes.
+
+    Each baseline starts from pretrained weights, with that of its settings which
+    scores best on validation episodes; of test episodes it sees none before.
+
+    Args:
+      run_dir: where `train` left the run.
+      baselines: the settings of each to choose from.
+      console: gets the choices and a table.
+      name: of the file written there, `NAME.json`.
+      valid_episodes: how many a setting is judged on.
+      episodes: sizes, where they differ from the run's.
+      wanted: number and seed of test episodes, likewise.
+
+    Returns:
+      The content of `NAME.json`: settings chosen, intervals by method, and for each
+      baseline the paired difference of the meta-trained model from it.
+
+    Raises:
+      ValueError: if there is no finished run, or the sizes do not fit its data.
+    """
+    directory = RunDirectory(run_dir)
+    run = resize(load_run(directory.config()), episodes, wanted)
+    evaluator = run.test_evaluator()
+    ours = evaluator(best_params(directory, initial_params(run)))
+    scores, chosen = {}, {}
+    for baseline, settings in baselines.items():
+        tried = [_validated(run, setting, valid_episodes) for setting in settings]
+        best = max(range(len(tried)), key=tried.__getitem__)
+        chosen[baseline] = {
+            "model": dataclasses.asdict(settings[best].model),
+            "algorithm": dataclasses.asdict(settings[best].algorithm),
+            "valid_scores": tried,
+        }
+        console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
+        other = _with(run, settings[best])
+        scores[baseline] = other.test_evaluator()(initial_params(other))
+    results = {
+        "episodes": len(evaluator.episodes),
+        "protocol": data.protocol_hash(evaluator.episodes),
+        "chosen": chosen,
+        **_intervals(run, scores, ours, console),
+        "report": evaluator.report(ours),
+    }
+    directory.write_json(f"{name}.json", results)
+    return results
+
+
+def score_episodes(
+    run_dir: str | Path,
+    sampler: FixedEpisodes,
+    setting: Setting | None = None,
+) -> evaluation.Scores:
+    """Scores a run, or a baseline, on episodes that come from elsewhere.
+
+    Args:
+      run_dir: where `train` left the run.
+      sampler: the episodes, published training sets for instance, and the examples
+        that they number.
+      setting: of a baseline; None for the run's best parameters.
+
+    Returns:
+      The scores of all its episodes, in order.
+
+    Raises:
+      ValueError: if there is no finished run, or a text is too long for its model.
+    """
+    directory = RunDirectory(run_dir)
+    run = load_run(directory.config())
+    params = None if setting else best_params(directory, initial_params(run))
+    run = run if setting is None else _with(run, setting)
+    texts = sampler.examples.texts
+    tokenized = run.model.tokenize(texts, run.config.data, run.task.form)
+    episodes = Episodes(sampler.examples, tokenized, sampler, coarse_buckets(tokenized))
+    evaluator = run.evaluator(episodes, 0, len(sampler.episodes))
+    return evaluator(initial_params(run) if params is None else params)
+
+
+def _with(run: Run, setting: Setting) -> Run:
+    config = dataclasses.replace(
+        run.config, model=setting.model, algorithm=setting.algorithm
+    )
+    return load_run(config)
+
+
+def _validated(run: Run, setting: Setting, num: int) -> float:
+    """The mean of the first metric over validation episodes."""
+    other = _with(run, setting)
+    # The validation episodes of training: see `train`.
+    seed = run.config.training.seed + 1
+    mean = other.evaluator(other.valid, seed, num).mean(initial_params(other))
+    return mean[next(iter(run.task.metrics))]
+
+
+def _intervals(
+    run: Run,
+    scores: Mapping[str, evaluation.Scores],
+    ours: evaluation.Scores,
+    console: Console,
+) -> dict[str, Any]:
+    """Means of all methods, and how far ours is from each baseline."""
+    metrics = (*run.task.metrics, "loss")
+    columns = {
+        method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
+        for method, s in {**scores, OURS: ours}.items()
+    }
+    paired = {
+        method: {
+            m: evaluation.paired_interval(s.metrics[m], ours.metrics[m])
+            for m in metrics
+        }
+        for method, s in scores.items()
+    }
+    console.print(reporting.comparison_table(describe(run.config), columns, metrics))
+    title = f"{OURS}, less each baseline"
+    console.print(reporting.comparison_table(title, paired, metrics, signed=True))
+
+    def plain(methods):
+        return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}
+
+    return {"intervals": plain(columns), f"{OURS}_less": plain(paired)}

@@ -1,0 +1,273 @@
+"""Tests that pairs, numbers and relations are learned, adapted to and answered.
+
+Each trains for real on a made-up language: what is to be said of a text lies in words
+that an untrained network does not tell from filler.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from metaflax import cli, models, tasks
+from tests.workflows import worlds
+
+
+def pair_rows(count=20, seed=0):
+    """The class is a word of the second text; the first has words of other classes."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for second in worlds.texts([topic], count, rng):
+            [first] = worlds.texts([rng.choice(worlds.TOPICS)], 1, rng)
+            found.append({"text": first, "text_pair": second, "label": topic})
+    return found
+
+
+def number_rows(count=60, seed=0):
+    """A domain's number is how often its word occurs, with words of other domains."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for _ in range(count):
+            number = int(rng.integers(6))
+            others = rng.choice([t for t in worlds.TOPICS if t != topic], 3)
+            words = [topic] * number + [*others, *rng.choice(worlds.FILLER, 5)]
+            text = " ".join(rng.permutation(words))
+            found.append({"text": text, "domain": topic, "score": float(number)})
+    return found
+
+
+def relation_rows(count=20, seed=0):
+    """A word tells the relation of two others; ranges are of words, as in FewRel."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for text in worlds.texts([topic], count, rng, longest=4):
+            words = text.split()
+            filler = [i for i, word in enumerate(words) if word in worlds.FILLER]
+            head, tail = rng.choice(filler, 2, replace=False).tolist()
+            spans = {"head": [[head, head + 1]], "tail": [[tail, tail + 1]]}
+            entities = {name: {"spans": ranges} for name, ranges in spans.items()}
+            found.append({"tokens": words, "label": topic, **entities})
+    return found
+
+
+KINDS = {
+    "pair_classification": (pair_rows, {}),
+    "regression": (
+        number_rows,
+        {
+            "label": "score",
+            "domain": "domain",
+            "split_by": "domain",
+            "algorithm": "ridge",
+            "shot": 12,
+            "queries": 16,
+        },
+    ),
+    "relations": (
+        relation_rows,
+        {"pooling": "entities", "train_way": 6, "tasks_per_step": 2, "steps": 100},
+    ),
+}
+every = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def runs(world, tmp_path_factory):
+    """A run of each task type that learnt something."""
+    folder = tmp_path_factory.mktemp("understanding")
+    bert = worlds.save_bert(
+        folder / "bert", vocabulary=(*worlds.VOCABULARY, *worlds.MARKERS)
+    )
+    made = {}
+
+    def run(kind, **more):
+        name = "-".join([kind, *more])
+        if name not in made:
+            rows, options = KINDS[kind]
+            data = worlds.write_jsonl(folder / f"{kind}.jsonl", rows())
+            made[name] = folder / name
+            settings = {
+                "task": kind,
+                "model": bert,
+                "steps": 60,
+                "eval_every": 20,
+                "valid_episodes": 20,
+                "test_episodes": 40,
+                "tasks_per_step": 4,
+                "learning_rate": 1e-2,
+            }
+            worlds.run(
+                *world.train_args(made[name], data=data, **(settings | options | more))
+            )
+        return made[name]
+
+    return run
+
+
+def risen(run_dir, metric):
+    """By how much a metric rose, at the lower end of its interval."""
+    results = json.loads((run_dir / "results.json").read_text())
+    difference = results["paired_difference_from_before"]["after"][metric]
+    return difference["mean"] - difference["half_width"]
+
+
+def metric_of(kind):
+    return "pearson" if kind == "regression" else "accuracy"
+
+
+@every
+def test_meta_training_raises_the_metric_on_what_it_never_saw(kind, runs):
+    assert risen(runs(kind), metric_of(kind)) > 0.05
+
+
+def test_meta_training_learns_what_is_none_of_the_relations(runs):
+    run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
+    assert risen(run_dir, "accuracy") > 0.05
+    results = json.loads((run_dir / "results.json").read_text())
+    # Before, nothing is said to be of none.
+    assert results["intervals"]["before"]["none_recall"]["mean"] == 0
+    assert min(risen(run_dir, f"none_{m}") for m in ("precision", "recall")) > 0.1
+    assert results["report"][tasks.relations(none=True).others[0]]["support"] == 40 * 2
+
+
+def adapted_and_answered(run_dir, number, tmp_path):
+    """An episode's line of scores, its queries, and what `predict` says of them."""
+    name = ("--name", "exported", "--export", number)
+    worlds.run("evaluate", run_dir, *name)
+    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
+    folder = run_dir / f"exported.episode{number}"
+    model, out = tmp_path / "model", tmp_path / "out.jsonl"
+    support, query = folder / "support.jsonl", folder / "query.jsonl"
+    worlds.run("adapt", "--support", support, "--out", model, "--run", run_dir)
+    worlds.run("predict", "--model", model, "--texts", query, "--out", out)
+    return scores["after"], worlds.read_jsonl(query), worlds.read_jsonl(out)
+
+
+@every
+def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
+    kind, runs, tmp_path
+):
+    scores, query, answers = adapted_and_answered(runs(kind), 1, tmp_path)
+    read = [{k: a[k] for k in q if k in ("text", "text_pair")} for q, a in
+            zip(query, answers, strict=True)]  # fmt: skip
+    assert read == [{k: q[k] for k in r} for q, r in zip(query, read, strict=True)]
+    if kind == "regression":
+        said = [answer["score"] for answer in answers]
+        found = stats.pearsonr(said, [row["score"] for row in query]).statistic
+    else:
+        pairs = zip(answers, query, strict=True)
+        found = np.mean([a["label"] == q["label"] for a, q in pairs])
+    assert found == pytest.approx(scores[metric_of(kind)], abs=1e-3)
+
+
+def test_none_of_the_relations_is_answered_too(runs, tmp_path):
+    run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
+    scores, query, answers = adapted_and_answered(run_dir, 0, tmp_path)
+    right = [a["label"] == q["label"] for a, q in zip(answers, query, strict=True)]
+    assert np.mean(right) == pytest.approx(scores["accuracy"], abs=1e-6)
+    [none] = tasks.relations(none=True).others
+    assert sum(row["label"] == none for row in query) == 2
+    assert all(none in answer["probabilities"] for answer in answers)
+    assert [answer["head"] for answer in answers] == [row["head"] for row in query]
+
+
+def test_answers_of_pairs_and_relations_are_columns_too(runs, tmp_path, capsys):
+    for kind in ("pair_classification", "relations"):
+        adapted_and_answered(runs(kind), 0, tmp_path / kind)
+        folder = runs(kind) / "exported.episode0"
+        args = ("--model", tmp_path / kind / "model", "--format", "csv")
+        capsys.readouterr()
+        worlds.run("predict", *args, "--texts", folder / "query.jsonl")
+        header, *lines = capsys.readouterr().out.splitlines()
+        assert header.startswith("text,")
+        assert ",label,p(" in header
+        assert len(lines) == 9
+
+
+def test_hugging_face_loads_a_regression(runs, tmp_path):
+    torch = pytest.importorskip("torch")
+    import transformers
+
+    _, query, answers = adapted_and_answered(runs("regression"), 2, tmp_path)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "model"
+    ).eval()
+    assert theirs.config.problem_type == "regression"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    texts = [row["text"] for row in query]
+    with torch.no_grad():
+        said = theirs(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+    ours = [answer["score"] for answer in answers]
+    np.testing.assert_allclose(said.numpy()[:, 0], ours, atol=1e-4)
+    assert models.pretrained.load(tmp_path / "model").task == "regression"
+
+
+@pytest.fixture
+def refused(capsys):
+    def run(*args):
+        capsys.readouterr()
+        assert cli.main([str(arg) for arg in args]) == 2
+        return capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("pair_classification", {"text_pair": " "}, "'text_pair' is an empty text"),
+        ("regression", {"score": "much"}, "'score' holds 'much' where a number"),
+        ("regression", {"score": None}, "'score' holds None where a number"),
+        ("relations", {"head": {"spans": [[0, 99]]}}, "[0, 99], outside of a text"),
+        ("relations", {"tail": {"spans": []}}, "a range [start, end] is expected"),
+    ],
+)
+def test_a_bad_row_of_a_support_file_is_named(
+    kind, changes, said, runs, tmp_path, refused
+):
+    rows = KINDS[kind][0](count=2)[:3]
+    rows[1] = {**rows[1], **changes}
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("--support", support, "--out", tmp_path / "out", "--run", runs(kind))
+    error = refused("adapt", *args)
+    assert "support.jsonl:2" in error
+    assert said in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_lines_cannot_hold_pairs(runs, tmp_path, refused):
+    adapted_and_answered(runs("pair_classification"), 0, tmp_path)
+    (tmp_path / "lines.txt").write_text("topic00\n")
+    args = ("--model", tmp_path / "model", "--texts", tmp_path / "lines.txt")
+    assert "this model reads text and text_pair" in refused("predict", *args)
+
+
+def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):
+    rows = relation_rows(count=2)[:4]
+    long = {"tokens": [*rows[0]["tokens"], *["filler00"] * 60], "label": "topic00"}
+    end = len(long["tokens"])
+    long |= {"head": {"spans": [[0, 1]]}, "tail": {"spans": [[end - 1, end]]}}
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", [*rows, long])
+    out = ("--out", tmp_path / "out", "--run", runs("relations"))
+    worlds.run("adapt", "--support", support, *out)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"1 truncated to {worlds.POSITIONS} tokens, an entity lost in 1" in said
+    worlds.run("predict", "--model", tmp_path / "out", "--texts", support)
+    captured = capsys.readouterr()
+    assert "an entity was cut off 1 texts" in captured.err
+    assert len(captured.out.splitlines()) == 5
+
+
+def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
+    rows = worlds.write_jsonl(tmp_path / "rows.jsonl", number_rows(count=1)[:2])
+    files = ("--run", runs("regression"), "--train", rows, "--test", rows)
+    assert "takes classes, and this run is of numbers" in refused("finetune", *files)
+
+
+def test_only_relations_have_queries_of_no_class(world, tmp_path, refused):
+    args = world.train_args(tmp_path / "run", none_rate=0.5)
+    assert "only relations have queries of no class" in refused(*args)
