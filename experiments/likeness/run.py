@@ -1,0 +1,134 @@
+"""Meta-trains on scores of likeness, and meta-tests beside baselines; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/likeness/run.py [--runs DIR]
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, metrics, tasks, workflows
+from metaflax.workflows import Setting
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/likeness"))
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    config = config_lib.load_file(HERE / "config.py")
+    try:
+        likeness(config, args.runs / "run", console)
+        found = evaluation.mean_interval(by_cosine(config))
+        console.print(
+            f"cosine of sentences read apart: Pearson {found.mean:.4f}"
+            f" ± {found.half_width:.4f}"
+        )
+    except ValueError as error:
+        console.print(f"likeness: {error}", markup=False)
+        return 2
+    return 0
+
+
+def likeness(
+    config: config_lib.Config,
+    run_dir: Path,
+    console: Console,
+    *,
+    num_test: int = 200,
+    num_valid: int = 20,
+) -> None:
+    """One training, meta-tested beside baselines."""
+    workflows.train(config, run_dir, console)
+    workflows.against_baselines(
+        run_dir,
+        {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
+        console,
+        valid_episodes=num_valid,
+        wanted=dataclasses.replace(config.evaluation, test_episodes=num_test),
+    )
+
+
+def frozen(config: config_lib.Config) -> list[Setting]:
+    """Ridge regression of several strengths on either pooling."""
+    return [
+        Setting(
+            dataclasses.replace(config.model, pooling=pooling),
+            dataclasses.replace(
+                config.algorithm, algorithm="frozen", strength=strength
+            ),
+        )
+        for pooling in ("mean", "first")
+        for strength in (0.01, 0.1, 1.0)
+    ]
+
+
+def fine_tuned(config: config_lib.Config) -> list[Setting]:
+    """All but the word embeddings, five steps of two sizes from ridge regression."""
+    return [
+        Setting(
+            config.model,
+            dataclasses.replace(
+                config.algorithm,
+                algorithm="fine_tuning",
+                head="ridge_regression",
+                adapts=("*", "!encoder/embeddings"),
+                inner_optimizer="adam",
+                inner_learning_rate=rate,
+                num_steps=5,
+            ),
+        )
+        for rate in (1e-4, 3e-4)
+    ]
+
+
+def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
+    """Pearson's correlation of each episode's scores with cosines, `[E]`.
+
+    The pretrained network embeds each sentence by itself, which it was made for, and
+    nothing is learned from the support set.
+    """
+    run = workflows.load_run(config)
+    texts = run.splits.test.texts
+    first, second = (
+        embedded(run, [pair[side] for pair in texts])  # [examples, D]
+        for side in (0, 1)
+    )
+    cosines = np.sum(first * second, axis=1)
+    episodes = data.fixed_list(run.test.sampler, config.evaluation.test_seed, num_test)
+    return np.array(
+        [
+            metrics.pearson(
+                cosines[episode.query],
+                episode.query_targets,
+                np.ones(len(episode.query), np.float32),
+            )
+            for episode in episodes
+        ]
+    )
+
+
+def embedded(run: Any, texts: list[str], batch_size: int = 64) -> np.ndarray:
+    """Features of unit length of single sentences, `[U, D]`."""
+    model = run.model
+    tokenized = model.tokenize(texts, run.config.data, tasks.TEXT)
+    apply = jax.jit(model.encoder.apply)
+    parts = []
+    for start in range(0, len(texts), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(texts)))
+        tokens = data.collate_texts(tokenized, rows, batch_size)
+        parts.append(np.asarray(apply(model.pretrained.params, tokens))[: len(rows)])
+    return np.concatenate(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

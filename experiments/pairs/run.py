@@ -1,0 +1,152 @@
+"""Meta-trains on pairs, and meta-tests on SciTail beside baselines; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/pairs/run.py [--runs DIR]
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import prepare
+import published
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import evaluation, workflows
+from metaflax.workflows import Setting
+
+HERE = Path(__file__).parent
+# Fine-tuning must read the queries anew for each of 30 training sets.
+FINE_TUNED_QUERIES = 200
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/pairs"))
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    config = config_lib.load_file(HERE / "config.py")
+    data = Path(os.environ.get("METAFLAX_DATA", "data"))
+    try:
+        console.print(pairs(config, data, args.runs, console))
+    except ValueError as error:
+        console.print(f"pairs: {error}", markup=False)
+        return 2
+    return 0
+
+
+def pairs(
+    config: config_lib.Config,
+    data: Path,
+    runs: Path,
+    console: Console,
+    *,
+    num_valid: int = 20,
+) -> str:
+    """One training, meta-tested beside baselines on drawn and published episodes."""
+    file = runs / "pairs.jsonl"
+    prepare.prepare(data, file)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, data=str(file))
+    )
+    workflows.train(config, runs / "run", console)
+    results = workflows.against_baselines(
+        runs / "run",
+        {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
+        console,
+        valid_episodes=num_valid,
+    )
+    folder = data / "leopard" / "scitail"
+    return on_published(runs / "run", results["chosen"], folder)
+
+
+def frozen(config: config_lib.Config) -> list[Setting]:
+    """Three heads in closed form on either pooling."""
+    return [
+        Setting(
+            dataclasses.replace(config.model, pooling=pooling),
+            dataclasses.replace(config.algorithm, algorithm="frozen", head=head),
+        )
+        for pooling in ("mean", "first")
+        for head in ("prototypes", "ridge", "logistic_regression")
+    ]
+
+
+def fine_tuned(config: config_lib.Config) -> list[Setting]:
+    """All but the word embeddings, five steps of two sizes from class means."""
+    return [
+        Setting(
+            config.model,
+            dataclasses.replace(
+                config.algorithm,
+                algorithm="fine_tuning",
+                head="prototypes",
+                adapts=("*", "!encoder/embeddings"),
+                inner_optimizer="adam",
+                inner_learning_rate=rate,
+                num_steps=5,
+            ),
+        )
+        for rate in (1e-4, 3e-4)
+    ]
+
+
+def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
+    """A Markdown table of accuracy on LEOPARD's training sets, by shot."""
+    every = published.read(folder)
+    some = published.read(folder, FINE_TUNED_QUERIES)
+    scores = {
+        "frozen": accuracy(run_dir, every, chosen["frozen"]),
+        "meta-trained": accuracy(run_dir, every),
+        f"fine-tuned, {FINE_TUNED_QUERIES} of eval": accuracy(
+            run_dir, some, chosen["fine-tuned"]
+        ),
+        f"meta-trained, {FINE_TUNED_QUERIES} of eval": accuracy(run_dir, some),
+    }
+    lines = [
+        "| shots | " + " | ".join(scores) + " |",
+        "| --- " * (len(scores) + 1) + "|",
+    ]
+    for shot in published.SHOTS:
+        rows = np.array(every.shots) == shot
+        cells = [said(by_set[rows]) for by_set in scores.values()]
+        lines.append(f"| {shot} | " + " | ".join(cells) + " |")
+    frozen, ours, tuned, same = scores.values()
+    for name, before, after in (("frozen", frozen, ours), ("fine-tuned", tuned, same)):
+        interval = evaluation.paired_interval(before, after)
+        lines.append(
+            f"\nmeta-trained less {name}, over {len(before)} training sets:"
+            f" {100 * interval.mean:+.2f} ± {100 * interval.half_width:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def accuracy(
+    run_dir: Path, episodes: published.Published, chosen: dict[str, Any] | None = None
+) -> np.ndarray:
+    """Accuracy of a baseline's setting, or of the run, on each training set."""
+    setting = None
+    if chosen is not None:
+        algorithm = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in chosen["algorithm"].items()
+        }
+        setting = Setting(
+            config_lib.ModelConfig(**chosen["model"]),
+            config_lib.AlgorithmConfig(**algorithm),
+        )
+    scores = workflows.score_episodes(run_dir, episodes, setting)
+    return scores.metrics["accuracy"]
+
+
+def said(by_set: np.ndarray) -> str:
+    """Mean and standard deviation over training sets, as LEOPARD reports them."""
+    return f"{100 * by_set.mean():.2f} ± {100 * by_set.std(ddof=1):.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
