@@ -101,7 +101,7 @@ def fine_tuned(config: config_lib.Config) -> list[Setting]:
     """All but the word embeddings, for five steps of two sizes from class means."""
     return [
         Setting(
-            dataclasses.replace(config.model, pooling=pooling),
+            config.model,
             dataclasses.replace(
                 config.algorithm,
                 algorithm="fine_tuning",
@@ -112,8 +112,7 @@ def fine_tuned(config: config_lib.Config) -> list[Setting]:
                 num_steps=5,
             ),
         )
-        for pooling in ("entities", "mean")
-        for rate in (3e-5, 1e-4)
+        for rate in (1e-4, 3e-4)
     ]
 
 

@@ -59,24 +59,36 @@ def run_layers(
     )
     for (layer, *_), alike in itertools.groupby(layers, _kind):
         owns = [own for _, own in alike]
-        looped = loops and len(owns) > 1
-        layer = _rematerialized(layer, remat, looped)
-        if looped:
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *owns)
-            x, _ = jax.lax.scan(lambda x, own: (layer(x, own), None), x, stacked)  # noqa: B023
-        else:
-            for own in owns:
-                x = layer(x, own)
+        run = _looped if loops and len(owns) > 1 else _unrolled
+        x = run(layer, remat, x, owns)
     return x
 
 
-def _rematerialized(layer: LayerFn, remat: Remat, looped: bool) -> LayerFn:
+def _unrolled(
+    layer: LayerFn, remat: Remat, x: jax.Array, owns: Sequence[Any]
+) -> jax.Array:
+    layer = _rematerialized(layer, remat, prevent_cse=True)
+    for own in owns:
+        x = layer(x, own)
+    return x
+
+
+def _looped(
+    layer: LayerFn, remat: Remat, x: jax.Array, owns: Sequence[Any]
+) -> jax.Array:
+    # In a loop of its own there is nothing that the second run could be merged with.
+    layer = _rematerialized(layer, remat, prevent_cse=False)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *owns)
+    x, _ = jax.lax.scan(lambda x, own: (layer(x, own), None), x, stacked)
+    return x
+
+
+def _rematerialized(layer: LayerFn, remat: Remat, *, prevent_cse: bool) -> LayerFn:
     if remat == "none":
         return layer
     names = [_PRODUCT] if remat == "dots" else []
     policy = jax.checkpoint_policies.save_only_these_names(*names)
-    # In a loop there is nothing that the second run could be merged with.
-    return jax.checkpoint(layer, policy=policy, prevent_cse=not looped)
+    return jax.checkpoint(layer, policy=policy, prevent_cse=prevent_cse)
 
 
 def _kind(layer: tuple[LayerFn, Any]) -> Any:

@@ -139,7 +139,7 @@ def test_reading_the_first_token_only_gives_what_reading_all_does(pack):
 
 
 def test_padding_does_not_change_hidden_states():
-    ids, types, mask, _ = TOKENS
+    ids, types, mask, *_ = TOKENS
     wider = [jnp.pad(x, ((0, 0), (0, 2))) for x in (ids, types, mask)]
     states = hidden_states(PARAMS, models.Tokens(*wider))[:, :7]
     real = TOKENS.mask[:, :, None] > 0

@@ -54,7 +54,8 @@ def make(name):
 
 def steps(name, shard):
     """Losses and parameters of three outer steps with tasks on the devices."""
-    algorithm, optimizer = make(name), optax.adam(1e-3)
+    # Not Adam, which blows rounding up where a gradient is zero.
+    algorithm, optimizer = make(name), optax.sgd(0.1)
     state = training.create(
         jax.jit(algorithm.init)(jax.random.key(0)), optimizer, jax.random.key(1)
     )
@@ -94,7 +95,7 @@ def test_eight_devices_give_the_numbers_of_one(name):
     assert done.returncode == 0, done.stderr
     alone, spread = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(spread[0], alone[0], rtol=1e-5)
-    np.testing.assert_allclose(spread[1], alone[1], rtol=1e-5)
+    np.testing.assert_allclose(spread[1], alone[1], rtol=1e-5, atol=1e-6)
     assert (alone[2], spread[2]) == (1, NUM_DEVICES)
 
 
