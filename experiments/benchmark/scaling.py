@@ -46,17 +46,17 @@ class Setting:
 
     tasks: int = 2
     steps: int = 2
-    length: int = 32
-    layers: int = 4
-    way: int = 5
+    length: int = 16
+    layers: int = 2
+    way: int = 4
 
 
 SHOT, WIDTH, NUM_HEADS, VOCABULARY = 5, 128, 2, 4000
 AXES = {
     "tasks": (1, 2, 4, 8),
     "steps": (1, 2, 4, 8),
-    "length": (16, 32, 64, 128),
-    "layers": (2, 4, 8, 16),
+    "length": (8, 16, 32, 64),
+    "layers": (1, 2, 4, 8),
     "way": (2, 4, 8, 16),
 }
 LINES = {
