@@ -234,7 +234,8 @@ def build_algorithm(
     """
     make = named("algorithm", ALGORITHMS, config.algorithm)
     head_name = config.head or _default_head(config.algorithm, task)
-    head = named("head", HEADS, head_name)(encoder.num_features, num_classes, config)
+    size = task.head_size(num_classes)
+    head = named("head", HEADS, head_name)(encoder.num_features, size, config)
     task.check_head(head_name, head)
     head = task.complete(head)
     inner = getattr(optax, config.inner_optimizer, None)
@@ -260,4 +261,5 @@ def build_algorithm(
 
 def _default_head(algorithm: str, task: tasks.TaskType) -> str:
     name = OWN_HEADS.get(algorithm, "linear")
-    return COUNTERPARTS.get((name, task.kind), name)
+    kind = task.tokens.serves if task.tokens else task.kind
+    return COUNTERPARTS.get((name, kind), name)

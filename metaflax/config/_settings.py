@@ -6,6 +6,9 @@ from typing import Literal, TypeAlias
 
 Count: TypeAlias = int | tuple[int, int]
 
+# Task types that say something of every token.
+ON_TOKENS = ("entities", "question_answering")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -13,8 +16,9 @@ class ModelConfig:
 
     model: str = "minilm"
     """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip."""
-    pooling: Literal["mean", "first", "pooler", "entities"] = "mean"
-    """Which hidden states make the vector; `entities` are those of relations."""
+    pooling: Literal["mean", "first", "pooler", "entities", "tokens"] = "mean"
+    """Which hidden states make the vector; `entities` are those of relations, and
+    `tokens` leaves every token its own."""
     standardize: bool = True
     """Whether vectors are centred and of unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -44,9 +48,11 @@ class DataConfig:
         "pair_classification",
         "regression",
         "relations",
+        "entities",
+        "question_answering",
     ] = "classification"
-    """Task type: a class a text, any number of labels, a class a pair, a number, or the
-    relation of two entities."""
+    """Task type: a class a text, any number of labels, a class a pair, a number, the
+    relation of two entities, the entities of a text, or the answer in a context."""
     text: str = "text"
     """Column of texts."""
     text_pair: str = "text_pair"
@@ -225,6 +231,13 @@ def check(config: Config) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}; give 1 or more.")
+    on_tokens = config.data.task in ON_TOKENS
+    if on_tokens != (config.model.pooling == "tokens"):
+        raise ValueError(
+            f"pooling is {config.model.pooling!r} and the task type"
+            f" {config.data.task!r}; pooling 'tokens' goes with"
+            f" {' and '.join(ON_TOKENS)}, and with these alone."
+        )
     if config.episodes.none_rate and config.data.task != "relations":
         raise ValueError(
             f"none_rate is {config.episodes.none_rate}, and only relations have queries"

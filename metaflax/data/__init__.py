@@ -33,6 +33,7 @@ from metaflax.data._splits import (
     split_by_names,
     split_by_seed,
 )
+from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "NumberSampler",
     "Sampler",
     "Splits",
+    "TokenCodes",
     "TokenizedTexts",
     "WithNone",
     "cache_folder",
@@ -63,5 +65,6 @@ __all__ = [
     "split_by_file",
     "split_by_names",
     "split_by_seed",
+    "token_codes",
     "tokenize",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from metaflax import base
 from metaflax.data._episodes import Episode
+from metaflax.data._token_codes import TokenCodes
 from metaflax.data._tokenize import TokenizedTexts
 from metaflax.models import Tokens
 
@@ -86,6 +87,7 @@ def collate(
     num_queries: int,
     buckets: Buckets | None = None,
     pack: bool = True,
+    codes: TokenCodes | None = None,
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
@@ -100,12 +102,15 @@ def collate(
       num_queries: Q, the most queries.
       buckets: what L and M are rounded up to.
       pack: whether to say where the real tokens are, so that models skip padding.
+      codes: what is right for each token; None where episodes say what is right for
+        each text.
 
     Returns:
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]` and packed
-      `[T, M]`; targets are int32 `[T, S]`, or float32 `[T, S, N]` where texts may
-      have several labels; weights are float32 `[T, S]`, 0 on padding. The query has Q
-      in place of S, and an M of its own.
+      `[T, M]`; targets are int32 `[T, S]`, float32 `[T, S, N]` where texts may have
+      several labels, or int32 `[T, S, L]` of codes; weights are float32 `[T, S]`, 0
+      on padding. The query has Q in place of S, and an M of its own. Where texts are
+      cut to windows S and Q count rows, rounded up.
 
     Raises:
       ValueError: if an episode is larger than the counts, or a text than the buckets.
@@ -117,15 +122,24 @@ def collate(
             f"an episode has {way} classes and the batch has room for {num_classes};"
             " pass the sampler's sizes."
         )
-    support = _rows([e.support for e in episodes], num_support, "support examples")
-    query = _rows([e.query for e in episodes], num_queries, "queries")
+    parts = [(e.support, e.query) for e in episodes]
+    if tokenized.owners is not None:
+        parts = [tuple(map(tokenized.rows_of, part)) for part in parts]
+        most = [max(map(len, side)) for side in zip(*parts, strict=True)]
+        num_support, num_queries = map(_row_budget, most, (num_support, num_queries))
+    support = _rows([part[0] for part in parts], num_support, "support examples")
+    query = _rows([part[1] for part in parts], num_queries, "queries")
     longest = max(_lengths(tokenized, support).max(), _lengths(tokenized, query).max())
     length = buckets.length(int(longest))
 
     def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
         return base.Batch(
             inputs=_tokens(tokenized, rows, length, buckets if pack else None),
-            targets=_targets(targets, rows.shape[1], num_classes),
+            targets=(
+                _targets(targets, rows.shape[1], num_classes)
+                if codes is None
+                else _codes(codes, episodes, tokenized, rows, length, num_classes)
+            ),
             weights=(rows >= 0).astype(np.float32),
         )
 
@@ -177,6 +191,14 @@ def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
     return rows
 
 
+def _row_budget(num_rows: int, num_texts: int) -> int:
+    """The least budget that holds all windows; each is 1.5 times the one before."""
+    budget = num_texts
+    while budget < num_rows:
+        budget = math.ceil(1.5 * budget)
+    return budget
+
+
 def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
     """Tokens of each row's text, 0 on padding."""
     found = tokenized.offsets[rows + 1] - tokenized.offsets[rows]
@@ -187,10 +209,7 @@ def _tokens(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets | None
 ) -> Tokens:
     """The texts at `rows` `[T, S]`, padded to `length`; packed if there are buckets."""
-    steps = np.arange(length)
-    mask = steps < _lengths(tokenized, rows)[..., None]  # [T, S, L]
-    # Where padding is, any place within bounds will do.
-    places = np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
+    mask, places = _places(tokenized, rows, length)
     types = tokenized.types
     if types is not None:
         types = np.where(mask, types[places], 0).astype(np.int32)
@@ -201,6 +220,32 @@ def _tokens(
         packed=None if buckets is None else _packed(mask, buckets),
         marks=None if tokenized.marks is None else tokenized.marks[rows],
     )
+
+
+def _places(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the tokens of rows `[T, S]` are real, and lie in the data `[T, S, L]`."""
+    steps = np.arange(length)
+    mask = steps < _lengths(tokenized, rows)[..., None]
+    # Where padding is, any place within bounds will do.
+    return mask, np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
+
+
+def _codes(
+    codes: TokenCodes,
+    episodes: Sequence[Episode],
+    tokenized: TokenizedTexts,
+    rows: np.ndarray,
+    length: int,
+    num_classes: int,
+) -> np.ndarray:
+    """What is right for the tokens of rows `[T, S]`, in their episodes' numbers."""
+    mask, places = _places(tokenized, rows, length)
+    found = np.where(mask, codes.flat[places], -1)  # [T, S, L]
+    for row, episode in zip(found, episodes, strict=True):
+        row[:] = codes.local(row, episode.classes, num_classes)
+    return found
 
 
 def _packed(mask: np.ndarray, buckets: Buckets) -> np.ndarray:

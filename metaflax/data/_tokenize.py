@@ -18,23 +18,31 @@ from metaflax import tasks
 from metaflax.data import _files
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
-_VERSION = b"metaflax tokens 2"
+# What a form may say of its rows.
+_COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
+_VERSION = b"metaflax tokens 3"
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedTexts:
     """The token ids of many texts, end to end.
 
+    A text is one row of tokens, or several where its form cuts long texts to windows.
+
     Attributes:
       flat: int32 `[sum of lengths]`, all ids.
-      offsets: int64 `[texts + 1]`; text i is `flat[offsets[i]:offsets[i + 1]]`.
+      offsets: int64 `[rows + 1]`; row i is `flat[offsets[i]:offsets[i + 1]]`.
       types: int8 like `flat`, which segment a token is in, or None where all are 0.
       pad_id: what fills up a batch.
       num_truncated: how many texts were cut to fit.
-      marks: int32 `[texts, P]`, the places in each text of P tokens that stand for
+      marks: int32 `[rows, P]`, the places in each text of P tokens that stand for
         parts of it, or None where the form of the texts has none. For a part that
         was cut off it is the first token.
       num_lost: how many texts lost such a part.
+      spans: int32 `[sum of lengths, 2]`, the characters of its text that each token
+        stands for, -1 where it stands for none; None where nobody asks.
+      owners: int64 `[rows]`, rising, the text that each row is of; None where each
+        text is one row.
 
     Examples:
       >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
@@ -49,6 +57,8 @@ class TokenizedTexts:
     num_truncated: int = 0
     marks: np.ndarray | None = None
     num_lost: int = 0
+    spans: np.ndarray | None = None
+    owners: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -61,8 +71,29 @@ class TokenizedTexts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens a text, int64 `[texts]`."""
+        """Tokens a row, int64 `[rows]`."""
         return np.diff(self.offsets)
+
+    def rows_of(self, texts: np.ndarray) -> np.ndarray:
+        """The rows of each text in turn.
+
+        Examples:
+          >>> ids, windows = np.array([7, 8, 9], np.int32), np.array([0, 1, 1])
+          >>> tokens = TokenizedTexts(ids, np.arange(4), owners=windows)
+          >>> print(tokens.rows_of(np.array([1, 0])))
+          [1 2 0]
+        """
+        if self.owners is None:
+            return texts
+        first = np.searchsorted(self.owners, texts)
+        last = np.searchsorted(self.owners, texts, side="right")
+        rows = [np.arange(a, b) for a, b in zip(first, last, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *rows])
+
+    def spans_of(self, row: int) -> np.ndarray:
+        """The characters that each token of a row stands for, int32 `[L, 2]`."""
+        assert self.spans is not None  # Else nothing asks for them.
+        return self.spans[self.offsets[row] : self.offsets[row + 1]]
 
 
 def tokenize(
@@ -119,11 +150,13 @@ def _tokenize(
     max_length: int,
     on_long: str,
 ) -> TokenizedTexts:
-    columns: dict[str, list] = {"input_ids": [], "token_type_ids": [], "marks": []}
+    columns: dict[str, list] = {name: [] for name in _COLUMNS}
     num_truncated = 0
     for start in range(0, len(texts), _CHUNK):
         chunk = list(texts[start : start + _CHUNK])
-        encoded = form.encode(tokenizer, chunk, None)
+        encoded = form.encode(tokenizer, chunk, max_length if form.windows else None)
+        if form.windows:
+            encoded["owners"] = [start + owner for owner in encoded["owners"]]
         rows = encoded["input_ids"]
         long = [i for i, row in enumerate(rows) if len(row) > max_length]
         if long and on_long == "error":
@@ -159,6 +192,12 @@ def _packed(
     if segments is not None and not segments.any():
         segments = None
     tokens = TokenizedTexts(flat, offsets, segments, pad_id, num_truncated)
+    if columns["spans"]:
+        spans = np.concatenate(columns["spans"]).astype(np.int32)
+        tokens = dataclasses.replace(tokens, spans=spans)  # [sum of lengths, 2]
+    if columns["owners"]:
+        owners = np.array(columns["owners"], np.int64)
+        tokens = dataclasses.replace(tokens, owners=owners)
     if not columns["marks"]:
         return tokens
     marks = np.array(columns["marks"], np.int32)  # [texts, P]
@@ -208,39 +247,48 @@ def _load(path: Path, num_texts: int) -> TokenizedTexts | None:
     try:
         # Opened here, since np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            names = ("flat", "offsets", "types", "marks", "numbers")
-            flat, offsets, types, marks, numbers = (file[name] for name in names)
+            flat, offsets, numbers = (file[n] for n in ("flat", "offsets", "numbers"))
+            types, marks, spans, owners = (
+                file[name] if file[name].size else None
+                for name in ("types", "marks", "spans", "owners")
+            )
             pad_id, num_truncated, num_lost = numbers.tolist()
     except Exception:  # Whatever is wrong with it, the texts are at hand.
         return None
     tokens = TokenizedTexts(
         flat,
         offsets,
-        types if types.size else None,
+        types,
         pad_id,
         num_truncated,
-        marks if marks.size else None,
+        marks,
         num_lost,
+        spans,
+        owners,
     )
     intact = (
-        len(tokens) == num_texts
+        (len(tokens) if owners is None else owners[-1] + 1) == num_texts
         and (flat.dtype, offsets.dtype) == (np.int32, np.int64)
         and offsets[0] == 0
         and offsets[-1] == len(flat)
-        and (tokens.types is None or types.shape == flat.shape)
-        and (tokens.marks is None or len(marks) == num_texts)
+        and (types is None or types.shape == flat.shape)
+        and (marks is None or len(marks) == len(tokens))
+        and (spans is None or spans.shape == (*flat.shape, 2))
+        and (owners is None or len(owners) == len(tokens))
     )
     return tokens if intact else None
 
 
 def _save(path: Path, tokens: TokenizedTexts) -> None:
-    none = np.zeros(0, np.int8)
+    known = {
+        "flat": tokens.flat,
+        "offsets": tokens.offsets,
+        "numbers": np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost]),
+    }
+    found = {
+        name: np.zeros(0, np.int8) if column is None else column
+        for name in ("types", "marks", "spans", "owners")
+        for column in [getattr(tokens, name)]
+    }
     with _files.replacing(path) as file:
-        np.savez(
-            file,
-            flat=tokens.flat,
-            offsets=tokens.offsets,
-            types=none if tokens.types is None else tokens.types,
-            marks=none if tokens.marks is None else tokens.marks,
-            numbers=np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost]),
-        )
+        np.savez(file, allow_pickle=False, **(known | found))

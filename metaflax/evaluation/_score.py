@@ -1,6 +1,6 @@
 """Adapt to each episode's support set, then score its queries."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,11 +15,14 @@ class Scores(NamedTuple):
     Attributes:
       metrics: `[E]` by name, `loss` among them.
       logits: `[E, Q, N]`, of padding too; what the model put out, where that has
-        no logits.
+        no logits. None where answers were made of them.
+      answers: for each episode what was answered to each query; None where logits say
+        it.
     """
 
     metrics: dict[str, np.ndarray]
-    logits: np.ndarray
+    logits: Any
+    answers: Sequence[Sequence[Mapping[str, Any]]] | None = None
 
 
 def scorer(

@@ -12,7 +12,7 @@ from metaflax.models import _bert, _stack
 from metaflax.models._bert_config import BertConfig
 from metaflax.models._tokens import Tokens
 
-Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities"]
+Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 
 # Marks of a text that pooling "entities" reads: where head and tail begin.
 NUM_ENTITIES = 2
@@ -23,8 +23,9 @@ class Encoder(NamedTuple):
 
     Attributes:
       init: `params = init(key)`, fresh parameters of the network.
-      apply: `features = apply(params, tokens, key=None)`, `[B, D]`; no key, no
-        dropout. That of `encoder` is a `base.StagedApply`.
+      apply: `features = apply(params, tokens, key=None)`, `[B, D]`, or `[B, L, D]`
+        where tokens have features of their own; no key, no dropout. That of
+        `encoder` is a `base.StagedApply`.
       num_features: D.
     """
 
@@ -42,14 +43,15 @@ def encoder(
     layers_by: _stack.LayersBy = "auto",
     remat: _stack.Remat = "none",
 ) -> Encoder:
-    r"""A BERT whose hidden states are pooled to one vector for each text.
+    r"""A BERT whose hidden states are pooled to one vector for each text, or left.
 
     Args:
       config: the network.
       pooling: "mean", over the real tokens with the special ones; "first", the hidden
         state of the first token; "pooler", what the pretrained pooler makes of it;
         "entities", the hidden states at the two marks of a text (`Tokens.marks`), one
-        behind the other, so that D is twice the network's.
+        behind the other, so that D is twice the network's; "tokens", no pooling: the
+        hidden state of every token, without meaning at padding.
       standardize: whether features :math:`x` become :math:`(x - \bar x) / (\sqrt D
         \sigma_x)`, which are centred and of unit length. Distances and inner
         products of such features mean the same whatever the pooling; a zero vector

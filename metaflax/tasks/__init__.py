@@ -19,6 +19,8 @@ from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
 from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
+from metaflax.tasks._token_level import Reading as Reading
+from metaflax.tasks._token_level import TokenLevel as TokenLevel
 
 __all__ = [
     "MENTION",
@@ -29,7 +31,9 @@ __all__ = [
     "Form",
     "Mention",
     "Pair",
+    "Reading",
     "TaskType",
+    "TokenLevel",
     "Truth",
     "classification",
     "multilabel_classification",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Form
+from metaflax.tasks._token_level import TokenLevel
 
 Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
@@ -50,6 +51,11 @@ class TaskType(NamedTuple):
       complete: `head = complete(head)`, which adds these answers to a head.
       outputs: `outputs = outputs(logits)`, what the numbers `[U, N]` of a linear
         layer mean, one for each of a task's names and `others`.
+      classes: `classes = classes(names)`, what a head tells apart for a task's names,
+        without `others`: the same by default.
+      head_size: `head_size(way)`, for how many classes a head is made, which
+        `complete` then completes.
+      tokens: how it speaks of tokens; None where it speaks of whole texts.
     """
 
     kind: str
@@ -61,6 +67,14 @@ class TaskType(NamedTuple):
     others: tuple[str, ...] = ()
     complete: Callable[[base.Head], base.Head] = lambda head: head
     outputs: Callable[[Any], Any] = class_outputs
+    classes: Callable[[Sequence[str]], Sequence[str]] = tuple
+    head_size: Callable[[int], int] = lambda way: way
+    tokens: TokenLevel | None = None
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of all that an episode is scored by, the first above all."""
+        return (*(self.tokens.scores if self.tokens else ()), *self.metrics)
 
     def check_head(self, name: str, head: base.Head) -> None:
         """Refuses a head that does not understand this task type's targets.
@@ -68,8 +82,9 @@ class TaskType(NamedTuple):
         Raises:
           ValueError: with what the head serves.
         """
-        if self.kind not in head.serves:
+        wanted = self.tokens.serves if self.tokens else self.kind
+        if wanted not in head.serves:
             raise ValueError(
                 f"the head {name!r} serves targets of kind {sorted(head.serves)}, this"
-                f" task type has {self.kind!r}; take another head."
+                f" task type has {wanted!r}; take another head."
             )

@@ -22,9 +22,12 @@ class Form(NamedTuple):
       row: `{role: value} = row(text)`, from which `read` makes the same text.
       encode: `encoded = encode(tokenizer, texts, max_length)`, with `input_ids`, a
         list for each text, of at most `max_length` where that is no None. Where
-        there are such, `token_type_ids` says the segment of each token, and `marks`
+        there are such, `token_type_ids` says the segment of each token, `marks`
         for each text the places of its tokens that stand for parts of it, -1 for
-        a part that was cut off.
+        a part that was cut off, and `spans` for each token the characters
+        `(start, end)` that it stands for, -1 where it stands for none.
+      windows: whether a text longer than `max_length` becomes several rows instead of
+        being cut; `owners` then says of which of `texts` each row is, rising.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Form(NamedTuple):
     read: Callable[[Fields], Any]
     row: Callable[[Any], dict[str, Any]]
     encode: Callable[[Any, Sequence[Any], int | None], Encoded]
+    windows: bool = False
 
 
 def encode_texts(

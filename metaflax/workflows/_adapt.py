@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
-from metaflax.workflows._episodes import coarse_buckets, columns
+from metaflax.workflows._episodes import coarse_buckets, codes_of, columns
 from metaflax.workflows._model import Model
 from metaflax.workflows._run import (
     Trained,
@@ -27,6 +27,10 @@ PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
     "labels": "multi_label_classification",
     "numbers": "regression",
 }
+# It has no name for those of tokens, and asks for none.
+OTHER_PROBLEM: models.pretrained.ProblemType = "single_label_classification"
+# What a model is adapted to, where that is no number of classes.
+WHAT = {"numbers": "numbers", "spans": "questions"}
 
 
 def adapt(
@@ -82,11 +86,16 @@ def adapt(
         room,
         num_steps=config.algorithm.eval_num_steps,
     )
-    support = support_batch(examples, names, tokenized, room, task.kind)
+    codes = codes_of(examples, names, tokenized, task)
+    support = (
+        support_batch(examples, names, tokenized, room, task.kind)
+        if codes is None
+        else token_batch(tokenized, codes, len(names), room)
+    )
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
     save_adapted(target, model, params, adapted, names, config, task)
-    cut = losses_of_cutting(tokenized)
-    what = "numbers" if task.kind == "numbers" else f"{len(names)} classes"
+    cut = losses_of_cutting(tokenized, codes)
+    what = WHAT.get(task.kind, f"{len(names)} classes")
     console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
     return target
 
@@ -152,6 +161,22 @@ def support_batch(
     return base.Batch(inputs, targets, np.ones(len(examples), np.float32))
 
 
+def token_batch(
+    tokenized: data.TokenizedTexts,
+    codes: data.TokenCodes,
+    num_names: int,
+    num_classes: int,
+) -> base.Batch:
+    """All rows of tokens as one support set, with what is right for each token."""
+    rows = np.arange(len(tokenized))
+    inputs = data.collate_texts(tokenized, rows, len(rows), coarse_buckets(tokenized))
+    targets = np.full(np.shape(inputs.ids), -1, np.int32)  # [S, L]
+    for row, target in zip(rows, targets, strict=True):
+        own = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
+        target[: len(own)] = codes.local(own, range(num_names), num_classes)
+    return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
+
+
 def _class_numbers(
     examples: data.Examples, names: list[str], num_classes: int
 ) -> np.ndarray:
@@ -206,18 +231,18 @@ def save_adapted(
         )
     encoder = models.merge_lora(tree.merge(adapted["encoder"], params["encoder"]))
     # The task's own classes come first, then room that it does not need.
-    room = len(head["bias"])
-    kept = [*range(len(names)), *range(room - len(task.others), room)]
+    room, classes = len(head["bias"]), task.classes(names)
+    kept = [*range(len(classes)), *range(room - len(task.others), room)]
     models.pretrained.save(
         target,
         model.pretrained.config,
         encoder,
         tokenizer_from=model.pretrained.directory,
         head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
-        labels=[*names, *task.others],
+        labels=[*classes, *task.others],
         pooling=config.model.pooling,
         standardize=config.model.standardize,
-        problem_type=PROBLEM_TYPES[task.kind],
+        problem_type=PROBLEM_TYPES.get(task.kind, OTHER_PROBLEM),
         task=config.data.task,
     )
 

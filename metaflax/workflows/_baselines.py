@@ -145,7 +145,7 @@ def _validated(run: Run, setting: Setting, num: int) -> float:
     # The validation episodes of training: see `train`.
     seed = run.config.training.seed + 1
     mean = other.evaluator(other.valid, seed, num).mean(initial_params(other))
-    return mean[next(iter(run.task.metrics))]
+    return mean[run.task.scores[0]]
 
 
 def _intervals(
@@ -155,7 +155,7 @@ def _intervals(
     console: Console,
 ) -> dict[str, Any]:
     """Means of all methods, and how far ours is from each baseline."""
-    metrics = (*run.task.metrics, "loss")
+    metrics = (*run.task.scores, "loss")
     columns = {
         method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
         for method, s in {**scores, OURS: ours}.items()

@@ -28,7 +28,7 @@ def compare(
     Returns:
       Protocol, intervals, paired differences from the first and the report.
     """
-    metrics = (*evaluator.task.metrics, "loss")
+    metrics = (*evaluator.task.scores, "loss")
     columns = {
         method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
         for method, s in scores.items()

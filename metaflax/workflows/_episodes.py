@@ -1,6 +1,6 @@
 """Splits and episodes as a config describes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +71,7 @@ class Episodes(NamedTuple):
       tokenized: the same as tokens.
       sampler: draws them.
       buckets: the shapes they are padded to.
+      codes: what is right for each token; None where that is said of texts.
       room: for how many classes there is room, where that is more than they have.
     """
 
@@ -78,6 +79,7 @@ class Episodes(NamedTuple):
     tokenized: data.TokenizedTexts
     sampler: data.Sampler
     buckets: data.Buckets
+    codes: data.TokenCodes | None = None
     room: int = 0
 
     @property
@@ -89,7 +91,11 @@ class Episodes(NamedTuple):
     def collate(self, episodes) -> base.Task:
         """A stack of episodes as arrays of tokens."""
         return data.collate(
-            episodes, self.tokenized, buckets=self.buckets, **self.sizes._asdict()
+            episodes,
+            self.tokenized,
+            buckets=self.buckets,
+            codes=self.codes,
+            **self.sizes._asdict(),
         )
 
     def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
@@ -116,7 +122,21 @@ def make_episodes(
     """
     sampler = SAMPLERS[task.kind](examples, sizes)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
-    return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized))
+    codes = codes_of(examples, examples.label_names, tokenized, task)
+    return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
+
+
+def codes_of(
+    examples: data.Examples,
+    names: Sequence[str],
+    tokenized: data.TokenizedTexts,
+    task: tasks.TaskType,
+) -> data.TokenCodes | None:
+    """What is right for each token, where the task speaks of tokens."""
+    if task.tokens is None:
+        return None
+    targets = examples.targets or ()
+    return data.token_codes(task.tokens, examples.texts, targets, tokenized, names)
 
 
 def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, evaluation
+from metaflax import data, evaluation, tasks
 from metaflax.workflows._compare import compare, describe
 from metaflax.workflows._episodes import columns, make_episodes
 from metaflax.workflows._evaluator import Evaluator
@@ -119,7 +119,7 @@ def _baseline(
 
 def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
     """One line an episode: the metrics of each method."""
-    count = len(next(iter(scores.values())).logits)
+    count = len(next(iter(scores.values())).metrics["loss"])
     lines = [
         json.dumps(
             {
@@ -154,7 +154,7 @@ def _export(
         records = [
             {
                 **evaluator.task.form.row(examples.texts[row]),
-                "label": _truth(examples, row, drawn, evaluator.task.others),
+                **_truth(examples, row, drawn, evaluator.task),
             }
             for row in rows
         ]
@@ -162,18 +162,20 @@ def _export(
 
 
 def _truth(
-    examples: data.Examples, row: int, drawn: Sequence[str], others: Sequence[str]
-) -> Any:
-    """What is right for an example, of its labels those that the episode drew.
+    examples: data.Examples, row: int, drawn: Sequence[str], task: tasks.TaskType
+) -> dict[str, Any]:
+    """What is right for an example by role, of its labels those that were drawn.
 
-    Where it drew none of them, the task type has another answer.
+    Where the episode drew none of them, the task type has another answer.
     """
+    if task.tokens is not None and examples.targets is not None:
+        return task.tokens.rows(task.tokens.asked(examples.targets[row], drawn))
     if examples.targets is not None:
-        return examples.targets[row]
+        return {"label": examples.targets[row]}
     labels = [label for label in examples.labels[row] if label in drawn]
     if examples.is_multi_label:
-        return labels
-    return labels[0] if labels else others[0]
+        return {"label": labels}
+    return {"label": labels[0] if labels else task.others[0]}
 
 
 def _lines(records: Iterable[dict[str, Any]], named: Mapping[str, str]) -> str:

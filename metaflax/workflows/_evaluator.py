@@ -10,6 +10,7 @@ from metaflax import data, evaluation, models, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
 from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._model import Model, embedder, on_words_read
+from metaflax.workflows._reading import reading
 
 
 class Evaluator:
@@ -70,6 +71,8 @@ class Evaluator:
         self._score = evaluation.scorer(scored, task.loss, task.metrics)
 
     def _shares_encoder(self) -> bool:
+        if self.task.tokens is not None:
+            return False  # A feature for every token would take too much room.
         support = self.source.collate(self.episodes[:1]).support
         params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
         adapted = jax.eval_shape(
@@ -87,10 +90,54 @@ class Evaluator:
         ]
         # The last chunk is filled up, so that it needs no compilation of its own.
         chunks[-1] = chunks[-1] + chunks[-1][-1:] * (self._batch - len(chunks[-1]))
-        scores = evaluation.evaluate(
-            self._score, params, data.prefetch(self._batches(params, chunks))
-        )
+        batches = data.prefetch(self._batches(params, chunks))
+        if self.task.tokens is not None:
+            return self._judged(self.task.tokens, params, batches, chunks)
+        scores = evaluation.evaluate(self._score, params, batches)
         return jax.tree.map(lambda x: x[:num], scores)
+
+    def _judged(self, level, params, batches, chunks) -> evaluation.Scores:
+        """Scores of answers, which are made on the host while the device goes on."""
+        losses, answers = [], []
+
+        def judge(chunk, found):
+            metrics, logits = jax.tree.map(np.asarray, found)
+            losses.append(metrics["loss"])
+            answers.extend(map(self._answers, chunk, logits))
+
+        waiting: list[tuple] = []
+        for chunk, batch in zip(chunks, batches, strict=True):
+            waiting.append((chunk, self._score(params, batch)))
+            if len(waiting) > 1:
+                judge(*waiting.pop(0))
+        judge(*waiting.pop())
+        answers = answers[: len(self.episodes)]
+        judged = [
+            level.judge(said, self._asked(episode))
+            for said, episode in zip(answers, self.episodes, strict=True)
+        ]
+        metrics = {name: np.array([j[name] for j in judged]) for name in level.scores}
+        loss = np.concatenate(losses)[: len(self.episodes)]
+        return evaluation.Scores({"loss": loss, **metrics}, None, answers)
+
+    def _answers(self, episode: data.Episode, logits: np.ndarray) -> list[Any]:
+        """What is answered to each query of an episode."""
+        source = self.source
+        drawn = self._drawn(episode)
+        names = [*drawn, *[""] * (source.sizes.num_classes - len(drawn))]
+        read = reading(source.examples.texts, episode.query, source.tokenized, logits)
+        return self.task.decode(read, [*self.task.classes(names), *self.task.others])
+
+    def _asked(self, episode: data.Episode) -> list[Any]:
+        """What is right for each query of an episode."""
+        level, targets = self.task.tokens, self.source.examples.targets
+        assert level is not None
+        assert targets is not None
+        drawn = self._drawn(episode)
+        return [level.asked(targets[number], drawn) for number in episode.query]
+
+    def _drawn(self, episode: data.Episode) -> list[str]:
+        return [self.source.examples.label_names[n] for n in episode.classes]
 
     def _batches(self, params, chunks):
         if self._embed is None:
@@ -119,6 +166,10 @@ class Evaluator:
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """What is said of all queries together, class by class or by domain."""
+        if self.task.tokens is not None and scores.answers is not None:
+            true = [asked for e in self.episodes for asked in self._asked(e)]
+            said = [answer for answers in scores.answers for answer in answers]
+            return self.task.tokens.report(said, true)
         reports = {
             "classes": self._class_report,
             "labels": self._label_report,

@@ -15,6 +15,7 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data, models, tasks
+from metaflax.workflows._reading import reading
 
 # One batch shape, and a few token budgets: so many compilations at most.
 BUDGET_RATIO = 4.0
@@ -69,7 +70,8 @@ class Predictor:
         def logits(params, tokens):
             encoder_params, head = params
             features = encoder.apply(encoder_params, tokens, None)
-            return features @ head["kernel"] + head["bias"][None, :]
+            products = features @ head["kernel"]  # [B, N], or [B, L, N] of tokens.
+            return products + head["bias"].reshape(*[1] * (products.ndim - 1), -1)
 
         self._logits = jax.jit(logits)
 
@@ -84,13 +86,28 @@ class Predictor:
             max_positions=self._positions,
         )
         self.num_lost += tokenized.num_lost
-        tokens = data.collate_texts(
-            tokenized, np.arange(len(texts)), self.batch_size, self._buckets
-        )
-        logits = np.asarray(self._logits(self._params, tokens))[: len(texts)]
-        answers = self._task.decode(self._task.outputs(logits), self._names)
+        logits = self._outputs(tokenized)
+        if self._task.tokens is None:
+            outputs = self._task.outputs(logits)
+        else:
+            outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
+        answers = self._task.decode(outputs, self._names)
         rows = map(self.form.row, texts)
         return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]
+
+    def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
+        """What the output layer says of every row, `[R, N]` or `[R, L, N]`."""
+        size, found = self.batch_size, []
+        for first in range(0, len(tokenized), size):
+            rows = np.arange(first, min(first + size, len(tokenized)))
+            tokens = data.collate_texts(tokenized, rows, size, self._buckets)
+            found.append(np.asarray(self._logits(self._params, tokens))[: len(rows)])
+        if self._task.tokens is None:
+            return np.concatenate(found)
+        longest = max(part.shape[1] for part in found)
+        return np.concatenate(
+            [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0))) for x in found]
+        )
 
 
 def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:

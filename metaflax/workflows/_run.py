@@ -201,7 +201,8 @@ def report_data(run: Run, console: Console) -> None:
         groups = examples.label_names if by == "label" else examples.domain_names
         kind = {"label": "classes", "domain": "domains"}[by]
         shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
-        cut = losses_of_cutting(getattr(run, name).tokenized)
+        source = getattr(run, name)
+        cut = losses_of_cutting(source.tokenized, source.codes)
         console.print(f"meta-{name}: {len(examples)} texts of {shown}{cut}")
     if dropped := run.splits.train.num_unlabelled:
         console.print(f"without a label, and left out: {dropped} texts")
@@ -209,7 +210,9 @@ def report_data(run: Run, console: Console) -> None:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")
 
 
-def losses_of_cutting(tokenized: data.TokenizedTexts) -> str:
+def losses_of_cutting(
+    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
+) -> str:
     """What was cut off texts that were too long, for a message; empty for nothing."""
     notes = []
     if tokenized.num_truncated:
@@ -217,4 +220,6 @@ def losses_of_cutting(tokenized: data.TokenizedTexts) -> str:
         notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
     if tokenized.num_lost:
         notes.append(f"an entity lost in {tokenized.num_lost}")
+    if codes is not None and codes.num_lost:
+        notes.append(f"{codes.num_lost} of what is to be found lost by it")
     return "".join(f", {note}" for note in notes)

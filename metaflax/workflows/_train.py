@@ -91,7 +91,7 @@ def train(
     started = time.perf_counter()
     fitted, chosen = _fit(run, outer, params, directory, console)
     console.print(
-        f"best validation {next(iter(run.task.metrics))} {chosen.score:.4f} at step"
+        f"best validation {run.task.scores[0]} {chosen.score:.4f} at step"
         f" {fitted.stopping.best_step} of {fitted.steps}"
         + (f", {chosen.share:g} of the way" if chosen.share != 1 else "")
         + (", stopped early." if fitted.stopped_early else ".")
@@ -253,7 +253,7 @@ def _fit(
                 contextlib.closing(data.prefetch(outer.batches(start)))
             )
 
-        score = next(iter(run.task.metrics))
+        score = run.task.scores[0]
         fitted = training.fit(
             outer.step,
             outer.state,
@@ -280,7 +280,7 @@ def _fit(
 def _plot(
     run: Run, directory: RunDirectory, results: dict[str, Any], console: Console
 ) -> None:
-    metric = next(iter(run.task.metrics))
+    metric = run.task.scores[0]
     intervals = results["intervals"]
     try:
         reporting.plot_run(

@@ -43,8 +43,9 @@ def save(
     `pooling="pooler"` and the loaded head gives the same logits. Folded weights are for
     use, not for more training: their scales span many orders of magnitude.
 
-    What that class cannot read, two states of a text (`pooling="entities"`), is a
-    `BertModel` with the head in a file of its own, which `load` alone understands.
+    What that class cannot read, two states of a text (`pooling="entities"`) or those
+    of all tokens ("tokens"), is a `BertModel` with the head in a file of its own, which
+    `load` alone understands.
 
     The directory appears whole or not at all.
 
@@ -78,7 +79,7 @@ def save(
     if head is not None:
         _check_head(config, head, pooling)
         content |= _class_fields(labels, np.shape(head["bias"])[0], problem_type)
-        if pooling == "entities":
+        if pooling not in _fold.POOLINGS:
             content["architectures"] = ["BertModel"]
             ours |= {"pooling": pooling, "standardize": standardize}
             files[_files.HEAD] = _contiguous(head)

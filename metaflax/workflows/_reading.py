@@ -1,0 +1,32 @@
+"""What a model put out for tokens, brought together with the texts they are of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax import data, tasks
+
+
+def reading(
+    texts: Sequence[Any],
+    numbers: np.ndarray,
+    tokenized: data.TokenizedTexts,
+    logits: np.ndarray,
+) -> tasks.Reading:
+    """A `Reading` of some of the texts that were tokenized together.
+
+    Args:
+      texts: all of them.
+      numbers: which of them.
+      tokenized: all of them.
+      logits: `[R, L, N]` of the rows of these, in order, and perhaps of padding.
+
+    Returns:
+      Texts, rows and logits of these.
+    """
+    rows = [tokenized.rows_of(numbers[i : i + 1]) for i in range(len(numbers))]
+    owners = [owner for owner, own in enumerate(rows) for _ in own]
+    spans = [tokenized.spans_of(row) for own in rows for row in own]
+    chosen = [texts[number] for number in numbers]
+    return tasks.Reading(chosen, owners, spans, logits[: len(spans)])
