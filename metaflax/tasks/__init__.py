@@ -28,6 +28,10 @@ from metaflax.tasks._relations import relations as relations
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._tagging import Tagging as Tagging
+from metaflax.tasks._viterbi import AbstractTransitions as AbstractTransitions
+from metaflax.tasks._viterbi import abstract_transitions as abstract_transitions
+from metaflax.tasks._viterbi import spread as spread
+from metaflax.tasks._viterbi import viterbi as viterbi
 from metaflax.tasks._words import word_spans as word_spans
 from metaflax.tasks._words import words_of_tokens as words_of_tokens
 
@@ -38,6 +42,7 @@ __all__ = [
     "PAIR",
     "TEXT",
     "TEXT_OR_PAIR",
+    "AbstractTransitions",
     "Entity",
     "Fields",
     "Form",
@@ -47,6 +52,7 @@ __all__ = [
     "Tagging",
     "TaskType",
     "Truth",
+    "abstract_transitions",
     "classification",
     "entities_of_runs",
     "entities_of_tags",
@@ -55,6 +61,8 @@ __all__ = [
     "regression",
     "relations",
     "runs_of_entities",
+    "spread",
+    "viterbi",
     "whole_words",
     "word_spans",
     "words_of_tokens",

@@ -4,12 +4,11 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 Span: TypeAlias = tuple[int, int]
-Kind: TypeAlias = Literal["space", "mark", "letter", "other"]
 
 # Of scripts that put no spaces between words a letter is a word: of Thai and Lao,
 # Myanmar, Khmer, Han and kana. Else a whole sentence would be one word.
@@ -50,7 +49,7 @@ def word_spans(text: str) -> tuple[Span, ...]:
         found = (match.span() for match in _ASCII_WORD.finditer(text))
         return tuple(span for span in found if not text[span[0]].isspace())
     spans: list[Span] = []
-    before: Kind = "space"
+    before = "space"
     for place, kind in enumerate(map(_kind, text)):
         joins = kind == "mark" or kind == before == "letter"
         if kind != "space" and joins and before != "space":
@@ -63,7 +62,7 @@ def word_spans(text: str) -> tuple[Span, ...]:
 
 
 @functools.cache
-def _kind(char: str) -> Kind:
+def _kind(char: str) -> str:
     category = unicodedata.category(char)
     if char.isspace():
         return "space"
