@@ -2,9 +2,10 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import optax
 
 from metaflax import algorithms, base, heads, tasks, tree
@@ -137,6 +138,9 @@ HEADS: dict[str, Callable[..., base.Head]] = {
     "matching": lambda num_features, num_classes, settings: heads.matching(
         num_classes, temperature=settings.temperature
     ),
+    "nearest": lambda num_features, num_classes, settings: heads.nearest(
+        num_classes, temperature=settings.temperature
+    ),
     "relation": lambda num_features, num_classes, settings: heads.relation(
         num_features, num_classes
     ),
@@ -167,6 +171,18 @@ COUNTERPARTS = {
 }
 
 
+def _transitions(numbers: Sequence[float]) -> tasks.AbstractTransitions | None:
+    """How entities begin, go on and end, from seven probabilities in a row."""
+    if not numbers:
+        return None
+    if len(numbers) != 7:
+        raise ValueError(
+            f"transitions are {len(numbers)} numbers; give two for the first word, two"
+            " for words after none and three for words in an entity, or nothing."
+        )
+    return tasks.AbstractTransitions(*np.split(np.array(numbers), [2, 4]))
+
+
 def _of_classes(factory: Callable[..., tasks.TaskType]):
     return lambda config: factory(
         label_smoothing=config.algorithm.label_smoothing,
@@ -179,6 +195,13 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "multilabel_classification": _of_classes(tasks.multilabel_classification),
     "pair_classification": _of_classes(tasks.pair_classification),
     "regression": lambda config: tasks.regression(),
+    "entities": lambda config: _of_classes(
+        functools.partial(
+            tasks.entities,
+            tagging=config.data.tagging,
+            transitions=_transitions(config.algorithm.transitions),
+        )
+    )(config),
     "relations": lambda config: _of_classes(
         functools.partial(
             tasks.relations,

@@ -8,6 +8,8 @@ Count: TypeAlias = int | tuple[int, int]
 
 # Task types that say something of every token.
 ON_TOKENS = ("entities", "question_answering")
+# Task types whose queries may hold nothing of what a task is about.
+WITH_NONE = ("relations", "entities")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,8 @@ class DataConfig:
     ] = "classification"
     """Task type: a class a text, any number of labels, a class a pair, a number, the
     relation of two entities, the entities of a text, or the answer in a context."""
+    tagging: Literal["io", "bio"] = "io"
+    """Classes that tell entities: one a type, or their first word apart."""
     text: str = "text"
     """Column of texts."""
     text_pair: str = "text_pair"
@@ -90,7 +94,8 @@ class EpisodeConfig:
     queries: Count = 5
     """Query examples a class; of numbers, in all."""
     none_rate: float = 0.0
-    """Share of queries that are of none of an episode's relations."""
+    """Share of queries that are of none of an episode's relations, or hold none of
+    its entities."""
     train_way: Count | None = None
     """The same in meta-training, where it differs."""
     train_shot: Count | None = None
@@ -122,6 +127,8 @@ class AlgorithmConfig:
     """Where the learned strength of regularised heads in closed form begins."""
     none_logit: float = 0.0
     """Where the learned logit begins of none of an episode's relations."""
+    transitions: tuple[float, ...] = ()
+    """Of entities: the probabilities of `tasks.AbstractTransitions`, all in a row."""
     adapts: tuple[str, ...] = ("*",)
     """Paths that inner steps change, such as `head` or `encoder/layer_5/*`."""
     inner_optimizer: str = "sgd"
@@ -238,8 +245,8 @@ def check(config: Config) -> None:
             f" {config.data.task!r}; pooling 'tokens' goes with"
             f" {' and '.join(ON_TOKENS)}, and with these alone."
         )
-    if config.episodes.none_rate and config.data.task != "relations":
+    if config.episodes.none_rate and config.data.task not in WITH_NONE:
         raise ValueError(
-            f"none_rate is {config.episodes.none_rate}, and only relations have queries"
-            " of no class; set it to 0."
+            f"none_rate is {config.episodes.none_rate}, and only"
+            f" {' and '.join(WITH_NONE)} have queries of no class; set it to 0."
         )

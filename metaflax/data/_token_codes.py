@@ -46,10 +46,20 @@ def token_codes(
     """
     num_rows = len(tokenized)
     owners = range(num_rows) if tokenized.owners is None else tokenized.owners
-    rows_of: list[list[np.ndarray]] = [[] for _ in texts]
+    codes = []
+    kept: set[tuple[int, int]] = set()  # Texts, and which part of theirs.
     for row, owner in enumerate(owners):
         spans = tokenized.spans_of(row)
-        rows_of[owner].append(level.place(texts[owner], targets[owner], spans, names))
-    lost = sum(map(level.lost, targets, rows_of))
-    rows = [row for rows in rows_of for row in rows]
-    return TokenCodes(np.concatenate(rows).astype(np.int32), level.local, lost)
+        codes.append(level.place(texts[owner], targets[owner], spans, names))
+        parts = enumerate(level.parts(targets[owner]))
+        kept |= {(owner, n) for n, part in parts if _holds(spans, part)}
+    num_parts = sum(len(level.parts(target)) for target in targets)
+    flat = np.concatenate(codes).astype(np.int32)
+    return TokenCodes(flat, level.local, num_parts - len(kept))
+
+
+def _holds(spans: np.ndarray, part: tuple[int, int]) -> bool:
+    """Whether the tokens of a row reach over all characters of a part."""
+    real = spans[spans[:, 1] > 0]
+    start, end = part
+    return bool(len(real)) and real[0, 0] <= start and end <= real[:, 1].max()

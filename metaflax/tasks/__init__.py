@@ -6,6 +6,7 @@ from metaflax.tasks._classification import classification as classification
 from metaflax.tasks._classification import (
     multilabel_classification as multilabel_classification,
 )
+from metaflax.tasks._entities import entities as entities
 from metaflax.tasks._entity_spans import Entity as Entity
 from metaflax.tasks._entity_spans import Run as Run
 from metaflax.tasks._entity_spans import entities_of_runs as entities_of_runs
@@ -25,6 +26,8 @@ from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
 from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
+from metaflax.tasks._sentences import SENTENCE as SENTENCE
+from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._tagging import Tagging as Tagging
@@ -42,6 +45,7 @@ __all__ = [
     "IO",
     "MENTION",
     "PAIR",
+    "SENTENCE",
     "TEXT",
     "TEXT_OR_PAIR",
     "AbstractTransitions",
@@ -52,12 +56,14 @@ __all__ = [
     "Pair",
     "Reading",
     "Run",
+    "Sentence",
     "Tagging",
     "TaskType",
     "TokenLevel",
     "Truth",
     "abstract_transitions",
     "classification",
+    "entities",
     "entities_of_runs",
     "entities_of_tags",
     "multilabel_classification",

@@ -44,8 +44,8 @@ class TokenLevel(NamedTuple):
       rows: `{role: value} = rows(target)`, which `TaskType.truth` reads back.
       report: `{name: {score: number}} = report(answers, targets)`, over all queries
         of all episodes.
-      lost: `number = lost(target, codes)`, from the codes of all rows of an example,
-        how many parts of its target none of them holds.
+      parts: `spans = parts(target)`, the characters of all that is to be found, by
+        which losses of cutting are counted.
     """
 
     serves: str
@@ -58,4 +58,4 @@ class TokenLevel(NamedTuple):
     report: Callable[
         [Sequence[Mapping[str, Any]], Sequence[Any]], dict[str, dict[str, float]]
     ]
-    lost: Callable[[Any, Sequence[np.ndarray]], int]
+    parts: Callable[[Any], Sequence[tuple[int, int]]]

@@ -57,6 +57,9 @@ SAMPLERS = {
     "labels": lambda examples, sizes: data.MultiLabelSampler(
         examples, sizes.way, sizes.shot, sizes.queries
     ),
+    "tags": lambda examples, sizes: data.EntitySampler(
+        examples, sizes.way, sizes.shot, sizes.queries, sizes.none_rate
+    ),
     "numbers": lambda examples, sizes: data.NumberSampler(
         examples, sizes.shot, sizes.queries
     ),

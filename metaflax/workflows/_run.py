@@ -221,5 +221,5 @@ def losses_of_cutting(
     if tokenized.num_lost:
         notes.append(f"an entity lost in {tokenized.num_lost}")
     if codes is not None and codes.num_lost:
-        notes.append(f"{codes.num_lost} of what is to be found lost by it")
+        notes.append(f"{codes.num_lost} of what is to be found cut off")
     return "".join(f", {note}" for note in notes)

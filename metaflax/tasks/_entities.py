@@ -1,0 +1,229 @@
+"""Named entities: which words of a text are a thing, and of what type."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+from metaflax import heads, losses, metrics
+from metaflax.tasks._base import TaskType
+from metaflax.tasks._classification import classification
+from metaflax.tasks._entity_spans import (
+    Entity,
+    Run,
+    entities_of_runs,
+    runs_of_entities,
+)
+from metaflax.tasks._sentences import (
+    SENTENCE,
+    Sentence,
+    entity_rows,
+    read_entities,
+)
+from metaflax.tasks._tagging import BIO, IO, Tagging
+from metaflax.tasks._token_level import Reading, TokenLevel
+from metaflax.tasks._viterbi import AbstractTransitions, spread, viterbi
+from metaflax.tasks._words import words_of_tokens
+
+OUTSIDE = "O"
+TAGGINGS = {"io": IO, "bio": BIO}
+
+
+def entities(
+    *,
+    tagging: Literal["io", "bio"] = "io",
+    transitions: AbstractTransitions | None = None,
+    label_smoothing: float = 0.0,
+    class_weights: Literal["equal", "balanced"] = "equal",
+) -> TaskType:
+    """Entities of a task's types in each text, any number of them.
+
+    A word is classified at its first token, into the classes of a tagging scheme or
+    into none; of all sequences of classes that the scheme allows, the most probable
+    one is the answer.
+
+    Args:
+      tagging: `io`, a class a type, or `bio`, two: the first word of an entity, and
+        those inside.
+      transitions: how often entities begin, go on and end, which the most probable
+        sequence then takes into account; for `io`.
+      label_smoothing: as for `classification`.
+      class_weights: likewise.
+
+    Returns:
+      A `TaskType` whose targets are classes of tokens `[U, L]`, -1 for tokens that
+      begin no word, and whose last class is that of words in no entity.
+
+    Raises:
+      ValueError: for an unknown scheme, transitions that are not its own, and as
+        `classification`.
+
+    Examples:
+      >>> from metaflax.tasks import Fields
+      >>> row = Fields({"tokens": ["In", "São", "Paulo"],
+      ...               "label": ["O", "B-city", "I-city"]}, "a.jsonl:1")
+      >>> entities().truth(row).target
+      (Entity(start=3, end=12, type='city'),)
+
+    References:
+      Yang and Katiyar, `Simple and Effective Few-Shot Named Entity Recognition with
+      Structured Nearest Neighbor Learning <https://arxiv.org/abs/2010.02405>`_, 2020;
+      Ding et al., `Few-NERD <https://arxiv.org/abs/2105.07464>`_, 2021.
+    """
+    if tagging not in TAGGINGS:
+        raise ValueError(
+            f"unknown tagging {tagging!r}; there is {' and '.join(TAGGINGS)}."
+        )
+    if transitions is not None and tagging != "io":
+        raise ValueError(
+            f"transitions are those of tagging 'io', and this is {tagging!r}; leave"
+            " them out."
+        )
+    scheme = TAGGINGS[tagging]
+    width = len(scheme.tags(("any",)))  # Classes a type.
+    by_word = classification(label_smoothing=label_smoothing, class_weights=class_weights)
+    return TaskType(
+        kind="tags",
+        loss=losses.per_token(by_word.loss),
+        metrics={},
+        decode=functools.partial(decode_entities, transitions=transitions),
+        form=SENTENCE,
+        truth=read_entities,
+        others=(OUTSIDE,),
+        complete=heads.per_token,
+        classes=scheme.tags,
+        head_size=lambda way: width * way + 1,
+        tokens=TokenLevel(
+            serves="classes",
+            scores=("f1", "precision", "recall"),
+            place=functools.partial(place_entities, scheme),
+            local=functools.partial(local_classes, width),
+            judge=judge_entities,
+            report=report_entities,
+            asked=lambda target, names: tuple(e for e in target if e.type in names),
+            rows=entity_rows,
+            parts=lambda target: [(entity.start, entity.end) for entity in target],
+        ),
+    )
+
+
+def place_entities(
+    scheme: Tagging,
+    sentence: Sentence,
+    target: Sequence[Entity],
+    spans: np.ndarray,
+    names: Sequence[str],
+) -> np.ndarray:
+    """The class of each word at its first token, int32 `[L]`; -1 elsewhere."""
+    words, first = words_of_tokens(sentence.words, spans)
+    runs = runs_of_entities(target, words, names)
+    codes = np.full(len(spans), -1, np.int32)
+    codes[first] = scheme.encode(runs, len(words), len(names))
+    return codes
+
+
+def local_classes(
+    width: int, codes: np.ndarray, classes: Sequence[int], room: int
+) -> np.ndarray:
+    """Classes of an episode's types, `width` each; of other types there is nothing."""
+    types, parts = np.divmod(codes, width)
+    number_of = np.full(max([*classes, types.max(initial=0)]) + 1, -1)
+    number_of[list(classes)] = np.arange(len(classes))
+    numbers = number_of[types]  # The class of no entity comes after all types.
+    found = np.where(numbers >= 0, numbers * width + parts, width * room)
+    return np.where(codes >= 0, found, -1).astype(codes.dtype)
+
+
+def decode_entities(
+    reading: Reading,
+    names: Sequence[str],
+    *,
+    transitions: AbstractTransitions | None = None,
+) -> list[dict[str, Any]]:
+    """The entities of each text, with their characters and how sure they are.
+
+    Args:
+      reading: what a model put out; each text is one row.
+      names: of its classes, as a scheme has them, then that of no entity.
+      transitions: as for `entities`.
+
+    Returns:
+      For each text `{"entities": [...]}`, each with `start`, `end`, `type`, `text` and
+      `score`, the mean probability of its words' being of its type.
+    """
+    scheme, types = _scheme_of(names[:-1])
+    width = len(names[:-1]) // max(len(types), 1)
+    placed = [
+        words_of_tokens(sentence.words, spans)
+        for sentence, spans in zip(reading.texts, reading.spans, strict=True)
+    ]
+    lengths = np.array([len(words) for words, _ in placed])
+    scores = np.zeros((len(placed), max(lengths, default=0), len(names)))
+    for row, logits, (_, first) in zip(scores, reading.logits, placed, strict=True):
+        row[: len(first)] = special.log_softmax(logits[first], axis=-1)
+    best = viterbi(scores, lengths, *_allowed(scheme, len(types), transitions))
+    answers = []
+    for sentence, (words, _), classes, row in zip(
+        reading.texts, placed, best, scores, strict=True
+    ):
+        runs = scheme.decode(classes[: len(words)], len(types))
+        found = entities_of_runs(runs, words, types)
+        answers.append(
+            {
+                "entities": [
+                    {
+                        **entity._asdict(),
+                        "text": sentence.text[entity.start : entity.end],
+                        "score": round(_score(row, run, width), 6),
+                    }
+                    for entity, run in zip(found, runs, strict=True)
+                ]
+            }
+        )
+    return answers
+
+
+def _scheme_of(tags: Sequence[str]) -> tuple[Tagging, list[str]]:
+    """The scheme whose classes these are, and their types."""
+    types = [tag.removeprefix("B-") for tag in tags[::2]]
+    if list(BIO.tags(types)) == list(tags):
+        return BIO, types
+    return IO, list(tags)
+
+
+def _allowed(
+    scheme: Tagging, num_types: int, transitions: AbstractTransitions | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if transitions is not None:
+        return spread(transitions, num_types)
+    with np.errstate(divide="ignore"):
+        start, allowed = scheme.transitions(num_types)
+        return np.log(start), np.log(allowed)
+
+
+def _score(scores: np.ndarray, run: Run, width: int) -> float:
+    of_type = slice(width * run.type, width * (run.type + 1))
+    return float(np.exp(scores[run.start : run.end, of_type]).sum(axis=-1).mean())
+
+
+def judge_entities(
+    answers: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
+) -> dict[str, float]:
+    """Precision, recall and F1 of an episode's entities."""
+    return metrics.entity_scores(_said(answers), targets)
+
+
+def report_entities(
+    answers: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
+) -> dict[str, dict[str, float]]:
+    """The same of each type and of all, over the entities of all episodes together."""
+    return metrics.entity_report(_said(answers), targets)
+
+
+def _said(answers: Sequence[Mapping[str, Any]]) -> list[list[Entity]]:
+    return [
+        [Entity(e["start"], e["end"], e["type"]) for e in answer["entities"]]
+        for answer in answers
+    ]

@@ -1,0 +1,140 @@
+"""Tests for sentences with entities: read from rows, written back, encoded."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaflax import data, tasks
+from tests.tasks import texts, words
+
+TOKENIZER = words.tokenizer("abcdefgh")
+
+
+def fields(**row):
+    return tasks.Fields(row, "r.jsonl:4", {"label": "tags"})
+
+
+def truth(**row):
+    return tasks.entities().truth(fields(**row))
+
+
+def test_words_of_a_row_are_joined_by_spaces():
+    read = tasks.SENTENCE.read(fields(tokens=["In", "São", "Paulo"]))
+    assert read == tasks.Sentence("In São Paulo", ((0, 2), (3, 6), (7, 12)))
+
+
+def test_tags_and_spans_say_the_same():
+    entity = tasks.Entity(3, 12, "city")
+    by_tags = truth(tokens=["In", "São", "Paulo"], tags=["O", "B-city", "I-city"])
+    span = {"start": 3, "end": 12, "text": "São Paulo"}
+    by_spans = [
+        truth(text="In São Paulo", tags=[{**span, name: "city"}])
+        for name in ("type", "label", "slot")
+    ]
+    assert by_tags == tasks.Truth(("city",), (entity,))
+    assert by_spans == [by_tags] * 3
+
+
+def test_an_entity_within_a_word_takes_the_whole_word():
+    found = truth(text="Zurichs See", tags=[{"start": 0, "end": 6, "type": "city"}])
+    assert found.target == (tasks.Entity(0, 7, "city"),)
+
+
+def test_a_sentence_may_hold_no_entity():
+    assert truth(tokens=["a"], tags=["O"]) == tasks.Truth((), ())
+    assert truth(text="a", tags=[]) == tasks.Truth((), ())
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_sentences_and_entities_of_any_text_are_written_as_they_were_read(drawn):
+    text = drawn.draw(texts.TEXTS.filter(str.strip))
+    spans = tasks.word_spans(text)
+    entities = drawn.draw(texts.entities_in(spans))
+    level = tasks.entities().tokens
+    for sentence in (
+        tasks.Sentence(text, spans),
+        tasks.SENTENCE.read(fields(tokens=[text[a:b] for a, b in spans])),
+    ):
+        row = tasks.SENTENCE.row(sentence)
+        assert tasks.SENTENCE.read(fields(**row)) == sentence
+    written = level.rows(entities)["label"]
+    assert truth(text=text, tags=written).target == tuple(sorted(entities))
+
+
+def test_every_token_knows_its_characters_and_special_ones_have_none():
+    sentences = [tasks.SENTENCE.read(fields(text=t)) for t in ("a bb c", "b")]
+    encoded = tasks.SENTENCE.encode(TOKENIZER, sentences, None)
+    none = (-1, -1)
+    spans = [list(map(tuple, row)) for row in encoded["spans"]]
+    assert spans == [[none, (0, 1), (2, 4), (5, 6), none], [none, (0, 1), none]]
+
+
+def test_what_is_cut_off_is_counted():
+    sentence = tasks.SENTENCE.read(fields(text="a b c d e"))
+    target = (tasks.Entity(2, 3, "x"), tasks.Entity(6, 9, "x"))
+    level = tasks.entities().tokens
+    tokenized = data.tokenize(
+        TOKENIZER, [sentence], max_length=6, form=tasks.SENTENCE, on_long="truncate"
+    )
+    codes = data.token_codes(level, [sentence], [target], tokenized, ["x"])
+    # The second entity loses its last word, and what is left of it is still learned.
+    assert (codes.num_lost, codes.flat.tolist()) == (1, [-1, 1, 0, 1, 0, -1])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 words and 1 tags"),
+        ({"tokens": ["a", "b"], "tags": ["O", "I-x"]}, "follows neither 'B-x' nor"),
+        ({"tokens": ["a"], "tags": ["X"]}, "tags are 'O', 'B-type' and 'I-type'"),
+        ({"tokens": ["a"], "tags": ["B-"]}, "names no type"),
+        ({"tokens": ["a", ""], "tags": ["O", "O"]}, "words have no space around"),
+        ({"tokens": "a b", "tags": ["O"]}, "is to be a list of words"),
+        ({"tokens": [], "tags": []}, "'tokens' is an empty text"),
+        ({"text": "a b", "tags": ["O", "O"]}, "no column 'tokens'"),
+        ({"text": "a b", "tags": "O O"}, "a list of tags or of entities"),
+        ({"text": "a b", "tags": [3]}, "no object with start, end and type"),
+        ({"text": "a b", "tags": [{"start": 0, "end": 1}]}, "has no type"),
+        ({"text": "a b", "tags": [{"type": "x"}]}, "no whole numbers start and end"),
+        (
+            {"text": "a b", "tags": [{"start": 2, "end": 4, "type": "x"}]},
+            "outside of a text of length 3",
+        ),
+        (
+            {"text": "a b", "tags": [{"start": 1, "end": 2, "type": "x"}]},
+            "holds no word",
+        ),
+        (
+            {"text": "a b", "tags": [{"start": 0, "end": 1, "type": "x", "text": "b"}]},
+            "says 'b', and the text there is 'a'",
+        ),
+        (
+            {
+                "text": "a b",
+                "tags": [
+                    {"start": 0, "end": 3, "type": "x"},
+                    {"start": 2, "end": 3, "type": "y"},
+                ],
+            },
+            "overlap",
+        ),
+    ],
+)
+def test_a_wrong_row_is_named_by_place_and_column(row, said):
+    with pytest.raises(ValueError, match=r"^r\.jsonl:4: '(tags|tokens)' ") as error:
+        truth(**row)
+    assert said in str(error.value)
+
+
+def test_codes_of_an_episode_are_those_of_its_types():
+    level = tasks.entities(tagging="bio").tokens
+    sentence = tasks.SENTENCE.read(fields(text="a b c d"))
+    target = (tasks.Entity(0, 3, "y"), tasks.Entity(6, 7, "x"))
+    spans = np.array([(-1, -1), (0, 1), (2, 3), (4, 5), (6, 7), (-1, -1)])
+    codes = level.place(sentence, target, spans, ["x", "y"])
+    assert codes.tolist() == [-1, 2, 3, 4, 0, -1]
+    assert level.local(codes, (1, 0), 2).tolist() == [-1, 0, 1, 4, 2, -1]
+    # A type that was not drawn is nothing, and so is room for more types.
+    assert level.local(codes, (1,), 3).tolist() == [-1, 0, 1, 6, 6, -1]
