@@ -7,6 +7,7 @@ from metaflax.heads._logistic_regression import (
     logistic_regression as logistic_regression,
 )
 from metaflax.heads._matching import matching as matching
+from metaflax.heads._nearest import nearest as nearest
 from metaflax.heads._none import with_none as with_none
 from metaflax.heads._prototypes import label_prototypes as label_prototypes
 from metaflax.heads._prototypes import prototypes as prototypes
@@ -24,6 +25,7 @@ __all__ = [
     "linear_regression",
     "logistic_regression",
     "matching",
+    "nearest",
     "prototypes",
     "relation",
     "ridge",
