@@ -367,3 +367,32 @@ def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
     # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
     floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
     return ClassOutputs(jnp.where(mask[None, :], logits, floor), mask)
+
+
+def token_units(targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The tokens of texts as units: those whose target is -1 do not count.
+
+    Args:
+      targets: class numbers `[S, L]`; -1 where a token is no unit (padding, special
+        tokens, later pieces of a word).
+      weights: of texts `[S]`; each of its tokens counts as much as the text.
+
+    Returns:
+      Targets `[S * L]`, 0 in place of -1, and weights `[S * L]`, 0 there.
+
+    Raises:
+      AssertionError: if targets or weights have other axes.
+
+    Examples:
+      >>> targets = jnp.array([[2, 1], [0, -1]])
+      >>> print(*token_units(targets, jnp.array([1.0, 0.5])))
+      [2 1 0 0] [1.  1.  0.5 0. ]
+    """
+    chex.assert_rank(
+        [targets, weights],
+        [2, 1],
+        custom_message="targets of tokens are [S, L], weights of texts [S]",
+    )
+    units = targets >= 0
+    counts = jnp.where(units, jnp.asarray(weights)[:, None], 0)
+    return jnp.where(units, targets, 0).ravel(), counts.ravel()

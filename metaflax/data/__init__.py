@@ -11,6 +11,7 @@ from metaflax.data._embedded import (
     fetch_scored_texts,
     scored_texts,
 )
+from metaflax.data._entities import EntitySampler
 from metaflax.data._episodes import (
     Episode,
     EpisodeSizes,
@@ -38,6 +39,7 @@ from metaflax.data._tokenize import TokenizedTexts, tokenize
 
 __all__ = [
     "Buckets",
+    "EntitySampler",
     "Episode",
     "EpisodeSampler",
     "EpisodeSizes",

@@ -7,6 +7,7 @@ from metaflax.heads._logistic_regression import (
     logistic_regression as logistic_regression,
 )
 from metaflax.heads._matching import matching as matching
+from metaflax.heads._nearest import nearest as nearest
 from metaflax.heads._none import with_none as with_none
 from metaflax.heads._prototypes import label_prototypes as label_prototypes
 from metaflax.heads._prototypes import prototypes as prototypes
@@ -14,6 +15,7 @@ from metaflax.heads._regression import linear_regression as linear_regression
 from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
+from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "linear_regression",
     "logistic_regression",
     "matching",
+    "nearest",
+    "per_token",
     "prototypes",
     "relation",
     "ridge",

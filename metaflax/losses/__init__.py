@@ -14,12 +14,14 @@ from metaflax.losses._classification import (
 )
 from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
 from metaflax.losses._regression import squared_error as squared_error
+from metaflax.losses._tokens import per_token as per_token
 from metaflax.losses._weighted import weighted_mean as weighted_mean
 
 __all__ = [
     "balanced_class_weights",
     "balanced_label_weights",
     "cosine_pairs",
+    "per_token",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",

@@ -1,14 +1,22 @@
-"""Metrics: scores from `(outputs, targets, weights)`."""
+"""Metrics: scores from `(outputs, targets, weights)`, and of entities found."""
 
 from metaflax.metrics._classification import accuracy as accuracy
 from metaflax.metrics._classification import last_precision as last_precision
 from metaflax.metrics._classification import last_recall as last_recall
 from metaflax.metrics._classification import micro_f1 as micro_f1
+from metaflax.metrics._entities import EntityCounts as EntityCounts
+from metaflax.metrics._entities import entity_counts as entity_counts
+from metaflax.metrics._entities import entity_counts_by_type as entity_counts_by_type
+from metaflax.metrics._entities import entity_scores as entity_scores
 from metaflax.metrics._regression import pearson as pearson
 from metaflax.metrics._regression import spearman as spearman
 
 __all__ = [
+    "EntityCounts",
     "accuracy",
+    "entity_counts",
+    "entity_counts_by_type",
+    "entity_scores",
     "last_precision",
     "last_recall",
     "micro_f1",

@@ -1,0 +1,37 @@
+"""Losses of the tokens of texts."""
+
+from collections.abc import Callable
+
+import jax
+
+from metaflax import base
+
+
+def per_token(loss_fn: base.LossFn) -> Callable[..., jax.Array]:
+    """A loss whose units are all tokens of all texts, or a metric likewise.
+
+    Args:
+      loss_fn: of logits `[U, N]`, class numbers `[U]` and weights `[U]`.
+
+    Returns:
+      The same of logits `[S, L, N]`, targets `[S, L]`, -1 where a token is no unit, and
+      weights of texts `[S]`: a mean over tokens, so that long texts count more.
+
+    Raises:
+      AssertionError: when called, if targets or weights have other axes.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import losses
+      >>> outputs = base.ClassOutputs(jnp.zeros((1, 3, 4)), jnp.ones(4, bool))
+      >>> loss = per_token(losses.softmax_cross_entropy)
+      >>> print(f"{loss(outputs, jnp.array([[2, 0, -1]]), jnp.ones(1)):.4f}")  # log(4)
+      1.3863
+    """
+
+    def of_tokens(outputs: base.ClassOutputs, targets, weights) -> jax.Array:
+        logits = outputs.logits.reshape(-1, outputs.logits.shape[-1])  # [S * L, N]
+        units = base.token_units(targets, weights)
+        return loss_fn(outputs._replace(logits=logits), *units)
+
+    return of_tokens
