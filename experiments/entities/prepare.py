@@ -1,6 +1,6 @@
 """Slots of dialogues and entities of posts as one file, each sentence with its domain.
 
-    METAFLAX_DATA=DIR python experiments/entities/prepare.py [--out runs/entities/all.jsonl]
+    METAFLAX_DATA=DIR python experiments/entities/prepare.py [--out FILE]
 
 DSTC8's single-domain turns (`span_extraction`): a service is a domain, the slots of its
 users' turns are entities. WNUT 2017: posts with entities of six types, domain `wnut`;

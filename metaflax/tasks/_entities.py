@@ -83,7 +83,9 @@ def entities(
         )
     scheme = TAGGINGS[tagging]
     width = len(scheme.tags(("any",)))  # Classes a type.
-    by_word = classification(label_smoothing=label_smoothing, class_weights=class_weights)
+    by_word = classification(
+        label_smoothing=label_smoothing, class_weights=class_weights
+    )
     return TaskType(
         kind="tags",
         loss=losses.per_token(by_word.loss),
@@ -219,7 +221,13 @@ def report_entities(
     answers: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
     """The same of each type and of all, over the entities of all episodes together."""
-    return metrics.entity_report(_said(answers), targets)
+    by_type = metrics.entity_counts_by_type(_said(answers), targets)
+    counts = {str(name): counted for name, counted in sorted(by_type.items())}
+    counts["all"] = metrics.entity_counts(_said(answers), targets)
+    return {
+        name: {**counted.scores(), "support": counted.true}
+        for name, counted in counts.items()
+    }
 
 
 def _said(answers: Sequence[Mapping[str, Any]]) -> list[list[Entity]]:
