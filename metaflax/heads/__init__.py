@@ -14,6 +14,7 @@ from metaflax.heads._regression import linear_regression as linear_regression
 from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
+from metaflax.heads._span import span as span
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "relation",
     "ridge",
     "ridge_regression",
+    "span",
     "with_none",
     "zeros",
 ]
