@@ -14,6 +14,8 @@ from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
+from metaflax.tasks._questions import Answer as Answer
+from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import TEXT_OR_PAIR as TEXT_OR_PAIR
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
@@ -27,10 +29,12 @@ __all__ = [
     "PAIR",
     "TEXT",
     "TEXT_OR_PAIR",
+    "Answer",
     "Fields",
     "Form",
     "Mention",
     "Pair",
+    "Question",
     "Reading",
     "TaskType",
     "TokenLevel",
