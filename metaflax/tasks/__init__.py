@@ -6,6 +6,12 @@ from metaflax.tasks._classification import classification as classification
 from metaflax.tasks._classification import (
     multilabel_classification as multilabel_classification,
 )
+from metaflax.tasks._entity_spans import Entity as Entity
+from metaflax.tasks._entity_spans import Run as Run
+from metaflax.tasks._entity_spans import entities_of_runs as entities_of_runs
+from metaflax.tasks._entity_spans import entities_of_tags as entities_of_tags
+from metaflax.tasks._entity_spans import runs_of_entities as runs_of_entities
+from metaflax.tasks._entity_spans import whole_words as whole_words
 from metaflax.tasks._fields import Fields as Fields
 from metaflax.tasks._forms import TEXT as TEXT
 from metaflax.tasks._forms import Form as Form
@@ -21,27 +27,51 @@ from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
 from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
+from metaflax.tasks._tagging import BIO as BIO
+from metaflax.tasks._tagging import IO as IO
+from metaflax.tasks._tagging import Tagging as Tagging
 from metaflax.tasks._token_level import Reading as Reading
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
+from metaflax.tasks._viterbi import AbstractTransitions as AbstractTransitions
+from metaflax.tasks._viterbi import abstract_transitions as abstract_transitions
+from metaflax.tasks._viterbi import spread as spread
+from metaflax.tasks._viterbi import viterbi as viterbi
+from metaflax.tasks._words import word_spans as word_spans
+from metaflax.tasks._words import words_of_tokens as words_of_tokens
 
 __all__ = [
+    "BIO",
+    "IO",
     "MENTION",
     "PAIR",
     "TEXT",
     "TEXT_OR_PAIR",
+    "AbstractTransitions",
     "Answer",
+    "Entity",
     "Fields",
     "Form",
     "Mention",
     "Pair",
     "Question",
     "Reading",
+    "Run",
+    "Tagging",
     "TaskType",
     "TokenLevel",
     "Truth",
+    "abstract_transitions",
     "classification",
+    "entities_of_runs",
+    "entities_of_tags",
     "multilabel_classification",
     "pair_classification",
     "regression",
     "relations",
+    "runs_of_entities",
+    "spread",
+    "viterbi",
+    "whole_words",
+    "word_spans",
+    "words_of_tokens",
 ]
