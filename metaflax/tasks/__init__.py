@@ -20,6 +20,10 @@ from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
+from metaflax.tasks._question_answering import QUESTION as QUESTION
+from metaflax.tasks._question_answering import (
+    question_answering as question_answering,
+)
 from metaflax.tasks._questions import Answer as Answer
 from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import TEXT_OR_PAIR as TEXT_OR_PAIR
@@ -44,6 +48,7 @@ __all__ = [
     "IO",
     "MENTION",
     "PAIR",
+    "QUESTION",
     "TEXT",
     "TEXT_OR_PAIR",
     "AbstractTransitions",
@@ -66,6 +71,7 @@ __all__ = [
     "entities_of_tags",
     "multilabel_classification",
     "pair_classification",
+    "question_answering",
     "regression",
     "relations",
     "runs_of_entities",

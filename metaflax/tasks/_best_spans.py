@@ -44,8 +44,8 @@ def decode_answers(
     Returns:
       For each question `answer` with `start` and `end` in its context, or an empty
       `answer` at None; `null_odds`, the logit of no answer less that of the best
-      passage, None where no passage is read; and `n_best` passages. `score` is a probability out of these passages
-      and no answer, `null_score` that of the last.
+      passage, None where no passage is read; and `n_best` passages. Each `score` is a
+      probability out of these passages and no answer, `null_score` that of the last.
 
     References:
       Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for
