@@ -55,7 +55,7 @@ class NumberSampler:
             _pools.count_range("shot", self.shot, 1),
             _pools.count_range("queries", self.queries, 1),
         )
-        members = _members(self.examples)
+        members = _pools.distinct_by_domain(self.examples)
         _check(self.examples, members, ranges[0][1] + ranges[1][1])
         object.__setattr__(self, "_ranges", ranges)
         object.__setattr__(self, "_members", members)
@@ -85,17 +85,6 @@ class NumberSampler:
             query=query,
             query_targets=self._numbers[query],
         )
-
-
-def _members(examples: Examples) -> tuple[np.ndarray, ...]:
-    """For each domain the numbers of its examples, one of each text."""
-    domains = examples.domains or ("",) * len(examples)
-    first: dict[str, dict[object, int]] = {}
-    for number, (domain, text) in enumerate(zip(domains, examples.texts, strict=True)):
-        first.setdefault(domain, {}).setdefault(text, number)
-    return tuple(
-        np.array([*texts.values()], np.int32) for _, texts in sorted(first.items())
-    )
 
 
 def _check(examples: Examples, members: tuple[np.ndarray, ...], wanted: int) -> None:

@@ -108,6 +108,17 @@ def count_range(name: str, count: Count, least: int) -> Range:
     return low, high
 
 
+def distinct_by_domain(examples: Examples) -> tuple[np.ndarray, ...]:
+    """For each domain the numbers of its examples, one of each text."""
+    domains = examples.domains or ("",) * len(examples)
+    first: dict[str, dict[object, int]] = {}
+    for number, (domain, text) in enumerate(zip(domains, examples.texts, strict=True)):
+        first.setdefault(domain, {}).setdefault(text, number)
+    return tuple(
+        np.array([*texts.values()], np.int32) for _, texts in sorted(first.items())
+    )
+
+
 def _pools(examples: Examples) -> tuple[Pool, ...]:
     """The classes of each domain, with one example of each text."""
     class_of = {name: i for i, name in enumerate(examples.label_names)}
