@@ -1,4 +1,4 @@
-"""Tests that pairs, numbers and relations are learned, adapted to and answered.
+"""Tests that pairs, numbers, relations, questions are learned, adapted to, answered.
 
 Each trains for real on a made-up language: what is to be said of a text lies in words
 that an untrained network does not tell from filler.
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaflax import cli, models, tasks
+from metaflax import cli, metrics, models, tasks
 from tests.workflows import worlds
 
 
@@ -54,6 +54,28 @@ def relation_rows(count=20, seed=0):
     return found
 
 
+def question_rows(count=25, seed=0):
+    """The word of the domain is the answer, once or twice; some contexts lack it."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for number in range(count):
+            words = rng.choice(worlds.FILLER, rng.integers(6, 12)).tolist()
+            place = int(rng.integers(len(words)))
+            said = [topic] * int(rng.integers(1, 3)) if number % 5 else []
+            first = len(" ".join([*words[:place], ""]))
+            answer = {"text": " ".join(said), "start": first}
+            found.append(
+                {
+                    "question": " ".join(rng.choice(worlds.FILLER, 3)),
+                    "context": " ".join([*words[:place], *said, *words[place:]]),
+                    "answers": [answer] if said else [],
+                    "domain": topic,
+                }
+            )
+    return found
+
+
 KINDS = {
     "pair_classification": (pair_rows, {}),
     "regression": (
@@ -65,6 +87,18 @@ KINDS = {
             "algorithm": "ridge",
             "shot": 12,
             "queries": 16,
+        },
+    ),
+    "question_answering": (
+        question_rows,
+        {
+            "domain": "domain",
+            "split_by": "domain",
+            "pooling": "tokens",
+            "algorithm": "anil",
+            "inner_learning_rate": 1.0,
+            "shot": 8,
+            "queries": 8,
         },
     ),
     "relations": (
@@ -116,7 +150,7 @@ def risen(run_dir, metric):
 
 
 def metric_of(kind):
-    return "pearson" if kind == "regression" else "accuracy"
+    return {"regression": "pearson", "question_answering": "f1"}.get(kind, "accuracy")
 
 
 @every
@@ -152,12 +186,17 @@ def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
     kind, runs, tmp_path
 ):
     scores, query, answers = adapted_and_answered(runs(kind), 1, tmp_path)
-    read = [{k: a[k] for k in q if k in ("text", "text_pair")} for q, a in
+    roles = ("text", "text_pair", "question", "context")
+    read = [{k: a[k] for k in q if k in roles} for q, a in
             zip(query, answers, strict=True)]  # fmt: skip
     assert read == [{k: q[k] for k in r} for q, r in zip(query, read, strict=True)]
     if kind == "regression":
         said = [answer["score"] for answer in answers]
         found = stats.pearsonr(said, [row["score"] for row in query]).statistic
+    elif kind == "question_answering":
+        right = [[true["text"] for true in row["answers"]] for row in query]
+        said = [answer["answer"] for answer in answers]
+        found = np.mean(list(map(metrics.token_f1, said, right)))
     else:
         pairs = zip(answers, query, strict=True)
         found = np.mean([a["label"] == q["label"] for a, q in pairs])
