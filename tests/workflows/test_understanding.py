@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from metaflax import cli, metrics, models, tasks
+from metaflax.workflows import _evaluator
 from tests.workflows import worlds
 
 
@@ -97,6 +98,8 @@ KINDS = {
             "pooling": "tokens",
             "algorithm": "anil",
             "inner_learning_rate": 1.0,
+            "steps": 20,
+            "eval_every": 10,
             "shot": 8,
             "queries": 8,
         },
@@ -201,6 +204,18 @@ def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
         pairs = zip(answers, query, strict=True)
         found = np.mean([a["label"] == q["label"] for a, q in pairs])
     assert found == pytest.approx(scores[metric_of(kind)], abs=1e-3)
+
+
+def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
+    run_dir = runs("question_answering")
+    scores = []
+    for most in (0, 2**30):
+        monkeypatch.setattr(_evaluator, "MOST_FEATURES", most)
+        worlds.run("evaluate", run_dir, "--name", "again", "--test-episodes", 11)
+        scores.append(worlds.read_jsonl(run_dir / "again.episodes.jsonl"))
+    for anew, kept in zip(*scores, strict=True):
+        for method in ("before", "after"):
+            assert anew[method] == pytest.approx(kept[method], rel=1e-4)
 
 
 def test_none_of_the_relations_is_answered_too(runs, tmp_path):
