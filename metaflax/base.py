@@ -6,6 +6,7 @@ D features, K inner steps.
 """
 
 import dataclasses
+import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -52,6 +53,27 @@ class ClassOutputs(NamedTuple):
 
     logits: Array
     mask: Array
+
+
+class SpanCode(enum.IntEnum):
+    """What a token is to the answer that a row of tokens holds.
+
+    START and END are bits, so that the answer of one token is both. Where a row holds
+    no answer, its first token, [CLS], is.
+
+    Attributes:
+      OUTSIDE: no answer begins or ends here: padding, the question, separators.
+      INSIDE: one may, and the right one does not.
+      START: the right one begins here.
+      END: it ends here.
+      BOTH: it is this token.
+    """
+
+    OUTSIDE = -1
+    INSIDE = 0
+    START = 1
+    END = 2
+    BOTH = 3
 
 
 class InnerInfo(NamedTuple):

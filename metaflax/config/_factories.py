@@ -159,6 +159,7 @@ HEADS: dict[str, Callable[..., base.Head]] = {
     "ridge_regression": lambda num_features, num_classes, settings: (
         heads.ridge_regression(strength=settings.strength)
     ),
+    "span": lambda num_features, num_classes, settings: heads.span(num_features),
 }
 
 # What an algorithm's own head is for other targets than classes.
@@ -168,6 +169,7 @@ COUNTERPARTS = {
     ("ridge", "numbers"): "ridge_regression",
     # Numbers have no means of classes; the other head in closed form takes their part.
     ("prototypes", "numbers"): "ridge_regression",
+    ("linear", "spans"): "span",
 }
 
 
@@ -209,6 +211,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
             none_logit=config.algorithm.none_logit,
         )
     )(config),
+    "question_answering": lambda config: tasks.question_answering(),
 }
 
 T = TypeVar("T")

@@ -90,9 +90,9 @@ class EpisodeConfig:
     way: Count = 5
     """Classes of a validation or test episode."""
     shot: Count = 5
-    """Support examples a class; of numbers, in all."""
+    """Support examples a class; of numbers and questions, in all."""
     queries: Count = 5
-    """Query examples a class; of numbers, in all."""
+    """Query examples a class; of numbers and questions, in all."""
     none_rate: float = 0.0
     """Share of queries that are of none of an episode's relations, or hold none of
     its entities."""

@@ -25,6 +25,7 @@ from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
 from metaflax.data._prefetch import prefetch
+from metaflax.data._questions import QuestionSampler
 from metaflax.data._single_label import EpisodeSampler
 from metaflax.data._sources import read, read_texts
 from metaflax.data._splits import (
@@ -46,6 +47,7 @@ __all__ = [
     "Examples",
     "MultiLabelSampler",
     "NumberSampler",
+    "QuestionSampler",
     "Sampler",
     "Splits",
     "TokenCodes",

@@ -175,7 +175,7 @@ def _sentences(examples: Examples) -> tuple[_Sentences, ...]:
         np.add.at(counts[:, number], [class_of[name] for name in types], 1)
     return tuple(
         _of_domain(number if examples.domains else None, members, counts)
-        for number, members in enumerate(_pools.distinct(examples))
+        for number, members in enumerate(_pools.distinct_by_domain(examples))
     )
 
 

@@ -55,7 +55,7 @@ class NumberSampler:
             _pools.count_range("shot", self.shot, 1),
             _pools.count_range("queries", self.queries, 1),
         )
-        members = _pools.distinct(self.examples)
+        members = _pools.distinct_by_domain(self.examples)
         _check(self.examples, members, ranges[0][1] + ranges[1][1])
         object.__setattr__(self, "_ranges", ranges)
         object.__setattr__(self, "_members", members)

@@ -108,7 +108,7 @@ def count_range(name: str, count: Count, least: int) -> Range:
     return low, high
 
 
-def distinct(examples: Examples) -> tuple[np.ndarray, ...]:
+def distinct_by_domain(examples: Examples) -> tuple[np.ndarray, ...]:
     """For each domain the numbers of its examples, one of each text."""
     domains = examples.domains or ("",) * len(examples)
     first: dict[str, dict[Hashable, int]] = {}

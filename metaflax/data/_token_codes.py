@@ -46,20 +46,13 @@ def token_codes(
     """
     num_rows = len(tokenized)
     owners = range(num_rows) if tokenized.owners is None else tokenized.owners
-    codes = []
-    kept: set[tuple[int, int]] = set()  # Texts, and which part of theirs.
+    spans_of: list[list[np.ndarray]] = [[] for _ in texts]
+    codes_of: list[list[np.ndarray]] = [[] for _ in texts]
     for row, owner in enumerate(owners):
         spans = tokenized.spans_of(row)
-        codes.append(level.place(texts[owner], targets[owner], spans, names))
-        parts = enumerate(level.parts(targets[owner]))
-        kept |= {(owner, n) for n, part in parts if _holds(spans, part)}
-    num_parts = sum(len(level.parts(target)) for target in targets)
-    flat = np.concatenate(codes).astype(np.int32)
-    return TokenCodes(flat, level.local, num_parts - len(kept))
-
-
-def _holds(spans: np.ndarray, part: tuple[int, int]) -> bool:
-    """Whether the tokens of a row reach over all characters of a part."""
-    real = spans[spans[:, 1] > 0]
-    start, end = part
-    return bool(len(real)) and real[0, 0] <= start and end <= real[:, 1].max()
+        codes = level.place(texts[owner], targets[owner], spans, names)
+        spans_of[owner].append(spans)
+        codes_of[owner].append(codes)
+    num_lost = sum(map(level.lost, targets, spans_of, codes_of))
+    rows = [codes for own in codes_of for codes in own]
+    return TokenCodes(np.concatenate(rows).astype(np.int32), level.local, num_lost)

@@ -15,6 +15,7 @@ from metaflax.heads._regression import linear_regression as linear_regression
 from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
+from metaflax.heads._span import span as span
 from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
@@ -32,6 +33,7 @@ __all__ = [
     "relation",
     "ridge",
     "ridge_regression",
+    "span",
     "with_none",
     "zeros",
 ]

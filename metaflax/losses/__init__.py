@@ -14,6 +14,7 @@ from metaflax.losses._classification import (
 )
 from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
 from metaflax.losses._regression import squared_error as squared_error
+from metaflax.losses._spans import span_cross_entropy as span_cross_entropy
 from metaflax.losses._tokens import per_token as per_token
 from metaflax.losses._weighted import weighted_mean as weighted_mean
 
@@ -24,6 +25,7 @@ __all__ = [
     "per_token",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "span_cross_entropy",
     "squared_error",
     "weighted_mean",
 ]

@@ -1,4 +1,4 @@
-"""Metrics: scores from `(outputs, targets, weights)`, and of entities found."""
+"""Metrics: of `(outputs, targets, weights)`, of entities, and of answers in words."""
 
 from metaflax.metrics._classification import accuracy as accuracy
 from metaflax.metrics._classification import last_precision as last_precision
@@ -10,6 +10,9 @@ from metaflax.metrics._entities import entity_counts_by_type as entity_counts_by
 from metaflax.metrics._entities import entity_scores as entity_scores
 from metaflax.metrics._regression import pearson as pearson
 from metaflax.metrics._regression import spearman as spearman
+from metaflax.metrics._squad import exact_match as exact_match
+from metaflax.metrics._squad import normalized_answer as normalized_answer
+from metaflax.metrics._squad import token_f1 as token_f1
 
 __all__ = [
     "EntityCounts",
@@ -17,9 +20,12 @@ __all__ = [
     "entity_counts",
     "entity_counts_by_type",
     "entity_scores",
+    "exact_match",
     "last_precision",
     "last_recall",
     "micro_f1",
+    "normalized_answer",
     "pearson",
     "spearman",
+    "token_f1",
 ]

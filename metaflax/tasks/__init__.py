@@ -21,6 +21,12 @@ from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
+from metaflax.tasks._question_answering import QUESTION as QUESTION
+from metaflax.tasks._question_answering import (
+    question_answering as question_answering,
+)
+from metaflax.tasks._questions import Answer as Answer
+from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import TEXT_OR_PAIR as TEXT_OR_PAIR
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
@@ -45,15 +51,18 @@ __all__ = [
     "IO",
     "MENTION",
     "PAIR",
+    "QUESTION",
     "SENTENCE",
     "TEXT",
     "TEXT_OR_PAIR",
     "AbstractTransitions",
+    "Answer",
     "Entity",
     "Fields",
     "Form",
     "Mention",
     "Pair",
+    "Question",
     "Reading",
     "Run",
     "Sentence",
@@ -68,6 +77,7 @@ __all__ = [
     "entities_of_tags",
     "multilabel_classification",
     "pair_classification",
+    "question_answering",
     "regression",
     "relations",
     "runs_of_entities",

@@ -106,7 +106,7 @@ def entities(
             report=report_entities,
             asked=lambda target, names: tuple(e for e in target if e.type in names),
             rows=entity_rows,
-            parts=lambda target: [(entity.start, entity.end) for entity in target],
+            lost=lambda target, spans, codes: num_cut(target, spans),
         ),
     )
 
@@ -124,6 +124,12 @@ def place_entities(
     codes = np.full(len(spans), -1, np.int32)
     codes[first] = scheme.encode(runs, len(words), len(names))
     return codes
+
+
+def num_cut(target: Sequence[Entity], rows: Sequence[np.ndarray]) -> int:
+    """How many entities reach beyond the tokens of every row, whose spans are given."""
+    ends = [spans[:, 1].max(initial=0) for spans in rows]
+    return sum(entity.end > max(ends) for entity in target)
 
 
 def local_classes(

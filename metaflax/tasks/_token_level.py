@@ -44,8 +44,8 @@ class TokenLevel(NamedTuple):
       rows: `{role: value} = rows(target)`, which `TaskType.truth` reads back.
       report: `{name: {score: number}} = report(answers, targets)`, over all queries
         of all episodes.
-      parts: `spans = parts(target)`, the characters of all that is to be found, by
-        which losses of cutting are counted.
+      lost: `number = lost(target, spans, codes)`, how much of an example's target none
+        of its rows holds, whose spans and codes are given.
     """
 
     serves: str
@@ -58,4 +58,4 @@ class TokenLevel(NamedTuple):
     report: Callable[
         [Sequence[Mapping[str, Any]], Sequence[Any]], dict[str, dict[str, float]]
     ]
-    parts: Callable[[Any], Sequence[tuple[int, int]]]
+    lost: Callable[[Any, Sequence[np.ndarray], Sequence[np.ndarray]], int]

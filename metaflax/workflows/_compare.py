@@ -77,6 +77,7 @@ def describe(config: config_lib.Config) -> str:
 def describe_sizes(config: config_lib.Config) -> str:
     """How large an episode is, in the words of its kind."""
     sizes = config.episodes
-    if config_lib.build_task(config).kind == "numbers":
-        return f"{sizes.shot} support texts"
+    what = {"numbers": "texts", "spans": "questions"}
+    if (kind := config_lib.build_task(config).kind) in what:
+        return f"{sizes.shot} support {what[kind]}"
     return f"{sizes.way}-way {sizes.shot}-shot"

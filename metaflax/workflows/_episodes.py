@@ -63,6 +63,9 @@ SAMPLERS = {
     "numbers": lambda examples, sizes: data.NumberSampler(
         examples, sizes.shot, sizes.queries
     ),
+    "spans": lambda examples, sizes: data.QuestionSampler(
+        examples, sizes.shot, sizes.queries
+    ),
 }
 
 

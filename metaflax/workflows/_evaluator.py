@@ -1,23 +1,33 @@
 """Scoring a model on a fixed list of episodes."""
 
+import dataclasses
 import math
 from typing import Any
 
 import jax
 import numpy as np
 
-from metaflax import data, evaluation, models, tasks, tree
+from metaflax import base, data, evaluation, models, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
 from metaflax.workflows._episodes import Episodes
-from metaflax.workflows._model import Model, embedder, on_words_read
+from metaflax.workflows._model import (
+    Model,
+    embedder,
+    on_words_read,
+    token_embedder,
+)
 from metaflax.workflows._reading import reading
+
+# Bytes of memory for the features of all tokens, at most.
+MOST_FEATURES = 2**30
 
 
 class Evaluator:
     """Adapts to each of a fixed list of episodes, and scores its queries.
 
     Where no part of the encoder adapts, each text is encoded once, however many
-    episodes it occurs in; that changes no answer.
+    episodes it occurs in; that changes no answer. Features of tokens must fit into a
+    gibibyte for it.
 
     Args:
       config: of the algorithm.
@@ -58,8 +68,10 @@ class Evaluator:
             )
 
         self.algorithm = build(model.encoder)
-        self._embed = embedder(model) if self._shares_encoder() else None
-        if self._embed is not None:
+        self._embed = None
+        if self._shares_encoder(model.encoder.num_features):
+            make = embedder if task.tokens is None else token_embedder
+            self._embed = make(model)
             on_features = models.Encoder(
                 model.encoder.init,
                 lambda params, features, key=None: features,
@@ -70,9 +82,11 @@ class Evaluator:
             scored = on_words_read(self.algorithm)
         self._score = evaluation.scorer(scored, task.loss, task.metrics)
 
-    def _shares_encoder(self) -> bool:
-        if self.task.tokens is not None:
-            return False  # A feature for every token would take too much room.
+    def _shares_encoder(self, num_features: int) -> bool:
+        num_tokens = len(self.source.tokenized.flat)
+        wanted = num_tokens * num_features * np.dtype(np.float32).itemsize
+        if self.task.tokens is not None and wanted > MOST_FEATURES:
+            return False
         support = self.source.collate(self.episodes[:1]).support
         params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
         adapted = jax.eval_shape(
@@ -148,9 +162,28 @@ class Evaluator:
                 [np.concatenate([e.support, e.query]) for e in self.episodes]
             )
         )
-        features = self._embed(params["encoder"], self.source.tokenized, used)
+        tokenized = self.source.tokenized
+        rows = tokenized.rows_of(used)
+        features = self._embed(params["encoder"], tokenized, rows)
         for chunk in chunks:
-            yield data.collate_features(chunk, features, **self.source.sizes._asdict())
+            if self.task.tokens is None:
+                sizes = self.source.sizes._asdict()
+                yield data.collate_features(chunk, features, **sizes)
+            else:
+                yield self._on_token_features(chunk, features)
+
+    def _on_token_features(self, chunk, features: np.ndarray) -> base.Task:
+        """A stack of episodes, of each token its feature out of `[tokens, D]`."""
+        tokenized = self.source.tokenized
+        places = np.arange(len(tokenized.flat), dtype=np.int32)
+        numbered = dataclasses.replace(tokenized, flat=places)
+        task = self.source._replace(tokenized=numbered).collate(chunk)
+
+        def looked_up(batch: base.Batch) -> base.Batch:
+            found = features[batch.inputs.ids]  # [T, S, L, D]
+            return batch._replace(inputs=found * batch.inputs.mask[..., None])
+
+        return base.Task(looked_up(task.support), looked_up(task.query))
 
     def mean(self, params: Any) -> dict[str, float]:
         """The mean of each metric."""

@@ -1,6 +1,6 @@
 """The model a config names: network, weights, tokenizer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -106,18 +106,52 @@ def embedder(model: Model):
         params: Any, tokenized: data.TokenizedTexts, indices: np.ndarray
     ) -> np.ndarray:
         features = np.zeros((len(tokenized), model.encoder.num_features), np.float32)
-        order = indices[np.argsort(tokenized.lengths[indices], kind="stable")]
-        buckets = data.Buckets(budget_ratio=1.5)
-        chunks = [
-            order[start : start + EMBED_BATCH]
-            for start in range(0, len(order), EMBED_BATCH)
-        ]
-        found = [
-            apply(params, data.collate_texts(tokenized, chunk, EMBED_BATCH, buckets))
-            for chunk in chunks
-        ]
-        for chunk, rows in zip(chunks, found, strict=True):
-            features[chunk] = np.asarray(rows)[: len(chunk)]
+        for rows, found in _encoded(apply, params, tokenized, indices):
+            features[rows] = found
         return features
 
     return embed
+
+
+def token_embedder(model: Model):
+    """The same for the features of tokens, end to end as their ids are.
+
+    Returns:
+      `features = embed(params, tokenized, rows)`, float32 `[sum of lengths, D]`, zero
+      for rows that are not in `rows`.
+    """
+    apply = jax.jit(model.encoder.apply)
+
+    def embed(
+        params: Any, tokenized: data.TokenizedTexts, rows: np.ndarray
+    ) -> np.ndarray:
+        size = (len(tokenized.flat), model.encoder.num_features)
+        features = np.zeros(size, np.float32)
+        for chunk, found in _encoded(apply, params, tokenized, rows):
+            for row, own in zip(chunk, found, strict=True):
+                first, last = tokenized.offsets[row : row + 2]
+                features[first:last] = own[: last - first]
+        return features
+
+    return embed
+
+
+def _encoded(
+    apply: Any, params: Any, tokenized: data.TokenizedTexts, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of like length, and what the encoder makes of them."""
+    order = rows[np.argsort(tokenized.lengths[rows], kind="stable")]
+    buckets = data.Buckets(budget_ratio=1.5)
+    chunks = [
+        order[start : start + EMBED_BATCH]
+        for start in range(0, len(order), EMBED_BATCH)
+    ]
+    waiting: list[tuple[np.ndarray, Any]] = []
+    for chunk in chunks:
+        batch = data.collate_texts(tokenized, chunk, EMBED_BATCH, buckets)
+        waiting.append((chunk, apply(params, batch)))
+        if len(waiting) > 1:  # The device goes on while the host copies.
+            done, found = waiting.pop(0)
+            yield done, np.asarray(found)[: len(done)]
+    for done, found in waiting:
+        yield done, np.asarray(found)[: len(done)]

@@ -78,8 +78,14 @@ def cast(tree, dtype):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
 
 
-# These say numbers, or add to another head; they have tests of their own.
-ELSEWHERE = {"linear_regression", "per_token", "ridge_regression", "with_none"}
+# These say numbers or spans, or add to another head; they have tests of their own.
+ELSEWHERE = {
+    "linear_regression",
+    "per_token",
+    "ridge_regression",
+    "span",
+    "with_none",
+}
 
 
 def test_the_suite_makes_every_exported_head_of_classes():

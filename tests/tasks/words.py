@@ -1,4 +1,4 @@
-"""A tokenizer of words, with the markers that entities take."""
+"""A tokenizer of words, with the markers that entities take, and one of letters."""
 
 import tokenizers
 import transformers
@@ -11,6 +11,22 @@ def tokenizer(words, markers=MARKERS):
     numbers = {word: i for i, word in enumerate((*SPECIAL, *markers, *words))}
     rules = tokenizers.Tokenizer(tokenizers.models.WordLevel(numbers, "[UNK]"))
     rules.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    return of_rules(rules, numbers)
+
+
+def bert(letters):
+    """Normalises as BERT does, and splits words to letters, unknown ones left whole."""
+    pieces = [piece for letter in letters for piece in (letter, f"##{letter}")]
+    numbers = {word: i for i, word in enumerate((*SPECIAL, *pieces))}
+    rules = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(numbers, unk_token="[UNK]")
+    )
+    rules.normalizer = tokenizers.normalizers.BertNormalizer()
+    rules.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    return of_rules(rules, numbers)
+
+
+def of_rules(rules, numbers):
     rules.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

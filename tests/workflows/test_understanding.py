@@ -1,4 +1,4 @@
-"""Tests that pairs, numbers and relations are learned, adapted to and answered.
+"""Tests that all ways to understand a text are learned, adapted to and answered.
 
 Each trains for real on a made-up language: what is to be said of a text lies in words
 that an untrained network does not tell from filler.
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaflax import cli, models, tasks
+from metaflax import cli, metrics, models, tasks
+from metaflax.workflows import _evaluator
 from tests.workflows import worlds
 
 
@@ -54,6 +55,44 @@ def relation_rows(count=20, seed=0):
     return found
 
 
+def entity_rows(count=20, seed=0):
+    """Words of a topic are entities of its type, some of them two words long."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for number in range(count):
+            words = rng.choice(worlds.FILLER, rng.integers(4, 9)).tolist()
+            length = 1 + number % 2
+            place = int(rng.integers(len(words) - length))
+            words[place : place + length] = [topic] * length
+            tags = ["O"] * len(words)
+            tags[place : place + length] = [f"B-{topic}", f"I-{topic}"][:length]
+            found.append({"tokens": words, "tags": tags})
+    return found
+
+
+def question_rows(count=25, seed=0):
+    """The word of the domain is the answer, once or twice; some contexts lack it."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for number in range(count):
+            words = rng.choice(worlds.FILLER, rng.integers(6, 12)).tolist()
+            place = int(rng.integers(len(words)))
+            said = [topic] * int(rng.integers(1, 3)) if number % 5 else []
+            first = len(" ".join([*words[:place], ""]))
+            answer = {"text": " ".join(said), "start": first}
+            found.append(
+                {
+                    "question": " ".join(rng.choice(worlds.FILLER, 3)),
+                    "context": " ".join([*words[:place], *said, *words[place:]]),
+                    "answers": [answer] if said else [],
+                    "domain": topic,
+                }
+            )
+    return found
+
+
 KINDS = {
     "pair_classification": (pair_rows, {}),
     "regression": (
@@ -65,6 +104,24 @@ KINDS = {
             "algorithm": "ridge",
             "shot": 12,
             "queries": 16,
+        },
+    ),
+    "entities": (
+        entity_rows,
+        {"pooling": "tokens", "label": "tags", "shot": 1, "steps": 40, "way": 2},
+    ),
+    "question_answering": (
+        question_rows,
+        {
+            "domain": "domain",
+            "split_by": "domain",
+            "pooling": "tokens",
+            "algorithm": "anil",
+            "inner_learning_rate": 1.0,
+            "steps": 20,
+            "eval_every": 10,
+            "shot": 8,
+            "queries": 8,
         },
     ),
     "relations": (
@@ -116,7 +173,8 @@ def risen(run_dir, metric):
 
 
 def metric_of(kind):
-    return "pearson" if kind == "regression" else "accuracy"
+    others = {"regression": "pearson", "entities": "f1", "question_answering": "f1"}
+    return others.get(kind, "accuracy")
 
 
 @every
@@ -147,21 +205,47 @@ def adapted_and_answered(run_dir, number, tmp_path):
     return scores["after"], worlds.read_jsonl(query), worlds.read_jsonl(out)
 
 
+def spans_of(entities):
+    return [(entity["start"], entity["end"], entity["type"]) for entity in entities]
+
+
 @every
 def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
     kind, runs, tmp_path
 ):
     scores, query, answers = adapted_and_answered(runs(kind), 1, tmp_path)
-    read = [{k: a[k] for k in q if k in ("text", "text_pair")} for q, a in
+    roles = ("text", "text_pair", "tokens", "question", "context")
+    read = [{k: a[k] for k in q if k in roles} for q, a in
             zip(query, answers, strict=True)]  # fmt: skip
     assert read == [{k: q[k] for k in r} for q, r in zip(query, read, strict=True)]
     if kind == "regression":
         said = [answer["score"] for answer in answers]
         found = stats.pearsonr(said, [row["score"] for row in query]).statistic
+    elif kind == "entities":
+        found = metrics.entity_scores(
+            [spans_of(answer["entities"]) for answer in answers],
+            [spans_of(row["tags"]) for row in query],
+        )["f1"]
+    elif kind == "question_answering":
+        right = [[true["text"] for true in row["answers"]] for row in query]
+        said = [answer["answer"] for answer in answers]
+        found = np.mean(list(map(metrics.token_f1, said, right)))
     else:
         pairs = zip(answers, query, strict=True)
         found = np.mean([a["label"] == q["label"] for a, q in pairs])
     assert found == pytest.approx(scores[metric_of(kind)], abs=1e-3)
+
+
+def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
+    run_dir = runs("question_answering")
+    scores = []
+    for most in (0, 2**30):
+        monkeypatch.setattr(_evaluator, "MOST_FEATURES", most)
+        worlds.run("evaluate", run_dir, "--name", "again", "--test-episodes", 11)
+        scores.append(worlds.read_jsonl(run_dir / "again.episodes.jsonl"))
+    for anew, kept in zip(*scores, strict=True):
+        for method in ("before", "after"):
+            assert anew[method] == pytest.approx(kept[method], rel=1e-4)
 
 
 def test_none_of_the_relations_is_answered_too(runs, tmp_path):
@@ -222,6 +306,14 @@ def refused(capsys):
         ("pair_classification", {"text_pair": " "}, "'text_pair' is an empty text"),
         ("regression", {"score": "much"}, "'score' holds 'much' where a number"),
         ("regression", {"score": None}, "'score' holds None where a number"),
+        ("entities", {"tags": ["O"]}, "words and 1 tags; give a tag a word"),
+        ("entities", {"tokens": "a"}, "'tokens' is to be a list of words"),
+        ("question_answering", {"answers": "a"}, "'answers'"),
+        (
+            "question_answering",
+            {"answers": [{"text": "not there", "start": 0}]},
+            "'answers'",
+        ),
         ("relations", {"head": {"spans": [[0, 99]]}}, "[0, 99], outside of a text"),
         ("relations", {"tail": {"spans": []}}, "a range [start, end] is expected"),
     ],
@@ -268,6 +360,15 @@ def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
     assert "takes classes, and this run is of numbers" in refused("finetune", *files)
 
 
-def test_only_relations_have_queries_of_no_class(world, tmp_path, refused):
+@pytest.mark.parametrize("kind", ["entities", "question_answering"])
+def test_what_is_said_of_tokens_wants_all_their_features(
+    kind, world, tmp_path, refused
+):
+    args = world.train_args(tmp_path / "run", task=kind)
+    assert "pooling 'tokens' goes with entities" in refused(*args)
+
+
+def test_not_every_task_has_queries_of_no_class(world, tmp_path, refused):
     args = world.train_args(tmp_path / "run", none_rate=0.5)
-    assert "only relations have queries of no class" in refused(*args)
+    said = "only relations and entities have queries of no class"
+    assert said in refused(*args)

@@ -1,0 +1,48 @@
+"""The loss of where an answer begins and ends."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from metaflax.base import SpanCode
+from metaflax.losses._weighted import weighted_mean
+
+
+def span_cross_entropy(
+    logits: jax.Array, codes: jax.Array, weights: jax.Array
+) -> jax.Array:
+    """The cross entropy of an answer's first token and of its last, over places.
+
+    Either is one class out of the places of its row where an answer may begin or end;
+    the loss of a row is the mean of the two, as for BERT.
+
+    Args:
+      logits: `[S, L, 2]`, of beginning and of ending at each token.
+      codes: `[S, L]`, a `base.SpanCode` each.
+      weights: `[S]`; 0 marks padding.
+
+    Returns:
+      The weighted mean over rows, in nats.
+
+    Examples:
+      >>> codes = jnp.array([[0, -1, 1, 0, 2, -1]])
+      >>> loss = span_cross_entropy(jnp.zeros((1, 6, 2)), codes, jnp.ones(1))
+      >>> print(f"{loss:.4f}")  # log(4)
+      1.3863
+
+    References:
+      Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for
+      Language Understanding <https://arxiv.org/abs/1810.04805>`_, 2018.
+    """
+    chex.assert_shape(
+        logits, (*codes.shape, 2), custom_message="span logits are [S, L, 2]"
+    )
+    possible = codes > SpanCode.OUTSIDE
+    # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
+    floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
+    logits = jnp.where(possible[..., None], logits, floor)
+    log_likely = jax.nn.log_softmax(logits, axis=1)  # Over places.
+    bits = jnp.stack([codes & SpanCode.START, codes & SpanCode.END], axis=-1) > 0
+    right = bits & possible[..., None]  # [S, L, 2]
+    each = -jnp.sum(jnp.where(right, log_likely, 0), axis=(1, 2)) / 2
+    return weighted_mean(each, weights)

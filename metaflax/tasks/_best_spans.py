@@ -1,0 +1,133 @@
+"""From logits of beginning and ending to answers, on the host."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaflax.tasks._questions import Question
+from metaflax.tasks._token_level import Reading
+
+DIGITS = 6
+
+
+class Candidate(NamedTuple):
+    """A passage that may be the answer, in characters, and its two logits' sum."""
+
+    logit: float
+    start: int
+    end: int
+
+
+def decode_answers(
+    reading: Reading,
+    names: Sequence[str] = (),
+    *,
+    n_best: int = 5,
+    max_answer_length: int = 30,
+    null_threshold: float = 0.0,
+) -> list[dict[str, Any]]:
+    """The most probable answer to each question, and those next to it.
+
+    The logit of a passage is that of beginning at its first token plus that of ending
+    at its last, the largest where several windows hold it; that of no answer is the
+    same of [CLS], the least over windows, for each says it that holds no answer.
+
+    Args:
+      reading: logits `[R, L, 2]` of all rows of some questions.
+      names: of the two logits, of no matter here.
+      n_best: passages that are told, at most.
+      max_answer_length: tokens of a passage, at most.
+      null_threshold: how much larger than that of the best passage the logit of no
+        answer must be for it to be the answer.
+
+    Returns:
+      For each question `answer` with `start` and `end` in its context, or an empty
+      `answer` at None; `null_odds`, the logit of no answer less that of the best
+      passage, None where no passage is read; and `n_best` passages. Each `score` is a
+      probability out of these passages and no answer, `null_score` that of the last.
+
+    References:
+      Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for
+      Language Understanding <https://arxiv.org/abs/1810.04805>`_, 2018.
+    """
+    del names
+    found: list[dict[tuple[int, int], float]] = [{} for _ in reading.texts]
+    null = np.full(len(found), np.inf)
+    rows = zip(reading.owners, reading.spans, reading.logits, strict=True)
+    for owner, spans, logits in rows:
+        null[owner] = min(null[owner], float(logits[0].sum()))
+        for logit, *place in candidates(spans, logits, n_best, max_answer_length):
+            key = (place[0], place[1])
+            found[owner][key] = max(logit, found[owner].get(key, -np.inf))
+    ranked = (
+        sorted((Candidate(x, *place) for place, x in own.items()), key=_first)[:n_best]
+        for own in found
+    )
+    return [
+        _record(text, best, none, null_threshold)
+        for text, best, none in zip(reading.texts, ranked, null, strict=True)
+    ]
+
+
+def candidates(
+    spans: np.ndarray, logits: np.ndarray, most: int, longest: int
+) -> list[Candidate]:
+    """The passages of a row with the largest logits, in no order.
+
+    Args:
+      spans: characters of its tokens, `[L_r, 2]`.
+      logits: `[L, 2]`.
+      most: passages.
+      longest: tokens of a passage.
+    """
+    inside = np.flatnonzero(spans[:, 0] >= 0)
+    if not len(inside):
+        return []
+    starting, ending = np.asarray(logits, np.float64)[inside].T
+    beyond = np.full(longest - 1, -np.inf)  # No passage ends behind the row.
+    endings = np.lib.stride_tricks.sliding_window_view(
+        np.concatenate([ending, beyond]), longest
+    )
+    table = starting[:, None] + endings  # [first token, tokens - 1]
+    flat = table.ravel()
+    kept = np.argpartition(-flat, min(most, flat.size) - 1)[:most]
+    first, extra = np.unravel_index(kept[np.isfinite(flat[kept])], table.shape)
+    return [
+        Candidate(float(table[i, k]), int(spans[a, 0]), int(spans[b, 1]))
+        for i, k, a, b in zip(
+            first, extra, inside[first], inside[first + extra], strict=True
+        )
+    ]
+
+
+def _first(candidate: Candidate) -> tuple[float, int, int]:
+    """The order of candidates: the largest logit first, then the first in the text."""
+    return -candidate.logit, candidate.start, candidate.end
+
+
+def _record(
+    text: Question, best: Sequence[Candidate], null: float, threshold: float
+) -> dict[str, Any]:
+    """What is answered to one question."""
+    logits = np.array([null, *(candidate.logit for candidate in best)])
+    odds = np.exp(logits - logits.max())
+    none, *scores = (float(p) for p in np.round(odds / odds.sum(), DIGITS))
+    passages = [
+        {
+            "answer": text.context[candidate.start : candidate.end],
+            "start": candidate.start,
+            "end": candidate.end,
+            "score": score,
+        }
+        for candidate, score in zip(best, scores, strict=True)
+    ]
+    nothing = {"answer": "", "start": None, "end": None, "score": none}
+    null_odds = round(null - best[0].logit, DIGITS) if best else None
+    answered = null_odds is not None and null_odds <= threshold
+    return {
+        **(passages[0] if answered else nothing),
+        "null_score": none,
+        "null_odds": null_odds,
+        "n_best": passages,
+    }

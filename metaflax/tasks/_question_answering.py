@@ -1,0 +1,144 @@
+"""Extractive question answering: which passage of a context answers a question."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax import losses, metrics
+from metaflax.tasks._base import TaskType, Truth
+from metaflax.tasks._best_spans import decode_answers
+from metaflax.tasks._fields import Fields
+from metaflax.tasks._forms import Form
+from metaflax.tasks._questions import (
+    Answer,
+    answers_row,
+    question_row,
+    read_answers,
+    read_question,
+)
+from metaflax.tasks._span_codes import num_lost, span_codes
+from metaflax.tasks._token_level import TokenLevel
+from metaflax.tasks._windows import encode_questions
+
+# What the two logits of a token are of.
+ENDS = ("start", "end")
+
+QUESTION = Form(
+    name="question",
+    required=("question", "context"),
+    read=read_question,
+    row=question_row,
+    encode=encode_questions,
+    windows=True,
+)
+
+
+def question_answering(
+    *, n_best: int = 5, max_answer_length: int = 30, null_threshold: float = 0.0
+) -> TaskType:
+    """The passage of a context that answers a question, or that there is none.
+
+    A context that is too long is read in windows that overlap by half. A token may be
+    the first or the last of the answer; [CLS] is both where a window holds none. Heads
+    say it of every token (`heads.span`), on `models.encoder(pooling="tokens")`.
+
+    Args:
+      n_best: passages that are told beside the answer, at most.
+      max_answer_length: tokens of an answer, at most.
+      null_threshold: how much larger than that of the best passage the logit of no
+        answer must be for it to be the answer; below 0 says it more often.
+
+    Returns:
+      A `TaskType` whose targets are codes `[S, L]` (`base.SpanCode`) and whose outputs
+      are logits `[S, L, 2]`. Answers are judged by SQuAD's F1 of words, which model
+      selection follows, and exact match.
+
+    Raises:
+      ValueError: if the first two are not positive.
+
+    Examples:
+      >>> row = Fields({"question": "Who?", "context": "Ada wrote it.",
+      ...               "answers": [{"text": "Ada", "start": 0}]}, "a.jsonl:1")
+      >>> task = question_answering()
+      >>> task.form.read(row), task.truth(row).target[0].text
+      (Question(question='Who?', context='Ada wrote it.'), 'Ada')
+
+    References:
+      Rajpurkar et al., `SQuAD: 100,000+ Questions for Machine Comprehension of Text
+      <https://arxiv.org/abs/1606.05250>`_, 2016, and `Know What You Don't Know
+      <https://arxiv.org/abs/1806.03822>`_, 2018; Devlin et al., `BERT
+      <https://arxiv.org/abs/1810.04805>`_, 2018, windows and answers of logits.
+    """
+    for name, count in (("n_best", n_best), ("max_answer_length", max_answer_length)):
+        if count < 1:
+            raise ValueError(f"{name} is {count}; give 1 or more.")
+    return TaskType(
+        kind="spans",
+        loss=losses.span_cross_entropy,
+        metrics={},
+        decode=functools.partial(
+            decode_answers,
+            n_best=n_best,
+            max_answer_length=max_answer_length,
+            null_threshold=null_threshold,
+        ),
+        form=QUESTION,
+        truth=truth_of,
+        classes=lambda names: ENDS,
+        head_size=lambda way: len(ENDS),
+        tokens=TokenLevel(
+            serves="spans",
+            scores=("f1", "exact_match"),
+            place=span_codes,
+            local=lambda codes, classes, room: codes,
+            judge=judge,
+            asked=lambda answers, names: answers,
+            rows=answers_row,
+            report=report,
+            lost=lambda answers, spans, codes: num_lost(answers, codes),
+        ),
+    )
+
+
+def truth_of(fields: Fields) -> Truth:
+    """All answers to a question, which carries no label."""
+    return Truth(target=read_answers(fields))
+
+
+def judge(
+    said: Sequence[Mapping[str, Any]], true: Sequence[Sequence[Answer]]
+) -> dict[str, float]:
+    """The mean over questions of SQuAD's scores.
+
+    Examples:
+      >>> said, true = [{"answer": "the notes"}], [[Answer("notes", 4, 9)]]
+      >>> judge(said, true)
+      {'f1': 1.0, 'exact_match': 1.0}
+    """
+    texts = [[answer.text for answer in answers] for answers in true]
+    pairs = list(zip([record["answer"] for record in said], texts, strict=True))
+    return {
+        "f1": float(np.mean([metrics.token_f1(*pair) for pair in pairs])),
+        "exact_match": float(np.mean([metrics.exact_match(*pair) for pair in pairs])),
+    }
+
+
+def report(
+    said: Sequence[Mapping[str, Any]], true: Sequence[Sequence[Answer]]
+) -> dict[str, dict[str, float]]:
+    """The scores of questions that have an answer, of those that have none, of all."""
+    groups = {
+        "answerable": [n for n, answers in enumerate(true) if answers],
+        "unanswerable": [n for n, answers in enumerate(true) if not answers],
+        "all": list(range(len(true))),
+    }
+    return {
+        name: {
+            **judge([said[n] for n in group], [true[n] for n in group]),
+            "support": len(group),
+        }
+        for name, group in groups.items()
+        if group
+    }
