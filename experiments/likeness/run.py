@@ -3,7 +3,6 @@
 Usage: METAFLAX_DATA=DIR python experiments/likeness/run.py [--runs DIR]
 """
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -17,26 +16,15 @@ from metaflax import config as config_lib
 from metaflax import data, evaluation, metrics, tasks, workflows
 from metaflax.workflows import Setting
 
-HERE = Path(__file__).parent
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs/likeness"))
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    config = config_lib.load_file(HERE / "config.py")
-    try:
-        likeness(config, args.runs / "run", console)
-        found = evaluation.mean_interval(by_cosine(config))
-        console.print(
-            f"cosine of sentences read apart: Pearson {found.mean:.4f}"
-            f" ± {found.half_width:.4f}"
-        )
-    except ValueError as error:
-        console.print(f"likeness: {error}", markup=False)
-        return 2
-    return 0
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Training and baselines, and then what takes no training at all."""
+    likeness(config, runs / "run", console)
+    found = evaluation.mean_interval(by_cosine(config))
+    console.print(
+        f"cosine of sentences read apart: Pearson {found.mean:.4f}"
+        f" ± {found.half_width:.4f}"
+    )
 
 
 def likeness(
@@ -60,35 +48,12 @@ def likeness(
 
 def frozen(config: config_lib.Config) -> list[Setting]:
     """Ridge regression of several strengths on either pooling."""
-    return [
-        Setting(
-            dataclasses.replace(config.model, pooling=pooling),
-            dataclasses.replace(
-                config.algorithm, algorithm="frozen", strength=strength
-            ),
-        )
-        for pooling in ("mean", "first")
-        for strength in (0.01, 0.1, 1.0)
-    ]
+    return workflows.frozen_settings(config, strength=(0.01, 0.1, 1.0))
 
 
 def fine_tuned(config: config_lib.Config) -> list[Setting]:
-    """All but the word embeddings, five steps of two sizes from ridge regression."""
-    return [
-        Setting(
-            config.model,
-            dataclasses.replace(
-                config.algorithm,
-                algorithm="fine_tuning",
-                head="ridge_regression",
-                adapts=("*", "!encoder/embeddings"),
-                inner_optimizer="adam",
-                inner_learning_rate=rate,
-                num_steps=5,
-            ),
-        )
-        for rate in (1e-4, 3e-4)
-    ]
+    """From ridge regression, with steps of two sizes."""
+    return workflows.fine_tuned_settings(config, head=("ridge_regression",))
 
 
 def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
@@ -131,4 +96,4 @@ def embedded(run: Any, texts: list[str], batch_size: int = 64) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

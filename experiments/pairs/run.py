@@ -3,7 +3,6 @@
 Usage: METAFLAX_DATA=DIR python experiments/pairs/run.py [--runs DIR]
 """
 
-import argparse
 import dataclasses
 import os
 import sys
@@ -19,24 +18,14 @@ from metaflax import config as config_lib
 from metaflax import evaluation, workflows
 from metaflax.workflows import Setting
 
-HERE = Path(__file__).parent
 # Fine-tuning must read the queries anew for each of 30 training sets.
 FINE_TUNED_QUERIES = 200
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs/pairs"))
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    config = config_lib.load_file(HERE / "config.py")
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Training and baselines, on drawn episodes and on published ones."""
     data = Path(os.environ.get("METAFLAX_DATA", "data"))
-    try:
-        console.print(pairs(config, data, args.runs, console))
-    except ValueError as error:
-        console.print(f"pairs: {error}", markup=False)
-        return 2
-    return 0
+    console.print(pairs(config, data, runs, console))
 
 
 def pairs(
@@ -66,33 +55,14 @@ def pairs(
 
 def frozen(config: config_lib.Config) -> list[Setting]:
     """Three heads in closed form on either pooling."""
-    return [
-        Setting(
-            dataclasses.replace(config.model, pooling=pooling),
-            dataclasses.replace(config.algorithm, algorithm="frozen", head=head),
-        )
-        for pooling in ("mean", "first")
-        for head in ("prototypes", "ridge", "logistic_regression")
-    ]
+    return workflows.frozen_settings(
+        config, head=("prototypes", "ridge", "logistic_regression")
+    )
 
 
 def fine_tuned(config: config_lib.Config) -> list[Setting]:
-    """All but the word embeddings, five steps of two sizes from class means."""
-    return [
-        Setting(
-            config.model,
-            dataclasses.replace(
-                config.algorithm,
-                algorithm="fine_tuning",
-                head="prototypes",
-                adapts=("*", "!encoder/embeddings"),
-                inner_optimizer="adam",
-                inner_learning_rate=rate,
-                num_steps=5,
-            ),
-        )
-        for rate in (1e-4, 3e-4)
-    ]
+    """From class means, with steps of two sizes."""
+    return workflows.fine_tuned_settings(config)
 
 
 def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
@@ -131,13 +101,9 @@ def accuracy(
     """Accuracy of a baseline's setting, or of the run, on each training set."""
     setting = None
     if chosen is not None:
-        algorithm = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in chosen["algorithm"].items()
-        }
         setting = Setting(
             config_lib.ModelConfig(**chosen["model"]),
-            config_lib.AlgorithmConfig(**algorithm),
+            config_lib.AlgorithmConfig(**chosen["algorithm"]),
         )
     scores = workflows.score_episodes(run_dir, episodes, setting)
     return scores.metrics["accuracy"]
@@ -149,4 +115,4 @@ def said(by_set: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

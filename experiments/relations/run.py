@@ -3,7 +3,6 @@
 Usage: METAFLAX_DATA=DIR python experiments/relations/run.py [--runs DIR]
 """
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -14,23 +13,13 @@ from metaflax import config as config_lib
 from metaflax import workflows
 from metaflax.workflows import Setting
 
-HERE = Path(__file__).parent
 NONE_LOGITS = (0.0, 2.0, 4.0, 6.0)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs/relations"))
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    config = config_lib.load_file(HERE / "config.py")
-    try:
-        relations(config, args.runs / "run", console)
-        none_of_the_above(with_none(config), args.runs / "none", console)
-    except ValueError as error:
-        console.print(f"relations: {error}", markup=False)
-        return 2
-    return 0
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """One training for one and for five shots, and one for none of the above."""
+    relations(config, runs / "run", console)
+    none_of_the_above(with_none(config), runs / "none", console)
 
 
 def relations(
@@ -86,35 +75,17 @@ def none_of_the_above(
 
 def frozen(config: config_lib.Config) -> list[Setting]:
     """Class means of every pooling, and where there is one, of every logit of none."""
-    logits = NONE_LOGITS if config.episodes.none_rate else (0.0,)
-    return [
-        Setting(
-            dataclasses.replace(config.model, pooling=pooling),
-            dataclasses.replace(config.algorithm, algorithm="frozen", none_logit=logit),
-        )
-        for pooling in ("entities", "mean", "first")
-        for logit in logits
-    ]
+    return workflows.frozen_settings(
+        config,
+        pooling=("entities", "mean", "first"),
+        none_logit=NONE_LOGITS if config.episodes.none_rate else (0.0,),
+    )
 
 
 def fine_tuned(config: config_lib.Config) -> list[Setting]:
-    """All but the word embeddings, for five steps of two sizes from class means."""
-    return [
-        Setting(
-            config.model,
-            dataclasses.replace(
-                config.algorithm,
-                algorithm="fine_tuning",
-                head="prototypes",
-                adapts=("*", "!encoder/embeddings"),
-                inner_optimizer="adam",
-                inner_learning_rate=rate,
-                num_steps=5,
-            ),
-        )
-        for rate in (1e-4, 3e-4)
-    ]
+    """From class means of the markers or of all tokens, with steps of two sizes."""
+    return workflows.fine_tuned_settings(config, pooling=("entities", "mean"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

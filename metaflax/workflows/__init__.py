@@ -2,7 +2,6 @@
 
 from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
-from metaflax.workflows._baselines import Setting as Setting
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._evaluate import evaluate as evaluate
@@ -13,6 +12,10 @@ from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
 from metaflax.workflows._run import load_run as load_run
 from metaflax.workflows._run_directory import RunDirectory as RunDirectory
+from metaflax.workflows._script import run_script as run_script
+from metaflax.workflows._settings import Setting as Setting
+from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_settings
+from metaflax.workflows._settings import frozen_settings as frozen_settings
 from metaflax.workflows._train import train as train
 
 __all__ = [
@@ -22,11 +25,14 @@ __all__ = [
     "adapt",
     "against_baselines",
     "evaluate",
+    "fine_tuned_settings",
     "finetune",
+    "frozen_settings",
     "load_run",
     "predict",
     "quickstart",
     "quickstart_config",
+    "run_script",
     "score_episodes",
     "train",
     "without_run",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -14,20 +14,9 @@ from metaflax.workflows._episodes import Episodes, coarse_buckets
 from metaflax.workflows._evaluate import resize
 from metaflax.workflows._run import Run, best_params, initial_params, load_run
 from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._settings import Setting
 
 OURS = "meta-trained"
-
-
-class Setting(NamedTuple):
-    """One way to run a baseline.
-
-    Attributes:
-      model: the pretrained encoder and its pooling.
-      algorithm: how it adapts.
-    """
-
-    model: config_lib.ModelConfig
-    algorithm: config_lib.AlgorithmConfig
 
 
 class FixedEpisodes(data.Sampler, Protocol):

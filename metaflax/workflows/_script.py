@@ -1,0 +1,55 @@
+"""An experiment's script as a command."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+
+
+def run_script(
+    script: str | Path,
+    doc: str | None,
+    experiment: Callable[[config_lib.Config, Path, Console], None],
+    args: Sequence[str] | None = None,
+) -> int:
+    """Runs an experiment on the `config.py` beside its script.
+
+    The command takes `--runs DIR`, where runs are kept; `runs/NAME` unless given, for
+    a script in a folder NAME. What is wrong with config or data is said in a sentence.
+
+    Args:
+      script: the script's `__file__`.
+      doc: its `__doc__`, shown by `--help`.
+      experiment: `experiment(config, runs, console)`.
+      args: of the command line; None for the process's own.
+
+    Returns:
+      The exit status: 0, or 2 where a `ValueError` was said.
+
+    Examples:
+      The last lines of a script::
+
+        if __name__ == "__main__":
+            sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    """
+    folder = Path(script).resolve().parent
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs", folder.name),
+        help="where runs are kept; a finished one is not trained again",
+    )
+    runs = parser.parse_args(args).runs
+    console = Console(highlight=False)
+    try:
+        experiment(config_lib.load_file(folder / "config.py"), runs, console)
+    except ValueError as error:
+        console.print(f"{folder.name}: {error}", markup=False)
+        return 2
+    return 0

@@ -1,0 +1,90 @@
+"""Tests for grids of baselines' settings and for experiments' scripts as commands."""
+
+import pytest
+
+from metaflax import config as config_lib
+from metaflax import workflows
+
+CONFIG = config_lib.Config(
+    model=config_lib.ModelConfig(pooling="entities", dtype="bfloat16"),
+    algorithm=config_lib.AlgorithmConfig(algorithm="maml", head="linear", strength=3.0),
+)
+GRIDS = [workflows.frozen_settings, workflows.fine_tuned_settings]
+
+
+def test_a_grid_has_every_combination_of_model_and_algorithm():
+    settings = workflows.frozen_settings(
+        CONFIG, pooling=("mean", "first"), strength=(0.1, 1.0), standardize=(False,)
+    )
+    found = [
+        (s.model.pooling, s.algorithm.strength, s.model.standardize) for s in settings
+    ]
+    assert found == [
+        *(("mean", 0.1, False), ("mean", 1.0, False)),
+        *(("first", 0.1, False), ("first", 1.0, False)),
+    ]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_what_no_choice_names_is_the_runs_own_but_for_its_head(grid):
+    for setting in grid(CONFIG):
+        assert setting.model.dtype == "bfloat16"
+        assert setting.algorithm.strength == 3.0
+        assert setting.algorithm.algorithm in config_lib.BASELINES
+        assert setting.algorithm.head != "linear"
+
+
+def test_fine_tuning_starts_from_the_runs_pooling():
+    settings = workflows.fine_tuned_settings(CONFIG)
+    assert {s.model.pooling for s in settings} == {"entities"}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_choice_of_no_setting_is_refused_with_the_known_names(grid):
+    with pytest.raises(ValueError, match="unknown setting 'poling'; known:.*pooling"):
+        grid(CONFIG, poling=("mean",))
+
+
+@pytest.mark.parametrize("value", ["ridge", 3])
+def test_a_value_that_is_not_in_a_sequence_is_refused(value):
+    with pytest.raises(ValueError, match=f"head is {value!r}; give a sequence"):
+        workflows.frozen_settings(CONFIG, head=value)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """The path of a script in a folder `mine`, a config beside it."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.py").write_text(
+        "from metaflax.config import Config, DataConfig\n"
+        "config = Config(data=DataConfig(data='mine.csv'))\n"
+    )
+    return folder / "run.py"
+
+
+@pytest.mark.parametrize(
+    ("args", "folder"), [([], "runs/mine"), (["--runs", "there"], "there")]
+)
+def test_a_script_runs_on_the_config_beside_it(script, args, folder):
+    given = []
+
+    def experiment(config, runs, console):
+        given.append((config.data.data, runs.as_posix()))
+
+    assert workflows.run_script(script, "Doc.", experiment, args) == 0
+    assert given == [("mine.csv", folder)]
+
+
+def test_a_script_says_what_is_wrong_in_a_sentence(script, capsys):
+    def experiment(config, runs, console):
+        raise ValueError("there is no file mine.csv.")
+
+    assert workflows.run_script(script, "Doc.", experiment, []) == 2
+    assert capsys.readouterr().out == "mine: there is no file mine.csv.\n"
+
+
+def test_a_script_without_a_config_is_told_so(script, capsys):
+    (script.parent / "config.py").unlink()
+    assert workflows.run_script(script, "Doc.", print, []) == 2
+    assert "there is no config file" in capsys.readouterr().out.replace("\n", " ")
