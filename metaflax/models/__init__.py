@@ -2,9 +2,11 @@
 
 from metaflax.models import pretrained
 from metaflax.models._adapters import with_adapters
+from metaflax.models._beam import beam_search
 from metaflax.models._bert_config import BertConfig
 from metaflax.models._context import with_context
 from metaflax.models._encoder import Encoder, Pooling, encoder, hidden_states
+from metaflax.models._generate import Generated, GenerateFn, greedy, sampling
 from metaflax.models._gpt import gpt
 from metaflax.models._gpt_config import GPTConfig
 from metaflax.models._language_model import Cache, LanguageModel, Pair
@@ -19,6 +21,8 @@ __all__ = [
     "Cache",
     "Encoder",
     "GPTConfig",
+    "GenerateFn",
+    "Generated",
     "LanguageModel",
     "LayersBy",
     "Pair",
@@ -26,11 +30,14 @@ __all__ = [
     "Remat",
     "Seq2SeqConfig",
     "Tokens",
+    "beam_search",
     "encoder",
     "gpt",
+    "greedy",
     "hidden_states",
     "merge_lora",
     "pretrained",
+    "sampling",
     "seq2seq",
     "with_adapters",
     "with_context",

@@ -39,6 +39,18 @@ def random_params(model, *, seed=0, scale=0.3):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
+def varied_params(model, *, seed=0):
+    """Random parameters of a model that varies its words, and ends some texts."""
+
+    def varied(path, x):
+        name = tree.path_name(path)
+        if name.endswith("embeddings/position"):
+            return 6 * x  # Or it says the same word on and on.
+        return x.at[2].add(1) if name.endswith("head/bias") else x
+
+    return jax.tree_util.tree_map_with_path(varied, random_params(model, seed=seed))
+
+
 def texts(vocab_size, lengths=(7, 3, 1, 5), *, length=7, seed=0):
     """Texts of these lengths, padded on the right, of one segment."""
     config = dataclasses.replace(CONFIG, vocab_size=vocab_size)
