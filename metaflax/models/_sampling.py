@@ -1,0 +1,66 @@
+"""How the next word is drawn from logits."""
+
+import jax
+import jax.numpy as jnp
+
+
+def penalized(logits: jax.Array, seen: jax.Array, penalty: float) -> jax.Array:
+    """Logits that make words less likely which have occurred.
+
+    Args:
+      logits: `[..., V]`; or log-probabilities, which then are none any more.
+      seen: `[..., V]`, whether a word has occurred.
+      penalty: divides positive logits and multiplies negative ones.
+
+    Returns:
+      `[..., V]`.
+
+    References:
+      Keskar et al., `CTRL: A Conditional Transformer Language Model for Controllable
+      Generation <https://arxiv.org/abs/1909.05858>`_, 2019.
+    """
+    lowered = jnp.where(logits < 0, logits * penalty, logits / penalty)
+    return jnp.where(seen, lowered, logits)
+
+
+def draw(
+    logits: jax.Array,
+    keys: jax.Array,
+    *,
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+) -> jax.Array:
+    """Draws a word for each text.
+
+    Args:
+      logits: `[B, V]`.
+      keys: `[B]`, one of each text, so that no text changes what others draw.
+      temperature: divides logits.
+      top_k: how many words may be drawn, the most likely ones; None for all.
+      top_p: their probability, of which no more words are kept than reach it.
+
+    Returns:
+      Ids `[B]`.
+    """
+    logits = logits / temperature
+    if top_k is None and top_p == 1:
+        return jax.vmap(jax.random.categorical)(keys, logits)
+    num_words = logits.shape[-1]
+    ranked, ids = jax.lax.top_k(logits, min(top_k or num_words, num_words))
+    ranked = jnp.where(_in_nucleus(ranked, top_p), ranked, -jnp.inf)
+    drawn = jax.vmap(jax.random.categorical)(keys, ranked)
+    return jnp.take_along_axis(ids, drawn[:, None], axis=1)[:, 0]
+
+
+def _in_nucleus(ranked: jax.Array, top_p: float) -> jax.Array:
+    """Which of the words, most likely first, are needed to reach `top_p`.
+
+    References:
+      Holtzman et al., `The Curious Case of Neural Text Degeneration
+      <https://arxiv.org/abs/1904.09751>`_, 2020.
+    """
+    probabilities = jax.nn.softmax(ranked)
+    before = jnp.cumsum(probabilities, axis=-1) - probabilities
+    # The first word always, whatever rounding does to a small `top_p`.
+    return (before < top_p).at[:, 0].set(True)

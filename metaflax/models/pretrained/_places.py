@@ -1,0 +1,102 @@
+"""From tensors of a file to leaves of a tree, and back, each in its place."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from metaflax.models.pretrained import _account, _files
+from metaflax.models.pretrained._bert_names import Place
+
+
+class Columns(NamedTuple):
+    """Where the columns of one tensor go, cut into equal parts.
+
+    Attributes:
+      paths: the slash-joined paths in our tree, first columns first.
+      shape: how the file holds it.
+    """
+
+    paths: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+Target: TypeAlias = Place | Columns
+
+
+def read(
+    directory: Path,
+    targets: Mapping[str, Target],
+    rename: Callable[[str], str | None],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The tree that a checkpoint's tensors make, all of them accounted for.
+
+    Args:
+      directory: where the tensors lie.
+      targets: where each goes, by name.
+      rename: that name from the one in a file; None for a tensor that is left out.
+
+    Returns:
+      Nested dictionaries of float32 leaves, and the names of what was left out.
+
+    Raises:
+      ValueError: naming what is missing, unexpected or of another shape.
+    """
+    tensors, ignored = {}, []
+    for name, tensor in _files.read_tensors(directory).items():
+        ours = rename(name)
+        if ours is None:
+            ignored.append(name)
+        elif ours in tensors:
+            raise ValueError(f"{directory} holds {ours} under two names")
+        else:
+            tensors[ours] = tensor
+    _check(targets, tensors, directory)
+    leaves = {}
+    for name, target in targets.items():
+        wide = tensors[name].astype(np.float32)
+        if isinstance(target, Columns):
+            parts = np.split(wide, len(target.paths), axis=-1)
+            leaves |= dict(zip(target.paths, parts, strict=True))
+        else:
+            leaves[target.path] = wide.T if target.transposed else wide
+    leaves = {path: jnp.asarray(np.ascontiguousarray(x)) for path, x in leaves.items()}
+    return traverse_util.unflatten_dict(leaves, sep="/"), tuple(sorted(ignored))
+
+
+def tensors_of(params: Any, targets: Mapping[str, Target]) -> dict[str, np.ndarray]:
+    """Tensors as files hold them, all leaves accounted for; the inverse of `read`.
+
+    Raises:
+      ValueError: naming leaves that are missing, unexpected or of another shape.
+    """
+    flat = traverse_util.flatten_dict(params, sep="/")
+    leaves = {path: np.asarray(leaf) for path, leaf in flat.items()}
+    tensors = {}
+    for name, target in targets.items():
+        if isinstance(target, Columns):
+            parts = [leaves.pop(path) for path in target.paths if path in leaves]
+            if len(parts) == len(target.paths):
+                tensors[name] = np.concatenate(parts, axis=-1)
+        elif target.path in leaves:
+            leaf = leaves.pop(target.path)
+            tensors[name] = leaf.T if target.transposed else leaf
+    tensors = {
+        name: np.ascontiguousarray(tensor.astype(np.float32))
+        for name, tensor in (tensors | leaves).items()  # The latter have no place.
+    }
+    _check(targets, tensors, "the parameter tree")
+    return tensors
+
+
+def _check(
+    targets: Mapping[str, Target], tensors: Mapping[str, np.ndarray], source: object
+) -> None:
+    places = {
+        name: Place(name, t.shape) if isinstance(t, Columns) else t
+        for name, t in targets.items()
+    }
+    _account.check(places, tensors, source)
