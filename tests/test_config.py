@@ -22,7 +22,7 @@ def changed(value, annotation):
     if isinstance(value, bool):
         return not value
     if isinstance(value, tuple):
-        return (*value, value[0])
+        return (*value, value[0] if value else OTHER[options[0]])
     if isinstance(value, (int, float)):
         return value + 1
     if value is None:
@@ -170,6 +170,7 @@ def test_every_head_is_built_from_its_name(name):
         "label_prototypes": "multilabel_classification",
         "linear_regression": "regression",
         "ridge_regression": "regression",
+        "span": "question_answering",
     }
     task = tasks.get(name, "classification")
     algorithm = build(task, algorithm="frozen", head=name)

@@ -125,9 +125,11 @@ def _entity(item: Any, text: str) -> Entity:
     if not isinstance(item, Mapping):
         raise ValueError(f"{item!r:.60} is no object with start, end and type.")
     names = [item[name] for name in TYPE_NAMES if name in item]
-    start, end = item.get("start"), item.get("end")
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in (start, end)):
-        raise ValueError(f"{dict(item)!r:.80} has no whole numbers start and end.")
+    match (item.get("start"), item.get("end")):
+        case (int(start), int(end)):
+            pass
+        case _:
+            raise ValueError(f"{dict(item)!r:.80} has no whole numbers start and end.")
     if not names or not isinstance(names[0], str) or not names[0].strip():
         raise ValueError(f"{dict(item)!r:.80} has no type.")
     if not 0 <= start < end <= len(text):

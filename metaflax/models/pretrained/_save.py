@@ -21,6 +21,10 @@ ProblemType: TypeAlias = Literal[
 ]
 
 
+# Poolings that leave more of a text than one vector, which no weights make of it.
+UNFOLDED = ("entities", "tokens")
+
+
 def save(
     directory: str | Path,
     config: BertConfig,
@@ -79,7 +83,7 @@ def save(
     if head is not None:
         _check_head(config, head, pooling)
         content |= _class_fields(labels, np.shape(head["bias"])[0], problem_type)
-        if pooling not in _fold.POOLINGS:
+        if pooling in UNFOLDED:
             content["architectures"] = ["BertModel"]
             ours |= {"pooling": pooling, "standardize": standardize}
             files[_files.HEAD] = _contiguous(head)
