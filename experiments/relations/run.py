@@ -32,23 +32,12 @@ def relations(
 ) -> None:
     """One training, meta-tested with one support text a relation and with five."""
     workflows.train(config, run_dir, console)
-    baselines = {"frozen": frozen(config), "fine-tuned": fine_tuned(config)}
-    workflows.against_baselines(
-        run_dir,
-        baselines,
-        console,
-        name="shot1",
-        valid_episodes=num_valid,
-        wanted=dataclasses.replace(config.evaluation, test_episodes=num_test),
+    meta_test(config, run_dir, console, "shot1", num_test, num_valid)
+    five = dataclasses.replace(
+        config, episodes=dataclasses.replace(config.episodes, shot=5)
     )
-    workflows.against_baselines(
-        run_dir,
-        {"frozen": baselines["frozen"]},
-        console,
-        name="shot5",
-        valid_episodes=5 * num_valid,
-        episodes=dataclasses.replace(config.episodes, shot=5),
-    )
+    # Fine-tuning on five takes four times as long.
+    meta_test(five, run_dir, console, "shot5", num_test, num_valid // 2)
 
 
 def with_none(config: config_lib.Config) -> config_lib.Config:
@@ -64,27 +53,58 @@ def with_none(config: config_lib.Config) -> config_lib.Config:
 
 
 def none_of_the_above(
-    config: config_lib.Config, run_dir: Path, console: Console, *, num_valid: int = 100
+    config: config_lib.Config,
+    run_dir: Path,
+    console: Console,
+    *,
+    num_test: int = 200,
+    num_valid: int = 10,
 ) -> None:
     """Relations, and texts that hold none of those at hand."""
     workflows.train(config, run_dir, console)
+    meta_test(config, run_dir, console, "baselines", num_test, num_valid)
+
+
+def meta_test(
+    config: config_lib.Config,
+    run_dir: Path,
+    console: Console,
+    name: str,
+    num_test: int,
+    num_valid: int,
+) -> None:
+    """The run beside baselines, on episodes of the config's sizes."""
     workflows.against_baselines(
-        run_dir, {"frozen": frozen(config)}, console, valid_episodes=num_valid
+        run_dir,
+        {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
+        console,
+        name=name,
+        # Frozen, a text is encoded once, however many settings and episodes.
+        valid_episodes={"frozen": 5 * num_valid, "fine-tuned": num_valid},
+        episodes=config.episodes,
+        wanted=dataclasses.replace(config.evaluation, test_episodes=num_test),
     )
 
 
 def frozen(config: config_lib.Config) -> list[Setting]:
-    """Class means of every pooling, and where there is one, of every logit of none."""
+    """Class means of every pooling."""
     return workflows.frozen_settings(
         config,
         pooling=("entities", "mean", "first"),
-        none_logit=NONE_LOGITS if config.episodes.none_rate else (0.0,),
+        none_logit=none_logits(config),
     )
 
 
 def fine_tuned(config: config_lib.Config) -> list[Setting]:
     """From class means of the markers or of all tokens, with steps of two sizes."""
-    return workflows.fine_tuned_settings(config, pooling=("entities", "mean"))
+    return workflows.fine_tuned_settings(
+        config, pooling=("entities", "mean"), none_logit=none_logits(config)
+    )
+
+
+def none_logits(config: config_lib.Config) -> tuple[float, ...]:
+    """Where the logit of none may stand, if that is an answer."""
+    return NONE_LOGITS if config.episodes.none_rate else (0.0,)
 
 
 if __name__ == "__main__":

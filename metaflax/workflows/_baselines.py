@@ -39,7 +39,7 @@ def against_baselines(
     console: Console,
     *,
     name: str = "baselines",
-    valid_episodes: int = 50,
+    valid_episodes: int | Mapping[str, int] = 50,
     episodes: config_lib.EpisodeConfig | None = None,
     wanted: config_lib.EvaluationConfig | None = None,
 ) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def against_baselines(
       baselines: the settings of each to choose from.
       console: gets the choices and a table.
       name: of the file written there, `NAME.json`.
-      valid_episodes: how many a setting is judged on.
+      valid_episodes: how many a setting is judged on; by baseline where a number will
+        not do for all, since fine-tuning takes far longer than a frozen encoder.
       episodes: sizes, where they differ from the run's.
       wanted: number and seed of test episodes, likewise.
 
@@ -70,7 +71,12 @@ def against_baselines(
     ours = evaluator(best_params(directory, initial_params(run)))
     scores, chosen = {}, {}
     for baseline, settings in baselines.items():
-        tried = [_validated(run, setting, valid_episodes) for setting in settings]
+        num = (
+            valid_episodes
+            if isinstance(valid_episodes, int)
+            else valid_episodes[baseline]
+        )
+        tried = [_validated(run, setting, num) for setting in settings]
         best = max(range(len(tried)), key=tried.__getitem__)
         chosen[baseline] = {
             "model": dataclasses.asdict(settings[best].model),

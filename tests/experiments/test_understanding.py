@@ -105,14 +105,18 @@ def test_relations_run_in_miniature(small, tmp_path):
     for shot in (1, 5):
         found = results(runs / "run" / f"shot{shot}.json")
         assert found["episodes"] == 3
-        assert "meta-trained" in found["intervals"]
+        assert set(found["intervals"]) == {"frozen", "fine-tuned", "meta-trained"}
+        tried = found["chosen"]["fine-tuned"]["valid_scores"]
+        assert len(tried) == 4  # Two poolings, two rates.
+    script.NONE_LOGITS = (0.0,)
     config = script.with_none(config)
     config = dataclasses.replace(
         config, training=dataclasses.replace(config.training, steps=1)
     )
-    script.none_of_the_above(config, runs / "none", silent(), num_valid=2)
+    script.none_of_the_above(config, runs / "none", silent(), num_test=3, num_valid=2)
     found = results(runs / "none" / "baselines.json")
-    assert "none_recall" in found["meta-trained_less"]["frozen"]
+    for baseline in ("frozen", "fine-tuned"):
+        assert "none_recall" in found["meta-trained_less"][baseline]
 
 
 def pairs_folder(data):
