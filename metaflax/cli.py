@@ -103,6 +103,8 @@ class Predict:
 
     model: Path
     """What `adapt` wrote, or any BERT sequence classifier of Hugging Face."""
+    relations: Path | None = None
+    """Another, for relations: entities that the model finds become triples by it."""
     texts: str = "-"
     """A file with a text a line, JSONL, CSV or Parquet; - for standard input."""
     out: str = "-"
@@ -326,7 +328,13 @@ def _evaluate(command: Evaluate, console: Console) -> None:
 def _predict(command: Predict) -> None:
     from metaflax import data, workflows
 
-    predictor = workflows.Predictor(command.model, command.batch_size)
+    predictor = (
+        workflows.Predictor(command.model, command.batch_size)
+        if command.relations is None
+        else workflows.TripleFinder(
+            command.model, command.relations, batch_size=command.batch_size
+        )
+    )
     texts = data.read_texts(
         sys.stdin if command.texts == "-" else command.texts,
         form=predictor.form,

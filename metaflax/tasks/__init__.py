@@ -30,6 +30,7 @@ from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import TEXT_OR_PAIR as TEXT_OR_PAIR
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
+from metaflax.tasks._relations import NONE as NONE
 from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
 from metaflax.tasks._sentences import SENTENCE as SENTENCE
@@ -50,6 +51,7 @@ __all__ = [
     "BIO",
     "IO",
     "MENTION",
+    "NONE",
     "PAIR",
     "QUESTION",
     "SENTENCE",

@@ -17,11 +17,13 @@ from metaflax.workflows._settings import Setting as Setting
 from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_settings
 from metaflax.workflows._settings import frozen_settings as frozen_settings
 from metaflax.workflows._train import train as train
+from metaflax.workflows._triples import TripleFinder as TripleFinder
 
 __all__ = [
     "Predictor",
     "RunDirectory",
     "Setting",
+    "TripleFinder",
     "adapt",
     "against_baselines",
     "evaluate",

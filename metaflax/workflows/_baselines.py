@@ -10,7 +10,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows._compare import describe
-from metaflax.workflows._episodes import Episodes, coarse_buckets
+from metaflax.workflows._episodes import Episodes, coarse_buckets, codes_of
 from metaflax.workflows._evaluate import resize
 from metaflax.workflows._run import Run, best_params, initial_params, load_run
 from metaflax.workflows._run_directory import RunDirectory
@@ -122,7 +122,9 @@ def score_episodes(
     run = run if setting is None else _with(run, setting)
     texts = sampler.examples.texts
     tokenized = run.model.tokenize(texts, run.config.data, run.task.form)
-    episodes = Episodes(sampler.examples, tokenized, sampler, coarse_buckets(tokenized))
+    examples = sampler.examples
+    codes = codes_of(examples, examples.label_names, tokenized, run.task)
+    episodes = Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
     evaluator = run.evaluator(episodes, 0, len(sampler.episodes))
     return evaluator(initial_params(run) if params is None else params)
 

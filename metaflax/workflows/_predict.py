@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import jax
 import numpy as np
@@ -123,8 +123,21 @@ def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
     return config_lib.build_task(dataclasses.replace(config, data=named))
 
 
+class Answering(Protocol):
+    """What answers texts of a form, some of them at a time."""
+
+    @property
+    def batch_size(self) -> int:
+        """Texts in one call, at most."""
+        ...
+
+    def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
+        """A record for each text, in order."""
+        ...
+
+
 def predict(
-    predictor: Predictor,
+    predictor: Answering,
     texts: Iterable[Any],
     out: TextIO,
     *,
@@ -136,7 +149,7 @@ def predict(
     answered at once, so that a person or a program at the other end need not wait.
 
     Args:
-      predictor: an adapted model.
+      predictor: an adapted model, or several together.
       texts: of its form, read to their end.
       out: gets JSONL, or CSV with a column for each label's probability.
       format: `jsonl` or `csv`.
@@ -212,13 +225,18 @@ def _write_csv():
 
 
 def _flat(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer as columns: lists joined, each probability for itself."""
+    """An answer as columns: names joined, records as JSON, each probability alone."""
     row: dict[str, Any] = {}
     for name, value in answer.items():
         if isinstance(value, dict):
             row |= {f"p({key})": item for key, item in value.items()}
         elif isinstance(value, (list, tuple)):
-            row[name] = "|".join(map(str, value))
+            nested = any(isinstance(item, (dict, list)) for item in value)
+            row[name] = (
+                json.dumps(value, ensure_ascii=False)
+                if nested
+                else "|".join(map(str, value))
+            )
         else:
             row[name] = value
     return row

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaflax import cli, metrics, models, tasks
+from metaflax import cli, metrics, models, tasks, workflows
 from metaflax.workflows import _evaluator
 from tests.workflows import worlds
 
@@ -358,6 +358,54 @@ def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", number_rows(count=1)[:2])
     files = ("--run", runs("regression"), "--train", rows, "--test", rows)
     assert "takes classes, and this run is of numbers" in refused("finetune", *files)
+
+
+def test_entities_and_relations_chain_into_triples(runs, tmp_path):
+    models = {}
+    for kind in ("entities", "relations"):
+        adapted_and_answered(runs(kind), 0, tmp_path / kind)
+        models[kind] = tmp_path / kind / "model"
+    query = runs("entities") / "exported.episode0" / "query.jsonl"
+    # Two sentences in one, so that there is something to relate.
+    rows = worlds.read_jsonl(query)
+    joined = [{"text": f"{a['text']} {b['text']}"} for a in rows for b in rows]
+    texts, out = worlds.write_jsonl(tmp_path / "texts.jsonl", joined), tmp_path / "out"
+    chained = ("--model", models["entities"], "--relations", models["relations"])
+    worlds.run("predict", *chained, "--texts", texts, "--out", out)
+    answers = worlds.read_jsonl(out)
+    found = [(answer, triple) for answer in answers for triple in answer["triples"]]
+    assert found
+    related = workflows.Predictor(models["relations"])
+    for answer, triple in found[:5]:
+        assert triple["head"] != triple["tail"]
+        assert {triple["head"]["start"], triple["tail"]["start"]} <= {
+            entity["start"] for entity in answer["entities"]
+        }
+        spans = [(triple[e]["start"], triple[e]["end"]) for e in ("head", "tail")]
+        [said] = related([tasks.Mention(answer["text"], *spans)])
+        assert said["label"] == triple["relation"]
+        score = said["probabilities"][said["label"]]
+        assert triple["score"] == pytest.approx(score, abs=1e-4)
+        assert score >= 0.5
+    scores = [triple["score"] for triple in answers[0]["triples"]]
+    assert scores == sorted(scores, reverse=True)
+    # Nothing is left out: every pair whose relation is probable is a triple.
+    [answer] = [a for a in answers if len(a["entities"]) > 1][:1]
+    pairs = [
+        tasks.Mention(answer["text"], (a["start"], a["end"]), (b["start"], b["end"]))
+        for a in answer["entities"]
+        for b in answer["entities"]
+        if a != b
+    ]
+    probable = [max(said["probabilities"].values()) >= 0.5 for said in related(pairs)]
+    assert len(answer["triples"]) == sum(probable)
+
+
+def test_triples_want_entities_first_and_relations_second(runs, tmp_path, refused):
+    adapted_and_answered(runs("relations"), 0, tmp_path)
+    model = tmp_path / "model"
+    error = refused("predict", "--model", model, "--relations", model)
+    assert "reads a mention and is not for entities" in error
 
 
 @pytest.mark.parametrize("kind", ["entities", "question_answering"])

@@ -1,0 +1,107 @@
+"""Meta-trains on entities, twice, and meta-tests beside baselines; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/entities/run.py [--runs DIR]
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import prepare
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import tasks, workflows
+from metaflax.workflows import Setting
+
+
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """From slots to WNUT's types, and from some of WNUT's types to others."""
+    file = runs / "all.jsonl"
+    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), file)
+    data = dataclasses.replace(config.data, data=str(file))
+    config = dataclasses.replace(config, data=data)
+    entities(config, runs / "slots", console)
+    entities(within(config), runs / "within", console)
+
+
+def within(config: config_lib.Config) -> config_lib.Config:
+    """The config of WNUT alone, whose six types are split in three pairs."""
+    types = {
+        "train": ("person", "location"),
+        "valid": ("group", "corporation"),
+        "test": ("product", "creative-work"),
+    }
+    data = dataclasses.replace(
+        config.data, domain=None, split_by="label", split_names=types
+    )
+    episodes = dataclasses.replace(config.episodes, way=2, train_way=2)
+    return dataclasses.replace(config, data=data, episodes=episodes)
+
+
+def entities(
+    config: config_lib.Config,
+    run_dir: Path,
+    console: Console,
+    *,
+    num_valid: int = 50,
+) -> None:
+    """One training, meta-tested with five entities a type and with one."""
+    workflows.train(config, run_dir, console)
+    transitions = counted(config)
+    for shot in (5, 1):
+        workflows.against_baselines(
+            run_dir,
+            {
+                "prototypes": frozen(config, "prototypes"),
+                "nearest": frozen(config, "nearest"),
+                "StructShot": frozen(config, "nearest", transitions),
+                "fine-tuned": workflows.fine_tuned_settings(config),
+            },
+            console,
+            name=f"shot{shot}",
+            valid_episodes={
+                "prototypes": num_valid,
+                "nearest": num_valid,
+                "StructShot": num_valid,
+                "fine-tuned": num_valid // 5,
+            },
+            episodes=dataclasses.replace(config.episodes, shot=shot),
+        )
+
+
+def frozen(
+    config: config_lib.Config, head: str, transitions: Sequence[float] = ()
+) -> list[Setting]:
+    """A head on pretrained features, from nearly even odds to nearly sure ones."""
+    return workflows.frozen_settings(
+        config,
+        pooling=("tokens",),
+        standardize=(True, False) if head == "nearest" else (True,),
+        head=(head,),
+        temperature=(1.0, 10.0, 100.0) if transitions else (10.0,),
+        transitions=(tuple(transitions),),
+    )
+
+
+def counted(config: config_lib.Config) -> tuple[float, ...]:
+    """How entities begin, go on and end in the sentences of meta-training."""
+    train = workflows.load_run(config).splits.train
+    names = train.label_names
+    sequences = [
+        tasks.IO.encode(
+            tasks.runs_of_entities(target, sentence.words, names),
+            len(sentence.words),
+            len(names),
+        )
+        for sentence, target in zip(train.texts, train.targets or (), strict=True)
+    ]
+    found = tasks.abstract_transitions(sequences, len(names))
+    return tuple(np.concatenate(found).round(6).tolist())
+
+
+if __name__ == "__main__":
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

@@ -1,0 +1,79 @@
+"""Questions of two data sets as one file, each with its domain.
+
+    METAFLAX_DATA=DIR python experiments/question_answering/prepare.py [--out FILE]
+
+SubjQA: questions about reviews; a domain of reviews is one, `subjqa/books`. XQuAD:
+questions about paragraphs of Wikipedia, which are the same in all languages, so that
+articles are told apart: of every two, in the order of their titles, the first is read
+in English, in two domains `xquad/en/0` and `xquad/en/1`, and the second in German and
+in Spanish, `xquad/de` and `xquad/es`. Contexts of more than 700 characters are left
+out, to keep a step of meta-training short.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LONGEST = 700
+# English articles are dealt to so many domains.
+NUM_ENGLISH = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/question_answering/questions.jsonl")
+    )
+    out = parser.parse_args().out
+    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    print(f"{count} questions: {out}")
+
+
+def prepare(data: Path, out: Path) -> int:
+    """Writes the questions; returns how many."""
+    found = [*reviews(data / "subjqa"), *articles(data / "xquad")]
+    kept = [question for question in found if len(question["context"]) <= LONGEST]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(question, ensure_ascii=False) + "\n" for question in kept)
+    out.write_text("".join(lines), "utf-8")
+    return len(kept)
+
+
+def reviews(folder: Path) -> Iterator[dict[str, Any]]:
+    for row in rows(folder / "examples.jsonl"):
+        yield question(row, row["context"], f"subjqa/{row['domain']}")
+
+
+def articles(folder: Path) -> Iterator[dict[str, Any]]:
+    for language in ("en", "de", "es"):
+        paragraphs = rows(folder / f"{language}.jsonl")
+        titles = sorted({paragraph["title"] for paragraph in paragraphs})
+        for paragraph in paragraphs:
+            number = titles.index(paragraph["title"])
+            if (number % 2 == 0) != (language == "en"):
+                continue
+            domain = f"xquad/{language}"
+            if language == "en":
+                domain += f"/{number // 2 % NUM_ENGLISH}"
+            for row in paragraph["questions"]:
+                yield question(row, paragraph["context"], domain)
+
+
+def question(row: dict[str, Any], context: str, domain: str) -> dict[str, Any]:
+    return {
+        "question": row["question"],
+        "context": context,
+        "answers": row["answers"],
+        "domain": domain,
+    }
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    main()

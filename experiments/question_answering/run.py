@@ -1,0 +1,118 @@
+"""Meta-trains on questions, and meta-tests beside baselines; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/question_answering/run.py [--runs DIR]
+"""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import prepare
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, tasks, workflows
+from metaflax.workflows import Setting
+
+LANGUAGES = ("xquad/de", "xquad/es")
+
+
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Reviews of a domain never seen, then two languages never seen."""
+    file = runs / "questions.jsonl"
+    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), file)
+    of_file = dataclasses.replace(config.data, data=str(file))
+    config = dataclasses.replace(config, data=of_file)
+    questions(config, runs / "run", console)
+    for language in LANGUAGES:
+        console.print(in_language(config, runs / "run", file, language))
+
+
+def questions(
+    config: config_lib.Config,
+    run_dir: Path,
+    console: Console,
+    *,
+    num_valid: int = 50,
+) -> None:
+    """One training, meta-tested beside baselines."""
+    workflows.train(config, run_dir, console)
+    workflows.against_baselines(
+        run_dir,
+        {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
+        console,
+        valid_episodes={"frozen": num_valid, "fine-tuned": num_valid // 5},
+    )
+
+
+def frozen(config: config_lib.Config) -> list[Setting]:
+    """An output layer alone, fitted to the support set by steps of three sizes."""
+    return workflows.fine_tuned_settings(
+        config,
+        head=("span",),
+        adapts=(("head",),),
+        standardize=(False, True),
+        inner_learning_rate=(1e-3, 1e-2, 1e-1),
+        num_steps=(20,),
+    )
+
+
+def fine_tuned(config: config_lib.Config) -> list[Setting]:
+    """All but the word embeddings, from a new output layer, by steps of two sizes."""
+    return workflows.fine_tuned_settings(
+        config, head=("span",), inner_learning_rate=(3e-4, 1e-3)
+    )
+
+
+class Fixed(NamedTuple):
+    """A fixed list of episodes.
+
+    Attributes:
+      examples: that they number.
+      episodes: the list.
+      sizes: of the largest.
+    """
+
+    examples: data.Examples
+    episodes: tuple[data.Episode, ...]
+    sizes: data.EpisodeSizes
+
+    def episode(self, seed: int, index: int) -> data.Episode:
+        """Episode `index`, whatever the seed."""
+        del seed
+        return self.episodes[index]
+
+
+def in_language(
+    config: config_lib.Config,
+    run_dir: Path,
+    file: Path,
+    language: str,
+    *,
+    num_test: int = 200,
+) -> str:
+    """Scores before and after meta-training on questions in one language."""
+    examples = data.read(file, task=tasks.question_answering(), domain="domain")
+    rows = [n for n, domain in enumerate(examples.domains or ()) if domain == language]
+    chosen = examples.select(rows)
+    sizes = config.episodes
+    sampler = data.QuestionSampler(chosen, sizes.shot, sizes.queries)
+    episodes = data.fixed_list(sampler, config.evaluation.test_seed, num_test)
+    fixed = Fixed(chosen, episodes, sampler.sizes)
+    before, after = (
+        workflows.score_episodes(run_dir, fixed, setting).metrics
+        for setting in (Setting(config.model, config.algorithm), None)
+    )
+    lines = [f"{language}, {num_test} episodes"]
+    for name in ("f1", "exact_match"):
+        means = [evaluation.mean_interval(scores[name]) for scores in (before, after)]
+        means.append(evaluation.paired_interval(before[name], after[name]))
+        shown = (f"{100 * m.mean:.1f} ± {100 * m.half_width:.1f}" for m in means)
+        lines.append(f"{name} before, after, difference: " + ", ".join(shown))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))
