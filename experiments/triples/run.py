@@ -1,0 +1,130 @@
+"""Text in, triples out: two meta-trained runs learn three relations; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/triples/run.py \
+    [--entities RUN] [--relations RUN] [--runs DIR]
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import tasks, workflows
+
+# Relations of meta-test: a bridge crosses a river, a team plays a sport, shares of a
+# company are traded at an exchange.
+RELATIONS = ("P177", "P641", "P414")
+TYPE = "entity"
+SHOT, QUERIES = 5, 40
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entities", type=Path, default=Path("runs/entities/slots"))
+    parser.add_argument("--relations", type=Path, default=Path("runs/relations/run"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/triples"))
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    data = Path(os.environ.get("METAFLAX_DATA", "data")) / "fewrel" / "wiki.jsonl"
+    try:
+        support, query = drawn(data)
+        learn(support, args.entities, args.relations, args.runs, console)
+        found = workflows.TripleFinder(args.runs / "entities", args.runs / "relations")
+        show(found, query, console)
+    except ValueError as error:
+        console.print(f"triples: {error}", markup=False)
+        return 2
+    return 0
+
+
+def drawn(file: Path, seed: int = 0) -> tuple[list[dict], list[dict]]:
+    """Sentences to learn from and others to be judged on, of each relation."""
+    support, query = [], []
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    for relation in RELATIONS:
+        own = [plain(row) for row in rows if row["label"] == relation]
+        random.Random(seed).shuffle(own)
+        support += own[:SHOT]
+        query += own[SHOT : SHOT + QUERIES]
+    return support, query
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its text, and its entities as ranges of characters."""
+    mention = tasks.MENTION.read(tasks.Fields(row, row["id"]))
+    name = row["label_name"]
+    return {**tasks.MENTION.row(mention), "label": name}
+
+
+def learn(
+    support: Iterable[dict[str, Any]],
+    entities: Path,
+    relations: Path,
+    runs: Path,
+    console: Console,
+) -> None:
+    """Adapts either run to its support file, where that was not done before."""
+    runs.mkdir(parents=True, exist_ok=True)
+    files = {
+        "entities": [{"text": r["text"], "label": typed(r)} for r in support],
+        "relations": list(support),
+    }
+    for name, run in (("entities", entities), ("relations", relations)):
+        file = runs / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in files[name]), "utf-8")
+        if not (runs / name).exists():
+            workflows.adapt(file, runs / name, console, run_dir=run)
+
+
+def typed(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is related, as entities of one type."""
+    spans = sorted([row["head"], row["tail"]])
+    return [{"start": start, "end": end, "type": TYPE} for start, end in spans]
+
+
+def show(
+    find: workflows.TripleFinder, query: list[dict[str, Any]], console: Console
+) -> None:
+    """How many of the triples that are known were found, and a few sentences."""
+    whole = right = said = num_entities = 0
+    for first in range(0, len(query), find.batch_size):
+        some = query[first : first + find.batch_size]
+        texts = [find.form.read(tasks.Fields(row, "query")) for row in some]
+        for row, answer in zip(some, find(texts), strict=True):
+            spans = {(e["start"], e["end"]) for e in answer["entities"]}
+            num_entities += len(spans)
+            whole += {tuple(row["head"]), tuple(row["tail"])} <= spans
+            triples = [as_tuple(triple) for triple in answer["triples"]]
+            known = (tuple(row["head"]), row["label"], tuple(row["tail"]))
+            right += known in triples
+            said += len(triples)
+            if first == 0 and triples:
+                console.print(said_of(answer), markup=False, soft_wrap=True)
+    console.print(
+        f"{len(query)} sentences with one known triple each: both entities found in"
+        f" {whole}, the triple in {right}; {num_entities} entities and {said} triples"
+        " said."
+    )
+
+
+def as_tuple(triple: dict[str, Any]) -> tuple[Any, ...]:
+    ends = [(triple[end]["start"], triple[end]["end"]) for end in ("head", "tail")]
+    return ends[0], triple["relation"], ends[1]
+
+
+def said_of(answer: dict[str, Any]) -> str:
+    best = answer["triples"][0]
+    return (
+        f"{answer['text']}\n    ({best['head']['text']}, {best['relation']},"
+        f" {best['tail']['text']})  {best['score']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
