@@ -176,7 +176,6 @@ def _main(args: list[str]) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         command = parse(args)
-        _cache_compilations()
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative.
         run(command, Console(highlight=False))
     except ValueError as error:
@@ -231,21 +230,11 @@ def _option(args: list[str], name: str) -> str | None:
     return None
 
 
-def _cache_compilations() -> None:
-    """Keeps compiled steps on disk, so that a second start is quick."""
-    import jax
-
-    from metaflax import data
-
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        folder = data.cache_folder() / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-
-
 def run(command: Command, console: Console) -> None:
     """Does what a command says."""
     from metaflax import workflows
 
+    workflows.cache_compilations()
     match command:
         case Quickstart():
             config = _quickstart_config(command)

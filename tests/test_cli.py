@@ -118,7 +118,6 @@ def test_what_stops_a_command_is_said_in_a_sentence(
         raise error
 
     monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
     monkeypatch.setattr(cli, "run", stopped)
     assert cli.main(["train"]) == code
     found = capsys.readouterr().err

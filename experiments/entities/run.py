@@ -47,19 +47,20 @@ def entities(
     run_dir: Path,
     console: Console,
     *,
+    shots: Sequence[int] = (5, 1),
     num_valid: int = 50,
 ) -> None:
     """One training, meta-tested with five entities a type and with one."""
     workflows.train(config, run_dir, console)
     transitions = counted(config)
-    for shot in (5, 1):
+    for shot in shots:
         workflows.against_baselines(
             run_dir,
             {
                 "prototypes": frozen(config, "prototypes"),
                 "nearest": frozen(config, "nearest"),
                 "StructShot": frozen(config, "nearest", transitions),
-                "fine-tuned": workflows.fine_tuned_settings(config),
+                "fine-tuned": fine_tuned(config),
             },
             console,
             name=f"shot{shot}",
@@ -85,6 +86,11 @@ def frozen(
         temperature=(1.0, 10.0, 100.0) if transitions else (10.0,),
         transitions=(tuple(transitions),),
     )
+
+
+def fine_tuned(config: config_lib.Config) -> list[Setting]:
+    """From class means of tokens, with steps of two sizes."""
+    return workflows.fine_tuned_settings(config)
 
 
 def counted(config: config_lib.Config) -> tuple[float, ...]:

@@ -4,6 +4,9 @@ from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
+from metaflax.workflows._compilations import (
+    cache_compilations as cache_compilations,
+)
 from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._predict import Predictor as Predictor
@@ -26,6 +29,7 @@ __all__ = [
     "TripleFinder",
     "adapt",
     "against_baselines",
+    "cache_compilations",
     "evaluate",
     "fine_tuned_settings",
     "finetune",

@@ -145,6 +145,11 @@ def codes_of(
     return data.token_codes(task.tokens, examples.texts, targets, tokenized, names)
 
 
+def coarsest_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
+    """Hardly more than one shape, for adaptation that takes a minute to compile."""
+    return data.Buckets((int(np.max(tokenized.lengths)),), budget_ratio=2.0)
+
+
 def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
     """Coarse ones, since each new shape of a step costs seconds to compile."""
     longest = int(np.max(tokenized.lengths))

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaflax import base, data, evaluation, models, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
-from metaflax.workflows._episodes import Episodes
+from metaflax.workflows._episodes import Episodes, coarsest_buckets
 from metaflax.workflows._model import (
     Model,
     embedder,
@@ -68,6 +68,9 @@ class Evaluator:
             )
 
         self.algorithm = build(model.encoder)
+        if self.algorithm.inner is not None and self.algorithm.inner.num_steps:
+            buckets = coarsest_buckets(episodes.tokenized)
+            self.source = episodes._replace(buckets=buckets)
         self._embed = None
         if self._shares_encoder(model.encoder.num_features):
             make = embedder if task.tokens is None else token_embedder

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax.workflows._compilations import cache_compilations
 
 
 def run_script(
@@ -47,6 +48,7 @@ def run_script(
     )
     runs = parser.parse_args(args).runs
     console = Console(highlight=False)
+    cache_compilations()
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console)
     except ValueError as error:

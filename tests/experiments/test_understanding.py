@@ -1,4 +1,4 @@
-"""Tests that pairs, likeness and relations run in miniature, baselines beside them."""
+"""Tests that experiments of understanding run in miniature, baselines beside them."""
 
 import dataclasses
 import io
@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax import workflows
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def small(tmp_path, monkeypatch):
 
     def shrunk(name, **episodes):
         config = config_lib.load_file(scripts.EXPERIMENTS / name / "config.py")
-        bert = worlds.save_bert(tmp_path / "bert", vocabulary=vocabulary)
+        bert = worlds.save_bert(tmp_path / f"bert-{name}", vocabulary=vocabulary)
         return dataclasses.replace(
             config,
             model=dataclasses.replace(config.model, model=str(bert)),
@@ -49,6 +50,16 @@ def results(path):
     return json.loads(path.read_text())
 
 
+def few_settings(script):
+    """Tries only the first setting of each baseline of a script."""
+
+    def first_of(settings):
+        return lambda *args, **kwargs: settings(*args, **kwargs)[:1]
+
+    script.frozen = first_of(script.frozen)
+    script.fine_tuned = first_of(script.fine_tuned)
+
+
 def sentences(count, seed=0):
     rng = np.random.default_rng(seed)
     return worlds.texts([], count, rng)
@@ -68,12 +79,14 @@ def test_likeness_runs_in_miniature(small, tmp_path):
     ]
     worlds.write_jsonl(folder / "train.jsonl", rows)
     script = scripts.load("likeness")
+    num_settings = len(script.frozen(config))
+    few_settings(script)
     run_dir = tmp_path / "runs"
     script.likeness(config, run_dir, silent(), num_test=3, num_valid=2)
     found = results(run_dir / "baselines.json")
     assert set(found["intervals"]) == {"frozen", "fine-tuned", "meta-trained"}
     assert set(found["meta-trained_less"]) == {"frozen", "fine-tuned"}
-    assert len(found["chosen"]["frozen"]["valid_scores"]) == len(script.frozen(config))
+    assert num_settings > len(found["chosen"]["frozen"]["valid_scores"]) == 1
     cosines = script.by_cosine(config, num_test=3)
     assert cosines.shape == (3,)
     assert np.all(np.abs(cosines) <= 1)
@@ -84,8 +97,10 @@ def fewrel(folder):
     names = [f"P{n}" for n in range(24)]
     rows = [
         {
+            "id": f"wiki-{name}",
             "tokens": sentence.split(),
             "label": name,
+            "label_name": f"relation {name}",
             "head": {"spans": [[0, 1]]},
             "tail": {"spans": [[2, 3]]},
         }
@@ -101,14 +116,13 @@ def test_relations_run_in_miniature(small, tmp_path):
     fewrel(tmp_path / "data" / "fewrel")
     config, script = small("relations"), scripts.load("relations")
     runs = tmp_path / "runs"
+    assert len(script.fine_tuned(config)) == 4  # Two poolings, two rates.
+    few_settings(script)
     script.relations(config, runs / "run", silent(), num_test=3, num_valid=2)
     for shot in (1, 5):
         found = results(runs / "run" / f"shot{shot}.json")
         assert found["episodes"] == 3
         assert set(found["intervals"]) == {"frozen", "fine-tuned", "meta-trained"}
-        tried = found["chosen"]["fine-tuned"]["valid_scores"]
-        assert len(tried) == 4  # Two poolings, two rates.
-    script.NONE_LOGITS = (0.0,)
     config = script.with_none(config)
     config = dataclasses.replace(
         config, training=dataclasses.replace(config.training, steps=1)
@@ -164,6 +178,7 @@ def test_pairs_run_in_miniature(small, tmp_path):
     pairs_folder(data)
     config, script = small("pairs"), scripts.load("pairs")
     script.FINE_TUNED_QUERIES = 20
+    few_settings(script)
     table = script.pairs(config, data, runs, silent(), num_valid=2)
     rows = worlds.read_jsonl(runs / "pairs.jsonl")
     # Scores between the two thresholds are left out.
@@ -179,3 +194,134 @@ def test_pairs_run_in_miniature(small, tmp_path):
     assert every.shots == (4, 4, 8, 8, 16, 16)
     assert [len(e.support) for e in every.episodes] == [8, 8, 16, 16, 32, 32]
     assert {len(e.query) for e in every.episodes} == {60}
+
+
+def tagged(types, count=14):
+    """Sentences of one entity each; its type's number is the word's."""
+    for number, kind in enumerate(types):
+        for text in worlds.texts([], count, np.random.default_rng(number)):
+            yield kind, [worlds.TOPICS[number], *text.split()]
+
+
+def sentences_with_entities(data):
+    slots = data / "span_extraction"
+    slots.mkdir(parents=True)
+    services = {
+        "Buses_1": ("from", "to"),
+        "Homes_1": ("area", "visit"),
+        "RentalCars_1": ("city", "day"),
+        "Events_1": ("place", "date", "name", "kind"),
+    }
+    rows = [
+        {
+            "text": " ".join(words),
+            "domain": service,
+            "spans": [{"slot": slot, "start": 0, "end": len(words[0])}],
+        }
+        for service, types in services.items()
+        for slot, words in tagged(types)
+    ]
+    worlds.write_jsonl(slots / "dstc8.jsonl", rows)
+    posts = data / "wnut17"
+    posts.mkdir()
+    types = ("person", "location", "group", "corporation", "product", "creative-work")
+    rows = [
+        {"tokens": words, "tags": [f"B-{kind}", *["O"] * (len(words) - 1)]}
+        for kind, words in tagged(types)
+    ]
+    for part in ("train", "valid", "test"):
+        worlds.write_jsonl(posts / f"{part}.jsonl", rows)
+
+
+@pytest.fixture
+def of_entities(small, tmp_path):
+    """The experiment's script and its config, on made-up sentences."""
+    data = tmp_path / "data"
+    sentences_with_entities(data)
+    script, config = scripts.load("entities"), small("entities", shot=1, queries=1)
+    file = tmp_path / "all.jsonl"
+    script.prepare.prepare(data, file)
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, data=str(file)),
+        episodes=dataclasses.replace(config.episodes, train_shot=1, train_queries=1),
+    )
+    return script, config
+
+
+def test_entities_run_in_miniature(of_entities, tmp_path):
+    script, config = of_entities
+    assert len(script.frozen(config, "nearest", script.counted(config))) == 6
+    few_settings(script)
+    run_dir = tmp_path / "run"
+    script.entities(config, run_dir, silent(), shots=(1,), num_valid=5)
+    found = results(run_dir / "shot1.json")
+    baselines = {"prototypes", "nearest", "StructShot", "fine-tuned"}
+    assert set(found["meta-trained_less"]) == baselines
+    assert set(found["report"]) >= {"person", "product", "all"}
+    splits = workflows.load_run(script.within(config)).splits
+    assert splits.train.label_names == ("location", "person")
+    assert splits.test.label_names == ("creative-work", "product")
+
+
+def test_triples_run_in_miniature(of_entities, small, tmp_path, capsys, monkeypatch):
+    _, config = of_entities
+    workflows.train(config, tmp_path / "entities", silent())
+    fewrel(tmp_path / "data" / "fewrel")
+    config = small("relations", shot=1, queries=1, train_way=2)
+    workflows.train(config, tmp_path / "relations", silent())
+    script = scripts.load("triples")
+    script.RELATIONS = ("P18", "P19")
+    runs = [f"--{kind}={tmp_path / kind}" for kind in ("entities", "relations")]
+    command = ["run.py", *runs, f"--runs={tmp_path / 'runs'}"]
+    monkeypatch.setattr("sys.argv", command)
+    assert script.main() == 0
+    assert "14 sentences with one known triple each" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [*command, f"--entities={tmp_path / 'none'}"])
+    (tmp_path / "runs" / "entities").rename(tmp_path / "elsewhere")
+    assert script.main() == 2
+    assert capsys.readouterr().out.startswith("triples: ")
+
+
+def questions(data):
+    def asked(number):
+        [context] = sentences(1, seed=number)
+        word = context.split()[0]
+        answer = {"text": word, "start": 0, "end": len(word)}
+        return {"question": "filler00", "context": context, "answers": [answer]}
+
+    (data / "subjqa").mkdir(parents=True)
+    domains = ("electronics", "grocery", "books", "restaurants")
+    rows = [
+        {**asked(100 * place + n), "domain": domain}
+        for place, domain in enumerate(domains)
+        for n in range(12)
+    ]
+    worlds.write_jsonl(data / "subjqa" / "examples.jsonl", rows)
+    (data / "xquad").mkdir()
+    for place, language in enumerate(("en", "de", "es")):
+        rows = [
+            {"title": str(n), "context": row["context"], "questions": [row]}
+            for n, row in enumerate(map(asked, range(1000 * place, 1000 * place + 60)))
+        ]
+        worlds.write_jsonl(data / "xquad" / f"{language}.jsonl", rows)
+
+
+def test_questions_run_in_miniature(small, tmp_path):
+    data = tmp_path / "data"
+    questions(data)
+    script = scripts.load("question_answering")
+    config = small("question_answering", shot=2, queries=2)
+    file = tmp_path / "questions.jsonl"
+    script.prepare.prepare(data, file)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, data=str(file))
+    )
+    assert len(script.frozen(config)) > 1
+    few_settings(script)
+    run_dir = tmp_path / "run"
+    script.questions(config, run_dir, silent(), num_valid=5)
+    found = results(run_dir / "baselines.json")
+    assert set(found["meta-trained_less"]) == {"frozen", "fine-tuned"}
+    said = script.in_language(config, run_dir, file, "xquad/de", num_test=2)
+    assert said.startswith("xquad/de, 2 episodes\nf1 before, after, difference: ")

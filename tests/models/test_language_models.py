@@ -81,6 +81,11 @@ def loss(apply, params, inputs):
     return jnp.sum(losses * real) / jnp.sum(real)
 
 
+def slow(case):
+    """A case that takes half a minute to compile."""
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("case", ["gpt", "bridged seq2seq"])
 def test_packing_does_not_change_logits(case):
     model, inputs = CASES[case]()
@@ -136,7 +141,7 @@ def test_no_token_sees_a_later_one(case):
     assert not np.allclose(before[0, 3], after[0, 3])
 
 
-@pytest.mark.parametrize("case", ["gpt", "bridged seq2seq"])
+@pytest.mark.parametrize("case", ["gpt", slow("bridged seq2seq")])
 def test_stages_one_after_the_other_give_what_all_do_with_the_same_dropout(case):
     model, inputs = CASES[case]()
     params, key = random_params(model), jax.random.key(1)
@@ -174,7 +179,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads(case):
     assert all(any(read(path) for read in filters) for path in tree.paths(params))
 
 
-@pytest.mark.parametrize("case", ["gpt", "seq2seq"])
+@pytest.mark.parametrize("case", ["gpt", slow("seq2seq")])
 def test_loops_and_rematerialisation_change_no_gradient(case):
     model, inputs = CASES[case]()
     params = random_params(model)
@@ -191,7 +196,7 @@ def test_loops_and_rematerialisation_change_no_gradient(case):
         chex.assert_trees_all_close(other, grads[0], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["one-layer gpt", "one-layer seq2seq"])
+@pytest.mark.parametrize("case", ["one-layer gpt", slow("one-layer seq2seq")])
 def test_first_and_second_derivatives_match_differences_in_float64(case):
     shapes = random_params(CASES[case]()[0])
     with jax.enable_x64(True):
@@ -201,7 +206,7 @@ def test_first_and_second_derivatives_match_differences_in_float64(case):
         jax.test_util.check_grads(fn, (params,), order=2, modes=["rev"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["one-layer gpt", "one-layer seq2seq"])
+@pytest.mark.parametrize("case", ["one-layer gpt", slow("one-layer seq2seq")])
 def test_meta_gradients_of_many_tasks_equal_a_loop(case):
     model, inputs = CASES[case]()
     both = [random_params(model, seed=seed) for seed in (1, 2)]
