@@ -17,9 +17,9 @@ from rich.console import Console
 
 from metaflax import tasks, workflows
 
-# Relations of meta-test: a bridge crosses a river, a team plays a sport, shares of a
-# company are traded at an exchange.
-RELATIONS = ("P177", "P641", "P414")
+# Relations of meta-test: a bridge crosses a river, somebody plays a sport, a film has
+# an original language.
+RELATIONS = ("P177", "P641", "P364")
 TYPE = "entity"
 SHOT, QUERIES = 5, 40
 
@@ -27,7 +27,7 @@ SHOT, QUERIES = 5, 40
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entities", type=Path, default=Path("runs/entities/slots"))
-    parser.add_argument("--relations", type=Path, default=Path("runs/relations/run"))
+    parser.add_argument("--relations", type=Path, default=Path("runs/relations/none"))
     parser.add_argument("--runs", type=Path, default=Path("runs/triples"))
     args = parser.parse_args()
     console = Console(highlight=False)

@@ -11,8 +11,9 @@ from metaflax.workflows._predict import Predictor
 class TripleFinder:
     """Two adapted models, one behind the other: text in, triples out.
 
-    Every entity that the first model finds is related to every other, in either
-    direction, by the second; what it calls none of its relations is no triple.
+    Every entity that the first model finds is related to every other by the second, in
+    the direction that is more probable; what it calls none of its relations is no
+    triple.
 
     Args:
       entities: what `adapt` wrote for a task of entities.
@@ -64,27 +65,35 @@ class TripleFinder:
             tasks.Mention(texts[number].text, _span(head), _span(tail))
             for number, head, tail in pairs
         ]
+        best: dict[tuple, dict[str, Any]] = {}  # Of each pair, in either direction.
+        for (number, head, tail), said in zip(
+            pairs, self._related(mentions), strict=True
+        ):
+            score, pair = (
+                said["probabilities"][said["label"]],
+                {_span(head), _span(tail)},
+            )
+            triple = {"head": head, "relation": said["label"], "tail": tail}
+            known = best.setdefault((number, *sorted(pair)), {"score": -1.0})
+            if said["label"] != tasks.NONE and score > known["score"]:
+                best[number, *sorted(pair)] = {**triple, "score": score}
         for answer in answers:
             answer["triples"] = []
-        for first in range(0, len(pairs), self.batch_size):
-            some = slice(first, first + self.batch_size)
-            for (number, head, tail), said in zip(
-                pairs[some], self._relations(mentions[some]), strict=True
-            ):
-                if (triple := self._triple(head, tail, said)) is not None:
-                    answers[number]["triples"].append(triple)
+        for (number, *_), triple in best.items():
+            if triple["score"] >= self._least:
+                answers[number]["triples"].append(triple)
         for answer in answers:
             answer["triples"].sort(key=lambda triple: -triple["score"])
         return answers
 
-    def _triple(
-        self, head: dict[str, Any], tail: dict[str, Any], said: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        """A triple, where a relation is probable enough."""
-        score = said["probabilities"][said["label"]]
-        if said["label"] == tasks.NONE or score < self._least:
-            return None
-        return {"head": head, "relation": said["label"], "tail": tail, "score": score}
+    def _related(self, mentions: list[tasks.Mention]) -> list[dict[str, Any]]:
+        """What the second model says of each pair of entities."""
+        size = self.batch_size
+        return [
+            said
+            for first in range(0, len(mentions), size)
+            for said in self._relations(mentions[first : first + size])
+        ]
 
 
 def _span(entity: dict[str, Any]) -> tuple[int, int]:
