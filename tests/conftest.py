@@ -11,6 +11,9 @@ import chex
 import jax
 import pytest
 
+# Mappings of memory from which on compiled programs are forgotten.
+MOST_MAPS = 30_000
+
 # Broadcasting mistakes in losses show here first.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -19,6 +22,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def _fresh_trace_counts():
     # chex counts by function name: traces of one test would count in the next.
     chex.clear_trace_counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+    """Forgets compiled programs before there are too many for one process.
+
+    Each holds a few mappings of memory, of which Linux allows a process 65,530; the
+    next compilation would crash.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="module")

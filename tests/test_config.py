@@ -4,10 +4,11 @@ import dataclasses
 import typing
 
 import jax
+import numpy as np
 import pytest
 
 from metaflax import config as config_lib
-from metaflax import models
+from metaflax import models, tasks
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
 
@@ -192,6 +193,19 @@ def test_a_rate_of_none_adds_its_answer_to_relations(rate):
     )
     head = jax.eval_shape(algorithm.init, jax.random.key(0))["head"]
     assert ("none" in head) == bool(rate) == bool(task.others)
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [(0.0, ""), (1.0, "Ada")])
+def test_a_threshold_decides_when_a_question_has_no_answer(threshold, expected):
+    config = config_lib.Config(
+        data=config_lib.DataConfig(task="question_answering"),
+        algorithm=config_lib.AlgorithmConfig(null_threshold=threshold),
+    )
+    spans = np.array([[-1, -1], [0, 3]], np.int32)
+    logits = np.array([[[0.5, 0.5], [0.0, 0.0]]])
+    read = tasks.Reading([tasks.Question("Who?", "Ada")], [0], [spans], logits)
+    [answer] = config_lib.build_task(config).decode(read, ())
+    assert answer["answer"] == expected
 
 
 def test_only_relations_have_a_rate_of_none():

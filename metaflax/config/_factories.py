@@ -211,7 +211,9 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
             none_logit=config.algorithm.none_logit,
         )
     )(config),
-    "question_answering": lambda config: tasks.question_answering(),
+    "question_answering": lambda config: tasks.question_answering(
+        null_threshold=config.algorithm.null_threshold
+    ),
 }
 
 T = TypeVar("T")

@@ -129,6 +129,8 @@ class AlgorithmConfig:
     """Where the learned logit begins of none of an episode's relations."""
     transitions: tuple[float, ...] = ()
     """Of entities: the probabilities of `tasks.AbstractTransitions`, all in a row."""
+    null_threshold: float = 0.0
+    """Of questions: how much the logit of no answer must exceed the best passage's."""
     adapts: tuple[str, ...] = ("*",)
     """Paths that inner steps change, such as `head` or `encoder/layer_5/*`."""
     inner_optimizer: str = "sgd"

@@ -147,7 +147,7 @@ def codes_of(
 
 def coarsest_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
     """Hardly more than one shape, for adaptation that takes a minute to compile."""
-    return data.Buckets((int(np.max(tokenized.lengths)),), budget_ratio=2.0)
+    return data.Buckets((int(np.max(tokenized.lengths)),), budget_ratio=1.5)
 
 
 def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:

@@ -36,9 +36,12 @@ def test_every_config_loads_and_names_what_there_is(path, folder):
     assert config_lib.from_json(config_lib.to_json(config)) == config
     assert config.algorithm.algorithm in config_lib.ALGORITHMS
     assert config.data.task in config_lib.TASKS
-    # Given, or made by the experiment's own script.
-    if config.data.data not in ("scored-texts", "runs/pairs/pairs.jsonl"):
-        assert Path(config.data.data).is_relative_to(folder / "data")
+    source = Path(config.data.data)
+    if source.is_relative_to("runs"):  # Made by the experiment's own script.
+        assert source.parts[1] == name_of(path)
+        assert (path.parent / "prepare.py").is_file()
+    elif config.data.data != "scored-texts":  # Given.
+        assert source.is_relative_to(folder / "data")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
