@@ -72,7 +72,8 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
 
     def run(params, inputs, states, key, first, last):
         def on(both, key):
-            return staged.run(params, *both, key, first, last)
+            inputs, states = both
+            return staged.run(params, inputs, states, key, first, last)
 
         return _accumulating(on, (inputs, states), key, size)
 
