@@ -34,6 +34,7 @@ from metaflax.algorithms import maml_plus_plus as maml_plus_plus
 from metaflax.algorithms import matching as matching
 from metaflax.algorithms import meta_curvature as meta_curvature
 from metaflax.algorithms import meta_sgd as meta_sgd
+from metaflax.algorithms import micro_batched as micro_batched
 from metaflax.algorithms import multi_task as multi_task
 from metaflax.algorithms import proto_maml as proto_maml
 from metaflax.algorithms import protonet as protonet
@@ -86,6 +87,7 @@ __all__ = [
     "meta_curvature",
     "meta_sgd",
     "metrics",
+    "micro_batched",
     "models",
     "multi_task",
     "profiling",

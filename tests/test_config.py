@@ -3,12 +3,14 @@
 import dataclasses
 import typing
 
+import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metaflax import base, models, tasks
 from metaflax import config as config_lib
-from metaflax import models, tasks
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
 
@@ -143,6 +145,19 @@ def test_every_algorithm_is_built_from_its_name(name):
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
     assert learned == (name not in config_lib.OWN_HEADS)
+
+
+def test_micro_batches_change_no_answer():
+    tokens = models.Tokens(*(jnp.ones((3, 4), int) for _ in range(3)))
+    batch = base.Batch(tokens, jnp.array([0, 1, 1]), jnp.ones(3))
+    found = []
+    for size in (None, 2):
+        algorithm = build(algorithm="maml", micro_batch_size=size, num_steps=1)
+        params = algorithm.init(jax.random.key(0))
+        found.append(jax.jit(algorithm.loss)(params, base.Task(batch, batch)))
+    chex.assert_trees_all_close(*found, rtol=1e-5)
+    with pytest.raises(ValueError, match="one example at least, got size=0"):
+        build(algorithm="maml", micro_batch_size=0)
 
 
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)

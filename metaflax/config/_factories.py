@@ -258,7 +258,8 @@ def build_algorithm(
       The algorithm.
 
     Raises:
-      ValueError: for an unknown name, or a head that does not serve the task.
+      ValueError: for an unknown name, a head that does not serve the task, or
+        micro-batches of no example.
     """
     make = named("algorithm", ALGORITHMS, config.algorithm)
     head_name = config.head or _default_head(config.algorithm, task)
@@ -269,12 +270,15 @@ def build_algorithm(
     inner = getattr(optax, config.inner_optimizer, None)
     if inner is None:
         raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
+    encode_fn = encoder.apply
+    if config.micro_batch_size is not None:
+        encode_fn = algorithms.micro_batched(encode_fn, config.micro_batch_size)
     # Adam's root of zero has no derivative: a NaN in the meta-gradient.
     takes = inspect.signature(inner).parameters
     safe = {"eps_root": 1e-8} if "eps_root" in takes else {}
     return make(
         Parts(
-            encode_fn=encoder.apply,
+            encode_fn=encode_fn,
             loss_fn=task.loss,
             init_fn=init_fn,
             inner_optimizer=inner(config.inner_learning_rate, **safe),

@@ -141,6 +141,9 @@ class AlgorithmConfig:
     """Inner steps."""
     eval_num_steps: int | None = None
     """Inner steps at validation and meta-test, where they differ."""
+    micro_batch_size: int | None = None
+    """Examples whose activations are held at once; gradients accumulate over a task's
+    micro-batches. None for all."""
     proximal: float = 1.0
     """How strongly imaml draws what adapts to where it began."""
     label_smoothing: float = 0.0

@@ -1,22 +1,31 @@
-"""Metrics: of `(outputs, targets, weights)`, of entities, and of answers in words."""
+"""Metrics: of `(outputs, targets, weights)`, of entities, of answers and of texts."""
 
 from metaflax.metrics._classification import accuracy as accuracy
 from metaflax.metrics._classification import last_precision as last_precision
 from metaflax.metrics._classification import last_recall as last_recall
 from metaflax.metrics._classification import micro_f1 as micro_f1
+from metaflax.metrics._diversity import distinct as distinct
 from metaflax.metrics._entities import EntityCounts as EntityCounts
 from metaflax.metrics._entities import entity_counts as entity_counts
 from metaflax.metrics._entities import entity_counts_by_type as entity_counts_by_type
 from metaflax.metrics._entities import entity_scores as entity_scores
+from metaflax.metrics._likelihood import perplexity as perplexity
 from metaflax.metrics._regression import pearson as pearson
 from metaflax.metrics._regression import spearman as spearman
+from metaflax.metrics._retrieval import recall_at as recall_at
 from metaflax.metrics._squad import exact_match as exact_match
 from metaflax.metrics._squad import normalized_answer as normalized_answer
 from metaflax.metrics._squad import token_f1 as token_f1
+from metaflax.metrics._summaries import rouge as rouge
+from metaflax.metrics._translation import bleu as bleu
+from metaflax.metrics._translation import chrf as chrf
 
 __all__ = [
     "EntityCounts",
     "accuracy",
+    "bleu",
+    "chrf",
+    "distinct",
     "entity_counts",
     "entity_counts_by_type",
     "entity_scores",
@@ -26,6 +35,9 @@ __all__ = [
     "micro_f1",
     "normalized_answer",
     "pearson",
+    "perplexity",
+    "recall_at",
+    "rouge",
     "spearman",
     "token_f1",
 ]

@@ -79,7 +79,7 @@ def greedy(
       ((2, 3), [[1, 1, 1], [1, 1, 1]])
     """
     setting = checked(model, max_new, end, pad, repetition_penalty)
-    generate = _one_by_one(setting, lambda logits, key: jnp.argmax(logits, axis=-1))
+    generate = _one_by_one(setting, lambda logits, key: _sampling.most_likely(logits))
     return _compiled(generate, needs_key=False)
 
 

@@ -4,6 +4,23 @@ import jax
 import jax.numpy as jnp
 
 
+def most_likely(logits: jax.Array) -> jax.Array:
+    """The most likely word of each text, the first of those that are.
+
+    On CPU a search for the largest number and one for its place run many times as fast
+    as XLA's search for both.
+
+    Args:
+      logits: `[B, V]`.
+
+    Returns:
+      Ids `[B]`, below V whatever the logits.
+    """
+    V = logits.shape[1]
+    below = logits < jnp.max(logits, axis=1, keepdims=True)
+    return jnp.min(jnp.where(below, V, jnp.arange(V)[None]), axis=1)
+
+
 def penalized(logits: jax.Array, seen: jax.Array, penalty: float) -> jax.Array:
     """Logits that make words less likely which have occurred.
 

@@ -43,6 +43,10 @@ class Tokens(NamedTuple):
     packed: chex.Array | None = None
     marks: chex.Array | None = None
 
+    def unpacked(self) -> "Tokens":
+        """The same texts without packing, so that every leaf is `[B, ...]`."""
+        return self._replace(packed=None)
+
     def concatenate(self, other: "Tokens") -> "Tokens":
         """These texts followed by those of `other`, which has the same L.
 

@@ -17,7 +17,13 @@ import metaflax
 from metaflax import algorithms, base, estimators, heads, testing
 from tests.algorithms import text_free
 
-TOOLS = {"FewRowsAdapted", "compact_rows", "compose", "why_not_compact"}
+TOOLS = {
+    "FewRowsAdapted",
+    "compact_rows",
+    "compose",
+    "micro_batched",
+    "why_not_compact",
+}
 NAMES = sorted(set(algorithms.__all__) - TOOLS)
 BASELINES = ("contrastive_fine_tuning", "fine_tuning", "frozen")
 TRAINED = sorted(set(NAMES) - set(BASELINES))

@@ -169,6 +169,17 @@ def test_prompts_of_one_shape_are_compiled_once(name):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("size", [1, 2, 23])
+def test_the_most_likely_word_is_the_first_of_the_largest(size):
+    rng = np.random.default_rng(size)
+    # Few values, so that many are equal, and of both signs of zero and infinity.
+    values = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf], np.float32)
+    logits = rng.choice(values, (200, size))
+    found = jax.jit(_sampling.most_likely)(logits)
+    np.testing.assert_array_equal(found, np.argmax(logits, axis=1))
+    assert _sampling.most_likely(jnp.full((1, size), jnp.nan))[0] < size
+
+
 def test_sampling_is_a_function_of_its_key_and_of_each_text_alone():
     model, params, prompts = CASES["gpt"]
     generate = models.sampling(model, max_new=T)

@@ -1,0 +1,38 @@
+"""How well a language model foresees texts."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def perplexity(log_probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
+    r"""The perplexity of tokens, :math:`\exp(-\sum_u w_u \log p_u / \sum_u w_u)`.
+
+    All tokens of all texts count alike, so give those of a whole set of texts at once:
+    a mean of perplexities is another, larger number.
+
+    Args:
+      log_probabilities: natural logarithms of the probability of each token given those
+        before it, of any shape. Of a mean loss in nats, `perplexity(-loss)`.
+      weights: of the same shape; 0 marks padding. All count where there are none.
+
+    Returns:
+      1 or more; infinite where a token was held to be impossible.
+
+    Raises:
+      ValueError: if no token counts or the shapes differ.
+
+    Examples:
+      >>> print(f"{perplexity(np.log([0.5, 0.125])):.4f}")
+      4.0000
+    """
+    found = np.asarray(log_probabilities, np.float64)
+    counts = np.ones_like(found) if weights is None else np.asarray(weights, float)
+    if found.shape != counts.shape or not counts.sum() > 0:
+        raise ValueError(
+            "perplexity is of one token at least, each with a weight, got"
+            f" {list(found.shape)} tokens and {list(counts.shape)} weights of"
+            f" {counts.sum():g} in all."
+        )
+    kept = counts > 0
+    with np.errstate(over="ignore"):  # What is too large for a number is infinite.
+        return float(np.exp(-np.average(found[kept], weights=counts[kept])))

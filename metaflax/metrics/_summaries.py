@@ -1,0 +1,50 @@
+"""Scores of summaries, as rouge-score computes them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax.metrics import _texts
+
+_NAMES = ("rouge1", "rouge2", "rougeL")
+
+
+def rouge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+    """ROUGE of texts, each with one reference: means over texts, 0 to 100.
+
+    Each is an F-measure, 2 P R / (P + R): of words, of pairs of words that follow one
+    another, and of the longest sequence of words that both texts have in this order.
+    Words are runs of the letters a to z and of digits, without case, and stemmed by
+    Porter's rules, as in results reported for summaries. Texts of other scripts have no
+    such words and score 0.
+
+    Args:
+      said: texts, empty ones too; an empty one scores 0.
+      true: the reference of each.
+
+    Returns:
+      `{"rouge1": ..., "rouge2": ..., "rougeL": ...}`.
+
+    Raises:
+      ValueError: if there are no texts, or the two differ in their number, or
+        rouge-score is not installed.
+
+    Examples:
+      >>> scores = rouge(["a cat sits there"], ["there sits a cat"])
+      >>> print({name: round(score, 1) for name, score in scores.items()})
+      {'rouge1': 100.0, 'rouge2': 33.3, 'rougeL': 50.0}
+
+    References:
+      Lin, `ROUGE: A Package for Automatic Evaluation of Summaries
+      <https://aclanthology.org/W04-1013>`_, 2004.
+    """
+    with _texts.the_extra():
+        from rouge_score import rouge_scorer
+
+    said, true = _texts.paired(said, true)
+    scorer = rouge_scorer.RougeScorer(_NAMES, use_stemmer=True)
+    each = [scorer.score(t, s) for s, t in zip(said, true, strict=True)]
+    return {
+        name: 100 * float(np.mean([scores[name].fmeasure for scores in each]))
+        for name in _NAMES
+    }

@@ -1,0 +1,83 @@
+"""Scores of translations, as sacrebleu computes them for whole sets of texts."""
+
+from collections.abc import Sequence
+
+from metaflax.metrics import _texts
+
+
+def bleu(said: Sequence[str], true: Sequence[str]) -> float:
+    r"""BLEU of a set of texts, each with one reference, 0 to 100.
+
+    The geometric mean of the precisions :math:`p_n` of n-grams of one to four words,
+    counted over all texts together, times a penalty for texts that are shorter, c
+    words in all, than their references, r:
+
+    .. math::
+
+      \min(1, e^{1 - r / c}) \, (p_1 p_2 p_3 p_4)^{1/4}.
+
+    As sacrebleu has it by default: case matters, words are those of mteval's 13a, and
+    a precision of 0 is smoothed unless no word is right. Texts with fewer than four
+    words in each have no n-grams of that length, which makes 0.
+
+    Args:
+      said: texts, empty ones too.
+      true: the reference of each.
+
+    Returns:
+      The score, which is of the set and no mean over texts.
+
+    Raises:
+      ValueError: if there are no texts, or the two differ in their number, or sacrebleu
+        is not installed.
+
+    Examples:
+      >>> print(f"{bleu(['a cat sat on the mat'], ['the cat sat on the mat']):.1f}")
+      76.0
+
+    References:
+      Papineni et al., `BLEU: a Method for Automatic Evaluation of Machine Translation
+      <https://aclanthology.org/P02-1040>`_, 2002; Post, `A Call for Clarity in
+      Reporting BLEU Scores <https://arxiv.org/abs/1804.08771>`_, 2018.
+    """
+    with _texts.the_extra():
+        import sacrebleu
+
+    said, true = _texts.paired(said, true)
+    return float(sacrebleu.corpus_bleu(said, [true]).score)
+
+
+def chrf(said: Sequence[str], true: Sequence[str]) -> float:
+    r"""The chrF of a set of texts, each with one reference, 0 to 100.
+
+    The F-measure of n-grams of one to six characters, white space left out, in which
+    recall weighs twice as much as precision; both are means over n of what is counted
+    over all texts together:
+
+    .. math::
+
+      \frac{(1 + 2^2) P R}{2^2 P + R}.
+
+    Args:
+      said: texts, empty ones too.
+      true: the reference of each.
+
+    Returns:
+      The score, which is of the set and no mean over texts.
+
+    Raises:
+      ValueError: as `bleu`.
+
+    Examples:
+      >>> print(f"{chrf(['a cat sat on the mat'], ['the cat sat on the mat']):.1f}")
+      81.3
+
+    References:
+      Popovic, `chrF: character n-gram F-score for automatic MT evaluation
+      <https://aclanthology.org/W15-3049>`_, 2015.
+    """
+    with _texts.the_extra():
+        import sacrebleu
+
+    said, true = _texts.paired(said, true)
+    return float(sacrebleu.corpus_chrf(said, [true]).score)
