@@ -1,5 +1,6 @@
 """Meta-testing: adapt, score, and say how sure the score is."""
 
+from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
 from metaflax.evaluation._intervals import paired_interval as paired_interval
@@ -15,6 +16,7 @@ __all__ = [
     "Scores",
     "classification_report",
     "evaluate",
+    "generating_scorer",
     "label_report",
     "mean_interval",
     "number_report",

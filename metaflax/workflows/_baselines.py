@@ -10,7 +10,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows._compare import describe
-from metaflax.workflows._episodes import Episodes, coarse_buckets, codes_of
+from metaflax.workflows._episodes import episodes_of
 from metaflax.workflows._evaluate import resize
 from metaflax.workflows._run import Run, best_params, initial_params, load_run
 from metaflax.workflows._run_directory import RunDirectory
@@ -120,11 +120,8 @@ def score_episodes(
     run = load_run(directory.config())
     params = None if setting else best_params(directory, initial_params(run))
     run = run if setting is None else _with(run, setting)
-    texts = sampler.examples.texts
-    tokenized = run.model.tokenize(texts, run.config.data, run.task.form)
-    examples = sampler.examples
-    codes = codes_of(examples, examples.label_names, tokenized, run.task)
-    episodes = Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
+    parts = run.config, run.task, run.model
+    episodes = episodes_of(sampler.examples, sampler, *parts)
     evaluator = run.evaluator(episodes, 0, len(sampler.episodes))
     return evaluator(initial_params(run) if params is None else params)
 

@@ -20,13 +20,13 @@ from rich.console import Console
 from metaflax import base, data, evaluation, heads, reporting, tasks, training
 from metaflax import config as config_lib
 from metaflax.workflows._adapt import (
-    check_absent,
     first_seen,
     save_adapted,
 )
 from metaflax.workflows._episodes import coarse_buckets, columns
 from metaflax.workflows._model import Model, embedder
 from metaflax.workflows._run import load_trained
+from metaflax.workflows._run_directory import check_absent
 
 
 class Labelled(NamedTuple):
