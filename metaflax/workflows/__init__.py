@@ -3,6 +3,7 @@
 from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._adapt_speaker import export as export
+from metaflax.workflows._against_joint import against_joint as against_joint
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._compilations import (
@@ -37,6 +38,7 @@ __all__ = [
     "TripleFinder",
     "adapt",
     "against_baselines",
+    "against_joint",
     "cache_compilations",
     "evaluate",
     "export",
