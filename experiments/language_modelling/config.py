@@ -29,7 +29,7 @@ config = Config(
         task="language_modelling",
         domain="domain",
         split_by="domain",
-        split_file="runs/language_modelling/splits.json",  # Likewise.
+        split_file="runs/language_modelling/splits.json",
         max_length=48,
         max_target_length=80,
     ),

@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 
 from metaflax import workflows
 
-NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 6, 4
+NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 5, 4
 # Sentences that are read to say the one before them.
 SENTENCES = 4
 # How the topics of a word's frequency are told apart.
@@ -85,9 +85,8 @@ def dialogues(path: Path) -> Iterator[dict[str, str]]:
 
 
 def reviews(path: Path) -> Iterator[dict[str, str]]:
-    for context, domain in {
-        row["context"]: row["domain"] for row in rows(path)
-    }.items():
+    by_context = {row["context"]: row["domain"] for row in rows(path)}
+    for context, domain in by_context.items():
         first, *rest = re.split(r"(?<=[.!?])\s+", context.strip())
         if rest:
             yield example(" ".join(rest), first, f"reviews/{domain}")
@@ -112,15 +111,12 @@ def articles(path: Path) -> Iterator[dict[str, str]]:
 
 def clusters(texts: Sequence[str], number: int) -> list[int]:
     """The topic of each text, the most frequent one 0."""
-    words = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit_transform(
-        texts
-    )
+    frequencies = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    words = frequencies.fit_transform(texts)
     size = min(DIMENSIONS, words.shape[1] - 1)
-    parts = (
-        TruncatedSVD(size, random_state=0),
-        KMeans(number, n_init=10, random_state=0),
-    )
-    found = make_pipeline(*parts).fit_predict(words).tolist()
+    means = KMeans(number, n_init=10, random_state=0)
+    grouped = make_pipeline(TruncatedSVD(size, random_state=0), means)
+    found = grouped.fit_predict(words).tolist()
     order = sorted(set(found), key=lambda n: (-found.count(n), n))
     return [order.index(n) for n in found]
 

@@ -1,6 +1,7 @@
 """Pairs of sentences as one file, and a new model whose words are those of the pairs.
 
-    METAFLAX_DATA=DIR python experiments/translation/prepare.py [--runs runs/translation]
+    METAFLAX_DATA=DIR python experiments/translation/prepare.py \
+        [--runs runs/translation]
 
 Tatoeba: English sentences, each with one in another language; a pair of languages is a
 domain. The model, an encoder-decoder with random weights, has a tokenizer that learned

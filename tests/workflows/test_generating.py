@@ -67,7 +67,12 @@ KINDS = {
     "language_modelling": (
         text_rows,
         "gpt",
-        {"algorithm": "reptile", "inner_learning_rate": 0.01, "max_target_length": 24},
+        {
+            "algorithm": "reptile",
+            "inner_learning_rate": 0.01,
+            "max_length": 24,
+            "max_target_length": 24,
+        },
     ),
 }
 every = pytest.mark.parametrize("kind", KINDS)
@@ -75,12 +80,10 @@ GENERATED = pytest.mark.parametrize("kind", ["translation", "dialogue"])
 
 
 def new_model(folder, family):
-    texts = [
-        text for row in pair_rows(count=2) for text in (row["text"], row["target"])
-    ]
+    pairs = [(row["text"], row["target"]) for row in pair_rows(count=2)]
     return workflows.new_language_model(
         folder / family,
-        texts,
+        [text for pair in pairs for text in pair],
         family=family,
         vocab_size=340,
         width=32,
@@ -196,16 +199,20 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
 def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
     _, folder, model = adapted(runs("dialogue"), 0, tmp_path)
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
-    # The last turn asks, and is kept.
-    long = {"text": ["filler00 " * 60, *row["text"]]}
-    texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, long])
+    # The same in the end, which is kept.
+    starts = ("filler00 " * 90, "filler01 " * 60 + "filler00 " * 30)
+    rows = [{"text": [start.strip(), *row["text"]]} for start in starts]
+    texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, *rows])
     capsys.readouterr()
     answers = answered(model, texts)
-    assert "1 texts were too long to be read whole" in capsys.readouterr().err
-    assert answers[0]["generated"] == answers[1]["generated"]
+    assert "2 texts were too long to be read whole" in capsys.readouterr().err
+    assert answers[1]["generated"] == answers[2]["generated"]
     support = worlds.write_jsonl(
         tmp_path / "support.jsonl",
-        [*worlds.read_jsonl(folder / "support.jsonl"), long | {"target": "says " * 40}],
+        [
+            *worlds.read_jsonl(folder / "support.jsonl"),
+            rows[0] | {"target": "says " * 40},
+        ],
     )
     out = ("--out", tmp_path / "other", "--run", runs("dialogue"))
     worlds.run("adapt", "--support", support, *out)
