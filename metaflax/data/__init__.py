@@ -28,6 +28,7 @@ from metaflax.data._numbers import NumberSampler
 from metaflax.data._pairs import (
     Speech,
     TokenizedPairs,
+    collate_candidates,
     collate_pairs,
     collate_prompts,
     tokenize_pairs,
@@ -68,6 +69,7 @@ __all__ = [
     "cache_folder",
     "check_disjoint",
     "collate",
+    "collate_candidates",
     "collate_features",
     "collate_pairs",
     "collate_prompts",

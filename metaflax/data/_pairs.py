@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from metaflax import base, tasks
@@ -257,6 +258,58 @@ def collate_pairs(
         return said._replace(inputs=Pair(read.inputs, said.inputs))
 
     return base.Task(paired(read.support, said.support), paired(read.query, said.query))
+
+
+def collate_candidates(
+    episodes: Sequence[Episode],
+    pairs: TokenizedPairs,
+    num_queries: int,
+    buckets: Buckets,
+) -> base.Batch:
+    """What is to be said of all queries, as candidates for each of them.
+
+    Args:
+      episodes: T episodes of one sampler.
+      pairs: the tokens of the sampler's examples.
+      num_queries: Q, the most queries.
+      buckets: what lengths of texts are rounded up to.
+
+    Returns:
+      A batch of leaves `[T, Q, Q, ...]`: candidate j of query i is the text of query j
+      after what is read of query i. Beyond an episode's queries it is padding.
+    """
+    rows = [(q, c) for e in episodes for q in e.query for c in e.query]
+    crossed = _crossed(pairs, rows)
+    asked, first = [], 0
+    none, no_targets = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    for episode in episodes:
+        num = len(episode.query)
+        for _ in range(num):
+            own = np.arange(first, first + num, dtype=np.int32)
+            zeros = np.zeros(num, np.int32)
+            asked.append(Episode((), None, none, no_targets, own, zeros))
+            first += num
+        asked += asked[-1:] * (num_queries - num)
+    sizes = {"num_classes": 1, "num_support": 0, "num_queries": num_queries}
+    batch = collate_pairs(asked, crossed, buckets=buckets, **sizes).query
+    shape = len(episodes), num_queries
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
+
+
+def _crossed(pairs: TokenizedPairs, rows: Sequence[tuple[int, int]]) -> TokenizedPairs:
+    """What is read of some examples, before what is to be said of others."""
+    inputs, speech = pairs.inputs, pairs.speech
+
+    def said(row: int) -> np.ndarray:
+        codes = pairs.codes.flat[inputs.offsets[row] : inputs.offsets[row + 1]]
+        return codes[codes >= 0]
+
+    read = [pairs.prompts[int(q)] for q, _ in rows]
+    prompts = _packed(read, inputs.pad_id, 0)
+    ended = [said(int(c)) for _, c in rows]
+    texts, codes = (_apart if speech.apart else _in_one)(prompts, ended, speech)
+    of_all = pairs.codes._replace(flat=np.concatenate(codes).astype(np.int32))
+    return TokenizedPairs(prompts, _packed(texts, inputs.pad_id, 0), of_all, speech)
 
 
 def collate_prompts(

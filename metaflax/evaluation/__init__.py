@@ -1,5 +1,7 @@
 """Meta-testing: adapt, score, and say how sure the score is."""
 
+from metaflax.evaluation._generated import Asked as Asked
+from metaflax.evaluation._generated import Said as Said
 from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
@@ -12,7 +14,9 @@ from metaflax.evaluation._score import evaluate as evaluate
 from metaflax.evaluation._score import scorer as scorer
 
 __all__ = [
+    "Asked",
     "Interval",
+    "Said",
     "Scores",
     "classification_report",
     "evaluate",

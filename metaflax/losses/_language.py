@@ -53,3 +53,25 @@ def language_cross_entropy(
         spread = total - jnp.mean(logits, axis=-1)
         each = (1 - label_smoothing) * each + label_smoothing * spread
     return weighted_mean(each, counts)
+
+
+def text_likelihoods(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """The mean log-probability of the tokens of each text that are to be said.
+
+    Args:
+      logits: `[S, L, V]`, at each token those of the next one.
+      targets: `[S, L]`, which word comes next; -1 where nothing is asked.
+
+    Returns:
+      `[S]`, in nats; 0 for a text of which nothing is asked.
+
+    Examples:
+      >>> targets = jnp.array([[-1, 2, 0], [1, -1, -1]])
+      >>> print(text_likelihoods(jnp.zeros((2, 3, 8)), targets).round(3))
+      [-2.079 -2.079]
+    """
+    asked = targets >= 0
+    words = jnp.where(asked, targets, 0)
+    right = jnp.take_along_axis(logits, words[..., None], axis=-1)[..., 0]
+    each = jnp.where(asked, right - jax.nn.logsumexp(logits, axis=-1), 0)
+    return jnp.sum(each, axis=1) / jnp.maximum(jnp.sum(asked, axis=1), 1)

@@ -45,6 +45,7 @@ from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._tagging import Tagging as Tagging
 from metaflax.tasks._text_level import TextLevel as TextLevel
+from metaflax.tasks._text_level import recall_name as recall_name
 from metaflax.tasks._token_level import Reading as Reading
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
 from metaflax.tasks._turns import TURNS as TURNS
@@ -94,6 +95,7 @@ __all__ = [
     "multilabel_classification",
     "pair_classification",
     "question_answering",
+    "recall_name",
     "regression",
     "relations",
     "runs_of_entities",

@@ -74,7 +74,9 @@ def dialogue(*, label_smoothing: float = 0.0) -> TaskType:
 
     Returns:
       A `TaskType` as `translation`; turns are judged by BLEU, and by how many of their
-      words, and pairs of words, differ (`metrics.distinct`).
+      words, and pairs of words, differ (`metrics.distinct`). Retrieval is scored
+      too: how often the true turn is the likeliest, or among two, of those of all
+      queries.
 
     Raises:
       ValueError: if `label_smoothing` is not in [0, 1).
@@ -94,7 +96,7 @@ def dialogue(*, label_smoothing: float = 0.0) -> TaskType:
         }
 
     names = ("bleu", "distinct1", "distinct2")
-    return _of_pairs(TURNS, names, judge, label_smoothing)
+    return _of_pairs(TURNS, names, judge, label_smoothing, recalls=(1, 2))
 
 
 def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
@@ -123,7 +125,7 @@ def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
             reads=None,
             pair=lambda text, target: (None, target),
             prompt=lambda text: (None, text),
-            scores=(),
+            judged=(),
             judge=lambda said, true: {},
             rows=lambda target: {},
         ),
@@ -157,7 +159,11 @@ def decode_texts(
 
 
 def _of_pairs(
-    form: Form, scores: tuple[str, ...], judge: Judge, label_smoothing: float
+    form: Form,
+    judged: tuple[str, ...],
+    judge: Judge,
+    label_smoothing: float,
+    recalls: tuple[int, ...] = (),
 ) -> TaskType:
     """A text is read, and its target is to be said."""
     return _generating(
@@ -167,9 +173,10 @@ def _of_pairs(
             reads=form,
             pair=lambda text, target: (text, target),
             prompt=lambda text: (text, ""),
-            scores=scores,
+            judged=judged,
             judge=judge,
             rows=lambda target: {"target": target},
+            recalls=recalls,
         ),
         label_smoothing=label_smoothing,
     )

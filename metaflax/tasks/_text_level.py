@@ -15,15 +15,28 @@ class TextLevel(NamedTuple):
         and what it is to say.
       prompt: `read, begun = prompt(text)`, of a text to answer: what a model reads of
         it, and the beginning of what it says, empty where it begins itself.
-      scores: the names of what `judge` gives; nothing is generated where there are
+      judged: the names of what `judge` gives; nothing is generated where there are
         none.
       judge: `{score: number} = judge(said, true)`, of texts.
       rows: `{role: value} = rows(target)`, which `TaskType.truth` reads back.
+      recalls: numbers k: how often the true text of a query is among the k likeliest of
+        those of all queries of its episode is a score too.
     """
 
     reads: Form | None
     pair: Callable[[Any, Any], tuple[Any, str]]
     prompt: Callable[[Any], tuple[Any, str]]
-    scores: tuple[str, ...]
+    judged: tuple[str, ...]
     judge: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
     rows: Callable[[Any], dict[str, Any]]
+    recalls: tuple[int, ...] = ()
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of all that texts are scored by, beside their likelihood."""
+        return *self.judged, *map(recall_name, self.recalls)
+
+
+def recall_name(k: int) -> str:
+    """The name of a score of `TextLevel.recalls`."""
+    return f"recall@{k}"

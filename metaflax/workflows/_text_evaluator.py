@@ -1,28 +1,16 @@
 """Scoring a language model on a fixed list of episodes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from metaflax import base, data, evaluation, tasks
+from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig, build_algorithm
 from metaflax.workflows._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows._evaluator import finite_means
 from metaflax.workflows._speaker import Speaker
-
-
-class Asked(NamedTuple):
-    """Some episodes as arrays.
-
-    Attributes:
-      task: leaves `[T, ...]`.
-      prompts: of the queries, `[T, Q, L]`; None where nothing is to be generated.
-    """
-
-    task: base.Task
-    prompts: Any
 
 
 class TextEvaluator:
@@ -82,95 +70,107 @@ class TextEvaluator:
             num_steps=config.eval_num_steps,
         )
         self.algorithm = algorithm
-        parts = algorithm, task.loss, task.metrics
-        self._score = evaluation.generating_scorer(*parts)
-        generate = model.generator(speech, num_beams)
-        self._score_and_generate = evaluation.generating_scorer(*parts, generate)
+        self._score = evaluation.generating_scorer(
+            algorithm,
+            task.loss,
+            task.metrics,
+            model.generator(pairs.speech, num_beams),
+        )
 
     def __call__(self, params: Any) -> evaluation.Scores:
         """The scores of all episodes, in order, and what was generated."""
-        if not self._level.scores:
-            return self._likelihood(params)
-        metrics, answers = self._run(self._score_and_generate, params, generates=True)
-        judged = [
-            self._level.judge([record["generated"] for record in said], true)
-            for said, true in zip(answers, map(self._true, self.episodes), strict=True)
-        ]
-        of_texts = {n: np.array([j[n] for j in judged]) for n in self._level.scores}
-        return evaluation.Scores({**metrics, **of_texts}, None, answers)
+        level = self._level
+        rows: list[dict[str, float]] = []
+        answers = []
+        for episode, said in self._said(params, asks_for_texts=True):
+            row = {}
+            if level.judged:
+                answers.append(self._answers(episode, said.generated))
+                texts = [record["generated"] for record in answers[-1]]
+                row |= level.judge(texts, self._true(episode))
+            if level.recalls:
+                row |= self._recalls(episode, said.likelihoods)
+            rows.append({**said.scores, **row})
+        found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        return evaluation.Scores(found, None, answers or None)
 
     def mean(self, params: Any) -> dict[str, float]:
         """The mean of each metric that can be told without generating."""
-        return finite_means(self._likelihood(params))
+        rows = [said.scores for _, said in self._said(params, asks_for_texts=False)]
+        found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        return finite_means(evaluation.Scores(found, None))
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """The means of each domain's episodes."""
         names = self.source.examples.domain_names or ("all",)
         of_episode = np.array([episode.domain or 0 for episode in self.episodes])
-        metrics = {name: scores.metrics[name] for name in self.task.scores}
+        found = {name: scores.metrics[name] for name in self.task.scores}
         return {
             name: {
-                **{m: float(np.mean(x[of_episode == n])) for m, x in metrics.items()},
+                **{m: float(np.mean(x[of_episode == n])) for m, x in found.items()},
                 "support": int(np.sum(of_episode == n)),
             }
             for n, name in enumerate(names)
             if np.any(of_episode == n)
         }
 
-    def _likelihood(self, params: Any) -> evaluation.Scores:
-        metrics, _ = self._run(self._score, params, generates=False)
-        return evaluation.Scores(metrics, None)
-
     def _true(self, episode: data.Episode) -> list[str]:
         targets = self.source.examples.targets or ()
         return [targets[number] for number in episode.query]
 
-    def _run(
-        self, score: Any, params: Any, *, generates: bool
-    ) -> tuple[dict[str, np.ndarray], list[list[dict[str, Any]]]]:
-        """Metrics of all episodes, and answers to their queries."""
-        num = len(self.episodes)
-        chunks = [
-            self.episodes[i : i + self._batch] for i in range(0, num, self._batch)
-        ]
+    def _said(
+        self, params: Any, *, asks_for_texts: bool
+    ) -> Iterator[tuple[data.Episode, evaluation.Said]]:
+        """Each episode, and what the model says in it, on the host."""
+        num, size = len(self.episodes), self._batch
+        chunks = [self.episodes[i : i + size] for i in range(0, num, size)]
         # The last chunk is filled up, so that it needs no compilation of its own.
-        chunks[-1] = chunks[-1] + chunks[-1][-1:] * (self._batch - len(chunks[-1]))
-        parts, answers = [], []
-        batches = data.prefetch(self._asked(chunks, generates))
+        full = [*chunks[:-1], chunks[-1] + chunks[-1][-1:] * (size - len(chunks[-1]))]
+        batches = data.prefetch(self._asked(full, asks_for_texts))
         for chunk, asked in zip(chunks, batches, strict=True):
-            metrics, generated = score(params, *asked)
-            parts.append(metrics)
-            if generates:
-                answers += self._answers(chunk, jax.tree.map(np.asarray, generated))
-        metrics = jax.tree.map(
-            lambda *xs: np.concatenate([np.asarray(x) for x in xs])[:num], *parts
-        )
-        return metrics, answers[:num]
+            said = jax.tree.map(np.asarray, self._score(params, asked))
+            for number, episode in enumerate(chunk):
+                yield episode, jax.tree.map(lambda x, n=number: x[n], said)
 
     def _asked(
-        self, chunks: Sequence[Sequence[data.Episode]], generates: bool
-    ) -> Iterator[Asked]:
-        num_queries = self.source.sizes.num_queries
-        buckets = coarse_buckets(self._prompts)
+        self, chunks: Sequence[Sequence[data.Episode]], asks_for_texts: bool
+    ) -> Iterator[evaluation.Asked]:
         for chunk in chunks:
-            prompts = (
-                data.collate_prompts(chunk, self._prompts, num_queries, buckets)
-                if generates
-                else None
-            )
-            yield Asked(self.source.collate(chunk), prompts)
+            asked = evaluation.Asked(self.source.collate(chunk))
+            if asks_for_texts and self._level.judged:
+                asked = asked._replace(prompts=self._prompts_of(chunk))
+            if asks_for_texts and self._level.recalls:
+                asked = asked._replace(candidates=self._candidates_of(chunk))
+            yield asked
 
-    def _answers(
-        self, chunk: Sequence[data.Episode], generated: Any
-    ) -> list[list[dict[str, Any]]]:
-        """Records of each episode, a query each."""
-        return [
-            self.task.decode(
-                [
-                    (self._model.text(*said), score)
-                    for *said, score in list(zip(*own, strict=True))[: len(e.query)]
-                ],
-                [],
+    def _prompts_of(self, chunk: Sequence[data.Episode]) -> Any:
+        buckets = coarse_buckets(self._prompts)
+        num_queries = self.source.sizes.num_queries
+        return data.collate_prompts(chunk, self._prompts, num_queries, buckets)
+
+    def _candidates_of(self, chunk: Sequence[data.Episode]) -> base.Batch:
+        pairs, num_queries = self.source.pairs, self.source.sizes.num_queries
+        assert pairs is not None
+        # The longest text may come behind the longest that is read.
+        most = pairs.speech.num_read + pairs.speech.num_said
+        lengths = (*(n for n in (32, 64, 128, 256) if n < most), most)
+        buckets = data.Buckets(lengths, budget_ratio=2.0)
+        return data.collate_candidates(chunk, pairs, num_queries, buckets)
+
+    def _answers(self, episode: data.Episode, generated: Any) -> list[dict[str, Any]]:
+        """Records of an episode, a query each."""
+        said = list(zip(*generated, strict=True))[: len(episode.query)]
+        texts = [(self._model.text(ids, mask), score) for ids, mask, score in said]
+        return self.task.decode(texts, [])
+
+    def _recalls(
+        self, episode: data.Episode, likelihoods: np.ndarray
+    ) -> dict[str, float]:
+        """How often the true text is among the likeliest of all queries'."""
+        num = len(episode.query)
+        return {
+            tasks.recall_name(k): metrics.recall_at(
+                likelihoods[:num, :num], np.arange(num), k
             )
-            for e, own in zip(chunk, zip(*generated, strict=True), strict=True)
-        ]
+            for k in self._level.recalls
+        }
