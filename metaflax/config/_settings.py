@@ -38,6 +38,9 @@ class ModelConfig:
     """Adds bottleneck adapters of this width to every layer; warpgrad needs them."""
     context_size: int = 0
     """Adds a context vector of this size to the embeddings; cavia needs one."""
+    prefix_size: int = 0
+    """Adds as many keys and values before all texts to every layer that says texts, for
+    `adapts` `*/prefix`; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)

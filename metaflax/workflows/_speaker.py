@@ -129,29 +129,27 @@ def _with_additions(pretrained: Any, config: ModelConfig) -> Any:
     params = pretrained.params
     if config.context_size:
         raise ValueError("context_size is for encoders; a language model takes none.")
-    added = [
-        (config.lora_rank, functools.partial(models.with_lora, rank=config.lora_rank)),
-        (
-            config.adapter_size,
-            functools.partial(models.with_adapters, size=config.adapter_size),
-        ),
-    ]
-    for size, with_leaves in added:
-        if size:
-            params = _of_each_network(params, with_leaves)
+    key, both = jax.random.key(0), ("encoder", "decoder")
+    if size := config.lora_rank:
+        params = _grown(params, key, both, models.with_lora, rank=size)
+    if size := config.adapter_size:
+        params = _grown(params, key, both, models.with_adapters, size=size)
+    if size := config.prefix_size:
+        params = _grown(params, key, ("decoder",), models.with_prefix, size=size)
     return params
 
 
-def _of_each_network(params: Any, with_leaves: Callable[..., Any]) -> Any:
-    """Leaves added to the one network that there is, or to both."""
-    key = jax.random.key(0)
+def _grown(
+    params: Any, key: Any, networks: Sequence[str], grow: Any, **sizes: int
+) -> Any:
+    """Leaves added to the one network that there is, or to some of two."""
     if "decoder" not in params:
-        return with_leaves(params, key)
-    return {
-        **params,
-        "encoder": with_leaves(params["encoder"], key),
-        "decoder": with_leaves(params["decoder"], jax.random.fold_in(key, 1)),
+        return grow(params, key, **sizes)
+    grown = {
+        name: grow(params[name], jax.random.fold_in(key, number), **sizes)
+        for number, name in enumerate(networks)
     }
+    return {**params, **grown}
 
 
 def _bounds(config: Any, tokenizer: Any) -> tuple[Any, Any, bool, tuple[int, int]]:

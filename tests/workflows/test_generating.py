@@ -118,7 +118,7 @@ def runs(world, tmp_path_factory):
                 "algorithm": "fomaml",
                 "inner_optimizer": "adam",
                 "inner_learning_rate": 0.003,
-                "num_steps": 3,
+                "num_steps": 4,  # A loop, which compiles faster than fewer.
                 "shot": 4,
                 "queries": 4,
                 "steps": 80,
@@ -364,3 +364,17 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     assert made.config.n_embd == 16
     assert "exists already" in refused(*args, *sizes)
     assert "give --texts FILE" in refused("new", "--out", tmp_path / "other")
+
+
+@pytest.mark.parametrize("added", ["lora", "prefix"])
+def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
+    kind = "dialogue"
+    sizes = {"lora": {"lora_rank": 2}, "prefix": {"prefix_size": 2}}[added]
+    few = {"steps": 2, "eval_every": 2, "test_episodes": 4, "inner_learning_rate": 0.5}
+    run_dir = runs(kind, adapts=f"*/{added}", **sizes, **few)
+    scores, folder, model = adapted(run_dir, 1, tmp_path)
+    answers = answered(model, folder / "query.jsonl")
+    true = [row["target"] for row in worlds.read_jsonl(folder / "query.jsonl")]
+    said = [answer["generated"] for answer in answers]
+    assert metrics.bleu(said, true) == pytest.approx(scores["bleu"], abs=1e-3)
+    assert (model / "prefix.safetensors").exists() == (added == "prefix")

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
 
+from metaflax.models import _extras
 from metaflax.models._gpt_config import GPTConfig
 from metaflax.models._seq2seq_config import Seq2SeqConfig
 from metaflax.models.pretrained import (
@@ -93,6 +95,7 @@ def load_gpt(path_or_name: str | Path) -> PretrainedLanguageModel[GPTConfig]:
     config, purpose = _config(directory, GPTConfig.from_dict)
     rename = functools.partial(_gpt_names.rename, config)
     params, ignored = _places.read(directory, _gpt_names.targets(config), rename)
+    params = _with_prefix(params, directory)
     return PretrainedLanguageModel(config, params, directory, ignored, purpose)
 
 
@@ -112,6 +115,7 @@ def load_seq2seq(path_or_name: str | Path) -> PretrainedLanguageModel[Seq2SeqCon
     config, purpose = _config(directory, Seq2SeqConfig.from_dict)
     targets = _seq2seq_names.targets(config)
     params, ignored = _places.read(directory, targets, _seq2seq_names.rename)
+    params = _with_prefix(params, directory)
     return PretrainedLanguageModel(config, params, directory, ignored, purpose)
 
 
@@ -131,7 +135,8 @@ def save_gpt(
       directory: which must not exist yet, or be empty.
       config: the network.
       params: its parameters; low-rank factors go through `merge_lora` first, adapters
-        have no place in Hugging Face's class.
+        have no place in Hugging Face's class. Prefixes have none either, and go to a
+        file of their own, which `load_gpt` alone reads.
       tokenizer_from: the directory whose tokenizer files are copied.
       purpose: what the model is for, kept as it is for whoever loads it.
 
@@ -140,10 +145,11 @@ def save_gpt(
         parameters do not fit the configuration.
     """
     target = _unused(directory)
-    tensors = _places.tensors_of(params, _gpt_names.targets(config))
+    plain, prefix = _parted(params)
+    tensors = _places.tensors_of(plain, _gpt_names.targets(config))
     tensors = {_gpt_names.file_name(name): tensor for name, tensor in tensors.items()}
     content = {"architectures": ["GPT2LMHeadModel"], **config.to_dict()}
-    _write(target, content | _ours(purpose), tensors, tokenizer_from)
+    _write(target, content | _ours(purpose), tensors, prefix, tokenizer_from)
 
 
 def save_seq2seq(
@@ -163,7 +169,8 @@ def save_seq2seq(
       directory: which must not exist yet, or be empty.
       config: the networks.
       params: their parameters; low-rank factors go through `merge_lora` first, adapters
-        have no place in Hugging Face's class.
+        have no place in Hugging Face's class. Prefixes have none either, and go to a
+        file of their own, which `load_seq2seq` alone reads.
       tokenizer_from: the directory whose tokenizer files are copied.
       purpose: what the model is for, kept as it is for whoever loads it.
 
@@ -171,11 +178,12 @@ def save_seq2seq(
       ValueError: as `save_gpt`.
     """
     target = _unused(directory)
-    tensors = _places.tensors_of(params, _seq2seq_names.targets(config))
+    plain, prefix = _parted(params)
+    tensors = _places.tensors_of(plain, _seq2seq_names.targets(config))
     for name, shape in _seq2seq_names.unread(config).items():
         tensors[name] = np.zeros(shape, np.float32)
     content = {"architectures": ["EncoderDecoderModel"], **config.to_dict()}
-    _write(target, content | _ours(purpose), tensors, tokenizer_from)
+    _write(target, content | _ours(purpose), tensors, prefix, tokenizer_from)
 
 
 def _config(
@@ -203,9 +211,28 @@ def _write(
     target: Path,
     content: Mapping[str, Any],
     tensors: dict[str, np.ndarray],
+    prefix: dict[str, np.ndarray],
     tokenizer_from: str | Path,
-    purpose: Mapping[str, Any] | None = None,
 ) -> None:
     tokenizer_files = _save._tokenizer_files(Path(tokenizer_from).expanduser())
     content = {**content, "dtype": "float32"}
-    _save._write(target, content, {_files.WEIGHTS: tensors}, tokenizer_files)
+    files = {_files.WEIGHTS: tensors} | ({_files.PREFIX: prefix} if prefix else {})
+    _save._write(target, content, files, tokenizer_files)
+
+
+def _parted(params: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """The network that Hugging Face knows, and prefixes by their paths."""
+    flat = _extras.flatten(params)
+    prefix = {p: x for p, x in flat.items() if _extras.part_of(p, _extras.PREFIX)}
+    plain = {path: leaf for path, leaf in flat.items() if path not in prefix}
+    return _extras.unflatten(plain), _save._contiguous(prefix)
+
+
+def _with_prefix(params: Any, directory: Path) -> Any:
+    """The parameters, with the prefixes that were saved beside them."""
+    if not (directory / _files.PREFIX).is_file():
+        return params
+    prefix = _files.read_file(directory / _files.PREFIX)
+    return _extras.unflatten(
+        _extras.flatten(params) | {path: jnp.asarray(x) for path, x in prefix.items()}
+    )
