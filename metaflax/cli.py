@@ -98,6 +98,8 @@ class Evaluate:
     """How many, likewise."""
     test_seed: int | None = None
     """Draws them, likewise."""
+    num_beams: int | None = None
+    """Texts pursued side by side to generate one, likewise."""
     baselines: tuple[str, ...] = ()
     """frozen, fine_tuning: scored on the same episodes."""
     inner_optimizer: str | None = None
@@ -363,7 +365,7 @@ def _evaluate(command: Evaluate, console: Console) -> None:
         console,
         name=command.name,
         episodes=changed(config.episodes, ("way", "shot", "queries")),
-        wanted=changed(config.evaluation, ("test_episodes", "test_seed")),
+        wanted=changed(config.evaluation, ("test_episodes", "test_seed", "num_beams")),
         baselines=command.baselines,
         inner=dataclasses.replace(
             changed(

@@ -44,22 +44,25 @@ class Speaker(NamedTuple):
             positions.
         """
         begin, end, apart, room = _bounds(self.pretrained.config, self.tokenizer)
-        read, said = config.max_length, config.max_target_length
-        if missing := [n for n, i in (("begins", begin), ("ends", end)) if i is None]:
+        absent = {"begins": begin is None, "ends": end is None}
+        if missing := [name for name, is_absent in absent.items() if is_absent]:
             raise ValueError(
                 f"{self.pretrained.directory} names no token that"
                 f" {' or '.join(missing)} what the model says; set bos_token_id and"
                 " eos_token_id in its config.json (decoder_start_token_id for an"
                 " encoder-decoder)."
             )
-        fits = read <= room[0] and said <= room[1] if apart else read + said <= room[0]
-        if not fits:
+        read, said = config.max_length, config.max_target_length
+        lengths = f"max_length={read} and max_target_length={said}"
+        if apart and (read > room[0] or said > room[1]):
             raise ValueError(
-                f"max_length={read} and max_target_length={said} do not fit a model"
-                f" that reads {room[0]} tokens and says {room[1]}; lower them."
-                if apart
-                else f"max_length={read} and max_target_length={said} together do not"
-                f" fit a model of {room[0]} tokens; lower them."
+                f"{lengths} do not fit a model that reads {room[0]} tokens and says"
+                f" {room[1]}; lower them."
+            )
+        if not apart and read + said > room[0]:
+            raise ValueError(
+                f"{lengths} together do not fit a model of {room[0]} tokens; lower"
+                " them."
             )
         return data.Speech(begin, end, apart, read, said)
 
@@ -109,9 +112,8 @@ def load_speaker(config: ModelConfig) -> Speaker:
     source = data.fetch_minilm() if config.model == "minilm" else config.model
     pretrained = models.pretrained.load_language_model(source)
     pretrained = pretrained._replace(params=_with_additions(pretrained, config))
-    make = models.gpt if isinstance(pretrained.config, models.GPTConfig) else (
-        models.seq2seq
-    )  # fmt: skip
+    is_gpt = isinstance(pretrained.config, models.GPTConfig)
+    make: Any = models.gpt if is_gpt else models.seq2seq
     return Speaker(
         pretrained,
         make(

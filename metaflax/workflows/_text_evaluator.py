@@ -57,10 +57,6 @@ class TextEvaluator:
         self._level = task.texts
         self._model = model
         self._batch = min(batch_episodes, num_episodes)
-        speech = pairs.speech
-        self._prompts = data.tokenize_prompts(
-            model.tokenizer, episodes.examples.texts, level=task.texts, speech=speech
-        )
         algorithm = build_algorithm(
             config,
             model.encoder,
@@ -144,9 +140,11 @@ class TextEvaluator:
             yield asked
 
     def _prompts_of(self, chunk: Sequence[data.Episode]) -> Any:
-        buckets = coarse_buckets(self._prompts)
-        num_queries = self.source.sizes.num_queries
-        return data.collate_prompts(chunk, self._prompts, num_queries, buckets)
+        assert self.source.pairs is not None
+        prompts, num_queries = self.source.pairs.prompts, self.source.sizes.num_queries
+        return data.collate_prompts(
+            chunk, prompts, num_queries, coarse_buckets(prompts)
+        )
 
     def _candidates_of(self, chunk: Sequence[data.Episode]) -> base.Batch:
         pairs, num_queries = self.source.pairs, self.source.sizes.num_queries

@@ -111,6 +111,7 @@ def texts_to_shorten(data):
     worlds.write_jsonl(data / "unlabelled_sentences" / "sentences.jsonl", articles)
 
 
+@pytest.mark.slow  # Its parts are those of the others.
 def test_summarization_runs_in_miniature(small, tmp_path, monkeypatch):
     script, config = small("summarization")
     texts_to_shorten(tmp_path / "data")
