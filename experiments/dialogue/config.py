@@ -31,8 +31,8 @@ config = Config(
             "train": (
                 *("sgd/Banks", "sgd/Buses", "sgd/Calendar", "sgd/Events", "sgd/Homes"),
                 *("sgd/Hotels", "sgd/Media", "sgd/Movies", "sgd/RentalCars"),
-                *("sgd/Services", "chatterbot/tech_support", "chatterbot/trivia"),
-                *("chatterbot/coding", "chatterbot/emotion"),
+                *("sgd/Services", "chatterbot/trivia", "chatterbot/coding"),
+                *("chatterbot/emotion", "chatterbot/movies", "chatterbot/sports"),
             ),
             "valid": ("sgd/Payment", "sgd/Travel", "chatterbot/literature"),
             "test": (

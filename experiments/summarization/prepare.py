@@ -29,6 +29,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 
 from metaflax import workflows
 
@@ -114,9 +115,16 @@ def clusters(texts: Sequence[str], number: int) -> list[int]:
     frequencies = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     words = frequencies.fit_transform(texts)
     size = min(DIMENSIONS, words.shape[1] - 1)
-    means = KMeans(number, n_init=10, random_state=0)
-    grouped = make_pipeline(TruncatedSVD(size, random_state=0), means)
-    found = grouped.fit_predict(words).tolist()
+    found = (
+        # Of unit length again: otherwise a few odd texts make topics of their own.
+        make_pipeline(
+            TruncatedSVD(size, random_state=0),
+            Normalizer(),
+            KMeans(number, n_init=10, random_state=0),
+        )
+        .fit_predict(words)
+        .tolist()
+    )
     order = sorted(set(found), key=lambda n: (-found.count(n), n))
     return [order.index(n) for n in found]
 
