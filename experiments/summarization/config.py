@@ -46,7 +46,7 @@ config = Config(
                 "reviews/books",
             ),
         },
-        max_length=192,
+        max_length=128,
         max_target_length=40,
     ),
     episodes=EpisodeConfig(shot=4, queries=4),
@@ -59,7 +59,7 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=600,
+        steps=400,
         tasks_per_step=2,
         learning_rate=3e-4,
         schedule="cosine",

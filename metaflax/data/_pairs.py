@@ -7,6 +7,7 @@ right there is a code, as it is for the tokens of other task types.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +99,7 @@ def tokenize_pairs(
         **kept,
     )
     # A text that was cut has no end, and must not be taken to have one.
-    ended = [np.append(row, speech.end)[: speech.num_said] for row in said]
+    ended = [np.append(row, speech.end)[: speech.num_said] for row in _each(said)]
     inputs, codes = (_apart if speech.apart else _in_one)(prompts, ended, speech)
     return TokenizedPairs(
         prompts,
@@ -155,7 +156,9 @@ def tokenize_prompts(
         on_long=on_long,
         max_positions=speech.num_read,
     )
-    rows = [np.append(*both) for both in zip(prompts, starts, strict=True)]
+    rows = [
+        np.append(*both) for both in zip(_each(prompts), _each(starts), strict=True)
+    ]
     return _packed(rows, prompts.pad_id, starts.num_truncated)
 
 
@@ -186,7 +189,7 @@ def _read(
     )
     if speech.apart:
         return found
-    rows = [np.append(row, begin) for row in found]
+    rows = [np.append(row, begin) for row in _each(found)]
     return _packed(rows, found.pad_id, found.num_truncated)
 
 
@@ -203,10 +206,14 @@ def _in_one(prompts: TokenizedTexts, said: Rows, speech: Speech) -> tuple[Rows, 
     """Both, one behind the other; nothing is asked before the last of the prompt."""
     del speech  # The prompts end with what begins all.
     inputs, codes = [], []
-    for prompt, row in zip(prompts, said, strict=True):
+    for prompt, row in zip(_each(prompts), said, strict=True):
         inputs.append(np.append(prompt, row[:-1]))
         codes.append(np.append(np.full(len(prompt) - 1, -1), row))
     return inputs, codes
+
+
+def _each(tokenized: TokenizedTexts) -> Rows:
+    return [tokenized[row] for row in range(len(tokenized))]
 
 
 def _packed(rows: Sequence[np.ndarray], pad_id: int, num_cut: int) -> TokenizedTexts:
@@ -223,16 +230,20 @@ def collate_pairs(
     episodes: Sequence[Episode],
     pairs: TokenizedPairs,
     *,
+    num_classes: int,
+    num_support: int,
+    num_queries: int,
     buckets: Buckets,
-    **sizes: int,
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
     Args:
       episodes: T episodes of one sampler.
       pairs: the tokens of the sampler's examples.
+      num_classes: as for `collate`, with the two below: the sizes of the sampler.
+      num_support: S.
+      num_queries: Q.
       buckets: what lengths of texts are rounded up to.
-      **sizes: of the sampler, as for `collate`.
 
     Returns:
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]`, or a
@@ -243,16 +254,12 @@ def collate_pairs(
     Raises:
       ValueError: if an episode is larger than the sizes.
     """
-    said = collate(
-        episodes,
-        pairs.inputs,
-        codes=pairs.codes,
-        buckets=buckets,
-        **sizes,
-    )
+    sizes = num_classes, num_support, num_queries
+    put = functools.partial(_collated, episodes, sizes, buckets)
+    said = put(pairs.inputs, pairs.codes)
     if not pairs.speech.apart:
         return said
-    read = collate(episodes, pairs.prompts, buckets=buckets, **sizes)
+    read = put(pairs.prompts, None)
 
     def paired(read: base.Batch, said: base.Batch) -> base.Batch:
         return said._replace(inputs=Pair(read.inputs, said.inputs))
@@ -310,6 +317,25 @@ def _crossed(pairs: TokenizedPairs, rows: Sequence[tuple[int, int]]) -> Tokenize
     texts, codes = (_apart if speech.apart else _in_one)(prompts, ended, speech)
     of_all = pairs.codes._replace(flat=np.concatenate(codes).astype(np.int32))
     return TokenizedPairs(prompts, _packed(texts, inputs.pad_id, 0), of_all, speech)
+
+
+def _collated(
+    episodes: Sequence[Episode],
+    sizes: tuple[int, int, int],
+    buckets: Buckets,
+    tokenized: TokenizedTexts,
+    codes: TokenCodes | None,
+) -> base.Task:
+    num_classes, num_support, num_queries = sizes
+    return collate(
+        episodes,
+        tokenized,
+        num_classes=num_classes,
+        num_support=num_support,
+        num_queries=num_queries,
+        buckets=buckets,
+        codes=codes,
+    )
 
 
 def collate_prompts(

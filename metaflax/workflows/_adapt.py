@@ -81,6 +81,7 @@ def adapt(
     )
     room = _room(trained, len(names), support_file)
     model, params = trained.model, trained.params
+    assert isinstance(model, Model)
     tokenized = model.tokenize(examples.texts, trained.config.data, task.form)
     algorithm = config_lib.build_algorithm(
         config.algorithm,

@@ -97,11 +97,8 @@ def save_speaker(
     """Writes a language model that knows what it is for."""
     params = jax.tree.map(np.asarray, models.merge_lora(params))
     own = model.pretrained.config
-    save = (
-        models.pretrained.save_gpt
-        if isinstance(own, models.GPTConfig)
-        else models.pretrained.save_seq2seq
-    )
+    is_gpt = isinstance(own, models.GPTConfig)
+    save: Any = models.pretrained.save_gpt if is_gpt else models.pretrained.save_seq2seq
     save(
         target,
         own,

@@ -93,6 +93,7 @@ def finetune(
         raise ValueError(
             f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}."
         )
+    assert isinstance(model, Model)  # Classes are said by an encoder and a head.
     known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}

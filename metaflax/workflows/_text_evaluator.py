@@ -76,17 +76,17 @@ class TextEvaluator:
     def __call__(self, params: Any) -> evaluation.Scores:
         """The scores of all episodes, in order, and what was generated."""
         level = self._level
-        rows: list[dict[str, float]] = []
+        rows: list[dict[str, Any]] = []
         answers = []
         for episode, said in self._said(params, asks_for_texts=True):
-            row = {}
+            row: dict[str, Any] = dict(said.scores)
             if level.judged:
                 answers.append(self._answers(episode, said.generated))
                 texts = [record["generated"] for record in answers[-1]]
                 row |= level.judge(texts, self._true(episode))
             if level.recalls:
                 row |= self._recalls(episode, said.likelihoods)
-            rows.append({**said.scores, **row})
+            rows.append(row)
         found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         return evaluation.Scores(found, None, answers or None)
 
@@ -111,7 +111,7 @@ class TextEvaluator:
         }
 
     def _true(self, episode: data.Episode) -> list[str]:
-        targets = self.source.examples.targets or ()
+        targets: Sequence[str] = self.source.examples.targets or ()
         return [targets[number] for number in episode.query]
 
     def _said(
@@ -161,9 +161,7 @@ class TextEvaluator:
         texts = [(self._model.text(ids, mask), score) for ids, mask, score in said]
         return self.task.decode(texts, [])
 
-    def _recalls(
-        self, episode: data.Episode, likelihoods: np.ndarray
-    ) -> dict[str, float]:
+    def _recalls(self, episode: data.Episode, likelihoods: Any) -> dict[str, float]:
         """How often the true text is among the likeliest of all queries'."""
         num = len(episode.query)
         return {
