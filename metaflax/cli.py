@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -52,6 +52,35 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class New:
+    """Make a language model to meta-train from the beginning, and its tokenizer."""
+
+    out: Path
+    """Directory to write, in Hugging Face's format; `train --model` takes it."""
+    texts: Path | None = None
+    """File that the tokenizer learns from: texts of meta-training alone."""
+    columns: tuple[str, ...] = ("text", "target")
+    """Its columns of texts, where it has columns."""
+    family: Literal["gpt", "seq2seq"] = "seq2seq"
+    """One network that goes on with texts, or one that reads and one that says."""
+    encoder: str | None = None
+    """Directory or hub name of a BERT to read with, or minilm; its tokenizer and sizes
+    then are the model's, and `texts` is not read."""
+    vocab_size: int = 4000
+    """Words of the tokenizer."""
+    width: int = 128
+    """Features of a token."""
+    layers: int = 2
+    """Of each network, or of the one that says."""
+    heads: int = 4
+    """Attention heads of a layer."""
+    positions: int = 256
+    """The longest text in tokens."""
+    seed: int = 0
+    """Draws the weights."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Meta-test a run: other shots, more episodes, baselines on the same ones."""
 
@@ -69,6 +98,8 @@ class Evaluate:
     """How many, likewise."""
     test_seed: int | None = None
     """Draws them, likewise."""
+    num_beams: int | None = None
+    """Texts pursued side by side to generate one, likewise."""
     baselines: tuple[str, ...] = ()
     """frozen, fine_tuning: scored on the same episodes."""
     inner_optimizer: str | None = None
@@ -119,6 +150,10 @@ class Predict:
     """Of the texts, where the file's name does not say."""
     batch_size: int = 32
     """Texts answered together at most."""
+    num_beams: int = 1
+    """Texts pursued side by side to generate one; 1 for the likeliest word always."""
+    max_new: int | None = None
+    """Most tokens of a text that is generated, where it differs from training's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +180,8 @@ class Finetune:
     """Draws the order of texts and dropout."""
 
 
-COMMANDS = (Quickstart, Train, Evaluate, Adapt, Predict, Finetune)
-Command = Quickstart | Train | Evaluate | Adapt | Predict | Finetune
+COMMANDS = (Quickstart, New, Train, Evaluate, Adapt, Predict, Finetune)
+Command = Quickstart | New | Train | Evaluate | Adapt | Predict | Finetune
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -239,6 +274,8 @@ def run(command: Command, console: Console) -> None:
         case Quickstart():
             config = _quickstart_config(command)
             workflows.train(config, command.run_dir, console, profile=command.profile)
+        case New():
+            _new(command, console)
         case Train():
             workflows.train(
                 command.settings, command.run_dir, console, profile=command.profile
@@ -284,6 +321,33 @@ def _quickstart_config(command: Quickstart) -> config_lib.Config:
     return dataclasses.replace(config, training=training, evaluation=evaluation)
 
 
+def _new(command: New, console: Console) -> None:
+    from metaflax import workflows
+
+    if command.encoder is not None:
+        made = workflows.language_model_from_encoder(
+            command.out, command.encoder, layers=command.layers, seed=command.seed
+        )
+    elif command.texts is None:
+        raise ValueError(
+            "a new model learns its words from texts; give --texts FILE, or --encoder"
+            " for a BERT that has them."
+        )
+    else:
+        made = workflows.new_language_model(
+            command.out,
+            workflows.texts_of_file(command.texts, command.columns),
+            family=command.family,
+            vocab_size=command.vocab_size,
+            width=command.width,
+            layers=command.layers,
+            heads=command.heads,
+            positions=command.positions,
+            seed=command.seed,
+        )
+    console.print(f"a new language model: {made}", markup=False, soft_wrap=True)
+
+
 def _evaluate(command: Evaluate, console: Console) -> None:
     from metaflax import workflows
     from metaflax.workflows import RunDirectory
@@ -301,7 +365,7 @@ def _evaluate(command: Evaluate, console: Console) -> None:
         console,
         name=command.name,
         episodes=changed(config.episodes, ("way", "shot", "queries")),
-        wanted=changed(config.evaluation, ("test_episodes", "test_seed")),
+        wanted=changed(config.evaluation, ("test_episodes", "test_seed", "num_beams")),
         baselines=command.baselines,
         inner=dataclasses.replace(
             changed(
@@ -317,13 +381,7 @@ def _evaluate(command: Evaluate, console: Console) -> None:
 def _predict(command: Predict) -> None:
     from metaflax import data, workflows
 
-    predictor = (
-        workflows.Predictor(command.model, command.batch_size)
-        if command.relations is None
-        else workflows.TripleFinder(
-            command.model, command.relations, batch_size=command.batch_size
-        )
-    )
+    predictor = _predictor(command)
     texts = data.read_texts(
         sys.stdin if command.texts == "-" else command.texts,
         form=predictor.form,
@@ -336,7 +394,7 @@ def _predict(command: Predict) -> None:
         workflows.predict(predictor, texts, out, format=command.format)
         if predictor.num_lost:
             notes = Console(stderr=True, highlight=False, soft_wrap=True)
-            notes.print(f"an entity was cut off {predictor.num_lost} texts, too long.")
+            notes.print(_lost(predictor))
 
     if command.out == "-":
         answer(sys.stdout)
@@ -349,3 +407,25 @@ def _predict(command: Predict) -> None:
         scratch.replace(command.out)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _predictor(command: Predict) -> Any:
+    from metaflax import models, workflows
+
+    size = command.batch_size
+    if models.pretrained.describes_language_model(command.model):
+        return workflows.Generator(
+            command.model, size, num_beams=command.num_beams, max_new=command.max_new
+        )
+    if command.relations is None:
+        return workflows.Predictor(command.model, size)
+    return workflows.TripleFinder(command.model, command.relations, batch_size=size)
+
+
+def _lost(predictor: Any) -> str:
+    from metaflax import workflows
+
+    number = predictor.num_lost
+    if isinstance(predictor, workflows.Generator):
+        return f"{number} texts were too long to be read whole, and were cut."
+    return f"an entity was cut off {number} texts, too long."

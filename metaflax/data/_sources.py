@@ -18,6 +18,7 @@ def read(
     text: str = "text",
     text_pair: str = "text_pair",
     label: str = "label",
+    target: str = "target",
     domain: str | None = None,
     id: str | None = None,
     split: str | None = None,
@@ -37,6 +38,7 @@ def read(
       text_pair: the column of second texts, where the task reads pairs.
       label: the column of labels: a name, a number, or a list of them where a text
         has several.
+      target: the column of texts that are to be said, where the task says such.
       domain: the column of domains, if any.
       id: the column of names of examples, if any.
       split: which split of a hub data set or saved directory to read.
@@ -63,7 +65,7 @@ def read(
     if unlabelled not in ("error", "drop"):
         raise ValueError(f"unlabelled is {unlabelled!r}; it is 'error' or 'drop'.")
     task = task or tasks.classification()
-    columns = {"text": text, "text_pair": text_pair, "label": label}
+    columns = {"text": text, "text_pair": text_pair, "label": label, "target": target}
     columns |= {"domain": domain} if domain else {}
     columns |= {"id": id} if id else {}
     texts: list[Hashable] = []

@@ -1,5 +1,8 @@
 """Meta-testing: adapt, score, and say how sure the score is."""
 
+from metaflax.evaluation._generated import Asked as Asked
+from metaflax.evaluation._generated import Said as Said
+from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
 from metaflax.evaluation._intervals import paired_interval as paired_interval
@@ -11,10 +14,13 @@ from metaflax.evaluation._score import evaluate as evaluate
 from metaflax.evaluation._score import scorer as scorer
 
 __all__ = [
+    "Asked",
     "Interval",
+    "Said",
     "Scores",
     "classification_report",
     "evaluate",
+    "generating_scorer",
     "label_report",
     "mean_interval",
     "number_report",

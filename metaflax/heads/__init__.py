@@ -1,6 +1,7 @@
 """Output layers: how each begins from a support set, and what it says."""
 
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
+from metaflax.heads._identity import identity as identity
 from metaflax.heads._leopard import leopard as leopard
 from metaflax.heads._linear import linear as linear
 from metaflax.heads._logistic_regression import (
@@ -21,6 +22,7 @@ from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
     "cosine_prototypes",
+    "identity",
     "label_prototypes",
     "leopard",
     "linear",

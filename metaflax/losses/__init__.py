@@ -13,6 +13,10 @@ from metaflax.losses._classification import (
     softmax_cross_entropy as softmax_cross_entropy,
 )
 from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
+from metaflax.losses._language import (
+    language_cross_entropy as language_cross_entropy,
+)
+from metaflax.losses._language import text_likelihoods as text_likelihoods
 from metaflax.losses._regression import squared_error as squared_error
 from metaflax.losses._spans import span_cross_entropy as span_cross_entropy
 from metaflax.losses._tokens import per_token as per_token
@@ -22,10 +26,12 @@ __all__ = [
     "balanced_class_weights",
     "balanced_label_weights",
     "cosine_pairs",
+    "language_cross_entropy",
     "per_token",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "span_cross_entropy",
     "squared_error",
+    "text_likelihoods",
     "weighted_mean",
 ]

@@ -11,6 +11,7 @@ from metaflax.models._gpt import gpt
 from metaflax.models._gpt_config import GPTConfig
 from metaflax.models._language_model import Cache, LanguageModel, Pair
 from metaflax.models._lora import merge_lora, with_lora
+from metaflax.models._prefix import with_prefix
 from metaflax.models._seq2seq import seq2seq
 from metaflax.models._seq2seq_config import Seq2SeqConfig
 from metaflax.models._stack import LayersBy, Remat
@@ -42,5 +43,6 @@ __all__ = [
     "with_adapters",
     "with_context",
     "with_lora",
+    "with_prefix",
     "word_table",
 ]

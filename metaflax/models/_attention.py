@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models import _bert, _packing
+from metaflax.models import _bert, _extras, _packing
 
 # Far below any score, yet finite: a token that may see nothing sees all of it evenly.
 _MASKED = -1e9
@@ -32,6 +32,11 @@ class Kept(NamedTuple):
         """These slots with those of `new` in place, from number `slot` on."""
         write = jax.lax.dynamic_update_slice_in_dim
         return Kept(*(write(x, y, slot, 1) for x, y in zip(self, new, strict=True)))
+
+    def behind(self, others: "Kept") -> "Kept":
+        """These slots behind those of `others`."""
+        pairs = zip(others, self, strict=True)
+        return Kept(*(jnp.concatenate(pair, axis=1) for pair in pairs))
 
 
 class Past(NamedTuple):
@@ -93,8 +98,14 @@ class Attention(_bert._Part):
             kept = Kept(heads(project("key", asked)), heads(project("value", asked)))
         if past is not None:
             kept = past.kept.written(kept, past.slot)
+        asked_all, bias = kept, jnp.asarray(bias)
+        if self.has_variable("params", _extras.PREFIX):
+            prefix = self.get_variable("params", _extras.PREFIX)
+            before = Kept(*(heads(self.repeated(prefix[n], B)) for n in Kept._fields))
+            asked_all = kept.behind(before)
+            bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (len(prefix["keys"]), 0)))
 
-        scores = jnp.matmul(heads(query), kept.keys.swapaxes(1, 2))  # [B * H, l, S]
+        scores = jnp.matmul(heads(query), asked_all.keys.swapaxes(1, 2))
         scores = scores.reshape(B, H, *scores.shape[1:]).astype(bias.dtype) + bias
         weights = jax.nn.softmax(scores).astype(self.dtype)
         weights_key, output_key = base.split_key(key)
@@ -103,10 +114,14 @@ class Attention(_bert._Part):
             B * H, -1, bias.shape[-1]
         )
 
-        mixed = jnp.matmul(weights, kept.values)  # [B * H, l, d]
+        mixed = jnp.matmul(weights, asked_all.values)  # [B * H, l, d]
         mixed = mixed.reshape(B, H, -1, d).transpose(0, 2, 1, 3).reshape(B, -1, D)
         mixed = self.dense("output", D)(asking.rows.pack(mixed))  # [R, D]
         return self.adapted(self.dropout(mixed, output_key)), kept
+
+    def repeated(self, x: jax.Array, num: int) -> jax.Array:
+        """`[P, D]` for each of `num` texts."""
+        return jnp.broadcast_to(jnp.asarray(x, self.dtype)[None], (num, *x.shape))
 
 
 def bias_of(visible: jax.Array, dtype: Any) -> jax.Array:

@@ -13,7 +13,7 @@ from flax import traverse_util
 from metaflax import tree
 
 # The names below which the added leaves lie.
-ADAPTER, CONTEXT, LORA = "adapter", "context", "lora"
+ADAPTER, CONTEXT, LORA, PREFIX = "adapter", "context", "lora", "prefix"
 
 # How many paths an error names.
 _NAMED = 4

@@ -14,8 +14,14 @@ from metaflax.tasks._entity_spans import entities_of_tags as entities_of_tags
 from metaflax.tasks._entity_spans import runs_of_entities as runs_of_entities
 from metaflax.tasks._entity_spans import whole_words as whole_words
 from metaflax.tasks._fields import Fields as Fields
+from metaflax.tasks._forms import BEGUN as BEGUN
+from metaflax.tasks._forms import SAID as SAID
 from metaflax.tasks._forms import TEXT as TEXT
 from metaflax.tasks._forms import Form as Form
+from metaflax.tasks._generation import dialogue as dialogue
+from metaflax.tasks._generation import language_modelling as language_modelling
+from metaflax.tasks._generation import summarization as summarization
+from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._pair_classification import PAIR as PAIR
 from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
@@ -38,8 +44,11 @@ from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._tagging import Tagging as Tagging
+from metaflax.tasks._text_level import TextLevel as TextLevel
+from metaflax.tasks._text_level import recall_name as recall_name
 from metaflax.tasks._token_level import Reading as Reading
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
+from metaflax.tasks._turns import TURNS as TURNS
 from metaflax.tasks._viterbi import AbstractTransitions as AbstractTransitions
 from metaflax.tasks._viterbi import abstract_transitions as abstract_transitions
 from metaflax.tasks._viterbi import spread as spread
@@ -48,15 +57,18 @@ from metaflax.tasks._words import word_spans as word_spans
 from metaflax.tasks._words import words_of_tokens as words_of_tokens
 
 __all__ = [
+    "BEGUN",
     "BIO",
     "IO",
     "MENTION",
     "NONE",
     "PAIR",
     "QUESTION",
+    "SAID",
     "SENTENCE",
     "TEXT",
     "TEXT_OR_PAIR",
+    "TURNS",
     "AbstractTransitions",
     "Answer",
     "Entity",
@@ -70,20 +82,26 @@ __all__ = [
     "Sentence",
     "Tagging",
     "TaskType",
+    "TextLevel",
     "TokenLevel",
     "Truth",
     "abstract_transitions",
     "classification",
+    "dialogue",
     "entities",
     "entities_of_runs",
     "entities_of_tags",
+    "language_modelling",
     "multilabel_classification",
     "pair_classification",
     "question_answering",
+    "recall_name",
     "regression",
     "relations",
     "runs_of_entities",
     "spread",
+    "summarization",
+    "translation",
     "viterbi",
     "whole_words",
     "word_spans",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Form
+from metaflax.tasks._text_level import TextLevel
 from metaflax.tasks._token_level import TokenLevel
 
 Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
@@ -56,6 +57,7 @@ class TaskType(NamedTuple):
       head_size: `head_size(way)`, for how many classes a head is made, which
         `complete` then completes.
       tokens: how it speaks of tokens; None where it speaks of whole texts.
+      texts: how it says texts of its own; None where it says none.
     """
 
     kind: str
@@ -70,11 +72,14 @@ class TaskType(NamedTuple):
     classes: Callable[[Sequence[str]], Sequence[str]] = tuple
     head_size: Callable[[int], int] = lambda way: way
     tokens: TokenLevel | None = None
+    texts: TextLevel | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of all that an episode is scored by, the first above all."""
-        return (*(self.tokens.scores if self.tokens else ()), *self.metrics)
+        of_tokens = self.tokens.scores if self.tokens else ()
+        of_texts = self.texts.scores if self.texts else ()
+        return *of_tokens, *self.metrics, *of_texts
 
     def check_head(self, name: str, head: base.Head) -> None:
         """Refuses a head that does not understand this task type's targets.

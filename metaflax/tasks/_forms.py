@@ -5,11 +5,12 @@ that the rest of the package keeps, splits and draws all of them alike.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from metaflax.tasks._fields import Fields
 
 Encoded = dict[str, list[Any]]
+EncodeFn: TypeAlias = Callable[[Any, Sequence[Any], int | None], Encoded]
 
 
 class Form(NamedTuple):
@@ -34,7 +35,7 @@ class Form(NamedTuple):
     required: tuple[str, ...]
     read: Callable[[Fields], Any]
     row: Callable[[Any], dict[str, Any]]
-    encode: Callable[[Any, Sequence[Any], int | None], Encoded]
+    encode: EncodeFn
     windows: bool = False
 
 
@@ -43,6 +44,29 @@ def encode_texts(
 ) -> Encoded:
     """`[CLS] text [SEP]`, cut at its end."""
     return called(tokenizer, list(texts), max_length=max_length)
+
+
+def encode_said(
+    tokenizer: Any, texts: Sequence[str], max_length: int | None
+) -> Encoded:
+    """`text` alone, cut at its end: what begins and ends it is the model's affair."""
+    return called(
+        tokenizer, list(texts), max_length=max_length, add_special_tokens=False
+    )
+
+
+def keeping_the_end(encode: EncodeFn) -> EncodeFn:
+    """The same, with texts that are too long cut at their beginning."""
+
+    def of_ends(tokenizer: Any, texts: Sequence[Any], max_length: int | None):
+        side = tokenizer.truncation_side
+        tokenizer.truncation_side = "left"
+        try:
+            return encode(tokenizer, texts, max_length)
+        finally:
+            tokenizer.truncation_side = side
+
+    return of_ends
 
 
 def called(tokenizer: Any, *columns: list[str], max_length: int | None, **kwargs: Any):
@@ -68,3 +92,9 @@ TEXT = Form(
     row=lambda text: {"text": text},
     encode=encode_texts,
 )
+
+# What a language model says.
+SAID = TEXT._replace(name="said", encode=encode_said)
+
+# What was said so far, and is to go on.
+BEGUN = SAID._replace(name="begun", encode=keeping_the_end(encode_said))

@@ -2,6 +2,8 @@
 
 from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
+from metaflax.workflows._adapt_speaker import export as export
+from metaflax.workflows._against_joint import against_joint as against_joint
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._compilations import (
@@ -9,6 +11,12 @@ from metaflax.workflows._compilations import (
 )
 from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
+from metaflax.workflows._generate import Generator as Generator
+from metaflax.workflows._new import (
+    language_model_from_encoder as language_model_from_encoder,
+)
+from metaflax.workflows._new import new_language_model as new_language_model
+from metaflax.workflows._new import texts_of_file as texts_of_file
 from metaflax.workflows._predict import Predictor as Predictor
 from metaflax.workflows._predict import predict as predict
 from metaflax.workflows._quickstart import quickstart as quickstart
@@ -23,23 +31,29 @@ from metaflax.workflows._train import train as train
 from metaflax.workflows._triples import TripleFinder as TripleFinder
 
 __all__ = [
+    "Generator",
     "Predictor",
     "RunDirectory",
     "Setting",
     "TripleFinder",
     "adapt",
     "against_baselines",
+    "against_joint",
     "cache_compilations",
     "evaluate",
+    "export",
     "fine_tuned_settings",
     "finetune",
     "frozen_settings",
+    "language_model_from_encoder",
     "load_run",
+    "new_language_model",
     "predict",
     "quickstart",
     "quickstart_config",
     "run_script",
     "score_episodes",
+    "texts_of_file",
     "train",
     "without_run",
 ]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
+from metaflax.workflows._adapt_speaker import adapt_speaker, trained_speaker
 from metaflax.workflows._episodes import coarse_buckets, codes_of, columns
 from metaflax.workflows._model import Model
 from metaflax.workflows._run import (
@@ -19,7 +20,7 @@ from metaflax.workflows._run import (
     load_untrained,
     losses_of_cutting,
 )
-from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._run_directory import RunDirectory, check_absent
 
 # What Hugging Face calls the kinds of targets.
 PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
@@ -64,6 +65,9 @@ def adapt(
         config = RunDirectory(run_dir).config()
     task = config_lib.build_task(config)
     examples = data.read(support_file, task=task, **columns(config.data))
+    if task.texts is not None:
+        trained = trained_speaker(run_dir, config)
+        return adapt_speaker(examples, target, console, trained, task)
     names = first_seen(examples) or [config.data.label]
     if len(names) < 2 and task.kind == "classes":
         raise ValueError(
@@ -77,6 +81,7 @@ def adapt(
     )
     room = _room(trained, len(names), support_file)
     model, params = trained.model, trained.params
+    assert isinstance(model, Model)
     tokenized = model.tokenize(examples.texts, trained.config.data, task.form)
     algorithm = config_lib.build_algorithm(
         config.algorithm,
@@ -130,12 +135,6 @@ def _within(trained: Trained) -> Trained:
         config.data, max_length=min(config.data.max_length, most)
     )
     return trained._replace(config=dataclasses.replace(config, data=texts))
-
-
-def check_absent(target: Path) -> None:
-    """Refuses to write where anything is."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already; name a new directory.")
 
 
 def first_seen(examples: data.Examples) -> list[str]:

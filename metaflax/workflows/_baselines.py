@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows._compare import describe
-from metaflax.workflows._episodes import Episodes, coarse_buckets, codes_of
+from metaflax.workflows._episodes import episodes_of
 from metaflax.workflows._evaluate import resize
+from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._run import Run, best_params, initial_params, load_run
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._settings import Setting
+from metaflax.workflows._text_evaluator import TextEvaluator
 
 OURS = "meta-trained"
 
@@ -60,7 +63,8 @@ def against_baselines(
 
     Returns:
       The content of `NAME.json`: settings chosen, intervals by method, and for each
-      baseline the paired difference of the meta-trained model from it.
+      baseline the paired difference of the meta-trained model from it; the last two by
+      domain too, where test episodes are of several.
 
     Raises:
       ValueError: if there is no finished run, or the sizes do not fit its data.
@@ -90,7 +94,7 @@ def against_baselines(
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
         "chosen": chosen,
-        **_intervals(run, scores, ours, console),
+        **_intervals(run, evaluator, {**scores, OURS: ours}, console),
         "report": evaluator.report(ours),
     }
     directory.write_json(f"{name}.json", results)
@@ -120,11 +124,8 @@ def score_episodes(
     run = load_run(directory.config())
     params = None if setting else best_params(directory, initial_params(run))
     run = run if setting is None else _with(run, setting)
-    texts = sampler.examples.texts
-    tokenized = run.model.tokenize(texts, run.config.data, run.task.form)
-    examples = sampler.examples
-    codes = codes_of(examples, examples.label_names, tokenized, run.task)
-    episodes = Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
+    parts = run.config, run.task, run.model
+    episodes = episodes_of(sampler.examples, sampler, *parts)
     evaluator = run.evaluator(episodes, 0, len(sampler.episodes))
     return evaluator(initial_params(run) if params is None else params)
 
@@ -147,28 +148,79 @@ def _validated(run: Run, setting: Setting, num: int) -> float:
 
 def _intervals(
     run: Run,
+    evaluator: Evaluator | TextEvaluator,
     scores: Mapping[str, evaluation.Scores],
-    ours: evaluation.Scores,
     console: Console,
 ) -> dict[str, Any]:
-    """Means of all methods, and how far ours is from each baseline."""
+    """Means of all methods, and how far ours, the last, is from each baseline."""
     metrics = (*run.task.scores, "loss")
-    columns = {
-        method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
-        for method, s in {**scores, OURS: ours}.items()
-    }
-    paired = {
-        method: {
-            m: evaluation.paired_interval(s.metrics[m], ours.metrics[m])
-            for m in metrics
-        }
-        for method, s in scores.items()
-    }
+    of_all = np.ones(len(evaluator.episodes), bool)
+    columns, paired = _compared(metrics, scores, of_all)
     console.print(reporting.comparison_table(describe(run.config), columns, metrics))
     title = f"{OURS}, less each baseline"
     console.print(reporting.comparison_table(title, paired, metrics, signed=True))
+    found = {"intervals": _plain(columns), f"{OURS}_less": _plain(paired)}
+    by_domain = {
+        name: _compared(metrics, scores, chosen)
+        for name, chosen in _of_domains(evaluator).items()
+    }
+    if len(by_domain) < 2:
+        return found
+    for metric in run.task.scores:
+        _print_by_domain(metric, by_domain, console)
+    return found | {
+        "by_domain": {
+            name: {"intervals": _plain(means), f"{OURS}_less": _plain(differences)}
+            for name, (means, differences) in by_domain.items()
+        }
+    }
 
-    def plain(methods):
-        return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}
 
-    return {"intervals": plain(columns), f"{OURS}_less": plain(paired)}
+Columns = dict[str, dict[str, evaluation.Interval]]
+
+
+def _compared(
+    metrics: Sequence[str], scores: Mapping[str, evaluation.Scores], chosen: np.ndarray
+) -> tuple[Columns, Columns]:
+    """Means by method, and differences of ours, on some of the episodes."""
+    values = {
+        method: {m: s.metrics[m][chosen] for m in metrics}
+        for method, s in scores.items()
+    }
+    means = {
+        method: {m: evaluation.mean_interval(x) for m, x in own.items()}
+        for method, own in values.items()
+    }
+    ours = values[OURS]
+    differences = {
+        method: {m: evaluation.paired_interval(own[m], ours[m]) for m in metrics}
+        for method, own in values.items()
+        if method != OURS
+    }
+    return means, differences
+
+
+def _of_domains(evaluator: Evaluator | TextEvaluator) -> dict[str, np.ndarray]:
+    """Which episodes `[E]` are of each domain, of those that have two or more."""
+    names = evaluator.source.examples.domain_names
+    drawn = np.array([-1 if e.domain is None else e.domain for e in evaluator.episodes])
+    masks = {name: drawn == number for number, name in enumerate(names)}
+    return {name: mask for name, mask in masks.items() if mask.sum() > 1}
+
+
+def _print_by_domain(
+    metric: str, by_domain: Mapping[str, tuple[Columns, Columns]], console: Console
+) -> None:
+    """A row for each domain: means of all methods, and how far ours is from others."""
+    columns: dict[str, dict[str, evaluation.Interval]] = {}
+    for name, (means, differences) in by_domain.items():
+        for method, own in means.items():
+            columns.setdefault(method, {})[name] = own[metric]
+        for method, own in differences.items():
+            columns.setdefault(f"less {method}", {})[name] = own[metric]
+    title = f"{metric} by domain"
+    console.print(reporting.comparison_table(title, columns, tuple(by_domain)))
+
+
+def _plain(methods: Columns) -> dict[str, dict[str, Any]]:
+    return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}

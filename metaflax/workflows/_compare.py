@@ -7,10 +7,11 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._text_evaluator import TextEvaluator
 
 
 def compare(
-    evaluator: Evaluator,
+    evaluator: Evaluator | TextEvaluator,
     scores: dict[str, evaluation.Scores],
     console: Console,
     *,
@@ -77,7 +78,7 @@ def describe(config: config_lib.Config) -> str:
 def describe_sizes(config: config_lib.Config) -> str:
     """How large an episode is, in the words of its kind."""
     sizes = config.episodes
-    what = {"numbers": "texts", "spans": "questions"}
+    what = {"numbers": "texts", "spans": "questions", "texts": "texts"}
     if (kind := config_lib.build_task(config).kind) in what:
         return f"{sizes.shot} support {what[kind]}"
     return f"{sizes.way}-way {sizes.shot}-shot"

@@ -8,6 +8,7 @@ import numpy as np
 from metaflax import base, data, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.workflows._model import Model
+from metaflax.workflows._speaker import Speaker
 
 
 def columns(config: DataConfig) -> dict[str, str]:
@@ -16,6 +17,7 @@ def columns(config: DataConfig) -> dict[str, str]:
         "text": config.text,
         "text_pair": config.text_pair,
         "label": config.label,
+        "target": config.target,
     }
 
 
@@ -66,6 +68,9 @@ SAMPLERS = {
     "spans": lambda examples, sizes: data.QuestionSampler(
         examples, sizes.shot, sizes.queries
     ),
+    "texts": lambda examples, sizes: data.GenerationSampler(
+        examples, sizes.shot, sizes.queries
+    ),
 }
 
 
@@ -79,6 +84,7 @@ class Episodes(NamedTuple):
       buckets: the shapes they are padded to.
       codes: what is right for each token; None where that is said of texts.
       room: for how many classes there is room, where that is more than they have.
+      pairs: what is read and what is to be said of it, where the task generates.
     """
 
     examples: data.Examples
@@ -87,6 +93,7 @@ class Episodes(NamedTuple):
     buckets: data.Buckets
     codes: data.TokenCodes | None = None
     room: int = 0
+    pairs: data.TokenizedPairs | None = None
 
     @property
     def sizes(self) -> data.EpisodeSizes:
@@ -96,6 +103,11 @@ class Episodes(NamedTuple):
 
     def collate(self, episodes) -> base.Task:
         """A stack of episodes as arrays of tokens."""
+        if self.pairs is not None:
+            sizes = self.sizes._asdict()
+            return data.collate_pairs(
+                episodes, self.pairs, buckets=self.buckets, **sizes
+            )
         return data.collate(
             episodes,
             self.tokenized,
@@ -119,7 +131,7 @@ def make_episodes(
     sizes: EpisodeConfig,
     config: Config,
     task: tasks.TaskType,
-    model: Model,
+    model: Model | Speaker,
 ) -> Episodes:
     """The episodes of a split, tokenized.
 
@@ -127,9 +139,41 @@ def make_episodes(
       ValueError: if a class is too small for the sizes, or a text too long.
     """
     sampler = SAMPLERS[task.kind](examples, sizes)
+    return episodes_of(examples, sampler, config, task, model)
+
+
+def episodes_of(
+    examples: data.Examples,
+    sampler: data.Sampler,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model | Speaker,
+) -> Episodes:
+    """The episodes that a sampler draws of examples, tokenized.
+
+    Raises:
+      ValueError: if a text is too long.
+    """
+    if isinstance(model, Speaker):
+        return _to_be_said(examples, sampler, config.data, task, model)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, examples.label_names, tokenized, task)
     return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
+
+
+def _to_be_said(
+    examples: data.Examples,
+    sampler: data.Sampler,
+    config: DataConfig,
+    task: tasks.TaskType,
+    model: Speaker,
+) -> Episodes:
+    """The episodes of a task type that generates."""
+    assert task.texts is not None
+    targets = examples.targets or ()
+    pairs = model.tokenize_pairs(examples.texts, targets, config, task.texts)
+    buckets = coarse_buckets(pairs.prompts, pairs.inputs)
+    return Episodes(examples, pairs.inputs, sampler, buckets, pairs.codes, pairs=pairs)
 
 
 def codes_of(
@@ -145,13 +189,14 @@ def codes_of(
     return data.token_codes(task.tokens, examples.texts, targets, tokenized, names)
 
 
-def coarsest_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
+def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
     """Hardly more than one shape, for adaptation that takes a minute to compile."""
-    return data.Buckets((int(np.max(tokenized.lengths)),), budget_ratio=1.5)
+    longest = {int(np.max(texts.lengths)) for texts in tokenized}
+    return data.Buckets(tuple(sorted(longest)), budget_ratio=1.5)
 
 
-def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
+def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
     """Coarse ones, since each new shape of a step costs seconds to compile."""
-    longest = int(np.max(tokenized.lengths))
+    longest = max(int(np.max(texts.lengths)) for texts in tokenized)
     lengths = [n for n in (32, 64, 128, 256) if n < longest]
     return data.Buckets((*lengths, longest), budget_ratio=1.5)

@@ -22,6 +22,7 @@ from metaflax.workflows._run import (
     num_classes,
 )
 from metaflax.workflows._run_directory import RunDirectory, write_whole
+from metaflax.workflows._text_evaluator import TextEvaluator
 
 # Files of `train` that an evaluation must not replace.
 OF_TRAIN = ("config.json", "environment.json", "results.json", "selected.json")
@@ -135,7 +136,7 @@ def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
     write_whole(path, "\n".join(lines) + "\n")
 
 
-def _check_number(evaluator: Evaluator, number: int) -> None:
+def _check_number(evaluator: Evaluator | TextEvaluator, number: int) -> None:
     if not 0 <= number < len(evaluator.episodes):
         raise ValueError(
             f"there is no episode {number}; they are 0 to"
@@ -144,7 +145,10 @@ def _check_number(evaluator: Evaluator, number: int) -> None:
 
 
 def _export(
-    evaluator: Evaluator, number: int, folder: Path, named: Mapping[str, str]
+    evaluator: Evaluator | TextEvaluator,
+    number: int,
+    folder: Path,
+    named: Mapping[str, str],
 ) -> None:
     """The texts of an episode as `support.jsonl` and `query.jsonl`."""
     episode, examples = evaluator.episodes[number], evaluator.source.examples
@@ -170,6 +174,8 @@ def _truth(
     """
     if task.tokens is not None and examples.targets is not None:
         return task.tokens.rows(task.tokens.asked(examples.targets[row], drawn))
+    if task.texts is not None and examples.targets is not None:
+        return task.texts.rows(examples.targets[row])
     if examples.targets is not None:
         return {"label": examples.targets[row]}
     labels = [label for label in examples.labels[row] if label in drawn]

@@ -22,6 +22,22 @@ from metaflax.workflows._reading import reading
 MOST_FEATURES = 2**30
 
 
+def finite_means(scores: evaluation.Scores) -> dict[str, float]:
+    """The mean of each metric.
+
+    Raises:
+      ValueError: if a loss is not finite.
+    """
+    means = {name: float(np.mean(x)) for name, x in scores.metrics.items()}
+    if not math.isfinite(means["loss"]):
+        bad = int(np.flatnonzero(~np.isfinite(scores.metrics["loss"]))[0])
+        raise ValueError(
+            f"the query loss of evaluation episode {bad} is not finite; lower the"
+            " inner learning rate."
+        )
+    return means
+
+
 class Evaluator:
     """Adapts to each of a fixed list of episodes, and scores its queries.
 
@@ -190,15 +206,7 @@ class Evaluator:
 
     def mean(self, params: Any) -> dict[str, float]:
         """The mean of each metric."""
-        scores = self(params)
-        means = {name: float(np.mean(x)) for name, x in scores.metrics.items()}
-        if not math.isfinite(means["loss"]):
-            bad = int(np.flatnonzero(~np.isfinite(scores.metrics["loss"]))[0])
-            raise ValueError(
-                f"the query loss of evaluation episode {bad} is not finite; lower the"
-                " inner learning rate."
-            )
-        return means
+        return finite_means(self(params))
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """What is said of all queries together, class by class or by domain."""

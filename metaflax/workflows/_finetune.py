@@ -20,13 +20,13 @@ from rich.console import Console
 from metaflax import base, data, evaluation, heads, reporting, tasks, training
 from metaflax import config as config_lib
 from metaflax.workflows._adapt import (
-    check_absent,
     first_seen,
     save_adapted,
 )
 from metaflax.workflows._episodes import coarse_buckets, columns
 from metaflax.workflows._model import Model, embedder
 from metaflax.workflows._run import load_trained
+from metaflax.workflows._run_directory import check_absent
 
 
 class Labelled(NamedTuple):
@@ -93,6 +93,7 @@ def finetune(
         raise ValueError(
             f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}."
         )
+    assert isinstance(model, Model)  # Classes are said by an encoder and a head.
     known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}

@@ -75,6 +75,11 @@ def load_model(config: ModelConfig) -> Model:
 
 def _with_additions(params: Any, config: ModelConfig) -> Any:
     """The parameters with the leaves that a config adds, always the same ones."""
+    if config.prefix_size:
+        raise ValueError(
+            "prefix_size is for language models; an encoder takes lora_rank,"
+            " adapter_size or context_size."
+        )
     key = jax.random.key(0)
     if config.lora_rank:
         params = models.with_lora(params, key, rank=config.lora_rank)

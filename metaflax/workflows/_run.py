@@ -12,6 +12,8 @@ from metaflax.workflows._episodes import Episodes, load_splits, make_episodes
 from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._model import Model, load_model, on_words_read
 from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._speaker import Speaker, load_speaker
+from metaflax.workflows._text_evaluator import TextEvaluator
 
 
 class Run(NamedTuple):
@@ -19,7 +21,7 @@ class Run(NamedTuple):
 
     Attributes:
       config: the config.
-      model: encoder, weights, tokenizer.
+      model: encoder or language model, weights, tokenizer.
       task: the task type.
       splits: examples of disjoint classes or domains.
       train: episodes of meta-training.
@@ -28,15 +30,29 @@ class Run(NamedTuple):
     """
 
     config: config_lib.Config
-    model: Model
+    model: Model | Speaker
     task: tasks.TaskType
     splits: data.Splits
     train: Episodes
     valid: Episodes
     test: Episodes
 
-    def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
+    def evaluator(
+        self, episodes: Episodes, seed: int, num: int
+    ) -> Evaluator | TextEvaluator:
         """Scores `num` episodes of a seed."""
+        wanted = self.config.evaluation
+        if isinstance(self.model, Speaker):
+            return TextEvaluator(
+                self.config.algorithm,
+                self.model,
+                self.task,
+                episodes,
+                seed=seed,
+                num_episodes=num,
+                batch_episodes=wanted.batch_episodes,
+                num_beams=wanted.num_beams,
+            )
         return Evaluator(
             self.config.algorithm,
             self.model,
@@ -44,10 +60,10 @@ class Run(NamedTuple):
             roomy(self, episodes),
             seed=seed,
             num_episodes=num,
-            batch_episodes=self.config.evaluation.batch_episodes,
+            batch_episodes=wanted.batch_episodes,
         )
 
-    def test_evaluator(self) -> Evaluator:
+    def test_evaluator(self) -> Evaluator | TextEvaluator:
         """Scores the test episodes that the config names."""
         wanted = self.config.evaluation
         return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
@@ -63,7 +79,7 @@ def load_run(config: config_lib.Config) -> Run:
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
     splits = load_splits(config.data, task)
-    model = load_model(config.model)
+    model = load_for(task, config)
 
     def episodes(examples, sizes):
         return make_episodes(examples, sizes, config, task, model)
@@ -77,6 +93,11 @@ def load_run(config: config_lib.Config) -> Run:
         valid=episodes(splits.valid, config.episodes),
         test=episodes(splits.test, config.episodes),
     )
+
+
+def load_for(task: tasks.TaskType, config: config_lib.Config) -> Model | Speaker:
+    """The model that a task type asks for: an encoder, or one that says texts."""
+    return (load_model if task.texts is None else load_speaker)(config.model)
 
 
 def initial_params(run: Run) -> Any:
@@ -107,7 +128,7 @@ def training_algorithm(run: Run):
         run.task,
         num_classes(run),
     )
-    return on_words_read(algorithm)
+    return algorithm if run.task.texts is not None else on_words_read(algorithm)
 
 
 def num_classes(run: Run) -> int:
@@ -132,13 +153,13 @@ class Trained(NamedTuple):
 
     Attributes:
       config: of the run.
-      model: encoder, pretrained weights, tokenizer.
+      model: encoder or language model, pretrained weights, tokenizer.
       params: the meta-parameters that validated best.
       num_classes: for how many the head was made.
     """
 
     config: config_lib.Config
-    model: Model
+    model: Model | Speaker
     params: Any
     num_classes: int
 
@@ -158,12 +179,13 @@ def load_trained(run_dir: str | Path) -> Trained:
 
 def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     """The same before any step: pretrained, with a new head for so many classes."""
-    model = load_model(config.model)
+    task = config_lib.build_task(config)
+    model = load_for(task, config)
     algorithm = config_lib.build_algorithm(
         config.algorithm,
         model.encoder,
         model.init,
-        config_lib.build_task(config),
+        task,
         num_classes,
     )
     params = algorithm.init(jax.random.key(config.training.seed))
@@ -202,7 +224,11 @@ def report_data(run: Run, console: Console) -> None:
         kind = {"label": "classes", "domain": "domains"}[by]
         shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
         source = getattr(run, name)
-        cut = losses_of_cutting(source.tokenized, source.codes)
+        cut = (
+            losses_of_cutting(source.tokenized, source.codes)
+            if source.pairs is None
+            else losses_of_cutting_pairs(source.pairs)
+        )
         console.print(f"meta-{name}: {len(examples)} texts of {shown}{cut}")
     if dropped := run.splits.train.num_unlabelled:
         console.print(f"without a label, and left out: {dropped} texts")
@@ -222,4 +248,14 @@ def losses_of_cutting(
         notes.append(f"an entity lost in {tokenized.num_lost}")
     if codes is not None and codes.num_lost:
         notes.append(f"{codes.num_lost} of what is to be found cut off")
+    return "".join(f", {note}" for note in notes)
+
+
+def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
+    """What was cut off what is read, and what is to be said, likewise."""
+    speech, notes = pairs.speech, []
+    if cut := pairs.prompts.num_truncated:
+        notes.append(f"{cut} too long to read, truncated to {speech.num_read} tokens")
+    if cut := pairs.inputs.num_truncated:
+        notes.append(f"{cut} too long to say, truncated to {speech.num_said} tokens")
     return "".join(f", {note}" for note in notes)

@@ -104,6 +104,12 @@ class RunDirectory:
         write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
+def check_absent(target: Path) -> None:
+    """Refuses to write where anything is."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; name a new directory.")
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replaces a file in one step."""
     scratch = path.with_name(path.name + ".tmp")

@@ -34,6 +34,7 @@ from metaflax.workflows._run import (
 )
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._step_costs import StepCosts
+from metaflax.workflows._text_evaluator import TextEvaluator
 
 
 def train(
@@ -131,7 +132,7 @@ class OuterLoop(NamedTuple):
     state: training.TrainState
     episodes: Episodes
     settings: config_lib.TrainingConfig
-    validator: Evaluator
+    validator: Evaluator | TextEvaluator
 
     def batches(self, start: int = 0) -> Iterator[base.Task]:
         """The batches of step `start` and all later ones, on the host."""

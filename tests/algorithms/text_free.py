@@ -45,6 +45,7 @@ ROWS = {
     "fomaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "frozen": {"head": PROTOTYPES},
     "imaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 8},
+    "joint": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "leopard": {"head": heads.leopard(D, N, num_hidden=4), "num_steps": 2},
     "maml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "maml_plus_plus": {

@@ -1,57 +1,187 @@
-"""Tests that the speed of generating is measured in miniature, on the same texts."""
+"""Tests that experiments of generation run in miniature, baselines beside them."""
 
+import dataclasses
+import io
+import json
+
+import numpy as np
 import pytest
+from rich.console import Console
 
+from metaflax import config as config_lib
+from metaflax import workflows
 from tests.experiments import scripts
+from tests.workflows import worlds
 
-pytestmark = [
-    scripts.beside_tests,
-    pytest.mark.usefixtures("quick_compilation"),
-]
-NETWORKS = ["GPT-2, 1 x 64", "encoder-decoder, 1 x 64"]
+pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
 
-
-@pytest.fixture(scope="module")
-def script():
-    pytest.importorskip("torch")
-    return scripts.load("generation", "speed")
+SIZES = {"vocab_size": 300, "width": 16, "layers": 1, "heads": 2, "positions": 48}
+ONE = {"inner_learning_rate": (1e-3,), "num_steps": (1,)}
 
 
-@pytest.fixture(scope="module")
-def setting(script):
-    return script.Setting(
-        sizes=((1, 64),),
-        texts=2,
-        prompt=4,
-        new=5,
-        vocabulary=23,
-        beams=2,
-        rounds=1,
-        lengths=(64, 192),
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """From an experiment's name to its script, and its config of a step."""
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
+
+    def shrunk(name):
+        script = scripts.load(name)
+        script.JOINT = script.SCRATCH = ONE
+        script.prepare.SIZES = SIZES
+        config = config_lib.load_file(scripts.EXPERIMENTS / name / "config.py")
+        texts = {"max_length": 24, "max_target_length": 16}
+        config = dataclasses.replace(
+            config,
+            data=dataclasses.replace(config.data, **texts),
+            episodes=config_lib.EpisodeConfig(shot=2, queries=2),
+            algorithm=dataclasses.replace(config.algorithm, num_steps=1),
+            training=dataclasses.replace(
+                config.training, steps=1, eval_every=1, valid_episodes=2
+            ),
+            evaluation=config_lib.EvaluationConfig(test_episodes=12, batch_episodes=12),
+        )
+        return script, config
+
+    with worlds.apart(tmp_path):
+        yield shrunk
+
+
+def silent():
+    return Console(file=io.StringIO())
+
+
+def sentences(count, seed=0):
+    return worlds.texts([], count, np.random.default_rng(seed))
+
+
+def compared(runs):
+    """What each method gave by domain, once both baselines are there."""
+    found = json.loads((runs / "run" / "baselines.json").read_text())
+    assert set(found["intervals"]) == {"joint", "from scratch", "meta-trained"}
+    assert set(found["meta-trained_less"]) == {"joint", "from scratch"}
+    return found["by_domain"]
+
+
+def tatoeba(folder, config):
+    folder.mkdir(parents=True)
+    rows = [
+        {"src": first, "tgt": second, "pair": pair}
+        for names in config.data.split_names.values()
+        for pair in names
+        for first, second in zip(sentences(6), sentences(6, seed=1), strict=True)
+    ]
+    worlds.write_jsonl(folder / "pairs.jsonl", rows)
+    (folder / "splits.json").write_text(json.dumps(config.data.split_names))
+
+
+def test_translation_runs_in_miniature(small, tmp_path):
+    script, config = small("translation")
+    tatoeba(tmp_path / "data" / "tatoeba_mt", config)
+    runs = tmp_path / "runs"
+    script.prepare.prepare(tmp_path / "data", runs)
+    script.translation(script.prepared(config, runs), runs, silent(), num_valid=2)
+    by_domain = compared(runs)
+    assert set(by_domain) == set(config.data.split_names["test"])
+    scores = by_domain["eng-dan"]["meta-trained_less"]["joint"]
+    assert set(scores) == {"log_likelihood", "perplexity", "chrf", "bleu", "loss"}
+
+
+def texts_to_shorten(data):
+    """As many of each kind as clusters need."""
+    long = [" ".join(sentences(3, seed=n)) for n in range(90)]
+    folders = ("scitldr", "dialogsum", "subjqa", "unlabelled_sentences")
+    for name in folders:
+        (data / name).mkdir(parents=True)
+    rows = [
+        {"source": text, "targets": [text[:20]], "title": text[:9]} for text in long
+    ]
+    worlds.write_jsonl(data / "scitldr" / "examples.jsonl", rows)
+    worlds.write_jsonl(data / "dialogsum" / "examples.jsonl", rows)
+    names = ("electronics", "grocery", "restaurants", "books")
+    reviews = [
+        {"context": f"{text}. {text}", "domain": names[n % 4]}
+        for n, text in enumerate(long)
+    ]
+    worlds.write_jsonl(data / "subjqa" / "examples.jsonl", reviews)
+    articles = [
+        {"text": text, "article": f"article {n}", "id": f"wikitext2-valid-{n}"}
+        for n, long_text in enumerate(long)
+        for text in [long_text] * 5
+    ]
+    worlds.write_jsonl(data / "unlabelled_sentences" / "sentences.jsonl", articles)
+
+
+@pytest.mark.slow  # Its parts are those of the others.
+def test_summarization_runs_in_miniature(small, tmp_path, monkeypatch):
+    script, config = small("summarization")
+    texts_to_shorten(tmp_path / "data")
+    runs = tmp_path / "runs"
+    # Topics by turns: those of random words are too uneven for so few texts.
+    monkeypatch.setattr(
+        script.prepare, "clusters", lambda texts, n: [i % n for i in range(len(texts))]
     )
+    script.prepare.prepare(tmp_path / "data", runs)
+    workflows.new_language_model(runs / "model", sentences(9), **SIZES)
+    script.prepare.new_model(runs)  # There is one already.
+    script.summarization(script.prepared(config, runs), runs, silent(), num_valid=2)
+    assert set(compared(runs)) == set(config.data.split_names["test"])
 
 
-@pytest.fixture(scope="module")
-def cases(script, setting):
-    return list(script.cases(setting))
+def test_topics_are_told_apart_by_words():
+    prepare = scripts.load("summarization", "prepare")
+    texts = ["red green blue", "one two three", "blue red green", "green red"]
+    assert prepare.clusters(texts, 2) == [0, 1, 0, 0]
 
 
-def test_both_say_the_same_and_either_takes_time(script, setting, cases):
-    rows = [row for case in cases for row in script.speed(setting, case)]
-    assert [row["network"] for row in rows[::2]] == NETWORKS
-    assert [row["search"] for row in rows[:2]] == ["greedy", "2 beams"]
-    for row in rows:
-        assert row["same_texts"] == 1
-        ours, theirs = (row["seconds"][name][0] for name in ("metaflax", "torch"))
-        assert row["ratio"] == theirs / ours
-        assert row["tokens_per_second"]["metaflax"] == 2 * 5 / ours
-    assert len(script.speed_table(rows).splitlines()) == 2 + len(rows)
+def dialogues(data, config):
+    for source in ("sgd", "chatterbot"):
+        names = [n for ns in config.data.split_names.values() for n in ns]
+        rows = [
+            {
+                "domain": name.split("/")[1],
+                "turns": [
+                    {"speaker": ("user", "system")[n % 2], "text": text}
+                    for n, text in enumerate(sentences(4, seed=seed))
+                ],
+            }
+            for name in names
+            if name.startswith(source)
+            for seed in range(6)
+        ]
+        folder = {"sgd": "sgd_dialogue", "chatterbot": "chatterbot_corpus"}[source]
+        (data / folder).mkdir(parents=True)
+        worlds.write_jsonl(data / folder / "dialogues.jsonl", rows)
 
 
-def test_memory_grows_as_the_cache_does(script, setting, cases):
-    rows = [row for case in cases for row in script.memory(setting, case)]
-    # A layer's keys and values, 64 numbers of 4 bytes each.
-    assert rows[1]["cache"] - rows[0]["cache"] == 2 * 128 * 2 * 64 * 4
-    for first, last in (rows[:2], rows[2:]):
-        assert 0.95 < script.growth([first, last]) < 1.1
-    assert script.memory_table(rows).splitlines()[-1].startswith(f"| {NETWORKS[1]} |")
+def test_dialogue_runs_in_miniature(small, tmp_path):
+    script, config = small("dialogue")
+    dialogues(tmp_path / "data", config)
+    runs = tmp_path / "runs"
+    assert script.prepare.train_domains() == config.data.split_names["train"]
+    script.prepare.prepare(tmp_path / "data", runs, config.data.split_names["train"])
+    script.dialogue(script.prepared(config, runs), runs, silent(), num_valid=2)
+    assert set(compared(runs)) == set(config.data.split_names["test"])
+
+
+def test_language_modelling_runs_in_miniature(small, tmp_path):
+    script, config = small("language_modelling")
+    folder = tmp_path / "data" / "unlabelled_sentences"
+    folder.mkdir(parents=True)
+    rows = [
+        {"text": text, "article": f"{part} {n}", "id": f"wikitext2-{part}-{n}{place}"}
+        for part in ("valid", "test")
+        for n in range(5)
+        for place, text in enumerate(sentences(24, seed=n))
+    ]
+    rows[0]["article"] = "<unk>"
+    rows[24:48] = [{"text": row["text"], "id": "wikisplit-0"} for row in rows[24:48]]
+    worlds.write_jsonl(folder / "sentences.jsonl", rows)
+    runs = tmp_path / "runs"
+    script.prepare.prepare(tmp_path / "data", runs)
+    splits = json.loads((runs / "splits.json").read_text())
+    assert splits["train"] == ["valid 3", "valid 4", "wiki-split"]
+    assert splits["valid"] == ["valid 2"]
+    script.language_modelling(
+        script.prepared(config, runs), runs, silent(), num_valid=2
+    )
+    assert set(compared(runs)) == {f"test {n}" for n in range(5)}

@@ -2,7 +2,9 @@
 
 from metaflax.models.pretrained._language_models import (
     PretrainedLanguageModel,
+    describes_language_model,
     load_gpt,
+    load_language_model,
     load_seq2seq,
     save_gpt,
     save_seq2seq,
@@ -10,16 +12,21 @@ from metaflax.models.pretrained._language_models import (
 from metaflax.models.pretrained._load import Pretrained, load
 from metaflax.models.pretrained._save import ProblemType, save
 from metaflax.models.pretrained._tokenizer import tokenizer
+from metaflax.models.pretrained._train_tokenizer import Family, train_tokenizer
 
 __all__ = [
+    "Family",
     "Pretrained",
     "PretrainedLanguageModel",
     "ProblemType",
+    "describes_language_model",
     "load",
     "load_gpt",
+    "load_language_model",
     "load_seq2seq",
     "save",
     "save_gpt",
     "save_seq2seq",
     "tokenizer",
+    "train_tokenizer",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
+PREFIX = "prefix.safetensors"  # Keys and values before all texts, likewise.
 OURS = "metaflax"  # What we say in config.json beside what Hugging Face does.
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -48,6 +49,7 @@ def find(path_or_name: str | Path) -> Path:
         "model-*.safetensors",
         INDEX,
         HEAD,
+        PREFIX,
         *TOKENIZER_FILES,
     ]
     try:

@@ -1,0 +1,65 @@
+"""Answers in dialogues: meta-train on domains, learn others from eight answers.
+
+Command (see README.md for what it takes):
+
+    METAFLAX_DATA=DIR python experiments/dialogue/prepare.py
+    python -m metaflax train --config experiments/dialogue/config.py \
+        --run-dir runs/dialogue/run
+
+With joint training and training from scratch beside it:
+`METAFLAX_DATA=DIR python experiments/dialogue/run.py`.
+"""
+
+from metaflax.config import (
+    AlgorithmConfig,
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+config = Config(
+    model=ModelConfig(model="runs/dialogue/model"),  # Which prepare.py writes.
+    data=DataConfig(
+        data="runs/dialogue/answers.jsonl",  # Likewise.
+        task="dialogue",
+        domain="domain",
+        split_by="domain",
+        split_names={
+            "train": (
+                *("sgd/Banks", "sgd/Buses", "sgd/Calendar", "sgd/Events", "sgd/Homes"),
+                *("sgd/Hotels", "sgd/Media", "sgd/Movies", "sgd/RentalCars"),
+                *("sgd/Services", "chatterbot/trivia", "chatterbot/coding"),
+                *("chatterbot/emotion", "chatterbot/movies", "chatterbot/sports"),
+            ),
+            "valid": ("sgd/Payment", "sgd/Travel", "chatterbot/literature"),
+            "test": (
+                *("sgd/RideSharing", "sgd/Trains"),
+                *("chatterbot/ai", "chatterbot/psychology"),
+            ),
+        },
+        max_length=112,
+        max_target_length=48,
+    ),
+    episodes=EpisodeConfig(shot=8, queries=8),
+    algorithm=AlgorithmConfig(
+        algorithm="fomaml",
+        inner_optimizer="adam",
+        inner_learning_rate=1e-3,
+        num_steps=5,
+        label_smoothing=0.1,
+    ),
+    training=TrainingConfig(
+        steps=1000,
+        tasks_per_step=2,
+        learning_rate=1e-3,
+        schedule="cosine",
+        eval_every=100,
+        valid_episodes=30,
+        patience=None,
+    ),
+    # Domains take turns, so that each has fifty support sets.
+    evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
+)

@@ -1,0 +1,81 @@
+"""Dialogues up to each answer as one file, and a new model whose words are theirs.
+
+    METAFLAX_DATA=DIR python experiments/dialogue/prepare.py [--runs runs/dialogue]
+
+Schema-Guided Dialogue: the turns before each turn of the system, which is to be said; a
+domain is one, `sgd/Banks`. The ChatterBot corpus: the same of short exchanges; a topic
+is a domain, `chatterbot/ai`. The model, a GPT with random weights, has a tokenizer that
+learned from the dialogues of meta-training alone.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from metaflax import workflows
+
+# Of the new model.
+SIZES = {"vocab_size": 4000, "width": 192, "layers": 4, "heads": 6, "positions": 160}
+# Turns that are read before an answer, at most.
+MOST_TURNS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/dialogue"))
+    runs = parser.parse_args().runs
+    count = prepare(
+        Path(os.environ.get("METAFLAX_DATA", "data")), runs, train_domains()
+    )
+    print(f"{count} answers and a model: {runs}")
+
+
+def train_domains() -> Sequence[str]:
+    """Those that the config beside this script meta-trains on."""
+    from metaflax import config as config_lib
+
+    config = config_lib.load_file(Path(__file__).with_name("config.py"))
+    return (config.data.split_names or {})["train"]
+
+
+def prepare(data: Path, runs: Path, train: Sequence[str]) -> int:
+    """Writes the answers, and the model unless there is one; returns how many."""
+    answers = [
+        *exchanges(data / "sgd_dialogue" / "dialogues.jsonl", "sgd"),
+        *exchanges(data / "chatterbot_corpus" / "dialogues.jsonl", "chatterbot"),
+    ]
+    runs.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+    (runs / "answers.jsonl").write_text("".join(lines), "utf-8")
+    if not (runs / "model").exists():
+        texts = [
+            text
+            for answer in answers
+            if answer["domain"] in train
+            for text in (answer["text"][-1], answer["target"])
+        ]
+        workflows.new_language_model(runs / "model", texts, family="gpt", **SIZES)
+    return len(answers)
+
+
+def exchanges(path: Path, source: str) -> Iterator[dict[str, Any]]:
+    """Each turn of the system, with the turns before it."""
+    for line in path.read_text("utf-8").splitlines():
+        dialogue = json.loads(line)
+        turns = [turn["text"].strip() for turn in dialogue["turns"]]
+        for number, turn in enumerate(dialogue["turns"]):
+            before = [text for text in turns[:number] if text]
+            if turn["speaker"] == "system" and before and turns[number]:
+                yield {
+                    # The first turn tells dialogues apart.
+                    "text": [before[0], *before[1:][-MOST_TURNS + 1 :]],
+                    "target": turns[number],
+                    "domain": f"{source}/{dialogue['domain']}",
+                }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Sentences of an article: meta-train on articles, learn others from eight sentences.
+
+Command (see README.md for what it takes):
+
+    METAFLAX_DATA=DIR python experiments/language_modelling/prepare.py
+    python -m metaflax train --config experiments/language_modelling/config.py \
+        --run-dir runs/language_modelling/run
+
+With joint training and training from scratch beside it:
+`METAFLAX_DATA=DIR python experiments/language_modelling/run.py`.
+"""
+
+from metaflax.config import (
+    AlgorithmConfig,
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+config = Config(
+    model=ModelConfig(
+        model="runs/language_modelling/model"
+    ),  # Which prepare.py writes.
+    data=DataConfig(
+        data="runs/language_modelling/sentences.jsonl",  # Likewise.
+        task="language_modelling",
+        domain="domain",
+        split_by="domain",
+        split_file="runs/language_modelling/splits.json",
+        max_length=48,
+        max_target_length=80,
+    ),
+    episodes=EpisodeConfig(shot=8, queries=8),
+    algorithm=AlgorithmConfig(
+        algorithm="reptile",
+        inner_optimizer="adam",
+        inner_learning_rate=1e-3,
+        num_steps=5,
+    ),
+    training=TrainingConfig(
+        steps=1500,
+        tasks_per_step=2,
+        learning_rate=1e-3,
+        schedule="cosine",
+        eval_every=150,
+        valid_episodes=50,
+        patience=None,
+    ),
+    # Articles take turns, so that each has fifty support sets.
+    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=20),
+)

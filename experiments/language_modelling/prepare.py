@@ -1,0 +1,83 @@
+"""Sentences of Wikipedia as one file, and a new model whose words are theirs.
+
+    METAFLAX_DATA=DIR python experiments/language_modelling/prepare.py \
+        [--runs runs/language_modelling]
+
+An article of WikiText-2 is a domain, and the sentences of WikiSplit, which come from
+any, are another. Articles of WikiText-2's validation part are for meta-training, but
+for every fourth, which is for validation; of the articles of its test part the first
+twelve are for meta-test. The model, a GPT with random weights, has a tokenizer that
+learned from the sentences of meta-training alone.
+"""
+
+import argparse
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metaflax import workflows
+
+# Of the new model.
+SIZES = {"vocab_size": 6000, "width": 192, "layers": 4, "heads": 6, "positions": 128}
+# Sentences that an article has at least.
+LEAST = 24
+NUM_TEST = 12
+SPLIT = "wiki-split"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/language_modelling"))
+    runs = parser.parse_args().runs
+    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    print(f"{count} sentences and a model: {runs}")
+
+
+def prepare(data: Path, runs: Path) -> int:
+    """Writes sentences and split, and the model unless there is one."""
+    found = list(sentences(data / "unlabelled_sentences" / "sentences.jsonl"))
+    counts = Counter(sentence["domain"] for sentence in found)
+    kept = [s for s in found if counts[s["domain"]] >= LEAST]
+    splits = split(kept)
+    runs.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in kept)
+    (runs / "sentences.jsonl").write_text("".join(lines), "utf-8")
+    (runs / "splits.json").write_text(json.dumps(splits, indent=1), "utf-8")
+    if not (runs / "model").exists():
+        texts = [s["text"] for s in kept if s["domain"] in splits["train"]]
+        workflows.new_language_model(runs / "model", texts, family="gpt", **SIZES)
+    return len(kept)
+
+
+def sentences(path: Path) -> Iterator[dict[str, Any]]:
+    """Each with its article and part; of articles whose names are known."""
+    for line in path.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        domain = row.get("article", SPLIT)
+        if "<unk>" not in domain:
+            part = row["id"].rsplit("-", 1)[0]
+            yield {"text": row["text"], "domain": domain, "part": part}
+
+
+def split(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The domains of each split."""
+    parts = {sentence["domain"]: sentence["part"] for sentence in found}
+
+    def of(part: str) -> list[str]:
+        return sorted(domain for domain, own in parts.items() if own == part)
+
+    known = of("wikitext2-valid")
+    valid = known[::4]
+    train = [article for article in known if article not in valid]
+    return {
+        "train": [*train, SPLIT],
+        "valid": valid,
+        "test": of("wikitext2-test")[:NUM_TEST],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Summaries: meta-train on some topics and genres, learn others from four texts.
+
+Command (see README.md for what it takes):
+
+    METAFLAX_DATA=DIR python experiments/summarization/prepare.py
+    python -m metaflax train --config experiments/summarization/config.py \
+        --run-dir runs/summarization/run
+
+With joint training and training from scratch beside it:
+`METAFLAX_DATA=DIR python experiments/summarization/run.py`.
+"""
+
+from metaflax.config import (
+    AlgorithmConfig,
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+# Of the decoder all but the words.
+SAYS = ("encoder/decoder", "!encoder/decoder/embeddings")
+
+config = Config(
+    model=ModelConfig(model="runs/summarization/model"),  # Which prepare.py writes.
+    data=DataConfig(
+        data="runs/summarization/texts.jsonl",  # Likewise.
+        task="summarization",
+        domain="domain",
+        split_by="domain",
+        # No paper, dialogue or review is in two splits, whatever is asked of it.
+        split_names={
+            "train": (
+                *(f"scitldr/{topic}" for topic in (0, 1, 2, 4, 7)),
+                *(f"titles/{topic}" for topic in (0, 1, 2, 4, 7)),
+                *("dialogsum/0", "dialogsum/1"),
+                *("reviews/electronics", "reviews/grocery", "reviews/restaurants"),
+                *("articles/0", "articles/1", "articles/2"),
+            ),
+            "valid": ("scitldr/5", "dialogsum/2", "articles/3"),
+            "test": (
+                *("scitldr/3", "scitldr/6"),
+                *("dialogsum/3", "dialogsum/4"),
+                "reviews/books",
+            ),
+        },
+        max_length=128,
+        max_target_length=40,
+    ),
+    episodes=EpisodeConfig(shot=4, queries=4),
+    algorithm=AlgorithmConfig(
+        algorithm="fomaml",
+        adapts=SAYS,
+        inner_optimizer="adam",
+        inner_learning_rate=1e-3,
+        num_steps=5,
+        label_smoothing=0.1,
+    ),
+    training=TrainingConfig(
+        steps=400,
+        tasks_per_step=2,
+        learning_rate=3e-4,
+        schedule="cosine",
+        trains=("*", "!encoder/encoder/embeddings"),
+        eval_every=100,
+        valid_episodes=30,
+        patience=None,
+    ),
+    # Topics take turns, so that each has fifty support sets.
+    evaluation=EvaluationConfig(test_episodes=250, batch_episodes=10),
+)

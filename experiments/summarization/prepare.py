@@ -1,0 +1,141 @@
+"""Texts and what to say of them in short, as one file, and a model to begin with.
+
+    METAFLAX_DATA=DIR python experiments/summarization/prepare.py \
+        [--runs runs/summarization]
+
+What is to be said is a summary, a title or a first sentence, and a domain is what and
+of which topic:
+
+- `scitldr/N`: abstracts of papers, and a summary in a sentence;
+- `titles/N`: the same abstracts, and the papers' titles;
+- `dialogsum/N`: dialogues, and a summary;
+- `reviews/NAME`: reviews of SubjQA without their first sentence, which is asked for;
+- `articles/N`: four sentences of Wikipedia, and the one before them.
+
+Topics N are clusters of the words of abstracts, dialogues and articles, by k-means. The
+model is an encoder-decoder: all-MiniLM-L6-v2 reads, and a decoder with random weights
+says.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+
+from metaflax import workflows
+
+NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 5, 4
+# Sentences that are read to say the one before them.
+SENTENCES = 4
+# How the topics of a word's frequency are told apart.
+DIMENSIONS = 50
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/summarization"))
+    runs = parser.parse_args().runs
+    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    new_model(runs)
+    print(f"{count} texts and a model: {runs}")
+
+
+def new_model(runs: Path) -> None:
+    """Makes the model, unless there is one."""
+    if not (runs / "model").exists():
+        workflows.language_model_from_encoder(runs / "model", "minilm", layers=2)
+
+
+def prepare(data: Path, runs: Path) -> int:
+    """Writes the texts; returns how many."""
+    found = [
+        *papers(data / "scitldr" / "examples.jsonl"),
+        *dialogues(data / "dialogsum" / "examples.jsonl"),
+        *reviews(data / "subjqa" / "examples.jsonl"),
+        *articles(data / "unlabelled_sentences" / "sentences.jsonl"),
+    ]
+    runs.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(text, ensure_ascii=False) + "\n" for text in found)
+    (runs / "texts.jsonl").write_text("".join(lines), "utf-8")
+    return len(found)
+
+
+def papers(path: Path) -> Iterator[dict[str, str]]:
+    found = list(rows(path))
+    numbers = clusters([row["source"] for row in found], NUM_PAPERS)
+    for row, number in zip(found, numbers, strict=True):
+        yield example(row["source"], row["targets"][0], f"scitldr/{number}")
+        if row["title"].strip():
+            yield example(row["source"], row["title"], f"titles/{number}")
+
+
+def dialogues(path: Path) -> Iterator[dict[str, str]]:
+    found = list(rows(path))
+    numbers = clusters([row["source"] for row in found], NUM_DIALOGUES)
+    for row, number in zip(found, numbers, strict=True):
+        yield example(row["source"], row["targets"][0], f"dialogsum/{number}")
+
+
+def reviews(path: Path) -> Iterator[dict[str, str]]:
+    by_context = {row["context"]: row["domain"] for row in rows(path)}
+    for context, domain in by_context.items():
+        first, *rest = re.split(r"(?<=[.!?])\s+", context.strip())
+        if rest:
+            yield example(" ".join(rest), first, f"reviews/{domain}")
+
+
+def articles(path: Path) -> Iterator[dict[str, str]]:
+    """Passages of five sentences that follow each other in an article."""
+    by_article: dict[str, list[str]] = {}
+    for row in rows(path):
+        if "<unk>" not in row.get("article", "<unk>"):
+            by_article.setdefault(row["article"], []).append(row["text"])
+    step = SENTENCES + 1
+    passages = [
+        sentences[i : i + step]
+        for sentences in by_article.values()
+        for i in range(0, len(sentences) - step + 1, step)
+    ]
+    numbers = clusters([" ".join(passage) for passage in passages], NUM_ARTICLES)
+    for (first, *rest), number in zip(passages, numbers, strict=True):
+        yield example(" ".join(rest), first, f"articles/{number}")
+
+
+def clusters(texts: Sequence[str], number: int) -> list[int]:
+    """The topic of each text, the most frequent one 0."""
+    frequencies = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    words = frequencies.fit_transform(texts)
+    size = min(DIMENSIONS, words.shape[1] - 1)
+    found = (
+        # Of unit length again: otherwise a few odd texts make topics of their own.
+        make_pipeline(
+            TruncatedSVD(size, random_state=0),
+            Normalizer(),
+            KMeans(number, n_init=10, random_state=0),
+        )
+        .fit_predict(words)
+        .tolist()
+    )
+    order = sorted(set(found), key=lambda n: (-found.count(n), n))
+    return [order.index(n) for n in found]
+
+
+def example(text: str, target: str, domain: str) -> dict[str, str]:
+    return {"text": text, "target": target, "domain": domain}
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    yield from map(json.loads, path.read_text("utf-8").splitlines())
+
+
+if __name__ == "__main__":
+    main()

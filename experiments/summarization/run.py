@@ -1,0 +1,54 @@
+"""Meta-trains on summaries, with baselines beside it; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/summarization/run.py [--runs DIR]
+"""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+import prepare
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import workflows
+
+# Fine-tuning is chosen from these, on validation topics.
+JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
+SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
+
+
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Topics and genres never seen, from four texts each."""
+    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    prepare.new_model(runs)
+    summarization(prepared(config, runs), runs, console)
+
+
+def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
+    """The config, on data and a model that lie in `runs`."""
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(runs / "model")),
+        data=dataclasses.replace(config.data, data=str(runs / "texts.jsonl")),
+    )
+
+
+def summarization(
+    config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 15
+) -> None:
+    """Meta-training beside joint training and training from scratch."""
+    adapts = (config.algorithm.adapts,)
+    workflows.against_joint(
+        config,
+        runs,
+        console,
+        joint=JOINT | {"adapts": adapts},
+        scratch=SCRATCH | {"adapts": adapts},
+        valid_episodes=num_valid,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

@@ -1,0 +1,62 @@
+"""Translation from English: meta-train on 19 languages, learn four others from pairs.
+
+Command (see README.md for what it takes):
+
+    METAFLAX_DATA=DIR python experiments/translation/prepare.py
+    python -m metaflax train --config experiments/translation/config.py \
+        --run-dir runs/translation/run
+
+With joint training and training from scratch beside it:
+`METAFLAX_DATA=DIR python experiments/translation/run.py`.
+"""
+
+from metaflax.config import (
+    AlgorithmConfig,
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+TRAIN = (
+    *("afr", "bul", "ces", "deu", "ell", "epo", "est", "fra", "hun", "ita"),
+    *("lit", "nld", "nob", "por", "spa", "srp", "tur", "vie", "lvs"),
+)
+
+config = Config(
+    model=ModelConfig(model="runs/translation/model"),  # Which prepare.py writes.
+    data=DataConfig(
+        data="runs/translation/pairs.jsonl",  # Likewise.
+        task="translation",
+        domain="domain",
+        split_by="domain",
+        split_names={
+            "train": tuple(f"eng-{language}" for language in TRAIN),
+            "valid": ("eng-cat", "eng-fin", "eng-ind", "eng-slk"),
+            "test": ("eng-dan", "eng-ron", "eng-swe", "eng-ukr"),
+        },
+        max_length=32,
+        max_target_length=32,
+    ),
+    episodes=EpisodeConfig(shot=16, queries=16),
+    algorithm=AlgorithmConfig(
+        algorithm="fomaml",
+        inner_optimizer="adam",
+        inner_learning_rate=1e-3,
+        num_steps=5,
+        label_smoothing=0.1,
+    ),
+    training=TrainingConfig(
+        steps=2000,
+        tasks_per_step=2,
+        learning_rate=1e-3,
+        schedule="cosine",
+        eval_every=200,
+        valid_episodes=40,
+        patience=None,
+    ),
+    # Languages take turns, so that each has fifty support sets.
+    evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
+)

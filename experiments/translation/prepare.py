@@ -1,0 +1,59 @@
+"""Pairs of sentences as one file, and a new model whose words are those of the pairs.
+
+    METAFLAX_DATA=DIR python experiments/translation/prepare.py \
+        [--runs runs/translation]
+
+Tatoeba: English sentences, each with one in another language; a pair of languages is a
+domain. The model, an encoder-decoder with random weights, has a tokenizer that learned
+from the pairs of meta-training alone.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metaflax import workflows
+
+# Of the new model.
+SIZES = {"vocab_size": 6000, "width": 192, "layers": 3, "heads": 6, "positions": 64}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/translation"))
+    runs = parser.parse_args().runs
+    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    print(f"{count} pairs and a model: {runs}")
+
+
+def prepare(data: Path, runs: Path) -> int:
+    """Writes the pairs, and the model unless there is one; returns how many pairs."""
+    folder = data / "tatoeba_mt"
+    runs.mkdir(parents=True, exist_ok=True)
+    pairs = [
+        {"text": row["src"], "target": row["tgt"], "domain": row["pair"]}
+        for row in rows(folder / "pairs.jsonl")
+    ]
+    lines = (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
+    (runs / "pairs.jsonl").write_text("".join(lines), "utf-8")
+    if not (runs / "model").exists():
+        train = json.loads((folder / "splits.json").read_text("utf-8"))["train"]
+        texts = [
+            text
+            for pair in pairs
+            if pair["domain"] in train
+            for text in (pair["text"], pair["target"])
+        ]
+        workflows.new_language_model(runs / "model", texts, **SIZES)
+    return len(pairs)
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    yield from map(json.loads, path.read_text("utf-8").splitlines())
+
+
+if __name__ == "__main__":
+    main()

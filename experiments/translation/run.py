@@ -1,0 +1,47 @@
+"""Meta-trains on translation, with baselines beside it; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/translation/run.py [--runs DIR]
+"""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+import prepare
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import workflows
+
+# Fine-tuning is chosen from these, on validation languages.
+JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
+SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20, 50)}
+
+
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Languages never seen, from sixteen pairs each."""
+    translation(prepared(config, runs), runs, console)
+
+
+def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
+    """The config, on data and a model that lie in `runs`."""
+    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(runs / "model")),
+        data=dataclasses.replace(config.data, data=str(runs / "pairs.jsonl")),
+    )
+
+
+def translation(
+    config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 20
+) -> None:
+    """Meta-training beside joint training and training from scratch."""
+    workflows.against_joint(
+        config, runs, console, joint=JOINT, scratch=SCRATCH, valid_episodes=num_valid
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))

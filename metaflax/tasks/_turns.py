@@ -1,0 +1,43 @@
+"""What was said in a dialogue so far, in a file, in memory and as tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from metaflax.tasks._fields import Fields
+from metaflax.tasks._forms import Encoded, Form, called, keeping_the_end
+
+# What stands between turns, where a tokenizer has no token to separate texts.
+SEPARATOR = "\n"
+
+
+def read_turns(fields: Fields) -> tuple[str, ...]:
+    """One turn, or a list of them, the oldest first.
+
+    Raises:
+      ValueError: if there is no turn, or one is empty.
+    """
+    held = fields.value("text")
+    if not isinstance(held, list):
+        return (fields.text("text"),)
+    if not held:
+        raise fields.refused("text", "is an empty list; give a turn at least.")
+    column = fields.column("text")
+    return tuple(Fields({column: turn}, fields.place).text(column) for turn in held)
+
+
+def encode_turns(
+    tokenizer: Any, dialogues: Sequence[Sequence[str]], max_length: int | None
+) -> Encoded:
+    """All turns, with a separator between."""
+    separator = tokenizer.sep_token or SEPARATOR
+    texts = [separator.join(turns) for turns in dialogues]
+    return called(tokenizer, texts, max_length=max_length)
+
+
+TURNS = Form(
+    name="turns",
+    required=("text",),
+    read=read_turns,
+    row=lambda turns: {"text": list(turns)},
+    encode=keeping_the_end(encode_turns),
+)

@@ -1,0 +1,53 @@
+"""Tests for tokenizers learned from texts, and models that are told by their files."""
+
+import json
+
+import pytest
+
+from metaflax.models import pretrained
+
+TEXTS = ("the cat sat on the mat", "die Katze saß auf der Matte", "Кіт сидів")
+
+
+@pytest.mark.parametrize("family", ["gpt", "seq2seq"])
+def test_any_text_comes_back_as_it_was(family, tmp_path):
+    made = pretrained.train_tokenizer(
+        TEXTS, tmp_path / "words", vocab_size=280, family=family
+    )
+    loaded = pretrained.tokenizer(tmp_path / "words")
+    assert len(made) == len(loaded) <= 280
+    for text in (*TEXTS, " Leading  spaces\nand 数字 never seen\t"):
+        ids = loaded(text, add_special_tokens=False).input_ids
+        assert ids == made(text, add_special_tokens=False).input_ids
+        assert loaded.decode(ids) == text
+        around = ([1], [2]) if family == "seq2seq" else ([], [])
+        assert loaded(text).input_ids == around[0] + ids + around[1]
+    special = loaded.pad_token_id, loaded.bos_token_id, loaded.eos_token_id
+    assert special == (0, 1, 2)
+
+
+def test_frequent_pairs_become_words(tmp_path):
+    made = pretrained.train_tokenizer(["zebra"] * 9, tmp_path, vocab_size=263)
+    assert len(made("zebra", add_special_tokens=False).input_ids) == 1
+
+
+def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="258 has no room for 256 bytes and 3"):
+        pretrained.train_tokenizer(TEXTS, tmp_path, vocab_size=258)
+    with pytest.raises(ValueError, match="no texts to learn a tokenizer from"):
+        pretrained.train_tokenizer([], tmp_path, vocab_size=300)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("gpt2", True), ("encoder-decoder", True), ("bert", False)]
+)
+def test_what_says_texts_is_told_by_its_type(kind, says, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    assert pretrained.describes_language_model(tmp_path) == says
+
+
+def test_other_models_are_refused_as_language_models(tmp_path):
+    assert not pretrained.describes_language_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(ValueError, match="of type 't5', which says no texts.*gpt2"):
+        pretrained.load_language_model(tmp_path)

@@ -1,0 +1,380 @@
+"""Tests that texts are generated, from meta-training to `predict`.
+
+Each run trains for real on a made-up language. What is to be said of a text are two
+words of its domain, which only the support set tells, and one that a word of the text
+stands for in all domains, which meta-training tells. The words of a domain never seen
+are those of others, in another pair.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from metaflax import cli, metrics, models, workflows
+from tests.workflows import worlds
+
+ASKS = {f"ask{i}": f"answer{i}" for i in range(4)}
+LONGEST_READ, LONGEST_SAID = 32, 14
+
+
+def said(topic, ask):
+    number = worlds.TOPICS.index(topic)
+    return f"lead{number % 4} says tail{(number // 4 + number) % 3} {ASKS[ask]}"
+
+
+def rows_of(make, count=30, seed=0):
+    rng = np.random.default_rng(seed)
+    found = []
+    for topic in worlds.TOPICS:
+        for _ in range(count):
+            ask = str(rng.choice(list(ASKS)))
+            filler = rng.choice(worlds.FILLER, 4).tolist()
+            found.append({**make(rng, ask, filler, said(topic, ask)), "domain": topic})
+    return found
+
+
+def pair_rows(**kwargs):
+    """The word that is asked lies anywhere in the text."""
+
+    def make(rng, ask, filler, target):
+        return {"text": " ".join(rng.permutation([ask, *filler])), "target": target}
+
+    return rows_of(make, **kwargs)
+
+
+def dialogue_rows(**kwargs):
+    """The word that is asked is the last turn."""
+
+    def make(rng, ask, filler, target):
+        return {"text": [" ".join(filler), filler[0], ask], "target": target}
+
+    return rows_of(make, **kwargs)
+
+
+def text_rows(**kwargs):
+    """Texts that begin as their domain has it."""
+
+    def make(rng, ask, filler, target):
+        return {"text": " ".join([target, *filler[:2]])}
+
+    return rows_of(make, **kwargs)
+
+
+KINDS = {
+    "translation": (pair_rows, "seq2seq", {}),
+    "dialogue": (dialogue_rows, "gpt", {}),
+    "language_modelling": (
+        text_rows,
+        "gpt",
+        {
+            "algorithm": "reptile",
+            "inner_learning_rate": 0.01,
+            "max_length": 24,
+            "max_target_length": 24,
+        },
+    ),
+}
+every = pytest.mark.parametrize("kind", KINDS)
+GENERATED = pytest.mark.parametrize("kind", ["translation", "dialogue"])
+
+
+def new_model(folder, family):
+    pairs = [(row["text"], row["target"]) for row in pair_rows(count=2)]
+    return workflows.new_language_model(
+        folder / family,
+        [text for pair in pairs for text in pair],
+        family=family,
+        vocab_size=340,
+        width=32,
+        heads=2,
+        layers=1,
+        positions=worlds.POSITIONS,
+        dropout=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(world, tmp_path_factory):
+    """A run of each task type that learnt something."""
+    folder = tmp_path_factory.mktemp("generating")
+    made = {}
+
+    def run(kind, **more):
+        name = "-".join([kind, *map(str, more.values())])
+        if name not in made:
+            rows, family, options = KINDS[kind]
+            if not (folder / family).exists():
+                new_model(folder, family)
+            data = worlds.write_jsonl(folder / f"{kind}.jsonl", rows())
+            made[name] = folder / name
+            settings = {
+                "task": kind,
+                "model": folder / family,
+                "domain": "domain",
+                "split_by": "domain",
+                "max_length": LONGEST_READ,
+                "max_target_length": LONGEST_SAID,
+                "algorithm": "fomaml",
+                "inner_optimizer": "adam",
+                "inner_learning_rate": 0.003,
+                "num_steps": 4,  # A loop, which compiles faster than fewer.
+                "shot": 4,
+                "queries": 4,
+                "steps": 80,
+                "eval_every": 40,
+                "valid_episodes": 8,
+                "test_episodes": 12,
+                "tasks_per_step": 4,
+                "learning_rate": 1e-2,
+            }
+            settings = settings | options | more
+            worlds.run(*world.train_args(made[name], data=data, **settings))
+        return made[name]
+
+    return run
+
+
+def risen(run_dir, metric):
+    """By how much a metric rose, at the lower end of its interval."""
+    results = json.loads((run_dir / "results.json").read_text())
+    difference = results["paired_difference_from_before"]["after"][metric]
+    return difference["mean"] - difference["half_width"]
+
+
+@every
+def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
+    assert risen(runs(kind), "log_likelihood") > 1
+    if kind != "language_modelling":
+        assert risen(runs(kind), "bleu") > 10
+
+
+def adapted(run_dir, number, tmp_path):
+    """An episode's line of scores, its folder, and the model adapted to it."""
+    name = ("--name", "exported", "--export", number)
+    worlds.run("evaluate", run_dir, *name)
+    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
+    folder = run_dir / f"exported.episode{number}"
+    model = tmp_path / "model"
+    support = folder / "support.jsonl"
+    worlds.run("adapt", "--support", support, "--out", model, "--run", run_dir)
+    return scores["after"], folder, model
+
+
+def answered(model, texts, *options):
+    out = model.with_name("out.jsonl")
+    worlds.run("predict", "--model", model, "--texts", texts, "--out", out, *options)
+    return worlds.read_jsonl(out)
+
+
+@GENERATED
+def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
+    kind, runs, tmp_path
+):
+    scores, folder, model = adapted(runs(kind), 1, tmp_path)
+    query = worlds.read_jsonl(folder / "query.jsonl")
+    answers = answered(model, folder / "query.jsonl")
+    assert [a["text"] for a in answers] == [q["text"] for q in query]
+    said = [answer["generated"] for answer in answers]
+    true = [row["target"] for row in query]
+    assert metrics.bleu(said, true) == pytest.approx(scores["bleu"], abs=1e-3)
+    assert all(answer["score"] < 0 for answer in answers)
+    in_beams = answered(model, folder / "query.jsonl", "--num-beams", 3)
+    assert all(answer["generated"] for answer in in_beams)
+
+
+def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
+    scores, folder, model = adapted(runs("language_modelling"), 0, tmp_path)
+    assert set(scores) == {"loss", "log_likelihood", "perplexity"}
+    [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
+    begun = row["text"].split(" tail")[0]
+    texts = worlds.write_jsonl(tmp_path / "begun.jsonl", [{"text": begun}])
+    [answer] = answered(model, texts)
+    assert answer["text"] == begun
+    assert answer["generated"].startswith("tail")
+    [short] = answered(model, texts, "--max-new", 1)
+    assert len(short["generated"]) < len(answer["generated"])
+
+
+def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
+    _, folder, model = adapted(runs("dialogue"), 0, tmp_path)
+    [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
+    # The same in the end, which is kept.
+    starts = ("filler00 " * 90, "filler01 " * 60 + "filler00 " * 30)
+    rows = [{"text": [start.strip(), *row["text"]]} for start in starts]
+    texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, *rows])
+    capsys.readouterr()
+    answers = answered(model, texts)
+    assert "2 texts were too long to be read whole" in capsys.readouterr().err
+    assert answers[1]["generated"] == answers[2]["generated"]
+    support = worlds.write_jsonl(
+        tmp_path / "support.jsonl",
+        [
+            *worlds.read_jsonl(folder / "support.jsonl"),
+            rows[0] | {"target": "says " * 40},
+        ],
+    )
+    out = ("--out", tmp_path / "other", "--run", runs("dialogue"))
+    worlds.run("adapt", "--support", support, *out)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"1 too long to read, truncated to {LONGEST_READ} tokens" in said
+    assert f"1 too long to say, truncated to {LONGEST_SAID} tokens" in said
+
+
+def test_hugging_face_says_the_same(runs, tmp_path):
+    torch = pytest.importorskip("torch")
+    import transformers
+
+    _, folder, model = adapted(runs("dialogue"), 2, tmp_path)
+    answers = answered(model, folder / "query.jsonl")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(model).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    for answer in answers:
+        text = "\n".join(answer["text"]) + tokenizer.bos_token
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        with torch.no_grad():
+            found = theirs.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=LONGEST_SAID,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        said = tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True)
+        assert said.strip() == answer["generated"]
+
+
+@pytest.fixture
+def refused(capsys):
+    def run(*args):
+        capsys.readouterr()
+        assert cli.main([str(arg) for arg in args]) == 2
+        return capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("translation", {"text": " "}, "'text' is an empty text"),
+        ("translation", {"target": ""}, "'target' is an empty text"),
+        ("translation", {"target": 3}, "'target' holds 3 where a text"),
+        ("dialogue", {"text": []}, "'text' is an empty list; give a turn"),
+        ("dialogue", {"text": ["a", " "]}, "'text' is an empty text"),
+    ],
+)
+def test_a_bad_row_of_a_support_file_is_named(
+    kind, changes, said, runs, tmp_path, refused
+):
+    rows = KINDS[kind][0](count=1)[:3]
+    rows[1] = {**rows[1], **changes}
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("--support", support, "--out", tmp_path / "out", "--run", runs(kind))
+    error = refused("adapt", *args)
+    assert "support.jsonl:2" in error
+    assert said in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_beams": 0}, "num_beams is 0; give 1 or more"),
+        ({"max_target_length": 0}, "max_target_length is 0; give 1 or more"),
+        ({"max_target_length": 99}, "max_target_length=99 do not fit a model"),
+        ({"algorithm": "protonet"}, "the head 'prototypes' serves targets of kind"),
+        ({"algorithm": "anil"}, "anil is for encoders below a head"),
+        ({"label_smoothing": 1.0}, "label_smoothing is in [0, 1)"),
+        ({"split_by": "label"}, "has no classes to split by; split by domain"),
+        ({"shot": 40}, "different texts; 40 for the support set"),
+        ({"domain": "language"}, "no column 'language'"),
+    ],
+)
+def test_what_makes_no_run_is_refused_before_anything_is_written(
+    options, said, runs, world, tmp_path, refused
+):
+    config = json.loads((runs("translation") / "config.json").read_text())
+    settings = {
+        "task": "translation",
+        "model": config["model"]["model"],
+        "domain": "domain",
+        "split_by": "domain",
+        "max_length": LONGEST_READ,
+        "max_target_length": LONGEST_SAID,
+        "algorithm": "fomaml",
+    } | options
+    data = config["data"]["data"]
+    args = world.train_args(tmp_path / "run", data=data, **settings)
+    assert said in " ".join(refused(*args).split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
+    config = json.loads((runs("translation") / "config.json").read_text())
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({**worlds.SPLIT, "test": ["eng-xyz"]}))
+    args = world.train_args(
+        tmp_path / "run",
+        data=config["data"]["data"],
+        task="translation",
+        model=config["model"]["model"],
+        domain="domain",
+        split_by="domain",
+        split_file=split,
+    )
+    assert "test names 'eng-xyz', which no example of" in refused(*args)
+
+
+def test_an_encoder_says_no_texts(runs, world, tmp_path, refused):
+    config = json.loads((runs("translation") / "config.json").read_text())
+    options = {"task": "translation", "domain": "domain", "split_by": "domain"}
+    data = config["data"]["data"]
+    args = world.train_args(tmp_path / "run", data=data, **options)
+    assert "of type 'bert', which says no texts" in refused(*args)
+
+
+def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, refused):
+    _, folder, model = adapted(runs("translation"), 0, tmp_path)
+    args = ("--model", model, "--texts", folder / "query.jsonl")
+    assert "num_beams must be a positive integer" in refused(
+        "predict", *args, "--num-beams", 0
+    )
+    assert "max_new is 0; give 1 or more" in refused("predict", *args, "--max-new", 0)
+
+
+def test_a_model_of_two_networks_begins_all_that_it_says(runs, tmp_path, refused):
+    run_dir = runs("translation")
+    config = json.loads((run_dir / "config.json").read_text())
+    rows = worlds.write_jsonl(tmp_path / "rows.jsonl", text_rows())
+    args = ("--task", "language_modelling", "--data", rows, "--domain", "domain")
+    model = ("--model", config["model"]["model"], "--split-by", "domain")
+    lengths = ("--max-length", LONGEST_READ, "--max-target-length", LONGEST_SAID)
+    error = refused("train", *args, *model, *lengths, "--run-dir", tmp_path / "run",
+                    "--algorithm", "fomaml")  # fmt: skip
+    assert "take a GPT" in error
+
+
+def test_a_new_model_is_made_from_a_file(tmp_path, refused):
+    texts = worlds.write_jsonl(tmp_path / "texts.jsonl", dialogue_rows(count=2))
+    sizes = ("--vocab-size", 300, "--width", 16, "--heads", 2, "--layers", 1)
+    args = ("new", "--texts", texts, "--family", "gpt", "--out", tmp_path / "new")
+    worlds.run(*args, *sizes)
+    made = models.pretrained.load_language_model(tmp_path / "new")
+    assert made.config.n_embd == 16
+    assert "exists already" in refused(*args, *sizes)
+    assert "give --texts FILE" in refused("new", "--out", tmp_path / "other")
+
+
+@pytest.mark.parametrize("added", ["lora", "prefix"])
+def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
+    kind = "dialogue"
+    sizes = {"lora": {"lora_rank": 2}, "prefix": {"prefix_size": 2}}[added]
+    few = {"steps": 2, "eval_every": 2, "test_episodes": 4, "inner_learning_rate": 0.5}
+    run_dir = runs(kind, adapts=f"*/{added}", **sizes, **few)
+    scores, folder, model = adapted(run_dir, 1, tmp_path)
+    answers = answered(model, folder / "query.jsonl")
+    true = [row["target"] for row in worlds.read_jsonl(folder / "query.jsonl")]
+    said = [answer["generated"] for answer in answers]
+    assert metrics.bleu(said, true) == pytest.approx(scores["bleu"], abs=1e-3)
+    assert (model / "prefix.safetensors").exists() == (added == "prefix")
