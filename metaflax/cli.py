@@ -125,7 +125,9 @@ class Adapt:
     model: str = "minilm"
     """Directory or hub name of a BERT, where there is no run."""
     algorithm: str = "frozen"
-    """How it adapts, where there is no run."""
+    """How it adapts, where there is no run; what generates takes fine_tuning."""
+    task: str = "classification"
+    """Task type, where there is no run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +290,9 @@ def run(command: Command, console: Console) -> None:
                 command.out,
                 console,
                 run_dir=command.run,
-                config=workflows.without_run(command.model, command.algorithm),
+                config=workflows.without_run(
+                    command.model, command.algorithm, command.task
+                ),
             )
         case Predict():
             _predict(command)
