@@ -123,9 +123,11 @@ class Adapt:
     run: Path | None = None
     """Meta-trained run directory; without it a pretrained model adapts as it is."""
     model: str = "minilm"
-    """Directory or hub name of a BERT, where there is no run."""
+    """Directory or hub name of a pretrained model, where there is no run."""
     algorithm: str = "frozen"
-    """How it adapts, where there is no run."""
+    """How it adapts, where there is no run; what generates takes fine_tuning."""
+    task: str = "classification"
+    """Task type, where there is no run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,8 @@ class Predict:
     """Label texts with an adapted directory, from a file or standard input."""
 
     model: Path
-    """What `adapt` wrote, or any BERT sequence classifier of Hugging Face."""
+    """What `adapt` wrote, or any BERT sequence classifier, GPT-2 or encoder-decoder of
+    Hugging Face."""
     relations: Path | None = None
     """Another, for relations: entities that the model finds become triples by it."""
     texts: str = "-"
@@ -288,7 +291,9 @@ def run(command: Command, console: Console) -> None:
                 command.out,
                 console,
                 run_dir=command.run,
-                config=workflows.without_run(command.model, command.algorithm),
+                config=workflows.without_run(
+                    command.model, command.algorithm, command.task
+                ),
             )
         case Predict():
             _predict(command)
@@ -413,13 +418,13 @@ def _predictor(command: Predict) -> Any:
     from metaflax import models, workflows
 
     size = command.batch_size
-    if models.pretrained.describes_language_model(command.model):
+    if command.relations is not None:
+        return workflows.TripleFinder(command.model, command.relations, batch_size=size)
+    if models.pretrained.is_language_model(command.model):
         return workflows.Generator(
             command.model, size, num_beams=command.num_beams, max_new=command.max_new
         )
-    if command.relations is None:
-        return workflows.Predictor(command.model, size)
-    return workflows.TripleFinder(command.model, command.relations, batch_size=size)
+    return workflows.Predictor(command.model, size)
 
 
 def _lost(predictor: Any) -> str:

@@ -246,11 +246,21 @@ def save_adapted(
     )
 
 
-def without_run(model: str, algorithm: str) -> config_lib.Config:
-    """A config to adapt a pretrained model as it is."""
+def without_run(
+    model: str, algorithm: str, task: str = "classification"
+) -> config_lib.Config:
+    """A config to adapt a pretrained model as it is.
+
+    Raises:
+      ValueError: for an unknown task type, or one that asks for more settings.
+    """
     config = config_lib.Config()
-    return dataclasses.replace(
+    config_lib.named("task", config_lib.TASKS, task)
+    config = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, model=model),
+        data=dataclasses.replace(config.data, task=task),
         algorithm=dataclasses.replace(config.algorithm, algorithm=algorithm),
     )
+    config_lib.check(config)
+    return config

@@ -111,7 +111,8 @@ class TextEvaluator:
         }
 
     def _true(self, episode: data.Episode) -> list[str]:
-        targets: Sequence[str] = self.source.examples.targets or ()
+        targets = self.source.examples.targets
+        assert targets is not None
         return [targets[number] for number in episode.query]
 
     def _said(

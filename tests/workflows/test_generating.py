@@ -378,3 +378,17 @@ def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
     said = [answer["generated"] for answer in answers]
     assert metrics.bleu(said, true) == pytest.approx(scores["bleu"], abs=1e-3)
     assert (model / "prefix.safetensors").exists() == (added == "prefix")
+
+
+def test_a_model_adapts_without_a_run(runs, tmp_path, refused):
+    run_dir = runs("translation")
+    config = json.loads((run_dir / "config.json").read_text())
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", pair_rows(count=1))
+    args = ("adapt", "--support", support, "--model", config["model"]["model"])
+    out = ("--out", tmp_path / "model", "--task", "translation")
+    worlds.run(*args, *out, "--algorithm", "fine_tuning")
+    [answer, *_] = answered(tmp_path / "model", support)
+    assert set(answer) == {"text", "generated", "score"}
+    other = ("--out", tmp_path / "other")
+    assert "the head 'prototypes' serves" in refused(*args, *other, *out[2:])
+    assert "unknown task 'poetry'" in refused(*args, *other, "--task", "poetry")

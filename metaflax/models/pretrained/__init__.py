@@ -2,7 +2,7 @@
 
 from metaflax.models.pretrained._language_models import (
     PretrainedLanguageModel,
-    describes_language_model,
+    is_language_model,
     load_gpt,
     load_language_model,
     load_seq2seq,
@@ -19,7 +19,7 @@ __all__ = [
     "Pretrained",
     "PretrainedLanguageModel",
     "ProblemType",
-    "describes_language_model",
+    "is_language_model",
     "load",
     "load_gpt",
     "load_language_model",

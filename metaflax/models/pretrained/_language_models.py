@@ -66,12 +66,15 @@ def load_language_model(path_or_name: str | Path) -> PretrainedLanguageModel[Any
     return loaders[kind](directory)
 
 
-def describes_language_model(directory: str | Path) -> bool:
-    """Whether a directory, or a hub name, is of a model that says texts."""
-    path = Path(directory).expanduser() / "config.json"
-    if not path.is_file():
-        return False
-    return _files.read_json(path).get("model_type") in ("gpt2", "encoder-decoder")
+def is_language_model(path_or_name: str | Path) -> bool:
+    """Whether a directory, or what the hub has by a name, says texts.
+
+    Raises:
+      ValueError: if the files cannot be had.
+    """
+    directory = _files.find(path_or_name)
+    kind = _files.read_json(directory / "config.json").get("model_type")
+    return kind in ("gpt2", "encoder-decoder")
 
 
 def load_gpt(path_or_name: str | Path) -> PretrainedLanguageModel[GPTConfig]:

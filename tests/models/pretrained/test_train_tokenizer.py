@@ -43,11 +43,12 @@ def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
 )
 def test_what_says_texts_is_told_by_its_type(kind, says, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    assert pretrained.describes_language_model(tmp_path) == says
+    assert pretrained.is_language_model(tmp_path) == says
 
 
 def test_other_models_are_refused_as_language_models(tmp_path):
-    assert not pretrained.describes_language_model(tmp_path)
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        pretrained.is_language_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(ValueError, match="of type 't5', which says no texts.*gpt2"):
         pretrained.load_language_model(tmp_path)
