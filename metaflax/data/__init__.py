@@ -26,6 +26,7 @@ from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
 from metaflax.data._prefetch import prefetch
 from metaflax.data._questions import QuestionSampler
+from metaflax.data._shown import ShowingSampler, collate_shown
 from metaflax.data._single_label import EpisodeSampler
 from metaflax.data._sources import read, read_texts
 from metaflax.data._splits import (
@@ -35,8 +36,16 @@ from metaflax.data._splits import (
     split_by_names,
     split_by_seed,
 )
+from metaflax.data._streams import (
+    LabelledTextSampler,
+    MaskedWordSampler,
+    masked,
+    share_out,
+)
+from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
+from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
     "Buckets",
@@ -45,11 +54,15 @@ __all__ = [
     "EpisodeSampler",
     "EpisodeSizes",
     "Examples",
+    "LabelledTextSampler",
+    "MaskedWordSampler",
     "MultiLabelSampler",
     "NumberSampler",
     "QuestionSampler",
     "Sampler",
+    "ShowingSampler",
     "Splits",
+    "TextIndex",
     "TokenCodes",
     "TokenizedTexts",
     "WithNone",
@@ -57,15 +70,21 @@ __all__ = [
     "check_disjoint",
     "collate",
     "collate_features",
+    "collate_shown",
     "collate_texts",
+    "embedding_clusters",
     "fetch_minilm",
     "fetch_scored_texts",
     "fixed_list",
+    "frequency_bands",
+    "index_texts",
+    "masked",
     "prefetch",
     "protocol_hash",
     "read",
     "read_texts",
     "scored_texts",
+    "share_out",
     "split_by_file",
     "split_by_names",
     "split_by_seed",

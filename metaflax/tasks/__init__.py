@@ -16,6 +16,8 @@ from metaflax.tasks._entity_spans import whole_words as whole_words
 from metaflax.tasks._fields import Fields as Fields
 from metaflax.tasks._forms import TEXT as TEXT
 from metaflax.tasks._forms import Form as Form
+from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
+from metaflax.tasks._masked_words import masked_words as masked_words
 from metaflax.tasks._pair_classification import PAIR as PAIR
 from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
@@ -50,6 +52,7 @@ from metaflax.tasks._words import words_of_tokens as words_of_tokens
 __all__ = [
     "BIO",
     "IO",
+    "MASKED_TEXT",
     "MENTION",
     "NONE",
     "PAIR",
@@ -77,6 +80,7 @@ __all__ = [
     "entities",
     "entities_of_runs",
     "entities_of_tags",
+    "masked_words",
     "multilabel_classification",
     "pair_classification",
     "question_answering",
