@@ -212,6 +212,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
         )
     )(config),
     "question_answering": lambda config: tasks.question_answering(),
+    "smlmt": _of_classes(tasks.masked_words),
 }
 
 T = TypeVar("T")

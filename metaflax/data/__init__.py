@@ -40,6 +40,7 @@ from metaflax.data._streams import (
     LabelledTextSampler,
     MaskedWordSampler,
     masked,
+    masked_examples,
     share_out,
 )
 from metaflax.data._text_index import TextIndex, index_texts
@@ -79,6 +80,7 @@ __all__ = [
     "frequency_bands",
     "index_texts",
     "masked",
+    "masked_examples",
     "prefetch",
     "protocol_hash",
     "read",

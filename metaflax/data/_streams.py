@@ -12,6 +12,7 @@ import numpy as np
 
 from metaflax.data import _pools
 from metaflax.data._episodes import Episode, EpisodeSizes
+from metaflax.data._examples import Examples
 from metaflax.data._postings import Postings
 from metaflax.data._text_index import TextIndex, word_places, words_in
 
@@ -272,6 +273,70 @@ def _checked(
             " queries."
         )
     return _Draw(index, postings, tuple(groups), way, shot, queries, fits)
+
+
+def masked_examples(
+    index: TextIndex,
+    words: np.ndarray,
+    mask: str,
+    *,
+    least: int,
+    most: int,
+    seed: int = 0,
+    most_around: int | None = None,
+    name: str | None = None,
+) -> Examples:
+    r"""Sentences with a masked word as labelled examples, the word their label.
+
+    Each holds one of the words and none of the others, and none comes twice.
+
+    Args:
+      index: the text.
+      words: numbers of words.
+      mask: what stands in their place.
+      least: words with fewer such sentences are left out.
+      most: sentences of a word that are taken at most.
+      seed: draws them.
+      most_around: see `MaskedWordSampler`.
+      name: what messages call the examples; by default the path of the text.
+
+    Returns:
+      The examples, word by word.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from metaflax.data import index_texts
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.txt"
+      ...     _ = path.write_text("dogs bark\nmy dogs\ncats purr\ndogs and cats")
+      ...     index = index_texts(path, cache_dir=folder)
+      ...     words = np.arange(len(index.words))
+      ...     examples = masked_examples(index, words, "_", least=1, most=2)
+      >>> sorted(zip(examples.texts, examples.labels))
+      [('_ bark', ('dogs',)), ('_ purr', ('cats',)), ('my _', ('dogs',))]
+    """
+    names = [index.words.names[number] for number in words.tolist()]
+    together = frozenset(names)
+    rng = _pools.generator(seed, 0)
+    seen: set[str] = set()
+    texts: list[str] = []
+    labels: list[tuple[str, ...]] = []
+    for number, word in zip(words.tolist(), names, strict=True):
+        rows = index.words.rows(number)
+        tried = rng.choice(len(rows), min(len(rows), _CANDIDATES * most), replace=False)
+        fitting = dict.fromkeys(
+            text
+            for text in map(index.text, rows[tried].tolist())
+            if text not in seen and _apart(text, word, together)
+        )
+        if len(fitting) < least:
+            continue
+        for text in list(fitting)[:most]:
+            seen.add(text)
+            texts.append(masked(text, word, mask, most_around))
+            labels.append((word,))
+    return Examples(name or str(index.path), tuple(texts), tuple(labels))
 
 
 def masked(text: str, word: str, mask: str, most_around: int | None = None) -> str:

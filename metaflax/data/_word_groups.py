@@ -51,7 +51,7 @@ def embedding_clusters(
       seed: where k-means begins.
 
     Returns:
-      For each cluster the numbers of its words.
+      For each cluster the numbers of its words, perhaps none.
 
     Raises:
       ValueError: if there are more clusters than words, or none.

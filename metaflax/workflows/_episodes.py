@@ -1,6 +1,6 @@
 """Splits and episodes as a config describes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,12 +106,30 @@ class Episodes(NamedTuple):
 
     def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
         """The batches of `step` and all later ones, `size` episodes each."""
-        while True:
-            first = step * size
-            yield self.collate(
-                [self.sampler.episode(seed, first + i) for i in range(size)]
-            )
-            step += 1
+        return batches(self.sampler, self.collate, seed, step, size)
+
+    def summary(self, by: str) -> str:
+        """What there is, for a message, by `label` or by `domain`."""
+        examples = self.examples
+        groups = examples.label_names if by == "label" else examples.domain_names
+        kind = {"label": "classes", "domain": "domains"}[by]
+        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        cut = losses_of_cutting(self.tokenized, self.codes)
+        return f"{len(examples)} texts of {shown}{cut}"
+
+
+def batches(
+    sampler: data.Sampler,
+    collate: Callable[[list[data.Episode]], base.Task],
+    seed: int,
+    step: int,
+    size: int,
+) -> Iterator[base.Task]:
+    """The batches of `step` and all later ones, `size` episodes each."""
+    while True:
+        first = step * size
+        yield collate([sampler.episode(seed, first + i) for i in range(size)])
+        step += 1
 
 
 def make_episodes(
@@ -152,6 +170,25 @@ def coarsest_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
 
 def coarse_buckets(tokenized: data.TokenizedTexts) -> data.Buckets:
     """Coarse ones, since each new shape of a step costs seconds to compile."""
-    longest = int(np.max(tokenized.lengths))
+    return coarse_up_to(int(np.max(tokenized.lengths)))
+
+
+def coarse_up_to(longest: int) -> data.Buckets:
+    """The same for texts of up to so many tokens."""
     lengths = [n for n in (32, 64, 128, 256) if n < longest]
     return data.Buckets((*lengths, longest), budget_ratio=1.5)
+
+
+def losses_of_cutting(
+    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
+) -> str:
+    """What was cut off texts that were too long, for a message; empty for nothing."""
+    notes = []
+    if tokenized.num_truncated:
+        longest = int(tokenized.lengths.max())
+        notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
+    if tokenized.num_lost:
+        notes.append(f"an entity lost in {tokenized.num_lost}")
+    if codes is not None and codes.num_lost:
+        notes.append(f"{codes.num_lost} of what is to be found cut off")
+    return "".join(f", {note}" for note in notes)
