@@ -21,9 +21,16 @@ from metaflax.data._episodes import (
 )
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
+from metaflax.data._masking import (
+    Hidden,
+    collate_hidden,
+    hide_words,
+    ordinary_tokens,
+)
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
+from metaflax.data._packed_text import PackedText, Row
 from metaflax.data._prefetch import prefetch
 from metaflax.data._questions import QuestionSampler
 from metaflax.data._shown import ShowingSampler, collate_shown
@@ -55,11 +62,14 @@ __all__ = [
     "EpisodeSampler",
     "EpisodeSizes",
     "Examples",
+    "Hidden",
     "LabelledTextSampler",
     "MaskedWordSampler",
     "MultiLabelSampler",
     "NumberSampler",
+    "PackedText",
     "QuestionSampler",
+    "Row",
     "Sampler",
     "ShowingSampler",
     "Splits",
@@ -71,6 +81,7 @@ __all__ = [
     "check_disjoint",
     "collate",
     "collate_features",
+    "collate_hidden",
     "collate_shown",
     "collate_texts",
     "embedding_clusters",
@@ -78,9 +89,11 @@ __all__ = [
     "fetch_scored_texts",
     "fixed_list",
     "frequency_bands",
+    "hide_words",
     "index_texts",
     "masked",
     "masked_examples",
+    "ordinary_tokens",
     "prefetch",
     "protocol_hash",
     "read",

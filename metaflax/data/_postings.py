@@ -10,7 +10,7 @@ import collections
 import itertools
 import json
 import mmap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +186,6 @@ class PostingsBuilder:
         return stretch
 
 
-def _running(lengths: Iterable[int] | np.ndarray) -> np.ndarray:
+def _running(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """Where each begins, and where the last ends."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)

@@ -114,7 +114,7 @@ def index_texts(
     path = Path(path).expanduser().absolute()
     columns = _columns(path, text, label)
     with _rows.opened(path) as file:
-        digest = hashlib.file_digest(file, "sha256")
+        digest = hashlib.file_digest(file, "sha256")  # pyright: ignore
     digest.update(json.dumps([_VERSION, *columns]).encode())
     kept = Path(cache_dir) if cache_dir else cache_folder() / "texts"
     folder = kept / f"text-{digest.hexdigest()}"

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def embedding_clusters(
     from sklearn.cluster import MiniBatchKMeans
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    means = MiniBatchKMeans(num_clusters, random_state=seed, n_init=3)
+    means: Any = MiniBatchKMeans  # Its annotations know no number.
+    means = means(num_clusters, random_state=seed, n_init=3)
     found = means.fit_predict(vectors / np.maximum(lengths, 1e-12))
     return tuple(words[found == number] for number in range(num_clusters))

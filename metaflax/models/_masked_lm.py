@@ -81,7 +81,7 @@ def masked_lm(
         if tokens.marks is None:
             raise ValueError(
                 "a model of masked words says what is at the marks of a text, and these"
-                " tokens have none; see data.mask_words."
+                " tokens have none; see data.hide_words."
             )
         states = _bert.run_stages(
             config,

@@ -14,7 +14,7 @@ from metaflax.workflows._masked_words import MaskedWords, load_masked_words
 from metaflax.workflows._model import Model, load_model, on_words_read
 from metaflax.workflows._run_directory import RunDirectory
 
-E = TypeVar("E", Episodes, MaskedWords)
+E = TypeVar("E", bound=Episodes | MaskedWords)
 
 
 class Run(NamedTuple):
