@@ -11,6 +11,7 @@ from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._predict import Predictor as Predictor
 from metaflax.workflows._predict import predict as predict
+from metaflax.workflows._pretrain import pretrain as pretrain
 from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
 from metaflax.workflows._run import load_run as load_run
@@ -36,6 +37,7 @@ __all__ = [
     "frozen_settings",
     "load_run",
     "predict",
+    "pretrain",
     "quickstart",
     "quickstart_config",
     "run_script",
