@@ -4,8 +4,8 @@ Usage: python experiments/smlmt/throughput.py [--bytes 1e9] [--folder DIR] [STAG
 
 Stages are `make` (a synthetic text), `index`, `stream` (episodes a second, resident
 memory), `readers` (the stream of one and of four processes) and `step` (episodes a
-second that the training step uses); all of them unless some are named. Each is a process
-of its own, so that its memory is its own too. See README.md.
+second that the training step uses); all of them unless some are named. Each is a
+process of its own, so that its memory is its own too. See README.md.
 """
 
 import argparse

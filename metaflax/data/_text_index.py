@@ -19,6 +19,8 @@ from metaflax.data._lines import Lines, numbered_lines
 from metaflax.data._postings import Postings, PostingsBuilder
 
 _VERSION = "metaflax text 1"
+_STARTS = "<i8"
+_CHUNK = 2**16  # Starts of lines that are written together.
 _ASCII_WORD = re.compile(r"[^\W_]+", re.ASCII)
 # A word that occurs in one text only can be in no task.
 _LEAST = 2
@@ -46,7 +48,7 @@ class TextIndex:
         self._folder = folder
         written = json.loads((folder / "index.json").read_text())
         self._column = written["text"]
-        starts = np.load(folder / "starts.npy", mmap_mode="r", allow_pickle=False)
+        starts = np.memmap(folder / "starts.int64", _STARTS, "r")
         if len(starts) != written["rows"] + 1:
             raise ValueError(f"{folder} is damaged.")
         self._lines = Lines(path, starts)
@@ -191,22 +193,21 @@ def _build(
     folder.mkdir()
     words = PostingsBuilder(scratch / "words", _is_word)
     labels = PostingsBuilder(scratch / "labels", lambda name, count: True)
-    starts: list[np.ndarray] = []
     chunk: list[int] = []
     row = 0
-    for start, text, label in _texts(file, name, *columns):
-        words.add(row, words_in(text))
-        if label is not None:
-            labels.add(row, [label])
-        chunk.append(start)
-        if len(chunk) == 2**16:
-            starts.append(np.array(chunk, np.int64))
-            chunk = []
-        row += 1
+    with (folder / "starts.int64").open("wb") as starts:
+        for start, text, label in _texts(file, name, *columns):
+            words.add(row, words_in(text))
+            if label is not None:
+                labels.add(row, [label])
+            chunk.append(start)
+            if len(chunk) == _CHUNK:
+                np.array(chunk, _STARTS).tofile(starts)
+                chunk = []
+            row += 1
+        np.array([*chunk, file.tell()], _STARTS).tofile(starts)
     if not row:
         raise ValueError(f"{name}: holds no text; give at least one line.")
-    last = np.array([*chunk, file.tell()], np.int64)
-    np.save(folder / "starts.npy", np.concatenate([*starts, last]))
     words.finish(folder / "words")
     if columns[1] is not None:
         labels.finish(folder / "labels")

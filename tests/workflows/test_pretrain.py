@@ -61,7 +61,7 @@ def results(run_dir):
 @pytest.fixture(scope="module")
 def pretrained(raw, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("pretrained") / "run"
-    worlds.run(*args(raw, run_dir, steps=100, eval_every=50))
+    worlds.run(*args(raw, run_dir, steps=200, eval_every=100))
     return run_dir
 
 
