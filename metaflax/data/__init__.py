@@ -21,6 +21,8 @@ from metaflax.data._episodes import (
 )
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
+from metaflax.data._labelled_texts import LabelledTextSampler
+from metaflax.data._masked_words import MaskedWordSampler, masked, masked_examples
 from metaflax.data._masking import (
     Hidden,
     collate_hidden,
@@ -33,6 +35,7 @@ from metaflax.data._numbers import NumberSampler
 from metaflax.data._packed_text import PackedText, Row
 from metaflax.data._prefetch import prefetch
 from metaflax.data._questions import QuestionSampler
+from metaflax.data._readers import share_out
 from metaflax.data._shown import ShowingSampler, collate_shown
 from metaflax.data._single_label import EpisodeSampler
 from metaflax.data._sources import read, read_texts
@@ -42,13 +45,6 @@ from metaflax.data._splits import (
     split_by_file,
     split_by_names,
     split_by_seed,
-)
-from metaflax.data._streams import (
-    LabelledTextSampler,
-    MaskedWordSampler,
-    masked,
-    masked_examples,
-    share_out,
 )
 from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
