@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from metaflax.data._text_index import TextIndex
 
 # Whether a text may stand for a name in an episode of several.
 Fits: TypeAlias = Callable[[str, str, frozenset[str]], bool]
+
+Kind: TypeAlias = Literal["words", "labels"]
 
 # How often another draw is tried where texts do not suffice.
 _TRIES = 100
@@ -26,7 +28,7 @@ class IndexDraw:
 
     Attributes:
       index: the text.
-      postings: what is drawn from.
+      kind: what is drawn from.
       groups: numbers of names that may meet.
       way: names an episode, least and most.
       shot: support rows a name, likewise.
@@ -36,12 +38,16 @@ class IndexDraw:
     """
 
     index: TextIndex
-    postings: Postings
+    kind: Kind
     groups: tuple[np.ndarray, ...]
     way: _pools.Range
     shot: _pools.Range
     queries: _pools.Range
     fits: Fits
+
+    @property
+    def postings(self) -> Postings:
+        return postings_of(self.index, self.kind)
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -64,7 +70,7 @@ class IndexDraw:
                 f" {shot + queries} different texts a class; add text, or lower way,"
                 " shot or queries."
             )
-        self.postings.release()
+        self.index.release()
         local = np.arange(way, dtype=np.int32)
         return Episode(
             classes=tuple(chosen.tolist()),
@@ -79,11 +85,12 @@ class IndexDraw:
         self, rng: np.random.Generator, chosen: list[int], wanted: int
     ) -> np.ndarray | None:
         """Rows of each name `[way, wanted]`, or None where texts do not suffice."""
-        names = [self.postings.names[number] for number in chosen]
+        postings = self.postings
+        names = [postings.names[number] for number in chosen]
         together, seen = frozenset(names), set()
         drawn = np.zeros((len(chosen), wanted), np.int32)
         for place, (number, name) in enumerate(zip(chosen, names, strict=True)):
-            rows = self.postings.rows(number)
+            rows = postings.rows(number)
             most = min(len(rows), CANDIDATES * wanted)
             found = 0
             for row in rows[rng.choice(len(rows), most, replace=False)].tolist():
@@ -99,9 +106,24 @@ class IndexDraw:
         return drawn
 
 
+def postings_of(index: TextIndex, kind: Kind) -> Postings:
+    """Where words or labels occur.
+
+    Raises:
+      ValueError: if the index has no labels.
+    """
+    if kind == "words":
+        return index.words
+    if index.labels is None:
+        raise ValueError(
+            f"{index.path}: was indexed without labels; name their column."
+        )
+    return index.labels
+
+
 def checked_draw(
     index: TextIndex,
-    postings: Postings,
+    kind: Kind,
     groups: Sequence[np.ndarray],
     sizes: tuple[_pools.Count, _pools.Count, _pools.Count],
     fits: Fits,
@@ -118,7 +140,7 @@ def checked_draw(
             f" {smallest} classes, cannot make an episode of {way[1]}; lower way, or"
             " make larger groups."
         )
-    counts = postings.counts[np.concatenate(groups)]
+    counts = postings_of(index, kind).counts[np.concatenate(groups)]
     if counts.min() < wanted:
         scarce = int((counts < wanted).sum())
         raise ValueError(
@@ -126,4 +148,4 @@ def checked_draw(
             f" {len(counts)} classes have fewer; leave them out, or lower shot or"
             " queries."
         )
-    return IndexDraw(index, postings, tuple(groups), way, shot, queries, fits)
+    return IndexDraw(index, kind, tuple(groups), way, shot, queries, fits)

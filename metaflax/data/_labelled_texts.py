@@ -37,14 +37,9 @@ class LabelledTextSampler:
     )
 
     def __post_init__(self):
-        labels = self.index.labels
-        if labels is None:
-            raise ValueError(
-                f"{self.index.path}: was indexed without labels; name their column."
-            )
         sizes = self.way, self.shot, self.queries
         draw = _index_draw.checked_draw(
-            self.index, labels, self.groups, sizes, _any_text
+            self.index, "labels", self.groups, sizes, _any_text
         )
         object.__setattr__(self, "_draw", draw)
 

@@ -4,6 +4,7 @@ Nothing of the file stays in memory: a file of any size costs eight bytes a line
 those are memory-mapped.
 """
 
+import mmap
 import os
 import weakref
 from collections.abc import Iterator
@@ -42,6 +43,20 @@ class Lines:
         most = min(last - first, MOST_BYTES)
         raw = os.pread(self._file, most, first)
         return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
+
+    def release(self) -> None:
+        """Lets go of memory, see `let_go`."""
+        let_go(self._starts)
+
+
+def let_go(mapped: np.ndarray) -> None:
+    """Gives back the memory of what was read of a memory-mapped array.
+
+    What is read again is mapped again. Else a reader of random places would end up with
+    all of the file in memory.
+    """
+    if isinstance(mapped.base, mmap.mmap) and hasattr(mapped.base, "madvise"):
+        mapped.base.madvise(mmap.MADV_DONTNEED)
 
 
 def numbered_lines(file: BinaryIO, name: str) -> Iterator[tuple[str, int, str]]:

@@ -74,9 +74,7 @@ class MaskedWordSampler:
 
     def __post_init__(self):
         sizes = self.way, self.shot, self.queries
-        draw = _index_draw.checked_draw(
-            self.index, self.index.words, self.groups, sizes, _apart
-        )
+        draw = _index_draw.checked_draw(self.index, "words", self.groups, sizes, _apart)
         object.__setattr__(self, "_draw", draw)
 
     @property

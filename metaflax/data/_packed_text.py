@@ -102,6 +102,7 @@ class PackedText:
                 num_words = max([num_words, *(w + 1 for w in own)])
                 words += [*own, -1]
                 num += 1
+        self.index.release()
         ids = np.array(ids[: self.length], np.int32)
         words = np.array(words[: self.length], np.int32)
         ids[-1], words[-1] = tokenizer.sep_token_id, -1

@@ -9,13 +9,12 @@ import array
 import collections
 import itertools
 import json
-import mmap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from metaflax.data._lines import Lines
+from metaflax.data._lines import Lines, let_go
 
 # Pairs that are sorted at a time, and numbers of rows that are put together at a time.
 _PAIRS = 2**20
@@ -61,10 +60,10 @@ class Postings:
         return self._rows[first:last]
 
     def release(self) -> None:
-        """Lets go of memory; what is asked for again is mapped again."""
-        held = self._rows.base
-        if isinstance(held, mmap.mmap) and hasattr(held, "madvise"):
-            held.madvise(mmap.MADV_DONTNEED)
+        """Lets go of memory, see `let_go`."""
+        self.names.release()
+        let_go(self._starts)
+        let_go(self._rows)
 
 
 def _mapped(path: Path) -> np.ndarray:

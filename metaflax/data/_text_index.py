@@ -76,6 +76,13 @@ class TextIndex:
                 f"{self.path}: has changed since it was indexed; start again."
             ) from None
 
+    def release(self) -> None:
+        """Lets go of memory that reading has taken; readers of much call it often."""
+        self._lines.release()
+        self.words.release()
+        if self.labels is not None:
+            self.labels.release()
+
 
 def index_texts(
     path: str | Path,
@@ -86,8 +93,8 @@ def index_texts(
 ) -> TextIndex:
     r"""Indexes a file of raw text, or finds its index from last time.
 
-    The file is read once, line by line, in bounded memory. The index is kept under the
-    digest of the file's content, whatever its name, and appears whole or not at all.
+    It is built in one pass over the lines, in bounded memory, and kept under the digest
+    of the file's content, whatever its name. It appears whole or not at all.
 
     Args:
       path: a file with a text a line (a sentence, best), or JSONL. Blank lines are

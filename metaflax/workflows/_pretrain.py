@@ -369,18 +369,24 @@ def _fit(
                 contextlib.closing(data.prefetch(rows.batches(start)))
             )
 
-        return training.fit(
-            step,
-            state,
-            batches_from,
-            validate,
-            checkpoints,
-            score=SCORE,
-            num_steps=chosen.steps,
-            eval_every=chosen.eval_every,
-            patience=chosen.patience,
-            sinks=sinks,
-        )
+        try:
+            return training.fit(
+                step,
+                state,
+                batches_from,
+                validate,
+                checkpoints,
+                score=SCORE,
+                num_steps=chosen.steps,
+                eval_every=chosen.eval_every,
+                patience=chosen.patience,
+                sinks=sinks,
+            )
+        except training.DivergedError as error:  # Which speaks of meta-training.
+            raise training.DivergedError(
+                "the loss of masked words is not finite; the last good checkpoint is"
+                " kept. Lower learning_rate, or raise warmup."
+            ) from error
 
 
 def _save(target: Path, network: Network, params: Any) -> None:

@@ -143,8 +143,9 @@ def test_a_process_of_its_own_opens_the_files_for_itself(tmp_path):
 def test_rows_stay_the_same_when_memory_is_let_go(tmp_path):
     index = indexed(tmp_path, "a b\nb a")
     before = as_dict(index.words)
-    index.words.release()
+    index.release()
     assert as_dict(index.words) == before
+    assert index.text(1) == "b a"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,14 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(raw, tmp_path, caps
     chex.assert_trees_all_equal(resumed, whole)
 
 
+def test_a_loss_that_is_not_finite_ends_the_run(raw, tmp_path, capsys):
+    rates = {"learning_rate": 1e38, "warmup": 0, "optimizer": "sgd"}
+    given = args(raw, tmp_path / "run", steps=4, eval_every=4, **rates)
+    assert cli.main([str(arg) for arg in given]) == 2
+    assert "Lower learning_rate, or raise warmup" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
