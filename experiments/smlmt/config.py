@@ -6,7 +6,10 @@ Command, from all-MiniLM-L6-v2:
         --run-dir runs/smlmt
 
 From weights drawn at random, beside more pretraining on masked words, and judged on
-intents that neither saw: `python experiments/smlmt/run.py`. See README.md.
+intents that neither saw: `python experiments/smlmt/run.py`.
+
+Expected: what README.md says of throughput; the pretrainings themselves have been run in
+miniature only.
 """
 
 import os

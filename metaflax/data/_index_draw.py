@@ -129,6 +129,7 @@ def checked_draw(
     fits: Fits,
 ) -> IndexDraw:
     """An `IndexDraw` that has enough texts for way, shot and queries."""
+    counts = postings_of(index, kind).counts
     way = _pools.count_range("way", sizes[0], 2)
     shot = _pools.count_range("shot", sizes[1], 1)
     queries = _pools.count_range("queries", sizes[2], 1)
@@ -140,7 +141,7 @@ def checked_draw(
             f" {smallest} classes, cannot make an episode of {way[1]}; lower way, or"
             " make larger groups."
         )
-    counts = postings_of(index, kind).counts[np.concatenate(groups)]
+    counts = counts[np.concatenate(groups)]
     if counts.min() < wanted:
         scarce = int((counts < wanted).sum())
         raise ValueError(
