@@ -183,8 +183,20 @@ class Finetune:
     """Draws the order of texts and dropout."""
 
 
-COMMANDS = (Quickstart, New, Train, Evaluate, Adapt, Predict, Finetune)
-Command = Quickstart | New | Train | Evaluate | Adapt | Predict | Finetune
+@dataclasses.dataclass(frozen=True)
+class Pretrain:
+    """Pretrain a BERT on raw text, by words masked in it; `train` takes the result."""
+
+    settings: tyro.conf.FlagConversionOff[config_lib.PretrainConfig] = (
+        dataclasses.field(default_factory=config_lib.PretrainConfig)
+    )
+    run_dir: Path = Path("runs/pretrain")
+    """Where the run is kept, its model in the folder `model`; the same command again
+    resumes it."""
+
+
+COMMANDS = (Quickstart, New, Pretrain, Train, Evaluate, Adapt, Predict, Finetune)
+Command = Quickstart | New | Pretrain | Train | Evaluate | Adapt | Predict | Finetune
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -310,6 +322,8 @@ def run(command: Command, console: Console) -> None:
                 head_learning_rate=command.head_learning_rate,
                 seed=command.seed,
             )
+        case Pretrain():
+            workflows.pretrain(command.settings, command.run_dir, console)
 
 
 def _quickstart_config(command: Quickstart) -> config_lib.Config:

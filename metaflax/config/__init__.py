@@ -16,6 +16,11 @@ from metaflax.config._files import differences as differences
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
 from metaflax.config._files import to_json as to_json
+from metaflax.config._pretraining import LoopConfig as LoopConfig
+from metaflax.config._pretraining import NetworkConfig as NetworkConfig
+from metaflax.config._pretraining import PretrainConfig as PretrainConfig
+from metaflax.config._pretraining import RawTextConfig as RawTextConfig
+from metaflax.config._pretraining import check_pretraining as check_pretraining
 from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
 from metaflax.config._settings import Config as Config
 from metaflax.config._settings import Count as Count
@@ -38,11 +43,16 @@ __all__ = [
     "DataConfig",
     "EpisodeConfig",
     "EvaluationConfig",
+    "LoopConfig",
     "ModelConfig",
+    "NetworkConfig",
+    "PretrainConfig",
+    "RawTextConfig",
     "TrainingConfig",
     "build_algorithm",
     "build_task",
     "check",
+    "check_pretraining",
     "differences",
     "from_json",
     "load_file",

@@ -228,6 +228,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "summarization": _of_texts(tasks.summarization),
     "dialogue": _of_texts(tasks.dialogue),
     "language_modelling": _of_texts(tasks.language_modelling),
+    "smlmt": _of_classes(tasks.masked_words),
 }
 
 T = TypeVar("T")

@@ -4,9 +4,12 @@ import dataclasses
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from metaflax.config._pretraining import PretrainConfig
 from metaflax.config._settings import Config
+
+C = TypeVar("C", Config, PretrainConfig)
 
 
 def load_file(path: str | Path) -> Config:
@@ -32,13 +35,20 @@ def load_file(path: str | Path) -> Config:
     return config
 
 
-def to_json(config: Config) -> str:
+def to_json(config: Config | PretrainConfig) -> str:
     """A config as text, fit for a run directory."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str) -> Config:
+def from_json(text: str, kind: type[C] = Config) -> C:
     """The config that `to_json` wrote.
+
+    Args:
+      text: what it wrote.
+      kind: of what it is a config.
+
+    Returns:
+      The config.
 
     Raises:
       ValueError: if it is not one.
@@ -50,12 +60,12 @@ def from_json(text: str) -> Config:
     """
     try:
         content = json.loads(text)
-        return Config(
+        return kind(
             **{
                 name: type(group)(
                     **{key: _tuples(value) for key, value in content[name].items()}
                 )
-                for name, group in vars(Config()).items()
+                for name, group in vars(kind()).items()
             }
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -71,7 +81,7 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def differences(one: Config, other: Config) -> list[str]:
+def differences(one: C, other: C) -> list[str]:
     """The settings in which two configs differ, as `name: this, not that`."""
     ours, theirs = (dataclasses.asdict(c) for c in (one, other))
     return [

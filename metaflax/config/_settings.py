@@ -62,10 +62,12 @@ class DataConfig:
         "summarization",
         "dialogue",
         "language_modelling",
+        "smlmt",
     ] = "classification"
     """Task type: a class a text, any number of labels, a class a pair, a number, the
     relation of two entities, the entities of a text, the answer in a context; or what
-    is generated: a translation, a summary, the next turn, how a text goes on."""
+    is generated: a translation, a summary, the next turn, how a text goes on; or which
+    word was masked in raw text, a sentence a line."""
     tagging: Literal["io", "bio"] = "io"
     """Classes that tell entities: one a type, or their first word apart."""
     text: str = "text"
@@ -90,6 +92,12 @@ class DataConfig:
     """Whether classes or domains are disjoint."""
     split_seed: int = 0
     """Draws a split in halves and quarters where none is given."""
+    word_bands: tuple[int, ...] = (20, 100, 500, 2000)
+    """Of smlmt, in how many sentences words occur: tasks are drawn from one of the
+    bands between these numbers."""
+    word_clusters: int = 0
+    """Of smlmt: tasks are drawn from one of so many clusters of word embeddings, not of
+    the bands; 0 for none."""
     max_length: int = 128
     """Most tokens of a text."""
     max_target_length: int = 64
@@ -269,6 +277,12 @@ def check(config: Config) -> None:
             f"pooling is {config.model.pooling!r} and the task type"
             f" {config.data.task!r}; pooling 'tokens' goes with"
             f" {' and '.join(ON_TOKENS)}, and with these alone."
+        )
+    data = config.data
+    if data.task == "smlmt" and (data.domain or data.split_file or data.split_names):
+        raise ValueError(
+            "smlmt splits the words of raw text by split_seed; leave out domain,"
+            " split_file and split_names."
         )
     if config.episodes.none_rate and config.data.task not in WITH_NONE:
         raise ValueError(

@@ -22,9 +22,18 @@ from metaflax.data._episodes import (
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
 from metaflax.data._generation import GenerationSampler
+from metaflax.data._labelled_texts import LabelledTextSampler
+from metaflax.data._masked_words import MaskedWordSampler, masked, masked_examples
+from metaflax.data._masking import (
+    Hidden,
+    collate_hidden,
+    hide_words,
+    ordinary_tokens,
+)
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
+from metaflax.data._packed_text import PackedText, Row
 from metaflax.data._pairs import (
     Speech,
     TokenizedPairs,
@@ -36,6 +45,8 @@ from metaflax.data._pairs import (
 )
 from metaflax.data._prefetch import prefetch
 from metaflax.data._questions import QuestionSampler
+from metaflax.data._readers import share_out
+from metaflax.data._shown import ShowingSampler, collate_shown
 from metaflax.data._single_label import EpisodeSampler
 from metaflax.data._sources import read, read_texts
 from metaflax.data._splits import (
@@ -45,8 +56,10 @@ from metaflax.data._splits import (
     split_by_names,
     split_by_seed,
 )
+from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
+from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
     "Buckets",
@@ -56,12 +69,19 @@ __all__ = [
     "EpisodeSizes",
     "Examples",
     "GenerationSampler",
+    "Hidden",
+    "LabelledTextSampler",
+    "MaskedWordSampler",
     "MultiLabelSampler",
     "NumberSampler",
+    "PackedText",
     "QuestionSampler",
+    "Row",
     "Sampler",
+    "ShowingSampler",
     "Speech",
     "Splits",
+    "TextIndex",
     "TokenCodes",
     "TokenizedPairs",
     "TokenizedTexts",
@@ -71,17 +91,27 @@ __all__ = [
     "collate",
     "collate_candidates",
     "collate_features",
+    "collate_hidden",
     "collate_pairs",
     "collate_prompts",
+    "collate_shown",
     "collate_texts",
+    "embedding_clusters",
     "fetch_minilm",
     "fetch_scored_texts",
     "fixed_list",
+    "frequency_bands",
+    "hide_words",
+    "index_texts",
+    "masked",
+    "masked_examples",
+    "ordinary_tokens",
     "prefetch",
     "protocol_hash",
     "read",
     "read_texts",
     "scored_texts",
+    "share_out",
     "split_by_file",
     "split_by_names",
     "split_by_seed",

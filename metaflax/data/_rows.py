@@ -31,20 +31,24 @@ def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, str
 def jsonl_rows(stream: Iterable[bytes], name: str) -> Iterator[Row]:
     """Yields the object on each line; blank lines are skipped."""
     for place, line in decoded_lines(stream, name):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{place}: not JSON ({error}); write one JSON object a line."
-            ) from None
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{place}: a JSON {type(row).__name__} where one object a line is"
-                ' expected, such as {"text": "...", "label": "..."}.'
-            )
-        yield place, row
+        if line.strip():
+            yield place, json_row(line, place)
+
+
+def json_row(line: str, place: str) -> dict[str, Any]:
+    """The object on a line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{place}: not JSON ({error}); write one JSON object a line."
+        ) from None
+    if not isinstance(row, dict):
+        raise ValueError(
+            f"{place}: a JSON {type(row).__name__} where one object a line is"
+            ' expected, such as {"text": "...", "label": "..."}.'
+        )
+    return row
 
 
 def csv_rows(stream: Iterable[bytes], name: str, delimiter: str = ",") -> Iterator[Row]:

@@ -11,6 +11,7 @@ from metaflax.models._gpt import gpt
 from metaflax.models._gpt_config import GPTConfig
 from metaflax.models._language_model import Cache, LanguageModel, Pair
 from metaflax.models._lora import merge_lora, with_lora
+from metaflax.models._masked_lm import MaskedLM, init_head, masked_lm
 from metaflax.models._prefix import with_prefix
 from metaflax.models._seq2seq import seq2seq
 from metaflax.models._seq2seq_config import Seq2SeqConfig
@@ -26,6 +27,7 @@ __all__ = [
     "Generated",
     "LanguageModel",
     "LayersBy",
+    "MaskedLM",
     "Pair",
     "Pooling",
     "Remat",
@@ -36,6 +38,8 @@ __all__ = [
     "gpt",
     "greedy",
     "hidden_states",
+    "init_head",
+    "masked_lm",
     "merge_lora",
     "pretrained",
     "sampling",

@@ -24,18 +24,27 @@ class ProgressSink:
       num_steps: outer steps of the run.
       tasks_per_step: episodes a step.
       start: steps taken before, when a run is resumed.
+      doing: what is going on.
+      unit: of what there are so many a step.
     """
 
     def __init__(
-        self, console: Console, num_steps: int, tasks_per_step: int, start: int = 0
+        self,
+        console: Console,
+        num_steps: int,
+        tasks_per_step: int,
+        start: int = 0,
+        *,
+        doing: str = "meta-training",
+        unit: str = "tasks",
     ):
         self._console = console
         self._tasks_per_step = tasks_per_step
         self._progress = Progress(
-            TextColumn("meta-training"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps, {task.fields[rate]:.1f} tasks/s,"),
+            TextColumn(f"steps, {{task.fields[rate]:.1f}} {unit}/s,"),
             TimeElapsedColumn(),
             TextColumn("gone,"),
             TimeRemainingColumn(),

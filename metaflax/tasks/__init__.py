@@ -22,6 +22,8 @@ from metaflax.tasks._generation import dialogue as dialogue
 from metaflax.tasks._generation import language_modelling as language_modelling
 from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
+from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
+from metaflax.tasks._masked_words import masked_words as masked_words
 from metaflax.tasks._pair_classification import PAIR as PAIR
 from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
@@ -60,6 +62,7 @@ __all__ = [
     "BEGUN",
     "BIO",
     "IO",
+    "MASKED_TEXT",
     "MENTION",
     "NONE",
     "PAIR",
@@ -92,6 +95,7 @@ __all__ = [
     "entities_of_runs",
     "entities_of_tags",
     "language_modelling",
+    "masked_words",
     "multilabel_classification",
     "pair_classification",
     "question_answering",

@@ -19,6 +19,7 @@ from metaflax.workflows._new import new_language_model as new_language_model
 from metaflax.workflows._new import texts_of_file as texts_of_file
 from metaflax.workflows._predict import Predictor as Predictor
 from metaflax.workflows._predict import predict as predict
+from metaflax.workflows._pretrain import pretrain as pretrain
 from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
 from metaflax.workflows._run import load_run as load_run
@@ -49,6 +50,7 @@ __all__ = [
     "load_run",
     "new_language_model",
     "predict",
+    "pretrain",
     "quickstart",
     "quickstart_config",
     "run_script",

@@ -12,13 +12,17 @@ from rich.console import Console
 from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
 from metaflax.workflows._adapt_speaker import adapt_speaker, trained_speaker
-from metaflax.workflows._episodes import coarse_buckets, codes_of, columns
+from metaflax.workflows._episodes import (
+    coarse_buckets,
+    codes_of,
+    columns,
+    losses_of_cutting,
+)
 from metaflax.workflows._model import Model
 from metaflax.workflows._run import (
     Trained,
     load_trained,
     load_untrained,
-    losses_of_cutting,
 )
 from metaflax.workflows._run_directory import RunDirectory, check_absent
 

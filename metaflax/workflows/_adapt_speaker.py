@@ -10,13 +10,8 @@ from rich.console import Console
 
 from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
-from metaflax.workflows._episodes import coarse_buckets
-from metaflax.workflows._run import (
-    Trained,
-    load_trained,
-    load_untrained,
-    losses_of_cutting_pairs,
-)
+from metaflax.workflows._episodes import coarse_buckets, losses_of_cutting_pairs
+from metaflax.workflows._run import Trained, load_trained, load_untrained
 from metaflax.workflows._run_directory import check_absent
 from metaflax.workflows._speaker import Speaker, within
 

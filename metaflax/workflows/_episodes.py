@@ -1,6 +1,6 @@
 """Splits and episodes as a config describes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -118,12 +118,34 @@ class Episodes(NamedTuple):
 
     def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
         """The batches of `step` and all later ones, `size` episodes each."""
-        while True:
-            first = step * size
-            yield self.collate(
-                [self.sampler.episode(seed, first + i) for i in range(size)]
-            )
-            step += 1
+        return batches(self.sampler, self.collate, seed, step, size)
+
+    def summary(self, by: str) -> str:
+        """What there is, for a message, by `label` or by `domain`."""
+        examples = self.examples
+        groups = examples.label_names if by == "label" else examples.domain_names
+        kind = {"label": "classes", "domain": "domains"}[by]
+        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        cut = (
+            losses_of_cutting(self.tokenized, self.codes)
+            if self.pairs is None
+            else losses_of_cutting_pairs(self.pairs)
+        )
+        return f"{len(examples)} texts of {shown}{cut}"
+
+
+def batches(
+    sampler: data.Sampler,
+    collate: Callable[[list[data.Episode]], base.Task],
+    seed: int,
+    step: int,
+    size: int,
+) -> Iterator[base.Task]:
+    """The batches of `step` and all later ones, `size` episodes each."""
+    while True:
+        first = step * size
+        yield collate([sampler.episode(seed, first + i) for i in range(size)])
+        step += 1
 
 
 def make_episodes(
@@ -197,6 +219,35 @@ def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
 
 def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
     """Coarse ones, since each new shape of a step costs seconds to compile."""
-    longest = max(int(np.max(texts.lengths)) for texts in tokenized)
+    return coarse_up_to(max(int(np.max(texts.lengths)) for texts in tokenized))
+
+
+def coarse_up_to(longest: int) -> data.Buckets:
+    """The same for texts of up to so many tokens."""
     lengths = [n for n in (32, 64, 128, 256) if n < longest]
     return data.Buckets((*lengths, longest), budget_ratio=1.5)
+
+
+def losses_of_cutting(
+    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
+) -> str:
+    """What was cut off texts that were too long, for a message; empty for nothing."""
+    notes = []
+    if tokenized.num_truncated:
+        longest = int(tokenized.lengths.max())
+        notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
+    if tokenized.num_lost:
+        notes.append(f"an entity lost in {tokenized.num_lost}")
+    if codes is not None and codes.num_lost:
+        notes.append(f"{codes.num_lost} of what is to be found cut off")
+    return "".join(f", {note}" for note in notes)
+
+
+def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
+    """What was cut off what is read, and what is to be said, likewise."""
+    speech, notes = pairs.speech, []
+    if cut := pairs.prompts.num_truncated:
+        notes.append(f"{cut} too long to read, truncated to {speech.num_read} tokens")
+    if cut := pairs.inputs.num_truncated:
+        notes.append(f"{cut} too long to say, truncated to {speech.num_said} tokens")
+    return "".join(f", {note}" for note in notes)

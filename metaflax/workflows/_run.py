@@ -1,7 +1,7 @@
 """A run: everything a config names, loaded and checked."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from rich.console import Console
@@ -10,10 +10,13 @@ from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.workflows._episodes import Episodes, load_splits, make_episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._masked_words import MaskedWords, load_masked_words
 from metaflax.workflows._model import Model, load_model, on_words_read
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._speaker import Speaker, load_speaker
 from metaflax.workflows._text_evaluator import TextEvaluator
+
+E = TypeVar("E", bound=Episodes | MaskedWords)
 
 
 class Run(NamedTuple):
@@ -33,7 +36,7 @@ class Run(NamedTuple):
     model: Model | Speaker
     task: tasks.TaskType
     splits: data.Splits
-    train: Episodes
+    train: Episodes | MaskedWords
     valid: Episodes
     test: Episodes
 
@@ -78,18 +81,23 @@ def load_run(config: config_lib.Config) -> Run:
     config_lib.check(config)
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
-    splits = load_splits(config.data, task)
-    model = load_for(task, config)
 
     def episodes(examples, sizes):
         return make_episodes(examples, sizes, config, task, model)
 
+    if config.data.task == "smlmt":
+        model = load_model(config.model)
+        splits, train = load_masked_words(config, model)
+    else:
+        splits = load_splits(config.data, task)
+        model = load_for(task, config)
+        train = episodes(splits.train, config.episodes.training())
     return Run(
         config,
         model,
         task,
         splits,
-        train=episodes(splits.train, config.episodes.training()),
+        train=train,
         valid=episodes(splits.valid, config.episodes),
         test=episodes(splits.test, config.episodes),
     )
@@ -142,7 +150,7 @@ def learns_output_layer(run: Run) -> bool:
     return "kernel" in jax.eval_shape(init, jax.random.key(0))["head"]
 
 
-def roomy(run: Run, episodes: Episodes) -> Episodes:
+def roomy(run: Run, episodes: E) -> E:
     """The episodes, with the room for classes that a learned output layer has."""
     room = num_classes(run) if learns_output_layer(run) else 0
     return episodes._replace(room=room)
@@ -217,45 +225,10 @@ def best_params(directory: RunDirectory, start: Any) -> Any:
 
 def report_data(run: Run, console: Console) -> None:
     """Says what was read, and what was left out."""
-    by = run.config.data.split_by
     for name in ("train", "valid", "test"):
-        examples = getattr(run.splits, name)
-        groups = examples.label_names if by == "label" else examples.domain_names
-        kind = {"label": "classes", "domain": "domains"}[by]
-        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
         source = getattr(run, name)
-        cut = (
-            losses_of_cutting(source.tokenized, source.codes)
-            if source.pairs is None
-            else losses_of_cutting_pairs(source.pairs)
-        )
-        console.print(f"meta-{name}: {len(examples)} texts of {shown}{cut}")
+        console.print(f"meta-{name}: {source.summary(run.config.data.split_by)}")
     if dropped := run.splits.train.num_unlabelled:
         console.print(f"without a label, and left out: {dropped} texts")
     if run.splits.num_unused:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")
-
-
-def losses_of_cutting(
-    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
-) -> str:
-    """What was cut off texts that were too long, for a message; empty for nothing."""
-    notes = []
-    if tokenized.num_truncated:
-        longest = int(tokenized.lengths.max())
-        notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
-    if tokenized.num_lost:
-        notes.append(f"an entity lost in {tokenized.num_lost}")
-    if codes is not None and codes.num_lost:
-        notes.append(f"{codes.num_lost} of what is to be found cut off")
-    return "".join(f", {note}" for note in notes)
-
-
-def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
-    """What was cut off what is read, and what is to be said, likewise."""
-    speech, notes = pairs.speech, []
-    if cut := pairs.prompts.num_truncated:
-        notes.append(f"{cut} too long to read, truncated to {speech.num_read} tokens")
-    if cut := pairs.inputs.num_truncated:
-        notes.append(f"{cut} too long to say, truncated to {speech.num_said} tokens")
-    return "".join(f", {note}" for note in notes)

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 
@@ -14,14 +14,19 @@ PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "c
             "transformers", "datasets", "numpy")  # fmt: skip
 
 
-class RunDirectory:
+C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig)
+
+
+class RunDirectory(Generic[C]):
     """One run's folder.
 
     Args:
       path: the folder.
+      kind: what its config is.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, kind: type[C] = config_lib.Config):
+        self._kind = kind
         self.path = Path(path).expanduser().absolute()
         self._config = self.path / "config.json"
         self._selected = self.path / "selected.json"
@@ -46,7 +51,7 @@ class RunDirectory:
         """Whether a run came to the end of its meta-training."""
         return self._selected.is_file()
 
-    def check(self, config: config_lib.Config) -> None:
+    def check(self, config: C) -> None:
         """Sees that a run of this config can begin here or go on; writes nothing.
 
         Raises:
@@ -64,7 +69,7 @@ class RunDirectory:
                 f"{self.path} exists and is no run directory; name a new one."
             )
 
-    def begin(self, config: config_lib.Config) -> None:
+    def begin(self, config: C) -> None:
         """Writes config and versions, unless a run that is gone on with has them.
 
         Raises:
@@ -77,7 +82,7 @@ class RunDirectory:
         self.write_json("environment.json", environment())
         write_whole(self._config, config_lib.to_json(config))
 
-    def config(self) -> config_lib.Config:
+    def config(self) -> C:
         """The config of the run.
 
         Raises:
@@ -85,7 +90,7 @@ class RunDirectory:
         """
         if not self._config.is_file():
             raise ValueError(f"{self.path} holds no run: there is no config.json.")
-        return config_lib.from_json(self._config.read_text())
+        return config_lib.from_json(self._config.read_text(), self._kind)
 
     def selected(self) -> dict[str, Any]:
         """Which checkpoint validated best, and how far to go there.

@@ -22,6 +22,7 @@ from metaflax import config as config_lib
 from metaflax.workflows._compare import compare, describe
 from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._masked_words import MaskedWords
 from metaflax.workflows._run import (
     Run,
     committed,
@@ -130,7 +131,7 @@ class OuterLoop(NamedTuple):
 
     step: training.FittedStep
     state: training.TrainState
-    episodes: Episodes
+    episodes: Episodes | MaskedWords
     settings: config_lib.TrainingConfig
     validator: Evaluator | TextEvaluator
 

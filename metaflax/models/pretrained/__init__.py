@@ -10,6 +10,7 @@ from metaflax.models.pretrained._language_models import (
     save_seq2seq,
 )
 from metaflax.models.pretrained._load import Pretrained, load
+from metaflax.models.pretrained._masked_lm import load_masked_lm, save_masked_lm
 from metaflax.models.pretrained._save import ProblemType, save
 from metaflax.models.pretrained._tokenizer import tokenizer
 from metaflax.models.pretrained._train_tokenizer import Family, train_tokenizer
@@ -23,9 +24,11 @@ __all__ = [
     "load",
     "load_gpt",
     "load_language_model",
+    "load_masked_lm",
     "load_seq2seq",
     "save",
     "save_gpt",
+    "save_masked_lm",
     "save_seq2seq",
     "tokenizer",
     "train_tokenizer",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax.models import _extras
+from metaflax.models._bert_config import BertConfig
 from metaflax.models._gpt_config import GPTConfig
 from metaflax.models._seq2seq_config import Seq2SeqConfig
 from metaflax.models.pretrained import (
@@ -20,11 +21,11 @@ from metaflax.models.pretrained import (
     _seq2seq_names,
 )
 
-Config = TypeVar("Config", GPTConfig, Seq2SeqConfig)
+Config = TypeVar("Config", BertConfig, GPTConfig, Seq2SeqConfig)
 
 
 class PretrainedLanguageModel(NamedTuple, Generic[Config]):
-    """A checkpoint that says how texts go on, every tensor of it accounted for.
+    """A checkpoint that says words, every tensor of it accounted for.
 
     Attributes:
       config: the network.

@@ -1,0 +1,56 @@
+"""Words masked in Wikipedia as tasks: a small BERT learns to learn from raw text.
+
+Command, from all-MiniLM-L6-v2:
+
+    METAFLAX_DATA=DIR python -m metaflax train --config experiments/smlmt/config.py \
+        --run-dir runs/smlmt
+
+From weights drawn at random, beside more pretraining on masked words, and judged on
+intents that neither saw: `python experiments/smlmt/run.py`.
+
+Expected: what README.md says of throughput; the pretrainings themselves have been run
+in miniature only.
+"""
+
+import os
+from pathlib import Path
+
+from metaflax.config import (
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    LoopConfig,
+    NetworkConfig,
+    PretrainConfig,
+    RawTextConfig,
+    TrainingConfig,
+)
+
+DATA = Path(os.environ.get("METAFLAX_DATA", "data"))
+TEXT = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
+
+config = Config(
+    data=DataConfig(task="smlmt", data=TEXT, max_length=64, word_bands=(12, 40, 200)),
+    episodes=EpisodeConfig(
+        way=5, shot=5, queries=5, train_way=(2, 10), train_shot=(1, 5), train_queries=4
+    ),
+    training=TrainingConfig(
+        steps=1000,
+        tasks_per_step=2,
+        learning_rate=1e-4,
+        eval_every=250,
+        valid_episodes=200,
+        patience=None,
+    ),
+    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
+)
+
+# The same text, as pretraining reads it.
+pretraining = PretrainConfig(
+    network=NetworkConfig(
+        fresh=True, num_layers=2, hidden_size=128, num_heads=2, intermediate_size=512
+    ),
+    text=RawTextConfig(text=TEXT, length=64),
+    training=LoopConfig(steps=2000, eval_every=500, learning_rate=5e-4),
+)
