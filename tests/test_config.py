@@ -187,6 +187,7 @@ def test_every_head_is_built_from_its_name(name):
         "linear_regression": "regression",
         "ridge_regression": "regression",
         "span": "question_answering",
+        "identity": "translation",
     }
     task = tasks.get(name, "classification")
     algorithm = build(task, algorithm="frozen", head=name)
