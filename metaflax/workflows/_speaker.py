@@ -162,11 +162,15 @@ def _bounds(config: Any, tokenizer: Any) -> tuple[Any, Any, bool, tuple[int, int
         return begin, end, False, (config.n_positions, config.n_positions)
     ends = (config.eos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id)
     end = next((token for token in ends if token is not None), None)
-    rooms = (
+    return config.decoder_start_token_id, end, True, _rooms(config)
+
+
+def _rooms(config: models.Seq2SeqConfig) -> tuple[int, int]:
+    """The most tokens that two networks read, and say after the one that begins all."""
+    return (
         config.encoder.max_position_embeddings,
-        config.decoder.max_position_embeddings,
+        config.decoder.max_position_embeddings - 1,
     )
-    return config.decoder_start_token_id, end, True, rooms
 
 
 def within(speaker: Speaker, config: DataConfig) -> DataConfig:
@@ -176,6 +180,7 @@ def within(speaker: Speaker, config: DataConfig) -> DataConfig:
         said = min(config.max_target_length, own.n_positions // 2)
         read = min(config.max_length, own.n_positions - said)
     else:
-        read = min(config.max_length, own.encoder.max_position_embeddings)
-        said = min(config.max_target_length, own.decoder.max_position_embeddings)
+        most_read, most_said = _rooms(own)
+        read = min(config.max_length, most_read)
+        said = min(config.max_target_length, most_said)
     return dataclasses.replace(config, max_length=read, max_target_length=said)

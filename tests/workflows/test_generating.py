@@ -282,7 +282,10 @@ def test_a_bad_row_of_a_support_file_is_named(
     [
         ({"num_beams": 0}, "num_beams is 0; give 1 or more"),
         ({"max_target_length": 0}, "max_target_length is 0; give 1 or more"),
-        ({"max_target_length": 99}, "max_target_length=99 do not fit a model"),
+        (
+            {"max_target_length": worlds.POSITIONS},
+            f"max_target_length={worlds.POSITIONS} do not fit a model",
+        ),
         ({"algorithm": "protonet"}, "the head 'prototypes' serves targets of kind"),
         ({"algorithm": "anil"}, "anil is for encoders below a head"),
         ({"label_smoothing": 1.0}, "label_smoothing is in [0, 1)"),
