@@ -8,7 +8,7 @@ Command, from all-MiniLM-L6-v2:
 From weights drawn at random, beside more pretraining on masked words, and judged on
 intents that neither saw: `python experiments/smlmt/run.py`.
 
-Expected: what README.md says of throughput; the pretrainings themselves have been run
+Expected: the throughput that README.md tells; the pretrainings themselves have been run
 in miniature only.
 """
 

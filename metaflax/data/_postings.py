@@ -20,7 +20,7 @@ from metaflax.data._lines import Lines, let_go
 _PAIRS = 2**20
 _STRETCH = 2**23
 # Names that are known at a time. Beyond it those that occurred least are forgotten.
-MOST_NAMES = 2**20
+MOST_NAMES = 2**19
 
 
 class Postings:

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from metaflax import base, data, losses, models, profiling, reporting, training
 from metaflax import config as config_lib
-from metaflax.data._pools import generator
 from metaflax.workflows._run import committed
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._step_costs import StepCosts
@@ -211,8 +210,7 @@ class HiddenRows(NamedTuple):
         size = chosen.rows_at_once or chosen.rows_per_step
         rows = itertools.islice(self.valid.rows(), chosen.valid_rows)
         hidden = [
-            self._hidden(row, generator(chosen.seed, n, stream=3))
-            for n, row in enumerate(rows)
+            self._hidden(row, _draws(chosen.seed, n)) for n, row in enumerate(rows)
         ]
         for first in range(0, len(hidden), size):
             part = hidden[first : first + size]
@@ -232,9 +230,7 @@ class HiddenRows(NamedTuple):
 
     def _hidden_row(self, number: int) -> data.Hidden:
         seed = self.config.training.seed
-        return self._hidden(
-            self.train.row(seed, number), generator(seed, number, stream=3)
-        )
+        return self._hidden(self.train.row(seed, number), _draws(seed, number))
 
     def _hidden(self, row: data.Row, rng: np.random.Generator) -> data.Hidden:
         return data.hide_words(
@@ -250,6 +246,12 @@ class HiddenRows(NamedTuple):
         return data.collate_hidden(
             rows, self.config.text.length, self.num_places, pad_id
         )
+
+
+def _draws(seed: int, number: int) -> np.random.Generator:
+    """What is random about one row, the same in every run of a seed."""
+    key = np.array([seed, number], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 _loss = losses.per_token(losses.softmax_cross_entropy)
