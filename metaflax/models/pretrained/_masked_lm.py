@@ -41,7 +41,7 @@ def load_masked_lm(path_or_name: str | Path) -> PretrainedLanguageModel[BertConf
       ValueError: as `load`, and for an output layer that is not tied to the embeddings.
     """
     directory = _files.find(path_or_name)
-    config = _language_models._config(directory, BertConfig.from_dict)
+    config, _ = _language_models._config(directory, BertConfig.from_dict)
     raw = _files.read_json(directory / "config.json")
     if not raw.get("tie_word_embeddings", True):
         raise ValueError(
@@ -82,7 +82,7 @@ def save_masked_lm(
     tensors = _places.tensors_of(params, _targets(config, head=True))
     tensors = {_file_name(name): tensor for name, tensor in tensors.items()}
     content = {"architectures": ["BertForMaskedLM"], **config.to_dict()}
-    _language_models._write(target, content, tensors, tokenizer_from)
+    _language_models._write(target, content, tensors, {}, tokenizer_from)
 
 
 def _kept(name: str) -> bool:
