@@ -35,7 +35,7 @@ config = Config(
         max_length=96,
     ),
     episodes=EpisodeConfig(
-        way=4, shot=5, queries=5, train_way=2, train_shot=5, train_queries=5
+        way=4, shot=5, queries=5, train_way=2, train_shot=1, train_queries=5
     ),
     algorithm=AlgorithmConfig(algorithm="protonet"),
     training=TrainingConfig(
