@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/dialogue/config.py \
         --run-dir runs/dialogue/run
 
-With joint training and training from scratch beside it:
+Expected: see README.md. With joint training and training from scratch beside it:
 `METAFLAX_DATA=DIR python experiments/dialogue/run.py`.
 """
 

@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/summarization/config.py \
         --run-dir runs/summarization/run
 
-With joint training and training from scratch beside it:
+Expected: see README.md. With joint training and training from scratch beside it:
 `METAFLAX_DATA=DIR python experiments/summarization/run.py`.
 """
 

@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/translation/config.py \
         --run-dir runs/translation/run
 
-With joint training and training from scratch beside it:
+Expected: see README.md. With joint training and training from scratch beside it:
 `METAFLAX_DATA=DIR python experiments/translation/run.py`.
 """
 
@@ -49,11 +49,11 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=2000,
+        steps=1000,
         tasks_per_step=2,
         learning_rate=1e-3,
         schedule="cosine",
-        eval_every=200,
+        eval_every=250,
         valid_episodes=40,
         patience=None,
     ),

@@ -18,7 +18,7 @@ from typing import Any
 from metaflax import workflows
 
 # Of the new model.
-SIZES = {"vocab_size": 6000, "width": 192, "layers": 3, "heads": 6, "positions": 64}
+SIZES = {"vocab_size": 4000, "width": 128, "layers": 2, "heads": 4, "positions": 64}
 
 
 def main() -> None:

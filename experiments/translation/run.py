@@ -15,8 +15,8 @@ from metaflax import config as config_lib
 from metaflax import workflows
 
 # Fine-tuning is chosen from these, on validation languages.
-JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
-SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20, 50)}
+JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
+SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:

@@ -24,7 +24,8 @@ def script():
 
 def test_every_named_algorithm_has_a_row(script):
     names = {name.split(",")[0] for name in script.points.POINTS}
-    assert names == set(text_free.ROWS)
+    # An output layer of classes means another thing in each task.
+    assert names | {"joint"} == set(text_free.ROWS)
 
 
 def test_products_are_counted_through_loops_and_branches(script):

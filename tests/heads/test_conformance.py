@@ -78,8 +78,10 @@ def cast(tree, dtype):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
 
 
-# These say numbers or spans, or add to another head; they have tests of their own.
+# These say numbers, spans or words, or add to another head; they have tests of their
+# own.
 ELSEWHERE = {
+    "identity",
     "linear_regression",
     "per_token",
     "ridge_regression",
