@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/translation/config.py \
         --run-dir runs/translation/run
 
-Expected: see README.md. With joint training and training from scratch beside it:
+Expected: no results yet, see README.md. With joint training and training from scratch:
 `METAFLAX_DATA=DIR python experiments/translation/run.py`.
 """
 
