@@ -18,7 +18,7 @@ from typing import Any
 from metaflax import workflows
 
 # Of the new model.
-SIZES = {"vocab_size": 4000, "width": 192, "layers": 4, "heads": 6, "positions": 160}
+SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 112}
 # Turns that are read before an answer, at most.
 MOST_TURNS = 8
 

@@ -14,6 +14,8 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import workflows
 
+# What joint training does that both the run and joint training start from.
+FIRST = {"steps": 2000, "eval_every": 500}
 # Fine-tuning is chosen from these, on validation domains.
 JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20, 50)}
@@ -40,7 +42,13 @@ def dialogue(
 ) -> None:
     """Meta-training beside joint training and training from scratch."""
     workflows.against_joint(
-        config, runs, console, joint=JOINT, scratch=SCRATCH, valid_episodes=num_valid
+        config,
+        runs,
+        console,
+        joint=JOINT,
+        scratch=SCRATCH,
+        first=dataclasses.replace(config.training, **FIRST),
+        valid_episodes=num_valid,
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from metaflax import workflows
 
 # Of the new model.
-SIZES = {"vocab_size": 6000, "width": 192, "layers": 4, "heads": 6, "positions": 128}
+SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 64}
 # Sentences that an article has at least.
 LEAST = 24
 NUM_TEST = 12

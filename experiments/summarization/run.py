@@ -14,6 +14,8 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import workflows
 
+# What joint training does that both the run and joint training start from.
+FIRST = {"steps": 800, "eval_every": 200}
 # Fine-tuning is chosen from these, on validation topics.
 JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
@@ -46,6 +48,7 @@ def summarization(
         console,
         joint=JOINT | {"adapts": adapts},
         scratch=SCRATCH | {"adapts": adapts},
+        first=dataclasses.replace(config.training, **FIRST),
         valid_episodes=num_valid,
     )
 

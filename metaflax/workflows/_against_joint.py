@@ -14,6 +14,8 @@ from metaflax.workflows._settings import fine_tuned_settings
 from metaflax.workflows._train import train
 
 JOINT, SCRATCH = "joint", "from scratch"
+# Test episodes of joint training itself, which is scored beside the run later.
+OWN_EPISODES = 10
 
 
 def against_joint(
@@ -23,6 +25,7 @@ def against_joint(
     *,
     joint: Mapping[str, Sequence[Any]],
     scratch: Mapping[str, Sequence[Any]],
+    first: config_lib.TrainingConfig | None = None,
     training: config_lib.TrainingConfig | None = None,
     valid_episodes: int = 20,
 ) -> dict[str, Any]:
@@ -32,13 +35,19 @@ def against_joint(
     all of meta-training's examples, then fine-tuned; and the model that all begin with,
     fine-tuned from scratch. How each is fine-tuned is chosen on validation episodes.
 
+    A model with random weights says nothing that an inner loop could improve on. Such
+    a one is better trained jointly at first, and from there on in either way.
+
     Args:
       config: of the run.
-      runs: gets `run`, `joint`, and `joint-model`, which is that of the latter.
+      runs: gets `run`, `joint`, and `joint-model`, which is that of the latter; and
+        `first` and `first-model`, where there is one.
       console: gets progress and tables.
       joint: values to choose from of any field of `AlgorithmConfig`, to fine-tune what
         joint training made.
       scratch: the same, to fine-tune the model that all begin with.
+      first: how joint training goes that both the run and joint training start from;
+        None for none.
       training: how joint training goes, where it differs from the run's.
       valid_episodes: how many a choice is judged on.
 
@@ -48,16 +57,16 @@ def against_joint(
     Raises:
       ValueError: if the config makes no run.
     """
-    train(config, runs / "run", console)
-    train(jointly(config, training), runs / "joint", console)
-    model = runs / "joint-model"
-    if not model.exists():
-        export(runs / "joint", model)
+    started = config
+    if first is not None:
+        started = _from(_joint_model(config, first, runs, "first", console), config)
+    train(started, runs / "run", console)
+    model = _joint_model(started, training, runs, "joint", console)
     return against_baselines(
         runs / "run",
         {
-            JOINT: _settings(config, str(model), joint),
-            SCRATCH: _settings(config, config.model.model, scratch),
+            JOINT: _settings(_from(model, config), joint),
+            SCRATCH: _settings(config, scratch),
         },
         console,
         valid_episodes=valid_episodes,
@@ -68,14 +77,36 @@ def jointly(
     config: config_lib.Config, training: config_lib.TrainingConfig | None = None
 ) -> config_lib.Config:
     """The config of joint training on the examples of the same episodes."""
-    algorithm = dataclasses.replace(config.algorithm, algorithm="joint")
     return dataclasses.replace(
-        config, algorithm=algorithm, training=training or config.training
+        config,
+        algorithm=dataclasses.replace(config.algorithm, algorithm="joint"),
+        training=training or config.training,
+        evaluation=dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES),
+    )
+
+
+def _joint_model(
+    config: config_lib.Config,
+    training: config_lib.TrainingConfig | None,
+    runs: Path,
+    name: str,
+    console: Console,
+) -> Path:
+    """The model of a run of joint training, which is left beside it."""
+    train(jointly(config, training), runs / name, console)
+    model = runs / f"{name}-model"
+    return model if model.exists() else export(runs / name, model)
+
+
+def _from(model: Path, config: config_lib.Config) -> config_lib.Config:
+    """The config, beginning with another model."""
+    return dataclasses.replace(
+        config, model=dataclasses.replace(config.model, model=str(model))
     )
 
 
 def _settings(
-    config: config_lib.Config, model: str, choices: Mapping[str, Sequence[Any]]
+    config: config_lib.Config, choices: Mapping[str, Sequence[Any]]
 ) -> list[Any]:
     usual = {"head": (None,), "adapts": (("*",),)}
-    return fine_tuned_settings(config, **{**usual, "model": (model,), **choices})
+    return fine_tuned_settings(config, **{**usual, **choices})

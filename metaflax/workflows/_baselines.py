@@ -55,7 +55,8 @@ def against_baselines(
       run_dir: where `train` left the run.
       baselines: the settings of each to choose from.
       console: gets the choices and a table.
-      name: of the file written there, `NAME.json`.
+      name: of the file written there, `NAME.json`; of texts that are generated there
+        are some beside the true ones in `NAME_samples.json`.
       valid_episodes: how many a setting is judged on; by baseline where a number will
         not do for all, since fine-tuning takes far longer than a frozen encoder.
       episodes: sizes, where they differ from the run's.
@@ -90,11 +91,14 @@ def against_baselines(
         console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
         other = _with(run, settings[best])
         scores[baseline] = other.test_evaluator()(initial_params(other))
+    scores[OURS] = ours
+    if isinstance(evaluator, TextEvaluator) and ours.answers is not None:
+        directory.write_json(f"{name}_samples.json", evaluator.samples(scores))
     results = {
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
         "chosen": chosen,
-        **_intervals(run, evaluator, {**scores, OURS: ours}, console),
+        **_intervals(run, evaluator, scores, console),
         "report": evaluator.report(ours),
     }
     directory.write_json(f"{name}.json", results)

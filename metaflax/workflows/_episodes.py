@@ -1,5 +1,6 @@
 """Splits and episodes as a config describes them."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -194,7 +195,10 @@ def _to_be_said(
     assert task.texts is not None
     targets = examples.targets or ()
     pairs = model.tokenize_pairs(examples.texts, targets, config, task.texts)
-    buckets = coarse_buckets(pairs.prompts, pairs.inputs)
+    # Four budgets make a shape: of what is read and said, in support and query.
+    buckets = dataclasses.replace(
+        coarsest_buckets(pairs.prompts, pairs.inputs), budget_ratio=2.0
+    )
     return Episodes(examples, pairs.inputs, sampler, buckets, pairs.codes, pairs=pairs)
 
 

@@ -1,6 +1,7 @@
 """Scoring a language model on a fixed list of episodes."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -109,6 +110,36 @@ class TextEvaluator:
             for n, name in enumerate(names)
             if np.any(of_episode == n)
         }
+
+    def samples(
+        self, scores: Mapping[str, evaluation.Scores], episodes: int = 2
+    ) -> list[dict[str, Any]]:
+        """What methods said beside what is true, in each domain's first episodes.
+
+        Args:
+          scores: by method, of one that has generated.
+          episodes: how many of each domain.
+
+        Returns:
+          A record a query: its domain and text, what was to be said, and what each
+          method said.
+        """
+        examples, seen, found = self.source.examples, Counter[int](), []
+        for number, episode in enumerate(self.episodes):
+            domain = episode.domain or 0
+            seen[domain] += 1
+            if seen[domain] > episodes:
+                continue
+            for query, true in enumerate(self._true(episode)):
+                said = {
+                    method: own.answers[number][query]["generated"]
+                    for method, own in scores.items()
+                    if own.answers is not None
+                }
+                of = {"domain": (examples.domain_names or ("all",))[domain]}
+                text = examples.texts[episode.query[query]]
+                found.append({**of, "text": text, "target": true, "said": said})
+        return found
 
     def _true(self, episode: data.Episode) -> list[str]:
         targets = self.source.examples.targets

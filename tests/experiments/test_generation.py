@@ -26,6 +26,7 @@ def small(tmp_path, monkeypatch):
 
     def shrunk(name):
         script = scripts.load(name)
+        script.FIRST = {"steps": 1, "eval_every": 1}
         script.JOINT = script.SCRATCH = ONE
         script.prepare.SIZES = SIZES
         config = config_lib.load_file(scripts.EXPERIMENTS / name / "config.py")
@@ -84,6 +85,15 @@ def test_translation_runs_in_miniature(small, tmp_path):
     assert set(by_domain) == set(config.data.split_names["test"])
     scores = by_domain["eng-dan"]["meta-trained_less"]["joint"]
     assert set(scores) == {"log_likelihood", "perplexity", "chrf", "bleu", "loss"}
+    samples = json.loads((runs / "run" / "baselines_samples.json").read_text())
+    # The queries of two episodes of each language.
+    assert len(samples) == 4 * 2 * 2
+    pairs = {
+        (row["text"], row["target"]): row["domain"]
+        for row in map(json.loads, (runs / "pairs.jsonl").read_text().splitlines())
+    }
+    assert all((sample["text"], sample["target"]) in pairs for sample in samples)
+    assert set(samples[0]["said"]) == {"joint", "from scratch", "meta-trained"}
 
 
 def texts_to_shorten(data):
