@@ -3,10 +3,10 @@
     METAFLAX_DATA=DIR python experiments/language_modelling/prepare.py \
         [--runs runs/language_modelling]
 
-An article of WikiText-2 is a domain, and the sentences of WikiSplit, which come from
-any, are another. Articles of WikiText-2's validation part are for meta-training, but
-for every fourth, which is for validation; of the articles of its test part the first
-twelve are for meta-test. The model, a GPT with random weights, has a tokenizer that
+An article of WikiText-2 is a domain, and so is a topic of WikiSplit, whose sentences
+come from any article. These and the articles of WikiText-2's validation part are for
+meta-training, but for every fourth article, which is for validation; of the articles of
+its test part the first twelve are for meta-test. The model, a GPT with random weights, has a tokenizer that
 learned from the sentences of meta-training alone.
 """
 
@@ -18,14 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metaflax import workflows
+from metaflax import data, workflows
 
 # Of the new model.
 SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 64}
 # Sentences that an article has at least.
 LEAST = 24
 NUM_TEST = 12
-SPLIT = "wiki-split"
+NUM_TOPICS = 40
 
 
 def main() -> None:
@@ -36,9 +36,9 @@ def main() -> None:
     print(f"{count} sentences and a model: {runs}")
 
 
-def prepare(data: Path, runs: Path) -> int:
+def prepare(folder: Path, runs: Path) -> int:
     """Writes sentences and split, and the model unless there is one."""
-    found = list(sentences(data / "unlabelled_sentences" / "sentences.jsonl"))
+    found = list(sentences(folder / "unlabelled_sentences" / "sentences.jsonl"))
     counts = Counter(sentence["domain"] for sentence in found)
     kept = [s for s in found if counts[s["domain"]] >= LEAST]
     splits = split(kept)
@@ -53,11 +53,14 @@ def prepare(data: Path, runs: Path) -> int:
 
 
 def sentences(path: Path) -> Iterator[dict[str, Any]]:
-    """Each with its article and part; of articles whose names are known."""
-    for line in path.read_text("utf-8").splitlines():
-        row = json.loads(line)
-        domain = row.get("article", SPLIT)
-        if "<unk>" not in domain:
+    """Each with its article, whose name is known, or topic, and part."""
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    apart = [row for row in rows if "article" not in row]
+    topics = data.topics([row["text"] for row in apart], NUM_TOPICS)
+    for row, topic in zip(apart, topics, strict=True):
+        yield {"text": row["text"], "domain": f"topic {topic}", "part": "topics"}
+    for row in rows:
+        if "<unk>" not in (domain := row.get("article", "<unk>")):
             part = row["id"].rsplit("-", 1)[0]
             yield {"text": row["text"], "domain": domain, "part": part}
 
@@ -73,7 +76,7 @@ def split(found: list[dict[str, Any]]) -> dict[str, list[str]]:
     valid = known[::4]
     train = [article for article in known if article not in valid]
     return {
-        "train": [*train, SPLIT],
+        "train": [*train, *of("topics")],
         "valid": valid,
         "test": of("wikitext2-test")[:NUM_TEST],
     }

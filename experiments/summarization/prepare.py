@@ -21,23 +21,15 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
-
-from metaflax import workflows
+from metaflax import data, workflows
 
 NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 5, 4
 # Sentences that are read to say the one before them.
 SENTENCES = 4
-# How the topics of a word's frequency are told apart.
-DIMENSIONS = 50
 
 
 def main() -> None:
@@ -55,13 +47,13 @@ def new_model(runs: Path) -> None:
         workflows.language_model_from_encoder(runs / "model", "minilm", layers=2)
 
 
-def prepare(data: Path, runs: Path) -> int:
+def prepare(folder: Path, runs: Path) -> int:
     """Writes the texts; returns how many."""
     found = [
-        *papers(data / "scitldr" / "examples.jsonl"),
-        *dialogues(data / "dialogsum" / "examples.jsonl"),
-        *reviews(data / "subjqa" / "examples.jsonl"),
-        *articles(data / "unlabelled_sentences" / "sentences.jsonl"),
+        *papers(folder / "scitldr" / "examples.jsonl"),
+        *dialogues(folder / "dialogsum" / "examples.jsonl"),
+        *reviews(folder / "subjqa" / "examples.jsonl"),
+        *articles(folder / "unlabelled_sentences" / "sentences.jsonl"),
     ]
     runs.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(text, ensure_ascii=False) + "\n" for text in found)
@@ -71,7 +63,7 @@ def prepare(data: Path, runs: Path) -> int:
 
 def papers(path: Path) -> Iterator[dict[str, str]]:
     found = list(rows(path))
-    numbers = clusters([row["source"] for row in found], NUM_PAPERS)
+    numbers = data.topics([row["source"] for row in found], NUM_PAPERS)
     for row, number in zip(found, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"scitldr/{number}")
         if row["title"].strip():
@@ -80,7 +72,7 @@ def papers(path: Path) -> Iterator[dict[str, str]]:
 
 def dialogues(path: Path) -> Iterator[dict[str, str]]:
     found = list(rows(path))
-    numbers = clusters([row["source"] for row in found], NUM_DIALOGUES)
+    numbers = data.topics([row["source"] for row in found], NUM_DIALOGUES)
     for row, number in zip(found, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"dialogsum/{number}")
 
@@ -105,28 +97,9 @@ def articles(path: Path) -> Iterator[dict[str, str]]:
         for sentences in by_article.values()
         for i in range(0, len(sentences) - step + 1, step)
     ]
-    numbers = clusters([" ".join(passage) for passage in passages], NUM_ARTICLES)
+    numbers = data.topics([" ".join(passage) for passage in passages], NUM_ARTICLES)
     for (first, *rest), number in zip(passages, numbers, strict=True):
         yield example(" ".join(rest), first, f"articles/{number}")
-
-
-def clusters(texts: Sequence[str], number: int) -> list[int]:
-    """The topic of each text, the most frequent one 0."""
-    frequencies = TfidfVectorizer(stop_words="english", sublinear_tf=True)
-    words = frequencies.fit_transform(texts)
-    size = min(DIMENSIONS, words.shape[1] - 1)
-    found = (
-        # Of unit length again: otherwise a few odd texts make topics of their own.
-        make_pipeline(
-            TruncatedSVD(size, random_state=0),
-            Normalizer(),
-            KMeans(number, n_init=10, random_state=0),
-        )
-        .fit_predict(words)
-        .tolist()
-    )
-    order = sorted(set(found), key=lambda n: (-found.count(n), n))
-    return [order.index(n) for n in found]
 
 
 def example(text: str, target: str, domain: str) -> dict[str, str]:

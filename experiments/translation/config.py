@@ -49,7 +49,7 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=1000,
+        steps=1500,
         tasks_per_step=2,
         learning_rate=1e-3,
         schedule="cosine",

@@ -59,6 +59,7 @@ from metaflax.data._splits import (
 from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
+from metaflax.data._topics import topics
 from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
@@ -119,4 +120,5 @@ __all__ = [
     "tokenize",
     "tokenize_pairs",
     "tokenize_prompts",
+    "topics",
 ]

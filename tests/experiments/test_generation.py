@@ -127,20 +127,13 @@ def test_summarization_runs_in_miniature(small, tmp_path, monkeypatch):
     texts_to_shorten(tmp_path / "data")
     runs = tmp_path / "runs"
     # Topics by turns: those of random words are too uneven for so few texts.
-    monkeypatch.setattr(
-        script.prepare, "clusters", lambda texts, n: [i % n for i in range(len(texts))]
-    )
+    by_turns = lambda texts, n: [i % n for i in range(len(texts))]  # noqa: E731
+    monkeypatch.setattr(script.prepare.data, "topics", by_turns)
     script.prepare.prepare(tmp_path / "data", runs)
     workflows.new_language_model(runs / "model", sentences(9), **SIZES)
     script.prepare.new_model(runs)  # There is one already.
     script.summarization(script.prepared(config, runs), runs, silent(), num_valid=2)
     assert set(compared(runs)) == set(config.data.split_names["test"])
-
-
-def test_topics_are_told_apart_by_words():
-    prepare = scripts.load("summarization", "prepare")
-    texts = ["red green blue", "one two three", "blue red green", "green red"]
-    assert prepare.clusters(texts, 2) == [0, 1, 0, 0]
 
 
 def dialogues(data, config):
@@ -187,9 +180,10 @@ def test_language_modelling_runs_in_miniature(small, tmp_path):
     rows[24:48] = [{"text": row["text"], "id": "wikisplit-0"} for row in rows[24:48]]
     worlds.write_jsonl(folder / "sentences.jsonl", rows)
     runs = tmp_path / "runs"
+    script.prepare.NUM_TOPICS = 1
     script.prepare.prepare(tmp_path / "data", runs)
     splits = json.loads((runs / "splits.json").read_text())
-    assert splits["train"] == ["valid 3", "valid 4", "wiki-split"]
+    assert splits["train"] == ["valid 3", "valid 4", "topic 0"]
     assert splits["valid"] == ["valid 2"]
     script.language_modelling(
         script.prepared(config, runs), runs, silent(), num_valid=2
