@@ -6,8 +6,8 @@
 An article of WikiText-2 is a domain, and so is a topic of WikiSplit, whose sentences
 come from any article. These and the articles of WikiText-2's validation part are for
 meta-training, but for every fourth article, which is for validation; of the articles of
-its test part the first twelve are for meta-test. The model, a GPT with random weights, has a tokenizer that
-learned from the sentences of meta-training alone.
+its test part the first twelve are for meta-test. The model, a GPT with random weights,
+has a tokenizer that learned from the sentences of meta-training alone.
 """
 
 import argparse

@@ -121,13 +121,16 @@ def texts_to_shorten(data):
     worlds.write_jsonl(data / "unlabelled_sentences" / "sentences.jsonl", articles)
 
 
+def by_turns(texts, number):
+    return [place % number for place in range(len(texts))]
+
+
 @pytest.mark.slow  # Its parts are those of the others.
 def test_summarization_runs_in_miniature(small, tmp_path, monkeypatch):
     script, config = small("summarization")
     texts_to_shorten(tmp_path / "data")
     runs = tmp_path / "runs"
     # Topics by turns: those of random words are too uneven for so few texts.
-    by_turns = lambda texts, n: [i % n for i in range(len(texts))]  # noqa: E731
     monkeypatch.setattr(script.prepare.data, "topics", by_turns)
     script.prepare.prepare(tmp_path / "data", runs)
     workflows.new_language_model(runs / "model", sentences(9), **SIZES)
