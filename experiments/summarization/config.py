@@ -42,12 +42,11 @@ config = Config(
             "valid": ("scitldr/5", "dialogsum/2", "articles/3"),
             "test": (
                 *("scitldr/3", "scitldr/6"),
-                *("dialogsum/3", "dialogsum/4"),
-                "reviews/books",
+                *("dialogsum/3", "reviews/books"),
             ),
         },
         max_length=128,
-        max_target_length=40,
+        max_target_length=32,
     ),
     episodes=EpisodeConfig(shot=4, queries=4),
     algorithm=AlgorithmConfig(
@@ -59,15 +58,15 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=400,
+        steps=300,
         tasks_per_step=2,
         learning_rate=1e-3,
         schedule="cosine",
         trains=("encoder/decoder",),
         eval_every=100,
-        valid_episodes=30,
+        valid_episodes=20,
         patience=None,
     ),
     # Topics take turns, so that each has fifty support sets.
-    evaluation=EvaluationConfig(test_episodes=250, batch_episodes=10),
+    evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
 )

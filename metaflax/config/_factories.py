@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import optax
 
-from metaflax import algorithms, base, heads, tasks, tree
+from metaflax import algorithms, base, heads, inner_optimizers, tasks, tree
 from metaflax.config._settings import AlgorithmConfig, Config
 
 
@@ -18,7 +18,7 @@ class Parts(NamedTuple):
     encode_fn: base.ApplyFn
     loss_fn: base.LossFn
     init_fn: base.InitFn
-    inner_optimizer: optax.GradientTransformation
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer
     head: base.Head
     adapts: tree.Where
     num_steps: int
@@ -289,27 +289,39 @@ def build_algorithm(
             " encoder/decoder/layer_1."
         )
     head = task.complete(head)
-    inner = getattr(optax, config.inner_optimizer, None)
-    if inner is None:
-        raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
     encode_fn = encoder.apply
     if config.micro_batch_size is not None:
         encode_fn = algorithms.micro_batched(encode_fn, config.micro_batch_size)
-    # Adam's root of zero has no derivative: a NaN in the meta-gradient.
-    takes = inspect.signature(inner).parameters
-    safe = {"eps_root": 1e-8} if "eps_root" in takes else {}
     return make(
         Parts(
             encode_fn=encode_fn,
             loss_fn=task.loss,
             init_fn=init_fn,
-            inner_optimizer=inner(config.inner_learning_rate, **safe),
+            inner_optimizer=_inner_optimizer(config),
             head=head,
             adapts=list(config.adapts),
             num_steps=config.num_steps if num_steps is None else num_steps,
             learning_rate=config.inner_learning_rate,
             proximal=config.proximal,
         )
+    )
+
+
+def _inner_optimizer(
+    config: AlgorithmConfig,
+) -> optax.GradientTransformation | base.InnerOptimizer:
+    factory = getattr(optax, config.inner_optimizer, None)
+    if factory is None:
+        raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
+    # Adam's root of zero has no derivative: a NaN in the meta-gradient.
+    takes = inspect.signature(factory).parameters
+    safe = {"eps_root": 1e-8} if "eps_root" in takes else {}
+    if config.learned_rates is None:
+        return factory(config.inner_learning_rate, **safe)
+    # Of rate 1, and the other way round: a learned rate is subtracted.
+    direction = optax.chain(factory(1.0, **safe), optax.scale(-1.0))
+    return inner_optimizers.learned_rates(
+        config.inner_learning_rate, per=config.learned_rates, optimizer=direction
     )
 
 

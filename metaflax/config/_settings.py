@@ -160,6 +160,9 @@ class AlgorithmConfig:
     """Any optimizer of optax."""
     inner_learning_rate: float = 0.05
     """Its rate."""
+    learned_rates: Literal["tensor", "layer", "parameter"] | None = None
+    """What has an inner rate of its own that is learned, from that one on; None for
+    nothing. Its rate of learning is `hyper_learning_rate`."""
     num_steps: int = 5
     """Inner steps."""
     eval_num_steps: int | None = None
