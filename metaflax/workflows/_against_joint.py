@@ -79,7 +79,9 @@ def jointly(
     """The config of joint training on the examples of the same episodes."""
     return dataclasses.replace(
         config,
-        algorithm=dataclasses.replace(config.algorithm, algorithm="joint"),
+        algorithm=dataclasses.replace(
+            config.algorithm, algorithm="joint", learned_rates=None
+        ),
         training=training or config.training,
         evaluation=dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES),
     )

@@ -86,6 +86,7 @@ def fine_tuned_settings(
         "adapts": [("*", "!encoder/embeddings")],
         "inner_optimizer": ["adam"],
         "inner_learning_rate": [1e-4, 3e-4],
+        "learned_rates": [None],
         "num_steps": [5],
     }
     return _grid(config, {**usual, **choices})
