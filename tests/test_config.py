@@ -148,13 +148,11 @@ def test_every_algorithm_is_built_from_its_name(name):
 
 
 def test_micro_batches_change_no_answer():
-    tokens = models.Tokens(*(jnp.ones((3, 4), int) for _ in range(3)))
-    batch = base.Batch(tokens, jnp.array([0, 1, 1]), jnp.ones(3))
     found = []
     for size in (None, 2):
         algorithm = build(algorithm="maml", micro_batch_size=size, num_steps=1)
         params = algorithm.init(jax.random.key(0))
-        found.append(jax.jit(algorithm.loss)(params, base.Task(batch, batch)))
+        found.append(jax.jit(algorithm.loss)(params, an_episode()))
     chex.assert_trees_all_close(*found, rtol=1e-5)
     with pytest.raises(ValueError, match="one example at least, got size=0"):
         build(algorithm="maml", micro_batch_size=0)
@@ -228,6 +226,43 @@ def test_only_relations_have_a_rate_of_none():
     config = config_lib.Config(episodes=config_lib.EpisodeConfig(none_rate=0.5))
     with pytest.raises(ValueError, match="none_rate is 0.5, and only relations"):
         config_lib.check(config)
+
+
+def an_episode():
+    tokens = models.Tokens(*(jnp.ones((3, 4), int) for _ in range(3)))
+    batch = base.Batch(tokens, jnp.array([0, 1, 1]), jnp.ones(3))
+    return base.Task(batch, batch)
+
+
+@pytest.mark.parametrize("inner_optimizer", ["sgd", "adam"])
+def test_learned_rates_begin_as_the_one_rate_and_have_a_gradient(inner_optimizer):
+    fixed, learned = (
+        build(
+            algorithm="fomaml",
+            inner_optimizer=inner_optimizer,
+            inner_learning_rate=0.01,
+            learned_rates=per,
+            num_steps=2,
+        )
+        for per in (None, "tensor")
+    )
+    params = learned.init(jax.random.key(0))
+    (value, _), grads = jax.jit(jax.value_and_grad(learned.loss, has_aux=True))(
+        params, an_episode()
+    )
+    rates = params.pop("inner")
+    assert {float(rate) for rate in jax.tree.leaves(rates)} == {np.float32(0.01)}
+    expected, _ = jax.jit(fixed.loss)(params, an_episode())
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    # What acts on the loss at all: a key's bias does not move softmax.
+    assert float(grads["inner"]["encoder"]["embeddings"]["word"]) != 0
+    assert float(grads["inner"]["head"]["bias"]) != 0
+
+
+@pytest.mark.parametrize("name", ["reptile", "protonet", "meta_sgd"])
+def test_learned_rates_are_refused_by_what_has_no_use_for_them(name):
+    with pytest.raises(ValueError, match=f"'tensor', which {name} has no use for"):
+        build(algorithm=name, learned_rates="tensor")
 
 
 @pytest.mark.parametrize(

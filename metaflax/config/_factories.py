@@ -108,6 +108,13 @@ ALGORITHMS: dict[str, Callable[[Parts], base.MetaAlgorithm]] = {
 # What has no meta-gradient, and so nothing to meta-train.
 BASELINES = ("frozen", "fine_tuning", "contrastive_fine_tuning")
 
+# Whose inner rates may be learned with the rest. Others learn their own, or have no
+# gradient for them, or no inner steps.
+WITH_LEARNED_RATES = (
+    *("maml", "fomaml", "anil", "boil", "proto_maml", "warpgrad", "cavia"),
+    *("fine_tuning", "joint"),  # Which take them as they begin.
+)
+
 # What cannot adapt a language model: it asks for a head, or a context vector.
 WITHOUT_LANGUAGE = ("anil", "cavia", "warpgrad")
 
@@ -287,6 +294,11 @@ def build_algorithm(
             " output layer within it, and no context. Take maml, fomaml or reptile,"
             " with `adapts` for parts of it, such as encoder/decoder/head or"
             " encoder/decoder/layer_1."
+        )
+    if config.learned_rates and config.algorithm not in WITH_LEARNED_RATES:
+        raise ValueError(
+            f"learned_rates is {config.learned_rates!r}, which {config.algorithm} has"
+            f" no use for; leave it out, or take {', '.join(WITH_LEARNED_RATES)}."
         )
     head = task.complete(head)
     encode_fn = encoder.apply
