@@ -5,6 +5,7 @@ from a seed and an index, and `collate` turns episodes into arrays for the devic
 """
 
 from metaflax.data._batching import Buckets, collate, collate_texts
+from metaflax.data._cloze import Cloze, draw_cloze, whole_words
 from metaflax.data._embedded import (
     cache_folder,
     fetch_minilm,
@@ -48,7 +49,7 @@ from metaflax.data._questions import QuestionSampler
 from metaflax.data._readers import share_out
 from metaflax.data._shown import ShowingSampler, collate_shown
 from metaflax.data._single_label import EpisodeSampler
-from metaflax.data._sources import read, read_texts
+from metaflax.data._sources import read, read_rows, read_texts
 from metaflax.data._splits import (
     Splits,
     check_disjoint,
@@ -59,10 +60,12 @@ from metaflax.data._splits import (
 from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
+from metaflax.data._variants import Variants, WithVariants
 from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
     "Buckets",
+    "Cloze",
     "EntitySampler",
     "Episode",
     "EpisodeSampler",
@@ -85,7 +88,9 @@ __all__ = [
     "TokenCodes",
     "TokenizedPairs",
     "TokenizedTexts",
+    "Variants",
     "WithNone",
+    "WithVariants",
     "cache_folder",
     "check_disjoint",
     "collate",
@@ -96,6 +101,7 @@ __all__ = [
     "collate_prompts",
     "collate_shown",
     "collate_texts",
+    "draw_cloze",
     "embedding_clusters",
     "fetch_minilm",
     "fetch_scored_texts",
@@ -109,6 +115,7 @@ __all__ = [
     "prefetch",
     "protocol_hash",
     "read",
+    "read_rows",
     "read_texts",
     "scored_texts",
     "share_out",
@@ -119,4 +126,5 @@ __all__ = [
     "tokenize",
     "tokenize_pairs",
     "tokenize_prompts",
+    "whole_words",
 ]

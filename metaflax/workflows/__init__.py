@@ -4,6 +4,8 @@ from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._adapt_speaker import export as export
 from metaflax.workflows._against_joint import against_joint as against_joint
+from metaflax.workflows._augment import Replacing as Replacing
+from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._compilations import (
@@ -34,12 +36,14 @@ from metaflax.workflows._triples import TripleFinder as TripleFinder
 __all__ = [
     "Generator",
     "Predictor",
+    "Replacing",
     "RunDirectory",
     "Setting",
     "TripleFinder",
     "adapt",
     "against_baselines",
     "against_joint",
+    "augment",
     "cache_compilations",
     "evaluate",
     "export",
