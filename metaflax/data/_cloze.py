@@ -80,7 +80,7 @@ def draw_cloze(
     Examples:
       >>> rng = np.random.default_rng(0)
       >>> draw_cloze("a b c d e f g h", rng, share=0.25).words
-      ('e', 'g')
+      ('f', 'h')
     """
     places = whole_words(text)[:most]
     if not places:

@@ -81,7 +81,7 @@ class WithVariants:
       >>> sampler = EpisodeSampler(letters, way=2, shot=1, queries=1)
       >>> episode = WithVariants(sampler, variants, rate=1.0).episode(0, 7)
       >>> [variants.texts[number] for number in episode.support]
-      ['1 a?', '0 b!']
+      ['0 a?', '0 b?']
 
     References:
       Kumar et al., `Data Augmentation using Pre-trained Transformer Models
