@@ -211,7 +211,7 @@ class Gapped(NamedTuple):
             cloze.words, offer.numbers, offer.logits, strict=True
         ):
             same = {gone.casefold(), read_as[gone].casefold()}
-            offered = [vocabulary[number] for number in numbers.tolist()]
+            offered = [vocabulary[int(number)] for number in numbers]
             others = [
                 n for n, word in enumerate(offered) if word.casefold() not in same
             ]

@@ -112,8 +112,8 @@ class WordFiller:
         tokenized = data.tokenize(
             self.tokenizer, texts, max_length=self.max_length, on_long="truncate"
         )
-        masks = [np.flatnonzero(ids == self.tokenizer.mask_token_id)
-                 for ids in tokenized]  # fmt: skip
+        mask = self.tokenizer.mask_token_id
+        masks = [np.flatnonzero(ids == mask) for ids in tokenized]
         most = self._most_masks(self.max_length)
         marks = np.zeros((len(texts), most), np.int32)
         for row, places in zip(marks, masks, strict=True):
@@ -136,8 +136,8 @@ class WordFiller:
                 tokens = data.collate_texts(
                     tokenized, part, size, data.Buckets((length,)), pack=False
                 )
-                assert tokens.marks is not None  # Which `_marked` made.
-                yield part, tokens._replace(marks=tokens.marks[:, :most])
+                marks = np.asarray(tokens.marks)[:, :most]
+                yield part, tokens._replace(marks=marks)
 
 
 def _likeliest(

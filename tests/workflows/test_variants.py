@@ -10,25 +10,27 @@ from metaflax import cli
 from metaflax.workflows import RunDirectory, load_run
 from tests.workflows import worlds
 
-# Words of variants and of no text.
-VARIED = ("variant00", "variant01")
+# Words of variants and of no text, two for each word of filler.
+KINDS = ("other", "another")
+VARIED = tuple(f"{kind}{word}" for kind in KINDS for word in worlds.FILLER)
 VOCABULARY = (*worlds.VOCABULARY, *VARIED)
 
 
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory):
-    """Each text with its filler replaced, by one word or the other."""
+    """Each text with its filler replaced, word by word, in two ways."""
     folder = tmp_path_factory.mktemp("varied")
     rows = [
-        {**row, "others": [with_filler(row["text"], word) for word in VARIED]}
+        {**row, "others": [varied_by(kind, row["text"]) for kind in KINDS]}
         for row in worlds.records()
     ]
     bert = worlds.save_bert(folder / "bert", vocabulary=VOCABULARY)
     return worlds.write_jsonl(folder / "data.jsonl", rows), bert
 
 
-def with_filler(text, word):
-    return " ".join(w if w in worlds.TOPICS else word for w in text.split())
+def varied_by(kind, text):
+    words = text.split()
+    return " ".join(w if w in worlds.TOPICS else f"{kind}{w}" for w in words)
 
 
 def load(world, varied, tmp_path, **options):
@@ -84,7 +86,7 @@ def test_variants_are_told_of_and_trained_on(world, varied, tmp_path, capsys):
     count = 20 * len(worlds.SPLIT["train"])
     said = capsys.readouterr().out
     assert f"meta-train: {count} texts of topic00" in said
-    assert f", {2 * count} variants of them" in said
+    assert f"{2 * count} variants of them" in said
     assert said.count("variants of them") == 1
     assert RunDirectory(tmp_path / "run").finished
 
