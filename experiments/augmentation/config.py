@@ -2,8 +2,8 @@
 
 Command, without variants and on all labelled texts of the classes:
 
-    METAFLAX_DATA=DIR python -m metaflax train --config experiments/augmentation/config.py \
-        --run-dir runs/augmentation-plain
+    METAFLAX_DATA=DIR python -m metaflax train \
+        --config experiments/augmentation/config.py --run-dir runs/augmentation-plain
 
 Ten labelled texts a class, with variants beside without:
 `python experiments/augmentation/run.py`.

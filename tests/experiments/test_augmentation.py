@@ -85,9 +85,13 @@ def test_both_sides_are_compared_in_miniature(tmp_path):
     found = [RunDirectory(path).config().data.variants for path in folders.values()]
     assert found == list(script.SIDES.values())
     for shot in script.SHOTS:
-        results = [json.loads((script.run_of(runs, name, seed) / f"shot{shot}.json").read_text())
-                   for name in script.SIDES for seed in (0, 1)]  # fmt: skip
-        assert len({result["protocol"] for result in results}) == 1
+        files = [
+            script.run_of(runs, name, seed) / f"shot{shot}.json"
+            for name in script.SIDES
+            for seed in (0, 1)
+        ]
+        asked = {json.loads(file.read_text())["protocol"] for file in files}
+        assert len(asked) == 1
         assert script.accuracies(runs, "with variants", (0, 1), shot).shape == (2, 3)
 
 
