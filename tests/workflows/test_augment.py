@@ -212,6 +212,7 @@ def refused(capsys, **options):
         ({"top_k": 0}, r"top_k is 0; give 1 or more"),
         ({"temperature": 0}, r"temperature is 0.0; give above 0"),
         ({"max_length": 2}, r"max_length is 2; give 3 or more"),
+        ({"seed": -1}, r"seed is -1; give 0 or more"),
         ({"data": "nowhere.jsonl"}, r"nowhere.jsonl: no such file"),
     ],
 )
