@@ -36,5 +36,5 @@ def test_a_count_of_things_is_shown_on_a_terminal_alone():
         with reporting.counting(console, 7, doing="doing", unit="things") as done:
             done(2)
             done(3)
-        assert ("5/7 things," in console.file.getvalue()) == terminal
-        assert console.file.getvalue() == "" or terminal
+        assert ("things," in console.file.getvalue()) == terminal
+        assert ("5/7" in console.file.getvalue()) == terminal
