@@ -58,10 +58,10 @@ pretraining = PretrainConfig(
     network=NetworkConfig(model="minilm"),
     text=RawTextConfig(length=64),
     training=LoopConfig(
-        steps=240,
+        steps=480,
         rows_per_step=16,
-        learning_rate=3e-4,
-        eval_every=120,
+        learning_rate=1e-3,
+        eval_every=160,
         valid_rows=64,
     ),
 )
