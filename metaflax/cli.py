@@ -204,8 +204,8 @@ class Augment:
     model: str
     """Directory or hub name of a BERT that says masked words; `pretrain` makes one."""
     out: Path
-    """JSONL file to write: all rows and columns, and a column variants; for `train
-    --data FILE --variants variants`, which reads them in meta-training alone."""
+    """JSONL file to write: all rows and columns, and a column variants, which `train
+    --variants variants` reads in meta-training alone."""
     text: str = "text"
     """Column of texts."""
     split: str | None = None
