@@ -195,8 +195,48 @@ class Pretrain:
     resumes it."""
 
 
-COMMANDS = (Quickstart, New, Pretrain, Train, Evaluate, Adapt, Predict, Finetune)
-Command = Quickstart | New | Pretrain | Train | Evaluate | Adapt | Predict | Finetune
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Give labelled texts variants, words of them replaced by a pretrained BERT."""
+
+    data: str
+    """JSONL, CSV, TSV or Parquet file or pattern of files, saved data set, hub name."""
+    model: str
+    """Directory or hub name of a BERT that says masked words; `pretrain` makes one."""
+    out: Path
+    """JSONL file to write: all rows and columns, and a column variants, which `train
+    --variants variants` reads in meta-training alone."""
+    text: str = "text"
+    """Column of texts."""
+    split: str | None = None
+    """Which split of a hub data set or saved data set to read."""
+    variants: int = 4
+    """How many of each text."""
+    share: float = 0.15
+    """Share of a text's words that each replaces, at least one."""
+    temperature: float = 1.0
+    """Of what is drawn: below 1 likelier words, above 1 rarer ones."""
+    top_k: int = 20
+    """From how many words each is drawn, the likeliest ones but the word itself."""
+    max_length: int = 128
+    """Most tokens of a text that are read; words beyond stay as they are."""
+    seed: int = 0
+    """Draws which words, and what stands in their places."""
+
+
+COMMANDS = (Quickstart, New, Pretrain, Augment, Train, Evaluate, Adapt, Predict,
+            Finetune)  # fmt: skip
+Command = (
+    Quickstart
+    | New
+    | Pretrain
+    | Augment
+    | Train
+    | Evaluate
+    | Adapt
+    | Predict
+    | Finetune
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -324,6 +364,8 @@ def run(command: Command, console: Console) -> None:
             )
         case Pretrain():
             workflows.pretrain(command.settings, command.run_dir, console)
+        case Augment():
+            _augment(command, console)
 
 
 def _quickstart_config(command: Quickstart) -> config_lib.Config:
@@ -365,6 +407,27 @@ def _new(command: New, console: Console) -> None:
             seed=command.seed,
         )
     console.print(f"a new language model: {made}", markup=False, soft_wrap=True)
+
+
+def _augment(command: Augment, console: Console) -> None:
+    from metaflax import workflows
+
+    workflows.augment(
+        command.data,
+        command.model,
+        command.out,
+        console,
+        text=command.text,
+        split=command.split,
+        replacing=workflows.Replacing(
+            variants=command.variants,
+            share=command.share,
+            temperature=command.temperature,
+            top_k=command.top_k,
+            max_length=command.max_length,
+            seed=command.seed,
+        ),
+    )
 
 
 def _evaluate(command: Evaluate, console: Console) -> None:

@@ -42,15 +42,15 @@ config = Config(
         num_steps=5,
     ),
     training=TrainingConfig(
-        steps=600,
+        steps=200,
         tasks_per_step=2,
         learning_rate=1e-4,
         hyper_learning_rate=1e-4,
         schedule="cosine",
-        eval_every=100,
+        eval_every=50,
         valid_episodes=50,
         patience=None,
     ),
     # Articles take turns, so that each has fifty support sets.
-    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=20),
+    evaluation=EvaluationConfig(test_episodes=400, batch_episodes=20),
 )

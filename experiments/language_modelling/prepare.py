@@ -6,7 +6,7 @@
 An article of WikiText-2 is a domain, and so is a topic of WikiSplit, whose sentences
 come from any article. These and the articles of WikiText-2's validation part are for
 meta-training, but for every fourth article, which is for validation; of the articles of
-its test part the first twelve are for meta-test. The model, a GPT with random weights,
+its test part the first eight are for meta-test. The model, a GPT with random weights,
 has a tokenizer that learned from the sentences of meta-training alone.
 """
 
@@ -24,7 +24,7 @@ from metaflax import data, workflows
 SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 64}
 # Sentences that an article has at least.
 LEAST = 24
-NUM_TEST = 12
+NUM_TEST = 8
 NUM_TOPICS = 40
 
 

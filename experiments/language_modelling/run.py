@@ -15,7 +15,7 @@ from metaflax import config as config_lib
 from metaflax import workflows
 
 # What joint training does that both the run and joint training start from.
-FIRST = {"steps": 1500, "eval_every": 500, "learning_rate": 1e-3}
+FIRST = {"steps": 2500, "eval_every": 500, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation articles.
 JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}

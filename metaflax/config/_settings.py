@@ -13,6 +13,10 @@ WITH_NONE = ("relations", "entities")
 # Task types whose answers are texts that a language model says.
 GENERATING = ("translation", "summarization", "dialogue", "language_modelling")
 
+# Task types whose texts have variants: of the others a replaced word may be a part that
+# is asked for, or what makes two texts a pair.
+WITH_VARIANTS = ("classification", "multilabel_classification")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -98,6 +102,11 @@ class DataConfig:
     word_clusters: int = 0
     """Of smlmt: tasks are drawn from one of so many clusters of word embeddings, not of
     the bands; 0 for none."""
+    variants: str | None = None
+    """Column of lists of texts that meta-training may read in a text's place, such as
+    the column `variants` that `metaflax augment` writes."""
+    variant_rate: float = 0.5
+    """How likely a text of meta-training that has variants is read as one of them."""
     max_length: int = 128
     """Most tokens of a text."""
     max_target_length: int = 64
@@ -287,8 +296,23 @@ def check(config: Config) -> None:
             "smlmt splits the words of raw text by split_seed; leave out domain,"
             " split_file and split_names."
         )
+    _check_variants(data)
     if config.episodes.none_rate and config.data.task not in WITH_NONE:
         raise ValueError(
             f"none_rate is {config.episodes.none_rate}, and only"
             f" {' and '.join(WITH_NONE)} have queries of no class; set it to 0."
         )
+
+
+def _check_variants(data: DataConfig) -> None:
+    if not 0 <= data.variant_rate <= 1:
+        raise ValueError(f"variant_rate is {data.variant_rate}; give 0 to 1.")
+    if data.variants is None:
+        return
+    if data.task not in WITH_VARIANTS:
+        raise ValueError(
+            f"variants are for {' and '.join(WITH_VARIANTS)}, whose texts stand alone"
+            f" with their labels, and the task type is {data.task!r}; leave them out."
+        )
+    if data.data == "scored-texts":
+        raise ValueError("scored-texts have no variants; leave them out.")

@@ -5,6 +5,7 @@ from a seed and an index, and `collate` turns episodes into arrays for the devic
 """
 
 from metaflax.data._batching import Buckets, collate, collate_texts
+from metaflax.data._cloze import Cloze, draw_cloze, whole_words
 from metaflax.data._embedded import (
     cache_folder,
     fetch_minilm,
@@ -48,7 +49,7 @@ from metaflax.data._questions import QuestionSampler
 from metaflax.data._readers import share_out
 from metaflax.data._shown import ShowingSampler, collate_shown
 from metaflax.data._single_label import EpisodeSampler
-from metaflax.data._sources import read, read_texts
+from metaflax.data._sources import read, read_rows, read_texts
 from metaflax.data._splits import (
     Splits,
     check_disjoint,
@@ -60,10 +61,12 @@ from metaflax.data._text_index import TextIndex, index_texts
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
 from metaflax.data._topics import topics
+from metaflax.data._variants import Variants, WithVariants
 from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
     "Buckets",
+    "Cloze",
     "EntitySampler",
     "Episode",
     "EpisodeSampler",
@@ -86,7 +89,9 @@ __all__ = [
     "TokenCodes",
     "TokenizedPairs",
     "TokenizedTexts",
+    "Variants",
     "WithNone",
+    "WithVariants",
     "cache_folder",
     "check_disjoint",
     "collate",
@@ -97,6 +102,7 @@ __all__ = [
     "collate_prompts",
     "collate_shown",
     "collate_texts",
+    "draw_cloze",
     "embedding_clusters",
     "fetch_minilm",
     "fetch_scored_texts",
@@ -110,6 +116,7 @@ __all__ = [
     "prefetch",
     "protocol_hash",
     "read",
+    "read_rows",
     "read_texts",
     "scored_texts",
     "share_out",
@@ -121,4 +128,5 @@ __all__ = [
     "tokenize_pairs",
     "tokenize_prompts",
     "topics",
+    "whole_words",
 ]

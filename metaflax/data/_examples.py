@@ -22,6 +22,8 @@ class Examples:
       domains: for each text the domain it comes from, or None.
       ids: for each text the name its source gives it, or None.
       num_unlabelled: rows that were left out because they had no label.
+      variants: for each text others that may be read in its place, perhaps none; or
+        None.
 
     Raises:
       ValueError: if the columns differ in length, or a text has no label.
@@ -39,9 +41,10 @@ class Examples:
     ids: tuple[str, ...] | None = None
     num_unlabelled: int = 0
     targets: tuple[Any, ...] | None = None
+    variants: tuple[tuple[Hashable, ...], ...] | None = None
 
     def __post_init__(self):
-        for column in ("labels", "targets", "domains", "ids"):
+        for column in ("labels", "targets", "domains", "ids", "variants"):
             values = getattr(self, column)
             if values is not None and len(values) != len(self.texts):
                 raise ValueError(
@@ -88,6 +91,7 @@ class Examples:
             targets=take(self.targets),
             domains=take(self.domains),
             ids=take(self.ids),
+            variants=take(self.variants),
         )
 
     def with_domains(self, domain_of: Mapping[str, str]) -> "Examples":

@@ -21,6 +21,7 @@ def read(
     target: str = "target",
     domain: str | None = None,
     id: str | None = None,
+    variants: str | None = None,
     split: str | None = None,
     label_separator: str | None = None,
     unlabelled: str = "error",
@@ -41,6 +42,9 @@ def read(
       target: the column of texts that are to be said, where the task says such.
       domain: the column of domains, if any.
       id: the column of names of examples, if any.
+      variants: the column of lists of texts that may be read in place of the text,
+        perhaps empty, if any; for tasks that read one text and say nothing of its
+        parts.
       split: which split of a hub data set or saved directory to read.
       label_separator: what separates several labels inside one string; without it a
         string is one label.
@@ -52,7 +56,8 @@ def read(
 
     Raises:
       ValueError: if the source is missing, empty or malformed, a column is unknown,
-        or a text or label is empty; the message names file and line.
+        or a text or label is empty; the message names file and line. For variants
+        that the task has no use for.
 
     Examples:
       >>> import tempfile
@@ -68,11 +73,15 @@ def read(
     columns = {"text": text, "text_pair": text_pair, "label": label, "target": target}
     columns |= {"domain": domain} if domain else {}
     columns |= {"id": id} if id else {}
+    if variants:
+        _check_variants(task)
+        columns["variants"] = variants
     texts: list[Hashable] = []
     truths: list[tasks.Truth] = []
     names: dict[str, list[str]] = {"domain": [], "id": []}
+    others: list[tuple[str, ...]] = []
     num_unlabelled = 0
-    for place, row in _rows_of(source, split):
+    for place, row in read_rows(source, split=split):
         fields = tasks.Fields(row, place, columns, label_separator)
         if unlabelled == "drop" and fields.value("label") == []:
             num_unlabelled += 1
@@ -81,6 +90,8 @@ def read(
         truths.append(task.truth(fields))
         for role in set(names) & set(columns):
             names[role].append(fields.name(role))
+        if variants:
+            others.append(fields.texts("variants"))
     if not texts:
         raise ValueError(f"{source}: holds no examples; give at least one row.")
     targets = tuple(truth.target for truth in truths)
@@ -92,7 +103,16 @@ def read(
         domains=tuple(names["domain"]) if domain else None,
         ids=tuple(names["id"]) if id else None,
         num_unlabelled=num_unlabelled,
+        variants=tuple(others) if variants else None,
     )
+
+
+def _check_variants(task: tasks.TaskType) -> None:
+    if task.form is not tasks.TEXT or task.tokens or task.texts:
+        raise ValueError(
+            "variants are read in place of a text that stands alone with its labels;"
+            " this task type reads more of a row, or says something of its parts."
+        )
 
 
 def read_texts(
@@ -179,8 +199,30 @@ def _stream_rows(
         yield place, {column: line.rstrip("\r\n")}
 
 
-def _rows_of(source: str | Path, split: str | None) -> Iterator[_rows.Row]:
-    """Rows of a file or several, a saved directory or a hub data set."""
+def read_rows(
+    source: str | Path, *, split: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the rows of whatever `read` reads, with all their columns.
+
+    Args:
+      source: see `read`.
+      split: which split of a hub data set or saved directory to read.
+
+    Yields:
+      The place of each row, such as `pets.csv:2`, and its values by column.
+
+    Raises:
+      ValueError: if the source is missing or malformed; the message names file and
+        line.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.jsonl"
+      ...     _ = path.write_text('{"text": "it barks", "age": 3}')
+      ...     [row for _, row in read_rows(path)]
+      [{'text': 'it barks', 'age': 3}]
+    """
     path = Path(source)
     if _hub.is_directory(path):
         return _hub.saved_rows(path, split)

@@ -6,6 +6,7 @@ from metaflax.reporting._costs import memory as memory
 from metaflax.reporting._costs import profile_tables as profile_tables
 from metaflax.reporting._plots import plot_run as plot_run
 from metaflax.reporting._progress import ProgressSink as ProgressSink
+from metaflax.reporting._progress import counting as counting
 from metaflax.reporting._tables import comparison_table as comparison_table
 from metaflax.reporting._tables import report_table as report_table
 from metaflax.reporting._tables import said as said
@@ -14,6 +15,7 @@ __all__ = [
     "ProgressSink",
     "comparison_table",
     "cost_line",
+    "counting",
     "host_line",
     "memory",
     "plot_run",

@@ -1,6 +1,7 @@
 """A run's progress on the terminal."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -78,3 +79,35 @@ class ProgressSink:
     def close(self) -> None:
         """Leaves the last state on the terminal."""
         self._progress.stop()
+
+
+@contextlib.contextmanager
+def counting(
+    console: Console, total: int, *, doing: str, unit: str
+) -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal how many of so many things are done; nothing elsewhere.
+
+    Args:
+      console: where to.
+      total: how many there are.
+      doing: what is going on.
+      unit: what they are.
+
+    Yields:
+      `done(count)`, which says that so many more are.
+    """
+    progress = Progress(
+        TextColumn(doing),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit},"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)

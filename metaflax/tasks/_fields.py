@@ -57,6 +57,15 @@ class Fields:
         """A text that is not empty."""
         return self._text(self.value(role), role)
 
+    def texts(self, role: str) -> tuple[str, ...]:
+        """The texts of a list, perhaps none; a missing value has none."""
+        value = self.value(role)
+        if not isinstance(value, (list, tuple, type(None))):
+            raise self.refused(
+                role, f"holds {value!r:.60} where a list of texts is expected."
+            )
+        return tuple(self._text(text, role) for text in value or ())
+
     def name(self, role: str) -> str:
         """The name that a string, number or truth value stands for."""
         return self._name(self.value(role), role)

@@ -4,6 +4,7 @@ from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._adapt_speaker import export as export
 from metaflax.workflows._against_joint import against_joint as against_joint
+from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._compilations import (
@@ -30,16 +31,19 @@ from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_setti
 from metaflax.workflows._settings import frozen_settings as frozen_settings
 from metaflax.workflows._train import train as train
 from metaflax.workflows._triples import TripleFinder as TripleFinder
+from metaflax.workflows._variants import Replacing as Replacing
 
 __all__ = [
     "Generator",
     "Predictor",
+    "Replacing",
     "RunDirectory",
     "Setting",
     "TripleFinder",
     "adapt",
     "against_baselines",
     "against_joint",
+    "augment",
     "cache_compilations",
     "evaluate",
     "export",

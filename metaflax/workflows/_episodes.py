@@ -37,6 +37,7 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
             config.data,
             task=task,
             domain=config.domain,
+            variants=config.variants,
             unlabelled=config.unlabelled,
             **columns(config),
         )
@@ -127,6 +128,8 @@ class Episodes(NamedTuple):
         groups = examples.label_names if by == "label" else examples.domain_names
         kind = {"label": "classes", "domain": "domains"}[by]
         shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        if isinstance(self.sampler, data.WithVariants):
+            shown += f", {int(self.sampler.variants.counts.sum())} variants of them"
         cut = (
             losses_of_cutting(self.tokenized, self.codes)
             if self.pairs is None
@@ -163,6 +166,32 @@ def make_episodes(
     """
     sampler = SAMPLERS[task.kind](examples, sizes)
     return episodes_of(examples, sampler, config, task, model)
+
+
+def make_training_episodes(
+    examples: data.Examples,
+    sizes: EpisodeConfig,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model | Speaker,
+) -> Episodes:
+    """The episodes of meta-training, whose texts may be read as variants of them.
+
+    Raises:
+      ValueError: as `make_episodes`.
+    """
+    rate = config.data.variant_rate
+    if examples.variants is None or not rate or isinstance(model, Speaker):
+        return make_episodes(examples, sizes, config, task, model)
+    variants = data.Variants.of(examples)
+    sampler = SAMPLERS[task.kind](examples, sizes)
+    tokenized = model.tokenize(variants.texts, config.data, task.form)
+    return Episodes(
+        examples,
+        tokenized,
+        data.WithVariants(sampler, variants, rate),
+        coarse_buckets(tokenized),
+    )
 
 
 def episodes_of(

@@ -8,7 +8,12 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
-from metaflax.workflows._episodes import Episodes, load_splits, make_episodes
+from metaflax.workflows._episodes import (
+    Episodes,
+    load_splits,
+    make_episodes,
+    make_training_episodes,
+)
 from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._masked_words import MaskedWords, load_masked_words
 from metaflax.workflows._model import Model, load_model, on_words_read
@@ -91,7 +96,9 @@ def load_run(config: config_lib.Config) -> Run:
     else:
         splits = load_splits(config.data, task)
         model = load_for(task, config)
-        train = episodes(splits.train, config.episodes.training())
+        train = make_training_episodes(
+            splits.train, config.episodes.training(), config, task, model
+        )
     return Run(
         config,
         model,

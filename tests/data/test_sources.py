@@ -287,3 +287,45 @@ def test_lines_are_texts_only_where_a_text_is_all_there_is_to_read():
     assert list(data.read_texts(lines, form=tasks.TEXT_OR_PAIR)) == ["it barks"]
     with pytest.raises(ValueError, match="this model reads text and text_pair"):
         list(data.read_texts(io.StringIO("it barks\n"), form=tasks.PAIR))
+
+
+def variants_file(tmp_path, *variants):
+    rows = [
+        {"text": f"text {n}", "label": "l", **({} if v is None else {"others": v})}
+        for n, v in enumerate(variants)
+    ]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_variants_are_lists_of_texts_that_may_be_empty(tmp_path):
+    path = variants_file(tmp_path, ["a", "b"], [])
+    found = data.read(path, variants="others")
+    assert found.variants == (("a", "b"), ())
+    assert data.read(path).variants is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "data.jsonl:2: no column 'others'"),
+        ("b", "data.jsonl:2: 'others' holds 'b' where a list of texts is expected"),
+        ([" "], "data.jsonl:2: 'others' is an empty text"),
+        ([3], "data.jsonl:2: 'others' holds 3 where a text is expected"),
+    ],
+)
+def test_malformed_variants_are_named_with_their_line(value, said, tmp_path):
+    path = variants_file(tmp_path, ["a"], value)
+    with pytest.raises(ValueError, match=said):
+        data.read(path, variants="others")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [tasks.pair_classification(), tasks.relations(), tasks.translation()],
+    ids=["pairs", "relations", "translation"],
+)
+def test_variants_are_refused_where_a_text_does_not_stand_alone(task, tmp_path):
+    with pytest.raises(ValueError, match="variants are read in place of a text that"):
+        data.read(variants_file(tmp_path, ["a"]), task=task, variants="others")

@@ -28,3 +28,13 @@ def test_a_terminal_shows_steps_taken_and_the_latest_loss():
     text = shown({"step": 3, "loss": 0.25, "grad_norm": 1.0}, terminal=True)
     assert "3/4" in text
     assert "loss 0.2500" in text
+
+
+def test_a_count_of_things_is_shown_on_a_terminal_alone():
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=120, force_terminal=terminal)
+        with reporting.counting(console, 7, doing="doing", unit="things") as done:
+            done(2)
+            done(3)
+        assert ("things," in console.file.getvalue()) == terminal
+        assert ("5/7" in console.file.getvalue()) == terminal

@@ -1,0 +1,67 @@
+"""Few labelled intents of CLINC150, with and without variants by a masked model.
+
+Command, without variants and on all labelled texts of the classes:
+
+    METAFLAX_DATA=DIR python -m metaflax train \
+        --config experiments/augmentation/config.py --run-dir runs/augmentation-plain
+
+Ten labelled texts a class, with variants beside without:
+`python experiments/augmentation/run.py`.
+
+Expected: unknown, it has been run in miniature only; see README.md.
+"""
+
+import os
+from pathlib import Path
+
+from metaflax.config import (
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    LoopConfig,
+    NetworkConfig,
+    PretrainConfig,
+    RawTextConfig,
+    TrainingConfig,
+)
+
+DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
+
+config = Config(
+    data=DataConfig(
+        data=str(DATA / "examples.jsonl"),
+        split_file=str(DATA / "folds.json"),
+        fold="01",
+        max_length=48,
+    ),
+    # As in experiments/intents: wide episodes, one support text a class.
+    episodes=EpisodeConfig(
+        way=5, shot=1, queries=5, train_way=40, train_shot=1, train_queries=2
+    ),
+    training=TrainingConfig(
+        steps=60,
+        tasks_per_step=1,
+        learning_rate=1e-4,
+        schedule="cosine",
+        trains=("*", "!encoder/embeddings"),
+        dropout=False,
+        eval_every=20,
+        valid_episodes=300,
+        patience=None,
+    ),
+    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
+)
+
+# The model that replaces words: all-MiniLM-L6-v2 with a new output layer.
+pretraining = PretrainConfig(
+    network=NetworkConfig(model="minilm"),
+    text=RawTextConfig(length=64),
+    training=LoopConfig(
+        steps=480,
+        rows_per_step=16,
+        learning_rate=1e-3,
+        eval_every=160,
+        valid_rows=64,
+    ),
+)

@@ -1,0 +1,181 @@
+"""Meta-trains on few labelled texts, with variants and without; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/augmentation/run.py [--runs DIR]
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import config as settings
+import numpy as np
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, workflows
+
+SEEDS = (0, 1)
+SHOTS = (1, 5)
+# Texts of a class: labelled ones to meta-train on, and to validate or test on.
+LABELLED, HELD_OUT = 10, 40
+REPLACING = workflows.Replacing(variants=4, share=0.25, max_length=48)
+# What meta-training reads, by name: a column of variants, or none.
+SIDES = {"without variants": None, "with variants": "variants"}
+
+Rows = list[dict[str, Any]]
+
+
+def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """All seeds, and a table of what they come to."""
+    folder = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
+    table = compared(config, settings.pretraining, folder, SEEDS, runs, console)
+    console.print(table)
+
+
+def compared(
+    config: config_lib.Config,
+    pretraining: config_lib.PretrainConfig,
+    folder: Path,
+    seeds: Sequence[int],
+    runs: Path,
+    console: Console,
+) -> str:
+    """A Markdown table of accuracy by shot, of both sides and their difference."""
+    rows = by_split(folder, config.data.fold)
+    model = masked_model(pretraining, rows["train"], runs, console)
+    for seed in seeds:
+        file = labelled(rows, seed, model, runs / f"data-{seed}", console)
+        for name, column in SIDES.items():
+            trained(config, file, column, seed, run_of(runs, name, seed), console)
+    return table(runs, seeds)
+
+
+def by_split(folder: Path, fold: str) -> dict[str, Rows]:
+    """The rows of the training, validation and test classes."""
+    names = json.loads((folder / "folds.json").read_text("utf-8"))[fold]
+    rows = [row for _, row in data.read_rows(folder / "examples.jsonl")]
+    return {
+        split: [row for row in rows if row["label"] in set(names[split])]
+        for split in ("train", "valid", "test")
+    }
+
+
+def masked_model(
+    pretraining: config_lib.PretrainConfig, rows: Rows, runs: Path, console: Console
+) -> Path:
+    """Goes on pretraining on all texts of the training classes, without labels."""
+    file = runs / "texts.jsonl"
+    write(file, ({"text": row["text"]} for row in rows))
+    text = dataclasses.replace(pretraining.text, text=str(file))
+    workflows.pretrain(
+        dataclasses.replace(pretraining, text=text), runs / "masked-words", console
+    )
+    return runs / "masked-words" / "model"
+
+
+def labelled(
+    rows: dict[str, Rows], seed: int, model: Path, folder: Path, console: Console
+) -> Path:
+    """Few texts of each training class with variants, those of others as they are."""
+    few, augmented = folder / "few.jsonl", folder / "augmented.jsonl"
+    write(few, some_of_each(rows["train"], LABELLED, np.random.default_rng(seed)))
+    if not augmented.exists():  # Else of a run that is gone on with.
+        replacing = REPLACING._replace(seed=seed)
+        workflows.augment(few, model, augmented, console, replacing=replacing)
+    others = [*first_of_each(rows["valid"]), *first_of_each(rows["test"])]
+    with_variants = [row for _, row in data.read_rows(augmented)]
+    file = folder / "data.jsonl"
+    write(file, [*with_variants, *({**row, "variants": []} for row in others)])
+    return file
+
+
+def some_of_each(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """So many rows of each label, drawn."""
+    return first_of_each([rows[n] for n in rng.permutation(len(rows))], count)
+
+
+def first_of_each(rows: Rows, count: int = HELD_OUT) -> Rows:
+    """The first rows of each label."""
+    found: dict[str, Rows] = {}
+    for row in rows:
+        found.setdefault(row["label"], []).append(row)
+    return [row for own in found.values() for row in own[:count]]
+
+
+def trained(
+    config: config_lib.Config,
+    file: Path,
+    column: str | None,
+    seed: int,
+    run_dir: Path,
+    console: Console,
+) -> None:
+    """Meta-trains on one side, and meta-tests at both shots."""
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, data=str(file), variants=column),
+        training=dataclasses.replace(config.training, seed=seed),
+    )
+    workflows.train(config, run_dir, console)
+    for shot in SHOTS:
+        episodes = dataclasses.replace(config.episodes, shot=shot)
+        workflows.evaluate(run_dir, console, name=f"shot{shot}", episodes=episodes)
+
+
+def table(runs: Path, seeds: Sequence[int]) -> str:
+    """Means over the seeds on each episode, and their intervals over episodes."""
+    lines = [
+        "| accuracy (%) | " + " | ".join(f"{shot} shots" for shot in SHOTS) + " |",
+        "| --- " * (len(SHOTS) + 1) + "|",
+    ]
+    without, with_variants = SIDES
+    cells: dict[str, list[str]] = {name: [] for name in ("frozen", *SIDES)}
+    cells["difference"] = []
+    for shot in SHOTS:
+        before, plain = accuracies(runs, without, seeds, shot)
+        _, varied = accuracies(runs, with_variants, seeds, shot)
+        for name, by_episode in (
+            ("frozen", before),
+            (without, plain),
+            (with_variants, varied),
+        ):
+            cells[name].append(said(evaluation.mean_interval(by_episode)))
+        difference = evaluation.paired_interval(plain, varied)
+        cells["difference"].append(said(difference, "+"))
+    lines += [f"| {name} | {' | '.join(row)} |" for name, row in cells.items()]
+    return "\n".join(lines)
+
+
+def accuracies(runs: Path, name: str, seeds: Sequence[int], shot: int) -> np.ndarray:
+    """Accuracy on each episode before and after, mean over seeds, `[2, episodes]`."""
+    folders = [run_of(runs, name, seed) for seed in seeds]
+    found = []
+    for folder in folders:
+        lines = (folder / f"shot{shot}.episodes.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        found.append(
+            [[r[moment]["accuracy"] for r in records] for moment in ("before", "after")]
+        )
+    return np.mean(found, axis=0)
+
+
+def run_of(runs: Path, name: str, seed: int) -> Path:
+    return runs / f"{name.replace(' ', '-')}-{seed}"
+
+
+def said(interval: evaluation.Interval, sign: str = "") -> str:
+    return f"{100 * interval.mean:{sign}.2f} ± {100 * interval.half_width:.2f}"
+
+
+def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_text("".join(lines), "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(workflows.run_script(__file__, __doc__, experiment))
