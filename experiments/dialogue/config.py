@@ -29,7 +29,6 @@ config = Config(
         split_by="domain",
         split_names={
             "train": (
-                *("sgd/Banks", "sgd/Buses", "sgd/Calendar", "sgd/Events", "sgd/Homes"),
                 *("sgd/Hotels", "sgd/Media", "sgd/Movies", "sgd/RentalCars"),
                 *("sgd/Services", "chatterbot/trivia", "chatterbot/coding"),
                 *("chatterbot/emotion", "chatterbot/movies", "chatterbot/sports"),

@@ -5,7 +5,7 @@
 Schema-Guided Dialogue: the turns before each turn of the system, which is to be said; a
 domain is one, `sgd/Banks`. The ChatterBot corpus: the same of short exchanges; a topic
 is a domain, `chatterbot/ai`. The model, a GPT with random weights, has a tokenizer that
-learned from the dialogues of meta-training alone.
+learned from the dialogues of no validation or test domain.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from metaflax import config as config_lib
 from metaflax import workflows
 
 # Of the new model.
@@ -27,21 +28,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/dialogue"))
     runs = parser.parse_args().runs
-    count = prepare(
-        Path(os.environ.get("METAFLAX_DATA", "data")), runs, train_domains()
-    )
-    print(f"{count} answers and a model: {runs}")
-
-
-def train_domains() -> Sequence[str]:
-    """Those that the config beside this script meta-trains on."""
-    from metaflax import config as config_lib
-
     config = config_lib.load_file(Path(__file__).with_name("config.py"))
-    return (config.data.split_names or {})["train"]
+    data = Path(os.environ.get("METAFLAX_DATA", "data"))
+    print(f"{prepare(data, runs, held_out(config))} answers and a model: {runs}")
 
 
-def prepare(data: Path, runs: Path, train: Sequence[str]) -> int:
+def held_out(config: config_lib.Config) -> Sequence[str]:
+    """The domains of validation and test."""
+    splits = config.data.split_names or {}
+    return (*splits["valid"], *splits["test"])
+
+
+def prepare(data: Path, runs: Path, held_out: Sequence[str]) -> int:
     """Writes the answers, and the model unless there is one; returns how many."""
     answers = [
         *exchanges(data / "sgd_dialogue" / "dialogues.jsonl", "sgd"),
@@ -54,7 +52,7 @@ def prepare(data: Path, runs: Path, train: Sequence[str]) -> int:
         texts = [
             text
             for answer in answers
-            if answer["domain"] in train
+            if answer["domain"] not in held_out
             for text in (answer["text"][-1], answer["target"])
         ]
         workflows.new_language_model(runs / "model", texts, family="gpt", **SIZES)

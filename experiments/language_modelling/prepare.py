@@ -4,8 +4,8 @@
         [--runs runs/language_modelling]
 
 An article of WikiText-2 is a domain, and so is a topic of WikiSplit, whose sentences
-come from any article. These and the articles of WikiText-2's validation part are for
-meta-training, but for every fourth article, which is for validation; of the articles of
+come from any article: these are learned first. Articles of WikiText-2's validation part
+are for meta-training, but for every fourth, which is for validation; of the articles of
 its test part the first eight are for meta-test. The model, a GPT with random weights,
 has a tokenizer that learned from the sentences of meta-training alone.
 """
@@ -41,13 +41,15 @@ def prepare(folder: Path, runs: Path) -> int:
     found = list(sentences(folder / "unlabelled_sentences" / "sentences.jsonl"))
     counts = Counter(sentence["domain"] for sentence in found)
     kept = [s for s in found if counts[s["domain"]] >= LEAST]
-    splits = split(kept)
+    articles, topics = split(kept)
     runs.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in kept)
     (runs / "sentences.jsonl").write_text("".join(lines), "utf-8")
-    (runs / "splits.json").write_text(json.dumps(splits, indent=1), "utf-8")
+    (runs / "splits.json").write_text(json.dumps(articles, indent=1), "utf-8")
+    (runs / "topics.json").write_text(json.dumps(topics, indent=1), "utf-8")
     if not (runs / "model").exists():
-        texts = [s["text"] for s in kept if s["domain"] in splits["train"]]
+        names = {*articles["train"], *topics["train"]}
+        texts = [s["text"] for s in kept if s["domain"] in names]
         workflows.new_language_model(runs / "model", texts, family="gpt", **SIZES)
     return len(kept)
 
@@ -65,8 +67,8 @@ def sentences(path: Path) -> Iterator[dict[str, Any]]:
             yield {"text": row["text"], "domain": domain, "part": part}
 
 
-def split(found: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """The domains of each split."""
+def split(found: list[dict[str, Any]]) -> tuple[dict[str, list[str]], ...]:
+    """The domains of each split where articles are learned from, and where topics."""
     parts = {sentence["domain"]: sentence["part"] for sentence in found}
 
     def of(part: str) -> list[str]:
@@ -75,11 +77,8 @@ def split(found: list[dict[str, Any]]) -> dict[str, list[str]]:
     known = of("wikitext2-valid")
     valid = known[::4]
     train = [article for article in known if article not in valid]
-    return {
-        "train": [*train, *of("topics")],
-        "valid": valid,
-        "test": of("wikitext2-test")[:NUM_TEST],
-    }
+    held_out = {"valid": valid, "test": of("wikitext2-test")[:NUM_TEST]}
+    return {"train": train, **held_out}, {"train": of("topics"), **held_out}
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import workflows
 
-# What joint training does that both the run and joint training start from.
-FIRST = {"steps": 2500, "eval_every": 500, "learning_rate": 1e-3}
+# How joint training learns topics first, that the run and joint training start from.
+LONGER = {"steps": 2000, "eval_every": 500, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation articles.
-JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
+JOINT = {"inner_learning_rate": (1e-4, 3e-4), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 
 
@@ -50,8 +50,18 @@ def language_modelling(
         console,
         joint=JOINT,
         scratch=SCRATCH,
-        first=dataclasses.replace(config.training, **FIRST),
+        first=topics(config, runs),
         valid_episodes=num_valid,
+    )
+
+
+def topics(config: config_lib.Config, runs: Path) -> config_lib.Config:
+    """The config, learning from the sentences of no article in particular."""
+    split_file = str(runs / "topics.json")
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, split_file=split_file),
+        training=dataclasses.replace(config.training, **LONGER),
     )
 
 

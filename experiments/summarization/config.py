@@ -34,10 +34,8 @@ config = Config(
         split_names={
             "train": (
                 *(f"scitldr/{topic}" for topic in (0, 1, 2, 4, 7)),
-                *(f"titles/{topic}" for topic in (0, 1, 2, 4, 7)),
                 *("dialogsum/0", "dialogsum/1"),
-                *("reviews/electronics", "reviews/grocery", "reviews/restaurants"),
-                *("articles/0", "articles/1", "articles/2"),
+                *("reviews/electronics", "reviews/restaurants"),
             ),
             "valid": ("scitldr/5", "dialogsum/2", "articles/3"),
             "test": (
@@ -59,13 +57,13 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=300,
+        steps=200,
         tasks_per_step=2,
         learning_rate=1e-4,
         hyper_learning_rate=1e-4,
         schedule="cosine",
         trains=("encoder/decoder",),
-        eval_every=100,
+        eval_every=50,
         valid_episodes=20,
         patience=None,
     ),

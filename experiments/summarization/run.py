@@ -14,8 +14,12 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import workflows
 
-# What joint training does that both the run and joint training start from.
-FIRST = {"steps": 400, "eval_every": 100, "learning_rate": 1e-3}
+# What joint training learns first, that both the run and joint training start from.
+FIRST = (
+    *(f"titles/{topic}" for topic in (0, 1, 2, 4, 7)),
+    *("articles/0", "articles/1", "articles/2", "reviews/grocery"),
+)
+LONGER = {"steps": 400, "eval_every": 100, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation topics.
 JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 10)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (10,)}
@@ -48,7 +52,7 @@ def summarization(
         console,
         joint=JOINT | {"adapts": adapts},
         scratch=SCRATCH | {"adapts": adapts},
-        first=dataclasses.replace(config.training, **FIRST),
+        first=workflows.on_domains(config, FIRST, **LONGER),
         valid_episodes=num_valid,
     )
 

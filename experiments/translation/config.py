@@ -20,10 +20,7 @@ from metaflax.config import (
     TrainingConfig,
 )
 
-TRAIN = (
-    *("afr", "bul", "ces", "deu", "ell", "epo", "est", "fra", "hun", "ita"),
-    *("lit", "nld", "nob", "por", "spa", "srp", "tur", "vie", "lvs"),
-)
+TRAIN = ("lit", "nld", "nob", "por", "spa", "srp", "tur", "vie", "lvs")
 
 config = Config(
     model=ModelConfig(model="runs/translation/model"),  # Which prepare.py writes.

@@ -14,8 +14,10 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import workflows
 
-# What joint training does that both the run and joint training start from.
-FIRST = {"steps": 750, "eval_every": 250, "learning_rate": 1e-3}
+# What joint training learns first, that both the run and joint training start from.
+LANGUAGES = ("afr", "bul", "ces", "deu", "ell", "epo", "est", "fra", "hun", "ita")
+FIRST = tuple(f"eng-{language}" for language in LANGUAGES)
+LONGER = {"steps": 750, "eval_every": 125, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation languages.
 JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
@@ -46,7 +48,7 @@ def translation(
         console,
         joint=JOINT,
         scratch=SCRATCH,
-        first=dataclasses.replace(config.training, **FIRST),
+        first=workflows.on_domains(config, FIRST, **LONGER),
         valid_episodes=num_valid,
     )
 

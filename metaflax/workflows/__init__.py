@@ -4,6 +4,7 @@ from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._adapt_speaker import export as export
 from metaflax.workflows._against_joint import against_joint as against_joint
+from metaflax.workflows._against_joint import on_domains as on_domains
 from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._baselines import score_episodes as score_episodes
@@ -53,6 +54,7 @@ __all__ = [
     "language_model_from_encoder",
     "load_run",
     "new_language_model",
+    "on_domains",
     "predict",
     "pretrain",
     "quickstart",

@@ -25,7 +25,7 @@ def against_joint(
     *,
     joint: Mapping[str, Sequence[Any]],
     scratch: Mapping[str, Sequence[Any]],
-    first: config_lib.TrainingConfig | None = None,
+    first: config_lib.Config | None = None,
     training: config_lib.TrainingConfig | None = None,
     valid_episodes: int = 20,
 ) -> dict[str, Any]:
@@ -36,7 +36,9 @@ def against_joint(
     fine-tuned from scratch. How each is fine-tuned is chosen on validation episodes.
 
     A model with random weights says nothing that an inner loop could improve on. Such
-    a one is better trained jointly at first, and from there on in either way.
+    a one is better trained jointly at first, and from there on in either way; and on
+    other data than that of the run, since of texts that a model knows by heart it
+    learns nothing from a support set.
 
     Args:
       config: of the run.
@@ -46,8 +48,8 @@ def against_joint(
       joint: values to choose from of any field of `AlgorithmConfig`, to fine-tune what
         joint training made.
       scratch: the same, to fine-tune the model that all begin with.
-      first: how joint training goes that both the run and joint training start from;
-        None for none.
+      first: the run of joint training that both the run and joint training start from,
+        whatever algorithm it names; None for none.
       training: how joint training goes, where it differs from the run's.
       valid_episodes: how many a choice is judged on.
 
@@ -59,9 +61,10 @@ def against_joint(
     """
     started = config
     if first is not None:
-        started = _from(_joint_model(config, first, runs, "first", console), config)
+        started = _from(_joint_model(first, runs, "first", console), config)
     train(started, runs / "run", console)
-    model = _joint_model(started, training, runs, "joint", console)
+    longer = dataclasses.replace(started, training=training or config.training)
+    model = _joint_model(longer, runs, "joint", console)
     return against_baselines(
         runs / "run",
         {
@@ -73,29 +76,43 @@ def against_joint(
     )
 
 
-def jointly(
-    config: config_lib.Config, training: config_lib.TrainingConfig | None = None
+def on_domains(
+    config: config_lib.Config, names: Sequence[str], **training: Any
 ) -> config_lib.Config:
+    """The config, learning from other domains and for another time.
+
+    Args:
+      config: one that names its domains in `data.split_names`.
+      names: of the domains.
+      **training: any fields of `TrainingConfig` that differ.
+
+    Returns:
+      The config, with the same validation and test.
+    """
+    splits = {**(config.data.split_names or {}), "train": tuple(names)}
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, split_names=splits),
+        training=dataclasses.replace(config.training, **training),
+    )
+
+
+def jointly(config: config_lib.Config) -> config_lib.Config:
     """The config of joint training on the examples of the same episodes."""
     return dataclasses.replace(
         config,
         algorithm=dataclasses.replace(
             config.algorithm, algorithm="joint", learned_rates=None
         ),
-        training=training or config.training,
         evaluation=dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES),
     )
 
 
 def _joint_model(
-    config: config_lib.Config,
-    training: config_lib.TrainingConfig | None,
-    runs: Path,
-    name: str,
-    console: Console,
+    config: config_lib.Config, runs: Path, name: str, console: Console
 ) -> Path:
     """The model of a run of joint training, which is left beside it."""
-    train(jointly(config, training), runs / name, console)
+    train(jointly(config), runs / name, console)
     model = runs / f"{name}-model"
     return model if model.exists() else export(runs / name, model)
 

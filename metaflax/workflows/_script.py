@@ -1,6 +1,7 @@
 """An experiment's script as a command."""
 
 import argparse
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def run_script(
     runs = parser.parse_args(args).runs
     console = Console(highlight=False)
     cache_compilations()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative.
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console)
     except ValueError as error:

@@ -26,10 +26,11 @@ def small(tmp_path, monkeypatch):
 
     def shrunk(name):
         script = scripts.load(name)
-        script.FIRST = {"steps": 1, "eval_every": 1}
+        script.LONGER = {"steps": 1, "eval_every": 1}
         script.JOINT = script.SCRATCH = ONE
         script.prepare.SIZES = SIZES
         config = config_lib.load_file(scripts.EXPERIMENTS / name / "config.py")
+        script.FIRST = (config.data.split_names or {}).get("train")
         texts = {"max_length": 24, "max_target_length": 16}
         config = dataclasses.replace(
             config,
@@ -163,8 +164,10 @@ def test_dialogue_runs_in_miniature(small, tmp_path):
     script, config = small("dialogue")
     dialogues(tmp_path / "data", config)
     runs = tmp_path / "runs"
-    assert script.prepare.train_domains() == config.data.split_names["train"]
-    script.prepare.prepare(tmp_path / "data", runs, config.data.split_names["train"])
+    held_out = script.prepare.held_out(config)
+    assert "sgd/Trains" in held_out
+    assert not set(held_out) & set(config.data.split_names["train"])
+    script.prepare.prepare(tmp_path / "data", runs, held_out)
     script.dialogue(script.prepared(config, runs), runs, silent(), num_valid=2)
     assert set(compared(runs)) == set(config.data.split_names["test"])
 
@@ -186,7 +189,7 @@ def test_language_modelling_runs_in_miniature(small, tmp_path):
     script.prepare.NUM_TOPICS = 1
     script.prepare.prepare(tmp_path / "data", runs)
     splits = json.loads((runs / "splits.json").read_text())
-    assert splits["train"] == ["valid 3", "valid 4", "topic 0"]
+    assert splits["train"] == ["valid 3", "valid 4"]
     assert splits["valid"] == ["valid 2"]
     script.language_modelling(
         script.prepared(config, runs), runs, silent(), num_valid=2
