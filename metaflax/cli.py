@@ -195,8 +195,26 @@ class Pretrain:
     resumes it."""
 
 
-COMMANDS = (Quickstart, New, Pretrain, Train, Evaluate, Adapt, Predict, Finetune)
-Command = Quickstart | New | Pretrain | Train | Evaluate | Adapt | Predict | Finetune
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    """Meta-train one encoder on many kinds of tasks, and on masked words, at once."""
+
+    config: Path
+    """Python file with a `config = metaflax.config.MixtureConfig(...)`, such as
+    experiments/smlmt/mixture.py."""
+    run_dir: Path = Path("runs/mixture")
+    """Where the run is kept, its encoder in the folder `model`, and each member in
+    `members/NAME`, which `evaluate` and `adapt --run` take; the same command again
+    resumes it."""
+
+
+COMMANDS = (
+    *(Quickstart, New, Pretrain, Train, Mix),
+    *(Evaluate, Adapt, Predict, Finetune),
+)
+Command = (
+    Quickstart | New | Pretrain | Train | Mix | Evaluate | Adapt | Predict | Finetune
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -295,6 +313,9 @@ def run(command: Command, console: Console) -> None:
             workflows.train(
                 command.settings, command.run_dir, console, profile=command.profile
             )
+        case Mix():
+            config = config_lib.load_file(command.config, config_lib.MixtureConfig)
+            workflows.mix(config, command.run_dir, console)
         case Evaluate():
             _evaluate(command, console)
         case Adapt():
