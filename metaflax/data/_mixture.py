@@ -1,6 +1,7 @@
 """Which member of a mixture of data sets each step of a run trains."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -69,6 +70,8 @@ class Mixture:
       {'words': 1.0, 'intents': 0.0}
       >>> mixture.probabilities(50)
       {'words': 0.75, 'intents': 0.25}
+      >>> mixture.shares()
+      {'words': 0.875, 'intents': 0.125}
     """
 
     weights: Mapping[str, float]
@@ -106,11 +109,23 @@ class Mixture:
             for name, weight in self.weights.items()
         }
 
-    def probabilities(self, step: int) -> dict[str, float]:
-        """How likely a step is each member's."""
-        weights = self._weights_at(step / self.num_steps)
+    def _probabilities_at(self, share: float) -> dict[str, float]:
+        weights = self._weights_at(share)
         whole = sum(weights.values())
         return {name: weight / whole for name, weight in weights.items()}
+
+    def probabilities(self, step: int) -> dict[str, float]:
+        """How likely a step is each member's."""
+        return self._probabilities_at(step / self.num_steps)
+
+    def shares(self) -> dict[str, float]:
+        """Which share of all steps is each member's, as far as one can expect."""
+        edges = {0.0, 1.0, *itertools.chain(*self.spans.values())}
+        found = dict.fromkeys(self.weights, 0.0)
+        for start, end in itertools.pairwise(sorted(edges)):
+            for name, probability in self._probabilities_at(start).items():
+                found[name] += probability * (end - start)
+        return found
 
     def member(self, seed: int, step: int) -> str:
         """Whose step this is, the same always for a seed and a step.

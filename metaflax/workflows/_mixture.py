@@ -222,11 +222,9 @@ def _outer_loop(
 
 def _report(outer: OuterLoop, console: Console) -> None:
     """Says what each member is, and how much of the run it gets."""
-    steps = range(outer.sampling.num_steps)
-    likely = [outer.sampling.probabilities(step) for step in steps]
+    shares = outer.sampling.shares()
     for name, member in outer.members.items():
-        share = sum(each[name] for each in likely) / len(likely)
-        console.print(f"{name}, {100 * share:.1f} % of the steps:")
+        console.print(f"{name}, about {100 * shares[name]:.1f} % of the steps:")
         member.report(console)
 
 

@@ -59,6 +59,9 @@ def test_members_take_part_within_their_span_alone():
         "c": (75, 99),
     }
     assert drawn.probabilities(30) == {"a": 0.5, "b": 0.5, "c": 0.0}
+    expected = [drawn.probabilities(step) for step in range(100)]
+    for name, share in drawn.shares().items():
+        assert share == pytest.approx(sum(each[name] for each in expected) / 100)
 
 
 @pytest.mark.parametrize(
