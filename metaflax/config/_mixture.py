@@ -34,9 +34,9 @@ class ShareConfig:
     """How much of a run a member gets, and when."""
 
     weight: float | None = None
-    """How often a step is its, beside the weights of the others; None for all that
-    have any: by the size of its data and the mixture's temperature. 0: it is validated
-    and tested, and never trained on."""
+    """How often a step is its, beside the weights of the others. Given for all members
+    or for none, whose weights then come from the sizes of their data and the mixture's
+    temperature; 0, for any, where it is validated and tested and never trained on."""
     loss_weight: float = 1.0
     """Factor of its loss, and thereby of its gradients."""
     starts: float = 0.0

@@ -78,7 +78,6 @@ def mix(
         member.begin()
         outer.costs[name].write()
     started = time.perf_counter()
-    before = outer.params
     fitted, chosen = _fit(config, outer, directory, console)
     best_step = fitted.stopping.best_step
     selected = {
@@ -88,19 +87,13 @@ def mix(
     }
     directory.write_json("selected.json", selected)
     _export(directory.path / MODEL, model, chosen.params)
-    tested = {}
-    for name, member in members.items():
-        after = training.member_params(chosen.params, name)
-        tested[name] = member.test(training.member_params(before, name), after, console)
-        member.leave(after, best_step)
-        member.directory.write_json("results.json", tested[name])
     results = {
         **selected,
         "selected_by": [f"valid_{n}_{m.score}" for n, m in members.items()],
         "steps": fitted.steps,
         "steps_of": outer.steps_of(fitted.steps),
         "seconds": round(time.perf_counter() - started, 1),
-        "members": tested,
+        "members": _tested(outer, chosen.params, best_step, console),
     }
     directory.write_json("results.json", results)
     console.print(
@@ -279,6 +272,21 @@ class _Attributed:
 
     def close(self) -> None:
         self._sink.close()
+
+
+def _tested(
+    outer: OuterLoop, params: Any, best_step: int, console: Console
+) -> dict[str, Any]:
+    """What each member scores before and after; its directory is left complete."""
+    results = {}
+    for name, member in outer.members.items():
+        before, after = (
+            training.member_params(either, name) for either in (outer.params, params)
+        )
+        results[name] = member.test(before, after, console)
+        member.leave(after, best_step)
+        member.directory.write_json("results.json", results[name])
+    return results
 
 
 def _export(target: Path, model: Model, params: Any) -> None:
