@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rich.console import Console
@@ -208,13 +208,10 @@ class Mix:
     resumes it."""
 
 
-COMMANDS = (
-    *(Quickstart, New, Pretrain, Train, Mix),
-    *(Evaluate, Adapt, Predict, Finetune),
-)
 Command = (
     Quickstart | New | Pretrain | Train | Mix | Evaluate | Adapt | Predict | Finetune
 )
+COMMANDS = get_args(Command)
 
 
 def main(args: Sequence[str] | None = None) -> int:
