@@ -47,6 +47,9 @@ def in_parts(
       An optax gradient transformation. Gradients and parameters of other parts than
       the active ones may be None.
 
+    Raises:
+      ValueError: if a part that is to be active is none of them.
+
     Examples:
       >>> parts = {"a": "a", "b": "b"}
       >>> first = in_parts(optax.sgd(0.5), parts, ["a"])
@@ -54,9 +57,14 @@ def in_parts(
       >>> state = first.init(params)
       >>> grads = {"a": jnp.array(2.0), "b": None}
       >>> updates, state = first.update(grads, state, params)
-      >>> print(updates)
-      {'a': Array(-1., dtype=float32, weak_type=True), 'b': None}
+      >>> print(updates["a"], updates["b"])
+      -1.0 None
     """
+    if unknown := [name for name in active if name not in parts]:
+        raise ValueError(
+            f"there is no part {unknown[0]!r} to be active; they are"
+            f" {', '.join(parts)}."
+        )
 
     def init(params):
         of_parts = {

@@ -117,7 +117,12 @@ def test_what_the_run_does_not_train_stays_whosever_step_it_is():
     assert np.all(state.params["head"]["second"]["w"] != 1)
 
 
-def words(name):
+def test_a_member_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="no part 'own_third' to be active"):
+        training.mixture_optimizer(optax.sgd(RATE), NAMES, "third")
+
+
+def words():
     """A learner of word vectors, on the rows that a task reads."""
     maml = metaflax.fomaml(
         apply_fn=lambda params, ids, key: (
@@ -136,7 +141,7 @@ def words(name):
 
 
 def test_the_meta_gradient_is_the_members_own_with_few_rows_or_with_all():
-    few, every = (training.for_member(a, "first") for a in reversed(words("first")))
+    few, every = (training.for_member(a, "first") for a in reversed(words()))
     own = few.init(jax.random.key(0))
     params = training.shared_params({"first": own, "second": own})
     batch = base.Batch(jnp.array([[1, 4, 4]]), jnp.ones((1, 3)), jnp.ones((1, 3)))
@@ -150,7 +155,7 @@ def test_the_meta_gradient_is_the_members_own_with_few_rows_or_with_all():
     (_, grads), (_, expected) = found
     assert grads["head"]["second"]["bias"] is None
     chex.assert_trees_all_close(grads, expected, rtol=1e-5)
-    (_, alone) = metaflax.value_and_grad(words("first")[0])(own, tasks, None)
+    (_, alone) = metaflax.value_and_grad(words()[0])(own, tasks, None)
     chex.assert_trees_all_close(
         training.member_params(grads, "first"), alone, rtol=1e-5
     )
