@@ -81,7 +81,7 @@ def from_json(text: str, kind: type[C] = Config) -> C:
 
 def _read(kind: Any, content: Any) -> Any:
     """A value of a type, from what JSON makes of it."""
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _read(hints[name], x) for name, x in content.items()})
     choices = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
