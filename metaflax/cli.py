@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rich.console import Console
@@ -224,19 +224,32 @@ class Augment:
     """Draws which words, and what stands in their places."""
 
 
-COMMANDS = (Quickstart, New, Pretrain, Augment, Train, Evaluate, Adapt, Predict,
-            Finetune)  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    """Meta-train one encoder on many kinds of tasks, and on masked words, at once."""
+
+    config: Path
+    """Python file with a `config = metaflax.config.MixtureConfig(...)`, such as
+    experiments/smlmt/mixture.py."""
+    run_dir: Path = Path("runs/mixture")
+    """Where the run is kept, its encoder in the folder `model`, and each member in
+    `members/NAME`, which `evaluate` and `adapt --run` take; the same command again
+    resumes it."""
+
+
 Command = (
     Quickstart
     | New
     | Pretrain
     | Augment
     | Train
+    | Mix
     | Evaluate
     | Adapt
     | Predict
     | Finetune
 )
+COMMANDS = get_args(Command)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -335,6 +348,9 @@ def run(command: Command, console: Console) -> None:
             workflows.train(
                 command.settings, command.run_dir, console, profile=command.profile
             )
+        case Mix():
+            config = config_lib.load_file(command.config, config_lib.MixtureConfig)
+            workflows.mix(config, command.run_dir, console)
         case Evaluate():
             _evaluate(command, console)
         case Adapt():

@@ -16,6 +16,14 @@ from metaflax.config._files import differences as differences
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
 from metaflax.config._files import to_json as to_json
+from metaflax.config._mixture import MixtureConfig as MixtureConfig
+from metaflax.config._mixture import ShareConfig as ShareConfig
+from metaflax.config._mixture import TaskMember as TaskMember
+from metaflax.config._mixture import TextMember as TextMember
+from metaflax.config._mixture import check_mixture as check_mixture
+from metaflax.config._mixture import pretraining_of as pretraining_of
+from metaflax.config._mixture import run_of as run_of
+from metaflax.config._mixture import sampling as sampling
 from metaflax.config._pretraining import LoopConfig as LoopConfig
 from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
@@ -44,18 +52,26 @@ __all__ = [
     "EpisodeConfig",
     "EvaluationConfig",
     "LoopConfig",
+    "MixtureConfig",
     "ModelConfig",
     "NetworkConfig",
     "PretrainConfig",
     "RawTextConfig",
+    "ShareConfig",
+    "TaskMember",
+    "TextMember",
     "TrainingConfig",
     "build_algorithm",
     "build_task",
     "check",
+    "check_mixture",
     "check_pretraining",
     "differences",
     "from_json",
     "load_file",
     "named",
+    "pretraining_of",
+    "run_of",
+    "sampling",
     "to_json",
 ]

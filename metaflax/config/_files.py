@@ -3,20 +3,31 @@
 import dataclasses
 import importlib.util
 import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from metaflax.config._mixture import MixtureConfig
 from metaflax.config._pretraining import PretrainConfig
 from metaflax.config._settings import Config
 
-C = TypeVar("C", Config, PretrainConfig)
+C = TypeVar("C", Config, PretrainConfig, MixtureConfig)
 
 
-def load_file(path: str | Path) -> Config:
+def load_file(path: str | Path, kind: type[C] = Config) -> C:
     """The `config` of a Python file, as under `experiments/`.
 
+    Args:
+      path: of the file.
+      kind: what it is to be a config of.
+
+    Returns:
+      The config.
+
     Raises:
-      ValueError: if there is no such file, it fails, or it defines no `config`.
+      ValueError: if there is no such file, it fails, or it defines no such `config`.
     """
     path = Path(path)
     if not path.is_file():
@@ -30,12 +41,14 @@ def load_file(path: str | Path) -> Config:
             f"{path} cannot be run: {type(error).__name__}: {error}."
         ) from error
     config = getattr(module, "config", None)
-    if not isinstance(config, Config):
-        raise ValueError(f"{path} defines no `config = metaflax.config.Config(...)`.")
+    if not isinstance(config, kind):
+        raise ValueError(
+            f"{path} defines no `config = metaflax.config.{kind.__name__}(...)`."
+        )
     return config
 
 
-def to_json(config: Config | PretrainConfig) -> str:
+def to_json(config: Config | PretrainConfig | MixtureConfig) -> str:
     """A config as text, fit for a run directory."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
@@ -60,16 +73,31 @@ def from_json(text: str, kind: type[C] = Config) -> C:
     """
     try:
         content = json.loads(text)
-        return kind(
-            **{
-                name: type(group)(
-                    **{key: _tuples(value) for key, value in content[name].items()}
-                )
-                for name, group in vars(kind()).items()
-            }
-        )
+        whole = {field.name: content[field.name] for field in dataclasses.fields(kind)}
+        return _read(kind, whole)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is not the config of a run: {error}.") from error
+
+
+def _read(kind: Any, content: Any) -> Any:
+    """A value of a type, from what JSON makes of it."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _read(hints[name], x) for name, x in content.items()})
+    choices = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
+    if isinstance(kind, types.UnionType) and choices:
+        fitting = [k for k in choices if _has(k, content)]
+        if not fitting:
+            raise TypeError(f"nothing has the settings {', '.join(content)}")
+        return _read(fitting[0], content)
+    if typing.get_origin(kind) is Mapping and content is not None:
+        of = typing.get_args(kind)[1]
+        return {name: _read(of, value) for name, value in content.items()}
+    return _tuples(content)
+
+
+def _has(kind: Any, content: Mapping[str, Any]) -> bool:
+    return set(content) == {field.name for field in dataclasses.fields(kind)}
 
 
 def _tuples(value: Any) -> Any:
@@ -83,10 +111,27 @@ def _tuples(value: Any) -> Any:
 
 def differences(one: C, other: C) -> list[str]:
     """The settings in which two configs differ, as `name: this, not that`."""
-    ours, theirs = (dataclasses.asdict(c) for c in (one, other))
-    return [
-        f"{group}.{name}: {ours[group][name]!r}, not {theirs[group][name]!r}"
-        for group in ours
-        for name in ours[group]
-        if _tuples(ours[group][name]) != _tuples(theirs[group][name])
-    ]
+    return list(_differences("", one, other))
+
+
+def _differences(name: str, one: Any, other: Any) -> Iterator[str]:
+    ours, theirs = _settings(one), _settings(other)
+    if ours is None or theirs is None:
+        if _tuples(one) != _tuples(other):
+            yield f"{name}: {one!r}, not {other!r}"
+    elif set(ours) != set(theirs):
+        yield f"{name}: {', '.join(ours)}, not {', '.join(theirs)}"
+    else:
+        for part, own in ours.items():
+            inner = f"{name}.{part}" if name else part
+            yield from _differences(inner, own, theirs[part])
+
+
+def _settings(value: Any) -> Mapping[str, Any] | None:
+    """What a group of settings holds, by name; None for a single setting."""
+    if dataclasses.is_dataclass(value):
+        return vars(value)
+    groups = isinstance(value, Mapping) and all(
+        map(dataclasses.is_dataclass, value.values())
+    )
+    return value if groups else None

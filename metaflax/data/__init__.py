@@ -31,6 +31,7 @@ from metaflax.data._masking import (
     hide_words,
     ordinary_tokens,
 )
+from metaflax.data._mixture import Mixture, temperature_weights
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
@@ -76,6 +77,7 @@ __all__ = [
     "Hidden",
     "LabelledTextSampler",
     "MaskedWordSampler",
+    "Mixture",
     "MultiLabelSampler",
     "NumberSampler",
     "PackedText",
@@ -123,6 +125,7 @@ __all__ = [
     "split_by_file",
     "split_by_names",
     "split_by_seed",
+    "temperature_weights",
     "token_codes",
     "tokenize",
     "tokenize_pairs",

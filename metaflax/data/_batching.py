@@ -77,6 +77,38 @@ class Buckets:
             budget = steps * self.budget_multiple
         return budget
 
+    def num_budgets(self, most: int) -> int:
+        """How many budgets there are for up to `most` tokens.
+
+        Examples:
+          >>> Buckets(budget_ratio=1.5).num_budgets(300)  # 64, 128, 192 and 300 itself.
+          4
+        """
+        budget, count = self.budget_multiple, 1
+        while budget < most:
+            budget, count = self.budget(budget + 1), count + 1
+        return count
+
+    def num_shapes(
+        self, num_support: int, num_queries: int, most_windows: int = 1
+    ) -> int:
+        """How many shapes `collate` makes at most, each of which is compiled once.
+
+        Args:
+          num_support: S, the most support examples.
+          num_queries: Q, the most queries.
+          most_windows: windows of a text at most, where texts are cut to windows.
+        """
+
+        def sides(num: int, length: int) -> int:
+            rows = {_row_budget(n, num) for n in range(num, num * most_windows + 1)}
+            return sum(self.num_budgets(row * length) for row in rows)
+
+        return sum(
+            sides(num_support, length) * sides(num_queries, length)
+            for length in self.lengths
+        )
+
 
 def collate(
     episodes: Sequence[Episode],

@@ -12,8 +12,15 @@ from metaflax.training._interpolation import interpolate as interpolate
 from metaflax.training._log import JsonlLog as JsonlLog
 from metaflax.training._log import Sink as Sink
 from metaflax.training._log import TensorBoardLog as TensorBoardLog
+from metaflax.training._mixture import for_member as for_member
+from metaflax.training._mixture import member_params as member_params
+from metaflax.training._mixture import member_paths as member_paths
+from metaflax.training._mixture import mixture_optimizer as mixture_optimizer
+from metaflax.training._mixture import shared_params as shared_params
 from metaflax.training._optimizer import outer_optimizer as outer_optimizer
 from metaflax.training._optimizer import schedule as schedule
+from metaflax.training._parts import PartsState as PartsState
+from metaflax.training._parts import in_parts as in_parts
 from metaflax.training._state import TrainState as TrainState
 from metaflax.training._state import create as create
 from metaflax.training._step import make_step as make_step
@@ -27,6 +34,7 @@ __all__ = [
     "FittedStep",
     "Interpolated",
     "JsonlLog",
+    "PartsState",
     "Sink",
     "Stopping",
     "TensorBoardLog",
@@ -34,8 +42,14 @@ __all__ = [
     "best_interpolation",
     "create",
     "fit",
+    "for_member",
+    "in_parts",
     "interpolate",
     "make_step",
+    "member_params",
+    "member_paths",
+    "mixture_optimizer",
     "outer_optimizer",
     "schedule",
+    "shared_params",
 ]

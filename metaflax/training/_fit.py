@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
-from metaflax import base
 from metaflax.training._checkpoints import Checkpoints
 from metaflax.training._log import Sink
 from metaflax.training._state import TrainState
 from metaflax.training._stopping import Stopping
+
+B = TypeVar("B")
 
 
 class FitResult(NamedTuple):
@@ -31,13 +32,21 @@ class FitResult(NamedTuple):
 
 
 class DivergedError(ValueError):
-    """The meta-loss is not finite; the last good checkpoint is kept."""
+    """The meta-loss is not finite; the last good checkpoint is kept.
+
+    Attributes:
+      step: in which outer step that was seen.
+    """
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
 
 
 def fit(
-    step_fn: Callable[[TrainState, base.Task], tuple[TrainState, dict[str, Any]]],
+    step_fn: Callable[[TrainState, B], tuple[TrainState, dict[str, Any]]],
     state: TrainState,
-    tasks_from: Callable[[int], Iterator[base.Task]],
+    tasks_from: Callable[[int], Iterator[B]],
     validate: Callable[[Any], dict[str, float]],
     checkpoints: Checkpoints,
     *,
@@ -53,7 +62,7 @@ def fit(
     are those of a run that was never interrupted.
 
     Args:
-      step_fn: the outer step, which donates its state.
+      step_fn: the outer step, which donates its state, on a batch of tasks.
       state: of step 0.
       tasks_from: `tasks_from(step)` yields the batches of that step and after.
       validate: `metrics = validate(params)`, on episodes that never change.
@@ -119,7 +128,8 @@ def _log_step(sinks: Sequence[Sink], step: int, metrics: dict[str, Any]) -> None
         )
         raise DivergedError(
             f"the meta-loss is not finite at step {step}, on {where}; the last good"
-            " checkpoint is kept. Lower the outer or inner learning rate."
+            " checkpoint is kept. Lower the outer or inner learning rate.",
+            step,
         )
     _write(sinks, {"step": step, "loss": loss, "grad_norm": norm})
 

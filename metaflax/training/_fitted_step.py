@@ -46,6 +46,7 @@ class FittedStep:
       tasks_by: how many tasks at once are wanted, see `metaflax.value_and_grad`.
       free_memory: `bytes = free_memory(device)`, or None if nobody knows.
       on_compiled: told of each shape, before it first runs.
+      most_shapes: how many there may be; None for any number.
 
     Raises:
       ValueError: for an unknown `tasks_by`.
@@ -58,12 +59,14 @@ class FittedStep:
         *,
         free_memory: Callable[[Any], int | None] = profiling.free_memory,
         on_compiled: Callable[[CompiledStep], None] = lambda step: None,
+        most_shapes: int | None = None,
     ):
         make_step(tasks_by)  # Refuses at once what is no number of tasks.
         self._make_step = make_step
         self._tasks_by: meta_gradient.TasksBy = tasks_by
         self._free_memory = free_memory
         self._on_compiled = on_compiled
+        self._most_shapes = most_shapes
         self._compiled: dict[Any, CompiledStep] = {}
 
     def __call__(
@@ -85,6 +88,9 @@ class FittedStep:
         leaves, treedef = jax.tree.flatten(tasks)
         key = treedef, tuple((np.shape(x), np.dtype(x.dtype)) for x in leaves)
         if key not in self._compiled:
+            # Not a user's mistake: batches are padded to shapes of a short list.
+            most = self._most_shapes
+            assert most is None or len(self._compiled) < most, f"over {most} shapes"
             self._compiled[key] = self._fit(state, tasks)
             self._on_compiled(self._compiled[key])
         return self._compiled[key]

@@ -14,6 +14,7 @@ from metaflax.workflows._compilations import (
 from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._generate import Generator as Generator
+from metaflax.workflows._mixture import mix as mix
 from metaflax.workflows._new import (
     language_model_from_encoder as language_model_from_encoder,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "frozen_settings",
     "language_model_from_encoder",
     "load_run",
+    "mix",
     "new_language_model",
     "on_domains",
     "predict",

@@ -1,7 +1,9 @@
 """Methods compared on one list of episodes."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
@@ -29,17 +31,49 @@ def compare(
     Returns:
       Protocol, intervals, paired differences from the first and the report.
     """
-    metrics = (*evaluator.task.scores, "loss")
+    found = compare_scores(
+        {method: s.metrics for method, s in scores.items()},
+        (*evaluator.task.scores, "loss"),
+        console,
+        title=title,
+    )
+    report = evaluator.report(list(scores.values())[-1])
+    if len(report) <= 40:
+        console.print(reporting.report_table(report))
+    return {
+        "episodes": len(evaluator.episodes),
+        "protocol": data.protocol_hash(evaluator.episodes),
+        **found,
+        "report": report,
+    }
+
+
+def compare_scores(
+    scores: Mapping[str, Mapping[str, np.ndarray]],
+    metrics: tuple[str, ...],
+    console: Console,
+    *,
+    title: str,
+) -> dict[str, Any]:
+    """A table and numbers of methods, from what each scored on the same units.
+
+    Args:
+      scores: by method and metric `[E]`; each method is compared with the first.
+      metrics: those that count.
+      console: gets the table.
+      title: above it.
+
+    Returns:
+      Intervals, and those of paired differences from the first.
+    """
     columns = {
-        method: {m: evaluation.mean_interval(s.metrics[m]) for m in metrics}
-        for method, s in scores.items()
+        method: {m: evaluation.mean_interval(own[m]) for m in metrics}
+        for method, own in scores.items()
     }
     first, *others = scores
     paired = {
         method: {
-            m: evaluation.paired_interval(
-                scores[first].metrics[m], scores[method].metrics[m]
-            )
+            m: evaluation.paired_interval(scores[first][m], scores[method][m])
             for m in metrics
         }
         for method in others
@@ -48,15 +82,9 @@ def compare(
     if len(others) == 1:
         shown["difference"] = paired[others[0]]
     console.print(reporting.comparison_table(title, shown, metrics))
-    report = evaluator.report(list(scores.values())[-1])
-    if len(report) <= 40:
-        console.print(reporting.report_table(report))
     return {
-        "episodes": len(evaluator.episodes),
-        "protocol": data.protocol_hash(evaluator.episodes),
         "intervals": _plain(columns),
         f"paired_difference_from_{first}": _plain(paired),
-        "report": report,
     }
 
 

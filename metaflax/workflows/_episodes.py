@@ -103,6 +103,19 @@ class Episodes(NamedTuple):
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
+    @property
+    def num_texts(self) -> int:
+        """How many texts episodes are drawn from."""
+        return len(self.examples)
+
+    @property
+    def num_shapes(self) -> int:
+        """How many shapes batches of encoded texts have at most."""
+        owners = self.tokenized.owners
+        windows = 1 if owners is None else int(np.bincount(owners).max())
+        _, num_support, num_queries = self.sizes
+        return self.buckets.num_shapes(num_support, num_queries, windows)
+
     def collate(self, episodes) -> base.Task:
         """A stack of episodes as arrays of tokens."""
         if self.pairs is not None:

@@ -43,13 +43,29 @@ class MaskedWords(NamedTuple):
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
+    @property
+    def buckets(self) -> data.Buckets:
+        """The shapes that episodes are padded to."""
+        return coarse_up_to(self.config.data.max_length)
+
+    @property
+    def num_texts(self) -> int:
+        """How many texts episodes are drawn from."""
+        return len(self.sampler.index)
+
+    @property
+    def num_shapes(self) -> int:
+        """How many shapes batches have at most."""
+        _, num_support, num_queries = self.sizes
+        return self.buckets.num_shapes(num_support, num_queries)
+
     def collate(self, episodes: Sequence[data.Episode]) -> base.Task:
         """A stack of episodes as arrays of tokens."""
         return data.collate_shown(
             episodes,
             self.sampler,
             self._tokenize,
-            buckets=coarse_up_to(self.config.data.max_length),
+            buckets=self.buckets,
             **self.sizes._asdict(),
         )
 

@@ -61,15 +61,24 @@ def load_model(config: ModelConfig) -> Model:
     pretrained = pretrained._replace(params=_with_additions(pretrained.params, config))
     return Model(
         pretrained,
-        models.encoder(
-            pretrained.config,
-            pooling=config.pooling,
-            standardize=config.standardize,
-            dtype=jnp.dtype(config.dtype),
-            layers_by=config.layers_by,
-            remat=config.remat,
-        ),
+        _encoder(pretrained.config, config),
         models.pretrained.tokenizer(pretrained.directory),
+    )
+
+
+def read_as(model: Model, config: ModelConfig) -> Model:
+    """The same weights, read in the way of another config, pooled differently."""
+    return model._replace(encoder=_encoder(model.pretrained.config, config))
+
+
+def _encoder(network: models.BertConfig, config: ModelConfig) -> models.Encoder:
+    return models.encoder(
+        network,
+        pooling=config.pooling,
+        standardize=config.standardize,
+        dtype=jnp.dtype(config.dtype),
+        layers_by=config.layers_by,
+        remat=config.remat,
     )
 
 

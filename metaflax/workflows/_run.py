@@ -1,7 +1,8 @@
 """A run: everything a config names, loaded and checked."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 from rich.console import Console
@@ -77,8 +78,23 @@ class Run(NamedTuple):
         return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
 
 
-def load_run(config: config_lib.Config) -> Run:
+def refuse_baseline(config: config_lib.Config) -> None:
+    """Refuses to meta-train what has no meta-gradient."""
+    if config.algorithm.algorithm in config_lib.BASELINES:
+        raise ValueError(
+            f"{config.algorithm.algorithm} is a baseline without a meta-gradient; name"
+            " it with `evaluate --baselines`, or train another algorithm."
+        )
+
+
+def load_run(
+    config: config_lib.Config, load: Callable[[], Model | Speaker] | None = None
+) -> Run:
     """Loads model and data, and checks that all of the config can be done.
+
+    Args:
+      config: of the run.
+      load: gives the model; by default that of the config is loaded.
 
     Raises:
       ValueError: with the first thing that cannot.
@@ -86,28 +102,66 @@ def load_run(config: config_lib.Config) -> Run:
     config_lib.check(config)
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
+    loader = LOADERS.get(config.data.task, _labelled)
+    loaded = loader(config, task, load or (lambda: load_for(task, config)))
 
-    def episodes(examples, sizes):
-        return make_episodes(examples, sizes, config, task, model)
+    def episodes(examples: data.Examples) -> Episodes:
+        return make_episodes(examples, config.episodes, config, task, loaded.model)
 
-    if config.data.task == "smlmt":
-        model = load_model(config.model)
-        splits, train = load_masked_words(config, model)
-    else:
-        splits = load_splits(config.data, task)
-        model = load_for(task, config)
-        train = make_training_episodes(
-            splits.train, config.episodes.training(), config, task, model
-        )
     return Run(
         config,
-        model,
+        loaded.model,
         task,
-        splits,
-        train=train,
-        valid=episodes(splits.valid, config.episodes),
-        test=episodes(splits.test, config.episodes),
+        loaded.splits,
+        train=loaded.train,
+        valid=episodes(loaded.splits.valid),
+        test=episodes(loaded.splits.test),
     )
+
+
+class Loaded(NamedTuple):
+    """A model, and data of which its tokenizer reads what is trained on.
+
+    Attributes:
+      model: encoder or language model.
+      splits: examples, those of training where they are labelled.
+      train: episodes of meta-training.
+    """
+
+    model: Model | Speaker
+    splits: data.Splits
+    train: Episodes | MaskedWords
+
+
+Loader: TypeAlias = Callable[
+    [config_lib.Config, tasks.TaskType, Callable[[], Model | Speaker]], Loaded
+]
+
+
+def _labelled(
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    load: Callable[[], Model | Speaker],
+) -> Loaded:
+    splits = load_splits(config.data, task)  # First: a model may have to be fetched.
+    model, sizes = load(), config.episodes.training()
+    train = make_training_episodes(splits.train, sizes, config, task, model)
+    return Loaded(model, splits, train)
+
+
+def _raw_text(
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    load: Callable[[], Model | Speaker],
+) -> Loaded:
+    del task
+    model = load()
+    assert isinstance(model, Model)  # Classes are said by an encoder and a head.
+    return Loaded(model, *load_masked_words(config, model))
+
+
+# What loads the data of a task type, where they are no labelled texts.
+LOADERS: dict[str, Loader] = {"smlmt": _raw_text}
 
 
 def load_for(task: tasks.TaskType, config: config_lib.Config) -> Model | Speaker:

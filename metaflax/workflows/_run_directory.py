@@ -13,8 +13,10 @@ from metaflax import config as config_lib
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
 
+# The folder of a mixture's members, each a run directory.
+MEMBERS = "members"
 
-C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig)
+C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig, config_lib.MixtureConfig)
 
 
 class RunDirectory(Generic[C]):
@@ -45,6 +47,10 @@ class RunDirectory(Generic[C]):
     def profile(self) -> Path:
         """The folder of profiles, for TensorBoard or Perfetto."""
         return self.path / "profile"
+
+    def member(self, name: str) -> Path:
+        """The run directory of a mixture's member."""
+        return self.path / MEMBERS / name
 
     @property
     def finished(self) -> bool:
@@ -86,10 +92,17 @@ class RunDirectory(Generic[C]):
         """The config of the run.
 
         Raises:
-          ValueError: if there is none.
+          ValueError: if there is none, or only those of a mixture's members.
         """
         if not self._config.is_file():
             raise ValueError(f"{self.path} holds no run: there is no config.json.")
+        members = self.path / MEMBERS
+        if self._kind is config_lib.Config and members.is_dir():
+            names = sorted(path.name for path in members.iterdir())
+            raise ValueError(
+                f"{self.path} holds a mixture; name one of its members, such as"
+                f" {members / names[0]}, of {', '.join(names)}."
+            )
         return config_lib.from_json(self._config.read_text(), self._kind)
 
     def selected(self) -> dict[str, Any]:

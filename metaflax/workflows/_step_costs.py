@@ -20,9 +20,11 @@ class StepCosts:
     Args:
       directory: of the run, which may not have begun.
       console: gets a line.
+      what: is trained, where a run trains several things.
     """
 
-    def __init__(self, directory: RunDirectory, console: Console):
+    def __init__(self, directory: RunDirectory, console: Console, what: str = ""):
+        self._of = f" of {what}" if what else ""
         self._directory = directory
         self._console = console
         self._most = (0, 0.0)
@@ -34,9 +36,9 @@ class StepCosts:
             self._say(_smaller(step))
         most = (step.cost.peak, step.cost.flops)
         if most > self._most:
-            which = " of a larger batch" if self._records else ""
+            which = ", of a larger batch" if self._records else ""
             line = reporting.cost_line(step.cost, step.available)
-            self._say(f"one step{which}: {line}")
+            self._say(f"one step{self._of}{which}: {line}")
             self._most = most
         self._records.append(_record(step))
         if self._directory.path.is_dir():

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from metaflax import (
     base,
-    data,
     evaluation,
     meta_gradient,
     profiling,
@@ -22,6 +21,7 @@ from metaflax import config as config_lib
 from metaflax.workflows._compare import compare, describe
 from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._loop import chosen_point, fit_within, outer_optimizer
 from metaflax.workflows._masked_words import MaskedWords
 from metaflax.workflows._run import (
     Run,
@@ -29,6 +29,7 @@ from metaflax.workflows._run import (
     initial_params,
     load_run,
     num_classes,
+    refuse_baseline,
     report_data,
     roomy,
     training_algorithm,
@@ -65,11 +66,7 @@ def train(
         fit the device, before the directory is touched; `training.DivergedError` for
         a loss that is not finite.
     """
-    if config.algorithm.algorithm in config_lib.BASELINES:
-        raise ValueError(
-            f"{config.algorithm.algorithm} is a baseline without a meta-gradient; name"
-            " it with `evaluate --baselines`, or train another algorithm."
-        )
+    refuse_baseline(config)
     run = load_run(config)
     directory = RunDirectory(run_dir)
     directory.check(config)
@@ -147,27 +144,7 @@ class OuterLoop(NamedTuple):
 
 def _outer_loop(run: Run, params: Any, costs: StepCosts) -> OuterLoop:
     chosen = run.config.training
-    warmup = int(chosen.warmup * chosen.steps)
-
-    def rate(peak: float) -> Any:
-        return training.schedule(chosen.schedule, peak, chosen.steps, warmup)
-
-    optimizer = training.outer_optimizer(
-        chosen.optimizer,
-        rate(chosen.learning_rate),
-        head_learning_rate=(
-            None
-            if chosen.head_learning_rate is None
-            else rate(chosen.head_learning_rate)
-        ),
-        inner_learning_rate=(
-            None
-            if chosen.hyper_learning_rate is None
-            else rate(chosen.hyper_learning_rate)
-        ),
-        weight_decay=chosen.weight_decay,
-        clip_norm=chosen.clip_norm,
-    )
+    optimizer = outer_optimizer(chosen, chosen.clip_norm)
     state = training.create(
         params,
         optimizer,
@@ -232,50 +209,30 @@ def _profile(outer: OuterLoop, directory: RunDirectory, console: Console) -> Non
 def _fit(
     run: Run, outer: OuterLoop, params: Any, directory: RunDirectory, console: Console
 ) -> tuple[training.FitResult, training.Interpolated]:
-    chosen = run.config.training
-    with contextlib.ExitStack() as stack:
-        checkpoints = training.Checkpoints(directory.checkpoints)
-        stack.callback(checkpoints.close)
-        resumed = checkpoints.latest_step() or 0
-        if resumed:
-            console.print(f"resuming from step {resumed}")
-        sinks: list[training.Sink] = [
-            training.JsonlLog(directory.log, resume_after=resumed),
-            reporting.ProgressSink(
-                console, chosen.steps, chosen.tasks_per_step, resumed
-            ),
-        ]
-        if chosen.tensorboard:
-            sinks.append(training.TensorBoardLog(directory.path / "tensorboard"))
-        for sink in sinks:
-            stack.callback(sink.close)
+    chosen, score = run.config.training, run.task.scores[0]
 
-        def tasks_from(start: int):
-            return stack.enter_context(
-                contextlib.closing(data.prefetch(outer.batches(start)))
-            )
-
-        score = run.task.scores[0]
-        fitted = training.fit(
-            outer.step,
-            outer.state,
-            tasks_from,
-            outer.validator.mean,
-            checkpoints,
-            score=score,
-            num_steps=chosen.steps,
-            eval_every=chosen.eval_every,
-            patience=chosen.patience,
-            sinks=sinks,
+    def progress(resumed: int) -> training.Sink:
+        return reporting.ProgressSink(
+            console, chosen.steps, chosen.tasks_per_step, resumed
         )
 
-    def validate(between: Any) -> float:
-        if between is fitted.params and fitted.stopping.best is not None:
-            return fitted.stopping.best  # The end was validated on these episodes.
-        return outer.validator.mean(between)[score]
-
-    return fitted, training.best_interpolation(
-        params, fitted.params, chosen.interpolate, validate
+    fitted = fit_within(
+        directory,
+        console,
+        outer.step,
+        outer.state,
+        outer.batches,
+        outer.validator.mean,
+        chosen,
+        score=score,
+        progress=progress,
+        tensorboard=chosen.tensorboard,
+    )
+    return fitted, chosen_point(
+        params,
+        fitted,
+        chosen.interpolate,
+        lambda between: outer.validator.mean(between)[score],
     )
 
 

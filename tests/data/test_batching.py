@@ -221,3 +221,18 @@ def test_texts_to_predict_fill_a_batch():
     assert tokens.packed.tolist()[:4] == [0, 1, 16, 64]
     with pytest.raises(ValueError, match="3 texts do not fit into a batch of 2"):
         data.collate_texts(tokenized([1, 3, 2]), [0, 1, 2], batch_size=2)
+
+
+@pytest.mark.parametrize(
+    "buckets", [data.Buckets((8, 24), 1.5), data.Buckets((16,), 1.25, 8)]
+)
+def test_the_number_of_shapes_is_that_of_all_batches_there_can_be(buckets):
+    def budgets(num, length):
+        whole = num * length
+        return {min(buckets.budget(n), whole) for n in range(1, whole + 1)}
+
+    expected = sum(
+        len(budgets(6, length)) * len(budgets(9, length)) for length in buckets.lengths
+    )
+    assert buckets.num_shapes(6, 9) == expected
+    assert buckets.num_shapes(6, 9, most_windows=2) > expected

@@ -1,8 +1,9 @@
-"""Tests that the throughput of masked-word episodes is measured, in miniature."""
+"""Tests that the experiments on masked words run in miniature, the mixture included."""
 
 import dataclasses
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -30,6 +31,27 @@ def test_text_is_made_indexed_and_streamed(tmp_path, monkeypatch):
     assert streamed["episodes"] >= script.TASKS
     assert streamed["episodes_per_second"] > 0
     assert script.drawn(tmp_path, 1, 4, 2) == script.drawn(tmp_path, 0, 1, 6)[1::4]
+
+
+def test_the_mixture_loads_and_opens_with_its_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path))
+    path = scripts.EXPERIMENTS / "smlmt" / "mixture.py"
+    config = config_lib.load_file(path, config_lib.MixtureConfig)
+    config_lib.check_mixture(config)
+    text = config_lib.to_json(config)
+    assert config_lib.from_json(text, config_lib.MixtureConfig) == config
+    opening = path.read_text().split('"""')[1]
+    assert "python -m metaflax mix" in opening
+    assert "Expected" in opening
+
+
+def test_the_data_of_the_mixture_are_given(shared_data):
+    path = scripts.EXPERIMENTS / "smlmt" / "mixture.py"
+    config = config_lib.load_file(path, config_lib.MixtureConfig)
+    for member in config.members.values():
+        text = isinstance(member, config_lib.TextMember)
+        source = Path(member.text.text if text else member.data.data)
+        assert list(source.parent.glob(source.name)), source
 
 
 @pytest.mark.usefixtures("quick_compilation")

@@ -51,6 +51,16 @@ def test_each_shape_is_compiled_once_and_told_before_it_runs():
     assert told[0].available is None
 
 
+def test_more_shapes_than_there_can_be_are_a_mistake_of_ours():
+    step = fitted(most_shapes=1)
+    state = quadratic.state(SGD)
+    two = jax.tree.map(lambda x: x[:2], TASKS)
+    step.compiled(state, TASKS)
+    step.compiled(state, TASKS)
+    with pytest.raises(AssertionError, match="over 1 shapes"):
+        step.compiled(state, two)
+
+
 def test_it_is_the_plain_step_and_donates_its_state():
     start = quadratic.state(SGD)
     found, metrics = fitted("scan")(start, TASKS)

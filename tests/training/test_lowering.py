@@ -132,3 +132,23 @@ def test_a_training_step_lowers(name, tasks_by):
     for platform in ("cuda", "tpu"):
         exported = jax.export.export(step, platforms=[platform])(state, tasks)
         assert exported.platforms == (platform,)
+
+
+def test_the_step_of_a_mixtures_member_lowers():
+    members = {name: make(name) for name in ("first order, on rows", "protonet")}
+    plain = training.outer_optimizer("adamw", 1e-3, clip_norm=None)
+    params = {n: a.init(jax.random.key(0)) for n, a in members.items()}
+    tasks = jax.tree.map(jnp.asarray, base.Task(batch(2, 4), batch(2, 6)))
+    for name, algorithm in members.items():
+        optimizer = training.mixture_optimizer(plain, list(members), name, 1.0)
+        state = training.create(
+            training.shared_params(params), optimizer, jax.random.key(1, impl="rbg")
+        )
+        step = training.make_step(
+            training.for_member(algorithm, name),
+            optimizer,
+            trains=training.member_paths(name),
+        )
+        for platform in ("cuda", "tpu"):
+            exported = jax.export.export(step, platforms=[platform])(state, tasks)
+            assert exported.platforms == (platform,)

@@ -1,0 +1,111 @@
+"""Tasks from raw text and supervised ones mixed: one encoder learns five kinds at once.
+
+Command, from all-MiniLM-L6-v2:
+
+    METAFLAX_DATA=DIR python -m metaflax mix --config experiments/smlmt/mixture.py \
+        --run-dir runs/mixture
+
+Expected: no results yet; it has been run in miniature only.
+"""
+
+import os
+from pathlib import Path
+
+from metaflax.config import (
+    AlgorithmConfig,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    MixtureConfig,
+    RawTextConfig,
+    ShareConfig,
+    TaskMember,
+    TextMember,
+    TrainingConfig,
+)
+
+DATA = Path(os.environ.get("METAFLAX_DATA", "data"))
+RAW = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
+
+# Which of a few words was masked?
+words = TaskMember(
+    data=DataConfig(task="smlmt", data=RAW, max_length=64, word_bands=(12, 40, 200)),
+    episodes=EpisodeConfig(
+        way=5, shot=5, queries=5, train_way=(2, 10), train_shot=(1, 5), train_queries=4
+    ),
+    algorithm=AlgorithmConfig(algorithm="protonet"),
+)
+
+# Which of all words was masked? Until half of the run, as pretraining goes first.
+masked = TextMember(
+    text=RawTextConfig(text=RAW, length=64),
+    rows_per_step=16,
+    share=ShareConfig(loss_weight=0.2, ends=0.5),
+)
+
+# What does somebody want?
+intents = TaskMember(
+    data=DataConfig(
+        data=str(DATA / "clinc150" / "examples.jsonl"),
+        split_file=str(DATA / "clinc150" / "folds.json"),
+        fold="01",
+        max_length=48,
+    ),
+    episodes=EpisodeConfig(way=5, shot=1, queries=5, train_way=20, train_queries=2),
+    algorithm=AlgorithmConfig(algorithm="protonet"),
+)
+
+# How are two things related?
+relations = TaskMember(
+    data=DataConfig(
+        data=str(DATA / "fewrel" / "*.jsonl"),
+        task="relations",
+        split_file=str(DATA / "fewrel" / "splits.json"),
+        max_length=96,
+    ),
+    episodes=EpisodeConfig(way=5, shot=1, queries=5, train_way=8, train_queries=2),
+    algorithm=AlgorithmConfig(algorithm="protonet"),
+    pooling="entities",
+)
+
+# How much do two sentences say the same?
+likeness = TaskMember(
+    data=DataConfig(
+        data=str(DATA / "stsb" / "*.jsonl"),
+        task="regression",
+        label="score",
+        domain="source",
+        split_by="domain",
+        split_names={
+            "train": ("MSRvid", "headlines", "MSRpar", "deft-news"),
+            "valid": ("images", "deft-forum"),
+            "test": ("answers-forums", "answer-answer", "track5.en-en"),
+        },
+        max_length=96,
+    ),
+    episodes=EpisodeConfig(shot=16, queries=32),
+    algorithm=AlgorithmConfig(algorithm="ridge"),
+)
+
+config = MixtureConfig(
+    members={
+        "words": words,
+        "masked": masked,
+        "intents": intents,
+        "relations": relations,
+        "likeness": likeness,
+    },
+    # Small sets are drawn from more often than their size alone would have it.
+    temperature=2.0,
+    training=TrainingConfig(
+        steps=1000,
+        tasks_per_step=1,
+        learning_rate=1e-4,
+        head_learning_rate=1e-3,
+        trains=("*", "!encoder/embeddings"),
+        eval_every=250,
+        valid_episodes=100,
+        patience=None,
+    ),
+    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
+)
