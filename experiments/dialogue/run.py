@@ -22,7 +22,7 @@ FIRST = (
 )
 LONGER = {"steps": 1000, "eval_every": 250, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation domains.
-JOINT = {"inner_learning_rate": (1e-4, 3e-4, 1e-3), "num_steps": (5, 20)}
+JOINT = {"inner_learning_rate": (1e-4, 3e-4), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 
 
