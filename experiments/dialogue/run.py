@@ -17,8 +17,7 @@ from metaflax import workflows
 # What joint training learns first, that both the run and joint training start from.
 FIRST = (
     *("sgd/Banks", "sgd/Buses", "sgd/Calendar", "sgd/Events", "sgd/Homes"),
-    *("chatterbot/tech_support", "chatterbot/conversations", "chatterbot/humor"),
-    *("chatterbot/money", "chatterbot/science", "chatterbot/greetings"),
+    *("chatterbot/conversations", "chatterbot/money", "chatterbot/science"),
 )
 LONGER = {"steps": 1000, "eval_every": 250, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation domains.
