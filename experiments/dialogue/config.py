@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/dialogue/config.py \
         --run-dir runs/dialogue/run
 
-Expected: no results yet, see README.md. With joint training and training from scratch:
+Expected: see README.md. With the training before it, and baselines:
 `METAFLAX_DATA=DIR python experiments/dialogue/run.py`.
 """
 

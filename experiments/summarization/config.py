@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     python -m metaflax train --config experiments/summarization/config.py \
         --run-dir runs/summarization/run
 
-Expected: no results yet, see README.md. With joint training and training from scratch:
+Expected: see README.md. With the training before it, and baselines:
 `METAFLAX_DATA=DIR python experiments/summarization/run.py`.
 """
 

@@ -14,7 +14,7 @@ from metaflax.workflows._settings import fine_tuned_settings
 from metaflax.workflows._train import train
 
 JOINT, SCRATCH = "joint", "from scratch"
-# Test episodes of joint training itself, which is scored beside the run later.
+# Test episodes of each training itself; all are scored beside each other later.
 OWN_EPISODES = 10
 
 
@@ -62,7 +62,7 @@ def against_joint(
     started = config
     if first is not None:
         started = _from(_joint_model(first, runs, "first", console), config)
-    train(started, runs / "run", console)
+    train(_hardly_tested(started), runs / "run", console)
     longer = dataclasses.replace(started, training=training or config.training)
     model = _joint_model(longer, runs, "joint", console)
     return against_baselines(
@@ -73,6 +73,7 @@ def against_joint(
         },
         console,
         valid_episodes=valid_episodes,
+        wanted=config.evaluation,
     )
 
 
@@ -104,15 +105,19 @@ def jointly(config: config_lib.Config) -> config_lib.Config:
         algorithm=dataclasses.replace(
             config.algorithm, algorithm="joint", learned_rates=None
         ),
-        evaluation=dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES),
     )
+
+
+def _hardly_tested(config: config_lib.Config) -> config_lib.Config:
+    evaluation = dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES)
+    return dataclasses.replace(config, evaluation=evaluation)
 
 
 def _joint_model(
     config: config_lib.Config, runs: Path, name: str, console: Console
 ) -> Path:
     """The model of a run of joint training, which is left beside it."""
-    train(jointly(config), runs / name, console)
+    train(jointly(_hardly_tested(config)), runs / name, console)
     model = runs / f"{name}-model"
     return model if model.exists() else export(runs / name, model)
 
