@@ -57,14 +57,14 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=200,
+        steps=120,
         tasks_per_step=2,
         learning_rate=1e-4,
         hyper_learning_rate=5e-5,
         schedule="cosine",
         trains=("encoder/decoder",),
-        eval_every=50,
-        valid_episodes=20,
+        eval_every=40,
+        valid_episodes=18,
         patience=None,
     ),
     # Topics take turns, so that each has fifty support sets.
