@@ -4,6 +4,7 @@ from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
 from metaflax.workflows._adapt_speaker import export as export
 from metaflax.workflows._against_joint import against_joint as against_joint
+from metaflax.workflows._against_joint import compare_with_joint as compare_with_joint
 from metaflax.workflows._against_joint import on_domains as on_domains
 from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
@@ -47,6 +48,7 @@ __all__ = [
     "against_joint",
     "augment",
     "cache_compilations",
+    "compare_with_joint",
     "evaluate",
     "export",
     "fine_tuned_settings",

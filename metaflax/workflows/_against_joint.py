@@ -64,16 +64,51 @@ def against_joint(
         started = _from(_joint_model(first, runs, "first", console), config)
     train(_hardly_tested(started), runs / "run", console)
     longer = dataclasses.replace(started, training=training or config.training)
-    model = _joint_model(longer, runs, "joint", console)
+    _joint_model(longer, runs, JOINT, console)
+    return compare_with_joint(
+        config,
+        runs,
+        console,
+        joint=joint,
+        scratch=scratch,
+        valid_episodes=valid_episodes,
+    )
+
+
+def compare_with_joint(
+    config: config_lib.Config,
+    runs: Path,
+    console: Console,
+    *,
+    joint: Mapping[str, Sequence[Any]],
+    scratch: Mapping[str, Sequence[Any]],
+    **choice: Any,
+) -> dict[str, Any]:
+    """Compares what `against_joint` has trained, and perhaps adapts it otherwise.
+
+    Args:
+      config: as for `against_joint`.
+      runs: where it left its runs.
+      console: gets the choices and tables.
+      joint: as for `against_joint`.
+      scratch: the same.
+      **choice: of `against_baselines`, how settings are chosen.
+
+    Returns:
+      What `against_baselines` does.
+
+    Raises:
+      ValueError: as `against_baselines`.
+    """
     return against_baselines(
         runs / "run",
         {
-            JOINT: _settings(_from(model, config), joint),
+            JOINT: _settings(_from(runs / f"{JOINT}-model", config), joint),
             SCRATCH: _settings(config, scratch),
         },
         console,
-        valid_episodes=valid_episodes,
         wanted=config.evaluation,
+        **choice,
     )
 
 

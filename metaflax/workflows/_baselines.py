@@ -45,6 +45,8 @@ def against_baselines(
     valid_episodes: int | Mapping[str, int] = 50,
     episodes: config_lib.EpisodeConfig | None = None,
     wanted: config_lib.EvaluationConfig | None = None,
+    by: str | None = None,
+    adapting: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Scores a run's best parameters and baselines on the same test episodes.
 
@@ -61,6 +63,10 @@ def against_baselines(
         not do for all, since fine-tuning takes far longer than a frozen encoder.
       episodes: sizes, where they differ from the run's.
       wanted: number and seed of test episodes, likewise.
+      by: the score that is best on validation episodes; the task type's first unless
+        given.
+      adapting: numbers of inner steps of the run to choose from as well; its own unless
+        given.
 
     Returns:
       The content of `NAME.json`: settings chosen, intervals by method, and for each
@@ -68,28 +74,43 @@ def against_baselines(
       domain too, where test episodes are of several.
 
     Raises:
-      ValueError: if there is no finished run, or the sizes do not fit its data.
+      ValueError: if there is no finished run, the sizes do not fit its data, or it has
+        no such score.
     """
     directory = RunDirectory(run_dir)
     run = resize(load_run(directory.config()), episodes, wanted)
-    evaluator = run.test_evaluator()
-    ours = evaluator(best_params(directory, initial_params(run)))
+    if by is not None:
+        config_lib.named("score", dict.fromkeys(run.task.scores), by)
+    params = best_params(directory, initial_params(run))
     scores, chosen = {}, {}
+
+    def num_valid(method: str) -> int:
+        if isinstance(valid_episodes, int):
+            return valid_episodes
+        return valid_episodes.get(method, max(valid_episodes.values()))
+
+    if adapting:
+        runs = [_adapting(run, num_steps) for num_steps in adapting]
+        tried = [_validated(each, params, num_valid(OURS), by) for each in runs]
+        run = runs[best := int(np.argmax(tried))]
+        chosen[OURS] = {"num_steps": adapting[best], "valid_scores": tried}
+        console.print(f"{OURS}: {adapting[best]} inner steps, of {adapting}: {tried}")
+    evaluator = run.test_evaluator()
+    ours = evaluator(params)
     for baseline, settings in baselines.items():
-        num = (
-            valid_episodes
-            if isinstance(valid_episodes, int)
-            else valid_episodes[baseline]
-        )
-        tried = [_validated(run, setting, num) for setting in settings]
-        best = max(range(len(tried)), key=tried.__getitem__)
+        runs = [_with(run, setting) for setting in settings]
+        tried = [
+            _validated(each, initial_params(each), num_valid(baseline), by)
+            for each in runs
+        ]
+        best = int(np.argmax(tried))
         chosen[baseline] = {
             "model": dataclasses.asdict(settings[best].model),
             "algorithm": dataclasses.asdict(settings[best].algorithm),
             "valid_scores": tried,
         }
         console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
-        other = _with(run, settings[best])
+        other = runs[best]
         scores[baseline] = other.test_evaluator()(initial_params(other))
     scores[OURS] = ours
     if isinstance(evaluator, TextEvaluator) and ours.answers is not None:
@@ -141,13 +162,19 @@ def _with(run: Run, setting: Setting) -> Run:
     return load_run(config)
 
 
-def _validated(run: Run, setting: Setting, num: int) -> float:
-    """The mean of the first metric over validation episodes."""
-    other = _with(run, setting)
-    # The validation episodes of training: see `train`.
-    seed = run.config.training.seed + 1
-    mean = other.evaluator(other.valid, seed, num).mean(initial_params(other))
-    return mean[run.task.scores[0]]
+def _adapting(run: Run, num_steps: int) -> Run:
+    """The run, taking another number of inner steps where it is scored."""
+    algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=num_steps)
+    config = dataclasses.replace(run.config, algorithm=algorithm)
+    return run._replace(config=config)
+
+
+def _validated(run: Run, params: Any, num: int, by: str | None) -> float:
+    """The mean of a score over validation episodes, those of training: see `train`."""
+    evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
+    if by is None or by == run.task.scores[0]:
+        return evaluator.mean(params)[run.task.scores[0]]
+    return float(np.mean(evaluator(params).metrics[by]))
 
 
 def _intervals(

@@ -78,6 +78,7 @@ def tatoeba(folder, config):
 
 def test_translation_runs_in_miniature(small, tmp_path):
     script, config = small("translation")
+    script.BY_CHRF = {"adapting": (1, 2), "joint": ONE, "scratch": ONE}
     tatoeba(tmp_path / "data" / "tatoeba_mt", config)
     runs = tmp_path / "runs"
     script.prepare.prepare(tmp_path / "data", runs)
@@ -86,6 +87,10 @@ def test_translation_runs_in_miniature(small, tmp_path):
     assert set(by_domain) == set(config.data.split_names["test"])
     scores = by_domain["eng-dan"]["meta-trained_less"]["joint"]
     assert set(scores) == {"log_likelihood", "perplexity", "chrf", "bleu", "loss"}
+    by_chrf = json.loads((runs / "run" / "by_chrf.json").read_text())
+    tried = by_chrf["chosen"]["meta-trained"]
+    best = int(np.argmax(tried["valid_scores"]))
+    assert tried["num_steps"] == script.BY_CHRF["adapting"][best]
     samples = json.loads((runs / "run" / "baselines_samples.json").read_text())
     # The queries of two episodes of each language.
     assert len(samples) == 4 * 2 * 2
