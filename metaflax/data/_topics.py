@@ -51,9 +51,11 @@ def topics(texts: Sequence[str], number: int, seed: int = 0) -> list[int]:
         words: Any = weigh.fit_transform(texts)
     except ValueError as error:  # Nothing but stop words.
         raise ValueError("the texts have no words to sort them by.") from error
+    if words.shape[1] == 1:
+        raise ValueError("the texts have one word in all, which sorts nothing.")
     means: Any = KMeans  # Its annotations know no number.
     sort = make_pipeline(
-        TruncatedSVD(min(DIMENSIONS, words.shape[1] - 1), random_state=seed),
+        TruncatedSVD(min(DIMENSIONS, words.shape[1]), random_state=seed),
         # Of unit length again: otherwise a few odd texts make topics of their own.
         Normalizer(),
         means(number, n_init=10, random_state=seed),

@@ -41,6 +41,7 @@ def test_topics_are_the_same_each_time():
         (["a ship"], 2, "1 texts do not make 2 topics"),
         (["a ship"], 0, "do not make 0 topics"),
         (["the", "of"], 1, "no words to sort them by"),
+        (["a ship", "the ship"], 1, "one word in all"),
     ],
 )
 def test_what_makes_no_topics_is_refused(texts, number, message):
