@@ -98,10 +98,10 @@ def against_baselines(
     evaluator = run.test_evaluator()
     ours = evaluator(params)
     for baseline, settings in baselines.items():
-        runs = [_with(run, setting) for setting in settings]
+        # One after another, as each holds a model and data of its own.
         tried = [
             _validated(each, initial_params(each), num_valid(baseline), by)
-            for each in runs
+            for each in (_with(run, setting) for setting in settings)
         ]
         best = int(np.argmax(tried))
         chosen[baseline] = {
@@ -110,7 +110,7 @@ def against_baselines(
             "valid_scores": tried,
         }
         console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
-        other = runs[best]
+        other = _with(run, settings[best])
         scores[baseline] = other.test_evaluator()(initial_params(other))
     scores[OURS] = ours
     if isinstance(evaluator, TextEvaluator) and ours.answers is not None:
