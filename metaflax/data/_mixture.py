@@ -137,6 +137,6 @@ class Mixture:
             raise ValueError(f"there is no step {step} of {self.num_steps}.")
         likely = {n: p for n, p in self.probabilities(step).items() if p}
         edges = np.cumsum(list(likely.values()))
-        drawn = _pools.generator(seed, step, stream=4).random() * edges[-1]
+        drawn = _pools.generator(seed, step, stream=3).random() * edges[-1]
         place = int(np.searchsorted(edges, drawn, side="right"))
         return list(likely)[place]
