@@ -111,7 +111,7 @@ class WithVariants:
         """
         episode = self.sampler.episode(seed, index)
         # Of another stream than the samplers' own.
-        rng = _pools.generator(seed, index, stream=3)
+        rng = _pools.generator(seed, index, stream=4)
         support = self._read(episode.support, rng)
         return dataclasses.replace(
             episode, support=support, query=self._read(episode.query, rng)
