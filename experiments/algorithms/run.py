@@ -20,11 +20,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import compute
 import points
 
 import metaflax
-from metaflax import data, evaluation, losses, metrics, models, training
+from metaflax import data, evaluation, losses, metrics, models, profiling, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +135,7 @@ def train(name: str, algorithm: Any, params: Any, world: World, settings: Settin
     loss_and_grad = metaflax.value_and_grad(
         algorithm, tasks_by="scan", trains=points.TRAINS
     )
-    cost = compute.matmul_flops(
+    cost = profiling.matmul_flops(
         lambda p, t: loss_and_grad(p, t, None, 0), params, batch(0)
     )
     steps = max(1, int(settings.flops // cost))

@@ -4,6 +4,7 @@ from metaflax.profiling._cost import Cost as Cost
 from metaflax.profiling._cost import cost as cost
 from metaflax.profiling._memory import free_memory as free_memory
 from metaflax.profiling._memory import hand_back as hand_back
+from metaflax.profiling._products import matmul_flops as matmul_flops
 from metaflax.profiling._profile import HostTimes as HostTimes
 from metaflax.profiling._profile import Profile as Profile
 from metaflax.profiling._profile import Row as Row
@@ -17,5 +18,6 @@ __all__ = [
     "cost",
     "free_memory",
     "hand_back",
+    "matmul_flops",
     "profile",
 ]

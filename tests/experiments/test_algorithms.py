@@ -2,8 +2,6 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,17 +24,6 @@ def test_every_named_algorithm_has_a_row(script):
     names = {name.split(",")[0] for name in script.points.POINTS}
     # An output layer of classes means another thing in each task.
     assert names | {"joint"} == set(text_free.ROWS)
-
-
-def test_products_are_counted_through_loops_and_branches(script):
-    def fn(x, w):
-        def step(x, _):
-            return jax.lax.cond(x[0, 0] > 0, lambda v: v @ w, lambda v: v, x), None
-
-        return jax.lax.scan(step, x, None, length=5)[0]
-
-    count = script.compute.matmul_flops(fn, jnp.ones((2, 3)), jnp.ones((3, 3)))
-    assert count == 5 * 2 * 2 * 3 * 3
 
 
 def test_targets_are_numbered_among_all_classes_for_a_joint_classifier(script):
