@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import prepare
-import published
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import evaluation, workflows
+from metaflax import data, evaluation, tasks, workflows
 from metaflax.workflows import Setting
 
 # Fine-tuning must read the queries anew for each of 30 training sets.
@@ -24,13 +23,13 @@ FINE_TUNED_QUERIES = 200
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, on drawn episodes and on published ones."""
-    data = Path(os.environ.get("METAFLAX_DATA", "data"))
-    console.print(pairs(config, data, runs, console))
+    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    console.print(pairs(config, folder, runs, console))
 
 
 def pairs(
     config: config_lib.Config,
-    data: Path,
+    folder: Path,
     runs: Path,
     console: Console,
     *,
@@ -38,7 +37,7 @@ def pairs(
 ) -> str:
     """One training, meta-tested beside baselines on drawn and published episodes."""
     file = runs / "pairs.jsonl"
-    prepare.prepare(data, file)
+    prepare.prepare(folder, file)
     config = dataclasses.replace(
         config, data=dataclasses.replace(config.data, data=str(file))
     )
@@ -49,8 +48,8 @@ def pairs(
         console,
         valid_episodes=num_valid,
     )
-    folder = data / "leopard" / "scitail"
-    return on_published(runs / "run", results["chosen"], folder)
+    scitail = folder / "leopard" / "scitail"
+    return on_published(runs / "run", results["chosen"], scitail)
 
 
 def frozen(config: config_lib.Config) -> list[Setting]:
@@ -67,8 +66,9 @@ def fine_tuned(config: config_lib.Config) -> list[Setting]:
 
 def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
     """A Markdown table of accuracy on LEOPARD's training sets, by shot."""
-    every = published.read(folder)
-    some = published.read(folder, FINE_TUNED_QUERIES)
+    task = tasks.pair_classification()
+    every, shots = data.published_sets(folder, task=task)
+    some, _ = data.published_sets(folder, task=task, num_queries=FINE_TUNED_QUERIES)
     scores = {
         "frozen": accuracy(run_dir, every, chosen["frozen"]),
         "meta-trained": accuracy(run_dir, every),
@@ -81,8 +81,8 @@ def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
         "| shots | " + " | ".join(scores) + " |",
         "| --- " * (len(scores) + 1) + "|",
     ]
-    for shot in published.SHOTS:
-        rows = np.array(every.shots) == shot
+    for shot in sorted(set(shots)):
+        rows = np.array(shots) == shot
         cells = [said(by_set[rows]) for by_set in scores.values()]
         lines.append(f"| {shot} | " + " | ".join(cells) + " |")
     frozen, ours, tuned, same = scores.values()
@@ -96,7 +96,7 @@ def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
 
 
 def accuracy(
-    run_dir: Path, episodes: published.Published, chosen: dict[str, Any] | None = None
+    run_dir: Path, episodes: data.GivenEpisodes, chosen: dict[str, Any] | None = None
 ) -> np.ndarray:
     """Accuracy of a baseline's setting, or of the run, on each training set."""
     setting = None

@@ -7,7 +7,6 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import prepare
 from rich.console import Console
@@ -66,25 +65,6 @@ def fine_tuned(config: config_lib.Config) -> list[Setting]:
     )
 
 
-class Fixed(NamedTuple):
-    """A fixed list of episodes.
-
-    Attributes:
-      examples: that they number.
-      episodes: the list.
-      sizes: of the largest.
-    """
-
-    examples: data.Examples
-    episodes: tuple[data.Episode, ...]
-    sizes: data.EpisodeSizes
-
-    def episode(self, seed: int, index: int) -> data.Episode:
-        """Episode `index`, whatever the seed."""
-        del seed
-        return self.episodes[index]
-
-
 def in_language(
     config: config_lib.Config,
     run_dir: Path,
@@ -100,7 +80,7 @@ def in_language(
     sizes = config.episodes
     sampler = data.QuestionSampler(chosen, sizes.shot, sizes.queries)
     episodes = data.fixed_list(sampler, config.evaluation.test_seed, num_test)
-    fixed = Fixed(chosen, episodes, sampler.sizes)
+    fixed = data.GivenEpisodes(chosen, episodes)
     before, after = (
         workflows.score_episodes(run_dir, fixed, setting).metrics
         for setting in (Setting(config.model, config.algorithm), None)

@@ -23,6 +23,7 @@ from metaflax.data._episodes import (
 from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
 from metaflax.data._generation import GenerationSampler
+from metaflax.data._given import GivenEpisodes, published_sets
 from metaflax.data._labelled_texts import LabelledTextSampler
 from metaflax.data._masked_words import MaskedWordSampler, masked, masked_examples
 from metaflax.data._masking import (
@@ -74,6 +75,7 @@ __all__ = [
     "EpisodeSizes",
     "Examples",
     "GenerationSampler",
+    "GivenEpisodes",
     "Hidden",
     "LabelledTextSampler",
     "MaskedWordSampler",
@@ -117,6 +119,7 @@ __all__ = [
     "ordinary_tokens",
     "prefetch",
     "protocol_hash",
+    "published_sets",
     "read",
     "read_rows",
     "read_texts",

@@ -190,10 +190,6 @@ def test_pairs_run_in_miniature(small, tmp_path):
     lines = table.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:5]] == ["| 4", "| 8", "| 16"]
     assert "over 6 training sets" in table
-    every = script.published.read(data / "leopard" / "scitail")
-    assert every.shots == (4, 4, 8, 8, 16, 16)
-    assert [len(e.support) for e in every.episodes] == [8, 8, 16, 16, 32, 32]
-    assert {len(e.query) for e in every.episodes} == {60}
 
 
 def tagged(types, count=14):

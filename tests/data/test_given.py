@@ -1,0 +1,74 @@
+"""Tests for episodes that others have drawn."""
+
+import json
+
+import numpy as np
+import pytest
+
+from metaflax import data, tasks
+
+
+def row(name, text, label, **more):
+    return {"id": name, "text": text, "label": label, **more}
+
+
+def write(folder, sets, queries):
+    for name, rows in (("train_episodes", sets), ("eval", queries)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines)
+
+
+SETS = [
+    *(row(f"pets-1-0-{n}", f"{label} one", label) for n, label in enumerate("cba")),
+    *(row(f"pets-2-0-{n}", f"{label} two", label) for n, label in enumerate("abcabc")),
+]
+QUERIES = [row(f"eval-{n}", f"{label} asked", label) for n, label in enumerate("abca")]
+
+
+def test_published_sets_are_episodes_with_the_whole_evaluation_file(tmp_path):
+    write(tmp_path, SETS, QUERIES)
+    given, shots = data.published_sets(tmp_path)
+    assert shots == (1, 2)
+    assert given.sizes == data.EpisodeSizes(3, 6, 4)
+    names, texts = given.examples.label_names, given.examples.texts
+    for number, count in ((0, 3), (1, 6)):
+        episode = given.episode(7, number)
+        assert len(episode.support) == count
+        for rows, targets in (
+            (episode.support, episode.support_targets),
+            (episode.query, episode.query_targets),
+        ):
+            labels = [names[episode.classes[t]] for t in targets]
+            assert labels == [texts[n][0] for n in rows]
+        assert [texts[n] for n in episode.query] == [q["text"] for q in QUERIES]
+
+
+def test_some_queries_are_drawn_once_for_all_sets(tmp_path):
+    write(tmp_path, SETS, QUERIES)
+    (first, second), again = (
+        data.published_sets(tmp_path, num_queries=2)[0].episodes for _ in range(2)
+    )
+    assert len(first.query) == 2
+    np.testing.assert_array_equal(first.query, second.query)
+    assert data.protocol_hash(again) == data.protocol_hash((first, second))
+
+
+def test_pairs_are_read_by_their_task_type(tmp_path):
+    sets, queries = ([r | {"text_pair": "x"} for r in rows] for rows in (SETS, QUERIES))
+    write(tmp_path, sets, queries)
+    given, _ = data.published_sets(tmp_path, task=tasks.pair_classification())
+    assert given.examples.texts[0] == ("c one", "x")
+
+
+def test_an_id_that_tells_no_set_is_refused(tmp_path):
+    write(tmp_path, [row("pets", "c one", "c")], QUERIES)
+    with pytest.raises(ValueError, match=r"train_episodes\.jsonl.*'pets'.*NAME-SHOT"):
+        data.published_sets(tmp_path)
+
+
+def test_episodes_without_classes_have_room_for_one():
+    examples = data.Examples("x", ("a", "b"), (("l",), ("l",)))
+    rows = np.array([0], np.int32), np.array([1.0], np.float32)
+    episode = data.Episode((), None, *rows, *rows)
+    given = data.GivenEpisodes(examples, (episode,))
+    assert given.sizes == data.EpisodeSizes(1, 1, 1)
