@@ -34,8 +34,9 @@ def new_language_model(
     Args:
       out: the directory to write.
       texts: its tokenizer learns from them: texts of meta-training, of no other split.
-      family: `gpt`, one network that goes on with texts, or `seq2seq`, two of which one
-        reads and one says.
+      family: `gpt`, one network that goes on with texts; `seq2seq`, two of which one
+        reads and one says; or `bert`, one that reads, for `pretrain` and all tasks that
+        generate nothing.
       vocab_size: words of the tokenizer, at most.
       width: features of a token.
       layers: of each network.
@@ -65,7 +66,8 @@ def new_language_model(
             "dropout": dropout,
         }
         key = jax.random.key(seed)
-        {"gpt": _new_gpt, "seq2seq": _new_seq2seq}[family](target, sizes, key, files)
+        make = {"gpt": _new_gpt, "seq2seq": _new_seq2seq, "bert": _new_bert}[family]
+        make(target, sizes, key, files)
     return target
 
 
@@ -88,16 +90,7 @@ def _new_gpt(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
 
 
 def _new_seq2seq(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
-    network = models.BertConfig(
-        vocab_size=sizes["vocab_size"],
-        hidden_size=sizes["width"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        intermediate_size=4 * sizes["width"],
-        max_position_embeddings=sizes["positions"],
-        hidden_dropout_prob=sizes["dropout"],
-        attention_probs_dropout_prob=sizes["dropout"],
-    )
+    network = _bert_config(sizes)
     config = models.Seq2SeqConfig(
         network,
         network,
@@ -107,6 +100,25 @@ def _new_seq2seq(target: Path, sizes: dict[str, Any], key: Any, files: str) -> N
     )
     params = models.seq2seq(config).init(key)
     models.pretrained.save_seq2seq(target, config, params, tokenizer_from=files)
+
+
+def _new_bert(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
+    config = _bert_config(sizes)
+    params = models.masked_lm(config).init(key)
+    models.pretrained.save_masked_lm(target, config, params, tokenizer_from=files)
+
+
+def _bert_config(sizes: dict[str, Any]) -> models.BertConfig:
+    return models.BertConfig(
+        vocab_size=sizes["vocab_size"],
+        hidden_size=sizes["width"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=4 * sizes["width"],
+        max_position_embeddings=sizes["positions"],
+        hidden_dropout_prob=sizes["dropout"],
+        attention_probs_dropout_prob=sizes["dropout"],
+    )
 
 
 def language_model_from_encoder(

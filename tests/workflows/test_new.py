@@ -29,6 +29,19 @@ def test_a_new_model_has_the_sizes_that_are_asked_for(family, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)
 
 
+def test_a_new_bert_is_one_to_pretrain_and_to_encode_with(tmp_path):
+    made = workflows.new_language_model(
+        tmp_path / "one", TEXTS, family="bert", seed=3, **SIZES
+    )
+    loaded = models.pretrained.load_masked_lm(made)
+    expected = models.masked_lm(loaded.config).init(jax.random.key(3))
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)
+    assert loaded.config.vocab_size == len(models.pretrained.tokenizer(made))
+    encoder = models.pretrained.load(made).params
+    kept = {name: expected["encoder"][name] for name in encoder}
+    jax.tree.map(np.testing.assert_array_equal, encoder, kept)
+
+
 def test_sizes_that_make_no_network_leave_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="n_head=3 does not divide n_embd=16"):
         workflows.new_language_model(

@@ -1,16 +1,26 @@
 """A tokenizer learned from texts, for models that have none yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 # Padding comes first: 0 fills batches up.
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 SPECIAL = (PAD, BEGIN, END)
+# The same of a BERT, with those for words that it does not know, or is asked for.
+BERT_SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+# Words that no text has, as BERT's own vocabulary has them; tasks mark texts by them.
+UNUSED = tuple(f"[unused{n}]" for n in range(1, 9))
 # Any text is made of these.
 NUM_BYTES = 256
 
-Family: TypeAlias = Literal["gpt", "seq2seq"]
+Family: TypeAlias = Literal["gpt", "seq2seq", "bert"]
 
 
 def train_tokenizer(
@@ -20,24 +30,27 @@ def train_tokenizer(
     vocab_size: int,
     family: Family = "seq2seq",
 ) -> Any:
-    """Learns byte pairs from texts, and writes a tokenizer that Hugging Face reads.
+    """Learns parts of words from texts, and writes a tokenizer that Hugging Face reads.
 
-    It starts from bytes, so that it knows every text of every script, case and spaces
-    kept, and joins those pairs that are most frequent. Special tokens are `<pad>` 0,
-    `<s>` 1 and `</s>` 2.
+    For what says texts it starts from bytes, so that it knows every text of every
+    script, case and spaces kept, and joins those pairs that are most frequent. Special
+    tokens are `<pad>` 0, `<s>` 1 and `</s>` 2. For a BERT it joins letters to word
+    pieces, in lower case and without accents; special tokens are `[PAD]` 0, `[UNK]` 1,
+    `[CLS]` 2, `[SEP]` 3 and `[MASK]` 4, after which come `[unused1]` to `[unused8]`.
 
     Args:
       texts: of what a model is to be trained on, and of nothing it is tested on.
       directory: to write to.
       vocab_size: V, as many tokens as that at most.
-      family: what reads the texts. For a `seq2seq` they are put between `<s>` and
-        `</s>`, as a BERT has it; a `gpt` reads them as they are.
+      family: what reads the texts. A `seq2seq` has them between `<s>` and `</s>`, a
+        `bert` between `[CLS]` and `[SEP]`; a `gpt` reads them as they are.
 
     Returns:
       The tokenizer, a `transformers.PreTrainedTokenizerFast`.
 
     Raises:
-      ValueError: if there are no texts, or V has no room for bytes and special tokens.
+      ValueError: if there are no texts, or V has no room for bytes (or letters) and
+        special tokens.
 
     Examples:
       >>> import tempfile
@@ -49,18 +62,22 @@ def train_tokenizer(
     References:
       Sennrich et al., `Neural Machine Translation of Rare Words with Subword Units
       <https://arxiv.org/abs/1508.07909>`_, 2016; Radford et al., `Language Models are
-      Unsupervised Multitask Learners`, 2019, of bytes.
+      Unsupervised Multitask Learners`, 2019, of bytes; Wu et al., `Google's Neural
+      Machine Translation System <https://arxiv.org/abs/1609.08144>`_, 2016, of pieces.
     """
-    least = NUM_BYTES + len(SPECIAL)
-    if vocab_size < least:
-        raise ValueError(
-            f"a vocabulary of {vocab_size} has no room for {NUM_BYTES} bytes and"
-            f" {len(SPECIAL)} special tokens; give {least} or more"
-        )
     texts = list(texts)
     if not texts:
         raise ValueError("there are no texts to learn a tokenizer from")
+    if family == "bert":
+        tokenizer = _word_pieces(texts, vocab_size)
+    else:
+        tokenizer = _byte_pairs(texts, vocab_size, enclosed=family == "seq2seq")
+    tokenizer.save_pretrained(str(directory))
+    return tokenizer
 
+
+def _byte_pairs(texts: Sequence[str], vocab_size: int, *, enclosed: bool) -> Any:
+    _check_room(vocab_size, NUM_BYTES, "bytes", len(SPECIAL))
     import tokenizers
     import transformers
 
@@ -74,13 +91,54 @@ def train_tokenizer(
         show_progress=False,
     )
     rules.train_from_iterator(texts, trainer)
-    if family == "seq2seq":
+    if enclosed:
         rules.post_processor = tokenizers.processors.TemplateProcessing(
             single=f"{BEGIN} $A {END}",
             special_tokens=[(t, SPECIAL.index(t)) for t in (BEGIN, END)],
         )
-    tokenizer = transformers.PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=rules, pad_token=PAD, bos_token=BEGIN, eos_token=END
     )
-    tokenizer.save_pretrained(str(directory))
-    return tokenizer
+
+
+def _word_pieces(texts: Sequence[str], vocab_size: int) -> Any:
+    special = [*BERT_SPECIAL.values(), *UNUSED]
+    import tokenizers
+    import transformers
+
+    rules = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(unk_token=BERT_SPECIAL["unk_token"])
+    )
+    rules.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    rules.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    rules.decoder = tokenizers.decoders.WordPiece()
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=special, show_progress=False
+    )
+    rules.train_from_iterator(texts, trainer)
+    # The trainer keeps every letter, both where a word begins and within, however many.
+    _check_room(vocab_size, _num_letters(rules), "letters", len(special))
+    begin, end = BERT_SPECIAL["cls_token"], BERT_SPECIAL["sep_token"]
+    rules.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{begin} $A {end}",
+        pair=f"{begin} $A {end} $B:1 {end}:1",
+        special_tokens=[(t, special.index(t)) for t in (begin, end)],
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=rules,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **BERT_SPECIAL,
+    )
+
+
+def _num_letters(rules: Any) -> int:
+    words = rules.get_vocab()
+    return sum(len(word.removeprefix("##")) == 1 for word in words)
+
+
+def _check_room(vocab_size: int, letters: int, kind: str, special: int) -> None:
+    if vocab_size < (least := letters + special):
+        raise ValueError(
+            f"a vocabulary of {vocab_size} has no room for {letters} {kind} and"
+            f" {special} special tokens; give {least} or more"
+        )

@@ -31,6 +31,32 @@ def test_frequent_pairs_become_words(tmp_path):
     assert len(made("zebra", add_special_tokens=False).input_ids) == 1
 
 
+def test_a_bert_has_word_pieces_of_its_own(tmp_path):
+    texts = [*TEXTS, *["Señor zebra"] * 9]
+    made = pretrained.train_tokenizer(
+        texts, tmp_path / "words", vocab_size=100, family="bert"
+    )
+    loaded = pretrained.tokenizer(tmp_path / "words")
+    assert len(made) == len(loaded) <= 100
+    pieces = loaded.convert_ids_to_tokens(loaded("Senor ZEBRA cat-mat").input_ids)
+    assert pieces[:3] == ["[CLS]", "senor", "zebra"]
+    assert "".join(pieces[3:]).replace("##", "") == "cat[UNK]mat[SEP]"
+    pair = loaded("the cat", "the mat")
+    first = len(loaded("the cat").input_ids)
+    ones = len(pair.input_ids) - first
+    assert pair.token_type_ids == [0] * first + [1] * ones
+    special = ("pad", "unk", "cls", "sep", "mask")
+    assert [getattr(loaded, f"{n}_token_id") for n in special] == [0, 1, 2, 3, 4]
+    unused = loaded.convert_tokens_to_ids([f"[unused{n}]" for n in range(1, 9)])
+    assert unused == list(range(5, 13))
+    assert loaded("the cat", add_special_tokens=False).word_ids()[-1] == 1
+
+
+def test_a_vocabulary_without_room_for_letters_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="15 has no room for [34] letters and 13"):
+        pretrained.train_tokenizer(["ab", "c"], tmp_path, vocab_size=15, family="bert")
+
+
 def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="258 has no room for 256 bytes and 3"):
         pretrained.train_tokenizer(TEXTS, tmp_path, vocab_size=258)
