@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from metaflax.models.pretrained._torch_files import read_torch_file
+
 WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+# Read where there are no safetensors.
+TORCH_WEIGHTS = "pytorch_model.bin"
+# Which tensors lie in which file, where there are several.
+INDEX = ".index.json"
 HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
 PREFIX = "prefix.safetensors"  # Keys and values before all texts, likewise.
 OURS = "metaflax"  # What we say in config.json beside what Hugging Face does.
@@ -47,13 +52,17 @@ def find(path_or_name: str | Path) -> Path:
         "config.json",
         WEIGHTS,
         "model-*.safetensors",
-        INDEX,
+        WEIGHTS + INDEX,
         HEAD,
         PREFIX,
         *TOKENIZER_FILES,
     ]
+    of_torch = [TORCH_WEIGHTS, "pytorch_model-*.bin", TORCH_WEIGHTS + INDEX]
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
+        found = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
+        if not any(found.glob("model*.safetensors")):
+            huggingface_hub.snapshot_download(name, allow_patterns=of_torch)
+        return found
     except Exception as error:  # The hub raises its own kinds, its client others.
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
@@ -83,17 +92,18 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
     """Every tensor of a checkpoint, from one file or from its shards.
 
     Args:
-      directory: where `model.safetensors` or its index lies.
+      directory: where `model.safetensors` or its index lies; or `pytorch_model.bin` or
+        that of it, which is read where there are none of the former.
 
     Returns:
       Arrays by their names in the files, in the types of the files.
 
     Raises:
-      ValueError: if there are no safetensors, or they are damaged.
+      ValueError: if there are no weights, or they are damaged.
     """
     tensors: dict[str, np.ndarray] = {}
     for path in _weight_files(directory):
-        shard = read_file(path)
+        shard = (read_torch_file if path.suffix == ".bin" else read_file)(path)
         if twice := sorted(tensors.keys() & shard.keys()):
             raise ValueError(f"{path} holds {twice[0]}, which another file holds too")
         tensors |= shard
@@ -101,22 +111,26 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
 
 
 def _weight_files(directory: Path) -> list[Path]:
-    if (directory / WEIGHTS).is_file():
-        return [directory / WEIGHTS]
-    if not (directory / INDEX).is_file():
-        raise ValueError(
-            f"{directory} has no {WEIGHTS}; convert other formats to safetensors"
-            " first, for pytorch_model.bin in an environment with torch:"
-            " AutoModel.from_pretrained(directory).save_pretrained(directory)"
-        )
-    weight_map = read_json(directory / INDEX).get("weight_map")
+    for weights in (WEIGHTS, TORCH_WEIGHTS):
+        if (directory / weights).is_file():
+            return [directory / weights]
+        if (directory / (weights + INDEX)).is_file():
+            return _shards(directory / (weights + INDEX))
+    raise ValueError(
+        f"{directory} has no {WEIGHTS} and no {TORCH_WEIGHTS}; convert other formats to"
+        " safetensors first"
+    )
+
+
+def _shards(index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
-        raise ValueError(f"{directory / INDEX} has no weight_map")
+        raise ValueError(f"{index} has no weight_map")
     names = sorted({str(name) for name in weight_map.values()})
     for name in names:
-        if Path(name).name != name or not (directory / name).is_file():
-            raise ValueError(f"{directory / INDEX} names {name}, which is not there")
-    return [directory / name for name in names]
+        if Path(name).name != name or not (index.parent / name).is_file():
+            raise ValueError(f"{index} names {name}, which is not there")
+    return [index.parent / name for name in names]
 
 
 def read_file(path: Path) -> dict[str, np.ndarray]:

@@ -46,8 +46,8 @@ class Pretrained(NamedTuple):
 def load(path_or_name: str | Path) -> Pretrained:
     """Loads a BERT from a directory, or by its name on the Hugging Face hub.
 
-    Only safetensors are read, in one file or in shards; half precision becomes
-    float32.
+    Weights are safetensors, or else files of torch (`pytorch_model.bin`), in one file
+    or in shards; nothing in them is executed. Half precision becomes float32.
 
     Args:
       path_or_name: a local directory, or a name on the Hugging Face hub.

@@ -158,9 +158,9 @@ def test_a_truncated_file_is_called_damaged(keep, tmp_path):
         pretrained.load(tmp_path)
 
 
-def test_pickled_weights_are_refused_with_advice(tmp_path):
+def test_a_directory_without_weights_is_refused_with_advice(tmp_path):
     path = write(tmp_path, tensors())
-    (path / "model.safetensors").rename(path / "pytorch_model.bin")
+    (path / "model.safetensors").rename(path / "flax_model.msgpack")
     with pytest.raises(ValueError, match="convert other formats to safetensors"):
         pretrained.load(path)
 
@@ -195,6 +195,30 @@ def test_what_the_hub_answers_becomes_one_sentence(monkeypatch):
         ValueError, match=r"does not give a model of that name: offline$"
     ):
         pretrained.load("someone/something")
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_files_of_torch_are_fetched_where_there_are_no_others(
+    safe, monkeypatch, tmp_path
+):
+    hub = pytest.importorskip("huggingface_hub")
+    asked = []
+
+    def give(name, allow_patterns):
+        asked.append(allow_patterns)
+        write(tmp_path, tensors())
+        if not safe:
+            (tmp_path / "model.safetensors").unlink()
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", give)
+    if safe:
+        pretrained.load("someone/something")
+    else:
+        with pytest.raises(ValueError, match=r"no pytorch_model\.bin"):
+            pretrained.load("someone/something")
+    bins = [any(p.endswith(".bin") for p in patterns) for patterns in asked]
+    assert bins == ([False] if safe else [False, True])
 
 
 def test_a_directory_without_a_tokenizer_is_refused(tmp_path):
