@@ -61,8 +61,9 @@ class New:
     """File that the tokenizer learns from: texts of meta-training alone."""
     columns: tuple[str, ...] = ("text", "target")
     """Its columns of texts, where it has columns."""
-    family: Literal["gpt", "seq2seq"] = "seq2seq"
-    """One network that goes on with texts, or one that reads and one that says."""
+    family: Literal["gpt", "seq2seq", "bert"] = "seq2seq"
+    """One network that goes on with texts; one that reads and one that says; or one
+    that reads alone."""
     encoder: str | None = None
     """Directory or hub name of a BERT to read with, or minilm; its tokenizer and sizes
     then are the model's, and `texts` is not read."""
@@ -78,6 +79,10 @@ class New:
     """The longest text in tokens."""
     seed: int = 0
     """Draws the weights."""
+
+
+# Settings of meta-testing that `evaluate` may change.
+OF_EVALUATION = ("test_episodes", "test_seed", "num_beams", "repetition_penalty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Evaluate:
     """Draws them, likewise."""
     num_beams: int | None = None
     """Texts pursued side by side to generate one, likewise."""
+    repetition_penalty: float | None = None
+    """Above 1, makes words less likely that a text has said before, likewise."""
     baselines: tuple[str, ...] = ()
     """frozen, fine_tuning: scored on the same episodes."""
     inner_optimizer: str | None = None
@@ -155,6 +162,8 @@ class Predict:
     """Texts answered together at most."""
     num_beams: int = 1
     """Texts pursued side by side to generate one; 1 for the likeliest word always."""
+    repetition_penalty: float = 1.0
+    """Above 1, makes words less likely that a generated text has said before."""
     max_new: int | None = None
     """Most tokens of a text that is generated, where it differs from training's."""
 
@@ -237,6 +246,16 @@ class Mix:
     resumes it."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Take one step of a run again, episode by episode, to see where numbers end."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory of `train`; nothing in it is changed."""
+    step: int | None = None
+    """Which step, counted from 1; the one that ended the run unless given."""
+
+
 Command = (
     Quickstart
     | New
@@ -248,6 +267,7 @@ Command = (
     | Adapt
     | Predict
     | Finetune
+    | Replay
 )
 COMMANDS = get_args(Command)
 
@@ -260,8 +280,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
       0, or 2 after one sentence on standard error about what was wrong. 130 after an
-      interruption: what was saved can be resumed. 141 when nobody reads on, as after
-      `| head`.
+      interruption: what was saved can be resumed; 143 after SIGTERM, when the last step
+      is saved. 141 when nobody reads on, as after `| head`.
     """
     args = list(sys.argv[1:] if args is None else args)
     try:
@@ -279,7 +299,8 @@ def _main(args: list[str]) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         command = parse(args)
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative.
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative,
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of damage above all.
         run(command, Console(highlight=False))
     except ValueError as error:
         errors.print(f"metaflax: {error}", markup=False)
@@ -290,9 +311,10 @@ def _main(args: list[str]) -> int:
         what = f"{error.filename}: " if error.filename else ""
         errors.print(f"metaflax: {what}{error.strerror or error}.", markup=False)
         return 2
-    except KeyboardInterrupt:
-        errors.print("metaflax: interrupted; the same command resumes a run.")
-        return 130
+    except KeyboardInterrupt as error:
+        said = str(error) or "interrupted; the same command resumes a run."
+        errors.print(f"metaflax: {said}", markup=False)
+        return getattr(error, "status", 130)
     return 0
 
 
@@ -365,6 +387,8 @@ def run(command: Command, console: Console) -> None:
             )
         case Predict():
             _predict(command)
+        case Replay():
+            workflows.replay(command.run, console, step=command.step)
         case Finetune():
             workflows.finetune(
                 command.run,
@@ -463,7 +487,7 @@ def _evaluate(command: Evaluate, console: Console) -> None:
         console,
         name=command.name,
         episodes=changed(config.episodes, ("way", "shot", "queries")),
-        wanted=changed(config.evaluation, ("test_episodes", "test_seed", "num_beams")),
+        wanted=changed(config.evaluation, OF_EVALUATION),
         baselines=command.baselines,
         inner=dataclasses.replace(
             changed(
@@ -515,7 +539,11 @@ def _predictor(command: Predict) -> Any:
         return workflows.TripleFinder(command.model, command.relations, batch_size=size)
     if models.pretrained.is_language_model(command.model):
         return workflows.Generator(
-            command.model, size, num_beams=command.num_beams, max_new=command.max_new
+            command.model,
+            size,
+            num_beams=command.num_beams,
+            repetition_penalty=command.repetition_penalty,
+            max_new=command.max_new,
         )
     return workflows.Predictor(command.model, size)
 

@@ -57,6 +57,8 @@ class TaskMember:
     """How it is meta-learned."""
     pooling: Pooling | None = None
     """Which hidden states it reads, where that differs from the mixture's model."""
+    valid_episodes: int | None = None
+    """Episodes of a validation, where they differ from the mixture's."""
     share: ShareConfig = ShareConfig()
     """How much of the run it gets."""
 
@@ -102,12 +104,15 @@ def run_of(config: MixtureConfig, name: str) -> Config:
     member = config.members[name]
     assert isinstance(member, TaskMember)
     pooling = member.pooling or config.model.pooling
+    training, own = config.training, member.valid_episodes
+    if own is not None:
+        training = dataclasses.replace(training, valid_episodes=own)
     return Config(
         model=dataclasses.replace(config.model, pooling=pooling),
         data=member.data,
         episodes=member.episodes,
         algorithm=member.algorithm,
-        training=config.training,
+        training=training,
         evaluation=config.evaluation,
     )
 
@@ -138,6 +143,7 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
             eval_every=loop.eval_every,
             valid_rows=member.valid_rows,
             patience=loop.patience,
+            most_skipped=loop.most_skipped,
             seed=loop.seed,
         ),
     )

@@ -74,6 +74,9 @@ class LoopConfig:
     """Held-out rows of a validation at most, always the same."""
     patience: int | None = None
     """Validations without improvement that end the run."""
+    most_skipped: int = 0
+    """Steps in a row that are left out because their loss or gradient is not finite;
+    one more ends the run. 0 for none."""
     seed: int = 0
     """Draws rows, hidden words, new weights and dropout."""
 
@@ -111,6 +114,8 @@ def check_pretraining(config: PretrainConfig) -> None:
             f"hidden_size is {network.hidden_size}; give a multiple of num_heads="
             f"{network.num_heads}."
         )
+    if training.most_skipped < 0:
+        raise ValueError(f"most_skipped is {training.most_skipped}; give 0 or more.")
     for name, share in (("mask_rate", text.mask_rate), ("held_out", text.held_out)):
         if not 0 < share < 1:
             raise ValueError(f"{name} is {share}; give a share between 0 and 1.")

@@ -224,6 +224,9 @@ class TrainingConfig:
     """Episodes of a validation, always the same."""
     patience: int | None = 5
     """Validations without improvement that end the run."""
+    most_skipped: int = 0
+    """Steps in a row that are left out because their loss or gradient is not finite;
+    one more ends the run. 0 for none."""
     interpolate: tuple[float, ...] = (1.0,)
     """Shares of the way from pretrained to trained weights, picked on validation."""
     seed: int = 0
@@ -245,6 +248,8 @@ class EvaluationConfig:
     num_beams: int = 1
     """Texts that are pursued side by side to generate one; 1 for the likeliest word
     each time."""
+    repetition_penalty: float = 1.0
+    """Above 1, makes words less likely that a generated text has said before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,6 +289,13 @@ def check(config: Config) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}; give 1 or more.")
+    if not evaluation.repetition_penalty > 0:
+        raise ValueError(
+            f"repetition_penalty is {evaluation.repetition_penalty}; give a number"
+            " above 0, 1 for none."
+        )
+    if training.most_skipped < 0:
+        raise ValueError(f"most_skipped is {training.most_skipped}; give 0 or more.")
     on_tokens = config.data.task in ON_TOKENS
     if on_tokens != (config.model.pooling == "tokens"):
         raise ValueError(

@@ -67,6 +67,11 @@ class ProgressSink:
             )
             self._console.print(f"step {record['step']:>5}: validation {said}")
             self._progress.update(self._task, completed=record["step"])
+        elif "skipped" in record:
+            self._console.print(
+                f"step {record['step']:>5}: left out, it is not finite on"
+                f" {record['skipped']}"
+            )
         else:
             steps_per_second = self._progress.tasks[0].speed or 0.0
             self._progress.update(

@@ -1,6 +1,9 @@
 """Meta-training: the pure outer step, and the loop around it."""
 
 from metaflax.training._checkpoints import Checkpoints as Checkpoints
+from metaflax.training._checkpoints import DamagedError as DamagedError
+from metaflax.training._digest import digest as digest
+from metaflax.training._digest import layout as layout
 from metaflax.training._fit import DivergedError as DivergedError
 from metaflax.training._fit import FitResult as FitResult
 from metaflax.training._fit import fit as fit
@@ -21,6 +24,8 @@ from metaflax.training._optimizer import outer_optimizer as outer_optimizer
 from metaflax.training._optimizer import schedule as schedule
 from metaflax.training._parts import PartsState as PartsState
 from metaflax.training._parts import in_parts as in_parts
+from metaflax.training._preemption import PreemptedError as PreemptedError
+from metaflax.training._preemption import asked_to_end as asked_to_end
 from metaflax.training._state import TrainState as TrainState
 from metaflax.training._state import create as create
 from metaflax.training._step import make_step as make_step
@@ -29,22 +34,27 @@ from metaflax.training._stopping import Stopping as Stopping
 __all__ = [
     "Checkpoints",
     "CompiledStep",
+    "DamagedError",
     "DivergedError",
     "FitResult",
     "FittedStep",
     "Interpolated",
     "JsonlLog",
     "PartsState",
+    "PreemptedError",
     "Sink",
     "Stopping",
     "TensorBoardLog",
     "TrainState",
+    "asked_to_end",
     "best_interpolation",
     "create",
+    "digest",
     "fit",
     "for_member",
     "in_parts",
     "interpolate",
+    "layout",
     "make_step",
     "member_params",
     "member_paths",

@@ -1,5 +1,8 @@
-"""Checkpoints by Orbax: the two latest and the best."""
+"""Checkpoints by Orbax: the two latest and the best, each with a digest."""
 
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +10,24 @@ import jax
 import optax
 import orbax.checkpoint as ocp
 
+from metaflax.training._digest import digest, layout
 from metaflax.training._state import TrainState
 from metaflax.training._stopping import Stopping
+
+# Beside the folder of checkpoints: those that could not be read.
+DAMAGED = "damaged"
+
+
+class DamagedError(ValueError):
+    """A checkpoint is not what was saved, or cannot be read at all."""
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
-    Each holds the `TrainState` and a small JSON record (early stopping, metrics).
-    Saving is atomic: a killed process leaves an unfinished folder that the next
-    start ignores.
+    Each holds the `TrainState` and a small JSON record: early stopping, and digests of
+    all arrays, which reading verifies. Saving is atomic: a killed process leaves an
+    unfinished folder that the next start ignores.
 
     Args:
       directory: created if absent.
@@ -24,9 +35,10 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False):
+        self._directory = directory.absolute()
         preserve = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
-            directory.absolute(),
+            self._directory,
             options=ocp.CheckpointManagerOptions(
                 # `best_fn` with `max_to_keep` would delete the newest steps while
                 # the score falls, and with them the place to resume from.
@@ -44,45 +56,166 @@ class Checkpoints:
         )
 
     def save(self, state: TrainState, stopping: Stopping, score: float) -> None:
-        """Writes `state` under its step."""
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                # Apart from the rest, so that meta-testing reads nothing else.
-                params=ocp.args.StandardSave(state.params),
-                rest=ocp.args.StandardSave(state._replace(params=None)),
-                record=ocp.args.JsonSave(stopping._asdict()),
-            ),
-            metrics={"score": score, "step": int(state.step)},
+        """Writes `state` under its step.
+
+        Raises:
+          ValueError: if it cannot be written; older checkpoints are whole.
+        """
+        parts, step = _parts(state), int(state.step)
+        record = {
+            "stopping": stopping._asdict(),
+            "layouts": {name: layout(part) for name, part in parts.items()},
+            "digests": {name: digest(part) for name, part in parts.items()},
+        }
+        items = ocp.args.Composite(
+            # Apart from the rest, so that meta-testing reads nothing else.
+            params=ocp.args.StandardSave(parts["params"]),
+            rest=ocp.args.StandardSave(parts["rest"]),
+            record=ocp.args.JsonSave({**record, "digest": _of_record(record)}),
         )
-        self._manager.wait_until_finished()
+        try:
+            self._manager.save(step, args=items, metrics={"score": score, "step": step})
+            self._manager.wait_until_finished()
+        except Exception as error:  # Of a full disk Orbax raises whatever comes.
+            raise ValueError(
+                f"{self._place(step)} could not be written ({_first_line(error)});"
+                " older checkpoints are whole. Make room there, and start again to go"
+                " on from the latest."
+            ) from error
 
     def latest_step(self) -> int | None:
         """The newest finished step, or None."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """All finished steps, the oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def set_damaged_aside(
+        self, like: TrainState, tell: Callable[[str], None]
+    ) -> int | None:
+        """Moves checkpoints out of the way that nothing could go on from.
+
+        That is one which is damaged, and one whose best step is: its run would have
+        nothing to end with. They are kept in a folder `damaged` beside that of the
+        checkpoints.
+
+        Args:
+          like: a state of the structure, shapes and types that is asked for.
+          tell: gets a sentence for each.
+
+        Returns:
+          The newest step that is left, or None.
+
+        Raises:
+          ValueError: if a checkpoint is whole, and one of other arrays.
+        """
+        for step in reversed(self.steps()):
+            try:
+                _, stopping = self.restore(like, step)
+                if stopping.best_step != step:
+                    self.read_params(like.params, stopping.best_step)
+                return step
+            except DamagedError as error:
+                kept = self._set_aside(step)
+                tell(f"{error}; it is left out, and kept in {kept}")
+        return None
+
     def restore(self, like: TrainState, step: int) -> tuple[TrainState, Stopping]:
-        """Reads a step into the structure, shapes and types of `like`."""
-        read: Any = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                params=_target(like.params),
-                rest=_target(like._replace(params=None)),
-                record=ocp.args.JsonRestore(),
-            ),
-        )
-        return read.rest._replace(params=read.params), Stopping(**read.record)
+        """Reads a step into the structure, shapes and types of `like`.
+
+        Raises:
+          DamagedError: if it is not what was saved.
+          ValueError: if what was saved is not like that.
+        """
+        found = self._read(step, _parts(like))
+        state = found["rest"]._replace(params=found["params"])
+        return state, Stopping(**found["record"]["stopping"])
 
     def read_params(self, like: optax.Params, step: int) -> optax.Params:
-        """Reads only the meta-parameters of a step, in the structure of `like`."""
-        read: Any = self._manager.restore(
-            step, args=ocp.args.Composite(params=_target(like))
-        )
-        return read.params
+        """Reads only the meta-parameters of a step, in the structure of `like`.
+
+        Raises:
+          DamagedError: as `restore`.
+          ValueError: likewise.
+        """
+        return self._read(step, {"params": like})["params"]
 
     def close(self) -> None:
         """Waits for what is being written and frees threads."""
         self._manager.close()
+
+    def _read(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
+        record = self._record(step)
+        for name, part in like.items():
+            self._check_layout(step, record["layouts"][name], layout(part))
+        targets = {name: _target(part) for name, part in like.items()}
+        found = self._restored(step, **targets)
+        for name in like:
+            if digest(found[name]) != record["digests"][name]:
+                raise DamagedError(
+                    f"{self._place(step)} is damaged: its {name} are not what was saved"
+                )
+        return {**found, "record": record}
+
+    def _record(self, step: int) -> dict[str, Any]:
+        record = self._restored(step, record=ocp.args.JsonRestore())["record"]
+        expected = record.pop("digest", None) if isinstance(record, dict) else None
+        if expected is None or expected != _of_record(record):
+            raise DamagedError(
+                f"{self._place(step)} is damaged: its record is not what was saved"
+            )
+        return record
+
+    def _restored(self, step: int, **items: Any) -> dict[str, Any]:
+        try:
+            found: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
+            return {name: found[name] for name in items}
+        except Exception as error:  # Of a damaged file Orbax raises whatever comes.
+            raise DamagedError(
+                f"{self._place(step)} is damaged and cannot be read"
+                f" ({_first_line(error)})"
+            ) from error
+
+    def _check_layout(
+        self, step: int, saved: Mapping[str, str], wanted: Mapping[str, str]
+    ) -> None:
+        differences = [
+            f"{path} is {saved.get(path, 'absent')}, not {wanted.get(path, 'absent')}"
+            for path in sorted({*saved, *wanted})
+            if saved.get(path) != wanted.get(path)
+        ]
+        if differences:
+            shown, more = differences[:3], len(differences) - 3
+            raise ValueError(
+                f"{self._place(step)} holds other arrays: {'; '.join(shown)}"
+                + (f"; and {more} more" if more > 0 else "")
+            )
+
+    def _set_aside(self, step: int) -> Path:
+        folder = self._directory.with_name(DAMAGED)
+        folder.mkdir(exist_ok=True)
+        number = len(list(folder.iterdir()))
+        kept = self._place(step).rename(folder / f"{step}-{number}")
+        self._manager.reload()
+        return kept
+
+    def _place(self, step: int) -> Path:
+        return self._directory / str(step)
+
+
+def _parts(state: TrainState) -> dict[str, Any]:
+    return {"params": state.params, "rest": state._replace(params=None)}
+
+
+def _of_record(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, as far as it is of any use to a reader."""
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _target(like: Any) -> ocp.args.StandardRestore:

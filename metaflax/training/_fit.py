@@ -9,6 +9,7 @@ import numpy as np
 
 from metaflax.training._checkpoints import Checkpoints
 from metaflax.training._log import Sink
+from metaflax.training._preemption import PreemptedError
 from metaflax.training._state import TrainState
 from metaflax.training._stopping import Stopping
 
@@ -54,7 +55,9 @@ def fit(
     num_steps: int,
     eval_every: int,
     patience: int | None = None,
+    most_skipped: int = 0,
     sinks: Sequence[Sink] = (),
+    asked_to_end: Callable[[], bool] = lambda: False,
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
@@ -72,13 +75,19 @@ def fit(
       eval_every: steps between validations; there is one before the first step too,
         and one after the last.
       patience: validations without improvement that end the run.
+      most_skipped: steps in a row whose loss or gradient may be not finite, for a
+        `step_fn` that skips them.
       sinks: where records go.
+      asked_to_end: asked before each step; where it says yes, the state is saved as it
+        is, without a validation, and the run ends.
 
     Returns:
       A `FitResult` with the best parameters.
 
     Raises:
-      DivergedError: on a non-finite loss, naming the step and the episode.
+      DivergedError: on one non-finite loss or gradient more than may be skipped in a
+        row, naming the step and the episode.
+      PreemptedError: if it was asked to end.
     """
 
     def validated(state: TrainState, stopping: Stopping) -> Stopping:
@@ -97,41 +106,63 @@ def fit(
 
     step = int(state.step)
     tasks = tasks_from(step)
+    log = _StepLog(sinks, most_skipped)
     pending = None
     while step < num_steps and not stopping.should_stop(patience):
+        if asked_to_end():
+            if pending is not None:
+                log.write(*pending)
+            if checkpoints.latest_step() != step:
+                checkpoints.save(state, stopping, -math.inf)  # Not to be the best.
+            raise PreemptedError(step)
         state, metrics = step_fn(state, next(tasks))
         step += 1
         # Read one step late, so that the device never waits for the log.
         if pending is not None:
-            _log_step(sinks, *pending)
+            log.write(*pending)
         pending = (step, metrics)
         if step % eval_every == 0 or step == num_steps:
-            _log_step(sinks, *pending)  # Before saving: NaN is never a checkpoint.
+            log.write(*pending)  # Before saving: NaN is never a checkpoint.
             pending = None
             stopping = validated(state, stopping)
     best = checkpoints.read_params(state.params, stopping.best_step)
     return FitResult(best, stopping, step, step < num_steps)
 
 
-def _log_step(sinks: Sequence[Sink], step: int, metrics: dict[str, Any]) -> None:
-    metrics = jax.device_get(metrics)
-    loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
-    if not math.isfinite(loss) or not math.isfinite(norm):
-        losses = np.asarray(metrics["query_losses"])
-        bad = np.flatnonzero(~np.isfinite(losses))
-        num_tasks = len(losses)
-        where = (
-            f"episode {(step - 1) * num_tasks + int(bad[0])}"
-            if bad.size
-            else f"the gradient of episodes {(step - 1) * num_tasks} to"
-            f" {step * num_tasks - 1}"
-        )
-        raise DivergedError(
-            f"the meta-loss is not finite at step {step}, on {where}; the last good"
-            " checkpoint is kept. Lower the outer or inner learning rate.",
-            step,
-        )
-    _write(sinks, {"step": step, "loss": loss, "grad_norm": norm})
+class _StepLog:
+    """Writes what steps gave, and ends a run that has too much of what is no number."""
+
+    def __init__(self, sinks: Sequence[Sink], most_skipped: int):
+        self._sinks = sinks
+        self._most_skipped = most_skipped
+        self._in_a_row = 0
+
+    def write(self, step: int, metrics: dict[str, Any]) -> None:
+        metrics = jax.device_get(metrics)
+        loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
+        if math.isfinite(loss) and math.isfinite(norm):
+            self._in_a_row = 0
+            _write(self._sinks, {"step": step, "loss": loss, "grad_norm": norm})
+            return
+        where = _not_finite(step, np.asarray(metrics["query_losses"]))
+        self._in_a_row += 1
+        if self._in_a_row > self._most_skipped:
+            before = f", after {self._most_skipped} more" if self._most_skipped else ""
+            raise DivergedError(
+                f"the meta-loss is not finite at step {step}, on {where}{before};"
+                " the last good checkpoint is kept. Lower the outer or inner learning"
+                " rate.",
+                step,
+            )
+        _write(self._sinks, {"step": step, "skipped": where})
+
+
+def _not_finite(step: int, losses: np.ndarray) -> str:
+    """Which episodes a step without a number was taken on."""
+    first, bad = (step - 1) * len(losses), np.flatnonzero(~np.isfinite(losses))
+    if bad.size:
+        return f"episode {first + int(bad[0])}"
+    return f"the gradient of episodes {first} to {first + len(losses) - 1}"
 
 
 def _write(sinks: Sequence[Sink], record: dict[str, Any]) -> None:

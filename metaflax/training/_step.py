@@ -1,6 +1,7 @@
 """One outer step: a batch of tasks in, better meta-parameters out."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from metaflax import base, meta_gradient, tree
@@ -14,6 +15,7 @@ def make_step(
     tasks_by: meta_gradient.TasksBy = "auto",
     trains: tree.Where = tree.everything,
     dropout: bool = True,
+    skips: bool = False,
 ):
     """The jitted outer step, pure, its state donated.
 
@@ -23,6 +25,8 @@ def make_step(
       tasks_by: see `metaflax.value_and_grad`.
       trains: which parameters the outer loop changes, as paths.
       dropout: whether tasks get keys; without, the networks are deterministic.
+      skips: whether a loss or gradient that is not finite leaves parameters and
+        optimizer as they are; the step counts all the same.
 
     Returns:
       `state, metrics = step(state, tasks)`, where metrics are `loss` and
@@ -38,14 +42,22 @@ def make_step(
         keys = jax.random.split(key, num_tasks) if dropout else None
         (loss, info), grads = loss_and_grad(state.params, tasks, keys, state.step)
         chosen, rest = tree.partition(state.params, trains)
+        norm = optax.tree.norm(grads)
+
+        def updated(chosen, opt_state):
+            updates, opt_state = optimizer.update(grads, opt_state, chosen)
+            return optax.apply_updates(chosen, updates), opt_state
+
         with jax.named_scope("outer_optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, chosen)
-            params = tree.merge(optax.apply_updates(chosen, updates), rest)
-        metrics = {
-            "loss": loss,
-            "grad_norm": optax.tree.norm(grads),
-            "query_losses": info.query_loss,
-        }
+            if skips:
+                finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+                chosen, opt_state = jax.lax.cond(
+                    finite, updated, lambda *same: same, chosen, state.opt_state
+                )
+            else:
+                chosen, opt_state = updated(chosen, state.opt_state)
+        metrics = {"loss": loss, "grad_norm": norm, "query_losses": info.query_loss}
+        params = tree.merge(chosen, rest)
         return TrainState(state.step + 1, params, opt_state, state.key), metrics
 
     return jax.jit(step, donate_argnums=0)

@@ -8,12 +8,12 @@ from metaflax.workflows._against_joint import compare_with_joint as compare_with
 from metaflax.workflows._against_joint import on_domains as on_domains
 from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
-from metaflax.workflows._baselines import score_episodes as score_episodes
 from metaflax.workflows._compilations import (
     cache_compilations as cache_compilations,
 )
 from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
+from metaflax.workflows._flops import step_flops as step_flops
 from metaflax.workflows._generate import Generator as Generator
 from metaflax.workflows._mixture import mix as mix
 from metaflax.workflows._new import (
@@ -26,8 +26,11 @@ from metaflax.workflows._predict import predict as predict
 from metaflax.workflows._pretrain import pretrain as pretrain
 from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
+from metaflax.workflows._replay import replay as replay
 from metaflax.workflows._run import load_run as load_run
 from metaflax.workflows._run_directory import RunDirectory as RunDirectory
+from metaflax.workflows._score_given import score_episodes as score_episodes
+from metaflax.workflows._score_given import score_pretrained as score_pretrained
 from metaflax.workflows._script import run_script as run_script
 from metaflax.workflows._settings import Setting as Setting
 from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_settings
@@ -63,8 +66,11 @@ __all__ = [
     "pretrain",
     "quickstart",
     "quickstart_config",
+    "replay",
     "run_script",
     "score_episodes",
+    "score_pretrained",
+    "step_flops",
     "texts_of_file",
     "train",
     "without_run",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -11,29 +11,19 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows._compare import describe
-from metaflax.workflows._episodes import episodes_of
 from metaflax.workflows._evaluate import resize
 from metaflax.workflows._evaluator import Evaluator
-from metaflax.workflows._run import Run, best_params, initial_params, load_run
+from metaflax.workflows._run import (
+    Run,
+    best_params,
+    initial_params,
+    load_run,
+)
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._settings import Setting
 from metaflax.workflows._text_evaluator import TextEvaluator
 
 OURS = "meta-trained"
-
-
-class FixedEpisodes(data.Sampler, Protocol):
-    """A sampler of a fixed list, whatever the seed."""
-
-    @property
-    def examples(self) -> data.Examples:
-        """What the episodes number."""
-        ...
-
-    @property
-    def episodes(self) -> Sequence[data.Episode]:
-        """The list."""
-        ...
 
 
 def against_baselines(
@@ -101,7 +91,7 @@ def against_baselines(
         # One after another, as each holds a model and data of its own.
         tried = [
             _validated(each, initial_params(each), num_valid(baseline), by)
-            for each in (_with(run, setting) for setting in settings)
+            for each in (with_setting(run, setting) for setting in settings)
         ]
         best = int(np.argmax(tried))
         chosen[baseline] = {
@@ -110,7 +100,7 @@ def against_baselines(
             "valid_scores": tried,
         }
         console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
-        other = _with(run, settings[best])
+        other = with_setting(run, settings[best])
         scores[baseline] = other.test_evaluator()(initial_params(other))
     scores[OURS] = ours
     if isinstance(evaluator, TextEvaluator) and ours.answers is not None:
@@ -126,36 +116,8 @@ def against_baselines(
     return results
 
 
-def score_episodes(
-    run_dir: str | Path,
-    sampler: FixedEpisodes,
-    setting: Setting | None = None,
-) -> evaluation.Scores:
-    """Scores a run, or a baseline, on episodes that come from elsewhere.
-
-    Args:
-      run_dir: where `train` left the run.
-      sampler: the episodes, published training sets for instance, and the examples
-        that they number.
-      setting: of a baseline; None for the run's best parameters.
-
-    Returns:
-      The scores of all its episodes, in order.
-
-    Raises:
-      ValueError: if there is no finished run, or a text is too long for its model.
-    """
-    directory = RunDirectory(run_dir)
-    run = load_run(directory.config())
-    params = None if setting else best_params(directory, initial_params(run))
-    run = run if setting is None else _with(run, setting)
-    parts = run.config, run.task, run.model
-    episodes = episodes_of(sampler.examples, sampler, *parts)
-    evaluator = run.evaluator(episodes, 0, len(sampler.episodes))
-    return evaluator(initial_params(run) if params is None else params)
-
-
-def _with(run: Run, setting: Setting) -> Run:
+def with_setting(run: Run, setting: Setting) -> Run:
+    """The run with another model and algorithm."""
     config = dataclasses.replace(
         run.config, model=setting.model, algorithm=setting.algorithm
     )

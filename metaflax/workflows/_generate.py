@@ -23,6 +23,7 @@ class Generator:
         the former then goes on with texts, the latter says texts of them.
       batch_size: texts in one call.
       num_beams: of the search that generates; 1 for the likeliest word each time.
+      repetition_penalty: above 1, against words that a text has said before.
       max_new: the most tokens of a text that is generated; None as in training.
 
     Attributes:
@@ -39,13 +40,16 @@ class Generator:
         batch_size: int = 32,
         *,
         num_beams: int = 1,
+        repetition_penalty: float = 1.0,
         max_new: int | None = None,
     ):
         self._speaker = load_speaker(config_lib.ModelConfig(model=str(directory)))
         texts = _settings(self._speaker, max_new)
         self._task = config_lib.build_task(config_lib.Config(data=texts))
         self._speech = self._speaker.speech(texts)
-        self._generate = self._speaker.generator(self._speech, num_beams)
+        self._generate = self._speaker.generator(
+            self._speech, num_beams, repetition_penalty
+        )
         self._params = jax.device_put(self._speaker.pretrained.params)
         self.form = self._task.form
         self.batch_size = batch_size

@@ -70,7 +70,7 @@ def fit_within(
     with contextlib.ExitStack() as stack:
         checkpoints = training.Checkpoints(directory.checkpoints)
         stack.callback(checkpoints.close)
-        resumed = checkpoints.latest_step() or 0
+        resumed = checkpoints.set_damaged_aside(state, console.print) or 0
         if resumed:
             console.print(f"resuming from step {resumed}")
         sinks: list[training.Sink] = [
@@ -86,6 +86,7 @@ def fit_within(
             ahead = data.prefetch(batches(start), transfer=transfer)
             return stack.enter_context(contextlib.closing(ahead))
 
+        asked_to_end = stack.enter_context(training.asked_to_end())
         return training.fit(
             step,
             state,
@@ -96,7 +97,9 @@ def fit_within(
             num_steps=chosen.steps,
             eval_every=chosen.eval_every,
             patience=chosen.patience,
+            most_skipped=chosen.most_skipped,
             sinks=[written(sink) for sink in sinks],
+            asked_to_end=asked_to_end,
         )
 
 

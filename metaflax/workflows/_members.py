@@ -104,7 +104,7 @@ class Tasks:
         self.tasks_by: meta_gradient.TasksBy = config.training.tasks_by
         self.num_shapes = self._episodes.num_shapes
         self.score = run.task.scores[0]
-        chosen = config.training
+        chosen = self._config.training
         # Validation draws from a seed of its own; its classes are others anyway.
         self.validate = run.evaluator(
             run.valid, chosen.seed + 1, chosen.valid_episodes

@@ -188,6 +188,7 @@ def _outer_loop(
                 tasks_by=tasks_by,
                 trains=training.member_paths(name, list(chosen.trains)),
                 dropout=chosen.dropout,
+                skips=chosen.most_skipped > 0,
             ),
             member.tasks_by,
             free_memory=profiling.free_memory,
@@ -266,7 +267,7 @@ class _Attributed:
         self._sink, self._member_of = sink, member_of
 
     def write(self, record: Mapping[str, Any]) -> None:
-        if "loss" in record:
+        if "loss" in record or "skipped" in record:
             record = {**record, "member": self._member_of(record["step"] - 1)}
         self._sink.write(record)
 

@@ -110,7 +110,11 @@ def _outer_loop(
     algorithm = as_algorithm(network.model)
     step = training.FittedStep(
         lambda tasks_by: training.make_step(
-            algorithm, optimizer, tasks_by=tasks_by, dropout=chosen.dropout
+            algorithm,
+            optimizer,
+            tasks_by=tasks_by,
+            dropout=chosen.dropout,
+            skips=chosen.most_skipped > 0,
         ),
         "scan",
         free_memory=profiling.free_memory,

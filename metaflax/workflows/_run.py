@@ -50,32 +50,47 @@ class Run(NamedTuple):
         self, episodes: Episodes, seed: int, num: int
     ) -> Evaluator | TextEvaluator:
         """Scores `num` episodes of a seed."""
-        wanted = self.config.evaluation
-        if isinstance(self.model, Speaker):
-            return TextEvaluator(
-                self.config.algorithm,
-                self.model,
-                self.task,
-                episodes,
-                seed=seed,
-                num_episodes=num,
-                batch_episodes=wanted.batch_episodes,
-                num_beams=wanted.num_beams,
-            )
-        return Evaluator(
-            self.config.algorithm,
-            self.model,
-            self.task,
-            roomy(self, episodes),
-            seed=seed,
-            num_episodes=num,
-            batch_episodes=wanted.batch_episodes,
-        )
+        if isinstance(self.model, Model):
+            episodes = roomy(self, episodes)
+        return evaluator_of(self.config, self.model, self.task, episodes, seed, num)
 
     def test_evaluator(self) -> Evaluator | TextEvaluator:
         """Scores the test episodes that the config names."""
         wanted = self.config.evaluation
         return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
+
+
+def evaluator_of(
+    config: config_lib.Config,
+    model: Model | Speaker,
+    task: tasks.TaskType,
+    episodes: Episodes,
+    seed: int,
+    num: int,
+) -> Evaluator | TextEvaluator:
+    """Scores `num` episodes of a seed, as the kind of model asks for."""
+    wanted = config.evaluation
+    if isinstance(model, Speaker):
+        return TextEvaluator(
+            config.algorithm,
+            model,
+            task,
+            episodes,
+            seed=seed,
+            num_episodes=num,
+            batch_episodes=wanted.batch_episodes,
+            num_beams=wanted.num_beams,
+            repetition_penalty=wanted.repetition_penalty,
+        )
+    return Evaluator(
+        config.algorithm,
+        model,
+        task,
+        episodes,
+        seed=seed,
+        num_episodes=num,
+        batch_episodes=wanted.batch_episodes,
+    )
 
 
 def refuse_baseline(config: config_lib.Config) -> None:

@@ -115,7 +115,11 @@ class RunDirectory(Generic[C]):
             raise ValueError(
                 f"{self.path} holds no finished run; let `train` come to its end."
             )
-        return json.loads(self._selected.read_text())
+        return self.read_json(self._selected.name)
+
+    def read_json(self, name: str) -> Any:
+        """The content of a file that `write_json` wrote."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""

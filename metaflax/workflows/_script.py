@@ -29,7 +29,8 @@ def run_script(
       args: of the command line; None for the process's own.
 
     Returns:
-      The exit status: 0, or 2 where a `ValueError` was said.
+      The exit status: 0, 2 where a `ValueError` was said, 130 after an interruption,
+      143 after SIGTERM.
 
     Examples:
       The last lines of a script::
@@ -50,10 +51,15 @@ def run_script(
     runs = parser.parse_args(args).runs
     console = Console(highlight=False)
     cache_compilations()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative.
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative,
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of damage above all.
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console)
     except ValueError as error:
         console.print(f"{folder.name}: {error}", markup=False)
         return 2
+    except KeyboardInterrupt as error:
+        said = str(error) or "interrupted; the same command goes on."
+        console.print(f"{folder.name}: {said}", markup=False)
+        return getattr(error, "status", 130)
     return 0

@@ -84,16 +84,23 @@ class Speaker(NamedTuple):
             cache_dir=data.cache_folder() / "tokens",
         )
 
-    def generator(self, speech: data.Speech, num_beams: int) -> models.GenerateFn:
+    def generator(
+        self, speech: data.Speech, num_beams: int, repetition_penalty: float = 1.0
+    ) -> models.GenerateFn:
         """What generates: the likeliest word each time, or a beam search.
 
         Raises:
-          ValueError: if there is no beam.
+          ValueError: if there is no beam, or the penalty is not positive.
         """
         how: Callable[..., models.GenerateFn] = models.greedy
         if num_beams != 1:
             how = functools.partial(models.beam_search, num_beams=num_beams)
-        return how(self.language, max_new=speech.num_said, end=speech.end)
+        return how(
+            self.language,
+            max_new=speech.num_said,
+            end=speech.end,
+            repetition_penalty=repetition_penalty,
+        )
 
     def text(self, ids: Any, mask: Any) -> str:
         """The text of generated tokens `[T]`, without the one that ends it."""

@@ -29,6 +29,7 @@ class TextEvaluator:
       num_episodes: how many.
       batch_episodes: how many are scored in one call.
       num_beams: of the search that generates; 1 for the likeliest word each time.
+      repetition_penalty: above 1, against words that a text has said before.
 
     Raises:
       ValueError: if there are no episodes or no beams.
@@ -45,6 +46,7 @@ class TextEvaluator:
         num_episodes: int,
         batch_episodes: int = 10,
         num_beams: int = 1,
+        repetition_penalty: float = 1.0,
     ):
         if num_episodes < 1:
             raise ValueError(f"there must be an episode, got {num_episodes}.")
@@ -71,7 +73,7 @@ class TextEvaluator:
             algorithm,
             task.loss,
             task.metrics,
-            model.generator(pairs.speech, num_beams),
+            model.generator(pairs.speech, num_beams, repetition_penalty),
         )
 
     def __call__(self, params: Any) -> evaluation.Scores:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,9 @@ from metaflax.workflows._run import (
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._step_costs import StepCosts
 from metaflax.workflows._text_evaluator import TextEvaluator
+
+# Where a run that ended for want of a number says at which step.
+DIVERGED = "diverged.json"
 
 
 def train(
@@ -77,7 +80,7 @@ def train(
         )
     params = initial_params(run)
     costs = StepCosts(directory, console)
-    outer = _outer_loop(run, params, costs)
+    outer = outer_loop(run, params, costs)
     evaluator = run.test_evaluator()
     report_data(run, console)
     if not directory.finished:
@@ -142,7 +145,10 @@ class OuterLoop(NamedTuple):
         return self.step.compiled(self.state, jax.device_put(next(self.batches())))
 
 
-def _outer_loop(run: Run, params: Any, costs: StepCosts) -> OuterLoop:
+def outer_loop(
+    run: Run, params: Any, on_compiled: Callable[[training.CompiledStep], None]
+) -> OuterLoop:
+    """What meta-training starts with; `on_compiled` is told of each step."""
     chosen = run.config.training
     optimizer = outer_optimizer(chosen, chosen.clip_norm)
     state = training.create(
@@ -160,13 +166,14 @@ def _outer_loop(run: Run, params: Any, costs: StepCosts) -> OuterLoop:
             tasks_by=tasks_by,
             trains=list(chosen.trains),
             dropout=chosen.dropout,
+            skips=chosen.most_skipped > 0,
         )
 
     step = training.FittedStep(
         make_step,
         chosen.tasks_by,
         free_memory=profiling.free_memory,
-        on_compiled=costs,
+        on_compiled=on_compiled,
     )
     # Validation draws from a seed of its own; its classes are others anyway.
     validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
@@ -216,18 +223,24 @@ def _fit(
             console, chosen.steps, chosen.tasks_per_step, resumed
         )
 
-    fitted = fit_within(
-        directory,
-        console,
-        outer.step,
-        outer.state,
-        outer.batches,
-        outer.validator.mean,
-        chosen,
-        score=score,
-        progress=progress,
-        tensorboard=chosen.tensorboard,
-    )
+    try:
+        fitted = fit_within(
+            directory,
+            console,
+            outer.step,
+            outer.state,
+            outer.batches,
+            outer.validator.mean,
+            chosen,
+            score=score,
+            progress=progress,
+            tensorboard=chosen.tensorboard,
+        )
+    except training.DivergedError as error:
+        directory.write_json(DIVERGED, {"step": error.step})
+        raise training.DivergedError(
+            f"{error} `metaflax replay {directory.path}` looks closer.", error.step
+        ) from error
     return fitted, chosen_point(
         params,
         fitted,

@@ -1,5 +1,10 @@
 """Tests for checkpoints: which are kept, and that they are kept to the bit."""
 
+import gc
+import random
+import resource
+import shutil
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -104,3 +109,126 @@ def test_what_a_killed_process_left_unfinished_is_ignored(tmp_path, checkpoints)
     assert_bit_equal(state, state_at(2))
     assert stopping.best_step == 2
     again.close()
+
+
+def test_a_checkpoint_of_other_arrays_is_refused_with_the_difference(falling):
+    opened = training.Checkpoints(falling, read_only=True)
+    wide = {"encoder": {"w": jnp.zeros(3)}, "steps": jnp.arange(3)}
+    with pytest.raises(
+        ValueError,
+        match=r"/3 holds other arrays: encoder/w is float32\[2\], not .*\[3\]$",
+    ):
+        opened.read_params(wide, 3)
+    fewer = {"encoder": PARAMS["encoder"]}
+    with pytest.raises(ValueError, match=r"steps is int32\[3\], not absent"):
+        opened.read_params(fewer, 3)
+    other = training.create(PARAMS, optax.sgd(0.1), jax.random.key(0, impl="rbg"))
+    with pytest.raises(ValueError, match=r"count is int32\[\], not absent; .*w is f"):
+        opened.set_damaged_aside(other, print)
+    opened.close()
+    assert steps_in(falling) == [1, 3, 4]
+
+
+def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
+    stopping = training.Stopping(0.5, 1, 0)
+    checkpoints.save(state_at(1), stopping, 0.5)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
+    try:
+        with pytest.raises(ValueError, match=r"checkpoints/2 could not be written .*"):
+            checkpoints.save(state_at(2), stopping, 0.4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    again = training.Checkpoints(tmp_path / "checkpoints")
+    assert again.set_damaged_aside(state_at(0), print) == 1
+    again.save(state_at(2), stopping, 0.4)
+    assert_bit_equal(again.restore(state_at(0), 2)[0], state_at(2))
+    again.close()
+
+
+# Orbax leaves behind what it had begun to read of a damaged file.
+DAMAGES = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
+)
+
+
+@pytest.fixture
+def collected():
+    """What is left behind is cleared away within the test."""
+    yield
+    gc.collect()
+
+
+def damage(path, rng, how):
+    content = bytearray(path.read_bytes())
+    if how == "bit" and content:
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    if how == "cut":
+        content = content[: rng.randrange(len(content) + 1)]
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(bytes(content))
+
+
+@DAMAGES
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize(
+    ("steps", "left"), [([4], 3), ([4, 3], 1), ([1], None), ([4, 3, 1], None), ([], 4)]
+)
+def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp_path):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(falling, folder)
+    for step in steps:
+        damage(folder / str(step) / "record" / "metadata", random.Random(0), "bit")
+    opened = training.Checkpoints(folder)
+    told = []
+    assert opened.set_damaged_aside(state_at(0), told.append) == left
+    assert opened.latest_step() == left
+    # Without its best one a run would have nothing to end with.
+    expected = [4, 3, 1] if left is None else [n for n in (4, 3) if n > left]
+    assert len(told) == len(expected)
+    for step, sentence in zip(expected, told, strict=True):
+        assert (
+            f"checkpoints/{steps[0] if steps == [1] else step} is damaged" in sentence
+        )
+        assert "it is left out, and kept in" in sentence
+        assert any(tmp_path.glob(f"damaged/{step}-*/params"))
+    opened.save(state_at(5), training.Stopping(1.0, 5, 0), 1.0)
+    assert opened.latest_step() == 5
+    opened.close()
+
+
+@DAMAGES
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize(
+    ("seed", "cases"), [(0, 40), pytest.param(1, 300, marks=pytest.mark.slow)]
+)
+def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path):
+    """Over single bits, files cut off and files missing, of all checkpoints."""
+    rng = random.Random(seed)
+    names = [p.relative_to(falling) for p in sorted(falling.rglob("*")) if p.is_file()]
+    scores = [0.3, 0.9, 0.5, 0.4, 0.2]
+    found = set()
+    for number in range(cases):
+        folder = tmp_path / str(number)
+        shutil.copytree(falling, folder / "checkpoints")
+        how = rng.choice(["bit", "cut", "gone"])
+        damage(folder / "checkpoints" / rng.choice(names), rng, how)
+        opened = training.Checkpoints(folder / "checkpoints")
+        told = []
+        step = opened.set_damaged_aside(state_at(0, seed=5), told.append)
+        if step is not None:
+            state, stopping = opened.restore(state_at(0, seed=5), step)
+            assert_bit_equal(state, state_at(step))
+            expected = training.Stopping()
+            for validated in range(step + 1):
+                expected = expected.update(scores[validated], validated)
+            assert stopping == expected
+            best = opened.read_params(PARAMS, stopping.best_step)
+            chex.assert_trees_all_equal(best, state_at(1).params, strict=True)
+        found.add((how, step))
+        opened.close()
+        shutil.rmtree(folder)
+    # All of it happens: nothing lost, an older one, none.
+    assert {step for _, step in found} == {4, 3, None}

@@ -1,9 +1,11 @@
 """Tests for the outer loop on a quadratic: it ends, resumes and fails as it says."""
 
 import functools
+import json
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -70,6 +72,25 @@ def whole(tmp_path_factory):
     """A run that nothing interrupted, and its result."""
     run = Run(tmp_path_factory.mktemp("whole"))
     return run, run.fit()
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 4])
+def test_a_run_that_was_asked_to_end_is_saved_where_it_is(step, run, whole):
+    asked = iter([*[False] * step, True])
+    with pytest.raises(
+        training.PreemptedError, match=f"at step {step}, which is saved"
+    ):
+        run.fit(asked_to_end=lambda: next(asked))
+    assert int(run.latest().step) == step
+    again, (other, expected) = run.fit(), whole
+    chex.assert_trees_all_equal(again, expected)
+    assert run.log.read_text() == other.log.read_text()
+    chex.assert_trees_all_equal(
+        *(
+            x._replace(key=jax.random.key_data(x.key))
+            for x in (run.latest(), other.latest())
+        )
+    )
 
 
 def failing_at(step):
@@ -176,6 +197,54 @@ def test_a_loss_that_is_not_finite_names_step_and_episode(run, eval_every):
     assert int(good.step) == eval_every
     chex.assert_tree_all_finite(good.params)
     assert "NaN" not in run.log.read_text()
+
+
+@functools.cache
+def skipping():
+    return training.make_step(quadratic.ALGORITHM, OPTIMIZER, skips=True)
+
+
+def test_steps_that_are_not_finite_are_left_out_and_logged(run, tmp_path):
+    options = {"step_fn": skipping(), "num_steps": 6, "eval_every": 3}
+    run.fit(tasks_from=poisoned, most_skipped=1, **options)
+    records = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert [r for r in records if "skipped" in r] == [
+        {"step": 4, "skipped": "episode 7"}
+    ]
+    assert sum("loss" in r for r in records) == 5
+    # The run that never took the step: its fourth leaves all but the count.
+    state = quadratic.state(OPTIMIZER)
+    for number, tasks in enumerate(poisoned(0), 1):
+        if number > 6:
+            break
+        before, (state, _) = state, step_fn()(jax.tree.map(jnp.array, state), tasks)
+        if number == 4:
+            state = before._replace(step=before.step + 1)
+    chex.assert_trees_all_close(run.latest().params, state.params, rtol=1e-6)
+
+
+def test_a_resumed_run_leaves_out_the_same_steps(run, tmp_path):
+    options = {"step_fn": skipping(), "most_skipped": 1, "num_steps": 6}
+    asked = iter([*[False] * 4, True])
+    with pytest.raises(training.PreemptedError):
+        run.fit(tasks_from=poisoned, asked_to_end=lambda: next(asked), **options)
+    run.fit(tasks_from=poisoned, **options)
+    other = Run(tmp_path / "other")
+    other.fit(tasks_from=poisoned, **options)
+    assert run.log.read_text() == other.log.read_text()
+    chex.assert_trees_all_equal(run.latest().params, other.latest().params)
+
+
+def test_more_in_a_row_than_may_be_left_out_end_the_run(run):
+    def twice(start):
+        for number, tasks in enumerate(quadratic.tasks_from(start), start + 1):
+            yield quadratic.tasks(1.0, np.nan) if number in (2, 4, 5) else tasks
+
+    with pytest.raises(
+        training.DivergedError, match="at step 5, on episode 9, after 1 more; the last"
+    ):
+        run.fit(tasks_from=twice, step_fn=skipping(), most_skipped=1, num_steps=9)
+    chex.assert_tree_all_finite(run.latest().params)
 
 
 def test_a_gradient_that_is_not_finite_names_the_batch(run):

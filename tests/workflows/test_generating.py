@@ -281,6 +281,7 @@ def test_a_bad_row_of_a_support_file_is_named(
     ("options", "said"),
     [
         ({"num_beams": 0}, "num_beams is 0; give 1 or more"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0; give a number above"),
         ({"max_target_length": 0}, "max_target_length is 0; give 1 or more"),
         (
             {"max_target_length": worlds.POSITIONS},
@@ -344,6 +345,21 @@ def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, ref
         "predict", *args, "--num-beams", 0
     )
     assert "max_new is 0; give 1 or more" in refused("predict", *args, "--max-new", 0)
+
+
+def test_a_penalty_keeps_words_from_being_said_again(tmp_path):
+    model = new_model(tmp_path, "gpt")  # Which says the same again and again.
+    texts = worlds.write_jsonl(tmp_path / "texts.jsonl", [{"text": "lead0 says"}])
+    options = ("--max-new", 8)
+    [plain] = answered(model, texts, *options)
+    [varied] = answered(model, texts, *options, "--repetition-penalty", 100.0)
+    tokens = models.pretrained.tokenizer(model)
+    said = [
+        tokens(row["generated"], add_special_tokens=False).input_ids
+        for row in (plain, varied)
+    ]
+    once = [len(set(ids)) / len(ids) for ids in said]
+    assert once[0] < once[1] == 1
 
 
 def test_a_model_of_two_networks_begins_all_that_it_says(runs, tmp_path, refused):

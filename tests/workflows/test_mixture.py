@@ -208,6 +208,31 @@ def test_each_members_step_is_compiled_once_for_each_of_a_few_shapes(mixed):
     assert sum(costs.values()) == len(compiled) <= 4 * len(costs)
 
 
+def test_what_steps_compute_is_known_before(mixed):
+    run_dir, _ = mixed
+    config = RunDirectory(run_dir, MixtureConfig).config()
+    for name, flops in workflows.step_flops(config).items():
+        cost = json.loads((run_dir / "members" / name / "cost.json").read_text())
+        compiled = [record["flops"] for record in cost]
+        # Some products are written twice, which the compiler merges.
+        assert 0.9 * min(compiled) <= flops <= 1.3 * max(compiled), name
+
+
+def test_a_member_has_as_many_validation_episodes_as_it_says(folder):
+    of_run = mixture(folder, {"topics": topics(folder), "pairs": pairs(folder)})
+    own = dataclasses.replace(of_run.members["topics"], valid_episodes=7)
+    config = dataclasses.replace(of_run, members={**of_run.members, "topics": own})
+    counts = [
+        config_lib.run_of(config, name).training.valid_episodes
+        for name in config.members
+    ]
+    assert counts == [7, 4]
+    none = {"topics": dataclasses.replace(own, valid_episodes=0)}
+    bad = dataclasses.replace(config, members=none)
+    with pytest.raises(ValueError, match="member 'topics': valid_episodes is 0"):
+        config_lib.check_mixture(bad)
+
+
 def test_members_are_runs_that_evaluate_adapt_and_predict_take(mixed, tmp_path):
     run_dir, _ = mixed
     member = run_dir / "members" / "pairs"

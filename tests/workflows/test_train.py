@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import time
 
 import chex
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, config, evaluation, training, workflows
-from metaflax.workflows import _run
+from metaflax.workflows import RunDirectory, _run, _train
 from tests.workflows import worlds
 
 # Of each kind of parameters and estimators one; tests/algorithms has them all.
@@ -163,6 +164,82 @@ def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_p
     worlds.run(*world.train_args(run_dir, **options))
     assert json.loads((run_dir / "selected.json").read_text())["best_step"] == 0
     assert _run.load_trained(run_dir)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
+    world, tmp_path
+):
+    """In its start, its steps, its validations, while it saves and while it tests."""
+    options = {"steps": 150, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
+    runs = [tmp_path / name for name in ("killed", "whole")]
+    args = [world.train_args(path, **options) for path in runs]
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "metaflax", *map(str, args[1])], check=True)
+    longest = time.perf_counter() - started
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(20):
+        command = [sys.executable, "-m", "metaflax", *map(str, args[0])]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                process.wait(rng.uniform(0.1, 0.5) * longest)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        log = runs[0] / "log.jsonl"
+        seen.add(len(log.read_text().splitlines()) if log.exists() else 0)
+    worlds.run(*args[0])
+    assert len(seen) > 5  # It was killed in different places.
+    logs = [(path / "log.jsonl").read_text() for path in runs]
+    assert logs[0] == logs[1]
+    killed, whole = ({**results_of(path), "seconds": 0} for path in runs)
+    assert killed == whole
+    ends = [latest_state(path) for path in runs]
+    chex.assert_trees_all_equal(*ends)
+
+
+def latest_state(run_dir):
+    """All arrays of the last checkpoint."""
+    run = _run.load_run(RunDirectory(run_dir).config())
+    outer = _train.outer_loop(run, _run.initial_params(run), lambda step: None)
+    checkpoints = training.Checkpoints(run_dir / "checkpoints", read_only=True)
+    state, _ = checkpoints.restore(outer.state, checkpoints.steps()[-1])
+    checkpoints.close()
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+# Is asked to end where the log says step 4, a step before validation.
+ASKED = """
+import os, signal, sys
+from metaflax import cli, training
+
+write = training.JsonlLog.write
+
+def asked(self, record):
+    write(self, record)
+    if record["step"] == 4 and "loss" in record:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+training.JsonlLog.write = asked
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_asked_to_end_saves_and_goes_on(world, tmp_path):
+    options = {"steps": 6, "eval_every": 6, "dropout": True, "learning_rate": 1e-2}
+    runs = [tmp_path / name for name in ("asked", "whole")]
+    args = world.train_args(runs[0], **options)
+    command = [sys.executable, "-c", ASKED, *map(str, args)]
+    asked = subprocess.run(command, capture_output=True, text=True)
+    assert asked.returncode == 128 + signal.SIGTERM
+    # Steps are logged one late.
+    assert "metaflax: asked to end at step 5, which is saved" in asked.stderr
+    assert asked.stderr.count("\n") == 1
+    worlds.run(*args)
+    worlds.run(*world.train_args(runs[1], **options))
+    logs = [worlds.read_jsonl(path / "log.jsonl") for path in runs]
+    assert logs[0] == logs[1]
+    params = [_run.load_trained(path).params for path in runs]
+    chex.assert_trees_all_equal(*params)
 
 
 # Kills itself half-way through the line of the log that the second argument says.

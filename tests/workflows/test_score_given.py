@@ -1,0 +1,32 @@
+"""Tests that given episodes are scored as those that a run draws."""
+
+import dataclasses
+
+import chex
+
+from metaflax import config as config_lib
+from metaflax import data, workflows
+from metaflax.workflows import RunDirectory, _run
+
+
+def test_given_episodes_are_scored_as_those_of_a_run(trained):
+    run = _run.load_run(RunDirectory(trained).config())
+    drawn = data.fixed_list(run.test.sampler, 3, 5)
+    given = data.GivenEpisodes(run.splits.test, drawn)
+    best = _run.load_trained(trained).params
+    expected = run.evaluator(run.test, 3, 5)(best).metrics
+    found = workflows.score_episodes(trained, given).metrics
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+
+    frozen = config_lib.AlgorithmConfig("frozen", head="logistic_regression")
+    config = dataclasses.replace(run.config, algorithm=frozen)
+    other = _run.load_run(config)
+    expected = other.evaluator(other.test, 3, 5)(_run.initial_params(other)).metrics
+    setting = workflows.Setting(config.model, frozen)
+    elsewhere = dataclasses.replace(config.data, data="nowhere.jsonl")
+    found = workflows.score_pretrained(
+        dataclasses.replace(config, data=elsewhere), given
+    ).metrics
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+    again = workflows.score_episodes(trained, given, setting).metrics
+    chex.assert_trees_all_close(again, expected, rtol=1e-5)
