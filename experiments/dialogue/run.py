@@ -19,7 +19,7 @@ FIRST = (
     *("sgd/Banks", "sgd/Buses", "sgd/Calendar", "sgd/Events", "sgd/Homes"),
     *("chatterbot/conversations", "chatterbot/money", "chatterbot/science"),
 )
-LONGER = {"steps": 1000, "eval_every": 250, "learning_rate": 1e-3}
+LONGER = {"steps": 600, "eval_every": 150, "learning_rate": 1e-3}
 # Fine-tuning is chosen from these, on validation domains.
 JOINT = {"inner_learning_rate": (1e-4, 3e-4), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}

@@ -57,16 +57,18 @@ config = Config(
         label_smoothing=0.1,
     ),
     training=TrainingConfig(
-        steps=120,
+        steps=150,
         tasks_per_step=2,
-        learning_rate=1e-4,
+        learning_rate=3e-4,
         hyper_learning_rate=5e-5,
         schedule="cosine",
         trains=("encoder/decoder",),
-        eval_every=40,
+        eval_every=50,
         valid_episodes=18,
         patience=None,
     ),
     # Topics take turns, so that each has fifty support sets.
-    evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
+    evaluation=EvaluationConfig(
+        test_episodes=200, batch_episodes=10, repetition_penalty=1.3
+    ),
 )
