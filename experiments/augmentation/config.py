@@ -47,7 +47,7 @@ config = Config(
         trains=("*", "!encoder/embeddings"),
         dropout=False,
         eval_every=20,
-        valid_episodes=300,
+        valid_episodes=100,
         patience=None,
     ),
     evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
@@ -58,10 +58,10 @@ pretraining = PretrainConfig(
     network=NetworkConfig(model="minilm"),
     text=RawTextConfig(length=64),
     training=LoopConfig(
-        steps=480,
+        steps=240,
         rows_per_step=16,
         learning_rate=1e-3,
-        eval_every=160,
+        eval_every=80,
         valid_rows=64,
     ),
 )

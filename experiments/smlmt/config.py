@@ -20,10 +20,6 @@ from metaflax.config import (
     DataConfig,
     EpisodeConfig,
     EvaluationConfig,
-    LoopConfig,
-    NetworkConfig,
-    PretrainConfig,
-    RawTextConfig,
     TrainingConfig,
 )
 
@@ -44,13 +40,4 @@ config = Config(
         patience=None,
     ),
     evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
-)
-
-# The same text, as pretraining reads it.
-pretraining = PretrainConfig(
-    network=NetworkConfig(
-        fresh=True, num_layers=2, hidden_size=128, num_heads=2, intermediate_size=512
-    ),
-    text=RawTextConfig(text=TEXT, length=64),
-    training=LoopConfig(steps=2000, eval_every=500, learning_rate=5e-4),
 )

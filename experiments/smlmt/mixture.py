@@ -1,4 +1,4 @@
-"""Tasks from raw text and supervised ones mixed: one encoder learns five kinds at once.
+"""Tasks from raw text and supervised ones mixed: one encoder learns six kinds at once.
 
 Command, from all-MiniLM-L6-v2:
 
@@ -31,7 +31,7 @@ RAW = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
 words = TaskMember(
     data=DataConfig(task="smlmt", data=RAW, max_length=64, word_bands=(12, 40, 200)),
     episodes=EpisodeConfig(
-        way=5, shot=5, queries=5, train_way=(2, 10), train_shot=(1, 5), train_queries=4
+        way=5, shot=1, queries=5, train_way=(2, 8), train_shot=(1, 3), train_queries=2
     ),
     algorithm=AlgorithmConfig(algorithm="protonet"),
 )
@@ -53,6 +53,7 @@ intents = TaskMember(
     ),
     episodes=EpisodeConfig(way=5, shot=1, queries=5, train_way=20, train_queries=2),
     algorithm=AlgorithmConfig(algorithm="protonet"),
+    valid_episodes=300,
 )
 
 # How are two things related?
@@ -87,6 +88,22 @@ likeness = TaskMember(
     algorithm=AlgorithmConfig(algorithm="ridge"),
 )
 
+# Is it good or bad, of tweets and films?
+sentiment = TaskMember(
+    data=DataConfig(
+        data="scored-texts",
+        split_by="domain",
+        split_names={
+            "train": ("tweets", "films"),
+            "valid": ("editorials",),
+            "test": ("products",),
+        },
+        max_length=64,
+    ),
+    episodes=EpisodeConfig(way=2, shot=5, queries=10, train_queries=5),
+    algorithm=AlgorithmConfig(algorithm="protonet"),
+)
+
 config = MixtureConfig(
     members={
         "words": words,
@@ -94,6 +111,7 @@ config = MixtureConfig(
         "intents": intents,
         "relations": relations,
         "likeness": likeness,
+        "sentiment": sentiment,
     },
     # Small sets are drawn from more often than their size alone would have it.
     temperature=2.0,
@@ -104,8 +122,8 @@ config = MixtureConfig(
         head_learning_rate=1e-3,
         trains=("*", "!encoder/embeddings"),
         eval_every=250,
-        valid_episodes=100,
+        valid_episodes=40,
         patience=None,
     ),
-    evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),
+    evaluation=EvaluationConfig(test_episodes=100, batch_episodes=20),
 )

@@ -1,4 +1,4 @@
-"""Masked-word tasks beside more pretraining, judged on intents; see README.md.
+"""Pretraining on masked words, tasks made of them, labelled tasks; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/smlmt/run.py [--runs DIR]
 """
@@ -6,138 +6,160 @@ Usage: METAFLAX_DATA=DIR python experiments/smlmt/run.py [--runs DIR]
 import dataclasses
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import config as settings
-import numpy as np
+import few_shot
+import mixture
+import report
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, evaluation, workflows
-from metaflax.workflows import Setting
+from metaflax import workflows
 
-SEEDS = range(10)
-SHOTS = (1, 5)
-EPISODES = 600
+SUPERVISED = ("intents", "relations", "likeness", "sentiment")
+# What each pretraining learns from, members of the mixture.
+KINDS = {
+    "MLM": ("masked",),
+    "SMLMT": ("words",),
+    "supervised": SUPERVISED,
+    "hybrid": ("words", *SUPERVISED),
+}
+NONE, FINAL = "none", "hybrid"
+# Validated in all runs, on classes that none is trained on: what the curves show.
+YARDSTICK = "intents"
+# Validations of a run, after its beginning.
+POINTS = 8
 
 
-class Intents(NamedTuple):
-    """Episodes of the test classes of fold 01 of CLINC150.
+class Start(NamedTuple):
+    """What pretrainings begin with, and how far they go.
 
     Attributes:
-      examples: of these classes.
-      episodes: the same ones always.
-      sizes: of the largest.
+      flops: of the matrix products of a training.
+      trains: what changes, as paths.
+      rates: learning rates, by what is learned from.
     """
 
-    examples: data.Examples
-    episodes: tuple[data.Episode, ...]
-    sizes: data.EpisodeSizes
+    flops: float
+    trains: tuple[str, ...]
+    rates: Mapping[str, float]
 
-    @classmethod
-    def drawn(cls, folder: Path, shot: int, num: int) -> "Intents":
-        """5-way episodes with 5 queries a class."""
-        examples = data.read(folder / "examples.jsonl")
-        splits = data.split_by_file(examples, folder / "folds.json", "01")
-        sampler = data.EpisodeSampler(splits.test, 5, shot, 5)
-        return cls(splits.test, data.fixed_list(sampler, 1, num), sampler.sizes)
 
-    def episode(self, seed: int, index: int) -> data.Episode:
-        """Episode `index`, whatever the seed."""
-        del seed
-        return self.episodes[index]
+STARTS = {
+    "minilm": Start(4e13, ("*", "!encoder/embeddings"), dict.fromkeys(KINDS, 5e-5)),
+    # At the rate of masked words, tasks made an encoder of random weights collapse.
+    "small": Start(1e13, ("*",), dict.fromkeys(KINDS, 2e-4) | {"MLM": 1e-3}),
+}
+# The small one, whose word pieces are those of the raw text.
+SMALL = {"vocab_size": 8000, "width": 128, "layers": 4, "heads": 4, "positions": 128}
+# How the whole of a model adapts.
+WHOLE = config_lib.AlgorithmConfig(
+    algorithm="fine_tuning",
+    head="prototypes",
+    adapts=("*", "!encoder/embeddings"),
+    inner_optimizer="adam",
+    inner_learning_rate=1e-4,
+    num_steps=5,
+)
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """All seeds, and a table of what they come to."""
-    folder = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
-    episodes = {shot: Intents.drawn(folder, shot, EPISODES) for shot in SHOTS}
-    console.print(
-        compared(config, settings.pretraining, episodes, SEEDS, runs, console)
-    )
+    """Ten models, judged by a head on what they make of texts; and one as a whole."""
+    del config  # That of SMLMT alone.
+    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    judges = list(few_shot.judges(folder))
+    for name, start in STARTS.items():
+        models = pretrained(mixture.config, name, start, runs, console)
+        found = few_shot.scored(models, judges, runs / name)
+        console.print(report.table(found))
+        trained = [runs / name / kind for kind in KINDS]
+        report.picture(runs / f"{name}.png", trained, start.flops, YARDSTICK)
+        if name == "minilm":
+            whole(models, folder, runs, console)
 
 
-def compared(
-    config: config_lib.Config,
-    pretraining: config_lib.PretrainConfig,
-    episodes: dict[int, Intents],
-    seeds: range,
-    runs: Path,
-    console: Console,
-) -> str:
-    """A Markdown table of accuracy on intents by shot, means over seeds."""
-    found: dict[str, dict[int, list[np.ndarray]]] = {}
-    for seed in seeds:
-        directories = pretrained(config, pretraining, seed, runs, console)
-        for name, accuracy in scored(config, directories, episodes).items():
-            for shot, by_episode in accuracy.items():
-                found.setdefault(name, {}).setdefault(shot, []).append(by_episode)
-    lines = [
-        "| accuracy (%) | " + " | ".join(f"{shot} shots" for shot in episodes) + " |",
-        "| --- " * (len(episodes) + 1) + "|",
-    ]
-    for name, by_shot in found.items():
-        # Of each seed its mean: what differs from run to run is the pretraining.
-        cells = [said(np.mean(by_shot[shot], axis=1)) for shot in episodes]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def whole(models: dict[str, str], folder: Path, runs: Path, console: Console) -> None:
+    """The last model where all of it adapts, beside what it began with."""
+    judges = few_shot.judges(folder, num_episodes=100, num_queries=100, num_sets=4)
+    ends = {kind: models[kind] for kind in (NONE, FINAL)}
+    found = few_shot.scored(ends, list(judges), runs / "whole", WHOLE)
+    console.print(report.table(found))
 
 
 def pretrained(
-    config: config_lib.Config,
-    pretraining: config_lib.PretrainConfig,
-    seed: int,
+    config: config_lib.MixtureConfig,
+    name: str,
+    start: Start,
     runs: Path,
     console: Console,
-) -> dict[str, Path]:
-    """Masked words from random weights; then more of it, or masked-word tasks."""
-
-    def with_seed(settings):
-        loop = dataclasses.replace(settings.training, seed=seed)
-        return dataclasses.replace(settings, training=loop)
-
-    begun, longer = runs / f"masked-words-{seed}", runs / f"more-masked-words-{seed}"
-    first = with_seed(pretraining)
-    workflows.pretrain(first, begun, console)
-    network = dataclasses.replace(
-        first.network, fresh=False, model=str(begun / "model")
-    )
-    workflows.pretrain(dataclasses.replace(first, network=network), longer, console)
-    model = dataclasses.replace(config.model, model=str(begun / "model"))
-    smlmt = runs / f"smlmt-{seed}"
-    workflows.train(with_seed(dataclasses.replace(config, model=model)), smlmt, console)
-    return {"masked words": begun, "more masked words": longer, "smlmt": smlmt}
+) -> dict[str, str]:
+    """The five models that start in one way, by what they learned from."""
+    models = {NONE: "minilm" if name == "minilm" else str(small(config, runs))}
+    for kind, members in KINDS.items():
+        run_dir = runs / name / kind
+        models[kind] = str(run_dir / "model")
+        if (run_dir / "results.json").exists():
+            continue
+        console.print(f"{name}, {kind}")
+        mixed = of_members(config, models[NONE], members)
+        loop = {"trains": start.trains, "learning_rate": start.rates[kind]}
+        workflows.mix(
+            sized(with_training(mixed, **loop), start.flops), run_dir, console
+        )
+    return models
 
 
-def scored(
-    config: config_lib.Config,
-    directories: dict[str, Path],
-    episodes: dict[int, Intents],
-) -> dict[str, dict[int, np.ndarray]]:
-    """Accuracy on each episode, of class means on what each pretraining left."""
-    run_dir = directories["smlmt"]
+def small(config: config_lib.MixtureConfig, runs: Path) -> Path:
+    """A new BERT whose word pieces come from the raw text."""
+    target = runs / "small-model"
+    if not target.exists():
+        raw = config.members["masked"]
+        assert isinstance(raw, config_lib.TextMember)
+        texts = workflows.texts_of_file(raw.text.text, (raw.text.column,))
+        workflows.new_language_model(target, texts, family="bert", **SMALL)
+    return target
 
-    def accuracy(name: str, shot: int) -> np.ndarray:
-        setting = None
-        if name != "smlmt":
-            left = str(directories[name] / "model")
-            setting = Setting(
-                dataclasses.replace(config.model, model=left),
-                dataclasses.replace(config.algorithm, algorithm="frozen", head=None),
-            )
-        scores = workflows.score_episodes(run_dir, episodes[shot], setting)
-        return scores.metrics["accuracy"]
 
-    return {
-        name: {shot: accuracy(name, shot) for shot in episodes} for name in directories
+def of_members(
+    config: config_lib.MixtureConfig, model: str, names: Iterable[str]
+) -> config_lib.MixtureConfig:
+    """The mixture of some members, half of it SMLMT where it is one of them.
+
+    Intents are validated always, as what all have in common.
+    """
+    weights = {YARDSTICK: 0.0} | {
+        name: 1 / len(SUPERVISED) if name in SUPERVISED else 1.0 for name in names
     }
+    members = {
+        name: dataclasses.replace(
+            config.members[name], share=config_lib.ShareConfig(weight=weight)
+        )
+        for name, weight in weights.items()
+    }
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=model),
+        members=members,
+    )
 
 
-def said(by_seed: np.ndarray) -> str:
-    """Mean and 95 % interval over seeds."""
-    interval = evaluation.mean_interval(by_seed)
-    return f"{100 * interval.mean:.2f} ± {100 * interval.half_width:.2f}"
+def with_training(
+    config: config_lib.MixtureConfig, **fields: Any
+) -> config_lib.MixtureConfig:
+    """The mixture with other settings of its outer loop."""
+    training = dataclasses.replace(config.training, **fields)
+    return dataclasses.replace(config, training=training)
+
+
+def sized(config: config_lib.MixtureConfig, flops: float) -> config_lib.MixtureConfig:
+    """The mixture with as many steps as so much compute pays for."""
+    of_step = workflows.step_flops(config)
+    shares = {name: member.share.weight or 0 for name, member in config.members.items()}
+    mean = sum(shares[n] * of_step[n] for n in shares) / sum(shares.values())
+    steps = max(1, int(flops / mean))
+    return with_training(config, steps=steps, eval_every=max(1, steps // POINTS))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,6 +14,10 @@ from tests.experiments import scripts
 from tests.workflows import worlds
 
 pytestmark = scripts.beside_tests
+
+
+def silent():
+    return Console(file=io.StringIO())
 
 
 @pytest.mark.usefixtures("minilm")
@@ -50,59 +55,124 @@ def test_the_data_of_the_mixture_are_given(shared_data):
     config = config_lib.load_file(path, config_lib.MixtureConfig)
     for member in config.members.values():
         text = isinstance(member, config_lib.TextMember)
+        if not text and member.data.data == "scored-texts":
+            continue  # Which pip fetches.
         source = Path(member.text.text if text else member.data.data)
         assert list(source.parent.glob(source.name)), source
 
 
-@pytest.mark.usefixtures("quick_compilation")
-def test_pretrainings_are_compared_in_miniature(tmp_path):
-    script = scripts.load("smlmt")
-    text = tmp_path / "raw.txt"
-    text.write_text("\n".join(row["text"] for row in worlds.records(longest=5)))
-    bert = worlds.save_bert(tmp_path / "bert")
-    folder = tmp_path / "intents"
-    folder.mkdir()
-    worlds.write_jsonl(folder / "examples.jsonl", worlds.records())
-    split = {"train": worlds.TOPICS[:3], "valid": worlds.TOPICS[3:5],
-             "test": worlds.TOPICS[5:]}  # fmt: skip
-    (folder / "folds.json").write_text(json.dumps({"01": split}))
-    loaded = config_lib.load_file(scripts.EXPERIMENTS / "smlmt" / "config.py")
-    config = dataclasses.replace(
-        loaded,
-        data=dataclasses.replace(
-            loaded.data, data=str(text), max_length=24, word_bands=(10, 30)
-        ),
-        episodes=config_lib.EpisodeConfig(way=2, shot=1, queries=2),
-        training=dataclasses.replace(
-            loaded.training, steps=1, eval_every=1, valid_episodes=2
-        ),
+def raw_text(path):
+    rows = worlds.records(longest=5)
+    path.write_text("\n".join(json.dumps({"text": row["text"]}) for row in rows))
+    return str(path)
+
+
+def data_folder(folder):
+    """Intents and two of LEOPARD's tasks, one of them of pairs."""
+    intents = folder / "clinc150"
+    intents.mkdir(parents=True)
+    topics = [f"intent{i:02}" for i in range(16)]
+    worlds.write_jsonl(intents / "examples.jsonl", worlds.records(topics, count=11))
+    fold = {"train": topics[:6], "valid": topics[6:11], "test": topics[11:]}
+    (intents / "folds.json").write_text(json.dumps({"01": fold}))
+    for name, more in (("airline", {}), ("scitail", {"text_pair": "topic00"})):
+        rows = [
+            {"id": f"{name}-{shot}-{drawn}-{n}", **row, **more}
+            for shot in (4, 8)
+            for drawn in range(2)
+            for n, row in enumerate(worlds.records(worlds.TOPICS[:2], shot))
+        ]
+        asked = worlds.records(worlds.TOPICS[:2], 3, seed=1)
+        asked = [{"id": f"{name}-eval-{n}", **r, **more} for n, r in enumerate(asked)]
+        (folder / "leopard" / name).mkdir(parents=True)
+        worlds.write_jsonl(folder / "leopard" / name / "train_episodes.jsonl", rows)
+        worlds.write_jsonl(folder / "leopard" / name / "eval.jsonl", asked)
+    return folder
+
+
+def small_mixture(config, folder, text):
+    """Two of its members, on data that are made up."""
+    raw = config_lib.RawTextConfig(text, length=24)
+    masked = dataclasses.replace(
+        config.members["masked"], text=raw, rows_per_step=2, valid_rows=2
+    )
+    intents = config.members["intents"]
+    source = dataclasses.replace(
+        intents.data,
+        data=str(folder / "clinc150" / "examples.jsonl"),
+        split_file=str(folder / "clinc150" / "folds.json"),
+        max_length=24,
+    )
+    sizes = config_lib.EpisodeConfig(way=2, shot=1, queries=2)
+    intents = dataclasses.replace(
+        intents, data=source, episodes=sizes, valid_episodes=2
+    )
+    return dataclasses.replace(
+        config,
+        members={"masked": masked, "intents": intents},
         evaluation=dataclasses.replace(
-            loaded.evaluation, test_episodes=3, batch_episodes=3
+            config.evaluation, test_episodes=3, batch_episodes=3
         ),
     )
-    pretraining = config_lib.PretrainConfig(
-        network=dataclasses.replace(
-            script.settings.pretraining.network,
-            model=str(bert),
-            num_layers=1,
-            hidden_size=16,
-            intermediate_size=16,
-        ),
-        text=config_lib.RawTextConfig(text=str(text), length=24),
-        training=config_lib.LoopConfig(
-            steps=1, eval_every=1, rows_per_step=2, valid_rows=2
-        ),
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_pretrainings_at_equal_compute_are_judged_in_miniature(tmp_path, monkeypatch):
+    script, runs = scripts.load("smlmt"), tmp_path / "runs"
+    monkeypatch.setattr(
+        script, "KINDS", {"MLM": ("masked",), "both": ("masked", "intents")}
     )
+    monkeypatch.setattr(script, "SUPERVISED", ("intents",))
+    monkeypatch.setattr(script, "POINTS", 2)
+    monkeypatch.setattr(script.few_shot, "LEOPARD", ("airline", "scitail"))
+    sizes = {"vocab_size": 120, "width": 16, "layers": 1, "heads": 2, "positions": 128}
+    monkeypatch.setattr(script, "SMALL", sizes)
+    folder = data_folder(tmp_path / "data")
+    config = small_mixture(
+        script.mixture.config, folder, raw_text(tmp_path / "raw.jsonl")
+    )
+    start = script.Start(4e6, ("*",), dict.fromkeys(script.KINDS, 1e-3))
     with worlds.apart(tmp_path):
-        episodes = {1: script.Intents.drawn(folder, 1, 3)}
-        table = script.compared(
-            config, pretraining, episodes, range(2), tmp_path / "runs",
-            Console(file=io.StringIO()),
-        )  # fmt: skip
-    lines = table.splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == [
-        "masked words",
-        "more masked words",
-        "smlmt",
-    ]
-    assert all("±" in line for line in lines[2:])
+        models = script.pretrained(config, "small", start, runs, silent())
+        judges = list(script.few_shot.judges(folder, num_episodes=3))
+        found = script.few_shot.scored(models, judges, runs / "small")
+        again = script.few_shot.scored(
+            dict.fromkeys(models, "gone"), [], runs / "small"
+        )
+        few = script.few_shot.judges(folder, num_episodes=3, num_queries=2, num_sets=1)
+        firsts = [judge.episodes.episodes for judge in few][:2]
+    assert [[len(e.query) for e in episodes] for episodes in firsts] == [[2, 2]] * 2
+    assert list(models) == ["none", "MLM", "both"]
+    spent = {kind: flops_spent(runs / "small" / kind) for kind in ("MLM", "both")}
+    # Less than a step of either is left.
+    assert all(0.6 * start.flops < x <= 1.2 * start.flops for x in spent.values())
+    tasks = [f"{name}, {shot}" for name in ("airline", "scitail") for shot in (4, 8)]
+    for kind, scores in found.items():
+        assert list(scores) == [*tasks, "clinc150, 1", "clinc150, 5"]
+        assert [len(x) for x in scores.values()] == [2, 2, 2, 2, 3, 3]
+        for task, accuracy in scores.items():
+            np.testing.assert_array_equal(accuracy, again[kind][task])
+    lines = script.report.table(found).splitlines()
+    assert len(lines) == 2 + 6 + 2
+    assert lines[0] == "| accuracy (%) | none | MLM | both |"
+    assert [line.count("±") for line in lines[2:]] == [3] * 6 + [2] * 2
+    shares, accuracy = script.report.curve(runs / "small" / "MLM", "intents")
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert all(0 <= x <= 100 for x in accuracy)
+    trained = [runs / "small" / kind for kind in ("MLM", "both")]
+    script.report.picture(tmp_path / "curves.png", trained, start.flops, "intents")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def flops_spent(run_dir):
+    """What the steps of a run computed, as each compiled step says it."""
+    results = json.loads((run_dir / "results.json").read_text())
+    costs = {
+        path.parent.name: [r["flops"] for r in json.loads(path.read_text())]
+        for path in (run_dir / "members").glob("*/cost.json")
+    }
+    return sum(
+        count * np.mean(costs[name])
+        for name, count in results["steps_of"].items()
+        if count
+    )

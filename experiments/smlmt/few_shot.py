@@ -1,0 +1,124 @@
+"""How well tasks are learned that no pretraining has seen, from few texts of each."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data, tasks, workflows
+
+LEOPARD = ("airline", "disaster", "scitail", "rating_books", "sentiment_books")
+PAIRS = ("scitail",)
+SHOTS = (1, 5)
+
+
+class Judge(NamedTuple):
+    """Episodes to be judged on, and how they are read.
+
+    Attributes:
+      name: of what is asked.
+      kind: its task type.
+      head: what is fitted to features of a support set.
+      episodes: always the same.
+      shots: how many texts a class each of them has.
+    """
+
+    name: str
+    kind: str
+    head: str
+    episodes: data.GivenEpisodes
+    shots: tuple[int, ...]
+
+
+def judges(
+    folder: Path,
+    *,
+    num_episodes: int = 600,
+    num_queries: int | None = None,
+    num_sets: int | None = None,
+) -> Iterator[Judge]:
+    """LEOPARD's training sets, and episodes of CLINC150's test classes.
+
+    Args:
+      folder: of all data.
+      num_episodes: of CLINC150, at each shot.
+      num_queries: how many of LEOPARD's texts are asked for, drawn once; None for all.
+      num_sets: how many of its training sets at each shot, the first; None for all.
+    """
+    for name in LEOPARD:
+        kind = "pair_classification" if name in PAIRS else "classification"
+        given, shots = data.published_sets(
+            folder / "leopard" / name, task=task_of(kind), num_queries=num_queries
+        )
+        most = len(shots) if num_sets is None else num_sets
+        kept = [n for n, shot in enumerate(shots) if shots[:n].count(shot) < most]
+        episodes = given._replace(episodes=tuple(given.episodes[n] for n in kept))
+        shots = tuple(shots[n] for n in kept)
+        yield Judge(name, kind, "logistic_regression", episodes, shots)
+    examples = data.read(folder / "clinc150" / "examples.jsonl")
+    splits = data.split_by_file(examples, folder / "clinc150" / "folds.json", "01")
+    for shot in SHOTS:
+        sampler = data.EpisodeSampler(splits.test, 5, shot, 5)
+        drawn = data.fixed_list(sampler, 1, num_episodes)
+        episodes = data.GivenEpisodes(splits.test, drawn)
+        shots = (shot,) * num_episodes
+        yield Judge("clinc150", "classification", "prototypes", episodes, shots)
+
+
+def task_of(kind: str) -> tasks.TaskType:
+    """The task type of a name."""
+    of_kind = config_lib.Config(data=config_lib.DataConfig(task=kind))
+    return config_lib.build_task(of_kind)
+
+
+Scores: TypeAlias = dict[str, np.ndarray]
+
+
+def scored(
+    models: Mapping[str, str],
+    judges: Sequence[Judge],
+    folder: Path,
+    algorithm: config_lib.AlgorithmConfig | None = None,
+) -> dict[str, Scores]:
+    """Accuracies of several models, by task and shots, of each its episodes.
+
+    Args:
+      models: encoders by name, as `ModelConfig` names them.
+      judges: of them.
+      folder: where scores are kept, so that none is asked for twice.
+      algorithm: how a model adapts; unless given, a head alone is fitted to features,
+        for which each text is encoded once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, model in models.items():
+        file = folder / f"{name}.json"
+        if not file.exists():
+            every: Scores = {}
+            for judge in judges:
+                every |= accuracies(judge, model, algorithm)
+            file.write_text(json.dumps({t: x.tolist() for t, x in every.items()}))
+        kept = json.loads(file.read_text())
+        found[name] = {task: np.array(x) for task, x in kept.items()}
+    return found
+
+
+def accuracies(
+    judge: Judge, model: str, algorithm: config_lib.AlgorithmConfig | None
+) -> Scores:
+    """Accuracy on each episode, by task and shots."""
+    frozen = config_lib.AlgorithmConfig(algorithm="frozen", head=judge.head)
+    config = config_lib.Config(
+        model=config_lib.ModelConfig(model=model),
+        data=config_lib.DataConfig(task=judge.kind, max_length=128),
+        algorithm=algorithm or frozen,
+    )
+    scores = workflows.score_pretrained(config, judge.episodes)
+    accuracy, shots = scores.metrics["accuracy"], np.array(judge.shots)
+    return {
+        f"{judge.name}, {shot}": accuracy[shots == shot]
+        for shot in sorted(set(judge.shots))
+    }

@@ -1,0 +1,83 @@
+"""What pretrainings come to: a table, and curves over compute."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from few_shot import LEOPARD, Scores
+
+from metaflax import evaluation
+
+
+def table(found: Mapping[str, Scores]) -> str:
+    """Accuracies in Markdown, and how far all are from the first model.
+
+    Args:
+      found: of each model, by task and shots, the accuracies of its episodes.
+    """
+    first = next(iter(found))
+    lines = [
+        "| accuracy (%) | " + " | ".join(found) + " |",
+        "| --- |" + " ---: |" * len(found),
+    ]
+    for task in found[first]:
+        cells = [said(evaluation.mean_interval(own[task])) for own in found.values()]
+        lines.append(f"| {task} | " + " | ".join(cells) + " |")
+    for group, names in (("LEOPARD", LEOPARD), ("clinc150", ("clinc150",))):
+        of_group = {model: together(own, names) for model, own in found.items()}
+        before = of_group[first]
+        cells = [
+            said(evaluation.paired_interval(before, after), "+")
+            if model != first
+            else ""
+            for model, after in of_group.items()
+        ]
+        lines.append(f"| {group}, less {first} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def together(scores: Scores, names: Iterable[str]) -> np.ndarray:
+    """The accuracies on all episodes of some tasks."""
+    return np.concatenate(
+        [x for task, x in scores.items() if task.split(",")[0] in set(names)]
+    )
+
+
+def said(interval: evaluation.Interval, sign: str = "") -> str:
+    return f"{100 * interval.mean:{sign}.1f} ± {100 * interval.half_width:.1f}"
+
+
+def picture(path: Path, runs: Sequence[Path], flops: float, yardstick: str) -> None:
+    """Accuracy on validation classes over compute, a line for each run.
+
+    Args:
+      path: of the PNG.
+      runs: directories, named for what was learned from.
+      flops: of each run.
+      yardstick: the member of all mixtures that is shown.
+    """
+    from matplotlib import figure
+
+    drawn = figure.Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = drawn.subplots()
+    for run_dir in runs:
+        shares, accuracy = curve(run_dir, yardstick)
+        compute = [share * flops / 1e12 for share in shares]
+        axes.plot(compute, accuracy, "o-", ms=3, label=run_dir.name)
+    axes.set(
+        xlabel="operations of matrix products, in 10¹²",
+        ylabel="accuracy (%) on intents,\n5-way 1-shot, validation classes",
+    )
+    axes.grid(alpha=0.3)
+    drawn.legend(loc="outside upper center", ncols=len(runs))
+    drawn.savefig(path, dpi=120)
+
+
+def curve(run_dir: Path, yardstick: str) -> tuple[list[float], list[float]]:
+    """How much of a run is done at each validation, and the accuracy then."""
+    steps = json.loads((run_dir / "config.json").read_text())["training"]["steps"]
+    records = map(json.loads, (run_dir / "log.jsonl").read_text().splitlines())
+    name = f"valid_{yardstick}_accuracy"
+    seen = [(record["step"], record[name]) for record in records if name in record]
+    return [step / steps for step, _ in seen], [100 * x for _, x in seen]
