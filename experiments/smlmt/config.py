@@ -1,15 +1,14 @@
-"""Words masked in Wikipedia as tasks: a small BERT learns to learn from raw text.
+"""Words masked in Wikipedia as tasks: a BERT learns to learn from raw text.
 
 Command, from all-MiniLM-L6-v2:
 
     METAFLAX_DATA=DIR python -m metaflax train --config experiments/smlmt/config.py \
         --run-dir runs/smlmt
 
-From weights drawn at random, beside more pretraining on masked words, and judged on
-intents that neither saw: `python experiments/smlmt/run.py`.
+Beside other pretrainings at equal compute, and judged on tasks that none has seen:
+`python experiments/smlmt/run.py`.
 
-Expected: the throughput that README.md tells; the pretrainings themselves have been run
-in miniature only.
+Expected: see README.md.
 """
 
 import os

@@ -5,7 +5,8 @@ Command, from all-MiniLM-L6-v2:
     METAFLAX_DATA=DIR python -m metaflax mix --config experiments/smlmt/mixture.py \
         --run-dir runs/mixture
 
-Expected: no results yet; it has been run in miniature only.
+Expected: README.md has what its members bring, in pretrainings at equal compute (run.py);
+all six in one run, as here, have been trained for a few steps only.
 """
 
 import os
