@@ -5,8 +5,8 @@ Command, from all-MiniLM-L6-v2:
     METAFLAX_DATA=DIR python -m metaflax mix --config experiments/smlmt/mixture.py \
         --run-dir runs/mixture
 
-Expected: README.md has what its members bring, in pretrainings at equal compute (run.py);
-all six in one run, as here, have been trained for a few steps only.
+Expected: README.md has what its members bring, in pretrainings at equal compute
+(run.py); all six in one run, as here, have been trained for a few steps only.
 """
 
 import os

@@ -217,7 +217,8 @@ def _run(program: bytes, storage: Callable[[Any], _Storage]) -> Any:
         del stack[at:]
         return items
 
-    for opcode, argument, _ in pickletools.genops(program):
+    for opcode, read, _ in pickletools.genops(program):
+        argument: Any = read
         match opcode.name:
             case "PROTO":
                 pass
