@@ -93,7 +93,7 @@ def test_a_member_is_the_run_that_it_would_be_by_itself():
     loop = pretraining.training
     assert (loop.rows_at_once, loop.rows_per_step) == (16, 32)
     settings = vars(loop).keys() & vars(CONFIG.training).keys()
-    assert len(settings) == 11
+    assert len(settings) == 12
     for name in settings:
         assert getattr(loop, name) == getattr(CONFIG.training, name)
 
