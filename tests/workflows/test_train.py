@@ -171,7 +171,8 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
     world, tmp_path
 ):
     """In its start, its steps, its validations, while it saves and while it tests."""
-    options = {"steps": 150, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
+    options = {"steps": 400, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
+    options |= {"patience": 1000}
     runs = [tmp_path / name for name in ("killed", "whole")]
     args = [world.train_args(path, **options) for path in runs]
     started = time.perf_counter()
@@ -182,7 +183,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
         command = [sys.executable, "-m", "metaflax", *map(str, args[0])]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
-                process.wait(rng.uniform(0.1, 0.5) * longest)
+                process.wait(rng.uniform(0.1, 0.35) * longest)
             except subprocess.TimeoutExpired:
                 process.kill()
         log = runs[0] / "log.jsonl"
