@@ -171,6 +171,8 @@ class Checkpoints:
         try:
             found: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
             return {name: found[name] for name in items}
+        except (MemoryError, PermissionError):
+            raise  # The machine's fault, not the checkpoint's.
         except Exception as error:  # Of a damaged file Orbax raises whatever comes.
             raise DamagedError(
                 f"{self._place(step)} is damaged and cannot be read"

@@ -129,6 +129,20 @@ def test_a_checkpoint_of_other_arrays_is_refused_with_the_difference(falling):
     assert steps_in(falling) == [1, 3, 4]
 
 
+@pytest.mark.parametrize("fault", [MemoryError, PermissionError])
+def test_faults_of_the_machine_set_no_checkpoint_aside(fault, falling, monkeypatch):
+    opened = training.Checkpoints(falling)
+
+    def fails(step, args):
+        raise fault
+
+    monkeypatch.setattr(opened._manager, "restore", fails)
+    with pytest.raises(fault):
+        opened.set_damaged_aside(state_at(0), print)
+    opened.close()
+    assert steps_in(falling) == [1, 3, 4]
+
+
 def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     stopping = training.Stopping(0.5, 1, 0)
     checkpoints.save(state_at(1), stopping, 0.5)

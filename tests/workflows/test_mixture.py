@@ -12,11 +12,12 @@ import shutil
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
-from metaflax import cli, models, training, workflows
+from metaflax import cli, meta_gradient, models, training, workflows
 from metaflax import config as config_lib
 from metaflax.config import (
     AlgorithmConfig,
@@ -343,6 +344,28 @@ def test_low_rank_factors_are_folded_into_what_it_leaves(folder, tmp_path, silen
     )
     chex.assert_trees_all_equal(left["key"], start["key"])
     assert np.all(left["query"]["kernel"] != start["query"]["kernel"])
+
+
+def test_steps_that_are_not_finite_are_left_out_and_say_whose_they_were(
+    folder, tmp_path, silent, monkeypatch
+):
+    value_and_grad = meta_gradient.value_and_grad
+
+    def broken_at_step_1(*args, **kwargs):
+        fn = value_and_grad(*args, **kwargs)
+
+        def broken(params, tasks, keys, step):
+            (loss, info), grads = fn(params, tasks, keys, step)
+            return (jnp.where(step == 1, jnp.nan, loss), info), grads
+
+        return broken
+
+    monkeypatch.setattr(meta_gradient, "value_and_grad", broken_at_step_1)
+    config = mixture(folder, {"topics": topics(folder)}, steps=4, most_skipped=1)
+    workflows.mix(config, tmp_path / "run", silent)
+    records = worlds.read_jsonl(tmp_path / "run" / "log.jsonl")
+    [skipped] = [r for r in records if "skipped" in r]
+    assert (skipped["step"], skipped["member"]) == (2, "topics")
 
 
 def test_a_diverging_run_says_whose_step_it_was(folder, tmp_path, silent):
