@@ -5,10 +5,11 @@ Command, without variants and on all labelled texts of the classes:
     METAFLAX_DATA=DIR python -m metaflax train \
         --config experiments/augmentation/config.py --run-dir runs/augmentation-plain
 
-Ten labelled texts a class, with variants beside without:
-`python experiments/augmentation/run.py`.
+Three and ten labelled texts a class, with variants beside without:
+`python experiments/augmentation/run.py`, about 20 minutes on one core.
 
-Expected: unknown, it has been run in miniature only; see README.md.
+Expected of that, in accuracy at one shot: 95.8 without variants and 95.3 with them on
+three texts, 96.5 and 96.3 on ten; see README.md.
 """
 
 import os

@@ -21,7 +21,7 @@ from metaflax import data, evaluation, workflows
 SEEDS = (0, 1)
 SHOTS = (1, 5)
 # Texts of a class: labelled ones to meta-train on, and to validate or test on.
-LABELLED, HELD_OUT = 10, 40
+LABELLED, HELD_OUT = (3, 10), 40
 REPLACING = workflows.Replacing(variants=4, share=0.25, max_length=48)
 # What meta-training reads, by name: a column of variants, or none.
 SIDES = {"without variants": None, "with variants": "variants"}
@@ -32,7 +32,9 @@ Rows = list[dict[str, Any]]
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """All seeds, and a table of what they come to."""
     folder = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
-    table = compared(config, settings.pretraining, folder, SEEDS, runs, console)
+    table = compared(
+        config, settings.pretraining, folder, LABELLED, SEEDS, runs, console
+    )
     console.print(table)
 
 
@@ -40,18 +42,32 @@ def compared(
     config: config_lib.Config,
     pretraining: config_lib.PretrainConfig,
     folder: Path,
+    counts: Sequence[int],
     seeds: Sequence[int],
     runs: Path,
     console: Console,
 ) -> str:
-    """A Markdown table of accuracy by shot, of both sides and their difference."""
+    """A Markdown table of accuracy by shot, of both sides and their difference.
+
+    Args:
+      config: of meta-training.
+      pretraining: of the model that replaces words.
+      folder: of the data.
+      counts: labelled texts of a class.
+      seeds: drawn with each.
+      runs: gets a folder for each model.
+      console: where progress goes.
+    """
     rows = by_split(folder, config.data.fold)
     model = masked_model(pretraining, rows["train"], runs, console)
-    for seed in seeds:
-        file = labelled(rows, seed, model, runs / f"data-{seed}", console)
-        for name, column in SIDES.items():
-            trained(config, file, column, seed, run_of(runs, name, seed), console)
-    return table(runs, seeds)
+    for count in counts:
+        for seed in seeds:
+            within = runs / f"data-{count}-{seed}"
+            file = labelled(rows, count, seed, model, within, console)
+            for name, column in SIDES.items():
+                run_dir = run_of(runs, name, count, seed)
+                trained(config, file, column, seed, run_dir, console)
+    return table(runs, counts, seeds)
 
 
 def by_split(folder: Path, fold: str) -> dict[str, Rows]:
@@ -78,11 +94,16 @@ def masked_model(
 
 
 def labelled(
-    rows: dict[str, Rows], seed: int, model: Path, folder: Path, console: Console
+    rows: dict[str, Rows],
+    count: int,
+    seed: int,
+    model: Path,
+    folder: Path,
+    console: Console,
 ) -> Path:
     """Few texts of each training class with variants, those of others as they are."""
     few, augmented = folder / "few.jsonl", folder / "augmented.jsonl"
-    write(few, some_of_each(rows["train"], LABELLED, np.random.default_rng(seed)))
+    write(few, some_of_each(rows["train"], count, np.random.default_rng(seed)))
     if not augmented.exists():  # Else of a run that is gone on with.
         replacing = REPLACING._replace(seed=seed)
         workflows.augment(few, model, augmented, console, replacing=replacing)
@@ -126,33 +147,36 @@ def trained(
         workflows.evaluate(run_dir, console, name=f"shot{shot}", episodes=episodes)
 
 
-def table(runs: Path, seeds: Sequence[int]) -> str:
+def table(runs: Path, counts: Sequence[int], seeds: Sequence[int]) -> str:
     """Means over the seeds on each episode, and their intervals over episodes."""
-    lines = [
-        "| accuracy (%) | " + " | ".join(f"{shot} shots" for shot in SHOTS) + " |",
-        "| --- " * (len(SHOTS) + 1) + "|",
-    ]
-    without, with_variants = SIDES
-    cells: dict[str, list[str]] = {name: [] for name in ("frozen", *SIDES)}
-    cells["difference"] = []
-    for shot in SHOTS:
-        before, plain = accuracies(runs, without, seeds, shot)
-        _, varied = accuracies(runs, with_variants, seeds, shot)
-        for name, by_episode in (
-            ("frozen", before),
-            (without, plain),
-            (with_variants, varied),
-        ):
+    columns = [(count, shot) for count in counts for shot in SHOTS]
+    heads = [f"{count} labelled texts, {shot} shots" for count, shot in columns]
+    cells: dict[str, list[str]] = {
+        name: [] for name in ("frozen", *SIDES, "difference")
+    }
+    for count, shot in columns:
+        found = {
+            name: accuracies(runs, name, count, seeds, shot) for name in SIDES
+        }  # [2, episodes] each.
+        (frozen, plain), (_, varied) = found.values()
+        sides = zip(("frozen", *SIDES), (frozen, plain, varied), strict=True)
+        for name, by_episode in sides:
             cells[name].append(said(evaluation.mean_interval(by_episode)))
         difference = evaluation.paired_interval(plain, varied)
         cells["difference"].append(said(difference, "+"))
-    lines += [f"| {name} | {' | '.join(row)} |" for name, row in cells.items()]
+    lines = [
+        f"| accuracy (%) | {' | '.join(heads)} |",
+        "| --- " * (len(columns) + 1) + "|",
+        *(f"| {name} | {' | '.join(row)} |" for name, row in cells.items()),
+    ]
     return "\n".join(lines)
 
 
-def accuracies(runs: Path, name: str, seeds: Sequence[int], shot: int) -> np.ndarray:
+def accuracies(
+    runs: Path, name: str, count: int, seeds: Sequence[int], shot: int
+) -> np.ndarray:
     """Accuracy on each episode before and after, mean over seeds, `[2, episodes]`."""
-    folders = [run_of(runs, name, seed) for seed in seeds]
+    folders = [run_of(runs, name, count, seed) for seed in seeds]
     found = []
     for folder in folders:
         lines = (folder / f"shot{shot}.episodes.jsonl").read_text().splitlines()
@@ -163,8 +187,8 @@ def accuracies(runs: Path, name: str, seeds: Sequence[int], shot: int) -> np.nda
     return np.mean(found, axis=0)
 
 
-def run_of(runs: Path, name: str, seed: int) -> Path:
-    return runs / f"{name.replace(' ', '-')}-{seed}"
+def run_of(runs: Path, name: str, count: int, seed: int) -> Path:
+    return runs / f"{name.replace(' ', '-')}-{count}-{seed}"
 
 
 def said(interval: evaluation.Interval, sign: str = "") -> str:

@@ -60,7 +60,7 @@ def test_both_sides_are_compared_in_miniature(tmp_path):
     settings = miniature(script, folder, bert)
     with worlds.apart(tmp_path):
         table = script.compared(
-            *settings, folder, (0, 1), runs, Console(file=io.StringIO())
+            *settings, folder, (10,), (0, 1), runs, Console(file=io.StringIO())
         )
     lines = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
     assert [line[0].strip() for line in lines] == [
@@ -72,27 +72,30 @@ def test_both_sides_are_compared_in_miniature(tmp_path):
 
     # What meta-training read: ten texts a class, other ones by seed; no other text.
     texts = {r["text"] for r in worlds.read_jsonl(runs / "texts.jsonl")}
-    few = [worlds.read_jsonl(runs / f"data-{seed}" / "few.jsonl") for seed in (0, 1)]
-    assert [len(rows) for rows in few] == [4 * script.LABELLED] * 2
+    few = [worlds.read_jsonl(runs / f"data-10-{seed}" / "few.jsonl") for seed in (0, 1)]
+    assert [len(rows) for rows in few] == [4 * 10] * 2
     assert few[0] != few[1]
     assert {row["text"] for rows in few for row in rows} <= texts
-    for row in worlds.read_jsonl(runs / "data-0" / "data.jsonl"):
+    for row in worlds.read_jsonl(runs / "data-10-0" / "data.jsonl"):
         is_train = row["label"] in worlds.TOPICS[:4]
         assert bool(row["variants"]) == is_train == (row["text"] in texts)
 
     # Both sides of both seeds were tested on the same episodes, with columns of theirs.
-    folders = {name: script.run_of(runs, name, 0) for name in script.SIDES}
+    folders = {name: script.run_of(runs, name, 10, 0) for name in script.SIDES}
     found = [RunDirectory(path).config().data.variants for path in folders.values()]
     assert found == list(script.SIDES.values())
     for shot in script.SHOTS:
         files = [
-            script.run_of(runs, name, seed) / f"shot{shot}.json"
+            script.run_of(runs, name, 10, seed) / f"shot{shot}.json"
             for name in script.SIDES
             for seed in (0, 1)
         ]
         asked = {json.loads(file.read_text())["protocol"] for file in files}
         assert len(asked) == 1
-        assert script.accuracies(runs, "with variants", (0, 1), shot).shape == (2, 3)
+        assert script.accuracies(runs, "with variants", 10, (0, 1), shot).shape == (
+            2,
+            3,
+        )
 
 
 def test_the_same_number_of_rows_of_each_label_is_drawn():
