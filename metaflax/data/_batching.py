@@ -120,6 +120,7 @@ def collate(
     buckets: Buckets | None = None,
     pack: bool = True,
     codes: TokenCodes | None = None,
+    share: Sequence[int] | np.ndarray | None = None,
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
@@ -136,6 +137,8 @@ def collate(
       pack: whether to say where the real tokens are, so that models skip padding.
       codes: what is right for each token; None where episodes say what is right for
         each text.
+      share: which of the episodes become arrays, in the shapes that all of them would
+        take; None for all.
 
     Returns:
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]` and packed
@@ -163,21 +166,25 @@ def collate(
     query = _rows([part[1] for part in parts], num_queries, "queries")
     sides = (_lengths(tokenized, rows) for rows in (support, query))
     length = buckets.length(max(int(side.max(initial=0)) for side in sides))
+    chosen = range(len(episodes)) if share is None else list(share)
+    own = [episodes[i] for i in chosen]
 
     def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
+        budget = _budget(tokenized, rows, length, buckets) if pack else None
+        rows = rows[chosen]
         return base.Batch(
-            inputs=_tokens(tokenized, rows, length, buckets if pack else None),
+            inputs=_tokens(tokenized, rows, length, budget),
             targets=(
                 _targets(targets, rows.shape[1], num_classes)
                 if codes is None
-                else _codes(codes, episodes, tokenized, rows, length, num_classes)
+                else _codes(codes, own, tokenized, rows, length, num_classes)
             ),
             weights=(rows >= 0).astype(np.float32),
         )
 
     return base.Task(
-        batch(support, [e.support_targets for e in episodes]),
-        batch(query, [e.query_targets for e in episodes]),
+        batch(support, [e.support_targets for e in own]),
+        batch(query, [e.query_targets for e in own]),
     )
 
 
@@ -206,7 +213,8 @@ def collate_texts(
     buckets = buckets or Buckets()
     rows = _rows([np.asarray(indices, np.int64)], batch_size, "texts")
     length = buckets.length(int(_lengths(tokenized, rows).max()))
-    tokens = _tokens(tokenized, rows, length, buckets if pack else None)
+    budget = _budget(tokenized, rows, length, buckets) if pack else None
+    tokens = _tokens(tokenized, rows, length, budget)
     return jax.tree.map(lambda leaf: leaf[0], tokens)  # The only "task".
 
 
@@ -238,9 +246,9 @@ def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
 
 
 def _tokens(
-    tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets | None
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int, budget: int | None
 ) -> Tokens:
-    """The texts at `rows` `[T, S]`, padded to `length`; packed if there are buckets."""
+    """The texts at `rows` `[T, S]`, padded to `length`; packed if there is a budget."""
     mask, places = _places(tokenized, rows, length)
     types = tokenized.types
     if types is not None:
@@ -249,7 +257,7 @@ def _tokens(
         ids=np.where(mask, tokenized.flat[places], np.int32(tokenized.pad_id)),
         types=types,
         mask=mask.astype(np.int32),
-        packed=None if buckets is None else _packed(mask, buckets),
+        packed=None if budget is None else _packed(mask, budget),
         marks=None if tokenized.marks is None else tokenized.marks[rows],
     )
 
@@ -280,14 +288,20 @@ def _codes(
     return found
 
 
-def _packed(mask: np.ndarray, buckets: Buckets) -> np.ndarray:
+def _budget(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets
+) -> int:
+    """M, the least budget that holds the tokens of each task of rows `[T, S]`."""
+    most = int(_lengths(tokenized, rows).sum(axis=1).max())
+    return min(buckets.budget(most), rows.shape[1] * length)
+
+
+def _packed(mask: np.ndarray, budget: int) -> np.ndarray:
     """Where the real tokens of each task lie, int32 `[T, M]`, filled up by S * L."""
     flat = mask.reshape(len(mask), -1)  # [T, S * L]
-    counts = flat.sum(axis=1)
-    budget = min(buckets.budget(int(counts.max())), flat.shape[1])
     packed = np.full((len(flat), budget), flat.shape[1], np.int32)
-    for row, real, count in zip(packed, flat, counts, strict=True):
-        row[:count] = np.flatnonzero(real)
+    for row, real in zip(packed, flat, strict=True):
+        row[: real.sum()] = np.flatnonzero(real)
     return packed
 
 

@@ -16,7 +16,14 @@ import jax
 import numpy as np
 
 from metaflax import base, tasks
-from metaflax.data._batching import Buckets, _lengths, _rows, _tokens, collate
+from metaflax.data._batching import (
+    Buckets,
+    _budget,
+    _lengths,
+    _rows,
+    _tokens,
+    collate,
+)
 from metaflax.data._episodes import Episode
 from metaflax.data._token_codes import TokenCodes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
@@ -234,6 +241,7 @@ def collate_pairs(
     num_support: int,
     num_queries: int,
     buckets: Buckets,
+    share: Sequence[int] | np.ndarray | None = None,
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
@@ -244,6 +252,7 @@ def collate_pairs(
       num_support: S.
       num_queries: Q.
       buckets: what lengths of texts are rounded up to.
+      share: as for `collate`.
 
     Returns:
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]`, or a
@@ -255,7 +264,7 @@ def collate_pairs(
       ValueError: if an episode is larger than the sizes.
     """
     sizes = num_classes, num_support, num_queries
-    put = functools.partial(_collated, episodes, sizes, buckets)
+    put = functools.partial(_collated, episodes, sizes, buckets, share)
     said = put(pairs.inputs, pairs.codes)
     if not pairs.speech.apart:
         return said
@@ -297,8 +306,14 @@ def collate_candidates(
             asked.append(Episode((), None, none, no_targets, own, zeros))
             first += num
         asked += asked[-1:] * (num_queries - num)
-    sizes = {"num_classes": 1, "num_support": 0, "num_queries": num_queries}
-    batch = collate_pairs(asked, crossed, buckets=buckets, **sizes).query
+    batch = collate_pairs(
+        asked,
+        crossed,
+        num_classes=1,
+        num_support=0,
+        num_queries=num_queries,
+        buckets=buckets,
+    ).query
     shape = len(episodes), num_queries
     return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
 
@@ -323,6 +338,7 @@ def _collated(
     episodes: Sequence[Episode],
     sizes: tuple[int, int, int],
     buckets: Buckets,
+    share: Sequence[int] | np.ndarray | None,
     tokenized: TokenizedTexts,
     codes: TokenCodes | None,
 ) -> base.Task:
@@ -335,6 +351,7 @@ def _collated(
         num_queries=num_queries,
         buckets=buckets,
         codes=codes,
+        share=share,
     )
 
 
@@ -347,4 +364,5 @@ def collate_prompts(
     """What is read of the queries of T episodes: `Tokens` of ids `[T, Q, L]`."""
     rows = _rows([e.query for e in episodes], num_queries, "queries")
     length = buckets.length(int(_lengths(prompts, rows).max()))
-    return _tokens(prompts, rows, length, buckets)
+    budget = _budget(prompts, rows, length, buckets)
+    return _tokens(prompts, rows, length, budget)

@@ -29,6 +29,7 @@ def collate_shown(
     num_support: int,
     num_queries: int,
     buckets: Buckets | None = None,
+    share: Sequence[int] | np.ndarray | None = None,
 ) -> base.Task:
     """As `collate`, of texts that nobody has tokenized before.
 
@@ -40,6 +41,7 @@ def collate_shown(
       num_support: S, the most support examples.
       num_queries: Q, the most queries.
       buckets: what lengths and token budgets are rounded up to.
+      share: as for `collate`; all texts are read, since none is known to be short.
 
     Returns:
       A task of NumPy arrays, see `collate`.
@@ -71,4 +73,5 @@ def collate_shown(
         num_support=num_support,
         num_queries=num_queries,
         buckets=buckets,
+        share=share,
     )

@@ -213,6 +213,23 @@ def test_buckets_end_where_the_model_does():
     assert data.Buckets.up_to(128).lengths[-2:] == (96, 128)
 
 
+@hypothesis.given(
+    lengths=st.lists(st.integers(1, 40), min_size=12, max_size=12),
+    cut=st.integers(0, 4),
+)
+def test_shares_put_together_are_the_batch(lengths, cut):
+    """Whatever the texts of a share alone would fit into."""
+    tokens = tokenized(lengths)
+    episodes = [
+        episode(support=(3 * n, 3 * n + 1), query=(3 * n + 2,)) for n in range(4)
+    ]
+    whole = collate(episodes, tokens)
+    shares = [range(cut), range(cut, 4)]
+    parts = [collate(episodes, tokens, share=share) for share in shares if share]
+    together = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    jax.tree.map(np.testing.assert_array_equal, together, whole)
+
+
 def test_texts_to_predict_fill_a_batch():
     tokens = data.collate_texts(tokenized([1, 3, 2]), [2, 0], batch_size=4)
     assert tokens.ids.shape == (4, 16)
