@@ -76,6 +76,14 @@ class SpanCode(enum.IntEnum):
     BOTH = 3
 
 
+def _diverged(losses: jax.Array) -> jax.Array:
+    """Of losses `[..., K]`, whether the last is above the first, or one no number."""
+    if losses.shape[-1] < 2:
+        return jnp.zeros(losses.shape[:-1], bool)
+    lost = ~jnp.isfinite(losses).all(axis=-1)
+    return lost | (losses[..., -1] > losses[..., 0])
+
+
 class InnerInfo(NamedTuple):
     """What a reader of an adaptation may want to plot.
 
@@ -84,6 +92,11 @@ class InnerInfo(NamedTuple):
     """
 
     losses: jax.Array
+
+    @property
+    def diverged(self) -> jax.Array:
+        """Whether inner steps raised the support loss, or lost it; bool `[]`."""
+        return _diverged(self.losses)
 
 
 class MetaInfo(NamedTuple):
@@ -96,6 +109,11 @@ class MetaInfo(NamedTuple):
 
     losses: jax.Array
     query_loss: jax.Array
+
+    @property
+    def diverged(self) -> jax.Array:
+        """Whether inner steps raised the support loss, or lost it; bool `[]`."""
+        return _diverged(self.losses)
 
 
 class InitFn(Protocol):

@@ -160,13 +160,19 @@ def chunk_size(tasks_by: TasksBy, num_tasks: int) -> int:
     Raises:
       ValueError: if it does not divide the batch.
     """
-    if tasks_by == "auto":
-        tasks_by = "scan" if jax.default_backend() == "cpu" else "vmap"
-    named = {"scan": 1, "vmap": num_tasks}
-    chunk = named[tasks_by] if isinstance(tasks_by, str) else tasks_by
+    if all_at_once(tasks_by):
+        return num_tasks
+    chunk = 1 if isinstance(tasks_by, str) else tasks_by
     if num_tasks % chunk:
         raise ValueError(
             f"tasks_by={chunk} does not divide the batch of {num_tasks} tasks; take"
             " a divisor, 'scan' or 'vmap'."
         )
     return chunk
+
+
+def all_at_once(tasks_by: TasksBy) -> bool:
+    """Whether all tasks are taken at once, whatever their number."""
+    if tasks_by == "auto":
+        return jax.default_backend() != "cpu"
+    return tasks_by == "vmap"

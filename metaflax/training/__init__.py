@@ -15,6 +15,8 @@ from metaflax.training._interpolation import interpolate as interpolate
 from metaflax.training._log import JsonlLog as JsonlLog
 from metaflax.training._log import Sink as Sink
 from metaflax.training._log import TensorBoardLog as TensorBoardLog
+from metaflax.training._mesh import check_tasks as check_tasks
+from metaflax.training._mesh import make_mesh as make_mesh
 from metaflax.training._mixture import for_member as for_member
 from metaflax.training._mixture import member_params as member_params
 from metaflax.training._mixture import member_paths as member_paths
@@ -24,8 +26,15 @@ from metaflax.training._optimizer import outer_optimizer as outer_optimizer
 from metaflax.training._optimizer import schedule as schedule
 from metaflax.training._parts import PartsState as PartsState
 from metaflax.training._parts import in_parts as in_parts
+from metaflax.training._placement import OneDevice as OneDevice
+from metaflax.training._placement import OverDevices as OverDevices
+from metaflax.training._placement import Placement as Placement
+from metaflax.training._placement import spread_over as spread_over
 from metaflax.training._preemption import PreemptedError as PreemptedError
 from metaflax.training._preemption import asked_to_end as asked_to_end
+from metaflax.training._processes import is_first as is_first
+from metaflax.training._processes import join as join
+from metaflax.training._processes import meet as meet
 from metaflax.training._state import TrainState as TrainState
 from metaflax.training._state import create as create
 from metaflax.training._step import make_step as make_step
@@ -40,7 +49,10 @@ __all__ = [
     "FittedStep",
     "Interpolated",
     "JsonlLog",
+    "OneDevice",
+    "OverDevices",
     "PartsState",
+    "Placement",
     "PreemptedError",
     "Sink",
     "Stopping",
@@ -48,18 +60,24 @@ __all__ = [
     "TrainState",
     "asked_to_end",
     "best_interpolation",
+    "check_tasks",
     "create",
     "digest",
     "fit",
     "for_member",
     "in_parts",
     "interpolate",
+    "is_first",
+    "join",
     "layout",
+    "make_mesh",
     "make_step",
+    "meet",
     "member_params",
     "member_paths",
     "mixture_optimizer",
     "outer_optimizer",
     "schedule",
     "shared_params",
+    "spread_over",
 ]

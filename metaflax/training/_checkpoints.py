@@ -1,15 +1,18 @@
 """Checkpoints by Orbax: the two latest and the best, each with a digest."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 import orbax.checkpoint as ocp
 
+from metaflax.training import _manifest, _processes
 from metaflax.training._digest import digest, layout
 from metaflax.training._state import TrainState
 from metaflax.training._stopping import Stopping
@@ -26,8 +29,10 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Each holds the `TrainState` and a small JSON record: early stopping, and digests of
-    all arrays, which reading verifies. Saving is atomic: a killed process leaves an
-    unfinished folder that the next start ignores.
+    all arrays, which reading verifies; so it does those of the files, which lie beside
+    them. Saving is atomic, and goes on while the run does: a killed process leaves an
+    unfinished folder that the next start ignores. Several processes that train
+    together open the same folder, and all have to do the same with it.
 
     Args:
       directory: created if absent.
@@ -48,20 +53,21 @@ class Checkpoints:
                         preserve.BestN(get_metric_fn=_rank, n=1),
                     ]
                 ),
-                # The state is donated to the next step, so it must be written now.
-                enable_async_checkpointing=False,
                 create=not read_only,
                 read_only=read_only,
             ),
         )
+        self._unfinished: int | None = None
 
     def save(self, state: TrainState, stopping: Stopping, score: float) -> None:
-        """Writes `state` under its step.
+        """Begins to write `state` under its step, of which it keeps a copy.
 
         Raises:
-          ValueError: if it cannot be written; older checkpoints are whole.
+          ValueError: if the checkpoint before could not be written, or this one; older
+            ones are whole.
         """
-        parts, step = _parts(state), int(state.step)
+        self.wait()
+        parts, step = _parts(_kept(state)), int(state.step)
         record = {
             "stopping": stopping._asdict(),
             "layouts": {name: layout(part) for name, part in parts.items()},
@@ -73,22 +79,47 @@ class Checkpoints:
             rest=ocp.args.StandardSave(parts["rest"]),
             record=ocp.args.JsonSave({**record, "digest": _of_record(record)}),
         )
+        self._unfinished = step
+        self._writing(
+            lambda: self._manager.save(
+                step, args=items, metrics={"score": score, "step": step}
+            )
+        )
+
+    def wait(self) -> None:
+        """Waits until what was saved is on disk.
+
+        Raises:
+          ValueError: if it cannot be written; older checkpoints are whole.
+        """
+        if self._unfinished is None:
+            return
+        self._writing(self._manager.wait_until_finished)
+        step, self._unfinished = self._unfinished, None
+        if _processes.is_first():
+            _manifest.write(self._place(step))
+        _processes.meet("checkpoint")
+
+    def _writing(self, act: Callable[[], Any]) -> None:
+        step = self._unfinished
         try:
-            self._manager.save(step, args=items, metrics={"score": score, "step": step})
-            self._manager.wait_until_finished()
+            act()
         except Exception as error:  # Of a full disk Orbax raises whatever comes.
+            self._unfinished = None
             raise ValueError(
-                f"{self._place(step)} could not be written ({_first_line(error)});"
-                " older checkpoints are whole. Make room there, and start again to go"
-                " on from the latest."
+                f"{self._directory / str(step)} could not be written"
+                f" ({_first_line(error)}); older checkpoints are whole. Make room"
+                " there, and start again to go on from the latest."
             ) from error
 
     def latest_step(self) -> int | None:
-        """The newest finished step, or None."""
+        """The newest step, or None."""
+        self.wait()
         return self._manager.latest_step()
 
     def steps(self) -> list[int]:
-        """All finished steps, the oldest first."""
+        """All steps, the oldest first."""
+        self.wait()
         return sorted(self._manager.all_steps())
 
     def set_damaged_aside(
@@ -142,8 +173,16 @@ class Checkpoints:
         return self._read(step, {"params": like})["params"]
 
     def close(self) -> None:
-        """Waits for what is being written and frees threads."""
-        self._manager.close()
+        """Waits for what is being written and frees threads.
+
+        Raises:
+          ValueError: as `wait`.
+        """
+        try:
+            self.wait()
+        finally:
+            with contextlib.suppress(Exception):  # It repeats what has been raised.
+                self._manager.close()
 
     def _read(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
         record = self._record(step)
@@ -168,6 +207,8 @@ class Checkpoints:
         return record
 
     def _restored(self, step: int, **items: Any) -> dict[str, Any]:
+        self.wait()
+        self._check_files(step, items)
         try:
             found: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
             return {name: found[name] for name in items}
@@ -178,6 +219,14 @@ class Checkpoints:
                 f"{self._place(step)} is damaged and cannot be read"
                 f" ({_first_line(error)})"
             ) from error
+
+    def _check_files(self, step: int, items: Iterable[str]) -> None:
+        """Before Orbax opens any: it would lose threads on a damaged one."""
+        wrong = ""
+        if _processes.is_first():
+            wrong = _manifest.difference(self._place(step), items)
+        if _processes.as_first_says(bool(wrong)):
+            raise DamagedError(f"{self._place(step)} is damaged: {wrong}".rstrip(": "))
 
     def _check_layout(
         self, step: int, saved: Mapping[str, str], wanted: Mapping[str, str]
@@ -197,8 +246,10 @@ class Checkpoints:
     def _set_aside(self, step: int) -> Path:
         folder = self._directory.with_name(DAMAGED)
         folder.mkdir(exist_ok=True)
-        number = len(list(folder.iterdir()))
-        kept = self._place(step).rename(folder / f"{step}-{number}")
+        kept = folder / f"{step}-{len(list(folder.iterdir()))}"
+        if _processes.is_first():
+            self._place(step).rename(kept)
+        _processes.meet("set aside")
         self._manager.reload()
         return kept
 
@@ -208,6 +259,16 @@ class Checkpoints:
 
 def _parts(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "rest": state._replace(params=None)}
+
+
+def _kept(state: TrainState) -> TrainState:
+    """A copy, since the next step writes where the state lies.
+
+    Orbax copies what lies on an accelerator by itself.
+    """
+    if jax.default_backend() != "cpu":
+        return state
+    return jax.tree.map(jnp.copy, state)
 
 
 def _of_record(record: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from metaflax import tree
 
@@ -14,7 +15,8 @@ def digest(arrays: Any) -> str:
     """SHA-256, in hex, of a tree's paths, types, shapes and bytes.
 
     Args:
-      arrays: a tree of arrays, typed keys among them.
+      arrays: a tree of arrays, typed keys among them. Those that are spread over
+        several processes all of them have to ask for.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -39,4 +41,8 @@ def layout(arrays: Any) -> dict[str, str]:
 def _plain(leaf: Any) -> np.ndarray:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        if not leaf.is_fully_replicated:
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        leaf = leaf.addressable_data(0)
     return np.asarray(leaf)

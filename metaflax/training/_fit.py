@@ -57,7 +57,7 @@ def fit(
     patience: int | None = None,
     most_skipped: int = 0,
     sinks: Sequence[Sink] = (),
-    asked_to_end: Callable[[], bool] = lambda: False,
+    asked_to_end: Callable[[int], bool] = lambda step: False,
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
@@ -78,8 +78,8 @@ def fit(
       most_skipped: steps in a row whose loss or gradient may be not finite, for a
         `step_fn` that skips them.
       sinks: where records go.
-      asked_to_end: asked before each step; where it says yes, the state is saved as it
-        is, without a validation, and the run ends.
+      asked_to_end: asked before each step, by its number; where it says yes, the state
+        is saved as it is, without a validation, and the run ends.
 
     Returns:
       A `FitResult` with the best parameters.
@@ -109,11 +109,12 @@ def fit(
     log = _StepLog(sinks, most_skipped)
     pending = None
     while step < num_steps and not stopping.should_stop(patience):
-        if asked_to_end():
+        if asked_to_end(step):
             if pending is not None:
                 log.write(*pending)
             if checkpoints.latest_step() != step:
                 checkpoints.save(state, stopping, -math.inf)  # Not to be the best.
+                checkpoints.wait()
             raise PreemptedError(step)
         state, metrics = step_fn(state, next(tasks))
         step += 1
@@ -142,7 +143,10 @@ class _StepLog:
         loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
         if math.isfinite(loss) and math.isfinite(norm):
             self._in_a_row = 0
-            _write(self._sinks, {"step": step, "loss": loss, "grad_norm": norm})
+            record = {"step": step, "loss": loss, "grad_norm": norm}
+            if share := float(np.mean(metrics.get("inner_diverged", 0.0))):
+                record["inner_diverged"] = share  # Of the tasks.
+            _write(self._sinks, record)
             return
         where = _not_finite(step, np.asarray(metrics["query_losses"]))
         self._in_a_row += 1

@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from metaflax import base, meta_gradient, profiling, tree
+from metaflax.training import _processes
+from metaflax.training._mesh import check_tasks
 from metaflax.training._state import TrainState
 
 GIB = 2**30
@@ -43,7 +46,9 @@ class FittedStep:
 
     Args:
       make_step: `step = make_step(tasks_by)`, a jitted outer step.
-      tasks_by: how many tasks at once are wanted, see `metaflax.value_and_grad`.
+      tasks_by: how many tasks at once are wanted, see `metaflax.value_and_grad`; of
+        several devices each takes so many.
+      mesh: the devices, where there are several.
       free_memory: `bytes = free_memory(device)`, or None if nobody knows.
       on_compiled: told of each shape, before it first runs.
       most_shapes: how many there may be; None for any number.
@@ -57,6 +62,7 @@ class FittedStep:
         make_step: Callable[[meta_gradient.TasksBy], Any],
         tasks_by: meta_gradient.TasksBy = "auto",
         *,
+        mesh: Mesh | None = None,
         free_memory: Callable[[Any], int | None] = profiling.free_memory,
         on_compiled: Callable[[CompiledStep], None] = lambda step: None,
         most_shapes: int | None = None,
@@ -64,6 +70,7 @@ class FittedStep:
         make_step(tasks_by)  # Refuses at once what is no number of tasks.
         self._make_step = make_step
         self._tasks_by: meta_gradient.TasksBy = tasks_by
+        self._mesh = mesh
         self._free_memory = free_memory
         self._on_compiled = on_compiled
         self._most_shapes = most_shapes
@@ -96,13 +103,17 @@ class FittedStep:
         return self._compiled[key]
 
     def _fit(self, state: TrainState, tasks: base.Task) -> CompiledStep:
-        num_tasks = len(jax.tree.leaves(tasks)[0])
-        chunk = meta_gradient.chunk_size(self._tasks_by, num_tasks)
+        num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+        if self._mesh is not None:
+            check_tasks(self._mesh, num_tasks)
+            num_tasks //= self._mesh.size  # Those of one device.
+        wanted = self._tasks_by
+        chunk = meta_gradient.chunk_size(wanted, num_tasks)
         jax.block_until_ready(state)  # What the last step needs is free again.
-        free = self._free_memory(jax.tree.leaves(state)[0].device)
+        free = self._free(state)
         rejected = []
         while True:
-            run, cost = _compile(self._make_step(chunk), state, tasks)
+            run, cost = _compile(self._make_step(wanted), state, tasks)
             if run is not None and cost is not None and fits(cost, free):
                 # The state and the tasks are in memory already.
                 available = None if free is None else free + cost.arguments
@@ -112,7 +123,14 @@ class FittedStep:
             rejected.append((chunk, cost))
             if chunk == 1:
                 raise ValueError(too_large(cost, free))
-            chunk = smaller_chunk(chunk, num_tasks)
+            wanted = chunk = smaller_chunk(chunk, num_tasks)
+
+    def _free(self, state: TrainState) -> int | None:
+        """Bytes that the device with the least has left; all processes say the same."""
+        devices = jax.tree.leaves(state)[0].sharding.addressable_devices
+        known = [self._free_memory(device) for device in devices]
+        least = min((free for free in known if free is not None), default=None)
+        return _processes.least(least)
 
 
 def fits(cost: profiling.Cost, free: int | None) -> bool:

@@ -5,6 +5,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+import jax
+from jax.experimental import multihost_utils
+
 
 class PreemptedError(KeyboardInterrupt):
     """The process was asked to end; the run is saved, and can be gone on with.
@@ -25,17 +28,25 @@ class PreemptedError(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def asked_to_end() -> Iterator[Callable[[], bool]]:
+def asked_to_end() -> Iterator[Callable[[int], bool]]:
     """Whether SIGTERM has come, which meanwhile ends nothing by itself.
 
-    Signals reach the main thread alone: in any other the answer is always no.
+    Signals reach the main thread alone: in any other the answer is always no. Of
+    several processes that train together it is enough that one is asked; all of them
+    say yes at the same step, one that none has come to yet.
+
+    Yields:
+      `asked = asked_to_end(step)`, to be asked before each step.
     """
+    if jax.process_count() > 1:
+        yield multihost_utils.reached_preemption_sync_point
+        return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda step: False
         return
     come = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: come.set())
     try:
-        yield come.is_set
+        yield lambda step: come.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)

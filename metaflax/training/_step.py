@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from metaflax import base, meta_gradient, tree
+from metaflax.training._mesh import constrain
+from metaflax.training._over_devices import over_devices
 from metaflax.training._state import TrainState
 
 
@@ -16,6 +19,7 @@ def make_step(
     trains: tree.Where = tree.everything,
     dropout: bool = True,
     skips: bool = False,
+    mesh: Mesh | None = None,
 ):
     """The jitted outer step, pure, its state donated.
 
@@ -27,14 +31,20 @@ def make_step(
       dropout: whether tasks get keys; without, the networks are deterministic.
       skips: whether a loss or gradient that is not finite leaves parameters and
         optimizer as they are; the step counts all the same.
+      mesh: of `make_mesh`, where several devices train together: the state is spread
+        by `place` and tasks by `spread_tasks`, and `tasks_by` says how many tasks each
+        device takes at once.
 
     Returns:
       `state, metrics = step(state, tasks)`, where metrics are `loss` and
-      `grad_norm`, and `query_losses` `[T]`, one a task.
+      `grad_norm`, and of each task `query_losses` `[T]` and `inner_diverged` `[T]`,
+      whether its inner steps raised the support loss.
     """
     loss_and_grad = meta_gradient.value_and_grad(
         algorithm, tasks_by=tasks_by, trains=trains
     )
+    if mesh is not None:
+        loss_and_grad = over_devices(loss_and_grad, mesh, tasks_by)
 
     def step(state: TrainState, tasks: base.Task):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
@@ -56,8 +66,20 @@ def make_step(
                 )
             else:
                 chosen, opt_state = updated(chosen, state.opt_state)
-        metrics = {"loss": loss, "grad_norm": norm, "query_losses": info.query_loss}
+        metrics = {
+            "loss": loss,
+            "grad_norm": norm,
+            "query_losses": info.query_loss,
+            "inner_diverged": info.diverged,
+        }
         params = tree.merge(chosen, rest)
-        return TrainState(state.step + 1, params, opt_state, state.key), metrics
+        after = TrainState(state.step + 1, params, opt_state, state.key)
+        return (after, metrics) if mesh is None else _kept(after, metrics, mesh)
 
     return jax.jit(step, donate_argnums=0)
+
+
+def _kept(state: TrainState, metrics: dict[str, jax.Array], mesh: Mesh):
+    """The state spread as it was, and metrics that every process can read."""
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return constrain(state, mesh), jax.lax.with_sharding_constraint(metrics, everywhere)

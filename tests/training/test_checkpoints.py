@@ -100,6 +100,7 @@ def test_a_new_run_has_no_checkpoint(checkpoints):
 
 def test_what_a_killed_process_left_unfinished_is_ignored(tmp_path, checkpoints):
     checkpoints.save(state_at(1), training.Stopping(0.5, 1, 0), 0.5)
+    checkpoints.wait()
     leftover = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     (leftover / "params").mkdir(parents=True)
     again = training.Checkpoints(tmp_path / "checkpoints")
@@ -146,11 +147,15 @@ def test_faults_of_the_machine_set_no_checkpoint_aside(fault, falling, monkeypat
 def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     stopping = training.Stopping(0.5, 1, 0)
     checkpoints.save(state_at(1), stopping, 0.5)
+    checkpoints.wait()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
     try:
-        with pytest.raises(ValueError, match=r"checkpoints/2 could not be written .*"):
+        with (  # noqa: PT012 - as it is being written, or when it is waited for
+            pytest.raises(ValueError, match=r"checkpoints/2 could not be written .*")
+        ):
             checkpoints.save(state_at(2), stopping, 0.4)
+            checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     again = training.Checkpoints(tmp_path / "checkpoints")

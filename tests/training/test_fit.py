@@ -80,7 +80,7 @@ def test_a_run_that_was_asked_to_end_is_saved_where_it_is(step, run, whole):
     with pytest.raises(
         training.PreemptedError, match=f"at step {step}, which is saved"
     ):
-        run.fit(asked_to_end=lambda: next(asked))
+        run.fit(asked_to_end=lambda step: next(asked))
     assert int(run.latest().step) == step
     again, (other, expected) = run.fit(), whole
     chex.assert_trees_all_equal(again, expected)
@@ -227,7 +227,7 @@ def test_a_resumed_run_leaves_out_the_same_steps(run, tmp_path):
     options = {"step_fn": skipping(), "most_skipped": 1, "num_steps": 6}
     asked = iter([*[False] * 4, True])
     with pytest.raises(training.PreemptedError):
-        run.fit(tasks_from=poisoned, asked_to_end=lambda: next(asked), **options)
+        run.fit(tasks_from=poisoned, asked_to_end=lambda step: next(asked), **options)
     run.fit(tasks_from=poisoned, **options)
     other = Run(tmp_path / "other")
     other.fit(tasks_from=poisoned, **options)
@@ -273,3 +273,14 @@ def test_every_sink_gets_every_record(run):
         ["step", "valid_accuracy", "valid_loss"],
     ]
     assert all(not isinstance(v, jax.Array) for r in first for v in r.values())
+
+
+def test_the_share_of_tasks_whose_inner_steps_diverged_is_logged(run):
+    def half_diverged(state, tasks):
+        state, metrics = step_fn()(state, tasks)
+        return state, {**metrics, "inner_diverged": np.array([False, True])}
+
+    run.fit(num_steps=1)
+    run.fit(num_steps=2, step_fn=half_diverged)
+    records = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert [r.get("inner_diverged") for r in records if "loss" in r] == [None, 0.5]

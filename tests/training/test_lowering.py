@@ -152,3 +152,19 @@ def test_the_step_of_a_mixtures_member_lowers():
         for platform in ("cuda", "tpu"):
             exported = jax.export.export(step, platforms=[platform])(state, tasks)
             assert exported.platforms == (platform,)
+
+
+@pytest.mark.parametrize("tasks_by", ["scan", "vmap"])
+def test_a_step_on_a_mesh_lowers(tasks_by):
+    """Of one device, since an export is bound to as many as there are."""
+    algorithm, optimizer = make("lean"), training.outer_optimizer("adamw", 1e-3)
+    placement = training.OverDevices(training.make_mesh())
+    params = algorithm.init(jax.random.key(0))
+    state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
+    step = training.make_step(
+        algorithm, optimizer, tasks_by=tasks_by, mesh=placement.mesh
+    )
+    tasks = placement.spread(base.Task(batch(2, 4), batch(2, 6)), 2)
+    for platform in ("cuda", "tpu"):
+        exported = jax.export.export(step, platforms=[platform])
+        assert exported(placement.place(state), tasks).platforms == (platform,)

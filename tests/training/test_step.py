@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from metaflax import training, tree
+import metaflax
+from metaflax import base, training, tree
 from tests.training import quadratic
 
 SGD = optax.sgd(0.1)
@@ -96,3 +97,22 @@ def test_what_is_not_trained_stays_bit_identical_and_has_no_optimizer_state():
 def test_training_nothing_is_refused_with_paths_that_are_there():
     with pytest.raises(ValueError, match="no parameter matches 'hat'.*encoder/bias"):
         quadratic.state(SGD, trains="hat")
+
+
+def test_a_step_says_of_which_tasks_inner_steps_diverged():
+    """On (w x - y)^2 / 2 a step shrinks the distance by 1 - rate x^2."""
+    algorithm = metaflax.maml(
+        apply_fn=lambda w, x, key: w * x,
+        loss_fn=lambda out, y, weights: 0.5 * jnp.mean((out - y) ** 2),
+        init_fn=lambda key: jnp.zeros(()),
+        inner_optimizer=optax.sgd(0.5),
+        num_steps=3,
+    )
+    inputs = jnp.array([[1.0], [1.9], [3.0]])
+    batch = base.Batch(inputs, jnp.ones((3, 1)), jnp.ones((3, 1)))
+    state = training.create(jnp.zeros(()), SGD, jax.random.key(0))
+    _, metrics = training.make_step(algorithm, SGD)(state, base.Task(batch, batch))
+    assert metrics["inner_diverged"].tolist() == [False, False, True]
+    lost = base.InnerInfo(jnp.array([[1.0, jnp.nan], [jnp.inf, 0.5], [2.0, 1.0]]))
+    assert lost.diverged.tolist() == [True, True, False]
+    assert not base.InnerInfo(jnp.ones(1)).diverged

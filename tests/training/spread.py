@@ -1,0 +1,133 @@
+"""Meta-trains a small BERT on meshes of devices and writes down its numbers.
+
+A process of its own: how many devices and processes there are is settled when jax
+starts. Run as `python -m tests.training.spread JSON`, see `Setting`.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import metaflax
+from metaflax import base, heads, losses, models, training
+
+NUM_TASKS = 8
+CONFIG = models.BertConfig(
+    vocab_size=64,
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=64,
+    max_position_embeddings=8,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Attributes:
+    out: `.npz` file of the numbers, which process 0 writes.
+    meshes: by name, devices, how many of them share a copy of the parameters, and how
+      many tasks each takes at once; no mesh where there is one device.
+    algorithm: a name in metaflax.
+    num_steps: outer steps in float64.
+    coordinator: address of process 0, of several.
+    num_processes: how many.
+    process_id: which of them this is.
+    """
+
+    out: str
+    meshes: Mapping[str, tuple[int, int, str]]
+    algorithm: str = "maml"
+    num_steps: int = 20
+    coordinator: str | None = None
+    num_processes: int = 1
+    process_id: int = 0
+
+
+def batch(step: int, side: int, tasks: np.ndarray) -> base.Batch:
+    """Texts of some of the tasks of a step, 4 each of 8 words."""
+    rng = np.random.default_rng([step, side])
+    ids = rng.integers(1, 64, (NUM_TASKS, 4, 8)).astype(np.int32)[tasks]
+    packed = np.tile(np.arange(32, dtype=np.int32), (len(tasks), 1))
+    tokens = models.Tokens(ids, None, np.ones_like(ids), packed)
+    targets = np.tile(np.arange(4, dtype=np.int32) % 2, (len(tasks), 1))
+    return base.Batch(tokens, targets, np.ones(targets.shape, np.float32))
+
+
+def make(name: str, dtype: Any) -> base.MetaAlgorithm:
+    encoder = models.encoder(CONFIG, dtype=dtype)
+    common = (encoder.apply, losses.softmax_cross_entropy, encoder.init)
+    if name == "protonet":
+        algorithm = metaflax.protonet(*common, head=heads.prototypes(2))
+    else:
+        factory = getattr(metaflax, name)
+        head = heads.linear(CONFIG.hidden_size, 2)
+        algorithm = factory(*common, optax.sgd(0.1), head=head, num_steps=2)
+    return metaflax.compact_rows(algorithm, models.word_table())
+
+
+def placement_of(devices: int, param_shards: int) -> training.Placement:
+    if devices == 1:
+        return training.OneDevice()
+    mesh = training.make_mesh(param_shards, jax.devices()[:devices])
+    return training.OverDevices(mesh)
+
+
+def trained(setting, mesh, optimizer, dtype, num_steps) -> dict[str, Any]:
+    """Losses, parameters and norms of steps with dropout, on one mesh."""
+    devices, param_shards, tasks_by = mesh
+    placement = placement_of(devices, param_shards)
+    algorithm = make(setting.algorithm, dtype)
+    params = jax.jit(algorithm.init)(jax.random.key(0, impl="rbg"))
+    params = jax.tree.map(lambda x: x.astype(dtype), params)
+    state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
+    state, own = placement.place(state), placement.own_tasks(NUM_TASKS)
+    step = training.make_step(
+        algorithm, optimizer, tasks_by=tasks_by, mesh=placement.mesh
+    )
+    found = []
+    for number in range(num_steps):
+        tasks = base.Task(batch(number, 0, own), batch(number, 1, own))
+        state, metrics = step(state, placement.spread(tasks, NUM_TASKS))
+        found.append(float(metrics["loss"]))
+    held = [x for x in jax.tree.leaves(state.params) if x.addressable_data(0).size]
+    local = sum(x.addressable_data(0).nbytes for x in held)
+    return {
+        "losses": np.array(found),
+        "share": local / sum(x.nbytes for x in held),
+        "tasks_on": len(metrics["query_losses"].sharding.device_set),
+        **named(jax.tree.map(np.asarray, placement.whole(state.params))),
+    }
+
+
+def named(params: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {f"params{jax.tree_util.keystr(path)}": leaf for path, leaf in leaves}
+
+
+def main(setting: Setting) -> None:
+    if setting.coordinator is not None:
+        training.join(setting.coordinator, setting.num_processes, setting.process_id)
+    found = {}
+    for name, mesh in setting.meshes.items():
+        # From one start, the first parameters of plain descent are the meta-gradient.
+        first = trained(setting, mesh, optax.sgd(1.0), jnp.float32, 1)
+        jax.config.update("jax_enable_x64", True)
+        adam = training.outer_optimizer("adamw", 1e-3)
+        last = trained(setting, mesh, adam, jnp.float64, setting.num_steps)
+        jax.config.update("jax_enable_x64", False)
+        for kind, numbers in (("first", first), ("last", last)):
+            found |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
+    if training.is_first():
+        np.savez(setting.out, **found)
+
+
+if __name__ == "__main__":
+    main(Setting(**json.loads(sys.argv[1])))
