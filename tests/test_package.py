@@ -29,7 +29,7 @@ LAYERS = (
     ("training", "reporting", "testing", "profiling"),
     ("config",),
     ("workflows",),
-    ("cli",),
+    ("_commands", "cli"),
     ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -15,6 +15,7 @@ from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._flops import step_flops as step_flops
 from metaflax.workflows._generate import Generator as Generator
+from metaflax.workflows._logs import quiet_logs as quiet_logs
 from metaflax.workflows._mixture import mix as mix
 from metaflax.workflows._new import (
     language_model_from_encoder as language_model_from_encoder,
@@ -66,6 +67,7 @@ __all__ = [
     "pretrain",
     "quickstart",
     "quickstart_config",
+    "quiet_logs",
     "replay",
     "run_script",
     "score_episodes",

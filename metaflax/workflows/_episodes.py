@@ -116,24 +116,29 @@ class Episodes(NamedTuple):
         _, num_support, num_queries = self.sizes
         return self.buckets.num_shapes(num_support, num_queries, windows)
 
-    def collate(self, episodes) -> base.Task:
-        """A stack of episodes as arrays of tokens."""
+    def collate(
+        self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
+    ) -> base.Task:
+        """A stack of episodes as arrays of tokens, or a share of one."""
         if self.pairs is not None:
             sizes = self.sizes._asdict()
             return data.collate_pairs(
-                episodes, self.pairs, buckets=self.buckets, **sizes
+                episodes, self.pairs, buckets=self.buckets, share=share, **sizes
             )
         return data.collate(
             episodes,
             self.tokenized,
             buckets=self.buckets,
             codes=self.codes,
+            share=share,
             **self.sizes._asdict(),
         )
 
-    def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, `size` episodes each."""
-        return batches(self.sampler, self.collate, seed, step, size)
+    def stream(
+        self, seed: int, step: int, size: int, share: np.ndarray | None = None
+    ) -> Iterator[base.Task]:
+        """The batches of `step` and all later ones, or a share of each."""
+        return batches(self.sampler, self.collate, seed, step, size, share)
 
     def summary(self, by: str) -> str:
         """What there is, for a message, by `label` or by `domain`."""
@@ -153,15 +158,20 @@ class Episodes(NamedTuple):
 
 def batches(
     sampler: data.Sampler,
-    collate: Callable[[list[data.Episode]], base.Task],
+    collate: Callable[[list[data.Episode], np.ndarray | None], base.Task],
     seed: int,
     step: int,
     size: int,
+    share: np.ndarray | None = None,
 ) -> Iterator[base.Task]:
-    """The batches of `step` and all later ones, `size` episodes each."""
+    """The batches of `step` and all later ones, `size` episodes each.
+
+    Of several processes each makes a share of every batch. All draw the whole of it,
+    which is cheap, since its shape hangs on all texts of it.
+    """
     while True:
         first = step * size
-        yield collate([sampler.episode(seed, first + i) for i in range(size)])
+        yield collate([sampler.episode(seed, first + i) for i in range(size)], share)
         step += 1
 
 

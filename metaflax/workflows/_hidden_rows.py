@@ -58,19 +58,23 @@ class HiddenRows(NamedTuple):
             data.ordinary_tokens(tokenizer),
         )
 
-    def stream(self, step: int, size: int, at_once: int) -> Iterator[base.Task]:
+    def stream(
+        self, step: int, size: int, at_once: int, share: np.ndarray | None = None
+    ) -> Iterator[base.Task]:
         """The batches of `step` and all later ones, as tasks without support.
 
         Args:
           step: the first.
           size: rows a step.
           at_once: rows of one task, a divisor of `size`.
+          share: which tasks of each batch are made; None for all.
         """
+        chosen = slice(None) if share is None else share
         for number in itertools.count(step):
             numbers = np.arange(size) + number * size
             parts = [
                 self._collated([self._hidden_row(row) for row in part.tolist()])
-                for part in numbers.reshape(-1, at_once)
+                for part in numbers.reshape(-1, at_once)[chosen]
             ]
             yield base.Task((), jax.tree.map(lambda *x: np.stack(x), *parts))  # pyright: ignore
 

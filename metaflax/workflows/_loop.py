@@ -45,6 +45,7 @@ def fit_within(
     score: str,
     progress: Callable[[int], training.Sink],
     transfer: Callable[[B], B] = jax.device_put,
+    placement: training.Placement | None = None,
     tensorboard: bool = False,
     written: Callable[[training.Sink], training.Sink] = lambda sink: sink,
 ) -> training.FitResult:
@@ -61,24 +62,21 @@ def fit_within(
       score: the metric that selects, more is better.
       progress: `sink = progress(step)`, which shows what follows that step.
       transfer: puts a batch on the device.
+      placement: where the state lies; by default on one device.
       tensorboard: whether to write TensorBoard events too.
       written: what is to be said in records more, around each sink.
 
     Returns:
       How it ended.
     """
+    placement = placement or training.OneDevice()
     with contextlib.ExitStack() as stack:
         checkpoints = training.Checkpoints(directory.checkpoints)
         stack.callback(checkpoints.close)
         resumed = checkpoints.set_damaged_aside(state, console.print) or 0
         if resumed:
             console.print(f"resuming from step {resumed}")
-        sinks: list[training.Sink] = [
-            training.JsonlLog(directory.log, resume_after=resumed),
-            progress(resumed),
-        ]
-        if tensorboard:
-            sinks.append(training.TensorBoardLog(directory.path / "tensorboard"))
+        sinks = _sinks(directory, resumed, progress, tensorboard)
         for sink in sinks:
             stack.callback(sink.close)
 
@@ -87,11 +85,11 @@ def fit_within(
             return stack.enter_context(contextlib.closing(ahead))
 
         asked_to_end = stack.enter_context(training.asked_to_end())
-        return training.fit(
+        fitted = training.fit(
             step,
             state,
             batches_from,
-            validate,
+            lambda params: validate(placement.whole(params)),
             checkpoints,
             score=score,
             num_steps=chosen.steps,
@@ -101,6 +99,23 @@ def fit_within(
             sinks=[written(sink) for sink in sinks],
             asked_to_end=asked_to_end,
         )
+    return fitted._replace(params=placement.whole(fitted.params))
+
+
+def _sinks(
+    directory: RunDirectory,
+    resumed: int,
+    progress: Callable[[int], training.Sink],
+    tensorboard: bool,
+) -> list[training.Sink]:
+    """Where records go: of several processes those of the first alone."""
+    if not training.is_first():
+        return []
+    log = training.JsonlLog(directory.log, resume_after=resumed)
+    sinks: list[training.Sink] = [log, progress(resumed)]
+    if tensorboard:
+        sinks.append(training.TensorBoardLog(directory.path / "tensorboard"))
+    return sinks
 
 
 def chosen_point(

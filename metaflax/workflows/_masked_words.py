@@ -59,19 +59,24 @@ class MaskedWords(NamedTuple):
         _, num_support, num_queries = self.sizes
         return self.buckets.num_shapes(num_support, num_queries)
 
-    def collate(self, episodes: Sequence[data.Episode]) -> base.Task:
-        """A stack of episodes as arrays of tokens."""
+    def collate(
+        self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
+    ) -> base.Task:
+        """A stack of episodes as arrays of tokens, or a share of one."""
         return data.collate_shown(
             episodes,
             self.sampler,
             self._tokenize,
             buckets=self.buckets,
+            share=share,
             **self.sizes._asdict(),
         )
 
-    def stream(self, seed: int, step: int, size: int) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, `size` episodes each."""
-        return batches(self.sampler, self.collate, seed, step, size)
+    def stream(
+        self, seed: int, step: int, size: int, share: np.ndarray | None = None
+    ) -> Iterator[base.Task]:
+        """The batches of `step` and all later ones, or a share of each."""
+        return batches(self.sampler, self.collate, seed, step, size, share)
 
     def summary(self, by: str) -> str:
         """What there is, for a message."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
 from metaflax import base, meta_gradient, models, training
@@ -43,7 +44,8 @@ class Member(Protocol):
       algorithm: on parameters of its own.
       params: where these begin.
       size: how many examples it learns from.
-      tasks_by: how many tasks of a batch are taken at once.
+      num_tasks: of a batch.
+      tasks_by: how many of them are taken at once.
       num_shapes: how many shapes its batches have at most.
       score: the validation metric that stands for it, more is better.
       validate: `metrics = validate(params)`.
@@ -54,13 +56,14 @@ class Member(Protocol):
     algorithm: base.MetaAlgorithm
     params: Any
     size: int
+    num_tasks: int
     tasks_by: meta_gradient.TasksBy
     num_shapes: int
     score: str
     validate: Callable[[Any], dict[str, float]]
 
-    def stream(self, step: int) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, on the host."""
+    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
+        """Its batches of `step` and all later ones, of each a share of the tasks."""
         ...
 
     def report(self, console: Console) -> None:
@@ -75,7 +78,7 @@ class Member(Protocol):
         """Scores parameters of before and after the run."""
         ...
 
-    def leave(self, params: Any, best_step: int) -> None:
+    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
         """Writes what `params` are taken up by, those of a step."""
         ...
 
@@ -101,6 +104,7 @@ class Tasks:
         self.params = initial_params(run)
         self._episodes = roomy(run, run.train)
         self.size = self._episodes.num_texts
+        self.num_tasks = self._config.training.tasks_per_step
         self.tasks_by: meta_gradient.TasksBy = config.training.tasks_by
         self.num_shapes = self._episodes.num_shapes
         self.score = run.task.scores[0]
@@ -111,10 +115,10 @@ class Tasks:
         ).mean
         self._tester = run.test_evaluator()
 
-    def stream(self, step: int) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, on the host."""
-        chosen = self._config.training
-        return self._episodes.stream(chosen.seed, step, chosen.tasks_per_step)
+    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
+        """Its batches of `step` and all later ones, of each a share of the tasks."""
+        seed = self._config.training.seed
+        return self._episodes.stream(seed, step, self.num_tasks, share)
 
     def report(self, console: Console) -> None:
         """Says what was read."""
@@ -130,13 +134,14 @@ class Tasks:
         title = f"{self.name}: {describe(self._config)}"
         return compare(self._tester, scores, console, title=title)
 
-    def leave(self, params: Any, best_step: int) -> None:
+    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
         """Writes a finished run with these parameters, for `evaluate` and `adapt`."""
         if self.directory.finished:
             return
         key = jax.random.key(self._config.training.seed, impl="rbg")
         # Nothing will be trained on from here, so that there is no optimizer.
         state = training.TrainState(jnp.asarray(best_step), params, (), key)
+        state = placement.place(state)
         checkpoints = training.Checkpoints(self.directory.checkpoints)
         try:
             if checkpoints.latest_step() is None:
@@ -175,6 +180,7 @@ class Text:
             "head": network.params["head"],
         }
         self.size = self._rows.num_texts
+        self.num_tasks = chosen.rows_per_step // self._at_once
         self.tasks_by: meta_gradient.TasksBy = "scan"
         self.num_shapes = 1
         self.score = "accuracy"
@@ -183,10 +189,10 @@ class Text:
         )
         self.validate = self._scorer.mean
 
-    def stream(self, step: int) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, on the host."""
+    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
+        """Its batches of `step` and all later ones, of each a share of the tasks."""
         size = self._config.training.rows_per_step
-        return self._rows.stream(step, size, self._at_once)
+        return self._rows.stream(step, size, self._at_once, share)
 
     def report(self, console: Console) -> None:
         """Says what was read."""
@@ -211,9 +217,11 @@ class Text:
             "perplexity": perplexity,
         }
 
-    def leave(self, params: Any, best_step: int) -> None:
+    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
         """Writes a `BertForMaskedLM`, as `pretrain` does."""
-        del best_step  # The directory has no checkpoints of its own.
+        del best_step, placement  # The directory has no checkpoints of its own.
+        if not training.is_first():
+            return
         encoder = models.merge_lora(params["encoder"])
         save_network(
             self.directory.path / MODEL,

@@ -1,5 +1,6 @@
 """Meta-train one encoder on many kinds of tasks at once."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from metaflax import config as config_lib
 from metaflax.workflows._loop import chosen_point, fit_within, outer_optimizer
 from metaflax.workflows._members import Member, load_members
 from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._placing import placement_for
 from metaflax.workflows._pretrain import MODEL
 from metaflax.workflows._run import committed
 from metaflax.workflows._run_directory import RunDirectory
@@ -37,7 +39,11 @@ class Draw(NamedTuple):
 
 
 def mix(
-    config: config_lib.MixtureConfig, run_dir: str | Path, console: Console
+    config: config_lib.MixtureConfig,
+    run_dir: str | Path,
+    console: Console,
+    *,
+    param_shards: int | None = None,
 ) -> dict[str, Any]:
     """Meta-trains on a mixture, with validation, then meta-tests each member.
 
@@ -54,6 +60,8 @@ def mix(
         what each member's own command leaves, for `evaluate`, `adapt --run` and
         `finetune --run`, or in the folder `model` there for `pretrain --model`.
       console: where progress and tables go.
+      param_shards: how many devices share a copy of the parameters, where all devices
+        share the tasks of a step; None for one device alone.
 
     Returns:
       The content of `results.json`.
@@ -69,7 +77,10 @@ def mix(
     model = load_model(config.model)
     members = load_members(config, model, directory)
     sizes = {name: member.size for name, member in members.items()}
-    outer = _outer_loop(config, members, config_lib.sampling(config, sizes), console)
+    num_tasks = math.gcd(*(member.num_tasks for member in members.values()))
+    placement = placement_for(num_tasks, param_shards, console)
+    sampling = config_lib.sampling(config, sizes)
+    outer = _outer_loop(config, members, sampling, placement, console)
     _report(outer, console)
     if not directory.finished:
         outer.first_steps()  # Refused here, if at all: nothing is written yet.
@@ -115,6 +126,7 @@ class OuterLoop(NamedTuple):
       state: of step 0.
       steps: the outer step of each member that is trained.
       costs: told of what they cost.
+      placement: where the state and the tasks of a step lie.
     """
 
     members: Mapping[str, Member]
@@ -124,6 +136,7 @@ class OuterLoop(NamedTuple):
     state: training.TrainState
     steps: Mapping[str, training.FittedStep]
     costs: Mapping[str, StepCosts]
+    placement: training.Placement
 
     def member_of(self, step: int) -> str:
         """Whose step `step` is, counted from 0."""
@@ -139,13 +152,22 @@ class OuterLoop(NamedTuple):
         for step in range(start, self.sampling.num_steps):
             name = self.member_of(step)
             # Numbered by the step, a member's tasks are the same wherever a run began.
-            yield Draw(name, next(self.members[name].stream(step)))
+            yield self._draw(name, step)
+
+    def _draw(self, name: str, step: int) -> Draw:
+        member = self.members[name]
+        share = self.placement.own_tasks(member.num_tasks)
+        return Draw(name, next(member.stream(step, share)))
+
+    def transfer(self, draw: Draw) -> Draw:
+        """A batch on the devices."""
+        num_tasks = self.members[draw.member].num_tasks
+        return draw._replace(tasks=self.placement.spread(draw.tasks, num_tasks))
 
     def first_steps(self) -> None:
         """Compiles each member's step for a first batch."""
         for name, step in self.steps.items():
-            tasks = next(self.members[name].stream(0))
-            step.compiled(self.state, jax.device_put(tasks))
+            step.compiled(self.state, self.transfer(self._draw(name, 0)).tasks)
 
     def step(
         self, state: training.TrainState, draw: Draw
@@ -167,6 +189,7 @@ def _outer_loop(
     config: config_lib.MixtureConfig,
     members: Mapping[str, Member],
     sampling: data.Mixture,
+    placement: training.Placement,
     console: Console,
 ) -> OuterLoop:
     chosen = config.training
@@ -189,8 +212,10 @@ def _outer_loop(
                 trains=training.member_paths(name, list(chosen.trains)),
                 dropout=chosen.dropout,
                 skips=chosen.most_skipped > 0,
+                mesh=placement.mesh,
             ),
             member.tasks_by,
+            mesh=placement.mesh,
             free_memory=profiling.free_memory,
             on_compiled=costs[name],
             most_shapes=member.num_shapes,
@@ -208,9 +233,10 @@ def _outer_loop(
         sampling,
         chosen.seed,
         start,
-        committed(state),
+        placement.place(state),
         {name: step_of(name) for name in names if sampling.weights[name]},
         costs,
+        placement,
     )
 
 
@@ -245,7 +271,8 @@ def _fit(
             chosen,
             score=SCORE,
             progress=progress,
-            transfer=lambda draw: draw._replace(tasks=jax.device_put(draw.tasks)),
+            transfer=outer.transfer,
+            placement=outer.placement,
             tensorboard=chosen.tensorboard,
             written=lambda sink: _Attributed(sink, outer.member_of),
         )
@@ -285,14 +312,14 @@ def _tested(
             training.member_params(either, name) for either in (outer.params, params)
         )
         results[name] = member.test(before, after, console)
-        member.leave(after, best_step)
+        member.leave(after, best_step, outer.placement)
         member.directory.write_json("results.json", results[name])
     return results
 
 
 def _export(target: Path, model: Model, params: Any) -> None:
     """Writes the encoder, unless a run that came to its end before has done so."""
-    if target.exists():
+    if target.exists() or not training.is_first():
         return
     encoder = jax.tree.map(np.asarray, params["encoder"])
     models.pretrained.save(

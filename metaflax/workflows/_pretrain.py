@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
@@ -19,7 +19,7 @@ from metaflax.workflows._masked_lm import (
     load_network,
     save_network,
 )
-from metaflax.workflows._run import committed
+from metaflax.workflows._placing import placement_for
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._step_costs import StepCosts
 
@@ -30,7 +30,11 @@ SCORE = "log_likelihood"
 
 
 def pretrain(
-    config: config_lib.PretrainConfig, run_dir: str | Path, console: Console
+    config: config_lib.PretrainConfig,
+    run_dir: str | Path,
+    console: Console,
+    *,
+    param_shards: int | None = None,
 ) -> dict[str, Any]:
     """Trains a BERT to say which words were masked, and scores held-out text.
 
@@ -41,6 +45,8 @@ def pretrain(
       run_dir: gets config, versions, what steps cost, log, checkpoints, results, and in
         its folder `model` the `BertForMaskedLM` that scored best, for `train --model`.
       console: where progress goes.
+      param_shards: how many devices share a copy of the parameters, where all devices
+        share the tasks of a step, `rows_at_once` rows each; None for one device alone.
 
     Returns:
       The content of `results.json`: `perplexity` and `accuracy` of masked words of
@@ -57,19 +63,21 @@ def pretrain(
     network = load_network(config)
     rows = HiddenRows.of(config.text, config.training.seed, network.tokenizer)
     costs = StepCosts(directory, console)
-    step, state = _outer_loop(config, network, costs)
+    placement = placement_for(_num_tasks(config), param_shards, console)
+    step, state = _outer_loop(config, network, costs, placement)
+    batches = _Batches(config, rows, placement)
     scorer = MaskedWordScorer(
         network.model, rows, config.training.valid_rows, _at_once(config)
     )
     console.print(rows.summary())
     if not directory.finished:
         # Refused here, if at all: nothing is written yet.
-        step.compiled(state, jax.device_put(next(_batches(config, rows, 0))))
+        step.compiled(state, batches.transfer(next(batches.of(0))))
     directory.begin(config)
     costs.write()
     started = time.perf_counter()
     before = scorer.mean(network.params)
-    fitted = _fit(config, rows, step, state, scorer, directory, console)
+    fitted = _fit(config, batches, step, state, scorer, directory, console)
     after = scorer.mean(fitted.params)
     directory.write_json("selected.json", {"best_step": fitted.stopping.best_step})
     results = {
@@ -82,9 +90,10 @@ def pretrain(
         },
     }
     directory.write_json("results.json", results)
-    save_network(
-        directory.path / MODEL, network.config, fitted.params, network.directory
-    )
+    if training.is_first():
+        save_network(
+            directory.path / MODEL, network.config, fitted.params, network.directory
+        )
     console.print(
         f"perplexity of masked words of held-out text: {before['perplexity']:.2f}"
         f" before, {after['perplexity']:.2f} after; the model is in"
@@ -95,7 +104,10 @@ def pretrain(
 
 
 def _outer_loop(
-    config: config_lib.PretrainConfig, network: Network, costs: StepCosts
+    config: config_lib.PretrainConfig,
+    network: Network,
+    costs: StepCosts,
+    placement: training.Placement,
 ) -> tuple[training.FittedStep, training.TrainState]:
     chosen = config.training
     warmup = int(chosen.warmup * chosen.steps)
@@ -115,17 +127,19 @@ def _outer_loop(
             tasks_by=tasks_by,
             dropout=chosen.dropout,
             skips=chosen.most_skipped > 0,
+            mesh=placement.mesh,
         ),
         "scan",
+        mesh=placement.mesh,
         free_memory=profiling.free_memory,
         on_compiled=costs,
     )
-    return step, committed(state)
+    return step, placement.place(state)
 
 
 def _fit(
     config: config_lib.PretrainConfig,
-    rows: HiddenRows,
+    batches: "_Batches",
     step: training.FittedStep,
     state: training.TrainState,
     scorer: MaskedWordScorer,
@@ -150,11 +164,13 @@ def _fit(
             console,
             step,
             state,
-            lambda start: _batches(config, rows, start),
+            batches.of,
             scorer.mean,
             chosen,
             score=SCORE,
             progress=progress,
+            transfer=batches.transfer,
+            placement=batches.placement,
         )
     except training.DivergedError as error:  # Which speaks of meta-training.
         raise training.DivergedError(
@@ -164,11 +180,27 @@ def _fit(
         ) from error
 
 
-def _batches(
-    config: config_lib.PretrainConfig, rows: HiddenRows, start: int
-) -> Iterator[base.Task]:
-    return rows.stream(start, config.training.rows_per_step, _at_once(config))
+class _Batches(NamedTuple):
+    """The batches of a run, and how they get to the devices."""
+
+    config: config_lib.PretrainConfig
+    rows: HiddenRows
+    placement: training.Placement
+
+    def of(self, start: int) -> Iterator[base.Task]:
+        """Those of step `start` and all later ones, on the host."""
+        own = self.placement.own_tasks(_num_tasks(self.config))
+        size = self.config.training.rows_per_step
+        return self.rows.stream(start, size, _at_once(self.config), own)
+
+    def transfer(self, tasks: base.Task) -> base.Task:
+        """A batch on the devices."""
+        return self.placement.spread(tasks, _num_tasks(self.config))
 
 
 def _at_once(config: config_lib.PretrainConfig) -> int:
     return config.training.rows_at_once or config.training.rows_per_step
+
+
+def _num_tasks(config: config_lib.PretrainConfig) -> int:
+    return config.training.rows_per_step // _at_once(config)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from metaflax import base, meta_gradient, training, tree
 from metaflax.workflows._run import initial_params, load_run, training_algorithm
-from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._run_directory import MEMBERS, RunDirectory
 from metaflax.workflows._train import DIVERGED, OuterLoop, outer_loop
 
 FILE = "replay.json"
@@ -63,9 +63,15 @@ def replay(
     """
     directory = RunDirectory(run_dir)
     config = directory.config()
+    if directory.path.parent.name == MEMBERS:
+        raise ValueError(
+            f"{directory.path} is a member of a mixture, whose steps are not its own;"
+            " only a run of `train` can be replayed."
+        )
     step = _step(directory, step, config.training.steps)
     run = load_run(config)
-    outer = outer_loop(run, initial_params(run), lambda compiled: None)
+    start, alone = initial_params(run), training.OneDevice()
+    outer = outer_loop(run, start, lambda compiled: None, alone)
     state, tasks = _before(directory, outer, step)
     first = (step - 1) * config.training.tasks_per_step
     fn = meta_gradient.value_and_grad(

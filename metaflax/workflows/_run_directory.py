@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from metaflax import config as config_lib
+from metaflax import training
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -20,7 +21,7 @@ C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig, config_lib.Mixtur
 
 
 class RunDirectory(Generic[C]):
-    """One run's folder.
+    """One run's folder, into which the first of several processes writes alone.
 
     Args:
       path: the folder.
@@ -82,11 +83,12 @@ class RunDirectory(Generic[C]):
           ValueError: as `check` does.
         """
         self.check(config)
-        if self._config.exists():
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.write_json("environment.json", environment())
-        write_whole(self._config, config_lib.to_json(config))
+        training.meet("run checked")  # By all, before there is anything in it.
+        if training.is_first() and not self._config.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json("environment.json", environment())
+            write_whole(self._config, config_lib.to_json(config))
+        training.meet("run begun")
 
     def config(self) -> C:
         """The config of the run.
@@ -123,7 +125,8 @@ class RunDirectory(Generic[C]):
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""
-        write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+        if training.is_first():
+            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
 def check_absent(target: Path) -> None:

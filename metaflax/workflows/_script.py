@@ -1,7 +1,6 @@
 """An experiment's script as a command."""
 
 import argparse
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax.workflows._compilations import cache_compilations
+from metaflax.workflows._logs import quiet_logs
 
 
 def run_script(
@@ -51,8 +51,7 @@ def run_script(
     runs = parser.parse_args(args).runs
     console = Console(highlight=False)
     cache_compilations()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax is talkative,
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of damage above all.
+    quiet_logs()
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console)
     except ValueError as error:

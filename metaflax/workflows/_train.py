@@ -23,9 +23,9 @@ from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._evaluator import Evaluator
 from metaflax.workflows._loop import chosen_point, fit_within, outer_optimizer
 from metaflax.workflows._masked_words import MaskedWords
+from metaflax.workflows._placing import placement_for
 from metaflax.workflows._run import (
     Run,
-    committed,
     initial_params,
     load_run,
     num_classes,
@@ -48,6 +48,7 @@ def train(
     console: Console,
     *,
     profile: bool = False,
+    param_shards: int | None = None,
 ) -> dict[str, Any]:
     """Meta-trains, with validation and early stopping, then meta-tests.
 
@@ -60,6 +61,9 @@ def train(
       console: where progress and tables go.
       profile: whether to say first where the time of one step goes; the steps that
         this takes are thrown away, so that it changes no result.
+      param_shards: how many devices share a copy of the parameters, where all devices
+        share the tasks of a step; None for one device alone. Of several processes the
+        first alone writes.
 
     Returns:
       The content of `results.json`.
@@ -78,9 +82,12 @@ def train(
             f"{directory.path} holds a finished run, which has no step to profile; name"
             " another --run-dir."
         )
+    placement = placement_for(config.training.tasks_per_step, param_shards, console)
+    if profile and placement.mesh is not None:
+        raise ValueError("a profile is of one device; leave --profile out on several.")
     params = initial_params(run)
     costs = StepCosts(directory, console)
-    outer = outer_loop(run, params, costs)
+    outer = outer_loop(run, params, costs, placement)
     evaluator = run.test_evaluator()
     report_data(run, console)
     if not directory.finished:
@@ -127,6 +134,7 @@ class OuterLoop(NamedTuple):
       episodes: of meta-training.
       settings: of the outer loop.
       validator: scores the validation episodes.
+      placement: where the state and the tasks of a step lie.
     """
 
     step: training.FittedStep
@@ -134,19 +142,31 @@ class OuterLoop(NamedTuple):
     episodes: Episodes | MaskedWords
     settings: config_lib.TrainingConfig
     validator: Evaluator | TextEvaluator
+    placement: training.Placement
 
     def batches(self, start: int = 0) -> Iterator[base.Task]:
-        """The batches of step `start` and all later ones, on the host."""
+        """The batches of step `start` and all later ones, on the host.
+
+        Of several processes each has the tasks of its own devices.
+        """
         chosen = self.settings
-        return self.episodes.stream(chosen.seed, start, chosen.tasks_per_step)
+        own = self.placement.own_tasks(chosen.tasks_per_step)
+        return self.episodes.stream(chosen.seed, start, chosen.tasks_per_step, own)
+
+    def transfer(self, tasks: base.Task) -> base.Task:
+        """A batch on the devices."""
+        return self.placement.spread(tasks, self.settings.tasks_per_step)
 
     def first_step(self) -> training.CompiledStep:
         """The step, compiled for the first batch."""
-        return self.step.compiled(self.state, jax.device_put(next(self.batches())))
+        return self.step.compiled(self.state, self.transfer(next(self.batches())))
 
 
 def outer_loop(
-    run: Run, params: Any, on_compiled: Callable[[training.CompiledStep], None]
+    run: Run,
+    params: Any,
+    on_compiled: Callable[[training.CompiledStep], None],
+    placement: training.Placement,
 ) -> OuterLoop:
     """What meta-training starts with; `on_compiled` is told of each step."""
     chosen = run.config.training
@@ -167,18 +187,21 @@ def outer_loop(
             trains=list(chosen.trains),
             dropout=chosen.dropout,
             skips=chosen.most_skipped > 0,
+            mesh=placement.mesh,
         )
 
     step = training.FittedStep(
         make_step,
         chosen.tasks_by,
+        mesh=placement.mesh,
         free_memory=profiling.free_memory,
         on_compiled=on_compiled,
     )
     # Validation draws from a seed of its own; its classes are others anyway.
     validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
     episodes = roomy(run, run.train)
-    return OuterLoop(step, committed(state), episodes, chosen, validator)
+    state = placement.place(state)
+    return OuterLoop(step, state, episodes, chosen, validator, placement)
 
 
 @contextlib.contextmanager
@@ -234,6 +257,8 @@ def _fit(
             chosen,
             score=score,
             progress=progress,
+            transfer=outer.transfer,
+            placement=outer.placement,
             tensorboard=chosen.tensorboard,
         )
     except training.DivergedError as error:
@@ -254,6 +279,8 @@ def _plot(
 ) -> None:
     metric = run.task.scores[0]
     intervals = results["intervals"]
+    if not training.is_first():
+        return
     try:
         reporting.plot_run(
             directory.path / "result.png",

@@ -79,3 +79,6 @@ def test_a_step_that_there_is_not_is_refused(few, tmp_path, refused):
     shutil.rmtree(tmp_path / "copy" / "checkpoints")
     worlds.run("replay", tmp_path / "copy", "--step", 2)  # From the beginning.
     assert "holds no run" in refused("replay", tmp_path / "nowhere")
+    shutil.copytree(few, tmp_path / "mixture" / "members" / "intents")
+    member = tmp_path / "mixture" / "members" / "intents"
+    assert "is a member of a mixture" in refused("replay", member, "--step", 2)

@@ -201,7 +201,8 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
 def latest_state(run_dir):
     """All arrays of the last checkpoint."""
     run = _run.load_run(RunDirectory(run_dir).config())
-    outer = _train.outer_loop(run, _run.initial_params(run), lambda step: None)
+    start, alone = _run.initial_params(run), training.OneDevice()
+    outer = _train.outer_loop(run, start, lambda step: None, alone)
     checkpoints = training.Checkpoints(run_dir / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(outer.state, checkpoints.steps()[-1])
     checkpoints.close()
