@@ -251,3 +251,25 @@ def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path
         shutil.rmtree(folder)
     # All of it happens: nothing lost, an older one, none.
     assert {step for _, step in found} == {4, 3, None}
+
+
+def test_a_damaged_file_is_found_before_anything_is_read(
+    falling, tmp_path, monkeypatch
+):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(falling, folder)
+    names = [p for p in sorted((folder / "4").rglob("*")) if p.is_file()]
+    assert len(names) > 5
+    for path in names:
+        whole = path.read_bytes()
+        damage(path, random.Random(0), "bit")
+        opened = training.Checkpoints(folder, read_only=True)
+        monkeypatch.setattr(opened._manager, "restore", None)
+        with pytest.raises(training.DamagedError, match="checkpoints/4 is damaged"):
+            opened.restore(state_at(0), 4)
+        opened.close()
+        path.write_bytes(whole)
+    (folder / "4" / "files.json").unlink()  # As of a process that was killed.
+    opened = training.Checkpoints(folder, read_only=True)
+    assert_bit_equal(opened.restore(state_at(0), 4)[0], state_at(4))
+    opened.close()

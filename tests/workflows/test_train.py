@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -287,3 +288,18 @@ def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_p
         lambda a, b: bool(np.any(a != b)), params[0]["encoder"], dict(start)
     )
     assert any(jax.tree.leaves(moved))
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(trained, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained, run_dir)
+    best = json.loads((run_dir / "selected.json").read_text())["best_step"]
+    folder = run_dir / "checkpoints" / str(best)
+    [*_, file] = sorted(p for p in (folder / "params").rglob("*") if p.is_file())
+    file.write_bytes(file.read_bytes()[:-1])
+    command = [sys.executable, "-m", "metaflax", "evaluate", str(run_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    name = file.relative_to(folder)
+    assert f"{folder} is damaged: its file {name} is not what" in done.stderr
+    assert done.stderr.count("\n") == 1
