@@ -24,6 +24,7 @@ from metaflax.config._mixture import check_mixture as check_mixture
 from metaflax.config._mixture import pretraining_of as pretraining_of
 from metaflax.config._mixture import run_of as run_of
 from metaflax.config._mixture import sampling as sampling
+from metaflax.config._names import check_file_name as check_file_name
 from metaflax.config._pretraining import LoopConfig as LoopConfig
 from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
@@ -64,6 +65,7 @@ __all__ = [
     "build_algorithm",
     "build_task",
     "check",
+    "check_file_name",
     "check_mixture",
     "check_pretraining",
     "differences",

@@ -1,7 +1,6 @@
 """Configs from Python files, and to and from JSON."""
 
 import dataclasses
-import importlib.util
 import json
 import types
 import typing
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from metaflax.config._mixture import MixtureConfig
 from metaflax.config._pretraining import PretrainConfig
 from metaflax.config._settings import Config
+from metaflax.config._types import misfits
 
 C = TypeVar("C", Config, PretrainConfig, MixtureConfig)
 
@@ -32,19 +32,23 @@ def load_file(path: str | Path, kind: type[C] = Config) -> C:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no config file {path}.")
-    spec = importlib.util.spec_from_file_location("metaflax_config", path)
-    module = importlib.util.module_from_spec(spec)  # pyright: ignore
+    module = types.ModuleType("metaflax_config")
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)  # pyright: ignore
+        # As text each time: Python's cache of it may be older than the file.
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     except Exception as error:  # Whatever the file does wrong.
+        said = (str(error).splitlines() or [""])[0]
         raise ValueError(
-            f"{path} cannot be run: {type(error).__name__}: {error}."
+            f"{path} cannot be run: {type(error).__name__}: {said}."
         ) from error
     config = getattr(module, "config", None)
     if not isinstance(config, kind):
         raise ValueError(
             f"{path} defines no `config = metaflax.config.{kind.__name__}(...)`."
         )
+    if wrong := misfits(config):
+        raise ValueError(f"{path}: {wrong[0]}.")
     return config
 
 
@@ -74,9 +78,12 @@ def from_json(text: str, kind: type[C] = Config) -> C:
     try:
         content = json.loads(text)
         whole = {field.name: content[field.name] for field in dataclasses.fields(kind)}
-        return _read(kind, whole)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        config = _read(kind, whole)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"this is not the config of a run: {error}.") from error
+    if wrong := misfits(config):
+        raise ValueError(f"this is not the config of a run: {wrong[0]}.")
+    return config
 
 
 def _read(kind: Any, content: Any) -> Any:

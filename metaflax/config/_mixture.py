@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from metaflax.config._names import check_file_name
 from metaflax.config._pretraining import (
     LoopConfig,
     NetworkConfig,
@@ -189,6 +191,7 @@ def check_mixture(config: MixtureConfig) -> None:
             _check_member(config, name, member)
         except ValueError as error:
             raise ValueError(f"member {name!r}: {error}") from error
+    _check_apart(config.members)
     weighted = {
         n: m.share.weight for n, m in config.members.items() if m.share.weight != 0
     }
@@ -201,7 +204,20 @@ def check_mixture(config: MixtureConfig) -> None:
     sampling(config, dict.fromkeys(config.members, 1))
 
 
+def _check_apart(names: Iterable[str]) -> None:
+    """Refuses names that are one where capitals do not count, as in many folders."""
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise ValueError(
+                f"the members {other!r} and {name!r} would share a folder where"
+                " capitals do not count; give names that differ otherwise."
+            )
+
+
 def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
+    check_file_name(name)
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
         raise ValueError(
             "the name is one of a folder too; take letters, digits, _ and -."

@@ -73,6 +73,12 @@ def published_sets(
     if num_queries is not None:
         rng = np.random.default_rng(0)
         queries = queries.select(rng.choice(len(queries), num_queries, replace=False))
+    for read_from in (sets, queries):
+        if any(len(labels) != 1 for labels in read_from.labels):
+            raise ValueError(
+                f"{read_from.name}: some texts have several labels or none, where"
+                " published sets give one each."
+            )
     examples = dataclasses.replace(
         sets,
         texts=sets.texts + queries.texts,

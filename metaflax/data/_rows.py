@@ -7,6 +7,7 @@ that says where: `reviews.csv:17`.
 import contextlib
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -38,7 +39,7 @@ def jsonl_rows(stream: Iterable[bytes], name: str) -> Iterator[Row]:
 def json_row(line: str, place: str) -> dict[str, Any]:
     """The object on a line."""
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{place}: not JSON ({error}); write one JSON object a line."
@@ -49,6 +50,25 @@ def json_row(line: str, place: str) -> dict[str, Any]:
             ' expected, such as {"text": "...", "label": "..."}.'
         )
     return row
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose names differ; else all but the last would be lost.
+
+    Examples:
+      >>> once_each([("a", 1), ("b", 2)])
+      {'a': 1, 'b': 2}
+      >>> once_each([("a", 1), ("a", 2)])
+      Traceback (most recent call last):
+      ValueError: an object has the name 'a' more than once
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(
+            name for name, count in Counter(n for n, _ in pairs).items() if count > 1
+        )
+        raise ValueError(f"an object has the name {repeated!r:.60} more than once")
+    return found
 
 
 def csv_rows(stream: Iterable[bytes], name: str, delimiter: str = ",") -> Iterator[Row]:

@@ -60,7 +60,7 @@ def split_by_file(
     """
     with _rows.opened(Path(path)) as file:
         try:
-            content = json.load(file)
+            content = json.load(file, object_pairs_hook=_rows.once_each)
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path}: not JSON ({error}); see split_by_file."

@@ -87,7 +87,7 @@ class Fields:
         value = self.value(role)
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             raise self.refused(role, f"holds {value!r:.60} where a number is expected.")

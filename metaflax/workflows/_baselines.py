@@ -19,7 +19,7 @@ from metaflax.workflows._run import (
     initial_params,
     load_run,
 )
-from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows._run_directory import RunDirectory, check_result_name
 from metaflax.workflows._settings import Setting
 from metaflax.workflows._text_evaluator import TextEvaluator
 
@@ -67,6 +67,7 @@ def against_baselines(
       ValueError: if there is no finished run, the sizes do not fit its data, or it has
         no such score.
     """
+    check_result_name(name)
     directory = RunDirectory(run_dir)
     run = resize(load_run(directory.config()), episodes, wanted)
     if by is not None:

@@ -21,11 +21,12 @@ from metaflax.workflows._run import (
     load_run,
     num_classes,
 )
-from metaflax.workflows._run_directory import RunDirectory, write_whole
+from metaflax.workflows._run_directory import (
+    RunDirectory,
+    check_result_name,
+    write_whole,
+)
 from metaflax.workflows._text_evaluator import TextEvaluator
-
-# Files of `train` that an evaluation must not replace.
-OF_TRAIN = ("config.json", "environment.json", "results.json", "selected.json")
 
 
 def evaluate(
@@ -60,8 +61,7 @@ def evaluate(
       ValueError: if there is no run, or the sizes do not fit its data.
     """
     directory = RunDirectory(run_dir)
-    if f"{name}.json" in OF_TRAIN or Path(name).name != name:
-        raise ValueError(f"{name!r} cannot name an evaluation; choose another name.")
+    check_result_name(name)
     for baseline in baselines:
         config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), baseline)
     trained = load_run(directory.config())

@@ -14,6 +14,9 @@ from metaflax import training
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
 
+# Files of the run itself, which no results of other commands may replace.
+OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
+          "cost.json", "profile.json", "diverged.json", "replay.json")  # fmt: skip
 # The folder of a mixture's members, each a run directory.
 MEMBERS = "members"
 
@@ -50,7 +53,12 @@ class RunDirectory(Generic[C]):
         return self.path / "profile"
 
     def member(self, name: str) -> Path:
-        """The run directory of a mixture's member."""
+        """The run directory of a mixture's member.
+
+        Raises:
+          ValueError: if the name would lead elsewhere.
+        """
+        config_lib.check_file_name(name)
         return self.path / MEMBERS / name
 
     @property
@@ -105,28 +113,62 @@ class RunDirectory(Generic[C]):
                 f"{self.path} holds a mixture; name one of its members, such as"
                 f" {members / names[0]}, of {', '.join(names)}."
             )
-        return config_lib.from_json(self._config.read_text(), self._kind)
+        try:
+            text = self._config.read_text(encoding="utf-8")
+            return config_lib.from_json(text, self._kind)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self._config}: {error}") from error
 
     def selected(self) -> dict[str, Any]:
         """Which checkpoint validated best, and how far to go there.
 
         Raises:
-          ValueError: if the run has not finished.
+          ValueError: if the run has not finished, or the file is damaged.
         """
         if not self.finished:
             raise ValueError(
                 f"{self.path} holds no finished run; let `train` come to its end."
             )
-        return self.read_json(self._selected.name)
+        match found := self.read_json(self._selected.name):
+            case {"best_step": int(), "share": float() | int(), "num_classes": int()}:
+                return found
+        raise ValueError(
+            f"{self._selected} does not say what was selected; let `train` write it"
+            " again."
+        )
 
     def read_json(self, name: str) -> Any:
-        """The content of a file that `write_json` wrote."""
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        """The content of a file that `write_json` wrote.
+
+        Raises:
+          ValueError: if it cannot be read.
+        """
+        path = self._file(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} cannot be read as JSON: {error}") from error
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""
+        file = self._file(name)
         if training.is_first():
-            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+            write_whole(file, json.dumps(content, indent=2) + "\n")
+
+    def _file(self, name: str) -> Path:
+        config_lib.check_file_name(name)
+        return self.path / name
+
+
+def check_result_name(name: str) -> None:
+    """Refuses a name under which results would lie elsewhere, or on other files.
+
+    Raises:
+      ValueError: naming it.
+    """
+    config_lib.check_file_name(name)
+    if f"{name}.json".casefold() in OF_RUN:
+        raise ValueError(f"{name!r} is a file of the run itself; choose another name.")
 
 
 def check_absent(target: Path) -> None:

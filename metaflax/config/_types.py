@@ -1,0 +1,60 @@
+"""Whether the values of settings are of the types that they have."""
+
+import dataclasses
+import numbers
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Beyond it no array could hold a number.
+_LARGEST = 2**63
+
+
+def misfits(config: Any) -> list[str]:
+    """What is wrong with the types of a config, a dataclass of settings or of others.
+
+    Examples:
+      >>> from metaflax.config import Config, EpisodeConfig
+      >>> misfits(Config(episodes=EpisodeConfig(way="many")))
+      ["episodes.way is 'many', which is no int | tuple[int, int]"]
+    """
+    return list(_misfits("", type(config), config))
+
+
+def _misfits(name: str, kind: Any, value: Any) -> Iterator[str]:
+    if not _fits(kind, value):
+        shown = kind.__name__ if isinstance(kind, type) else str(kind)
+        yield f"{name} is {value!r:.60}, which is no {shown.replace('typing.', '')}"
+    elif dataclasses.is_dataclass(value):
+        hints = typing.get_type_hints(type(value))
+        for field in dataclasses.fields(value):
+            inner = f"{name}.{field.name}" if name else field.name
+            yield from _misfits(inner, hints[field.name], getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _misfits(f"{name}.{key}", type(item), item)
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value, perhaps of settings, is of a type."""
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(one, value) for one in of)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in of
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            return False
+        each = of[:1] * len(value) if of[-1] is ... else of
+        return len(each) == len(value) and all(map(_fits, each, value))
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(of[0], name) and _fits(of[1], item) for name, item in value.items()
+        )
+    if kind is float and isinstance(value, numbers.Real):
+        return not isinstance(value, numbers.Integral) or _fits(int, value)
+    if kind is int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return whole and abs(int(value)) < _LARGEST
+    return isinstance(value, kind)

@@ -1,0 +1,176 @@
+"""Damage to files, and what reading one that was damaged may do."""
+
+import contextlib
+import copy
+import json
+import re
+import resource
+import signal
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+# Seconds after which reading a file of a few kB counts as never ending.
+PATIENCE = 30
+# What reading thousands of them may add to the memory of the process.
+MOST_MEMORY = 400 * 2**20
+
+# What a file is least prepared for.
+PIECES = (
+    *(b"\0", b"\0\0\0\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\x80", b"\xed\xa0\x80"),
+    *(b"\n", b"\r", b"\r\n", b"\t", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
+    *(b"{", b"}", b"[", b"]", b"[" * 5000, b'{"a":' * 5000, b":", b"null", b"true"),
+    *(b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 400, b"9" * 5000, b"1000000000000"),
+    *(b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\xff" * 8, b"../evil", b"/etc/passwd"),
+)
+
+ODD_TEXTS = st.sampled_from(
+    ["", " ", "\0", "\ud800", "\ufeff", "\u2028", "../evil", "/etc/passwd", "a\nb"]
+    + ["x" * 300, "1e999", "-1", "nan", "\x1b[2J", "ﬁ", "İ", "e\u0301"]
+)
+ODD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([0, -1, 2**31, 2**63, -(2**63) - 1, 10**12, 10**400]),
+    st.floats(),
+    ODD_TEXTS,
+    st.lists(ODD_TEXTS, max_size=3),
+    st.sampled_from([[], {}, [[]], [{}], {"": None}, {"start": 10**9}, [10**12]]),
+    st.integers(1, 4000).map("nested {}".format),  # See `as_json`.
+)
+
+SIZES = pytest.mark.parametrize(
+    "thousands", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+
+
+@st.composite
+def damaged(draw, content):
+    """The bytes of a file after one to three accidents."""
+    for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
+        first = draw(st.integers(0, len(content)))
+        last = min(len(content), first + draw(st.integers(0, 40)))
+        match draw(st.integers(0, 6)):
+            case 0 | 1 if first < len(content):
+                flipped = bytes([content[first] ^ 1 << draw(st.integers(0, 7))])
+                content = content[:first] + flipped + content[first + 1 :]
+            case 2:
+                content = content[:first]
+            case 3:
+                content = content[:first] + content[last:]
+            case 4:
+                content = content[:last] + content[first:]
+            case 5:
+                piece = draw(st.sampled_from(PIECES))
+                content = content[:first] + piece + content[first:]
+            case _:
+                piece = draw(st.sampled_from(PIECES) | st.binary(max_size=9))
+                content = content[:first] + piece + content[first + len(piece) :]
+    return content
+
+
+def files_like(*contents):
+    """Damaged copies of these contents, and sometimes any bytes at all."""
+    likely = [damaged(content) for content in contents]
+    return st.one_of(*likely, *likely, st.binary(max_size=300))
+
+
+@st.composite
+def changed(draw, value):
+    """A value of JSON in which one to three others are odd, missing or new."""
+    value = copy.deepcopy(value)
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
+        spots = list(_spots(value))
+        if not spots:
+            break
+        holder, key = draw(st.sampled_from(spots))
+        match draw(st.integers(0, 9)):
+            case 0:
+                del holder[key]
+            case 1 if isinstance(holder, dict):
+                holder[draw(ODD_TEXTS)] = holder.pop(key)
+            case 2:
+                _, other = draw(st.sampled_from(spots))
+                with contextlib.suppress(KeyError, IndexError, TypeError):
+                    holder[key] = copy.deepcopy(holder[other])
+            case _:
+                holder[key] = copy.deepcopy(draw(ODD_VALUES))
+    return value
+
+
+def _spots(value):
+    """Every (holder, key) within a value of JSON."""
+    keys = range(len(value)) if isinstance(value, list) else list(value)
+    for key in keys:
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from _spots(value[key])
+
+
+def as_json(value):
+    """A value as JSON, `"nested 3"` as `[[[]]]`."""
+
+    def nested(match):
+        return "[" * int(match[1]) + "]" * int(match[1])
+
+    return re.sub(r'"nested (\d+)"', nested, json.dumps(value))
+
+
+class HangsError(BaseException):
+    """Something took so long that it may never end."""
+
+
+def inputs(number, thousands=False, times=15, **strategies):
+    """Runs a check on `number` inputs, on `times` as many where `thousands` are wanted.
+
+    The few are the same each time, the many others each time.
+    """
+    settings = hypothesis.settings(
+        max_examples=number * times if thousands else number,
+        deadline=None,
+        derandomize=not thousands,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+    def run(check):
+        before = _most_memory()
+        settings(hypothesis.given(**strategies)(check))()
+        assert _most_memory() - before < MOST_MEMORY
+
+    return run
+
+
+def _most_memory():
+    """The most memory that the process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
+
+
+@contextlib.contextmanager
+def in_time():
+    """Interrupts what does not end."""
+
+    def interrupt(*_):
+        raise HangsError(f"it has not ended after {PATIENCE} seconds")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def read_or_refused(read, path):
+    """What reading gives; None where it raises one sentence that names the file."""
+    with in_time():
+        try:
+            return read(path)
+        except ValueError as error:
+            said = str(error)
+            if path.name not in said or "\n" in said.strip():
+                raise AssertionError(f"not one sentence of {path.name}: {said}") from error
+            return None

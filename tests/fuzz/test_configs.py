@@ -1,0 +1,110 @@
+"""Fuzzing of the configs of run directories, and of Python files with a config."""
+
+import dataclasses
+import json
+
+import pytest
+
+from metaflax import config as config_lib
+from metaflax.workflows._run_directory import RunDirectory
+from tests.fuzz.damage import (
+    SIZES,
+    as_json,
+    changed,
+    files_like,
+    inputs,
+    read_or_refused,
+)
+
+MIXTURE = config_lib.MixtureConfig(
+    members={
+        "intents": config_lib.TaskMember(
+            data=config_lib.DataConfig(data="a.jsonl", split_names={"train": ("a",)})
+        ),
+        "text": config_lib.TextMember(config_lib.RawTextConfig(text="raw.txt")),
+    }
+)
+KINDS = {
+    "run": (config_lib.Config(), config_lib.check),
+    "pretraining": (config_lib.PretrainConfig(), config_lib.check_pretraining),
+    "mixture": (MIXTURE, config_lib.check_mixture),
+}
+
+
+def plain(config):
+    return json.loads(config_lib.to_json(config))
+
+
+def checked(config, check):
+    """What was read can be checked, and written and read again."""
+    if config is None:
+        return
+    try:
+        check(config)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    written = config_lib.to_json(config)
+    again = config_lib.from_json(written, type(config))
+    assert config_lib.to_json(again) == written
+
+
+@SIZES
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_odd_settings_are_refused(kind, thousands, tmp_path):
+    config, check = KINDS[kind]
+    directory = RunDirectory(tmp_path, type(config))
+    path = tmp_path / "config.json"
+
+    @inputs(120, thousands, content=changed(plain(config)))
+    def _(content):
+        path.write_text(as_json(content))
+        checked(read_or_refused(lambda _: directory.config(), path), check)
+
+
+@SIZES
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_damaged_configs_are_read_or_refused(kind, thousands, tmp_path):
+    config, check = KINDS[kind]
+    directory = RunDirectory(tmp_path, type(config))
+    path = tmp_path / "config.json"
+
+    @inputs(80, thousands, damage=files_like(config_lib.to_json(config).encode()))
+    def _(damage):
+        path.write_bytes(damage)
+        checked(read_or_refused(lambda _: directory.config(), path), check)
+
+
+@SIZES
+def test_damaged_records_of_a_run_are_read_or_refused(thousands, tmp_path):
+    directory = RunDirectory(tmp_path)
+    path = tmp_path / "selected.json"
+    content = {"best_step": 3, "share": 1.0, "num_classes": 5}
+
+    @inputs(80, thousands, damage=files_like(json.dumps(content).encode()))
+    def _(damage):
+        path.write_bytes(damage)
+        read_or_refused(lambda _: directory.selected(), path)
+
+
+SCRIPT = """
+from metaflax import config as c
+config = c.Config(training=c.TrainingConfig(steps=3, interpolate=(0.5, 1.0)))
+"""
+
+
+@SIZES
+def test_damaged_python_configs_are_read_or_refused(thousands, tmp_path):
+    path = tmp_path / "settings.py"
+
+    @inputs(80, thousands, damage=files_like(SCRIPT.encode()))
+    def _(damage):
+        path.write_bytes(damage)
+        checked(read_or_refused(config_lib.load_file, path), config_lib.check)
+
+
+def test_the_files_that_are_damaged_are_good(tmp_path):
+    (tmp_path / "settings.py").write_text(SCRIPT)
+    assert config_lib.load_file(tmp_path / "settings.py").training.steps == 3
+    for config, _ in KINDS.values():
+        again = config_lib.from_json(config_lib.to_json(config), type(config))
+        assert dataclasses.asdict(again) == dataclasses.asdict(config)
