@@ -30,6 +30,8 @@ def changed(value, annotation):
         return value + 1
     if value is None:
         kind = next(option for option in options if option is not type(None))
+        if typing.get_origin(kind) is typing.Literal:
+            return typing.get_args(kind)[0]
         if typing.get_origin(kind) is not None:  # The names of a split.
             return {"train": ("a", "b"), "valid": ("c",), "test": ("d",)}
         return OTHER[kind]

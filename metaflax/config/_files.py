@@ -95,7 +95,7 @@ def _read(kind: Any, content: Any) -> Any:
     if isinstance(kind, types.UnionType) and choices:
         fitting = [k for k in choices if _has(k, content)]
         if not fitting:
-            raise TypeError(f"nothing has the settings {', '.join(content)}")
+            raise TypeError(f"nothing has the settings {', '.join(map(repr, content))}")
         return _read(fitting[0], content)
     if typing.get_origin(kind) is Mapping and content is not None:
         of = typing.get_args(kind)[1]

@@ -36,13 +36,24 @@ class Lines:
         return len(self._starts) - 1
 
     def __getitem__(self, number: int) -> str:
-        """A line without its end."""
+        """A line without its end.
+
+        Raises:
+          ValueError: if the starts are none of this file.
+        """
         if not 0 <= number < len(self):
             raise IndexError(number)  # Ends iteration.
         first, last = self._starts[number : number + 2].tolist()
+        if not 0 <= first <= last:
+            raise ValueError(f"{self.path}: its index is damaged at line {number}.")
         most = min(last - first, MOST_BYTES)
-        raw = os.pread(self._file, most, first)
-        return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
+        try:
+            raw = os.pread(self._file, most, first)
+            return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{self.path}: line {number} cannot be read ({error})."
+            ) from error
 
     def release(self) -> None:
         """Lets go of memory, see `let_go`."""

@@ -40,13 +40,16 @@ class Postings:
     def __init__(self, folder: Path):
         self._folder = folder
         sizes = json.loads((folder / "sizes.json").read_text())
-        self.names = Lines(folder / "names.txt", _mapped(folder / "name_starts.npy"))
-        self._starts = _mapped(folder / "starts.npy")
-        self._rows = _mapped(folder / "rows.npy")
+        name_starts = _mapped(folder / "name_starts.npy", "<i8")
+        self.names = Lines(folder / "names.txt", name_starts)
+        self._starts = _mapped(folder / "starts.npy", "<i8")
+        self._rows = _mapped(folder / "rows.npy", "<i4")
         self.counts = np.diff(self._starts)
         found = {"names": len(self.counts), "rows": len(self._rows)}
         if found != sizes or len(self.names) != sizes["names"]:
             raise ValueError(f"{folder} holds {found}, and was to hold {sizes}.")
+        _check_running(name_starts, (folder / "names.txt").stat().st_size, folder)
+        _check_running(self._starts, len(self._rows), folder)
 
     def __reduce__(self):
         return Postings, (self._folder,)
@@ -66,11 +69,27 @@ class Postings:
         let_go(self._rows)
 
 
-def _mapped(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:  # There is nothing to map, or less than there should be.
-        return np.load(path, allow_pickle=False)
+def _mapped(path: Path, dtype: str) -> np.ndarray:
+    """The array of a file that `np.save` wrote, of one axis."""
+    with path.open("rb") as file:
+        try:
+            np.lib.format.read_magic(file)
+            [length], _, found = np.lib.format.read_array_header_1_0(file)
+        except Exception as error:  # Whatever a damaged description raises.
+            raise ValueError(f"{path} is damaged ({error}).") from error
+        first = file.tell()
+    # Before it is mapped, so that nothing makes room for what is not there.
+    if found != dtype or first + length * found.itemsize != path.stat().st_size:
+        raise ValueError(f"{path} is damaged: its size is not what it says.")
+    if not length:  # Which cannot be mapped.
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r", first, (length,))
+
+
+def _check_running(starts: np.ndarray, size: int, folder: Path) -> None:
+    """Refuses starts that would lead out of what they divide."""
+    if starts[0] or starts[-1] != size or (np.diff(starts) < 0).any():
+        raise ValueError(f"{folder} is damaged: it does not say where rows begin.")
 
 
 class PostingsBuilder:

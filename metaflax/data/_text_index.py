@@ -68,10 +68,10 @@ class TextIndex:
         Raises:
           ValueError: if the file is another than was indexed.
         """
-        line = self._lines[row]
         try:
+            line = self._lines[row]
             return line if self._column is None else json.loads(line)[self._column]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise ValueError(
                 f"{self.path}: has changed since it was indexed; start again."
             ) from None
@@ -187,7 +187,7 @@ def _found(path: Path, folder: Path) -> TextIndex | None:
         return None
     try:
         return TextIndex(path, folder)
-    except (OSError, ValueError, KeyError):  # The text is at hand.
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

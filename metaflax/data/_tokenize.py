@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from metaflax.data import _files
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
 # What a form may say of its rows.
 _COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
-_VERSION = b"metaflax tokens 3"
+# What is kept of tokenized texts.
+_ARRAYS = ("flat", "offsets", "types", "marks", "spans", "owners", "numbers")
+_VERSION = b"metaflax tokens 4"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,7 @@ def tokenize(
             f" choose 1 to {limit}."
         )
     path = _cache_path(tokenizer, texts, form, max_length, cache_dir)
-    tokens = None if path is None else _load(path, len(texts))
+    tokens = None if path is None else _load(path)
     if tokens is None or (tokens.num_truncated and on_long == "error"):
         tokens = _tokenize(tokenizer, texts, form, max_length, on_long)
         if path is not None:
@@ -240,55 +242,46 @@ def _cache_path(
     return Path(cache_dir) / f"tokens-{digest.hexdigest()}.npz"
 
 
-def _load(path: Path, num_texts: int) -> TokenizedTexts | None:
-    """What the cache holds, or None where that is nothing or damaged."""
-    if not path.exists():
-        return None
+def _load(path: Path) -> TokenizedTexts | None:
+    """What the cache holds, or None where that is nothing or not what was saved."""
     try:
         # Opened here, since np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            flat, offsets, numbers = (file[n] for n in ("flat", "offsets", "numbers"))
-            types, marks, spans, owners = (
-                file[name] if file[name].size else None
-                for name in ("types", "marks", "spans", "owners")
-            )
-            pad_id, num_truncated, num_lost = numbers.tolist()
-    except Exception:  # Whatever is wrong with it, the texts are at hand.
+            found = {name: file[name] for name in _ARRAYS}
+            digest = bytes(file["digest"])
+    # Whatever is wrong with it, the texts are at hand.
+    except Exception:
         return None
-    tokens = TokenizedTexts(
-        flat,
-        offsets,
-        types,
-        pad_id,
-        num_truncated,
-        marks,
-        num_lost,
-        spans,
-        owners,
+    if digest != _digest(path, found):
+        return None
+    pad_id, num_truncated, num_lost = found.pop("numbers").tolist()
+    columns = {name: x if x.size else None for name, x in found.items()}
+    columns |= {"flat": found["flat"], "offsets": found["offsets"]}  # Perhaps empty.
+    return TokenizedTexts(
+        **columns, pad_id=pad_id, num_truncated=num_truncated, num_lost=num_lost
     )
-    intact = (
-        (len(tokens) if owners is None else owners[-1] + 1) == num_texts
-        and (flat.dtype, offsets.dtype) == (np.int32, np.int64)
-        and offsets[0] == 0
-        and offsets[-1] == len(flat)
-        and (types is None or types.shape == flat.shape)
-        and (marks is None or len(marks) == len(tokens))
-        and (spans is None or spans.shape == (*flat.shape, 2))
-        and (owners is None or len(owners) == len(tokens))
-    )
-    return tokens if intact else None
 
 
 def _save(path: Path, tokens: TokenizedTexts) -> None:
-    known = {
-        "flat": tokens.flat,
-        "offsets": tokens.offsets,
-        "numbers": np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost]),
-    }
-    found = {
-        name: np.zeros(0, np.int8) if column is None else column
-        for name in ("types", "marks", "spans", "owners")
-        for column in [getattr(tokens, name)]
-    }
+    numbers = np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost])
+    absent = np.zeros(0, np.int8)
+    columns = {name: getattr(tokens, name) for name in _ARRAYS if name != "numbers"}
+    found = {name: absent if x is None else x for name, x in columns.items()}
+    found["numbers"] = numbers
+    digest = np.frombuffer(_digest(path, found), np.uint8)
     with _files.replacing(path) as file:
-        np.savez(file, allow_pickle=False, **(known | found))
+        np.savez(file, allow_pickle=False, **found, digest=digest)
+
+
+def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Of arrays, and of the file's name, which says what texts they are of.
+
+    The checksum that a `.npz` has of each array is not enough: where its description is
+    damaged, less than all of it may be read, and the checksum never looked at.
+    """
+    digest = hashlib.sha256(path.name.encode())
+    for name in _ARRAYS:
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return digest.digest()

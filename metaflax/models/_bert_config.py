@@ -28,6 +28,8 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 """What `hidden_act` may be, as Hugging Face defines each."""
 
+MOST_LAYERS = 10_000
+
 # Fields of a Hugging Face configuration that change the network, and the values that
 # ours can serve.
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -89,6 +91,7 @@ class BertConfig:
                     )
             elif field.name.endswith("_prob") and not 0 <= value < 1:
                 raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
+        check_num_layers("num_hidden_layers", self.num_hidden_layers)
         if not self.layer_norm_eps >= 0:
             raise ValueError(
                 f"layer_norm_eps must not be negative, got {self.layer_norm_eps!r}"
@@ -131,3 +134,13 @@ class BertConfig:
         """The Hugging Face configuration of this network."""
         kind = {name: supported[0] for name, supported in _SUPPORTED.items()}
         return {**kind, **dataclasses.asdict(self)}
+
+
+def check_num_layers(name: str, number: int) -> None:
+    """Refuses more layers than any network has, before each is given a name.
+
+    Raises:
+      ValueError: naming the field and its value.
+    """
+    if number > MOST_LAYERS:
+        raise ValueError(f"{name} may be {MOST_LAYERS} at most, got {number}")

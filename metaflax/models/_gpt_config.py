@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from metaflax.models._bert_config import ACTIVATIONS, BertConfig
+from metaflax.models._bert_config import ACTIVATIONS, BertConfig, check_num_layers
 
 # Fields of a Hugging Face configuration that change the network, and the values that
 # ours can serve. `reorder_and_upcast_attn` is none: it changes rounding alone.
@@ -75,6 +75,7 @@ class GPTConfig:
                 raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
             elif field.name.endswith("_token_id"):
                 check_token_id(field.name, value, self.vocab_size)
+        check_num_layers("n_layer", self.n_layer)
         if not self.layer_norm_epsilon >= 0:
             raise ValueError(
                 "layer_norm_epsilon must not be negative, got"

@@ -2,6 +2,9 @@
 
 import json
 
+import hypothesis.strategies as st
+import pytest
+
 from metaflax import data
 from tests.fuzz.damage import (
     SIZES,
@@ -17,40 +20,32 @@ FOLDS = {"01": SPLIT, "02": {"train": ["d"], "valid": ["a"], "test": ["b", "c"]}
 LETTERS = data.Examples(
     "letters", tuple("aabbccdde"), tuple((letter,) for letter in "aabbccdde")
 )
-CASES = [(SPLIT, None), (FOLDS, "01")]
-
-
-def check_splits(splits):
-    """Every example is in one of the three, or counted as unused."""
-    if splits is None:
-        return
-    data.check_disjoint(splits)
-    parts = (splits.train, splits.valid, splits.test)
-    assert all(len(part) for part in parts)
-    assert sum(map(len, parts)) + splits.num_unused == len(LETTERS)
 
 
 @SIZES
-def test_damaged_split_files_are_read_or_refused(thousands, tmp_path):
+@pytest.mark.parametrize(("content", "fold"), [(SPLIT, None), (FOLDS, "01")])
+def test_damaged_split_files_are_read_or_refused(content, fold, thousands, tmp_path):
     path = tmp_path / "splits.json"
-    for content, fold in CASES:
+    good = json.dumps(content).encode()
 
-        @inputs(100, thousands, damage=files_like(json.dumps(content).encode()))
-        def check(damage, fold=fold):
+    @inputs(200, thousands, damage=st.one_of(files_like(good), changed(content)))
+    def check(damage):
+        """Every example is in one of three parts, or counted as unused."""
+        if isinstance(damage, bytes):
             path.write_bytes(damage)
-            check_splits(
-                read_or_refused(lambda p: data.split_by_file(LETTERS, p, fold), path)
-            )
+        else:
+            path.write_text(as_json(damage))
+        splits = read_or_refused(lambda p: data.split_by_file(LETTERS, p, fold), path)
+        if splits is None:
+            return
+        data.check_disjoint(splits)
+        parts = (splits.train, splits.valid, splits.test)
+        assert all(map(len, parts))
+        assert sum(map(len, parts)) + splits.num_unused == len(LETTERS)
 
 
-@SIZES
-def test_odd_names_are_refused(thousands, tmp_path):
+def test_a_split_that_says_two_things_is_refused(tmp_path):
     path = tmp_path / "splits.json"
-    for content, fold in CASES:
-
-        @inputs(100, thousands, content=changed(content))
-        def check(content, fold=fold):
-            path.write_text(as_json(content))
-            check_splits(
-                read_or_refused(lambda p: data.split_by_file(LETTERS, p, fold), path)
-            )
+    path.write_text('{"train": ["a"], "train": ["b"], "valid": ["c"], "test": ["d"]}')
+    with pytest.raises(ValueError, match="has the name 'train' more than once"):
+        data.split_by_file(LETTERS, path)

@@ -1,6 +1,7 @@
 """Finding a checkpoint's files and reading their tensors; nothing is executed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,23 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ValueError(f"{path.parent} has no {path.name}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no JSON object")
     return content
+
+
+def ours(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """What we say in a checkpoint's configuration beside what Hugging Face does.
+
+    Raises:
+      ValueError: if that is no JSON object.
+    """
+    found = config.get(OURS) or {}
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path}: {OURS}={found!r:.60} is no JSON object")
+    return found
 
 
 def read_tensors(directory: Path) -> dict[str, np.ndarray]:
@@ -126,11 +139,12 @@ def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise ValueError(f"{index} has no weight_map")
-    names = sorted({str(name) for name in weight_map.values()})
-    for name in names:
-        if Path(name).name != name or not (index.parent / name).is_file():
-            raise ValueError(f"{index} names {name}, which is not there")
-    return [index.parent / name for name in names]
+    # Looked up among what is there, so that no name leads anywhere else.
+    present = {path.name: path for path in index.parent.iterdir() if path.is_file()}
+    wanted = {str(name) for name in weight_map.values()}
+    if missing := sorted(wanted - present.keys()):
+        raise ValueError(f"{index} names {missing[0]!r:.60}, which is not there")
+    return [present[name] for name in sorted(wanted)]
 
 
 def read_file(path: Path) -> dict[str, np.ndarray]:
@@ -145,6 +159,7 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())  # It may quote lines of the file.
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}); fetch it again"
+            f"{path} is damaged or no safetensors file ({reason:.200}); fetch it again"
         ) from error

@@ -195,7 +195,7 @@ def _config(
 ) -> tuple[Config, Mapping[str, Any]]:
     raw = _files.read_json(directory / "config.json")
     try:
-        return from_dict(raw), raw.get(_files.OURS) or {}
+        return from_dict(raw), _files.ours(raw, directory / "config.json")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{directory / 'config.json'}: {error}") from error
 

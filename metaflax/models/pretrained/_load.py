@@ -74,7 +74,7 @@ def load(path_or_name: str | Path) -> Pretrained:
     if twice:
         raise ValueError(f"{directory} holds {twice[0]} under two names")
 
-    classifies = "BertForSequenceClassification" in (raw.get("architectures") or ())
+    classifies = "BertForSequenceClassification" in _architectures(raw, directory)
     ignored = _bert_names.IGNORED + (() if classifies else (_bert_names.CLASSIFIER,))
     left_out = tuple(sorted(name for name in tensors if name.startswith(ignored)))
     kept = {name: t for name, t in tensors.items() if name not in left_out}
@@ -91,7 +91,7 @@ def load(path_or_name: str | Path) -> Pretrained:
         sep="/",
     )
     head = params.pop("head", None)
-    ours = raw.get(_files.OURS) or {}
+    ours = _files.ours(raw, directory / "config.json")
     if "pooling" in ours:
         held = _files.read_file(directory / _files.HEAD)
         head = {name: jnp.asarray(tensor) for name, tensor in held.items()}
@@ -108,6 +108,15 @@ def load(path_or_name: str | Path) -> Pretrained:
         ours.get("standardize", False),
         ours.get("task"),
     )
+
+
+def _architectures(raw: Mapping[str, Any], directory: Path) -> list[Any]:
+    names = raw.get("architectures") or []
+    if not isinstance(names, list):
+        raise ValueError(
+            f"{directory / 'config.json'}: architectures={names!r:.60} is no list"
+        )
+    return names
 
 
 def _labels(raw: Mapping[str, Any], directory: Path) -> tuple[str, ...]:

@@ -1,0 +1,167 @@
+"""Fuzzing of what is kept on disk: tokens of texts, and indices of raw text."""
+
+import dataclasses
+import io
+import os
+import shutil
+import zipfile
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from metaflax import data
+from metaflax.data import _tokenize
+from tests.fuzz.damage import SIZES, damaged, in_time, inputs
+
+TOKENS = data.TokenizedTexts(
+    flat=np.arange(100, 130, dtype=np.int32),
+    offsets=np.array([0, 4, 9, 17, 30]),
+    types=np.arange(30, dtype=np.int8) % 2,
+    pad_id=3,
+    num_truncated=1,
+    marks=np.array([[0, 2], [1, 3], [4, 5], [6, 7]], np.int32),
+    num_lost=2,
+    spans=np.arange(60, dtype=np.int32).reshape(30, 2),
+    owners=np.array([0, 1, 1, 2]),
+)
+
+
+def same(found, expected):
+    for field in dataclasses.fields(expected):
+        one, other = getattr(found, field.name), getattr(expected, field.name)
+        np.testing.assert_equal(one, other)
+        if isinstance(other, np.ndarray):
+            assert (one.dtype, one.shape) == (other.dtype, other.shape)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    path = tmp_path / "tokens-0123.npz"
+    _tokenize._save(path, TOKENS)
+    return path
+
+
+@SIZES
+def test_damaged_tokens_are_those_that_were_saved_or_none(thousands, kept):
+    content = kept.read_bytes()
+    same(_tokenize._load(kept), TOKENS)
+
+    @inputs(400, thousands, damage=st.one_of(damaged(content), st.binary(max_size=99)))
+    def check(damage):
+        kept.write_bytes(damage)
+        with in_time():
+            found = _tokenize._load(kept)
+        if found is not None:
+            same(found, TOKENS)
+
+
+@pytest.mark.slow
+def test_a_flip_of_any_bit_of_kept_tokens_is_found_or_does_no_harm(kept):
+    content = kept.read_bytes()
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        kept.write_bytes(flipped)
+        found = _tokenize._load(kept)
+        if found is not None:
+            same(found, TOKENS)
+
+
+def described_otherwise(content, member, old, new):
+    """The same archive, where a member is said to be of another shape or type."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        raw = archive.read(f"{member}.npy")
+    assert raw.count(old) == 1
+    assert len(old) == len(new)
+    at = content.index(raw)
+    changed = raw.replace(old, new)
+    return content[:at] + changed + content[at + len(raw) :]
+
+
+@pytest.mark.parametrize(
+    ("member", "old", "new"),
+    [
+        ("numbers", b"<i8", b"<i4"),  # Read in half, so that its checksum is not.
+        ("marks", b"(4, 2)", b"(4, 1)"),
+        ("marks", b"<i4", b"<i2"),
+        ("owners", b"<i8", b"<i4"),
+        ("spans", b"(30, 2)", b"(30, 1)"),
+    ],
+)
+def test_an_array_that_is_described_otherwise_is_not_taken(member, old, new, kept):
+    kept.write_bytes(described_otherwise(kept.read_bytes(), member, old, new))
+    assert _tokenize._load(kept) is None
+
+
+def test_tokens_of_other_texts_are_not_taken(kept):
+    other = kept.with_name("tokens-4567.npz")
+    shutil.copyfile(kept, other)
+    assert _tokenize._load(other) is None
+
+
+LINES = ["the dog barks", "the cat purrs", "the dog and the cat", "él ronronea", "a dog"]
+
+
+def contents(index):
+    """Everything an index says, or what it refuses to."""
+    with in_time():
+        try:
+            names = enumerate(index.words.names)
+            said = [(name, index.words.rows(n).tolist()) for n, name in names]
+            assert index.words.counts.tolist() == [len(rows) for _, rows in said]
+        except ValueError as error:
+            assert "names.txt" in str(error)
+            said = []
+        rows = {row for _, own in said for row in own} | set(range(len(index)))
+        for row in rows:
+            try:
+                assert len(index.text(row)) < 1000
+            except ValueError as error:
+                assert "raw.txt" in str(error)
+        return said
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "name",
+    ["index.json", "starts.int64"]
+    + [f"words/{n}" for n in ("sizes.json", "names.txt", "starts.npy", "rows.npy")]
+    + ["words/name_starts.npy"],
+)
+def test_a_damaged_index_is_read_within_its_bounds_or_built_anew(
+    name, thousands, tmp_path
+):
+    path, cache = tmp_path / "raw.txt", tmp_path / "cache"
+    path.write_text("\n".join(LINES))
+    index = data.index_texts(path, cache_dir=cache)
+    whole, [folder] = contents(index), cache.iterdir()
+    good = shutil.copytree(folder, tmp_path / "good")
+    content = (good / name).read_bytes()
+
+    @inputs(30, thousands, damage=st.one_of(damaged(content), st.binary(max_size=99)))
+    def check(damage):
+        shutil.rmtree(cache)
+        shutil.copytree(good, folder)
+        (folder / name).write_bytes(damage)
+        found = data.index_texts(path, cache_dir=cache)
+        said = contents(found)
+        # What is damaged in its size or its order is built anew.
+        if len(damage) != len(content) and name != "index.json":
+            assert (said, len(found)) == (whole, len(LINES))
+
+
+def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path):
+    path = tmp_path / "raw.txt"
+    path.write_text("\n".join(LINES))
+    whole = contents(data.index_texts(path, cache_dir=tmp_path / "cache"))
+    rows = next((tmp_path / "cache").glob("*/words/rows.npy"))
+    raw = rows.read_bytes()
+    claim = b"(999999999999,)"
+    at = raw.index(b"'shape': ") + len(b"'shape': ")
+    end = raw.index(b")", at) + 1
+    header = raw[:at] + claim + raw[end:128].replace(b" " * (len(claim) + at - end), b"", 1)
+    rows.write_bytes(header + raw[128:])
+    assert len(header) == 128
+    assert os.path.getsize(rows) == len(raw)
+    assert contents(data.index_texts(path, cache_dir=tmp_path / "cache")) == whole
