@@ -24,6 +24,8 @@ def changed(value, annotation):
         return (2, 7)
     if isinstance(value, bool):
         return not value
+    if isinstance(value, str) and int in options:  # How many at once.
+        return 7
     if isinstance(value, tuple):
         return (*value, value[0] if value else OTHER[options[0]])
     if isinstance(value, (int, float)):

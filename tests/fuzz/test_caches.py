@@ -100,7 +100,13 @@ def test_tokens_of_other_texts_are_not_taken(kept):
     assert _tokenize._load(other) is None
 
 
-LINES = ["the dog barks", "the cat purrs", "the dog and the cat", "él ronronea", "a dog"]
+LINES = [
+    "the dog barks",
+    "the cat purrs",
+    "the dog and the cat",
+    "él ronronea",
+    "a dog",
+]
 
 
 def contents(index):
@@ -160,7 +166,9 @@ def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path):
     claim = b"(999999999999,)"
     at = raw.index(b"'shape': ") + len(b"'shape': ")
     end = raw.index(b")", at) + 1
-    header = raw[:at] + claim + raw[end:128].replace(b" " * (len(claim) + at - end), b"", 1)
+    header = (
+        raw[:at] + claim + raw[end:128].replace(b" " * (len(claim) + at - end), b"", 1)
+    )
     rows.write_bytes(header + raw[128:])
     assert len(header) == 128
     assert os.path.getsize(rows) == len(raw)

@@ -89,7 +89,7 @@ def test_a_checkpoint_in_shards_is_one(tmp_path):
     assert tree.paths(parts) == tree.paths(whole)
 
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"names model-00002-of-00002.*not there"):
+    with pytest.raises(ValueError, match=r"names 'model-00002-of-00002.*not there"):
         pretrained.load(tmp_path)
 
 
