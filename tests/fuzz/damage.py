@@ -18,30 +18,18 @@ MOST_MEMORY = 400 * 2**20
 
 # What a file is least prepared for.
 PIECES = (
-    *(
-        b"\0",
-        b"\0\0\0\0",
-        b"\xff",
-        b"\xef\xbb\xbf",
-        b"\xff\xfe",
-        b"\x80",
-        b"\xed\xa0\x80",
-    ),
+    *(b"\0", b"\0\0\0\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80"),
     *(b"\n", b"\r", b"\r\n", b"\t", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
     *(b"{", b"}", b"[", b"]", b"[" * 5000, b'{"a":' * 5000, b":", b"null", b"true"),
-    *(b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 400, b"9" * 5000, b"1000000000000"),
-    *(
-        b"\x7f\xff\xff\xff",
-        b"\xff\xff\xff\x7f",
-        b"\xff" * 8,
-        b"../evil",
-        b"/etc/passwd",
-    ),
+    *(b"NaN", b"-Infinity", b"1e999", b"-1", b"9" * 400, b"9" * 5000, b"999999999999"),
+    *(b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\xff" * 8, b"../evil", b"/evil"),
 )
 
 ODD_TEXTS = st.sampled_from(
-    ["", " ", "\0", "\ud800", "\ufeff", "\u2028", "../evil", "/etc/passwd", "a\nb"]
-    + ["x" * 300, "1e999", "-1", "nan", "\x1b[2J", "ﬁ", "İ", "e\u0301"]
+    [
+        *("", " ", "\0", "\ud800", "\ufeff", "\u2028", "a\nb", "\x1b[2J", "x" * 300),
+        *("../evil", "/etc/passwd", "1e999", "-1", "nan", "ﬁ", "İ", "e\u0301"),
+    ]
 )
 ODD_VALUES = st.one_of(
     st.none(),
@@ -181,12 +169,16 @@ def in_time():
 def read_or_refused(read, path):
     """What reading gives; None where it raises one sentence that names the file."""
     with in_time():
-        try:
-            return read(path)
-        except ValueError as error:
-            said = str(error)
-            if path.name not in said or "\n" in said.strip():
-                raise AssertionError(
-                    f"not one sentence of {path.name}: {said}"
-                ) from error
-            return None
+        found, said = refusal(read, path)
+    if said is not None:
+        assert path.name in said
+        assert "\n" not in said
+    return found
+
+
+def refusal(call, *args):
+    """What a call gives, and None; or None, and what its `ValueError` says."""
+    try:
+        return call(*args), None
+    except ValueError as error:
+        return None, str(error)

@@ -1,0 +1,181 @@
+"""Tests that nothing which is read is run: no pickle, no remote code, no expression."""
+
+import ast
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import metaflax
+from metaflax import training
+from metaflax.data import _tokenize
+from metaflax.models.pretrained import _files
+from metaflax.models.pretrained._torch_files import read_torch_file
+
+SOURCES = sorted(Path(metaflax.__file__).parent.rglob("*.py"))
+# What makes code of bytes, or anything at all of a pickle.
+RUNS = {"eval", "exec", "compile", "__import__"}
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+MODULES |= {"yaml", "torch", "runpy", "code"}
+# A config file is a program of the user's, who names it. What is compiled elsewhere are
+# regular expressions and steps, which are methods.
+KNOWN = {("config/_files.py", "exec"), ("config/_files.py", "compile")}
+
+
+def calls(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def name_of(function):
+    """The last part of what is called, and whether it is a name by itself."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else None
+
+
+def sources():
+    root = Path(metaflax.__file__).parent
+    for path in SOURCES:
+        yield path.relative_to(root).as_posix(), ast.parse(path.read_text())
+
+
+def test_nothing_makes_code_of_what_it_reads_but_the_config_file():
+    found = {
+        (place, call.func.id)
+        for place, tree in sources()
+        for call in calls(tree)
+        if isinstance(call.func, ast.Name) and call.func.id in RUNS
+    }
+    assert found == KNOWN
+
+
+def test_no_module_is_imported_that_runs_what_it_reads():
+    for place, tree in sources():
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            roots = {name.partition(".")[0] for name in names}
+            assert not roots & MODULES, f"{place} imports {roots & MODULES}"
+
+
+def keyword(call, name):
+    for word in call.keywords:
+        if word.arg == name:
+            return ast.literal_eval(word.value)
+    return None
+
+
+def test_numpy_is_asked_for_no_pickle_and_transformers_for_no_remote_code():
+    loads, pretrained = [], []
+    for place, tree in sources():
+        for call in calls(tree):
+            name = name_of(call.func)
+            if name == "load" and ast.unparse(call.func) == "np.load":
+                loads.append((place, keyword(call, "allow_pickle")))
+            if name == "from_pretrained":
+                pretrained.append((place, keyword(call, "trust_remote_code")))
+            assert keyword(call, "trust_remote_code") in (None, False), place
+    assert loads
+    assert pretrained
+    assert {allowed for _, allowed in loads + pretrained} == {False}
+
+
+class Payload:
+    """Unpickled, it leaves a file behind."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.fixture
+def payload(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield pickle.dumps(Payload())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_payload_would_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(pickle.dumps(Payload()))
+    assert (tmp_path / "ran").exists()
+
+
+def npy(payload):
+    """A pickle in the form that NumPy gives an array of objects."""
+    described = "{'descr': '|O', 'fortran_order': False, 'shape': (), }"
+    header = described.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+def test_a_pickle_in_kept_tokens_is_not_run(payload, tmp_path):
+    path = tmp_path / "tokens-0.npz"
+    path.write_bytes(payload)
+    assert _tokenize._load(path) is None
+    for member in _tokenize._ARRAYS:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in (*_tokenize._ARRAYS, "digest"):
+                if name == member:
+                    archive.writestr(f"{name}.npy", npy(payload) + payload)
+                else:
+                    with archive.open(f"{name}.npy", "w") as file:
+                        np.save(file, np.zeros(1, np.int32))
+        assert _tokenize._load(path) is None
+
+
+@pytest.mark.parametrize("as_entry", [False, True])
+def test_a_pickle_in_place_of_weights_is_not_run(payload, as_entry, tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(payload)
+    if as_entry:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model/data.pkl", payload)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin"):
+        read_torch_file(path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(payload)
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        _files.read_file(path)
+
+
+def test_pickles_in_place_of_a_checkpoint_are_not_run(payload, tmp_path):
+    state = training.TrainState(
+        jnp.zeros((), jnp.int32), {"w": jnp.ones(3)}, (), jnp.zeros(2, jnp.uint32)
+    )
+    folder = tmp_path / "checkpoints"
+    checkpoints = training.Checkpoints(folder)
+    checkpoints.save(state, training.Stopping(), 0.0)
+    checkpoints.close()
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        good = path.read_bytes()
+        path.write_bytes(payload)
+        checkpoints = training.Checkpoints(folder, read_only=True)
+        try:
+            restored, _ = checkpoints.restore(state, 0)
+            assert (restored.params["w"] == 1).all()  # Of a file that is not read.
+        except ValueError as error:
+            assert "damaged" in str(error)  # noqa: PT017
+        finally:
+            checkpoints.close()
+            path.write_bytes(good)
+
+
+def test_a_tokenizer_of_remote_code_is_not_run(payload, tmp_path):
+    from metaflax.models import pretrained
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "evil.py").write_text("open('ran', 'w')\n")
+    (folder / "tokenizer.json").write_text("{}")
+    remote = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    described = {"tokenizer_class": "Evil", "auto_map": remote}
+    (folder / "tokenizer_config.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="holds no tokenizer"):
+        pretrained.tokenizer(folder)
