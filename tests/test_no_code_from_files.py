@@ -1,6 +1,7 @@
 """Tests that nothing which is read is run: no pickle, no remote code, no expression."""
 
 import ast
+import gc
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ from metaflax import training
 from metaflax.data import _tokenize
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
+from tests.fuzz.damage import refusal
 
 SOURCES = sorted(Path(metaflax.__file__).parent.rglob("*.py"))
 # What makes code of bytes, or anything at all of a pickle.
@@ -145,6 +147,18 @@ def test_a_pickle_in_place_of_weights_is_not_run(payload, as_entry, tmp_path):
         _files.read_file(path)
 
 
+@pytest.fixture
+def collected():
+    """What is left behind is cleared away within the test."""
+    yield
+    gc.collect()
+
+
+# Orbax leaves behind what it had begun to read of a damaged file.
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
+)
+@pytest.mark.usefixtures("collected")
 def test_pickles_in_place_of_a_checkpoint_are_not_run(payload, tmp_path):
     state = training.TrainState(
         jnp.zeros((), jnp.int32), {"w": jnp.ones(3)}, (), jnp.zeros(2, jnp.uint32)
@@ -153,18 +167,19 @@ def test_pickles_in_place_of_a_checkpoint_are_not_run(payload, tmp_path):
     checkpoints = training.Checkpoints(folder)
     checkpoints.save(state, training.Stopping(), 0.0)
     checkpoints.close()
+    said = []
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         good = path.read_bytes()
         path.write_bytes(payload)
         checkpoints = training.Checkpoints(folder, read_only=True)
-        try:
-            restored, _ = checkpoints.restore(state, 0)
-            assert (restored.params["w"] == 1).all()  # Of a file that is not read.
-        except ValueError as error:
-            assert "damaged" in str(error)  # noqa: PT017
-        finally:
-            checkpoints.close()
-            path.write_bytes(good)
+        restored, refused = refusal(checkpoints.restore, state, 0)
+        checkpoints.close()
+        path.write_bytes(good)
+        said.append(refused)
+        # Not every file is read.
+        assert refused is not None or (restored[0].params["w"] == 1).all()
+    assert any(said)
+    assert all("damaged" in refused for refused in said if refused)
 
 
 def test_a_tokenizer_of_remote_code_is_not_run(payload, tmp_path):

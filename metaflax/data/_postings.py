@@ -189,7 +189,7 @@ class PostingsBuilder:
         stretch = np.zeros(starts[-1] - starts[0], "<i4")
         filled = (starts[:-1] - starts[0]).copy()  # How far each name has come.
         for run in range(self._num_runs):
-            names, rows = np.load(self._run(run), mmap_mode="r")
+            names, rows = np.load(self._run(run), mmap_mode="r", allow_pickle=False)
             here = slice(*np.searchsorted(names, [numbers[0], numbers[-1] + 1]))
             own, first, count = np.unique(
                 names[here], return_index=True, return_counts=True
