@@ -1,6 +1,8 @@
 """Tests for configs: as JSON, compared, from files, and what their names build."""
 
 import dataclasses
+import json
+import os
 import typing
 
 import chex
@@ -70,11 +72,69 @@ def test_differences_name_every_changed_setting_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"model": {"sorcery": 1}}', '{"model": 3}']
+    "text",
+    ["", "{", "[]", "{}", "[" * 100_000, '{"model": {"sorcery": 1}}', '{"model": 3}'],
 )
 def test_what_is_no_config_is_refused(text):
     with pytest.raises(ValueError, match="not the config of a run"):
         config_lib.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "said"),
+    [
+        ("training", "steps", "many", r"training\.steps is 'many', which is no int"),
+        ("training", "steps", 10**400, r"training\.steps is 10+, which is no int"),
+        ("training", "dropout", 1, r"training\.dropout is 1, which is no bool"),
+        ("training", "tasks_by", "half", r"training\.tasks_by is 'half'"),
+        ("training", "interpolate", ["a"], r"training\.interpolate is \('a',\)"),
+        (
+            "episodes",
+            "way",
+            [1, 2, 3],
+            r"episodes\.way is \(1, 2, 3\), which is no int",
+        ),
+        ("data", "task", "sorcery", r"data\.task is 'sorcery', which is no Literal"),
+        ("data", "split_names", {"train": "a"}, r"data\.split_names is \{'train': 'a'"),
+        ("model", "model", None, r"model\.model is None, which is no str"),
+    ],
+)
+def test_values_of_other_types_are_refused_by_name(group, name, value, said, tmp_path):
+    content = json.loads(config_lib.to_json(DEFAULT))
+    content[group][name] = value
+    with pytest.raises(ValueError, match=f"not the config of a run: {said}"):
+        config_lib.from_json(json.dumps(content))
+    path = tmp_path / "config.py"
+    path.write_text(
+        "from metaflax.config import *\n"
+        f"config = Config({group}={type(getattr(DEFAULT, group)).__name__}("
+        f"{name}={config_lib._files._tuples(value)!r}))"
+    )
+    with pytest.raises(ValueError, match=rf"config\.py: {said}"):
+        config_lib.load_file(path)
+
+
+def test_numbers_and_lists_of_other_libraries_are_values_too(tmp_path):
+    path = tmp_path / "settings.txt"  # Whatever its name ends in.
+    path.write_text(
+        "import numpy as np\n"
+        "from metaflax.config import *\n"
+        "config = Config(training=TrainingConfig(\n"
+        "    steps=np.int64(3), learning_rate=np.float32(1), interpolate=[0.5, 1]))\n"
+    )
+    assert config_lib.load_file(path).training.steps == 3
+
+
+def test_a_config_file_that_has_just_changed_is_read_as_it_is(tmp_path):
+    path = tmp_path / "config.py"
+    for steps in (3, 4):  # The same size, within the same second.
+        path.write_text(
+            "from metaflax.config import *\n"
+            f"config = Config(training=TrainingConfig(steps={steps}))\n"
+        )
+        os.utime(path, (1, 1))
+        assert config_lib.load_file(path).training.steps == steps
+    assert [path.name for path in tmp_path.iterdir()] == ["config.py"]
 
 
 @pytest.mark.parametrize(

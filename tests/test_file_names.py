@@ -94,3 +94,16 @@ def test_members_that_would_share_a_folder_are_refused(one, other):
     config = config_lib.MixtureConfig(members={one: member, other: member})
     with pytest.raises(ValueError, match="would share a folder|digits, _ and -"):
         config_lib.check_mixture(config)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"[]", b'{"best_step": 3}', b"[" * 100_000]
+)
+def test_a_damaged_record_of_a_run_is_named(content, tmp_path):
+    directory = RunDirectory(tmp_path)
+    (tmp_path / "selected.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"selected\.json (cannot be|does not say)"):
+        directory.selected()
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"config\.json: "):
+        directory.config()

@@ -70,6 +70,11 @@ def published_sets(
     task = task or tasks.classification()
     sets = read(folder / "train_episodes.jsonl", task=task, id="id")
     queries = read(folder / "eval.jsonl", task=task, id="id")
+    if num_queries is not None and num_queries > len(queries):
+        raise ValueError(
+            f"{queries.name}: holds {len(queries)} texts, and {num_queries} are asked"
+            " for; give a smaller num_queries."
+        )
     if num_queries is not None:
         rng = np.random.default_rng(0)
         queries = queries.select(rng.choice(len(queries), num_queries, replace=False))

@@ -66,6 +66,24 @@ def test_an_id_that_tells_no_set_is_refused(tmp_path):
         data.published_sets(tmp_path)
 
 
+@pytest.mark.parametrize("part", ["train_episodes", "eval"])
+def test_texts_of_several_labels_are_refused_by_the_name_of_their_file(part, tmp_path):
+    several = [row("pets-1-0-0", "both", ["a", "b"])]
+    write(
+        tmp_path,
+        SETS + several * (part != "eval"),
+        QUERIES + several * (part == "eval"),
+    )
+    with pytest.raises(ValueError, match=rf"{part}\.jsonl: some texts have several"):
+        data.published_sets(tmp_path)
+
+
+def test_more_queries_than_there_are_are_refused(tmp_path):
+    write(tmp_path, SETS, QUERIES)
+    with pytest.raises(ValueError, match=r"eval\.jsonl: holds 4 texts, and 5 are"):
+        data.published_sets(tmp_path, num_queries=5)
+
+
 def test_episodes_without_classes_have_room_for_one():
     examples = data.Examples("x", ("a", "b"), (("l",), ("l",)))
     rows = np.array([0], np.int32), np.array([1.0], np.float32)

@@ -95,6 +95,11 @@ def test_domains_and_ids_come_from_their_columns(tmp_path):
         ("e.jsonl", '{"text": "a", "label": "b"}\n{"text": ', r"e\.jsonl:2: not JSON"),
         ("e.jsonl", "[1]", r"e\.jsonl:1: a JSON list where one object"),
         ("e.jsonl", "[" * 100_000, r"e\.jsonl:1: not JSON"),
+        (
+            "e.jsonl",
+            '{"text": "a", "label": "b", "text": "c"}',
+            r"e\.jsonl:1: not JSON \(an object has the name 'text' more than once",
+        ),
         ("e.jsonl", '{"txt": "a"}', r"no column 'text'; the columns are 'txt'"),
         ("e.jsonl", '{"text": " ", "label": "b"}', r"jsonl:1: 'text' is an empty text"),
         ("e.jsonl", '{"text": 3, "label": "b"}', "holds 3 where a text is expected"),
@@ -117,6 +122,12 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(
 ):
     with pytest.raises(ValueError, match=message):
         data.read(write(tmp_path, name, content))
+
+
+def test_a_number_too_large_for_one_is_refused(tmp_path):
+    path = write(tmp_path, "e.jsonl", '{"text": "a", "label": 1%s}' % ("0" * 400))
+    with pytest.raises(ValueError, match=r"e\.jsonl:1: 'label' holds 10+ where a num"):
+        data.read(path, task=tasks.regression())
 
 
 def test_a_missing_file_and_a_split_of_a_file_are_refused(tmp_path):

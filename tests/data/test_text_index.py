@@ -108,6 +108,40 @@ def test_another_content_or_column_has_an_index_of_its_own(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("index.json", b"[]"),
+        ("index.json", b'{"text": null, "rows": "3"}'),
+        ("words/sizes.json", b"null"),
+        ("words/starts.npy", b"\x93NUMPY\x01\x00"),
+    ],
+)
+def test_an_index_that_says_odd_things_of_itself_is_built_anew(tmp_path, name, content):
+    index = indexed(tmp_path, "a b\nb a\na")
+    whole = as_dict(index.words)
+    (index._folder / name).write_bytes(content)
+    assert as_dict(indexed(tmp_path, "a b\nb a\na").words) == whole
+
+
+def test_starts_that_lead_elsewhere_are_found_or_refused(tmp_path):
+    index = indexed(tmp_path, "a b\nb a\na")
+    whole = as_dict(index.words)
+    starts = index._folder / "words" / "starts.npy"
+    np.save(starts, np.array([0, 9, 4]))
+    assert as_dict(indexed(tmp_path, "a b\nb a\na").words) == whole
+    lines = index._folder / "starts.int64"
+    np.array([0, -5, 2**62, 9], "<i8").tofile(lines)
+    index = indexed(tmp_path, "a b\nb a\na")
+    for row in range(3):
+        with pytest.raises(ValueError, match=r"raw\.txt: has changed since"):
+            index.text(row)
+    np.array([0, 4, 8, 9], "<i8").tofile(lines)
+    np.save(index._folder / "words" / "rows.npy", np.full(5, 77, np.int32))
+    with pytest.raises(ValueError, match=r"raw\.txt: has changed since"):
+        indexed(tmp_path, "a b\nb a\na").text(77)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "remove", "scribble"])
 def test_a_damaged_index_is_built_anew(tmp_path, damage):
     index = indexed(tmp_path, "a b\nb a\na")

@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from metaflax import tree
 from metaflax.models import pretrained
-from metaflax.models.pretrained import _bert_names
+from metaflax.models.pretrained import _bert_names, _files
 from tests.models.examples import CONFIG
 
 
@@ -175,6 +175,37 @@ def test_an_unsupported_configuration_names_its_file(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"has no config\.json"):
         pretrained.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"architectures": True}, r"config\.json: architectures=True is no list"),
+        ({"metaflax": ["pooling"]}, r"config\.json: metaflax=\['pooling'\] is no JSON"),
+        ({"num_hidden_layers": 10**9}, r"num_hidden_layers may be 10000 at most"),
+    ],
+)
+def test_odd_fields_of_a_configuration_name_its_file(fields, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        pretrained.load(write(tmp_path, tensors(), **fields))
+
+
+def test_a_configuration_that_is_nested_without_end_is_refused(tmp_path):
+    write(tmp_path, tensors())
+    (tmp_path / "config.json").write_text('{"a":' * 100_000)
+    with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
+        pretrained.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "x" * 3000, "a\0b", "a\nb"])
+def test_shards_are_looked_up_in_their_folder_alone(name, tmp_path):
+    safetensors.numpy.save_file({"a": np.ones(2)}, tmp_path / "evil")
+    (tmp_path / "model").mkdir()
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(ValueError, match="names '.*which is not there") as caught:
+        _files.read_tensors(tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c"])
