@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from metaflax import models
 from metaflax.models import pretrained
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
@@ -19,7 +20,9 @@ from tests.fuzz.damage import (
     files_like,
     inputs,
     read_or_refused,
+    refusal,
 )
+from tests.models import speakers
 from tests.models.pretrained.test_load import tensors, write
 
 TENSORS = {
@@ -78,27 +81,62 @@ def test_damaged_files_of_torch_are_read_or_refused(thousands, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    """A directory with a small BERT."""
-    return write(tmp_path_factory.mktemp("bert"), tensors())
+def checkpoints(tmp_path_factory):
+    """Directories with a small model of each family, by name."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("bert", "words"):
+        (folder / name).mkdir()
+    write(folder / "bert", tensors())
+    vocabulary = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"])
+    (folder / "words" / "vocab.txt").write_text(vocabulary)
+    (folder / "words" / "config.json").write_text('{"model_type": "bert"}')
+    gpt = speakers.random_params(models.gpt(speakers.GPT))
+    pair = speakers.random_params(models.seq2seq(speakers.SEQ2SEQ))
+    source = {"tokenizer_from": folder / "words"}
+    pretrained.save_gpt(folder / "gpt", speakers.GPT, gpt, **source)
+    pretrained.save_seq2seq(folder / "seq2seq", speakers.SEQ2SEQ, pair, **source)
+    return folder
+
+
+LOADERS = {
+    "bert": pretrained.load,
+    "masked words": pretrained.load_masked_lm,
+    "gpt": pretrained.load_gpt,
+    "seq2seq": pretrained.load_seq2seq,
+}
 
 
 @SIZES
+@pytest.mark.parametrize("name", list(LOADERS))
 def test_odd_configurations_of_checkpoints_are_read_or_refused(
-    bert, thousands, tmp_path
+    name, checkpoints, thousands, tmp_path
 ):
-    folder = shutil.copytree(bert, tmp_path / "model")
+    source = checkpoints / (name if name in ("gpt", "seq2seq") else "bert")
+    folder = shutil.copytree(source, tmp_path / "model")
     path = folder / "config.json"
     good = json.loads(path.read_text())
-    good |= {"id2label": {"0": "a", "1": "b"}, "problem_type": None, "metaflax": {}}
-    good |= {"architectures": ["BertForSequenceClassification"]}
-    loaders = (pretrained.load, pretrained.load_masked_lm, pretrained.load_gpt)
+    good |= {"problem_type": None, "metaflax": {"task": "classification"}}
+    assert refusal(LOADERS[name], folder)[1] is None
 
-    @inputs(25, thousands, content=changed(good), load=st.sampled_from(loaders))
-    def check(content, load):
+    @inputs(20, thousands, content=changed(good))
+    def check(content):
         path.write_text(as_json(content))
         # Of tensors that do not fit, the message names the folder.
-        read_or_refused(load, folder)
+        read_or_refused(LOADERS[name], folder)
+
+
+@SIZES
+def test_damaged_tokenizers_are_read_or_refused(checkpoints, thousands, tmp_path):
+    folder = shutil.copytree(checkpoints / "words", tmp_path / "model")
+    pretrained.tokenizer(folder).save_pretrained(folder)
+    path = folder / "tokenizer.json"
+    damage = files_like(path.read_bytes())
+    damage |= changed(json.loads(path.read_text())).map(lambda x: as_json(x).encode())
+
+    @inputs(20, thousands, damage=damage)
+    def check(damage):
+        path.write_bytes(damage)
+        read_or_refused(pretrained.tokenizer, folder)
 
 
 @SIZES
