@@ -17,6 +17,7 @@ from metaflax.data import _rows
 from metaflax.data._embedded import cache_folder
 from metaflax.data._lines import Lines, numbered_lines
 from metaflax.data._postings import Postings, PostingsBuilder
+from metaflax.data._sealed import check_seal, seal
 
 _VERSION = "metaflax text 1"
 _STARTS = "<i8"
@@ -186,6 +187,7 @@ def _found(path: Path, folder: Path) -> TextIndex | None:
     if not folder.is_dir():
         return None
     try:
+        check_seal(folder)
         return TextIndex(path, folder)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
@@ -220,6 +222,7 @@ def _build(
         labels.finish(folder / "labels")
     written = {"text": columns[0], "rows": row}
     (folder / "index.json").write_text(json.dumps(written))
+    seal(folder)
 
 
 def _texts(

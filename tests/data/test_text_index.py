@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _postings, _text_index
+from metaflax.data import _postings, _sealed, _text_index
 
 ALPHABET = "abcE éЖ語१ि5_-.\t'İ"
 texts_of_lines = st.lists(
@@ -121,25 +121,39 @@ def test_an_index_that_says_odd_things_of_itself_is_built_anew(tmp_path, name, c
     index = indexed(tmp_path, "a b\nb a\na")
     whole = as_dict(index.words)
     (index._folder / name).write_bytes(content)
+    _sealed.seal(index._folder)
     assert as_dict(indexed(tmp_path, "a b\nb a\na").words) == whole
 
 
 def test_starts_that_lead_elsewhere_are_found_or_refused(tmp_path):
     index = indexed(tmp_path, "a b\nb a\na")
-    whole = as_dict(index.words)
-    starts = index._folder / "words" / "starts.npy"
-    np.save(starts, np.array([0, 9, 4]))
-    assert as_dict(indexed(tmp_path, "a b\nb a\na").words) == whole
-    lines = index._folder / "starts.int64"
-    np.array([0, -5, 2**62, 9], "<i8").tofile(lines)
-    index = indexed(tmp_path, "a b\nb a\na")
+    folder = index._folder
+    np.array([0, -5, 2**62, 9], "<i8").tofile(folder / "starts.int64")
+    again = _text_index.TextIndex(index.path, folder)
     for row in range(3):
         with pytest.raises(ValueError, match=r"raw\.txt: has changed since"):
-            index.text(row)
-    np.array([0, 4, 8, 9], "<i8").tofile(lines)
-    np.save(index._folder / "words" / "rows.npy", np.full(5, 77, np.int32))
+            again.text(row)
     with pytest.raises(ValueError, match=r"raw\.txt: has changed since"):
-        indexed(tmp_path, "a b\nb a\na").text(77)
+        again.text(77)
+    np.save(folder / "words" / "starts.npy", np.array([0, 9, 5]))
+    with pytest.raises(ValueError, match="does not say where rows begin"):
+        _text_index.TextIndex(index.path, folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["starts.int64", "words/rows.npy", "words/names.txt", "words/starts.npy"]
+)
+def test_no_bit_of_an_index_is_taken_for_another(tmp_path, name):
+    index = indexed(tmp_path, "a b\nb a\na")
+    whole, file = as_dict(index.words), index._folder / name
+    good = file.read_bytes()
+    for place in range(0, 8 * len(good), 5):
+        flipped = bytearray(good)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        again = indexed(tmp_path, "a b\nb a\na")
+        assert as_dict(again.words) == whole
+        assert [again.text(row) for row in range(3)] == ["a b", "b a", "a"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "scribble"])
