@@ -255,10 +255,15 @@ def _load(path: Path) -> TokenizedTexts | None:
     if digest != _digest(path, found):
         return None
     pad_id, num_truncated, num_lost = found.pop("numbers").tolist()
-    columns = {name: x if x.size else None for name, x in found.items()}
-    columns |= {"flat": found["flat"], "offsets": found["offsets"]}  # Perhaps empty.
+    flat, offsets = found.pop("flat"), found.pop("offsets")
+    columns: dict[str, Any] = {n: x if x.size else None for n, x in found.items()}
     return TokenizedTexts(
-        **columns, pad_id=pad_id, num_truncated=num_truncated, num_lost=num_lost
+        flat,
+        offsets,
+        pad_id=pad_id,
+        num_truncated=num_truncated,
+        num_lost=num_lost,
+        **columns,
     )
 
 
@@ -283,5 +288,6 @@ def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
     for name in _ARRAYS:
         array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        whole = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        digest.update(whole)  # pyright: ignore
     return digest.digest()
