@@ -19,6 +19,10 @@ GENERATING = ("translation", "summarization", "dialogue", "language_modelling")
 WITH_VARIANTS = ("classification", "multilabel_classification")
 
 
+# Task types whose texts may stay on disk: those of one text and one label.
+ON_DISK = ("classification",)
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The pretrained model; of an encoder, how a text becomes one vector."""
@@ -83,6 +87,10 @@ class DataConfig:
     """Column of labels, or of numbers."""
     target: str = "target"
     """Column of texts that are to be generated."""
+    on_disk: bool = False
+    """Whether texts stay on disk, however many there are, and meta-training reads them
+    as it draws them; of classification. The first start makes an index, which is kept.
+    Classes with fewer texts than an episode takes are left out."""
     unlabelled: Literal["error", "drop"] = "error"
     """What happens to a row whose list of labels is empty."""
     domain: str | None = None
@@ -310,6 +318,7 @@ def check(config: Config) -> None:
             " split_file and split_names."
         )
     _check_variants(data)
+    _check_on_disk(data)
     if config.episodes.none_rate and config.data.task not in WITH_NONE:
         raise ValueError(
             f"none_rate is {config.episodes.none_rate}, and only"
@@ -329,3 +338,24 @@ def _check_variants(data: DataConfig) -> None:
         )
     if data.data == "scored-texts":
         raise ValueError("scored-texts have no variants; leave them out.")
+
+
+def _check_on_disk(data: DataConfig) -> None:
+    if not data.on_disk:
+        return
+    if data.task not in ON_DISK:
+        raise ValueError(
+            f"on_disk is for {' and '.join(ON_DISK)}, and the task type is"
+            f" {data.task!r}; leave it out."
+        )
+    if data.data == "scored-texts":
+        raise ValueError(
+            "scored-texts are few, and in no file of labels; leave on_disk out."
+        )
+    usual = DataConfig()
+    for name in ("domain", "split_by", "unlabelled", "variants"):
+        if getattr(data, name) != getattr(usual, name):
+            raise ValueError(
+                f"{name} is {getattr(data, name)!r}, which does not go with on_disk;"
+                " leave one of them out."
+            )

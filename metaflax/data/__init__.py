@@ -24,7 +24,8 @@ from metaflax.data._examples import Examples
 from metaflax.data._features import collate_features
 from metaflax.data._generation import GenerationSampler
 from metaflax.data._given import GivenEpisodes, published_sets
-from metaflax.data._labelled_texts import LabelledTextSampler
+from metaflax.data._indexing import index_labels, index_texts
+from metaflax.data._labelled_texts import LabelledTextSampler, labelled_examples
 from metaflax.data._masked_words import MaskedWordSampler, masked, masked_examples
 from metaflax.data._masking import (
     Hidden,
@@ -55,11 +56,15 @@ from metaflax.data._sources import read, read_rows, read_texts
 from metaflax.data._splits import (
     Splits,
     check_disjoint,
+    check_names,
+    names_by_file,
+    names_by_seed,
     split_by_file,
     split_by_names,
     split_by_seed,
 )
-from metaflax.data._text_index import TextIndex, index_texts
+from metaflax.data._stored import store_texts
+from metaflax.data._text_index import TextIndex
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
 from metaflax.data._topics import topics
@@ -98,6 +103,7 @@ __all__ = [
     "WithVariants",
     "cache_folder",
     "check_disjoint",
+    "check_names",
     "collate",
     "collate_candidates",
     "collate_features",
@@ -113,9 +119,13 @@ __all__ = [
     "fixed_list",
     "frequency_bands",
     "hide_words",
+    "index_labels",
     "index_texts",
+    "labelled_examples",
     "masked",
     "masked_examples",
+    "names_by_file",
+    "names_by_seed",
     "ordinary_tokens",
     "prefetch",
     "protocol_hash",
@@ -128,6 +138,7 @@ __all__ = [
     "split_by_file",
     "split_by_names",
     "split_by_seed",
+    "store_texts",
     "temperature_weights",
     "token_codes",
     "tokenize",

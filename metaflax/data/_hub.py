@@ -1,7 +1,7 @@
 """Rows of data sets that Hugging Face's `datasets` saved or serves."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,33 @@ def is_hub_name(source: str | Path, suffixes: tuple[str, ...]) -> bool:
 
 def hub_rows(source: str, split: str | None) -> Iterator[Row]:
     """Yields the rows of a hub data set, `owner/name` or `owner/name:config`."""
+    return _dataset_rows(_fetched(source, split), source, split, iter)
+
+
+def hub_files(source: str) -> list[Path]:
+    """The Arrow files that a hub data set was fetched to.
+
+    Raises:
+      ValueError: if it cannot be had, or is in memory alone.
+    """
+    data = _fetched(source, None)
+    splits = data.values() if isinstance(data, Mapping) else [data]
+    files = [Path(f["filename"]) for split in splits for f in split.cache_files]
+    if not files:
+        raise ValueError(
+            f"{source}: is not kept on disk by `datasets`; save it by save_to_disk, and"
+            " give that directory."
+        )
+    return files
+
+
+def _fetched(source: str, split: str | None) -> Any:
     name, _, config = source.partition(":")
-    data = _loaded(
+    return _loaded(
         source,
         lambda datasets: datasets.load_dataset(name, config or None, split=split),
         "check the name and the network, or give the path of a local file",
     )
-    return _dataset_rows(data, source, split)
 
 
 def saved_rows(path: Path, split: str | None) -> Iterator[Row]:
@@ -58,7 +78,7 @@ def saved_rows(path: Path, split: str | None) -> Iterator[Row]:
         raise ValueError(
             f"{path}: holds one data set without splits; leave split={split!r} out."
         )
-    return _dataset_rows(data, str(path), split)
+    return _dataset_rows(data, str(path), split, _of_files)
 
 
 def _loaded(source: str, load: Callable[[Any], Any], advice: str) -> Any:
@@ -76,7 +96,12 @@ def _loaded(source: str, load: Callable[[Any], Any], advice: str) -> Any:
         raise ValueError(f"{source}: cannot be loaded ({reason}); {advice}.") from error
 
 
-def _dataset_rows(data: Any, source: str, split: str | None) -> Iterator[Row]:
+def _dataset_rows(
+    data: Any,
+    source: str,
+    split: str | None,
+    rows_of: Callable[[Any], Iterator[dict[str, Any]]],
+) -> Iterator[Row]:
     if isinstance(data, Mapping):  # Several splits.
         if split is None and len(data) == 1:
             split = next(iter(data))
@@ -91,10 +116,30 @@ def _dataset_rows(data: Any, source: str, split: str | None) -> Iterator[Row]:
         for column, feature in data.features.items()
         if (names := _class_names(feature)) is not None
     }
-    for number, row in enumerate(data, start=1):
+    rows = rows_of(data)
+    del data  # And what of it is mapped.
+    for number, row in enumerate(rows, start=1):
         for column, names in named.items():
             row[column] = _named(row[column], names)
         yield f"{source}: row {number}", row
+
+
+def _of_files(data: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a data set that is all of its files, a batch in memory at a time.
+
+    What is read of a file that is mapped stays in memory as long as it is.
+    """
+    files = [file["filename"] for file in data.cache_files]
+    return _batches(files) if files else iter(data)
+
+
+def _batches(files: Sequence[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+
+    for name in files:
+        with pa.OSFile(name) as file, pa.ipc.open_stream(file) as stream:
+            for batch in stream:
+                yield from batch.to_pylist()
 
 
 def _class_names(feature: Any) -> list[str] | None:

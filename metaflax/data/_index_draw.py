@@ -2,19 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from metaflax.data import _pools
 from metaflax.data._episodes import Episode, EpisodeSizes
 from metaflax.data._postings import Postings
-from metaflax.data._text_index import TextIndex
+from metaflax.data._text_index import Kind, TextIndex
 
 # Whether a text may stand for a name in an episode of several.
 Fits: TypeAlias = Callable[[str, str, frozenset[str]], bool]
-
-Kind: TypeAlias = Literal["words", "labels"]
 
 # How often another draw is tried where texts do not suffice.
 _TRIES = 100
@@ -47,7 +45,7 @@ class IndexDraw:
 
     @property
     def postings(self) -> Postings:
-        return postings_of(self.index, self.kind)
+        return self.index.postings(self.kind)
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -106,21 +104,6 @@ class IndexDraw:
         return drawn
 
 
-def postings_of(index: TextIndex, kind: Kind) -> Postings:
-    """Where words or labels occur.
-
-    Raises:
-      ValueError: if the index has no labels.
-    """
-    if kind == "words":
-        return index.words
-    if index.labels is None:
-        raise ValueError(
-            f"{index.path}: was indexed without labels; name their column."
-        )
-    return index.labels
-
-
 def checked_draw(
     index: TextIndex,
     kind: Kind,
@@ -129,7 +112,7 @@ def checked_draw(
     fits: Fits,
 ) -> IndexDraw:
     """An `IndexDraw` that has enough texts for way, shot and queries."""
-    counts = postings_of(index, kind).counts
+    counts = index.postings(kind).counts
     way = _pools.count_range("way", sizes[0], 2)
     shot = _pools.count_range("shot", sizes[1], 1)
     queries = _pools.count_range("queries", sizes[2], 1)

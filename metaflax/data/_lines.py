@@ -7,14 +7,32 @@ those are memory-mapped.
 import mmap
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 # A line is read whole, so there is to be a limit to it.
 MOST_BYTES = 2**20
+
+
+class Stamp(NamedTuple):
+    """What a file that has not been written to since has kept."""
+
+    size: int
+    written: int
+
+    @classmethod
+    def of(cls, file: Path | int) -> "Stamp":
+        """That of a path or an open file."""
+        found = os.stat(file)
+        return cls(found.st_size, found.st_mtime_ns)
+
+
+def first_line(raw: bytes) -> str:
+    """The line that bytes begin with, without its end."""
+    return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
 
 
 class Lines:
@@ -24,11 +42,19 @@ class Lines:
       path: the file, which stays open as long as this is in use.
       starts: int64 `[lines + 1]`, where each line begins, then the size of the file.
         Between two lines there may be others, which have no number.
+      decode: `line = decode(raw)`, from the bytes that begin with it; by default
+        without its end.
     """
 
-    def __init__(self, path: Path, starts: np.ndarray):
+    def __init__(
+        self,
+        path: Path,
+        starts: np.ndarray,
+        decode: Callable[[bytes], str] = first_line,
+    ):
         self.path = path
         self._starts = starts
+        self._decode = decode
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
@@ -36,24 +62,31 @@ class Lines:
         return len(self._starts) - 1
 
     def __getitem__(self, number: int) -> str:
-        """A line without its end.
+        """A line.
 
         Raises:
           ValueError: if the starts are none of this file.
         """
         if not 0 <= number < len(self):
-            raise IndexError(number)  # Ends iteration.
+            raise IndexError(number)
         first, last = self._starts[number : number + 2].tolist()
         if not 0 <= first <= last:
             raise ValueError(f"{self.path}: its index is damaged at line {number}.")
         most = min(last - first, MOST_BYTES)
         try:
-            raw = os.pread(self._file, most, first)
-            return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
+            return self._decode(os.pread(self._file, most, first))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{self.path}: line {number} cannot be read ({error})."
             ) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def stamp(self) -> Stamp:
+        """Of the file as it is now."""
+        return Stamp.of(self._file)
 
     def release(self) -> None:
         """Lets go of memory, see `let_go`."""

@@ -40,8 +40,9 @@ class Postings:
     def __init__(self, folder: Path):
         self._folder = folder
         sizes = json.loads((folder / "sizes.json").read_text())
+        # A label may hold line ends, so that each name is all of its bytes.
         name_starts = _mapped(folder / "name_starts.npy", "<i8")
-        self.names = Lines(folder / "names.txt", name_starts)
+        self.names = Lines(folder / "names.txt", name_starts, bytes.decode)
         self._starts = _mapped(folder / "starts.npy", "<i8")
         self._rows = _mapped(folder / "rows.npy", "<i4")
         self.counts = np.diff(self._starts)
@@ -98,9 +99,9 @@ class PostingsBuilder:
     Args:
       scratch: an empty folder for what does not stay in memory.
       keep: whether a name that occurs in so many rows is kept.
-      most_names: names known at a time. Beyond it those that occurred least are
-        forgotten until half are left, so that a name that begins again later counts
-        from there: what is lost are occurrences of rare names in texts of very many.
+      most_names: names known at a time.
+      crowded: what is done when there are more, by default `forget_rare`; it may raise
+        instead, where none is to be lost.
     """
 
     def __init__(
@@ -108,11 +109,13 @@ class PostingsBuilder:
         scratch: Path,
         keep: Callable[[str, int], bool],
         most_names: int = MOST_NAMES,
+        crowded: "Callable[[PostingsBuilder], None] | None" = None,
     ):
         scratch.mkdir()
         self._scratch = scratch
         self._keep = keep
         self._most_names = most_names
+        self._crowded = crowded or PostingsBuilder.forget_rare
         # A new name gets the next number, without a line of Python.
         self._numbers: dict[str, int] = collections.defaultdict(
             itertools.count().__next__
@@ -139,7 +142,7 @@ class PostingsBuilder:
             if self._keep(name, int(self._counts[number]))
         }
         numbers = np.array(sorted(kept), np.int64)
-        raw = [f"{kept[number]}\n".encode() for number in numbers.tolist()]
+        raw = [kept[number].encode() for number in numbers.tolist()]
         (folder / "names.txt").write_bytes(b"".join(raw))
         np.save(folder / "name_starts.npy", _running([len(name) for name in raw]))
         starts = _running(self._counts[numbers])
@@ -157,11 +160,15 @@ class PostingsBuilder:
         np.save(self._run(self._num_runs), np.stack([names[order], rows[order]]))
         self._num_runs += 1
         self._names, self._rows = array.array("i"), array.array("i")
-        self._forget()
+        if len(self._numbers) > self._most_names:
+            self._crowded(self)
 
-    def _forget(self) -> None:
-        if len(self._numbers) <= self._most_names:
-            return
+    def forget_rare(self) -> None:
+        """Forgets the names that occurred least, half of them or more.
+
+        One that begins again later counts from there: what is lost are occurrences of
+        rare names in texts of very many.
+        """
         known = np.fromiter(self._numbers.values(), np.int64, len(self._numbers))
         middle = np.partition(self._counts[known], len(known) // 2)[len(known) // 2]
         for name, number in list(self._numbers.items()):

@@ -237,3 +237,21 @@ def read_rows(
         return _rows.file_rows(path)
     files = sorted(glob.glob(str(source)))
     return itertools.chain.from_iterable(_rows.file_rows(Path(f)) for f in files)
+
+
+def files_of(source: str | Path) -> list[Path]:
+    """The files on this machine that `read_rows` reads a source from, in order.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    path = Path(source)
+    if _hub.is_directory(path):
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if _hub.is_file(path):
+        return [path]
+    if _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
+        return _hub.hub_files(str(source))
+    if glob.has_magic(str(source)) and (files := sorted(glob.glob(str(source)))):
+        return [Path(file) for file in files]
+    raise ValueError(f"{source}: no such file; check the path.")

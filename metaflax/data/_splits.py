@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,7 @@ def split_by_file(
       ValueError: if the file cannot be read, has no such fold, puts a name in two
         splits, names what no example has, or leaves a split empty.
     """
-    with _rows.opened(Path(path)) as file:
-        try:
-            content = json.load(file, object_pairs_hook=_rows.once_each)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{path}: not JSON ({error}); see split_by_file."
-            ) from None
-    return _split(examples, _fold_of(content, path, fold), by, str(path))
+    return _split(examples, names_by_file(path, fold), by, str(path))
 
 
 def split_by_names(
@@ -91,11 +84,6 @@ def split_by_names(
       >>> split_by_names(letters, names).test.texts
       ('c',)
     """
-    if missing := [name for name in SPLIT_NAMES if name not in names]:
-        raise ValueError(
-            f"the split of {examples.name} names no {listing(missing)}; give train,"
-            " valid and test."
-        )
     return _split(examples, names, by, "the split")
 
 
@@ -126,6 +114,55 @@ def split_by_seed(
       >>> [len(splits.train), len(splits.valid), len(splits.test)]
       [2, 1, 1]
     """
+    names = _names(examples, by)
+    chosen = names_by_seed(names, seed, fractions, examples.name, by)
+    return _split(examples, chosen, by, f"seed {seed}")
+
+
+def names_by_file(
+    path: str | Path, fold: str | None = None
+) -> Mapping[str, Sequence[str]]:
+    """The names of `train`, `valid` and `test` in a JSON file, see `split_by_file`.
+
+    Raises:
+      ValueError: if the file cannot be read, or has no such fold.
+    """
+    with _rows.opened(Path(path)) as file:
+        try:
+            content = json.load(file, object_pairs_hook=_rows.once_each)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{path}: not JSON ({error}); see split_by_file."
+            ) from None
+    return _fold_of(content, path, fold)
+
+
+def names_by_seed(
+    names: Sequence[str],
+    seed: int,
+    fractions: Sequence[float] = (0.5, 0.25, 0.25),
+    source: str = "the data",
+    by: str = "label",
+) -> dict[str, list[str]]:
+    """Names of `train`, `valid` and `test` at random, those of `split_by_seed`.
+
+    Args:
+      names: all of them, in whatever order.
+      seed: which of all splits.
+      fractions: how the names are shared out.
+      source: what messages call the data.
+      by: `label` or `domain`, what the names are.
+
+    Returns:
+      The names of each split, sorted.
+
+    Raises:
+      ValueError: as `split_by_seed`.
+
+    Examples:
+      >>> names_by_seed("zyxw", seed=0)
+      {'train': ['x', 'y'], 'valid': ['w'], 'test': ['z']}
+    """
     whole = math.isclose(sum(fractions), 1)
     if len(fractions) != 3 or min(fractions) <= 0 or not whole:
         raise ValueError(
@@ -134,20 +171,52 @@ def split_by_seed(
         )
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more.")
-    names = _names(examples, by)
     if len(names) < 3:
         raise ValueError(
-            f"{examples.name}: {len(names)} {by}s cannot make three splits; give at"
-            " least three, or a split file."
+            f"{source}: {len(names)} {by}s cannot make three splits; give at least"
+            " three, or a split file."
         )
+    names = sorted(names)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(names))
     sizes = _shared_out(len(names), fractions)
     parts = np.split(order, np.cumsum(sizes)[:-1])
-    chosen = {
+    return {
         split: sorted(names[i] for i in part)
         for split, part in zip(SPLIT_NAMES, parts, strict=True)
     }
-    return _split(examples, chosen, by, f"seed {seed}")
+
+
+def check_names(
+    chosen: Mapping[str, Sequence[str]],
+    known: Collection[str],
+    where: str,
+    source: str,
+    by: str = "label",
+) -> None:
+    """Refuses names of splits that share one, or that do not occur.
+
+    Args:
+      chosen: the names of each split.
+      known: those that occur.
+      where: what messages call the split.
+      source: what they call the data.
+      by: `label` or `domain`, what the names are.
+
+    Raises:
+      ValueError: saying which.
+    """
+    if missing := [name for name in SPLIT_NAMES if name not in chosen]:
+        raise ValueError(
+            f"{where} of {source} names no {listing(missing)}; give train, valid and"
+            " test."
+        )
+    _check_disjoint(chosen, by, where)
+    for split in SPLIT_NAMES:
+        if unknown := sorted(set(chosen[split]).difference(known)):
+            raise ValueError(
+                f"{where}: {split} names {listing(unknown)}, which no example of"
+                f" {source} has; its {by}s are {listing(known)}."
+            )
 
 
 def check_disjoint(splits: Splits, by: str = "label") -> None:
@@ -171,13 +240,7 @@ def _split(
     examples: Examples, chosen: Mapping[str, Sequence[str]], by: str, where: str
 ) -> Splits:
     known = _names(examples, by)
-    _check_disjoint(chosen, by, where)
-    for split in SPLIT_NAMES:
-        if unknown := sorted(set(chosen[split]) - set(known)):
-            raise ValueError(
-                f"{where}: {split} names {listing(unknown)}, which no example of"
-                f" {examples.name} has; its {by}s are {listing(known)}."
-            )
+    check_names(chosen, known, where, examples.name, by)
     split_of = {name: split for split in SPLIT_NAMES for name in chosen[split]}
     groups = examples.labels
     if by == "domain":

@@ -98,7 +98,8 @@ class Fields:
             raise self.refused(role, f"holds {value!r:.60} where a text is expected.")
         if not value.strip():
             raise self.refused(role, "is an empty text; remove the row.")
-        if any("\ud800" <= char <= "\udfff" for char in value):
+        # Most texts are ASCII, which is told at once.
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise self.refused(
                 role,
                 "holds half of a surrogate pair, which no UTF-8 text can; repair the"

@@ -5,14 +5,13 @@ which are no class of any training task, become labelled examples once, as many 
 few hundred episodes have use for; from there on they are data like any other.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-from metaflax import base, data, tasks
+from metaflax import data, tasks
 from metaflax.config import Config, EpisodeConfig
-from metaflax.workflows._episodes import batches, coarse_up_to
+from metaflax.workflows._from_disk import FromDisk, most, texts_of_a_class
 from metaflax.workflows._model import Model
 
 # Words of a held-out split, at most, and the share of all words that one is.
@@ -22,81 +21,7 @@ SHARE = 0.1
 SENTENCES = 40
 
 
-class MaskedWords(NamedTuple):
-    """The endless masked-word episodes of a text.
-
-    Attributes:
-      sampler: draws them.
-      model: its tokenizer reads them.
-      config: how long a text may be.
-      room: for how many classes there is room, where that is more than they have.
-    """
-
-    sampler: data.MaskedWordSampler
-    model: Model
-    config: Config
-    room: int = 0
-
-    @property
-    def sizes(self) -> data.EpisodeSizes:
-        """The largest episode, with the room that there is for classes."""
-        sizes = self.sampler.sizes
-        return sizes._replace(num_classes=max(self.room, sizes.num_classes))
-
-    @property
-    def buckets(self) -> data.Buckets:
-        """The shapes that episodes are padded to."""
-        return coarse_up_to(self.config.data.max_length)
-
-    @property
-    def num_texts(self) -> int:
-        """How many texts episodes are drawn from."""
-        return len(self.sampler.index)
-
-    @property
-    def num_shapes(self) -> int:
-        """How many shapes batches have at most."""
-        _, num_support, num_queries = self.sizes
-        return self.buckets.num_shapes(num_support, num_queries)
-
-    def collate(
-        self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
-    ) -> base.Task:
-        """A stack of episodes as arrays of tokens, or a share of one."""
-        return data.collate_shown(
-            episodes,
-            self.sampler,
-            self._tokenize,
-            buckets=self.buckets,
-            share=share,
-            **self.sizes._asdict(),
-        )
-
-    def stream(
-        self, seed: int, step: int, size: int, share: np.ndarray | None = None
-    ) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, or a share of each."""
-        return batches(self.sampler, self.collate, seed, step, size, share)
-
-    def summary(self, by: str) -> str:
-        """What there is, for a message."""
-        del by  # Classes are words.
-        sizes = ", ".join(str(len(group)) for group in self.sampler.groups)
-        index = self.sampler.index
-        return f"{len(index)} texts with words to mask in groups of {sizes}"
-
-    def _tokenize(self, texts: list[str]) -> data.TokenizedTexts:
-        return data.tokenize(
-            self.model.tokenizer,
-            texts,
-            max_length=self.config.data.max_length,
-            form=tasks.MASKED_TEXT,
-            on_long=self.config.data.on_long,
-            max_positions=self.model.pretrained.config.max_position_embeddings,
-        )
-
-
-def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, MaskedWords]:
+def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, FromDisk]:
     """Indexes a text and splits its words.
 
     Returns:
@@ -125,15 +50,10 @@ def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, Masked
         _held_out(index, valid, config, model, "valid"),
         _held_out(index, test, config, model, "test"),
     )
-    return splits, MaskedWords(sampler, model, config)
-
-
-def _most(count: int | tuple[int, int]) -> int:
-    return count if isinstance(count, int) else count[1]
-
-
-def _texts_of_a_class(sizes: EpisodeConfig) -> int:
-    return _most(sizes.shot) + _most(sizes.queries)
+    groups = ", ".join(str(len(group)) for group in sampler.groups)
+    said = f"{len(index)} texts with words to mask in groups of {groups}"
+    form = tasks.MASKED_TEXT
+    return splits, FromDisk(sampler, model, config, form, len(index), said)
 
 
 def _split_words(
@@ -143,10 +63,10 @@ def _split_words(
     edges, sizes = config.data.word_bands, config.episodes
     bands = data.frequency_bands(index, edges)
     words = np.concatenate(bands)
-    least = max(map(_texts_of_a_class, (sizes, sizes.training())))
+    least = max(map(texts_of_a_class, (sizes, sizes.training())))
     words = words[index.words.counts[words] >= least]
-    held_out = max(min(MOST_WORDS, int(SHARE * len(words))), _most(sizes.way))
-    trained_on = _most(sizes.training().way)
+    held_out = max(min(MOST_WORDS, int(SHARE * len(words))), most(sizes.way))
+    trained_on = most(sizes.training().way)
     if len(words) < trained_on + 2 * held_out:
         raise ValueError(
             f"{index.path}: of {len(index)} texts {len(words)} words qualify, which"
@@ -176,7 +96,7 @@ def _groups(
         groups = data.embedding_clusters(vectors, words, clusters, seed)
     else:
         groups = data.frequency_bands(index, config.data.word_bands, words)
-    way = _most(sizes.way)
+    way = most(sizes.way)
     large = tuple(group for group in groups if len(group) >= way)
     if not large:
         what = "clusters" if clusters else "bands"
@@ -205,8 +125,8 @@ def _held_out(
         index,
         words,
         model.tokenizer.mask_token,
-        least=_texts_of_a_class(config.episodes),
-        most=max(SENTENCES, _texts_of_a_class(config.episodes)),
+        least=texts_of_a_class(config.episodes),
+        most=max(SENTENCES, texts_of_a_class(config.episodes)),
         seed=config.data.split_seed,
         most_around=config.data.max_length,
         name=f"{index.path} ({split})",

@@ -16,13 +16,15 @@ from metaflax.workflows._episodes import (
     make_training_episodes,
 )
 from metaflax.workflows._evaluator import Evaluator
-from metaflax.workflows._masked_words import MaskedWords, load_masked_words
+from metaflax.workflows._from_disk import FromDisk
+from metaflax.workflows._labelled_on_disk import labelled_on_disk
+from metaflax.workflows._masked_words import load_masked_words
 from metaflax.workflows._model import Model, load_model, on_words_read
 from metaflax.workflows._run_directory import RunDirectory
 from metaflax.workflows._speaker import Speaker, load_speaker
 from metaflax.workflows._text_evaluator import TextEvaluator
 
-E = TypeVar("E", bound=Episodes | MaskedWords)
+E = TypeVar("E", bound=Episodes | FromDisk)
 
 
 class Run(NamedTuple):
@@ -42,7 +44,7 @@ class Run(NamedTuple):
     model: Model | Speaker
     task: tasks.TaskType
     splits: data.Splits
-    train: Episodes | MaskedWords
+    train: Episodes | FromDisk
     valid: Episodes
     test: Episodes
 
@@ -117,7 +119,8 @@ def load_run(
     config_lib.check(config)
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
-    loader = LOADERS.get(config.data.task, _labelled)
+    labelled = _on_disk if config.data.on_disk else _labelled
+    loader = LOADERS.get(config.data.task, labelled)
     loaded = loader(config, task, load or (lambda: load_for(task, config)))
 
     def episodes(examples: data.Examples) -> Episodes:
@@ -145,7 +148,7 @@ class Loaded(NamedTuple):
 
     model: Model | Speaker
     splits: data.Splits
-    train: Episodes | MaskedWords
+    train: Episodes | FromDisk
 
 
 Loader: TypeAlias = Callable[
@@ -173,6 +176,20 @@ def _raw_text(
     model = load()
     assert isinstance(model, Model)  # Classes are said by an encoder and a head.
     return Loaded(model, *load_masked_words(config, model))
+
+
+def _on_disk(
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    load: Callable[[], Model | Speaker],
+) -> Loaded:
+    found = labelled_on_disk(config)
+    model = load()
+    assert isinstance(model, Model)  # The config was checked.
+    train = FromDisk(
+        found.sampler, model, config, task.form, found.num_texts, found.said
+    )
+    return Loaded(model, found.splits, train)
 
 
 # What loads the data of a task type, where they are no labelled texts.

@@ -21,8 +21,8 @@ from metaflax import config as config_lib
 from metaflax.workflows._compare import compare, describe
 from metaflax.workflows._episodes import Episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._from_disk import FromDisk
 from metaflax.workflows._loop import chosen_point, fit_within, outer_optimizer
-from metaflax.workflows._masked_words import MaskedWords
 from metaflax.workflows._placing import placement_for
 from metaflax.workflows._run import (
     Run,
@@ -139,7 +139,7 @@ class OuterLoop(NamedTuple):
 
     step: training.FittedStep
     state: training.TrainState
-    episodes: Episodes | MaskedWords
+    episodes: Episodes | FromDisk
     settings: config_lib.TrainingConfig
     validator: Evaluator | TextEvaluator
     placement: training.Placement

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _postings, _sealed, _text_index
+from metaflax.data import _indexing, _postings, _sealed, _text_index
 
 ALPHABET = "abcE éЖ語१ि5_-.\t'İ"
 texts_of_lines = st.lists(
@@ -30,7 +30,7 @@ def by_search(texts):
     for row, text in enumerate(texts):
         for word in set(_text_index.words_in(text)):
             found.setdefault(word, []).append(row)
-    return {w: rows for w, rows in found.items() if _text_index._is_word(w, len(rows))}
+    return {w: rows for w, rows in found.items() if _indexing._is_word(w, len(rows))}
 
 
 def as_dict(postings):
@@ -93,7 +93,7 @@ def test_labels_are_indexed_beside_words(tmp_path):
 
 def test_an_index_is_built_once_whatever_the_name(tmp_path, monkeypatch):
     first = indexed(tmp_path, "a b\nb a")
-    monkeypatch.setattr(_text_index, "_build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(_indexing, "_build", lambda *_: pytest.fail("built again"))
     again = indexed(tmp_path, "a b\nb a", "other.txt")
     assert as_dict(first.words) == as_dict(again.words)
     assert again.path.name == "other.txt"
