@@ -1,0 +1,409 @@
+"""What labelled texts on disk cost, however many there are.
+
+Usage: python experiments/scale/run.py [--rows 1e7] [--classes 200000] [--format jsonl]
+           [--folder DIR] [--seconds 20] [STAGE ...]
+
+Stages are `make` (synthetic labelled texts), `index`, `open` (the index is found again,
+and episodes are drawn), `batches` (as a training step reads them), `step` (what steps
+of all-MiniLM-L6-v2 use of them), `readers` (the same episodes by one, two and four
+processes) and `train` (a short run); all of them unless some are named. Each is a
+process of its own, so that its memory is its own too. A table of all is printed at the
+end. See README.md.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+WAY, SHOT, QUERIES, LENGTH, TASKS = 5, 5, 5, 128, 4
+MIB = 2**20
+# Texts that are made together.
+CHUNK = 50_000
+FORMATS = {"jsonl": "rows.jsonl", "parquet": "rows.parquet", "arrow": "rows"}
+
+
+class Source(NamedTuple):
+    """The labelled texts of a measurement.
+
+    Attributes:
+      folder: where they and all else lie.
+      rows: how many texts.
+      classes: how many labels.
+      format: how they are stored.
+    """
+
+    folder: Path
+    rows: int
+    classes: int
+    format: str = "jsonl"
+
+    @property
+    def path(self) -> Path:
+        """Where the texts are."""
+        return self.folder / FORMATS[self.format]
+
+    @property
+    def cache(self) -> Path:
+        """Where the index is kept."""
+        return self.folder / "cache" / "texts"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="which; all if none")
+    parser.add_argument("--rows", type=float, default=1e7, help="labelled texts")
+    parser.add_argument("--classes", type=float, default=2e5, help="their labels")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl")
+    parser.add_argument("--folder", type=Path, help="where they are kept; else removed")
+    parser.add_argument("--seconds", type=float, default=20, help="of measuring each")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if unknown := set(args.stages) - set(STAGES):
+        parser.error(f"unknown stages {unknown}; there are {', '.join(STAGES)}")
+    if args.one:
+        source = Source(args.folder, int(args.rows), int(args.classes), args.format)
+        print(json.dumps(run_stage(args.stages[0], source, args.seconds)))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {}
+        for stage in args.stages or STAGES:
+            options = ["--folder", args.folder or scratch, "--rows", args.rows]
+            options += ["--classes", args.classes, "--format", args.format]
+            options += ["--seconds", args.seconds, "--one"]
+            command = [sys.executable, __file__, stage, *map(str, options)]
+            said = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True
+            )
+            found[stage] = json.loads(said.stdout.splitlines()[-1])
+            print(stage, found[stage], flush=True)
+    print(table(found))
+    return 0
+
+
+def run_stage(stage: str, source: Source, seconds: float) -> dict[str, Any]:
+    """The numbers of one stage, with the most memory that was resident."""
+    found = STAGES[stage](source, seconds)
+    return {**found, "most_resident_mib": round(most_resident())}
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """What was measured, a row each, in Markdown."""
+    lines = [
+        f"| {stage} | {name.replace('_', ' ')} | {shown(value)} |"
+        for stage, numbers in found.items()
+        for name, value in numbers.items()
+    ]
+    return "\n".join(["| | | |", "| --- | --- | ---: |", *lines])
+
+
+def shown(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:,}"
+
+
+def make(source: Source, seconds: float) -> dict[str, Any]:
+    """Writes texts of 6 to 18 words, those of a label all over the file."""
+    del seconds
+    source.folder.mkdir(parents=True, exist_ok=True)
+    if source.format == "jsonl":
+        with source.path.open("w") as file:
+            for texts, labels in chunks(source):
+                pairs = zip(texts, labels, strict=True)
+                file.writelines(
+                    f'{{"text": "{t}", "label": "{c}"}}\n' for t, c in pairs
+                )
+    else:
+        write_table(source)
+    size = sum(file.stat().st_size for file in files(source.path))
+    return {"rows": source.rows, "classes": source.classes, "mib": round(size / MIB)}
+
+
+def chunks(source: Source, seed: int = 0) -> Iterator[tuple[list[str], list[str]]]:
+    """Yields texts and their labels; words are as frequent as Zipf's law has them."""
+    vocabulary = words()
+    share = 1 / np.arange(1, len(vocabulary) + 1)
+    reach = np.cumsum(share / share.sum())
+    rng = np.random.default_rng(seed)
+    for first in range(0, source.rows, CHUNK):
+        numbers = range(first, min(first + CHUNK, source.rows))
+        lengths = rng.integers(6, 19, len(numbers))
+        drawn = vocabulary[np.searchsorted(reach, rng.random(int(lengths.sum())))]
+        parts = np.split(drawn, np.cumsum(lengths)[:-1])
+        labels = [f"label {number % source.classes}" for number in numbers]
+        yield list(map(" ".join, parts)), labels
+
+
+def words() -> np.ndarray:
+    """The words of all-MiniLM-L6-v2 that are letters and whole, in order."""
+    from metaflax import data
+
+    lines = (data.fetch_minilm() / "vocab.txt").read_text().splitlines()
+    return np.array([w for w in lines if w.isascii() and w.isalpha() and len(w) > 1],
+                    object)  # fmt: skip
+
+
+def write_table(source: Source) -> None:
+    """Parquet, or an Arrow table as `datasets` saves it."""
+    import datasets
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = source.folder / FORMATS["parquet"]
+    schema = pa.schema({"text": pa.string(), "label": pa.string()})
+    with parquet.ParquetWriter(path, schema) as writer:
+        for texts, labels in chunks(source):
+            writer.write_table(pa.table({"text": texts, "label": labels}, schema))
+    if source.format == "arrow":
+        cache = str(source.folder / "datasets")
+        datasets.disable_progress_bars()
+        made = datasets.Dataset.from_parquet(str(path), cache_dir=cache)
+        made.save_to_disk(source.path)  # pyright: ignore
+
+
+def index(source: Source, seconds: float) -> dict[str, Any]:
+    """Indexes the labels."""
+    del seconds
+    index, taken = timed(lambda: indexed(source))
+    kept = files(source.cache)
+    return {
+        "texts": len(index),
+        "labels": len(index.labels),
+        "seconds": round(taken, 1),
+        "mib_on_disk": round(sum(file.stat().st_size for file in kept) / MIB),
+    }
+
+
+def open_again(source: Source, seconds: float) -> dict[str, Any]:
+    """Finds the index, draws episodes and reads their texts."""
+    _, imports = timed(lambda: __import__("metaflax.data"))
+    forget(source)
+    _, cold = timed(lambda: indexed(source))
+    index, warm = timed(lambda: indexed(source))
+    sampler, splitting = timed(lambda: sampler_of(index))
+    before = resident()
+    forget(source)
+
+    def read(number: int) -> None:
+        episode = sampler.episode(0, number)
+        for row in (*episode.support.tolist(), *episode.query.tolist()):
+            sampler.shown(row, 0)
+
+    count, taken = repeated(read, seconds)
+    return {
+        "seconds_to_import": round(imports, 1),
+        "seconds_to_open_from_disk": round(cold, 2),
+        "seconds_to_open_from_memory": round(warm, 2),
+        "seconds_to_split_labels": round(splitting, 2),
+        "episodes": count,
+        "episodes_per_second": round(count / taken, 1),
+        "resident_mib_before_episodes": round(before),
+        "resident_mib_after": round(resident()),
+    }
+
+
+def batches(source: Source, seconds: float) -> dict[str, Any]:
+    """Batches of episodes: drawn, read, tokenized and padded."""
+    sampler = sampler_of(indexed(source))
+    collate = collator(sampler)
+
+    def batch(number: int) -> None:
+        collate([sampler.episode(0, number * TASKS + i) for i in range(TASKS)])
+
+    count, taken = repeated(batch, seconds)
+    rate = count * TASKS / taken
+    return {"episodes": count * TASKS, "episodes_per_second": round(rate, 1)}
+
+
+def step(source: Source, seconds: float) -> dict[str, Any]:
+    """Steps of protonet on one batch of episodes, compiled before they are timed."""
+    import jax
+
+    from metaflax import algorithms, data, heads, losses, models, training
+
+    sampler = sampler_of(indexed(source))
+    episodes = [sampler.episode(0, number) for number in range(TASKS)]
+    batch = jax.device_put(collator(sampler)(episodes))
+    loaded = models.pretrained.load(data.fetch_minilm())
+    encoder = models.encoder(loaded.config, pooling="mean", standardize=True)
+    params = {k: v for k, v in loaded.params.items() if k != "pooler"}
+    algorithm = algorithms.compact_rows(
+        algorithms.protonet(
+            encoder.apply,
+            losses.softmax_cross_entropy,
+            lambda key: params,
+            head=heads.prototypes(WAY),
+        ),
+        models.word_table(),
+    )
+    optimizer = training.outer_optimizer("adamw", 2e-5)
+    start = algorithm.init(jax.random.key(0))
+    state = training.create(start, optimizer, jax.random.key(1, impl="rbg"))
+    run = training.make_step(algorithm, optimizer)
+    state, _ = jax.block_until_ready(run(state, batch))
+
+    def once(number: int) -> None:
+        nonlocal state
+        state, _ = jax.block_until_ready(run(state, batch))
+
+    count, taken = repeated(once, seconds)
+    return {
+        "seconds_a_step": round(taken / count, 2),
+        "episodes_per_second": round(count * TASKS / taken, 2),
+    }
+
+
+def readers(source: Source, seconds: float, num: int = 200) -> dict[str, Any]:
+    """Whether two and four processes make the episodes that one makes."""
+    del seconds
+    one = drawn(source, 0, 1, num)
+    context = multiprocessing.get_context("spawn")
+    same = True
+    with concurrent.futures.ProcessPoolExecutor(4, mp_context=context) as pool:
+        for among in (2, 4):
+            parts = [
+                pool.submit(drawn, source, n, among, num // among) for n in range(among)
+            ]
+            together = itertools.chain(*(part.result() for part in parts))
+            same = same and sorted(together) == one
+    return {"episodes": num, "the_same": same}
+
+
+def drawn(
+    source: Source, reader: int, num_readers: int, num: int
+) -> list[tuple[int, str]]:
+    """Number and hash of the episodes that a reader makes."""
+    from metaflax import data
+
+    sampler = sampler_of(indexed(source))
+    found = data.share_out(lambda n: sampler.episode(0, n), reader, num_readers)
+    return [(n, data.protocol_hash([e])) for n, e in itertools.islice(found, num)]
+
+
+def train(source: Source, seconds: float) -> dict[str, Any]:
+    """A short run of `metaflax train --on-disk True`, with protonet on MiniLM."""
+    del seconds
+    from rich.console import Console
+
+    from metaflax import config as config_lib
+    from metaflax import data, workflows
+
+    minilm = str(data.fetch_minilm())
+    os.environ["METAFLAX_CACHE"] = str(source.cache.parent)
+    config = config_lib.Config(
+        model=config_lib.ModelConfig(minilm),
+        data=config_lib.DataConfig(str(source.path), on_disk=True),
+        episodes=config_lib.EpisodeConfig(WAY, SHOT, QUERIES),
+        training=config_lib.TrainingConfig(
+            steps=20, tasks_per_step=TASKS, eval_every=10, valid_episodes=20
+        ),
+        evaluation=config_lib.EvaluationConfig(test_episodes=20),
+    )
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        run_dir = Path(scratch) / "run"
+        results, taken = timed(lambda: workflows.train(config, run_dir, console))
+    return {"steps": results["steps"], "seconds": round(taken, 1)}
+
+
+STAGES: dict[str, Callable[[Source, float], dict[str, Any]]] = {
+    "make": make,
+    "index": index,
+    "open": open_again,
+    "batches": batches,
+    "step": step,
+    "readers": readers,
+    "train": train,
+}
+
+
+def indexed(source: Source):
+    from metaflax import data
+
+    return data.index_labels(source.path, cache_dir=source.cache)
+
+
+def collator(sampler):
+    """From episodes to a batch for the device, as `train` makes it."""
+    from metaflax import data, models
+
+    tokenizer = models.pretrained.tokenizer(data.fetch_minilm())
+    buckets = data.Buckets((32, 64, LENGTH), budget_ratio=1.5)
+
+    def tokenize(texts: list[str]) -> data.TokenizedTexts:
+        return data.tokenize(tokenizer, texts, max_length=LENGTH, on_long="truncate")
+
+    def collate(episodes):
+        sizes = sampler.sizes._asdict()
+        return data.collate_shown(episodes, sampler, tokenize, buckets=buckets, **sizes)
+
+    return collate
+
+
+def sampler_of(index):
+    """Draws from the half of the labels that meta-training gets."""
+    from metaflax import data
+
+    names = list(index.labels.names)
+    numbers = {name: number for number, name in enumerate(names)}
+    chosen = data.names_by_seed(names, seed=0)["train"]
+    group = np.array([numbers[name] for name in chosen])
+    return data.LabelledTextSampler(index, (group,), WAY, SHOT, QUERIES)
+
+
+def forget(source: Source) -> None:
+    """Makes the operating system read source and index from disk again."""
+    for path in (*files(source.path), *files(source.cache)):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def files(path: Path) -> list[Path]:
+    """A file, or those of a folder."""
+    return [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+
+
+def resident() -> float:
+    """Memory of this process, shared pages included, in MiB."""
+    return memory("VmRSS")
+
+
+def most_resident() -> float:
+    """The most that there was of it, since the process began."""
+    return memory("VmHWM")
+
+
+def memory(kind: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
+
+
+def repeated(function: Callable[[int], None], seconds: float) -> tuple[int, float]:
+    """How often a function of a number ran in some seconds, and in how many."""
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        function(count)
+        count += 1
+    return count, time.perf_counter() - start
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main())
