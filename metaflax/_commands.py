@@ -30,6 +30,8 @@ class Quickstart:
 class Machines:
     """Several devices, and several processes with devices of their own."""
 
+    devices: Literal["all", "one"] = "all"
+    """Whether all devices share the tasks of a step, as far as they can be divided."""
     param_shards: int = 1
     """How many devices share a copy of parameters and optimizer state (FSDP)."""
     distributed: Flag = False
@@ -42,6 +44,11 @@ class Machines:
     """Which of them this is, from 0, likewise."""
     heartbeat: int = 30
     """Seconds for which a process may be silent before the others end."""
+
+    @property
+    def shared_by(self) -> int | None:
+        """How many devices share a copy of the parameters; None for one device."""
+        return self.param_shards if self.devices == "all" else None
 
 
 @dataclasses.dataclass(frozen=True)

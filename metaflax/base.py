@@ -76,8 +76,13 @@ class SpanCode(enum.IntEnum):
     BOTH = 3
 
 
-def _diverged(losses: jax.Array) -> jax.Array:
-    """Of losses `[..., K]`, whether the last is above the first, or one no number."""
+def diverged(losses: jax.Array) -> jax.Array:
+    """Whether inner steps raised a loss `[..., K]`, or lost it; bool `[...]`.
+
+    Examples:
+      >>> print(diverged(jnp.array([[2.0, 1.0], [2.0, 3.0], [2.0, jnp.nan]])))
+      [False  True  True]
+    """
     if losses.shape[-1] < 2:
         return jnp.zeros(losses.shape[:-1], bool)
     lost = ~jnp.isfinite(losses).all(axis=-1)
@@ -96,7 +101,7 @@ class InnerInfo(NamedTuple):
     @property
     def diverged(self) -> jax.Array:
         """Whether inner steps raised the support loss, or lost it; bool `[]`."""
-        return _diverged(self.losses)
+        return diverged(self.losses)
 
 
 class MetaInfo(NamedTuple):
@@ -113,7 +118,7 @@ class MetaInfo(NamedTuple):
     @property
     def diverged(self) -> jax.Array:
         """Whether inner steps raised the support loss, or lost it; bool `[]`."""
-        return _diverged(self.losses)
+        return diverged(self.losses)
 
 
 class InitFn(Protocol):

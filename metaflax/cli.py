@@ -134,7 +134,7 @@ def run(command: Command, console: Console) -> None:
                 command.run_dir,
                 _joined(command.machines, console),
                 profile=command.profile,
-                param_shards=command.machines.param_shards,
+                param_shards=command.machines.shared_by,
             )
         case Mix():
             config = config_lib.load_file(command.config, config_lib.MixtureConfig)
@@ -142,7 +142,7 @@ def run(command: Command, console: Console) -> None:
                 config,
                 command.run_dir,
                 _joined(command.machines, console),
-                param_shards=command.machines.param_shards,
+                param_shards=command.machines.shared_by,
             )
         case Evaluate():
             _evaluate(command, console)
@@ -178,7 +178,7 @@ def run(command: Command, console: Console) -> None:
                 command.settings,
                 command.run_dir,
                 _joined(command.machines, console),
-                param_shards=command.machines.param_shards,
+                param_shards=command.machines.shared_by,
             )
         case Augment():
             _augment(command, console)

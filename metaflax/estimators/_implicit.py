@@ -32,6 +32,11 @@ class ImplicitInfo(NamedTuple):
     slope: jax.Array
     residual: jax.Array
 
+    @property
+    def diverged(self) -> jax.Array:
+        """Whether inner steps raised the inner objective, or lost it; bool `[]`."""
+        return base.diverged(self.losses)
+
 
 def implicit(
     solver: Callable[..., linalg.Solution] = TEN_STEPS,

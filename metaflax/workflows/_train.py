@@ -84,7 +84,7 @@ def train(
         )
     placement = placement_for(config.training.tasks_per_step, param_shards, console)
     if profile and placement.mesh is not None:
-        raise ValueError("a profile is of one device; leave --profile out on several.")
+        raise ValueError("a profile is of one device; set devices to one.")
     params = initial_params(run)
     costs = StepCosts(directory, console)
     outer = outer_loop(run, params, costs, placement)

@@ -144,6 +144,21 @@ def test_faults_of_the_machine_set_no_checkpoint_aside(fault, falling, monkeypat
     assert steps_in(falling) == [1, 3, 4]
 
 
+# Orbax leaves behind what it had begun to read of a damaged file, or to write.
+DAMAGES = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
+)
+
+
+@pytest.fixture
+def collected():
+    """What is left behind is cleared away within the test."""
+    yield
+    gc.collect()
+
+
+@DAMAGES
+@pytest.mark.usefixtures("collected")
 def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     stopping = training.Stopping(0.5, 1, 0)
     checkpoints.save(state_at(1), stopping, 0.5)
@@ -163,19 +178,6 @@ def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     again.save(state_at(2), stopping, 0.4)
     assert_bit_equal(again.restore(state_at(0), 2)[0], state_at(2))
     again.close()
-
-
-# Orbax leaves behind what it had begun to read of a damaged file.
-DAMAGES = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
-)
-
-
-@pytest.fixture
-def collected():
-    """What is left behind is cleared away within the test."""
-    yield
-    gc.collect()
 
 
 def damage(path, rng, how):

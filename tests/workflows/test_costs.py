@@ -29,7 +29,7 @@ def costs_of(run_dir):
 def test_fewer_tasks_at_once_fit_a_small_device_with_the_same_losses(
     world, tmp_path, pretend, capsys
 ):
-    sizes, options = {}, {"tasks_per_step": 4}
+    sizes, options = {}, {"tasks_per_step": 4, "devices": "one"}
     for chunk in ("vmap", 2):
         worlds.run(*world.train_args(tmp_path / f"{chunk}", tasks_by=chunk, **options))
         (record,) = costs_of(tmp_path / f"{chunk}")
@@ -64,9 +64,10 @@ def test_a_step_that_cannot_fit_is_refused_before_anything_is_written(
 def test_a_profile_is_shown_and_kept_and_changes_no_result(
     world, trained_by, tmp_path, capsys
 ):
-    plain = trained_by("protonet")
+    plain = trained_by("protonet", devices="one")
     run_dir = tmp_path / "run"
     rates = {"inner_learning_rate": 0.5, "num_steps": 2, "learning_rate": 1e-3}
+    rates |= {"devices": "one"}
     args = world.train_args(run_dir, algorithm="protonet", **rates)
     worlds.run(*args, "--profile")
     said = capsys.readouterr().out
@@ -84,3 +85,10 @@ def test_a_profile_is_shown_and_kept_and_changes_no_result(
     error = capsys.readouterr().err
     assert "no step to profile" in error
     assert error.count("\n") == 1
+
+
+def test_a_profile_of_several_devices_is_refused(world, tmp_path, capsys):
+    args = [str(arg) for arg in world.train_args(tmp_path / "run")]
+    assert cli.main([*args, "--profile"]) == 2
+    assert "a profile is of one device; set devices" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
