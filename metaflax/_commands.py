@@ -183,6 +183,12 @@ class Predict:
     """Above 1, makes words less likely that a generated text has said before."""
     max_new: int | None = None
     """Most tokens of a text that is generated, where it differs from training's."""
+    explain: Flag = False
+    """Say why: the nearest support texts, and how much each word adds to the answer."""
+    nearest: int = 3
+    """How many support texts."""
+    explain_steps: int = 64
+    """Gradients from which what words add is computed; more are more exact."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,6 +281,36 @@ class Replay:
     """Which step, counted from 1; the one that ended the run unless given."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Try settings out on validation classes, meta-test unseen; the best is kept."""
+
+    config: Path
+    """Python file with a `config = metaflax.config.SearchConfig(...)`."""
+    run_dir: Path = Path("runs/search")
+    """Where the search is kept, its best settings in `best.py`; the same command again
+    goes on, and others may work on it at the same time."""
+    trials: int | None = None
+    """How many settings are tried in all, where it differs from the file's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fairness:
+    """See how far a classifier's answers move when names or genders are swapped."""
+
+    model: Path
+    """What `adapt` wrote, or any BERT sequence classifier of Hugging Face."""
+    templates: Path
+    """File of texts that have such words, or places for them, as `{names} is late`."""
+    swaps: Path | None = None
+    """JSON with groups of pairs of words, as {"gender": [["he", "she"]]}; by default
+    small lists of gender, names and companies."""
+    out: Path = Path("fairness.json")
+    """File to write."""
+    column: str = "text"
+    """Column of texts, where the file has columns."""
+
+
 Command = (
     Quickstart
     | New
@@ -287,5 +323,7 @@ Command = (
     | Predict
     | Finetune
     | Replay
+    | Search
+    | Fairness
 )
 COMMANDS = get_args(Command)

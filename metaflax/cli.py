@@ -20,6 +20,7 @@ from metaflax._commands import (
     Augment,
     Command,
     Evaluate,
+    Fairness,
     Finetune,
     Machines,
     Mix,
@@ -28,6 +29,7 @@ from metaflax._commands import (
     Pretrain,
     Quickstart,
     Replay,
+    Search,
     Train,
 )
 
@@ -182,6 +184,10 @@ def run(command: Command, console: Console) -> None:
             )
         case Augment():
             _augment(command, console)
+        case Search():
+            _search(command, console)
+        case Fairness():
+            _fairness(command, console)
 
 
 def _joined(machines: Machines, console: Console) -> Console:
@@ -260,6 +266,27 @@ def _augment(command: Augment, console: Console) -> None:
     )
 
 
+def _search(command: Search, console: Console) -> None:
+    from metaflax import workflows
+
+    config = config_lib.load_file(command.config, config_lib.SearchConfig)
+    if command.trials is not None:
+        config = dataclasses.replace(config, trials=command.trials)
+    workflows.search(config, command.run_dir, console)
+
+
+def _fairness(command: Fairness, console: Console) -> None:
+    from metaflax import data, workflows
+
+    workflows.fairness_report(
+        workflows.Predictor(command.model),
+        list(data.read_texts(command.templates, column=command.column)),
+        command.out,
+        console,
+        swaps=data.read_swaps(command.swaps) if command.swaps else data.SWAPS,
+    )
+
+
 def _evaluate(command: Evaluate, console: Console) -> None:
     from metaflax import workflows
     from metaflax.workflows import RunDirectory
@@ -304,9 +331,11 @@ def _predict(command: Predict) -> None:
 
     def answer(out):
         workflows.predict(predictor, texts, out, format=command.format)
+        notes = Console(stderr=True, highlight=False, soft_wrap=True)
         if predictor.num_lost:
-            notes = Console(stderr=True, highlight=False, soft_wrap=True)
             notes.print(_lost(predictor))
+        if note := getattr(predictor, "note", ""):
+            notes.print(note, markup=False)
 
     if command.out == "-":
         answer(sys.stdout)
@@ -325,6 +354,13 @@ def _predictor(command: Predict) -> Any:
     from metaflax import models, workflows
 
     size = command.batch_size
+    if command.explain:
+        return workflows.Explainer(
+            command.model,
+            size,
+            num_nearest=command.nearest,
+            num_steps=command.explain_steps,
+        )
     if command.relations is not None:
         return workflows.TripleFinder(command.model, command.relations, batch_size=size)
     if models.pretrained.is_language_model(command.model):

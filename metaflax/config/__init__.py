@@ -30,6 +30,15 @@ from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
 from metaflax.config._pretraining import RawTextConfig as RawTextConfig
 from metaflax.config._pretraining import check_pretraining as check_pretraining
+from metaflax.config._python import to_python as to_python
+from metaflax.config._search import Choice as Choice
+from metaflax.config._search import Integers as Integers
+from metaflax.config._search import LogUniform as LogUniform
+from metaflax.config._search import Range as Range
+from metaflax.config._search import SearchConfig as SearchConfig
+from metaflax.config._search import Uniform as Uniform
+from metaflax.config._search import check_search as check_search
+from metaflax.config._search import with_settings as with_settings
 from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
 from metaflax.config._settings import Config as Config
 from metaflax.config._settings import Count as Count
@@ -47,27 +56,34 @@ __all__ = [
     "OWN_HEADS",
     "TASKS",
     "AlgorithmConfig",
+    "Choice",
     "Config",
     "Count",
     "DataConfig",
     "EpisodeConfig",
     "EvaluationConfig",
+    "Integers",
+    "LogUniform",
     "LoopConfig",
     "MixtureConfig",
     "ModelConfig",
     "NetworkConfig",
     "PretrainConfig",
+    "Range",
     "RawTextConfig",
+    "SearchConfig",
     "ShareConfig",
     "TaskMember",
     "TextMember",
     "TrainingConfig",
+    "Uniform",
     "build_algorithm",
     "build_task",
     "check",
     "check_file_name",
     "check_mixture",
     "check_pretraining",
+    "check_search",
     "differences",
     "from_json",
     "load_file",
@@ -76,4 +92,6 @@ __all__ = [
     "run_of",
     "sampling",
     "to_json",
+    "to_python",
+    "with_settings",
 ]

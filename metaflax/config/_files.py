@@ -10,17 +10,20 @@ from typing import Any, TypeVar
 
 from metaflax.config._mixture import MixtureConfig
 from metaflax.config._pretraining import PretrainConfig
+from metaflax.config._search import SearchConfig
 from metaflax.config._settings import Config
 from metaflax.config._types import misfits
 
 C = TypeVar("C", Config, PretrainConfig, MixtureConfig)
+# What a Python file may define.
+F = TypeVar("F", Config, PretrainConfig, MixtureConfig, SearchConfig)
 
 
-def load_file(path: str | Path, kind: type[C] = Config) -> C:
+def load_file(path: str | Path, kind: type[F] = Config) -> F:
     """The `config` of a Python file, as under `experiments/`.
 
     Args:
-      path: of the file.
+      path: of the file; one that ends in `.json` is what `to_json` wrote.
       kind: what it is to be a config of.
 
     Returns:
@@ -32,6 +35,11 @@ def load_file(path: str | Path, kind: type[C] = Config) -> C:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no config file {path}.")
+    if path.suffix == ".json" and kind is not SearchConfig:
+        try:
+            return from_json(path.read_text(encoding="utf-8"), kind)  # pyright: ignore
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     module = types.ModuleType("metaflax_config")
     module.__file__ = str(path)
     try:

@@ -38,6 +38,8 @@ def _misfits(name: str, kind: Any, value: Any) -> Iterator[str]:
 
 def _fits(kind: Any, value: Any) -> bool:
     """Whether a value, perhaps of settings, is of a type."""
+    if kind is Any:
+        return True
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         return any(_fits(one, value) for one in of)

@@ -64,6 +64,14 @@ from metaflax.data._splits import (
     split_by_seed,
 )
 from metaflax.data._stored import store_texts
+from metaflax.data._swaps import (
+    SWAPS,
+    SwappedText,
+    Swaps,
+    read_swaps,
+    swap_words,
+    swapped_texts,
+)
 from metaflax.data._text_index import TextIndex
 from metaflax.data._token_codes import TokenCodes, token_codes
 from metaflax.data._tokenize import TokenizedTexts, tokenize
@@ -72,6 +80,7 @@ from metaflax.data._variants import Variants, WithVariants
 from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
+    "SWAPS",
     "Buckets",
     "Cloze",
     "EntitySampler",
@@ -94,6 +103,8 @@ __all__ = [
     "ShowingSampler",
     "Speech",
     "Splits",
+    "SwappedText",
+    "Swaps",
     "TextIndex",
     "TokenCodes",
     "TokenizedPairs",
@@ -132,6 +143,7 @@ __all__ = [
     "published_sets",
     "read",
     "read_rows",
+    "read_swaps",
     "read_texts",
     "scored_texts",
     "share_out",
@@ -139,6 +151,8 @@ __all__ = [
     "split_by_names",
     "split_by_seed",
     "store_texts",
+    "swap_words",
+    "swapped_texts",
     "temperature_weights",
     "token_codes",
     "tokenize",

@@ -1,5 +1,9 @@
 """Meta-testing: adapt, score, and say how sure the score is."""
 
+from metaflax.evaluation._attributions import Attributions as Attributions
+from metaflax.evaluation._attributions import (
+    integrated_gradients as integrated_gradients,
+)
 from metaflax.evaluation._generated import Asked as Asked
 from metaflax.evaluation._generated import Said as Said
 from metaflax.evaluation._generated import generating_scorer as generating_scorer
@@ -15,12 +19,14 @@ from metaflax.evaluation._score import scorer as scorer
 
 __all__ = [
     "Asked",
+    "Attributions",
     "Interval",
     "Said",
     "Scores",
     "classification_report",
     "evaluate",
     "generating_scorer",
+    "integrated_gradients",
     "label_report",
     "mean_interval",
     "number_report",

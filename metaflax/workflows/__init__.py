@@ -12,6 +12,11 @@ from metaflax.workflows._compilations import (
     cache_compilations as cache_compilations,
 )
 from metaflax.workflows._evaluate import evaluate as evaluate
+from metaflax.workflows._explain import Deletion as Deletion
+from metaflax.workflows._explain import Explainer as Explainer
+from metaflax.workflows._explain import check_by_deletion as check_by_deletion
+from metaflax.workflows._fairness import fairness as fairness
+from metaflax.workflows._fairness import fairness_report as fairness_report
 from metaflax.workflows._finetune import finetune as finetune
 from metaflax.workflows._flops import step_flops as step_flops
 from metaflax.workflows._generate import Generator as Generator
@@ -33,14 +38,18 @@ from metaflax.workflows._run_directory import RunDirectory as RunDirectory
 from metaflax.workflows._score_given import score_episodes as score_episodes
 from metaflax.workflows._score_given import score_pretrained as score_pretrained
 from metaflax.workflows._script import run_script as run_script
+from metaflax.workflows._search import search as search
 from metaflax.workflows._settings import Setting as Setting
 from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_settings
 from metaflax.workflows._settings import frozen_settings as frozen_settings
+from metaflax.workflows._train import meta_train as meta_train
 from metaflax.workflows._train import train as train
 from metaflax.workflows._triples import TripleFinder as TripleFinder
 from metaflax.workflows._variants import Replacing as Replacing
 
 __all__ = [
+    "Deletion",
+    "Explainer",
     "Generator",
     "Predictor",
     "Replacing",
@@ -52,14 +61,18 @@ __all__ = [
     "against_joint",
     "augment",
     "cache_compilations",
+    "check_by_deletion",
     "compare_with_joint",
     "evaluate",
     "export",
+    "fairness",
+    "fairness_report",
     "fine_tuned_settings",
     "finetune",
     "frozen_settings",
     "language_model_from_encoder",
     "load_run",
+    "meta_train",
     "mix",
     "new_language_model",
     "on_domains",
@@ -72,6 +85,7 @@ __all__ = [
     "run_script",
     "score_episodes",
     "score_pretrained",
+    "search",
     "step_flops",
     "texts_of_file",
     "train",

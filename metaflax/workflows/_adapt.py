@@ -1,6 +1,8 @@
 """Adapt to a new task: a support file in, an adapted model directory out."""
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from metaflax.workflows._run import (
 )
 from metaflax.workflows._run_directory import RunDirectory, check_absent
 
+# The file of support texts in what is written.
+SUPPORT = "support.jsonl"
 # What Hugging Face calls the kinds of targets.
 PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
     "classes": "single_label_classification",
@@ -102,7 +106,9 @@ def adapt(
         else token_batch(tokenized, codes, len(names), room)
     )
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
-    save_adapted(target, model, params, adapted, names, config, task)
+    save_adapted(
+        target, model, params, adapted, names, config, task, shown_support(examples)
+    )
     cut = losses_of_cutting(tokenized, codes)
     what = WHAT.get(task.kind, f"{len(names)} classes")
     console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
@@ -218,6 +224,7 @@ def save_adapted(
     names: list[str],
     config: config_lib.Config,
     task: tasks.TaskType,
+    support: Mapping[str, str] | None = None,
 ) -> None:
     """Writes an adapted model, as a Hugging Face sequence classifier where it is one.
 
@@ -247,7 +254,20 @@ def save_adapted(
         standardize=config.model.standardize,
         problem_type=PROBLEM_TYPES.get(task.kind, OTHER_PROBLEM),
         task=config.data.task,
+        notes=support,
     )
+
+
+def shown_support(examples: data.Examples) -> dict[str, str]:
+    """The file of support texts from which `predict --explain` shows the nearest."""
+    if not all(isinstance(text, str) for text in examples.texts):
+        return {}  # Explanations are of single texts.
+    rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
+    lines = [
+        json.dumps({"text": text, "label": said}, ensure_ascii=False) + "\n"
+        for text, said in rows
+    ]
+    return {SUPPORT: "".join(lines)}
 
 
 def without_run(

@@ -34,6 +34,13 @@ class Predictor:
       batch_size: texts in one call.
 
     Attributes:
+      pretrained: what the directory holds.
+      task: what it was adapted to.
+      names: of its answers.
+      tokenizer: of Hugging Face.
+      encoder: texts to what the output layer reads.
+      params: of encoder and output layer.
+      buckets: lengths that texts are padded to.
       form: of the texts that it reads.
       num_lost: how many texts so far were too long for all of their entities.
 
@@ -48,21 +55,22 @@ class Predictor:
                 f"{directory} holds an encoder without an output layer; adapt it to a"
                 " task first."
             )
-        self._task = saved_task(pretrained)
-        self._names = list(pretrained.labels)
-        self.form = self._task.form
+        self.pretrained = pretrained
+        self.task = saved_task(pretrained)
+        self.names = list(pretrained.labels)
+        self.form = self.task.form
         self.batch_size = batch_size
         self.num_lost = 0
         self._positions = pretrained.config.max_position_embeddings
-        self._tokenizer = models.pretrained.tokenizer(pretrained.directory)
-        encoder = models.encoder(
+        self.tokenizer = models.pretrained.tokenizer(pretrained.directory)
+        self.encoder = encoder = models.encoder(
             pretrained.config,
             pooling=pretrained.pooling,
             standardize=pretrained.standardize,
         )
-        self._params = jax.device_put((pretrained.params, pretrained.head))
+        self.params = jax.device_put((pretrained.params, pretrained.head))
         lengths = (32, 128, 512)
-        self._buckets = data.Buckets(
+        self.buckets = data.Buckets(
             (*(n for n in lengths if n < self._positions), self._positions),
             budget_ratio=BUDGET_RATIO,
         )
@@ -77,32 +85,36 @@ class Predictor:
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
         """Answers for at most `batch_size` texts of the model's form, in order."""
-        tokenized = data.tokenize(
-            self._tokenizer,
+        tokenized = self.tokenize(texts)
+        self.num_lost += tokenized.num_lost
+        logits = self._outputs(tokenized)
+        if self.task.tokens is None:
+            outputs = self.task.outputs(logits)
+        else:
+            outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
+        answers = self.task.decode(outputs, self.names)
+        rows = map(self.form.row, texts)
+        return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]
+
+    def tokenize(self, texts: list[Any]) -> data.TokenizedTexts:
+        """The tokens of texts of the model's form, as many as it reads."""
+        return data.tokenize(
+            self.tokenizer,
             texts,
             max_length=self._positions,
             form=self.form,
             on_long="truncate",
             max_positions=self._positions,
         )
-        self.num_lost += tokenized.num_lost
-        logits = self._outputs(tokenized)
-        if self._task.tokens is None:
-            outputs = self._task.outputs(logits)
-        else:
-            outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
-        answers = self._task.decode(outputs, self._names)
-        rows = map(self.form.row, texts)
-        return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]
 
     def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
         """What the output layer says of every row, `[R, N]` or `[R, L, N]`."""
         size, found = self.batch_size, []
         for first in range(0, len(tokenized), size):
             rows = np.arange(first, min(first + size, len(tokenized)))
-            tokens = data.collate_texts(tokenized, rows, size, self._buckets)
-            found.append(np.asarray(self._logits(self._params, tokens))[: len(rows)])
-        if self._task.tokens is None:
+            tokens = data.collate_texts(tokenized, rows, size, self.buckets)
+            found.append(np.asarray(self._logits(self.params, tokens))[: len(rows)])
+        if self.task.tokens is None:
             return np.concatenate(found)
         longest = max(part.shape[1] for part in found)
         return np.concatenate(

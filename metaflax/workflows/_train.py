@@ -98,7 +98,66 @@ def train(
     if profile:
         _profile(outer, directory, console)
     started = time.perf_counter()
-    fitted, chosen = _fit(run, outer, params, directory, console)
+    fitted, chosen, selected = _select(run, outer, params, directory, console)
+    scores = {"before": evaluator(params), "after": evaluator(chosen.params)}
+    results = {
+        **selected,
+        "steps": fitted.steps,
+        "seconds": round(time.perf_counter() - started, 1),
+        **compare(evaluator, scores, console, title=describe(config)),
+    }
+    directory.write_json("results.json", results)
+    _plot(run, directory, results, console)
+    console.print(f"Everything of this run is in {directory.path}.", soft_wrap=True)
+    return results
+
+
+def meta_train(
+    config: config_lib.Config,
+    run_dir: str | Path,
+    console: Console,
+    *,
+    progress: Callable[[int], training.Sink] | None = None,
+) -> dict[str, Any]:
+    """Meta-trains as `train` does, on one device, and draws no episode of meta-test.
+
+    Args:
+      config: what to do.
+      run_dir: gets config, versions, what steps cost, log and checkpoints.
+      console: where progress goes.
+      progress: `sink = progress(step)`, which gets the records that follow that step.
+
+    Returns:
+      The content of `selected.json`: which step validated best, and its score.
+
+    Raises:
+      ValueError: as `train` does.
+    """
+    refuse_baseline(config)
+    run = load_run(config)
+    directory = RunDirectory(run_dir)
+    directory.check(config)
+    params = initial_params(run)
+    costs = StepCosts(directory, console)
+    outer = outer_loop(run, params, costs, training.OneDevice())
+    report_data(run, console)
+    if not directory.finished:
+        outer.first_step()
+    directory.begin(config)
+    costs.write()
+    return _select(run, outer, params, directory, console, progress)[2]
+
+
+def _select(
+    run: Run,
+    outer: "OuterLoop",
+    params: Any,
+    directory: RunDirectory,
+    console: Console,
+    progress: Callable[[int], training.Sink] | None = None,
+) -> tuple[training.FitResult, training.Interpolated, dict[str, Any]]:
+    """Trains, and keeps which parameters validated best."""
+    fitted, chosen = _fit(run, outer, params, directory, console, progress)
     console.print(
         f"best validation {run.task.scores[0]} {chosen.score:.4f} at step"
         f" {fitted.stopping.best_step} of {fitted.steps}"
@@ -112,17 +171,7 @@ def train(
         "num_classes": num_classes(run),
     }
     directory.write_json("selected.json", selected)
-    scores = {"before": evaluator(params), "after": evaluator(chosen.params)}
-    results = {
-        **selected,
-        "steps": fitted.steps,
-        "seconds": round(time.perf_counter() - started, 1),
-        **compare(evaluator, scores, console, title=describe(config)),
-    }
-    directory.write_json("results.json", results)
-    _plot(run, directory, results, console)
-    console.print(f"Everything of this run is in {directory.path}.", soft_wrap=True)
-    return results
+    return fitted, chosen, selected
 
 
 class OuterLoop(NamedTuple):
@@ -237,11 +286,16 @@ def _profile(outer: OuterLoop, directory: RunDirectory, console: Console) -> Non
 
 
 def _fit(
-    run: Run, outer: OuterLoop, params: Any, directory: RunDirectory, console: Console
+    run: Run,
+    outer: OuterLoop,
+    params: Any,
+    directory: RunDirectory,
+    console: Console,
+    progress: Callable[[int], training.Sink] | None,
 ) -> tuple[training.FitResult, training.Interpolated]:
     chosen, score = run.config.training, run.task.scores[0]
 
-    def progress(resumed: int) -> training.Sink:
+    def bar(resumed: int) -> training.Sink:
         return reporting.ProgressSink(
             console, chosen.steps, chosen.tasks_per_step, resumed
         )
@@ -256,7 +310,7 @@ def _fit(
             outer.validator.mean,
             chosen,
             score=score,
-            progress=progress,
+            progress=progress or bar,
             transfer=outer.transfer,
             placement=outer.placement,
             tensorboard=chosen.tensorboard,

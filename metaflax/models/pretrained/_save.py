@@ -37,6 +37,7 @@ def save(
     standardize: bool = False,
     problem_type: ProblemType = "single_label_classification",
     task: str | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a directory that transformers, and `load`, read.
 
@@ -66,6 +67,7 @@ def save(
       standardize: whether it reads standardised features.
       problem_type: whether one class or several are right, or a number is said.
       task: what the model is for, kept as it is for whoever loads it.
+      notes: texts of other files, by their names.
 
     Raises:
       ValueError: if the directory holds anything, there are no tokenizer files, tensors
@@ -94,7 +96,7 @@ def save(
             )
     content |= config.to_dict() | ({_files.OURS: ours} if ours else {})
     files[_files.WEIGHTS] = _tensors(config, params, head)
-    _write(target, content, files, tokenizer_files)
+    _write(target, content, files, tokenizer_files, notes)
 
 
 def _check_plain(params: Any) -> None:
@@ -196,6 +198,7 @@ def _write(
     content: Mapping[str, Any],
     files: Mapping[str, dict[str, np.ndarray]],
     tokenizer_files: Sequence[Path],
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes beside the target, then renames."""
     import safetensors.numpy
@@ -210,6 +213,8 @@ def _write(
         (made / "config.json").write_text(text + "\n", encoding="utf-8")
         for name, tensors in files.items():
             safetensors.numpy.save_file(tensors, made / name, metadata={"format": "pt"})
+        for name, note in (notes or {}).items():
+            (made / name).write_text(note, encoding="utf-8")
         for path in tokenizer_files:
             shutil.copyfile(path, made / path.name)
         try:

@@ -1,0 +1,138 @@
+"""What a search found, as a table and a picture."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+# Rows of the table, and pictures side by side.
+MOST_ROWS, COLUMNS = 20, 3
+
+
+def short(value: Any) -> str:
+    """A setting as a table shows it.
+
+    Examples:
+      >>> short(0.000123456), short(("head", "*/bias")), short("ridge")
+      ('0.000123', 'head */bias', 'ridge')
+    """
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def search_table(trials: Sequence[Mapping[str, Any]], metric: str) -> Table:
+    """The trials that came to their end, the best first, then the others.
+
+    Args:
+      trials: of `search.json`.
+      metric: their score.
+
+    Returns:
+      A rich table of at most 20 rows.
+    """
+    names = list(trials[0]["settings"]) if trials else []
+    table = Table(title="search, scores of validation")
+    for column in ("trial", metric, "", *(name.rpartition(".")[2] for name in names)):
+        table.add_column(column, justify="left" if column == "" else "right")
+    ordered = sorted(
+        trials,
+        key=lambda t: (t["state"] != "complete", -(t["score"] or 0.0), t["number"]),
+    )
+    for trial in ordered[:MOST_ROWS]:
+        score = "" if trial["score"] is None else f"{trial['score']:.4f}"
+        state = "" if trial["state"] == "complete" else trial["state"]
+        values = [short(trial["settings"].get(name, "")) for name in names]
+        table.add_row(str(trial["number"]), score, state, *values)
+    if len(ordered) > MOST_ROWS:
+        table.caption = f"and {len(ordered) - MOST_ROWS} more, in search.json"
+    return table
+
+
+def plot_search(
+    path: Path,
+    trials: Sequence[Mapping[str, Any]],
+    metric: str,
+    on_logs: Collection[str] = (),
+) -> None:
+    """Writes a picture of a search: scores over trials, and against each setting.
+
+    Args:
+      path: of the PNG.
+      trials: of `search.json`.
+      metric: their score.
+      on_logs: settings whose axis is logarithmic.
+
+    Raises:
+      ValueError: if matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure as figure
+    except ImportError as error:
+        raise ValueError(
+            "plots need the extra: pip install 'metaflax[plots]'."
+        ) from error
+    scored = [trial for trial in trials if trial["score"] is not None]
+    names = list(scored[0]["settings"]) if scored else []
+    rows = math.ceil((len(names) + 1) / COLUMNS)
+    picture = figure.Figure(figsize=(3.6 * COLUMNS, 2.9 * rows), layout="constrained")
+    axes = list(picture.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat)
+    for unused in axes[len(names) + 1 :]:
+        unused.set_visible(False)
+    for first in axes[::COLUMNS]:
+        first.set_ylabel(f"validation {metric}")
+    _over_trials(axes[0], scored)
+    for axis, name in zip(axes[1:], names, strict=False):
+        _against(axis, scored, name, name in on_logs)
+    picture.savefig(path, dpi=120)
+
+
+def _over_trials(axis: Any, trials: Sequence[Mapping[str, Any]]) -> None:
+    _dots(axis, trials, [trial["number"] for trial in trials])
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    best = [
+        max(trial["score"] for trial in complete[: i + 1]) for i in range(len(complete))
+    ]
+    numbers = [trial["number"] for trial in complete]
+    axis.step(numbers, best, where="post", color="tab:orange", label="best so far")
+    axis.set_xlabel("trial")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(loc="lower right", fontsize="small")
+
+
+def _against(
+    axis: Any, trials: Sequence[Mapping[str, Any]], name: str, on_logs: bool
+) -> None:
+    values = [trial["settings"][name] for trial in trials]
+    axis.set_xlabel(name)
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        _dots(axis, trials, values)
+        if on_logs:
+            axis.set_xscale("log")
+        return
+    known = sorted({short(value) for value in values})
+    _dots(axis, trials, [known.index(short(value)) for value in values])
+    axis.set_xticks(range(len(known)), known, fontsize="small")
+    axis.set_xlim(-0.5, len(known) - 0.5)
+
+
+def _dots(axis: Any, trials: Sequence[Mapping[str, Any]], places: list[Any]) -> None:
+    """Full where a trial came to its end, hollow elsewhere."""
+    for complete, face, label in (
+        (True, "tab:blue", "to its end"),
+        (False, "none", "pruned or unfinished"),
+    ):
+        chosen = [
+            (place, trial["score"])
+            for place, trial in zip(places, trials, strict=True)
+            if (trial["state"] == "complete") is complete
+        ]
+        if chosen:
+            x, y = zip(*chosen, strict=True)
+            axis.scatter(
+                x, y, s=22, facecolors=face, edgecolors="tab:blue", label=label
+            )
