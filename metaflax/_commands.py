@@ -134,6 +134,12 @@ class Evaluate:
     """Its steps, likewise."""
     export: tuple[int, ...] = ()
     """Numbers of episodes to write as support.jsonl and query.jsonl."""
+    out_of_scope: Path | None = None
+    """File of texts that belong to no class: how well queries are told from them."""
+    shots: tuple[int, ...] = ()
+    """Numbers of support examples, for a curve over them."""
+    inner_steps: tuple[int, ...] = ()
+    """Numbers of inner steps, for a curve over them, where the algorithm takes such."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,6 +317,28 @@ class Fairness:
     """Column of texts, where the file has columns."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write the page of an evaluation again, tables and plots in one file."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory that `evaluate` has scored."""
+    name: str = "evaluation"
+    """Of the evaluation: the page is NAME.html in the run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Compare runs that were evaluated on the same episodes, the first with each."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories that `evaluate` has scored, two or more."""
+    name: str = "evaluation"
+    """Of their evaluations."""
+    out: Path | None = None
+    """HTML file to write; none unless given."""
+
+
 Command = (
     Quickstart
     | New
@@ -325,5 +353,7 @@ Command = (
     | Replay
     | Search
     | Fairness
+    | Report
+    | Compare
 )
 COMMANDS = get_args(Command)

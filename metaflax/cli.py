@@ -19,6 +19,7 @@ from metaflax._commands import (
     Adapt,
     Augment,
     Command,
+    Compare,
     Evaluate,
     Fairness,
     Finetune,
@@ -29,6 +30,7 @@ from metaflax._commands import (
     Pretrain,
     Quickstart,
     Replay,
+    Report,
     Search,
     Train,
 )
@@ -188,6 +190,12 @@ def run(command: Command, console: Console) -> None:
             _search(command, console)
         case Fairness():
             _fairness(command, console)
+        case Report():
+            workflows.report(command.run, console, name=command.name)
+        case Compare():
+            workflows.compare_runs(
+                command.runs, console, name=command.name, out=command.out
+            )
 
 
 def _joined(machines: Machines, console: Console) -> Console:
@@ -314,6 +322,9 @@ def _evaluate(command: Evaluate, console: Console) -> None:
             eval_num_steps=None,
         ),
         export=command.export,
+        out_of_scope=command.out_of_scope,
+        shots=command.shots,
+        inner_steps=command.inner_steps,
     )
 
 

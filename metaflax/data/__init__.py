@@ -17,6 +17,7 @@ from metaflax.data._episodes import (
     Episode,
     EpisodeSizes,
     Sampler,
+    content_hash,
     fixed_list,
     protocol_hash,
 )
@@ -37,6 +38,7 @@ from metaflax.data._mixture import Mixture, temperature_weights
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
+from metaflax.data._out_of_scope import WithOutOfScope, out_of_scope_texts
 from metaflax.data._packed_text import PackedText, Row
 from metaflax.data._pairs import (
     Speech,
@@ -111,6 +113,7 @@ __all__ = [
     "TokenizedTexts",
     "Variants",
     "WithNone",
+    "WithOutOfScope",
     "WithVariants",
     "cache_folder",
     "check_disjoint",
@@ -123,6 +126,7 @@ __all__ = [
     "collate_prompts",
     "collate_shown",
     "collate_texts",
+    "content_hash",
     "draw_cloze",
     "embedding_clusters",
     "fetch_minilm",
@@ -138,6 +142,7 @@ __all__ = [
     "names_by_file",
     "names_by_seed",
     "ordinary_tokens",
+    "out_of_scope_texts",
     "prefetch",
     "protocol_hash",
     "published_sets",

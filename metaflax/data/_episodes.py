@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from metaflax.data._examples import Examples
+
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
@@ -64,7 +66,8 @@ def fixed_list(sampler: Sampler, seed: int, num: int) -> tuple[Episode, ...]:
 def protocol_hash(episodes: Iterable[Episode]) -> str:
     """SHA-256, in hex, of what is asked in a list of episodes of one data set.
 
-    Two methods were compared on the same list if their hashes agree.
+    Two methods were compared on the same list if their hashes agree. It is of numbers
+    of examples and classes: what these say is in `content_hash`.
     """
     digest = hashlib.sha256()
     for episode in episodes:
@@ -80,4 +83,32 @@ def protocol_hash(episodes: Iterable[Episode]) -> str:
             # Shapes first, so that no two lists run together alike.
             digest.update(np.array([column.ndim, *column.shape], "<i8").tobytes())
             digest.update(column.astype(dtype).tobytes())
+    return digest.hexdigest()
+
+
+def content_hash(episodes: Iterable[Episode], examples: Examples) -> str:
+    """SHA-256, in hex, of the texts and names that a list of episodes stands for.
+
+    Folds of one data set often have the same episodes in numbers, and others in words.
+
+    Args:
+      episodes: the list.
+      examples: what its numbers are of.
+
+    Returns:
+      The same for the same texts with the same labels, targets and class names.
+    """
+    texts: set[int] = set()
+    classes: set[int] = set()
+    for episode in episodes:
+        texts.update(episode.support.tolist(), episode.query.tolist())
+        classes.update(episode.classes)
+    names, targets = examples.label_names, examples.targets
+    digest = hashlib.sha256()
+    for number in sorted(classes):
+        digest.update(repr((number, names[number])).encode())
+    for number in sorted(texts):
+        target = None if targets is None else targets[number]
+        told = (number, examples.texts[number], examples.labels[number], target)
+        digest.update(repr(told).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

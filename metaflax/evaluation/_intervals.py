@@ -1,6 +1,7 @@
-"""Means with 95 % intervals over episodes."""
+"""Means with 95 % intervals over episodes, folds and seeds."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -74,3 +75,92 @@ def paired_interval(
             f" {after.shape}."
         )
     return mean_interval(after - before, confidence)
+
+
+def nested_interval(scores: Sequence[Any], confidence: float = 0.95) -> Interval:
+    """The mean over folds, or over seeds, with an interval that covers other ones.
+
+    A fold counts as one number, the mean of what is in it, whatever its number of
+    episodes, and the interval is Student's over these. What differs from fold to fold
+    is in their spread, and so is the noise of the seeds and episodes within: the
+    interval covers the mean over all folds, seeds and episodes that might have been
+    drawn. It is wider than one over all episodes as if they were independent, which
+    covers other episodes of the same folds and seeds alone (`stratified_interval`).
+
+    Folds of one data set share classes of meta-training, so that their means are not
+    independent: the true coverage is somewhat less than `confidence`.
+
+    Args:
+      scores: one entry a fold, each the scores `[E]` of its episodes, or one entry a
+        seed which is that in turn, and so on. Where there is one fold alone, what is in
+        it is the outermost level, and the interval covers that alone.
+      confidence: how often such an interval covers the true mean.
+
+    Returns:
+      An `Interval`.
+
+    Raises:
+      ValueError: if a level is empty.
+
+    Examples:
+      >>> folds = [np.array([0.7, 0.9]), np.array([0.6, 0.6]), np.array([0.5, 0.9])]
+      >>> interval = nested_interval(folds)
+      >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")
+      0.70 +- 0.25
+
+    References:
+      Bengio and Grandvalet, `No Unbiased Estimator of the Variance of K-Fold
+      Cross-Validation <https://www.jmlr.org/papers/v5/grandvalet04a.html>`_, 2004.
+    """
+    if len(scores) == 1 and np.ndim(scores[0]) > 0:
+        return nested_interval(scores[0], confidence)
+    return mean_interval(np.array([_nested_mean(part) for part in scores]), confidence)
+
+
+def stratified_interval(
+    scores: Sequence[np.ndarray], confidence: float = 0.95
+) -> Interval:
+    """The mean over folds, with an interval for these very folds.
+
+    It covers other episodes of the same folds, and neither other folds nor other
+    seeds; `nested_interval` does. Each fold counts alike, and its variance is its own;
+    the degrees of freedom are Welch's and Satterthwaite's.
+
+    Args:
+      scores: of each fold `[E]`, at least two episodes.
+      confidence: how often such an interval covers the mean over these folds.
+
+    Returns:
+      An `Interval`.
+
+    Raises:
+      ValueError: if there is no fold, or one has fewer than two episodes.
+
+    Examples:
+      >>> folds = np.array([[0.7, 0.8, 0.9], [0.5, 0.6, 0.7], [0.6, 0.7, 0.8]])
+      >>> interval = stratified_interval(folds)
+      >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")
+      0.70 +- 0.08
+    """
+    sizes = np.array([len(part) for part in scores])
+    if not sizes.size or sizes.min() < 2:
+        raise ValueError(
+            f"each fold is to have two episodes at least, got {sizes.tolist()}."
+        )
+    folds = [np.asarray(part, np.float64) for part in scores]
+    mean = float(np.mean([fold.mean() for fold in folds]))
+    parts = np.array([fold.var(ddof=1) / len(fold) for fold in folds])
+    if not parts.any():
+        return Interval(mean, 0.0)
+    freedom = parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1))
+    error = np.sqrt(parts.sum()) / len(folds)
+    return Interval(mean, float(stats.t.ppf((1 + confidence) / 2, freedom) * error))
+
+
+def _nested_mean(scores: Any) -> float:
+    """The mean of the means of what is in it."""
+    if np.ndim(scores) == 0 and not isinstance(scores, Sequence):
+        return float(scores)
+    if not len(scores):
+        raise ValueError("a fold or seed has no scores; leave it out.")
+    return float(np.mean([_nested_mean(part) for part in scores]))

@@ -1,9 +1,18 @@
 """Metrics: of `(outputs, targets, weights)`, of entities, of answers and of texts."""
 
+from metaflax.metrics._calibration import Bins as Bins
+from metaflax.metrics._calibration import (
+    expected_calibration_error as expected_calibration_error,
+)
+from metaflax.metrics._calibration import fit_temperature as fit_temperature
+from metaflax.metrics._calibration import reliability_bins as reliability_bins
+from metaflax.metrics._calibration import softened as softened
 from metaflax.metrics._classification import accuracy as accuracy
 from metaflax.metrics._classification import last_precision as last_precision
 from metaflax.metrics._classification import last_recall as last_recall
 from metaflax.metrics._classification import micro_f1 as micro_f1
+from metaflax.metrics._detection import auroc as auroc
+from metaflax.metrics._detection import false_positives_at as false_positives_at
 from metaflax.metrics._diversity import distinct as distinct
 from metaflax.metrics._entities import EntityCounts as EntityCounts
 from metaflax.metrics._entities import entity_counts as entity_counts
@@ -21,8 +30,10 @@ from metaflax.metrics._translation import bleu as bleu
 from metaflax.metrics._translation import chrf as chrf
 
 __all__ = [
+    "Bins",
     "EntityCounts",
     "accuracy",
+    "auroc",
     "bleu",
     "chrf",
     "distinct",
@@ -30,6 +41,9 @@ __all__ = [
     "entity_counts_by_type",
     "entity_scores",
     "exact_match",
+    "expected_calibration_error",
+    "false_positives_at",
+    "fit_temperature",
     "last_precision",
     "last_recall",
     "micro_f1",
@@ -37,7 +51,9 @@ __all__ = [
     "pearson",
     "perplexity",
     "recall_at",
+    "reliability_bins",
     "rouge",
+    "softened",
     "spearman",
     "token_f1",
 ]

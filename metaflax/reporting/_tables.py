@@ -5,10 +5,13 @@ from typing import Any
 
 from rich.table import Table
 
-from metaflax.evaluation import Interval
+from metaflax.evaluation import Estimate, Interval
 
 # Shares, which read best in percent.
-PERCENT = ("accuracy", "micro_f1", "none_precision", "none_recall")
+PERCENT = (
+    *("accuracy", "micro_f1", "none_precision", "none_recall"),
+    *("auroc", "false_positives"),
+)
 
 
 def said(name: str, interval: Interval, *, sign: bool = False) -> str:
@@ -23,6 +26,17 @@ def said(name: str, interval: Interval, *, sign: bool = False) -> str:
         mean, width = 100 * interval.mean, 100 * interval.half_width
         return f"{mean:{plus}.1f} ± {width:.1f} %"
     return f"{interval.mean:{plus}.4f} ± {interval.half_width:.4f}"
+
+
+def estimated(estimate: Estimate) -> str:
+    """A share whose interval is not even, in percent.
+
+    Examples:
+      >>> estimated(Estimate(0.0312, 0.025, 0.041))
+      '3.1 % [2.5, 4.1]'
+    """
+    value, low, high = (100 * number for number in estimate)
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def comparison_table(

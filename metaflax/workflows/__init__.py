@@ -8,6 +8,7 @@ from metaflax.workflows._against_joint import compare_with_joint as compare_with
 from metaflax.workflows._against_joint import on_domains as on_domains
 from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
+from metaflax.workflows._beside import compare_runs as compare_runs
 from metaflax.workflows._compilations import (
     cache_compilations as cache_compilations,
 )
@@ -33,6 +34,7 @@ from metaflax.workflows._pretrain import pretrain as pretrain
 from metaflax.workflows._quickstart import quickstart as quickstart
 from metaflax.workflows._quickstart import quickstart_config as quickstart_config
 from metaflax.workflows._replay import replay as replay
+from metaflax.workflows._report import report as report
 from metaflax.workflows._run import load_run as load_run
 from metaflax.workflows._run_directory import RunDirectory as RunDirectory
 from metaflax.workflows._score_given import score_episodes as score_episodes
@@ -62,6 +64,7 @@ __all__ = [
     "augment",
     "cache_compilations",
     "check_by_deletion",
+    "compare_runs",
     "compare_with_joint",
     "evaluate",
     "export",
@@ -82,6 +85,7 @@ __all__ = [
     "quickstart_config",
     "quiet_logs",
     "replay",
+    "report",
     "run_script",
     "score_episodes",
     "score_pretrained",

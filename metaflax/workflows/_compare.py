@@ -43,6 +43,7 @@ def compare(
     return {
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
+        "content": data.content_hash(evaluator.episodes, evaluator.source.examples),
         **found,
         "report": report,
     }

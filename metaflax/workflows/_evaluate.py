@@ -10,9 +10,19 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation, tasks
+from metaflax.workflows._adaptation import adaptation_record
+from metaflax.workflows._answers import (
+    calibration_record,
+    class_record,
+    confusion_record,
+    has_classes,
+)
 from metaflax.workflows._compare import compare, describe
+from metaflax.workflows._curves import Curve, curve_record, over_inner_steps, over_shots
 from metaflax.workflows._episodes import columns, make_episodes
 from metaflax.workflows._evaluator import Evaluator
+from metaflax.workflows._out_of_scope import detection_record, detector
+from metaflax.workflows._report import report
 from metaflax.workflows._run import (
     Run,
     best_params,
@@ -24,6 +34,7 @@ from metaflax.workflows._run import (
 from metaflax.workflows._run_directory import (
     RunDirectory,
     check_result_name,
+    environment,
     write_whole,
 )
 from metaflax.workflows._text_evaluator import TextEvaluator
@@ -39,6 +50,9 @@ def evaluate(
     baselines: Sequence[str] = (),
     inner: config_lib.AlgorithmConfig | None = None,
     export: Sequence[int] = (),
+    out_of_scope: str | Path | None = None,
+    shots: Sequence[int] = (),
+    inner_steps: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Scores a run's best parameters on test episodes, before and after.
 
@@ -53,12 +67,19 @@ def evaluate(
       inner: inner optimizer and steps of the baselines, where they differ.
       export: numbers of episodes whose support and queries are written as files, for
         `adapt` and `predict`.
+      out_of_scope: a file of texts that belong to no class, to tell queries from.
+      shots: numbers of support examples, for a curve over them.
+      inner_steps: numbers of inner steps, for another.
 
     Returns:
-      The content of `NAME.json`.
+      The content of `NAME.json`. Beside intervals, differences and the report it has
+      `calibration`, `confusion` and `classes`, where each text has one class,
+      `adaptation`, what adapting costs, and `detection` and `curves`, where asked for:
+      all of them of the best parameters. `NAME.html` shows it.
 
     Raises:
-      ValueError: if there is no run, or the sizes do not fit its data.
+      ValueError: if there is no run, the sizes do not fit its data, or the run cannot
+        give what is asked for.
     """
     directory = RunDirectory(run_dir)
     check_result_name(name)
@@ -72,18 +93,52 @@ def evaluate(
     evaluator = run.test_evaluator()
     for number in export:
         _check_number(evaluator, number)
+    others = None if out_of_scope is None else detector(run, out_of_scope)
+    curves = _curves(trained, run, shots, inner_steps)
     scores = {"before": evaluator(before)}
     for baseline in baselines:
         scores[baseline] = _baseline(run, baseline, inner or config.algorithm)
     scores["after"] = evaluator(after)
     results = compare(evaluator, scores, console, title=describe(config))
+    if isinstance(evaluator, Evaluator) and has_classes(evaluator):
+        own = scores["after"]
+        results |= {
+            "calibration": calibration_record(run, evaluator, own, after, console),
+            "confusion": confusion_record(evaluator, own, console),
+            "classes": class_record(evaluator, own),
+        }
+    if others is not None and out_of_scope is not None:
+        found = detection_record(others, after, out_of_scope, console)
+        results["detection"] = found
+    results["curves"] = {c.setting: curve_record(c, after, console) for c in curves}
+    results["adaptation"] = adaptation_record(evaluator, after, console)
+    results["config"] = json.loads(config_lib.to_json(config))
+    results["environment"] = environment()
     directory.write_json(f"{name}.json", results)
     _write_episodes(directory.path / f"{name}.episodes.jsonl", scores)
     for number in export:
         folder = directory.path / f"{name}.episode{number}"
         _export(evaluator, number, folder, columns(config.data))
     console.print(f"Results are in {directory.path / name}.json.", soft_wrap=True)
+    report(run_dir, console, name=name)
     return results
+
+
+def _curves(
+    trained: Run, run: Run, shots: Sequence[int], inner_steps: Sequence[int]
+) -> list[Curve]:
+    """What is asked for beside the test episodes, all of it refused here if at all."""
+
+    def resized(shot: int) -> Run:
+        sizes = dataclasses.replace(run.config.episodes, shot=shot)
+        return resize(trained, sizes, run.config.evaluation)
+
+    curves = []
+    if shots:
+        curves.append(over_shots(shots, resized))
+    if inner_steps:
+        curves.append(over_inner_steps(run, inner_steps))
+    return curves
 
 
 def resize(

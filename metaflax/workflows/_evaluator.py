@@ -221,18 +221,36 @@ class Evaluator:
         }
         return reports[self.task.kind](scores)
 
-    def _class_report(self, scores: evaluation.Scores) -> dict[str, Any]:
-        names, others = self.source.examples.label_names, self.task.others
-        true, said = [], []
+    def answered(self, scores: evaluation.Scores) -> list[evaluation.Answered]:
+        """What was answered in each episode, where each text has one class."""
+        others, found = self.task.others, []
         for episode, logits in zip(self.episodes, scores.logits, strict=True):
-            drawn = [names[number] for number in episode.classes]
+            drawn = self._drawn(episode)
             room = logits.shape[-1] - len(others)
             # In the order of logits; another answer than the drawn ones is -1 too.
             answers = [*drawn, *[""] * (room - len(drawn)), *others]
             best = logits[: len(episode.query)].argmax(axis=-1)
-            true += [answers[i] for i in episode.query_targets]
-            said += [answers[i] for i in best]
-        return evaluation.classification_report(true, said)
+            true = [answers[i] for i in episode.query_targets]
+            said = [answers[i] for i in best]
+            found.append(evaluation.Answered(true, said, [*drawn, *others]))
+        return found
+
+    def judged(
+        self, scores: evaluation.Scores
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Of each episode logits `[Q, N]` and their true places `[Q]`, likewise."""
+        pairs = zip(self.episodes, scores.logits, strict=True)
+        logits = [own[: len(episode.query)] for episode, own in pairs]
+        # Another answer than the drawn ones is the last place.
+        targets = [e.query_targets % scores.logits.shape[-1] for e in self.episodes]
+        return logits, targets
+
+    def _class_report(self, scores: evaluation.Scores) -> dict[str, Any]:
+        answered = self.answered(scores)
+        return evaluation.classification_report(
+            [name for own in answered for name in own.true],
+            [name for own in answered for name in own.said],
+        )
 
     def _number_report(self, scores: evaluation.Scores) -> dict[str, Any]:
         domains = self.source.examples.domain_names or ("all",)

@@ -1,0 +1,92 @@
+"""Calibration over episodes: reliability, its error, and what a temperature mends."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaflax import metrics
+from metaflax.evaluation._bootstrap import Estimate, bootstrap_interval
+from metaflax.evaluation._intervals import Interval, mean_interval
+from metaflax.evaluation._shares import share_interval
+
+
+class Calibration(NamedTuple):
+    """How probabilities compare with how often answers are right.
+
+    Attributes:
+      temperature: by which logits were divided.
+      error: the expected calibration error over all queries, with an interval over
+        episodes. Draws with fewer different episodes have a larger one by chance, so
+        that an interval of a small error lies high.
+      log_loss: the mean of `-log p` of what is right.
+      bins: of all queries together.
+      accuracies: of each bin, with an interval over episodes; None where it is empty.
+    """
+
+    temperature: float
+    error: Estimate
+    log_loss: Interval
+    bins: metrics.Bins
+    accuracies: list[Estimate | None]
+
+
+def calibration(
+    logits: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    temperature: float = 1.0,
+    *,
+    num_bins: int = 15,
+) -> Calibration:
+    """Scores the probabilities `softmax(logits / temperature)` of episodes.
+
+    Args:
+      logits: of each of E episodes `[Q, N]`, those of absent classes very negative.
+      targets: of each episode class numbers `[Q]`.
+      temperature: fitted on other episodes, see `metrics.fit_temperature`.
+      num_bins: of equal width.
+
+    Returns:
+      A `Calibration`.
+
+    Raises:
+      ValueError: if there are no episodes.
+
+    Examples:
+      >>> logits = [np.log([[0.9, 0.1]] * 4)] * 2  # Sure to 90 %, right in 3 of 4.
+      >>> found = calibration(logits, [np.array([0, 0, 0, 1])] * 2)
+      >>> print(f"{found.error.value:.3f}")
+      0.150
+
+    References:
+      Guo et al., `On Calibration of Modern Neural Networks
+      <https://arxiv.org/abs/1706.04599>`_, 2017.
+    """
+    bins, losses = [], []
+    for own, true in zip(logits, targets, strict=True):
+        probabilities = metrics.softened(own, temperature)
+        bins.append(metrics.reliability_bins(probabilities, true, num_bins))
+        likely = probabilities[np.arange(len(true)), true]
+        losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())
+    # An episode a row: counts, confidences and hits of its bins.
+    rows = np.array([np.concatenate(own) for own in bins])
+    return Calibration(
+        temperature,
+        bootstrap_interval(rows, lambda means: _error(means, num_bins)),
+        mean_interval(np.array(losses)),
+        metrics.Bins(*np.split(rows.sum(axis=0), 3)),
+        _accuracies(rows, num_bins),
+    )
+
+
+def _error(means: np.ndarray, num_bins: int) -> np.ndarray:
+    parts = (means[:, i * num_bins : (i + 1) * num_bins] for i in range(3))
+    return metrics.expected_calibration_error(metrics.Bins(*parts))
+
+
+def _accuracies(rows: np.ndarray, num_bins: int) -> list[Estimate | None]:
+    counts, rights = rows[:, :num_bins].T, rows[:, -num_bins:].T
+    return [
+        share_interval(right, count) if count.any() else None
+        for right, count in zip(rights, counts, strict=True)
+    ]

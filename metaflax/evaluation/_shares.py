@@ -1,0 +1,50 @@
+"""Intervals of shares that few episodes tell of."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from metaflax.evaluation._bootstrap import Estimate
+
+
+def share_interval(
+    hits: ArrayLike, chances: ArrayLike, confidence: float = 0.95
+) -> Estimate:
+    r"""A share of things that come in episodes, with Wilson's interval.
+
+    Things of one episode are alike, so that an episode counts as one thing: shares of
+    episodes lie between 0 and 1, and vary no more than the outcomes of a coin do. The
+    interval is wide rather than narrow, and no single point where all shares are 0 or
+    all are 1, as one that is drawn from the episodes again would be. Where episodes
+    differ in chances c, they count as :math:`(\sum c)^2 / \sum c^2` equal ones.
+
+    Args:
+      hits: `[E]`, of each episode how many are counted.
+      chances: `[E]`, of how many; 0 where an episode has none.
+      confidence: how often such an interval covers the true share, about.
+
+    Returns:
+      An `Estimate`: the sum of hits by that of chances. 0 with an interval from 0 to 1
+      where there are no chances.
+
+    Examples:
+      >>> share, low, high = share_interval([2, 2, 2, 2], [2, 2, 2, 2])
+      >>> print(f"{share:.2f} [{low:.2f}, {high:.2f}]")
+      1.00 [0.51, 1.00]
+
+    References:
+      Wilson, Probable Inference, the Law of Succession, and Statistical Inference,
+      1927; Kish, Survey Sampling, 1965, of the number of equal ones.
+    """
+    hits, chances = np.asarray(hits, np.float64), np.asarray(chances, np.float64)
+    if not (total := float(chances.sum())):
+        return Estimate(0.0, 0.0, 1.0)
+    share = float(hits.sum() / total)
+    number = total**2 / float(np.sum(chances**2))
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
+    spread = np.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
+    half = z / (1 + z**2 / number) * float(spread)
+    # Ends of 0 and 1 are exact but for rounding.
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Estimate(share, min(low, share), max(high, share))

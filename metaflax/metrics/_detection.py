@@ -1,0 +1,84 @@
+"""How well a score tells texts of a task's classes from texts of none."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
+    """The area under the ROC curve: how often a text inside scores above one outside.
+
+    Args:
+      inside: scores `[U]` of texts of the classes, which are to be the higher ones.
+      outside: scores `[V]` of texts of none of them.
+
+    Returns:
+      The share of pairs in the right order, ties counted half: 1 where scores tell
+      all of them apart, 0.5 where they say nothing.
+
+    Raises:
+      ValueError: if there are no scores of either, or one is no number.
+
+    Examples:
+      >>> auroc([0.9, 0.8, 0.4], [0.5, 0.4])  # 4 pairs and a tie of 6.
+      0.75
+
+    References:
+      Hendrycks and Gimpel, `A Baseline for Detecting Misclassified and
+      Out-of-Distribution Examples in Neural Networks
+      <https://arxiv.org/abs/1610.02136>`_, 2017.
+    """
+    inside, outside = _scores(inside, outside)
+    rising = np.sort(outside)
+    below = np.searchsorted(rising, inside, side="left")
+    not_above = np.searchsorted(rising, inside, side="right")
+    return float(np.mean(below + not_above) / (2 * len(outside)))
+
+
+def false_positives_at(
+    inside: ArrayLike, outside: ArrayLike, recall: float = 0.95
+) -> float:
+    """What passes of the texts outside, at a bound that enough inside reach.
+
+    Args:
+      inside: scores `[U]` of texts of the classes, which are to be the higher ones.
+      outside: scores `[V]` of texts of none of them.
+      recall: the share of `inside` that is to reach the bound, at least.
+
+    Returns:
+      The share of `outside` that reaches the highest such bound: 0 is best.
+
+    Raises:
+      ValueError: if there are no scores of either, or one is no number, or the recall
+        is not above 0 and at most 1.
+
+    Examples:
+      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3], recall=0.6)  # Bound 0.8.
+      0.0
+      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3])  # Bound 0.4.
+      0.5
+
+    References:
+      Hendrycks and Gimpel, `A Baseline for Detecting Misclassified and
+      Out-of-Distribution Examples in Neural Networks
+      <https://arxiv.org/abs/1610.02136>`_, 2017; Liang et al., `Enhancing the
+      Reliability of Out-of-Distribution Image Detection in Neural Networks
+      <https://arxiv.org/abs/1706.02690>`_, 2018, which takes 95 %.
+    """
+    inside, outside = _scores(inside, outside)
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall is {recall}; give a share above 0 and at most 1.")
+    # Less a rounding error, so that 0.95 of 20 are 19.
+    wanted = int(np.ceil(recall * len(inside) - 1e-9))
+    bound = np.sort(inside)[::-1][wanted - 1]
+    return float(np.mean(outside >= bound))
+
+
+def _scores(inside: ArrayLike, outside: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    both = np.asarray(inside, np.float64), np.asarray(outside, np.float64)
+    if any(part.ndim != 1 or not part.size or np.isnan(part).any() for part in both):
+        raise ValueError(
+            "detection is of scores [U] inside and [V] outside, at least one of each"
+            f" and all of them numbers, got {list(both[0].shape)} and"
+            f" {list(both[1].shape)}."
+        )
+    return both

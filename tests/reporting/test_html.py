@@ -1,0 +1,75 @@
+"""Tests for pages: balanced, alone in the world, and nothing of the data is markup."""
+
+import base64
+import re
+import xml.etree.ElementTree
+
+import pytest
+
+from metaflax import reporting
+from metaflax.evaluation import Estimate, Interval
+from tests.reporting.pages import check_alone
+
+BAD = "<script>alert(1)</script> & \"quoted\" 'too'"
+
+
+def test_whatever_comes_from_data_is_text():
+    parts = [
+        reporting.paragraph(BAD),
+        reporting.html_table([BAD, "x"], [[BAD, 1]], BAD),
+        reporting.pairs_table({BAD: BAD}),
+        reporting.matrix_table([BAD, "b"], [[1, 2], [0, 3]], BAD),
+        reporting.picture(b"<svg/>", BAD),
+        reporting.folded(BAD, reporting.paragraph(BAD)),
+    ]
+    made = reporting.page(BAD, BAD, [reporting.section(BAD, *parts)])
+    assert "<script" not in made
+    page = check_alone(made)
+    # The title twice; of the rest each once, and columns and rows of the matrix.
+    assert page.text.count(BAD) == 2 + 1 + 1 + 1 + 3 + 2 + 3 + 2
+
+
+def test_a_dollar_sign_in_data_is_no_part_of_the_template():
+    assert "costs $title" in reporting.page("x", "costs $title", [])
+
+
+def test_a_matrix_is_darker_where_more_of_a_row_is():
+    made = reporting.matrix_table(["a", "b"], [[3, 1], [0, 0]], "")
+    shades = re.findall(r"rgba\(31,119,180,([\d.]+)\)", made)
+    assert shades == ["0.75", "0.25", "0.00", "0.00"]
+    assert made.count("·") == 2  # For each zero a dot.
+
+
+def decoded(picture):
+    """The drawing inside a picture, which is to be well-formed."""
+    [coded] = re.findall(r"base64,([^\"]+)", picture)
+    svg = base64.b64decode(coded)
+    return xml.etree.ElementTree.fromstring(svg)
+
+
+def drawings():
+    points = {1: Interval(0.6, 0.1), 5: Interval(0.8, 0.05)}
+    bins = [(0.4, Estimate(0.3, 0.2, 0.4)), (0.9, Estimate(0.8, 0.8 + 1e-9, 0.9))]
+    methods, curves = {BAD: points[1], "$b": points[5]}, {BAD: bins, "b": bins[:1]}
+    return {
+        "methods": lambda: reporting.methods_figure(methods, BAD),
+        "curve": lambda: reporting.curve_figure(points, "shot", "accuracy"),
+        "reliability": lambda: reporting.reliability_figure(curves),
+    }
+
+
+@pytest.mark.parametrize("name", ["methods", "curve", "reliability"])
+def test_drawings_are_the_same_each_time_and_well_formed(name):
+    pytest.importorskip("matplotlib")
+    draw = drawings()[name]
+    assert draw() == draw()
+    root = decoded(reporting.picture(draw(), name))
+    assert root.tag.endswith("svg")
+    assert not [node for node in root.iter() if node.tag.endswith("script")]
+
+
+def test_there_are_plots_where_matplotlib_is(monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not reporting.has_plots()
