@@ -1,0 +1,73 @@
+"""Sentiment of other kinds of text, and financial news in two parts, as one file.
+
+    METAFLAX_DATA=DIR python experiments/financial_news/prepare.py \
+        [--out runs/financial_news/sentences.jsonl]
+
+Each sentence has a label and a domain. Tweets, film reviews, editorials and product
+reviews are the scored texts of `data.scored_texts`, `neutral` where their mean score
+lies within 0.5 of 0. Financial news are shared out, label by label, among the domains
+`news-valid` and `news-test`.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from metaflax import data
+
+VALID_SHARE = 0.4
+NEUTRAL_WITHIN = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/financial_news/sentences.jsonl")
+    )
+    out = parser.parse_args().out
+    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    print(f"{count} sentences: {out}")
+
+
+def prepare(folder: Path, out: Path) -> int:
+    """Writes the sentences; returns how many."""
+    rows = [*scored(), *news(folder)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return len(rows)
+
+
+def scored() -> Iterator[dict[str, str]]:
+    """Tweets, films, editorials and products, as three classes by their scores."""
+    every, clear = data.scored_texts(0.0), data.scored_texts(NEUTRAL_WITHIN)
+    label_of = dict(zip(clear.ids or (), clear.labels, strict=True))
+    columns = (every.texts, every.ids or (), every.domains or ())
+    for text, name, domain in zip(*columns, strict=True):
+        [label] = label_of.get(name, ("neutral",))
+        yield {"text": str(text), "label": label, "domain": domain}
+
+
+def news(folder: Path) -> Iterator[dict[str, str]]:
+    """Financial news in two parts of the same shares of labels.
+
+    A sentence that occurs twice is kept once, and not at all where its labels differ.
+    """
+    read = data.read(folder / "financial_phrasebank" / "examples.jsonl")
+    labels: dict[str, set[str]] = {}
+    for text, [label] in zip(read.texts, read.labels, strict=True):
+        labels.setdefault(str(text), set()).add(label)
+    rng = np.random.default_rng(0)
+    for name in read.label_names:
+        texts = [text for text, found in labels.items() if found == {name}]
+        num_valid = round(VALID_SHARE * len(texts))
+        for place, number in enumerate(rng.permutation(len(texts))):
+            part = "news-valid" if place < num_valid else "news-test"
+            yield {"text": texts[number], "label": name, "domain": part}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""News as a stream of days, and a control chart that watches what is said of them.
+
+Each day has a Poisson number of sentences. A surge multiplies the share of negative
+ones. The chart adds up how far the day's mean score exceeds its usual level (CUSUM),
+in standard deviations of a quiet day, and gives an alarm above a threshold.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+# What a day may exceed the usual level by before it counts, in standard deviations:
+# half of a shift that is worth an alarm.
+ALLOWANCE = 0.5
+THRESHOLDS = np.arange(0.5, 15.0, 0.1)
+
+
+class Days(NamedTuple):
+    """Streams of days.
+
+    Attributes:
+      counts: `[R, D]`, how many sentences each day has.
+      rows: which sentences, day by day, stream by stream.
+    """
+
+    counts: np.ndarray
+    rows: np.ndarray
+
+    def sums(self, scores: np.ndarray) -> np.ndarray:
+        """What the scores of each day add up to, `[R, D]`."""
+        day = np.repeat(np.arange(self.counts.size), self.counts.ravel())
+        sums = np.bincount(day, scores[self.rows], minlength=self.counts.size)
+        return sums.reshape(self.counts.shape)
+
+
+def draw_days(
+    negative: np.ndarray,
+    pool: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    num_streams: int,
+    num_days: int,
+    news_a_day: float,
+    surge_from: int | None = None,
+    surge: float = 1.0,
+) -> Days:
+    """Draws streams, each sentence by itself and with replacement.
+
+    Args:
+      negative: bool `[U]`, which sentences are negative.
+      pool: numbers of those that may occur.
+      rng: draws.
+      num_streams: R.
+      num_days: D.
+      news_a_day: the mean of a day's number of sentences.
+      surge_from: the first day on which the share of negative sentences is `surge`
+        times that of the pool; None for never.
+      surge: that factor.
+
+    Returns:
+      The streams.
+
+    Raises:
+      ValueError: if the pool has no negative sentence, or no other, or a surge makes
+        a share of more than 1.
+    """
+    bad, other = pool[negative[pool]], pool[~negative[pool]]
+    usual = len(bad) / len(pool)
+    if not 0 < usual < 1 or usual * surge > 1:
+        raise ValueError(
+            f"a share of {usual:.3f} negative sentences cannot be {surge} times as"
+            " large; both kinds must occur, and lower the surge where it is too large."
+        )
+    counts = rng.poisson(news_a_day, (num_streams, num_days))
+    share = np.full(num_days, usual)
+    if surge_from is not None:
+        share[surge_from:] *= surge
+    shares = np.repeat(np.tile(share, num_streams), counts.ravel())
+    rows = np.where(
+        rng.random(len(shares)) < shares,
+        rng.choice(bad, len(shares)),
+        rng.choice(other, len(shares)),
+    )
+    return Days(counts, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A one-sided CUSUM chart of scores.
+
+    Attributes:
+      level: the usual mean of a score.
+      deviation: the usual standard deviation of one.
+      threshold: above which the statistic gives an alarm.
+
+    References:
+      Page, `Continuous Inspection Schemes
+      <https://doi.org/10.1093/biomet/41.1-2.100>`_, Biometrika 1954.
+    """
+
+    level: float
+    deviation: float
+    threshold: float
+
+    def excess(self, days: Days, scores: np.ndarray) -> np.ndarray:
+        """How far each day lies above the usual level, `[R, D]`."""
+        spread = self.deviation * np.sqrt(np.maximum(days.counts, 1))
+        return (days.sums(scores) - self.level * days.counts) / spread
+
+    def run(self, days: Days, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The statistic and where it gave an alarm, `[R, D]` each.
+
+        After an alarm the statistic begins anew.
+        """
+        return run(self.excess(days, scores), self.threshold)
+
+
+def run(excess: np.ndarray, threshold: float | np.ndarray):
+    """The statistic and its alarms for excesses `[..., D]`, by a threshold `[...]`."""
+    statistic, alarms = np.zeros(excess.shape), np.zeros(excess.shape, bool)
+    now = np.zeros(excess.shape[:-1])
+    for day in range(excess.shape[-1]):
+        now = np.maximum(0.0, now + excess[..., day] - ALLOWANCE)
+        statistic[..., day] = now
+        alarms[..., day] = now > threshold
+        now = np.where(alarms[..., day], 0.0, now)
+    return statistic, alarms
+
+
+def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> Chart:
+    """A chart for what a quiet past says; labels are not asked for.
+
+    Args:
+      scores: `[U]`.
+      pool: numbers of the sentences of the past.
+      days: quiet streams of these.
+      rate: false alarms a day, at most.
+
+    Returns:
+      The chart with the lowest threshold that keeps to the rate on these days.
+
+    Raises:
+      ValueError: if all scores of the past are alike, or no threshold keeps to it.
+    """
+    level, deviation = float(scores[pool].mean()), float(scores[pool].std())
+    if not deviation:
+        raise ValueError("all scores of the past are alike; nothing is to be watched.")
+    excess = Chart(level, deviation, np.inf).excess(days, scores)
+    every = np.broadcast_to(excess, (len(THRESHOLDS), *excess.shape))
+    _, alarms = run(every, THRESHOLDS[:, None])
+    kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= rate)
+    if not len(kept):
+        raise ValueError(
+            f"no threshold up to {THRESHOLDS[-1]:.1f} has at most {rate} false alarms a"
+            " day; ask for more of them."
+        )
+    return Chart(level, deviation, float(THRESHOLDS[kept[0]]))
+
+
+def delays(alarms: np.ndarray, surge_from: int) -> np.ndarray:
+    """Days until the first alarm of each surge, 1 for its first day, `[R]`.
+
+    Where there is none, all days of the surge and one more.
+    """
+    of_surge = alarms[:, surge_from:]
+    first = np.argmax(of_surge, axis=1) + 1
+    return np.where(of_surge.any(axis=1), first, of_surge.shape[1] + 1)

@@ -1,0 +1,155 @@
+"""Tests of exchanges, customers and ranks by hand, and of a run in miniature."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data
+from tests.experiments import scripts
+from tests.workflows import worlds
+
+pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
+    return scripts.load("customer_service")
+
+
+def dialogue(name, domain, *texts):
+    turns = [
+        {"speaker": ("user", "system")[n % 2], "text": text}
+        for n, text in enumerate(texts)
+    ]
+    return {"id": name, "domain": domain, "turns": turns}
+
+
+def test_an_exchange_is_the_last_turns_and_the_reply_of_which_there_is_one(script):
+    dialogues = [
+        dialogue("one", "trains", "hello", "where to ?", "rome", "when ?"),
+        dialogue("two", "trains", "a ticket", "where to ?", "pisa", "pisa"),
+        dialogue("three", "buses", "a bus", "where to ?"),
+    ]
+    found = list(script.prepare.exchanges(iter(dialogues), 1))
+    assert found == [
+        ("one", "trains", "hello", "where to ?"),
+        ("one", "trains", "rome", "when ?"),
+        ("three", "buses", "a bus", "where to ?"),
+    ]
+    longer = list(script.prepare.exchanges(iter(dialogues), 3))
+    assert longer[1][2] == "rome where to ? hello"
+
+
+def test_customers_are_asked_what_none_of_their_intents_is(script):
+    examples = data.Examples(
+        "six",
+        tuple(f"{name} {n}" for name in "abcdef" for n in range(4)),
+        tuple((name,) for name in "abcdef" for _ in range(4)),
+    )
+    config = config_lib.Config(
+        episodes=config_lib.EpisodeConfig(way=3, shot=2, queries=2)
+    )
+    sizes = script.Sizes(customers=2, outside=2)
+    found = script.customers(config, examples, ["x", "y", "z"], 0, sizes)
+    assert found.examples.label_names[:6] == examples.label_names
+    for episode in found.episodes:
+        assert episode.query_targets.tolist() == [0, 0, 1, 1, 2, 2, -1, -1]
+        asked = [found.examples.texts[row] for row in episode.query]
+        assert set(asked[6:]) < {"x", "y", "z"}
+        assert len(set(asked)) == 8
+
+
+def test_scores_in_scope_are_told_from_others(script):
+    targets = np.array([0, 1, 1, -1, -1], np.int32)
+    rows = np.arange(5, dtype=np.int32)
+    episode = data.Episode((0, 1), None, rows[:2], targets[:2], rows, targets)
+    episodes = data.GivenEpisodes(None, (episode,))
+    logits = np.array([[[4.0, 1], [1, 3], [2, 1], [2.5, 2], [0, 0]]])
+    assert script.accuracy(episodes, logits) == pytest.approx(2 / 3)
+    scores = script.DOUBTS["the largest logit"](logits)
+    # Of six pairs only (third question, first of none) is the wrong way round.
+    assert script.auroc(episodes, scores) == pytest.approx(5 / 6)
+    assert script.let_through(episodes, scores) == pytest.approx(1 / 2)
+    np.testing.assert_allclose(script.log_sum(np.zeros((1, 1, 2))), np.log(2))
+
+
+def test_the_right_reply_is_ranked_behind_those_that_score_alike(script):
+    rows = np.arange(3, dtype=np.int32)
+    episode = data.Episode((0, 1, 2), None, rows, rows, rows, rows)
+    logits = np.array([[[2.0, 1, 0, 9], [1, 1, 0, 9], [2, 1, 0, 9]]])
+    ranks = script.ranks_of(data.GivenEpisodes(None, (episode,)), logits)
+    assert ranks.tolist() == [1, 2, 3]
+
+
+def write_data(folder):
+    """Intents that a word tells, questions without one, and dialogues."""
+    (folder / "clinc150").mkdir(parents=True)
+    (folder / "sgd_dialogue").mkdir()
+    intents = [f"intent{i:02}" for i in range(54)]
+    worlds.write_jsonl(
+        folder / "clinc150" / "examples.jsonl", worlds.records(intents, count=8)
+    )
+    fold = {"train": intents[:42], "valid": intents[42:48], "test": intents[48:]}
+    (folder / "clinc150" / "folds.json").write_text(json.dumps({"01": fold}))
+    rng = np.random.default_rng(0)
+    rows = [
+        {"text": f"{text} {n}", "orig_split": ("train", "test")[n % 2]}
+        for n, text in enumerate(worlds.texts([], 12, rng))
+    ]
+    worlds.write_jsonl(folder / "clinc150" / "oos.jsonl", rows)
+    domains = ("Banks", "Travel", "Trains")
+    texts = [f"{text} {n}" for n, text in enumerate(worlds.texts([], 60, rng))]
+    rows = [
+        dialogue(f"{domain}-{n}", domain, *texts[4 * n : 4 * n + 4])
+        for domain in domains
+        for n in range(15)
+    ]
+    worlds.write_jsonl(folder / "sgd_dialogue" / "dialogues.jsonl", rows)
+    split = dict(zip(("train", "valid", "test"), ([d] for d in domains), strict=True))
+    (folder / "sgd_dialogue" / "splits.json").write_text(json.dumps(split))
+
+
+def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
+    folder, runs = tmp_path / "data", tmp_path / "runs"
+    write_data(folder)
+    config = config_lib.load_file(
+        scripts.EXPERIMENTS / "customer_service" / "config.py"
+    )
+    bert = worlds.save_bert(tmp_path / "bert")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(bert)),
+        episodes=config_lib.EpisodeConfig(
+            way=3, shot=2, queries=2, train_way=6, train_shot=1, train_queries=1
+        ),
+        training=dataclasses.replace(
+            config.training, steps=2, eval_every=2, valid_episodes=2
+        ),
+        evaluation=dataclasses.replace(
+            config.evaluation, test_episodes=2, batch_episodes=2
+        ),
+    )
+    monkeypatch.setattr(script, "MOST_TOKENS", worlds.POSITIONS)
+    sizes = script.Sizes(customers=3, outside=4, requests=5)
+    console = Console(file=io.StringIO(), width=200)
+    with worlds.apart(tmp_path):
+        script.intents(config, folder, runs, console, sizes)
+        script.latency(config, runs, console, sizes)
+        for turns in script.TURNS:
+            script.replies(config, folder, runs, console, turns)
+    found = json.loads((runs / "intents.json").read_text())
+    assert set(found) == {"class means", "logistic regression", script.OURS}
+    assert 0 <= found[script.OURS]["AUROC"]["mean"] <= 1
+    latencies = json.loads((runs / "latency.json").read_text())
+    assert 0 < latencies["p50_ms"] <= latencies["p99_ms"]
+    ranks = json.loads((runs / "replies3.json").read_text())["ranks"]
+    assert set(ranks) == {"TF-IDF", "frozen", script.OURS}
+    assert all(len(r) == 30 and 1 <= min(r) <= max(r) <= 30 for r in ranks.values())
+    table = script.reply_table(runs).splitlines()
+    assert [line.split(" | ")[0] for line in table[2:8]] == ["| 1"] * 3 + ["| 3"] * 3

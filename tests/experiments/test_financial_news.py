@@ -1,0 +1,223 @@
+"""Tests of the charts that watch news, and that the whole experiment runs in miniature.
+
+The chart is checked against its recursion by hand, and on streams whose scores are the
+truth: it keeps to its false alarms and notices what is planted.
+"""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data
+from tests.experiments import scripts
+from tests.workflows import worlds
+
+pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
+
+LABELS = ("negative", "neutral", "positive")
+
+
+@pytest.fixture(scope="module")
+def script():
+    return scripts.load("financial_news")
+
+
+def test_the_statistic_adds_up_excess_and_begins_anew_after_an_alarm(script):
+    excess = np.array([0.0, 1.5, 2.5, -1.0, 4.0])
+    statistic, alarms = script.watch.run(excess, 2.9)
+    np.testing.assert_allclose(statistic, [0.0, 1.0, 3.0, 0.0, 3.5])
+    assert alarms.tolist() == [False, False, True, False, True]
+
+
+def test_delays_count_from_the_first_day_of_a_surge_on(script):
+    alarms = np.array(
+        [
+            [True, False, True, False],  # An alarm before it counts for nothing.
+            [False, False, False, True],
+            [True, False, False, False],  # Missed: all of its days and one more.
+        ]
+    )
+    assert script.watch.delays(alarms, 2).tolist() == [1, 2, 3]
+
+
+def streams(script, rng, **surge):
+    """Streams of 1,000 sentences of which 100 are negative."""
+    negative = np.arange(1000) < 100
+    days = script.watch.draw_days(
+        negative,
+        np.arange(1000),
+        rng,
+        num_streams=40,
+        num_days=100,
+        news_a_day=20.0,
+        **surge,
+    )
+    return negative.astype(float), days
+
+
+def test_streams_have_the_usual_share_and_a_surge_multiplies_it(script):
+    scores, days = streams(script, np.random.default_rng(0), surge_from=60, surge=3.0)
+    assert len(days.rows) == days.counts.sum()
+    shares = days.sums(scores).sum(axis=0) / days.counts.sum(axis=0)  # [D]
+    assert shares[:60].mean() == pytest.approx(0.1, abs=0.005)
+    assert shares[60:].mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_share_beyond_one_is_refused(script):
+    with pytest.raises(ValueError, match="cannot be 11"):
+        streams(script, np.random.default_rng(0), surge_from=0, surge=11.0)
+
+
+def test_a_fitted_chart_keeps_to_its_rate_and_notices_surges(script):
+    rng = np.random.default_rng(1)
+    scores, past = streams(script, rng)
+    chart = script.watch.fit_chart(scores, np.arange(1000), past, 0.01)
+    assert chart.level == pytest.approx(0.1)
+    assert chart.deviation == pytest.approx(0.3)
+    _, alarms = chart.run(past, scores)
+    lower = dataclasses.replace(chart, threshold=chart.threshold - 0.1)
+    _, more = lower.run(past, scores)
+    assert alarms.mean() <= 0.01 < more.mean()
+    _, later = chart.run(streams(script, rng)[1], scores)
+    assert later.mean() < 0.02
+    _, surging = streams(script, rng, surge_from=50, surge=3.0)
+    _, alarms = chart.run(surging, scores)
+    delays = script.watch.delays(alarms, 50)
+    assert 1 <= delays.mean() < 4
+
+
+def test_scores_all_alike_cannot_be_watched(script):
+    scores, past = streams(script, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="all scores of the past are alike"):
+        script.watch.fit_chart(np.ones_like(scores), np.arange(1000), past, 0.01)
+
+
+def test_draws_hold_every_label_evenly_and_no_support_among_queries(script):
+    labels = [("b",)] * 30 + [("a",)] * 10
+    texts = tuple(f"text {n}" for n in range(40))
+    examples = data.Examples("forty", texts, tuple(labels))
+    given = script.draws.support_draws(examples, 4, 3, 20)
+    for episode in given.episodes:
+        assert np.bincount(episode.support_targets).tolist() == [4, 4]
+        assert len(episode.query) == 20
+        assert not set(episode.support) & set(episode.query)
+        names = [examples.label_names[t] for t in episode.query_targets]
+        assert names == [examples.labels[row][0] for row in episode.query]
+    # Of 32 sentences that are left, 6 are of the rare label: no less among queries.
+    many = script.draws.support_draws(examples, 4, 200, 8).episodes
+    rare = np.mean([(episode.query_targets == 0).mean() for episode in many])
+    assert rare == pytest.approx(6 / 32, abs=0.03)
+    first, second, _ = given.episodes
+    assert set(first.support) != set(second.support)
+    with pytest.raises(ValueError, match="'a' has 10 sentences"):
+        script.draws.support_draws(examples, 10, 1, 20)
+
+
+def test_topics_are_told_by_terms_which_are_cut_out(script):
+    texts = (
+        "Its net profit grew .",
+        "Its net profit grew after layoffs .",  # Two topics.
+        "Nothing of the kind .",
+        "Its net sales grew .",  # As the first one, without the term.
+        "It got an order for ships .",
+    )
+    examples = data.Examples("news", texts, (("positive",),) * 5)
+    found = script.topics.by_terms(examples)
+    assert found.texts == ("Its … grew .", "It got an … for ships .")
+    assert found.labels == (("earnings",), ("orders",))
+
+
+TERMS = {
+    "acquisitions": "takeover",
+    "earnings": "earnings",
+    "layoffs": "layoffs",
+    "orders": "order",
+    "people": "chairman",
+    "products": "software",
+    "property": "plant",
+    "shares": "stock",
+}
+
+
+def news_folder(folder):
+    """Sentences that a word of their sentiment tells, and a term their topic."""
+    (folder / "financial_phrasebank").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = [
+        {"text": f"{term} {n} {text}", "label": label}
+        for label, topic in zip(LABELS, worlds.TOPICS, strict=False)
+        for term in TERMS.values()
+        for n, text in enumerate(worlds.texts([topic], 25, rng))
+    ]
+    worlds.write_jsonl(folder / "financial_phrasebank" / "examples.jsonl", rows)
+
+
+def scored_texts(threshold=0.5):
+    """As `data.scored_texts`, of which a third are neutral."""
+    rows = [
+        (domain, label, f"{domain} {number}", text)
+        for domain in ("editorials", "films", "products", "tweets")
+        for label, topic in zip(LABELS, worlds.TOPICS[4:], strict=False)
+        for number, text in enumerate(
+            worlds.texts([topic], 20, np.random.default_rng(1))
+        )
+        if label != "neutral" or not threshold
+    ]
+    return data.Examples(
+        name="scored",
+        texts=tuple(f"{text} {name}" for *_, name, text in rows),
+        labels=tuple(
+            (label if label != "neutral" else "positive",) for _, label, *_ in rows
+        ),
+        domains=tuple(domain for domain, *_ in rows),
+        ids=tuple(f"{name} {label}" for _, label, name, _ in rows),
+    )
+
+
+def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "scored_texts", scored_texts)
+    news_folder(tmp_path / "data")
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
+    for name in ("frozen", "fine_tuned"):
+        settings = getattr(script, name)
+        monkeypatch.setattr(
+            script, name, lambda *args, settings=settings: settings(*args)[:1]
+        )
+    config = config_lib.load_file(scripts.EXPERIMENTS / "financial_news" / "config.py")
+    bert = worlds.save_bert(tmp_path / "bert")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(bert)),
+        data=dataclasses.replace(config.data, max_length=worlds.POSITIONS),
+        training=dataclasses.replace(
+            config.training, steps=1, eval_every=1, valid_episodes=2
+        ),
+        evaluation=dataclasses.replace(
+            config.evaluation, test_episodes=2, batch_episodes=2
+        ),
+    )
+    monkeypatch.setattr(script, "SHOTS", (2,))
+    sizes = script.Sizes(
+        test=2, queries=6, valid=2, valid_tuned=1, quiet_days=1000, surges=3
+    )
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    with worlds.apart(tmp_path):
+        script.financial_news(
+            config, tmp_path / "data", tmp_path / "runs", console, sizes
+        )
+    rows = worlds.read_jsonl(tmp_path / "runs" / "sentences.jsonl")
+    neutral = {r["domain"] for r in rows if r["label"] == "neutral"}
+    assert neutral >= {"tweets", "films", "news-valid", "news-test"}
+    for name in ("sentiment", "topics"):
+        found = json.loads((tmp_path / "runs" / f"{name}.json").read_text())
+        assert {"class means", "logistic regression", script.OURS} <= set(found["2"])
+    text = said.getvalue()
+    assert "360 of 360 test sentences" in text
+    assert f"| {script.OURS} less true labels |" in text
+    assert (tmp_path / "runs" / "stream.png").stat().st_size > 10_000
