@@ -19,6 +19,8 @@ from metaflax.metrics._entities import entity_counts as entity_counts
 from metaflax.metrics._entities import entity_counts_by_type as entity_counts_by_type
 from metaflax.metrics._entities import entity_scores as entity_scores
 from metaflax.metrics._likelihood import perplexity as perplexity
+from metaflax.metrics._ranking import hit_at as hit_at
+from metaflax.metrics._ranking import ndcg_at as ndcg_at
 from metaflax.metrics._regression import pearson as pearson
 from metaflax.metrics._regression import spearman as spearman
 from metaflax.metrics._retrieval import recall_at as recall_at
@@ -44,9 +46,11 @@ __all__ = [
     "expected_calibration_error",
     "false_positives_at",
     "fit_temperature",
+    "hit_at",
     "last_precision",
     "last_recall",
     "micro_f1",
+    "ndcg_at",
     "normalized_answer",
     "pearson",
     "perplexity",

@@ -56,6 +56,6 @@ __all__ = [
     "report_table",
     "said",
     "search_table",
-    "short",
     "section",
+    "short",
 ]

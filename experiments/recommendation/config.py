@@ -1,0 +1,38 @@
+"""Recommendation from a handful of ratings; a user is a task.
+
+Command (see README.md for what it takes):
+
+    METAFLAX_DATA=DIR python experiments/recommendation/run.py
+
+Its settings are below; `python -m metaflax train` reads no users with their ratings.
+Expected: see README.md.
+"""
+
+import os
+from pathlib import Path
+
+from metaflax.config import (
+    AlgorithmConfig,
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    TrainingConfig,
+)
+
+DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "movielens_small"
+
+config = Config(
+    data=DataConfig(data=str(DATA / "users.jsonl"), task="regression", max_length=48),
+    # At most 20 ratings to learn from, and in meta-training 64 to be judged on.
+    episodes=EpisodeConfig(shot=(5, 20), queries=64),
+    algorithm=AlgorithmConfig(algorithm="ridge"),
+    training=TrainingConfig(
+        steps=500,
+        tasks_per_step=16,
+        tasks_by="vmap",
+        schedule="cosine",
+        warmup=0.0,
+        clip_norm=None,
+        dropout=False,
+    ),
+)

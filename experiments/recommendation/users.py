@@ -1,0 +1,100 @@
+"""Films, users with their ratings, and what ratings say of a film's popularity."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class User(NamedTuple):
+    """A user's ratings, oldest first.
+
+    Attributes:
+      name: of the user.
+      films: `[R]`, numbers of rows in the list of films.
+      ratings: `[R]`, 0.5 to 5.
+    """
+
+    name: int
+    films: np.ndarray
+    ratings: np.ndarray
+
+
+class Popularity(NamedTuple):
+    """What the ratings of many users say of each film.
+
+    Attributes:
+      counts: `[F]`, how often it was rated.
+      sums: `[F]`, of these ratings.
+      level: the mean of all ratings.
+      shrink: how many ratings of the mean of all are added to a film's own.
+    """
+
+    counts: np.ndarray
+    sums: np.ndarray
+    level: float
+    shrink: float
+
+    def means(self) -> np.ndarray:
+        """Mean ratings, drawn to the mean of all, `[F]`."""
+        return (self.sums + self.shrink * self.level) / (self.counts + self.shrink)
+
+    def columns(self) -> np.ndarray:
+        """Mean less that of all, logarithm of the count, share unknown, `[F, 3]`."""
+        unknown = self.shrink / (self.counts + self.shrink)
+        columns = [self.means() - self.level, np.log1p(self.counts) / 4, unknown]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+class Ratings(NamedTuple):
+    """The ratings of users as two matrices, from which popularity is quick to take.
+
+    Attributes:
+      given: `[users, F]`, 0 where there is none.
+      is_given: `[users, F]`, 1 or 0.
+      level: the mean of all.
+    """
+
+    given: np.ndarray
+    is_given: np.ndarray
+    level: float
+
+    def popularity(
+        self, shrink: float, of: np.ndarray | None = None, share: float = 1.0
+    ) -> Popularity:
+        """Popularity among all users, or among some that stand for a share of them."""
+        counted = np.ones(len(self.given), np.float32)
+        if of is not None:
+            counted = np.isin(np.arange(len(self.given)), of).astype(np.float32)
+        counts, sums = counted @ self.is_given, counted @ self.given
+        return Popularity(counts / share, sums / share, self.level, shrink)
+
+
+def read(folder: Path) -> tuple[list[str], dict[str, list[User]]]:
+    """Texts of films (title, year, genres), and users by split."""
+    films = _rows(folder / "items.jsonl")
+    number = {film["id"]: row for row, film in enumerate(films)}
+    users: dict[str, list[User]] = {}
+    for row in _rows(folder / "users.jsonl"):
+        rated = np.array([number[film] for film, _ in row["ratings"]])
+        ratings = np.array([rating for _, rating in row["ratings"]], np.float32)
+        users.setdefault(row["split"], []).append(User(row["user"], rated, ratings))
+    texts = [". ".join([f["text"], ", ".join(f["genres"])]) for f in films]
+    return texts, users
+
+
+def ratings_of(users: Sequence[User], num_films: int) -> Ratings:
+    """The ratings of these users."""
+    given = np.zeros((len(users), num_films), np.float32)
+    for row, user in enumerate(users):
+        given[row, user.films] = user.ratings
+    is_given = (given > 0).astype(np.float32)
+    return Ratings(given, is_given, float(given.sum() / is_given.sum()))
+
+
+def _rows(path: Path) -> list[dict]:
+    if not path.is_file():
+        raise ValueError(f"there is no {path}; set METAFLAX_DATA to where it lies.")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,184 @@
+"""The recommendation experiment in miniature, on made-up users with a taste."""
+
+import dataclasses
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metaflax import config as config_lib
+from tests.experiments import scripts
+from tests.workflows import worlds
+
+pytestmark = scripts.beside_tests
+
+NUM_FILMS, NUM_USERS, NUM_RATED = 80, 60, 32
+WORDS = ("robots", "ghosts", "horses", "trains")
+SHARES = {"train": 40, "valid": 8, "test": 12}
+
+
+@pytest.fixture(scope="module")
+def script():
+    return scripts.load("recommendation")
+
+
+@pytest.fixture
+def users_lib(script):
+    return script.users_lib
+
+
+def rated(rng, num):
+    """Films and ratings of a user who likes two of four subjects."""
+    likes = rng.permutation(4) < 2
+    films = rng.permutation(NUM_FILMS)[:num]
+    level = 1.5 + 2.5 * likes[films % 4] + 0.5 * (films >= NUM_FILMS // 2)
+    return films, np.clip(level + 0.5 * rng.integers(-1, 2, num), 0.5, 5.0)
+
+
+def made_up_users(users_lib):
+    rng = np.random.default_rng(0)
+    every = [
+        users_lib.User(n, films, ratings.astype(np.float32))
+        for n, (films, ratings) in enumerate(
+            rated(rng, NUM_RATED) for _ in range(NUM_USERS)
+        )
+    ]
+    ends = itertools.pairwise(np.cumsum([0, *SHARES.values()]))
+    return {
+        name: every[first:last]
+        for name, (first, last) in zip(SHARES, ends, strict=True)
+    }
+
+
+def small_config(**training):
+    config = config_lib.load_file(scripts.EXPERIMENTS / "recommendation" / "config.py")
+    return dataclasses.replace(
+        config,
+        training=dataclasses.replace(config.training, tasks_per_step=4, **training),
+        episodes=dataclasses.replace(config.episodes, queries=8),
+    )
+
+
+def test_meta_training_learns_users_taste_better_than_popularity(script, users_lib):
+    users = made_up_users(users_lib)
+    ratings = users_lib.ratings_of(users["train"], NUM_FILMS)
+    # Subjects lie in a few of many directions, which are those of least variance.
+    rng = np.random.default_rng(1)
+    texts = rng.normal(size=(NUM_FILMS, 40)).astype(np.float32) / 6
+    texts[:, :4] = 0.1 * np.eye(4)[np.arange(NUM_FILMS) % 4]
+    popularity = ratings.popularity(5.0)
+
+    def learned(steps):
+        return script.trained(
+            texts,
+            users["train"],
+            ratings,
+            popularity,
+            small_config(steps=steps),
+            True,
+            3e-2,
+        )
+
+    every = np.ones(NUM_FILMS, bool)
+    by_user = {
+        name: script.scored(method, users["test"], 10, every)
+        for name, method in {
+            "popularity": script.methods.popular(popularity),
+            "untrained": learned(1),
+            "trained": learned(150),
+        }.items()
+    }
+    ndcg = {name: scores[:, 0].mean() for name, scores in by_user.items()}
+    rmse = {name: scores[:, 3].mean() for name, scores in by_user.items()}
+    assert ndcg["trained"] > ndcg["popularity"] + 0.1
+    assert ndcg["trained"] > ndcg["untrained"] + 0.03
+    assert rmse["trained"] < 0.8 * rmse["popularity"]
+    gap = script.evaluation.paired_interval(
+        by_user["popularity"][:, 0], by_user["trained"][:, 0]
+    )
+    assert gap.low > 0
+
+
+def test_popularity_in_meta_training_is_of_other_users(script, users_lib):
+    draw = script.sys.modules["learner"].draw
+    drawn, others = draw(np.random.default_rng(0), 40, 4)
+    assert len(drawn) == 4
+    assert len(others) == int(0.8 * 36)
+    assert not set(drawn) & set(others)
+
+
+def test_popularity_is_drawn_to_the_mean_of_all(users_lib):
+    user = users_lib.User(1, np.array([0, 2]), np.array([5.0, 1.0], np.float32))
+    found = users_lib.ratings_of([user, user], 3).popularity(2.0)
+    np.testing.assert_allclose(found.means(), [4.0, 3.0, 2.0])
+    np.testing.assert_allclose(found.columns()[:, 2], [0.5, 1.0, 0.5])
+
+
+def test_neighbours_and_likeness_follow_the_taste(script, users_lib):
+    users = made_up_users(users_lib)
+    ratings = users_lib.ratings_of(users["train"], NUM_FILMS)
+    popularity = ratings.popularity(5.0)
+    texts = np.eye(4)[np.arange(NUM_FILMS) % 4] + 0.1
+    every = np.ones(NUM_FILMS, bool)
+    ndcg = {
+        name: script.scored(method, users["test"], 20, every)[:, 0].mean()
+        for name, method in {
+            "popularity": script.methods.popular(popularity),
+            "neighbours": script.methods.neighbours(ratings, popularity, 1.0, 1.0),
+            "similar": script.methods.similar(texts, np.mean),
+        }.items()
+    }
+    assert ndcg["neighbours"] > ndcg["popularity"] + 0.1
+    assert ndcg["similar"] > ndcg["popularity"] + 0.1
+
+
+def test_the_script_writes_results_and_a_picture(
+    script, users_lib, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(2)
+    folder = tmp_path / "movielens_small"
+    folder.mkdir()
+    worlds.write_jsonl(
+        folder / "items.jsonl",
+        [
+            {"id": 100 + n, "text": f"{WORDS[n % 4]} {n} (1999)", "genres": ["Drama"]}
+            for n in range(NUM_FILMS)
+        ],
+    )
+    rows = []
+    for split, count in SHARES.items():
+        for _ in range(count // 4):
+            films, ratings = rated(rng, 24)
+            # No user of meta-training rated the last films.
+            keep = films < NUM_FILMS - 12 * (split == "train")
+            pairs = zip(films[keep] + 100, ratings[keep], strict=True)
+            pairs = [[int(film), float(rating)] for film, rating in pairs]
+            rows.append({"user": len(rows), "split": split, "ratings": pairs})
+    worlds.write_jsonl(folder / "users.jsonl", rows)
+    config = small_config(steps=2)
+    bert = worlds.save_bert(tmp_path / "bert")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(bert)),
+        data=dataclasses.replace(
+            config.data, data=str(folder / "users.jsonl"), max_length=16
+        ),
+    )
+    monkeypatch.setattr(script, "RATES", (1e-3,))
+    monkeypatch.setattr(script, "STARTS", (0,))
+    said = io.StringIO()
+    script.experiment(config, tmp_path / "runs", Console(file=said, width=200))
+    found = json.loads((tmp_path / "runs" / "results.json").read_text())
+    for part in ("all later films", "films after the 20th"):
+        content = found[part]["5"]
+        assert content["users"] == SHARES["test"] // 4
+        for scores in content["scores"].values():
+            assert 0 < scores["NDCG@10"][0] <= 1
+        assert len(content["differences"]) == len(script.PAIRS)
+    unrated = found["films that no training user rated"]["5"]
+    assert unrated["scores"][script.POPULAR]["NDCG@10"][0] < 1  # It cannot tell them.
+    assert (tmp_path / "runs" / "result.png").stat().st_size > 1000
+    assert "rated first" in said.getvalue()
