@@ -12,7 +12,7 @@ shift
 
 start() {
     local port id
-    port=$(python -c 'import socket; s = socket.create_server(("localhost", 0)); print(s.getsockname()[1])')
+    port=$(python3 -c 'import socket; s = socket.create_server(("localhost", 0)); print(s.getsockname()[1])')
     processes=()
     for ((id = 0; id < num_processes; id++)); do
         "$@" --coordinator "localhost:$port" --num-processes "$num_processes" --process-id "$id" &
