@@ -39,6 +39,11 @@ def join(
             f"coordinator, num_processes and process_id are {given}; give all of them,"
             " or none to find them out."
         )
+    if coordinator is not None and not coordinator.rpartition(":")[2].isdecimal():
+        raise ValueError(
+            f"coordinator is {coordinator!r}; give an address and a port, such as"
+            " 10.0.0.1:5000."
+        )
     try:
         jax.distributed.initialize(
             coordinator,

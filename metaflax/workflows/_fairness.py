@@ -10,12 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from metaflax import data
+from metaflax import data, evaluation
 from metaflax.workflows._predict import Answering
 from metaflax.workflows._run_directory import write_whole
-
-# Draws of the bootstrap.
-NUM_RESAMPLES = 10_000
 
 
 def fairness(
@@ -181,15 +178,11 @@ def _interval(
     by_text: dict[int, list[float]] = collections.defaultdict(list)
     for number, value in zip(numbers, values.tolist(), strict=True):
         by_text[number].append(value)
-    sums = np.array([sum(own) for own in by_text.values()])
-    counts = np.array([len(own) for own in by_text.values()])
-    rng = np.random.default_rng(seed)
-    means = []
-    for _ in range(NUM_RESAMPLES):
-        drawn = rng.integers(len(sums), size=len(sums))
-        means.append(sums[drawn].sum() / counts[drawn].sum())
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    sums = np.array([(sum(own), len(own)) for own in by_text.values()])  # [texts, 2]
+    found = evaluation.bootstrap_interval(
+        sums, lambda means: means[:, 0] / means[:, 1], seed=seed
+    )
+    return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def _said(interval: Mapping[str, float] | None) -> str:

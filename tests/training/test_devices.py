@@ -162,3 +162,5 @@ def test_tasks_that_cannot_be_shared_are_refused():
         training.make_mesh(2, jax.devices()[:1])
     with pytest.raises(ValueError, match=r"coordinator.* are \('here:1', None, 0\); "):
         training.join("here:1", None, 0)
+    with pytest.raises(ValueError, match="coordinator is 'here'; give an address and"):
+        training.join("here", 2, 0)
