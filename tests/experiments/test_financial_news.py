@@ -29,7 +29,7 @@ def script():
 
 def test_the_statistic_adds_up_excess_and_begins_anew_after_an_alarm(script):
     excess = np.array([0.0, 1.5, 2.5, -1.0, 4.0])
-    statistic, alarms = script.watch.run(excess, 2.9)
+    statistic, alarms = script.stream.watch.run(excess, 2.9)
     np.testing.assert_allclose(statistic, [0.0, 1.0, 3.0, 0.0, 3.5])
     assert alarms.tolist() == [False, False, True, False, True]
 
@@ -42,13 +42,13 @@ def test_delays_count_from_the_first_day_of_a_surge_on(script):
             [True, False, False, False],  # Missed: all of its days and one more.
         ]
     )
-    assert script.watch.delays(alarms, 2).tolist() == [1, 2, 3]
+    assert script.stream.watch.delays(alarms, 2).tolist() == [1, 2, 3]
 
 
 def streams(script, rng, **surge):
     """Streams of 1,000 sentences of which 100 are negative."""
     negative = np.arange(1000) < 100
-    days = script.watch.draw_days(
+    days = script.stream.watch.draw_days(
         negative,
         np.arange(1000),
         rng,
@@ -76,7 +76,7 @@ def test_a_share_beyond_one_is_refused(script):
 def test_a_fitted_chart_keeps_to_its_rate_and_notices_surges(script):
     rng = np.random.default_rng(1)
     scores, past = streams(script, rng)
-    chart = script.watch.fit_chart(scores, np.arange(1000), past, 0.01)
+    chart = script.stream.watch.fit_chart(scores, np.arange(1000), past, 0.01)
     assert chart.level == pytest.approx(0.1)
     assert chart.deviation == pytest.approx(0.3)
     _, alarms = chart.run(past, scores)
@@ -87,21 +87,21 @@ def test_a_fitted_chart_keeps_to_its_rate_and_notices_surges(script):
     assert later.mean() < 0.02
     _, surging = streams(script, rng, surge_from=50, surge=3.0)
     _, alarms = chart.run(surging, scores)
-    delays = script.watch.delays(alarms, 50)
+    delays = script.stream.watch.delays(alarms, 50)
     assert 1 <= delays.mean() < 4
 
 
 def test_scores_all_alike_cannot_be_watched(script):
     scores, past = streams(script, np.random.default_rng(0))
     with pytest.raises(ValueError, match="all scores of the past are alike"):
-        script.watch.fit_chart(np.ones_like(scores), np.arange(1000), past, 0.01)
+        script.stream.watch.fit_chart(np.ones_like(scores), np.arange(1000), past, 0.01)
 
 
 def test_draws_hold_every_label_evenly_and_no_support_among_queries(script):
     labels = [("b",)] * 30 + [("a",)] * 10
     texts = tuple(f"text {n}" for n in range(40))
     examples = data.Examples("forty", texts, tuple(labels))
-    given = script.draws.support_draws(examples, 4, 3, 20)
+    given = script.methods.draws.support_draws(examples, 4, 3, 20)
     for episode in given.episodes:
         assert np.bincount(episode.support_targets).tolist() == [4, 4]
         assert len(episode.query) == 20
@@ -109,13 +109,13 @@ def test_draws_hold_every_label_evenly_and_no_support_among_queries(script):
         names = [examples.label_names[t] for t in episode.query_targets]
         assert names == [examples.labels[row][0] for row in episode.query]
     # Of 32 sentences that are left, 6 are of the rare label: no less among queries.
-    many = script.draws.support_draws(examples, 4, 200, 8).episodes
+    many = script.methods.draws.support_draws(examples, 4, 200, 8).episodes
     rare = np.mean([(episode.query_targets == 0).mean() for episode in many])
     assert rare == pytest.approx(6 / 32, abs=0.03)
     first, second, _ = given.episodes
     assert set(first.support) != set(second.support)
     with pytest.raises(ValueError, match="'a' has 10 sentences"):
-        script.draws.support_draws(examples, 10, 1, 20)
+        script.methods.draws.support_draws(examples, 10, 1, 20)
 
 
 def test_topics_are_told_by_terms_which_are_cut_out(script):
@@ -127,7 +127,7 @@ def test_topics_are_told_by_terms_which_are_cut_out(script):
         "It got an order for ships .",
     )
     examples = data.Examples("news", texts, (("positive",),) * 5)
-    found = script.topics.by_terms(examples)
+    found = script.methods.topics.by_terms(examples)
     assert found.texts == ("Its … grew .", "It got an … for ships .")
     assert found.labels == (("earnings",), ("orders",))
 
@@ -184,9 +184,9 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     news_folder(tmp_path / "data")
     monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
     for name in ("frozen", "fine_tuned"):
-        settings = getattr(script, name)
+        settings = getattr(script.methods, name)
         monkeypatch.setattr(
-            script, name, lambda *args, settings=settings: settings(*args)[:1]
+            script.methods, name, lambda *args, settings=settings: settings(*args)[:1]
         )
     config = config_lib.load_file(scripts.EXPERIMENTS / "financial_news" / "config.py")
     bert = worlds.save_bert(tmp_path / "bert")
@@ -201,9 +201,8 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
             config.evaluation, test_episodes=2, batch_episodes=2
         ),
     )
-    monkeypatch.setattr(script, "SHOTS", (2,))
-    sizes = script.Sizes(
-        test=2, queries=6, valid=2, valid_tuned=1, quiet_days=1000, surges=3
+    sizes = script.methods.Sizes(
+        shots=(2,), test=2, queries=6, valid=2, valid_tuned=1, quiet_days=1000, surges=3
     )
     said = io.StringIO()
     console = Console(file=said, width=200)
@@ -216,8 +215,10 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     assert neutral >= {"tweets", "films", "news-valid", "news-test"}
     for name in ("sentiment", "topics"):
         found = json.loads((tmp_path / "runs" / f"{name}.json").read_text())
-        assert {"class means", "logistic regression", script.OURS} <= set(found["2"])
+        assert {"class means", "logistic regression", script.methods.OURS} <= set(
+            found["2"]
+        )
     text = said.getvalue()
     assert "360 of 360 test sentences" in text
-    assert f"| {script.OURS} less true labels |" in text
+    assert f"| {script.methods.OURS} less true labels |" in text
     assert (tmp_path / "runs" / "stream.png").stat().st_size > 10_000
