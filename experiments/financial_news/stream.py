@@ -10,6 +10,7 @@ import methods
 import numpy as np
 import watch
 from rich.console import Console
+from scipy import special
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation, workflows
@@ -92,19 +93,15 @@ def watch_news(
         "frozen": methods.scored(config, episodes, baseline),
     }
     for name, found in by_method.items():
-        scores[name] = probability(found.logits, names.index("negative"))
+        scores[name] = special.softmax(found.logits, axis=-1)[
+            ..., names.index("negative")
+        ]
     return Watched(
         negative,
         every[:num_past],
         tuple(np.setdiff1d(every[num_past:], e.support) for e in episodes.episodes),
         scores,
     )
-
-
-def probability(logits: np.ndarray, number: int) -> np.ndarray:
-    """The probability of one class."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers[..., number] / powers.sum(axis=-1)
 
 
 Found: TypeAlias = dict[str, dict[str, float]]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data
+from metaflax import data, metrics
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -36,13 +36,13 @@ def test_an_exchange_is_the_last_turns_and_the_reply_of_which_there_is_one(scrip
         dialogue("two", "trains", "a ticket", "where to ?", "pisa", "pisa"),
         dialogue("three", "buses", "a bus", "where to ?"),
     ]
-    found = list(script.prepare.exchanges(iter(dialogues), 1))
+    found = list(script.replies.prepare.exchanges(iter(dialogues), 1))
     assert found == [
         ("one", "trains", "hello", "where to ?"),
         ("one", "trains", "rome", "when ?"),
         ("three", "buses", "a bus", "where to ?"),
     ]
-    longer = list(script.prepare.exchanges(iter(dialogues), 3))
+    longer = list(script.replies.prepare.exchanges(iter(dialogues), 3))
     assert longer[1][2] == "rome where to ? hello"
 
 
@@ -55,8 +55,8 @@ def test_customers_are_asked_what_none_of_their_intents_is(script):
     config = config_lib.Config(
         episodes=config_lib.EpisodeConfig(way=3, shot=2, queries=2)
     )
-    sizes = script.Sizes(customers=2, outside=2)
-    found = script.customers(config, examples, ["x", "y", "z"], 0, sizes)
+    sizes = script.intents.Sizes(customers=2, outside=2)
+    found = script.intents.customers(config, examples, ["x", "y", "z"], 0, sizes)
     assert found.examples.label_names[:6] == examples.label_names
     for episode in found.episodes:
         assert episode.query_targets.tolist() == [0, 0, 1, 1, 2, 2, -1, -1]
@@ -71,19 +71,18 @@ def test_scores_in_scope_are_told_from_others(script):
     episode = data.Episode((0, 1), None, rows[:2], targets[:2], rows, targets)
     episodes = data.GivenEpisodes(None, (episode,))
     logits = np.array([[[4.0, 1], [1, 3], [2, 1], [2.5, 2], [0, 0]]])
-    assert script.accuracy(episodes, logits) == pytest.approx(2 / 3)
-    scores = script.DOUBTS["the largest logit"](logits)
+    assert script.intents.accuracy(episodes, logits) == pytest.approx(2 / 3)
+    scores = script.intents.DOUBTS["the largest logit"](logits)
     # Of six pairs only (third question, first of none) is the wrong way round.
-    assert script.auroc(episodes, scores) == pytest.approx(5 / 6)
-    assert script.let_through(episodes, scores) == pytest.approx(1 / 2)
-    np.testing.assert_allclose(script.log_sum(np.zeros((1, 1, 2))), np.log(2))
+    areas = script.intents.by_customer(episodes, scores, metrics.auroc)
+    assert areas == pytest.approx(5 / 6)
 
 
 def test_the_right_reply_is_ranked_behind_those_that_score_alike(script):
     rows = np.arange(3, dtype=np.int32)
     episode = data.Episode((0, 1, 2), None, rows, rows, rows, rows)
     logits = np.array([[[2.0, 1, 0, 9], [1, 1, 0, 9], [2, 1, 0, 9]]])
-    ranks = script.ranks_of(data.GivenEpisodes(None, (episode,)), logits)
+    ranks = script.replies.ranks_of(data.GivenEpisodes(None, (episode,)), logits)
     assert ranks.tolist() == [1, 2, 3]
 
 
@@ -135,21 +134,21 @@ def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
             config.evaluation, test_episodes=2, batch_episodes=2
         ),
     )
-    monkeypatch.setattr(script, "MOST_TOKENS", worlds.POSITIONS)
-    sizes = script.Sizes(customers=3, outside=4, requests=5)
+    monkeypatch.setattr(script.replies, "MOST_TOKENS", worlds.POSITIONS)
+    sizes = script.intents.Sizes(customers=3, outside=4)
     console = Console(file=io.StringIO(), width=200)
     with worlds.apart(tmp_path):
-        script.intents(config, folder, runs, console, sizes)
-        script.latency(config, runs, console, sizes)
-        for turns in script.TURNS:
-            script.replies(config, folder, runs, console, turns)
+        script.intents.intents(config, folder, runs, console, sizes)
+        script.latency.latency(config, runs, console, 5)
+        for turns in script.replies.TURNS:
+            script.replies.replies(config, folder, runs, console, turns)
     found = json.loads((runs / "intents.json").read_text())
-    assert set(found) == {"class means", "logistic regression", script.OURS}
-    assert 0 <= found[script.OURS]["AUROC"]["mean"] <= 1
+    assert set(found) == {"class means", "logistic regression", script.intents.OURS}
+    assert 0 <= found[script.intents.OURS]["AUROC"]["mean"] <= 1
     latencies = json.loads((runs / "latency.json").read_text())
     assert 0 < latencies["p50_ms"] <= latencies["p99_ms"]
     ranks = json.loads((runs / "replies3.json").read_text())["ranks"]
-    assert set(ranks) == {"TF-IDF", "frozen", script.OURS}
+    assert set(ranks) == {"TF-IDF", "frozen", script.intents.OURS}
     assert all(len(r) == 30 and 1 <= min(r) <= max(r) <= 30 for r in ranks.values())
-    table = script.reply_table(runs).splitlines()
+    table = script.replies.reply_table(runs).splitlines()
     assert [line.split(" | ")[0] for line in table[2:8]] == ["| 1"] * 3 + ["| 3"] * 3

@@ -1,0 +1,196 @@
+"""A new customer's intents, and questions that are none of them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from methods import OURS, answers, frozen, said, write_json
+from rich.console import Console
+from scipy import special
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, metrics, workflows
+
+RECALL = 0.95  # Of questions in scope.
+
+
+class Sizes(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      customers: of test intents, and as many of validation intents to choose by.
+      outside: questions out of scope that each of them is asked.
+    """
+
+    customers: int = 100
+    outside: int = 100
+
+
+def intents(
+    config: config_lib.Config,
+    folder: Path,
+    runs: Path,
+    console: Console,
+    sizes: Sizes,
+) -> None:
+    """One training; new customers' intents, and questions that are none of them."""
+    workflows.train(config, runs / "intents", console)
+    valid, test = customers_of(config, folder, sizes)
+    found = {}
+    for name, settings in {
+        "class means": frozen(config, "prototypes"),
+        "logistic regression": frozen(config, "logistic_regression"),
+        OURS: [None],
+    }.items():
+        tried = [answers(config, runs / "intents", valid, s) for s in settings]
+        best = int(np.argmax([accuracy(valid, logits).mean() for logits in tried]))
+        by = max(
+            DOUBTS,
+            key=lambda by: by_customer(
+                valid, DOUBTS[by](tried[best]), metrics.auroc
+            ).mean(),
+        )
+        threshold = threshold_for(valid, DOUBTS[by](tried[best]))
+        console.print(f"{name}: setting {best + 1} of {len(tried)}, {by}")
+        logits = answers(config, runs / "intents", test, settings[best])
+        found[name] = measured(test, logits, DOUBTS[by](logits), threshold)
+    console.print(table(found), markup=False)
+    means = {
+        name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
+        for name, own in found.items()
+    }
+    write_json(runs / "intents.json", means)
+
+
+def customers_of(
+    config: config_lib.Config, folder: Path, sizes: Sizes
+) -> tuple[data.GivenEpisodes, data.GivenEpisodes]:
+    """Customers of validation intents and of test intents.
+
+    Questions out of scope are those of the data set: its own test questions for the
+    test, the others to choose by.
+    """
+    splits = workflows.load_run(config).splits
+    rows = [row for _, row in data.read_rows(folder / "clinc150" / "oos.jsonl")]
+    outside = {
+        kind: [r["text"] for r in rows if (r["orig_split"] == "test") == kind]
+        for kind in (False, True)
+    }
+    seed = config.evaluation.test_seed
+    return (
+        customers(config, splits.valid, outside[False], seed, sizes),
+        customers(config, splits.test, outside[True], seed, sizes),
+    )
+
+
+def customers(
+    config: config_lib.Config,
+    examples: data.Examples,
+    outside: Sequence[str],
+    seed: int,
+    sizes: Sizes,
+) -> data.GivenEpisodes:
+    """Episodes of the config's sizes, with queries out of scope, whose target is -1."""
+    wanted = config.episodes
+    sampler = data.EpisodeSampler(examples, wanted.way, wanted.shot, wanted.queries)
+    both = dataclasses.replace(
+        examples,
+        texts=(*examples.texts, *outside),
+        # A name that sorts behind all others leaves their numbers as they are.
+        labels=(*examples.labels, *[("~",)] * len(outside)),
+        ids=None,
+        domains=None,
+    )
+    num = min(sizes.outside, len(outside))
+
+    def asked(number: int) -> data.Episode:
+        episode = sampler.episode(seed, number)
+        rng = np.random.default_rng((seed, number))
+        others = len(examples) + rng.choice(len(outside), num, replace=False)
+        return dataclasses.replace(
+            episode,
+            query=np.concatenate([episode.query, others.astype(np.int32)]),
+            query_targets=np.concatenate(
+                [episode.query_targets, np.full(num, -1, np.int32)]
+            ),
+        )
+
+    return data.GivenEpisodes(both, tuple(map(asked, range(sizes.customers))))
+
+
+def targets_of(episodes: data.GivenEpisodes) -> np.ndarray:
+    """Of all queries, `[E, Q]`."""
+    return np.stack([episode.query_targets for episode in episodes.episodes])
+
+
+def accuracy(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
+    """On questions in scope, by customer `[E]`."""
+    targets = targets_of(episodes)
+    right = logits.argmax(axis=-1) == targets
+    return right.sum(axis=1) / (targets >= 0).sum(axis=1)
+
+
+# How much speaks for a question's being in scope, `[E, Q]`.
+DOUBTS = {
+    "the largest logit": lambda logits: logits.max(axis=-1),
+    "the largest probability": lambda logits: metrics.softened(logits).max(axis=-1),
+    "the energy": lambda logits: special.logsumexp(logits, axis=-1),
+}
+
+
+def by_customer(
+    episodes: data.GivenEpisodes,
+    scores: np.ndarray,
+    metric: Callable[[np.ndarray, np.ndarray], float],
+) -> np.ndarray:
+    """A metric of scores in scope and out of it, `[E]`."""
+    both = zip(scores, targets_of(episodes) >= 0, strict=True)
+    return np.array([metric(own[inside], own[~inside]) for own, inside in both])
+
+
+def threshold_for(episodes: data.GivenEpisodes, scores: np.ndarray) -> float:
+    """What 95 % of all questions in scope reach."""
+    return float(np.quantile(scores[targets_of(episodes) >= 0], 1 - RECALL))
+
+
+def measured(
+    episodes: data.GivenEpisodes,
+    logits: np.ndarray,
+    scores: np.ndarray,
+    threshold: float,
+) -> dict[str, np.ndarray]:
+    """What is reported of a method, by customer `[E]` each."""
+    inside, kept = targets_of(episodes) >= 0, scores >= threshold
+    return {
+        "accuracy in scope": accuracy(episodes, logits),
+        "AUROC": by_customer(episodes, scores, metrics.auroc),
+        "FPR at 95 % recall": by_customer(episodes, scores, metrics.false_positives_at),
+        "recall at the threshold": np.array(
+            [k[i].mean() for k, i in zip(kept, inside, strict=True)]
+        ),
+        "FPR at the threshold": np.array(
+            [k[~i].mean() for k, i in zip(kept, inside, strict=True)]
+        ),
+    }
+
+
+def table(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Markdown in percent: means, and how far the meta-trained model is from others."""
+    columns = list(found[OURS])
+    lines = [
+        "| | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 1) + "|",
+    ]
+    for name, own in found.items():
+        cells = [said(evaluation.mean_interval(own[c])) for c in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name, own in found.items():
+        if name != OURS:
+            cells = [
+                said(evaluation.paired_interval(own[c], found[OURS][c]), "+")
+                for c in columns
+            ]
+            lines.append(f"| {OURS} less {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
