@@ -4,15 +4,19 @@
         [--turns 1] [--out runs/customer_service/exchanges1.jsonl]
 
 An exchange is a class of two texts, so that the class of a reply, as one support text,
-is to be found for what was said before it.
+is to be found for what was said before it. Questions and answers are exchanges too.
 """
 
 import argparse
+import collections
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+# Dialogue, domain, what was said, and the reply.
+Exchange: TypeAlias = tuple[str, str, str, str]
 
 
 def main() -> None:
@@ -26,9 +30,24 @@ def main() -> None:
 
 
 def prepare(folder: Path, out: Path, turns: int) -> int:
+    """Writes the exchanges of Schema-Guided Dialogue; returns how many."""
+    return write(exchanges(dialogues(folder / "sgd_dialogue"), turns), out)
+
+
+def prepare_questions(folder: Path, out: Path, least: int) -> int:
+    """Writes questions of the ChatterBot corpus and their answers; returns how many."""
+    return write(questions(dialogues(folder / "chatterbot_corpus"), least), out)
+
+
+def dialogues(folder: Path) -> Iterator[dict[str, Any]]:
+    """Those of a data set."""
+    lines = (folder / "dialogues.jsonl").read_text("utf-8")
+    return map(json.loads, lines.splitlines())
+
+
+def write(found: Iterable[Exchange], out: Path) -> int:
     """Writes two rows an exchange, what was said first; returns how many exchanges."""
-    lines = (folder / "sgd_dialogue" / "dialogues.jsonl").read_text("utf-8")
-    found = list(exchanges(map(json.loads, lines.splitlines()), turns))
+    found = list(found)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {"text": text, "label": f"{dialogue}:{number}", "domain": domain}
@@ -39,10 +58,8 @@ def prepare(folder: Path, out: Path, turns: int) -> int:
     return len(found)
 
 
-def exchanges(
-    dialogues: Iterator[dict[str, Any]], turns: int
-) -> Iterator[tuple[str, str, str, str]]:
-    """Dialogue, domain, what was said, and the reply, of every reply of a domain once.
+def exchanges(dialogues: Iterable[dict[str, Any]], turns: int) -> Iterator[Exchange]:
+    """Every reply of a domain once, and what was said before it.
 
     What was said are the last turns before the reply, the latest first, so that a text
     that is too long loses the oldest of them.
@@ -58,6 +75,25 @@ def exchanges(
                 seen.add((domain, text))
                 yield dialogue["id"], domain, context, text
             said.append(text)
+
+
+def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Exchange]:
+    """First turns and the replies to them, of topics with at least so many.
+
+    Each question and each reply of a topic comes once: what it was answered first.
+    """
+    by_topic = collections.defaultdict(list)
+    seen = set()
+    for dialogue in dialogues:
+        topic = dialogue["domain"]
+        question, answer = (turn["text"] for turn in dialogue["turns"][:2])
+        keys = {(topic, question.lower()), (topic, answer.lower())}
+        if not keys & seen:
+            seen |= keys
+            by_topic[topic].append((dialogue["id"], topic, question, answer))
+    for found in by_topic.values():
+        if len(found) >= least:
+            yield from found
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import intents
 import latency
+import picture
+import questions
 import replies
 from rich.console import Console
 
@@ -17,13 +19,18 @@ from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Trainings, and the four parts of the page."""
+    """Trainings, the five parts of the page, and its picture."""
     folder = Path(os.environ.get("METAFLAX_DATA", "data"))
     intents.intents(config, folder, runs, console, intents.Sizes())
     latency.latency(config, runs, console)
-    for turns in replies.TURNS:
-        replies.replies(config, folder, runs, console, turns)
+    chosen = {
+        turns: replies.replies(config, folder, runs, console, turns)
+        for turns in replies.TURNS
+    }
     console.print(replies.reply_table(runs), markup=False)
+    questions.questions(config, folder, runs, console, chosen[1])
+    console.print(questions.question_table(runs), markup=False)
+    console.print(f"The picture is {picture.plot(runs)}.", soft_wrap=True)
 
 
 if __name__ == "__main__":

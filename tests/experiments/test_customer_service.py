@@ -82,14 +82,61 @@ def test_the_right_reply_is_ranked_behind_those_that_score_alike(script):
     rows = np.arange(3, dtype=np.int32)
     episode = data.Episode((0, 1, 2), None, rows, rows, rows, rows)
     logits = np.array([[[2.0, 1, 0, 9], [1, 1, 0, 9], [2, 1, 0, 9]]])
-    ranks = script.replies.ranks_of(data.GivenEpisodes(None, (episode,)), logits)
+    ranks = script.replies.retrieval.ranks_of(
+        data.GivenEpisodes(None, (episode,)), logits
+    )
     assert ranks.tolist() == [1, 2, 3]
+
+
+def test_a_question_and_an_answer_come_once_and_small_topics_not_at_all(script):
+    dialogues = [
+        dialogue("one", "trivia", "who ?", "nobody", "why ?"),
+        dialogue("two", "trivia", "Who ?", "somebody"),  # Asked before.
+        dialogue("three", "trivia", "how many ?", "six"),
+        dialogue("four", "trivia", "what is 2 x 3 ?", "six"),  # Answered so before.
+        dialogue("five", "health", "how are you ?", "well"),
+    ]
+    found = list(script.replies.prepare.questions(dialogues, 2))
+    assert found == [
+        ("one", "trivia", "who ?", "nobody"),
+        ("three", "trivia", "how many ?", "six"),
+    ]
+
+
+def replies_to(said, *replies):
+    """One query, and replies to choose from, of which the first is right."""
+    texts = (said, *replies)
+    examples = data.Examples("few", texts, tuple((text,) for text in texts))
+    numbers = np.arange(len(replies), dtype=np.int32)
+    zero = np.zeros(1, np.int32)
+    episode = data.Episode(
+        tuple(numbers.tolist()), None, numbers + 1, numbers, zero, zero
+    )
+    return data.GivenEpisodes(examples, (episode,))
+
+
+def test_bm25_is_its_formula(script):
+    given = replies_to("red red fox", "red dog", "red red red cat", "green cow")
+    [found] = script.replies.words.bm25(given, script.replies.words.Bm25(1.2, 0.75))
+    # The word red is in two of three replies, of two and of four words, mean 8 / 3.
+    rare = np.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
+    once = 2.2 / (1 + 1.2 * (0.25 + 0.75 * 2 / (8 / 3)))
+    thrice = 3 * 2.2 / (3 + 1.2 * (0.25 + 0.75 * 4 / (8 / 3)))
+    # Twice in what was said, and fox in no reply.
+    np.testing.assert_allclose(found, [[2 * rare * once, 2 * rare * thrice, 0]])
+
+
+def test_bm25_is_chosen_by_the_ranks_that_it_gives(script):
+    # Without regard to length both replies score alike, and the right one comes last.
+    given = replies_to("red", "red dog", "red cat and cow")
+    assert script.replies.words.chosen(given).b > 0
 
 
 def write_data(folder):
     """Intents that a word tells, questions without one, and dialogues."""
     (folder / "clinc150").mkdir(parents=True)
     (folder / "sgd_dialogue").mkdir()
+    (folder / "chatterbot_corpus").mkdir()
     intents = [f"intent{i:02}" for i in range(54)]
     worlds.write_jsonl(
         folder / "clinc150" / "examples.jsonl", worlds.records(intents, count=8)
@@ -110,6 +157,8 @@ def write_data(folder):
         for n in range(15)
     ]
     worlds.write_jsonl(folder / "sgd_dialogue" / "dialogues.jsonl", rows)
+    rows = [dialogue(f"q{n}", "trivia", *texts[2 * n : 2 * n + 2]) for n in range(9)]
+    worlds.write_jsonl(folder / "chatterbot_corpus" / "dialogues.jsonl", rows)
     split = dict(zip(("train", "valid", "test"), ([d] for d in domains), strict=True))
     (folder / "sgd_dialogue" / "splits.json").write_text(json.dumps(split))
 
@@ -141,14 +190,24 @@ def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
         script.intents.intents(config, folder, runs, console, sizes)
         script.latency.latency(config, runs, console, 5)
         for turns in script.replies.TURNS:
-            script.replies.replies(config, folder, runs, console, turns)
+            chosen = script.replies.replies(config, folder, runs, console, turns)
+        script.questions.questions(config, folder, runs, console, chosen, 9)
+        script.picture.plot(runs)
     found = json.loads((runs / "intents.json").read_text())
     assert set(found) == {"class means", "logistic regression", script.intents.OURS}
     assert 0 <= found[script.intents.OURS]["AUROC"]["mean"] <= 1
     latencies = json.loads((runs / "latency.json").read_text())
     assert 0 < latencies["p50_ms"] <= latencies["p99_ms"]
-    ranks = json.loads((runs / "replies3.json").read_text())["ranks"]
-    assert set(ranks) == {"TF-IDF", "frozen", script.intents.OURS}
-    assert all(len(r) == 30 and 1 <= min(r) <= max(r) <= 30 for r in ranks.values())
+    methods = {"TF-IDF", "BM25", "frozen", script.intents.OURS}
+    for name, count in (("replies3", 30), ("questions", 9)):
+        ranks = json.loads((runs / f"{name}.json").read_text())["ranks"]
+        assert set(ranks) == methods
+        assert all(len(r) == count for r in ranks.values())
+        assert all(1 <= min(r) <= max(r) <= count for r in ranks.values())
     table = script.replies.reply_table(runs).splitlines()
-    assert [line.split(" | ")[0] for line in table[2:8]] == ["| 1"] * 3 + ["| 3"] * 3
+    assert [line.split(" | ")[0] for line in table[2:10]] == ["| 1"] * 4 + ["| 3"] * 4
+    table = script.questions.question_table(runs).splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| all"] * 4 + [
+        "| trivia"
+    ] * 4
+    assert (runs / "result.png").stat().st_size > 10_000

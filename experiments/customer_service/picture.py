@@ -1,0 +1,96 @@
+"""The page's results at a glance."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import questions
+import ranking
+from methods import OURS
+
+from metaflax import evaluation
+
+COLOURS = {
+    "TF-IDF": "lightgrey",
+    "BM25": "darkgrey",
+    "frozen": "tab:blue",
+    "class means": "tab:blue",
+    "logistic regression": "tab:cyan",
+    OURS: "tab:orange",
+}
+
+
+def plot(runs: Path) -> Path:
+    """Draws what `intents`, `replies` and `questions` wrote; returns the file."""
+    from matplotlib import figure
+
+    picture = figure.Figure(figsize=(10, 6.5), layout="constrained")
+    above, below = picture.subfigures(2, 1)
+    intents = json.loads((runs / "intents.json").read_text("utf-8"))
+    names = ("accuracy in scope", "FPR at 95 % recall")
+    for axis, metric in zip(above.subplots(1, 2), names, strict=True):
+        of_intents(axis, metric, {name: own[metric] for name, own in intents.items()})
+    dialogues = ranking.Ranked.read(runs / "replies1.json")
+    asked = ranking.Ranked.read(runs / "questions.json")
+    groups = {
+        **{d: dialogues.of(d) for d in sorted(set(dialogues.domains))},
+        **{d: asked.of(d) for d in sorted(set(asked.domains))},
+        f"{questions.ALL} topics": asked,
+    }
+    by_domain(below.subplots(), groups)
+    path = runs / "result.png"
+    picture.savefig(path, dpi=110)
+    return path
+
+
+def of_intents(axis, metric: str, found: Mapping[str, Mapping[str, float]]) -> None:
+    """One metric of every method, in percent."""
+    for place, (name, interval) in enumerate(found.items()):
+        bar(axis, place, 0.6, name, [interval["mean"]], [interval["half_width"]])
+    axis.set_xticks(range(len(found)), list(found))
+    axis.set_title(f"{metric}, %")
+    low = min(i["mean"] - 2 * i["half_width"] for i in found.values())
+    axis.set_ylim(bottom=100 * low if low > 0.5 else 0)
+
+
+def by_domain(axis, groups: Mapping[str, ranking.Ranked]) -> None:
+    """Mean reciprocal ranks of every method, domain by domain."""
+    scores = {domain: ranked.scores() for domain, ranked in groups.items()}
+    methods = list(next(iter(scores.values())))
+    width = 0.8 / len(methods)
+    for number, name in enumerate(methods):
+        found = [evaluation.mean_interval(s[name]["MRR"]) for s in scores.values()]
+        bar(
+            axis,
+            np.arange(len(scores)) + (number - (len(methods) - 1) / 2) * width,
+            width,
+            name,
+            [interval.mean for interval in found],
+            [interval.half_width for interval in found],
+        )
+    sizes = [len(next(iter(ranked.ranks.values()))) for ranked in groups.values()]
+    named = [f"{d}\n({n})" for d, n in zip(scores, sizes, strict=True)]
+    axis.set_xticks(range(len(scores)), named)
+    axis.set_title("mean reciprocal rank of the right reply, % (of so many replies)")
+    axis.legend(loc="upper left", ncols=len(methods), fontsize=8)
+
+
+def bar(
+    axis,
+    places: float | np.ndarray,
+    width: float,
+    name: str,
+    means: Sequence[float],
+    halves: Sequence[float],
+) -> None:
+    """Bars of a method with their intervals, in percent."""
+    axis.bar(
+        places,
+        100 * np.array(means),
+        width,
+        yerr=100 * np.array(halves),
+        color=COLOURS[name],
+        label=name,
+        capsize=2,
+    )

@@ -1,0 +1,109 @@
+"""The right reply among all of a domain: who ranks it where."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import retrieval
+import words
+from methods import OURS, answers, frozen, said, write_json
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation
+
+
+class Ranked(NamedTuple):
+    """Ranks of the right reply to everything that was said.
+
+    Attributes:
+      groups: the dialogue of each, which is what intervals are over.
+      domains: the domain of each.
+      ranks: by method, 1 for the first.
+    """
+
+    groups: list[str]
+    domains: list[str]
+    ranks: dict[str, list[int]]
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        write_json(path, self._asdict())
+
+    @classmethod
+    def read(cls, path: Path) -> "Ranked":
+        """What `write` wrote."""
+        return cls(**json.loads(path.read_text("utf-8")))
+
+    def scores(self) -> dict[str, dict[str, np.ndarray]]:
+        """By method recall at 1 and reciprocal ranks, means of each dialogue."""
+        inverse = {name: 1 / np.array(ranks) for name, ranks in self.ranks.items()}
+        return {
+            name: {
+                "recall@1": by_group(found == 1, self.groups),
+                "MRR": by_group(found, self.groups),
+            }
+            for name, found in inverse.items()
+        }
+
+    def of(self, domain: str) -> "Ranked":
+        """Those of one domain."""
+        kept = [n for n, name in enumerate(self.domains) if name == domain]
+        return Ranked(
+            [self.groups[n] for n in kept],
+            [domain] * len(kept),
+            {name: [found[n] for n in kept] for name, found in self.ranks.items()},
+        )
+
+
+def compared(
+    config: config_lib.Config,
+    run_dir: Path,
+    test: data.GivenEpisodes,
+    by_bm25: words.Bm25,
+) -> Ranked:
+    """Ranks by words, by the pretrained encoder and by the run."""
+    [setting] = frozen(config, "prototypes")
+    logits = {
+        "TF-IDF": words.tf_idf(test),
+        "BM25": words.bm25(test, by_bm25),
+        "frozen": answers(config, run_dir, test, setting),
+        OURS: answers(config, run_dir, test, None),
+    }
+    ranks = {name: retrieval.ranks_of(test, found) for name, found in logits.items()}
+    asked = [row for episode in test.episodes for row in episode.query]
+    labels, domains = test.examples.labels, test.examples.domains or ()
+    return Ranked(
+        [labels[row][0].rpartition(":")[0] for row in asked],
+        [str(domains[row]) for row in asked],
+        {name: found.tolist() for name, found in ranks.items()},
+    )
+
+
+def by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Means of each group, in the order of their names."""
+    _, number = np.unique(np.array(groups), return_inverse=True)
+    return np.bincount(number, values) / np.bincount(number)
+
+
+def rank_table(first: str, found: Mapping[str, Ranked]) -> str:
+    """Markdown: means over dialogues, and how far the meta-trained model is ahead.
+
+    Args:
+      first: what the first column is called.
+      found: by what stands in it.
+    """
+    lines = [
+        f"| {first} | method | recall@1 | MRR | meta-trained less it | of MRR |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, ranked in found.items():
+        scores = ranked.scores()
+        for name, own in scores.items():
+            cells = [said(evaluation.mean_interval(x)) for x in own.values()]
+            for metric, values in own.items():
+                gain = evaluation.paired_interval(values, scores[OURS][metric])
+                cells.append("" if name == OURS else said(gain, "+"))
+            lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

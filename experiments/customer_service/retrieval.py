@@ -1,0 +1,44 @@
+"""Finding the right reply among all of a domain, as episodes and ranks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax import data
+
+
+def by_domain(examples: data.Examples) -> data.GivenEpisodes:
+    """For each domain all replies to choose from, and what was said before each."""
+    domains = np.array(examples.domains)
+    names = {name: n for n, name in enumerate(examples.label_names)}
+
+    def of_domain(number: int) -> data.Episode:
+        rows = np.flatnonzero(domains == examples.domain_names[number])
+        before, replied = rows[::2].astype(np.int32), rows[1::2].astype(np.int32)
+        local = np.arange(len(before), dtype=np.int32)
+        return data.Episode(
+            classes=tuple(names[examples.labels[row][0]] for row in before),
+            domain=number,
+            support=replied,
+            support_targets=local,
+            query=before,
+            query_targets=local,
+        )
+
+    numbers = range(len(examples.domain_names))
+    return data.GivenEpisodes(examples, tuple(map(of_domain, numbers)))
+
+
+def ranks_of(
+    episodes: data.GivenEpisodes, logits: Sequence[np.ndarray] | np.ndarray
+) -> np.ndarray:
+    """The rank of the right reply of every query, 1 for the first, `[U]`.
+
+    Of replies that score alike the right one is ranked last.
+    """
+    ranks = []
+    for episode, own in zip(episodes.episodes, logits, strict=True):
+        scores = own[: len(episode.query), : len(episode.classes)]
+        right = scores[np.arange(len(scores)), episode.query_targets]
+        ranks.append((scores >= right[:, None]).sum(axis=1))
+    return np.concatenate(ranks)

@@ -1,0 +1,79 @@
+"""Replies ranked by the words that they share with what was said."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import retrieval
+
+from metaflax import data
+
+
+def tf_idf(episodes: data.GivenEpisodes) -> list[np.ndarray]:
+    """Cosines of weighed frequencies of words, `[Q, N]` of each episode."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    found = []
+    for said, replies in texts_of(episodes):
+        weigh = TfidfVectorizer(sublinear_tf=True)
+        weighed = weigh.fit_transform(replies)
+        found.append((weigh.transform(said) @ weighed.T).toarray())
+    return found
+
+
+class Bm25(NamedTuple):
+    """How BM25 weighs the words of a reply.
+
+    Attributes:
+      k1: how much more a word counts that occurs again.
+      b: how much less the words of a long reply count, from 0 to 1.
+
+    References:
+      Robertson and Zaragoza, `The Probabilistic Relevance Framework: BM25 and Beyond
+      <https://doi.org/10.1561/1500000019>`_, 2009. Departure: one is added below the
+      logarithm, so that a word of most replies does not count against them.
+    """
+
+    k1: float
+    b: float
+
+
+# The usual ones among them: k1 from 1.2 to 2, b of 0.75.
+TRIED = tuple(
+    itertools.starmap(Bm25, itertools.product((0.5, 1.2, 2.0), (0, 0.4, 0.75)))
+)
+
+
+def bm25(episodes: data.GivenEpisodes, setting: Bm25) -> list[np.ndarray]:
+    """What BM25 scores the replies, `[Q, N]` of each episode."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    found = []
+    for said, replies in texts_of(episodes):
+        count = CountVectorizer()
+        counts: Any = count.fit_transform(replies).toarray()  # [N, words]
+        occurs = (counts > 0).sum(axis=0)
+        rare = np.log(1 + (len(replies) - occurs + 0.5) / (occurs + 0.5))
+        length = counts.sum(axis=1, keepdims=True) / counts.sum(axis=1).mean()
+        damped = counts + setting.k1 * (1 - setting.b + setting.b * length)
+        weighed = rare * counts * (setting.k1 + 1) / damped
+        found.append(count.transform(said) @ weighed.T)
+    return found
+
+
+def chosen(valid: data.GivenEpisodes) -> Bm25:
+    """The setting with the best reciprocal ranks."""
+
+    def score(setting: Bm25) -> float:
+        return (1 / retrieval.ranks_of(valid, bm25(valid, setting))).mean()
+
+    return max(TRIED, key=score)
+
+
+def texts_of(episodes: data.GivenEpisodes) -> list[tuple[list[str], list[str]]]:
+    """What was said and the replies to choose from, of each episode."""
+    texts = [str(text) for text in episodes.examples.texts]
+    return [
+        ([texts[row] for row in e.query], [texts[row] for row in e.support])
+        for e in episodes.episodes
+    ]
