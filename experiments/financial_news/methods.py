@@ -1,4 +1,4 @@
-"""Methods that learn sentiment or topics from few sentences, compared on the same."""
+"""Methods that learn labels from few sentences, compared on the same draws."""
 
 import dataclasses
 import functools
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import draws
 import numpy as np
-import topics
 from rich.console import Console
 
 from metaflax import config as config_lib
@@ -28,10 +27,12 @@ class Sizes(NamedTuple):
     Attributes:
       shots: labelled sentences of a class.
       test: support draws of each shot that methods are compared on.
+      test_tuned: the first of these, which fine-tuning is measured on: it takes far
+        longer than all others together.
       queries: sentences that each of them is judged on.
       valid: support draws of validation sentences that a setting is judged on, where
         the encoder stays as it is.
-      valid_tuned: the same of fine-tuning, which takes far longer.
+      valid_tuned: the same of fine-tuning.
       quiet_days: of validation sentences for a threshold, and of test sentences for
         false alarms, by support draw.
       surges: planted for each support draw and size of surge.
@@ -39,9 +40,10 @@ class Sizes(NamedTuple):
 
     shots: tuple[int, ...] = (8, 16)
     test: int = 50
+    test_tuned: int = 25
     queries: int = 100
     valid: int = 50
-    valid_tuned: int = 4
+    valid_tuned: int = 3
     quiet_days: int = 10_000
     surges: int = 10
 
@@ -84,79 +86,6 @@ def fine_tuned(config: config_lib.Config) -> list[Setting]:
     return workflows.fine_tuned_settings(config, inner_learning_rate=(1e-4, 3e-4, 1e-3))
 
 
-def sentiment(
-    config: config_lib.Config,
-    runs: Path,
-    news: News,
-    console: Console,
-    sizes: Sizes,
-) -> Setting:
-    """Compares methods at each shot; returns the best frozen setting of the last."""
-    best, results = frozen(config, "prototypes")[0], {}
-    for shot in sizes.shots:
-        methods = {
-            "class means": frozen(config, "prototypes"),
-            "logistic regression": frozen(config, "logistic_regression"),
-            "fine-tuned": fine_tuned(config),
-        }
-        picked = {
-            name: pick(
-                config,
-                runs / "scores" / f"sentiment{shot} {name}, choice.json",
-                news.valid,
-                shot,
-                settings,
-                sizes,
-                console,
-            )
-            for name, settings in methods.items()
-        }
-        results[shot] = compared(
-            config, runs, "sentiment", news.test, shot, picked, sizes
-        )
-        heads = [name for name in picked if name != "fine-tuned"]
-        best = picked[max(heads, key=lambda name: picked[name].score)].setting
-    console.print(table(results), markup=False)
-    write(runs / "sentiment.json", results)
-    return best
-
-
-def topics_of_news(
-    config: config_lib.Config,
-    runs: Path,
-    news: News,
-    console: Console,
-    sizes: Sizes,
-) -> None:
-    """The same with topics for labels, without fine-tuning."""
-    valid, test = topics.by_terms(news.valid), topics.by_terms(news.test)
-    console.print(
-        f"{len(test)} of {len(news.test)} test sentences, {len(valid)} of"
-        f" {len(news.valid)} to choose by, of {len(test.label_names)} topics"
-    )
-    results = {}
-    for shot in sizes.shots:
-        methods = {
-            "class means": frozen(config, "prototypes"),
-            "logistic regression": frozen(config, "logistic_regression"),
-        }
-        picked = {
-            name: pick(
-                config,
-                runs / "scores" / f"topics{shot} {name}, choice.json",
-                valid,
-                shot,
-                settings,
-                sizes,
-                console,
-            )
-            for name, settings in methods.items()
-        }
-        results[shot] = compared(config, runs, "topics", test, shot, picked, sizes)
-    console.print(table(results), markup=False)
-    write(runs / "topics.json", results)
-
-
 class Picked(NamedTuple):
     """A baseline's setting, and its accuracy on validation sentences."""
 
@@ -174,8 +103,7 @@ def pick(
     console: Console,
 ) -> Picked:
     """The setting that is best on support draws of validation sentences."""
-    tuned = settings[0].algorithm.algorithm == "fine_tuning"
-    num = sizes.valid_tuned if tuned else sizes.valid
+    num = sizes.valid_tuned if is_tuned(settings[0]) else sizes.valid
     episodes = draws.support_draws(valid, shot, num, sizes.queries)
 
     def tried() -> list[float]:
@@ -196,6 +124,30 @@ def pick(
     return Picked(settings[best], scores[best])
 
 
+def pick_all(
+    config: config_lib.Config,
+    kept: Path,
+    valid: data.Examples,
+    shot: int,
+    choices: Mapping[str, Sequence[Setting]],
+    sizes: Sizes,
+    console: Console,
+) -> dict[str, Picked]:
+    """The best setting of each method."""
+    return {
+        name: pick(
+            config,
+            kept.with_name(f"{kept.name}{shot} {name}, choice.json"),
+            valid,
+            shot,
+            settings,
+            sizes,
+            console,
+        )
+        for name, settings in choices.items()
+    }
+
+
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
     """What was made before and is kept there, so that an ended script goes on."""
     if not path.exists():
@@ -209,28 +161,46 @@ def scored(
 ) -> evaluation.Scores:
     """What a baseline makes of episodes, from pretrained weights."""
     model, algorithm = setting
-    baseline = dataclasses.replace(config, model=model, algorithm=algorithm)
+    evaluated = config.evaluation
+    if is_tuned(setting):
+        # One draw at a time, so that choice and test share a compilation.
+        evaluated = dataclasses.replace(evaluated, batch_episodes=1)
+    baseline = dataclasses.replace(
+        config, model=model, algorithm=algorithm, evaluation=evaluated
+    )
     return workflows.score_pretrained(baseline, episodes)
+
+
+def is_tuned(setting: Setting) -> bool:
+    """Whether the encoder changes with the support set."""
+    return setting.algorithm.algorithm == "fine_tuning"
 
 
 def compared(
     config: config_lib.Config,
-    runs: Path,
-    kept: str,
+    run_dir: Path,
+    kept: Path,
     test: data.Examples,
     shot: int,
     baselines: Mapping[str, Picked],
     sizes: Sizes,
 ) -> Results:
-    """Accuracy and macro F1 of every method on the same support draws, `[E]` each."""
-    episodes = draws.support_draws(test, shot, sizes.test, sizes.queries)
+    """Accuracy and macro F1 of every method on the same support draws, `[E]` each.
+
+    Of fine-tuning `[test_tuned]`, on the first of them.
+    """
+    every = draws.support_draws(test, shot, sizes.test, sizes.queries)
 
     def measured(name: str) -> dict[str, list[float]]:
-        found = (
-            workflows.score_episodes(runs / "run", episodes)
-            if name == OURS
-            else scored(config, episodes, baselines[name].setting)
-        )
+        episodes = every
+        if name == OURS:
+            found = workflows.score_episodes(run_dir, episodes)
+        else:
+            setting = baselines[name].setting
+            if is_tuned(setting):
+                first = every.episodes[: sizes.test_tuned]
+                episodes = data.GivenEpisodes(every.examples, first)
+            found = scored(config, episodes, setting)
         return {
             ACCURACY: found.metrics[ACCURACY].tolist(),
             MACRO_F1: macro_f1(episodes, found.logits).tolist(),
@@ -238,7 +208,7 @@ def compared(
 
     results: Results = {}
     for name in (*baselines, OURS):
-        path = runs / "scores" / f"{kept}{shot} {name}.json"
+        path = kept.with_name(f"{kept.name}{shot} {name}.json")
         found = remembered(path, functools.partial(measured, name))
         results[name] = {metric: np.array(x) for metric, x in found.items()}
     return results
@@ -263,7 +233,10 @@ def macro_f1(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
 
 
 def table(results: Mapping[int, Results]) -> str:
-    """Markdown: means in percent, and how far the meta-trained model is from each."""
+    """Markdown: means in percent, and how far the meta-trained model is from each.
+
+    Differences are paired, on the draws that a method was measured on.
+    """
     lines = [
         "| shots | method | accuracy | macro F1 | meta-trained less it | of macro F1 |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -272,7 +245,8 @@ def table(results: Mapping[int, Results]) -> str:
         for name, own in methods.items():
             cells = [said(evaluation.mean_interval(x)) for x in own.values()]
             for metric, values in own.items():
-                gain = evaluation.paired_interval(values, methods[OURS][metric])
+                ours = methods[OURS][metric][: len(values)]
+                gain = evaluation.paired_interval(values, ours)
                 cells.append("" if name == OURS else said(gain, "+"))
             lines.append(f"| {shot} | {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

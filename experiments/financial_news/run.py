@@ -10,7 +10,9 @@ from pathlib import Path
 
 import methods
 import prepare
+import sentiment
 import stream
+import topics
 from rich.console import Console
 
 from metaflax import config as config_lib
@@ -18,9 +20,10 @@ from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Training, and the three parts of the page."""
+    """Two trainings, and the three parts of the page."""
     financial_news(
         config,
+        config_lib.load_file(Path(__file__).with_name("topics_config.py")),
         Path(os.environ.get("METAFLAX_DATA", "data")),
         runs,
         console,
@@ -30,12 +33,13 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 def financial_news(
     config: config_lib.Config,
+    topics_config: config_lib.Config,
     folder: Path,
     runs: Path,
     console: Console,
     sizes: methods.Sizes,
 ) -> None:
-    """One training, then sentiment, topics and the stream."""
+    """Sentiment, topics and the stream, with the trainings that they need."""
     file = runs / "sentences.jsonl"
     prepare.prepare(folder, file)
     config = dataclasses.replace(
@@ -44,9 +48,9 @@ def financial_news(
     workflows.train(config, runs / "run", console)
     news = methods.News.of(file)
     console.print("\nSentiment")
-    chosen = methods.sentiment(config, runs, news, console, sizes)
+    chosen = sentiment.sentiment(config, runs, news, console, sizes)
     console.print("\nTopics")
-    methods.topics_of_news(config, runs, news, console, sizes)
+    topics.topics(topics_config, runs, news, console, sizes)
     console.print("\nThe stream")
     stream.stream(config, runs, news, chosen, console, sizes)
 

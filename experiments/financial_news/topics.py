@@ -1,68 +1,80 @@
-"""Topics of financial news, told by terms, and sentences without these terms.
+"""Topics of news from a few sentences each, after meta-training on masked words."""
 
-A sentence is of a topic where the terms of that one alone occur in it. They are cut
-out, so that a model has to tell the topic by the rest of the sentence.
-"""
+import dataclasses
+import json
+from pathlib import Path
 
-import re
+import masked
+import methods
+import terms
+from rich.console import Console
 
-import numpy as np
-
-from metaflax import data
-
-TERMS = {
-    "acquisitions": r"acqui(re[sd]?|ring|sitions?)|merge[rsd]*|takeover|divest\w*"
-    r"|bought|to buy|purchas\w+",
-    "earnings": r"(operating|net|pre-?tax) (profit|loss|sales|result)|profits?"
-    r"|earnings|eps|net income|turnover",
-    "layoffs": r"lay-?offs?|lay off|laid off|redundan\w+|job cuts|negotiations"
-    r"|dismiss\w*|staff|personnel|employees",
-    "orders": r"orders?|contract(s|ed)?|deliver(y|ies|ed|s)?|supply",
-    "people": r"appoint\w*|ceo|board of directors|chairman|chief executive"
-    r"|managing director",
-    "products": r"launch\w*|new products?|unveil\w*|introduc\w+|solutions?|software"
-    r"|technolog\w+",
-    "property": r"shopping cent\w+|real estate|offices?|propert\w+|square met\w+"
-    r"|construction|buildings?|plants?|factor(y|ies)|mill",
-    "shares": r"shares? (rose|fell|closed|price|capital|slid)|stock exchange|omx|stock"
-    r"|dividends?|subscri\w+|voting rights",
-}
-PATTERNS = {
-    topic: re.compile(rf"\b(?:{terms})\b", re.IGNORECASE)
-    for topic, terms in TERMS.items()
-}
+from metaflax import config as config_lib
+from metaflax import data, workflows
 
 
-def by_terms(examples: data.Examples) -> data.Examples:
-    """The sentences of exactly one topic, labelled with it, its terms cut out.
+def topics(
+    config: config_lib.Config,
+    runs: Path,
+    news: methods.News,
+    console: Console,
+    sizes: methods.Sizes,
+) -> None:
+    """One training without labels, then methods compared, but for fine-tuning."""
+    valid, test = terms.by_terms(news.valid), terms.by_terms(news.test)
+    console.print(
+        f"{len(test)} of {len(news.test)} test sentences, {len(valid)} of"
+        f" {len(news.valid)} to choose by, of {len(test.label_names)} topics"
+    )
+    file = runs / "topics.jsonl"
+    write_rows(file, config, news.valid, valid, test)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, data=str(file))
+    )
+    run_dir, kept = runs / "topics", runs / "scores" / "topics"
+    workflows.train(config, run_dir, console)
+    results = {}
+    for shot in sizes.shots:
+        choices = {
+            "class means": methods.frozen(config, "prototypes"),
+            "logistic regression": methods.frozen(config, "logistic_regression"),
+        }
+        picked = methods.pick_all(config, kept, valid, shot, choices, sizes, console)
+        results[shot] = methods.compared(
+            config, run_dir, kept, test, shot, picked, sizes
+        )
+    console.print(methods.table(results), markup=False)
+    methods.write(runs / "topics.json", results)
 
-    Examples:
-      >>> news = data.Examples("news", ("Its net profit grew .",), (("positive",),))
-      >>> found = by_terms(news)
-      >>> found.texts, found.labels
-      (('Its … grew .',), (('earnings',),))
+
+def write_rows(
+    file: Path,
+    config: config_lib.Config,
+    unlabelled: data.Examples,
+    valid: data.Examples,
+    test: data.Examples,
+) -> None:
+    """The sentences of a training, by domain: masked words, and topics to judge by.
+
+    Words are masked in those validation sentences alone that are of no one topic, so
+    that what is chosen by was not trained on.
     """
-    found = [
-        (number, topics[0])
-        for number, text in enumerate(examples.texts)
-        if len(topics := topics_of(str(text))) == 1
-    ]
-    texts = tuple(
-        PATTERNS[topic].sub("…", str(examples.texts[number])) for number, topic in found
+    others = [text for text in map(str, unlabelled.texts) if not terms.topic_of(text)]
+    wanted = config.episodes.training()
+    least = largest(wanted.shot) + largest(wanted.queries)
+    rows = [("words", text, word) for text, word in masked.words_of(others, least)]
+    for domain, examples in (("topics-valid", valid), ("topics-test", test)):
+        pairs = zip(examples.texts, examples.labels, strict=True)
+        rows += [(domain, str(text), label) for text, [label] in pairs]
+    file.write_text(
+        "".join(
+            json.dumps({"text": text, "label": label, "domain": domain}) + "\n"
+            for domain, text, label in rows
+        ),
+        "utf-8",
     )
-    kept = _first(texts)
-    return data.Examples(
-        f"topics of {examples.name}",
-        tuple(texts[row] for row in kept),
-        tuple((found[row][1],) for row in kept),
-    )
 
 
-def topics_of(text: str) -> list[str]:
-    """The topics whose terms occur in a text."""
-    return [topic for topic, pattern in PATTERNS.items() if pattern.search(text)]
-
-
-def _first(texts: tuple[str, ...]) -> np.ndarray:
-    """Where each text occurs first; without their terms some are alike."""
-    return np.sort(np.unique(np.array(texts), return_index=True)[1])
+def largest(count: config_lib.Count) -> int:
+    """The largest number that a setting of episodes allows."""
+    return count if isinstance(count, int) else count[1]

@@ -127,9 +127,30 @@ def test_topics_are_told_by_terms_which_are_cut_out(script):
         "It got an order for ships .",
     )
     examples = data.Examples("news", texts, (("positive",),) * 5)
-    found = script.methods.topics.by_terms(examples)
+    found = script.topics.terms.by_terms(examples)
     assert found.texts == ("Its … grew .", "It got an … for ships .")
     assert found.labels == (("earnings",), ("orders",))
+
+
+def test_masked_words_are_cut_out_of_sentences_that_hold_them(script):
+    texts = [
+        "Ships sank in 1912 and in 1915 .",
+        "The ships came in .",
+        "No ship at all .",
+        "Then ships sank again .",
+    ]
+    found = script.topics.masked.words_of(texts, 2)
+    by_word = {word: {t for t, w in found if w == word} for _, word in found}
+    assert by_word == {
+        "sank": {"Ships … in 1912 and in 1915 .", "Then ships … again ."},
+        "ships": {
+            "… sank in 1912 and in 1915 .",
+            "The … came in .",
+            "Then … sank again .",
+        },
+    }
+    assert len(script.topics.masked.words_of(texts, 2, most=2)) == 4
+    assert not script.topics.masked.words_of(texts, 4)
 
 
 TERMS = {
@@ -153,6 +174,11 @@ def news_folder(folder):
         for label, topic in zip(LABELS, worlds.TOPICS, strict=False)
         for term in TERMS.values()
         for n, text in enumerate(worlds.texts([topic], 25, rng))
+    ]
+    # And some of no topic, whose words are masked.
+    rows += [
+        {"text": f"{n} ships {text}", "label": LABELS[n % 3]}
+        for n, text in enumerate(worlds.texts(worlds.TOPICS[:3], 60, rng))
     ]
     worlds.write_jsonl(folder / "financial_phrasebank" / "examples.jsonl", rows)
 
@@ -179,6 +205,24 @@ def scored_texts(threshold=0.5):
     )
 
 
+def smaller(file, bert):
+    config = config_lib.load_file(file)
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=str(bert)),
+        data=dataclasses.replace(config.data, max_length=worlds.POSITIONS),
+        episodes=dataclasses.replace(
+            config.episodes, train_way=3, train_shot=2, train_queries=2
+        ),
+        training=dataclasses.replace(
+            config.training, steps=1, eval_every=1, valid_episodes=2
+        ),
+        evaluation=dataclasses.replace(
+            config.evaluation, test_episodes=2, batch_episodes=2
+        ),
+    )
+
+
 def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "scored_texts", scored_texts)
     news_folder(tmp_path / "data")
@@ -188,27 +232,26 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         monkeypatch.setattr(
             script.methods, name, lambda *args, settings=settings: settings(*args)[:1]
         )
-    config = config_lib.load_file(scripts.EXPERIMENTS / "financial_news" / "config.py")
     bert = worlds.save_bert(tmp_path / "bert")
-    config = dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, model=str(bert)),
-        data=dataclasses.replace(config.data, max_length=worlds.POSITIONS),
-        training=dataclasses.replace(
-            config.training, steps=1, eval_every=1, valid_episodes=2
-        ),
-        evaluation=dataclasses.replace(
-            config.evaluation, test_episodes=2, batch_episodes=2
-        ),
+    config, topics_config = (
+        smaller(scripts.EXPERIMENTS / "financial_news" / name, bert)
+        for name in ("config.py", "topics_config.py")
     )
     sizes = script.methods.Sizes(
-        shots=(2,), test=2, queries=6, valid=2, valid_tuned=1, quiet_days=1000, surges=3
+        shots=(2,),
+        test=3,
+        test_tuned=2,
+        queries=6,
+        valid=2,
+        valid_tuned=1,
+        quiet_days=1000,
+        surges=3,
     )
     said = io.StringIO()
     console = Console(file=said, width=200)
     with worlds.apart(tmp_path):
         script.financial_news(
-            config, tmp_path / "data", tmp_path / "runs", console, sizes
+            config, topics_config, tmp_path / "data", tmp_path / "runs", console, sizes
         )
     rows = worlds.read_jsonl(tmp_path / "runs" / "sentences.jsonl")
     neutral = {r["domain"] for r in rows if r["label"] == "neutral"}
@@ -218,7 +261,17 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         assert {"class means", "logistic regression", script.methods.OURS} <= set(
             found["2"]
         )
+    scores = tmp_path / "runs" / "scores"
+    tuned, ours = (
+        json.loads((scores / f"sentiment2 {name}.json").read_text())
+        for name in ("fine-tuned", script.methods.OURS)
+    )
+    assert (len(tuned["accuracy"]), len(ours["accuracy"])) == (2, 3)
+    rows = worlds.read_jsonl(tmp_path / "runs" / "topics.jsonl")
+    words = {row["label"] for row in rows if row["domain"] == "words"}
+    assert "ships" in words
+    assert not words & set(TERMS.values())
     text = said.getvalue()
-    assert "360 of 360 test sentences" in text
+    assert " of 396 test sentences, " in text
     assert f"| {script.methods.OURS} less true labels |" in text
     assert (tmp_path / "runs" / "stream.png").stat().st_size > 10_000

@@ -1,0 +1,50 @@
+"""Words masked in sentences without labels as classes (SMLMT).
+
+Which word was cut out of a sentence is to be told by the rest of it, as topics are.
+See Bansal et al., `Self-Supervised Meta-Learning for Few-Shot Natural Language
+Classification Tasks <https://arxiv.org/abs/2009.08445>`_, 2020. Departure: a sentence
+may stand for several of its words, each time without another one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax import data
+
+# Of a word, so that common ones do not outnumber all others.
+MOST = 40
+
+
+def words_of(
+    texts: Sequence[str], least: int, most: int = MOST, seed: int = 0
+) -> list[tuple[str, str]]:
+    """Sentences without a word of theirs, and that word.
+
+    Args:
+      texts: sentences.
+      least: words of fewer sentences are left out, as are those without content.
+      most: sentences of a word at most.
+      seed: draws them.
+
+    Returns:
+      Sentence and word, word by word, no sentence twice.
+
+    Examples:
+      >>> words_of(["The ship sank .", "A ship came in ."], 2)
+      [('A … came in .', 'ship'), ('The … sank .', 'ship')]
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    count = CountVectorizer(stop_words="english", token_pattern=r"\b[a-z]{3,}\b")
+    occurs = count.fit_transform(texts).tocsc()
+    rng = np.random.default_rng(seed)
+    found: dict[str, str] = {}
+    for number, word in enumerate(count.get_feature_names_out()):
+        rows = occurs[:, number].nonzero()[0]
+        drawn = [texts[row] for row in rng.permutation(rows)[:most]]
+        cut = dict.fromkeys(data.masked(text, word, "…") for text in drawn)
+        fresh = {text: word for text in cut if text not in found}
+        if len(fresh) >= least:
+            found |= fresh
+    return list(found.items())
