@@ -40,7 +40,7 @@ class Sizes(NamedTuple):
 
     shots: tuple[int, ...] = (8, 16)
     test: int = 50
-    test_tuned: int = 25
+    test_tuned: int = 20
     queries: int = 100
     valid: int = 50
     valid_tuned: int = 3

@@ -165,6 +165,9 @@ TERMS = {
 }
 
 
+THINGS = ("ships", "trains", "lorries", "ferries")
+
+
 def news_folder(folder):
     """Sentences that a word of their sentiment tells, and a term their topic."""
     (folder / "financial_phrasebank").mkdir(parents=True)
@@ -177,7 +180,7 @@ def news_folder(folder):
     ]
     # And some of no topic, whose words are masked.
     rows += [
-        {"text": f"{n} ships {text}", "label": LABELS[n % 3]}
+        {"text": f"{n} {THINGS[n % 4]} {text}", "label": LABELS[n % 3]}
         for n, text in enumerate(worlds.texts(worlds.TOPICS[:3], 60, rng))
     ]
     worlds.write_jsonl(folder / "financial_phrasebank" / "examples.jsonl", rows)
@@ -269,8 +272,8 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     assert (len(tuned["accuracy"]), len(ours["accuracy"])) == (2, 3)
     rows = worlds.read_jsonl(tmp_path / "runs" / "topics.jsonl")
     words = {row["label"] for row in rows if row["domain"] == "words"}
-    assert "ships" in words
-    assert not words & set(TERMS.values())
+    assert len(words) >= 3
+    assert words <= set(THINGS)
     text = said.getvalue()
     assert " of 396 test sentences, " in text
     assert f"| {script.methods.OURS} less true labels |" in text
