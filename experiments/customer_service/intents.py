@@ -56,7 +56,7 @@ def intents(
         console.print(f"{name}: setting {best + 1} of {len(tried)}, {by}")
         logits = answers(config, runs / "intents", test, settings[best])
         found[name] = measured(test, logits, DOUBTS[by](logits), threshold)
-    console.print(table(found), markup=False)
+    console.print(table(found), markup=False, soft_wrap=True)
     means = {
         name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
         for name, own in found.items()

@@ -27,9 +27,9 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         turns: replies.replies(config, folder, runs, console, turns)
         for turns in replies.TURNS
     }
-    console.print(replies.reply_table(runs), markup=False)
+    console.print(replies.reply_table(runs), markup=False, soft_wrap=True)
     questions.questions(config, folder, runs, console, chosen[1])
-    console.print(questions.question_table(runs), markup=False)
+    console.print(questions.question_table(runs), markup=False, soft_wrap=True)
     console.print(f"The picture is {picture.plot(runs)}.", soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,13 @@ from metaflax import data, evaluation, workflows
 from metaflax.workflows import Setting
 
 OURS = "meta-trained"
+TUNED = "fine-tuned"
+# What the pretrained encoder is frozen below.
+NAMES = {"prototypes": "class means", "logistic_regression": "logistic regression"}
 ACCURACY, MACRO_F1 = "accuracy", "macro F1"
 
+# By metric, and by method.
+Scored: TypeAlias = dict[str, list[float]]
 Results: TypeAlias = dict[str, dict[str, np.ndarray]]
 
 
@@ -43,7 +49,7 @@ class Sizes(NamedTuple):
     test_tuned: int = 20
     queries: int = 100
     valid: int = 50
-    valid_tuned: int = 3
+    valid_tuned: int = 2
     quiet_days: int = 10_000
     surges: int = 10
 
@@ -75,7 +81,7 @@ class News(NamedTuple):
 
 def frozen(config: config_lib.Config, head: str) -> list[Setting]:
     """A head below the pretrained encoder, of several strengths where it has one."""
-    strengths = (10.0, 1.0, 0.1, 0.01) if head == "logistic_regression" else (1.0,)
+    strengths = (1.0, 0.1, 0.01) if head == "logistic_regression" else (1.0,)
     return workflows.frozen_settings(
         config, pooling=("mean",), head=(head,), strength=strengths
     )
@@ -97,55 +103,34 @@ def pick(
     config: config_lib.Config,
     kept: Path,
     valid: data.Examples,
-    shot: int,
     settings: Sequence[Setting],
     sizes: Sizes,
     console: Console,
-) -> Picked:
-    """The setting that is best on support draws of validation sentences."""
+) -> dict[int, Picked]:
+    """By shots the setting that is best on support draws of validation sentences."""
     num = sizes.valid_tuned if is_tuned(settings[0]) else sizes.valid
-    episodes = draws.support_draws(valid, shot, num, sizes.queries)
+    episodes = draws_of(valid, sizes, num)
 
-    def tried() -> list[float]:
+    def tried() -> list[list[float]]:
         return [
-            float(np.mean(scored(config, episodes, setting).metrics[ACCURACY]))
-            for setting in settings
+            [float(found.metrics[ACCURACY].mean()) for found in scores.values()]
+            for scores in (scored(config, episodes, setting) for setting in settings)
         ]
 
-    scores = remembered(kept, tried)
-    best = int(np.argmax(scores))
-    model, algorithm = settings[best]
-    console.print(
-        f"{shot} shots: {algorithm.algorithm}, head {algorithm.head}, pooling"
-        f" {model.pooling}, strength {algorithm.strength:g}, rate"
-        f" {algorithm.inner_learning_rate:g}, {algorithm.num_steps} steps:"
-        f" setting {best + 1} of {[round(s, 4) for s in scores]}"
-    )
-    return Picked(settings[best], scores[best])
-
-
-def pick_all(
-    config: config_lib.Config,
-    kept: Path,
-    valid: data.Examples,
-    shot: int,
-    choices: Mapping[str, Sequence[Setting]],
-    sizes: Sizes,
-    console: Console,
-) -> dict[str, Picked]:
-    """The best setting of each method."""
-    return {
-        name: pick(
-            config,
-            kept.with_name(f"{kept.name}{shot} {name}, choice.json"),
-            valid,
-            shot,
-            settings,
-            sizes,
-            console,
+    by_shot = zip(*remembered(kept, tried), strict=True)
+    picked = {}
+    for shot, scores in zip(sizes.shots, by_shot, strict=True):
+        best = int(np.argmax(scores))
+        model, algorithm = settings[best]
+        console.print(
+            f"{shot} shots: {algorithm.algorithm}, head {algorithm.head}, pooling"
+            f" {model.pooling}, strength {algorithm.strength:g}, rate"
+            f" {algorithm.inner_learning_rate:g}, {algorithm.num_steps} steps:"
+            f" setting {best + 1} of {[round(s, 4) for s in scores]}",
+            soft_wrap=True,
         )
-        for name, settings in choices.items()
-    }
+        picked[shot] = Picked(settings[best], scores[best])
+    return picked
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
@@ -156,19 +141,51 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def draws_of(
+    examples: data.Examples, sizes: Sizes, num: int
+) -> dict[int, data.GivenEpisodes]:
+    """So many support draws of each shot."""
+    return {
+        shot: draws.support_draws(examples, shot, num, sizes.queries)
+        for shot in sizes.shots
+    }
+
+
 def scored(
-    config: config_lib.Config, episodes: data.GivenEpisodes, setting: Setting
-) -> evaluation.Scores:
-    """What a baseline makes of episodes, from pretrained weights."""
+    config: config_lib.Config,
+    episodes: Mapping[int, data.GivenEpisodes],
+    setting: Setting,
+) -> dict[int, evaluation.Scores]:
+    """What a baseline makes of the draws of all shots, from pretrained weights."""
     model, algorithm = setting
-    evaluated = config.evaluation
-    if is_tuned(setting):
-        # One draw at a time, so that choice and test share a compilation.
-        evaluated = dataclasses.replace(evaluated, batch_episodes=1)
-    baseline = dataclasses.replace(
-        config, model=model, algorithm=algorithm, evaluation=evaluated
-    )
-    return workflows.score_pretrained(baseline, episodes)
+    baseline = dataclasses.replace(config, model=model, algorithm=algorithm)
+    if not is_tuned(setting):
+        score = functools.partial(workflows.score_pretrained, baseline)
+        return together(score, episodes)
+    # One draw at a time, so that choice and test share a compilation.
+    evaluated = dataclasses.replace(config.evaluation, batch_episodes=1)
+    baseline = dataclasses.replace(baseline, evaluation=evaluated)
+    return {
+        shot: workflows.score_pretrained(baseline, given)
+        for shot, given in episodes.items()
+    }
+
+
+def together(
+    score: Callable[[data.GivenEpisodes], evaluation.Scores],
+    episodes: Mapping[int, data.GivenEpisodes],
+) -> dict[int, evaluation.Scores]:
+    """Scores several lists of episodes as one, so that a text is encoded once."""
+    lists = [given.episodes for given in episodes.values()]
+    examples = next(iter(episodes.values())).examples
+    every = score(data.GivenEpisodes(examples, tuple(itertools.chain(*lists))))
+    ends = np.cumsum([len(own) for own in lists])
+    found = {}
+    for shot, own, end in zip(episodes, lists, ends, strict=True):
+        place = slice(end - len(own), end)
+        metrics = {name: x[place] for name, x in every.metrics.items()}
+        found[shot] = evaluation.Scores(metrics, every.logits[place])
+    return found
 
 
 def is_tuned(setting: Setting) -> bool:
@@ -181,37 +198,52 @@ def compared(
     run_dir: Path,
     kept: Path,
     test: data.Examples,
-    shot: int,
-    baselines: Mapping[str, Picked],
+    baselines: Mapping[str, Mapping[int, Picked]],
     sizes: Sizes,
-) -> Results:
-    """Accuracy and macro F1 of every method on the same support draws, `[E]` each.
+) -> dict[int, Results]:
+    """By shots the scores of every method on the same support draws.
 
-    Of fine-tuning `[test_tuned]`, on the first of them.
+    Of fine-tuning on the first of them.
     """
-    every = draws.support_draws(test, shot, sizes.test, sizes.queries)
+    every = draws_of(test, sizes, sizes.test)
+    first = draws_of(test, sizes, sizes.test_tuned)
 
-    def measured(name: str) -> dict[str, list[float]]:
-        episodes = every
-        if name == OURS:
-            found = workflows.score_episodes(run_dir, episodes)
-        else:
-            setting = baselines[name].setting
-            if is_tuned(setting):
-                first = every.episodes[: sizes.test_tuned]
-                episodes = data.GivenEpisodes(every.examples, first)
-            found = scored(config, episodes, setting)
-        return {
-            ACCURACY: found.metrics[ACCURACY].tolist(),
-            MACRO_F1: macro_f1(episodes, found.logits).tolist(),
-        }
+    def of_baseline(name: str) -> dict[int, Scored]:
+        shots_of: dict[Setting, list[int]] = {}
+        for shot, picked in baselines[name].items():
+            shots_of.setdefault(picked.setting, []).append(shot)
+        found = {}
+        for setting, shots in shots_of.items():
+            given = first if is_tuned(setting) else every
+            own = {shot: given[shot] for shot in shots}
+            found |= judged(own, scored(config, own, setting))
+        return found
 
-    results: Results = {}
+    def of_run() -> dict[int, Scored]:
+        score = functools.partial(workflows.score_episodes, run_dir)
+        return judged(every, together(score, every))
+
+    results: dict[int, Results] = {shot: {} for shot in sizes.shots}
     for name in (*baselines, OURS):
-        path = kept.with_name(f"{kept.name}{shot} {name}.json")
-        found = remembered(path, functools.partial(measured, name))
-        results[name] = {metric: np.array(x) for metric, x in found.items()}
+        make = of_run if name == OURS else functools.partial(of_baseline, name)
+        found = remembered(kept / f"{name}.json", make)
+        for shot in sizes.shots:
+            own = found[str(shot)]  # JSON knows no numbers for names.
+            results[shot][name] = {metric: np.array(x) for metric, x in own.items()}
     return results
+
+
+def judged(
+    episodes: Mapping[int, data.GivenEpisodes], scores: Mapping[int, evaluation.Scores]
+) -> dict[int, Scored]:
+    """Accuracy and macro F1 of each draw."""
+    return {
+        shot: {
+            ACCURACY: found.metrics[ACCURACY].tolist(),
+            MACRO_F1: macro_f1(episodes[shot], found.logits).tolist(),
+        }
+        for shot, found in scores.items()
+    }
 
 
 def macro_f1(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:

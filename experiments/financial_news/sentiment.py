@@ -18,21 +18,18 @@ def sentiment(
 ) -> Setting:
     """Compares methods at each shot; returns the best frozen setting of the last."""
     kept = runs / "scores" / "sentiment"
-    best, results = methods.frozen(config, "prototypes")[0], {}
-    for shot in sizes.shots:
-        choices = {
-            "class means": methods.frozen(config, "prototypes"),
-            "logistic regression": methods.frozen(config, "logistic_regression"),
-            "fine-tuned": methods.fine_tuned(config),
-        }
-        picked = methods.pick_all(
-            config, kept, news.valid, shot, choices, sizes, console
+    choices = {
+        **{name: methods.frozen(config, head) for head, name in methods.NAMES.items()},
+        methods.TUNED: methods.fine_tuned(config),
+    }
+    picked = {
+        name: methods.pick(
+            config, kept / f"{name}, choice.json", news.valid, settings, sizes, console
         )
-        results[shot] = methods.compared(
-            config, runs / "run", kept, news.test, shot, picked, sizes
-        )
-        heads = [name for name in picked if name != "fine-tuned"]
-        best = picked[max(heads, key=lambda name: picked[name].score)].setting
-    console.print(methods.table(results), markup=False)
+        for name, settings in choices.items()
+    }
+    results = methods.compared(config, runs / "run", kept, news.test, picked, sizes)
+    console.print(methods.table(results), markup=False, soft_wrap=True)
     methods.write(runs / "sentiment.json", results)
-    return best
+    last = [picked[name][sizes.shots[-1]] for name in methods.NAMES.values()]
+    return max(last, key=lambda own: own.score).setting

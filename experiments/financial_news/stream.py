@@ -50,7 +50,7 @@ def stream(
     """Plants surges, and measures when they are noticed and what else is."""
     watched = watch_news(config, runs / "run", news, baseline, sizes)
     found = {draw: on_draw(watched, draw, sizes) for draw in range(len(watched.future))}
-    console.print(stream_table(found), markup=False)
+    console.print(stream_table(found), markup=False, soft_wrap=True)
     plot(runs / "stream.png", watched)
     console.print(f"The picture is {runs / 'stream.png'}.", soft_wrap=True)
 
@@ -90,7 +90,7 @@ def watch_news(
     scores = {"true labels": np.tile(negative.astype(float), (len(own), 1))}
     by_method = {
         methods.OURS: workflows.score_episodes(run_dir, episodes),
-        "frozen": methods.scored(config, episodes, baseline),
+        "frozen": methods.scored(config, {0: episodes}, baseline)[0],
     }
     for name, found in by_method.items():
         scores[name] = special.softmax(found.logits, axis=-1)[

@@ -33,17 +33,19 @@ def topics(
     )
     run_dir, kept = runs / "topics", runs / "scores" / "topics"
     workflows.train(config, run_dir, console)
-    results = {}
-    for shot in sizes.shots:
-        choices = {
-            "class means": methods.frozen(config, "prototypes"),
-            "logistic regression": methods.frozen(config, "logistic_regression"),
-        }
-        picked = methods.pick_all(config, kept, valid, shot, choices, sizes, console)
-        results[shot] = methods.compared(
-            config, run_dir, kept, test, shot, picked, sizes
+    picked = {
+        name: methods.pick(
+            config,
+            kept / f"{name}, choice.json",
+            valid,
+            methods.frozen(config, head),
+            sizes,
+            console,
         )
-    console.print(methods.table(results), markup=False)
+        for head, name in methods.NAMES.items()
+    }
+    results = methods.compared(config, run_dir, kept, test, picked, sizes)
+    console.print(methods.table(results), markup=False, soft_wrap=True)
     methods.write(runs / "topics.json", results)
 
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data
+from metaflax import data, evaluation
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -208,6 +208,24 @@ def scored_texts(threshold=0.5):
     )
 
 
+def test_lists_scored_together_are_told_apart_again(script):
+    numbers = np.arange(3, dtype=np.int32)
+    one = data.Episode((0,), None, numbers, numbers, numbers, numbers)
+    lists = {
+        8: data.GivenEpisodes(None, (one,) * 2),
+        16: data.GivenEpisodes(None, (one,) * 3),
+    }
+
+    def score(given):
+        every = np.arange(len(given.episodes))
+        return evaluation.Scores({"accuracy": every}, 10 * every)
+
+    found = script.methods.together(score, lists)
+    assert found[8].metrics["accuracy"].tolist() == [0, 1]
+    assert found[16].metrics["accuracy"].tolist() == [2, 3, 4]
+    assert found[16].logits.tolist() == [20, 30, 40]
+
+
 def smaller(file, bert):
     config = config_lib.load_file(file)
     return dataclasses.replace(
@@ -241,7 +259,7 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         for name in ("config.py", "topics_config.py")
     )
     sizes = script.methods.Sizes(
-        shots=(2,),
+        shots=(2, 3),
         test=3,
         test_tuned=2,
         queries=6,
@@ -264,12 +282,12 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         assert {"class means", "logistic regression", script.methods.OURS} <= set(
             found["2"]
         )
-    scores = tmp_path / "runs" / "scores"
+    scores = tmp_path / "runs" / "scores" / "sentiment"
     tuned, ours = (
-        json.loads((scores / f"sentiment2 {name}.json").read_text())
+        json.loads((scores / f"{name}.json").read_text())["2"]["accuracy"]
         for name in ("fine-tuned", script.methods.OURS)
     )
-    assert (len(tuned["accuracy"]), len(ours["accuracy"])) == (2, 3)
+    assert (len(tuned), len(ours)) == (2, 3)
     rows = worlds.read_jsonl(tmp_path / "runs" / "topics.jsonl")
     words = {row["label"] for row in rows if row["domain"] == "words"}
     assert len(words) >= 3
