@@ -1,7 +1,7 @@
 """The page's results at a glance."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +47,17 @@ def plot(runs: Path) -> Path:
 def of_intents(axis, metric: str, found: Mapping[str, Mapping[str, float]]) -> None:
     """One metric of every method, in percent."""
     for place, (name, interval) in enumerate(found.items()):
-        bar(axis, place, 0.6, name, [interval["mean"]], [interval["half_width"]])
+        axis.errorbar(
+            place,
+            100 * interval["mean"],
+            100 * interval["half_width"],
+            fmt="o",
+            color=COLOURS[name],
+            capsize=4,
+        )
     axis.set_xticks(range(len(found)), list(found))
+    axis.set_xlim(-0.5, len(found) - 0.5)
     axis.set_title(f"{metric}, %")
-    low = min(i["mean"] - 2 * i["half_width"] for i in found.values())
-    axis.set_ylim(bottom=100 * low if low > 0.5 else 0)
 
 
 def by_domain(axis, groups: Mapping[str, ranking.Ranked]) -> None:
@@ -61,36 +67,17 @@ def by_domain(axis, groups: Mapping[str, ranking.Ranked]) -> None:
     width = 0.8 / len(methods)
     for number, name in enumerate(methods):
         found = [evaluation.mean_interval(s[name]["MRR"]) for s in scores.values()]
-        bar(
-            axis,
+        axis.bar(
             np.arange(len(scores)) + (number - (len(methods) - 1) / 2) * width,
+            [100 * interval.mean for interval in found],
             width,
-            name,
-            [interval.mean for interval in found],
-            [interval.half_width for interval in found],
+            yerr=[100 * interval.half_width for interval in found],
+            color=COLOURS[name],
+            label=name,
+            capsize=2,
         )
     sizes = [len(next(iter(ranked.ranks.values()))) for ranked in groups.values()]
     named = [f"{d}\n({n})" for d, n in zip(scores, sizes, strict=True)]
     axis.set_xticks(range(len(scores)), named)
-    axis.set_title("mean reciprocal rank of the right reply, % (of so many replies)")
+    axis.set_title("mean reciprocal rank of the right reply, % (number of replies)")
     axis.legend(loc="upper left", ncols=len(methods), fontsize=8)
-
-
-def bar(
-    axis,
-    places: float | np.ndarray,
-    width: float,
-    name: str,
-    means: Sequence[float],
-    halves: Sequence[float],
-) -> None:
-    """Bars of a method with their intervals, in percent."""
-    axis.bar(
-        places,
-        100 * np.array(means),
-        width,
-        yerr=100 * np.array(halves),
-        color=COLOURS[name],
-        label=name,
-        capsize=2,
-    )
