@@ -264,6 +264,27 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Give texts without labels made-up classes, to meta-train on as well."""
+
+    texts: str
+    """File of texts: a text a line, or JSONL, CSV, TSV or Parquet."""
+    out: Path
+    """JSONL file of texts and labels to write."""
+    clusters: int
+    """How many classes to make."""
+    run: Path | None = None
+    """Meta-trained run whose encoder says which texts lie together; without it a
+    pretrained one does."""
+    model: str = "minilm"
+    """Directory or hub name of a pretrained encoder, where there is no run."""
+    column: str = "text"
+    """Column of texts, where the file has columns."""
+    seed: int = 0
+    """Where k-means begins."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Mix:
     """Meta-train one encoder on many kinds of tasks, and on masked words, at once."""
 
@@ -344,6 +365,7 @@ Command = (
     | New
     | Pretrain
     | Augment
+    | Cluster
     | Train
     | Mix
     | Evaluate

@@ -18,6 +18,7 @@ from metaflax._commands import (
     OF_EVALUATION,
     Adapt,
     Augment,
+    Cluster,
     Command,
     Compare,
     Evaluate,
@@ -186,6 +187,8 @@ def run(command: Command, console: Console) -> None:
             )
         case Augment():
             _augment(command, console)
+        case Cluster():
+            _cluster(command, console)
         case Search():
             _search(command, console)
         case Fairness():
@@ -271,6 +274,21 @@ def _augment(command: Augment, console: Console) -> None:
             max_length=command.max_length,
             seed=command.seed,
         ),
+    )
+
+
+def _cluster(command: Cluster, console: Console) -> None:
+    from metaflax import workflows
+
+    workflows.cluster(
+        command.texts,
+        command.out,
+        console,
+        number=command.clusters,
+        run_dir=command.run,
+        model=command.model,
+        column=command.column,
+        seed=command.seed,
     )
 
 

@@ -6,6 +6,7 @@ from a seed and an index, and `collate` turns episodes into arrays for the devic
 
 from metaflax.data._batching import Buckets, collate, collate_texts
 from metaflax.data._cloze import Cloze, draw_cloze, whole_words
+from metaflax.data._clusters import clusters
 from metaflax.data._embedded import (
     cache_folder,
     fetch_minilm,
@@ -118,6 +119,7 @@ __all__ = [
     "cache_folder",
     "check_disjoint",
     "check_names",
+    "clusters",
     "collate",
     "collate_candidates",
     "collate_features",

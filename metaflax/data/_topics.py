@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from metaflax.data._clusters import clusters
 
 # The space in which texts lie near to each other that share words.
 DIMENSIONS = 50
@@ -40,7 +40,6 @@ def topics(texts: Sequence[str], number: int, seed: int = 0) -> list[int]:
             " one, or give more texts."
         )
     # Together they take a second to import.
-    from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
@@ -53,15 +52,8 @@ def topics(texts: Sequence[str], number: int, seed: int = 0) -> list[int]:
         raise ValueError("the texts have no words to sort them by.") from error
     if words.shape[1] == 1:
         raise ValueError("the texts have one word in all, which sorts nothing.")
-    means: Any = KMeans  # Its annotations know no number.
-    sort = make_pipeline(
-        TruncatedSVD(min(DIMENSIONS, words.shape[1]), random_state=seed),
-        # Of unit length again: otherwise a few odd texts make topics of their own.
-        Normalizer(),
-        means(number, n_init=10, random_state=seed),
+    # Of unit length again: otherwise a few odd texts make topics of their own.
+    place = make_pipeline(
+        TruncatedSVD(min(DIMENSIONS, words.shape[1]), random_state=seed), Normalizer()
     )
-    found = np.asarray(sort.fit_predict(words))
-    rank = np.empty(number, int)
-    sizes = np.bincount(found, minlength=number)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(number)
-    return rank[found].tolist()
+    return clusters(place.fit_transform(words), number, seed)

@@ -9,6 +9,7 @@ from metaflax.workflows._against_joint import on_domains as on_domains
 from metaflax.workflows._augment import augment as augment
 from metaflax.workflows._baselines import against_baselines as against_baselines
 from metaflax.workflows._beside import compare_runs as compare_runs
+from metaflax.workflows._cluster import cluster as cluster
 from metaflax.workflows._compilations import (
     cache_compilations as cache_compilations,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "augment",
     "cache_compilations",
     "check_by_deletion",
+    "cluster",
     "compare_runs",
     "compare_with_joint",
     "evaluate",

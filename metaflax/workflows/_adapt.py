@@ -83,7 +83,7 @@ def adapt(
             " least two classes."
         )
     trained = (
-        _within(load_untrained(config, len(names)))
+        within(load_untrained(config, len(names)))
         if run_dir is None
         else load_trained(run_dir)
     )
@@ -137,7 +137,7 @@ def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
     return trained.num_classes
 
 
-def _within(trained: Trained) -> Trained:
+def within(trained: Trained) -> Trained:
     """The same, with texts no longer than the model takes."""
     config = trained.config
     most = trained.model.pretrained.config.max_position_embeddings

@@ -1,14 +1,13 @@
 """Labelled texts with variants, in which a model replaced some words."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 
 from metaflax import data, reporting, tasks
+from metaflax.workflows._new_file import appearing, check_new
 from metaflax.workflows._variants import Replacing, has_words, variants_of
 from metaflax.workflows._word_filler import WordFiller
 
@@ -65,7 +64,7 @@ def augment(
     replacing = replacing or Replacing()
     replacing.check()
     target = Path(out).expanduser()
-    _check_target(target)
+    check_new(target)
     texts, rows = _read(source, text, split)
     filler = WordFiller(model, replacing.most_masks, replacing.max_length)
     if not any(has_words(text, filler) for text in texts):
@@ -74,7 +73,7 @@ def augment(
             " column of texts."
         )
     progress = reporting.counting(console, len(texts), doing="augmenting", unit="texts")
-    with progress as done, _appearing(target) as file:
+    with progress as done, appearing(target) as file:
         num_variants = num_without = 0
         for first in range(0, len(texts), CHUNK):
             chunk = texts[first : first + CHUNK]
@@ -126,13 +125,6 @@ def _check_alone(row: dict[str, Any], place: str, column: str) -> None:
         )
 
 
-def _check_target(target: Path) -> None:
-    if target.suffix != ".jsonl":
-        raise ValueError(f"{target}: variants are written as JSONL; name it .jsonl.")
-    if target.exists():
-        raise ValueError(f"{target} exists already; name a new file.")
-
-
 def _line(row: dict[str, Any], variants: list[str]) -> str:
     try:
         return json.dumps({**row, COLUMN: variants}, ensure_ascii=False) + "\n"
@@ -140,16 +132,3 @@ def _line(row: dict[str, Any], variants: list[str]) -> str:
         raise ValueError(
             f"a row holds what JSON cannot ({error}); leave that column out."
         ) from error
-
-
-@contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[IO[str]]:
-    """A file that is there once it is whole, and of which else nothing is left."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(target.name + ".tmp")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            yield file
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -76,6 +76,7 @@ def tatoeba(folder, config):
     (folder / "splits.json").write_text(json.dumps(config.data.split_names))
 
 
+@pytest.mark.slow  # A minute and a half; dialogue has all of it but what picks by chrF.
 def test_translation_runs_in_miniature(small, tmp_path):
     script, config = small("translation")
     script.BY_CHRF = {"adapting": (1, 2), "joint": ONE, "scratch": ONE}

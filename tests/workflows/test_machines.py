@@ -118,6 +118,7 @@ config = MixtureConfig(
 """
 
 
+@pytest.mark.slow  # A minute; what shares the tasks out is that of one kind of task.
 def test_two_processes_train_a_mixture_as_one_does(world, tmp_path):
     file = tmp_path / "mixture.py"
     paths = {"model": world.model, "data": world.data, "split": world.split}
@@ -140,7 +141,7 @@ def test_two_processes_train_a_mixture_as_one_does(world, tmp_path):
     assert_alike(tmp_path / "on", tmp_path / "on-alone")
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_all_start_again_when_one_is_killed_and_nothing_is_lost(
     number, world, whole, tmp_path
 ):

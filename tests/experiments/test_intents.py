@@ -1,0 +1,65 @@
+"""Tests that intents are meta-trained on, with unlabelled texts too, in miniature."""
+
+import dataclasses
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from tests.experiments import scripts
+from tests.workflows import worlds
+
+pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set in the format of CLINC150."""
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    worlds.write_jsonl(folder / "examples.jsonl", worlds.records(longest=5, count=9))
+    (folder / "folds.json").write_text(json.dumps({"a": worlds.SPLIT}))
+    return folder
+
+
+def test_three_models_are_compared_on_any_folder_in_the_format(
+    folder, tmp_path, monkeypatch
+):
+    script = scripts.load("intents")
+    monkeypatch.setattr(script.unlabelled, "NUM_CLUSTERS", 4)
+    config = script.config_of(folder)
+    assert config.data.data == str(folder / "examples.jsonl")
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        config = dataclasses.replace(
+            config,
+            model=dataclasses.replace(config.model, model=str(bert)),
+            data=dataclasses.replace(config.data, max_length=24),
+            episodes=dataclasses.replace(
+                config.episodes, way=3, queries=2, train_way=4
+            ),
+            training=dataclasses.replace(
+                config.training, steps=1, eval_every=1, valid_episodes=2
+            ),
+            evaluation=dataclasses.replace(
+                config.evaluation, test_episodes=3, batch_episodes=3
+            ),
+        )
+        runs, console = tmp_path / "runs", Console(file=io.StringIO())
+        monkeypatch.setattr(script, "STEPS_WITH_CLUSTERS", 1)
+        script.run_fold(runs, "a", {"a": worlds.SPLIT}, config, console)
+        table = script.summary(runs, ["a"])
+    rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == ["a", "all", "a", "all"]
+    assert all("±" in cell for row in rows for cell in row[2:])
+
+    # Clusters hold the texts of other classes, and these classes stay apart.
+    made = worlds.read_jsonl(runs / "a" / "made" / "clustered.jsonl")
+    known = worlds.read_jsonl(folder / "examples.jsonl")
+    others = [r["text"] for r in known if r["label"] not in worlds.SPLIT["train"]]
+    assert sorted(row["text"] for row in made) == sorted(others)
+    split = json.loads((runs / "a" / "made" / "folds.json").read_text())
+    names = {row["label"] for row in made}
+    assert set(split["train"]) == {*worlds.SPLIT["train"], *names}
+    assert split["test"] == list(worlds.SPLIT["test"])

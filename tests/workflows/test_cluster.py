@@ -1,0 +1,89 @@
+"""Tests that texts without labels get classes that meta-training can use."""
+
+import json
+
+import numpy as np
+import pytest
+
+from metaflax import cli, data
+from tests.workflows import worlds
+
+TEXTS = worlds.records(worlds.TOPICS[6:], count=12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("texts") / "texts.txt"
+    path.write_text("".join(row["text"] + "\n" for row in TEXTS))
+    return path
+
+
+def clustered(texts, out, **options):
+    given = {"texts": texts, "out": out, "clusters": 6, **options}
+    worlds.run("cluster", *worlds.arguments(given))
+    return worlds.read_jsonl(out)
+
+
+def purity(rows):
+    """The share of texts whose topic is the most frequent one of their cluster."""
+    counts = {}
+    for row, known in zip(rows, TEXTS, strict=True):
+        own = counts.setdefault(row["label"], {})
+        own[known["label"]] = own.get(known["label"], 0) + 1
+    return sum(max(own.values()) for own in counts.values()) / len(rows)
+
+
+def test_a_meta_trained_encoder_finds_classes_that_it_never_saw(
+    texts, trained, tiny_bert, tmp_path, capsys
+):
+    found = clustered(texts, tmp_path / "by_run.jsonl", run=trained)
+    assert [row["text"] for row in found] == [row["text"] for row in TEXTS]
+    assert {row["label"] for row in found} == {f"cluster {i}" for i in range(6)}
+    assert "72 texts in 6 clusters of" in " ".join(capsys.readouterr().out.split())
+    before = clustered(texts, tmp_path / "untrained.jsonl", model=tiny_bert)
+    assert purity(found) > purity(before) + 0.1
+    again = clustered(texts, tmp_path / "again.jsonl", run=trained)
+    assert again == found
+
+
+def test_labels_of_a_file_are_not_read(trained, texts, tmp_path):
+    rows = worlds.write_jsonl(tmp_path / "labelled.jsonl", TEXTS)
+    assert clustered(rows, tmp_path / "a.jsonl", run=trained) == clustered(
+        texts, tmp_path / "b.jsonl", run=trained
+    )
+
+
+def test_clusters_are_meta_trained_on_beside_labels(world, texts, trained, tmp_path):
+    found = clustered(texts, tmp_path / "made.jsonl", run=trained)
+    sizes = np.bincount([int(row["label"].split()[1]) for row in found])
+    labelled = worlds.read_jsonl(world.data)
+    merged = worlds.write_jsonl(tmp_path / "merged.jsonl", [*labelled, *found])
+    usable = [f"cluster {i}" for i in np.flatnonzero(sizes >= 4)]
+    split = tmp_path / "split.json"
+    whole = {**worlds.SPLIT, "train": [*worlds.SPLIT["train"], *usable]}
+    split.write_text(json.dumps(whole))
+    splits = data.split_by_file(data.read(merged), split)
+    assert set(usable) <= set(splits.train.label_names)
+    assert not set(usable) & {*splits.valid.label_names, *splits.test.label_names}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clusters": 73}, "72 rows do not make 73 clusters"),
+        ({"out": "made.txt"}, "name it .jsonl"),
+        ({"run": "nowhere"}, "nowhere"),
+        ({"texts": "nowhere.txt"}, "nowhere.txt"),
+    ],
+)
+def test_what_makes_no_clusters_is_one_sentence(
+    options, message, texts, trained, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = {"texts": texts, "out": "out.jsonl", "clusters": 6, "run": trained}
+    assert cli.main(["cluster", *worlds.arguments({**given, **options})]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("metaflax: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.jsonl*"))
