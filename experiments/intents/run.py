@@ -69,15 +69,11 @@ def run_fold(
     source = dataclasses.replace(config.data, fold=fold)
     labelled = dataclasses.replace(config, data=source)
     train_and_test(labelled, runs / fold / LABELLED, console)
-    made = runs / fold / "made"
-    examples = Path(source.data)
-    unlabelled.write(examples, splits[fold], runs / fold / LABELLED, made, console)
-    source = dataclasses.replace(
-        source,
-        data=str(made / "examples.jsonl"),
-        split_file=str(made / "folds.json"),
-        fold=None,
+    made = runs / fold / "clusters.jsonl"
+    unlabelled.write(
+        Path(source.data), splits[fold]["train"], runs / fold / LABELLED, made, console
     )
+    source = dataclasses.replace(source, more_train=str(made))
     longer = dataclasses.replace(
         config.training,
         steps=STEPS_WITH_CLUSTERS,

@@ -18,34 +18,22 @@ NUM_CLUSTERS = 100
 
 
 def write(
-    examples: Path,
-    split: dict[str, list[str]],
-    run_dir: Path,
-    out: Path,
-    console: Console,
+    examples: Path, train: list[str], run_dir: Path, out: Path, console: Console
 ) -> None:
-    """Writes `examples.jsonl` and `folds.json` with clusters among training classes.
+    """Writes texts of classes that are not of training, with clusters for labels.
 
     Args:
       examples: the data set.
-      split: class names of `train`, `valid` and `test`.
-      run_dir: meta-trained on the labelled classes of `train`.
-      out: directory to write.
+      train: names of the training classes.
+      run_dir: meta-trained on these.
+      out: file to write.
       console: where a summary goes.
     """
-    if (out / "folds.json").exists():
+    if out.exists():
         return
-    out.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in examples.read_text().splitlines()]
-    unlabelled = [r["text"] for r in rows if r["label"] not in set(split["train"])]
+    unlabelled = [row["text"] for row in rows if row["label"] not in set(train)]
     order = np.random.default_rng(0).permutation(len(unlabelled))
-    texts, clustered = out / "texts.txt", out / "clustered.jsonl"
+    texts = out.with_suffix(".txt")
     texts.write_text("".join(f"{unlabelled[i]}\n" for i in order))
-    clustered.unlink(missing_ok=True)
-    workflows.cluster(texts, clustered, console, number=NUM_CLUSTERS, run_dir=run_dir)
-    made = [json.loads(line) for line in clustered.read_text().splitlines()]
-    lines = [json.dumps({k: r[k] for k in ("text", "label")}) for r in rows + made]
-    (out / "examples.jsonl").write_text("\n".join(lines) + "\n")
-    names = sorted({row["label"] for row in made})
-    whole = {**split, "train": [*split["train"], *names]}
-    (out / "folds.json").write_text(json.dumps(whole))
+    workflows.cluster(texts, out, console, number=NUM_CLUSTERS, run_dir=run_dir)

@@ -10,9 +10,7 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data, tasks, workflows
 
-LEOPARD = ("airline", "disaster", "scitail", "rating_books", "sentiment_books")
-PAIRS = ("scitail",)
-SHOTS = (1, 5)
+INTENTS, SHOTS = "clinc150", (1, 5)
 
 
 class Judge(NamedTuple):
@@ -43,29 +41,37 @@ def judges(
     """LEOPARD's training sets, and episodes of CLINC150's test classes.
 
     Args:
-      folder: of all data.
+      folder: of all data; each folder in its `leopard` is a task.
       num_episodes: of CLINC150, at each shot.
       num_queries: how many of LEOPARD's texts are asked for, drawn once; None for all.
       num_sets: how many of its training sets at each shot, the first; None for all.
     """
-    for name in LEOPARD:
-        kind = "pair_classification" if name in PAIRS else "classification"
+    for training_sets in sorted((folder / "leopard").glob("*/train_episodes.jsonl")):
+        source = training_sets.parent
+        kind = kind_of(training_sets)
         given, shots = data.published_sets(
-            folder / "leopard" / name, task=task_of(kind), num_queries=num_queries
+            source, task=task_of(kind), num_queries=num_queries
         )
         most = len(shots) if num_sets is None else num_sets
         kept = [n for n, shot in enumerate(shots) if shots[:n].count(shot) < most]
         episodes = given._replace(episodes=tuple(given.episodes[n] for n in kept))
         shots = tuple(shots[n] for n in kept)
-        yield Judge(name, kind, "logistic_regression", episodes, shots)
-    examples = data.read(folder / "clinc150" / "examples.jsonl")
-    splits = data.split_by_file(examples, folder / "clinc150" / "folds.json", "01")
+        yield Judge(source.name, kind, "logistic_regression", episodes, shots)
+    examples = data.read(folder / INTENTS / "examples.jsonl")
+    splits = data.split_by_file(examples, folder / INTENTS / "folds.json", "01")
     for shot in SHOTS:
         sampler = data.EpisodeSampler(splits.test, 5, shot, 5)
         drawn = data.fixed_list(sampler, 1, num_episodes)
         episodes = data.GivenEpisodes(splits.test, drawn)
         shots = (shot,) * num_episodes
-        yield Judge("clinc150", "classification", "prototypes", episodes, shots)
+        yield Judge(INTENTS, "classification", "prototypes", episodes, shots)
+
+
+def kind_of(rows: Path) -> str:
+    """The task type of a file of labelled texts, or of pairs of them."""
+    with rows.open(encoding="utf-8") as file:
+        pairs = "text_pair" in json.loads(next(file))
+    return "pair_classification" if pairs else "classification"
 
 
 def task_of(kind: str) -> tasks.TaskType:

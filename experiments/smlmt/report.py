@@ -1,11 +1,11 @@
 """What pretrainings come to: a table, and curves over compute."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from few_shot import LEOPARD, Scores
+from few_shot import INTENTS, Scores
 
 from metaflax import evaluation
 
@@ -24,8 +24,8 @@ def table(found: Mapping[str, Scores]) -> str:
     for task in found[first]:
         cells = [said(evaluation.mean_interval(own[task])) for own in found.values()]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
-    for group, names in (("LEOPARD", LEOPARD), ("clinc150", ("clinc150",))):
-        of_group = {model: together(own, names) for model, own in found.items()}
+    for group in ("LEOPARD", INTENTS):
+        of_group = {model: together(own, group) for model, own in found.items()}
         before = of_group[first]
         cells = [
             said(evaluation.paired_interval(before, after), "+")
@@ -37,10 +37,11 @@ def table(found: Mapping[str, Scores]) -> str:
     return "\n".join(lines)
 
 
-def together(scores: Scores, names: Iterable[str]) -> np.ndarray:
-    """The accuracies on all episodes of some tasks."""
+def together(scores: Scores, group: str) -> np.ndarray:
+    """The accuracies on all episodes of intents, or of all other tasks."""
+    of_intents = group == INTENTS
     return np.concatenate(
-        [x for task, x in scores.items() if task.split(",")[0] in set(names)]
+        [x for task, x in scores.items() if task.startswith(INTENTS) == of_intents]
     )
 
 

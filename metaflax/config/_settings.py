@@ -105,6 +105,9 @@ class DataConfig:
     """Whether classes or domains are disjoint."""
     split_seed: int = 0
     """Draws a split in halves and quarters where none is given."""
+    more_train: str | None = None
+    """Labelled texts, as `data`, that meta-training alone reads besides, such as
+    `metaflax cluster` writes; none of their classes (or domains) is held out."""
     word_bands: tuple[int, ...] = (20, 100, 500, 2000)
     """Of smlmt, in how many sentences words occur: tasks are drawn from one of the
     bands between these numbers."""
@@ -312,10 +315,11 @@ def check(config: Config) -> None:
             f" {' and '.join(ON_TOKENS)}, and with these alone."
         )
     data = config.data
-    if data.task == "smlmt" and (data.domain or data.split_file or data.split_names):
+    of_labels = data.domain, data.split_file, data.split_names, data.more_train
+    if data.task == "smlmt" and any(of_labels):
         raise ValueError(
             "smlmt splits the words of raw text by split_seed; leave out domain,"
-            " split_file and split_names."
+            " split_file, split_names and more_train."
         )
     _check_variants(data)
     _check_on_disk(data)
@@ -353,7 +357,7 @@ def _check_on_disk(data: DataConfig) -> None:
             "scored-texts are few, and in no file of labels; leave on_disk out."
         )
     usual = DataConfig()
-    for name in ("domain", "split_by", "unlabelled", "variants"):
+    for name in ("domain", "split_by", "unlabelled", "variants", "more_train"):
         if getattr(data, name) != getattr(usual, name):
             raise ValueError(
                 f"{name} is {getattr(data, name)!r}, which does not go with on_disk;"

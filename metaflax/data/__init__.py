@@ -36,6 +36,7 @@ from metaflax.data._masking import (
     ordinary_tokens,
 )
 from metaflax.data._mixture import Mixture, temperature_weights
+from metaflax.data._more_training import with_more_training
 from metaflax.data._multilabel import MultiLabelSampler
 from metaflax.data._none import WithNone
 from metaflax.data._numbers import NumberSampler
@@ -167,4 +168,5 @@ __all__ = [
     "tokenize_prompts",
     "topics",
     "whole_words",
+    "with_more_training",
 ]

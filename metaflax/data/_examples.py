@@ -131,6 +131,42 @@ class Examples:
         return dataclasses.replace(self, domains=tuple(min(found) for found in domains))
 
 
+def joined(first: Examples, second: Examples) -> Examples:
+    """The examples of both, by the name of the first.
+
+    Ids and variants that one of them lacks are left out or empty.
+
+    Raises:
+      ValueError: if only one of them has domains, or targets.
+    """
+    for column in ("domains", "targets"):
+        if (getattr(first, column) is None) != (getattr(second, column) is None):
+            raise ValueError(
+                f"{first.name} and {second.name}: only one of them has {column}."
+            )
+
+    def both(column: str, lacking: tuple = ()):
+        values = getattr(first, column), getattr(second, column)
+        if values == (None, None):
+            return None
+        if lacking:
+            sizes = len(first), len(second)
+            pairs = zip(values, sizes, strict=True)
+            values = tuple(lacking * n if v is None else v for v, n in pairs)
+        return None if None in values else values[0] + values[1]
+
+    return Examples(
+        name=first.name,
+        texts=first.texts + second.texts,
+        labels=first.labels + second.labels,
+        domains=both("domains"),
+        ids=both("ids"),
+        num_unlabelled=first.num_unlabelled + second.num_unlabelled,
+        targets=both("targets"),
+        variants=both("variants", lacking=((),)),
+    )
+
+
 def listing(names: Iterable[object], most: int = 8) -> str:
     """Names for a message, quoted, the first `most` of them."""
     names = [repr(name) for name in names]

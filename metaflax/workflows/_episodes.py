@@ -33,14 +33,28 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     if config.data == "scored-texts":
         examples = data.scored_texts()
     else:
-        examples = data.read(
-            config.data,
-            task=task,
-            domain=config.domain,
-            variants=config.variants,
-            unlabelled=config.unlabelled,
-            **columns(config),
-        )
+        examples = _read(config.data, config, task, config.variants)
+    splits = _split(examples, config)
+    if config.more_train is None:
+        return splits
+    more = _read(config.more_train, config, task)
+    return data.with_more_training(splits, more, config.split_by)
+
+
+def _read(
+    source: str, config: DataConfig, task: tasks.TaskType, variants: str | None = None
+) -> data.Examples:
+    return data.read(
+        source,
+        task=task,
+        domain=config.domain,
+        variants=variants,
+        unlabelled=config.unlabelled,
+        **columns(config),
+    )
+
+
+def _split(examples: data.Examples, config: DataConfig) -> data.Splits:
     if config.split_names is not None:
         return data.split_by_names(examples, config.split_names, config.split_by)
     if config.split_file is not None:

@@ -54,12 +54,9 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
     assert [row[0].strip() for row in rows] == ["a", "all", "a", "all"]
     assert all("±" in cell for row in rows for cell in row[2:])
 
-    # Clusters hold the texts of other classes, and these classes stay apart.
-    made = worlds.read_jsonl(runs / "a" / "made" / "clustered.jsonl")
+    # Clusters hold the texts of all other classes, and of no class of training.
+    made = worlds.read_jsonl(runs / "a" / "clusters.jsonl")
     known = worlds.read_jsonl(folder / "examples.jsonl")
     others = [r["text"] for r in known if r["label"] not in worlds.SPLIT["train"]]
     assert sorted(row["text"] for row in made) == sorted(others)
-    split = json.loads((runs / "a" / "made" / "folds.json").read_text())
-    names = {row["label"] for row in made}
-    assert set(split["train"]) == {*worlds.SPLIT["train"], *names}
-    assert split["test"] == list(worlds.SPLIT["test"])
+    assert len({row["label"] for row in made}) == 4

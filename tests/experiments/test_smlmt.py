@@ -124,7 +124,6 @@ def test_pretrainings_at_equal_compute_are_judged_in_miniature(tmp_path, monkeyp
     )
     monkeypatch.setattr(script, "SUPERVISED", ("intents",))
     monkeypatch.setattr(script, "POINTS", 2)
-    monkeypatch.setattr(script.few_shot, "LEOPARD", ("airline", "scitail"))
     sizes = {"vocab_size": 120, "width": 16, "layers": 1, "heads": 2, "positions": 128}
     monkeypatch.setattr(script, "SMALL", sizes)
     folder = data_folder(tmp_path / "data")

@@ -1,11 +1,8 @@
 """Tests that texts without labels get classes that meta-training can use."""
 
-import json
-
-import numpy as np
 import pytest
 
-from metaflax import cli, data
+from metaflax import cli
 from tests.workflows import worlds
 
 TEXTS = worlds.records(worlds.TOPICS[6:], count=12, seed=5)
@@ -53,18 +50,17 @@ def test_labels_of_a_file_are_not_read(trained, texts, tmp_path):
     )
 
 
-def test_clusters_are_meta_trained_on_beside_labels(world, texts, trained, tmp_path):
-    found = clustered(texts, tmp_path / "made.jsonl", run=trained)
-    sizes = np.bincount([int(row["label"].split()[1]) for row in found])
-    labelled = worlds.read_jsonl(world.data)
-    merged = worlds.write_jsonl(tmp_path / "merged.jsonl", [*labelled, *found])
-    usable = [f"cluster {i}" for i in np.flatnonzero(sizes >= 4)]
-    split = tmp_path / "split.json"
-    whole = {**worlds.SPLIT, "train": [*worlds.SPLIT["train"], *usable]}
-    split.write_text(json.dumps(whole))
-    splits = data.split_by_file(data.read(merged), split)
-    assert set(usable) <= set(splits.train.label_names)
-    assert not set(usable) & {*splits.valid.label_names, *splits.test.label_names}
+def test_clusters_are_meta_trained_on_beside_labels(
+    world, texts, trained, tmp_path, capsys
+):
+    made = tmp_path / "made.jsonl"
+    found = clustered(texts, made, run=trained)
+    classes = len(set(worlds.SPLIT["train"])) + len({row["label"] for row in found})
+    number = len(found) + 20 * len(worlds.SPLIT["train"])
+    options = {"steps": 1, "eval_every": 1, "valid_episodes": 2, "test_episodes": 2}
+    worlds.run(*world.train_args(tmp_path / "run", more_train=made, **options))
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"meta-train: {number} texts of {classes} classes" in said
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def refused(args, capsys):
             "and a task takes 20 of one; ask for fewer clusters",
         ),
         ({"word_clusters": 99}, "48 words do not make 99 clusters"),
-        ({"domain": "d"}, "leave out domain, split_file and split_names"),
+        ({"domain": "d"}, "leave out domain, split_file, split_names"),
     ],
 )
 def test_text_too_small_for_the_tasks_is_refused_before_anything_is_compiled(
