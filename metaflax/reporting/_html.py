@@ -41,6 +41,7 @@ thead th { border-bottom: 1.5px solid #888; font-weight: 600; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; }
 td:first-child, td.long { white-space: normal; overflow-wrap: anywhere; }
 td.long { text-align: left; }
+tbody th { font-weight: 400; vertical-align: top; }
 td.cell { min-width: 2rem; padding: .28rem .5rem; text-align: center; }
 table.matrix thead th { height: 7rem; padding: .3rem .2rem; vertical-align: bottom;
   font-weight: 400; }
@@ -159,8 +160,8 @@ def pairs_table(pairs: Mapping[str, Any]) -> Html:
       True
     """
     rows = "\n".join(
-        f'<tr><td>{escaped(name)}</td><td class="long"><code>{escaped(value)}</code>'
-        "</td></tr>"
+        f'<tr><th scope="row">{escaped(name)}</th>'
+        f'<td class="long"><code>{escaped(value)}</code></td></tr>'
         for name, value in pairs.items()
     )
     return Html(f"<table><tbody>\n{rows}\n</tbody></table>")

@@ -17,8 +17,8 @@ CALIBRATION = (
     "How often answers are right, by how sure they are. The expected calibration error"
     " (Guo et al. 2017) is the mean distance between both over 15 bins of equal width."
     " The temperature is fitted on meta-validation episodes, and on no test episode."
-    " The interval of the error is bootstrapped over episodes; that of a small one lies"
-    " high, as fewer different episodes have a larger one by chance."
+    " Its interval is bootstrapped over episodes, and lies high where the error is"
+    " small: a draw has fewer different episodes, which look less calibrated by chance."
 )
 CONFUSION = (
     "Queries of a class that were taken for another, of those asked where both were"
