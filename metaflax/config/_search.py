@@ -22,7 +22,7 @@ FIXED = (
     "training.valid_episodes",
     "training.seed",
 )
-OF_TRAINING_DATA = ("data.variants", "data.variant_rate")
+OF_TRAINING_DATA = ("data.variants", "data.variant_rate", "data.more_train")
 
 # The least and the most that makes sense of a number, where its type allows more.
 BOUNDS: dict[str, tuple[float, float]] = {
