@@ -17,6 +17,7 @@ from metaflax.losses._language import (
     language_cross_entropy as language_cross_entropy,
 )
 from metaflax.losses._language import text_likelihoods as text_likelihoods
+from metaflax.losses._ranking import lambda_rank as lambda_rank
 from metaflax.losses._regression import squared_error as squared_error
 from metaflax.losses._spans import span_cross_entropy as span_cross_entropy
 from metaflax.losses._tokens import per_token as per_token
@@ -26,6 +27,7 @@ __all__ = [
     "balanced_class_weights",
     "balanced_label_weights",
     "cosine_pairs",
+    "lambda_rank",
     "language_cross_entropy",
     "per_token",
     "sigmoid_cross_entropy",
