@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from users import Ratings, User
+from users import Ratings, User, gains
 
 import metaflax
 from metaflax import base, linalg, losses, training
 from metaflax import config as config_lib
 
-NUM_DIRECTIONS, SCALE = 32, 0.5
+NUM_DIRECTIONS, SCALE = 32, 0.3
+# How much the order counts beside the ratings, and how far apart two films must be.
+ORDER, SHARPNESS = 0.3, 2.0
 SIZES = (5, 10, 20)  # Ratings that a user is learned from.
 KEPT = 0.8  # Share of the other users that popularity is taken of in meta-training.
 
@@ -69,9 +71,13 @@ def learner(texts: np.ndarray, level: float) -> base.MetaAlgorithm:
             [prior[:, None], plain * params["scales"][None, :], taste], axis=1
         )
 
-    return metaflax.protonet(
-        encode, losses.squared_error, init, head=ridge_around_prior()
-    )
+    return metaflax.protonet(encode, ratings_and_order, init, head=ridge_around_prior())
+
+
+def ratings_and_order(outputs, targets, weights):
+    """Squared errors of ratings, and what their order loses of NDCG."""
+    order = losses.lambda_rank(SHARPNESS * outputs, gains(targets), weights)
+    return losses.squared_error(outputs, targets, weights) + ORDER * order
 
 
 def ridge_around_prior() -> base.Head:

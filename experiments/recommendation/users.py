@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +92,19 @@ def ratings_of(users: Sequence[User], num_films: int) -> Ratings:
         given[row, user.films] = user.ratings
     is_given = (given > 0).astype(np.float32)
     return Ratings(given, is_given, float(given.sum() / is_given.sum()))
+
+
+def split(user: User, size: int, start: int = 0) -> tuple[User, User]:
+    """What is known of a user, and what follows."""
+    name, films, ratings = user
+    end = start + size
+    known = User(name, films[start:end], ratings[start:end])
+    return known, User(name, films[end:], ratings[end:])
+
+
+def gains(ratings: Any) -> Any:
+    """What a film is worth in NDCG: 2^rating - 1."""
+    return 2.0**ratings - 1
 
 
 def _rows(path: Path) -> list[dict]:

@@ -30,6 +30,16 @@ def users_lib(script):
     return script.users_lib
 
 
+@pytest.fixture
+def choose(script):
+    return script.choose
+
+
+@pytest.fixture
+def scores(script):
+    return script.scores
+
+
 def rated(rng, num):
     """Films and ratings of a user who likes two of four subjects."""
     likes = rng.permutation(4) < 2
@@ -62,7 +72,9 @@ def small_config(**training):
     )
 
 
-def test_meta_training_learns_users_taste_better_than_popularity(script, users_lib):
+def test_meta_training_learns_users_taste_better_than_popularity(
+    choose, scores, users_lib
+):
     users = made_up_users(users_lib)
     ratings = users_lib.ratings_of(users["train"], NUM_FILMS)
     # Subjects lie in a few of many directions, which are those of least variance.
@@ -72,7 +84,7 @@ def test_meta_training_learns_users_taste_better_than_popularity(script, users_l
     popularity = ratings.popularity(5.0)
 
     def learned(steps):
-        return script.trained(
+        return choose.trained(
             texts,
             users["train"],
             ratings,
@@ -84,22 +96,46 @@ def test_meta_training_learns_users_taste_better_than_popularity(script, users_l
 
     every = np.ones(NUM_FILMS, bool)
     by_user = {
-        name: script.scored(method, users["test"], 10, every)
+        name: scores.scored(method, users["test"], 10, every)
         for name, method in {
-            "popularity": script.methods.popular(popularity),
+            "popularity": choose.methods.popular(popularity),
             "untrained": learned(1),
             "trained": learned(150),
         }.items()
     }
-    ndcg = {name: scores[:, 0].mean() for name, scores in by_user.items()}
-    rmse = {name: scores[:, 3].mean() for name, scores in by_user.items()}
+    ndcg = {name: found[:, 0].mean() for name, found in by_user.items()}
+    rmse = {name: found[:, 3].mean() for name, found in by_user.items()}
     assert ndcg["trained"] > ndcg["popularity"] + 0.1
     assert ndcg["trained"] > ndcg["untrained"] + 0.03
     assert rmse["trained"] < 0.8 * rmse["popularity"]
-    gap = script.evaluation.paired_interval(
+    gap = scores.evaluation.paired_interval(
         by_user["popularity"][:, 0], by_user["trained"][:, 0]
     )
     assert gap.low > 0
+
+
+def test_several_lists_of_a_user_count_once(choose, scores, users_lib):
+    users = made_up_users(users_lib)["test"]
+    ratings = users_lib.ratings_of(users, NUM_FILMS)
+    method = choose.methods.counted(ratings.popularity(1.0))
+    every = np.ones(NUM_FILMS, bool)
+    alone = [
+        scores.scored(method, users, 5, every, starts=[start]) for start in (0, 3, 28)
+    ]
+    assert np.all(np.isnan(alone[2]))  # Nothing is left to rank.
+    together = scores.scored(method, users, 5, every, starts=(0, 3, 28))
+    np.testing.assert_allclose(together, (alone[0] + alone[1]) / 2)
+
+
+def test_genres_and_time_are_read_off_the_text(script):
+    texts = ["Stop. Go! (1991). Action, Crime", "Gilda (1946). Crime", "Odd 2001. "]
+    kinds = script.films_lib.kinds(texts)
+    action, crime, *times = (kinds / script.films_lib.KINDS_SCALE).T
+    np.testing.assert_allclose(action, np.array([2, -1, -1]) / 3, rtol=1e-6)
+    np.testing.assert_allclose(crime, np.array([1, 1, -2]) / 3, rtol=1e-6)
+    nearest = script.films_lib.TIMES[np.argmax(times, axis=0)]
+    np.testing.assert_array_equal(nearest[:2], [1990, 1950])
+    np.testing.assert_allclose(np.sum(kinds, axis=0), 0, atol=1e-6)
 
 
 def test_popularity_in_meta_training_is_of_other_users(script, users_lib):
@@ -117,18 +153,18 @@ def test_popularity_is_drawn_to_the_mean_of_all(users_lib):
     np.testing.assert_allclose(found.columns()[:, 2], [0.5, 1.0, 0.5])
 
 
-def test_neighbours_and_likeness_follow_the_taste(script, users_lib):
+def test_neighbours_and_likeness_follow_the_taste(choose, scores, users_lib):
     users = made_up_users(users_lib)
     ratings = users_lib.ratings_of(users["train"], NUM_FILMS)
     popularity = ratings.popularity(5.0)
     texts = np.eye(4)[np.arange(NUM_FILMS) % 4] + 0.1
     every = np.ones(NUM_FILMS, bool)
     ndcg = {
-        name: script.scored(method, users["test"], 20, every)[:, 0].mean()
+        name: scores.scored(method, users["test"], 20, every)[:, 0].mean()
         for name, method in {
-            "popularity": script.methods.popular(popularity),
-            "neighbours": script.methods.neighbours(ratings, popularity, 1.0, 1.0),
-            "similar": script.methods.similar(texts, np.mean),
+            "popularity": choose.methods.popular(popularity),
+            "neighbours": choose.methods.neighbours(ratings, popularity, 1.0, 1.0),
+            "similar": choose.methods.similar(texts, np.mean),
         }.items()
     }
     assert ndcg["neighbours"] > ndcg["popularity"] + 0.1
@@ -167,18 +203,23 @@ def test_the_script_writes_results_and_a_picture(
             config.data, data=str(folder / "users.jsonl"), max_length=16
         ),
     )
-    monkeypatch.setattr(script, "RATES", (1e-3,))
-    monkeypatch.setattr(script, "STARTS", (0,))
+    monkeypatch.setattr(script.choose, "RATES", (1e-3,))
+    monkeypatch.setattr(script.choose, "STARTS", (0,))
     said = io.StringIO()
     script.experiment(config, tmp_path / "runs", Console(file=said, width=200))
     found = json.loads((tmp_path / "runs" / "results.json").read_text())
-    for part in ("all later films", "films after the 20th"):
+    for part in (
+        "all later films",
+        "all later films, three lists a user",
+        "films after the 20th",
+    ):
         content = found[part]["5"]
         assert content["users"] == SHARES["test"] // 4
-        for scores in content["scores"].values():
-            assert 0 < scores["NDCG@10"][0] <= 1
-        assert len(content["differences"]) == len(script.PAIRS)
-    unrated = found["films that no training user rated"]["5"]
-    assert unrated["scores"][script.POPULAR]["NDCG@10"][0] < 1  # It cannot tell them.
+        for cells in content["scores"].values():
+            assert 0 < cells["NDCG@10"][0] <= 1
+        assert len(content["differences"]) == len(script.scores.PAIRS)
+    unrated = found["films that no training user rated"]["5"]["scores"]
+    popular = unrated[script.scores.POPULAR]
+    assert popular["NDCG@10"][0] < 1  # It cannot tell them.
     assert (tmp_path / "runs" / "result.png").stat().st_size > 1000
     assert "rated first" in said.getvalue()

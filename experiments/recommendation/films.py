@@ -1,0 +1,57 @@
+"""What is read off the text of a film: an encoder's features, genres and time."""
+
+import re
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data, models
+
+# Years that bumps of 8 years are centred at: a film is near one or two of them.
+TIMES, WIDTH = np.arange(1930, 2020, 10), 8.0
+KINDS_SCALE = 0.3  # So that genres and time together are as long as an embedding.
+
+
+def embedded(
+    texts: Sequence[str], config: config_lib.Config, batch_size: int = 128
+) -> np.ndarray:
+    """Features of unit length of all texts, by the frozen encoder, `[F, D]`."""
+    name = config.model.model
+    source = data.fetch_minilm() if name == "minilm" else name
+    pretrained = models.pretrained.load(source)
+    encoder = models.encoder(pretrained.config, standardize=config.model.standardize)
+    tokenized = data.tokenize(
+        models.pretrained.tokenizer(pretrained.directory),
+        texts,
+        max_length=config.data.max_length,
+        on_long=config.data.on_long,
+    )
+    apply = jax.jit(encoder.apply)
+    features = np.zeros((len(texts), encoder.num_features), np.float32)
+    by_length = np.argsort(tokenized.lengths, kind="stable")
+    for start in range(0, len(texts), batch_size):
+        rows = by_length[start : start + batch_size]
+        tokens = data.collate_texts(tokenized, rows, batch_size)
+        features[rows] = np.asarray(apply(pretrained.params, tokens))[: len(rows)]
+    return features
+
+
+def kinds(texts: Sequence[str]) -> np.ndarray:
+    """Which genres a text names, and when the film was made, centred, `[F, K]`.
+
+    An encoder knows both, yet among much else; a few ratings tell of these first.
+    """
+    named = [set(text.rpartition(". ")[2].split(", ")) - {""} for text in texts]
+    genres = sorted(set().union(*named))
+    has = np.array([[genre in of_film for genre in genres] for of_film in named])
+    years = np.array([_year(text) for text in texts])
+    bumps = np.exp(-(((years[:, None] - TIMES) / WIDTH) ** 2))  # 0 for no year.
+    columns = np.concatenate([has, bumps], axis=1)
+    return (KINDS_SCALE * (columns - columns.mean(axis=0))).astype(np.float32)
+
+
+def _year(text: str) -> int:
+    found = re.findall(r"\((\d{4})\D*\)", text)
+    return int(found[-1]) if found else 0
