@@ -30,7 +30,7 @@ from metaflax import config as config_lib
 from metaflax import metrics
 
 SHRINKS, RATES = (2.0, 5.0, 10.0, 20.0), (3e-4, 1e-3)
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.3, 1.0, 3.0, 10.0)
 
 
 def all_methods(

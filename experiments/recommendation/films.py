@@ -11,7 +11,7 @@ from metaflax import data, models
 
 # Years that bumps of 8 years are centred at: a film is near one or two of them.
 TIMES, WIDTH = np.arange(1930, 2020, 10), 8.0
-KINDS_SCALE = 0.3  # So that genres and time together are as long as an embedding.
+KINDS_SCALE = 0.6  # So that genres and time are about as long as an embedding.
 
 
 def embedded(

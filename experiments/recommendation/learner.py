@@ -16,7 +16,7 @@ import metaflax
 from metaflax import base, linalg, losses, training
 from metaflax import config as config_lib
 
-NUM_DIRECTIONS, SCALE = 32, 0.3
+NUM_DIRECTIONS, SCALE = 48, 0.3
 # How much the order counts beside the ratings, and how far apart two films must be.
 ORDER, SHARPNESS = 0.3, 2.0
 SIZES = (5, 10, 20)  # Ratings that a user is learned from.
