@@ -41,19 +41,17 @@ config = SearchConfig(
             trains=("*", "!encoder/embeddings"),
             dropout=False,
             eval_every=6,
-            valid_episodes=100,
+            valid_episodes=60,
         ),
         evaluation=EvaluationConfig(test_episodes=200, batch_episodes=20),
     ),
     space={
         "algorithm.head": Choice(("linear", "zeros", "prototypes")),
-        "algorithm.adapts": Choice(
-            (("head",), ("encoder/layer_5", "head"), ("*", "!encoder/embeddings"))
-        ),
+        "algorithm.adapts": Choice((("head",), ("encoder/layer_5", "head"))),
         "algorithm.inner_learning_rate": LogUniform(1e-3, 1.0),
         "algorithm.num_steps": Integers(1, 5),
         "training.learning_rate": LogUniform(1e-5, 3e-4),
         "training.weight_decay": LogUniform(1e-3, 0.3),
     },
-    trials=16,
+    trials=12,
 )

@@ -38,7 +38,8 @@ def search_table(trials: Sequence[Mapping[str, Any]], metric: str) -> Table:
     names = list(trials[0]["settings"]) if trials else []
     table = Table(title="search, scores of validation")
     for column in ("trial", metric, "", *(name.rpartition(".")[2] for name in names)):
-        table.add_column(column, justify="left" if column == "" else "right")
+        justify = "left" if column == "" else "right"
+        table.add_column(column, justify=justify, overflow="fold")
     ordered = sorted(
         trials,
         key=lambda t: (t["state"] != "complete", -(t["score"] or 0.0), t["number"]),
@@ -88,6 +89,10 @@ def plot_search(
     _over_trials(axes[0], scored)
     for axis, name in zip(axes[1:], names, strict=False):
         _against(axis, scored, name, name in on_logs)
+    # Outside, where it hides no trial.
+    picture.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
+    )
     picture.savefig(path, dpi=120)
 
 
@@ -101,7 +106,6 @@ def _over_trials(axis: Any, trials: Sequence[Mapping[str, Any]]) -> None:
     axis.step(numbers, best, where="post", color="tab:orange", label="best so far")
     axis.set_xlabel("trial")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(loc="lower right", fontsize="small")
 
 
 def _against(
@@ -113,6 +117,9 @@ def _against(
         _dots(axis, trials, values)
         if on_logs:
             axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter("")  # Its numbers would overlap.
+        elif all(isinstance(v, int) for v in values):
+            axis.xaxis.get_major_locator().set_params(integer=True)
         return
     known = sorted({short(value) for value in values})
     _dots(axis, trials, [known.index(short(value)) for value in values])
