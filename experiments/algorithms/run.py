@@ -1,6 +1,7 @@
 """Every named algorithm at the same training compute, on the same episodes.
 
 Usage: METAFLAX_DATA=DIR python experiments/algorithms/run.py [--runs DIR] [--only NAME]
+    [--folds FOLD...] [--episodes NUMBER]
 
 A finished method is not run again, so that the command may be interrupted. See
 README.md for what comes out.
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ import points
 
 import metaflax
 from metaflax import data, evaluation, losses, metrics, models, profiling, training
+
+REFERENCE = "frozen"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,10 +176,14 @@ def test(algorithm: Any, params: Any, world: World, split: str, shot: int, num: 
     score = evaluation.scorer(
         algorithm, losses.softmax_cross_entropy, {"accuracy": metrics.accuracy}
     )
-    chunks = (listed[i : i + 10] for i in range(0, num, 10))
-    batches = (collate(world, split, drawn, chunk) for chunk in chunks)
+
+    def batches(episodes):
+        chunks = (episodes[i : i + 10] for i in range(0, len(episodes), 10))
+        return (collate(world, split, drawn, chunk) for chunk in chunks)
+
+    evaluation.evaluate(score, params, batches(listed[:10]))  # Compiles.
     start = time.perf_counter()
-    scores = evaluation.evaluate(score, params, data.prefetch(batches))
+    scores = evaluation.evaluate(score, params, data.prefetch(batches(listed)))
     seconds = time.perf_counter() - start
     accuracy = scores.metrics["accuracy"].tolist()
     return {
@@ -183,6 +191,29 @@ def test(algorithm: Any, params: Any, world: World, split: str, shot: int, num: 
         "seconds": seconds,
         "protocol": data.protocol_hash(listed),
     }
+
+
+def run_fold(
+    fold: str, names: Sequence[str], folder: Path, settings: Settings, runs: Path
+) -> list[dict[str, Any]]:
+    """The record of each method on a fold, made where it is not there yet."""
+    paths = [runs / fold / f"{name.replace(', ', '_')}.json" for name in names]
+    missing = [pair for pair in zip(names, paths, strict=True) if not pair[1].exists()]
+    if missing:
+        world = load_world(folder, data.fetch_minilm(), fold)
+        (runs / fold).mkdir(parents=True, exist_ok=True)
+    for name, path in missing:
+        start = time.perf_counter()
+        record = run_point(name, world, settings)
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps(record))
+        whole.rename(path)
+        print(f"{fold}, {name}: {time.perf_counter() - start:.0f} s", flush=True)
+    records = [json.loads(path.read_text()) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        if record["settings"] != dataclasses.asdict(settings):
+            raise ValueError(f"{path} has other settings; name another --runs.")
+    return records
 
 
 def run_point(name: str, world: World, settings: Settings) -> dict[str, Any]:
@@ -213,14 +244,36 @@ def pick_rate(world: World, settings: Settings) -> float:
     return max(means, key=means.__getitem__)
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Markdown: accuracy of each method, and its difference to frozen prototypes."""
+def pooled(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The record of a method over folds: all episodes, and what a step took."""
+    first = records[0]
+    whole = {"name": first["name"]}
+    for shot in ("shot1", "shot5"):
+        scores = [accuracy for r in records for accuracy in r[shot]["accuracy"]]
+        whole[shot] = {
+            "accuracy": scores,
+            "seconds": sum(r[shot]["seconds"] for r in records),
+        }
+    if "training" in first:
+        spent = {
+            name: float(np.mean([r["training"][name] for r in records]))
+            for name in ("steps", "seconds_per_step")
+        }
+        whole["training"] = {**spent, "steps": round(spent["steps"])}
+    return whole
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Markdown: accuracy of each method, its difference to frozen prototypes, its cost.
+
+    The last column is the time to adapt to an episode of five shots and answer it.
+    """
     lines = [
         "| method | outer steps | seconds a step | 1 shot | against frozen | 5 shots |"
-        " against frozen |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        " against frozen | ms an episode |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    reference = next(r for r in records if r["name"] == "frozen")
+    reference = next(r for r in records if r["name"] == REFERENCE)
     for record in records:
         spent = record.get("training", {})
         cells = [str(spent.get("steps", "-"))]
@@ -231,6 +284,8 @@ def table(records: list[dict[str, Any]]) -> str:
             before = np.array(reference[shot]["accuracy"])
             gain = evaluation.paired_interval(before, scores)
             cells.append("-" if record is reference else said(gain, "+"))
+        timed = record["shot5"]
+        cells.append(f"{1e3 * timed['seconds'] / len(timed['accuracy']):.0f}")
         lines.append(f"| {record['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -243,6 +298,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/algorithms"))
     parser.add_argument("--only", nargs="+", choices=list(points.POINTS))
+    parser.add_argument("--folds", nargs="+", default=["01"])
+    parser.add_argument("--episodes", type=int, help="test episodes of a fold")
     parser.add_argument("--pick", action="store_true", help="pick the inner rate")
     args = parser.parse_args()
     folder = os.environ.get("METAFLAX_DATA")
@@ -250,24 +307,27 @@ def main() -> int:
         print("algorithms: METAFLAX_DATA names no folder; set it to that of clinc150.")
         return 2
     settings = Settings()
-    args.runs.mkdir(parents=True, exist_ok=True)
-    world = load_world(Path(folder), data.fetch_minilm())
+    if args.episodes:
+        settings = dataclasses.replace(settings, test_episodes=args.episodes)
     if args.pick:
+        world = load_world(Path(folder), data.fetch_minilm(), args.folds[0])
         print(f"picked: {pick_rate(world, settings)}")
         return 0
-    for name in args.only or points.POINTS:
-        path = args.runs / f"{name.replace(', ', '_').replace(' ', '_')}.json"
-        if not path.exists():
-            start = time.perf_counter()
-            record = run_point(name, world, settings)
-            whole = path.with_suffix(".part")
-            whole.write_text(json.dumps(record))
-            whole.rename(path)
-            print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-    names = list(points.POINTS)
-    records = [json.loads(p.read_text()) for p in args.runs.glob("*.json")]
-    records.sort(key=lambda record: names.index(record["name"]))
-    print(table(records))
+    # The first is what others are compared with.
+    names = list(dict.fromkeys([REFERENCE, *(args.only or points.POINTS)]))
+    try:
+        folds = {
+            fold: run_fold(fold, names, Path(folder), settings, args.runs)
+            for fold in args.folds
+        }
+    except ValueError as error:
+        print(f"algorithms: {error}")
+        return 2
+    for fold, records in folds.items():
+        print(f"Fold {fold}:\n{table(records)}\n")
+    if len(folds) > 1:
+        over_folds = [pooled(r) for r in zip(*folds.values(), strict=True)]
+        print(f"All folds:\n{table(over_folds)}")
     return 0
 
 
