@@ -3,7 +3,7 @@
 Usage: METAFLAX_DATA=DIR python experiments/intents/run.py [--runs DIR] [--folds 01 02]
     [--data FOLDER]
 
-A finished part is not run again, so that the command may be interrupted.
+A finished training is not run again, so that the command may be interrupted.
 """
 
 import argparse

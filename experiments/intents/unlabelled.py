@@ -34,6 +34,7 @@ def write(
     rows = [json.loads(line) for line in examples.read_text().splitlines()]
     unlabelled = [row["text"] for row in rows if row["label"] not in set(train)]
     order = np.random.default_rng(0).permutation(len(unlabelled))
-    texts = out.with_suffix(".txt")
-    texts.write_text("".join(f"{unlabelled[i]}\n" for i in order))
+    texts = out.with_name("texts.jsonl")
+    lines = (json.dumps({"text": unlabelled[i]}) for i in order)
+    texts.write_text("\n".join(lines) + "\n")
     workflows.cluster(texts, out, console, number=NUM_CLUSTERS, run_dir=run_dir)

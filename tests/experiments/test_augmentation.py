@@ -53,6 +53,7 @@ def miniature(script, folder, bert):
     return config, pretraining
 
 
+@pytest.mark.slow  # Half a minute.
 def test_both_sides_are_compared_in_miniature(tmp_path):
     script = scripts.load("augmentation")
     folder, runs = clinc150(tmp_path / "clinc150"), tmp_path / "runs"

@@ -61,6 +61,7 @@ def run(script, monkeypatch, capsys, *args):
     return code, capsys.readouterr()
 
 
+@pytest.mark.slow  # Half a minute.
 def test_packing_and_the_order_of_derivatives_do_what_they_should(
     script, workload, monkeypatch, capsys, tmp_path
 ):

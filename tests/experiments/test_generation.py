@@ -178,6 +178,7 @@ def test_dialogue_runs_in_miniature(small, tmp_path):
     assert set(compared(runs)) == set(config.data.split_names["test"])
 
 
+@pytest.mark.slow  # Its parts are those of dialogue.
 def test_language_modelling_runs_in_miniature(small, tmp_path):
     script, config = small("language_modelling")
     folder = tmp_path / "data" / "unlabelled_sentences"

@@ -173,6 +173,7 @@ def pairs_folder(data):
     worlds.write_jsonl(folder / "eval.jsonl", rows)
 
 
+@pytest.mark.slow  # Its parts are those of the others.
 def test_pairs_run_in_miniature(small, tmp_path):
     data, runs = tmp_path / "data", tmp_path / "runs"
     pairs_folder(data)

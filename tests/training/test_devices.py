@@ -106,7 +106,9 @@ def test_two_processes_give_the_numbers_of_one(in_one_process, tmp_path):
     assert found["last"]["share"] < 0.7
 
 
-@pytest.mark.parametrize("name", ["protonet", "fomaml"])
+@pytest.mark.parametrize(
+    "name", ["protonet", pytest.param("fomaml", marks=pytest.mark.slow)]
+)
 def test_other_algorithms_give_the_numbers_of_one_device(name, tmp_path):
     out = tmp_path / "numbers.npz"
     meshes = {"one": (1, 1, "scan"), "eight": (8, 2, "scan")}
