@@ -25,6 +25,7 @@ from metaflax.workflows._run import (
     Trained,
     load_trained,
     load_untrained,
+    within,
 )
 from metaflax.workflows._run_directory import RunDirectory, check_absent
 
@@ -135,16 +136,6 @@ def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
             " whose heads take any number, or train with a larger way."
         )
     return trained.num_classes
-
-
-def within(trained: Trained) -> Trained:
-    """The same, with texts no longer than the model takes."""
-    config = trained.config
-    most = trained.model.pretrained.config.max_position_embeddings
-    texts = dataclasses.replace(
-        config.data, max_length=min(config.data.max_length, most)
-    )
-    return trained._replace(config=dataclasses.replace(config, data=texts))
 
 
 def first_seen(examples: data.Examples) -> list[str]:

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks
-from metaflax.workflows._adapt import within, without_run
+from metaflax.workflows._adapt import without_run
 from metaflax.workflows._model import Model, embedder
 from metaflax.workflows._new_file import appearing, check_new
-from metaflax.workflows._run import load_trained, load_untrained
+from metaflax.workflows._run import load_trained, load_untrained, within
 
 
 def cluster(
@@ -65,8 +65,9 @@ def cluster(
     encoder = trained.model
     if not isinstance(encoder, Model) or task.tokens or task.form != tasks.TEXT:
         raise ValueError(
-            f"{run_dir} reads more than single texts, or says of them something else"
-            " than a vector; clusters are made by an encoder of single texts."
+            f"{run_dir or model} reads more than single texts, or says of them"
+            " something else than a vector; clusters are made by an encoder of single"
+            " texts."
         )
     texts = list(data.read_texts(source, column=column))
     tokenized = encoder.tokenize(texts, trained.config.data, task.form)

@@ -1,5 +1,6 @@
 """A run: everything a config names, loaded and checked."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -291,6 +292,16 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     )
     params = algorithm.init(jax.random.key(config.training.seed))
     return Trained(config, model, committed(params), num_classes)
+
+
+def within(trained: Trained) -> Trained:
+    """The same, with texts no longer than the model takes."""
+    config = trained.config
+    most = trained.model.pretrained.config.max_position_embeddings
+    texts = dataclasses.replace(
+        config.data, max_length=min(config.data.max_length, most)
+    )
+    return trained._replace(config=dataclasses.replace(config, data=texts))
 
 
 def best_params(directory: RunDirectory, start: Any) -> Any:

@@ -1,5 +1,8 @@
 """Tests that texts without labels get classes that meta-training can use."""
 
+import json
+import shutil
+
 import pytest
 
 from metaflax import cli
@@ -61,6 +64,17 @@ def test_clusters_are_meta_trained_on_beside_labels(
     worlds.run(*world.train_args(tmp_path / "run", more_train=made, **options))
     said = " ".join(capsys.readouterr().out.split())
     assert f"meta-train: {number} texts of {classes} classes" in said
+
+
+def test_a_run_of_pairs_makes_no_clusters(texts, trained, tmp_path, capsys):
+    pairs = tmp_path / "pairs"
+    shutil.copytree(trained, pairs)
+    config = json.loads((pairs / "config.json").read_text())
+    config["data"]["task"] = "pair_classification"
+    (pairs / "config.json").write_text(json.dumps(config))
+    given = {"texts": texts, "out": tmp_path / "out.jsonl", "clusters": 6, "run": pairs}
+    assert cli.main(["cluster", *worlds.arguments(given)]) == 2
+    assert f"{pairs} reads more than single texts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
