@@ -197,7 +197,8 @@ def run_fold(
     fold: str, names: Sequence[str], folder: Path, settings: Settings, runs: Path
 ) -> list[dict[str, Any]]:
     """The record of each method on a fold, made where it is not there yet."""
-    paths = [runs / fold / f"{name.replace(', ', '_')}.json" for name in names]
+    files = [name.replace(",", "").replace(" ", "_") for name in names]
+    paths = [runs / fold / f"{file}.json" for file in files]
     missing = [pair for pair in zip(names, paths, strict=True) if not pair[1].exists()]
     if missing:
         world = load_world(folder, data.fetch_minilm(), fold)

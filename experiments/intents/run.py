@@ -34,15 +34,24 @@ def main() -> int:
     parser.add_argument("--folds", nargs="+", help="all by default")
     args = parser.parse_args()
     console = Console(highlight=False)
+    workflows.quiet_logs()
+    workflows.cache_compilations()
     try:
         config = config_of(args.data)
         splits = json.loads(Path(config.data.split_file).read_text())
         folds = args.folds or list(splits)
         for fold in folds:
             run_fold(args.runs, fold, splits, config, console)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         console.print(f"intents: {error}", markup=False)
         return 2
+    except FileNotFoundError as error:
+        advice = "set METAFLAX_DATA to what holds clinc150, or give --data"
+        console.print(f"intents: there is no {error.filename}; {advice}.", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("intents: interrupted; the same command goes on.")
+        return 130
     console.print(summary(args.runs, folds), markup=False)
     return 0
 

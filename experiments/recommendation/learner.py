@@ -17,7 +17,7 @@ from metaflax import base, linalg, losses, training
 from metaflax import config as config_lib
 
 NUM_DIRECTIONS, SCALE = 48, 0.3
-# How much the order counts beside the ratings, and how far apart two films must be.
+# How much the order counts beside the ratings, and what scores are multiplied by there.
 ORDER, SHARPNESS = 0.3, 2.0
 SIZES = (5, 10, 20)  # Ratings that a user is learned from.
 KEPT = 0.8  # Share of the other users that popularity is taken of in meta-training.

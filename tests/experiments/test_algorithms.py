@@ -35,7 +35,9 @@ def test_targets_are_numbered_among_all_classes_for_a_joint_classifier(script):
     assert names == [examples.labels[i][0] for i in episode.support]
 
 
-def test_three_methods_train_and_are_compared_on_the_same_episodes(script, tmp_path):
+def test_three_methods_train_and_are_compared_on_the_same_episodes(
+    script, tmp_path, monkeypatch
+):
     topics = [f"intent{i:02}" for i in range(24)]
     folder = tmp_path / "clinc150"
     folder.mkdir()
@@ -44,18 +46,29 @@ def test_three_methods_train_and_are_compared_on_the_same_episodes(script, tmp_p
     (folder / "folds.json").write_text(json.dumps({"01": fold}))
     with worlds.apart(tmp_path):
         bert = worlds.save_bert(tmp_path / "bert")
+        monkeypatch.setattr(script.data, "fetch_minilm", lambda: bert)
         world = script.load_world(tmp_path, bert)
         settings = script.Settings(flops=1e6, tasks_per_step=1, test_episodes=10)
         records = [
             script.run_point(name, world, settings)
             for name in ("frozen", "protonet", "multi_task")
         ]
+        runs = tmp_path / "runs"
+        again = script.run_fold("01", ["frozen"], tmp_path, settings, runs)
+        kept = script.run_fold("01", ["frozen"], None, settings, runs)
+        with pytest.raises(ValueError, match="has other settings"):
+            script.run_fold("01", ["frozen"], None, script.Settings(), runs)
     assert len({record["shot1"]["protocol"] for record in records}) == 1
     for record in records[1:]:
         spent = record["training"]
         cost = spent["flops_per_step"]
         assert spent["steps"] * cost <= max(settings.flops, cost)
     assert np.all(np.isfinite(records[1]["training"]["losses"]))
+    assert again == kept
+    assert again[0]["shot1"]["accuracy"] == records[0]["shot1"]["accuracy"]
+    whole = script.pooled([records[1], records[1]])
+    assert whole["shot5"]["accuracy"] == 2 * records[1]["shot5"]["accuracy"]
+    assert whole["training"]["steps"] == records[1]["training"]["steps"]
     rows = script.table(records).splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == [
         "| frozen",

@@ -44,3 +44,8 @@ def test_every_config_opens_with_its_command_and_what_to_expect(path):
     opening = path.read_text().split('"""')[1]
     assert "python -m metaflax" in opening
     assert "xpected" in opening
+
+
+def test_the_search_tries_what_there_is(folder):
+    path = scripts.EXPERIMENTS / "search" / "search.py"
+    config_lib.check_search(config_lib.load_file(path, config_lib.SearchConfig))

@@ -7,6 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
+from metaflax.workflows import RunDirectory
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -54,9 +55,35 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
     assert [row[0].strip() for row in rows] == ["a", "all", "a", "all"]
     assert all("±" in cell for row in rows for cell in row[2:])
 
+    # Each column is of the run it is named for, on the same episodes.
+    folders = [runs / "a" / name for name in (script.LABELLED, script.UNLABELLED)]
+    alone, both = (RunDirectory(path).config().data for path in folders)
+    assert (alone.more_train, both.more_train) == (
+        None,
+        str(runs / "a" / "clusters.jsonl"),
+    )
+    scores = script.accuracies(runs / "a", 5)
+    for column, path, when in (
+        (0, folders[0], "before"),
+        (0, folders[1], "before"),
+        (1, folders[0], "after"),
+        (2, folders[1], "after"),
+    ):
+        lines = worlds.read_jsonl(path / "shot5.episodes.jsonl")
+        assert scores[column].tolist() == [line[when]["accuracy"] for line in lines]
+
     # Clusters hold the texts of all other classes, and of no class of training.
     made = worlds.read_jsonl(runs / "a" / "clusters.jsonl")
     known = worlds.read_jsonl(folder / "examples.jsonl")
     others = [r["text"] for r in known if r["label"] not in worlds.SPLIT["train"]]
     assert sorted(row["text"] for row in made) == sorted(others)
     assert len({row["label"] for row in made}) == 4
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys):
+    script = scripts.load("intents")
+    monkeypatch.setattr("sys.argv", ["run.py", "--data", str(tmp_path / "nowhere")])
+    assert script.main() == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("intents: there is no ")
+    assert "--data" in said
