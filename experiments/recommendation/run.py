@@ -7,9 +7,11 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import choose
 import films as films_lib
+import numpy as np
 import scores
 import tables
 import users as users_lib
@@ -20,22 +22,57 @@ from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Chooses on validation users, scores test users, writes results and a picture."""
+    """Tests each fold of users, writes results and a picture."""
     began = time.perf_counter()
     texts, users = users_lib.read(Path(config.data.data).parent)
-    embeddings, kinds = films_lib.embedded(texts, config), films_lib.kinds(texts)
+    films = films_lib.embedded(texts, config), films_lib.kinds(texts)
     console.print(f"{len(texts)} films read in {time.perf_counter() - began:.0f} s")
-    chosen, picked = choose.all_methods(embeddings, kinds, users, config, console)
-    popularity = users_lib.ratings_of(users["train"], len(texts)).popularity(1.0)
-    found = scores.results(chosen, users["test"], popularity.counts == 0)
     runs.mkdir(parents=True, exist_ok=True)
-    record = {"picked on validation users": picked, **found}
-    (runs / "results.json").write_text(json.dumps(record, indent=1) + "\n")
-    tables.plot(runs / "result.png", found)
-    console.print(tables.tables(found), markup=False)
+    records = []
+    for number, fold in enumerate(users_lib.folds(users), start=1):
+        path = runs / f"fold_{number}.json"
+        if not path.exists():
+            console.print(f"\nfold {number}:")
+            record = fold_record(texts, films, fold, config, console)
+            write_json(path, record)
+        records.append(json.loads(path.read_text("utf-8")))
+    by_user = [scores.changed(record["scores"], np.array) for record in records]
+    found = {
+        "all folds": scores.results(by_user),
+        "fold 1": scores.results(by_user[:1]),
+    }
+    picked = [record["picked on validation users"] for record in records]
+    write_json(runs / "results.json", {"picked on validation users": picked, **found})
+    tables.plot(runs / "result.png", found["all folds"])
+    for which, own in found.items():
+        console.print(f"\n{which}{tables.tables(own)}", markup=False)
+    console.print(f"{time.perf_counter() - began:.0f} s in all")
+
+
+def fold_record(
+    texts: list[str],
+    films: tuple[np.ndarray, np.ndarray],
+    users: dict[str, list[users_lib.User]],
+    config: config_lib.Config,
+    console: Console,
+) -> dict[str, Any]:
+    """Chooses on validation users, and scores test users."""
+    chosen, picked = choose.all_methods(*films, users, config, console)
+    popularity = users_lib.ratings_of(users["train"], len(texts)).popularity(1.0)
+    by_user = scores.by_user(chosen, users["test"], popularity.counts == 0)
     example = tables.explained(chosen[scores.BOTH], users["test"][0], texts)
     console.print(example, markup=False)
-    console.print(f"{time.perf_counter() - began:.0f} s in all")
+    return {
+        "picked on validation users": picked,
+        "scores": scores.changed(by_user, np.ndarray.tolist),
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all: what was interrupted is made again."""
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    scratch.replace(path)
 
 
 if __name__ == "__main__":

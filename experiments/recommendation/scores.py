@@ -1,7 +1,8 @@
 """Scores of users, and differences between methods."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from learner import SIZES
@@ -31,38 +32,61 @@ PAIRS = (
 SCORES = ("NDCG@10", "hit@10", "hit@1", "RMSE")
 
 
+class Part(NamedTuple):
+    """Some of the films that a user rated later, as lists to be ranked.
+
+    Attributes:
+      among: `[F]`, which films are ranked.
+      starts: where the known ratings begin; a user's score is the mean over them.
+      least: how many films a list has at least.
+      skipped: ratings after the start that are not ranked, beyond those known.
+    """
+
+    among: np.ndarray
+    starts: Sequence[int] = (0,)
+    least: int = 1
+    skipped: int = 0
+
+
+def parts_of(unrated: np.ndarray) -> dict[str, Part]:
+    """What is judged, where no training user rated the films that `unrated` marks."""
+    every = np.ones_like(unrated)
+    return {
+        "all later films": Part(every),
+        "all later films, three lists a user": Part(every, starts=STARTS),
+        "films after the 20th": Part(every, skipped=max(SIZES)),
+        "films that no training user rated": Part(unrated, least=2),
+    }
+
+
 def scored(
-    method: Method,
-    users: Sequence[User],
-    size: int,
-    among: np.ndarray,
-    *,
-    least: int = 1,
-    skipped: int = 0,
-    starts: Sequence[int] = (0,),
-) -> np.ndarray:
-    """`SCORES` of each user, `[users, 4]`; NaN where too few films are to be ranked.
+    method: Method, users: Sequence[User], size: int, parts: Mapping[str, Part]
+) -> dict[str, np.ndarray]:
+    """By part `SCORES` of each user, `[users, 4]`; NaN where there is nothing to rank.
 
     Args:
       method: what is scored.
-      users: of whom `size` ratings are known, and the later ones are ranked.
+      users: of whom `size` ratings are known, and later ones are ranked.
       size: how many.
-      among: `[F]`, which films are ranked.
-      least: how many of a user's later films there must be.
-      skipped: a user's first ratings that are not ranked, beyond those known.
-      starts: where the known ratings begin; a user's score is the mean over them.
+      parts: of the later ones.
     """
-    rows = np.full((len(users), len(SCORES)), np.nan)
+    rows = {name: np.full((len(users), len(SCORES)), np.nan) for name in parts}
+    starts = sorted({start for part in parts.values() for start in part.starts})
     for row, user in enumerate(users):
-        lists = []
+        lists: dict[str, list[tuple[float, ...]]] = {name: [] for name in parts}
         for start in starts:
+            if len(user.films) <= start + size:
+                continue
             known, _ = split(user, size, start)
-            _, later = split(user, max(size, skipped), start)
-            films, ratings = (part[among[later.films]] for part in later[1:])
-            if len(films) >= least:
-                lists.append(list_scores(method(known)[films], ratings))
-        if lists:
-            rows[row] = np.mean(lists, axis=0)
+            said = method(known)  # Once, whichever parts are ranked by it.
+            for name, part in parts.items():
+                _, later = split(user, max(size, part.skipped), start)
+                films, ratings = (x[part.among[later.films]] for x in later[1:])
+                if start in part.starts and len(films) >= part.least:
+                    lists[name].append(list_scores(said[films], ratings))
+        for name, own in lists.items():
+            if own:
+                rows[name][row] = np.mean(own, axis=0)
     return rows
 
 
@@ -76,31 +100,52 @@ def list_scores(scores: np.ndarray, ratings: np.ndarray) -> tuple[float, ...]:
     )
 
 
-def results(
+# By part, by number of known ratings and by method: `[users, 4]`.
+ByUser: TypeAlias = dict[str, dict[str, dict[str, np.ndarray]]]
+
+
+def by_user(
     chosen: Mapping[str, Method], users: Sequence[User], unrated: np.ndarray
-) -> dict[str, Any]:
-    """Means, paired differences and their 95 % intervals.
+) -> ByUser:
+    """The scores of each user.
 
     Args:
       chosen: the methods.
       users: of meta-test.
       unrated: `[F]`, films that no training user rated, which are judged apart too.
     """
-    every = np.ones_like(unrated)
-    parts = {
-        "all later films": {"among": every},
-        "all later films, three lists a user": {"among": every, "starts": STARTS},
-        "films after the 20th": {"among": every, "skipped": max(SIZES)},
-        "films that no training user rated": {"among": unrated, "least": 2},
+    parts = parts_of(unrated)
+    found: ByUser = {name: {str(size): {} for size in SIZES} for name in parts}
+    for size, (name, method) in itertools.product(SIZES, chosen.items()):
+        for part, rows in scored(method, users, size, parts).items():
+            found[part][str(size)][name] = rows
+    return found
+
+
+def changed(by_user: Any, change: Callable[[Any], Any]) -> Any:
+    """The same with what `change` makes of each array."""
+    return {
+        part: {
+            size: {name: change(rows) for name, rows in methods.items()}
+            for size, methods in sizes.items()
+        }
+        for part, sizes in by_user.items()
     }
+
+
+def results(folds: Sequence[ByUser]) -> dict[str, Any]:
+    """Means over the users of all folds, paired differences, and 95 % intervals."""
     found: dict[str, Any] = {}
-    for part, how in parts.items():
+    for part, sizes in folds[0].items():
         found[part] = {}
-        for size in SIZES:
-            by_user = {n: scored(m, users, size, **how) for n, m in chosen.items()}
-            there = ~np.isnan(by_user[POPULAR][:, 0])
-            found[part][str(size)] = compared(
-                {name: scores[there] for name, scores in by_user.items()}
+        for size, methods in sizes.items():
+            every = {
+                name: np.concatenate([fold[part][size][name] for fold in folds])
+                for name in methods
+            }
+            there = ~np.isnan(every[POPULAR][:, 0])
+            found[part][size] = compared(
+                {name: scores[there] for name, scores in every.items()}
             )
     return found
 

@@ -1,11 +1,13 @@
 """Films, users with their ratings, and what ratings say of a film's popularity."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+NUM_FOLDS = 5
 
 
 class User(NamedTuple):
@@ -83,6 +85,33 @@ def read(folder: Path) -> tuple[list[str], dict[str, list[User]]]:
         users.setdefault(row["split"], []).append(User(row["user"], rated, ratings))
     texts = [". ".join([f["text"], ", ".join(f["genres"])]) for f in films]
     return texts, users
+
+
+def folds(users: Mapping[str, Sequence[User]]) -> list[dict[str, list[User]]]:
+    """Divisions of all users into splits; each user is tested in one of them.
+
+    The first is the one that is given. The others test, part by part, the users that it
+    does not; as many of the rest validate as there.
+    """
+    given = {name: list(own) for name, own in users.items()}
+    rng = np.random.default_rng(0)
+    rest = given["train"] + given["valid"]
+    parts = np.array_split(rng.permutation(len(rest)), NUM_FOLDS - 1)
+    divisions = [given]
+    for tested in parts:
+        others = given["test"] + [
+            rest[n] for n in np.setdiff1d(np.hstack(parts), tested)
+        ]
+        order = rng.permutation(len(others))
+        valid, train = np.split(order, [len(given["valid"])])
+        divisions.append(
+            {
+                "train": [others[n] for n in train],
+                "valid": [others[n] for n in valid],
+                "test": [rest[n] for n in tested],
+            }
+        )
+    return divisions
 
 
 def ratings_of(users: Sequence[User], num_films: int) -> Ratings:

@@ -72,6 +72,12 @@ def small_config(**training):
     )
 
 
+def all_later(scores, method, users, size, **how):
+    """Scores where all films that were rated later are ranked."""
+    part = scores.Part(np.ones(NUM_FILMS, bool), **how)
+    return scores.scored(method, users, size, {"": part})[""]
+
+
 def test_meta_training_learns_users_taste_better_than_popularity(
     choose, scores, users_lib
 ):
@@ -94,9 +100,8 @@ def test_meta_training_learns_users_taste_better_than_popularity(
             3e-2,
         )
 
-    every = np.ones(NUM_FILMS, bool)
     by_user = {
-        name: scores.scored(method, users["test"], 10, every)
+        name: all_later(scores, method, users["test"], 10)
         for name, method in {
             "popularity": choose.methods.popular(popularity),
             "untrained": learned(1),
@@ -118,13 +123,52 @@ def test_several_lists_of_a_user_count_once(choose, scores, users_lib):
     users = made_up_users(users_lib)["test"]
     ratings = users_lib.ratings_of(users, NUM_FILMS)
     method = choose.methods.counted(ratings.popularity(1.0))
-    every = np.ones(NUM_FILMS, bool)
     alone = [
-        scores.scored(method, users, 5, every, starts=[start]) for start in (0, 3, 28)
+        all_later(scores, method, users, 5, starts=[start]) for start in (0, 3, 28)
     ]
     assert np.all(np.isnan(alone[2]))  # Nothing is left to rank.
-    together = scores.scored(method, users, 5, every, starts=(0, 3, 28))
+    together = all_later(scores, method, users, 5, starts=(0, 3, 28))
     np.testing.assert_allclose(together, (alone[0] + alone[1]) / 2)
+
+
+def test_parts_are_of_the_films_and_places_that_they_name(choose, scores, users_lib):
+    users = made_up_users(users_lib)["test"]
+    method = choose.methods.counted(
+        users_lib.ratings_of(users, NUM_FILMS).popularity(1)
+    )
+    even = np.arange(NUM_FILMS) % 2 == 0
+    parts = {
+        "even": scores.Part(even),
+        "after the 20th": scores.Part(np.ones(NUM_FILMS, bool), skipped=20),
+        "never": scores.Part(even, least=NUM_FILMS),
+    }
+    together = scores.scored(method, users, 5, parts)
+    for row, user in enumerate(users):
+        later = users_lib.User(user.name, user.films[5:], user.ratings[5:])
+        for name, chosen in (
+            ("even", even[later.films]),
+            ("after the 20th", np.arange(NUM_RATED - 5) >= 15),
+        ):
+            films, ratings = later.films[chosen], later.ratings[chosen]
+            want = scores.list_scores(method(user)[films], ratings)
+            np.testing.assert_allclose(together[name][row], want)
+    assert np.all(np.isnan(together["never"]))
+
+
+def test_folds_test_every_user_once_and_share_none(users_lib):
+    users = made_up_users(users_lib)
+    every = {user.name for own in users.values() for user in own}
+    folds = users_lib.folds(users)
+    assert folds[0] == users
+    for fold in folds:
+        names = [{user.name for user in fold[split]} for split in SHARES]
+        assert sum(map(len, names)) == NUM_USERS  # No user is of two splits.
+        assert set().union(*names) == every
+        assert len(fold["valid"]) == SHARES["valid"]
+        assert len(fold["test"]) == NUM_USERS // 5
+    tested = [user.name for fold in folds for user in fold["test"]]
+    assert len(tested) == NUM_USERS
+    assert set(tested) == every
 
 
 def test_genres_and_time_are_read_off_the_text(script):
@@ -158,9 +202,8 @@ def test_neighbours_and_likeness_follow_the_taste(choose, scores, users_lib):
     ratings = users_lib.ratings_of(users["train"], NUM_FILMS)
     popularity = ratings.popularity(5.0)
     texts = np.eye(4)[np.arange(NUM_FILMS) % 4] + 0.1
-    every = np.ones(NUM_FILMS, bool)
     ndcg = {
-        name: scores.scored(method, users["test"], 20, every)[:, 0].mean()
+        name: all_later(scores, method, users["test"], 20)[:, 0].mean()
         for name, method in {
             "popularity": choose.methods.popular(popularity),
             "neighbours": choose.methods.neighbours(ratings, popularity, 1.0, 1.0),
@@ -205,9 +248,14 @@ def test_the_script_writes_results_and_a_picture(
     )
     monkeypatch.setattr(script.choose, "RATES", (1e-3,))
     monkeypatch.setattr(script.choose, "STARTS", (0,))
+    monkeypatch.setattr(script.users_lib, "NUM_FOLDS", 2)
     said = io.StringIO()
     script.experiment(config, tmp_path / "runs", Console(file=said, width=200))
-    found = json.loads((tmp_path / "runs" / "results.json").read_text())
+    written = json.loads((tmp_path / "runs" / "results.json").read_text())
+    found = written["fold 1"]
+    in_all = written["all folds"]["all later films"]
+    assert list(in_all) == ["5", "10", "20"]  # The order in which they are shown.
+    assert in_all["5"]["users"] == sum(SHARES.values()) // 4
     for part in (
         "all later films",
         "all later films, three lists a user",
@@ -222,4 +270,10 @@ def test_the_script_writes_results_and_a_picture(
     popular = unrated[script.scores.POPULAR]
     assert popular["NDCG@10"][0] < 1  # It cannot tell them.
     assert (tmp_path / "runs" / "result.png").stat().st_size > 1000
-    assert "rated first" in said.getvalue()
+    assert said.getvalue().count("rated first") == 2
+
+    # A fold that is finished is read again: nothing is left to train.
+    (tmp_path / "runs" / "results.json").unlink()
+    monkeypatch.delattr(script.choose, "all_methods")
+    script.experiment(config, tmp_path / "runs", Console(file=io.StringIO()))
+    assert json.loads((tmp_path / "runs" / "results.json").read_text()) == written
