@@ -198,6 +198,16 @@ class Predict:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """Write the model of a run, adapted to nothing; `train --model` starts from it."""
+
+    run: Path
+    """Meta-trained run directory."""
+    out: Path
+    """Directory to write, in Hugging Face's format."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Finetune:
     """Fine-tune on your own labelled set, from the meta-trained and the plain model."""
 
@@ -371,6 +381,7 @@ Command = (
     | Evaluate
     | Adapt
     | Predict
+    | Export
     | Finetune
     | Replay
     | Search

@@ -22,6 +22,7 @@ from metaflax._commands import (
     Command,
     Compare,
     Evaluate,
+    Export,
     Fairness,
     Finetune,
     Machines,
@@ -165,6 +166,9 @@ def run(command: Command, console: Console) -> None:
             _predict(command)
         case Replay():
             workflows.replay(command.run, console, step=command.step)
+        case Export():
+            made = workflows.export(command.run, command.out)
+            console.print(f"the model of the run: {made}", markup=False, soft_wrap=True)
         case Finetune():
             workflows.finetune(
                 command.run,

@@ -2,7 +2,6 @@
 
 from metaflax.workflows._adapt import adapt as adapt
 from metaflax.workflows._adapt import without_run as without_run
-from metaflax.workflows._adapt_speaker import export as export
 from metaflax.workflows._against_joint import against_joint as against_joint
 from metaflax.workflows._against_joint import compare_with_joint as compare_with_joint
 from metaflax.workflows._against_joint import on_domains as on_domains
@@ -17,6 +16,7 @@ from metaflax.workflows._evaluate import evaluate as evaluate
 from metaflax.workflows._explain import Deletion as Deletion
 from metaflax.workflows._explain import Explainer as Explainer
 from metaflax.workflows._explain import check_by_deletion as check_by_deletion
+from metaflax.workflows._export import export as export
 from metaflax.workflows._fairness import fairness as fairness
 from metaflax.workflows._fairness import fairness_report as fairness_report
 from metaflax.workflows._finetune import finetune as finetune

@@ -1,4 +1,4 @@
-"""Adapting a language model to a support set, and keeping one without."""
+"""Adapting a language model to a support set."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,6 @@ from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
 from metaflax.workflows._episodes import coarse_buckets, losses_of_cutting_pairs
 from metaflax.workflows._run import Trained, load_trained, load_untrained
-from metaflax.workflows._run_directory import check_absent
 from metaflax.workflows._speaker import Speaker, within
 
 
@@ -105,28 +104,3 @@ def save_speaker(
             "max_target_length": config.data.max_target_length,
         },
     )
-
-
-def export(run_dir: str | Path, out: str | Path) -> Path:
-    """Writes the language model of a run as it was trained, adapted to nothing.
-
-    Args:
-      run_dir: where `train` left a run of a task type that generates.
-      out: the directory to write, in Hugging Face's format.
-
-    Returns:
-      The directory.
-
-    Raises:
-      ValueError: if it exists, or the run has not finished or is of another type.
-    """
-    target = Path(out).expanduser()
-    check_absent(target)
-    trained = load_trained(run_dir)
-    if not isinstance(trained.model, Speaker):
-        raise ValueError(
-            f"{run_dir} is a run of {trained.config.data.task}, whose model says no"
-            " texts; adapt it to a task instead."
-        )
-    save_speaker(target, trained.model, trained.params["encoder"], trained.config)
-    return target

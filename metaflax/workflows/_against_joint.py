@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax.workflows._adapt_speaker import export
 from metaflax.workflows._baselines import against_baselines
+from metaflax.workflows._export import export
 from metaflax.workflows._settings import fine_tuned_settings
 from metaflax.workflows._train import train
 

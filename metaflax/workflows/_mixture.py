@@ -11,11 +11,12 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, models, profiling, reporting, training
+from metaflax import base, data, profiling, reporting, training
 from metaflax import config as config_lib
+from metaflax.workflows._export import save_encoder
 from metaflax.workflows._loop import chosen_point, fit_within, outer_optimizer
 from metaflax.workflows._members import Member, load_members
-from metaflax.workflows._model import Model, load_model
+from metaflax.workflows._model import load_model
 from metaflax.workflows._placing import placement_for
 from metaflax.workflows._pretrain import MODEL
 from metaflax.workflows._run import committed
@@ -97,7 +98,10 @@ def mix(
         "valid_score": chosen.score,
     }
     directory.write_json("selected.json", selected)
-    _export(directory.path / MODEL, model, chosen.params)
+    target = directory.path / MODEL
+    # A run that came to its end before has written it.
+    if training.is_first() and not target.exists():
+        save_encoder(target, model, chosen.params["encoder"])
     results = {
         **selected,
         "selected_by": [f"valid_{n}_{m.score}" for n, m in members.items()],
@@ -109,7 +113,7 @@ def mix(
     directory.write_json("results.json", results)
     console.print(
         f"mean validation score {chosen.score:.4f} at step {best_step} of"
-        f" {fitted.steps}; the encoder is in {directory.path / MODEL}.",
+        f" {fitted.steps}; the encoder is in {target}.",
         soft_wrap=True,
     )
     return results
@@ -315,16 +319,3 @@ def _tested(
         member.leave(after, best_step, outer.placement)
         member.directory.write_json("results.json", results[name])
     return results
-
-
-def _export(target: Path, model: Model, params: Any) -> None:
-    """Writes the encoder, unless a run that came to its end before has done so."""
-    if target.exists() or not training.is_first():
-        return
-    encoder = jax.tree.map(np.asarray, params["encoder"])
-    models.pretrained.save(
-        target,
-        model.pretrained.config,
-        models.merge_lora(encoder),
-        tokenizer_from=model.pretrained.directory,
-    )

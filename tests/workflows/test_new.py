@@ -73,8 +73,3 @@ def test_texts_of_a_file_are_those_of_its_columns(tmp_path):
     file = worlds.write_jsonl(tmp_path / "rows.jsonl", rows)
     found = list(workflows.texts_of_file(file, ("text", "target")))
     assert found == ["one", "two", "four", "three", "5"]
-
-
-def test_only_what_says_texts_is_exported(trained, tmp_path):
-    with pytest.raises(ValueError, match="classification, whose model says no texts"):
-        workflows.export(trained, tmp_path / "out")
