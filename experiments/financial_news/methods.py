@@ -18,6 +18,7 @@ from metaflax.workflows import Setting
 
 OURS = "meta-trained"
 TUNED = "fine-tuned"
+BOTH = "meta-trained, fine-tuned"
 # What the pretrained encoder is frozen below.
 NAMES = {"prototypes": "class means", "logistic_regression": "logistic regression"}
 ACCURACY, MACRO_F1 = "accuracy", "macro F1"
@@ -46,10 +47,10 @@ class Sizes(NamedTuple):
 
     shots: tuple[int, ...] = (8, 16)
     test: int = 50
-    test_tuned: int = 20
+    test_tuned: int = 40
     queries: int = 100
     valid: int = 50
-    valid_tuned: int = 2
+    valid_tuned: int = 4
     quiet_days: int = 10_000
     surges: int = 10
 
@@ -87,9 +88,11 @@ def frozen(config: config_lib.Config, head: str) -> list[Setting]:
     )
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
-    """From class means, with steps of three sizes."""
-    return workflows.fine_tuned_settings(config, inner_learning_rate=(1e-4, 3e-4, 1e-3))
+def fine_tuned(config: config_lib.Config, model: str) -> list[Setting]:
+    """From the weights of a model and class means, with steps of three sizes."""
+    return workflows.fine_tuned_settings(
+        config, model=(model,), inner_learning_rate=(5e-5, 1e-4, 3e-4)
+    )
 
 
 class Picked(NamedTuple):
@@ -156,7 +159,7 @@ def scored(
     episodes: Mapping[int, data.GivenEpisodes],
     setting: Setting,
 ) -> dict[int, evaluation.Scores]:
-    """What a baseline makes of the draws of all shots, from pretrained weights."""
+    """What a setting makes of the draws of all shots, from the model that it names."""
     model, algorithm = setting
     baseline = dataclasses.replace(config, model=model, algorithm=algorithm)
     if not is_tuned(setting):
@@ -281,6 +284,23 @@ def table(results: Mapping[int, Results]) -> str:
                 gain = evaluation.paired_interval(values, ours)
                 cells.append("" if name == OURS else said(gain, "+"))
             lines.append(f"| {shot} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def gain_table(results: Mapping[int, Results], one: str, other: str) -> str:
+    """Markdown: how far one method is from another, on the draws that both have."""
+    lines = [
+        f"| {one} less {other} | accuracy | macro F1 |",
+        "| --- | --- | --- |",
+    ]
+    for shot, methods in results.items():
+        gains = (
+            evaluation.paired_interval(methods[other][metric], methods[one][metric])
+            for metric in methods[one]
+        )
+        lines.append(
+            f"| {shot} shots | {' | '.join(said(gain, '+') for gain in gains)} |"
+        )
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import methods
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax import workflows
 from metaflax.workflows import Setting
 
 
@@ -18,9 +19,13 @@ def sentiment(
 ) -> Setting:
     """Compares methods at each shot; returns the best frozen setting of the last."""
     kept = runs / "scores" / "sentiment"
+    model = runs / "model"
+    if not model.exists():
+        workflows.export(runs / "run", model)
     choices = {
         **{name: methods.frozen(config, head) for head, name in methods.NAMES.items()},
-        methods.TUNED: methods.fine_tuned(config),
+        methods.TUNED: methods.fine_tuned(config, config.model.model),
+        methods.BOTH: methods.fine_tuned(config, str(model)),
     }
     picked = {
         name: methods.pick(
@@ -30,6 +35,8 @@ def sentiment(
     }
     results = methods.compared(config, runs / "run", kept, news.test, picked, sizes)
     console.print(methods.table(results), markup=False, soft_wrap=True)
+    gains = methods.gain_table(results, methods.BOTH, methods.TUNED)
+    console.print(f"\n{gains}", markup=False, soft_wrap=True)
     methods.write(runs / "sentiment.json", results)
     last = [picked[name][sizes.shots[-1]] for name in methods.NAMES.values()]
     return max(last, key=lambda own: own.score).setting

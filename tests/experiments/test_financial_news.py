@@ -8,12 +8,13 @@ import dataclasses
 import io
 import json
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, evaluation
+from metaflax import data, evaluation, models
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -208,6 +209,16 @@ def scored_texts(threshold=0.5):
     )
 
 
+def test_gains_are_taken_on_the_draws_that_both_have(script):
+    one, other = (
+        {name: np.array(x) for name, x in (("accuracy", acc), ("macro F1", f1))}
+        for acc, f1 in (([0.5, 0.7], [0.4, 0.4]), ([0.4, 0.6], [0.5, 0.5]))
+    )
+    found = script.methods.gain_table({8: {"a": one, "b": other}}, "a", "b")
+    assert found.splitlines()[0] == "| a less b | accuracy | macro F1 |"
+    assert found.splitlines()[2] == "| 8 shots | +10.0 ± 0.0 | -10.0 ± 0.0 |"
+
+
 def test_lists_scored_together_are_told_apart_again(script):
     numbers = np.arange(3, dtype=np.int32)
     one = data.Episode((0,), None, numbers, numbers, numbers, numbers)
@@ -283,11 +294,17 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
             found["2"]
         )
     scores = tmp_path / "runs" / "scores" / "sentiment"
-    tuned, ours = (
+    tuned, from_run, ours = (
         json.loads((scores / f"{name}.json").read_text())["2"]["accuracy"]
-        for name in ("fine-tuned", script.methods.OURS)
+        for name in (script.methods.TUNED, script.methods.BOTH, script.methods.OURS)
     )
-    assert (len(tuned), len(ours)) == (2, 3)
+    assert (len(tuned), len(from_run), len(ours)) == (2, 2, 3)
+    trained, plain = (
+        models.pretrained.load(model).params
+        for model in (tmp_path / "runs" / "model", bert)
+    )
+    mlps = [jax.tree.leaves(params["layer_0"]["mlp"]) for params in (trained, plain)]
+    assert not all(map(np.array_equal, *mlps))  # It is no copy of the pretrained one.
     rows = worlds.read_jsonl(tmp_path / "runs" / "topics.jsonl")
     words = {row["label"] for row in rows if row["domain"] == "words"}
     assert len(words) >= 3
@@ -295,4 +312,5 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     text = said.getvalue()
     assert " of 396 test sentences, " in text
     assert f"| {script.methods.OURS} less true labels |" in text
+    assert f"| {script.methods.BOTH} less {script.methods.TUNED} | acc" in text
     assert (tmp_path / "runs" / "stream.png").stat().st_size > 10_000
