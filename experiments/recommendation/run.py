@@ -3,6 +3,7 @@
 Usage: METAFLAX_DATA=DIR python experiments/recommendation/run.py [--runs DIR]
 """
 
+import dataclasses
 import json
 import sys
 import time
@@ -28,14 +29,16 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     films = films_lib.embedded(texts, config), films_lib.kinds(texts)
     console.print(f"{len(texts)} films read in {time.perf_counter() - began:.0f} s")
     runs.mkdir(parents=True, exist_ok=True)
-    records = []
+    records, settings = [], dataclasses.asdict(config)
     for number, fold in enumerate(users_lib.folds(users), start=1):
         path = runs / f"fold_{number}.json"
         if not path.exists():
             console.print(f"\nfold {number}:")
             record = fold_record(texts, films, fold, config, console)
-            write_json(path, record)
+            write_json(path, {"settings": settings, **record})
         records.append(json.loads(path.read_text("utf-8")))
+        if records[-1]["settings"] != json.loads(json.dumps(settings)):
+            raise ValueError(f"{path} has other settings; name another --runs.")
     by_user = [scores.changed(record["scores"], np.array) for record in records]
     found = {
         "all folds": scores.results(by_user),

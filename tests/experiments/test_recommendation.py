@@ -277,3 +277,7 @@ def test_the_script_writes_results_and_a_picture(
     monkeypatch.delattr(script.choose, "all_methods")
     script.experiment(config, tmp_path / "runs", Console(file=io.StringIO()))
     assert json.loads((tmp_path / "runs" / "results.json").read_text()) == written
+    training = dataclasses.replace(config.training, steps=3)
+    other = dataclasses.replace(config, training=training)
+    with pytest.raises(ValueError, match=r"fold_1\.json has other settings; name"):
+        script.experiment(other, tmp_path / "runs", Console(file=io.StringIO()))
