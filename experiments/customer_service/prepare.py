@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 # Dialogue, domain, what was said, and the reply.
 Exchange: TypeAlias = tuple[str, str, str, str]
+SMALL = "small topics"  # The domain of questions whose topic has few.
 
 
 def main() -> None:
@@ -78,22 +79,33 @@ def exchanges(dialogues: Iterable[dict[str, Any]], turns: int) -> Iterator[Excha
 
 
 def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Exchange]:
-    """First turns and the replies to them, of topics with at least so many.
+    """First turns and the replies to them; topics of fewer than `least` are one.
 
     Each question and each reply of a topic comes once: what it was answered first.
     """
     by_topic = collections.defaultdict(list)
-    seen = set()
     for dialogue in dialogues:
         topic = dialogue["domain"]
-        question, answer = (turn["text"] for turn in dialogue["turns"][:2])
-        keys = {(topic, question.lower()), (topic, answer.lower())}
-        if not keys & seen:
-            seen |= keys
-            by_topic[topic].append((dialogue["id"], topic, question, answer))
-    for found in by_topic.values():
+        texts = (turn["text"] for turn in dialogue["turns"][:2])
+        by_topic[topic].append((dialogue["id"], topic, *texts))
+    every = [list(once(found)) for found in by_topic.values()]
+    for found in every:
         if len(found) >= least:
             yield from found
+    small = (row for found in every if len(found) < least for row in found)
+    for dialogue, _, question, answer in once(small):
+        yield dialogue, SMALL, question, answer
+
+
+def once(found: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Those that neither ask nor answer what one before them did."""
+    asked, answered = set(), set()
+    for exchange in found:
+        question, answer = (text.lower() for text in exchange[2:])
+        if question not in asked and answer not in answered:
+            yield exchange
+            asked.add(question)
+            answered.add(answer)
 
 
 if __name__ == "__main__":

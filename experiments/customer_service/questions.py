@@ -1,5 +1,8 @@
-"""Answers to questions of topics that are nothing like what was meta-trained on."""
+"""Answers to questions of a topic, after meta-training on those of other topics."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import prepare
@@ -7,14 +10,16 @@ import ranking
 import replies
 import retrieval
 import words
+from methods import OURS
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data
+from metaflax import data, workflows
 
 # A topic has as many questions and answers at least as meta-training sees at once.
 LEAST = 40
 ALL = "all"
+SERVICE = "meta-trained on service"
 
 
 def questions(
@@ -25,14 +30,49 @@ def questions(
     by_bm25: words.Bm25,
     least: int = LEAST,
 ) -> None:
-    """The right answer among all of its topic, by the model of one-turn replies."""
+    """The right answer among all of its topic, which no training saw."""
     file = runs / "questions.jsonl"
     count = prepare.prepare_questions(folder, file, least)
-    console.print(f"{count} questions of topics with at least {least}")
-    test = retrieval.by_domain(data.read(file, domain="domain"))
-    config = replies.of_exchanges(config, runs / "exchanges1.jsonl", folder)
-    ranked = ranking.compared(config, runs / "replies1", test, by_bm25)
-    ranked.write(runs / "questions.json")
+    examples = data.read(file, domain="domain")
+    topics = [name for name in examples.domain_names if name != prepare.SMALL]
+    console.print(f"{count} questions; topics with at least {least}: {len(topics)}")
+    config = replies.of_exchanges(config, file, folder)
+    parts = []
+    for topic in topics:
+        own = without(config, topics, topic)
+        run_dir = runs / "questions" / topic
+        workflows.train(own, run_dir, console)
+        rows = [n for n, name in enumerate(examples.domains or ()) if name == topic]
+        test = retrieval.by_domain(examples.select(rows))
+        seen = {SERVICE: runs / "replies1", OURS: run_dir}
+        parts.append(ranking.compared(own, seen, test, by_bm25))
+    ranking.Ranked.joined(parts).write(runs / "questions.json")
+
+
+def without(
+    config: config_lib.Config, topics: Sequence[str], topic: str
+) -> config_lib.Config:
+    """A short training near the pretrained weights, on all topics but one.
+
+    Small topics, together, choose the checkpoint.
+    """
+    others = tuple(name for name in topics if name != topic)
+    steps = math.ceil(config.training.steps / 2)
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(
+            config.data,
+            split_file=None,
+            split_names={"train": others, "valid": (prepare.SMALL,), "test": (topic,)},
+        ),
+        training=dataclasses.replace(
+            config.training,
+            steps=steps,
+            eval_every=math.ceil(steps / 2),
+            learning_rate=config.training.learning_rate / 2,
+            interpolate=(1.0, 0.75, 0.5, 0.25),
+        ),
+    )
 
 
 def question_table(runs: Path) -> str:

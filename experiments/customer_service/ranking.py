@@ -47,6 +47,15 @@ class Ranked(NamedTuple):
             for name, found in inverse.items()
         }
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Ranked]") -> "Ranked":
+        """Those of several domains, by the same methods."""
+        return cls(
+            [group for part in parts for group in part.groups],
+            [domain for part in parts for domain in part.domains],
+            {n: [r for part in parts for r in part.ranks[n]] for n in parts[0].ranks},
+        )
+
     def of(self, domain: str) -> "Ranked":
         """Those of one domain."""
         kept = [n for n, name in enumerate(self.domains) if name == domain]
@@ -59,17 +68,17 @@ class Ranked(NamedTuple):
 
 def compared(
     config: config_lib.Config,
-    run_dir: Path,
+    runs: Mapping[str, Path],
     test: data.GivenEpisodes,
     by_bm25: words.Bm25,
 ) -> Ranked:
-    """Ranks by words, by the pretrained encoder and by the run."""
+    """Ranks by words, by the pretrained encoder and by runs."""
     [setting] = frozen(config, "prototypes")
     logits = {
         "TF-IDF": words.tf_idf(test),
         "BM25": words.bm25(test, by_bm25),
-        "frozen": answers(config, run_dir, test, setting),
-        OURS: answers(config, run_dir, test, None),
+        "frozen": answers(config, runs[OURS], test, setting),
+        **{name: answers(config, run, test, None) for name, run in runs.items()},
     }
     ranks = {name: retrieval.ranks_of(test, found) for name, found in logits.items()}
     asked = [row for episode in test.episodes for row in episode.query]

@@ -38,7 +38,7 @@ def replies(
     by_bm25 = words.chosen(retrieval.by_domain(splits.valid))
     console.print(f"{turns} turns: BM25 with k1 {by_bm25.k1:g} and b {by_bm25.b:g}")
     test = retrieval.by_domain(splits.test)
-    ranked = ranking.compared(config, run_dir, test, by_bm25)
+    ranked = ranking.compared(config, {OURS: run_dir}, test, by_bm25)
     ranked.write(runs / f"replies{turns}.json")
     return by_bm25
 

@@ -88,18 +88,30 @@ def test_the_right_reply_is_ranked_behind_those_that_score_alike(script):
     assert ranks.tolist() == [1, 2, 3]
 
 
-def test_a_question_and_an_answer_come_once_and_small_topics_not_at_all(script):
+def test_a_question_and_an_answer_come_once_and_small_topics_are_one(script):
     dialogues = [
         dialogue("one", "trivia", "who ?", "nobody", "why ?"),
         dialogue("two", "trivia", "Who ?", "somebody"),  # Asked before.
         dialogue("three", "trivia", "how many ?", "six"),
         dialogue("four", "trivia", "what is 2 x 3 ?", "six"),  # Answered so before.
         dialogue("five", "health", "how are you ?", "well"),
+        dialogue("six", "money", "how are you ?", "rich"),
+        dialogue("seven", "money", "who ?", "nobody"),  # Of another topic's.
+    ]
+    small = script.replies.prepare.SMALL
+    found = list(script.replies.prepare.questions(dialogues, 3))
+    assert found == [
+        ("one", small, "who ?", "nobody"),
+        ("three", small, "how many ?", "six"),
+        ("five", small, "how are you ?", "well"),
     ]
     found = list(script.replies.prepare.questions(dialogues, 2))
     assert found == [
         ("one", "trivia", "who ?", "nobody"),
         ("three", "trivia", "how many ?", "six"),
+        ("six", "money", "how are you ?", "rich"),
+        ("seven", "money", "who ?", "nobody"),
+        ("five", small, "how are you ?", "well"),
     ]
 
 
@@ -157,7 +169,11 @@ def write_data(folder):
         for n in range(15)
     ]
     worlds.write_jsonl(folder / "sgd_dialogue" / "dialogues.jsonl", rows)
-    rows = [dialogue(f"q{n}", "trivia", *texts[2 * n : 2 * n + 2]) for n in range(9)]
+    topics = ["trivia"] * 9 + ["history"] * 9 + ["food", "money"] * 4
+    rows = [
+        dialogue(f"q{n}", topic, *texts[2 * n : 2 * n + 2])
+        for n, topic in enumerate(topics)
+    ]
     worlds.write_jsonl(folder / "chatterbot_corpus" / "dialogues.jsonl", rows)
     split = dict(zip(("train", "valid", "test"), ([d] for d in domains), strict=True))
     (folder / "sgd_dialogue" / "splits.json").write_text(json.dumps(split))
@@ -199,15 +215,25 @@ def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
     latencies = json.loads((runs / "latency.json").read_text())
     assert 0 < latencies["p50_ms"] <= latencies["p99_ms"]
     methods = {"TF-IDF", "BM25", "frozen", script.intents.OURS}
-    for name, count in (("replies3", 30), ("questions", 9)):
+    service = script.questions.SERVICE
+    for name, count, most, seen in (
+        ("replies3", 30, 30, methods),
+        ("questions", 18, 9, methods | {service}),
+    ):
         ranks = json.loads((runs / f"{name}.json").read_text())["ranks"]
-        assert set(ranks) == methods
+        assert set(ranks) == seen
         assert all(len(r) == count for r in ranks.values())
-        assert all(1 <= min(r) <= max(r) <= count for r in ranks.values())
+        assert all(1 <= min(r) <= max(r) <= most for r in ranks.values())
+    names = json.loads((runs / "questions" / "trivia" / "config.json").read_text())
+    assert names["data"]["split_names"] == {
+        "train": ["history"],
+        "valid": [script.replies.prepare.SMALL],
+        "test": ["trivia"],
+    }
     table = script.replies.reply_table(runs).splitlines()
     assert [line.split(" | ")[0] for line in table[2:10]] == ["| 1"] * 4 + ["| 3"] * 4
     table = script.questions.question_table(runs).splitlines()
-    assert [line.split(" | ")[0] for line in table[2:]] == ["| all"] * 4 + [
-        "| trivia"
-    ] * 4
+    assert [line.split(" | ")[0] for line in table[2:]] == [
+        f"| {name}" for name in ("all", "history", "trivia") for _ in range(5)
+    ]
     assert (runs / "result.png").stat().st_size > 10_000
