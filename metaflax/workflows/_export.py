@@ -19,6 +19,7 @@ def export(run_dir: str | Path, out: str | Path) -> Path:
 
     Other than what `adapt` writes it may be trained on, with any output layer: named
     as `ModelConfig.model` it is where another run, or fine-tuning, starts from.
+    How features are read, pooling and the like, is for the config of that run to say.
 
     Args:
       run_dir: where `train` left the run.
