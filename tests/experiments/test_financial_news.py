@@ -259,11 +259,15 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "scored_texts", scored_texts)
     news_folder(tmp_path / "data")
     monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
-    for name in ("frozen", "fine_tuned"):
+    made = {"frozen": [], "fine_tuned": []}
+    for name, kept in made.items():
         settings = getattr(script.methods, name)
-        monkeypatch.setattr(
-            script.methods, name, lambda *args, settings=settings: settings(*args)[:1]
-        )
+
+        def first(*args, settings=settings, kept=kept):
+            kept.append(settings(*args)[0])
+            return kept[-1:]
+
+        monkeypatch.setattr(script.methods, name, first)
     bert = worlds.save_bert(tmp_path / "bert")
     config, topics_config = (
         smaller(scripts.EXPERIMENTS / "financial_news" / name, bert)
@@ -299,6 +303,8 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         for name in (script.methods.TUNED, script.methods.BOTH, script.methods.OURS)
     )
     assert (len(tuned), len(from_run), len(ours)) == (2, 2, 3)
+    starts = [setting.model.model for setting in made["fine_tuned"]]
+    assert starts == [str(bert), str(tmp_path / "runs" / "model")]
     trained, plain = (
         models.pretrained.load(model).params
         for model in (tmp_path / "runs" / "model", bert)
