@@ -9,20 +9,20 @@ import jax.numpy as jnp
 
 from metaflax import base, tree
 
-TasksBy: TypeAlias = Literal["auto", "scan", "vmap"] | int
+TaskLoop: TypeAlias = Literal["auto", "scan", "vmap"] | int
 
 
 def value_and_grad(
     algorithm: base.MetaAlgorithm,
     *,
-    tasks_by: TasksBy = "auto",
+    task_loop: TaskLoop = "auto",
     trains: tree.Where = tree.everything,
 ):
     """The meta-gradient of a batch of tasks, as a pure function to be jitted.
 
     Args:
       algorithm: whose `loss` is differentiated.
-      tasks_by: `scan` takes one task after another and holds one task's memory;
+      task_loop: `scan` takes one task after another and holds one task's memory;
         `vmap` takes all at once; a number c takes c at once, chunk after chunk.
         `auto` is `scan` on CPU, where batched products with weights of their own
         per task cost time and memory, and `vmap` elsewhere.
@@ -37,7 +37,7 @@ def value_and_grad(
       is the gradient of the mean: None where `trains` chooses nothing.
 
     Raises:
-      ValueError: for an unknown `tasks_by`, or if it does not divide T.
+      ValueError: for an unknown `task_loop`, or if it does not divide T.
 
     Examples:
       >>> import metaflax, optax
@@ -54,11 +54,11 @@ def value_and_grad(
       >>> print(loss, grad)
       1.0 -1.0
     """
-    if tasks_by not in ("auto", "scan", "vmap") and not (
-        isinstance(tasks_by, int) and tasks_by > 0
+    if task_loop not in ("auto", "scan", "vmap") and not (
+        isinstance(task_loop, int) and task_loop > 0
     ):
         raise ValueError(
-            f"tasks_by is 'auto', 'scan', 'vmap' or a chunk size, got {tasks_by!r}."
+            f"task_loop is 'auto', 'scan', 'vmap' or a chunk size, got {task_loop!r}."
         )
 
     few_rows = algorithm.few_rows or _every_row(algorithm)
@@ -70,7 +70,7 @@ def value_and_grad(
         step: jax.Array | int | None = None,
     ):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-        chunk = chunk_size(tasks_by, num_tasks)
+        chunk = chunk_size(task_loop, num_tasks)
         num_chunks = num_tasks // chunk
         chosen, rest = tree.partition(params, trains)
         table, shared = tree.partition(chosen, lambda path: path == few_rows.path)
@@ -154,25 +154,25 @@ def _add_rows(table: Any, rows: Any, of_rows: Any) -> Any:
     )
 
 
-def chunk_size(tasks_by: TasksBy, num_tasks: int) -> int:
+def chunk_size(task_loop: TaskLoop, num_tasks: int) -> int:
     """How many tasks are taken at once, out of a batch of so many.
 
     Raises:
       ValueError: if it does not divide the batch.
     """
-    if all_at_once(tasks_by):
+    if all_at_once(task_loop):
         return num_tasks
-    chunk = 1 if isinstance(tasks_by, str) else tasks_by
+    chunk = 1 if isinstance(task_loop, str) else task_loop
     if num_tasks % chunk:
         raise ValueError(
-            f"tasks_by={chunk} does not divide the batch of {num_tasks} tasks; take"
+            f"task_loop={chunk} does not divide the batch of {num_tasks} tasks; take"
             " a divisor, 'scan' or 'vmap'."
         )
     return chunk
 
 
-def all_at_once(tasks_by: TasksBy) -> bool:
+def all_at_once(task_loop: TaskLoop) -> bool:
     """Whether all tasks are taken at once, whatever their number."""
-    if tasks_by == "auto":
+    if task_loop == "auto":
         return jax.default_backend() != "cpu"
-    return tasks_by == "vmap"
+    return task_loop == "vmap"

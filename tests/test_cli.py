@@ -48,8 +48,8 @@ def test_without_options_a_run_has_the_defaults():
         (["--adapts", "head", "encoder/layer_1/*"], "algorithm", "adapts", None),
         (["--interpolate", "1.0", "0.5"], "training", "interpolate", (1.0, 0.5)),
         (["--patience", "None"], "training", "patience", None),
-        (["--tasks-by", "3"], "training", "tasks_by", 3),
-        (["--tasks-by", "vmap"], "training", "tasks_by", "vmap"),
+        (["--task-loop", "3"], "training", "task_loop", 3),
+        (["--task-loop", "vmap"], "training", "task_loop", "vmap"),
         (["--dropout", "False"], "training", "dropout", False),
         (["--fold", "01"], "data", "fold", "01"),
     ],
@@ -118,7 +118,7 @@ def test_what_stops_a_command_is_said_in_a_sentence(
         raise error
 
     monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(cli, "run", stopped)
+    monkeypatch.setattr("metaflax.cli._main.run", stopped)
     assert cli.main(["train"]) == code
     found = capsys.readouterr().err
     assert found.startswith(said)

@@ -86,7 +86,7 @@ def test_what_is_no_config_is_refused(text):
         ("training", "steps", "many", r"training\.steps is 'many', which is no int"),
         ("training", "steps", 10**400, r"training\.steps is 10+, which is no int"),
         ("training", "dropout", 1, r"training\.dropout is 1, which is no bool"),
-        ("training", "tasks_by", "half", r"training\.tasks_by is 'half'"),
+        ("training", "task_loop", "half", r"training\.task_loop is 'half'"),
         ("training", "interpolate", ["a"], r"training\.interpolate is \('a',\)"),
         (
             "episodes",
@@ -346,7 +346,7 @@ def test_unknown_names_are_answered_with_the_known_ones(settings, said):
     ("setting", "known"),
     [
         ("pooling", models.Pooling),
-        ("layers_by", models.LayersBy),
+        ("layer_loop", models.LayerLoop),
         ("remat", models.Remat),
     ],
 )

@@ -3,8 +3,9 @@
 import pytest
 
 from metaflax import config as config_lib
-from metaflax.workflows import _baselines, _evaluate, _run_directory
-from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows.meta_testing import _baselines, _evaluate
+from metaflax.workflows.runs import _run_directory
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 EVIL = {
     "above": "../evil",

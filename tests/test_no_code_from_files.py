@@ -14,7 +14,7 @@ import pytest
 
 import metaflax
 from metaflax import training
-from metaflax.data import _tokenize
+from metaflax.data.batching import _tokenize
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
 from tests.fuzz.damage import refusal

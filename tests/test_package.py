@@ -29,7 +29,7 @@ LAYERS = (
     ("training", "reporting", "testing", "profiling"),
     ("config",),
     ("workflows",),
-    ("_commands", "cli"),
+    ("cli",),
     ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -116,7 +116,7 @@ def test_imports_are_found_in_every_form():
     source = (
         "import metaflax.data\n"
         "from metaflax import base, tree as t\n"
-        "from metaflax.models._bert import Bert\n"
+        "from metaflax.models.families.bert._network import Bert\n"
         "def f():\n    from metaflax.cli import main\n"
     )
     assert sorted(imported_names(source)) == ["base", "cli", "data", "models", "tree"]

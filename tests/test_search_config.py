@@ -93,7 +93,7 @@ def test_a_config_as_a_python_or_a_json_file_is_read_as_it_was(tmp_path):
         algorithm=config_lib.AlgorithmConfig(
             adapts=("head",), inner_learning_rate=1 / 3
         ),
-        training=config_lib.TrainingConfig(patience=None, tasks_by="vmap"),
+        training=config_lib.TrainingConfig(patience=None, task_loop="vmap"),
     )
     for name, text in (
         ("best.py", config_lib.to_python(config)),

@@ -137,7 +137,7 @@ def train(name: str, algorithm: Any, params: Any, world: World, settings: Settin
         return collate(world, "train", drawn, chosen)
 
     loss_and_grad = metaflax.value_and_grad(
-        algorithm, tasks_by="scan", trains=points.TRAINS
+        algorithm, task_loop="scan", trains=points.TRAINS
     )
     cost = profiling.matmul_flops(
         lambda p, t: loss_and_grad(p, t, None, 0), params, batch(0)
@@ -151,7 +151,7 @@ def train(name: str, algorithm: Any, params: Any, world: World, settings: Settin
     key = jax.random.key(settings.seed)
     state = training.create(params, optimizer, key, trains=points.TRAINS)
     step = training.make_step(
-        algorithm, optimizer, trains=points.TRAINS, tasks_by="scan", dropout=False
+        algorithm, optimizer, trains=points.TRAINS, task_loop="scan", dropout=False
     )
     times, history = [], []
     for tasks in data.prefetch(map(batch, range(steps))):

@@ -41,7 +41,7 @@ def main() -> int:
         "--estimator", choices=list(methods.ESTIMATORS), default="reverse"
     )
     parser.add_argument("--pooling", choices=("first", "mean"), default="first")
-    parser.add_argument("--tasks-by", default="auto")
+    parser.add_argument("--task-loop", default="auto")
     parser.add_argument("--no-pack", action="store_true", help="work on padding too")
     parser.add_argument(
         "--every-row", action="store_true", help="work on the whole word embedding"
@@ -97,8 +97,8 @@ def meta_gradient(work: workload.Workload, args: argparse.Namespace) -> Any:
     )
     if not args.every_row:
         algorithm = metaflax.compact_rows(algorithm, models.word_table())
-    tasks_by = int(args.tasks_by) if args.tasks_by.isdigit() else args.tasks_by
-    fn = jax.jit(metaflax.value_and_grad(algorithm, tasks_by=tasks_by))
+    task_loop = int(args.task_loop) if args.task_loop.isdigit() else args.task_loop
+    fn = jax.jit(metaflax.value_and_grad(algorithm, task_loop=task_loop))
     return fn, methods.params_of(algorithm, work.encoder, work.head)
 
 

@@ -114,7 +114,7 @@ def measure(
         compiled = {}
         for name in names:
             learner = algorithm(setting, ESTIMATORS[name](num_steps), num_steps)
-            fn = jax.jit(metaflax.value_and_grad(learner, tasks_by="scan"))
+            fn = jax.jit(metaflax.value_and_grad(learner, task_loop="scan"))
             compiled[name] = fn.lower(params, tasks).compile(compiler_options)
             say(f"{num_steps:3} steps  {temporary(compiled[name]) / MIB:7.1f}  {name}")
         gradients, seconds = {}, {name: [] for name in compiled}

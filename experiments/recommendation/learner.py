@@ -134,7 +134,7 @@ def meta_train(
         jax.random.key(setting.seed),
     )
     step = training.make_step(
-        algorithm, optimizer, tasks_by=setting.tasks_by, dropout=setting.dropout
+        algorithm, optimizer, task_loop=setting.task_loop, dropout=setting.dropout
     )
     rng = np.random.default_rng(setting.seed)
     for _ in range(setting.steps):

@@ -197,7 +197,7 @@ def draw_tasks(key, T: int, S: int, Q: int, frequency=(1.0, 1.0)) -> metaflax.Ta
 def meta_train(algorithm, num_outer: int, shot: int, frequency=(1.0, 1.0), seed=0):
     """Adam on new tasks at every step, all steps in one compiled scan."""
     optimizer = optax.adam(OUTER_RATE)
-    meta_gradient = metaflax.value_and_grad(algorithm, tasks_by="vmap")
+    meta_gradient = metaflax.value_and_grad(algorithm, task_loop="vmap")
     init_key, tasks_key = jax.random.split(jax.random.key(seed))
 
     def outer_step(carry, key):

@@ -127,7 +127,7 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
         network=NetworkConfig(
             model=model.model,
             dtype=model.dtype,
-            layers_by=model.layers_by,
+            layer_loop=model.layer_loop,
             remat=model.remat,
         ),
         text=member.text,
@@ -145,7 +145,7 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
             eval_every=loop.eval_every,
             valid_rows=member.valid_rows,
             patience=loop.patience,
-            most_skipped=loop.most_skipped,
+            max_skipped_steps=loop.max_skipped_steps,
             seed=loop.seed,
         ),
     )

@@ -22,7 +22,7 @@ class NetworkConfig:
     """Width of their feed-forward parts."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters are float32."""
-    layers_by: Literal["auto", "scan", "unroll"] = "auto"
+    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Whether layers are one loop, which compiles faster; auto: from 24 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
     """What runs again to save memory: all but weight products, or whole layers."""
@@ -74,7 +74,7 @@ class LoopConfig:
     """Held-out rows of a validation at most, always the same."""
     patience: int | None = None
     """Validations without improvement that end the run."""
-    most_skipped: int = 0
+    max_skipped_steps: int = 0
     """Steps in a row that are left out because their loss or gradient is not finite;
     one more ends the run. 0 for none."""
     seed: int = 0
@@ -114,8 +114,10 @@ def check_pretraining(config: PretrainConfig) -> None:
             f"hidden_size is {network.hidden_size}; give a multiple of num_heads="
             f"{network.num_heads}."
         )
-    if training.most_skipped < 0:
-        raise ValueError(f"most_skipped is {training.most_skipped}; give 0 or more.")
+    if training.max_skipped_steps < 0:
+        raise ValueError(
+            f"max_skipped_steps is {training.max_skipped_steps}; give 0 or more."
+        )
     for name, share in (("mask_rate", text.mask_rate), ("held_out", text.held_out)):
         if not 0 < share < 1:
             raise ValueError(f"{name} is {share}; give a share between 0 and 1.")

@@ -37,7 +37,7 @@ class ModelConfig:
     """Whether vectors are centred and of unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters are float32."""
-    layers_by: Literal["auto", "scan", "unroll"] = "auto"
+    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Whether layers are one loop, which compiles faster; auto: from 24 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
     """What runs again to save memory: all but weight products, or whole layers."""
@@ -207,7 +207,7 @@ class TrainingConfig:
     """Outer steps at most."""
     tasks_per_step: int = 4
     """Episodes a step."""
-    tasks_by: Literal["auto", "scan", "vmap"] | int = "auto"
+    task_loop: Literal["auto", "scan", "vmap"] | int = "auto"
     """One task after another, all at once, or so many at once."""
     optimizer: str = "adamw"
     """Any optimizer of optax."""
@@ -235,7 +235,7 @@ class TrainingConfig:
     """Episodes of a validation, always the same."""
     patience: int | None = 5
     """Validations without improvement that end the run."""
-    most_skipped: int = 0
+    max_skipped_steps: int = 0
     """Steps in a row that are left out because their loss or gradient is not finite;
     one more ends the run. 0 for none."""
     interpolate: tuple[float, ...] = (1.0,)
@@ -305,8 +305,10 @@ def check(config: Config) -> None:
             f"repetition_penalty is {evaluation.repetition_penalty}; give a number"
             " above 0, 1 for none."
         )
-    if training.most_skipped < 0:
-        raise ValueError(f"most_skipped is {training.most_skipped}; give 0 or more.")
+    if training.max_skipped_steps < 0:
+        raise ValueError(
+            f"max_skipped_steps is {training.max_skipped_steps}; give 0 or more."
+        )
     on_tokens = config.data.task in ON_TOKENS
     if on_tokens != (config.model.pooling == "tokens"):
         raise ValueError(

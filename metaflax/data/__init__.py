@@ -4,45 +4,11 @@
 from a seed and an index, and `collate` turns episodes into arrays for the device.
 """
 
-from metaflax.data._batching import Buckets, collate, collate_texts
-from metaflax.data._cloze import Cloze, draw_cloze, whole_words
-from metaflax.data._clusters import clusters
-from metaflax.data._embedded import (
-    cache_folder,
-    fetch_minilm,
-    fetch_scored_texts,
-    scored_texts,
-)
-from metaflax.data._entities import EntitySampler
-from metaflax.data._episodes import (
-    Episode,
-    EpisodeSizes,
-    Sampler,
-    content_hash,
-    fixed_list,
-    protocol_hash,
-)
-from metaflax.data._examples import Examples
-from metaflax.data._features import collate_features
-from metaflax.data._generation import GenerationSampler
-from metaflax.data._given import GivenEpisodes, published_sets
-from metaflax.data._indexing import index_labels, index_texts
-from metaflax.data._labelled_texts import LabelledTextSampler, labelled_examples
-from metaflax.data._masked_words import MaskedWordSampler, masked, masked_examples
-from metaflax.data._masking import (
-    Hidden,
-    collate_hidden,
-    hide_words,
-    ordinary_tokens,
-)
-from metaflax.data._mixture import Mixture, temperature_weights
-from metaflax.data._more_training import with_more_training
-from metaflax.data._multilabel import MultiLabelSampler
-from metaflax.data._none import WithNone
-from metaflax.data._numbers import NumberSampler
-from metaflax.data._out_of_scope import WithOutOfScope, out_of_scope_texts
-from metaflax.data._packed_text import PackedText, Row
-from metaflax.data._pairs import (
+from metaflax.data.batching._batching import Buckets, collate, collate_texts
+from metaflax.data.batching._lazy_collate import ShowingSampler, collate_shown
+from metaflax.data.batching._prefetch import prefetch
+from metaflax.data.batching._readers import share_out
+from metaflax.data.batching._seq2seq_batches import (
     Speech,
     TokenizedPairs,
     collate_candidates,
@@ -51,13 +17,62 @@ from metaflax.data._pairs import (
     tokenize_pairs,
     tokenize_prompts,
 )
-from metaflax.data._prefetch import prefetch
-from metaflax.data._questions import QuestionSampler
-from metaflax.data._readers import share_out
-from metaflax.data._shown import ShowingSampler, collate_shown
-from metaflax.data._single_label import EpisodeSampler
-from metaflax.data._sources import read, read_rows, read_texts
-from metaflax.data._splits import (
+from metaflax.data.batching._token_codes import TokenCodes, token_codes
+from metaflax.data.batching._tokenize import TokenizedTexts, tokenize
+from metaflax.data.on_disk._indexing import index_labels, index_texts
+from metaflax.data.on_disk._jsonl_store import store_texts
+from metaflax.data.on_disk._labelled_texts import LabelledTextSampler, labelled_examples
+from metaflax.data.on_disk._text_index import TextIndex
+from metaflax.data.raw_text._cloze import Cloze, draw_cloze, whole_words
+from metaflax.data.raw_text._clusters import clusters
+from metaflax.data.raw_text._masking import (
+    Hidden,
+    collate_hidden,
+    hide_words,
+    ordinary_tokens,
+)
+from metaflax.data.raw_text._packed_text import PackedText, Row
+from metaflax.data.raw_text._smlmt import MaskedWordSampler, masked, masked_examples
+from metaflax.data.raw_text._swaps import (
+    SWAPS,
+    SwappedText,
+    Swaps,
+    read_swaps,
+    swap_words,
+    swapped_texts,
+)
+from metaflax.data.raw_text._topics import topics
+from metaflax.data.raw_text._word_groups import embedding_clusters, frequency_bands
+from metaflax.data.samplers._entities import EntitySampler
+from metaflax.data.samplers._episodes import (
+    Episode,
+    EpisodeSizes,
+    Sampler,
+    content_hash,
+    fixed_list,
+    protocol_hash,
+)
+from metaflax.data.samplers._features import collate_features
+from metaflax.data.samplers._generation import GenerationSampler
+from metaflax.data.samplers._mixture import Mixture, temperature_weights
+from metaflax.data.samplers._multilabel import MultiLabelSampler
+from metaflax.data.samplers._none_of_the_above import WithNone
+from metaflax.data.samplers._numbers import NumberSampler
+from metaflax.data.samplers._out_of_scope import WithOutOfScope, out_of_scope_texts
+from metaflax.data.samplers._published_episodes import GivenEpisodes, published_sets
+from metaflax.data.samplers._questions import QuestionSampler
+from metaflax.data.samplers._single_label import EpisodeSampler
+from metaflax.data.samplers._variants import Variants, WithVariants
+from metaflax.data.sources._embedded import (
+    cache_folder,
+    fetch_minilm,
+    fetch_scored_texts,
+    scored_texts,
+)
+from metaflax.data.sources._examples import Examples
+from metaflax.data.sources._more_training import with_more_training
+from metaflax.data.sources._sources import read, read_rows, read_texts
+from metaflax.data.sources._splits import (
     Splits,
     check_disjoint,
     check_names,
@@ -67,21 +82,6 @@ from metaflax.data._splits import (
     split_by_names,
     split_by_seed,
 )
-from metaflax.data._stored import store_texts
-from metaflax.data._swaps import (
-    SWAPS,
-    SwappedText,
-    Swaps,
-    read_swaps,
-    swap_words,
-    swapped_texts,
-)
-from metaflax.data._text_index import TextIndex
-from metaflax.data._token_codes import TokenCodes, token_codes
-from metaflax.data._tokenize import TokenizedTexts, tokenize
-from metaflax.data._topics import topics
-from metaflax.data._variants import Variants, WithVariants
-from metaflax.data._word_groups import embedding_clusters, frequency_bands
 
 __all__ = [
     "SWAPS",

@@ -30,7 +30,7 @@ def scorer(
     loss_fn: base.LossFn,
     metrics: Mapping[str, Callable[..., jax.Array]],
     *,
-    tasks_by: str = "auto",
+    task_loop: str = "auto",
 ):
     """A jitted function that adapts to a chunk of tasks and scores their queries.
 
@@ -38,7 +38,7 @@ def scorer(
       algorithm: what adapts and predicts.
       loss_fn: `loss_fn(outputs, targets, weights)`.
       metrics: the same form, by name.
-      tasks_by: `scan` or `vmap`; `auto` is `scan` on CPU.
+      task_loop: `scan` or `vmap`; `auto` is `scan` on CPU.
 
     Returns:
       `{name: [T]}, logits [T, Q, N] = score(params, tasks)`. Deterministic.
@@ -55,8 +55,8 @@ def scorer(
         return scores, getattr(outputs, "logits", outputs)
 
     def score(params, tasks):
-        if tasks_by == "vmap" or (
-            tasks_by == "auto" and jax.default_backend() != "cpu"
+        if task_loop == "vmap" or (
+            task_loop == "auto" and jax.default_backend() != "cpu"
         ):
             return jax.vmap(one, in_axes=(None, 0))(params, tasks)
         return jax.lax.map(lambda task: one(params, task), tasks)

@@ -174,10 +174,10 @@ class Analyst:
         """Of a parameter that is only sliced or updated in place, what is touched."""
         touched = 0.0
         for reader in readers:
-            is_first = reader.operands[0] == parameter.name
-            if is_first and reader.opcode in _SLICES:
+            is_coordinator = reader.operands[0] == parameter.name
+            if is_coordinator and reader.opcode in _SLICES:
                 touched += _size(reader.results)
-            elif not (is_first and reader.opcode in _UPDATES):
+            elif not (is_coordinator and reader.opcode in _UPDATES):
                 return _size(parameter.results)
         return touched
 

@@ -31,10 +31,12 @@ from metaflax.training._placement import OverDevices as OverDevices
 from metaflax.training._placement import Placement as Placement
 from metaflax.training._placement import spread_over as spread_over
 from metaflax.training._preemption import PreemptedError as PreemptedError
-from metaflax.training._preemption import asked_to_end as asked_to_end
-from metaflax.training._processes import is_first as is_first
-from metaflax.training._processes import join as join
-from metaflax.training._processes import meet as meet
+from metaflax.training._preemption import preemption_requested as preemption_requested
+from metaflax.training._processes import barrier as barrier
+from metaflax.training._processes import (
+    initialize_distributed as initialize_distributed,
+)
+from metaflax.training._processes import is_coordinator as is_coordinator
 from metaflax.training._state import TrainState as TrainState
 from metaflax.training._state import create as create
 from metaflax.training._step import make_step as make_step
@@ -58,7 +60,7 @@ __all__ = [
     "Stopping",
     "TensorBoardLog",
     "TrainState",
-    "asked_to_end",
+    "barrier",
     "best_interpolation",
     "check_tasks",
     "create",
@@ -66,17 +68,17 @@ __all__ = [
     "fit",
     "for_member",
     "in_parts",
+    "initialize_distributed",
     "interpolate",
-    "is_first",
-    "join",
+    "is_coordinator",
     "layout",
     "make_mesh",
     "make_step",
-    "meet",
     "member_params",
     "member_paths",
     "mixture_optimizer",
     "outer_optimizer",
+    "preemption_requested",
     "schedule",
     "shared_params",
     "spread_over",

@@ -96,9 +96,9 @@ class Checkpoints:
             return
         self._writing(self._manager.wait_until_finished)
         step, self._unfinished = self._unfinished, None
-        if _processes.is_first():
+        if _processes.is_coordinator():
             _manifest.write(self._place(step))
-        _processes.meet("checkpoint")
+        _processes.barrier("checkpoint")
 
     def _writing(self, act: Callable[[], Any]) -> None:
         step = self._unfinished
@@ -122,7 +122,7 @@ class Checkpoints:
         self.wait()
         return sorted(self._manager.all_steps())
 
-    def set_damaged_aside(
+    def quarantine_damaged(
         self, like: TrainState, tell: Callable[[str], None]
     ) -> int | None:
         """Moves checkpoints out of the way that nothing could go on from.
@@ -223,9 +223,9 @@ class Checkpoints:
     def _check_files(self, step: int, items: Iterable[str]) -> None:
         """Before Orbax opens any: it would lose threads on a damaged one."""
         wrong = ""
-        if _processes.is_first():
+        if _processes.is_coordinator():
             wrong = _manifest.difference(self._place(step), items)
-        if _processes.as_first_says(bool(wrong)):
+        if _processes.broadcast_from_coordinator(bool(wrong)):
             raise DamagedError(f"{self._place(step)} is damaged: {wrong}".rstrip(": "))
 
     def _check_layout(
@@ -247,9 +247,9 @@ class Checkpoints:
         folder = self._directory.with_name(DAMAGED)
         folder.mkdir(exist_ok=True)
         kept = folder / f"{step}-{len(list(folder.iterdir()))}"
-        if _processes.is_first():
+        if _processes.is_coordinator():
             self._place(step).rename(kept)
-        _processes.meet("set aside")
+        _processes.barrier("set aside")
         self._manager.reload()
         return kept
 

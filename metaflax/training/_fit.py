@@ -55,9 +55,9 @@ def fit(
     num_steps: int,
     eval_every: int,
     patience: int | None = None,
-    most_skipped: int = 0,
+    max_skipped_steps: int = 0,
     sinks: Sequence[Sink] = (),
-    asked_to_end: Callable[[int], bool] = lambda step: False,
+    preemption_requested: Callable[[int], bool] = lambda step: False,
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
@@ -75,11 +75,11 @@ def fit(
       eval_every: steps between validations; there is one before the first step too,
         and one after the last.
       patience: validations without improvement that end the run.
-      most_skipped: steps in a row whose loss or gradient may be not finite, for a
+      max_skipped_steps: steps in a row whose loss or gradient may be not finite, for a
         `step_fn` that skips them.
       sinks: where records go.
-      asked_to_end: asked before each step, by its number; where it says yes, the state
-        is saved as it is, without a validation, and the run ends.
+      preemption_requested: called with the number of each step before it; if true,
+        the state is saved as it is, without a validation, and the run ends.
 
     Returns:
       A `FitResult` with the best parameters.
@@ -106,10 +106,10 @@ def fit(
 
     step = int(state.step)
     tasks = tasks_from(step)
-    log = _StepLog(sinks, most_skipped)
+    log = _StepLog(sinks, max_skipped_steps)
     pending = None
     while step < num_steps and not stopping.should_stop(patience):
-        if asked_to_end(step):
+        if preemption_requested(step):
             if pending is not None:
                 log.write(*pending)
             if checkpoints.latest_step() != step:
@@ -133,9 +133,9 @@ def fit(
 class _StepLog:
     """Writes what steps gave, and ends a run that has too much of what is no number."""
 
-    def __init__(self, sinks: Sequence[Sink], most_skipped: int):
+    def __init__(self, sinks: Sequence[Sink], max_skipped_steps: int):
         self._sinks = sinks
-        self._most_skipped = most_skipped
+        self._most_skipped = max_skipped_steps
         self._in_a_row = 0
 
     def write(self, step: int, metrics: dict[str, Any]) -> None:

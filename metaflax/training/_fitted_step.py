@@ -45,8 +45,8 @@ class FittedStep:
     came before: a run that is resumed takes the same chunks as one that was not.
 
     Args:
-      make_step: `step = make_step(tasks_by)`, a jitted outer step.
-      tasks_by: how many tasks at once are wanted, see `metaflax.value_and_grad`; of
+      make_step: `step = make_step(task_loop)`, a jitted outer step.
+      task_loop: how many tasks at once are wanted, see `metaflax.value_and_grad`; of
         several devices each takes so many.
       mesh: the devices, where there are several.
       free_memory: `bytes = free_memory(device)`, or None if nobody knows.
@@ -54,22 +54,22 @@ class FittedStep:
       most_shapes: how many there may be; None for any number.
 
     Raises:
-      ValueError: for an unknown `tasks_by`.
+      ValueError: for an unknown `task_loop`.
     """
 
     def __init__(
         self,
-        make_step: Callable[[meta_gradient.TasksBy], Any],
-        tasks_by: meta_gradient.TasksBy = "auto",
+        make_step: Callable[[meta_gradient.TaskLoop], Any],
+        task_loop: meta_gradient.TaskLoop = "auto",
         *,
         mesh: Mesh | None = None,
         free_memory: Callable[[Any], int | None] = profiling.free_memory,
         on_compiled: Callable[[CompiledStep], None] = lambda step: None,
         most_shapes: int | None = None,
     ):
-        make_step(tasks_by)  # Refuses at once what is no number of tasks.
+        make_step(task_loop)  # Refuses at once what is no number of tasks.
         self._make_step = make_step
-        self._tasks_by: meta_gradient.TasksBy = tasks_by
+        self._tasks_by: meta_gradient.TaskLoop = task_loop
         self._mesh = mesh
         self._free_memory = free_memory
         self._on_compiled = on_compiled
@@ -130,7 +130,7 @@ class FittedStep:
         devices = jax.tree.leaves(state)[0].sharding.addressable_devices
         known = [self._free_memory(device) for device in devices]
         least = min((free for free in known if free is not None), default=None)
-        return _processes.least(least)
+        return _processes.minimum_over_processes(least)
 
 
 def fits(cost: profiling.Cost, free: int | None) -> bool:

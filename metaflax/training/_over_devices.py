@@ -11,7 +11,7 @@ from metaflax.training._mesh import PARAM, TASK
 
 
 def over_devices(
-    loss_and_grad: Callable[..., Any], mesh: Mesh, tasks_by: meta_gradient.TasksBy
+    loss_and_grad: Callable[..., Any], mesh: Mesh, task_loop: meta_gradient.TaskLoop
 ) -> Callable[..., Any]:
     """`metaflax.value_and_grad`'s function, each device on tasks of its own.
 
@@ -20,14 +20,14 @@ def over_devices(
     memory, each device runs through its own, with all parameters at hand.
 
     Args:
-      loss_and_grad: of `metaflax.value_and_grad`, with these `tasks_by`.
+      loss_and_grad: of `metaflax.value_and_grad`, with these `task_loop`.
       mesh: of `make_mesh`.
-      tasks_by: how many tasks a device takes at once.
+      task_loop: how many tasks a device takes at once.
 
     Returns:
       The same function, of tasks that all devices share.
     """
-    if meta_gradient.all_at_once(tasks_by):
+    if meta_gradient.all_at_once(task_loop):
         return loss_and_grad
     devices = TASK, PARAM
 

@@ -28,7 +28,7 @@ class PreemptedError(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def asked_to_end() -> Iterator[Callable[[int], bool]]:
+def preemption_requested() -> Iterator[Callable[[int], bool]]:
     """Whether SIGTERM has come, which meanwhile ends nothing by itself.
 
     Signals reach the main thread alone: in any other the answer is always no. Of
@@ -36,7 +36,7 @@ def asked_to_end() -> Iterator[Callable[[int], bool]]:
     say yes at the same step, one that none has come to yet.
 
     Yields:
-      `asked = asked_to_end(step)`, to be asked before each step.
+      `asked = preemption_requested(step)`, to be asked before each step.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point

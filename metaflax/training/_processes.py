@@ -9,7 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 
-def join(
+def initialize_distributed(
     coordinator: str | None = None,
     num_processes: int | None = None,
     process_id: int | None = None,
@@ -60,12 +60,12 @@ def join(
         ) from error
 
 
-def is_first() -> bool:
+def is_coordinator() -> bool:
     """Whether this is the process that writes."""
     return jax.process_index() == 0
 
 
-def meet(where: str) -> None:
+def barrier(where: str) -> None:
     """Waits until all processes are there.
 
     Args:
@@ -75,7 +75,7 @@ def meet(where: str) -> None:
         multihost_utils.sync_global_devices(where)
 
 
-def least(number: int | None) -> int | None:
+def minimum_over_processes(number: int | None) -> int | None:
     """The least number of any process, so that all decide alike; None if it is so."""
     if jax.process_count() == 1:
         return number
@@ -84,7 +84,7 @@ def least(number: int | None) -> int | None:
     return None if np.isinf(found) else int(found)
 
 
-def as_first_says(number: int) -> int:
+def broadcast_from_coordinator(number: int) -> int:
     """The number of the first process."""
     if jax.process_count() == 1:
         return number

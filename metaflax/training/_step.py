@@ -15,7 +15,7 @@ def make_step(
     algorithm: base.MetaAlgorithm,
     optimizer: optax.GradientTransformation,
     *,
-    tasks_by: meta_gradient.TasksBy = "auto",
+    task_loop: meta_gradient.TaskLoop = "auto",
     trains: tree.Where = tree.everything,
     dropout: bool = True,
     skips: bool = False,
@@ -26,13 +26,13 @@ def make_step(
     Args:
       algorithm: whose meta-gradient is descended.
       optimizer: the outer optimizer.
-      tasks_by: see `metaflax.value_and_grad`.
+      task_loop: see `metaflax.value_and_grad`.
       trains: which parameters the outer loop changes, as paths.
       dropout: whether tasks get keys; without, the networks are deterministic.
       skips: whether a loss or gradient that is not finite leaves parameters and
         optimizer as they are; the step counts all the same.
       mesh: of `make_mesh`, where several devices train together: the state is spread
-        by `place` and tasks by `spread_tasks`, and `tasks_by` says how many tasks each
+        by `place` and tasks by `spread_tasks`, and `task_loop` says how many tasks each
         device takes at once.
 
     Returns:
@@ -41,10 +41,10 @@ def make_step(
       whether its inner steps raised the support loss.
     """
     loss_and_grad = meta_gradient.value_and_grad(
-        algorithm, tasks_by=tasks_by, trains=trains
+        algorithm, task_loop=task_loop, trains=trains
     )
     if mesh is not None:
-        loss_and_grad = over_devices(loss_and_grad, mesh, tasks_by)
+        loss_and_grad = over_devices(loss_and_grad, mesh, task_loop)
 
     def step(state: TrainState, tasks: base.Task):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]

@@ -1,54 +1,74 @@
 """What the commands do, as functions of a config."""
 
-from metaflax.workflows._adapt import adapt as adapt
-from metaflax.workflows._adapt import without_run as without_run
-from metaflax.workflows._against_joint import against_joint as against_joint
-from metaflax.workflows._against_joint import compare_with_joint as compare_with_joint
-from metaflax.workflows._against_joint import on_domains as on_domains
-from metaflax.workflows._augment import augment as augment
-from metaflax.workflows._baselines import against_baselines as against_baselines
-from metaflax.workflows._beside import compare_runs as compare_runs
-from metaflax.workflows._cluster import cluster as cluster
-from metaflax.workflows._compilations import (
-    cache_compilations as cache_compilations,
-)
-from metaflax.workflows._evaluate import evaluate as evaluate
-from metaflax.workflows._explain import Deletion as Deletion
-from metaflax.workflows._explain import Explainer as Explainer
-from metaflax.workflows._explain import check_by_deletion as check_by_deletion
-from metaflax.workflows._export import export as export
-from metaflax.workflows._fairness import fairness as fairness
-from metaflax.workflows._fairness import fairness_report as fairness_report
-from metaflax.workflows._finetune import finetune as finetune
-from metaflax.workflows._flops import step_flops as step_flops
-from metaflax.workflows._generate import Generator as Generator
-from metaflax.workflows._logs import quiet_logs as quiet_logs
-from metaflax.workflows._mixture import mix as mix
-from metaflax.workflows._new import (
+from metaflax.workflows._script import run_script as run_script
+from metaflax.workflows.data_preparation._augment import augment as augment
+from metaflax.workflows.data_preparation._cluster import cluster as cluster
+from metaflax.workflows.data_preparation._new_model import (
     language_model_from_encoder as language_model_from_encoder,
 )
-from metaflax.workflows._new import new_language_model as new_language_model
-from metaflax.workflows._new import texts_of_file as texts_of_file
-from metaflax.workflows._predict import Predictor as Predictor
-from metaflax.workflows._predict import predict as predict
-from metaflax.workflows._pretrain import pretrain as pretrain
-from metaflax.workflows._quickstart import quickstart as quickstart
-from metaflax.workflows._quickstart import quickstart_config as quickstart_config
-from metaflax.workflows._replay import replay as replay
-from metaflax.workflows._report import report as report
-from metaflax.workflows._run import load_run as load_run
-from metaflax.workflows._run_directory import RunDirectory as RunDirectory
-from metaflax.workflows._score_given import score_episodes as score_episodes
-from metaflax.workflows._score_given import score_pretrained as score_pretrained
-from metaflax.workflows._script import run_script as run_script
-from metaflax.workflows._search import search as search
-from metaflax.workflows._settings import Setting as Setting
-from metaflax.workflows._settings import fine_tuned_settings as fine_tuned_settings
-from metaflax.workflows._settings import frozen_settings as frozen_settings
-from metaflax.workflows._train import meta_train as meta_train
-from metaflax.workflows._train import train as train
-from metaflax.workflows._triples import TripleFinder as TripleFinder
-from metaflax.workflows._variants import Replacing as Replacing
+from metaflax.workflows.data_preparation._new_model import (
+    new_language_model as new_language_model,
+)
+from metaflax.workflows.data_preparation._new_model import (
+    texts_of_file as texts_of_file,
+)
+from metaflax.workflows.data_preparation._variants import Replacing as Replacing
+from metaflax.workflows.inference._adapt import adapt as adapt
+from metaflax.workflows.inference._adapt import without_run as without_run
+from metaflax.workflows.inference._explain import Deletion as Deletion
+from metaflax.workflows.inference._explain import Explainer as Explainer
+from metaflax.workflows.inference._explain import check_by_deletion as check_by_deletion
+from metaflax.workflows.inference._export import export as export
+from metaflax.workflows.inference._fairness import fairness as fairness
+from metaflax.workflows.inference._fairness import fairness_report as fairness_report
+from metaflax.workflows.inference._finetune import finetune as finetune
+from metaflax.workflows.inference._generate import Generator as Generator
+from metaflax.workflows.inference._predict import Predictor as Predictor
+from metaflax.workflows.inference._predict import predict as predict
+from metaflax.workflows.inference._triples import TripleFinder as TripleFinder
+from metaflax.workflows.meta_testing._baseline_grids import Setting as Setting
+from metaflax.workflows.meta_testing._baseline_grids import (
+    fine_tuned_settings as fine_tuned_settings,
+)
+from metaflax.workflows.meta_testing._baseline_grids import (
+    frozen_settings as frozen_settings,
+)
+from metaflax.workflows.meta_testing._baselines import (
+    against_baselines as against_baselines,
+)
+from metaflax.workflows.meta_testing._compare_runs import compare_runs as compare_runs
+from metaflax.workflows.meta_testing._evaluate import evaluate as evaluate
+from metaflax.workflows.meta_testing._joint_baseline import (
+    against_joint as against_joint,
+)
+from metaflax.workflows.meta_testing._joint_baseline import (
+    compare_with_joint as compare_with_joint,
+)
+from metaflax.workflows.meta_testing._joint_baseline import on_domains as on_domains
+from metaflax.workflows.meta_testing._published_episodes import (
+    score_episodes as score_episodes,
+)
+from metaflax.workflows.meta_testing._published_episodes import (
+    score_pretrained as score_pretrained,
+)
+from metaflax.workflows.meta_testing._report import report as report
+from metaflax.workflows.meta_training._flops import step_flops as step_flops
+from metaflax.workflows.meta_training._mixture import mix as mix
+from metaflax.workflows.meta_training._pretrain import pretrain as pretrain
+from metaflax.workflows.meta_training._quickstart import quickstart as quickstart
+from metaflax.workflows.meta_training._quickstart import (
+    quickstart_config as quickstart_config,
+)
+from metaflax.workflows.meta_training._replay import replay as replay
+from metaflax.workflows.meta_training._search import search as search
+from metaflax.workflows.meta_training._train import meta_train as meta_train
+from metaflax.workflows.meta_training._train import train as train
+from metaflax.workflows.runs._compilation_cache import (
+    cache_compilations as cache_compilations,
+)
+from metaflax.workflows.runs._logs import quiet_logs as quiet_logs
+from metaflax.workflows.runs._run import load_run as load_run
+from metaflax.workflows.runs._run_directory import RunDirectory as RunDirectory
 
 __all__ = [
     "Deletion",

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax.workflows._compilations import cache_compilations
-from metaflax.workflows._logs import quiet_logs
+from metaflax.workflows.runs._compilation_cache import cache_compilations
+from metaflax.workflows.runs._logs import quiet_logs
 
 
 def run_script(

@@ -74,14 +74,14 @@ def test_loss_and_gradient_are_those_of_the_whole_table(name):
     chex.assert_trees_all_close(*gradient, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("tasks_by", ["scan", "vmap", 2])
+@pytest.mark.parametrize("task_loop", ["scan", "vmap", 2])
 @pytest.mark.parametrize("trains", ["*", ["*", "!encoder/words"]])
-def test_a_batch_adds_up_the_rows_of_its_tasks(tasks_by, trains):
+def test_a_batch_adds_up_the_rows_of_its_tasks(task_loop, trains):
     whole = make("maml")
     few = metaflax.compact_rows(whole, TABLE)
     params = whole.init(jax.random.key(0))
     found = [
-        jax.jit(metaflax.value_and_grad(a, tasks_by=tasks_by, trains=trains))(
+        jax.jit(metaflax.value_and_grad(a, task_loop=task_loop, trains=trains))(
             params, tasks(4), None
         )
         for a in (whole, few)
@@ -129,7 +129,7 @@ def test_the_meta_gradient_agrees_with_float64_differences():
 def test_inner_steps_never_touch_the_whole_table():
     few = metaflax.compact_rows(make("maml"), TABLE)
     params = few.init(jax.random.key(0))
-    fn = metaflax.value_and_grad(few, tasks_by="scan")
+    fn = metaflax.value_and_grad(few, task_loop="scan")
     made = [
         equation.primitive.name
         for equation in equations(jax.make_jaxpr(fn)(params, tasks(3), None).jaxpr)

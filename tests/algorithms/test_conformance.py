@@ -50,9 +50,9 @@ def gradient_of(name):
 
 
 @functools.cache
-def batched(name, tasks_by):
+def batched(name, task_loop):
     """The same over a batch of tasks; a second trace would fail."""
-    fn = metaflax.value_and_grad(text_free.make(name), tasks_by=tasks_by)
+    fn = metaflax.value_and_grad(text_free.make(name), task_loop=task_loop)
     return jax.jit(chex.assert_max_traces(fn, n=1))
 
 
@@ -104,15 +104,15 @@ def test_jit_equals_eager(name):
 
 
 @every
-@pytest.mark.parametrize("tasks_by", ["scan", "vmap"])
-def test_a_batch_equals_a_loop_and_is_traced_once_for_any_way_and_shot(name, tasks_by):
+@pytest.mark.parametrize("task_loop", ["scan", "vmap"])
+def test_a_batch_equals_a_loop_and_is_traced_once_for_any_way_and_shot(name, task_loop):
     params = params_of(text_free.make(name))
     sizes = [(2, 2), (3, 2), (4, 1), (2, 3)]
     tasks = [
         pad(text_free.task(seed, way, shot, 2))
         for seed, (way, shot) in enumerate(sizes)
     ]
-    fn = batched(name, tasks_by)
+    fn = batched(name, task_loop)
     (loss, info), grads = fn(params, stack(tasks), None)
     fn(params, stack(tasks[::-1]), None)
     each = [gradient_of(name)(params, t, None) for t in tasks]

@@ -75,13 +75,13 @@ def test_unrolled_and_scanned_inner_loops_agree_with_the_closed_form(num_steps):
     chex.assert_trees_all_close(adapted, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("tasks_by", ["auto", "scan", "vmap", 2])
-def test_a_batch_of_tasks_is_the_mean_over_a_loop_traced_once(tasks_by):
+@pytest.mark.parametrize("task_loop", ["auto", "scan", "vmap", 2])
+def test_a_batch_of_tasks_is_the_mean_over_a_loop_traced_once(task_loop):
     algorithm, params = make(algorithms.maml), jnp.asarray(W)
     tasks = [bowl_task(scale) for scale in (1.0, 2.0, -1.0, 3.0)]
     keys = jax.random.split(jax.random.key(0), 4)
 
-    batched = metaflax.value_and_grad(algorithm, tasks_by=tasks_by)
+    batched = metaflax.value_and_grad(algorithm, task_loop=task_loop)
     batched = jax.jit(chex.assert_max_traces(batched, n=1))
     (loss, info), grads = batched(params, stack(tasks), keys)
     batched(params, jax.tree.map(jnp.negative, stack(tasks)), keys)
@@ -98,15 +98,15 @@ def test_a_batch_of_tasks_is_the_mean_over_a_loop_traced_once(tasks_by):
 
 
 def test_a_chunk_that_does_not_divide_the_batch_is_refused():
-    batched = metaflax.value_and_grad(make(algorithms.maml), tasks_by=2)
-    with pytest.raises(ValueError, match="tasks_by=2 does not divide.*3 tasks"):
+    batched = metaflax.value_and_grad(make(algorithms.maml), task_loop=2)
+    with pytest.raises(ValueError, match="task_loop=2 does not divide.*3 tasks"):
         batched(jnp.asarray(W), stack([bowl_task()] * 3), None)
 
 
-@pytest.mark.parametrize("tasks_by", ["loop", 0])
-def test_an_unknown_way_to_batch_is_refused(tasks_by):
+@pytest.mark.parametrize("task_loop", ["loop", 0])
+def test_an_unknown_way_to_batch_is_refused(task_loop):
     with pytest.raises(ValueError, match="'scan', 'vmap' or a chunk size"):
-        metaflax.value_and_grad(make(algorithms.maml), tasks_by=tasks_by)
+        metaflax.value_and_grad(make(algorithms.maml), task_loop=task_loop)
 
 
 def test_no_inner_steps_is_refused_with_advice():

@@ -138,14 +138,14 @@ def test_weighted_means_over_tokens_and_texts_are_those_of_the_whole(loss, size)
         chex.assert_trees_all_close(*found, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("tasks_by", ["scan", "vmap"])
-def test_a_batch_of_tasks_is_the_mean_of_those_at_once(tasks_by):
+@pytest.mark.parametrize("task_loop", ["scan", "vmap"])
+def test_a_batch_of_tasks_is_the_mean_of_those_at_once(task_loop):
     tasks = jax.tree.map(lambda *xs: jnp.stack(xs), *map(task, range(3)))
     found = []
     for apply_fn in (text_free.encode, algorithms.micro_batched(text_free.encode, 2)):
         algorithm = make("maml", apply_fn)
         params = algorithm.init(jax.random.key(1))
-        fn = jax.jit(metaflax.value_and_grad(algorithm, tasks_by=tasks_by))
+        fn = jax.jit(metaflax.value_and_grad(algorithm, task_loop=task_loop))
         found.append(fn(params, tasks, None))
     chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-6)
 

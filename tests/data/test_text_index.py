@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _indexing, _postings, _sealed, _text_index
+from metaflax.data.on_disk import _checksum as _sealed
+from metaflax.data.on_disk import _indexing, _postings, _text_index
 
 ALPHABET = "abcE éЖ語१ि5_-.\t'İ"
 texts_of_lines = st.lists(

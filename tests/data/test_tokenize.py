@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _files
+from metaflax.data.sources import _files
 
 TEXTS = ("a b c", "b", "c c c c c")
 

@@ -35,12 +35,12 @@ def batches(rights):
         yield jax.tree.map(lambda *xs: jnp.stack(xs), *map(episode, pair))
 
 
-def scorer(tasks_by="auto"):
+def scorer(task_loop="auto"):
     return evaluation.scorer(
         ALGORITHM,
         losses.softmax_cross_entropy,
         {"accuracy": metrics.accuracy},
-        tasks_by=tasks_by,
+        task_loop=task_loop,
     )
 
 
@@ -71,10 +71,10 @@ def test_many_batches_are_compiled_once(scores):
     assert score._cache_size() == 1
 
 
-@pytest.mark.parametrize("tasks_by", ["vmap", "auto"])
-def test_the_order_of_computation_does_not_matter(scores, tasks_by):
+@pytest.mark.parametrize("task_loop", ["vmap", "auto"])
+def test_the_order_of_computation_does_not_matter(scores, task_loop):
     by_scan, _ = scores
-    other = evaluation.evaluate(scorer(tasks_by), PARAMS, batches(RIGHT))
+    other = evaluation.evaluate(scorer(task_loop), PARAMS, batches(RIGHT))
     chex.assert_trees_all_close(other, by_scan, rtol=1e-5)
 
 

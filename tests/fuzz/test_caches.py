@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data import _sealed, _text_index, _tokenize
+from metaflax.data.batching import _tokenize
+from metaflax.data.on_disk import _checksum as _sealed
+from metaflax.data.on_disk import _text_index
 from tests.fuzz.damage import SIZES, damaged, in_time, inputs, refusal
 
 TOKENS = data.TokenizedTexts(

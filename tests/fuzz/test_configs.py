@@ -6,7 +6,7 @@ import json
 import pytest
 
 from metaflax import config as config_lib
-from metaflax.workflows._run_directory import RunDirectory
+from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.fuzz.damage import (
     SIZES,
     as_json,

@@ -18,7 +18,8 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from metaflax import data
-from metaflax.data import _postings, _tokenize
+from metaflax.data.on_disk import _postings
+from metaflax.data.batching import _tokenize
 from metaflax.models.pretrained import _files, load
 from metaflax.models.pretrained._torch_files import read_torch_file
 import safetensors.numpy, pyarrow.parquet

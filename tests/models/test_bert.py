@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models import _bert
+from metaflax.models.families.bert import _network as _bert
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

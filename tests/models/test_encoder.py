@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models import _encoder
+from metaflax.models.families.bert import _encoder
 from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models import _sampling
+from metaflax.models.generation import _sampling
 from tests.models.examples import random_tokens
 from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_params
 

@@ -187,9 +187,9 @@ def test_loops_and_rematerialisation_change_no_gradient(case):
         jax.jit(jax.grad(functools.partial(loss, m.apply)))(params, inputs)
         for m in (
             model,
-            CASES[case](layers_by="scan")[0],
+            CASES[case](layer_loop="scan")[0],
             CASES[case](remat="dots")[0],
-            CASES[case](layers_by="unroll", remat="layers")[0],
+            CASES[case](layer_loop="unroll", remat="layers")[0],
         )
     ]
     for other in grads[1:]:
@@ -285,7 +285,7 @@ def test_additions_to_the_residual_start_smaller_in_deeper_gpts():
 
 
 @pytest.mark.parametrize("make", [models.gpt, models.seq2seq])
-@pytest.mark.parametrize("name", ["layers_by", "remat"])
+@pytest.mark.parametrize("name", ["layer_loop", "remat"])
 def test_unknown_ways_to_run_layers_are_refused(make, name):
     config = GPT if make is models.gpt else SEQ2SEQ
     with pytest.raises(ValueError, match=f"unknown {name}='some'; there is"):

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from metaflax import estimators, models, tree
-from metaflax.models import _bert
+from metaflax.models.families.bert import _network as _bert
 from tests.models import episodes
 from tests.models.examples import CONFIG, random_params, random_tokens
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from metaflax.models import _smooth
+from metaflax.models.layers import _smooth
 
 X = np.random.default_rng(0).normal(size=(5, 7)) * 3
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models import _stack
+from metaflax.models.layers import _stack
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -26,13 +26,13 @@ def loss_of(tokens=TOKENS, key=None, config=DEEP, **kwargs):
 
 
 @functools.cache
-def derivatives(layers_by, remat):
+def derivatives(layer_loop, remat):
     """Loss and gradient, and their slopes along a vector, with dropout."""
     loss = loss_of(
         packed(TOKENS),
         jax.random.key(1),
         pooling="first",
-        layers_by=layers_by,
+        layer_loop=layer_loop,
         remat=remat,
     )
     along = jax.jit(
@@ -42,24 +42,24 @@ def derivatives(layers_by, remat):
 
 
 @pytest.mark.parametrize(
-    ("layers_by", "remat"),
+    ("layer_loop", "remat"),
     [("scan", "none"), ("scan", "dots"), ("scan", "layers"), ("unroll", "dots")],
 )
-def test_how_layers_run_changes_no_number_and_no_derivative(layers_by, remat):
+def test_how_layers_run_changes_no_number_and_no_derivative(layer_loop, remat):
     def check(first, second):
         scale = max(1.0, float(jnp.max(jnp.abs(first))))
         np.testing.assert_allclose(second, first, rtol=0, atol=1e-6 * scale)
 
     expected = derivatives("unroll", "none")
-    jax.tree.map(check, expected, derivatives(layers_by, remat))
+    jax.tree.map(check, expected, derivatives(layer_loop, remat))
 
 
 @pytest.mark.parametrize("remat", ["none", "layers"])
 def test_layers_in_a_loop_may_differ_in_what_was_added_to_them(remat):
     params = models.with_adapters(PARAMS, jax.random.key(2), size=3, where="layer_1")
     gradients = [
-        jax.jit(jax.grad(loss_of(layers_by=layers_by, remat=remat)))(params)
-        for layers_by in ("unroll", "scan")
+        jax.jit(jax.grad(loss_of(layer_loop=layer_loop, remat=remat)))(params)
+        for layer_loop in ("unroll", "scan")
     ]
     chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-6)
 
@@ -74,23 +74,23 @@ def count_loops(num_layers, **kwargs):
 
 def test_loops_are_the_default_for_many_layers_and_for_layers_that_run_again():
     few, many = _stack.MIN_SCANNED - 1, _stack.MIN_SCANNED
-    assert count_loops(few) == count_loops(many, layers_by="unroll") == []
+    assert count_loops(few) == count_loops(many, layer_loop="unroll") == []
     assert count_loops(many) == [many]
     assert count_loops(many, pooling="first") == [many - 1]
-    assert count_loops(few, layers_by="scan") == [few]
+    assert count_loops(few, layer_loop="scan") == [few]
     assert count_loops(few, remat="dots") == [few]
-    assert count_loops(few, remat="layers", layers_by="unroll") == []
+    assert count_loops(few, remat="layers", layer_loop="unroll") == []
 
 
-@pytest.mark.parametrize(("order", "tasks_by"), [(1, "vmap"), (2, "scan")])
-def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, tasks_by):
+@pytest.mark.parametrize(("order", "task_loop"), [(1, "vmap"), (2, "scan")])
+def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, task_loop):
     config = dataclasses.replace(
         CONFIG, num_hidden_layers=6, max_position_embeddings=64
     )
     tokens = random_tokens(config, lengths=(64, 60), length=64)
 
     def temporary(remat):
-        loss = loss_of(tokens, config=config, layers_by="scan", remat=remat)
+        loss = loss_of(tokens, config=config, layer_loop="scan", remat=remat)
 
         def adapted(params):
             if order == 2:
@@ -100,7 +100,7 @@ def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, tasks_
 
         fn = jax.grad(adapted)
         params = random_params(config)
-        if tasks_by == "vmap":
+        if task_loop == "vmap":
             params = jax.tree.map(lambda x: jnp.stack([x, x]), params)
             fn = jax.vmap(fn)
         compiled = jax.jit(fn).lower(params).compile()
@@ -110,7 +110,7 @@ def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, tasks_
     assert none > 1.1 * dots > 1.1 * 1.1 * layers
 
 
-@pytest.mark.parametrize("name", ["layers_by", "remat"])
+@pytest.mark.parametrize("name", ["layer_loop", "remat"])
 def test_an_unknown_way_to_run_layers_is_refused(name):
     with pytest.raises(ValueError, match=f"{name}='twice'; there is"):
         models.encoder(CONFIG, **{name: "twice"})

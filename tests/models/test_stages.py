@@ -98,7 +98,7 @@ def test_a_cut_at_any_height_changes_no_meta_gradient(pooling, adapts):
     ahead, within = (
         value_and_grad(
             algorithm(estimators.reverse, adapts, staged=staged, pooling=pooling),
-            tasks_by="vmap",
+            task_loop="vmap",
         )(params, two_tasks(pack=lambda tokens: tokens))
         for staged in (True, False)
     )

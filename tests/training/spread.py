@@ -82,7 +82,7 @@ def placement_of(devices: int, param_shards: int) -> training.Placement:
 
 def trained(setting, mesh, optimizer, dtype, num_steps) -> dict[str, Any]:
     """Losses, parameters and norms of steps with dropout, on one mesh."""
-    devices, param_shards, tasks_by = mesh
+    devices, param_shards, task_loop = mesh
     placement = placement_of(devices, param_shards)
     algorithm = make(setting.algorithm, dtype)
     params = jax.jit(algorithm.init)(jax.random.key(0, impl="rbg"))
@@ -90,7 +90,7 @@ def trained(setting, mesh, optimizer, dtype, num_steps) -> dict[str, Any]:
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
     state, own = placement.place(state), placement.own_tasks(NUM_TASKS)
     step = training.make_step(
-        algorithm, optimizer, tasks_by=tasks_by, mesh=placement.mesh
+        algorithm, optimizer, task_loop=task_loop, mesh=placement.mesh
     )
     found = []
     for number in range(num_steps):
@@ -114,7 +114,9 @@ def named(params: Any) -> dict[str, np.ndarray]:
 
 def main(setting: Setting) -> None:
     if setting.coordinator is not None:
-        training.join(setting.coordinator, setting.num_processes, setting.process_id)
+        training.initialize_distributed(
+            setting.coordinator, setting.num_processes, setting.process_id
+        )
     found = {}
     for name, mesh in setting.meshes.items():
         # From one start, the first parameters of plain descent are the meta-gradient.
@@ -125,7 +127,7 @@ def main(setting: Setting) -> None:
         jax.config.update("jax_enable_x64", False)
         for kind, numbers in (("first", first), ("last", last)):
             found |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
-    if training.is_first():
+    if training.is_coordinator():
         np.savez(setting.out, **found)
 
 

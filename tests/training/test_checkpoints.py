@@ -125,7 +125,7 @@ def test_a_checkpoint_of_other_arrays_is_refused_with_the_difference(falling):
         opened.read_params(fewer, 3)
     other = training.create(PARAMS, optax.sgd(0.1), jax.random.key(0, impl="rbg"))
     with pytest.raises(ValueError, match=r"count is int32\[\], not absent; .*w is f"):
-        opened.set_damaged_aside(other, print)
+        opened.quarantine_damaged(other, print)
     opened.close()
     assert steps_in(falling) == [1, 3, 4]
 
@@ -139,7 +139,7 @@ def test_faults_of_the_machine_set_no_checkpoint_aside(fault, falling, monkeypat
 
     monkeypatch.setattr(opened._manager, "restore", fails)
     with pytest.raises(fault):
-        opened.set_damaged_aside(state_at(0), print)
+        opened.quarantine_damaged(state_at(0), print)
     opened.close()
     assert steps_in(falling) == [1, 3, 4]
 
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     again = training.Checkpoints(tmp_path / "checkpoints")
-    assert again.set_damaged_aside(state_at(0), print) == 1
+    assert again.quarantine_damaged(state_at(0), print) == 1
     again.save(state_at(2), stopping, 0.4)
     assert_bit_equal(again.restore(state_at(0), 2)[0], state_at(2))
     again.close()
@@ -204,7 +204,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
         damage(folder / str(step) / "record" / "metadata", random.Random(0), "bit")
     opened = training.Checkpoints(folder)
     told = []
-    assert opened.set_damaged_aside(state_at(0), told.append) == left
+    assert opened.quarantine_damaged(state_at(0), told.append) == left
     assert opened.latest_step() == left
     # Without its best one a run would have nothing to end with.
     expected = [4, 3, 1] if left is None else [n for n in (4, 3) if n > left]
@@ -238,7 +238,7 @@ def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path
         damage(folder / "checkpoints" / rng.choice(names), rng, how)
         opened = training.Checkpoints(folder / "checkpoints")
         told = []
-        step = opened.set_damaged_aside(state_at(0, seed=5), told.append)
+        step = opened.quarantine_damaged(state_at(0, seed=5), told.append)
         if step is not None:
             state, stopping = opened.restore(state_at(0, seed=5), step)
             assert_bit_equal(state, state_at(step))

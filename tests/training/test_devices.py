@@ -163,6 +163,6 @@ def test_tasks_that_cannot_be_shared_are_refused():
     with pytest.raises(ValueError, match="param_shards is 2, and there are 1 devices"):
         training.make_mesh(2, jax.devices()[:1])
     with pytest.raises(ValueError, match=r"coordinator.* are \('here:1', None, 0\); "):
-        training.join("here:1", None, 0)
+        training.initialize_distributed("here:1", None, 0)
     with pytest.raises(ValueError, match="coordinator is 'here'; give an address and"):
-        training.join("here", 2, 0)
+        training.initialize_distributed("here", 2, 0)

@@ -36,7 +36,7 @@ OPTIMIZER = training.outer_optimizer("adamw", 1e-3)
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
-def make_step(tasks_by):
+def make_step(task_loop):
     algorithm = metaflax.maml(
         ENCODER.apply,
         losses.softmax_cross_entropy,
@@ -45,7 +45,7 @@ def make_step(tasks_by):
         head=HEAD,
         num_steps=2,
     )
-    return training.make_step(algorithm, OPTIMIZER, tasks_by=tasks_by)
+    return training.make_step(algorithm, OPTIMIZER, task_loop=task_loop)
 
 
 def batches(start):

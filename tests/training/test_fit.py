@@ -80,7 +80,7 @@ def test_a_run_that_was_asked_to_end_is_saved_where_it_is(step, run, whole):
     with pytest.raises(
         training.PreemptedError, match=f"at step {step}, which is saved"
     ):
-        run.fit(asked_to_end=lambda step: next(asked))
+        run.fit(preemption_requested=lambda step: next(asked))
     assert int(run.latest().step) == step
     again, (other, expected) = run.fit(), whole
     chex.assert_trees_all_equal(again, expected)
@@ -206,7 +206,7 @@ def skipping():
 
 def test_steps_that_are_not_finite_are_left_out_and_logged(run, tmp_path):
     options = {"step_fn": skipping(), "num_steps": 6, "eval_every": 3}
-    run.fit(tasks_from=poisoned, most_skipped=1, **options)
+    run.fit(tasks_from=poisoned, max_skipped_steps=1, **options)
     records = [json.loads(line) for line in run.log.read_text().splitlines()]
     assert [r for r in records if "skipped" in r] == [
         {"step": 4, "skipped": "episode 7"}
@@ -224,10 +224,14 @@ def test_steps_that_are_not_finite_are_left_out_and_logged(run, tmp_path):
 
 
 def test_a_resumed_run_leaves_out_the_same_steps(run, tmp_path):
-    options = {"step_fn": skipping(), "most_skipped": 1, "num_steps": 6}
+    options = {"step_fn": skipping(), "max_skipped_steps": 1, "num_steps": 6}
     asked = iter([*[False] * 4, True])
     with pytest.raises(training.PreemptedError):
-        run.fit(tasks_from=poisoned, asked_to_end=lambda step: next(asked), **options)
+        run.fit(
+            tasks_from=poisoned,
+            preemption_requested=lambda step: next(asked),
+            **options,
+        )
     run.fit(tasks_from=poisoned, **options)
     other = Run(tmp_path / "other")
     other.fit(tasks_from=poisoned, **options)
@@ -243,7 +247,7 @@ def test_more_in_a_row_than_may_be_left_out_end_the_run(run):
     with pytest.raises(
         training.DivergedError, match="at step 5, on episode 9, after 1 more; the last"
     ):
-        run.fit(tasks_from=twice, step_fn=skipping(), most_skipped=1, num_steps=9)
+        run.fit(tasks_from=twice, step_fn=skipping(), max_skipped_steps=1, num_steps=9)
     chex.assert_tree_all_finite(run.latest().params)
 
 

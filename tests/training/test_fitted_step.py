@@ -13,13 +13,13 @@ SGD = optax.sgd(0.1)
 TASKS = quadratic.tasks(3.0, -1.0, 2.0, 5.0)
 
 
-def make_step(tasks_by):
-    return training.make_step(quadratic.ALGORITHM, SGD, tasks_by=tasks_by)
+def make_step(task_loop):
+    return training.make_step(quadratic.ALGORITHM, SGD, task_loop=task_loop)
 
 
-def fitted(tasks_by="vmap", free=None, **kwargs):
+def fitted(task_loop="vmap", free=None, **kwargs):
     return training.FittedStep(
-        make_step, tasks_by, free_memory=lambda device: free, **kwargs
+        make_step, task_loop, free_memory=lambda device: free, **kwargs
     )
 
 
@@ -110,12 +110,12 @@ def test_a_compiler_that_finds_no_room_is_taken_at_its_word(monkeypatch):
             return Lowered()
 
     with pytest.raises(ValueError, match="needs more memory than the device has"):
-        training.FittedStep(lambda tasks_by: Step(), "vmap")(
+        training.FittedStep(lambda task_loop: Step(), "vmap")(
             quadratic.state(SGD), TASKS
         )
 
 
-@pytest.mark.parametrize("tasks_by", [0, "all"])
-def test_no_number_of_tasks_is_refused_at_once(tasks_by):
-    with pytest.raises(ValueError, match="tasks_by is"):
-        fitted(tasks_by)
+@pytest.mark.parametrize("task_loop", [0, "all"])
+def test_no_number_of_tasks_is_refused_at_once(task_loop):
+    with pytest.raises(ValueError, match="task_loop is"):
+        fitted(task_loop)

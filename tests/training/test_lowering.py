@@ -41,7 +41,7 @@ DEEP = dataclasses.replace(CONFIG, num_hidden_layers=3)
 def lean():
     """MAML with all that saves time and memory: rows, loops, bfloat16, layers again."""
     encoder = models.encoder(
-        DEEP, dtype=jnp.bfloat16, layers_by="scan", remat="layers", standardize=True
+        DEEP, dtype=jnp.bfloat16, layer_loop="scan", remat="layers", standardize=True
     )
     algorithm = algorithms.maml(
         encoder.apply,
@@ -99,7 +99,7 @@ def make(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "tasks_by"),
+    ("name", "task_loop"),
     [
         ("maml", "scan"),
         ("maml", "vmap"),
@@ -122,12 +122,12 @@ def make(name):
         ("logistic regression", "vmap"),
     ],
 )
-def test_a_training_step_lowers(name, tasks_by):
+def test_a_training_step_lowers(name, task_loop):
     algorithm = make(name)
     optimizer = training.outer_optimizer("adamw", 1e-3)
     params = algorithm.init(jax.random.key(0))
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
-    step = training.make_step(algorithm, optimizer, tasks_by=tasks_by)
+    step = training.make_step(algorithm, optimizer, task_loop=task_loop)
     tasks = jax.tree.map(jnp.asarray, base.Task(batch(2, 4), batch(2, 6)))
     for platform in ("cuda", "tpu"):
         exported = jax.export.export(step, platforms=[platform])(state, tasks)
@@ -154,15 +154,15 @@ def test_the_step_of_a_mixtures_member_lowers():
             assert exported.platforms == (platform,)
 
 
-@pytest.mark.parametrize("tasks_by", ["scan", "vmap"])
-def test_a_step_on_a_mesh_lowers(tasks_by):
+@pytest.mark.parametrize("task_loop", ["scan", "vmap"])
+def test_a_step_on_a_mesh_lowers(task_loop):
     """Of one device, since an export is bound to as many as there are."""
     algorithm, optimizer = make("lean"), training.outer_optimizer("adamw", 1e-3)
     placement = training.OverDevices(training.make_mesh())
     params = algorithm.init(jax.random.key(0))
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
     step = training.make_step(
-        algorithm, optimizer, tasks_by=tasks_by, mesh=placement.mesh
+        algorithm, optimizer, task_loop=task_loop, mesh=placement.mesh
     )
     tasks = placement.spread(base.Task(batch(2, 4), batch(2, 6)), 2)
     for platform in ("cuda", "tpu"):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from metaflax import cli, data, models, workflows
-from metaflax.workflows import _augment
-from metaflax.workflows._word_filler import WordFiller
+from metaflax.workflows.data_preparation import _augment
+from metaflax.workflows.data_preparation._word_filler import WordFiller
 from tests.models.examples import random_params
 from tests.workflows import worlds
 

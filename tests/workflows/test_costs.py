@@ -31,7 +31,7 @@ def test_fewer_tasks_at_once_fit_a_small_device_with_the_same_losses(
 ):
     sizes, options = {}, {"tasks_per_step": 4, "devices": "one"}
     for chunk in ("vmap", 2):
-        worlds.run(*world.train_args(tmp_path / f"{chunk}", tasks_by=chunk, **options))
+        worlds.run(*world.train_args(tmp_path / f"{chunk}", task_loop=chunk, **options))
         (record,) = costs_of(tmp_path / f"{chunk}")
         memory = record["memory_bytes"]
         sizes[chunk] = memory["peak"] - memory["arguments"]
@@ -40,7 +40,7 @@ def test_fewer_tasks_at_once_fit_a_small_device_with_the_same_losses(
 
     pretend(sizes[2])
     small = tmp_path / "small"
-    worlds.run(*world.train_args(small, tasks_by="vmap", **options))
+    worlds.run(*world.train_args(small, task_loop="vmap", **options))
     said = capsys.readouterr().out
     assert "4 tasks at once would need" in said
     assert "takes 2 at once" in said

@@ -8,7 +8,7 @@ import pytest
 
 from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
-from metaflax.workflows._model import load_model
+from metaflax.workflows.runs._encoder_model import load_model
 from tests.workflows import worlds
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from metaflax import cli, evaluation, metrics, workflows
 from metaflax import config as config_lib
-from metaflax.workflows import _report
-from metaflax.workflows._evaluator import Evaluator
-from metaflax.workflows._out_of_scope import detector
-from metaflax.workflows._run import best_params, initial_params, load_run
+from metaflax.workflows.meta_testing import _report
+from metaflax.workflows.meta_testing._out_of_scope import detector
+from metaflax.workflows.runs._evaluator import Evaluator
+from metaflax.workflows.runs._run import best_params, initial_params, load_run
 from tests.reporting.pages import check_alone
 from tests.workflows import worlds
 

@@ -14,7 +14,7 @@ import chex
 import numpy as np
 import pytest
 
-from metaflax.workflows import _run
+from metaflax.workflows.runs import _run
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -30,7 +30,8 @@ LOCAL = Path(__file__).parents[2] / "experiments" / "launch" / "local.sh"
 STRUCK = """
 import os, pathlib, sys, time
 import jax
-from metaflax import cli, training
+from metaflax import cli
+from metaflax import training
 
 call, steps, was = training.FittedStep.__call__, [], pathlib.Path({was!r})
 

@@ -28,7 +28,8 @@ from metaflax.config import (
     TaskMember,
     TextMember,
 )
-from metaflax.workflows import RunDirectory, _run
+from metaflax.workflows import RunDirectory
+from metaflax.workflows.runs import _run
 from tests.workflows import worlds
 from tests.workflows.test_masked_words import PAIRS, sentences
 from tests.workflows.test_understanding import pair_rows
@@ -361,7 +362,7 @@ def test_steps_that_are_not_finite_are_left_out_and_say_whose_they_were(
         return broken
 
     monkeypatch.setattr(meta_gradient, "value_and_grad", broken_at_step_1)
-    config = mixture(folder, {"topics": topics(folder)}, steps=4, most_skipped=1)
+    config = mixture(folder, {"topics": topics(folder)}, steps=4, max_skipped_steps=1)
     workflows.mix(config, tmp_path / "run", silent)
     records = worlds.read_jsonl(tmp_path / "run" / "log.jsonl")
     [skipped] = [r for r in records if "skipped" in r]

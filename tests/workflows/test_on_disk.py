@@ -9,7 +9,8 @@ import pytest
 
 from metaflax import cli, data
 from metaflax import config as config_lib
-from metaflax.workflows import RunDirectory, _labelled_on_disk, load_run
+from metaflax.workflows import RunDirectory, load_run
+from metaflax.workflows.runs import _labelled_on_disk
 from tests.workflows import worlds
 
 

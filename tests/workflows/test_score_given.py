@@ -6,7 +6,8 @@ import chex
 
 from metaflax import config as config_lib
 from metaflax import data, workflows
-from metaflax.workflows import RunDirectory, _run
+from metaflax.workflows import RunDirectory
+from metaflax.workflows.runs import _run
 
 
 def test_given_episodes_are_scored_as_those_of_a_run(trained):

@@ -10,7 +10,7 @@ import pytest
 from metaflax import cli, data, workflows
 from metaflax import config as config_lib
 from metaflax.config import Choice, LogUniform, SearchConfig, Uniform
-from metaflax.workflows import _search, _trials
+from metaflax.workflows.meta_training import _search, _trials
 from tests.workflows import worlds
 
 SPACE = {
@@ -149,7 +149,7 @@ def test_another_search_in_the_same_directory_is_refused(
 MEETING = """
 import sys, time
 from metaflax import cli
-from metaflax.workflows import _search
+from metaflax.workflows.meta_training import _search
 
 tried = _search._try
 
@@ -190,7 +190,7 @@ def test_two_processes_share_the_trials_and_each_is_run_once(world, tmp_path):
 KILLED = """
 import os, signal, sys
 from metaflax import cli
-from metaflax.workflows import _search
+from metaflax.workflows.meta_training import _search
 
 write = _search._Watch.write
 

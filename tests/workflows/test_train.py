@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from metaflax import cli, config, evaluation, training, workflows
-from metaflax.workflows import RunDirectory, _run, _train
+from metaflax.workflows import RunDirectory
+from metaflax.workflows.meta_training import _train
+from metaflax.workflows.runs import _run
 from tests.workflows import worlds
 
 # Of each kind of parameters and estimators one; tests/algorithms has them all.
@@ -213,7 +215,8 @@ def latest_state(run_dir):
 # Is asked to end where the log says step 4, a step before validation.
 ASKED = """
 import os, signal, sys
-from metaflax import cli, training
+from metaflax import cli
+from metaflax import training
 
 write = training.JsonlLog.write
 
@@ -248,7 +251,8 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(world, tmp_path):
 # Kills itself half-way through the line of the log that the second argument says.
 KILLED = """
 import os, signal, sys
-from metaflax import cli, training
+from metaflax import cli
+from metaflax import training
 
 write = training.JsonlLog.write
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from metaflax import cli, metrics, models, tasks, workflows
-from metaflax.workflows import _evaluator
+from metaflax.workflows.runs import _evaluator
 from tests.workflows import worlds
 
 

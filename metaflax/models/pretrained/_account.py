@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax.models.pretrained._bert_names import Place
+from metaflax.models.families.bert._weight_names import Place
 
 # How many tensors of one kind an error names.
 _NAMED = 5

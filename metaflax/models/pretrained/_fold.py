@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaflax.models._bert_config import BertConfig
+from metaflax.models.families.bert._config import BertConfig
 
 # Those that fold; others read more of a text than one vector.
 POOLINGS = ("mean", "first", "pooler")

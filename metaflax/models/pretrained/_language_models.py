@@ -9,17 +9,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax.models import _extras
-from metaflax.models._bert_config import BertConfig
-from metaflax.models._gpt_config import GPTConfig
-from metaflax.models._seq2seq_config import Seq2SeqConfig
-from metaflax.models.pretrained import (
-    _files,
-    _gpt_names,
-    _places,
-    _save,
-    _seq2seq_names,
-)
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.encoder_decoder import _weight_names as _seq2seq_names
+from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
+from metaflax.models.families.gpt2 import _weight_names as _gpt_names
+from metaflax.models.families.gpt2._config import GPTConfig
+from metaflax.models.layers import _extra_parameters as _extras
+from metaflax.models.pretrained import _files, _places, _save
 
 Config = TypeVar("Config", BertConfig, GPTConfig, Seq2SeqConfig)
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from metaflax.models._bert_config import BertConfig
-from metaflax.models._encoder import Pooling
-from metaflax.models.pretrained import _account, _bert_names, _files
+from metaflax.models.families.bert import _weight_names as _bert_names
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._encoder import Pooling
+from metaflax.models.pretrained import _account, _files
 
 
 class Pretrained(NamedTuple):

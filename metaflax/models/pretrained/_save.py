@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from flax import traverse_util
 
-from metaflax.models import _extras
-from metaflax.models._bert_config import BertConfig
-from metaflax.models._encoder import NUM_ENTITIES, Pooling
-from metaflax.models.pretrained import _account, _bert_names, _files, _fold
+from metaflax.models.families.bert import _weight_names as _bert_names
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._encoder import NUM_ENTITIES, Pooling
+from metaflax.models.layers import _extra_parameters as _extras
+from metaflax.models.pretrained import _account, _files, _fold
 
 ProblemType: TypeAlias = Literal[
     "single_label_classification", "multi_label_classification", "regression"

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from metaflax import models
 from metaflax.models import pretrained
-from metaflax.models.pretrained import _gpt_names
+from metaflax.models.families.gpt2 import _weight_names as _gpt_names
 from tests.models.examples import CONFIG
 from tests.models.speakers import (
     DECODER,

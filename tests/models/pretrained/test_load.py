@@ -9,7 +9,8 @@ import safetensors.numpy
 
 from metaflax import tree
 from metaflax.models import pretrained
-from metaflax.models.pretrained import _bert_names, _files
+from metaflax.models.families.bert import _weight_names as _bert_names
+from metaflax.models.pretrained import _files
 from tests.models.examples import CONFIG
 
 

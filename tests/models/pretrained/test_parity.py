@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models import _bert_config
+from metaflax.models.families.bert import _config as _bert_config
 from tests.models.examples import CONFIG, packed, random_tokens
 
 torch = pytest.importorskip("torch")

@@ -1,0 +1,1 @@
+"""Tokenises texts and collates episodes into padded arrays."""

@@ -1,0 +1,314 @@
+"""Episodes to arrays whose shapes come from a short list.
+
+Every new shape is a new compilation, so numbers of examples are fixed by the sampler,
+and lengths and token budgets are rounded up to buckets.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from metaflax import base
+from metaflax.data.batching._token_codes import TokenCodes
+from metaflax.data.batching._tokenize import TokenizedTexts
+from metaflax.data.samplers._episodes import Episode
+from metaflax.models import Tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """The lengths and token budgets that batches are rounded up to.
+
+    Attributes:
+      lengths: tokens a text, rising.
+      budget_ratio: each budget of packed tokens is at most about this times the one
+        before, so packing wastes no more than that.
+      budget_multiple: budgets are multiples of this, which is the smallest.
+
+    Examples:
+      >>> buckets = Buckets.up_to(40)
+      >>> buckets.lengths, buckets.length(17), buckets.budget(300)
+      ((16, 24, 32, 40), 24, 320)
+    """
+
+    lengths: tuple[int, ...] = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+    budget_ratio: float = 1.25
+    budget_multiple: int = 64
+
+    def __post_init__(self):
+        rising = all(a < b for a, b in itertools.pairwise((0, *self.lengths)))
+        if not self.lengths or not rising:
+            raise ValueError(f"bucket lengths are {self.lengths}; give rising numbers.")
+        if self.budget_ratio <= 1 or self.budget_multiple < 1:
+            raise ValueError(
+                f"budget_ratio={self.budget_ratio} is to be above 1 and"
+                f" budget_multiple={self.budget_multiple} at least 1."
+            )
+
+    @classmethod
+    def up_to(cls, max_length: int) -> "Buckets":
+        """The default lengths below `max_length`, and `max_length` itself."""
+        return cls((*(n for n in cls.lengths if n < max_length), max_length))
+
+    def length(self, num_tokens: int) -> int:
+        """The least bucket that holds a text of `num_tokens`.
+
+        Raises:
+          ValueError: if the text is longer than the last bucket.
+        """
+        for length in self.lengths:
+            if num_tokens <= length:
+                return length
+        raise ValueError(
+            f"a text of {num_tokens} tokens is longer than the last bucket,"
+            f" {self.lengths[-1]}; tokenize with a smaller max_length, or use"
+            f" Buckets.up_to({num_tokens})."
+        )
+
+    def budget(self, num_tokens: int) -> int:
+        """The least budget that holds `num_tokens` in all."""
+        budget = self.budget_multiple
+        while budget < num_tokens:
+            steps = math.ceil(budget * self.budget_ratio / self.budget_multiple)
+            budget = steps * self.budget_multiple
+        return budget
+
+    def num_budgets(self, most: int) -> int:
+        """How many budgets there are for up to `most` tokens.
+
+        Examples:
+          >>> Buckets(budget_ratio=1.5).num_budgets(300)  # 64, 128, 192 and 300 itself.
+          4
+        """
+        budget, count = self.budget_multiple, 1
+        while budget < most:
+            budget, count = self.budget(budget + 1), count + 1
+        return count
+
+    def num_shapes(
+        self, num_support: int, num_queries: int, most_windows: int = 1
+    ) -> int:
+        """How many shapes `collate` makes at most, each of which is compiled once.
+
+        Args:
+          num_support: S, the most support examples.
+          num_queries: Q, the most queries.
+          most_windows: windows of a text at most, where texts are cut to windows.
+        """
+
+        def sides(num: int, length: int) -> int:
+            rows = {_row_budget(n, num) for n in range(num, num * most_windows + 1)}
+            return sum(self.num_budgets(row * length) for row in rows)
+
+        return sum(
+            sides(num_support, length) * sides(num_queries, length)
+            for length in self.lengths
+        )
+
+
+def collate(
+    episodes: Sequence[Episode],
+    tokenized: TokenizedTexts,
+    *,
+    num_classes: int,
+    num_support: int,
+    num_queries: int,
+    buckets: Buckets | None = None,
+    pack: bool = True,
+    codes: TokenCodes | None = None,
+    share: Sequence[int] | np.ndarray | None = None,
+) -> base.Task:
+    """Stacks T episodes into one task of arrays with a leading axis T.
+
+    Support and query share the length L, the least bucket that holds all texts. The
+    keyword counts are a sampler's `sizes`: `collate(..., **sampler.sizes._asdict())`.
+
+    Args:
+      episodes: T episodes of one sampler.
+      tokenized: the tokens of the sampler's examples.
+      num_classes: N, the most classes.
+      num_support: S, the most support examples.
+      num_queries: Q, the most queries.
+      buckets: what L and M are rounded up to.
+      pack: whether to say where the real tokens are, so that models skip padding.
+      codes: what is right for each token; None where episodes say what is right for
+        each text.
+      share: which of the episodes become arrays, in the shapes that all of them would
+        take; None for all.
+
+    Returns:
+      A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]` and packed
+      `[T, M]`; targets are int32 `[T, S]`, float32 `[T, S, N]` where texts may have
+      several labels, or int32 `[T, S, L]` of codes; weights are float32 `[T, S]`, 0
+      on padding. The query has Q in place of S, and an M of its own. Where texts are
+      cut to windows S and Q count rows, rounded up.
+
+    Raises:
+      ValueError: if an episode is larger than the counts, or a text than the buckets.
+    """
+    buckets = buckets or Buckets()
+    way = max(len(episode.classes) for episode in episodes)
+    if way > num_classes:
+        raise ValueError(
+            f"an episode has {way} classes and the batch has room for {num_classes};"
+            " pass the sampler's sizes."
+        )
+    parts = [(e.support, e.query) for e in episodes]
+    if tokenized.owners is not None:
+        parts = [tuple(map(tokenized.rows_of, part)) for part in parts]
+        most = [max(map(len, side)) for side in zip(*parts, strict=True)]
+        num_support, num_queries = map(_row_budget, most, (num_support, num_queries))
+    support = _rows([part[0] for part in parts], num_support, "support examples")
+    query = _rows([part[1] for part in parts], num_queries, "queries")
+    sides = (_lengths(tokenized, rows) for rows in (support, query))
+    length = buckets.length(max(int(side.max(initial=0)) for side in sides))
+    chosen = range(len(episodes)) if share is None else list(share)
+    own = [episodes[i] for i in chosen]
+
+    def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
+        budget = _budget(tokenized, rows, length, buckets) if pack else None
+        rows = rows[chosen]
+        return base.Batch(
+            inputs=_tokens(tokenized, rows, length, budget),
+            targets=(
+                _targets(targets, rows.shape[1], num_classes)
+                if codes is None
+                else _codes(codes, own, tokenized, rows, length, num_classes)
+            ),
+            weights=(rows >= 0).astype(np.float32),
+        )
+
+    return base.Task(
+        batch(support, [e.support_targets for e in own]),
+        batch(query, [e.query_targets for e in own]),
+    )
+
+
+def collate_texts(
+    tokenized: TokenizedTexts,
+    indices: Sequence[int] | np.ndarray,
+    batch_size: int,
+    buckets: Buckets | None = None,
+    pack: bool = True,
+) -> Tokens:
+    """One batch of texts to predict.
+
+    Args:
+      tokenized: the tokens of the texts.
+      indices: which texts, at most `batch_size`.
+      batch_size: B; rows after the last text are padding.
+      buckets: what L and M are rounded up to.
+      pack: as for `collate`.
+
+    Returns:
+      `Tokens` of NumPy arrays, ids `[B, L]` and packed `[M]`.
+
+    Raises:
+      ValueError: if there are too many texts, or one is longer than the buckets.
+    """
+    buckets = buckets or Buckets()
+    rows = _rows([np.asarray(indices, np.int64)], batch_size, "texts")
+    length = buckets.length(int(_lengths(tokenized, rows).max()))
+    budget = _budget(tokenized, rows, length, buckets) if pack else None
+    tokens = _tokens(tokenized, rows, length, budget)
+    return jax.tree.map(lambda leaf: leaf[0], tokens)  # The only "task".
+
+
+def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
+    """Numbers of examples int64 `[T, size]`, -1 on padding."""
+    rows = np.full((len(parts), size), -1, np.int64)
+    for row, part in zip(rows, parts, strict=True):
+        if len(part) > size:
+            raise ValueError(
+                f"{len(part)} {what} do not fit into a batch of {size}; pass the"
+                " sampler's sizes, or fewer."
+            )
+        row[: len(part)] = part
+    return rows
+
+
+def _row_budget(num_rows: int, num_texts: int) -> int:
+    """The least budget that holds all windows; each is 1.5 times the one before."""
+    budget = num_texts
+    while budget < num_rows:
+        budget = math.ceil(1.5 * budget)
+    return budget
+
+
+def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
+    """Tokens of each row's text, 0 on padding."""
+    found = tokenized.offsets[rows + 1] - tokenized.offsets[rows]
+    return np.where(rows >= 0, found, 0)
+
+
+def _tokens(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int, budget: int | None
+) -> Tokens:
+    """The texts at `rows` `[T, S]`, padded to `length`; packed if there is a budget."""
+    mask, places = _places(tokenized, rows, length)
+    types = tokenized.types
+    if types is not None:
+        types = np.where(mask, types[places], 0).astype(np.int32)
+    return Tokens(
+        ids=np.where(mask, tokenized.flat[places], np.int32(tokenized.pad_id)),
+        types=types,
+        mask=mask.astype(np.int32),
+        packed=None if budget is None else _packed(mask, budget),
+        marks=None if tokenized.marks is None else tokenized.marks[rows],
+    )
+
+
+def _places(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the tokens of rows `[T, S]` are real, and lie in the data `[T, S, L]`."""
+    steps = np.arange(length)
+    mask = steps < _lengths(tokenized, rows)[..., None]
+    # Where padding is, any place within bounds will do.
+    return mask, np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
+
+
+def _codes(
+    codes: TokenCodes,
+    episodes: Sequence[Episode],
+    tokenized: TokenizedTexts,
+    rows: np.ndarray,
+    length: int,
+    num_classes: int,
+) -> np.ndarray:
+    """What is right for the tokens of rows `[T, S]`, in their episodes' numbers."""
+    mask, places = _places(tokenized, rows, length)
+    found = np.where(mask, codes.flat[places], -1)  # [T, S, L]
+    for row, episode in zip(found, episodes, strict=True):
+        row[:] = codes.local(row, episode.classes, num_classes)
+    return found
+
+
+def _budget(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets
+) -> int:
+    """M, the least budget that holds the tokens of each task of rows `[T, S]`."""
+    most = int(_lengths(tokenized, rows).sum(axis=1).max())
+    return min(buckets.budget(most), rows.shape[1] * length)
+
+
+def _packed(mask: np.ndarray, budget: int) -> np.ndarray:
+    """Where the real tokens of each task lie, int32 `[T, M]`, filled up by S * L."""
+    flat = mask.reshape(len(mask), -1)  # [T, S * L]
+    packed = np.full((len(flat), budget), flat.shape[1], np.int32)
+    for row, real in zip(packed, flat, strict=True):
+        row[: real.sum()] = np.flatnonzero(real)
+    return packed
+
+
+def _targets(parts: list[np.ndarray], size: int, num_classes: int) -> np.ndarray:
+    """In the type of `parts`: `[T, size]`, or `[T, size, num_classes]` of labels."""
+    shape = (size,) if parts[0].ndim == 1 else (size, num_classes)
+    targets = np.zeros((len(parts), *shape), parts[0].dtype)
+    for row, part in zip(targets, parts, strict=True):
+        row[tuple(slice(n) for n in part.shape)] = part
+    return targets

@@ -1,0 +1,293 @@
+"""Texts to token ids, once, kept on disk.
+
+Tokens of all texts lie end to end in one array, so that nothing is padded before a
+batch is made and the whole of a data set is three arrays.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaflax import tasks
+from metaflax.data.sources import _files
+
+_CHUNK = 1024  # Texts handed to the tokenizer at a time.
+# What a form may say of its rows.
+_COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
+# What is kept of tokenized texts.
+_ARRAYS = ("flat", "offsets", "types", "marks", "spans", "owners", "numbers")
+_VERSION = b"metaflax tokens 4"
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizedTexts:
+    """The token ids of many texts, end to end.
+
+    A text is one row of tokens, or several where its form cuts long texts to windows.
+
+    Attributes:
+      flat: int32 `[sum of lengths]`, all ids.
+      offsets: int64 `[rows + 1]`; row i is `flat[offsets[i]:offsets[i + 1]]`.
+      types: int8 like `flat`, which segment a token is in, or None where all are 0.
+      pad_id: what fills up a batch.
+      num_truncated: how many texts were cut to fit.
+      marks: int32 `[rows, P]`, the places in each text of P tokens that stand for
+        parts of it, or None where the form of the texts has none. For a part that
+        was cut off it is the first token.
+      num_lost: how many texts lost such a part.
+      spans: int32 `[sum of lengths, 2]`, the characters of its text that each token
+        stands for, -1 where it stands for none; None where nobody asks.
+      owners: int64 `[rows]`, rising, the text that each row is of; None where each
+        text is one row.
+
+    Examples:
+      >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
+      >>> len(tokens), tokens.lengths, tokens[0]
+      (2, array([2, 1]), array([7, 8], dtype=int32))
+    """
+
+    flat: np.ndarray
+    offsets: np.ndarray
+    types: np.ndarray | None = None
+    pad_id: int = 0
+    num_truncated: int = 0
+    marks: np.ndarray | None = None
+    num_lost: int = 0
+    spans: np.ndarray | None = None
+    owners: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)  # Ends iteration.
+        index %= len(self)
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a row, int64 `[rows]`."""
+        return np.diff(self.offsets)
+
+    def rows_of(self, texts: np.ndarray) -> np.ndarray:
+        """The rows of each text in turn.
+
+        Examples:
+          >>> ids, windows = np.array([7, 8, 9], np.int32), np.array([0, 1, 1])
+          >>> tokens = TokenizedTexts(ids, np.arange(4), owners=windows)
+          >>> print(tokens.rows_of(np.array([1, 0])))
+          [1 2 0]
+        """
+        if self.owners is None:
+            return texts
+        first = np.searchsorted(self.owners, texts)
+        last = np.searchsorted(self.owners, texts, side="right")
+        rows = [np.arange(a, b) for a, b in zip(first, last, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *rows])
+
+    def spans_of(self, row: int) -> np.ndarray:
+        """The characters that each token of a row stands for, int32 `[L, 2]`."""
+        assert self.spans is not None  # Else nothing asks for them.
+        return self.spans[self.offsets[row] : self.offsets[row + 1]]
+
+
+def tokenize(
+    tokenizer: Any,
+    texts: Sequence[Any],
+    *,
+    max_length: int,
+    form: tasks.Form = tasks.TEXT,
+    on_long: str = "error",
+    max_positions: int | None = None,
+    cache_dir: str | Path | None = None,
+) -> TokenizedTexts:
+    """Turns texts into token ids, or finds them on disk from last time.
+
+    Args:
+      tokenizer: a Hugging Face tokenizer.
+      texts: what to tokenize.
+      max_length: most tokens of a text, special ones included.
+      form: of the texts, which says how they are encoded.
+      on_long: `error` refuses a longer text, `truncate` cuts it.
+      max_positions: positions of the model, if the tokenizer does not know.
+      cache_dir: where results are kept, keyed by texts, tokenizer and `max_length`;
+        a damaged file is made anew. Without it, or with a tokenizer that has no
+        `tokenizer.json`, nothing is kept.
+
+    Returns:
+      The tokens of every text.
+
+    Raises:
+      ValueError: if a text is too long, gives no tokens, or `max_length` does not
+        fit the model.
+    """
+    if on_long not in ("error", "truncate"):
+        raise ValueError(f"on_long is {on_long!r}; it is 'error' or 'truncate'.")
+    limit = min(tokenizer.model_max_length, max_positions or tokenizer.model_max_length)
+    if not 1 <= max_length <= limit:
+        raise ValueError(
+            f"max_length={max_length} does not fit a model of {limit} positions;"
+            f" choose 1 to {limit}."
+        )
+    path = _cache_path(tokenizer, texts, form, max_length, cache_dir)
+    tokens = None if path is None else _load(path)
+    if tokens is None or (tokens.num_truncated and on_long == "error"):
+        tokens = _tokenize(tokenizer, texts, form, max_length, on_long)
+        if path is not None:
+            _save(path, tokens)
+    return tokens
+
+
+def _tokenize(
+    tokenizer: Any,
+    texts: Sequence[Any],
+    form: tasks.Form,
+    max_length: int,
+    on_long: str,
+) -> TokenizedTexts:
+    columns: dict[str, list] = {name: [] for name in _COLUMNS}
+    num_truncated = 0
+    for start in range(0, len(texts), _CHUNK):
+        chunk = list(texts[start : start + _CHUNK])
+        encoded = form.encode(tokenizer, chunk, max_length if form.windows else None)
+        if form.windows:
+            encoded["owners"] = [start + owner for owner in encoded["owners"]]
+        rows = encoded["input_ids"]
+        long = [i for i, row in enumerate(rows) if len(row) > max_length]
+        if long and on_long == "error":
+            first = long[0]
+            raise ValueError(
+                f"example {start + first} has {len(rows[first])} tokens and the limit"
+                f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
+                " max_length, or choose on_long='truncate'."
+            )
+        if long:  # By the form, which keeps the special tokens.
+            cut = form.encode(tokenizer, [chunk[i] for i in long], max_length)
+            for column, shortened in cut.items():
+                for i, row in zip(long, shortened, strict=True):
+                    encoded[column][i] = row
+        num_truncated += len(long)
+        for column, held in columns.items():
+            held += encoded.get(column, [])
+    return _packed(columns, tokenizer.pad_token_id or 0, num_truncated)
+
+
+def _packed(
+    columns: dict[str, list], pad_id: int, num_truncated: int
+) -> TokenizedTexts:
+    ids, types = columns["input_ids"], columns["token_type_ids"]
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    if not lengths.all():
+        raise ValueError(
+            f"example {int(np.argmin(lengths))} gives no tokens; remove the text."
+        )
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    flat = _flattened(ids, np.int32, offsets[-1])
+    segments = _flattened(types, np.int8, offsets[-1]) if types else None
+    if segments is not None and not segments.any():
+        segments = None
+    tokens = TokenizedTexts(flat, offsets, segments, pad_id, num_truncated)
+    if columns["spans"]:
+        spans = np.concatenate(columns["spans"]).astype(np.int32)
+        tokens = dataclasses.replace(tokens, spans=spans)  # [sum of lengths, 2]
+    if columns["owners"]:
+        owners = np.array(columns["owners"], np.int64)
+        tokens = dataclasses.replace(tokens, owners=owners)
+    if not columns["marks"]:
+        return tokens
+    marks = np.array(columns["marks"], np.int32)  # [texts, P]
+    return dataclasses.replace(
+        tokens,
+        marks=np.maximum(marks, 0),
+        num_lost=int((marks < 0).any(axis=1).sum()),
+    )
+
+
+def _flattened(rows: Iterable[list[int]], dtype: Any, size: int) -> np.ndarray:
+    return np.fromiter(itertools.chain.from_iterable(rows), dtype, int(size))
+
+
+def _cache_path(
+    tokenizer: Any,
+    texts: Sequence[Any],
+    form: tasks.Form,
+    max_length: int,
+    cache_dir: str | Path | None,
+) -> Path | None:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if cache_dir is None or backend is None:
+        return None
+    rules = json.loads(backend.to_str())
+    # A call of the tokenizer leaves these changed; they do not alter what we ask for.
+    rules.pop("truncation", None)
+    rules.pop("padding", None)
+    digest = hashlib.sha256(_VERSION)
+    parts = (
+        json.dumps(rules, sort_keys=True),
+        f"{form.name} {max_length} {tokenizer.pad_token_id}",
+        *(json.dumps(text) for text in texts),
+    )
+    for part in parts:
+        data = part.encode()
+        # Lengths first, so that no two lists of texts run together alike.
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return Path(cache_dir) / f"tokens-{digest.hexdigest()}.npz"
+
+
+def _load(path: Path) -> TokenizedTexts | None:
+    """What the cache holds, or None where that is nothing or not what was saved."""
+    try:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = {name: file[name] for name in _ARRAYS}
+            digest = bytes(file["digest"])
+    # Whatever is wrong with it, the texts are at hand.
+    except Exception:
+        return None
+    if digest != _digest(path, found):
+        return None
+    pad_id, num_truncated, num_lost = found.pop("numbers").tolist()
+    flat, offsets = found.pop("flat"), found.pop("offsets")
+    columns: dict[str, Any] = {n: x if x.size else None for n, x in found.items()}
+    return TokenizedTexts(
+        flat,
+        offsets,
+        pad_id=pad_id,
+        num_truncated=num_truncated,
+        num_lost=num_lost,
+        **columns,
+    )
+
+
+def _save(path: Path, tokens: TokenizedTexts) -> None:
+    numbers = np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost])
+    absent = np.zeros(0, np.int8)
+    columns = {name: getattr(tokens, name) for name in _ARRAYS if name != "numbers"}
+    found = {name: absent if x is None else x for name, x in columns.items()}
+    found["numbers"] = numbers
+    digest = np.frombuffer(_digest(path, found), np.uint8)
+    with _files.replacing(path) as file:
+        np.savez(file, allow_pickle=False, **found, digest=digest)
+
+
+def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Of arrays, and of the file's name, which says what texts they are of.
+
+    The checksum that a `.npz` has of each array is not enough: where its description is
+    damaged, less than all of it may be read, and the checksum never looked at.
+    """
+    digest = hashlib.sha256(path.name.encode())
+    for name in _ARRAYS:
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        whole = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        digest.update(whole)  # pyright: ignore
+    return digest.digest()

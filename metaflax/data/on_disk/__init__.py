@@ -1,0 +1,1 @@
+"""Labelled texts that stay on disk, found by byte offsets."""

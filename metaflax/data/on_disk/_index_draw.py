@@ -1,0 +1,135 @@
+"""Episodes of an inverted index: names are drawn, then rows where they occur."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from metaflax.data.on_disk._postings import Postings
+from metaflax.data.on_disk._text_index import Kind, TextIndex
+from metaflax.data.samplers import _pools
+from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+
+# Whether a text may stand for a name in an episode of several.
+Fits: TypeAlias = Callable[[str, str, frozenset[str]], bool]
+
+# How often another draw is tried where texts do not suffice.
+_TRIES = 100
+# Candidates looked at for each text that is wanted.
+CANDIDATES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexDraw:
+    """Draws names of postings, then rows of each.
+
+    Attributes:
+      index: the text.
+      kind: what is drawn from.
+      groups: numbers of names that may meet.
+      way: names an episode, least and most.
+      shot: support rows a name, likewise.
+      queries: query rows a name, likewise.
+      fits: `fits(text, name, names)`, whether a text may stand for a name in an
+        episode of `names`.
+    """
+
+    index: TextIndex
+    kind: Kind
+    groups: tuple[np.ndarray, ...]
+    way: _pools.Range
+    shot: _pools.Range
+    queries: _pools.Range
+    fits: Fits
+
+    @property
+    def postings(self) -> Postings:
+        return self.index.postings(self.kind)
+
+    @property
+    def sizes(self) -> EpisodeSizes:
+        way = self.way[1]
+        return EpisodeSizes(way, way * self.shot[1], way * self.queries[1])
+
+    def episode(self, seed: int, index: int) -> Episode:
+        rng = _pools.generator(seed, index)
+        shot, queries = (_pools.uniform(rng, *r) for r in (self.shot, self.queries))
+        for _ in range(_TRIES):
+            group = self.groups[_pools.uniform(rng, 0, len(self.groups) - 1)]
+            way = _pools.uniform(rng, *self.way)
+            chosen = group[rng.choice(len(group), way, replace=False)]
+            drawn = self._rows(rng, chosen.tolist(), shot + queries)
+            if drawn is not None:
+                break
+        else:
+            raise ValueError(
+                f"{self.index.path}: {_TRIES} draws found no episode of"
+                f" {shot + queries} different texts a class; add text, or lower way,"
+                " shot or queries."
+            )
+        self.index.release()
+        local = np.arange(way, dtype=np.int32)
+        return Episode(
+            classes=tuple(chosen.tolist()),
+            domain=None,
+            support=drawn[:, :shot].ravel(),
+            support_targets=local.repeat(shot),
+            query=drawn[:, shot:].ravel(),
+            query_targets=local.repeat(queries),
+        )
+
+    def _rows(
+        self, rng: np.random.Generator, chosen: list[int], wanted: int
+    ) -> np.ndarray | None:
+        """Rows of each name `[way, wanted]`, or None where texts do not suffice."""
+        postings = self.postings
+        names = [postings.names[number] for number in chosen]
+        together, seen = frozenset(names), set()
+        drawn = np.zeros((len(chosen), wanted), np.int32)
+        for place, (number, name) in enumerate(zip(chosen, names, strict=True)):
+            rows = postings.rows(number)
+            most = min(len(rows), CANDIDATES * wanted)
+            found = 0
+            for row in rows[rng.choice(len(rows), most, replace=False)].tolist():
+                text = self.index.text(row)
+                if text not in seen and self.fits(text, name, together):
+                    seen.add(text)
+                    drawn[place, found] = row
+                    found += 1
+                    if found == wanted:
+                        break
+            else:
+                return None
+        return drawn
+
+
+def checked_draw(
+    index: TextIndex,
+    kind: Kind,
+    groups: Sequence[np.ndarray],
+    sizes: tuple[_pools.Count, _pools.Count, _pools.Count],
+    fits: Fits,
+) -> IndexDraw:
+    """An `IndexDraw` that has enough texts for way, shot and queries."""
+    counts = index.postings(kind).counts
+    way = _pools.count_range("way", sizes[0], 2)
+    shot = _pools.count_range("shot", sizes[1], 1)
+    queries = _pools.count_range("queries", sizes[2], 1)
+    wanted = shot[1] + queries[1]
+    smallest = min(map(len, groups), default=0)
+    if smallest < way[1]:
+        raise ValueError(
+            f"{index.path}: {len(groups)} groups, of which the smallest has"
+            f" {smallest} classes, cannot make an episode of {way[1]}; lower way, or"
+            " make larger groups."
+        )
+    counts = counts[np.concatenate(groups)]
+    if counts.min() < wanted:
+        scarce = int((counts < wanted).sum())
+        raise ValueError(
+            f"{index.path}: an episode takes {wanted} texts of a class, and {scarce} of"
+            f" {len(counts)} classes have fewer; leave them out, or lower shot or"
+            " queries."
+        )
+    return IndexDraw(index, kind, tuple(groups), way, shot, queries, fits)

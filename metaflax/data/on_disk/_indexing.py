@@ -1,0 +1,253 @@
+"""Indexing texts by their words and their labels, once for each content."""
+
+import functools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metaflax.data.on_disk import _byte_offsets as _addressed
+from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source, StoredRows
+from metaflax.data.on_disk._checksum import check_seal, seal
+from metaflax.data.on_disk._lines import Stamp
+from metaflax.data.on_disk._postings import MOST_NAMES, PostingsBuilder
+from metaflax.data.on_disk._text_index import (
+    STARTS,
+    STARTS_TYPE,
+    STORE,
+    Kind,
+    TextIndex,
+    words_in,
+)
+from metaflax.data.sources import _hub
+from metaflax.data.sources._embedded import cache_folder
+
+_VERSION = "metaflax text 2"
+_CHUNK = 2**16  # Starts of lines that are written together.
+# A word that occurs in one text only can be in no task.
+_LEAST = 2
+# Labels are all kept, so that memory takes a limit: some 500 MiB while it is built.
+MOST_LABELS = 2**21
+
+
+def index_texts(
+    path: str | Path,
+    *,
+    text: str = "text",
+    label: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> TextIndex:
+    r"""Indexes a file of raw text, or finds its index from last time.
+
+    It is built in one pass over the lines, in bounded memory, and kept under the digest
+    of the file's content, whatever its name. It appears whole or not at all.
+
+    Args:
+      path: a file with a text a line (a sentence, best), or JSONL. Blank lines are
+        passed over.
+      text: the column of texts, of JSONL.
+      label: the column of labels, of JSONL, to draw supervised tasks from as well.
+      cache_dir: where indices are kept; by default a folder of `cache_folder()`.
+
+    Returns:
+      The `TextIndex`.
+
+    Raises:
+      ValueError: if the file is missing, empty or no text, with the line at fault.
+
+    Examples:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.txt"
+      ...     _ = path.write_text("A dog barks.\nMy dog sleeps.\nA cat sleeps.\n")
+      ...     index = index_texts(path, cache_dir=folder)
+      ...     for number, word in enumerate(index.words.names):
+      ...         print(word, index.words.rows(number))
+      a [0 2]
+      dog [0 1]
+      sleeps [1 2]
+    """
+    source = FileOfLines.of(Path(path).expanduser().absolute(), text, label)
+    kinds: list[Kind] = ["words"] if label is None else ["words", "labels"]
+    return _indexed(source, kinds, cache_dir)
+
+
+def index_labels(
+    source: str | Path,
+    *,
+    text: str = "text",
+    label: str = "label",
+    cache_dir: str | Path | None = None,
+) -> TextIndex:
+    r"""Indexes labelled texts by their labels alone, or finds the index of last time.
+
+    As `index_texts`, without the words, which cost the most. The lines of JSONL are
+    read where they are; of any other source the texts are written once into a store
+    beside the index, from which they are read by number.
+
+    Args:
+      source: anything that `read` reads.
+      text: the column of texts.
+      label: the column of labels, one a text.
+      cache_dir: where indices are kept; by default a folder of `cache_folder()`.
+
+    Returns:
+      The `TextIndex`, which has no `words`.
+
+    Raises:
+      ValueError: if the source is missing, empty or malformed, a text or label is
+        empty, or a text has several, with the line at fault; for more than 2,097,152
+        labels, which are no classes.
+
+    Examples:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.csv"
+      ...     _ = path.write_text("text,label\nbarks,dog\npurrs,cat\nhowls,dog\n")
+      ...     index = index_labels(path, cache_dir=folder)
+      ...     for number, name in enumerate(index.labels.names):
+      ...         print(name, [index.text(row) for row in index.labels.rows(number)])
+      dog ['barks', 'howls']
+      cat ['purrs']
+    """
+    path = Path(source).expanduser().absolute()
+    lines = path.suffix.lower() in _addressed.JSON_SUFFIXES and _hub.is_file(path)
+    chosen = (
+        FileOfLines(path, text, label) if lines else StoredRows(source, text, label)
+    )
+    return _indexed(chosen, ["labels"], cache_dir)
+
+
+class _Names(NamedTuple):
+    """What is indexed of each row.
+
+    Attributes:
+      of: `names = of(row)`.
+      keep: see `PostingsBuilder`.
+      most: how many are known at a time.
+      crowded: `crowded(path, builder)` deals with more.
+    """
+
+    of: Callable[[Row], Iterable[str]]
+    keep: Callable[[str, int], bool]
+    most: int
+    crowded: Callable[[Path, PostingsBuilder], None]
+
+
+def _is_word(name: str, count: int) -> bool:
+    return count >= _LEAST and any(map(str.isalpha, name))
+
+
+def _label_of(row: Row) -> list[str]:
+    assert row.label is not None  # Their column was named.
+    return [row.label]
+
+
+def _refuse_labels(path: Path, builder: PostingsBuilder) -> None:
+    del builder
+    raise ValueError(
+        f"{path}: has more than {MOST_LABELS:,} labels, too many to be classes; name"
+        " another column."
+    )
+
+
+_KINDS: Mapping[Kind, _Names] = {
+    "words": _Names(
+        lambda row: words_in(row.text),
+        _is_word,
+        MOST_NAMES,
+        lambda path, builder: builder.forget_rare(),
+    ),
+    "labels": _Names(_label_of, lambda name, count: True, MOST_LABELS, _refuse_labels),
+}
+
+
+def _indexed(
+    source: Source, kinds: list[Kind], cache_dir: str | Path | None
+) -> TextIndex:
+    """The index of a source, from last time or new."""
+    files = source.files()
+    stamps = _addressed.stamps_of(files)  # What is written from here on is noticed.
+    digest = _addressed.digest_of(source, files, _VERSION, kinds)
+    kept = Path(cache_dir) if cache_dir else cache_folder() / "texts"
+    folder = kept / f"text-{digest}"
+    stamp = stamps[0] if source.in_place else None
+    if (index := _found(source.path, folder, stamp)) is not None:
+        return index
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise ValueError(
+            f"{kept}: cannot be written ({error.strerror}); choose another folder for"
+            " the cache."
+        ) from error
+    try:
+        _build(source, kinds, scratch)
+        if _addressed.stamps_of(source.files()) != stamps:
+            raise ValueError(
+                f"{source.path}: was written to while it was indexed; start again."
+            )
+        try:
+            os.rename(scratch / "index", folder)
+        except OSError:
+            if not folder.is_dir():  # Else somebody else was faster.
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return TextIndex(source.path, folder, stamp)
+
+
+def _found(path: Path, folder: Path, stamp: Stamp | None) -> TextIndex | None:
+    """The index in a folder, or None where there is none or it is damaged."""
+    if not folder.is_dir():
+        return None
+    try:
+        check_seal(folder)
+        return TextIndex(path, folder, stamp)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        # The text is at hand.
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _build(source: Source, kinds: list[Kind], scratch: Path) -> None:
+    """Writes the index of a source into `scratch / "index"`."""
+    folder = scratch / "index"
+    folder.mkdir()
+    builders = [
+        (
+            kind,
+            _KINDS[kind].of,
+            PostingsBuilder(
+                scratch / kind,
+                _KINDS[kind].keep,
+                _KINDS[kind].most,
+                functools.partial(_KINDS[kind].crowded, source.path),
+            ),
+        )
+        for kind in kinds
+    ]
+    chunk: list[int] = []
+    row = 0
+    with (folder / STARTS).open("wb") as starts:
+        for found in source.rows(folder / STORE):
+            for _, names, builder in builders:
+                builder.add(row, names(found))
+            chunk.append(found.start)
+            if len(chunk) == _CHUNK:
+                np.array(chunk, STARTS_TYPE).tofile(starts)
+                chunk = []
+            row += 1
+        file = source.path if source.in_place else folder / STORE
+        np.array([*chunk, file.stat().st_size], STARTS_TYPE).tofile(starts)
+    if not row:
+        raise ValueError(f"{source.path}: holds no text; give at least one line.")
+    for kind, _, builder in builders:
+        builder.finish(folder / kind)
+    written = {"text": source.column, "in_place": source.in_place, "kinds": kinds}
+    (folder / "index.json").write_text(json.dumps({**written, "rows": row}))
+    seal(folder)

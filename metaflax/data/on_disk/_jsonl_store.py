@@ -1,0 +1,61 @@
+"""Keeping the labelled texts of a stream, which can be read only once."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from metaflax import tasks
+from metaflax.data.sources._files import replacing
+
+
+def store_texts(
+    rows: Iterable[Mapping[str, Any]],
+    path: str | Path,
+    *,
+    text: str = "text",
+    label: str = "label",
+) -> Path:
+    """Writes the texts and labels of a stream to a JSONL file, a row at a time.
+
+    The file appears once it is whole, and `index_labels` or `read` takes it from there.
+    A file that is there already is left as it is, and nothing is read.
+
+    Args:
+      rows: values by column, such as `datasets` yields where it streams.
+      path: of the file, which ends in `.jsonl`.
+      text: the column of texts.
+      label: the column of labels: a name, a number, or a list of them.
+
+    Returns:
+      The path. The columns there are `text` and `label`.
+
+    Raises:
+      ValueError: if a column is missing, or a text or label is empty, with the number
+        of the row; if the path cannot be written.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax.data import read
+      >>> rows = ({"what": f"pet {n}", "kind": n % 2} for n in range(3))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.jsonl"
+      ...     read(store_texts(rows, path, text="what", label="kind")).labels
+      (('0',), ('1',), ('0',))
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".jsonl":
+        raise ValueError(f"{path}: is to hold JSONL; end its name in .jsonl.")
+    if path.exists():
+        return path
+    columns = {"text": text, "label": label}
+    with replacing(path) as file:
+        for number, row in enumerate(rows, start=1):
+            fields = tasks.Fields(row, f"row {number}", columns)
+            names = fields.names("label")
+            kept = {
+                "text": fields.text("text"),
+                "label": names[0] if len(names) == 1 else names,
+            }
+            file.write(json.dumps(kept, ensure_ascii=False).encode() + b"\n")
+    return path

@@ -1,0 +1,143 @@
+"""Episodes of labelled texts that stay on disk."""
+
+import dataclasses
+
+import numpy as np
+
+from metaflax.data.on_disk import _index_draw
+from metaflax.data.on_disk._text_index import TextIndex
+from metaflax.data.samplers import _pools
+from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._examples import Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledTextSampler:
+    r"""Draws way-shot episodes of the labels of indexed texts.
+
+    They are as those of `EpisodeSampler`, from texts that stay on disk: labels are
+    drawn, then texts of each, uniformly and without replacement, and no text twice.
+
+    Attributes:
+      index: the text, indexed with a column of labels.
+      groups: numbers of labels (of `index.labels`) that may meet in a task.
+      way: labels a task, or (least, most), drawn uniformly.
+      shot: support texts a label, likewise.
+      queries: query texts a label, likewise.
+
+    Raises:
+      ValueError: if the text has no labels, or as `MaskedWordSampler`.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from metaflax.data import index_labels
+      >>> lines = [f"{pet},{pet} {n}" for n in range(4) for pet in ("dog", "cat")]
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.csv"
+      ...     _ = path.write_text("\n".join(["label,text", *lines]))
+      ...     index = index_labels(path, cache_dir=folder)
+      ...     pets = LabelledTextSampler(index, (np.arange(2),), 2, shot=1, queries=1)
+      ...     episode = pets.episode(0, 0)
+      ...     for row, target in zip(episode.support, episode.support_targets):
+      ...         label = episode.classes[target]
+      ...         print(index.labels.names[label], "-", pets.shown(row, label))
+      cat - cat 2
+      dog - dog 0
+    """
+
+    index: TextIndex
+    groups: tuple[np.ndarray, ...]
+    way: _pools.Count
+    shot: _pools.Count
+    queries: _pools.Count
+    _draw: _index_draw.IndexDraw = dataclasses.field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self):
+        sizes = self.way, self.shot, self.queries
+        draw = _index_draw.checked_draw(
+            self.index, "labels", self.groups, sizes, _any_text
+        )
+        object.__setattr__(self, "_draw", draw)
+
+    @property
+    def sizes(self) -> EpisodeSizes:
+        """The largest episode."""
+        return self._draw.sizes
+
+    def episode(self, seed: int, index: int) -> Episode:
+        """Episode `index` of the endless list that `seed` names, label by label."""
+        return self._draw.episode(seed, index)
+
+    def shown(self, row: int, number: int) -> str:
+        """The text of a row."""
+        del number  # A label is no part of its text.
+        return self.index.text(row)
+
+
+def labelled_examples(
+    index: TextIndex,
+    labels: np.ndarray,
+    *,
+    least: int,
+    most: int,
+    most_labels: int,
+    seed: int = 0,
+    name: str | None = None,
+) -> Examples:
+    r"""Some texts of some labels of an index, read into memory.
+
+    Args:
+      index: the text, indexed with its labels.
+      labels: numbers of labels to draw from.
+      least: labels with fewer different texts are left out.
+      most: texts of a label that are taken at most.
+      most_labels: labels that are taken at most.
+      seed: draws them.
+      name: what messages call the examples; by default the path of the text.
+
+    Returns:
+      The examples, label by label; none comes twice in a label.
+
+    Raises:
+      ValueError: if the text has no labels.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from metaflax.data import index_labels
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.csv"
+      ...     _ = path.write_text("text,label\nbarks,dog\nhowls,dog\npurrs,cat")
+      ...     index = index_labels(path, cache_dir=folder)
+      ...     some = labelled_examples(
+      ...         index, np.arange(2), least=2, most=9, most_labels=9
+      ...     )
+      >>> sorted(some.texts), some.label_names
+      (['barks', 'howls'], ('dog',))
+    """
+    postings = index.labels
+    rng = _pools.generator(seed, 0)
+    labels = labels[postings.counts[labels] >= least]
+    texts: list[str] = []
+    names: list[tuple[str, ...]] = []
+    num_labels = 0
+    for number in rng.permutation(labels).tolist():
+        if num_labels == most_labels:
+            break
+        rows = postings.rows(number)
+        tried = min(len(rows), _index_draw.CANDIDATES * most)
+        drawn = rows[rng.choice(len(rows), tried, replace=False)]
+        different = list(dict.fromkeys(map(index.text, drawn.tolist())))[:most]
+        if len(different) >= least:
+            texts += different
+            names += [(postings.names[number],)] * len(different)
+            num_labels += 1
+    index.release()
+    return Examples(name or str(index.path), tuple(texts), tuple(names))
+
+
+def _any_text(text: str, own: str, names: frozenset[str]) -> bool:
+    return True

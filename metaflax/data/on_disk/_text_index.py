@@ -1,0 +1,131 @@
+"""Texts by number, and in which of them each word or label occurs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from metaflax import tasks
+from metaflax.data.on_disk._lines import Lines, Stamp
+from metaflax.data.on_disk._postings import Postings
+
+Kind: TypeAlias = Literal["words", "labels"]
+
+# Files of an index: where lines begin, and the texts that it holds itself, if any.
+STARTS, STARTS_TYPE = "starts.int64", "<i8"
+STORE = "texts.jsonl"
+_ASCII_WORD = re.compile(r"[^\W_]+", re.ASCII)
+
+
+class TextIndex:
+    """The texts of a source by number, and in which of them each word or label occurs.
+
+    Made by `index_texts` or `index_labels`. Texts are read from the file as they are
+    asked for, and the rest is memory-mapped, so that an index of any size takes little
+    memory. A process that is given one (pickled) opens the files for itself.
+
+    Args:
+      path: the file of texts, or what messages call the source of those in a store.
+      folder: where its index lies.
+      stamp: of the file that was indexed; None for what it is now.
+
+    Raises:
+      ValueError: if the index is damaged, or the file was written to.
+    """
+
+    def __init__(self, path: Path, folder: Path, stamp: Stamp | None = None):
+        self.path = path
+        self._folder = folder
+        written = json.loads((folder / "index.json").read_text())
+        self._column = written["text"]
+        starts = np.memmap(folder / STARTS, STARTS_TYPE, "r")
+        file = path if written["in_place"] else folder / STORE
+        self._lines = Lines(file, starts)
+        self._stamp = stamp or self._lines.stamp
+        self._check_unchanged()
+        if len(starts) != written["rows"] + 1 or starts[-1] != self._stamp.size:
+            raise ValueError(f"{folder} is damaged.")
+        self._postings = {kind: Postings(folder / kind) for kind in written["kinds"]}
+
+    def __reduce__(self):
+        return TextIndex, (self.path, self._folder, self._stamp)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def words(self) -> Postings:
+        """The words by number, lower-cased, each with the rows it occurs in.
+
+        Raises:
+          ValueError: if they were not indexed.
+        """
+        return self.postings("words")
+
+    @property
+    def labels(self) -> Postings:
+        """The labels by number, likewise.
+
+        Raises:
+          ValueError: if no column of them was named.
+        """
+        return self.postings("labels")
+
+    def postings(self, kind: Kind) -> Postings:
+        """The `words` or the `labels`."""
+        try:
+            return self._postings[kind]
+        except KeyError:
+            way_out = {"words": "index_texts does so", "labels": "name their column"}
+            raise ValueError(
+                f"{self.path}: was indexed without {kind}; {way_out[kind]}."
+            ) from None
+
+    def text(self, row: int) -> str:
+        """The text of a row.
+
+        Raises:
+          ValueError: if the file is another than was indexed.
+        """
+        self._check_unchanged()
+        try:
+            line = self._lines[row]
+            return line if self._column is None else json.loads(line)[self._column]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise self._changed() from None  # At once, with the time set back.
+
+    def release(self) -> None:
+        """Lets go of memory that reading has taken; readers of much call it often."""
+        self._lines.release()
+        for postings in self._postings.values():
+            postings.release()
+
+    def _check_unchanged(self) -> None:
+        if self._lines.stamp != self._stamp:
+            raise self._changed()
+
+    def _changed(self) -> ValueError:
+        return ValueError(
+            f"{self.path}: has changed since it was indexed; start again."
+        )
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text in order, lower-cased, without punctuation.
+
+    Examples:
+      >>> words_in("Dogs don't bark at Élise.")
+      ['dogs', 'don', 't', 'bark', 'at', 'élise']
+    """
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return [text[start:end].lower() for start, end in word_places(text)]
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where the words that `words_in` finds lie, `text[start:end]` each."""
+    if text.isascii():
+        return [match.span() for match in _ASCII_WORD.finditer(text)]
+    return [(a, b) for a, b in tasks.word_spans(text) if text[a].isalnum()]

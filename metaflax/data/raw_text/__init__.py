@@ -1,0 +1,1 @@
+"""Tasks and batches made of text without labels."""

@@ -1,0 +1,1 @@
+"""Draws episodes, one sampler for each kind of target."""

@@ -1,0 +1,55 @@
+"""Episodes of examples whose features were computed before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax import base
+from metaflax.data.batching._batching import _rows, _targets
+from metaflax.data.samplers._episodes import Episode
+
+
+def collate_features(
+    episodes: Sequence[Episode],
+    features: np.ndarray,
+    *,
+    num_classes: int,
+    num_support: int,
+    num_queries: int,
+) -> base.Task:
+    """As `collate`, with the features of each example in place of its tokens.
+
+    Args:
+      episodes: T episodes of one sampler.
+      features: `[examples, D]`; only rows that an episode names are read.
+      num_classes: N, the most classes.
+      num_support: S, the most support examples.
+      num_queries: Q, the most queries.
+
+    Returns:
+      A task of NumPy arrays with inputs `[T, S, D]` and `[T, Q, D]`.
+    """
+
+    def batch(parts, targets, size, what) -> base.Batch:
+        rows = _rows(parts, size, what)
+        weights = (rows >= 0).astype(np.float32)
+        return base.Batch(
+            features[rows] * weights[..., None].astype(features.dtype),
+            _targets(targets, size, num_classes),
+            weights,
+        )
+
+    return base.Task(
+        batch(
+            [e.support for e in episodes],
+            [e.support_targets for e in episodes],
+            num_support,
+            "support examples",
+        ),
+        batch(
+            [e.query for e in episodes],
+            [e.query_targets for e in episodes],
+            num_queries,
+            "queries",
+        ),
+    )

@@ -1,0 +1,128 @@
+"""Texts that belong to no class at all, beside the queries of episodes."""
+
+import dataclasses
+from collections.abc import Collection, Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaflax import tasks
+from metaflax.data.samplers import _pools
+from metaflax.data.samplers._episodes import Episode, EpisodeSizes, Sampler
+from metaflax.data.sources._examples import listing
+from metaflax.data.sources._sources import read_rows
+
+# The column that says which split of a release a text is of, and the one of meta-test.
+SPLIT, TEST = "orig_split", "test"
+
+
+def out_of_scope_texts(
+    source: str | Path,
+    known: Collection[Hashable] = (),
+    *,
+    form: tasks.Form = tasks.TEXT,
+    text: str = "text",
+    text_pair: str = "text_pair",
+) -> tuple[Any, ...]:
+    r"""Reads texts that belong to no class.
+
+    Args:
+      source: as for `read`, such as `oos.jsonl` of CLINC150. Of rows with a column
+        `orig_split` those of its `test` alone are read.
+      known: texts that have a class, which are to be others.
+      form: what is read of a row.
+      text: the column of texts.
+      text_pair: the column of second texts, where the form has such.
+
+    Returns:
+      The texts, each once, in the order of the source.
+
+    Raises:
+      ValueError: if the source is missing or malformed, holds no texts, or one that
+        is known.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "others.csv"
+      ...     rows = "text,orig_split", "what is love,test", "why is it so,train"
+      ...     _ = path.write_text("\n".join(rows))
+      ...     out_of_scope_texts(path)
+      ('what is love',)
+    """
+    columns = {"text": text, "text_pair": text_pair}
+    texts = dict.fromkeys(
+        form.read(tasks.Fields(row, place, columns))
+        for place, row in read_rows(source)
+        if row.get(SPLIT, TEST) == TEST
+    )
+    if not texts:
+        raise ValueError(
+            f"{source}: holds no text out of scope; give at least one row, and where"
+            f" there is a column {SPLIT} one of {TEST!r}."
+        )
+    if shared := sorted(map(str, texts.keys() & set(known))):
+        raise ValueError(
+            f"{source}: the texts {listing(shared, most=3)} have a class in the data,"
+            " and cannot be out of scope; leave them out."
+        )
+    return tuple(texts)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithOutOfScope:
+    """Adds to a sampler's episodes as many texts out of scope as they have queries.
+
+    They follow the queries, and their targets are 0, which say nothing.
+
+    Attributes:
+      sampler: draws episodes of classes.
+      first: the number of the first text out of scope, those of the sampler's examples
+        being smaller.
+      count: how many there are.
+
+    Raises:
+      ValueError: if there are fewer than an episode takes.
+
+    Examples:
+      >>> from metaflax.data.sources._examples import Examples
+      >>> from metaflax.data.samplers._single_label import EpisodeSampler
+      >>> texts = tuple(f"{n} {c}" for c in "ab" for n in range(4))
+      >>> letters = Examples("letters", texts, tuple((t[-1],) for t in texts))
+      >>> sampler = EpisodeSampler(letters, way=2, shot=1, queries=1)
+      >>> episode = WithOutOfScope(sampler, first=8, count=5).episode(0, 7)
+      >>> print(episode.query.shape, episode.query[2:] >= 8)
+      (4,) [ True  True]
+    """
+
+    sampler: Sampler
+    first: int
+    count: int
+
+    def __post_init__(self):
+        if self.count < (wanted := self.sampler.sizes.num_queries):
+            raise ValueError(
+                f"there are {self.count} texts out of scope, and an episode takes"
+                f" {wanted} of them, as many as it has queries; give more, or lower"
+                " queries."
+            )
+
+    @property
+    def sizes(self) -> EpisodeSizes:
+        """The largest episode."""
+        sizes = self.sampler.sizes
+        return sizes._replace(num_queries=2 * sizes.num_queries)
+
+    def episode(self, seed: int, index: int) -> Episode:
+        """Episode `index` of the endless list that `seed` names."""
+        episode = self.sampler.episode(seed, index)
+        # Of another stream than the samplers' own.
+        rng = _pools.generator(seed, index, stream=5)
+        drawn = self.first + rng.choice(self.count, len(episode.query), replace=False)
+        blank = np.zeros_like(episode.query_targets)
+        return dataclasses.replace(
+            episode,
+            query=np.concatenate([episode.query, drawn.astype(episode.query.dtype)]),
+            query_targets=np.concatenate([episode.query_targets, blank]),
+        )

@@ -1,0 +1,80 @@
+"""Episodes of texts with one label each."""
+
+import dataclasses
+
+import numpy as np
+
+from metaflax.data.samplers import _pools
+from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._examples import Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeSampler:
+    """Draws way-shot episodes of texts with one label each.
+
+    A domain is drawn (where there are several), then classes in it, then examples of
+    each class, all uniformly and without replacement. Of texts that occur twice in a
+    class one is kept, so that no query repeats a support text of its class.
+
+    Attributes:
+      examples: where episodes are drawn from.
+      way: classes an episode, or (least, most), drawn uniformly.
+      shot: support examples a class, likewise.
+      queries: query examples a class, likewise.
+
+    Raises:
+      ValueError: if a text has several labels, or a domain has fewer classes than
+        `way`, or a class has fewer texts than `shot + queries`.
+
+    Examples:
+      >>> texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
+      >>> letters = Examples("letters", texts, tuple((t[-1],) for t in texts))
+      >>> episode = EpisodeSampler(letters, way=2, shot=1, queries=2).episode(0, 7)
+      >>> episode.support_targets, episode.query_targets
+      (array([0, 1], dtype=int32), array([0, 0, 1, 1], dtype=int32))
+    """
+
+    examples: Examples
+    way: _pools.Count
+    shot: _pools.Count
+    queries: _pools.Count
+    _drawn_from: _pools.Pools = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        if self.examples.is_multi_label:
+            raise ValueError(
+                f"{self.examples.name}: some texts have several labels; draw episodes"
+                " by MultiLabelSampler."
+            )
+        pools = _pools.build(self.examples, self.way, self.shot, self.queries)
+        object.__setattr__(self, "_drawn_from", pools)
+
+    @property
+    def sizes(self) -> EpisodeSizes:
+        """The largest episode."""
+        return self._drawn_from.sizes
+
+    @property
+    def pools(self) -> tuple[_pools.Pool, ...]:
+        """What episodes are drawn from, by domain."""
+        return self._drawn_from.pools
+
+    def episode(self, seed: int, index: int) -> Episode:
+        """Episode `index` of the endless list that `seed` names, class by class."""
+        pool, rng, chosen, shot, queries = self._drawn_from.draw(seed, index)
+        drawn = np.stack(
+            [
+                members[rng.choice(len(members), shot + queries, replace=False)]
+                for members in (pool.members[c] for c in chosen)
+            ]
+        )  # [way, shot + queries]
+        local = np.arange(len(chosen), dtype=np.int32)
+        return Episode(
+            classes=tuple(pool.classes[chosen].tolist()),
+            domain=pool.domain,
+            support=drawn[:, :shot].ravel(),
+            support_targets=local.repeat(shot),
+            query=drawn[:, shot:].ravel(),
+            query_targets=local.repeat(queries),
+        )

@@ -1,0 +1,1 @@
+"""Reads labelled text from files and data sets, and splits it."""

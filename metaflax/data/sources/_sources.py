@@ -1,0 +1,257 @@
+"""Reading labelled examples, and texts to predict, from files and the hub."""
+
+import glob
+import itertools
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from metaflax import tasks
+from metaflax.data.sources import _hub, _rows
+from metaflax.data.sources._examples import Examples
+
+
+def read(
+    source: str | Path,
+    *,
+    task: tasks.TaskType | None = None,
+    text: str = "text",
+    text_pair: str = "text_pair",
+    label: str = "label",
+    target: str = "target",
+    domain: str | None = None,
+    id: str | None = None,
+    variants: str | None = None,
+    split: str | None = None,
+    label_separator: str | None = None,
+    unlabelled: str = "error",
+) -> Examples:
+    r"""Reads labelled examples.
+
+    Args:
+      source: a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, or several of them by a
+        pattern such as `folder/*.jsonl`; a directory written by `datasets`'
+        `save_to_disk`; or the name of a data set on the Hugging Face hub
+        (`owner/name`, or `owner/name:config`).
+      task: says what a model reads of a row and what is right for it; by default
+        `tasks.classification()`, a text and its labels.
+      text: the column of texts.
+      text_pair: the column of second texts, where the task reads pairs.
+      label: the column of labels: a name, a number, or a list of them where a text
+        has several.
+      target: the column of texts that are to be said, where the task says such.
+      domain: the column of domains, if any.
+      id: the column of names of examples, if any.
+      variants: the column of lists of texts that may be read in place of the text,
+        perhaps empty, if any; for tasks that read one text and say nothing of its
+        parts.
+      split: which split of a hub data set or saved directory to read.
+      label_separator: what separates several labels inside one string; without it a
+        string is one label.
+      unlabelled: `error` refuses a row whose list of labels is empty, `drop` leaves
+        it out and counts it in `num_unlabelled`.
+
+    Returns:
+      The examples, in the order of the source.
+
+    Raises:
+      ValueError: if the source is missing, empty or malformed, a column is unknown,
+        or a text or label is empty; the message names file and line. For variants
+        that the task has no use for.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.csv"
+      ...     _ = path.write_text("text,label\nit barks,dog\nit purrs,cat\n")
+      ...     read(path).label_names
+      ('cat', 'dog')
+    """
+    if unlabelled not in ("error", "drop"):
+        raise ValueError(f"unlabelled is {unlabelled!r}; it is 'error' or 'drop'.")
+    task = task or tasks.classification()
+    columns = {"text": text, "text_pair": text_pair, "label": label, "target": target}
+    columns |= {"domain": domain} if domain else {}
+    columns |= {"id": id} if id else {}
+    if variants:
+        _check_variants(task)
+        columns["variants"] = variants
+    texts: list[Hashable] = []
+    truths: list[tasks.Truth] = []
+    names: dict[str, list[str]] = {"domain": [], "id": []}
+    others: list[tuple[str, ...]] = []
+    num_unlabelled = 0
+    for place, row in read_rows(source, split=split):
+        fields = tasks.Fields(row, place, columns, label_separator)
+        if unlabelled == "drop" and fields.value("label") == []:
+            num_unlabelled += 1
+            continue
+        texts.append(task.form.read(fields))
+        truths.append(task.truth(fields))
+        for role in set(names) & set(columns):
+            names[role].append(fields.name(role))
+        if variants:
+            others.append(fields.texts("variants"))
+    if not texts:
+        raise ValueError(f"{source}: holds no examples; give at least one row.")
+    targets = tuple(truth.target for truth in truths)
+    return Examples(
+        name=str(source) if split is None else f"{source}[{split}]",
+        texts=tuple(texts),
+        labels=tuple(truth.labels for truth in truths),
+        targets=None if None in targets else targets,
+        domains=tuple(names["domain"]) if domain else None,
+        ids=tuple(names["id"]) if id else None,
+        num_unlabelled=num_unlabelled,
+        variants=tuple(others) if variants else None,
+    )
+
+
+def _check_variants(task: tasks.TaskType) -> None:
+    if task.form is not tasks.TEXT or task.tokens or task.texts:
+        raise ValueError(
+            "variants are read in place of a text that stands alone with its labels;"
+            " this task type reads more of a row, or says something of its parts."
+        )
+
+
+def read_texts(
+    source: str | Path | TextIO | BinaryIO,
+    *,
+    form: tasks.Form = tasks.TEXT,
+    column: str = "text",
+    column_pair: str = "text_pair",
+    format: str | None = None,
+) -> Iterator[Any]:
+    r"""Yields the texts to predict, one by one as they are read.
+
+    Args:
+      source: a path, or an open stream such as `sys.stdin`.
+      form: what is read of a row, of a task type; by default one text.
+      column: the column of texts, where the source has columns.
+      column_pair: the column of second texts, where the form has such.
+      format: `lines` (a text a line), `jsonl`, `csv` or `tsv`; by default what the
+        path ends in says, and anything else means lines.
+
+    Yields:
+      Each text, without its line end. Blank lines at the end are left out.
+
+    Raises:
+      ValueError: if the source cannot be read, or a text is empty: answers are to
+        match texts one by one.
+
+    Examples:
+      >>> import io
+      >>> list(read_texts(io.StringIO("it barks\nit purrs\n")))
+      ['it barks', 'it purrs']
+    """
+    if format is not None and format not in _TEXT_FORMATS:
+        raise ValueError(
+            f"format is {format!r}; the known ones are {', '.join(_TEXT_FORMATS)}."
+        )
+    columns = {"text": column, "text_pair": column_pair}
+
+    def texts(rows: Iterable[_rows.Row]) -> Iterator[Any]:
+        for place, row in rows:
+            yield form.read(tasks.Fields(row, place, columns))
+
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        suffix = path.suffix.lower() if format is None else f".{format}"
+        if suffix == ".parquet":
+            yield from texts(_rows.file_rows(path))
+            return
+        with _rows.opened(path) as file:
+            yield from texts(_stream_rows(file, str(path), suffix, form, column))
+    else:
+        name = str(getattr(source, "name", "<stream>"))
+        stream = _as_bytes(getattr(source, "buffer", source))
+        yield from texts(_stream_rows(stream, name, f".{format}", form, column))
+
+
+_TEXT_FORMATS = ("lines", "jsonl", "csv", "tsv")
+
+
+def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:
+    for line in stream:
+        yield line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+
+
+def _stream_rows(
+    stream: Iterable[bytes], name: str, suffix: str, form: tasks.Form, column: str
+) -> Iterator[_rows.Row]:
+    """The rows of a stream; a plain line is a row of one column."""
+    if suffix in _rows.STREAM_READERS:
+        yield from _rows.STREAM_READERS[suffix](stream, name)
+        return
+    if form.required != ("text",):
+        raise ValueError(
+            f"{name}: a line holds one text, and this model reads"
+            f" {' and '.join(form.required)}; give JSONL, CSV or TSV with such columns."
+        )
+    blank: str | None = None
+    for place, line in _rows.decoded_lines(stream, name):
+        if not line.strip():
+            blank = blank or place
+            continue
+        if blank:
+            raise ValueError(f"{blank}: the line is blank; remove it.")
+        yield place, {column: line.rstrip("\r\n")}
+
+
+def read_rows(
+    source: str | Path, *, split: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the rows of whatever `read` reads, with all their columns.
+
+    Args:
+      source: see `read`.
+      split: which split of a hub data set or saved directory to read.
+
+    Yields:
+      The place of each row, such as `pets.csv:2`, and its values by column.
+
+    Raises:
+      ValueError: if the source is missing or malformed; the message names file and
+        line.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "pets.jsonl"
+      ...     _ = path.write_text('{"text": "it barks", "age": 3}')
+      ...     [row for _, row in read_rows(path)]
+      [{'text': 'it barks', 'age': 3}]
+    """
+    path = Path(source)
+    if _hub.is_directory(path):
+        return _hub.saved_rows(path, split)
+    if not _hub.is_file(path) and _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
+        return _hub.hub_rows(str(source), split)
+    if split is not None:
+        raise ValueError(
+            f"{source}: split={split!r} is for hub data sets and saved directories; a"
+            " file is read whole."
+        )
+    if _hub.is_file(path) or not glob.has_magic(str(source)):
+        return _rows.file_rows(path)
+    files = sorted(glob.glob(str(source)))
+    return itertools.chain.from_iterable(_rows.file_rows(Path(f)) for f in files)
+
+
+def files_of(source: str | Path) -> list[Path]:
+    """The files on this machine that `read_rows` reads a source from, in order.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    path = Path(source)
+    if _hub.is_directory(path):
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if _hub.is_file(path):
+        return [path]
+    if _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
+        return _hub.hub_files(str(source))
+    if glob.has_magic(str(source)) and (files := sorted(glob.glob(str(source)))):
+        return [Path(file) for file in files]
+    raise ValueError(f"{source}: no such file; check the path.")

@@ -1,0 +1,1 @@
+"""Parameters added for adaptation: LoRA, adapters, prefixes, contexts."""

@@ -1,0 +1,70 @@
+"""Keys and values before all texts, which steer what a language model says."""
+
+from typing import Any
+
+import chex
+import jax
+import optax
+
+from metaflax.models.layers import _extra_parameters as _extras
+
+# Standard deviation of what is drawn, as of other fresh weights.
+_SPREAD = 0.02
+
+
+def with_prefix(
+    params: optax.Params, key: chex.PRNGKey, *, size: int = 8
+) -> dict[str, Any]:
+    r"""Adds keys and values that all tokens see to each layer of a language model.
+
+    The attention of a layer over keys :math:`K` and values :math:`V` becomes that over
+    :math:`[P_K; K]` and :math:`[P_V; V]` where it finds `attention/prefix/keys` and
+    `attention/prefix/values`, P_K and P_V `[P, D]`: as if P more words stood before
+    every text, of which each layer has its own states. An algorithm that adapts
+    `"*/prefix"` holds 2 P D numbers per task and layer. They have no positions.
+
+    Args:
+      params: of a `gpt`, or the `decoder` of a `seq2seq`.
+      key: draws keys and values, normal with standard deviation 0.02. As further words
+        to look at they change what the model says a little from the start.
+      size: P.
+
+    Returns:
+      A new tree; the added leaves have the dtype of the layers' kernels.
+
+    Raises:
+      ValueError: if `size` is not positive, if there are prefixes already, or if these
+        are not the parameters of one network that says texts.
+
+    Examples:
+      >>> from metaflax import models, tree
+      >>> config = models.GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
+      ...                           bos_token_id=None, eos_token_id=None)
+      >>> params = models.gpt(config).init(jax.random.key(0))
+      >>> grown = with_prefix(params, jax.random.key(1), size=3)
+      >>> print(*tree.paths(tree.select(grown, "*/prefix")))
+      layer_0/attention/prefix/keys layer_0/attention/prefix/values
+
+    References:
+      Li and Liang, `Prefix-Tuning: Optimizing Continuous Prompts for Generation
+      <https://arxiv.org/abs/2101.00190>`_, 2021; here without its reparameterization.
+    """
+    _extras.check_size("size", size)
+    flat = _extras.flatten_bert(params)
+    says = any("/cross_attention/" in path for path in flat)
+    if "embeddings/token_type" in flat and not says:
+        raise ValueError(
+            "these are the parameters of an encoder, and prefixes are for networks that"
+            " say texts: a gpt, or the decoder of a seq2seq"
+        )
+    end = "/attention/query/kernel"
+    layers = [path.removesuffix("/query/kernel") for path in flat if path.endswith(end)]
+    chosen = _extras.choose(layers, "*", flat, _extras.PREFIX)
+    keys = jax.random.split(key, len(chosen))
+    for module, module_key in zip(chosen, keys, strict=True):
+        kernel = flat[f"{module}/query/kernel"]
+        shape = (2, size, kernel.shape[1])
+        drawn = _SPREAD * jax.random.normal(module_key, shape, kernel.dtype)
+        flat[f"{module}/{_extras.PREFIX}/keys"] = drawn[0]
+        flat[f"{module}/{_extras.PREFIX}/values"] = drawn[1]
+    return _extras.unflatten(flat)

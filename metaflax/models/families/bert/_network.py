@@ -1,0 +1,380 @@
+"""BERT as Flax Linen modules, made for being differentiated twice.
+
+Letters of shapes: B texts, L tokens of a text, R rows (tokens of the batch that are
+worked on), D features, H heads, d features of a head.
+
+The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
+`layer_0/mlp/norm/scale`, `pooler/kernel`; a kernel is `[in, out]`. Leaves that
+`with_lora`, `with_adapters` and `with_context` add are applied where they are found.
+"""
+
+import functools
+from typing import Any, cast
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metaflax import base
+from metaflax.models.families.bert._config import ACTIVATIONS, BertConfig
+from metaflax.models.layers import _extra_parameters as _extras
+from metaflax.models.layers import _packing, _smooth, _stack
+from metaflax.models.layers._tokens import Tokens
+
+# Far below any score, yet finite: a text of padding only attends to all of it evenly.
+_MASKED = -1e9
+
+
+def _wide(dtype: Any) -> Any:
+    """The type of norms and softmax: float32, or wider."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """The same numbers, at least float32."""
+    return x.astype(_wide(x.dtype))
+
+
+class Dense(nn.Module):
+    """A dense layer, and its low-rank factors if it has any.
+
+    Attributes:
+      features: number of outputs.
+      dtype: of products.
+      kernel_init: draws the kernel; the bias begins at zero.
+    """
+
+    features: int
+    dtype: Any
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # [R, in]
+        shape = inputs.shape[-1], self.features
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:])
+        y = self.product(inputs, kernel)
+        if self.has_variable("params", _extras.LORA):
+            lora = self.get_variable("params", _extras.LORA)
+            # Never W + A B, which would be a kernel of its own for every task.
+            y = y + self.product(self.product(inputs, lora["down"]), lora["up"])
+        # A product adds up in float32 whatever its type. The gradient of a bias, a sum
+        # over rows, has the type of this addition: in bfloat16 it would stop growing
+        # at 256 times its summands.
+        wide = _wide(self.dtype)
+        y = _stack.named_product(y).astype(wide) + bias.astype(wide)[None]
+        return y.astype(self.dtype)
+
+    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
+
+
+class Norm(nn.Module):
+    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it."""
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        scale, bias = (jnp.asarray(p, x.dtype)[None] for p in (scale, bias))
+        return _smooth.normalize(x, self.epsilon) * scale + bias
+
+
+class _Part(nn.Module):
+    """A piece of the network: what all of them know, and what they build from.
+
+    Attributes:
+      config: sizes and rates.
+      dtype: of computation; parameters are float32, norms and softmax at least so.
+    """
+
+    config: BertConfig
+    dtype: Any
+
+    def dense(self, name: str, features: int) -> Dense:
+        return Dense(
+            features,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.normal(self.config.initializer_range),
+            name=name,
+        )
+
+    def norm(self, x: jax.Array) -> jax.Array:
+        norm = Norm(self.config.layer_norm_eps, name="norm")
+        return norm(widened(x)).astype(self.dtype)
+
+    def dropout(
+        self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None
+    ) -> jax.Array:
+        rate = self.config.hidden_dropout_prob if rate is None else rate
+        return nn.Dropout(rate, deterministic=key is None)(x, rng=key)
+
+    def adapted(self, x: jax.Array) -> jax.Array:
+        if not self.has_variable("params", _extras.ADAPTER):
+            return x
+        return Adapter(self.config, self.dtype, name=_extras.ADAPTER)(x)
+
+
+class Adapter(_Part):
+    """A bottleneck with a residual of its own."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = self.get_variable("params", "down")["kernel"].shape[1]
+        hidden = ACTIVATIONS[self.config.hidden_act](self.dense("down", size)(x))
+        return x + self.dense("up", x.shape[-1])(hidden)
+
+
+class Embeddings(_Part):
+    """The sum of word, position and segment embeddings, normalised."""
+
+    def table(self, name: str, num_rows: int) -> jax.Array:
+        if not self.is_initializing():
+            # Whatever number of rows it has: an algorithm may hold only those in use.
+            return self.get_variable("params", name)
+        init = nn.initializers.normal(self.config.initializer_range)
+        return self.param(name, init, (num_rows, self.config.hidden_size))
+
+    @nn.compact
+    def __call__(
+        self, tokens: Tokens, rows: _packing.Rows, key: chex.PRNGKey | None
+    ) -> jax.Array:
+        config, (B, L) = self.config, rows.shape
+        word = self.table("word", config.vocab_size)
+        position = self.table("position", config.max_position_embeddings)
+        token_type = self.table("token_type", config.type_vocab_size)
+
+        # Positions and segments occur many times. Broadcasting and a product have fast
+        # transposes; indexing would add up gradients one token after the other.
+        places = jnp.broadcast_to(position[None, :L], (B, L, position.shape[1]))
+        x = word[rows.pack(jnp.asarray(tokens.ids))] + rows.pack(places)  # [R, D]
+        if tokens.types is None:
+            x = x + token_type[:1]
+        else:
+            chosen = jax.nn.one_hot(
+                rows.pack(jnp.asarray(tokens.types)),
+                token_type.shape[0],
+                dtype=token_type.dtype,
+            )
+            x = x + jnp.matmul(chosen, token_type, precision="highest")
+        if self.has_variable("params", _extras.CONTEXT):
+            context = self.get_variable("params", _extras.CONTEXT)
+            vector, kernel = context["vector"][None], context["kernel"]
+            x = x + jnp.matmul(vector, kernel, precision="highest")  # [1, D]
+        return self.dropout(self.norm(x), key)
+
+
+class Attention(_Part):
+    """Every token looks at the real tokens of its text; residual and norm."""
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        only_first: bool,
+        key: chex.PRNGKey | None,
+    ) -> jax.Array:
+        config, (B, L) = self.config, rows.shape
+        D, H = config.hidden_size, config.num_attention_heads
+        d = D // H
+
+        def heads(x: jax.Array) -> jax.Array:  # [B, l, D]
+            x = x.reshape(B, -1, H, d).transpose(0, 2, 1, 3)
+            return x.reshape(B * H, -1, d)
+
+        asking = rows.first(x) if only_first else x
+        query = self.dense("query", D)(asking) * jnp.asarray(d**-0.5, self.dtype)
+        query = query[:, None] if only_first else rows.unpack(query)  # [B, l, D]
+        keys = rows.unpack(self.dense("key", D)(x))  # [B, L, D]
+        value = rows.unpack(self.dense("value", D)(x))  # [B, L, D]
+
+        scores = jnp.matmul(heads(query), heads(keys).swapaxes(1, 2))  # [B * H, l, L]
+        scores = scores.reshape(B, H, -1, L).astype(bias.dtype) + bias
+        weights = jax.nn.softmax(scores).astype(self.dtype)
+        weights_key, output_key = base.split_key(key)
+        rate = config.attention_probs_dropout_prob
+        weights = self.dropout(weights, weights_key, rate)
+
+        mixed = jnp.matmul(weights.reshape(B * H, -1, L), heads(value))  # [B * H, l, d]
+        mixed = mixed.reshape(B, H, -1, d).transpose(0, 2, 1, 3).reshape(B, -1, D)
+        mixed = mixed[:, 0] if only_first else rows.pack(mixed)  # [R, D]
+        mixed = self.dropout(self.dense("output", D)(mixed), output_key)
+        return self.norm(asking + self.adapted(mixed))
+
+
+class Mlp(_Part):
+    """The feed-forward part of a layer; residual and norm."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
+        up = self.dense("up", self.config.intermediate_size)(x)
+        hidden = ACTIVATIONS[self.config.hidden_act](up)
+        down = self.dense("down", self.config.hidden_size)(hidden)
+        return self.norm(x + self.adapted(self.dropout(down, key)))
+
+
+class Layer(_Part):
+    """Attention, then the feed-forward part."""
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        only_first: bool,
+        key: chex.PRNGKey | None,
+    ) -> jax.Array:
+        parts = self.config, self.dtype
+        attention_key, mlp_key = base.split_key(key)
+        x = Attention(*parts, name="attention")(
+            x, rows, bias, only_first, attention_key
+        )
+        return Mlp(*parts, name="mlp")(x, mlp_key)
+
+
+class Pooler(_Part):
+    """What pretraining made of the first token."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.tanh(self.dense("pooler", self.config.hidden_size)(x))
+
+
+def stages(config: BertConfig) -> tuple[str, ...]:
+    """What each stage below the pooling reads: the embeddings, then every layer."""
+    return "embeddings", *map(_layer_name, range(config.num_hidden_layers))
+
+
+def run_stages(
+    config: BertConfig,
+    params: Any,
+    tokens: Tokens,
+    states: jax.Array | None,
+    key: chex.PRNGKey | None,
+    first: int,
+    last: int,
+    *,
+    only_first: bool = False,
+    dtype: Any = jnp.float32,
+    layer_loop: _stack.LayerLoop = "auto",
+    remat: _stack.Remat = "none",
+) -> jax.Array:
+    """Runs some of the `stages`, at least one.
+
+    Args:
+      config: sizes and rates.
+      params: the parameter tree; leaves that nothing reads are passed over.
+      tokens: `[B, L]` texts.
+      states: `[B, L, D]`, what the stage before `first` gave; None if there is none.
+      key: for dropout; None for none.
+      first: number of the first stage to run.
+      last: one more than that of the last.
+      only_first: whether the last layer is wanted at first tokens, and skips others.
+      dtype: of computation.
+      layer_loop: how layers follow each other, see `encoder`.
+      remat: what a backward pass finds kept of them, see `encoder`.
+
+    Returns:
+      Hidden states `[B, L, D]`, zero or meaningless at padding; or `[B, D]` of the
+      last layer with `only_first`.
+
+    Raises:
+      ValueError: if texts are longer than the model's positions.
+    """
+    check_length(config, tokens)
+    rows = _packing.rows_of(tokens)
+    num_layers = config.num_hidden_layers
+    first_key, *keys = base.split_key(key, 1 + num_layers)
+    if states is None:
+        embeddings = Embeddings(config, dtype)
+        own = {"params": params["embeddings"]}
+        x = cast(jax.Array, embeddings.apply(own, tokens, rows, first_key))
+    else:
+        x = rows.pack(states)
+
+    padding = 1 - jnp.asarray(tokens.mask).astype(_wide(dtype))
+    bias = _MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
+    at_all, at_first = (
+        functools.partial(_run_layer, Layer(config, dtype), rows, bias, shortened)
+        for shortened in (False, True)
+    )
+    numbers = range(max(first - 1, 0), last - 1)
+    layers = [
+        (
+            at_first if only_first and i == num_layers - 1 else at_all,
+            (params[_layer_name(i)], keys[i]),
+        )
+        for i in numbers
+    ]
+    x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
+    return x if only_first and last > num_layers else rows.unpack(x)
+
+
+def pooled_first(
+    config: BertConfig, params: Any, x: jax.Array, *, dtype: Any
+) -> jax.Array:
+    """What the pretrained pooler makes of first tokens `[B, D]`."""
+    if "pooler" not in params:
+        raise ValueError(
+            "the parameters hold no pooler: this checkpoint came without one; use"
+            ' pooling="mean" or "first"'
+        )
+    own = {"params": {"pooler": params["pooler"]}}
+    return cast(jax.Array, Pooler(config, dtype).apply(own, x))
+
+
+def init_bert(
+    config: BertConfig, key: chex.PRNGKey, *, pooler: bool = False
+) -> dict[str, Any]:
+    """Draws fresh parameters, with those of a pooler if there is to be one."""
+    part = config, jnp.float32
+    one = jnp.zeros((1, 1), jnp.int32)
+    tokens = Tokens(one, None, jnp.ones_like(one))
+    rows = _packing.rows_of(tokens)
+    x, bias = jnp.zeros((1, config.hidden_size)), jnp.zeros((1, 1, 1, 1))
+
+    embeddings_key, pooler_key, layers_key = jax.random.split(key, 3)
+    draw = Embeddings(*part).init
+    drawn = {"embeddings": draw(embeddings_key, tokens, rows, None)["params"]}
+    draw = jax.jit(lambda key: Layer(*part).init(key, x, rows, bias, False, None))
+    for i in range(config.num_hidden_layers):
+        drawn[_layer_name(i)] = draw(jax.random.fold_in(layers_key, i))["params"]
+    if pooler:
+        drawn |= Pooler(*part).init(pooler_key, x)["params"]
+    return drawn
+
+
+def check_length(config: BertConfig, tokens: Tokens) -> None:
+    """Refuses, while tracing, texts that have no position embedding."""
+    length = jnp.shape(tokens.ids)[-1]
+    if length > config.max_position_embeddings:
+        raise ValueError(
+            f"texts of {length} tokens are longer than the model's"
+            f" max_position_embeddings={config.max_position_embeddings}; truncate"
+            " them when tokenising"
+        )
+
+
+def _layer_name(number: int) -> str:
+    return f"layer_{number}"
+
+
+def _run_layer(
+    layer: Layer,
+    rows: _packing.Rows,
+    bias: jax.Array,
+    only_first: bool,
+    x: jax.Array,
+    own: tuple[Any, chex.PRNGKey | None],
+) -> jax.Array:
+    params, key = own
+    return cast(
+        jax.Array, layer.apply({"params": params}, x, rows, bias, only_first, key)
+    )

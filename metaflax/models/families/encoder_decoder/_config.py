@@ -1,0 +1,106 @@
+"""What describes an encoder-decoder of two BERTs, in the words of Hugging Face."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.gpt2._config import check_supported, check_token_id
+
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("encoder-decoder",),
+    "tie_encoder_decoder": (False,),
+}
+# What Hugging Face says of the decoder alone; otherwise it is configured as a BERT is.
+_DECODER: dict[str, tuple[Any, ...]] = {
+    "is_decoder": (True,),
+    "add_cross_attention": (True,),
+    "tie_word_embeddings": (True,),
+    "cross_attention_hidden_size": (None,),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Seq2SeqConfig:
+    """A BERT that reads, and one that says what is to be said of it.
+
+    Attributes:
+      encoder: of the BERT that reads.
+      decoder: of the BERT that says. Its logits are products with its own word
+        embedding, and it attends to the encoder's last states in every layer.
+      decoder_start_token_id: the id that begins whatever is said.
+      eos_token_id: the id that ends it, None for none.
+      pad_token_id: the id that fills it up, None for none.
+    """
+
+    encoder: BertConfig
+    decoder: BertConfig
+    decoder_start_token_id: int
+    eos_token_id: int | None = None
+    pad_token_id: int | None = None
+
+    def __post_init__(self):
+        for name in ("decoder_start_token_id", "eos_token_id", "pad_token_id"):
+            check_token_id(name, getattr(self, name), self.decoder.vocab_size)
+        if self.decoder_start_token_id is None:
+            raise ValueError(
+                "decoder_start_token_id is None: the configuration must say which id"
+                " begins what the decoder says"
+            )
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> "Seq2SeqConfig":
+        """Reads a Hugging Face configuration, the content of `config.json`.
+
+        Args:
+          config: the dictionary, which holds one of the encoder and one of the decoder;
+            fields without meaning for the network are passed over.
+
+        Returns:
+          The `Seq2SeqConfig`.
+
+        Raises:
+          ValueError: if the configuration asks for what the network does not do.
+
+        Examples:
+          >>> decoder = {"is_decoder": True, "add_cross_attention": True}
+          >>> config = Seq2SeqConfig.from_dict({
+          ...     "model_type": "encoder-decoder",
+          ...     "encoder": {"model_type": "bert", "num_hidden_layers": 6},
+          ...     "decoder": {"model_type": "bert", **decoder},
+          ...     "decoder_start_token_id": 101,
+          ... })
+          >>> config.encoder.num_hidden_layers, config.decoder.num_hidden_layers
+          (6, 12)
+        """
+        check_supported(config, _SUPPORTED)
+        parts = {}
+        for name in ("encoder", "decoder"):
+            part = config.get(name)
+            if not isinstance(part, Mapping):
+                raise ValueError(f"the configuration has no dictionary of the {name}")
+            parts[name] = dict(part)
+        # Absent fields of a decoder would make it an encoder.
+        of_decoder = {"is_decoder": False, "add_cross_attention": False}
+        check_supported(of_decoder | parts["decoder"], _DECODER)
+        encoder = BertConfig.from_dict(parts["encoder"])
+        decoder = BertConfig.from_dict(parts["decoder"] | of_decoder)
+        tokens = {
+            name: config.get(name, parts["decoder"].get(name))
+            for name in ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+        }
+        return cls(encoder, decoder, **tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Hugging Face configuration of this network."""
+        of_decoder = {name: values[0] for name, values in _DECODER.items()}
+        of_decoder.pop("cross_attention_hidden_size")
+        return {
+            "model_type": "encoder-decoder",
+            "is_encoder_decoder": True,
+            "encoder": self.encoder.to_dict(),
+            "decoder": self.decoder.to_dict() | of_decoder,
+            "decoder_start_token_id": self.decoder_start_token_id,
+            "eos_token_id": self.eos_token_id,
+            "pad_token_id": self.pad_token_id,
+        }

@@ -1,0 +1,401 @@
+"""A BERT that reads and one that says, made for being differentiated twice.
+
+Letters of shapes: B pairs, Ls tokens of a source, L of a target, R rows (tokens of the
+batch that are worked on), D features, V words, K beams.
+
+The parameter tree reads `encoder/layer_0/mlp/norm/scale` as that of a BERT does, and
+`decoder/layer_0/attention/query/kernel`, `decoder/layer_0/cross_attention/key/kernel`,
+`decoder/head/dense/kernel`; `bridge/kernel` where both BERTs differ in width.
+"""
+
+import functools
+from typing import Any, NamedTuple, cast
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metaflax import base
+from metaflax.models.families.bert import _network as _bert
+from metaflax.models.families.bert._config import ACTIVATIONS, BertConfig
+from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
+from metaflax.models.generation import _language_model
+from metaflax.models.generation._language_model import Cache, LanguageModel, Pair
+from metaflax.models.layers import _attention, _embedding, _packing, _stack
+from metaflax.models.layers._attention import Kept, Past, Source
+from metaflax.models.layers._tokens import Tokens
+
+
+def seq2seq(
+    config: Seq2SeqConfig,
+    *,
+    dtype: Any = jnp.float32,
+    layer_loop: _stack.LayerLoop = "auto",
+    remat: _stack.Remat = "none",
+) -> LanguageModel:
+    """An encoder-decoder of two BERTs, which says something of what it has read.
+
+    For training its inputs are a `Pair`, and logits those of the token after each of
+    the targets'. Prompts of what is generated are the sources alone, `Tokens`; what is
+    said follows the token that begins all.
+
+    Args:
+      config: the networks.
+      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+        float32 from `init`; softmax, norms and logits are at least float32.
+      layer_loop: how layers follow each other in `apply`, see `encoder`.
+      remat: what a backward pass finds kept of them, see `encoder`.
+
+    Returns:
+      A `LanguageModel`, whose stages are the encoder's embeddings and layers, the
+      decoder's, and the logits.
+
+    Raises:
+      ValueError: if `layer_loop` or `remat` is unknown, and when called if texts are
+        longer than a network's positions.
+
+    Examples:
+      >>> sizes = dict(vocab_size=9, hidden_size=8, num_attention_heads=2,
+      ...              num_hidden_layers=1, intermediate_size=16)
+      >>> config = Seq2SeqConfig(BertConfig(**sizes), BertConfig(**sizes), 1)
+      >>> model = seq2seq(config)
+      >>> params = model.init(jax.random.key(0))
+      >>> source, target = jnp.array([[1, 5, 2, 7]]), jnp.array([[1, 4, 4]])
+      >>> pair = Pair(*(Tokens(ids, None, ids > 0) for ids in (source, target)))
+      >>> model.apply(params, pair, None).shape
+      (1, 3, 9)
+
+    References:
+      Rothe et al., `Leveraging Pre-trained Checkpoints for Sequence Generation Tasks
+      <https://arxiv.org/abs/1907.12461>`_, 2020.
+    """
+    _language_model.check_layers(layer_loop, remat)
+    run = functools.partial(
+        _run_stages, config, dtype=dtype, layer_loop=layer_loop, remat=remat
+    )
+    return LanguageModel(
+        init=functools.partial(_init, config),
+        apply=base.StagedApply(_stages(config), run),
+        begin=functools.partial(_begin, config, dtype),
+        extend=functools.partial(_extend, config, dtype),
+        said=functools.partial(_said, config),
+        vocab_size=config.decoder.vocab_size,
+    )
+
+
+class Embeddings(_embedding.Embedding):
+    """The sum of word, position and first segment's embeddings, normalised."""
+
+    @nn.compact
+    def __call__(
+        self,
+        ids: jax.Array,
+        positions: jax.Array,
+        rows: _packing.Rows,
+        key: chex.PRNGKey | None,
+    ) -> jax.Array:
+        segments = self.table("token_type", self.config.type_vocab_size)
+        x = self.words_at(ids, positions, rows) + segments[:1]
+        return self.dropout(self.norm(x), key)  # [R, D]
+
+
+class Attention(_attention.Attention):
+    """Tokens look at tokens; residual and norm."""
+
+    @nn.compact
+    def __call__(
+        self,
+        asking: Source,
+        asked: Source | Kept,
+        bias: jax.Array,
+        past: Past | None,
+        key: chex.PRNGKey | None,
+    ) -> tuple[jax.Array, Kept]:
+        added, kept = self.attend(asking, asked, bias, key, past=past)
+        return self.norm(asking.x + added), kept
+
+
+class Layer(_bert._Part):
+    """Attention to what was said, to what was read, then the feed-forward part."""
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        rows: _packing.Rows,
+        bias: jax.Array,
+        read: Source | Kept,
+        read_bias: jax.Array,
+        past: Past | None,
+        key: chex.PRNGKey | None,
+    ) -> tuple[jax.Array, tuple[Kept, Kept]]:
+        parts = self.config, self.dtype
+        said_key, read_key, mlp_key = base.split_key(key, 3)
+        said = Source(x, rows)
+        x, kept = Attention(*parts, name="attention")(said, said, bias, past, said_key)
+        x, kept_read = Attention(*parts, name="cross_attention")(
+            Source(x, rows), read, read_bias, None, read_key
+        )
+        return _bert.Mlp(*parts, name="mlp")(x, mlp_key), (kept, kept_read)
+
+
+class Head(_bert._Part):
+    """From states to logits, by way of the word embedding `[V, D]`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, word: jax.Array) -> jax.Array:
+        hidden = self.dense("dense", self.config.hidden_size)(x)
+        x = self.norm(ACTIVATIONS[self.config.hidden_act](hidden))
+        bias = self.param("bias", nn.initializers.zeros, (word.shape[0],))
+        logits = _bert.widened(jnp.matmul(x, jnp.asarray(word, self.dtype).T))
+        return logits + bias.astype(logits.dtype)[None]
+
+
+class _Said(NamedTuple):
+    """The states of a decoder's stage: of what was read `[B, Ls, D]`, and is said."""
+
+    read: jax.Array
+    x: jax.Array
+
+
+def _stages(config: Seq2SeqConfig) -> tuple[Any, ...]:
+    """What each stage reads: both BERTs' embeddings and layers, and the logits."""
+    below, *layers = (f"decoder/{name}" for name in _bert.stages(config.decoder))
+    return (
+        *(f"encoder/{name}" for name in _bert.stages(config.encoder)),
+        (below, "bridge"),
+        *layers,
+        ("decoder/head", "decoder/embeddings/word"),
+    )
+
+
+def _run_stages(
+    config: Seq2SeqConfig,
+    params: Any,
+    pair: Pair,
+    states: Any,
+    key: chex.PRNGKey | None,
+    first: int,
+    last: int,
+    *,
+    dtype: Any,
+    layer_loop: _stack.LayerLoop,
+    remat: _stack.Remat,
+) -> Any:
+    """Runs some of the stages, at least one, on whole pairs; see `base.StagedApply`."""
+    encoder_key, decoder_key = base.split_key(key)
+    how = {"dtype": dtype, "layer_loop": layer_loop, "remat": remat}
+    num_below = len(_bert.stages(config.encoder))
+    if first < num_below:
+        states = _bert.run_stages(
+            config.encoder,
+            params["encoder"],
+            pair.source,
+            states,
+            encoder_key,
+            first,
+            min(last, num_below),
+            **how,
+        )
+    if last <= num_below:
+        return states
+    first, last = max(first - num_below, 0), last - num_below
+    return _decode(config, params, pair, states, decoder_key, first, last, **how)
+
+
+def _decode(
+    config: Seq2SeqConfig,
+    params: Any,
+    pair: Pair,
+    states: Any,
+    key: chex.PRNGKey | None,
+    first: int,
+    last: int,
+    *,
+    dtype: Any,
+    layer_loop: _stack.LayerLoop,
+    remat: _stack.Remat,
+) -> Any:
+    """Runs some of the decoder's stages, of which 0 reads the encoder's states."""
+    decoder, own = config.decoder, params["decoder"]
+    _bert.check_length(decoder, pair.target)
+    rows, mask = _packing.rows_of(pair.target), jnp.asarray(pair.target.mask)
+    first_key, *keys = base.split_key(key, 1 + decoder.num_hidden_layers)
+    if first == 0:
+        read = _bridged(params, states, dtype)
+        places = _attention.positions(mask)
+        x = _embed(decoder, dtype, own, pair.target.ids, places, rows, first_key)
+    else:
+        read, x = states.read, rows.pack(states.x)
+
+    source_rows = _packing.rows_of(pair.source)
+    bias = _attention.bias_of(_attention.causal(mask), dtype)
+    layer = functools.partial(
+        _run_layer,
+        Layer(decoder, dtype),
+        rows,
+        bias,
+        Source(source_rows.pack(read), source_rows),
+        _source_bias(pair.source, dtype),
+    )
+    numbers = range(max(first - 1, 0), min(last - 1, decoder.num_hidden_layers))
+    layers = [(layer, (own[f"layer_{i}"], keys[i])) for i in numbers]
+    x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
+    if last <= 1 + decoder.num_hidden_layers:
+        return _Said(read, rows.unpack(x))
+    return rows.unpack(_logits(decoder, dtype, own, x))
+
+
+def _run_layer(
+    layer: Layer,
+    rows: _packing.Rows,
+    bias: jax.Array,
+    read: Source,
+    read_bias: jax.Array,
+    x: jax.Array,
+    own: tuple[Any, chex.PRNGKey | None],
+) -> jax.Array:
+    """A layer as `_stack.run_layers` takes it; nothing is kept."""
+    params, key = {"params": own[0]}, own[1]
+    x, _ = cast(Any, layer.apply(params, x, rows, bias, read, read_bias, None, key))
+    return x
+
+
+class _Read(NamedTuple):
+    """What a cache holds of the sources."""
+
+    kept: tuple[Kept, ...]
+    bias: jax.Array
+
+
+def _begin(
+    config: Seq2SeqConfig,
+    dtype: Any,
+    params: Any,
+    prompts: Tokens,
+    num_new: int,
+    num_beams: int = 1,
+) -> tuple[jax.Array, Cache]:
+    """Reads sources; see `LanguageModel`."""
+    decoder, own = config.decoder, params["decoder"]
+    room, limit = decoder.max_position_embeddings, "max_position_embeddings"
+    _language_model.check_room(1, num_new, room, f"decoder's {limit}")
+    last = len(_bert.stages(config.encoder))
+    encoded = _bert.run_stages(
+        config.encoder, params["encoder"], prompts, None, None, 0, last, dtype=dtype
+    )
+    source_rows = _packing.rows_of(prompts)
+    packed = source_rows.pack(_bridged(params, encoded, dtype))
+    read_bias = _source_bias(prompts, dtype)
+
+    ids, mask = _said(config, prompts)
+    rows = _packing.Rows((len(ids), 1), None, None)
+    x = _embed(decoder, dtype, own, ids, jnp.zeros_like(ids), rows, None)
+    bias = _attention.bias_of(_attention.causal(mask), dtype)
+    num = decoder.num_hidden_layers
+    reads = [Source(packed, source_rows)] * num
+    x, kept = _run_cached(
+        decoder, dtype, own, x, rows, bias, reads, read_bias, [None] * num
+    )
+    said = tuple(k.with_room(num_new * num_beams) for k, _ in kept)
+    cache = Cache(said, mask, _Read(tuple(k for _, k in kept), read_bias))
+    return _logits(decoder, dtype, own, x), cache
+
+
+def _extend(
+    config: Seq2SeqConfig,
+    dtype: Any,
+    params: Any,
+    cache: Cache,
+    ids: jax.Array,
+    visible: jax.Array,
+    step: chex.Numeric,
+) -> tuple[jax.Array, Cache]:
+    """Reads a new token of each beam; see `LanguageModel`."""
+    decoder, own = config.decoder, params["decoder"]
+    B, K = ids.shape
+    rows = _packing.Rows((B, K), None, None)
+    places = jnp.broadcast_to(jnp.asarray(1 + step), (B, K))
+    x = _embed(decoder, dtype, own, ids, places, rows, None)
+    bias = _attention.bias_of(cache.visible(visible), dtype)
+    pasts = [Past(kept, 1 + step * K) for kept in cache.kept]
+    read = cache.fixed
+    x, kept = _run_cached(
+        decoder, dtype, own, x, rows, bias, read.kept, read.bias, pasts
+    )
+    logits = rows.unpack(_logits(decoder, dtype, own, x))
+    return logits, cache._replace(kept=tuple(k for k, _ in kept))
+
+
+def _run_cached(decoder, dtype, own, x, rows, bias, reads, read_bias, pasts):
+    """Runs every layer, and keeps what later tokens will ask for."""
+    layer, kept = Layer(decoder, dtype), []
+    for i, (read, past) in enumerate(zip(reads, pasts, strict=True)):
+        params = {"params": own[f"layer_{i}"]}
+        x, here = cast(
+            Any, layer.apply(params, x, rows, bias, read, read_bias, past, None)
+        )
+        kept.append(here)
+    return x, kept
+
+
+def _said(config: Seq2SeqConfig, prompts: Tokens) -> tuple[jax.Array, jax.Array]:
+    """What new tokens follow: the one that begins all `[B, 1]`, which is real."""
+    shape = jnp.shape(prompts.ids)[0], 1
+    return jnp.full(shape, config.decoder_start_token_id), jnp.ones(shape, bool)
+
+
+def _bridged(params: Any, read: jax.Array, dtype: Any) -> jax.Array:
+    """The encoder's states in the width of the decoder."""
+    if "bridge" not in params:
+        return read
+    kernel, bias = (params["bridge"][name] for name in ("kernel", "bias"))
+    x = jnp.matmul(read.astype(dtype), kernel.astype(dtype))
+    return x + bias.astype(dtype)[None, None]
+
+
+def _source_bias(source: Tokens, dtype: Any) -> jax.Array:
+    """What is added to scores of the sources' tokens, `[B, 1, 1, Ls]`."""
+    return _attention.bias_of(jnp.asarray(source.mask)[:, None], dtype)
+
+
+def _embed(decoder, dtype, own, ids, places, rows, key) -> jax.Array:
+    embeddings, params = Embeddings(decoder, dtype), {"params": own["embeddings"]}
+    return cast(
+        jax.Array, embeddings.apply(params, jnp.asarray(ids), places, rows, key)
+    )
+
+
+def _logits(decoder: BertConfig, dtype: Any, own: Any, x: jax.Array) -> jax.Array:
+    """Logits `[R, V]` of states `[R, D]`."""
+    head, params = Head(decoder, dtype), {"params": own["head"]}
+    return cast(jax.Array, head.apply(params, x, own["embeddings"]["word"]))
+
+
+def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
+    """Draws fresh parameters."""
+    decoder, D = config.decoder, config.decoder.hidden_size
+    parts = decoder, jnp.float32
+    keys = jax.random.split(key, 5)
+    one = jnp.zeros((1, 1), jnp.int32)
+    rows = _packing.Rows((1, 1), None, None)
+    x, bias = jnp.zeros((1, D)), jnp.zeros((1, 1, 1, 1))
+    read = Source(x, rows)
+
+    embeddings = Embeddings(*parts).init(keys[0], one, one, rows, None)["params"]
+    head = Head(*parts).init(keys[1], x, embeddings["word"])["params"]
+    said = {"embeddings": embeddings, "head": head}
+    draw = jax.jit(
+        lambda key: Layer(*parts).init(key, x, rows, bias, read, bias, None, None)
+    )
+    for i in range(decoder.num_hidden_layers):
+        said[f"layer_{i}"] = draw(jax.random.fold_in(keys[2], i))["params"]
+    drawn = {"encoder": _bert.init_bert(config.encoder, keys[3]), "decoder": said}
+    if config.encoder.hidden_size != D:
+        bridge = _bert.Dense(
+            D, jnp.float32, nn.initializers.normal(decoder.initializer_range)
+        )
+        wide = jnp.zeros((1, config.encoder.hidden_size))
+        drawn["bridge"] = bridge.init(keys[4], wide)["params"]
+    return drawn

@@ -1,0 +1,73 @@
+"""The names of the tensors of two BERTs that read and say: Hugging Face's and ours."""
+
+from metaflax.models.families.bert import _weight_names as _bert_names
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._weight_names import Place
+from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
+from metaflax.models.pretrained._places import Target
+
+_BRIDGE = "enc_to_dec_proj"
+_POOLER = "encoder.pooler."
+_PREDICTIONS = "decoder.cls.predictions"
+# Buffers, what is tied to others, and a pooler that nothing reads.
+_IGNORED = (
+    "encoder.embeddings.position_ids",
+    "decoder.bert.embeddings.position_ids",
+    f"{_PREDICTIONS}.decoder.",
+    _POOLER,
+)
+
+
+def rename(name: str) -> str | None:
+    """The name of a tensor; None for what the network does not read."""
+    return None if name.startswith(_IGNORED) else name
+
+
+def targets(config: Seq2SeqConfig) -> dict[str, Target]:
+    """Where every tensor of networks of this size goes, by its name in a file."""
+    encoder = _bert_names.places(config.encoder, pooler=False)
+    decoder = _bert_names.places(config.decoder, pooler=False)
+    decoder |= _crossing(decoder)
+    found: dict[str, Target] = {
+        **{f"encoder.{name}": _below("encoder", p) for name, p in encoder.items()},
+        **{f"decoder.bert.{name}": _below("decoder", p) for name, p in decoder.items()},
+        **_head(config.decoder),
+    }
+    E, D = config.encoder.hidden_size, config.decoder.hidden_size
+    if E != D:
+        found[f"{_BRIDGE}.weight"] = Place("bridge/kernel", (D, E), transposed=True)
+        found[f"{_BRIDGE}.bias"] = Place("bridge/bias", (D,))
+    return found
+
+
+def unread(config: Seq2SeqConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors that Hugging Face's class has and never reads."""
+    E = config.encoder.hidden_size
+    return {f"{_POOLER}dense.weight": (E, E), f"{_POOLER}dense.bias": (E,)}
+
+
+def _below(tree: str, place: Place) -> Place:
+    return place._replace(path=f"{tree}/{place.path}")
+
+
+def _crossing(decoder: dict[str, Place]) -> dict[str, Place]:
+    """A second attention of each layer, from the places of the first."""
+    return {
+        name.replace(".attention.", ".crossattention."): place._replace(
+            path=place.path.replace("/attention/", "/cross_attention/")
+        )
+        for name, place in decoder.items()
+        if ".attention." in name
+    }
+
+
+def _head(config: BertConfig) -> dict[str, Place]:
+    D, path = config.hidden_size, "decoder/head"
+    transform = f"{_PREDICTIONS}.transform"
+    return {
+        f"{_PREDICTIONS}.bias": Place(f"{path}/bias", (config.vocab_size,)),
+        f"{transform}.dense.weight": Place(f"{path}/dense/kernel", (D, D), True),
+        f"{transform}.dense.bias": Place(f"{path}/dense/bias", (D,)),
+        f"{transform}.LayerNorm.weight": Place(f"{path}/norm/scale", (D,)),
+        f"{transform}.LayerNorm.bias": Place(f"{path}/norm/bias", (D,)),
+    }

@@ -1,0 +1,179 @@
+"""What describes a GPT-2, in the words of Hugging Face."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from metaflax.models.families.bert._config import (
+    ACTIVATIONS,
+    BertConfig,
+    check_num_layers,
+)
+
+# Fields of a Hugging Face configuration that change the network, and the values that
+# ours can serve. `reorder_and_upcast_attn` is none: it changes rounding alone.
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("gpt2",),
+    "add_cross_attention": (False,),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTConfig:
+    """The sizes and rates of a GPT-2; names and defaults as Hugging Face.
+
+    Attributes:
+      vocab_size: rows of the word embedding.
+      n_positions: the longest text in tokens, those generated among them.
+      n_embd: features D of a token.
+      n_layer: layers.
+      n_head: heads of a layer; they divide `n_embd`.
+      n_inner: width of the feed-forward part; None for four times `n_embd`.
+      activation_function: its activation, a key of BERT's `ACTIVATIONS`.
+      resid_pdrop: dropout of what layers add.
+      embd_pdrop: dropout of embeddings.
+      attn_pdrop: dropout of attention probabilities.
+      layer_norm_epsilon: added to variances.
+      initializer_range: standard deviation of fresh weights.
+      scale_attn_weights: whether scores are divided by the root of a head's features.
+      scale_attn_by_inverse_layer_idx: whether those of layer i are divided by i + 1.
+      tie_word_embeddings: whether logits are products with the word embedding.
+      bos_token_id: the id that begins a text, None for none.
+      eos_token_id: the id that ends a text, None for none.
+    """
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    scale_attn_weights: bool = True
+    scale_attn_by_inverse_layer_idx: bool = False
+    tie_word_embeddings: bool = True
+    bos_token_id: int | None = 50256
+    eos_token_id: int | None = 50256
+
+    def __post_init__(self):
+        if self.activation_function not in ACTIVATIONS:
+            raise ValueError(
+                "the network has no activation"
+                f" activation_function={self.activation_function!r}; it has"
+                f" {', '.join(ACTIVATIONS)}"
+            )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith("n_") or field.name == "vocab_size":
+                absent = value is None and field.name == "n_inner"
+                if not absent and not _is_whole(value, at_least=1):
+                    raise ValueError(
+                        f"{field.name} must be a positive integer, got {value!r}"
+                    )
+            elif field.name.endswith("_pdrop") and not 0 <= value < 1:
+                raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
+            elif field.name.endswith("_token_id"):
+                check_token_id(field.name, value, self.vocab_size)
+        check_num_layers("n_layer", self.n_layer)
+        if not self.layer_norm_epsilon >= 0:
+            raise ValueError(
+                "layer_norm_epsilon must not be negative, got"
+                f" {self.layer_norm_epsilon!r}"
+            )
+        if self.n_embd % self.n_head:
+            raise ValueError(
+                f"n_head={self.n_head} does not divide n_embd={self.n_embd}"
+            )
+
+    @property
+    def parts(self) -> BertConfig:
+        """These sizes and rates by the names under which parts of a BERT read them."""
+        return BertConfig(
+            vocab_size=self.vocab_size,
+            hidden_size=self.n_embd,
+            num_hidden_layers=self.n_layer,
+            num_attention_heads=self.n_head,
+            intermediate_size=self.n_inner or 4 * self.n_embd,
+            hidden_act=self.activation_function,
+            hidden_dropout_prob=self.resid_pdrop,
+            attention_probs_dropout_prob=self.attn_pdrop,
+            max_position_embeddings=self.n_positions,
+            initializer_range=self.initializer_range,
+            layer_norm_eps=self.layer_norm_epsilon,
+        )
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> "GPTConfig":
+        """Reads a Hugging Face configuration, the content of `config.json`.
+
+        Args:
+          config: the dictionary; fields without meaning for the network are passed
+            over, absent ones have Hugging Face's defaults.
+
+        Returns:
+          The `GPTConfig`.
+
+        Raises:
+          ValueError: if the configuration asks for what the network does not do.
+
+        Examples:
+          >>> config = GPTConfig.from_dict({"model_type": "gpt2", "n_embd": 384})
+          >>> config.n_embd, config.n_layer
+          (384, 12)
+        """
+        check_supported(config, _SUPPORTED)
+        names = [field.name for field in dataclasses.fields(cls)]
+        known = {name: config[name] for name in names if name in config}
+        size = known.get("vocab_size", cls.vocab_size)
+        for name in ("bos_token_id", "eos_token_id"):
+            # The usual ids in a small vocabulary, which lacks them: there are none.
+            token = known.get(name, getattr(cls, name))
+            if isinstance(token, int) and token >= size:
+                known[name] = None
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Hugging Face configuration of this network."""
+        kind = {name: supported[0] for name, supported in _SUPPORTED.items()}
+        return {**kind, **dataclasses.asdict(self)}
+
+
+def check_supported(
+    config: Mapping[str, Any], supported: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Refuses a Hugging Face configuration with a value that is not supported.
+
+    Raises:
+      ValueError: naming the field, its value, and what is supported.
+    """
+    for name, values in supported.items():
+        if config.get(name, values[0]) not in values:
+            raise ValueError(
+                f"the network cannot do {name}={config[name]!r}; it supports"
+                f" {name}={', '.join(map(repr, values))} only"
+            )
+
+
+def check_token_id(name: str, value: Any, vocab_size: int) -> None:
+    """Refuses what is neither None nor a row of the word embedding.
+
+    Raises:
+      ValueError: naming the field, its value, and the size of the vocabulary.
+    """
+    if value is None:
+        return
+    if not _is_whole(value, at_least=0) or value >= vocab_size:
+        raise ValueError(
+            f"{name} must be None or one id below vocab_size={vocab_size}, got"
+            f" {value!r}"
+        )
+
+
+def _is_whole(value: Any, *, at_least: int) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and value >= at_least

@@ -1,0 +1,149 @@
+"""What a language model is: logits of next tokens, at once or one after the other."""
+
+from typing import Any, NamedTuple, Protocol, get_args
+
+import chex
+import jax
+
+from metaflax import base
+from metaflax.models.layers import _attention, _stack
+from metaflax.models.layers._tokens import Tokens
+
+
+class Cache(NamedTuple):
+    """What has been read, kept so that the next token need not read it again.
+
+    New tokens of a text lie in slots behind those of its prompt, where they form a
+    tree: of K beams that go on side by side each sees the tokens it descends from.
+    Beams that change places leave what is kept where it is.
+
+    Attributes:
+      kept: keys and values of each layer, with S = P + T * K slots.
+      mask: `[B, P]`, which slots of the prompt are real tokens.
+      fixed: what the model keeps beside that and never changes.
+    """
+
+    kept: tuple[_attention.Kept, ...]
+    mask: jax.Array
+    fixed: Any = None
+
+    def visible(self, new: jax.Array) -> jax.Array:
+        """All slots that K tokens see `[B, K, S]`, from new ones `[B, K, T * K]`."""
+        B, K, _ = new.shape
+        prompt = jax.numpy.broadcast_to(
+            self.mask.astype(bool)[:, None], (B, K, self.mask.shape[1])
+        )
+        return jax.numpy.concatenate([prompt, new.astype(bool)], axis=2)
+
+
+class BeginFn(Protocol):
+    """Reads prompts: `logits, cache = begin(params, prompts, num_new, num_beams)`.
+
+    Logits `[B, V]` are those of the first new token; the cache has room for `num_new`
+    tokens of as many beams. A prompt for which the model is too short is a ValueError.
+    """
+
+    def __call__(
+        self, params: Any, prompts: Any, num_new: int, num_beams: int = 1, /
+    ) -> tuple[jax.Array, Cache]: ...
+
+
+class ExtendFn(Protocol):
+    """Reads one more token of each beam.
+
+    `logits, cache = extend(params, cache, ids, visible, step)`: `ids` `[B, K]` are the
+    new tokens number `step`, which occupy new slots `step * K` to `step * K + K - 1`;
+    `visible` `[B, K, T * K]` says which new slots each sees, its own among them. Logits
+    are `[B, K, V]`.
+    """
+
+    def __call__(
+        self,
+        params: Any,
+        cache: Cache,
+        ids: jax.Array,
+        visible: jax.Array,
+        step: chex.Numeric,
+        /,
+    ) -> tuple[jax.Array, Cache]: ...
+
+
+class SaidFn(Protocol):
+    """The ids `[B, P]` that new tokens follow, and which are real `[B, P]`."""
+
+    def __call__(self, prompts: Any, /) -> tuple[jax.Array, jax.Array]: ...
+
+
+class LanguageModel(NamedTuple):
+    """A model that says how texts go on, as pure functions.
+
+    Attributes:
+      init: `params = init(key)`, fresh parameters of the network.
+      apply: `logits = apply(params, inputs, key=None)`, a `base.StagedApply`: of the
+        token after each, `[B, L, V]`, all at once; no key, no dropout.
+      begin: reads prompts, and makes a `Cache`.
+      extend: reads new tokens, one of each beam.
+      said: what new tokens follow.
+      vocab_size: V.
+    """
+
+    init: base.InitFn
+    apply: base.StagedApply
+    begin: BeginFn
+    extend: ExtendFn
+    said: SaidFn
+    vocab_size: int
+
+
+class Pair(NamedTuple):
+    """Texts that are read, and the texts that are to be said of them.
+
+    Attributes:
+      source: B texts `[B, Ls]`.
+      target: as many, `[B, Lt]`, each beginning with the token that begins all.
+    """
+
+    source: Tokens
+    target: Tokens
+
+    def concatenate(self, other: "Pair") -> "Pair":
+        """These texts followed by those of `other`, of the same lengths."""
+        return Pair(
+            self.source.concatenate(other.source), self.target.concatenate(other.target)
+        )
+
+
+def check_layers(layer_loop: str, remat: str) -> None:
+    """Refuses unknown ways to run layers.
+
+    Raises:
+      ValueError: naming what there is.
+    """
+    choices = {
+        "layer_loop": (layer_loop, _stack.LayerLoop),
+        "remat": (remat, _stack.Remat),
+    }
+    for name, (choice, known) in choices.items():
+        if choice not in get_args(known):
+            raise ValueError(
+                f"unknown {name}={choice!r}; there is {', '.join(get_args(known))}"
+            )
+
+
+def check_room(prompt: int, num_new: int, room: int, limit: str) -> None:
+    """Refuses texts that would outgrow the position embeddings.
+
+    Args:
+      prompt: tokens P of a prompt, padding included.
+      num_new: new tokens T.
+      room: how many positions there are.
+      limit: the name of that in the configuration.
+
+    Raises:
+      ValueError: if they do not fit.
+    """
+    if prompt + num_new > room:
+        raise ValueError(
+            f"prompts of {prompt} tokens and {num_new} new ones are longer than the"
+            f" model's {limit}={room}; shorten the prompts, or generate less"
+        )

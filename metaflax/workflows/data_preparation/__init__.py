@@ -1,0 +1,1 @@
+"""Prepares data and new models for meta-training."""

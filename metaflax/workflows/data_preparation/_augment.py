@@ -1,0 +1,138 @@
+"""Labelled texts with variants, in which a model replaced some words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import data, reporting, tasks
+from metaflax.workflows.data_preparation._variants import (
+    Replacing,
+    has_words,
+    variants_of,
+)
+from metaflax.workflows.data_preparation._word_filler import WordFiller
+from metaflax.workflows.runs._atomic_write import appearing, check_new
+
+COLUMN = "variants"
+# Columns by which a row is of a task whose text does not stand alone.
+PARTS = ("text_pair", "tokens", "head", "tail", "context", "target")
+# Texts whose variants are made together.
+CHUNK = 512
+
+
+def augment(
+    source: str | Path,
+    model: str | Path,
+    out: str | Path,
+    console: Console,
+    *,
+    text: str = "text",
+    split: str | None = None,
+    replacing: Replacing | None = None,
+) -> int:
+    """Writes labelled texts again, each with variants of it in a column `variants`.
+
+    For each variant a share of the text's words is drawn, all of them are masked, and
+    the model draws other words for their places, each by itself: one pass of the model
+    a variant, however many words. Of the rest not a character changes. A text has K
+    variants that differ, or fewer where so many were not found, as in a text without
+    words or with special tokens, which has none. The same arguments write the same
+    file. It appears whole or not at all.
+
+    Args:
+      source: labelled texts, whatever `data.read` reads.
+      model: directory or hub name of a BERT with the output layer of its pretraining,
+        such as the folder `model` of a run of `pretrain`.
+      out: the JSONL file to write, which must not exist.
+      console: where progress goes.
+      text: the column of texts.
+      split: which split of a hub data set or saved directory to read.
+      replacing: how words are replaced.
+
+    Returns:
+      How many variants were made.
+
+    Raises:
+      ValueError: for anything wrong with source, model or settings, and if no text has
+        a word to replace, before anything is written.
+
+    References:
+      Wu et al., `Conditional BERT Contextual Augmentation
+      <https://arxiv.org/abs/1812.06705>`_, 2018, and Kumar et al., `Data Augmentation
+      using Pre-trained Transformer Models <https://arxiv.org/abs/2003.02245>`_, 2020.
+      Departures: the model is not told the label; the word that was masked is never
+      drawn; and a word, however many its pieces, is replaced by one that is whole.
+    """
+    replacing = replacing or Replacing()
+    replacing.check()
+    target = Path(out).expanduser()
+    check_new(target)
+    texts, rows = _read(source, text, split)
+    filler = WordFiller(model, replacing.most_masks, replacing.max_length)
+    if not any(has_words(text, filler) for text in texts):
+        raise ValueError(
+            f"{source}: no text of column {text!r} has a word to replace; name the"
+            " column of texts."
+        )
+    progress = reporting.counting(console, len(texts), doing="augmenting", unit="texts")
+    with progress as done, appearing(target) as file:
+        num_variants = num_without = 0
+        for first in range(0, len(texts), CHUNK):
+            chunk = texts[first : first + CHUNK]
+            found = variants_of(chunk, filler, replacing, first)
+            for row, own in zip(rows[first : first + CHUNK], found, strict=True):
+                file.write(_line(row, own))
+                num_variants += len(own)
+                num_without += not own
+            done(len(chunk))
+    without = f"; {num_without} texts have none" if num_without else ""
+    console.print(
+        f"{num_variants} variants of {len(texts)} texts{without}: {target}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return num_variants
+
+
+def _read(
+    source: str | Path, column: str, split: str | None
+) -> tuple[list[str], list[dict[str, Any]]]:
+    texts, rows = [], []
+    for place, row in data.read_rows(source, split=split):
+        fields = tasks.Fields(row, place, {"text": column})
+        texts.append(fields.text("text"))
+        _check_alone(row, place, column)
+        rows.append(row)
+    if not texts:
+        raise ValueError(f"{source}: holds no examples; give at least one row.")
+    return texts, rows
+
+
+def _check_alone(row: dict[str, Any], place: str, column: str) -> None:
+    """Refuses a row of a task for which other words would make another example."""
+    if COLUMN in row:
+        raise ValueError(
+            f"{place}: has a column {COLUMN!r} already; augment a file without."
+        )
+    labels = row.get("label")
+    spans = isinstance(labels, list) and any(
+        isinstance(x, (dict, list)) for x in labels
+    )
+    parts = [name for name in PARTS if name in row and name != column]
+    if spans or parts:
+        raise ValueError(
+            f"{place}: has {'spans as label' if spans else f'a column {parts[0]!r}'},"
+            " and words are replaced in texts that stand alone with their labels; leave"
+            " it out if it means something else."
+        )
+
+
+def _line(row: dict[str, Any], variants: list[str]) -> str:
+    try:
+        return json.dumps({**row, COLUMN: variants}, ensure_ascii=False) + "\n"
+    except TypeError as error:
+        raise ValueError(
+            f"a row holds what JSON cannot ({error}); leave that column out."
+        ) from error

@@ -1,0 +1,93 @@
+"""Texts without labels, each with the cluster it lies in for a label."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, tasks
+from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.runs._atomic_write import appearing, check_new
+from metaflax.workflows.runs._encoder_model import Model, embedder
+from metaflax.workflows.runs._run import load_trained, load_untrained, within
+
+
+def cluster(
+    source: str | Path,
+    out: str | Path,
+    console: Console,
+    *,
+    number: int,
+    run_dir: str | Path | None = None,
+    model: str = "minilm",
+    column: str = "text",
+    seed: int = 0,
+) -> int:
+    """Writes texts with made-up classes, to be meta-trained on as if they were labels.
+
+    The classes are clusters of what an encoder makes of the texts: that of a run, which
+    knows what classes are like in other data, or a pretrained one as it is. Labels that
+    the texts have are neither read nor written. The same arguments write the same file;
+    it appears whole or not at all.
+
+    Args:
+      source: texts, whatever `data.read_texts` reads.
+      out: the JSONL file of `text` and `label` to write, which must not exist.
+      console: where a summary goes.
+      number: of clusters.
+      run_dir: a finished run of single texts; None for none.
+      model: directory or hub name of an encoder, where there is no run.
+      column: of texts, where the source has columns.
+      seed: where k-means begins.
+
+    Returns:
+      How many texts there are.
+
+    Raises:
+      ValueError: for anything wrong with source, run or model, or fewer texts than
+        clusters, before anything is written.
+
+    References:
+      Hsu et al., `Unsupervised Learning via Meta-Learning
+      <https://arxiv.org/abs/1810.02334>`_, 2019 (CACTUs). Departure: the space may be
+      that of an encoder meta-trained on labels.
+    """
+    target = Path(out).expanduser()
+    check_new(target)
+    trained = (
+        load_trained(run_dir)
+        if run_dir
+        else within(load_untrained(without_run(model, "frozen"), num_classes=2))
+    )
+    task = config_lib.build_task(trained.config)
+    encoder = trained.model
+    if not isinstance(encoder, Model) or task.tokens or task.form != tasks.TEXT:
+        raise ValueError(
+            f"{run_dir or model} reads more than single texts, or says of them"
+            " something else than a vector; clusters are made by an encoder of single"
+            " texts."
+        )
+    texts = list(data.read_texts(source, column=column))
+    tokenized = encoder.tokenize(texts, trained.config.data, task.form)
+    features = embedder(encoder)(
+        trained.params["encoder"], tokenized, np.arange(len(texts))
+    )
+    try:
+        found = data.clusters(features, number, seed)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    width = len(str(number - 1))
+    with appearing(target) as file:
+        for text, own in zip(texts, found, strict=True):
+            row = {"text": text, "label": f"cluster {own:0{width}}"}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    sizes = np.bincount(found)
+    console.print(
+        f"{len(texts)} texts in {number} clusters of {sizes.min()} to {sizes.max()}:"
+        f" {target}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return len(texts)

@@ -1,0 +1,186 @@
+"""Variants of texts: words of them replaced by what a model holds likely there."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaflax import data
+from metaflax.workflows.data_preparation._word_filler import Offer, WordFiller
+
+# How often words are drawn anew where the variant has been made before.
+TRIES = 10
+
+
+class Replacing(NamedTuple):
+    """How words are replaced.
+
+    Attributes:
+      variants: K, how many of each text are made.
+      share: of its words that each replaces, at least one.
+      temperature: divides logits before words are drawn.
+      top_k: from how many words each is drawn, the likeliest ones.
+      max_length: tokens of a text that are read; words beyond stay as they are.
+      seed: draws which words, and what stands in their places.
+    """
+
+    variants: int = 4
+    share: float = 0.15
+    temperature: float = 1.0
+    top_k: int = 20
+    max_length: int = 128
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuses what makes no variants.
+
+        Raises:
+          ValueError: naming the setting and what it may be.
+        """
+        counts = {"variants": self.variants, "top_k": self.top_k}
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"{name} is {count}; give 1 or more.")
+        if self.max_length < 3:
+            raise ValueError(f"max_length is {self.max_length}; give 3 or more.")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share}; give above 0 to 1.")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}; give above 0.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; give 0 or more.")
+
+    def most_masks(self, length: int) -> int:
+        """How many words of a text of so many tokens are replaced, at most."""
+        return max(round(self.share * length), 1)
+
+
+def variants_of(
+    texts: Sequence[str], filler: WordFiller, replacing: Replacing, first: int = 0
+) -> list[list[str]]:
+    """The variants of each text.
+
+    Args:
+      texts: any texts.
+      filler: offers words.
+      replacing: how words are replaced.
+      first: the number of the first text, by which what is drawn differs.
+
+    Returns:
+      For each text its variants, K or fewer, no two of them the same.
+    """
+    rngs = [_generator(replacing.seed, first + n) for n in range(len(texts))]
+    clozes = [
+        _clozes(text, rng, filler, replacing)
+        for text, rng in zip(texts, rngs, strict=True)
+    ]
+    mask = filler.tokenizer.mask_token
+    flat = [cloze for own in clozes for cloze in own]
+    # As many words more as may be the masked one itself, in other cases or accents.
+    offers = filler.offers(
+        [cloze.filled([mask] * len(cloze.places)) for cloze in flat],
+        replacing.top_k + 2 * filler.most_alike,
+    )
+    masked = sorted({word for cloze in flat for word in cloze.words})
+    read_as = dict(zip(masked, filler.read_as(masked), strict=True))
+    gapped = (
+        Gapped.of(cloze, offer, filler.words, read_as, replacing)
+        for cloze, offer in zip(flat, offers, strict=True)
+    )
+    return [
+        _distinct(rng, list(itertools.islice(gapped, len(own))))
+        for rng, own in zip(rngs, clozes, strict=True)
+    ]
+
+
+class Gapped(NamedTuple):
+    """A text with gaps, and what may be drawn for each.
+
+    Attributes:
+      cloze: text and gaps.
+      words: for each gap words other than that which was there.
+      probabilities: of them.
+    """
+
+    cloze: data.Cloze
+    words: list[list[str]]
+    probabilities: list[np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        cloze: data.Cloze,
+        offer: Offer,
+        vocabulary: Sequence[str],
+        read_as: Mapping[str, str],
+        replacing: Replacing,
+    ) -> "Gapped":
+        """Those gaps that a model read, each with the likeliest other words."""
+        cloze = cloze._replace(places=cloze.places[: len(offer.numbers)])
+        words, probabilities = [], []
+        for gone, numbers, logits in zip(
+            cloze.words, offer.numbers, offer.logits, strict=True
+        ):
+            same = {gone.casefold(), read_as[gone].casefold()}
+            offered = [vocabulary[int(number)] for number in numbers]
+            others = [
+                n for n, word in enumerate(offered) if word.casefold() not in same
+            ]
+            others = others[: replacing.top_k]
+            words.append([offered[n] for n in others])
+            probabilities.append(_softmax(logits[others] / replacing.temperature))
+        return cls(cloze, words, probabilities)
+
+    def draw(self, rng: np.random.Generator) -> str | None:
+        """The text with a word drawn for each gap; None where there is none to draw."""
+        if not self.words or not all(self.words):
+            return None
+        drawn = [
+            words[rng.choice(len(words), p=p)]
+            for words, p in zip(self.words, self.probabilities, strict=True)
+        ]
+        return self.cloze.filled(drawn)
+
+
+def _distinct(rng: np.random.Generator, gapped: Sequence[Gapped]) -> list[str]:
+    """A variant for each of a text's gapped forms, unless it was drawn before."""
+    found: dict[str, None] = {}
+    for form in gapped:
+        for _ in range(TRIES):
+            variant = form.draw(rng)
+            if variant is not None and variant not in found:
+                found[variant] = None
+                break
+    return list(found)
+
+
+def _clozes(
+    text: str, rng: np.random.Generator, filler: WordFiller, replacing: Replacing
+) -> list[data.Cloze]:
+    if not has_words(text, filler):
+        return []
+    # Each word is a token at least: those beyond are not read.
+    most = filler.max_length - 2
+    return [
+        data.draw_cloze(text, rng, replacing.share, most)
+        for _ in range(replacing.variants)
+    ]
+
+
+def has_words(text: str, filler: WordFiller) -> bool:
+    """Whether there are words to mask, and no special tokens that masks would meet."""
+    special = any(token in text for token in filler.tokenizer.all_special_tokens)
+    return not special and bool(data.whole_words(text))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(np.float64(logits) - np.max(logits, initial=-np.inf))
+    return weights / weights.sum()
+
+
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """What is random about one text, whichever are worked on with it."""
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, number], np.uint64))
+    )

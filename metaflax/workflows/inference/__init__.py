@@ -1,0 +1,1 @@
+"""Adapts, predicts, explains and exports."""

@@ -1,0 +1,284 @@
+"""Adapt to a new task: a support file in, an adapted model directory out."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from metaflax import base, data, models, tasks, tree
+from metaflax import config as config_lib
+from metaflax.workflows.inference._adapt_language_model import (
+    adapt_speaker,
+    trained_speaker,
+)
+from metaflax.workflows.runs._encoder_model import Model
+from metaflax.workflows.runs._episodes import (
+    coarse_buckets,
+    codes_of,
+    columns,
+    losses_of_cutting,
+)
+from metaflax.workflows.runs._run import (
+    Trained,
+    load_trained,
+    load_untrained,
+    within,
+)
+from metaflax.workflows.runs._run_directory import RunDirectory, check_absent
+
+# The file of support texts in what is written.
+SUPPORT = "support.jsonl"
+# What Hugging Face calls the kinds of targets.
+PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
+    "classes": "single_label_classification",
+    "labels": "multi_label_classification",
+    "numbers": "regression",
+}
+# It has no name for those of tokens, and asks for none.
+OTHER_PROBLEM: models.pretrained.ProblemType = "single_label_classification"
+# What a model is adapted to, where that is no number of classes.
+WHAT = {"numbers": "numbers", "spans": "questions"}
+
+
+def adapt(
+    support_file: str | Path,
+    out: str | Path,
+    console: Console,
+    *,
+    run_dir: str | Path | None = None,
+    config: config_lib.Config | None = None,
+) -> Path:
+    """Learns a new task from a file of labelled texts.
+
+    Args:
+      support_file: JSONL, CSV or Parquet with the config's text and label columns.
+      out: the directory to write, in Hugging Face's format.
+      console: where to say what was done.
+      run_dir: a meta-trained run; without one the pretrained model of `config`.
+      config: model and algorithm where there is no run.
+
+    Returns:
+      The directory.
+
+    Raises:
+      ValueError: for anything wrong with the file, or more classes than a learned
+        output layer has.
+    """
+    target = Path(out).expanduser()
+    check_absent(target)
+    config = config or config_lib.Config()
+    if run_dir is not None:
+        config = RunDirectory(run_dir).config()
+    task = config_lib.build_task(config)
+    examples = data.read(support_file, task=task, **columns(config.data))
+    if task.texts is not None:
+        trained = trained_speaker(run_dir, config)
+        return adapt_speaker(examples, target, console, trained, task)
+    names = first_seen(examples) or [config.data.label]
+    if len(names) < 2 and task.kind == "classes":
+        raise ValueError(
+            f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
+            " least two classes."
+        )
+    trained = (
+        within(load_untrained(config, len(names)))
+        if run_dir is None
+        else load_trained(run_dir)
+    )
+    room = _room(trained, len(names), support_file)
+    model, params = trained.model, trained.params
+    assert isinstance(model, Model)
+    tokenized = model.tokenize(examples.texts, trained.config.data, task.form)
+    algorithm = config_lib.build_algorithm(
+        config.algorithm,
+        model.encoder,
+        model.init,
+        task,
+        room,
+        num_steps=config.algorithm.eval_num_steps,
+    )
+    codes = codes_of(examples, names, tokenized, task)
+    support = (
+        support_batch(examples, names, tokenized, room, task.kind)
+        if codes is None
+        else token_batch(tokenized, codes, len(names), room)
+    )
+    adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    save_adapted(
+        target, model, params, adapted, names, config, task, shown_support(examples)
+    )
+    cut = losses_of_cutting(tokenized, codes)
+    what = WHAT.get(task.kind, f"{len(names)} classes")
+    console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
+    return target
+
+
+def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
+    """N of the head: as many as there are names, or as the run has learned for."""
+    config = trained.config
+    algorithm = config_lib.build_algorithm(
+        config.algorithm,
+        trained.model.encoder,
+        trained.model.init,
+        config_lib.build_task(config),
+        num_names,
+    )
+    needed = jax.eval_shape(algorithm.init, jax.random.key(0))
+    if jax.tree.map(jnp.shape, needed) == jax.tree.map(jnp.shape, trained.params):
+        return num_names  # Nothing that was learned depends on their number.
+    if num_names > trained.num_classes:
+        raise ValueError(
+            f"{support_file} has {num_names} classes, and this run's output layer was"
+            f" meta-trained for {trained.num_classes}; use protonet or proto_maml,"
+            " whose heads take any number, or train with a larger way."
+        )
+    return trained.num_classes
+
+
+def first_seen(examples: data.Examples) -> list[str]:
+    """Label names in the order in which they first occur.
+
+    The classes of an exported episode then have the numbers they had in it.
+    """
+    return list(dict.fromkeys(name for labels in examples.labels for name in labels))
+
+
+def support_batch(
+    examples: data.Examples,
+    names: list[str],
+    tokenized: data.TokenizedTexts,
+    num_classes: int,
+    kind: str,
+) -> base.Batch:
+    """All examples as one support set."""
+    inputs = data.collate_texts(
+        tokenized, np.arange(len(examples)), len(examples), coarse_buckets(tokenized)
+    )
+    targets = TARGETS[kind](examples, names, num_classes)
+    return base.Batch(inputs, targets, np.ones(len(examples), np.float32))
+
+
+def token_batch(
+    tokenized: data.TokenizedTexts,
+    codes: data.TokenCodes,
+    num_names: int,
+    num_classes: int,
+) -> base.Batch:
+    """All rows of tokens as one support set, with what is right for each token."""
+    rows = np.arange(len(tokenized))
+    inputs = data.collate_texts(tokenized, rows, len(rows), coarse_buckets(tokenized))
+    targets = np.full(np.shape(inputs.ids), -1, np.int32)  # [S, L]
+    for row, target in zip(rows, targets, strict=True):
+        own = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
+        target[: len(own)] = codes.local(own, range(num_names), num_classes)
+    return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
+
+
+def _class_numbers(
+    examples: data.Examples, names: list[str], num_classes: int
+) -> np.ndarray:
+    del num_classes  # Which only rows of labels have room for.
+    if examples.is_multi_label:
+        raise ValueError(
+            f"{examples.name}: some texts have several labels; this model gives one."
+        )
+    return np.array([names.index(labels[0]) for labels in examples.labels], np.int32)
+
+
+def _label_rows(
+    examples: data.Examples, names: list[str], num_classes: int
+) -> np.ndarray:
+    targets = np.zeros((len(examples), num_classes), np.float32)
+    for row, labels in zip(targets, examples.labels, strict=True):
+        row[[names.index(name) for name in labels]] = 1
+    return targets
+
+
+# Targets of each kind as arrays `[U]`, or `[U, N]` of labels.
+TARGETS = {
+    "classes": _class_numbers,
+    "labels": _label_rows,
+    "numbers": lambda examples, names, num_classes: np.array(
+        examples.targets, np.float32
+    ),
+}
+
+
+def save_adapted(
+    target: Path,
+    model: Model,
+    params: Any,
+    adapted: Any,
+    names: list[str],
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    support: Mapping[str, str] | None = None,
+) -> None:
+    """Writes an adapted model, as a Hugging Face sequence classifier where it is one.
+
+    Raises:
+      ValueError: if its head is no linear layer, or its encoder has parts that BERT
+        has not.
+    """
+    head = jax.tree.map(np.asarray, adapted["head"])
+    if set(head) - {"mask"} != {"kernel", "bias"}:
+        raise ValueError(
+            f"the head of {config.algorithm.algorithm} is no linear layer, which a"
+            " classifier in Hugging Face's format has; take an algorithm or --head with"
+            " one (linear, zeros, prototypes, ridge, logistic_regression)."
+        )
+    encoder = models.merge_lora(tree.merge(adapted["encoder"], params["encoder"]))
+    # The task's own classes come first, then room that it does not need.
+    room, classes = len(head["bias"]), task.classes(names)
+    kept = [*range(len(classes)), *range(room - len(task.others), room)]
+    models.pretrained.save(
+        target,
+        model.pretrained.config,
+        encoder,
+        tokenizer_from=model.pretrained.directory,
+        head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
+        labels=[*classes, *task.others],
+        pooling=config.model.pooling,
+        standardize=config.model.standardize,
+        problem_type=PROBLEM_TYPES.get(task.kind, OTHER_PROBLEM),
+        task=config.data.task,
+        notes=support,
+    )
+
+
+def shown_support(examples: data.Examples) -> dict[str, str]:
+    """The file of support texts from which `predict --explain` shows the nearest."""
+    if not all(isinstance(text, str) for text in examples.texts):
+        return {}  # Explanations are of single texts.
+    rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
+    lines = [
+        json.dumps({"text": text, "label": said}, ensure_ascii=False) + "\n"
+        for text, said in rows
+    ]
+    return {SUPPORT: "".join(lines)}
+
+
+def without_run(
+    model: str, algorithm: str, task: str = "classification"
+) -> config_lib.Config:
+    """A config to adapt a pretrained model as it is.
+
+    Raises:
+      ValueError: for an unknown task type, or one that asks for more settings.
+    """
+    config = config_lib.Config()
+    config_lib.named("task", config_lib.TASKS, task)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, model=model),
+        data=dataclasses.replace(config.data, task=task),
+        algorithm=dataclasses.replace(config.algorithm, algorithm=algorithm),
+    )
+    config_lib.check(config)
+    return config

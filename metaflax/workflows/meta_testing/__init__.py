@@ -1,0 +1,1 @@
+"""Evaluates runs and compares them."""

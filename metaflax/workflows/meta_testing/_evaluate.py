@@ -1,0 +1,250 @@
+"""Meta-test a run again: other sizes, more episodes, baselines beside it."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation, tasks
+from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
+from metaflax.workflows.meta_testing._calibration import (
+    calibration_record,
+    class_record,
+    confusion_record,
+    has_classes,
+)
+from metaflax.workflows.meta_testing._curves import (
+    Curve,
+    curve_record,
+    over_inner_steps,
+    over_shots,
+)
+from metaflax.workflows.meta_testing._out_of_scope import detection_record, detector
+from metaflax.workflows.meta_testing._report import report
+from metaflax.workflows.runs._episodes import columns, make_episodes
+from metaflax.workflows.runs._evaluator import Evaluator
+from metaflax.workflows.runs._paired_comparison import compare, describe
+from metaflax.workflows.runs._run import (
+    Run,
+    best_params,
+    initial_params,
+    learns_output_layer,
+    load_run,
+    num_classes,
+)
+from metaflax.workflows.runs._run_directory import (
+    RunDirectory,
+    check_result_name,
+    environment,
+    write_whole,
+)
+from metaflax.workflows.runs._text_evaluator import TextEvaluator
+
+
+def evaluate(
+    run_dir: str | Path,
+    console: Console,
+    *,
+    name: str = "evaluation",
+    episodes: config_lib.EpisodeConfig | None = None,
+    wanted: config_lib.EvaluationConfig | None = None,
+    baselines: Sequence[str] = (),
+    inner: config_lib.AlgorithmConfig | None = None,
+    export: Sequence[int] = (),
+    out_of_scope: str | Path | None = None,
+    shots: Sequence[int] = (),
+    inner_steps: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Scores a run's best parameters on test episodes, before and after.
+
+    Args:
+      run_dir: where `train` left the run.
+      console: gets the tables.
+      name: of the files written there, `NAME.json` and `NAME.episodes.jsonl`.
+      episodes: sizes, where they differ from the run's.
+      wanted: number and seed of episodes, likewise.
+      baselines: names of baselines to score on the same episodes, from the
+        pretrained weights.
+      inner: inner optimizer and steps of the baselines, where they differ.
+      export: numbers of episodes whose support and queries are written as files, for
+        `adapt` and `predict`.
+      out_of_scope: a file of texts that belong to no class, to tell queries from.
+      shots: numbers of support examples, for a curve over them.
+      inner_steps: numbers of inner steps, for another.
+
+    Returns:
+      The content of `NAME.json`. Beside intervals, differences and the report it has
+      `calibration`, `confusion` and `classes`, where each text has one class,
+      `adaptation`, what adapting costs, and `detection` and `curves`, where asked for:
+      all of them of the best parameters. `NAME.html` shows it.
+
+    Raises:
+      ValueError: if there is no run, the sizes do not fit its data, or the run cannot
+        give what is asked for.
+    """
+    directory = RunDirectory(run_dir)
+    check_result_name(name)
+    for baseline in baselines:
+        config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), baseline)
+    trained = load_run(directory.config())
+    before = initial_params(trained)
+    after = best_params(directory, before)
+    run = resize(trained, episodes, wanted)
+    config = run.config
+    evaluator = run.test_evaluator()
+    for number in export:
+        _check_number(evaluator, number)
+    others = None if out_of_scope is None else detector(run, out_of_scope)
+    curves = _curves(trained, run, shots, inner_steps)
+    scores = {"before": evaluator(before)}
+    for baseline in baselines:
+        scores[baseline] = _baseline(run, baseline, inner or config.algorithm)
+    scores["after"] = evaluator(after)
+    results = compare(evaluator, scores, console, title=describe(config))
+    if isinstance(evaluator, Evaluator) and has_classes(evaluator):
+        own = scores["after"]
+        results |= {
+            "calibration": calibration_record(run, evaluator, own, after, console),
+            "confusion": confusion_record(evaluator, own, console),
+            "classes": class_record(evaluator, own),
+        }
+    if others is not None and out_of_scope is not None:
+        found = detection_record(others, after, out_of_scope, console)
+        results["detection"] = found
+    results["curves"] = {c.setting: curve_record(c, after, console) for c in curves}
+    results["adaptation"] = adaptation_record(evaluator, after, console)
+    results["config"] = json.loads(config_lib.to_json(config))
+    results["environment"] = environment()
+    directory.write_json(f"{name}.json", results)
+    _write_episodes(directory.path / f"{name}.episodes.jsonl", scores)
+    for number in export:
+        folder = directory.path / f"{name}.episode{number}"
+        _export(evaluator, number, folder, columns(config.data))
+    console.print(f"Results are in {directory.path / name}.json.", soft_wrap=True)
+    report(run_dir, console, name=name)
+    return results
+
+
+def _curves(
+    trained: Run, run: Run, shots: Sequence[int], inner_steps: Sequence[int]
+) -> list[Curve]:
+    """What is asked for beside the test episodes, all of it refused here if at all."""
+
+    def resized(shot: int) -> Run:
+        sizes = dataclasses.replace(run.config.episodes, shot=shot)
+        return resize(trained, sizes, run.config.evaluation)
+
+    curves = []
+    if shots:
+        curves.append(over_shots(shots, resized))
+    if inner_steps:
+        curves.append(over_inner_steps(run, inner_steps))
+    return curves
+
+
+def resize(
+    run: Run,
+    episodes: config_lib.EpisodeConfig | None,
+    wanted: config_lib.EvaluationConfig | None,
+) -> Run:
+    """The run with other test episodes; what it was trained on stays."""
+    config = dataclasses.replace(
+        run.config,
+        episodes=episodes or run.config.episodes,
+        evaluation=wanted or run.config.evaluation,
+    )
+    config_lib.check(config)
+    test = make_episodes(run.splits.test, config.episodes, config, run.task, run.model)
+    resized = run._replace(config=config, test=test)
+    if learns_output_layer(run) and num_classes(resized) > num_classes(run):
+        raise ValueError(
+            f"way is {config.episodes.way}, and this run's output layer was"
+            f" meta-trained for {num_classes(run)} classes; lower way, or train with a"
+            " larger one."
+        )
+    return resized
+
+
+def _baseline(
+    run: Run, name: str, inner: config_lib.AlgorithmConfig
+) -> evaluation.Scores:
+    algorithm = dataclasses.replace(inner, algorithm=name, head=None)
+    config = dataclasses.replace(run.config, algorithm=algorithm)
+    other = run._replace(config=config)
+    return other.test_evaluator()(initial_params(other))
+
+
+def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
+    """One line an episode: the metrics of each method."""
+    count = len(next(iter(scores.values())).metrics["loss"])
+    lines = [
+        json.dumps(
+            {
+                "episode": number,
+                **{
+                    method: {k: float(x[number]) for k, x in s.metrics.items()}
+                    for method, s in scores.items()
+                },
+            }
+        )
+        for number in range(count)
+    ]
+    write_whole(path, "\n".join(lines) + "\n")
+
+
+def _check_number(evaluator: Evaluator | TextEvaluator, number: int) -> None:
+    if not 0 <= number < len(evaluator.episodes):
+        raise ValueError(
+            f"there is no episode {number}; they are 0 to"
+            f" {len(evaluator.episodes) - 1}."
+        )
+
+
+def _export(
+    evaluator: Evaluator | TextEvaluator,
+    number: int,
+    folder: Path,
+    named: Mapping[str, str],
+) -> None:
+    """The texts of an episode as `support.jsonl` and `query.jsonl`."""
+    episode, examples = evaluator.episodes[number], evaluator.source.examples
+    drawn = [examples.label_names[number] for number in episode.classes]
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, rows in (("support", episode.support), ("query", episode.query)):
+        records = [
+            {
+                **evaluator.task.form.row(examples.texts[row]),
+                **_truth(examples, row, drawn, evaluator.task),
+            }
+            for row in rows
+        ]
+        write_whole(folder / f"{part}.jsonl", _lines(records, named))
+
+
+def _truth(
+    examples: data.Examples, row: int, drawn: Sequence[str], task: tasks.TaskType
+) -> dict[str, Any]:
+    """What is right for an example by role, of its labels those that were drawn.
+
+    Where the episode drew none of them, the task type has another answer.
+    """
+    if task.tokens is not None and examples.targets is not None:
+        return task.tokens.rows(task.tokens.asked(examples.targets[row], drawn))
+    if task.texts is not None and examples.targets is not None:
+        return task.texts.rows(examples.targets[row])
+    if examples.targets is not None:
+        return {"label": examples.targets[row]}
+    labels = [label for label in examples.labels[row] if label in drawn]
+    if examples.is_multi_label:
+        return {"label": labels}
+    return {"label": labels[0] if labels else task.others[0]}
+
+
+def _lines(records: Iterable[dict[str, Any]], named: Mapping[str, str]) -> str:
+    """JSONL of records by role, under the columns of these roles."""
+    renamed = ({named.get(role, role): v for role, v in r.items()} for r in records)
+    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in renamed)

@@ -1,0 +1,71 @@
+"""Scores on episodes that come from elsewhere, published ones for instance."""
+
+from pathlib import Path
+
+from metaflax import config as config_lib
+from metaflax import data, evaluation
+from metaflax.workflows.meta_testing._baseline_grids import Setting
+from metaflax.workflows.meta_testing._baselines import with_setting
+from metaflax.workflows.runs._episodes import episodes_of
+from metaflax.workflows.runs._run import (
+    best_params,
+    evaluator_of,
+    initial_params,
+    load_run,
+    load_untrained,
+)
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+
+def score_episodes(
+    run_dir: str | Path,
+    given: data.GivenEpisodes,
+    setting: Setting | None = None,
+) -> evaluation.Scores:
+    """Scores a run, or a baseline, on episodes that come from elsewhere.
+
+    Args:
+      run_dir: where `train` left the run.
+      given: the episodes, published training sets for instance.
+      setting: of a baseline; None for the run's best parameters.
+
+    Returns:
+      The scores of all its episodes, in order.
+
+    Raises:
+      ValueError: if there is no finished run, or a text is too long for its model.
+    """
+    directory = RunDirectory(run_dir)
+    run = load_run(directory.config())
+    params = None if setting else best_params(directory, initial_params(run))
+    run = run if setting is None else with_setting(run, setting)
+    parts = run.config, run.task, run.model
+    episodes = episodes_of(given.examples, given, *parts)
+    evaluator = run.evaluator(episodes, 0, len(given.episodes))
+    return evaluator(initial_params(run) if params is None else params)
+
+
+def score_pretrained(
+    config: config_lib.Config, given: data.GivenEpisodes
+) -> evaluation.Scores:
+    """Scores what adapts from pretrained weights on episodes that come from elsewhere.
+
+    Where the encoder stays as it is, each text is encoded once, however many episodes
+    it occurs in.
+
+    Args:
+      config: of model, task type and algorithm; of the data it names none are read.
+      given: as for `score_episodes`.
+
+    Returns:
+      The scores of all its episodes, in order.
+
+    Raises:
+      ValueError: if the model cannot be had, or a text is too long for it.
+    """
+    config_lib.check(config)
+    task = config_lib.build_task(config)
+    start = load_untrained(config, given.sizes.num_classes)
+    episodes = episodes_of(given.examples, given, config, task, start.model)
+    num = len(given.episodes)
+    return evaluator_of(config, start.model, task, episodes, 0, num)(start.params)

@@ -1,0 +1,1 @@
+"""Meta-trains, pretrains and searches settings."""

@@ -1,0 +1,68 @@
+"""What the steps of a mixture compute, known before anything is compiled."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metaflax import base, meta_gradient, profiling
+from metaflax import config as config_lib
+from metaflax.workflows.meta_training._members import Member, load_members
+from metaflax.workflows.runs._encoder_model import load_model
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+
+def step_flops(
+    config: config_lib.MixtureConfig, *, num_batches: int = 20
+) -> dict[str, float]:
+    """How much a step of each member computes, to compare runs at equal compute.
+
+    Args:
+      config: of the mixture.
+      num_batches: of each member, over which the mean is taken, as batches differ in
+        shape.
+
+    Returns:
+      By member, floating-point operations of the matrix products of loss and
+      meta-gradient; see `profiling.matmul_flops`.
+
+    Raises:
+      ValueError: for anything wrong with config or data.
+    """
+    config_lib.check_mixture(config)
+    model = load_model(config.model)
+    # Nothing is written there: members write where they begin.
+    nowhere = RunDirectory(Path("nowhere"), config_lib.MixtureConfig)
+    members = load_members(config, model, nowhere)
+    return {
+        name: _mean_flops(member, config.training, num_batches)
+        for name, member in members.items()
+    }
+
+
+def _mean_flops(
+    member: Member, chosen: config_lib.TrainingConfig, num_batches: int
+) -> float:
+    loss_and_grad = meta_gradient.value_and_grad(
+        member.algorithm, task_loop="scan", trains=list(chosen.trains)
+    )
+    key = jax.random.key(chosen.seed) if chosen.dropout else None
+
+    def flops(tasks: base.Task) -> int:
+        num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+        keys = None if key is None else jax.random.split(key, num_tasks)
+        return profiling.matmul_flops(
+            lambda params, tasks: loss_and_grad(params, tasks, keys, 0),
+            member.params,
+            tasks,
+        )
+
+    known: dict[Any, int] = {}
+    total = 0
+    for tasks in itertools.islice(member.stream(0), num_batches):
+        shapes = tuple(x.shape for x in jax.tree.leaves(tasks))
+        if shapes not in known:
+            known[shapes] = flops(tasks)
+        total += known[shapes]
+    return total / num_batches

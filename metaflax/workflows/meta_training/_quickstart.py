@@ -1,0 +1,56 @@
+"""Few-shot sentiment of products, learnt from tweets and films: no hub needed."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax.workflows.meta_training._train import train
+
+
+def quickstart_config() -> config_lib.Config:
+    """Meta-trains on tweets and films, validates on editorials, tests on products."""
+    return config_lib.Config(
+        data=config_lib.DataConfig(
+            data="scored-texts",
+            domain="domain",
+            split_by="domain",
+            split_names={
+                "train": ("tweets", "films"),
+                "valid": ("editorials",),
+                "test": ("products",),
+            },
+            max_length=48,
+        ),
+        episodes=config_lib.EpisodeConfig(
+            way=2, shot=5, queries=10, train_shot=5, train_queries=5
+        ),
+        training=config_lib.TrainingConfig(
+            steps=100,
+            tasks_per_step=4,
+            learning_rate=1e-4,
+            trains=("*", "!encoder/embeddings"),
+            dropout=False,
+            eval_every=25,
+            valid_episodes=100,
+            patience=None,
+        ),
+        evaluation=config_lib.EvaluationConfig(test_episodes=300),
+    )
+
+
+def quickstart(run_dir: str | Path, console: Console) -> dict[str, Any]:
+    """Runs `quickstart_config`.
+
+    Args:
+      run_dir: where the run is kept.
+      console: gets progress and tables.
+
+    Returns:
+      The content of `results.json`.
+
+    Raises:
+      ValueError: if model or texts cannot be fetched.
+    """
+    return train(quickstart_config(), run_dir, console)

@@ -1,0 +1,323 @@
+"""Splits and episodes as a config describes them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaflax import base, data, tasks
+from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.workflows.runs._encoder_model import Model
+from metaflax.workflows.runs._language_model import Speaker
+
+
+def columns(config: DataConfig) -> dict[str, str]:
+    """The columns of a row that a task type reads, by role."""
+    return {
+        "text": config.text,
+        "text_pair": config.text_pair,
+        "label": config.label,
+        "target": config.target,
+    }
+
+
+def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
+    """Reads the examples and splits their classes or domains.
+
+    Raises:
+      ValueError: for anything wrong with the data or the split.
+    """
+    if not config.data:
+        raise ValueError("no data is named; give --data FILE.")
+    if config.data == "scored-texts":
+        examples = data.scored_texts()
+    else:
+        examples = _read(config.data, config, task, config.variants)
+    splits = _split(examples, config)
+    if config.more_train is None:
+        return splits
+    more = _read(config.more_train, config, task)
+    return data.with_more_training(splits, more, config.split_by)
+
+
+def _read(
+    source: str, config: DataConfig, task: tasks.TaskType, variants: str | None = None
+) -> data.Examples:
+    return data.read(
+        source,
+        task=task,
+        domain=config.domain,
+        variants=variants,
+        unlabelled=config.unlabelled,
+        **columns(config),
+    )
+
+
+def _split(examples: data.Examples, config: DataConfig) -> data.Splits:
+    if config.split_names is not None:
+        return data.split_by_names(examples, config.split_names, config.split_by)
+    if config.split_file is not None:
+        return data.split_by_file(
+            examples, config.split_file, config.fold, config.split_by
+        )
+    return data.split_by_seed(examples, config.split_seed, by=config.split_by)
+
+
+def _of_classes(examples: data.Examples, sizes: EpisodeConfig) -> data.Sampler:
+    sampler = data.EpisodeSampler(examples, sizes.way, sizes.shot, sizes.queries)
+    return data.WithNone(sampler, sizes.none_rate) if sizes.none_rate else sampler
+
+
+# What draws episodes of each kind of targets.
+SAMPLERS = {
+    "classes": _of_classes,
+    "labels": lambda examples, sizes: data.MultiLabelSampler(
+        examples, sizes.way, sizes.shot, sizes.queries
+    ),
+    "tags": lambda examples, sizes: data.EntitySampler(
+        examples, sizes.way, sizes.shot, sizes.queries, sizes.none_rate
+    ),
+    "numbers": lambda examples, sizes: data.NumberSampler(
+        examples, sizes.shot, sizes.queries
+    ),
+    "spans": lambda examples, sizes: data.QuestionSampler(
+        examples, sizes.shot, sizes.queries
+    ),
+    "texts": lambda examples, sizes: data.GenerationSampler(
+        examples, sizes.shot, sizes.queries
+    ),
+}
+
+
+class Episodes(NamedTuple):
+    """The episodes of one split.
+
+    Attributes:
+      examples: the texts they are drawn from.
+      tokenized: the same as tokens.
+      sampler: draws them.
+      buckets: the shapes they are padded to.
+      codes: what is right for each token; None where that is said of texts.
+      room: for how many classes there is room, where that is more than they have.
+      pairs: what is read and what is to be said of it, where the task generates.
+    """
+
+    examples: data.Examples
+    tokenized: data.TokenizedTexts
+    sampler: data.Sampler
+    buckets: data.Buckets
+    codes: data.TokenCodes | None = None
+    room: int = 0
+    pairs: data.TokenizedPairs | None = None
+
+    @property
+    def sizes(self) -> data.EpisodeSizes:
+        """The largest episode, with the room that there is for classes."""
+        sizes = self.sampler.sizes
+        return sizes._replace(num_classes=max(self.room, sizes.num_classes))
+
+    @property
+    def num_texts(self) -> int:
+        """How many texts episodes are drawn from."""
+        return len(self.examples)
+
+    @property
+    def num_shapes(self) -> int:
+        """How many shapes batches of encoded texts have at most."""
+        owners = self.tokenized.owners
+        windows = 1 if owners is None else int(np.bincount(owners).max())
+        _, num_support, num_queries = self.sizes
+        return self.buckets.num_shapes(num_support, num_queries, windows)
+
+    def collate(
+        self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
+    ) -> base.Task:
+        """A stack of episodes as arrays of tokens, or a share of one."""
+        if self.pairs is not None:
+            sizes = self.sizes._asdict()
+            return data.collate_pairs(
+                episodes, self.pairs, buckets=self.buckets, share=share, **sizes
+            )
+        return data.collate(
+            episodes,
+            self.tokenized,
+            buckets=self.buckets,
+            codes=self.codes,
+            share=share,
+            **self.sizes._asdict(),
+        )
+
+    def stream(
+        self, seed: int, step: int, size: int, share: np.ndarray | None = None
+    ) -> Iterator[base.Task]:
+        """The batches of `step` and all later ones, or a share of each."""
+        return batches(self.sampler, self.collate, seed, step, size, share)
+
+    def summary(self, by: str) -> str:
+        """What there is, for a message, by `label` or by `domain`."""
+        examples = self.examples
+        groups = examples.label_names if by == "label" else examples.domain_names
+        kind = {"label": "classes", "domain": "domains"}[by]
+        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        if isinstance(self.sampler, data.WithVariants):
+            shown += f", {int(self.sampler.variants.counts.sum())} variants of them"
+        cut = (
+            losses_of_cutting(self.tokenized, self.codes)
+            if self.pairs is None
+            else losses_of_cutting_pairs(self.pairs)
+        )
+        return f"{len(examples)} texts of {shown}{cut}"
+
+
+def batches(
+    sampler: data.Sampler,
+    collate: Callable[[list[data.Episode], np.ndarray | None], base.Task],
+    seed: int,
+    step: int,
+    size: int,
+    share: np.ndarray | None = None,
+) -> Iterator[base.Task]:
+    """The batches of `step` and all later ones, `size` episodes each.
+
+    Of several processes each makes a share of every batch. All draw the whole of it,
+    which is cheap, since its shape hangs on all texts of it.
+    """
+    while True:
+        first = step * size
+        yield collate([sampler.episode(seed, first + i) for i in range(size)], share)
+        step += 1
+
+
+def make_episodes(
+    examples: data.Examples,
+    sizes: EpisodeConfig,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model | Speaker,
+) -> Episodes:
+    """The episodes of a split, tokenized.
+
+    Raises:
+      ValueError: if a class is too small for the sizes, or a text too long.
+    """
+    sampler = SAMPLERS[task.kind](examples, sizes)
+    return episodes_of(examples, sampler, config, task, model)
+
+
+def make_training_episodes(
+    examples: data.Examples,
+    sizes: EpisodeConfig,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model | Speaker,
+) -> Episodes:
+    """The episodes of meta-training, whose texts may be read as variants of them.
+
+    Raises:
+      ValueError: as `make_episodes`.
+    """
+    rate = config.data.variant_rate
+    if examples.variants is None or not rate or isinstance(model, Speaker):
+        return make_episodes(examples, sizes, config, task, model)
+    variants = data.Variants.of(examples)
+    sampler = SAMPLERS[task.kind](examples, sizes)
+    tokenized = model.tokenize(variants.texts, config.data, task.form)
+    return Episodes(
+        examples,
+        tokenized,
+        data.WithVariants(sampler, variants, rate),
+        coarse_buckets(tokenized),
+    )
+
+
+def episodes_of(
+    examples: data.Examples,
+    sampler: data.Sampler,
+    config: Config,
+    task: tasks.TaskType,
+    model: Model | Speaker,
+) -> Episodes:
+    """The episodes that a sampler draws of examples, tokenized.
+
+    Raises:
+      ValueError: if a text is too long.
+    """
+    if isinstance(model, Speaker):
+        return _to_be_said(examples, sampler, config.data, task, model)
+    tokenized = model.tokenize(examples.texts, config.data, task.form)
+    codes = codes_of(examples, examples.label_names, tokenized, task)
+    return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
+
+
+def _to_be_said(
+    examples: data.Examples,
+    sampler: data.Sampler,
+    config: DataConfig,
+    task: tasks.TaskType,
+    model: Speaker,
+) -> Episodes:
+    """The episodes of a task type that generates."""
+    assert task.texts is not None
+    targets = examples.targets or ()
+    pairs = model.tokenize_pairs(examples.texts, targets, config, task.texts)
+    # Four budgets make a shape: of what is read and said, in support and query.
+    buckets = dataclasses.replace(
+        coarsest_buckets(pairs.prompts, pairs.inputs), budget_ratio=2.0
+    )
+    return Episodes(examples, pairs.inputs, sampler, buckets, pairs.codes, pairs=pairs)
+
+
+def codes_of(
+    examples: data.Examples,
+    names: Sequence[str],
+    tokenized: data.TokenizedTexts,
+    task: tasks.TaskType,
+) -> data.TokenCodes | None:
+    """What is right for each token, where the task speaks of tokens."""
+    if task.tokens is None:
+        return None
+    targets = examples.targets or ()
+    return data.token_codes(task.tokens, examples.texts, targets, tokenized, names)
+
+
+def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
+    """Hardly more than one shape, for adaptation that takes a minute to compile."""
+    longest = {int(np.max(texts.lengths)) for texts in tokenized}
+    return data.Buckets(tuple(sorted(longest)), budget_ratio=1.5)
+
+
+def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
+    """Coarse ones, since each new shape of a step costs seconds to compile."""
+    return coarse_up_to(max(int(np.max(texts.lengths)) for texts in tokenized))
+
+
+def coarse_up_to(longest: int) -> data.Buckets:
+    """The same for texts of up to so many tokens."""
+    lengths = [n for n in (32, 64, 128, 256) if n < longest]
+    return data.Buckets((*lengths, longest), budget_ratio=1.5)
+
+
+def losses_of_cutting(
+    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
+) -> str:
+    """What was cut off texts that were too long, for a message; empty for nothing."""
+    notes = []
+    if tokenized.num_truncated:
+        longest = int(tokenized.lengths.max())
+        notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
+    if tokenized.num_lost:
+        notes.append(f"an entity lost in {tokenized.num_lost}")
+    if codes is not None and codes.num_lost:
+        notes.append(f"{codes.num_lost} of what is to be found cut off")
+    return "".join(f", {note}" for note in notes)
+
+
+def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
+    """What was cut off what is read, and what is to be said, likewise."""
+    speech, notes = pairs.speech, []
+    if cut := pairs.prompts.num_truncated:
+        notes.append(f"{cut} too long to read, truncated to {speech.num_read} tokens")
+    if cut := pairs.inputs.num_truncated:
+        notes.append(f"{cut} too long to say, truncated to {speech.num_said} tokens")
+    return "".join(f", {note}" for note in notes)

@@ -1,0 +1,201 @@
+"""What a run leaves on disk: config, versions, log, checkpoints, results."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import jax
+
+from metaflax import config as config_lib
+from metaflax import training
+
+PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
+            "transformers", "datasets", "numpy")  # fmt: skip
+
+# Files of the run itself, which no results of other commands may replace.
+OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
+          "cost.json", "profile.json", "diverged.json", "replay.json")  # fmt: skip
+# The folder of a mixture's members, each a run directory.
+MEMBERS = "members"
+
+C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig, config_lib.MixtureConfig)
+
+
+class RunDirectory(Generic[C]):
+    """One run's folder, into which the first of several processes writes alone.
+
+    Args:
+      path: the folder.
+      kind: what its config is.
+    """
+
+    def __init__(self, path: str | Path, kind: type[C] = config_lib.Config):
+        self._kind = kind
+        self.path = Path(path).expanduser().absolute()
+        self._config = self.path / "config.json"
+        self._selected = self.path / "selected.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of Orbax checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """One record a line, see `training.JsonlLog`."""
+        return self.path / "log.jsonl"
+
+    @property
+    def profile(self) -> Path:
+        """The folder of profiles, for TensorBoard or Perfetto."""
+        return self.path / "profile"
+
+    def member(self, name: str) -> Path:
+        """The run directory of a mixture's member.
+
+        Raises:
+          ValueError: if the name would lead elsewhere.
+        """
+        config_lib.check_file_name(name)
+        return self.path / MEMBERS / name
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run came to the end of its meta-training."""
+        return self._selected.is_file()
+
+    def check(self, config: C) -> None:
+        """Sees that a run of this config can begin here or go on; writes nothing.
+
+        Raises:
+          ValueError: if the folder holds a run of another config, or other files.
+        """
+        if self._config.exists():
+            if changed := config_lib.differences(config, self.config()):
+                raise ValueError(
+                    f"{self.path} holds a run of another config ({'; '.join(changed)});"
+                    " name another --run-dir, or the same settings to resume it."
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(
+                f"{self.path} exists and is no run directory; name a new one."
+            )
+
+    def begin(self, config: C) -> None:
+        """Writes config and versions, unless a run that is gone on with has them.
+
+        Raises:
+          ValueError: as `check` does.
+        """
+        self.check(config)
+        training.barrier("run checked")  # By all, before there is anything in it.
+        if training.is_coordinator() and not self._config.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json("environment.json", environment())
+            write_whole(self._config, config_lib.to_json(config))
+        training.barrier("run begun")
+
+    def config(self) -> C:
+        """The config of the run.
+
+        Raises:
+          ValueError: if there is none, or only those of a mixture's members.
+        """
+        if not self._config.is_file():
+            raise ValueError(f"{self.path} holds no run: there is no config.json.")
+        members = self.path / MEMBERS
+        if self._kind is config_lib.Config and members.is_dir():
+            names = sorted(path.name for path in members.iterdir())
+            raise ValueError(
+                f"{self.path} holds a mixture; name one of its members, such as"
+                f" {members / names[0]}, of {', '.join(names)}."
+            )
+        try:
+            text = self._config.read_text(encoding="utf-8")
+            return config_lib.from_json(text, self._kind)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self._config}: {error}") from error
+
+    def selected(self) -> dict[str, Any]:
+        """Which checkpoint validated best, and how far to go there.
+
+        Raises:
+          ValueError: if the run has not finished, or the file is damaged.
+        """
+        if not self.finished:
+            raise ValueError(
+                f"{self.path} holds no finished run; let `train` come to its end."
+            )
+        match found := self.read_json(self._selected.name):
+            case {"best_step": int(), "share": float() | int(), "num_classes": int()}:
+                return found
+        raise ValueError(
+            f"{self._selected} does not say what was selected; let `train` write it"
+            " again."
+        )
+
+    def read_json(self, name: str) -> Any:
+        """The content of a file that `write_json` wrote.
+
+        Raises:
+          ValueError: if it cannot be read.
+        """
+        path = self._file(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a file whole or not at all."""
+        file = self._file(name)
+        if training.is_coordinator():
+            write_whole(file, json.dumps(content, indent=2) + "\n")
+
+    def _file(self, name: str) -> Path:
+        config_lib.check_file_name(name.removesuffix(".json"))
+        return self.path / name
+
+
+def check_result_name(name: str) -> None:
+    """Refuses a name under which results would lie elsewhere, or on other files.
+
+    Raises:
+      ValueError: naming it.
+    """
+    config_lib.check_file_name(name)
+    if f"{name}.json".casefold() in OF_RUN:
+        raise ValueError(f"{name!r} is a file of the run itself; choose another name.")
+
+
+def check_absent(target: Path) -> None:
+    """Refuses to write where anything is."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; name a new directory.")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a file in one step."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and devices, for whoever wants to repeat a run."""
+
+    def version(package: str) -> str | None:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+    }

@@ -1,0 +1,133 @@
+"""Meta-training on words masked in raw text (SMLMT), and held-out words to judge it by.
+
+Training tasks are drawn from the text as they are needed. Validation and test words,
+which are no class of any training task, become labelled examples once, as many as a
+few hundred episodes have use for; from there on they are data like any other.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax import data, tasks
+from metaflax.config import Config, EpisodeConfig
+from metaflax.workflows.runs._encoder_model import Model
+from metaflax.workflows.runs._streamed_episodes import FromDisk, most, texts_of_a_class
+
+# Words of a held-out split, at most, and the share of all words that one is.
+MOST_WORDS = 50
+SHARE = 0.1
+# Sentences of a held-out word, unless an episode takes more.
+SENTENCES = 40
+
+
+def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, FromDisk]:
+    """Indexes a text and splits its words.
+
+    Returns:
+      Validation and test examples, with no examples of training, and the episodes of
+      training.
+
+    Raises:
+      ValueError: for anything wrong with the text, or too few words that qualify.
+    """
+    if not config.data.data:
+        raise ValueError("no text is named; give --data FILE.")
+    index = data.index_texts(config.data.data, text=config.data.text)
+    train, valid, test = _split_words(index, config)
+    sizes = config.episodes.training()
+    sampler = data.MaskedWordSampler(
+        index,
+        _groups(index, train, sizes, config, model),
+        model.tokenizer.mask_token,
+        sizes.way,
+        sizes.shot,
+        sizes.queries,
+        most_around=config.data.max_length,
+    )
+    splits = data.Splits(
+        data.Examples(f"{index.path} (train)", (), ()),
+        _held_out(index, valid, config, model, "valid"),
+        _held_out(index, test, config, model, "test"),
+    )
+    groups = ", ".join(str(len(group)) for group in sampler.groups)
+    said = f"{len(index)} texts with words to mask in groups of {groups}"
+    form = tasks.MASKED_TEXT
+    return splits, FromDisk(sampler, model, config, form, len(index), said)
+
+
+def _split_words(
+    index: data.TextIndex, config: Config
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Words of training, validation and test, of those that occur as often as asked."""
+    edges, sizes = config.data.word_bands, config.episodes
+    bands = data.frequency_bands(index, edges)
+    words = np.concatenate(bands)
+    least = max(map(texts_of_a_class, (sizes, sizes.training())))
+    words = words[index.words.counts[words] >= least]
+    held_out = max(min(MOST_WORDS, int(SHARE * len(words))), most(sizes.way))
+    trained_on = most(sizes.training().way)
+    if len(words) < trained_on + 2 * held_out:
+        raise ValueError(
+            f"{index.path}: of {len(index)} texts {len(words)} words qualify, which"
+            f" occur in {max(edges[0], least)} to {edges[-1] - 1} of them, and tasks of"
+            f" training, validation and test take {trained_on}, {held_out} and"
+            f" {held_out}; give more text, widen word_bands, or lower way, shot or"
+            " queries."
+        )
+    rng = np.random.Generator(np.random.Philox(key=config.data.split_seed))
+    order = rng.permutation(words)
+    valid, test, train = np.split(order, [held_out, 2 * held_out])
+    return np.sort(train), valid, test
+
+
+def _groups(
+    index: data.TextIndex,
+    words: np.ndarray,
+    sizes: EpisodeConfig,
+    config: Config,
+    model: Model,
+) -> tuple[np.ndarray, ...]:
+    """Which words may meet in a task, as far as there are enough of them."""
+    clusters = config.data.word_clusters
+    if clusters:
+        vectors = word_vectors(model, [index.words.names[n] for n in words.tolist()])
+        seed = config.data.split_seed
+        groups = data.embedding_clusters(vectors, words, clusters, seed)
+    else:
+        groups = data.frequency_bands(index, config.data.word_bands, words)
+    way = most(sizes.way)
+    large = tuple(group for group in groups if len(group) >= way)
+    if not large:
+        what = "clusters" if clusters else "bands"
+        found = ", ".join(str(len(group)) for group in groups)
+        raise ValueError(
+            f"{index.path}: the {what} have {found} words, and a task takes {way} of"
+            f" one; ask for fewer {what}, give more text, or lower way."
+        )
+    return large
+
+
+def word_vectors(model: Model, words: Sequence[str]) -> np.ndarray:
+    """The mean of the word embeddings of each word's pieces, `[words, D]`."""
+    table = np.asarray(model.pretrained.params["embeddings"]["word"])
+    pieces = model.tokenizer(list(words), add_special_tokens=False)["input_ids"]
+    flat = table[np.concatenate([np.asarray(ids, np.int64) for ids in pieces])]
+    lengths = np.array([len(ids) for ids in pieces])
+    first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    return np.add.reduceat(flat, first) / lengths[:, None]
+
+
+def _held_out(
+    index: data.TextIndex, words: np.ndarray, config: Config, model: Model, split: str
+) -> data.Examples:
+    return data.masked_examples(
+        index,
+        words,
+        model.tokenizer.mask_token,
+        least=texts_of_a_class(config.episodes),
+        most=max(SENTENCES, texts_of_a_class(config.episodes)),
+        seed=config.data.split_seed,
+        most_around=config.data.max_length,
+        name=f"{index.path} ({split})",
+    )
