@@ -25,8 +25,8 @@ class Batch(NamedTuple):
     """Labelled examples; leaves share their leading axis `[U, ...]`.
 
     Attributes:
-      inputs: whatever the model reads, any pytree.
-      targets: what it should say, for instance class numbers `[U]`.
+      inputs: the model's inputs, any pytree.
+      targets: the gold outputs, for instance class numbers `[U]`.
       weights: `[U]`, how much each example counts; 0 marks padding.
     """
 
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 class ClassOutputs(NamedTuple):
-    """What a classifying head puts out.
+    """The outputs of a head for classification.
 
     Attributes:
       logits: `[U, N]`; those of absent classes are very negative, so that an
@@ -56,17 +56,17 @@ class ClassOutputs(NamedTuple):
 
 
 class SpanCode(enum.IntEnum):
-    """What a token is to the answer that a row of tokens holds.
+    """The role of a token in the answer span of its row.
 
     START and END are bits, so that the answer of one token is both. Where a row holds
     no answer, its first token, [CLS], is.
 
     Attributes:
-      OUTSIDE: no answer begins or ends here: padding, the question, separators.
-      INSIDE: one may, and the right one does not.
-      START: the right one begins here.
-      END: it ends here.
-      BOTH: it is this token.
+      OUTSIDE: not a candidate: padding, the question, separators.
+      INSIDE: a candidate that neither starts nor ends the gold answer.
+      START: the first token of the gold answer.
+      END: the last token of the gold answer.
+      BOTH: the gold answer is this token alone.
     """
 
     OUTSIDE = -1
@@ -77,7 +77,7 @@ class SpanCode(enum.IntEnum):
 
 
 def diverged(losses: jax.Array) -> jax.Array:
-    """Whether inner steps raised a loss `[..., K]`, or lost it; bool `[...]`.
+    """Whether inner steps raised a loss `[..., K]` or made it non-finite; bool `[...]`.
 
     Examples:
       >>> print(diverged(jnp.array([[2.0, 1.0], [2.0, 3.0], [2.0, jnp.nan]])))
@@ -90,7 +90,7 @@ def diverged(losses: jax.Array) -> jax.Array:
 
 
 class InnerInfo(NamedTuple):
-    """What a reader of an adaptation may want to plot.
+    """Diagnostics of one adaptation.
 
     Attributes:
       losses: `[K]`, the support loss before each inner step.
@@ -100,12 +100,12 @@ class InnerInfo(NamedTuple):
 
     @property
     def diverged(self) -> jax.Array:
-        """Whether inner steps raised the support loss, or lost it; bool `[]`."""
+        """Whether the support loss rose or became non-finite; bool `[]`."""
         return diverged(self.losses)
 
 
 class MetaInfo(NamedTuple):
-    """What a reader of a meta-gradient may want to plot.
+    """Diagnostics of one meta-gradient.
 
     Attributes:
       losses: `[K]`, the support loss before each inner step.
@@ -117,7 +117,7 @@ class MetaInfo(NamedTuple):
 
     @property
     def diverged(self) -> jax.Array:
-        """Whether inner steps raised the support loss, or lost it; bool `[]`."""
+        """Whether the support loss rose or became non-finite; bool `[]`."""
         return diverged(self.losses)
 
 
@@ -192,7 +192,7 @@ class AdaptFn(Protocol):
 
 
 class PredictFn(Protocol):
-    """Answers for inputs, given what adaptation made."""
+    """Predicts outputs for inputs, given the adapted state."""
 
     def __call__(
         self, params: Any, adapted: Any, inputs: Any, key: chex.PRNGKey | None = None
@@ -216,9 +216,9 @@ class MetaLossFn(Protocol):
 
 
 class RowTable(NamedTuple):
-    """A table of which a model reads rows by number, and nothing else.
+    """A parameter table that the model accesses only by row number, as an embedding.
 
-    A model that reads all of it too, say as an output layer tied to it, has none.
+    A model that also uses the whole table, as with a tied output layer, has none.
 
     Attributes:
       path: of the table among the meta-parameters.
@@ -233,7 +233,7 @@ class RowTable(NamedTuple):
 
 
 class FewRows(NamedTuple):
-    """An algorithm's loss on only those rows of a table that a task reads.
+    """An algorithm's loss on only the table rows that a task uses.
 
     Attributes:
       path: of the table among the meta-parameters; None for no table.
@@ -249,7 +249,7 @@ class FewRows(NamedTuple):
 
 
 class InnerLoop(NamedTuple):
-    """What the inner steps of an algorithm are, for those that wrap it.
+    """The inner loop of an algorithm, for wrappers of the algorithm.
 
     Attributes:
       optimizer: takes them.
@@ -276,7 +276,7 @@ class MetaAlgorithm(NamedTuple):
       few_rows: the same loss on the rows of a table that a task reads, where
         `compact_rows` gave it one; `metaflax.value_and_grad` then never makes a
         gradient of the whole table for a task.
-      inner: what its inner steps are; None where nobody said.
+      inner: its inner loop; None where it is not stated.
     """
 
     init: InitFn
@@ -300,12 +300,12 @@ class InnerOptimizer(NamedTuple):
 
 
 class InnerProblem(NamedTuple):
-    """What adaptation minimises; nothing that is differentiated is closed over.
+    """The objective that adaptation minimises; it closes over nothing differentiated.
 
     Attributes:
       start: `fast, fixed = start(params, support, key)`: what adapts, where it
         begins, and all else that the inner loss reads. What no inner step
-        changes (the features below a head that alone adapts, say) is computed
+        changes (such as the features below the only adapted head) is computed
         here, once.
       loss: `loss(fast, fixed, support, key)`, the scalar support loss.
       optimizer: an optax transformation, or `optimizer(params)` where its
@@ -351,7 +351,7 @@ class Estimator(Protocol):
 
 
 class Head(NamedTuple):
-    """A task's output layer: how it begins and what it says.
+    """A task's output layer: how it is initialised from a support set and applied.
 
     U counts whatever is labelled (texts, tokens, pairs), so that a head for
     tagging is no special case.
@@ -398,7 +398,7 @@ def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | Non
 
 
 def concatenate(first: Any, second: Any) -> Any:
-    """Two sets of inputs as one, leaves `[U, ...]` joined along their first axis.
+    """Concatenates two sets of inputs, leaves `[U, ...]`, along their first axis.
 
     Inputs whose leaves are not all of that form have a method `concatenate`.
     """

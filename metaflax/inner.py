@@ -18,7 +18,7 @@ StepFn: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Phase(NamedTuple):
-    """A run of inner steps that are differentiated alike.
+    """Consecutive inner steps that are differentiated in the same way.
 
     Attributes:
       num_steps: how many.
@@ -35,7 +35,7 @@ class Phase(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Where an inner solve began and ended.
+    """The start and the end of an inner solve.
 
     Attributes:
       start: what adapts, before the first step.
@@ -53,7 +53,7 @@ class Solution(NamedTuple):
 
 
 def objective(problem: base.InnerProblem) -> Callable[..., jax.Array]:
-    """What the inner steps descend: the support loss and the proximal term.
+    """The inner objective: the support loss plus the proximal term.
 
     Returns:
       `value = fn(fast, (start, fixed), support, key)`.

@@ -1,4 +1,4 @@
-"""One mean loss and one accumulated meta-gradient over a batch of tasks."""
+"""The mean loss and the meta-gradient of a batch of tasks."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -18,7 +18,7 @@ def value_and_grad(
     task_loop: TaskLoop = "auto",
     trains: tree.Where = tree.everything,
 ):
-    """The meta-gradient of a batch of tasks, as a pure function to be jitted.
+    """Builds the pure function of a batch of tasks that returns loss and meta-gradient.
 
     Args:
       algorithm: whose `loss` is differentiated.
@@ -72,8 +72,8 @@ def value_and_grad(
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         chunk = chunk_size(task_loop, num_tasks)
         num_chunks = num_tasks // chunk
-        chosen, rest = tree.partition(params, trains)
-        table, shared = tree.partition(chosen, lambda path: path == few_rows.path)
+        trained, rest = tree.partition(params, trains)
+        table, shared = tree.partition(trained, lambda path: path == few_rows.path)
 
         def rows_of(part, rows):
             return tree.take_rows(part, few_rows.path, rows)
@@ -124,7 +124,7 @@ def value_and_grad(
 
 
 def _every_row(algorithm: base.MetaAlgorithm) -> base.FewRows:
-    """An algorithm that makes no difference between rows of a table."""
+    """Wraps an algorithm without a row table, so that both kinds have one interface."""
     return base.FewRows(None, lambda params, task: (None, task), algorithm.loss)
 
 
@@ -155,7 +155,7 @@ def _add_rows(table: Any, rows: Any, of_rows: Any) -> Any:
 
 
 def chunk_size(task_loop: TaskLoop, num_tasks: int) -> int:
-    """How many tasks are taken at once, out of a batch of so many.
+    """The number of tasks per chunk, for a batch of a given size.
 
     Raises:
       ValueError: if it does not divide the batch.
@@ -172,7 +172,7 @@ def chunk_size(task_loop: TaskLoop, num_tasks: int) -> int:
 
 
 def all_at_once(task_loop: TaskLoop) -> bool:
-    """Whether all tasks are taken at once, whatever their number."""
+    """Whether all tasks are vmapped at once, whatever their number."""
     if task_loop == "auto":
         return jax.default_backend() != "cpu"
     return task_loop == "vmap"

@@ -1,4 +1,4 @@
-"""Checks for algorithms, one's own included."""
+"""Checks for algorithms, including a user's own."""
 
 from typing import Any
 
@@ -62,37 +62,37 @@ def check_meta_gradient(
         if params is None:
             params = algorithm.init(jax.random.key(0))
         params, task = _doubled(params), _doubled(task)
-        chosen, rest = tree.partition(params, trains)
-        if tree.is_empty(chosen):
+        trained, rest = tree.partition(params, trains)
+        if tree.is_empty(trained):
             raise ValueError(f"nothing to check: no parameter matches {trains!r}.")
 
         @jax.jit
-        def value_and_grad(chosen):
-            def loss(chosen):
-                return algorithm.loss(tree.merge(chosen, rest), task, key, step)
+        def value_and_grad(trained):
+            def loss(trained):
+                return algorithm.loss(tree.merge(trained, rest), task, key, step)
 
-            (value, _), grads = jax.value_and_grad(loss, has_aux=True)(chosen)
+            (value, _), grads = jax.value_and_grad(loss, has_aux=True)(trained)
             return value, grads
 
-        _, grads = value_and_grad(chosen)
-        size = sum(x.size for x in jax.tree.leaves(chosen))
+        _, grads = value_and_grad(trained)
+        size = sum(x.size for x in jax.tree.leaves(trained))
         typical = np.sqrt(_dot(grads, grads) / size)
         for seed in range(num_directions):
-            direction = _unit_direction(chosen, seed)
+            direction = _unit_direction(trained, seed)
 
             def loss_at(distance, direction=direction):
-                moved = jax.tree.map(lambda p, d: p + distance * d, chosen, direction)
+                moved = jax.tree.map(lambda p, d: p + distance * d, trained, direction)
                 return float(value_and_grad(moved)[0])
 
             near = (loss_at(spacing) - loss_at(-spacing)) / (2 * spacing)
             far = (loss_at(2 * spacing) - loss_at(-2 * spacing)) / (4 * spacing)
             expected = (4 * near - far) / 3  # Richardson: the cubic terms cancel.
-            found = float(_dot(grads, direction))
-            error = abs(found - expected) / max(abs(expected), typical, 1e-300)
+            directional = float(_dot(grads, direction))
+            error = abs(directional - expected) / max(abs(expected), typical, 1e-300)
             if not error <= rtol:
                 raise AssertionError(
-                    f"the meta-gradient along direction {seed} is {found:.12g},"
-                    f" differences of the loss say {expected:.12g}: a relative error"
+                    f"the meta-gradient along direction {seed} is {directional:.12g},"
+                    f" differences of the loss give {expected:.12g}: a relative error"
                     f" of {error:.1e}, more than rtol={rtol:.1e}."
                 )
 

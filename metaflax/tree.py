@@ -1,7 +1,7 @@
-"""Choosing leaves of a parameter tree by their paths.
+"""Selects leaves of a parameter tree by their paths.
 
 A leaf's path joins its keys by slashes: `encoder/layer_0/attention/query/kernel`.
-What is not chosen becomes `None`, which JAX treats as an empty subtree: gradients,
+What is not selected becomes `None`, which JAX treats as an empty subtree: gradients,
 optimizer states and checkpoints of a selection hold nothing for the rest.
 """
 
@@ -23,13 +23,13 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 
 def everything(path: str) -> bool:
-    """Chooses every leaf."""
+    """Selects every leaf."""
     del path
     return True
 
 
 def nothing(path: str) -> bool:
-    """Chooses no leaf."""
+    """Selects no leaf."""
     del path
     return False
 
@@ -46,8 +46,8 @@ def where(spec: Where) -> PathFilter:
       A predicate on slash-joined paths.
 
     Examples:
-      >>> chosen = where(["encoder", "!encoder/embeddings"])
-      >>> chosen("encoder/layer_0/kernel"), chosen("encoder/embeddings/word")
+      >>> selected = where(["encoder", "!encoder/embeddings"])
+      >>> selected("encoder/layer_0/kernel"), selected("encoder/embeddings/word")
       (True, False)
     """
     if callable(spec):
@@ -55,25 +55,25 @@ def where(spec: Where) -> PathFilter:
     patterns = [spec] if isinstance(spec, str) else list(spec)
 
     def matches(path: str) -> bool:
-        chosen = False
+        selected = False
         for pattern in patterns:
             positive, glob = not pattern.startswith("!"), pattern.removeprefix("!")
             if fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(
                 path, glob + "/*"
             ):
-                chosen = positive
-        return chosen
+                selected = positive
+        return selected
 
     return matches
 
 
 def select(tree: Any, spec: Where) -> Any:
-    """The float leaves of `tree` whose path `spec` chooses; None elsewhere."""
-    chosen = where(spec)
+    """Keeps the float leaves of `tree` whose path `spec` selects; None elsewhere."""
+    selected = where(spec)
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: (
             leaf
-            if chosen(path_name(path)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+            if selected(path_name(path)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
             else None
         ),
         tree,
@@ -81,28 +81,28 @@ def select(tree: Any, spec: Where) -> Any:
 
 
 def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
-    """Splits `tree` into what `spec` chooses and the rest, each None elsewhere."""
-    chosen = select(tree, spec)
+    """Splits `tree` into what `spec` selects and the rest, each None elsewhere."""
+    selected = select(tree, spec)
     rest = jax.tree.map(
         lambda leaf, taken: leaf if taken is None else None,
         tree,
-        chosen,
+        selected,
         is_leaf=lambda x: x is None,
     )
-    return chosen, rest
+    return selected, rest
 
 
 def zero(tree: Any, spec: Where) -> Any:
-    """`tree` with zeros for the leaves that `spec` chooses."""
-    chosen = where(spec)
+    """Replaces the leaves that `spec` selects by zeros."""
+    selected = where(spec)
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.zeros_like(leaf) if chosen(path_name(path)) else leaf,
+        lambda path, leaf: jnp.zeros_like(leaf) if selected(path_name(path)) else leaf,
         tree,
     )
 
 
 def merge(*trees: Any) -> Any:
-    """Puts trees of one structure together: the first that is not None, per leaf."""
+    """Merges trees of one structure: the first leaf that is not None."""
 
     def first(*leaves: Any) -> Any:
         return next((leaf for leaf in leaves if leaf is not None), None)
@@ -111,38 +111,38 @@ def merge(*trees: Any) -> Any:
 
 
 def leaf(tree: Any, path: str) -> Any:
-    """The leaf at a path.
+    """Returns the leaf at a path.
 
     Raises:
       ValueError: if there is none, with some of those there are.
     """
-    for here, found in jax.tree_util.tree_leaves_with_path(tree):
+    for here, value in jax.tree_util.tree_leaves_with_path(tree):
         if path_name(here) == path:
-            return found
+            return value
     raise ValueError(f"there is no leaf {path!r}; there is {paths(tree)[:4]}, ...")
 
 
 def update(tree: Any, path: str | None, fn: Callable[[Any], Any]) -> Any:
-    """`tree` with `fn` of the leaf at a path in its place, if there is one."""
+    """Applies `fn` to the leaf at a path, if there is one."""
     return jax.tree_util.tree_map_with_path(
         lambda here, leaf: fn(leaf) if path_name(here) == path else leaf, tree
     )
 
 
 def take_rows(tree: Any, path: str | None, rows: Any) -> Any:
-    """`tree` with some rows of the leaf at a path; zeros for rows beyond its last."""
+    """Takes rows of the leaf at a path; zeros for rows beyond its last."""
     return update(tree, path, lambda x: x.at[rows].get(mode="fill", fill_value=0))
 
 
 def nested(path: str, leaf: Any) -> dict[str, Any]:
-    """The tree of dictionaries that holds one leaf, at a path."""
+    """Builds the tree of dictionaries that holds one leaf, at a path."""
     return functools.reduce(
         lambda below, name: {name: below}, reversed(path.split("/")), leaf
     )
 
 
 def paths(tree: Any) -> list[str]:
-    """The path of every leaf, in tree order."""
+    """Lists the path of every leaf, in tree order."""
     return [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 

@@ -45,7 +45,7 @@ def test_the_right_derivative_passes():
 def test_a_wrong_derivative_is_told_with_both_numbers(factor):
     wrong = algorithm_with(lambda w, x: factor * x * jnp.cos(w * x))
     slope = 2 * np.cos(1.0)
-    with pytest.raises(AssertionError, match="differences of the loss say") as caught:
+    with pytest.raises(AssertionError, match="differences of the loss give") as caught:
         testing.check_meta_gradient(wrong, TASK)
     assert f"{slope:.6f}"[:6] in str(caught.value)
 

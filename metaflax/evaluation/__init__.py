@@ -1,4 +1,4 @@
-"""Meta-testing: adapt, score, and say how sure the score is."""
+"""Meta-testing: adapts to episodes, scores their queries, computes intervals."""
 
 from metaflax.evaluation._attributions import Attributions as Attributions
 from metaflax.evaluation._attributions import (
@@ -10,8 +10,8 @@ from metaflax.evaluation._bootstrap import median_interval as median_interval
 from metaflax.evaluation._bootstrap import paired_bootstrap as paired_bootstrap
 from metaflax.evaluation._calibration import Calibration as Calibration
 from metaflax.evaluation._calibration import calibration as calibration
-from metaflax.evaluation._confusion import Answered as Answered
 from metaflax.evaluation._confusion import ConfusedPair as ConfusedPair
+from metaflax.evaluation._confusion import EpisodePredictions as EpisodePredictions
 from metaflax.evaluation._confusion import class_intervals as class_intervals
 from metaflax.evaluation._confusion import confused_pairs as confused_pairs
 from metaflax.evaluation._confusion import confusion_matrix as confusion_matrix
@@ -33,11 +33,11 @@ from metaflax.evaluation._score import scorer as scorer
 from metaflax.evaluation._shares import share_interval as share_interval
 
 __all__ = [
-    "Answered",
     "Asked",
     "Attributions",
     "Calibration",
     "ConfusedPair",
+    "EpisodePredictions",
     "Estimate",
     "Interval",
     "Said",

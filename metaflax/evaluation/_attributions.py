@@ -1,4 +1,4 @@
-"""What each part of an input adds to an output."""
+"""Attribution of an output to the parts of its input."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _AT_ONCE = 8
 
 
 class Attributions(NamedTuple):
-    """What each number of an input adds to an output.
+    """Attributions of an output to each number of an input.
 
     Attributes:
       values: in the shape of the input.
@@ -49,7 +49,7 @@ def integrated_gradients(
     Args:
       fn: from an array of the shape of `inputs` to a scalar; differentiable.
       inputs: what is explained.
-      baseline: of the same shape, an input that says nothing.
+      baseline: of the same shape, an uninformative input.
       num_steps: gradients on the way.
 
     Returns:
@@ -60,10 +60,10 @@ def integrated_gradients(
       AssertionError: if `inputs` and `baseline` differ in shape.
 
     Examples:
-      >>> found = integrated_gradients(
+      >>> result = integrated_gradients(
       ...     lambda x: x[0] * x[1], jnp.array([3.0, 2.0]), jnp.zeros(2), num_steps=4
       ... )
-      >>> print(found.values.round(4), found.difference)
+      >>> print(result.values.round(4), result.difference)
       [3. 3.] 6.0
 
     References:

@@ -1,4 +1,4 @@
-"""Intervals by drawing episodes again: the bootstrap."""
+"""Bootstrap intervals over episodes."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ MOST_DRAWN = 2**22
 
 
 class Estimate(NamedTuple):
-    """A number and the ends of its interval, which need not lie evenly around it.
+    """An estimate and its interval, which need not be symmetric.
 
     Attributes:
       value: what was estimated.
@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def same(means: np.ndarray) -> np.ndarray:
-    """The means themselves, in place of a statistic of them."""
+    """The identity statistic: the means themselves."""
     return means
 
 
@@ -37,7 +37,7 @@ def bootstrap_interval(
     num_resamples: int = 10_000,
     confidence: float = 0.95,
 ) -> Estimate:
-    """The percentile bootstrap of a mean over episodes, or of a statistic of means.
+    """Computes the percentile bootstrap of a mean over episodes, or of a statistic.
 
     As many episodes as there are are drawn with replacement, again and again; the
     interval lies between percentiles of what the draws give. It takes no shape of the
@@ -75,12 +75,12 @@ def bootstrap_interval(
             f" {scores.shape}."
         )
     rng = np.random.default_rng(seed)
-    found = [
+    values = [
         statistic(counts @ scores / len(scores))
         for counts in _draws(rng, len(scores), num_resamples)
     ]
     margin = (1 - confidence) / 2
-    low, high = np.nanquantile(np.concatenate(found), (margin, 1 - margin))
+    low, high = np.nanquantile(np.concatenate(values), (margin, 1 - margin))
     [value] = statistic(scores.mean(axis=0, keepdims=True))
     return Estimate(float(value), float(low), float(high))
 
@@ -93,17 +93,17 @@ def paired_bootstrap(
     num_resamples: int = 10_000,
     confidence: float = 0.95,
 ) -> Estimate:
-    """The bootstrap interval of `after - before` on one list of episodes.
+    """Computes the bootstrap interval of `after - before` on one list of episodes.
 
     Args:
       before: `[E]` scores.
       after: `[E]` scores of the same episodes in the same order.
       seed: as for `bootstrap_interval`.
-      num_resamples: likewise.
-      confidence: likewise.
+      num_resamples: as for `bootstrap_interval`.
+      confidence: as for `bootstrap_interval`.
 
     Returns:
-      An `Estimate`; `low > 0` says that `after` is better.
+      An `Estimate`; `low > 0` means that `after` is better.
 
     Raises:
       ValueError: if the two differ in their number of episodes.
@@ -135,7 +135,7 @@ def _draws(rng: np.random.Generator, size: int, num: int) -> Iterator[np.ndarray
 
 
 def median_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """The median of independent values, its interval between two of them.
+    """Computes the median of independent values, with an interval between two of them.
 
     It takes nothing for granted: how many of the values lie below the true median is
     binomial.

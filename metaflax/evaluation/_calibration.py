@@ -1,4 +1,4 @@
-"""Calibration over episodes: reliability, its error, and what a temperature mends."""
+"""Calibration over episodes: reliability, its error, temperature scaling."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from metaflax.evaluation._shares import share_interval
 
 
 class Calibration(NamedTuple):
-    """How probabilities compare with how often answers are right.
+    """Reliability of predicted probabilities, with intervals.
 
     Attributes:
       temperature: by which logits were divided.
@@ -38,7 +38,7 @@ def calibration(
     *,
     num_bins: int = 15,
 ) -> Calibration:
-    """Scores the probabilities `softmax(logits / temperature)` of episodes.
+    """Scores the calibration of `softmax(logits / temperature)` over episodes.
 
     Args:
       logits: of each of E episodes `[Q, N]`, those of absent classes very negative.
@@ -54,8 +54,8 @@ def calibration(
 
     Examples:
       >>> logits = [np.log([[0.9, 0.1]] * 4)] * 2  # Sure to 90 %, right in 3 of 4.
-      >>> found = calibration(logits, [np.array([0, 0, 0, 1])] * 2)
-      >>> print(f"{found.error.value:.3f}")
+      >>> result = calibration(logits, [np.array([0, 0, 0, 1])] * 2)
+      >>> print(f"{result.error.value:.3f}")
       0.150
 
     References:
@@ -63,8 +63,8 @@ def calibration(
       <https://arxiv.org/abs/1706.04599>`_, 2017.
     """
     bins, losses = [], []
-    for own, true in zip(logits, targets, strict=True):
-        probabilities = metrics.softened(own, temperature)
+    for episode, true in zip(logits, targets, strict=True):
+        probabilities = metrics.softened(episode, temperature)
         bins.append(metrics.reliability_bins(probabilities, true, num_bins))
         likely = probabilities[np.arange(len(true)), true]
         losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())

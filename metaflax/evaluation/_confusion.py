@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices and per-class scores over episodes."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -9,57 +9,56 @@ from metaflax.evaluation._bootstrap import Estimate
 from metaflax.evaluation._shares import share_interval
 
 
-class Answered(NamedTuple):
-    """What was answered in one episode, in names of classes.
+class EpisodePredictions(NamedTuple):
+    """Gold and predicted classes of one episode's queries, by name.
 
     Attributes:
-      true: of each query its class.
-      said: the class said for it, in the same order.
-      drawn: all that could be said.
+      true: the gold class of each query.
+      predicted: the predicted class of each query.
+      drawn: the classes of the episode, the possible predictions.
     """
 
     true: Sequence[str]
-    said: Sequence[str]
+    predicted: Sequence[str]
     drawn: Sequence[str]
 
 
 class ConfusedPair(NamedTuple):
-    """How often one class is taken for another.
+    """How often one class is confused with another.
 
     Attributes:
-      true: the class.
-      said: what it is taken for.
-      number: how many queries of the one are said to be the other.
-      chances: of how many queries of the one that were asked beside the other.
-      share: number of chances, with an interval over episodes.
+      true: the gold class.
+      predicted: the class predicted in its place.
+      number: queries of `true` that were predicted as `predicted`.
+      chances: queries of `true` in episodes that hold both classes.
+      share: `number / chances`, with an interval over episodes.
     """
 
     true: str
-    said: str
+    predicted: str
     number: int
     chances: int
     share: Estimate
 
 
 def confusion_matrix(
-    answered: Iterable[Answered], names: Sequence[str]
+    episodes: Iterable[EpisodePredictions], names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts queries by their class and by what was said, over all episodes.
+    """Counts queries by gold and predicted class over all episodes.
 
-    An episode asks about few of the classes, so that a class can be taken for another
-    only where both were drawn: how often it could is counted too.
+    An episode holds few of the classes, so that two can be confused only where both
+    were drawn; these chances are counted too.
 
     Args:
-      answered: an entry an episode.
+      episodes: one entry per episode.
       names: of all N classes.
 
     Returns:
-      `counts [N, N]`, a row a true class and a column what was said, and `chances
-      [N, N]`, how many queries of the row's class were asked where the column's class
-      could be said.
+      `counts [N, N]`, a row per gold class and a column per predicted class, and
+      `chances [N, N]`, the row's queries in episodes that hold the column's class.
 
     Examples:
-      >>> episodes = [Answered(["a", "b"], ["a", "a"], ["a", "b"])]
+      >>> episodes = [EpisodePredictions(["a", "b"], ["a", "a"], ["a", "b"])]
       >>> counts, chances = confusion_matrix(episodes, ["a", "b", "c"])
       >>> print(counts.tolist(), chances.tolist())
       [[1, 0, 0], [1, 0, 0], [0, 0, 0]] [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
@@ -67,22 +66,22 @@ def confusion_matrix(
     number = {name: place for place, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), np.int64)
     chances = np.zeros_like(counts)
-    for true, said, drawn in answered:
+    for true, predicted, drawn in episodes:
         rows = np.array([number[name] for name in true], np.int64)
-        answers = np.array([number[name] for name in said], np.int64)
-        np.add.at(counts, (rows, answers), 1)
+        guesses = np.array([number[name] for name in predicted], np.int64)
+        np.add.at(counts, (rows, guesses), 1)
         columns = np.array([number[name] for name in drawn], np.int64)
         np.add.at(chances, (rows[:, None], columns[None, :]), 1)
     return counts, chances
 
 
 def confused_pairs(
-    answered: Sequence[Answered], names: Sequence[str], most: int = 10
+    episodes: Sequence[EpisodePredictions], names: Sequence[str], most: int = 10
 ) -> list[ConfusedPair]:
-    """The pairs of classes that are confused most often.
+    """Lists the pairs of classes that are confused most often.
 
     Args:
-      answered: an entry an episode.
+      episodes: one entry per episode.
       names: of all classes.
       most: how many pairs at most.
 
@@ -90,73 +89,81 @@ def confused_pairs(
       Those with any confusion, by the number of queries, the share breaking ties.
 
     Examples:
-      >>> episodes = [Answered(["a", "b"], ["a", "a"], ["a", "b"])]
+      >>> episodes = [EpisodePredictions(["a", "b"], ["a", "a"], ["a", "b"])]
       >>> [pair] = confused_pairs(episodes, ["a", "b", "c"])
-      >>> print(pair.true, pair.said, pair.number, pair.chances, pair.share.value)
+      >>> print(pair.true, pair.predicted, pair.number, pair.chances, pair.share.value)
       b a 1 1 1.0
     """
-    counts, chances = confusion_matrix(answered, names)
+    counts, chances = confusion_matrix(episodes, names)
     wrong = np.where(np.eye(len(names), dtype=bool), 0, counts)
     shares = wrong / np.maximum(chances, 1)
     order = np.lexsort((-shares.ravel(), -wrong.ravel()))[:most]
-    chosen = [divmod(int(place), len(names)) for place in order]
+    cells = [divmod(int(place), len(names)) for place in order]
     return [
         ConfusedPair(
             names[row],
             names[column],
             int(wrong[row, column]),
             int(chances[row, column]),
-            _share(answered, names[row], names[column]),
+            _share(episodes, names[row], names[column]),
         )
-        for row, column in chosen
+        for row, column in cells
         if wrong[row, column]
     ]
 
 
-def _share(answered: Sequence[Answered], true: str, said: str) -> Estimate:
-    """The share of chances, its interval over the episodes that have any."""
+def _share(
+    episodes: Sequence[EpisodePredictions], true: str, predicted: str
+) -> Estimate:
+    """The share of chances, with an interval over the episodes that have any."""
     hits = [
-        (sum(t == true and s == said for t, s in zip(e.true, e.said, strict=True)), n)
-        for e in answered
-        if said in e.drawn and (n := sum(t == true for t in e.true))
+        (
+            sum(
+                t == true and s == predicted
+                for t, s in zip(e.true, e.predicted, strict=True)
+            ),
+            n,
+        )
+        for e in episodes
+        if predicted in e.drawn and (n := sum(t == true for t in e.true))
     ]
     return share_interval(*np.transpose(hits))
 
 
 def class_intervals(
-    answered: Sequence[Answered], names: Sequence[str]
+    episodes: Sequence[EpisodePredictions], names: Sequence[str]
 ) -> dict[str, dict[str, Estimate]]:
-    """Precision, recall and F1 of each class over all queries, with intervals.
+    """Computes precision, recall and F1 of each class over all queries, with intervals.
 
     Args:
-      answered: an entry an episode.
-      names: of classes; those that no query has are left out.
+      episodes: one entry per episode.
+      names: of classes; those without a query are left out.
 
     Returns:
       For each class `precision`, `recall` and `f1-score`, as `classification_report`
       has them, with the intervals of `share_interval`. Precision is 0 where nothing is
-      said to be of the class.
+      predicted as the class.
 
     Examples:
-      >>> episodes = [Answered(["a", "b"], ["a", "a"], ["a", "b"])]
-      >>> found = class_intervals(episodes, ["a", "b"])
-      >>> print(found["a"]["precision"].value, found["b"]["recall"].value)
+      >>> episodes = [EpisodePredictions(["a", "b"], ["a", "a"], ["a", "b"])]
+      >>> report = class_intervals(episodes, ["a", "b"])
+      >>> print(report["a"]["precision"].value, report["b"]["recall"].value)
       0.5 0.0
     """
-    true, said, hits = (np.zeros((len(answered), len(names))) for _ in range(3))
+    true, predicted, hits = (np.zeros((len(episodes), len(names))) for _ in range(3))
     number = {name: place for place, name in enumerate(names)}
-    for row, own in enumerate(answered):
-        for right, answer in zip(own.true, own.said, strict=True):
-            if right in number:
-                true[row, number[right]] += 1
-                hits[row, number[right]] += right == answer
-            if answer in number:
-                said[row, number[answer]] += 1
+    for row, episode in enumerate(episodes):
+        for gold, guess in zip(episode.true, episode.predicted, strict=True):
+            if gold in number:
+                true[row, number[gold]] += 1
+                hits[row, number[gold]] += gold == guess
+            if guess in number:
+                predicted[row, number[guess]] += 1
     return {
         name: {
-            "precision": share_interval(hits[:, n], said[:, n]),
+            "precision": share_interval(hits[:, n], predicted[:, n]),
             "recall": share_interval(hits[:, n], true[:, n]),
-            "f1-score": share_interval(2 * hits[:, n], (true + said)[:, n]),
+            "f1-score": share_interval(2 * hits[:, n], (true + predicted)[:, n]),
         }
         for name, n in number.items()
         if true[:, n].any()

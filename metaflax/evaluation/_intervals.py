@@ -8,7 +8,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A mean and half the width of its interval: mean +- half_width."""
+    """A mean and the half-width of its interval: mean +- half_width."""
 
     mean: float
     half_width: float
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 
 def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
-    """The mean over episodes with Student's t interval.
+    """Computes the mean over episodes with Student's t interval.
 
     Args:
       scores: `[E]`, one score an episode; episodes are drawn independently.
@@ -55,7 +55,7 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
 def paired_interval(
     before: np.ndarray, after: np.ndarray, confidence: float = 0.95
 ) -> Interval:
-    """The interval of `after - before` on one list of episodes.
+    """Computes the paired interval of `after - before` on one list of episodes.
 
     Args:
       before: `[E]` scores.
@@ -63,7 +63,7 @@ def paired_interval(
       confidence: as for `mean_interval`.
 
     Returns:
-      An `Interval`; `low > 0` says that `after` is better.
+      An `Interval`; `low > 0` means that `after` is better.
 
     Raises:
       ValueError: if the two differ in their number of episodes.
@@ -78,7 +78,7 @@ def paired_interval(
 
 
 def nested_interval(scores: Sequence[Any], confidence: float = 0.95) -> Interval:
-    """The mean over folds, or over seeds, with an interval that covers other ones.
+    """Computes the mean over folds or seeds, with an interval that covers new ones.
 
     A fold counts as one number, the mean of what is in it, whatever its number of
     episodes, and the interval is Student's over these. What differs from fold to fold
@@ -120,7 +120,7 @@ def nested_interval(scores: Sequence[Any], confidence: float = 0.95) -> Interval
 def stratified_interval(
     scores: Sequence[np.ndarray], confidence: float = 0.95
 ) -> Interval:
-    """The mean over folds, with an interval for these very folds.
+    """Computes the mean over folds, with an interval for these folds.
 
     It covers other episodes of the same folds, and neither other folds nor other
     seeds; `nested_interval` does. Each fold counts alike, and its variance is its own;
@@ -158,7 +158,7 @@ def stratified_interval(
 
 
 def _nested_mean(scores: Any) -> float:
-    """The mean of the means of what is in it."""
+    """The mean of the means of nested lists."""
     if np.ndim(scores) == 0 and not isinstance(scores, Sequence):
         return float(scores)
     if not len(scores):

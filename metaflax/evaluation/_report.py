@@ -11,11 +11,11 @@ from metaflax import metrics
 def classification_report(
     true: Sequence[str], predicted: Sequence[str]
 ) -> dict[str, Any]:
-    """The per-class report of scikit-learn, as a dictionary.
+    """Computes scikit-learn's per-class report, as a dictionary.
 
     Args:
       true: the class name of each query.
-      predicted: the class said for it, in the same order.
+      predicted: the predicted class of each query.
 
     Returns:
       For each class, `macro avg` and `weighted avg` a dictionary of `precision`,
@@ -43,7 +43,7 @@ def classification_report(
 def label_report(
     names: Sequence[str], true: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:
-    """The same for several labels a query.
+    """Computes scikit-learn's report of several labels per query.
 
     Args:
       names: of the labels, N.
@@ -64,15 +64,15 @@ def label_report(
 def number_report(
     groups: Sequence[str], true: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:
-    """Correlations and errors of numbers, for each group and over all.
+    """Computes correlations and errors of regression, per group and over all.
 
-    Over all queries of a group together, unlike means over episodes, so that what
-    differs from task to task counts too.
+    All queries of a group count together, unlike in a mean over episodes, so that
+    differences between tasks count too.
 
     Args:
-      groups: of each query, a domain for instance.
-      true: its number, `[U]`.
-      predicted: what was said, `[U]`.
+      groups: the group of each query, such as its domain.
+      true: the gold numbers, `[U]`.
+      predicted: the predicted numbers, `[U]`.
 
     Returns:
       For each group and `all` a dictionary of `pearson`, `spearman`, `mse` and
@@ -84,8 +84,8 @@ def number_report(
       {'pearson': 1.0, 'spearman': 1.0, 'mse': 2.5, 'support': 2}
     """
     names = np.array(groups)
-    chosen = {name: names == name for name in sorted(set(groups))}
-    chosen["all"] = np.ones(len(names), bool)
+    rows_of = {name: names == name for name in sorted(set(groups))}
+    rows_of["all"] = np.ones(len(names), bool)
     return {
         name: {
             "pearson": _correlation(metrics.pearson, true[rows], predicted[rows]),
@@ -93,7 +93,7 @@ def number_report(
             "mse": float(np.mean((true[rows] - predicted[rows]) ** 2)),
             "support": int(rows.sum()),
         }
-        for name, rows in chosen.items()
+        for name, rows in rows_of.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Adapt to each episode's support set, then score its queries."""
+"""Adapts to each episode's support set and scores its queries."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from metaflax import base
 
 
 class Scores(NamedTuple):
-    """What a list of episodes gave.
+    """Scores of a list of E episodes.
 
     Attributes:
       metrics: `[E]` by name, `loss` among them.
-      logits: `[E, Q, N]`, of padding too; what the model put out, where that has
-        no logits. None where answers were made of them.
-      answers: for each episode what was answered to each query; None where logits say
-        it.
+      logits: `[E, Q, N]`, padding included, or the outputs of a model without
+        logits; None where they were decoded to `answers`.
+      answers: for each episode the decoded prediction of each query; None where
+        `logits` hold the predictions.
     """
 
     metrics: dict[str, np.ndarray]
@@ -32,7 +32,7 @@ def scorer(
     *,
     task_loop: str = "auto",
 ):
-    """A jitted function that adapts to a chunk of tasks and scores their queries.
+    """Builds a jitted function that adapts to tasks and scores their queries.
 
     Args:
       algorithm: what adapts and predicts.

@@ -1,4 +1,4 @@
-"""Intervals of shares that few episodes tell of."""
+"""Binomial proportion intervals (Wilson) over episodes."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,7 @@ from metaflax.evaluation._bootstrap import Estimate
 def share_interval(
     hits: ArrayLike, chances: ArrayLike, confidence: float = 0.95
 ) -> Estimate:
-    r"""A share of things that come in episodes, with Wilson's interval.
+    r"""Computes a share of units grouped in episodes, with Wilson's interval.
 
     Things of one episode are alike, so that an episode counts as one thing: shares of
     episodes lie between 0 and 1, and vary no more than the outcomes of a coin do. The

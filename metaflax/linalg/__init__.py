@@ -1,4 +1,4 @@
-"""Linear systems, known by products alone or small enough to be solved directly.
+"""Linear solvers: iterative ones that need only products, and direct ones.
 
 Whatever the type of what is given, sums and solves are in float32 or wider.
 """

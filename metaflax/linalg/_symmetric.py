@@ -1,4 +1,4 @@
-"""Linear systems of a symmetric matrix that is known by its products alone."""
+"""Iterative solvers for a symmetric matrix given by its products with vectors."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from metaflax.linalg._types import cast_like, widen
 
 
 class Solution(NamedTuple):
-    """What an iteration came to.
+    """The result of an iterative solve.
 
     Attributes:
       x: the solution, a tree as the right-hand side is.

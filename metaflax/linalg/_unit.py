@@ -1,4 +1,4 @@
-"""Vectors of length one, for cosines."""
+"""Unit vectors, for cosines."""
 
 import jax
 import jax.numpy as jnp

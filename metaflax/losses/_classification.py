@@ -1,4 +1,4 @@
-"""Cross entropies that respect padding and absent classes."""
+"""Cross-entropies that mask padding and absent classes."""
 
 import chex
 import jax
@@ -17,7 +17,7 @@ def softmax_cross_entropy(
     label_smoothing: float = 0.0,
     class_weights: jax.Array | None = None,
 ) -> jax.Array:
-    """The cross entropy of one class out of those present.
+    """Computes the softmax cross-entropy of padded classes.
 
     Args:
       outputs: logits `[U, N]` and the class mask `[N]`.
@@ -57,7 +57,7 @@ def sigmoid_cross_entropy(
     label_smoothing: float = 0.0,
     class_weights: jax.Array | None = None,
 ) -> jax.Array:
-    """The binary cross entropy of each label, for any number of labels a unit.
+    """Computes the mean binary cross-entropy of labels, any number per unit.
 
     Args:
       outputs: logits `[U, N]` and the mask `[N]`; absent labels are left out.
@@ -88,7 +88,7 @@ def sigmoid_cross_entropy(
 def balanced_class_weights(
     targets: jax.Array, weights: jax.Array, num_classes: int
 ) -> jax.Array:
-    """Weights `[N]` that make every class count alike: U / (N_present x count).
+    """Computes class weights `[N]`, U / (N_present x count), that balance classes.
 
     Examples:
       >>> print(balanced_class_weights(jnp.array([0, 0, 0, 1]), jnp.ones(4), 2))
@@ -102,7 +102,7 @@ def balanced_class_weights(
 
 
 def balanced_label_weights(targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Weights `[N]` inverse to how often each label of `[U, N]` is given, mean 1.
+    """Computes label weights `[N]`, inverse to the label's frequency, with mean 1.
 
     Examples:
       >>> targets = jnp.array([[1, 1], [1, 0], [1, 0]])

@@ -1,4 +1,4 @@
-"""Losses on pairs of examples."""
+"""Contrastive losses on pairs of examples."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from metaflax import linalg
 def cosine_pairs(
     features: jax.Array, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    r"""Squared errors of cosines against 1 for pairs of one class and 0 for others.
+    r"""Computes squared errors of cosines, target 1 within and 0 across classes.
 
     All pairs of two different units count, those of one class together as much as
     the others together.

@@ -1,4 +1,4 @@
-"""The loss of what a language model says, token by token."""
+"""Token cross-entropy of language models."""
 
 import chex
 import jax
@@ -15,14 +15,14 @@ def language_cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> jax.Array:
-    """The cross entropy of the tokens that are to be said, and of no others.
+    """Computes the cross-entropy of target tokens; other tokens do not count.
 
     Args:
       logits: `[S, L, V]`, at each token those of the next one.
-      targets: `[S, L]`, which word comes next; -1 where nothing is asked: in what was
-        read, and at padding.
+      targets: `[S, L]`, ids of the next tokens; -1 where there is no target: in the
+        prompt, and at padding.
       weights: of texts `[S]`; each of its tokens counts as much as the text.
-      label_smoothing: the share of a target spread evenly over all words.
+      label_smoothing: the share of a target spread evenly over the vocabulary.
 
     Returns:
       The weighted mean over tokens, in nats, so that long texts count more.
@@ -56,22 +56,22 @@ def language_cross_entropy(
 
 
 def text_likelihoods(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """The mean log-probability of the tokens of each text that are to be said.
+    """Computes the mean log-probability of each text's target tokens.
 
     Args:
       logits: `[S, L, V]`, at each token those of the next one.
-      targets: `[S, L]`, which word comes next; -1 where nothing is asked.
+      targets: `[S, L]`, ids of the next tokens; -1 where there is no target.
 
     Returns:
-      `[S]`, in nats; 0 for a text of which nothing is asked.
+      `[S]`, in nats; 0 for a text without target tokens.
 
     Examples:
       >>> targets = jnp.array([[-1, 2, 0], [1, -1, -1]])
       >>> print(text_likelihoods(jnp.zeros((2, 3, 8)), targets).round(3))
       [-2.079 -2.079]
     """
-    asked = targets >= 0
-    words = jnp.where(asked, targets, 0)
+    has_target = targets >= 0
+    words = jnp.where(has_target, targets, 0)
     right = jnp.take_along_axis(logits, words[..., None], axis=-1)[..., 0]
-    each = jnp.where(asked, right - jax.nn.logsumexp(logits, axis=-1), 0)
-    return jnp.sum(each, axis=1) / jnp.maximum(jnp.sum(asked, axis=1), 1)
+    each = jnp.where(has_target, right - jax.nn.logsumexp(logits, axis=-1), 0)
+    return jnp.sum(each, axis=1) / jnp.maximum(jnp.sum(has_target, axis=1), 1)

@@ -1,4 +1,4 @@
-"""The loss of an order of candidates."""
+"""Listwise ranking losses."""
 
 import chex
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def lambda_rank(
     outputs: jax.Array, gains: jax.Array, weights: jax.Array, *, k: int = 10
 ) -> jax.Array:
-    r"""Logistic losses of pairs of candidates, by what exchanging them does to NDCG@k.
+    r"""Computes pairwise logistic losses weighted by the change in NDCG@k of a swap.
 
     .. math::
 
@@ -67,5 +67,5 @@ def lambda_rank(
 
 
 def _differences(values: jax.Array) -> jax.Array:
-    """Of each value less each other, `[C, C]`."""
+    """Pairwise differences `values[i] - values[j]`, `[C, C]`."""
     return values[:, None] - values[None, :]

@@ -1,4 +1,4 @@
-"""Losses of numbers."""
+"""Regression losses."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from metaflax.losses._weighted import weighted_mean
 def squared_error(
     outputs: jax.Array, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """The mean squared distance of numbers to their targets.
+    """Computes the mean squared error.
 
     Args:
       outputs: `[U]`.

@@ -1,4 +1,4 @@
-"""The loss of where an answer begins and ends."""
+"""Cross-entropy of the first and last token of an answer span."""
 
 import chex
 import jax
@@ -11,7 +11,7 @@ from metaflax.losses._weighted import weighted_mean
 def span_cross_entropy(
     logits: jax.Array, codes: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """The cross entropy of an answer's first token and of its last, over places.
+    """Computes the cross-entropy of an answer's first and last token over positions.
 
     Either is one class out of the places of its row where an answer may begin or end;
     the loss of a row is the mean of the two, as for BERT.

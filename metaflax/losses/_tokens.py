@@ -1,4 +1,4 @@
-"""Losses of the tokens of texts."""
+"""Token-level losses and metrics."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from metaflax import base
 
 
 def per_token(loss_fn: base.LossFn) -> Callable[..., jax.Array]:
-    """A loss whose units are all tokens of all texts, or a metric likewise.
+    """Turns a loss or a metric of units into one over all tokens of all texts.
 
     Args:
       loss_fn: of logits `[U, N]`, class numbers `[U]` and weights `[U]`.

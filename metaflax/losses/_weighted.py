@@ -1,11 +1,11 @@
-"""The mean over units that count."""
+"""Weighted means."""
 
 import jax
 import jax.numpy as jnp
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """The mean of `values` `[U]` under `weights` `[U]`; 0 where no unit counts.
+    """Computes the weighted mean of `values` `[U]`; 0 if all weights `[U]` are 0.
 
     Examples:
       >>> print(weighted_mean(jnp.array([1.0, 3.0, 9.0]), jnp.array([1.0, 1.0, 0.0])))

@@ -1,4 +1,4 @@
-"""Metrics: of `(outputs, targets, weights)`, of entities, of answers and of texts."""
+"""Metrics of classification, regression, ranking, entities, answers and texts."""
 
 from metaflax.metrics._calibration import Bins as Bins
 from metaflax.metrics._calibration import (

@@ -1,4 +1,4 @@
-"""How well probabilities say how often an answer is right."""
+"""Calibration: reliability bins, expected calibration error, temperature scaling."""
 
 from typing import NamedTuple
 
@@ -11,13 +11,13 @@ LOWEST_TEMPERATURE = 1e-3
 
 
 class Bins(NamedTuple):
-    """Units sorted by confidence, in B bins of equal width from 0 to 1.
+    """Reliability bins: units grouped by confidence into B bins of equal width.
 
     Attributes:
       number: `[B]`, how many units; sums over units, here and below, so that bins of
         several sets of units may be added.
       confidence: `[B]`, the sum of their largest probabilities.
-      right: `[B]`, how many have their class there.
+      right: `[B]`, how many are classified correctly.
     """
 
     number: np.ndarray
@@ -28,7 +28,7 @@ class Bins(NamedTuple):
 def reliability_bins(
     probabilities: ArrayLike, targets: ArrayLike, num_bins: int = 15
 ) -> Bins:
-    """Sorts units by how sure the answer is.
+    """Groups units into bins by the probability of the predicted class.
 
     Args:
       probabilities: `[U, N]`, of each class.
@@ -63,7 +63,7 @@ def reliability_bins(
 
 
 def expected_calibration_error(bins: Bins) -> np.ndarray:
-    r"""How far confidence is from accuracy, :math:`\sum_b |B_b| |acc_b - conf_b| / U`.
+    r"""The expected calibration error, :math:`\sum_b |B_b| |acc_b - conf_b| / U`.
 
     Args:
       bins: of some units, leaves `[..., B]`.
@@ -87,7 +87,7 @@ def expected_calibration_error(bins: Bins) -> np.ndarray:
 
 
 def softened(logits: ArrayLike, temperature: float = 1.0) -> np.ndarray:
-    """The probabilities `softmax(logits / temperature)`, in float64.
+    """Computes the probabilities `softmax(logits / temperature)`, in float64.
 
     Args:
       logits: `[..., N]`, those of absent classes very negative.
@@ -103,11 +103,11 @@ def softened(logits: ArrayLike, temperature: float = 1.0) -> np.ndarray:
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
-    r"""The temperature under which what is right is likeliest.
+    r"""Fits the temperature that maximises the likelihood of the targets.
 
     In :math:`\beta = 1 / T` the mean of :math:`-\log p_y` is convex, and its slope is
-    the mean of :math:`E_p[z] - z_y`, so that one root is all there is to find. Fit it
-    on units that nothing is reported of, those of meta-validation.
+    the mean of :math:`E_p[z] - z_y`, so that it has one minimum. Fit it on units
+    that no score is reported on, those of meta-validation.
 
     Args:
       logits: z, `[U, N]`, those of absent classes very negative.

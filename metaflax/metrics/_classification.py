@@ -1,4 +1,4 @@
-"""Scores of one task's queries, padding left out."""
+"""Accuracy, F1, precision and recall of one task's queries, padding masked."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from metaflax.losses import weighted_mean
 def accuracy(
     outputs: base.ClassOutputs, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """The share of units whose largest logit is their class.
+    """Computes the share of units whose largest logit is that of their class.
 
     Args:
       outputs: logits `[U, N]`, absent classes out of reach.
@@ -33,7 +33,7 @@ def accuracy(
 def micro_f1(
     outputs: base.ClassOutputs, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """F1 over all present labels of all units, a label said where its logit is > 0.
+    """Computes micro-averaged F1; a label is predicted where its logit is above 0.
 
     Args:
       outputs: logits `[U, N]` and the mask `[N]`.
@@ -41,21 +41,21 @@ def micro_f1(
       weights: `[U]`; 0 marks padding.
 
     Returns:
-      A scalar between 0 and 1; 0 where nothing is true and nothing is said.
+      A scalar between 0 and 1; 0 where no label is true and none is predicted.
     """
     dtype = outputs.logits.dtype
     counts = weights.astype(dtype)[:, None] * outputs.mask.astype(dtype)[None, :]
-    said = (outputs.logits > 0).astype(dtype)
+    predicted = (outputs.logits > 0).astype(dtype)
     true = targets.astype(dtype)
-    hits = jnp.sum(counts * said * true)
-    total = jnp.sum(counts * said) + jnp.sum(counts * true)
+    hits = jnp.sum(counts * predicted * true)
+    total = jnp.sum(counts * predicted) + jnp.sum(counts * true)
     return 2 * hits / jnp.where(total > 0, total, 1)
 
 
 def last_precision(
     outputs: base.ClassOutputs, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """Of the units said to be of the last class, the share that is.
+    """Computes the precision of the last class.
 
     Args:
       outputs: logits `[U, N]`.
@@ -63,16 +63,16 @@ def last_precision(
       weights: `[U]`; 0 marks padding.
 
     Returns:
-      A scalar between 0 and 1; 0 where no unit is said to be.
+      A scalar between 0 and 1; 0 where no unit is predicted as it.
     """
-    hits, said, _ = _last(outputs, targets, weights)
-    return hits / jnp.where(said > 0, said, 1)
+    hits, predicted, _ = _last(outputs, targets, weights)
+    return hits / jnp.where(predicted > 0, predicted, 1)
 
 
 def last_recall(
     outputs: base.ClassOutputs, targets: jax.Array, weights: jax.Array
 ) -> jax.Array:
-    """Of the units of the last class, the share that is said to be.
+    """Computes the recall of the last class.
 
     Arguments and Returns as for `last_precision`; 0 where there is no such unit.
     """
@@ -81,9 +81,9 @@ def last_recall(
 
 
 def _last(outputs, targets, weights) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """How many units of the last class are found, are said to be, and are."""
+    """Weighted counts of the last class: true positives, predicted and true units."""
     last = outputs.logits.shape[-1] - 1
     weights = weights.astype(outputs.logits.dtype)
-    said = jnp.argmax(outputs.logits, axis=-1) == last
+    predicted = jnp.argmax(outputs.logits, axis=-1) == last
     true = targets == last
-    return jnp.sum(weights * (said & true)), weights @ said, weights @ true
+    return jnp.sum(weights * (predicted & true)), weights @ predicted, weights @ true

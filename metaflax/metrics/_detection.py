@@ -1,19 +1,19 @@
-"""How well a score tells texts of a task's classes from texts of none."""
+"""Out-of-scope detection: AUROC and false positive rate at a given recall."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
-    """The area under the ROC curve: how often a text inside scores above one outside.
+    """Computes the area under the ROC curve of in-scope against out-of-scope scores.
 
     Args:
-      inside: scores `[U]` of texts of the classes, which are to be the higher ones.
+      inside: scores `[U]` of texts of the classes, higher is more in scope.
       outside: scores `[V]` of texts of none of them.
 
     Returns:
-      The share of pairs in the right order, ties counted half: 1 where scores tell
-      all of them apart, 0.5 where they say nothing.
+      The share of pairs in the right order, ties counted half: 1 where scores
+      separate the two perfectly, 0.5 where they are uninformative.
 
     Raises:
       ValueError: if there are no scores of either, or one is no number.
@@ -37,24 +37,24 @@ def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
 def false_positives_at(
     inside: ArrayLike, outside: ArrayLike, recall: float = 0.95
 ) -> float:
-    """What passes of the texts outside, at a bound that enough inside reach.
+    """Computes the false positive rate at the threshold that reaches a given recall.
 
     Args:
-      inside: scores `[U]` of texts of the classes, which are to be the higher ones.
+      inside: scores `[U]` of texts of the classes, higher is more in scope.
       outside: scores `[V]` of texts of none of them.
-      recall: the share of `inside` that is to reach the bound, at least.
+      recall: the least share of `inside` that reaches the threshold.
 
     Returns:
-      The share of `outside` that reaches the highest such bound: 0 is best.
+      The share of `outside` that reaches the highest such threshold: 0 is best.
 
     Raises:
       ValueError: if there are no scores of either, or one is no number, or the recall
         is not above 0 and at most 1.
 
     Examples:
-      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3], recall=0.6)  # Bound 0.8.
+      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3], recall=0.6)  # Threshold 0.8.
       0.0
-      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3])  # Bound 0.4.
+      >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3])  # Threshold 0.4.
       0.5
 
     References:
@@ -68,9 +68,9 @@ def false_positives_at(
     if not 0 < recall <= 1:
         raise ValueError(f"recall is {recall}; give a share above 0 and at most 1.")
     # Less a rounding error, so that 0.95 of 20 are 19.
-    wanted = int(np.ceil(recall * len(inside) - 1e-9))
-    bound = np.sort(inside)[::-1][wanted - 1]
-    return float(np.mean(outside >= bound))
+    num_inside = int(np.ceil(recall * len(inside) - 1e-9))
+    threshold = np.sort(inside)[::-1][num_inside - 1]
+    return float(np.mean(outside >= threshold))
 
 
 def _scores(inside: ArrayLike, outside: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -1,18 +1,18 @@
-"""How much of what was said is said once only."""
+"""Distinct-n of generated texts."""
 
 from collections.abc import Sequence
 
 from metaflax.metrics import _texts
 
 
-def distinct(said: Sequence[str], n: int) -> float:
-    """Distinct n-grams of all texts together over the number of n-grams, 0 to 1.
+def distinct(predictions: Sequence[str], n: int) -> float:
+    """Computes distinct-n: distinct n-grams over all n-grams of all texts, 0 to 1.
 
     Words are what white space separates, and no n-gram reaches from one text into the
     next. More text has a lower score by nature: compare sets of alike size only.
 
     Args:
-      said: texts, empty ones too.
+      predictions: generated texts; may be empty strings.
       n: how many words an n-gram has, 1 or 2 in the paper.
 
     Returns:
@@ -33,7 +33,7 @@ def distinct(said: Sequence[str], n: int) -> float:
     """
     if n < 1:
         raise ValueError(f"an n-gram has one word at least, got n={n}.")
-    texts = [text.split() for text in _texts.listed(said)]
+    texts = [text.split() for text in _texts.listed(predictions)]
     grams = [
         tuple(words[i : i + n]) for words in texts for i in range(len(words) - n + 1)
     ]

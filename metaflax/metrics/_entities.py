@@ -1,23 +1,23 @@
-"""Scores of entities found in sentences; on the host, since they are of any number."""
+"""Entity F1, precision and recall, computed on the host."""
 
 import dataclasses
 from collections.abc import Collection, Hashable, Sequence
 from typing import TypeAlias
 
 # A tuple `(start, end, type)`, such as `tasks.Entity`.
-Found: TypeAlias = tuple[int, int, Hashable]
+EntityTuple: TypeAlias = tuple[int, int, Hashable]
 
 
 @dataclasses.dataclass(frozen=True)
 class EntityCounts:
-    """How many entities were said, how many there are, and how many of both agree.
+    """Counts of predicted, gold and correctly predicted entities.
 
     Counts of several sets of sentences add up.
 
     Attributes:
-      predicted: entities said.
-      true: entities there are.
-      right: those of which start, end and type are right.
+      predicted: predicted entities.
+      true: gold entities.
+      right: predicted entities whose start, end and type agree with a gold one.
 
     Examples:
       >>> print(EntityCounts(4, 2, 1) + EntityCounts(0, 2, 0))
@@ -47,14 +47,15 @@ class EntityCounts:
 
 
 def entity_counts(
-    predicted: Sequence[Collection[Found]], true: Sequence[Collection[Found]]
+    predicted: Sequence[Collection[EntityTuple]],
+    true: Sequence[Collection[EntityTuple]],
 ) -> EntityCounts:
     """Counts entities over all sentences.
 
     Args:
-      predicted: for each sentence the entities said, `(start, end, type)` each; one
-        that is said twice counts once.
-      true: for each sentence those that there are, likewise.
+      predicted: for each sentence the predicted entities, `(start, end, type)` each;
+        duplicates count once.
+      true: for each sentence the gold entities, in the same form.
 
     Returns:
       An `EntityCounts`.
@@ -71,25 +72,26 @@ def entity_counts(
             f"entities were predicted for {len(predicted)} sentences, and there are"
             f" {len(true)}; give those of every sentence, () for none."
         )
-    said = {(n, *entity) for n, found in enumerate(predicted) for entity in found}
-    are = {(n, *entity) for n, found in enumerate(true) for entity in found}
-    return EntityCounts(len(said), len(are), len(said & are))
+    guesses = {(n, *entity) for n, row in enumerate(predicted) for entity in row}
+    gold = {(n, *entity) for n, row in enumerate(true) for entity in row}
+    return EntityCounts(len(guesses), len(gold), len(guesses & gold))
 
 
 def entity_scores(
-    predicted: Sequence[Collection[Found]], true: Sequence[Collection[Found]]
+    predicted: Sequence[Collection[EntityTuple]],
+    true: Sequence[Collection[EntityTuple]],
 ) -> dict[str, float]:
-    """F1, precision and recall of entities, all sentences and types taken together.
+    """Computes micro-averaged F1, precision and recall of entities.
 
     An entity is right if start, end and type are.
 
     Args:
       predicted: as for `entity_counts`.
-      true: likewise.
+      true: as for `entity_counts`.
 
     Returns:
       `{"f1": ..., "precision": ..., "recall": ...}`, each from 0 to 1; 0 where it is
-      not defined, since there is or was said nothing.
+      not defined, since there are no gold or no predicted entities.
 
     Raises:
       ValueError: if the two differ in their number of sentences.
@@ -106,13 +108,14 @@ def entity_scores(
 
 
 def entity_counts_by_type(
-    predicted: Sequence[Collection[Found]], true: Sequence[Collection[Found]]
+    predicted: Sequence[Collection[EntityTuple]],
+    true: Sequence[Collection[EntityTuple]],
 ) -> dict[Hashable, EntityCounts]:
-    """Counts entities of each type that was said or occurs, over all sentences.
+    """Counts the entities of each predicted or gold type over all sentences.
 
     Args:
       predicted: as for `entity_counts`.
-      true: likewise.
+      true: as for `entity_counts`.
 
     Returns:
       An `EntityCounts` for each type, in the order of their names.
@@ -124,10 +127,10 @@ def entity_counts_by_type(
       >>> entity_counts_by_type([[(0, 2, "b")]], [[(0, 2, "a")]])["b"].scores()
       {'f1': 0.0, 'precision': 0.0, 'recall': 0.0}
     """
-    types = {entity[2] for found in (*predicted, *true) for entity in found}
+    types = {entity[2] for row in (*predicted, *true) for entity in row}
 
-    def of(kind: Hashable, sentences: Sequence[Collection[Found]]):
-        return [[e for e in found if e[2] == kind] for found in sentences]
+    def of(kind: Hashable, sentences: Sequence[Collection[EntityTuple]]):
+        return [[e for e in row if e[2] == kind] for row in sentences]
 
     return {
         kind: entity_counts(of(kind, predicted), of(kind, true))

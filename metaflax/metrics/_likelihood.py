@@ -1,4 +1,4 @@
-"""How well a language model foresees texts."""
+"""Perplexity of language models."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,14 +25,14 @@ def perplexity(log_probabilities: ArrayLike, weights: ArrayLike | None = None) -
       >>> print(f"{perplexity(np.log([0.5, 0.125])):.4f}")
       4.0000
     """
-    found = np.asarray(log_probabilities, np.float64)
-    counts = np.ones_like(found) if weights is None else np.asarray(weights, float)
-    if found.shape != counts.shape or not counts.sum() > 0:
+    values = np.asarray(log_probabilities, np.float64)
+    counts = np.ones_like(values) if weights is None else np.asarray(weights, float)
+    if values.shape != counts.shape or not counts.sum() > 0:
         raise ValueError(
             "perplexity is of one token at least, each with a weight, got"
-            f" {list(found.shape)} tokens and {list(counts.shape)} weights of"
+            f" {list(values.shape)} tokens and {list(counts.shape)} weights of"
             f" {counts.sum():g} in all."
         )
     kept = counts > 0
     with np.errstate(over="ignore"):  # What is too large for a number is infinite.
-        return float(np.exp(-np.average(found[kept], weights=counts[kept])))
+        return float(np.exp(-np.average(values[kept], weights=counts[kept])))

@@ -1,11 +1,11 @@
-"""How good the first of a ranked list of candidates are."""
+"""NDCG and hit rate of a ranked list of candidates."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def ndcg_at(scores: ArrayLike, gains: ArrayLike, k: int) -> float:
-    r"""Normalised discounted cumulative gain of the k best, 0 to 1.
+    r"""Computes the normalised discounted cumulative gain of the k best, 0 to 1.
 
     .. math::
 
@@ -14,11 +14,11 @@ def ndcg_at(scores: ArrayLike, gains: ArrayLike, k: int) -> float:
 
     where :math:`g_{(p)}` is the gain of the candidate at place p. Candidates of the
     same score share the mean gain of the places they take, which is what a random order
-    among them gives on average, so that the order they are listed in has no say.
+    among them gives on average, so that the order they are listed in does not matter.
 
     Args:
       scores: `[C]`, of each candidate, the highest first.
-      gains: `[C]`, 0 or more: what it is worth to find each. Grades r often count as
+      gains: `[C]`, 0 or more: the relevance of each. Grades r often count as
         :math:`2^r - 1`.
       k: how many places count.
 
@@ -63,8 +63,8 @@ def hit_at(scores: ArrayLike, relevant: ArrayLike, k: int) -> float:
 
     Args:
       scores: `[C]`, of each candidate, the highest first.
-      relevant: `[C]`, whether it is to be found.
-      k: how many are looked at.
+      relevant: `[C]`, whether it is relevant.
+      k: how many of the best count.
 
     Returns:
       1.0 or 0.0.

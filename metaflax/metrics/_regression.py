@@ -1,4 +1,4 @@
-"""Correlations of one task's queries, padding left out."""
+"""Pearson's and Spearman's correlation of one task's queries, padding masked."""
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,12 @@ def pearson(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.A
     w = weights.astype(x.dtype)
     product = jnp.sqrt(jnp.sum(w * x * x)) * jnp.sqrt(jnp.sum(w * y * y))
     defined = product > 0
-    found = jnp.sum(w * x * y) / jnp.where(defined, product, 1)
-    return jnp.where(defined, jnp.clip(found, -1, 1), 0)
+    correlation = jnp.sum(w * x * y) / jnp.where(defined, product, 1)
+    return jnp.where(defined, jnp.clip(correlation, -1, 1), 0)
 
 
 def spearman(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Spearman's correlation: Pearson's of the ranks, equal numbers sharing theirs.
+    """Computes Spearman's correlation: Pearson's of the ranks, ties averaged.
 
     Args:
       outputs: `[U]`.

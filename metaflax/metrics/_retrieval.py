@@ -1,11 +1,11 @@
-"""How often the right one of many candidates comes first."""
+"""Recall@k of retrieval."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def recall_at(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
-    """The share of queries whose right candidate is among the k best, 0 to 1.
+    """Computes the share of queries whose right candidate is among the k best.
 
     With one right candidate among C this is what the retrieval of responses reports as
     R_C@k, and for k = 1 as 1-of-C accuracy. A candidate that scores the same as the
@@ -15,7 +15,7 @@ def recall_at(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
     Args:
       scores: `[U, C]`, of each candidate for each query; -inf for one that is none.
       targets: `[U]`, the number of the right candidate, 0 to C - 1.
-      k: how many candidates are looked at.
+      k: how many of the best candidates count.
 
     Returns:
       The share.

@@ -1,4 +1,4 @@
-"""SQuAD's scores of an answer, on the host: strings in, numbers out."""
+"""SQuAD's exact match and token F1 of an answer, computed on the host."""
 
 import re
 import string
@@ -10,7 +10,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalized_answer(text: str) -> str:
-    """What of an answer is compared: no case, ASCII punctuation, articles or gaps.
+    """Normalises an answer: no case, ASCII punctuation, articles or extra spaces.
 
     Articles are those of English, whatever the language, as in SQuAD's own script.
 
@@ -22,12 +22,12 @@ def normalized_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", plain).split())
 
 
-def exact_match(said: str, true: Sequence[str]) -> float:
-    """Whether an answer is one of those that are right, 1 or 0.
+def exact_match(prediction: str, true: Sequence[str]) -> float:
+    """Computes exact match after normalisation, 1 or 0.
 
     Args:
-      said: the answer; empty where the question is said to have none.
-      true: all answers that are right; none where the question has none.
+      prediction: the answer; empty where none is predicted.
+      true: all gold answers; empty where the question has none.
 
     Returns:
       1.0 where some of them is the same but for case, punctuation, articles and gaps.
@@ -41,19 +41,19 @@ def exact_match(said: str, true: Sequence[str]) -> float:
       <https://arxiv.org/abs/1606.05250>`_, 2016; `Know What You Don't Know:
       Unanswerable Questions for SQuAD <https://arxiv.org/abs/1806.03822>`_, 2018.
     """
-    plain = normalized_answer(said)
+    plain = normalized_answer(prediction)
     return float(any(plain == answer for answer in _normalized(true)))
 
 
-def token_f1(said: str, true: Sequence[str]) -> float:
-    """How much of an answer's words and of the right one's are shared, 0 to 1.
+def token_f1(prediction: str, true: Sequence[str]) -> float:
+    """Computes the token F1 of an answer against the best gold answer, 0 to 1.
 
     The F1 of words as a bag, the best over the answers that are right. Where either
     side has no words, 1 if neither has.
 
     Args:
-      said: the answer; empty where the question is said to have none.
-      true: all answers that are right; none where the question has none.
+      prediction: the answer; empty where none is predicted.
+      true: all gold answers; empty where the question has none.
 
     Returns:
       2 P R / (P + R) of the words.
@@ -65,17 +65,17 @@ def token_f1(said: str, true: Sequence[str]) -> float:
     References:
       As of `exact_match`.
     """
-    words = Counter(normalized_answer(said).split())
+    words = Counter(normalized_answer(prediction).split())
     return max(_f1(words, Counter(answer.split())) for answer in _normalized(true))
 
 
 def _normalized(true: Sequence[str]) -> list[str]:
-    """The right answers, as SQuAD 2.0 has it: an empty one if none has a word."""
+    """Normalised gold answers; one empty answer if none has a word, as in SQuAD 2.0."""
     return [plain for plain in map(normalized_answer, true) if plain] or [""]
 
 
-def _f1(said: Counter[str], true: Counter[str]) -> float:
-    if not said or not true:
-        return float(said == true)
+def _f1(prediction: Counter[str], true: Counter[str]) -> float:
+    if not prediction or not true:
+        return float(prediction == true)
     # 2 P R / (P + R), with the number shared taken out of P and R.
-    return 2 * (said & true).total() / (said.total() + true.total())
+    return 2 * (prediction & true).total() / (prediction.total() + true.total())

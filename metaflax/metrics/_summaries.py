@@ -1,4 +1,4 @@
-"""Scores of summaries, as rouge-score computes them."""
+"""ROUGE, as rouge-score computes it."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from metaflax.metrics import _texts
 _NAMES = ("rouge1", "rouge2", "rougeL")
 
 
-def rouge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-    """ROUGE of texts, each with one reference: means over texts, 0 to 100.
+def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes ROUGE of texts with one reference each: means over texts, 0 to 100.
 
     Each is an F-measure, 2 P R / (P + R): of words, of pairs of words that follow one
     another, and of the longest sequence of words that both texts have in this order.
@@ -19,8 +19,8 @@ def rouge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
     such words and score 0.
 
     Args:
-      said: texts, empty ones too; an empty one scores 0.
-      true: the reference of each.
+      predictions: generated texts; an empty string scores 0.
+      references: the reference of each.
 
     Returns:
       `{"rouge1": ..., "rouge2": ..., "rougeL": ...}`.
@@ -41,9 +41,9 @@ def rouge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
     with _texts.the_extra():
         from rouge_score import rouge_scorer
 
-    said, true = _texts.paired(said, true)
+    predictions, references = _texts.paired(predictions, references)
     scorer = rouge_scorer.RougeScorer(_NAMES, use_stemmer=True)
-    each = [scorer.score(t, s) for s, t in zip(said, true, strict=True)]
+    each = [scorer.score(t, s) for s, t in zip(predictions, references, strict=True)]
     return {
         name: 100 * float(np.mean([scores[name].fmeasure for scores in each]))
         for name in _NAMES

@@ -1,4 +1,4 @@
-"""What all metrics of texts ask of the texts, and of the libraries that score them."""
+"""Input checks shared by the metrics of generated texts."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 @contextlib.contextmanager
 def the_extra() -> Iterator[None]:
-    """Names the extra where a library that scores texts is missing."""
+    """Turns a missing scoring library into an error that names the extra."""
     try:
         yield
     except ImportError as error:
@@ -16,24 +16,26 @@ def the_extra() -> Iterator[None]:
         ) from error
 
 
-def listed(said: Sequence[str]) -> list[str]:
-    """The texts, some at least."""
-    if isinstance(said, str):
+def listed(predictions: Sequence[str]) -> list[str]:
+    """Checks and lists texts; there must be at least one."""
+    if isinstance(predictions, str):
         raise ValueError(
-            f"a metric takes several texts and got one string, {said[:40]!r}; give a"
-            " list, [text] for a single one."
+            f"a metric takes several texts and got one string, {predictions[:40]!r};"
+            " give a list, [text] for a single one."
         )
-    if not len(said):
+    if not len(predictions):
         raise ValueError("there are no texts to score; give one at least.")
-    return list(said)
+    return list(predictions)
 
 
-def paired(said: Sequence[str], true: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The texts said and the true ones, as many of each."""
-    said, true = listed(said), listed(true)
-    if len(said) != len(true):
+def paired(
+    predictions: Sequence[str], references: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Checks and lists predictions and references, equally many."""
+    predictions, references = listed(predictions), listed(references)
+    if len(predictions) != len(references):
         raise ValueError(
-            f"{len(said)} texts were said, and there are {len(true)} true ones; give"
-            " one true text for each that was said."
+            f"there are {len(predictions)} predictions and {len(references)}"
+            " references; give one reference for each prediction."
         )
-    return said, true
+    return predictions, references

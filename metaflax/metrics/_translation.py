@@ -1,12 +1,12 @@
-"""Scores of translations, as sacrebleu computes them for whole sets of texts."""
+"""Corpus BLEU and chrF, as sacrebleu computes them."""
 
 from collections.abc import Sequence
 
 from metaflax.metrics import _texts
 
 
-def bleu(said: Sequence[str], true: Sequence[str]) -> float:
-    r"""BLEU of a set of texts, each with one reference, 0 to 100.
+def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
+    r"""Computes corpus BLEU of texts with one reference each, 0 to 100.
 
     The geometric mean of the precisions :math:`p_n` of n-grams of one to four words,
     counted over all texts together, times a penalty for texts that are shorter, c
@@ -21,8 +21,8 @@ def bleu(said: Sequence[str], true: Sequence[str]) -> float:
     words in each have no n-grams of that length, which makes 0.
 
     Args:
-      said: texts, empty ones too.
-      true: the reference of each.
+      predictions: generated texts; may be empty strings.
+      references: the reference of each.
 
     Returns:
       The score, which is of the set and no mean over texts.
@@ -43,12 +43,12 @@ def bleu(said: Sequence[str], true: Sequence[str]) -> float:
     with _texts.the_extra():
         import sacrebleu
 
-    said, true = _texts.paired(said, true)
-    return float(sacrebleu.corpus_bleu(said, [true]).score)
+    predictions, references = _texts.paired(predictions, references)
+    return float(sacrebleu.corpus_bleu(predictions, [references]).score)
 
 
-def chrf(said: Sequence[str], true: Sequence[str]) -> float:
-    r"""The chrF of a set of texts, each with one reference, 0 to 100.
+def chrf(predictions: Sequence[str], references: Sequence[str]) -> float:
+    r"""Computes corpus chrF of texts with one reference each, 0 to 100.
 
     The F-measure of n-grams of one to six characters, white space left out, in which
     recall weighs twice as much as precision; both are means over n of what is counted
@@ -59,8 +59,8 @@ def chrf(said: Sequence[str], true: Sequence[str]) -> float:
       \frac{(1 + 2^2) P R}{2^2 P + R}.
 
     Args:
-      said: texts, empty ones too.
-      true: the reference of each.
+      predictions: generated texts; may be empty strings.
+      references: the reference of each.
 
     Returns:
       The score, which is of the set and no mean over texts.
@@ -79,5 +79,5 @@ def chrf(said: Sequence[str], true: Sequence[str]) -> float:
     with _texts.the_extra():
         import sacrebleu
 
-    said, true = _texts.paired(said, true)
-    return float(sacrebleu.corpus_chrf(said, [true]).score)
+    predictions, references = _texts.paired(predictions, references)
+    return float(sacrebleu.corpus_chrf(predictions, [references]).score)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import evaluation, metrics
-from metaflax.evaluation import Answered
+from metaflax.evaluation import EpisodePredictions
 
 
 def drawn_episodes(seed=0, num=40):
@@ -14,7 +14,7 @@ def drawn_episodes(seed=0, num=40):
         drawn = rng.choice(names, 3, replace=False).tolist()
         true = [name for name in drawn for _ in range(2)]
         said = [t if rng.random() < 0.8 else rng.choice(drawn).item() for t in true]
-        found.append(Answered(true, said, drawn))
+        found.append(EpisodePredictions(true, said, drawn))
     return found
 
 
@@ -23,7 +23,7 @@ def test_counts_are_those_of_sklearn_and_chances_of_episodes_with_both():
     episodes = drawn_episodes()
     counts, chances = evaluation.confusion_matrix(episodes, list("abcde"))
     true = [name for own in episodes for name in own.true]
-    said = [name for own in episodes for name in own.said]
+    said = [name for own in episodes for name in own.predicted]
     np.testing.assert_array_equal(counts, sklearn_metrics.confusion_matrix(true, said))
     both = sum({"a", "b"} <= set(own.drawn) for own in episodes)
     assert chances[0, 1] == chances[1, 0] == 2 * both
@@ -37,14 +37,14 @@ def test_confused_pairs_are_the_largest_counts_off_the_diagonal():
     wrong = sorted(counts[~np.eye(5, dtype=bool)], reverse=True)
     assert [pair.number for pair in pairs] == wrong[:4]
     for pair in pairs:
-        place = "abcde".index(pair.true), "abcde".index(pair.said)
+        place = "abcde".index(pair.true), "abcde".index(pair.predicted)
         assert (pair.number, pair.chances) == (counts[place], chances[place])
         assert pair.share.value == pytest.approx(pair.number / pair.chances)
         assert pair.share.low < pair.share.value < pair.share.high
 
 
 def test_without_confusion_there_are_no_pairs():
-    perfect = [Answered(["a", "b"], ["a", "b"], ["a", "b"])]
+    perfect = [EpisodePredictions(["a", "b"], ["a", "b"], ["a", "b"])]
     assert evaluation.confused_pairs(perfect, ["a", "b"]) == []
 
 
@@ -53,7 +53,7 @@ def test_scores_of_classes_are_those_of_the_report_with_intervals_around_them():
     found = evaluation.class_intervals(episodes, list("abcdef"))  # No query has an f.
     report = evaluation.classification_report(
         [name for own in episodes for name in own.true],
-        [name for own in episodes for name in own.said],
+        [name for own in episodes for name in own.predicted],
     )
     assert set(found) == set("abcde")
     for name, scores in found.items():

@@ -126,7 +126,7 @@ def test_rouge_by_hand():
 
 @of_pairs
 def test_different_counts_are_refused(metric):
-    with pytest.raises(ValueError, match="2 texts were said, and there are 1 true"):
+    with pytest.raises(ValueError, match="2 predictions and 1 references"):
         metric(["a", "b"], ["a"])
 
 

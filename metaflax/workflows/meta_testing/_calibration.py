@@ -114,7 +114,7 @@ def confusion_record(
         }
     for pair in pairs[:3]:
         console.print(
-            f"{pair.true} is taken for {pair.said} in {pair.number} of"
+            f"{pair.true} is taken for {pair.predicted} in {pair.number} of"
             f" {pair.chances} queries",
             markup=False,
             soft_wrap=True,

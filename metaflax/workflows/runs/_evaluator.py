@@ -221,7 +221,9 @@ class Evaluator:
         }
         return reports[self.task.kind](scores)
 
-    def answered(self, scores: evaluation.Scores) -> list[evaluation.Answered]:
+    def answered(
+        self, scores: evaluation.Scores
+    ) -> list[evaluation.EpisodePredictions]:
         """What was answered in each episode, where each text has one class."""
         others, found = self.task.others, []
         for episode, logits in zip(self.episodes, scores.logits, strict=True):
@@ -232,7 +234,7 @@ class Evaluator:
             best = logits[: len(episode.query)].argmax(axis=-1)
             true = [answers[i] for i in episode.query_targets]
             said = [answers[i] for i in best]
-            found.append(evaluation.Answered(true, said, [*drawn, *others]))
+            found.append(evaluation.EpisodePredictions(true, said, [*drawn, *others]))
         return found
 
     def judged(
@@ -249,7 +251,7 @@ class Evaluator:
         answered = self.answered(scores)
         return evaluation.classification_report(
             [name for own in answered for name in own.true],
-            [name for own in answered for name in own.said],
+            [name for own in answered for name in own.predicted],
         )
 
     def _number_report(self, scores: evaluation.Scores) -> dict[str, Any]:
