@@ -233,7 +233,7 @@ def _confusion(found: Mapping[str, Any]) -> Html:
     rows = [
         [
             pair["true"],
-            pair["said"],
+            pair.get("predicted", pair.get("said")),  # "said" before 0.1.0.
             f"{pair['number']} of {pair['chances']}",
             reporting.estimated(evaluation.Estimate(**pair["share"])),
         ]
