@@ -25,8 +25,9 @@ def cost_line(cost: Cost, available: int | None = None) -> str:
     """
     factor, unit = _unit(cost.peak, _BYTES)
     held, new = (f"{size / factor:.1f}" for size in (cost.arguments, cost.new))
+    flops = "FLOP unknown" if cost.flops is None else _amount(cost.flops, _FLOPS)
     line = (
-        f"{_amount(cost.flops, _FLOPS)}, {cost.peak / factor:.1f} {unit} of memory"
+        f"{flops}, {cost.peak / factor:.1f} {unit} of memory"
         f" ({held} state, {new} temporaries)"
     )
     if available is None:

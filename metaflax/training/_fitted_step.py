@@ -1,7 +1,8 @@
-"""The outer step, compiled for each shape of batch so that it fits the device."""
+"""Outer step compiled per batch shape, with as many tasks at once as fit the device."""
 
+import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -14,22 +15,26 @@ from metaflax.training._state import TrainState
 
 GIB = 2**30
 
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
 
 class CompiledStep(NamedTuple):
-    """The outer step for one shape of batch.
+    """Outer step compiled for one batch shape.
 
     Attributes:
       run: `state, metrics = run(state, tasks)`, compiled; the state is donated.
-      cost: what one run costs.
-      available: bytes of memory that the device had for it; None if nobody knows.
-      tasks_at_once: the chunk of tasks.
-      rejected: larger chunks that did not fit, and what they would have cost; None
-        where the compiler gave up.
-      shapes: of the batch, by path.
+      cost: cost of one call; None if unknown.
+      available: bytes of memory that the device has for it; None if unknown.
+      tasks_at_once: number of tasks that are computed together.
+      rejected: larger numbers of tasks that did not fit, with their costs; a cost is
+        None where the compiler ran out of memory.
+      shapes: shapes of the batch, by path.
     """
 
     run: jax.stages.Compiled
-    cost: profiling.Cost
+    cost: profiling.Cost | None
     available: int | None
     tasks_at_once: int
     rejected: tuple[tuple[int, profiling.Cost | None], ...]
@@ -37,21 +42,22 @@ class CompiledStep(NamedTuple):
 
 
 class FittedStep:
-    """The outer step, for batches of any shape.
+    """Outer step for batches of any shape.
 
-    Each shape is compiled once, and what it costs is known before it runs. Where it
-    needs more memory than the device has left, fewer tasks are taken at once, which
-    changes the meta-gradient by rounding only. A shape is fitted by itself, whatever
-    came before: a run that is resumed takes the same chunks as one that was not.
+    Each shape is compiled once, and its cost is known before it runs. If it needs
+    more memory than the device has left, fewer tasks are computed at once, which
+    changes the meta-gradient by rounding only. Shapes are fitted independently of each
+    other, so that a resumed run uses the same chunks as an uninterrupted one. A step
+    whose cost is unknown is assumed to fit.
 
     Args:
       make_step: `step = make_step(task_loop)`, a jitted outer step.
-      task_loop: how many tasks at once are wanted, see `metaflax.value_and_grad`; of
-        several devices each takes so many.
-      mesh: the devices, where there are several.
-      free_memory: `bytes = free_memory(device)`, or None if nobody knows.
-      on_compiled: told of each shape, before it first runs.
-      most_shapes: how many there may be; None for any number.
+      task_loop: preferred number of tasks at once, see `metaflax.value_and_grad`; with
+        several devices, per device.
+      mesh: the devices, if there are several.
+      free_memory: `bytes = free_memory(device)`, or None if unknown.
+      on_compiled: called with each compiled step, before it first runs.
+      max_shapes: maximum number of shapes; None for any number.
 
     Raises:
       ValueError: for an unknown `task_loop`.
@@ -65,15 +71,15 @@ class FittedStep:
         mesh: Mesh | None = None,
         free_memory: Callable[[Any], int | None] = profiling.free_memory,
         on_compiled: Callable[[CompiledStep], None] = lambda step: None,
-        most_shapes: int | None = None,
+        max_shapes: int | None = None,
     ):
-        make_step(task_loop)  # Refuses at once what is no number of tasks.
+        make_step(task_loop)  # Raises for an unknown task_loop.
         self._make_step = make_step
-        self._tasks_by: meta_gradient.TaskLoop = task_loop
+        self._task_loop: meta_gradient.TaskLoop = task_loop
         self._mesh = mesh
         self._free_memory = free_memory
         self._on_compiled = on_compiled
-        self._most_shapes = most_shapes
+        self._max_shapes = max_shapes
         self._compiled: dict[Any, CompiledStep] = {}
 
     def __call__(
@@ -87,7 +93,7 @@ class FittedStep:
         return self.compiled(state, tasks).run(state, tasks)
 
     def compiled(self, state: TrainState, tasks: base.Task) -> CompiledStep:
-        """The step for tasks of this shape, compiled if it is new.
+        """Returns the step for tasks of this shape, compiling it if the shape is new.
 
         Raises:
           ValueError: if even one task at a time does not fit the device.
@@ -95,9 +101,9 @@ class FittedStep:
         leaves, treedef = jax.tree.flatten(tasks)
         key = treedef, tuple((np.shape(x), np.dtype(x.dtype)) for x in leaves)
         if key not in self._compiled:
-            # Not a user's mistake: batches are padded to shapes of a short list.
-            most = self._most_shapes
-            assert most is None or len(self._compiled) < most, f"over {most} shapes"
+            # A bug, not a user's mistake: batches are padded to a short list of shapes.
+            limit = self._max_shapes
+            assert limit is None or len(self._compiled) < limit, f"over {limit} shapes"
             self._compiled[key] = self._fit(state, tasks)
             self._on_compiled(self._compiled[key])
         return self._compiled[key]
@@ -106,40 +112,42 @@ class FittedStep:
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         if self._mesh is not None:
             check_tasks(self._mesh, num_tasks)
-            num_tasks //= self._mesh.size  # Those of one device.
-        wanted = self._tasks_by
-        chunk = meta_gradient.chunk_size(wanted, num_tasks)
-        jax.block_until_ready(state)  # What the last step needs is free again.
+            num_tasks //= self._mesh.size  # Tasks of one device.
+        task_loop = self._task_loop
+        chunk = meta_gradient.chunk_size(task_loop, num_tasks)
+        jax.block_until_ready(state)  # The memory of the step before is free again.
         free = self._free(state)
         rejected = []
         while True:
-            run, cost = _compile(self._make_step(wanted), state, tasks)
-            if run is not None and cost is not None and fits(cost, free):
-                # The state and the tasks are in memory already.
-                available = None if free is None else free + cost.arguments
+            run, cost = _compile(self._make_step(task_loop), state, tasks)
+            if run is not None and fits(cost, free):
+                available = None
+                if free is not None and cost is not None:
+                    # The state and the tasks are in memory already.
+                    available = free + cost.arguments
                 return CompiledStep(
                     run, cost, available, chunk, tuple(rejected), _shapes(tasks)
                 )
             rejected.append((chunk, cost))
             if chunk == 1:
                 raise ValueError(too_large(cost, free))
-            wanted = chunk = smaller_chunk(chunk, num_tasks)
+            task_loop = chunk = smaller_chunk(chunk, num_tasks)
 
     def _free(self, state: TrainState) -> int | None:
-        """Bytes that the device with the least has left; all processes say the same."""
+        """Returns the free bytes of the fullest device, the same in all processes."""
         devices = jax.tree.leaves(state)[0].sharding.addressable_devices
-        known = [self._free_memory(device) for device in devices]
+        known = [_try_to(self._free_memory, device) for device in devices]
         least = min((free for free in known if free is not None), default=None)
         return _processes.minimum_over_processes(least)
 
 
-def fits(cost: profiling.Cost, free: int | None) -> bool:
-    """Whether what a step needs beside its arguments, which are there, is free."""
-    return free is None or cost.new <= free
+def fits(cost: profiling.Cost | None, free: int | None) -> bool:
+    """Returns whether the free memory holds what a step needs beside its arguments."""
+    return free is None or cost is None or cost.new <= free
 
 
 def smaller_chunk(chunk: int, num_tasks: int) -> int:
-    """The next smaller number of tasks at once: half of it, or the divisor below.
+    """Returns the largest divisor of `num_tasks` up to half of `chunk`.
 
     Examples:
       >>> [smaller_chunk(chunk, 12) for chunk in (12, 6, 3)]
@@ -149,7 +157,7 @@ def smaller_chunk(chunk: int, num_tasks: int) -> int:
 
 
 def too_large(cost: profiling.Cost | None, free: int | None) -> str:
-    """Why there is no step, and what would make one."""
+    """Returns the error message for a step that does not fit the device."""
     if cost is None or free is None:
         which = "needs more memory than the device has"
     else:
@@ -167,7 +175,7 @@ def too_large(cost: profiling.Cost | None, free: int | None) -> str:
 def _compile(
     step: Any, state: TrainState, tasks: base.Task
 ) -> tuple[jax.stages.Compiled | None, profiling.Cost | None]:
-    """The compiled step and its cost; neither where the compiler finds no room."""
+    """Compiles a step and estimates its cost; no step if memory was too small."""
     lowered = step.lower(state, tasks)
     try:
         compiled = lowered.compile()
@@ -175,9 +183,18 @@ def _compile(
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return None, None
-    cost = profiling.cost(compiled)
-    profiling.hand_back()  # What compiling took, before the step takes its own.
+    cost = _try_to(profiling.cost, compiled)
+    _try_to(profiling.hand_back)  # Memory freed by compiling, before the step runs.
     return compiled, cost
+
+
+def _try_to(inform: Callable[..., T], *args: Any) -> T | None:
+    """Calls a function that training does not depend on; None if it fails."""
+    try:
+        return inform(*args)
+    except Exception:
+        _logger.debug("%s failed", inform, exc_info=True)
+        return None
 
 
 def _shapes(tasks: base.Task) -> dict[str, tuple[int, ...]]:

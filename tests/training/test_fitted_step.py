@@ -52,7 +52,7 @@ def test_each_shape_is_compiled_once_and_told_before_it_runs():
 
 
 def test_more_shapes_than_there_can_be_are_a_mistake_of_ours():
-    step = fitted(most_shapes=1)
+    step = fitted(max_shapes=1)
     state = quadratic.state(SGD)
     two = jax.tree.map(lambda x: x[:2], TASKS)
     step.compiled(state, TASKS)
@@ -78,6 +78,22 @@ def test_fewer_tasks_are_taken_at_once_until_they_fit(free, chunk, rejected, cos
     assert step.tasks_at_once == chunk
     assert [number for number, _ in step.rejected] == rejected
     assert step.available == free + step.cost.arguments
+
+
+@pytest.mark.parametrize("broken", ["cost", "free_memory", "hand_back"])
+def test_a_step_whose_cost_is_unknown_is_taken_all_the_same(broken, monkeypatch):
+    def fails(*args):
+        raise RuntimeError("no analysis")
+
+    monkeypatch.setattr(profiling, broken, fails)
+    step = training.FittedStep(make_step, "vmap", free_memory=profiling.free_memory)
+    compiled = step.compiled(quadratic.state(SGD), TASKS)
+    assert (compiled.cost is None) == (broken == "cost")
+    assert (compiled.available is None) == (broken != "hand_back")
+    assert compiled.tasks_at_once == 4
+    state, _ = step(quadratic.state(SGD), TASKS)
+    expected, _ = make_step("vmap")(quadratic.state(SGD), TASKS)
+    chex.assert_trees_all_equal(state.params, expected.params)
 
 
 def test_the_chunk_changes_nothing_but_rounding(costly):

@@ -61,6 +61,48 @@ def test_a_step_that_cannot_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("broken", ["_cost.parse", "cost"])
+def test_a_step_whose_program_cannot_be_analysed_trains_all_the_same(
+    broken, world, trained_by, tmp_path, capsys, monkeypatch
+):
+    def fails(*args):
+        raise RuntimeError("another form of HLO")
+
+    plain = trained_by("protonet", devices="one")
+    capsys.readouterr()
+    monkeypatch.setattr(f"metaflax.profiling.{broken}", fails)
+    run_dir = tmp_path / "run"
+    rates = {"inner_learning_rate": 0.5, "num_steps": 2, "learning_rate": 1e-3}
+    rates |= {"devices": "one"}
+    worlds.run(*world.train_args(run_dir, algorithm="protonet", **rates))
+    assert capsys.readouterr().out.count("of one step is unknown") == 1
+    assert log_of(run_dir) == log_of(plain)
+    [record, *_] = costs_of(run_dir)
+    assert record["flops"] is None
+    assert (record["memory_bytes"] is None) == (broken == "cost")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("metaflax.profiling.profile", "No profile was made: no trace"),
+        ("metaflax.reporting.plot_run", "No plot was made: no trace"),
+    ],
+)
+def test_a_profile_or_plot_that_fails_does_not_end_a_run(
+    broken, message, world, tmp_path, capsys, monkeypatch
+):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no trace")
+
+    monkeypatch.setattr(broken, fails)
+    run_dir = tmp_path / "run"
+    options = {"algorithm": "protonet", "devices": "one"}
+    worlds.run(*world.train_args(run_dir, **options), "--profile")
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert (run_dir / "results.json").is_file()
+
+
 def test_a_profile_is_shown_and_kept_and_changes_no_result(
     world, trained_by, tmp_path, capsys
 ):

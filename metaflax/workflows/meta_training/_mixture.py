@@ -226,7 +226,7 @@ def _outer_loop(
             mesh=placement.mesh,
             free_memory=profiling.free_memory,
             on_compiled=costs[name],
-            most_shapes=member.num_shapes,
+            max_shapes=member.num_shapes,
         )
 
     costs = {n: StepCosts(m.directory, console, n) for n, m in members.items()}

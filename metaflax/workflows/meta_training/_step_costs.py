@@ -1,62 +1,81 @@
-"""Saying and keeping what the steps of a run cost."""
+"""Printing and storing the cost of the compiled steps of a run."""
 
 import json
 from typing import Any
 
 from rich.console import Console
 
-from metaflax import reporting, training
+from metaflax import profiling, reporting, training
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 FILE = "cost.json"
 
 
 class StepCosts:
-    """Told of each step that is compiled, says what it costs and writes it down.
+    """Callback for compiled steps that prints their cost and stores it.
 
-    The first is shown, and then those that cost more than all before; `cost.json` has
-    one record for each shape of batch.
+    The cost of the first step is printed, then those above all earlier ones.
+    `cost.json` has one record per batch shape.
 
     Args:
-      directory: of the run, which may not have begun.
-      console: gets a line.
-      what: is trained, where a run trains several things.
+      directory: of the run; need not exist yet.
+      console: where costs are printed.
+      member: name of the member of a mixture that the steps train.
     """
 
-    def __init__(self, directory: RunDirectory, console: Console, what: str = ""):
-        self._of = f" of {what}" if what else ""
+    def __init__(self, directory: RunDirectory, console: Console, member: str = ""):
+        self._suffix = f" of {member}" if member else ""
         self._directory = directory
         self._console = console
-        self._most = (0, 0.0)
+        self._highest = (0, 0.0)
+        self._is_unknown = False
         self._records: list[dict[str, Any]] = []
 
     def __call__(self, step: training.CompiledStep) -> None:
-        """Takes a step that was compiled."""
+        """Prints and records the cost of a compiled step."""
         if step.rejected:
-            self._say(_smaller(step))
-        most = (step.cost.peak, step.cost.flops)
-        if most > self._most:
-            which = ", of a larger batch" if self._records else ""
-            line = reporting.cost_line(step.cost, step.available)
-            self._say(f"one step{self._of}{which}: {line}")
-            self._most = most
+            self._print(_smaller_chunk(step))
+        cost = step.cost
+        if (cost is None or cost.flops is None) and not self._is_unknown:
+            what = "cost" if cost is None else "number of operations"
+            self._print(
+                f"The {what} of one step{self._suffix} is unknown: the compiled program"
+                " could not be analysed. Training does not depend on it."
+            )
+            self._is_unknown = True
+        if cost is not None:
+            self._print_if_highest(cost, step.available)
         self._records.append(_record(step))
         if self._directory.path.is_dir():
             self.write()
 
-    def _say(self, line: str) -> None:
+    def _print_if_highest(self, cost: profiling.Cost, available: int | None) -> None:
+        size = cost.peak, cost.flops or 0.0
+        if size <= self._highest:
+            return
+        batch = ", of a larger batch" if self._records else ""
+        line = reporting.cost_line(cost, available)
+        self._print(f"one step{self._suffix}{batch}: {line}")
+        self._highest = size
+
+    def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
 
     def write(self) -> None:
-        """Writes down what is known, beside what an interrupted run knew."""
-        path = self._directory.path / FILE
-        before = json.loads(path.read_text()) if path.is_file() else []
+        """Writes all records, and keeps those of an interrupted run."""
         shapes = [record["shapes"] for record in self._records]
-        kept = [record for record in before if record["shapes"] not in shapes]
-        self._directory.write_json(FILE, [*kept, *self._records])
+        stored = [x for x in self._stored() if x["shapes"] not in shapes]
+        self._directory.write_json(FILE, [*stored, *self._records])
+
+    def _stored(self) -> list[dict[str, Any]]:
+        path = self._directory.path / FILE
+        try:
+            return [x for x in json.loads(path.read_text()) if "shapes" in x]
+        except (OSError, ValueError, TypeError):
+            return []  # Not there yet, or damaged.
 
 
-def _smaller(step: training.CompiledStep) -> str:
+def _smaller_chunk(step: training.CompiledStep) -> str:
     chunk, cost = step.rejected[0]
     needs = "too much" if cost is None else reporting.memory(cost.peak)
     has = "" if step.available is None else f" of {reporting.memory(step.available)}"
@@ -67,9 +86,10 @@ def _smaller(step: training.CompiledStep) -> str:
 
 
 def _record(step: training.CompiledStep) -> dict[str, Any]:
+    unknown = {"flops": None, "bytes_moved": None, "memory_bytes": None}
     return {
         "shapes": {path: list(shape) for path, shape in step.shapes.items()},
         "tasks_at_once": step.tasks_at_once,
         "available_bytes": step.available,
-        **step.cost.record(),
+        **(unknown if step.cost is None else step.cost.record()),
     }

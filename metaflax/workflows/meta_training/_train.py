@@ -274,10 +274,13 @@ def _own_names() -> Iterator[None]:
 
 
 def _profile(outer: OuterLoop, directory: RunDirectory, console: Console) -> None:
-    """Shows and keeps where the time of one step goes."""
-    found = profiling.profile(
-        outer.first_step().run, outer.state, outer.batches(), directory.profile
-    )
+    """Prints and stores where the time of one step goes."""
+    step = outer.first_step().run
+    try:
+        found = profiling.profile(step, outer.state, outer.batches(), directory.profile)
+    except Exception as error:  # The profiler's formats change; training goes on.
+        console.print(f"No profile was made: {error}", markup=False)
+        return
     directory.write_json("profile.json", found.record())
     for table in reporting.profile_tables(found):
         console.print(table)
@@ -348,5 +351,5 @@ def _plot(
             evaluation.Interval(**intervals["after"][metric]),
             title=describe(run.config),
         )
-    except ValueError as error:  # Without matplotlib the run is still whole.
-        console.print(f"no plot was made: {error}", markup=False)
+    except Exception as error:  # The results are complete without it.
+        console.print(f"No plot was made: {error}", markup=False)
