@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models.families.bert import _network as _bert
+from metaflax.models.layers import _modules
 from tests.models.examples import CONFIG, random_params, random_tokens
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -100,7 +100,7 @@ def test_dropout_comes_before_the_adapter():
     # Of the part's own output nothing is left to drop; the adapter's stays whole.
     params["down"] = jax.tree.map(jnp.zeros_like, params["down"])
     params["adapter"]["up"]["bias"] = jnp.arange(12.0)
-    x, part = jnp.ones((5, 12)), _bert.Mlp(CONFIG, jnp.float32)
+    x, part = jnp.ones((5, 12)), _modules.PostNormMlp(CONFIG, jnp.float32)
     noisy, calm = (
         part.apply({"params": params}, x, key) for key in (jax.random.key(2), None)
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models.families.bert import _network as _bert
+from metaflax.models.layers import _modules
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -216,7 +216,7 @@ def test_dropout_follows_its_key_and_none_is_none():
 def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
     config = dataclasses.replace(CONFIG, hidden_dropout_prob=rate)
 
-    class Dropped(_bert._Part):
+    class Dropped(_modules.Block):
         @nn.compact
         def __call__(self, x):
             return self.dropout(x, jax.random.key(0))

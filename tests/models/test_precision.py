@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from metaflax import estimators, models, tree
-from metaflax.models.families.bert import _network as _bert
+from metaflax.models.layers import _modules
 from tests.models import episodes
 from tests.models.examples import CONFIG, random_params, random_tokens
 
@@ -30,7 +30,7 @@ def test_features_are_near_those_of_float32_and_float32_themselves():
 
 
 def test_sums_over_many_rows_and_features_do_not_stop_growing():
-    rows, dense = 5000, _bert.Dense(3, jnp.bfloat16, jax.nn.initializers.ones)
+    rows, dense = 5000, _modules.Dense(3, jnp.bfloat16, jax.nn.initializers.ones)
     x = jnp.ones((rows, 1000))
     params = jax.jit(dense.init)(jax.random.key(0), x)
 

@@ -11,12 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert import _network as _bert
 from metaflax.models.layers import _extra_parameters as _extras
-from metaflax.models.layers import _packing
+from metaflax.models.layers import _modules, _packing
 
 # Far below any score, yet finite: a token that may see nothing sees all of it evenly.
-_MASKED = -1e9
+MASKED = -1e9
 
 
 class Kept(NamedTuple):
@@ -55,7 +54,7 @@ class Source(NamedTuple):
     rows: _packing.Rows
 
 
-class Attention(_bert._Part):
+class Attention(_modules.Block):
     """Queries, keys, values and output of a layer, without its residual and norm."""
 
     def attend(
@@ -136,8 +135,8 @@ def bias_of(visible: jax.Array, dtype: Any) -> jax.Array:
     Returns:
       `[B, 1, l, S]`, at least float32: zero, or far below any score.
     """
-    wide = jnp.promote_types(dtype, jnp.float32)
-    return _MASKED * (1 - visible.astype(wide))[:, None]
+    wide = _modules.wide_dtype(dtype)
+    return MASKED * (1 - visible.astype(wide))[:, None]
 
 
 def causal(mask: jax.Array) -> jax.Array:

@@ -1,14 +1,27 @@
 """Every tensor is accounted for."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax.models.families.bert._weight_names import Place
-
 # How many tensors of one kind an error names.
 _NAMED = 5
+
+
+class Place(NamedTuple):
+    """Where a tensor of a file goes.
+
+    Attributes:
+      path: the slash-joined path in our tree.
+      shape: how the file holds it.
+      transposed: whether ours is its transpose.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    transposed: bool = False
 
 
 def check(

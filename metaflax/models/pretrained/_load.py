@@ -138,6 +138,6 @@ def _labels(raw: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
     return tuple(numbered[i] for i in range(len(numbered)))
 
 
-def _ours(tensor: np.ndarray, place: _bert_names.Place) -> chex.Array:
+def _ours(tensor: np.ndarray, place: _account.Place) -> chex.Array:
     wide = tensor.astype(np.float32)
     return jnp.asarray(np.ascontiguousarray(wide.T) if place.transposed else wide)

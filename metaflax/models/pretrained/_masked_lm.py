@@ -5,8 +5,8 @@ from typing import Any
 
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._weight_names import Place
 from metaflax.models.pretrained import _files, _language_models, _places
+from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._language_models import PretrainedLanguageModel
 
 _HEAD = "cls.predictions."

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from metaflax.models.families.bert._weight_names import Place
 from metaflax.models.pretrained import _account, _files
+from metaflax.models.pretrained._account import Place
 
 
 class Columns(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models.families.bert import _config as _bert_config
+from metaflax.models.layers import _config
 from tests.models.examples import CONFIG, packed, random_tokens
 
 torch = pytest.importorskip("torch")
@@ -67,11 +67,11 @@ def assert_parity(model, pretrained, tokens):
         )
 
 
-@pytest.mark.parametrize("hidden_act", _bert_config.ACTIVATIONS)
+@pytest.mark.parametrize("hidden_act", _config.ACTIVATIONS)
 def test_every_activation_is_hugging_faces(hidden_act):
     x = np.linspace(-8, 8, 101, dtype=np.float32)
     theirs = transformers.activations.ACT2FN[hidden_act](torch.tensor(x)).numpy()
-    ours = _bert_config.ACTIVATIONS[hidden_act](jnp.asarray(x))
+    ours = _config.ACTIVATIONS[hidden_act](jnp.asarray(x))
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 

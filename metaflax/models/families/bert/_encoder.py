@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.layers import _stack
+from metaflax.models.layers import _modules, _stack
 from metaflax.models.layers._tokens import Tokens
 
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
@@ -108,7 +108,7 @@ def encoder(
     def pool(params: Any, tokens: Tokens, x: jax.Array) -> jax.Array:
         if pooling == "pooler":
             x = _bert.pooled_first(config, params, x, dtype=dtype)
-        x = _bert.widened(x)
+        x = _modules.widened(x)
         if pooling == "mean":
             x = mean_of_tokens(x, jnp.asarray(tokens.mask))
         if pooling == "entities":
@@ -151,7 +151,7 @@ def hidden_states(
     """
     last = len(_bert.stages(config))
     x = _bert.run_stages(config, params, tokens, None, key, 0, last, dtype=dtype)
-    return _bert.widened(x)
+    return _modules.widened(x)
 
 
 def _check(name: str, choice: str, known: Any) -> None:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.encoder_decoder._network import Head
 from metaflax.models.layers import _stack
+from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.layers._tokens import Tokens
 
 
@@ -101,7 +101,7 @@ def masked_lm(
         word = params["encoder"]["embeddings"]["word"]
         own = {"params": params["head"]}
         rows = marked.reshape(-1, marked.shape[-1])  # [B * P, D]
-        logits = cast(jax.Array, Head(config, dtype).apply(own, rows, word))
+        logits = cast(jax.Array, TiedWordHead(config, dtype).apply(own, rows, word))
         return logits.reshape(*marks.shape, -1)  # [B, P, V]
 
     return MaskedLM(init, apply)
@@ -111,4 +111,4 @@ def init_head(config: BertConfig, key: chex.PRNGKey) -> Any:
     """A fresh output layer, for an encoder that came without."""
     state = jnp.zeros((1, config.hidden_size))
     word = jnp.zeros((config.vocab_size, config.hidden_size))
-    return Head(config, jnp.float32).init(key, state, word)["params"]
+    return TiedWordHead(config, jnp.float32).init(key, state, word)["params"]

@@ -17,127 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert._config import ACTIVATIONS, BertConfig
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.layers import _attention, _modules, _packing, _stack
 from metaflax.models.layers import _extra_parameters as _extras
-from metaflax.models.layers import _packing, _smooth, _stack
 from metaflax.models.layers._tokens import Tokens
 
-# Far below any score, yet finite: a text of padding only attends to all of it evenly.
-_MASKED = -1e9
 
-
-def _wide(dtype: Any) -> Any:
-    """The type of norms and softmax: float32, or wider."""
-    return jnp.promote_types(dtype, jnp.float32)
-
-
-def widened(x: jax.Array) -> jax.Array:
-    """The same numbers, at least float32."""
-    return x.astype(_wide(x.dtype))
-
-
-class Dense(nn.Module):
-    """A dense layer, and its low-rank factors if it has any.
-
-    Attributes:
-      features: number of outputs.
-      dtype: of products.
-      kernel_init: draws the kernel; the bias begins at zero.
-    """
-
-    features: int
-    dtype: Any
-    kernel_init: nn.initializers.Initializer
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:  # [R, in]
-        shape = inputs.shape[-1], self.features
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape[1:])
-        y = self.product(inputs, kernel)
-        if self.has_variable("params", _extras.LORA):
-            lora = self.get_variable("params", _extras.LORA)
-            # Never W + A B, which would be a kernel of its own for every task.
-            y = y + self.product(self.product(inputs, lora["down"]), lora["up"])
-        # A product adds up in float32 whatever its type. The gradient of a bias, a sum
-        # over rows, has the type of this addition: in bfloat16 it would stop growing
-        # at 256 times its summands.
-        wide = _wide(self.dtype)
-        y = _stack.named_product(y).astype(wide) + bias.astype(wide)[None]
-        return y.astype(self.dtype)
-
-    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
-
-
-class Norm(nn.Module):
-    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it."""
-
-    epsilon: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        scale, bias = (jnp.asarray(p, x.dtype)[None] for p in (scale, bias))
-        return _smooth.normalize(x, self.epsilon) * scale + bias
-
-
-class _Part(nn.Module):
-    """A piece of the network: what all of them know, and what they build from.
-
-    Attributes:
-      config: sizes and rates.
-      dtype: of computation; parameters are float32, norms and softmax at least so.
-    """
-
-    config: BertConfig
-    dtype: Any
-
-    def dense(self, name: str, features: int) -> Dense:
-        return Dense(
-            features,
-            dtype=self.dtype,
-            kernel_init=nn.initializers.normal(self.config.initializer_range),
-            name=name,
-        )
-
-    def norm(self, x: jax.Array) -> jax.Array:
-        norm = Norm(self.config.layer_norm_eps, name="norm")
-        return norm(widened(x)).astype(self.dtype)
-
-    def dropout(
-        self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None
-    ) -> jax.Array:
-        rate = self.config.hidden_dropout_prob if rate is None else rate
-        return nn.Dropout(rate, deterministic=key is None)(x, rng=key)
-
-    def adapted(self, x: jax.Array) -> jax.Array:
-        if not self.has_variable("params", _extras.ADAPTER):
-            return x
-        return Adapter(self.config, self.dtype, name=_extras.ADAPTER)(x)
-
-
-class Adapter(_Part):
-    """A bottleneck with a residual of its own."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        size = self.get_variable("params", "down")["kernel"].shape[1]
-        hidden = ACTIVATIONS[self.config.hidden_act](self.dense("down", size)(x))
-        return x + self.dense("up", x.shape[-1])(hidden)
-
-
-class Embeddings(_Part):
+class Embeddings(_modules.Embedding):
     """The sum of word, position and segment embeddings, normalised."""
-
-    def table(self, name: str, num_rows: int) -> jax.Array:
-        if not self.is_initializing():
-            # Whatever number of rows it has: an algorithm may hold only those in use.
-            return self.get_variable("params", name)
-        init = nn.initializers.normal(self.config.initializer_range)
-        return self.param(name, init, (num_rows, self.config.hidden_size))
 
     @nn.compact
     def __call__(
@@ -168,7 +55,7 @@ class Embeddings(_Part):
         return self.dropout(self.norm(x), key)
 
 
-class Attention(_Part):
+class Attention(_modules.Block):
     """Every token looks at the real tokens of its text; residual and norm."""
 
     @nn.compact
@@ -208,18 +95,7 @@ class Attention(_Part):
         return self.norm(asking + self.adapted(mixed))
 
 
-class Mlp(_Part):
-    """The feed-forward part of a layer; residual and norm."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
-        up = self.dense("up", self.config.intermediate_size)(x)
-        hidden = ACTIVATIONS[self.config.hidden_act](up)
-        down = self.dense("down", self.config.hidden_size)(hidden)
-        return self.norm(x + self.adapted(self.dropout(down, key)))
-
-
-class Layer(_Part):
+class Layer(_modules.Block):
     """Attention, then the feed-forward part."""
 
     @nn.compact
@@ -236,10 +112,10 @@ class Layer(_Part):
         x = Attention(*parts, name="attention")(
             x, rows, bias, only_first, attention_key
         )
-        return Mlp(*parts, name="mlp")(x, mlp_key)
+        return _modules.PostNormMlp(*parts, name="mlp")(x, mlp_key)
 
 
-class Pooler(_Part):
+class Pooler(_modules.Block):
     """What pretraining made of the first token."""
 
     @nn.compact
@@ -299,8 +175,8 @@ def run_stages(
     else:
         x = rows.pack(states)
 
-    padding = 1 - jnp.asarray(tokens.mask).astype(_wide(dtype))
-    bias = _MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
+    padding = 1 - jnp.asarray(tokens.mask).astype(_modules.wide_dtype(dtype))
+    bias = _attention.MASKED * padding[:, None, None, :]  # [B, 1, 1, L]
     at_all, at_first = (
         functools.partial(_run_layer, Layer(config, dtype), rows, bias, shortened)
         for shortened in (False, True)

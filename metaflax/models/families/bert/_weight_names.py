@@ -3,9 +3,8 @@
 Hugging Face's kernels are `[out, in]`; ours, as everywhere in Flax, `[in, out]`.
 """
 
-from typing import NamedTuple
-
 from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.pretrained._account import Place
 
 _DENSE = (("weight", "kernel"), ("bias", "bias"))
 _NORM = (("weight", "scale"), ("bias", "bias"))
@@ -44,20 +43,6 @@ CLASSIFIER = "classifier."
 
 # TensorFlow's names, in files of 2019.
 _OLD = {"gamma": "weight", "beta": "bias"}
-
-
-class Place(NamedTuple):
-    """Where a tensor of a file goes.
-
-    Attributes:
-      path: the slash-joined path in our tree.
-      shape: how the file holds it.
-      transposed: whether ours is its transpose.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    transposed: bool = False
 
 
 def clean(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.gpt2._config import check_supported, check_token_id
+from metaflax.models.layers._config import check_supported, check_token_id
 
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("encoder-decoder",),

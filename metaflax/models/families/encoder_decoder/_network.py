@@ -18,11 +18,11 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.families.bert import _network as _bert
-from metaflax.models.families.bert._config import ACTIVATIONS, BertConfig
+from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Cache, LanguageModel, Pair
-from metaflax.models.layers import _attention, _embedding, _packing, _stack
+from metaflax.models.layers import _attention, _modules, _packing, _stack
 from metaflax.models.layers._attention import Kept, Past, Source
 from metaflax.models.layers._tokens import Tokens
 
@@ -84,7 +84,7 @@ def seq2seq(
     )
 
 
-class Embeddings(_embedding.Embedding):
+class Embeddings(_modules.Embedding):
     """The sum of word, position and first segment's embeddings, normalised."""
 
     @nn.compact
@@ -116,7 +116,7 @@ class Attention(_attention.Attention):
         return self.norm(asking.x + added), kept
 
 
-class Layer(_bert._Part):
+class Layer(_modules.Block):
     """Attention to what was said, to what was read, then the feed-forward part."""
 
     @nn.compact
@@ -137,19 +137,7 @@ class Layer(_bert._Part):
         x, kept_read = Attention(*parts, name="cross_attention")(
             Source(x, rows), read, read_bias, None, read_key
         )
-        return _bert.Mlp(*parts, name="mlp")(x, mlp_key), (kept, kept_read)
-
-
-class Head(_bert._Part):
-    """From states to logits, by way of the word embedding `[V, D]`."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, word: jax.Array) -> jax.Array:
-        hidden = self.dense("dense", self.config.hidden_size)(x)
-        x = self.norm(ACTIVATIONS[self.config.hidden_act](hidden))
-        bias = self.param("bias", nn.initializers.zeros, (word.shape[0],))
-        logits = _bert.widened(jnp.matmul(x, jnp.asarray(word, self.dtype).T))
-        return logits + bias.astype(logits.dtype)[None]
+        return _modules.PostNormMlp(*parts, name="mlp")(x, mlp_key), (kept, kept_read)
 
 
 class _Said(NamedTuple):
@@ -369,7 +357,7 @@ def _embed(decoder, dtype, own, ids, places, rows, key) -> jax.Array:
 
 def _logits(decoder: BertConfig, dtype: Any, own: Any, x: jax.Array) -> jax.Array:
     """Logits `[R, V]` of states `[R, D]`."""
-    head, params = Head(decoder, dtype), {"params": own["head"]}
+    head, params = _modules.TiedWordHead(decoder, dtype), {"params": own["head"]}
     return cast(jax.Array, head.apply(params, x, own["embeddings"]["word"]))
 
 
@@ -384,7 +372,7 @@ def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
     read = Source(x, rows)
 
     embeddings = Embeddings(*parts).init(keys[0], one, one, rows, None)["params"]
-    head = Head(*parts).init(keys[1], x, embeddings["word"])["params"]
+    head = _modules.TiedWordHead(*parts).init(keys[1], x, embeddings["word"])["params"]
     said = {"embeddings": embeddings, "head": head}
     draw = jax.jit(
         lambda key: Layer(*parts).init(key, x, rows, bias, read, bias, None, None)
@@ -393,7 +381,7 @@ def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
         said[f"layer_{i}"] = draw(jax.random.fold_in(keys[2], i))["params"]
     drawn = {"encoder": _bert.init_bert(config.encoder, keys[3]), "decoder": said}
     if config.encoder.hidden_size != D:
-        bridge = _bert.Dense(
+        bridge = _modules.Dense(
             D, jnp.float32, nn.initializers.normal(decoder.initializer_range)
         )
         wide = jnp.zeros((1, config.encoder.hidden_size))

@@ -2,8 +2,8 @@
 
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._weight_names import Place
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
+from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._places import Target
 
 _BRIDGE = "enc_to_dec_proj"

@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from metaflax.models.families.bert._config import (
+from metaflax.models.layers._config import (
     ACTIVATIONS,
-    BertConfig,
+    TransformerConfig,
     check_num_layers,
+    check_supported,
+    check_token_id,
+    is_integer,
 )
 
 # Fields of a Hugging Face configuration that change the network, and the values that
@@ -71,7 +74,7 @@ class GPTConfig:
             value = getattr(self, field.name)
             if field.name.startswith("n_") or field.name == "vocab_size":
                 absent = value is None and field.name == "n_inner"
-                if not absent and not _is_whole(value, at_least=1):
+                if not absent and not is_integer(value, at_least=1):
                     raise ValueError(
                         f"{field.name} must be a positive integer, got {value!r}"
                     )
@@ -91,9 +94,9 @@ class GPTConfig:
             )
 
     @property
-    def parts(self) -> BertConfig:
-        """These sizes and rates by the names under which parts of a BERT read them."""
-        return BertConfig(
+    def blocks(self) -> TransformerConfig:
+        """The same sizes and rates by the names that the blocks of a network take."""
+        return TransformerConfig(
             vocab_size=self.vocab_size,
             hidden_size=self.n_embd,
             num_hidden_layers=self.n_layer,
@@ -141,39 +144,3 @@ class GPTConfig:
         """The Hugging Face configuration of this network."""
         kind = {name: supported[0] for name, supported in _SUPPORTED.items()}
         return {**kind, **dataclasses.asdict(self)}
-
-
-def check_supported(
-    config: Mapping[str, Any], supported: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """Refuses a Hugging Face configuration with a value that is not supported.
-
-    Raises:
-      ValueError: naming the field, its value, and what is supported.
-    """
-    for name, values in supported.items():
-        if config.get(name, values[0]) not in values:
-            raise ValueError(
-                f"the network cannot do {name}={config[name]!r}; it supports"
-                f" {name}={', '.join(map(repr, values))} only"
-            )
-
-
-def check_token_id(name: str, value: Any, vocab_size: int) -> None:
-    """Refuses what is neither None nor a row of the word embedding.
-
-    Raises:
-      ValueError: naming the field, its value, and the size of the vocabulary.
-    """
-    if value is None:
-        return
-    if not _is_whole(value, at_least=0) or value >= vocab_size:
-        raise ValueError(
-            f"{name} must be None or one id below vocab_size={vocab_size}, got"
-            f" {value!r}"
-        )
-
-
-def _is_whole(value: Any, *, at_least: int) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and value >= at_least

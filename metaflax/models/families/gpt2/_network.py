@@ -19,13 +19,12 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert import _network as _bert
-from metaflax.models.families.bert._config import ACTIVATIONS
 from metaflax.models.families.gpt2._config import GPTConfig
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Cache, LanguageModel
-from metaflax.models.layers import _attention, _embedding, _packing, _stack
+from metaflax.models.layers import _attention, _modules, _packing, _stack
 from metaflax.models.layers._attention import Kept, Past, Source
+from metaflax.models.layers._config import ACTIVATIONS
 from metaflax.models.layers._tokens import Tokens
 
 
@@ -83,7 +82,7 @@ def gpt(
     )
 
 
-class Embeddings(_embedding.Embedding):
+class Embeddings(_modules.Embedding):
     """The sum of word and position embeddings."""
 
     rate: float = 0.0
@@ -118,7 +117,7 @@ class Attention(_attention.Attention):
         return x + added, kept
 
 
-class Mlp(_bert._Part):
+class Mlp(_modules.Block):
     """The feed-forward part of a layer; norm before, residual."""
 
     @nn.compact
@@ -129,7 +128,7 @@ class Mlp(_bert._Part):
         return x + self.adapted(self.dropout(down, key))
 
 
-class Layer(_bert._Part):
+class Layer(_modules.Block):
     """Attention, then the feed-forward part."""
 
     @nn.compact
@@ -150,7 +149,7 @@ class Layer(_bert._Part):
         return Mlp(*parts, name="mlp")(x, mlp_key), kept
 
 
-class Norm(_bert._Part):
+class Norm(_modules.Block):
     """The norm of the last layer's states."""
 
     @nn.compact
@@ -199,7 +198,7 @@ def _run_stages(
         x = rows.pack(cast(jax.Array, states))
 
     bias = _attention.bias_of(_attention.causal(mask), dtype)
-    layer = functools.partial(_run_layer, Layer(config.parts, dtype), rows, bias)
+    layer = functools.partial(_run_layer, Layer(config.blocks, dtype), rows, bias)
     scales = _scales(config)
     numbers = range(max(first - 1, 0), min(last - 1, config.n_layer))
     owns = [_Own(params[_layer_name(i)], scales[i], keys[i]) for i in numbers]
@@ -258,7 +257,7 @@ def _extend(
 
 def _run_cached(config, dtype, params, x, rows, bias, pasts):
     """Runs every layer, and keeps what later tokens will ask for."""
-    layer, kept = Layer(config.parts, dtype), []
+    layer, kept = Layer(config.blocks, dtype), []
     for i, (scale, past) in enumerate(zip(_scales(config), pasts, strict=True)):
         own = {"params": params[_layer_name(i)]}
         x, here = cast(Any, layer.apply(own, x, rows, bias, scale, past, None))
@@ -276,7 +275,7 @@ def _run_layer(
 
 
 def _embed(config, dtype, params, ids, places, rows, key) -> jax.Array:
-    embeddings = Embeddings(config.parts, dtype, config.embd_pdrop)
+    embeddings = Embeddings(config.blocks, dtype, config.embd_pdrop)
     own = {"params": params["embeddings"]}
     return cast(jax.Array, embeddings.apply(own, ids, places, rows, key))
 
@@ -284,13 +283,13 @@ def _embed(config, dtype, params, ids, places, rows, key) -> jax.Array:
 def _logits(config: GPTConfig, dtype: Any, params: Any, x: jax.Array) -> jax.Array:
     """Logits `[B, L, V]` of states `[B, L, D]`."""
     rows = x.reshape(-1, x.shape[-1])
-    norm = Norm(config.parts, dtype)
+    norm = Norm(config.blocks, dtype)
     rows = cast(jax.Array, norm.apply({"params": {"norm": params["norm"]}}, rows))
     if config.tie_word_embeddings:
         kernel = jnp.asarray(params["embeddings"]["word"], dtype).T
     else:
         kernel = jnp.asarray(params["head"]["kernel"], dtype)
-    logits = _bert.widened(jnp.matmul(rows, kernel))
+    logits = _modules.widened(jnp.matmul(rows, kernel))
     return logits.reshape(*x.shape[:-1], -1)
 
 
@@ -306,7 +305,7 @@ def _scales(config: GPTConfig) -> list[jax.Array]:
 
 def _init(config: GPTConfig, key: chex.PRNGKey) -> dict[str, Any]:
     """Draws fresh parameters."""
-    parts = config.parts, jnp.float32
+    parts = config.blocks, jnp.float32
     one = jnp.zeros((1, 1), jnp.int32)
     rows = _packing.Rows((1, 1), None, None)
     x, bias = jnp.zeros((1, config.n_embd)), jnp.zeros((1, 1, 1, 1))

@@ -6,8 +6,8 @@ values are the columns of one.
 
 import re
 
-from metaflax.models.families.bert._weight_names import Place
 from metaflax.models.families.gpt2._config import GPTConfig
+from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._places import Columns, Target
 
 _NORM = (("weight", "scale"), ("bias", "bias"))
@@ -48,8 +48,9 @@ def file_name(name: str) -> str:
 
 def targets(config: GPTConfig) -> dict[str, Target]:
     """Where every tensor of a GPT-2 of this size goes, by name without prefix."""
-    D, parts = config.n_embd, config.parts
-    shapes = {"up": (D, parts.intermediate_size), "down": (parts.intermediate_size, D)}
+    D = config.n_embd
+    wide = config.blocks.intermediate_size
+    shapes = {"up": (D, wide), "down": (wide, D)}
     found: dict[str, Target] = {
         "wte.weight": Place("embeddings/word", (config.vocab_size, D)),
         "wpe.weight": Place("embeddings/position", (config.n_positions, D)),

@@ -1,0 +1,138 @@
+"""Sizes and rates that the blocks of all transformers take."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metaflax.models.layers import _smooth
+
+
+def _gelu_tanh(x: jax.Array) -> jax.Array:
+    return jax.nn.gelu(x, approximate=True)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": _smooth.gelu,
+    "gelu_python": _smooth.gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_fast": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "swish": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+"""Activation functions by their names in Hugging Face's configurations."""
+
+MAX_LAYERS = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes and rates of a transformer, by the names that Hugging Face gives BERT's.
+
+    Attributes:
+      vocab_size: rows of the word embedding.
+      hidden_size: features D of a token.
+      num_hidden_layers: number of layers.
+      num_attention_heads: attention heads of a layer; they divide `hidden_size`.
+      intermediate_size: width of the feed-forward block.
+      hidden_act: activation of that block, a key of `ACTIVATIONS`.
+      hidden_dropout_prob: dropout rate of embeddings and of residual updates.
+      attention_probs_dropout_prob: dropout rate of attention probabilities.
+      max_position_embeddings: longest text in tokens.
+      type_vocab_size: number of segments.
+      initializer_range: standard deviation of fresh weights.
+      layer_norm_eps: added to variances.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+
+    def __post_init__(self):
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(
+                f"the network has no activation hidden_act={self.hidden_act!r}; it"
+                f" has {', '.join(ACTIVATIONS)}"
+            )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith(("num_", "vocab", "type_", "max_")) or (
+                field.name.endswith("_size")
+            ):
+                if not is_integer(value, at_least=1):
+                    raise ValueError(
+                        f"{field.name} must be a positive integer, got {value!r}"
+                    )
+            elif field.name.endswith("_prob") and not 0 <= value < 1:
+                raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
+        check_num_layers("num_hidden_layers", self.num_hidden_layers)
+        if not self.layer_norm_eps >= 0:
+            raise ValueError(
+                f"layer_norm_eps must not be negative, got {self.layer_norm_eps!r}"
+            )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"num_attention_heads={self.num_attention_heads} does not divide"
+                f" hidden_size={self.hidden_size}"
+            )
+
+
+def check_num_layers(name: str, number: int) -> None:
+    """Refuses more layers than any network has, before each is given a name.
+
+    Raises:
+      ValueError: naming the field and its value.
+    """
+    if number > MAX_LAYERS:
+        raise ValueError(f"{name} may be {MAX_LAYERS} at most, got {number}")
+
+
+def check_supported(
+    config: Mapping[str, Any], supported: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Refuses a Hugging Face configuration with a value that is not supported.
+
+    Raises:
+      ValueError: naming the field, its value, and what is supported.
+    """
+    for name, values in supported.items():
+        if config.get(name, values[0]) not in values:
+            raise ValueError(
+                f"the network cannot do {name}={config[name]!r}; it supports"
+                f" {name}={', '.join(map(repr, values))} only"
+            )
+
+
+def check_token_id(name: str, value: Any, vocab_size: int) -> None:
+    """Refuses what is neither None nor a row of the word embedding.
+
+    Raises:
+      ValueError: naming the field, its value, and the size of the vocabulary.
+    """
+    if value is None:
+        return
+    if not is_integer(value, at_least=0) or value >= vocab_size:
+        raise ValueError(
+            f"{name} must be None or one id below vocab_size={vocab_size}, got"
+            f" {value!r}"
+        )
+
+
+def is_integer(value: Any, *, at_least: int) -> bool:
+    """Whether a value is an integer, no bool, and not below a bound."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= at_least

@@ -1,0 +1,164 @@
+"""Flax Linen modules that the networks of all families are built from.
+
+Letters of shapes: B texts, P places of a text, R rows (tokens of a batch that are
+worked on), D features, V words. A kernel is `[in, out]`. Leaves that `with_lora` and
+`with_adapters` add to a parameter tree are applied wherever they occur.
+"""
+
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metaflax.models.layers import _extra_parameters as _extras
+from metaflax.models.layers import _packing, _smooth, _stack
+from metaflax.models.layers._config import ACTIVATIONS, TransformerConfig
+
+
+def wide_dtype(dtype: Any) -> Any:
+    """Returns the dtype of norms and softmax: float32, or wider."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """Casts an array to at least float32."""
+    return x.astype(wide_dtype(x.dtype))
+
+
+class Dense(nn.Module):
+    """A dense layer, with low-rank factors where the parameter tree has them.
+
+    Attributes:
+      features: number of outputs.
+      dtype: of products.
+      kernel_init: draws the kernel; the bias starts at zero.
+    """
+
+    features: int
+    dtype: Any
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # [R, in]
+        shape = inputs.shape[-1], self.features
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:])
+        y = self.product(inputs, kernel)
+        if self.has_variable("params", _extras.LORA):
+            lora = self.get_variable("params", _extras.LORA)
+            # Never W + A B, which would be a kernel of its own for every task.
+            y = y + self.product(self.product(inputs, lora["down"]), lora["up"])
+        # A product adds up in float32 whatever its type. The gradient of a bias, a sum
+        # over rows, has the type of this addition: in bfloat16 it would stop growing
+        # at 256 times its summands.
+        wide = wide_dtype(self.dtype)
+        y = _stack.named_product(y).astype(wide) + bias.astype(wide)[None]
+        return y.astype(self.dtype)
+
+    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
+
+
+class Norm(nn.Module):
+    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it."""
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        scale, bias = (jnp.asarray(p, x.dtype)[None] for p in (scale, bias))
+        return _smooth.normalize(x, self.epsilon) * scale + bias
+
+
+class Block(nn.Module):
+    """Base of the blocks of a transformer.
+
+    Attributes:
+      config: sizes and rates.
+      dtype: of computation; parameters are float32, norms and softmax at least so.
+    """
+
+    config: TransformerConfig
+    dtype: Any
+
+    def dense(self, name: str, features: int) -> Dense:
+        return Dense(
+            features,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.normal(self.config.initializer_range),
+            name=name,
+        )
+
+    def norm(self, x: jax.Array) -> jax.Array:
+        norm = Norm(self.config.layer_norm_eps, name="norm")
+        return norm(widened(x)).astype(self.dtype)
+
+    def dropout(
+        self, x: jax.Array, key: chex.PRNGKey | None, rate: float | None = None
+    ) -> jax.Array:
+        rate = self.config.hidden_dropout_prob if rate is None else rate
+        return nn.Dropout(rate, deterministic=key is None)(x, rng=key)
+
+    def adapted(self, x: jax.Array) -> jax.Array:
+        if not self.has_variable("params", _extras.ADAPTER):
+            return x
+        return Adapter(self.config, self.dtype, name=_extras.ADAPTER)(x)
+
+
+class Adapter(Block):
+    """Bottleneck adapter with a residual connection."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = self.get_variable("params", "down")["kernel"].shape[1]
+        hidden = ACTIVATIONS[self.config.hidden_act](self.dense("down", size)(x))
+        return x + self.dense("up", x.shape[-1])(hidden)
+
+
+class Embedding(Block):
+    """Base of the embeddings of a network: tables by name."""
+
+    def table(self, name: str, num_rows: int) -> jax.Array:
+        """Returns a table `[num_rows, D]`; called from compact methods only."""
+        if not self.is_initializing():
+            # Whatever number of rows it has: an algorithm may hold only those in use.
+            return self.get_variable("params", name)
+        init = nn.initializers.normal(self.config.initializer_range)
+        return self.param(name, init, (num_rows, self.config.hidden_size))
+
+    def words_at(
+        self, ids: jax.Array, positions: jax.Array, rows: _packing.Rows
+    ) -> jax.Array:
+        """Returns the sum of word and position embeddings, `[R, D]`."""
+        word = self.table("word", self.config.vocab_size)
+        position = self.table("position", self.config.max_position_embeddings)
+        # Indexing both, for the positions of a text need not begin at its first slot.
+        return word[rows.pack(ids)] + position[rows.pack(positions)]
+
+
+class PostNormMlp(Block):
+    """Feed-forward block of a layer; residual, then norm."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
+        up = self.dense("up", self.config.intermediate_size)(x)
+        hidden = ACTIVATIONS[self.config.hidden_act](up)
+        down = self.dense("down", self.config.hidden_size)(hidden)
+        return self.norm(x + self.adapted(self.dropout(down, key)))
+
+
+class TiedWordHead(Block):
+    """Output layer from states to logits, tied to the word embedding `[V, D]`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, word: jax.Array) -> jax.Array:
+        hidden = self.dense("dense", self.config.hidden_size)(x)
+        x = self.norm(ACTIVATIONS[self.config.hidden_act](hidden))
+        bias = self.param("bias", nn.initializers.zeros, (word.shape[0],))
+        logits = widened(jnp.matmul(x, jnp.asarray(word, self.dtype).T))
+        return logits + bias.astype(logits.dtype)[None]
