@@ -6,13 +6,13 @@ import operator
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax import files
 from metaflax.cli._options import (
     COMMANDS,
     OF_EVALUATION,
@@ -373,14 +373,8 @@ def _predict(command: Predict) -> None:
     if command.out == "-":
         answer(sys.stdout)
         return
-    # Beside the target, then renamed: nothing half-written is left.
-    scratch = Path(f"{command.out}.tmp")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            answer(file)
-        scratch.replace(command.out)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with files.atomic_write(command.out) as file:
+        answer(file)
 
 
 def _predictor(command: Predict) -> Any:

@@ -1,8 +1,6 @@
 """Checkpoints by Orbax: the two latest and the best, each with a digest."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,16 +66,17 @@ class Checkpoints:
         """
         self.wait()
         parts, step = _parts(_kept(state)), int(state.step)
-        record = {
+        record: dict[str, Any] = {
             "stopping": stopping._asdict(),
             "layouts": {name: layout(part) for name, part in parts.items()},
             "digests": {name: digest(part) for name, part in parts.items()},
         }
+        record["digest"] = _manifest.json_digest(record)
         items = ocp.args.Composite(
             # Apart from the rest, so that meta-testing reads nothing else.
             params=ocp.args.StandardSave(parts["params"]),
             rest=ocp.args.StandardSave(parts["rest"]),
-            record=ocp.args.JsonSave({**record, "digest": _of_record(record)}),
+            record=ocp.args.JsonSave(record),
         )
         self._unfinished = step
         self._writing(
@@ -200,7 +199,7 @@ class Checkpoints:
     def _record(self, step: int) -> dict[str, Any]:
         record = self._restored(step, record=ocp.args.JsonRestore())["record"]
         expected = record.pop("digest", None) if isinstance(record, dict) else None
-        if expected is None or expected != _of_record(record):
+        if expected is None or expected != _manifest.json_digest(record):
             raise DamagedError(
                 f"{self._place(step)} is damaged: its record is not what was saved"
             )
@@ -269,11 +268,6 @@ def _kept(state: TrainState) -> TrainState:
     if jax.default_backend() != "cpu":
         return state
     return jax.tree.map(jnp.copy, state)
-
-
-def _of_record(record: Mapping[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

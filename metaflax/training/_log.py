@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from metaflax import files
+
 
 class Sink(Protocol):
     """Receives every record of a run."""
@@ -33,9 +35,7 @@ class JsonlLog:
             for line in (path.read_text().splitlines() if path.exists() else [])
             if _step_of(line) <= resume_after
         ]
-        rewritten = path.with_suffix(".tmp")
-        rewritten.write_text("".join(f"{line}\n" for line in kept))
-        rewritten.replace(path)
+        files.write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, record: Mapping[str, Any]) -> None:

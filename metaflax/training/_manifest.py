@@ -1,66 +1,58 @@
-"""Digests of the files of a folder, written beside them."""
+"""Digests of the files of a checkpoint, stored beside them."""
 
 import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from metaflax import files
 
 NAME = "files.json"
 
 
 def write(folder: Path) -> None:
-    """Writes down the digests of all files below a folder."""
-    found = {
-        path.relative_to(folder).as_posix(): _digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    content = {"files": found, "digest": _of(found)}
-    scratch = folder.with_name(f".{folder.name}.{NAME}")
-    scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    scratch.replace(folder / NAME)
+    """Writes the digests of all files below a folder."""
+    digests = files.file_digests(folder)
+    content = {"files": digests, "digest": json_digest(digests)}
+    files.write_text(folder / NAME, json.dumps(content, indent=1))
 
 
 def difference(folder: Path, parts: Iterable[str]) -> str:
-    """How files differ from what was written down of them.
+    """Compares the files of a folder with their stored digests.
 
     Args:
-      folder: where `write` left its list.
-      parts: names of folders in it that matter; files beside them do always.
+      folder: where `write` stored the digests.
+      parts: names of the subfolders to compare; files beside them always are.
 
     Returns:
-      A few words; none if there is no difference, and where nothing was written down,
-      as by a process that was killed before.
+      A clause that names the first difference; empty if there is none, or no digests
+      were stored because the process was killed before.
     """
     path, parts = folder / NAME, set(parts)
     if not path.exists():
         return ""
     try:
         content = json.loads(path.read_text("utf-8"))
-        files = dict(content["files"])
-        intact = content["digest"] == _of(files)
+        digests = dict(content["files"])
+        intact = content["digest"] == json_digest(digests)
     except (OSError, ValueError, KeyError, TypeError):
-        intact, files = False, {}
+        intact, digests = False, {}
     if not intact:
         return f"its {NAME} is not what was saved"
-    for name, expected in files.items():
+    for name, expected in digests.items():
         part, _, rest = name.partition("/")
         if rest and part not in parts:
             continue
         try:
-            found = _digest(folder / name)
+            digest = files.file_digest(folder / name)
         except OSError:
             return f"its file {name} cannot be read"
-        if found != expected:
+        if digest != expected:
             return f"its file {name} is not what was saved"
     return ""
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore
-
-
-def _of(files: dict[str, str]) -> str:
-    text = json.dumps(files, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def json_digest(content: Any) -> str:
+    """Computes the SHA-256 digest of what JSON can hold, in hex."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

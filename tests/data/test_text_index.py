@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data.on_disk import _checksum as _sealed
 from metaflax.data.on_disk import _indexing, _postings, _text_index
 
 ALPHABET = "abcE éЖ語१ि5_-.\t'İ"
@@ -122,7 +121,7 @@ def test_an_index_that_says_odd_things_of_itself_is_built_anew(tmp_path, name, c
     index = indexed(tmp_path, "a b\nb a\na")
     whole = as_dict(index.words)
     (index._folder / name).write_bytes(content)
-    _sealed.seal(index._folder)
+    _indexing.write_digest(index._folder)
     assert as_dict(indexed(tmp_path, "a b\nb a\na").words) == whole
 
 

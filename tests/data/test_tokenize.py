@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metaflax import data
-from metaflax.data.sources import _files
+from metaflax import data, files
 
 TEXTS = ("a b c", "b", "c c c c c")
 
@@ -145,7 +144,7 @@ def test_a_cache_that_cannot_be_written_is_named(tokenizer, tmp_path):
 
 def test_nothing_is_left_of_a_write_that_fails(tmp_path):
     def fail():
-        with _files.replacing(tmp_path / "x") as file:
+        with files.atomic_write(tmp_path / "x", "wb") as file:
             file.write(b"half")
             raise RuntimeError
 

@@ -11,8 +11,7 @@ import pytest
 
 from metaflax import data
 from metaflax.data.batching import _tokenize
-from metaflax.data.on_disk import _checksum as _sealed
-from metaflax.data.on_disk import _text_index
+from metaflax.data.on_disk import _indexing, _text_index
 from tests.fuzz.damage import SIZES, damaged, in_time, inputs, refusal
 
 TOKENS = data.TokenizedTexts(
@@ -188,5 +187,5 @@ def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path):
         np.lib.format.write_array_header_1_0(file, described)
         file.write(raw[128:])
     assert rows.stat().st_size == len(raw)
-    _sealed.seal(rows.parents[1])
+    _indexing.write_digest(rows.parents[1])
     assert contents(data.index_texts(path, cache_dir=tmp_path / "cache")) == whole

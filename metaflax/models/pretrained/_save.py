@@ -1,9 +1,7 @@
 """Parameter trees into directories that Hugging Face reads."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from flax import traverse_util
 
+from metaflax.files import atomic_folder, check_absent
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.families.bert._encoder import NUM_ENTITIES, Pooling
@@ -75,8 +74,7 @@ def save(
         do not fit the configuration, or Hugging Face's class cannot express the model.
     """
     target = Path(directory).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already; name a new directory")
+    check_absent(target)
     tokenizer_files = _tokenizer_files(Path(tokenizer_from).expanduser())
     _check_plain(params)
 
@@ -201,26 +199,19 @@ def _write(
     tokenizer_files: Sequence[Path],
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes beside the target, then renames."""
+    """Writes the files of a model directory."""
     import safetensors.numpy
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
-    ) as scratch:
-        made = Path(scratch) / target.name
-        made.mkdir()  # With the user's usual permissions, unlike the scratch folder.
-        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-        (made / "config.json").write_text(text + "\n", encoding="utf-8")
-        for name, tensors in files.items():
-            safetensors.numpy.save_file(tensors, made / name, metadata={"format": "pt"})
-        for name, note in (notes or {}).items():
-            (made / name).write_text(note, encoding="utf-8")
-        for path in tokenizer_files:
-            shutil.copyfile(path, made / path.name)
-        try:
-            os.rename(made, target)
-        except OSError as error:  # Somebody else was faster.
-            raise ValueError(
-                f"{target} exists already; name a new directory"
-            ) from error
+    try:
+        with atomic_folder(target) as folder:
+            text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+            for name, tensors in files.items():
+                path = folder / name
+                safetensors.numpy.save_file(tensors, path, metadata={"format": "pt"})
+            for name, note in (notes or {}).items():
+                (folder / name).write_text(note, encoding="utf-8")
+            for path in tokenizer_files:
+                shutil.copyfile(path, folder / path.name)
+    except FileExistsError as error:  # Written by another process in the meantime.
+        raise ValueError(f"{target} exists already; name a new directory.") from error

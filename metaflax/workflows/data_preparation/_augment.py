@@ -7,13 +7,14 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import data, reporting, tasks
+from metaflax.files import atomic_write
+from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.data_preparation._variants import (
     Replacing,
     has_words,
     variants_of,
 )
 from metaflax.workflows.data_preparation._word_filler import WordFiller
-from metaflax.workflows.runs._atomic_write import appearing, check_new
 
 COLUMN = "variants"
 # Columns by which a row is of a task whose text does not stand alone.
@@ -77,7 +78,7 @@ def augment(
             " column of texts."
         )
     progress = reporting.counting(console, len(texts), doing="augmenting", unit="texts")
-    with progress as done, appearing(target) as file:
+    with progress as done, atomic_write(target) as file:
         num_variants = num_without = 0
         for first in range(0, len(texts), CHUNK):
             chunk = texts[first : first + CHUNK]

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks
+from metaflax.files import atomic_write
+from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._adapt import without_run
-from metaflax.workflows.runs._atomic_write import appearing, check_new
 from metaflax.workflows.runs._encoder_model import Model, embedder
 from metaflax.workflows.runs._run import load_trained, load_untrained, within
 
@@ -79,7 +80,7 @@ def cluster(
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     width = len(str(number - 1))
-    with appearing(target) as file:
+    with atomic_write(target) as file:
         for text, own in zip(texts, found, strict=True):
             row = {"text": text, "label": f"cluster {own:0{width}}"}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

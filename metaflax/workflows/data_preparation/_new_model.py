@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from metaflax import data, models, tasks
+from metaflax.files import check_absent
 from metaflax.models.pretrained import Family
-from metaflax.workflows.runs._run_directory import check_absent
 
 # The special tokens of a tokenizer that `train_tokenizer` made.
 PAD, BEGIN, END = 0, 1, 2

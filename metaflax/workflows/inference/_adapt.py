@@ -13,6 +13,7 @@ from rich.console import Console
 
 from metaflax import base, data, models, tasks, tree
 from metaflax import config as config_lib
+from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt_language_model import (
     adapt_speaker,
     trained_speaker,
@@ -30,7 +31,7 @@ from metaflax.workflows.runs._run import (
     load_untrained,
     within,
 )
-from metaflax.workflows.runs._run_directory import RunDirectory, check_absent
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 # The file of support texts in what is written.
 SUPPORT = "support.jsonl"

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from metaflax import models
+from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt_language_model import save_speaker
 from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._language_model import Speaker
 from metaflax.workflows.runs._run import load_trained
-from metaflax.workflows.runs._run_directory import check_absent
 
 
 def export(run_dir: str | Path, out: str | Path) -> Path:

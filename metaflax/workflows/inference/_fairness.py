@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation
+from metaflax.files import write_text
 from metaflax.workflows.inference._predict import Answering
-from metaflax.workflows.runs._run_directory import write_whole
 
 
 def fairness(
@@ -94,7 +94,7 @@ def fairness_report(
       ValueError: as `fairness` does.
     """
     found = fairness(predictor, texts, swaps)
-    write_whole(Path(out), json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    write_text(Path(out), json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     table = Table(title="answers when words are swapped, 95 % intervals over texts")
     for column in ("", "texts", "pairs", "moved by", "at most", "other answer"):
         table.add_column(column, justify="right" if column else "left")

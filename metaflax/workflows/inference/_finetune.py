@@ -19,6 +19,7 @@ from rich.console import Console
 
 from metaflax import base, data, evaluation, heads, reporting, tasks, training
 from metaflax import config as config_lib
+from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt import (
     first_seen,
     save_adapted,
@@ -26,7 +27,6 @@ from metaflax.workflows.inference._adapt import (
 from metaflax.workflows.runs._encoder_model import Model, embedder
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
 from metaflax.workflows.runs._run import load_trained
-from metaflax.workflows.runs._run_directory import check_absent
 
 
 class Labelled(NamedTuple):

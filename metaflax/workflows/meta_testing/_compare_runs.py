@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation, reporting
+from metaflax.files import write_text
 from metaflax.workflows.meta_testing._report import interval, read_results
-from metaflax.workflows.runs._run_directory import RunDirectory, write_whole
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 METHOD = "after"
 
@@ -80,7 +81,7 @@ def compare_runs(
         table.add_row(*row)
     console.print(table)
     if out is not None:
-        write_whole(Path(out), _page(runs, columns, rows, intervals))
+        write_text(Path(out), _page(runs, columns, rows, intervals))
         console.print(f"The page is {out}.", markup=False, soft_wrap=True)
     return {
         "protocol": first.results["protocol"],

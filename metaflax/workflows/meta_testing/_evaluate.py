@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation, tasks
+from metaflax.files import write_text
 from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
 from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
@@ -40,7 +41,6 @@ from metaflax.workflows.runs._run_directory import (
     RunDirectory,
     check_result_name,
     environment,
-    write_whole,
 )
 from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
@@ -193,7 +193,7 @@ def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
         )
         for number in range(count)
     ]
-    write_whole(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _check_number(evaluator: Evaluator | TextEvaluator, number: int) -> None:
@@ -222,7 +222,7 @@ def _export(
             }
             for row in rows
         ]
-        write_whole(folder / f"{part}.jsonl", _lines(records, named))
+        write_text(folder / f"{part}.jsonl", _lines(records, named))
 
 
 def _truth(

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import evaluation, reporting
+from metaflax.files import write_text
 from metaflax.reporting import Html
-from metaflax.workflows.runs._run_directory import RunDirectory, write_whole
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 # What each record means, for those who did not make it.
 CALIBRATION = (
@@ -59,7 +60,7 @@ def report(run_dir: str | Path, console: Console, *, name: str = "evaluation") -
         found["config"] = json.loads(config_lib.to_json(config))
         found["environment"] = directory.read_json("environment.json")
     path = directory.path / f"{name}.html"
-    write_whole(path, run_page(directory.path.name, found))
+    write_text(path, run_page(directory.path.name, found))
     console.print(f"The report is in {path}.", markup=False, soft_wrap=True)
     return path
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import reporting
+from metaflax.files import write_text
 from metaflax.workflows.meta_training._train import meta_train
 from metaflax.workflows.meta_training._trials import (
     Claim,
@@ -20,7 +21,7 @@ from metaflax.workflows.meta_training._trials import (
     described,
 )
 from metaflax.workflows.runs._run import load_run
-from metaflax.workflows.runs._run_directory import RunDirectory, write_whole
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 
 def search(
@@ -133,7 +134,7 @@ def _written(
             ("best.json", config_lib.to_json(chosen)),
             ("best.py", config_lib.to_python(chosen)),
         ):
-            write_whole(trials.folder / name, text)
+            write_text(trials.folder / name, text)
         try:
             reporting.plot_search(
                 trials.folder / "search.png", records, metric, _on_logs(config)

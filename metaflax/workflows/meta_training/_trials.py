@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from metaflax import config as config_lib
-from metaflax.workflows.runs._file_lock import FileLock
-from metaflax.workflows.runs._run_directory import write_whole
+from metaflax.files import write_text
 
 # Files of a search's directory; trials have folders of their own in `trials`.
 CONFIG, JOURNAL, LOCK = "search_config.json", "trials.journal", "search.lock"
@@ -128,7 +128,7 @@ class Trials:
         path, content = self.folder / CONFIG, described(self._config)
         with self.lock():
             if not path.exists():
-                write_whole(path, content)
+                write_text(path, content)
             elif path.read_text(encoding="utf-8") != content:
                 raise ValueError(
                     f"{self.folder} holds a search of another config; name another"
@@ -140,10 +140,11 @@ class Trials:
         queued = {trial.user_attrs[SLOT] for trial in self._in_state("WAITING")}
         for trial in self._in_state("RUNNING"):
             slot = trial.user_attrs[SLOT]
-            lock = self._lock_of(slot)
-            if not lock.acquire(wait=False):
+            try:
+                with self._lock_of(slot).acquire(blocking=False):
+                    pass
+            except Timeout:  # Its process is still alive.
                 continue
-            lock.release()
             if slot not in queued:
                 self._study.enqueue_trial(trial.params, user_attrs={SLOT: slot})
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from metaflax import config as config_lib
-from metaflax import training
+from metaflax import files, training
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -95,7 +95,7 @@ class RunDirectory(Generic[C]):
         if training.is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("environment.json", environment())
-            write_whole(self._config, config_lib.to_json(config))
+            files.write_text(self._config, config_lib.to_json(config))
         training.barrier("run begun")
 
     def config(self) -> C:
@@ -153,7 +153,7 @@ class RunDirectory(Generic[C]):
         """Writes a file whole or not at all."""
         file = self._file(name)
         if training.is_coordinator():
-            write_whole(file, json.dumps(content, indent=2) + "\n")
+            files.write_json(file, content)
 
     def _file(self, name: str) -> Path:
         config_lib.check_file_name(name.removesuffix(".json"))
@@ -169,19 +169,6 @@ def check_result_name(name: str) -> None:
     config_lib.check_file_name(name)
     if f"{name}.json".casefold() in OF_RUN:
         raise ValueError(f"{name!r} is a file of the run itself; choose another name.")
-
-
-def check_absent(target: Path) -> None:
-    """Refuses to write where anything is."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already; name a new directory.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file in one step."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
 
 
 def environment() -> dict[str, Any]:
