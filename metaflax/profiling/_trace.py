@@ -1,13 +1,14 @@
-"""When each operation of a program ran, read from a profile that jax wrote.
+"""Execution times of the operations of a program, from a trace that jax wrote.
 
-Accelerators give one event for each operation on a stream. On CPU a thread may begin
-an operation (a matrix product, say) and leave parts of it to other threads: these say
-only that they run task number so-and-so, and the thread that handed it out says so
-too. Following the numbers back tells whose work it is.
+Accelerators record one event for each operation on a stream. On CPU a thread may start
+an operation (a matrix product, say) and submit parts of it to other threads. These
+record only the number of the task that they run, as does the thread that submits it;
+following the numbers back gives the operation.
 """
 
 import itertools
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,21 +22,21 @@ STEP = "metaflax_step"
 
 _NAME = re.compile(r"%?([\w.\-]+)")
 _EXECUTOR = "ThunkExecutor::Execute"
-_HANDED_OUT = "ThreadpoolListener::Record"
+_TASK_SUBMITTED = "ThreadpoolListener::Record"
 _TASK_BEGINS = "ThreadpoolListener::StartRegion"
 _TASK_ENDS = "ThreadpoolListener::StopRegion"
 
 
 class Trace(NamedTuple):
-    """Where the wall-clock time of the profiled steps went, all of them together.
+    """Wall-clock time of the profiled steps, summed over them.
 
     Attributes:
-      seconds: from the first moment of each step to its last, added up.
-      operations: seconds by name of operation. Where several threads or streams are
-        at work, each moment is shared evenly among them; what is left of `seconds`
-        is when none was.
-      counts: how often each operation began.
-      steps: how many steps there were.
+      seconds: duration of the steps.
+      operations: seconds by name of operation. Where several threads or streams run
+        at once, each moment is shared evenly among them; the rest of `seconds` is
+        idle time.
+      counts: number of executions by name of operation.
+      steps: number of steps.
     """
 
     seconds: float
@@ -52,37 +53,31 @@ class _Event(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """A label: part of the work of whoever handed out a task of that number."""
+    """The label of a task: its work is that of the event that submitted it."""
 
     number: int
 
 
 def newest_profile(folder: Path) -> Path:
-    """The latest profile that jax wrote below a folder."""
+    """Finds the latest trace that jax wrote below a folder."""
     return max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
 
 
 def read_trace(path: Path, module: str, containers: frozenset[str]) -> Trace:
-    """Reads the profile of some steps.
+    """Sums the execution times of the operations of some steps.
 
     Args:
-      path: of a `.xplane.pb`.
-      module: name of the program whose operations are looked for.
-      containers: names of operations, such as loops, whose own time is that of no
-        operation.
+      path: the trace, a `.xplane.pb` file.
+      module: name of the program whose operations are counted.
+      containers: names of operations, such as loops, that only wait for others.
 
     Returns:
       A `Trace`.
 
     Raises:
-      ValueError: if the profile has no step, or no operation of the program.
+      ValueError: if the trace has no step, or no operation of the program.
     """
-    planes = {
-        plane.name: [
-            (line.name, [_event(e) for e in line.events]) for line in plane.lines
-        ]
-        for plane in jax.profiler.ProfileData.from_file(str(path)).planes
-    }
+    planes = _planes(path)
     windows = [
         Interval(event.start, event.end, None)
         for lines in planes.values()
@@ -97,7 +92,7 @@ def read_trace(path: Path, module: str, containers: frozenset[str]) -> Trace:
             " none, so that no table can be made; open the profile in a viewer."
         )
     intervals = [i for i in _labelled(lines, module) if i.label not in containers]
-    begun = Counter(
+    counts = Counter(
         _operation(event, module)
         for events in lines
         for event in events
@@ -109,9 +104,24 @@ def read_trace(path: Path, module: str, containers: frozenset[str]) -> Trace:
             name: time / 1e9
             for name, time in shares(clipped(intervals, windows)).items()
         },
-        counts={name: count for name, count in begun.items() if name is not None},
+        counts={name: count for name, count in counts.items() if name is not None},
         steps=len(windows),
     )
+
+
+def _planes(path: Path) -> dict[str, list[tuple[str, list[_Event]]]]:
+    """Reads the events of each line of each plane of a trace."""
+    # jax creates Python types while events are read, which newer versions of Python
+    # warn of. Where warnings are errors, it aborts the process instead of raising.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            plane.name: [
+                (line.name, [_event(event) for event in line.events])
+                for line in plane.lines
+            ]
+            for plane in jax.profiler.ProfileData.from_file(str(path)).planes
+        }
 
 
 def _event(event: Any) -> _Event:
@@ -120,38 +130,38 @@ def _event(event: Any) -> _Event:
 
 
 def _operation(event: _Event, module: str) -> str | None:
-    """The name of the operation that an event is, None if it is none of the module."""
+    """The name of the event's operation; None if it is not part of the module."""
     if "hlo_op" in event.stats:
         of = event.stats.get("hlo_module", module)
         return event.stats["hlo_op"] if of == module else None
     if "hlo_category" in event.stats:  # TPUs write all of the operation as the name.
-        found = _NAME.match(event.name)
-        return found[1] if found else None
+        match = _NAME.match(event.name)
+        return match[1] if match else None
     return None
 
 
 def _lines_of_operations(planes: dict[str, Any], module: str) -> list[list[_Event]]:
-    """The threads or streams of the first device that ran any of the module."""
+    """Events by thread or stream of the first device that ran the module."""
     for name in sorted(planes, key=lambda name: (not name.startswith("/device"), name)):
-        working = {
+        running = {
             line: events
             for line, events in planes[name]
             if any(_operation(e, module) for e in events)
         }
-        if "XLA Ops" in working:  # Some devices have a line that repeats the others.
-            return [working["XLA Ops"]]
-        if working:
-            helping = [
+        if "XLA Ops" in running:  # Some devices have a line that repeats the others.
+            return [running["XLA Ops"]]
+        if running:
+            helpers = [
                 events
                 for line, events in planes[name]
-                if line not in working and any(e.name == _TASK_BEGINS for e in events)
+                if line not in running and any(e.name == _TASK_BEGINS for e in events)
             ]
-            return [*working.values(), *helping]
+            return [*running.values(), *helpers]
     return []
 
 
 def _labelled(lines: list[list[_Event]], module: str) -> Iterator[Interval[str]]:
-    """Which operation each thread works on when; not when the runtime is busy."""
+    """Yields when each thread runs which operation, without the runtime's own work."""
     cut = [list(innermost(_spans(events, module))) for events in lines]
     owners = _owners(lines, cut)
     for start, end, label in itertools.chain.from_iterable(cut):
@@ -163,14 +173,14 @@ def _labelled(lines: list[list[_Event]], module: str) -> Iterator[Interval[str]]
 def _spans(
     events: Iterable[_Event], module: str
 ) -> Iterator[Interval[str | _Task | None]]:
-    """The events of a thread that have a length and a meaning."""
-    begun: tuple[float, int] | None = None
+    """Yields the events of a thread that have a duration and a label."""
+    started: tuple[float, int] | None = None
     for event in sorted(events, key=lambda event: event.start):
         if event.name == _TASK_BEGINS:
-            begun = event.start, event.stats["_c"]
-        elif event.name == _TASK_ENDS and begun is not None:
-            yield Interval(begun[0], event.start, _Task(begun[1]))
-            begun = None
+            started = event.start, event.stats["_c"]
+        elif event.name == _TASK_ENDS and started is not None:
+            yield Interval(started[0], event.start, _Task(started[1]))
+            started = None
         elif event.name == _EXECUTOR:
             yield Interval(event.start, event.end, None)
         elif operation := _operation(event, module):
@@ -180,13 +190,13 @@ def _spans(
 def _owners(
     lines: list[list[_Event]], cut: list[list[Interval[str | _Task | None]]]
 ) -> dict[int, str | _Task | None]:
-    """By number of a task, who handed it out."""
+    """Maps the number of each task to the label of the event that submitted it."""
     owners = {}
     for events, intervals in zip(lines, cut, strict=True):
         at = iter(intervals)
         interval = next(at, None)
         for event in sorted(events, key=lambda event: event.start):
-            if event.name != _HANDED_OUT:
+            if event.name != _TASK_SUBMITTED:
                 continue
             while interval is not None and interval.end < event.start:
                 interval = next(at, None)
@@ -200,9 +210,9 @@ def _owners(
 def _owner(
     label: str | _Task | None, owners: dict[int, str | _Task | None]
 ) -> str | None:
-    """Follows tasks that were handed out by tasks back to an operation."""
+    """Follows tasks that were submitted by tasks back to an operation."""
     while isinstance(label, _Task):
         number, label = label.number, owners.get(label.number)
         if isinstance(label, _Task) and label.number >= number:
-            return None  # Numbers rise, so that this one was given twice.
+            return None  # Numbers rise: this one was used twice.
     return label
