@@ -3,7 +3,7 @@
 import pytest
 
 from metaflax import config as config_lib
-from metaflax.workflows.meta_testing import _baselines, _evaluate
+from metaflax.workflows.meta_testing import _evaluate
 from metaflax.workflows.runs import _run_directory
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -64,7 +64,6 @@ def test_members_results_and_records_stay_in_their_run(evil, tmp_path, capsys):
         lambda: directory.write_json(evil, 3),
         lambda: directory.read_json(evil),
         lambda: _evaluate.evaluate(tmp_path / "run", None, name=evil),
-        lambda: _baselines.against_baselines(tmp_path / "run", {}, None, name=evil),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="cannot name a file"):

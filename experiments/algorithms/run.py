@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import jax
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import points
 
 import metaflax
+from experiments import common
 from metaflax import data, evaluation, losses, metrics, models, profiling, training
 
 REFERENCE = "frozen"
@@ -281,18 +281,16 @@ def table(records: Sequence[dict[str, Any]]) -> str:
         cells.append(f"{spent['seconds_per_step']:.2f}" if spent else "-")
         for shot in ("shot1", "shot5"):
             scores = np.array(record[shot]["accuracy"])
-            cells.append(said(evaluation.mean_interval(scores)))
+            cells.append(common.percent(evaluation.mean_interval(scores), digits=1))
             before = np.array(reference[shot]["accuracy"])
             gain = evaluation.paired_interval(before, scores)
-            cells.append("-" if record is reference else said(gain, "+"))
+            cells.append(
+                "-" if record is reference else common.percent(gain, "+", digits=1)
+            )
         timed = record["shot5"]
         cells.append(f"{1e3 * timed['seconds'] / len(timed['accuracy']):.0f}")
         lines.append(f"| {record['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def said(interval: evaluation.Interval, sign: str = "") -> str:
-    return f"{100 * interval.mean:{sign}.1f} ± {100 * interval.half_width:.1f}"
 
 
 def main() -> int:

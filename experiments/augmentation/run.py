@@ -5,16 +5,18 @@ Usage: METAFLAX_DATA=DIR python experiments/augmentation/run.py [--runs DIR]
 
 import dataclasses
 import json
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import config as settings
 import numpy as np
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, workflows
 
@@ -31,7 +33,7 @@ Rows = list[dict[str, Any]]
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """All seeds, and a table of what they come to."""
-    folder = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
+    folder = common.data_folder() / "clinc150"
     table = compared(
         config, settings.pretraining, folder, LABELLED, SEEDS, runs, console
     )
@@ -85,7 +87,7 @@ def masked_model(
 ) -> Path:
     """Goes on pretraining on all texts of the training classes, without labels."""
     file = runs / "texts.jsonl"
-    write(file, ({"text": row["text"]} for row in rows))
+    common.write_jsonl(file, ({"text": row["text"]} for row in rows), ascii=False)
     text = dataclasses.replace(pretraining.text, text=str(file))
     workflows.pretrain(
         dataclasses.replace(pretraining, text=text), runs / "masked-words", console
@@ -103,14 +105,16 @@ def labelled(
 ) -> Path:
     """Few texts of each training class with variants, those of others as they are."""
     few, augmented = folder / "few.jsonl", folder / "augmented.jsonl"
-    write(few, some_of_each(rows["train"], count, np.random.default_rng(seed)))
+    drawn = some_of_each(rows["train"], count, np.random.default_rng(seed))
+    common.write_jsonl(few, drawn, ascii=False)
     if not augmented.exists():  # Else of a run that is gone on with.
         replacing = REPLACING._replace(seed=seed)
         workflows.augment(few, model, augmented, console, replacing=replacing)
     others = [*first_of_each(rows["valid"]), *first_of_each(rows["test"])]
     with_variants = [row for _, row in data.read_rows(augmented)]
     file = folder / "data.jsonl"
-    write(file, [*with_variants, *({**row, "variants": []} for row in others)])
+    plain = [{**row, "variants": []} for row in others]
+    common.write_jsonl(file, [*with_variants, *plain], ascii=False)
     return file
 
 
@@ -161,15 +165,11 @@ def table(runs: Path, counts: Sequence[int], seeds: Sequence[int]) -> str:
         (frozen, plain), (_, varied) = found.values()
         sides = zip(("frozen", *SIDES), (frozen, plain, varied), strict=True)
         for name, by_episode in sides:
-            cells[name].append(said(evaluation.mean_interval(by_episode)))
+            cells[name].append(common.percent(evaluation.mean_interval(by_episode)))
         difference = evaluation.paired_interval(plain, varied)
-        cells["difference"].append(said(difference, "+"))
-    lines = [
-        f"| accuracy (%) | {' | '.join(heads)} |",
-        "| --- " * (len(columns) + 1) + "|",
-        *(f"| {name} | {' | '.join(row)} |" for name, row in cells.items()),
-    ]
-    return "\n".join(lines)
+        cells["difference"].append(common.percent(difference, "+"))
+    rows = ([name, *row] for name, row in cells.items())
+    return common.markdown_table(["accuracy (%)", *heads], rows)
 
 
 def accuracies(
@@ -179,8 +179,7 @@ def accuracies(
     folders = [run_of(runs, name, count, seed) for seed in seeds]
     found = []
     for folder in folders:
-        lines = (folder / f"shot{shot}.episodes.jsonl").read_text().splitlines()
-        records = [json.loads(line) for line in lines]
+        records = common.read_jsonl(folder / f"shot{shot}.episodes.jsonl")
         found.append(
             [[r[moment]["accuracy"] for r in records] for moment in ("before", "after")]
         )
@@ -191,15 +190,5 @@ def run_of(runs: Path, name: str, count: int, seed: int) -> Path:
     return runs / f"{name.replace(' ', '-')}-{count}-{seed}"
 
 
-def said(interval: evaluation.Interval, sign: str = "") -> str:
-    return f"{100 * interval.mean:{sign}.2f} ± {100 * interval.half_width:.2f}"
-
-
-def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    file.write_text("".join(lines), "utf-8")
-
-
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

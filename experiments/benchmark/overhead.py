@@ -11,7 +11,6 @@ Bare are the same steps on batches that lie on the device. Rounds of the two alt
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import jax
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import methods
 
 import metaflax
+from experiments import common
 from metaflax import base, data, models, training
 
 WAY, SHOT, QUERIES, TASKS, MAX_LENGTH = 5, 5, 5, 4, 48
@@ -124,7 +126,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100, help="of each round")
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    folder = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
+    folder = common.data_folder() / "clinc150"
     if not folder.is_dir():
         print(
             f"overhead: there is no {folder}; METAFLAX_DATA names the folder of data"

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from methods import OURS, answers, frozen, said, write_json
+from methods import OURS, answers, frozen, percent
 from rich.console import Console
 from scipy import special
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, metrics, workflows
 
@@ -61,7 +62,7 @@ def intents(
         name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
         for name, own in found.items()
     }
-    write_json(runs / "intents.json", means)
+    common.write_json(runs / "intents.json", means)
 
 
 def customers_of(
@@ -179,18 +180,15 @@ def measured(
 def table(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """Markdown in percent: means, and how far the meta-trained model is from others."""
     columns = list(found[OURS])
-    lines = [
-        "| | " + " | ".join(columns) + " |",
-        "| --- " * (len(columns) + 1) + "|",
-    ]
+    rows = []
     for name, own in found.items():
-        cells = [said(evaluation.mean_interval(own[c])) for c in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        cells = [percent(evaluation.mean_interval(own[c])) for c in columns]
+        rows.append([name, *cells])
     for name, own in found.items():
         if name != OURS:
             cells = [
-                said(evaluation.paired_interval(own[c], found[OURS][c]), "+")
+                percent(evaluation.paired_interval(own[c], found[OURS][c]), "+")
                 for c in columns
             ]
-            lines.append(f"| {OURS} less {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows.append([f"{OURS} less {name}", *cells])
+    return common.markdown_table(["", *columns], rows)

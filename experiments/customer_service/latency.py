@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from methods import write_json
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, workflows
 
@@ -41,7 +41,7 @@ def latency(
     console.print(
         f"{len(seconds)} questions one at a time: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     )
-    write_json(runs / "latency.json", {"p50_ms": p50, "p99_ms": p99})
+    common.write_json(runs / "latency.json", {"p50_ms": p50, "p99_ms": p99})
 
 
 def timed(predictor: workflows.Predictor, texts: Sequence[str]) -> Iterator[float]:

@@ -9,11 +9,14 @@ is to be found for what was said before it. Questions and answers are exchanges 
 
 import argparse
 import collections
-import json
-import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 
 # Dialogue, domain, what was said, and the reply.
 Exchange: TypeAlias = tuple[str, str, str, str]
@@ -26,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     out = args.out or Path(f"runs/customer_service/exchanges{args.turns}.jsonl")
-    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    folder = common.data_folder()
     print(f"{prepare(folder, out, args.turns)} exchanges: {out}")
 
 
@@ -40,22 +43,20 @@ def prepare_questions(folder: Path, out: Path, least: int) -> int:
     return write(questions(dialogues(folder / "chatterbot_corpus"), least), out)
 
 
-def dialogues(folder: Path) -> Iterator[dict[str, Any]]:
-    """Those of a data set."""
-    lines = (folder / "dialogues.jsonl").read_text("utf-8")
-    return map(json.loads, lines.splitlines())
+def dialogues(folder: Path) -> list[dict[str, Any]]:
+    """Reads the dialogues of a data set."""
+    return common.read_jsonl(folder / "dialogues.jsonl")
 
 
 def write(found: Iterable[Exchange], out: Path) -> int:
     """Writes two rows an exchange, what was said first; returns how many exchanges."""
     found = list(found)
-    out.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {"text": text, "label": f"{dialogue}:{number}", "domain": domain}
         for number, (dialogue, domain, *texts) in enumerate(found)
         for text in texts
     ]
-    out.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    common.write_jsonl(out, rows)
     return len(found)
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import retrieval
 import words
-from methods import OURS, answers, frozen, said, write_json
+from methods import OURS, answers, frozen, percent
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation
 
@@ -29,7 +30,7 @@ class Ranked(NamedTuple):
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        write_json(path, self._asdict())
+        common.write_json(path, self._asdict())
 
     @classmethod
     def read(cls, path: Path) -> "Ranked":
@@ -103,16 +104,14 @@ def rank_table(first: str, found: Mapping[str, Ranked]) -> str:
       first: what the first column is called.
       found: by what stands in it.
     """
-    lines = [
-        f"| {first} | method | recall@1 | MRR | meta-trained less it | of MRR |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    header = [first, "method", "recall@1", "MRR", "meta-trained less it", "of MRR"]
+    rows = []
     for title, ranked in found.items():
         scores = ranked.scores()
         for name, own in scores.items():
-            cells = [said(evaluation.mean_interval(x)) for x in own.values()]
+            cells = [percent(evaluation.mean_interval(x)) for x in own.values()]
             for metric, values in own.items():
                 gain = evaluation.paired_interval(values, scores[OURS][metric])
-                cells.append("" if name == OURS else said(gain, "+"))
-            lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                cells.append("" if name == OURS else percent(gain, "+"))
+            rows.append([title, name, *cells])
+    return common.markdown_table(header, rows)

@@ -7,7 +7,7 @@ import prepare
 import ranking
 import retrieval
 import words
-from methods import OURS, said
+from methods import OURS, percent
 from rich.console import Console
 
 from metaflax import config as config_lib
@@ -76,5 +76,7 @@ def reply_table(runs: Path) -> str:
     first, last = (found[turns].scores()[OURS] for turns in (TURNS[0], TURNS[-1]))
     for metric in first:
         gain = evaluation.paired_interval(first[metric], last[metric])
-        lines.append(f"\n{OURS}, {metric}, {TURNS[-1]} turns less 1: {said(gain, '+')}")
+        lines.append(
+            f"\n{OURS}, {metric}, {TURNS[-1]} turns less 1: {percent(gain, '+')}"
+        )
     return "\n".join(lines)

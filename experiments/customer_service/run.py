@@ -3,9 +3,10 @@
 Usage: METAFLAX_DATA=DIR python experiments/customer_service/run.py [--runs DIR]
 """
 
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import intents
 import latency
@@ -14,13 +15,13 @@ import questions
 import replies
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Trainings, the five parts of the page, and its picture."""
-    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    folder = common.data_folder()
     intents.intents(config, folder, runs, console, intents.Sizes())
     latency.latency(config, runs, console)
     chosen = {
@@ -34,4 +35,4 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -9,12 +9,14 @@ learned from the dialogues of no validation or test domain.
 """
 
 import argparse
-import json
-import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
 
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/dialogue"))
     runs = parser.parse_args().runs
     config = config_lib.load_file(Path(__file__).with_name("config.py"))
-    data = Path(os.environ.get("METAFLAX_DATA", "data"))
+    data = common.data_folder()
     print(f"{prepare(data, runs, held_out(config))} answers and a model: {runs}")
 
 
@@ -45,9 +47,7 @@ def prepare(data: Path, runs: Path, held_out: Sequence[str]) -> int:
         *exchanges(data / "sgd_dialogue" / "dialogues.jsonl", "sgd"),
         *exchanges(data / "chatterbot_corpus" / "dialogues.jsonl", "chatterbot"),
     ]
-    runs.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-    (runs / "answers.jsonl").write_text("".join(lines), "utf-8")
+    common.write_jsonl(runs / "answers.jsonl", answers, ascii=False)
     if not (runs / "model").exists():
         texts = [
             text
@@ -61,8 +61,7 @@ def prepare(data: Path, runs: Path, held_out: Sequence[str]) -> int:
 
 def exchanges(path: Path, source: str) -> Iterator[dict[str, Any]]:
     """Each turn of the system, with the turns before it."""
-    for line in path.read_text("utf-8").splitlines():
-        dialogue = json.loads(line)
+    for dialogue in common.read_jsonl(path):
         turns = [turn["text"].strip() for turn in dialogue["turns"]]
         for number, turn in enumerate(dialogue["turns"]):
             before = [text for text in turns[:number] if text]

@@ -3,16 +3,16 @@
 Usage: METAFLAX_DATA=DIR python experiments/dialogue/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 # What joint training learns first, that both the run and joint training start from.
 FIRST = (
@@ -28,33 +28,30 @@ SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Domains never seen, from eight answers each."""
     held_out = prepare.held_out(config)
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs, held_out)
+    prepare.prepare(common.data_folder(), runs, held_out)
     dialogue(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
     """The config, on data and a model that lie in `runs`."""
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, model=str(runs / "model")),
-        data=dataclasses.replace(config.data, data=str(runs / "answers.jsonl")),
-    )
+    config = common.on_model(config, runs / "model")
+    return common.on_data(config, runs / "answers.jsonl")
 
 
 def dialogue(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 15
 ) -> None:
     """Meta-training beside joint training and training from scratch."""
-    workflows.against_joint(
+    common.against_joint(
         config,
         runs,
         console,
         joint=JOINT,
         scratch=SCRATCH,
-        first=workflows.on_domains(config, FIRST, **LONGER),
+        first=common.on_domains(config, FIRST, **LONGER),
         valid_episodes=num_valid,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

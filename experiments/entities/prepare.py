@@ -8,43 +8,40 @@ those of the official test file `wnut-test`.
 """
 
 import argparse
-import json
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/entities/all.jsonl"))
     out = parser.parse_args().out
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    count = prepare(common.data_folder(), out)
     print(f"{count} sentences: {out}")
 
 
 def prepare(data: Path, out: Path) -> int:
     """Writes the sentences; returns how many."""
     sentences = [*slots(data / "span_extraction"), *posts(data / "wnut17")]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(json.dumps(row) + "\n" for row in sentences), "utf-8")
-    return len(sentences)
+    return common.write_jsonl(out, sentences)
 
 
 def slots(folder: Path) -> Iterator[dict[str, Any]]:
-    for row in rows(folder / "dstc8.jsonl"):
+    for row in common.read_jsonl(folder / "dstc8.jsonl"):
         yield {"text": row["text"], "label": row["spans"], "domain": row["domain"]}
 
 
 def posts(folder: Path) -> Iterator[dict[str, Any]]:
     for part in ("train", "valid", "test"):
         domain = "wnut-test" if part == "test" else "wnut"
-        for row in rows(folder / f"{part}.jsonl"):
+        for row in common.read_jsonl(folder / f"{part}.jsonl"):
             yield {"tokens": row["tokens"], "label": row["tags"], "domain": domain}
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 if __name__ == "__main__":

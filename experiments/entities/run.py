@@ -4,26 +4,26 @@ Usage: METAFLAX_DATA=DIR python experiments/entities/run.py [--runs DIR]
 """
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import tasks, workflows
-from metaflax.workflows import Setting
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """From slots to WNUT's types, and from some of WNUT's types to others."""
     file = runs / "all.jsonl"
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), file)
-    data = dataclasses.replace(config.data, data=str(file))
-    config = dataclasses.replace(config, data=data)
+    prepare.prepare(common.data_folder(), file)
+    config = common.on_data(config, file)
     entities(config, runs / "slots", console)
     entities(within(config), runs / "within", console)
 
@@ -62,7 +62,7 @@ def entities(
         "fine-tuned": fine_tuned(config),
     }
     for shot in shots:
-        workflows.against_baselines(
+        common.against_baselines(
             run_dir,
             baselines,
             console,
@@ -78,9 +78,9 @@ def entities(
 
 def frozen(
     config: config_lib.Config, head: str, transitions: Sequence[float] = ()
-) -> list[Setting]:
+) -> list[common.Setting]:
     """A head on pretrained features, from nearly even odds to nearly sure ones."""
-    return workflows.frozen_settings(
+    return common.frozen_settings(
         config,
         pooling=("tokens",),
         standardize=(True, False) if head == "nearest" else (True,),
@@ -90,9 +90,9 @@ def frozen(
     )
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
+def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """From class means of tokens, with steps of two sizes."""
-    return workflows.fine_tuned_settings(config)
+    return common.fine_tuned_settings(config)
 
 
 def counted(config: config_lib.Config) -> tuple[float, ...]:
@@ -112,4 +112,4 @@ def counted(config: config_lib.Config) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -12,15 +12,16 @@ import draws
 import numpy as np
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import data, evaluation, workflows
-from metaflax.workflows import Setting
+from metaflax import data, evaluation
 
 OURS = "meta-trained"
 TUNED = "fine-tuned"
 BOTH = "meta-trained, fine-tuned"
 # What the pretrained encoder is frozen below.
 NAMES = {"prototypes": "class means", "logistic_regression": "logistic regression"}
+percent = functools.partial(common.percent, digits=1)
 ACCURACY, MACRO_F1 = "accuracy", "macro F1"
 
 # By metric, and by method.
@@ -80,17 +81,17 @@ class News(NamedTuple):
         )
 
 
-def frozen(config: config_lib.Config, head: str) -> list[Setting]:
+def frozen(config: config_lib.Config, head: str) -> list[common.Setting]:
     """A head below the pretrained encoder, of several strengths where it has one."""
     strengths = (1.0, 0.1, 0.01) if head == "logistic_regression" else (1.0,)
-    return workflows.frozen_settings(
+    return common.frozen_settings(
         config, pooling=("mean",), head=(head,), strength=strengths
     )
 
 
-def fine_tuned(config: config_lib.Config, model: str) -> list[Setting]:
+def fine_tuned(config: config_lib.Config, model: str) -> list[common.Setting]:
     """From the weights of a model and class means, with steps of three sizes."""
-    return workflows.fine_tuned_settings(
+    return common.fine_tuned_settings(
         config, model=(model,), inner_learning_rate=(5e-5, 1e-4, 3e-4)
     )
 
@@ -98,7 +99,7 @@ def fine_tuned(config: config_lib.Config, model: str) -> list[Setting]:
 class Picked(NamedTuple):
     """A baseline's setting, and its accuracy on validation sentences."""
 
-    setting: Setting
+    setting: common.Setting
     score: float
 
 
@@ -106,7 +107,7 @@ def pick(
     config: config_lib.Config,
     kept: Path,
     valid: data.Examples,
-    settings: Sequence[Setting],
+    settings: Sequence[common.Setting],
     sizes: Sizes,
     console: Console,
 ) -> dict[int, Picked]:
@@ -157,19 +158,19 @@ def draws_of(
 def scored(
     config: config_lib.Config,
     episodes: Mapping[int, data.GivenEpisodes],
-    setting: Setting,
+    setting: common.Setting,
 ) -> dict[int, evaluation.Scores]:
     """What a setting makes of the draws of all shots, from the model that it names."""
     model, algorithm = setting
     baseline = dataclasses.replace(config, model=model, algorithm=algorithm)
     if not is_tuned(setting):
-        score = functools.partial(workflows.score_pretrained, baseline)
+        score = functools.partial(common.score_pretrained, baseline)
         return together(score, episodes)
     # One draw at a time, so that choice and test share a compilation.
     evaluated = dataclasses.replace(config.evaluation, batch_episodes=1)
     baseline = dataclasses.replace(baseline, evaluation=evaluated)
     return {
-        shot: workflows.score_pretrained(baseline, given)
+        shot: common.score_pretrained(baseline, given)
         for shot, given in episodes.items()
     }
 
@@ -191,7 +192,7 @@ def together(
     return found
 
 
-def is_tuned(setting: Setting) -> bool:
+def is_tuned(setting: common.Setting) -> bool:
     """Whether the encoder changes with the support set."""
     return setting.algorithm.algorithm == "fine_tuning"
 
@@ -212,7 +213,7 @@ def compared(
     first = draws_of(test, sizes, sizes.test_tuned)
 
     def of_baseline(name: str) -> dict[int, Scored]:
-        shots_of: dict[Setting, list[int]] = {}
+        shots_of: dict[common.Setting, list[int]] = {}
         for shot, picked in baselines[name].items():
             shots_of.setdefault(picked.setting, []).append(shot)
         found = {}
@@ -223,7 +224,7 @@ def compared(
         return found
 
     def of_run() -> dict[int, Scored]:
-        score = functools.partial(workflows.score_episodes, run_dir)
+        score = functools.partial(common.score_episodes, run_dir)
         return judged(every, together(score, every))
 
     results: dict[int, Results] = {shot: {} for shot in sizes.shots}
@@ -257,12 +258,12 @@ def macro_f1(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
         [
             metrics.f1_score(
                 episode.query_targets,
-                said[: len(episode.query)].argmax(axis=-1),
+                outputs[: len(episode.query)].argmax(axis=-1),
                 labels=episode.classes,
                 average="macro",
                 zero_division=0,
             )
-            for episode, said in zip(episodes.episodes, logits, strict=True)
+            for episode, outputs in zip(episodes.episodes, logits, strict=True)
         ]
     )
 
@@ -272,42 +273,29 @@ def table(results: Mapping[int, Results]) -> str:
 
     Differences are paired, on the draws that a method was measured on.
     """
-    lines = [
-        "| shots | method | accuracy | macro F1 | meta-trained less it | of macro F1 |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    scores = ["accuracy", "macro F1", "meta-trained less it", "of macro F1"]
+    rows = []
     for shot, methods in results.items():
         for name, own in methods.items():
-            cells = [said(evaluation.mean_interval(x)) for x in own.values()]
+            cells = [percent(evaluation.mean_interval(x)) for x in own.values()]
             for metric, values in own.items():
                 ours = methods[OURS][metric][: len(values)]
                 gain = evaluation.paired_interval(values, ours)
-                cells.append("" if name == OURS else said(gain, "+"))
-            lines.append(f"| {shot} | {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                cells.append("" if name == OURS else percent(gain, "+"))
+            rows.append([shot, name, *cells])
+    return common.markdown_table(["shots", "method", *scores], rows)
 
 
 def gain_table(results: Mapping[int, Results], one: str, other: str) -> str:
     """Markdown: how far one method is from another, on the draws that both have."""
-    lines = [
-        f"| {one} less {other} | accuracy | macro F1 |",
-        "| --- | --- | --- |",
-    ]
+    rows = []
     for shot, methods in results.items():
         gains = (
             evaluation.paired_interval(methods[other][metric], methods[one][metric])
             for metric in methods[one]
         )
-        lines.append(
-            f"| {shot} shots | {' | '.join(said(gain, '+') for gain in gains)} |"
-        )
-    return "\n".join(lines)
-
-
-def said(interval: evaluation.Interval, sign: str = "", factor: float = 100.0) -> str:
-    """A mean and its interval."""
-    mean, half = factor * interval.mean, factor * interval.half_width
-    return f"{mean:{sign}.1f} ± {half:.1f}"
+        rows.append([f"{shot} shots", *(percent(gain, "+") for gain in gains)])
+    return common.markdown_table([f"{one} less {other}", "accuracy", "macro F1"], rows)
 
 
 def write(path: Path, results: Mapping[int, Results]) -> None:
@@ -319,4 +307,4 @@ def write(path: Path, results: Mapping[int, Results]) -> None:
         }
         for shot, methods in results.items()
     }
-    path.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
+    common.write_json(path, plain)

@@ -10,13 +10,15 @@ lies within 0.5 of 0. Financial news are shared out, label by label, among the d
 """
 
 import argparse
-import json
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import numpy as np
 
+from experiments import common
 from metaflax import data
 
 VALID_SHARE = 0.4
@@ -29,16 +31,13 @@ def main() -> None:
         "--out", type=Path, default=Path("runs/financial_news/sentences.jsonl")
     )
     out = parser.parse_args().out
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    count = prepare(common.data_folder(), out)
     print(f"{count} sentences: {out}")
 
 
 def prepare(folder: Path, out: Path) -> int:
     """Writes the sentences; returns how many."""
-    rows = [*scored(), *news(folder)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return len(rows)
+    return common.write_jsonl(out, [*scored(), *news(folder)])
 
 
 def scored() -> Iterator[dict[str, str]]:

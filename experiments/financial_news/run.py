@@ -3,10 +3,10 @@
 Usage: METAFLAX_DATA=DIR python experiments/financial_news/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import methods
 import prepare
@@ -15,6 +15,7 @@ import stream
 import topics
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
 
@@ -24,7 +25,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     financial_news(
         config,
         config_lib.load_file(Path(__file__).with_name("topics_config.py")),
-        Path(os.environ.get("METAFLAX_DATA", "data")),
+        common.data_folder(),
         runs,
         console,
         methods.Sizes(),
@@ -42,9 +43,7 @@ def financial_news(
     """Sentiment, topics and the stream, with the trainings that they need."""
     file = runs / "sentences.jsonl"
     prepare.prepare(folder, file)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, data=str(file))
-    )
+    config = common.on_data(config, file)
     workflows.train(config, runs / "run", console)
     news = methods.News.of(file)
     console.print("\nSentiment")
@@ -56,4 +55,4 @@ def financial_news(
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -5,9 +5,9 @@ from pathlib import Path
 import methods
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
-from metaflax.workflows import Setting
 
 
 def sentiment(
@@ -16,7 +16,7 @@ def sentiment(
     news: methods.News,
     console: Console,
     sizes: methods.Sizes,
-) -> Setting:
+) -> common.Setting:
     """Compares methods at each shot; returns the best frozen setting of the last."""
     kept = runs / "scores" / "sentiment"
     model = runs / "model"

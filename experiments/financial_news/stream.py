@@ -12,9 +12,9 @@ import watch
 from rich.console import Console
 from scipy import special
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import data, evaluation, workflows
-from metaflax.workflows import Setting
+from metaflax import data, evaluation
 
 SURGES = (2.0, 3.0)
 SURGE_FROM = 30  # Quiet days before a surge.
@@ -43,7 +43,7 @@ def stream(
     config: config_lib.Config,
     runs: Path,
     news: methods.News,
-    baseline: Setting,
+    baseline: common.Setting,
     console: Console,
     sizes: methods.Sizes,
 ) -> None:
@@ -59,7 +59,7 @@ def watch_news(
     config: config_lib.Config,
     run_dir: Path,
     news: methods.News,
-    baseline: Setting,
+    baseline: common.Setting,
     sizes: methods.Sizes,
 ) -> Watched:
     """Scores every sentence by classifiers adapted to support draws of test ones."""
@@ -89,7 +89,7 @@ def watch_news(
     negative = targets == names.index("negative")
     scores = {"true labels": np.tile(negative.astype(float), (len(own), 1))}
     by_method = {
-        methods.OURS: workflows.score_episodes(run_dir, episodes),
+        methods.OURS: common.score_episodes(run_dir, episodes),
         "frozen": methods.scored(config, {0: episodes}, baseline)[0],
     }
     for name, found in by_method.items():

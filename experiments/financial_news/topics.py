@@ -1,6 +1,5 @@
 """Topics of news from a few sentences each, after meta-training on masked words."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import methods
 import terms
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, workflows
 
@@ -28,9 +28,7 @@ def topics(
     )
     file = runs / "topics.jsonl"
     write_rows(file, config, news.valid, valid, test)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, data=str(file))
-    )
+    config = common.on_data(config, file)
     run_dir, kept = runs / "topics", runs / "scores" / "topics"
     workflows.train(config, run_dir, console)
     picked = {

@@ -13,10 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import numpy as np
 import unlabelled
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import evaluation, workflows
 
@@ -104,34 +107,29 @@ def train_and_test(config: config_lib.Config, run_dir: Path, console: Console) -
 
 def summary(runs: Path, folds: list[str]) -> str:
     """A Markdown table: accuracy of three models, and what each step brings."""
-    lines = [
-        "| fold | shots | frozen | meta-trained | with unlabelled texts | less frozen |"
-        " less meta-trained |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for shot in SHOTS:
         scores = {fold: accuracies(runs / fold, shot) for fold in folds}
         both = np.concatenate(list(scores.values()), axis=1)
         for name, (frozen, trained, more) in {**scores, "all": both}.items():
             cells = [
-                said(evaluation.mean_interval(frozen)),
-                said(evaluation.mean_interval(trained)),
-                said(evaluation.mean_interval(more)),
-                said(evaluation.paired_interval(frozen, more), "+"),
-                said(evaluation.paired_interval(trained, more), "+"),
+                common.percent(evaluation.mean_interval(frozen)),
+                common.percent(evaluation.mean_interval(trained)),
+                common.percent(evaluation.mean_interval(more)),
+                common.percent(evaluation.paired_interval(frozen, more), "+"),
+                common.percent(evaluation.paired_interval(trained, more), "+"),
             ]
-            lines.append(f"| {name} | {shot} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows.append([name, shot, *cells])
+    models = ("frozen", "meta-trained", "with unlabelled texts")
+    header = ["fold", "shots", *models, "less frozen", "less meta-trained"]
+    return common.markdown_table(header, rows)
 
 
 def accuracies(folder: Path, shot: int) -> np.ndarray:
     """Accuracy of each episode: frozen, meta-trained, with more, `[3, episodes]`."""
     labelled, both = (
-        [json.loads(line) for line in path.read_text().splitlines()]
-        for path in (
-            folder / name / f"shot{shot}.episodes.jsonl"
-            for name in (LABELLED, UNLABELLED)
-        )
+        common.read_jsonl(folder / name / f"shot{shot}.episodes.jsonl")
+        for name in (LABELLED, UNLABELLED)
     )
     return np.array(
         [
@@ -140,10 +138,6 @@ def accuracies(folder: Path, shot: int) -> np.ndarray:
             [record["after"]["accuracy"] for record in both],
         ]
     )
-
-
-def said(interval: evaluation.Interval, sign: str = "") -> str:
-    return f"{100 * interval.mean:{sign}.2f} ± {100 * interval.half_width:.2f}"
 
 
 if __name__ == "__main__":

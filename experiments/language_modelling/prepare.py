@@ -12,12 +12,15 @@ has a tokenizer that learned from the sentences of meta-training alone.
 
 import argparse
 import json
-import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 from metaflax import data, workflows
 
 # Of the new model.
@@ -32,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/language_modelling"))
     runs = parser.parse_args().runs
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    count = prepare(common.data_folder(), runs)
     print(f"{count} sentences and a model: {runs}")
 
 
@@ -42,9 +45,7 @@ def prepare(folder: Path, runs: Path) -> int:
     counts = Counter(sentence["domain"] for sentence in found)
     kept = [s for s in found if counts[s["domain"]] >= LEAST]
     articles, topics = split(kept)
-    runs.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in kept)
-    (runs / "sentences.jsonl").write_text("".join(lines), "utf-8")
+    common.write_jsonl(runs / "sentences.jsonl", kept, ascii=False)
     (runs / "splits.json").write_text(json.dumps(articles, indent=1), "utf-8")
     (runs / "topics.json").write_text(json.dumps(topics, indent=1), "utf-8")
     if not (runs / "model").exists():
@@ -56,7 +57,7 @@ def prepare(folder: Path, runs: Path) -> int:
 
 def sentences(path: Path) -> Iterator[dict[str, Any]]:
     """Each with its article, whose name is known, or topic, and part."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    rows = common.read_jsonl(path)
     apart = [row for row in rows if "article" not in row]
     topics = data.topics([row["text"] for row in apart], NUM_TOPICS)
     for row, topic in zip(apart, topics, strict=True):

@@ -4,15 +4,16 @@ Usage: METAFLAX_DATA=DIR python experiments/language_modelling/run.py [--runs DI
 """
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 # How joint training learns topics first, that the run and joint training start from.
 LONGER = {"steps": 2000, "eval_every": 500, "learning_rate": 1e-3}
@@ -23,28 +24,22 @@ SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Articles never seen, from eight sentences each."""
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    prepare.prepare(common.data_folder(), runs)
     language_modelling(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
     """The config, on data and a model that lie in `runs`."""
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, model=str(runs / "model")),
-        data=dataclasses.replace(
-            config.data,
-            data=str(runs / "sentences.jsonl"),
-            split_file=str(runs / "splits.json"),
-        ),
-    )
+    config = common.on_model(config, runs / "model")
+    splits = str(runs / "splits.json")
+    return common.on_data(config, runs / "sentences.jsonl", split_file=splits)
 
 
 def language_modelling(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 30
 ) -> None:
     """Meta-training beside joint training and training from scratch."""
-    workflows.against_joint(
+    common.against_joint(
         config,
         runs,
         console,
@@ -66,4 +61,4 @@ def topics(config: config_lib.Config, runs: Path) -> config_lib.Config:
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import jax
 import numpy as np
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, metrics, tasks, workflows
-from metaflax.workflows import Setting
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -37,7 +39,7 @@ def likeness(
 ) -> None:
     """One training, meta-tested beside baselines."""
     workflows.train(config, run_dir, console)
-    workflows.against_baselines(
+    common.against_baselines(
         run_dir,
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
@@ -46,14 +48,14 @@ def likeness(
     )
 
 
-def frozen(config: config_lib.Config) -> list[Setting]:
+def frozen(config: config_lib.Config) -> list[common.Setting]:
     """Ridge regression of several strengths on either pooling."""
-    return workflows.frozen_settings(config, strength=(0.01, 0.1, 1.0))
+    return common.frozen_settings(config, strength=(0.01, 0.1, 1.0))
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
+def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """From ridge regression, with steps of two sizes."""
-    return workflows.fine_tuned_settings(config, head=("ridge_regression",))
+    return common.fine_tuned_settings(config, head=("ridge_regression",))
 
 
 def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
@@ -96,4 +98,4 @@ def embedded(run: Any, texts: list[str], batch_size: int = 64) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -9,11 +9,13 @@ LEOPARD's evaluation file, `entails` or `neutral`; one domain.
 """
 
 import argparse
-import json
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 
 SAME, DIFFERENT = 4.0, 3.0
 
@@ -22,21 +24,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/pairs/pairs.jsonl"))
     out = parser.parse_args().out
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    count = prepare(common.data_folder(), out)
     print(f"{count} pairs: {out}")
 
 
 def prepare(data: Path, out: Path) -> int:
     """Writes the pairs; returns how many."""
     pairs = [*likeness(data / "stsb"), *answers(data / "subjqa"), *scitail(data)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
-    return len(pairs)
+    return common.write_jsonl(out, pairs)
 
 
 def likeness(folder: Path) -> Iterator[dict[str, str]]:
     for part in ("train", "valid", "test"):
-        for row in rows(folder / f"{part}.jsonl"):
+        for row in common.read_jsonl(folder / f"{part}.jsonl"):
             if DIFFERENT < row["score"] < SAME:
                 continue
             label = "same" if row["score"] >= SAME else "different"
@@ -45,23 +45,19 @@ def likeness(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def answers(folder: Path) -> Iterator[dict[str, str]]:
-    for row in rows(folder / "examples.jsonl"):
+    for row in common.read_jsonl(folder / "examples.jsonl"):
         label = "answerable" if row["answers"] else "unanswerable"
         domain = f"subjqa/{row['domain']}"
         yield pair(row["question"], row["context"], label, domain)
 
 
 def scitail(data: Path) -> Iterator[dict[str, str]]:
-    for row in rows(data / "leopard" / "scitail" / "eval.jsonl"):
+    for row in common.read_jsonl(data / "leopard" / "scitail" / "eval.jsonl"):
         yield pair(row["text"], row["text_pair"], row["label"], "scitail")
 
 
 def pair(first: str, second: str, label: str, domain: str) -> dict[str, str]:
     return {"text": first, "text_pair": second, "label": label, "domain": domain}
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -3,19 +3,19 @@
 Usage: METAFLAX_DATA=DIR python experiments/pairs/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, tasks, workflows
-from metaflax.workflows import Setting
 
 # Fine-tuning must read the queries anew for each of 30 training sets.
 FINE_TUNED_QUERIES = 200
@@ -23,7 +23,7 @@ FINE_TUNED_QUERIES = 200
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, on drawn episodes and on published ones."""
-    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    folder = common.data_folder()
     console.print(pairs(config, folder, runs, console))
 
 
@@ -38,11 +38,9 @@ def pairs(
     """One training, meta-tested beside baselines on drawn and published episodes."""
     file = runs / "pairs.jsonl"
     prepare.prepare(folder, file)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, data=str(file))
-    )
+    config = common.on_data(config, file)
     workflows.train(config, runs / "run", console)
-    results = workflows.against_baselines(
+    results = common.against_baselines(
         runs / "run",
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
@@ -52,16 +50,16 @@ def pairs(
     return on_published(runs / "run", results["chosen"], scitail)
 
 
-def frozen(config: config_lib.Config) -> list[Setting]:
+def frozen(config: config_lib.Config) -> list[common.Setting]:
     """Three heads in closed form on either pooling."""
-    return workflows.frozen_settings(
+    return common.frozen_settings(
         config, head=("prototypes", "ridge", "logistic_regression")
     )
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
+def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """From class means, with steps of two sizes."""
-    return workflows.fine_tuned_settings(config)
+    return common.fine_tuned_settings(config)
 
 
 def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
@@ -77,20 +75,17 @@ def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
         ),
         f"meta-trained, {FINE_TUNED_QUERIES} of eval": accuracy(run_dir, some),
     }
-    lines = [
-        "| shots | " + " | ".join(scores) + " |",
-        "| --- " * (len(scores) + 1) + "|",
-    ]
+    rows = []
     for shot in sorted(set(shots)):
-        rows = np.array(shots) == shot
-        cells = [said(by_set[rows]) for by_set in scores.values()]
-        lines.append(f"| {shot} | " + " | ".join(cells) + " |")
+        of_shot = np.array(shots) == shot
+        rows.append([shot, *(mean_and_std(x[of_shot]) for x in scores.values())])
+    lines = [common.markdown_table(["shots", *scores], rows)]
     frozen, ours, tuned, same = scores.values()
     for name, before, after in (("frozen", frozen, ours), ("fine-tuned", tuned, same)):
         interval = evaluation.paired_interval(before, after)
         lines.append(
             f"\nmeta-trained less {name}, over {len(before)} training sets:"
-            f" {100 * interval.mean:+.2f} ± {100 * interval.half_width:.2f}"
+            f" {common.percent(interval, '+')}"
         )
     return "\n".join(lines)
 
@@ -101,18 +96,18 @@ def accuracy(
     """Accuracy of a baseline's setting, or of the run, on each training set."""
     setting = None
     if chosen is not None:
-        setting = Setting(
+        setting = common.Setting(
             config_lib.ModelConfig(**chosen["model"]),
             config_lib.AlgorithmConfig(**chosen["algorithm"]),
         )
-    scores = workflows.score_episodes(run_dir, episodes, setting)
+    scores = common.score_episodes(run_dir, episodes, setting)
     return scores.metrics["accuracy"]
 
 
-def said(by_set: np.ndarray) -> str:
+def mean_and_std(by_set: np.ndarray) -> str:
     """Mean and standard deviation over training sets, as LEOPARD reports them."""
     return f"{100 * by_set.mean():.2f} ± {100 * by_set.std(ddof=1):.2f}"
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

@@ -11,11 +11,14 @@ out, to keep a step of meta-training short.
 """
 
 import argparse
-import json
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 
 LONGEST = 700
 # English articles are dealt to so many domains.
@@ -28,7 +31,7 @@ def main() -> None:
         "--out", type=Path, default=Path("runs/question_answering/questions.jsonl")
     )
     out = parser.parse_args().out
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), out)
+    count = prepare(common.data_folder(), out)
     print(f"{count} questions: {out}")
 
 
@@ -36,20 +39,17 @@ def prepare(data: Path, out: Path) -> int:
     """Writes the questions; returns how many."""
     found = [*reviews(data / "subjqa"), *articles(data / "xquad")]
     kept = [question for question in found if len(question["context"]) <= LONGEST]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(question, ensure_ascii=False) + "\n" for question in kept)
-    out.write_text("".join(lines), "utf-8")
-    return len(kept)
+    return common.write_jsonl(out, kept, ascii=False)
 
 
 def reviews(folder: Path) -> Iterator[dict[str, Any]]:
-    for row in rows(folder / "examples.jsonl"):
+    for row in common.read_jsonl(folder / "examples.jsonl"):
         yield question(row, row["context"], f"subjqa/{row['domain']}")
 
 
 def articles(folder: Path) -> Iterator[dict[str, Any]]:
     for language in ("en", "de", "es"):
-        paragraphs = rows(folder / f"{language}.jsonl")
+        paragraphs = common.read_jsonl(folder / f"{language}.jsonl")
         titles = sorted({paragraph["title"] for paragraph in paragraphs})
         for paragraph in paragraphs:
             number = titles.index(paragraph["title"])
@@ -69,10 +69,6 @@ def question(row: dict[str, Any], context: str, domain: str) -> dict[str, Any]:
         "answers": row["answers"],
         "domain": domain,
     }
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 Usage: METAFLAX_DATA=DIR python experiments/question_answering/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, tasks, workflows
-from metaflax.workflows import Setting
 
 LANGUAGES = ("xquad/de", "xquad/es")
 
@@ -21,9 +21,8 @@ LANGUAGES = ("xquad/de", "xquad/es")
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Reviews of a domain never seen, then two languages never seen."""
     file = runs / "questions.jsonl"
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), file)
-    of_file = dataclasses.replace(config.data, data=str(file))
-    config = dataclasses.replace(config, data=of_file)
+    prepare.prepare(common.data_folder(), file)
+    config = common.on_data(config, file)
     questions(config, runs / "run", console)
     for language in LANGUAGES:
         console.print(in_language(config, runs / "run", file, language))
@@ -38,7 +37,7 @@ def questions(
 ) -> None:
     """One training, meta-tested beside baselines."""
     workflows.train(config, run_dir, console)
-    workflows.against_baselines(
+    common.against_baselines(
         run_dir,
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
@@ -46,9 +45,9 @@ def questions(
     )
 
 
-def frozen(config: config_lib.Config) -> list[Setting]:
+def frozen(config: config_lib.Config) -> list[common.Setting]:
     """An output layer alone, fitted to the support set by steps of three sizes."""
-    return workflows.fine_tuned_settings(
+    return common.fine_tuned_settings(
         config,
         head=("span",),
         adapts=(("head",),),
@@ -58,9 +57,9 @@ def frozen(config: config_lib.Config) -> list[Setting]:
     )
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
+def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """All but the word embeddings, from a new output layer, by steps of two sizes."""
-    return workflows.fine_tuned_settings(
+    return common.fine_tuned_settings(
         config, head=("span",), inner_learning_rate=(3e-4, 1e-3)
     )
 
@@ -82,17 +81,17 @@ def in_language(
     episodes = data.fixed_list(sampler, config.evaluation.test_seed, num_test)
     fixed = data.GivenEpisodes(chosen, episodes)
     before, after = (
-        workflows.score_episodes(run_dir, fixed, setting).metrics
-        for setting in (Setting(config.model, config.algorithm), None)
+        common.score_episodes(run_dir, fixed, setting).metrics
+        for setting in (common.Setting(config.model, config.algorithm), None)
     )
     lines = [f"{language}, {num_test} episodes"]
     for name in ("f1", "exact_match"):
         means = [evaluation.mean_interval(scores[name]) for scores in (before, after)]
         means.append(evaluation.paired_interval(before[name], after[name]))
-        shown = (f"{100 * m.mean:.1f} ± {100 * m.half_width:.1f}" for m in means)
+        shown = (common.percent(mean, digits=1) for mean in means)
         lines.append(f"{name} before, after, difference: " + ", ".join(shown))
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

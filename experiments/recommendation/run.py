@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import choose
 import films as films_lib
 import numpy as np
@@ -18,8 +20,8 @@ import tables
 import users as users_lib
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -35,7 +37,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         if not path.exists():
             console.print(f"\nfold {number}:")
             record = fold_record(texts, films, fold, config, console)
-            write_json(path, {"settings": settings, **record})
+            common.write_json(path, {"settings": settings, **record})
         records.append(json.loads(path.read_text("utf-8")))
         if records[-1]["settings"] != json.loads(json.dumps(settings)):
             raise ValueError(f"{path} has other settings; name another --runs.")
@@ -45,7 +47,9 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         "fold 1": scores.results(by_user[:1]),
     }
     picked = [record["picked on validation users"] for record in records]
-    write_json(runs / "results.json", {"picked on validation users": picked, **found})
+    common.write_json(
+        runs / "results.json", {"picked on validation users": picked, **found}
+    )
     tables.plot(runs / "result.png", found["all folds"])
     for which, own in found.items():
         console.print(f"\n{which}{tables.tables(own)}", markup=False)
@@ -71,12 +75,5 @@ def fold_record(
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Whole or not at all: what was interrupted is made again."""
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    scratch.replace(path)
-
-
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

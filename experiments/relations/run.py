@@ -7,11 +7,13 @@ import dataclasses
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
-from metaflax.workflows import Setting
 
 NONE_LOGITS = (0.0, 2.0, 4.0, 6.0)
 
@@ -74,7 +76,7 @@ def meta_test(
     num_valid: int,
 ) -> None:
     """The run beside baselines, on episodes of the config's sizes."""
-    workflows.against_baselines(
+    common.against_baselines(
         run_dir,
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
@@ -86,18 +88,18 @@ def meta_test(
     )
 
 
-def frozen(config: config_lib.Config) -> list[Setting]:
+def frozen(config: config_lib.Config) -> list[common.Setting]:
     """Class means of every pooling."""
-    return workflows.frozen_settings(
+    return common.frozen_settings(
         config,
         pooling=("entities", "mean", "first"),
         none_logit=none_logits(config),
     )
 
 
-def fine_tuned(config: config_lib.Config) -> list[Setting]:
+def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """From class means of the markers or of all tokens, with steps of two sizes."""
-    return workflows.fine_tuned_settings(
+    return common.fine_tuned_settings(
         config, pooling=("entities", "mean"), none_logit=none_logits(config)
     )
 
@@ -108,4 +110,4 @@ def none_logits(config: config_lib.Config) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

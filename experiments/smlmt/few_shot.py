@@ -7,8 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import data, tasks, workflows
+from metaflax import data, tasks
 
 INTENTS, SHOTS = "clinc150", (1, 5)
 
@@ -122,7 +123,7 @@ def accuracies(
         data=config_lib.DataConfig(task=judge.kind, max_length=128),
         algorithm=algorithm or frozen,
     )
-    scores = workflows.score_pretrained(config, judge.episodes)
+    scores = common.score_pretrained(config, judge.episodes)
     accuracy, shots = scores.metrics["accuracy"], np.array(judge.shots)
     return {
         f"{judge.name}, {shot}": accuracy[shots == shot]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from few_shot import INTENTS, Scores
 
+from experiments import common
 from metaflax import evaluation
 
 
@@ -22,13 +23,16 @@ def table(found: Mapping[str, Scores]) -> str:
         "| --- |" + " ---: |" * len(found),
     ]
     for task in found[first]:
-        cells = [said(evaluation.mean_interval(own[task])) for own in found.values()]
+        cells = [
+            common.percent(evaluation.mean_interval(own[task]), digits=1)
+            for own in found.values()
+        ]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     for group in ("LEOPARD", INTENTS):
         of_group = {model: together(own, group) for model, own in found.items()}
         before = of_group[first]
         cells = [
-            said(evaluation.paired_interval(before, after), "+")
+            common.percent(evaluation.paired_interval(before, after), "+", digits=1)
             if model != first
             else ""
             for model, after in of_group.items()
@@ -43,10 +47,6 @@ def together(scores: Scores, group: str) -> np.ndarray:
     return np.concatenate(
         [x for task, x in scores.items() if task.startswith(INTENTS) == of_intents]
     )
-
-
-def said(interval: evaluation.Interval, sign: str = "") -> str:
-    return f"{100 * interval.mean:{sign}.1f} ± {100 * interval.half_width:.1f}"
 
 
 def picture(path: Path, runs: Sequence[Path], flops: float, yardstick: str) -> None:

@@ -4,17 +4,19 @@ Usage: METAFLAX_DATA=DIR python experiments/smlmt/run.py [--runs DIR]
 """
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import few_shot
 import mixture
 import report
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
 
@@ -68,7 +70,7 @@ WHOLE = config_lib.AlgorithmConfig(
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Ten models, judged by a head on what they make of texts; and one as a whole."""
     del config  # That of SMLMT alone.
-    folder = Path(os.environ.get("METAFLAX_DATA", "data"))
+    folder = common.data_folder()
     judges = list(few_shot.judges(folder))
     for name, start in STARTS.items():
         models = pretrained(mixture.config, name, start, runs, console)
@@ -155,7 +157,7 @@ def with_training(
 
 def sized(config: config_lib.MixtureConfig, flops: float) -> config_lib.MixtureConfig:
     """The mixture with as many steps as so much compute pays for."""
-    of_step = workflows.step_flops(config)
+    of_step = common.step_flops(config)
     shares = {name: member.share.weight or 0 for name, member in config.members.items()}
     mean = sum(shares[n] * of_step[n] for n in shares) / sum(shares.values())
     steps = max(1, int(flops / mean))
@@ -163,4 +165,4 @@ def sized(config: config_lib.MixtureConfig, flops: float) -> config_lib.MixtureC
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

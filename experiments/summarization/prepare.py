@@ -18,13 +18,14 @@ says.
 """
 
 import argparse
-import json
-import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 from metaflax import data, workflows
 
 NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 5, 4
@@ -36,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/summarization"))
     runs = parser.parse_args().runs
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    count = prepare(common.data_folder(), runs)
     new_model(runs)
     print(f"{count} texts and a model: {runs}")
 
@@ -55,14 +56,11 @@ def prepare(folder: Path, runs: Path) -> int:
         *reviews(folder / "subjqa" / "examples.jsonl"),
         *articles(folder / "unlabelled_sentences" / "sentences.jsonl"),
     ]
-    runs.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(text, ensure_ascii=False) + "\n" for text in found)
-    (runs / "texts.jsonl").write_text("".join(lines), "utf-8")
-    return len(found)
+    return common.write_jsonl(runs / "texts.jsonl", found, ascii=False)
 
 
 def papers(path: Path) -> Iterator[dict[str, str]]:
-    found = list(rows(path))
+    found = common.read_jsonl(path)
     numbers = data.topics([row["source"] for row in found], NUM_PAPERS)
     for row, number in zip(found, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"scitldr/{number}")
@@ -71,14 +69,14 @@ def papers(path: Path) -> Iterator[dict[str, str]]:
 
 
 def dialogues(path: Path) -> Iterator[dict[str, str]]:
-    found = list(rows(path))
+    found = common.read_jsonl(path)
     numbers = data.topics([row["source"] for row in found], NUM_DIALOGUES)
     for row, number in zip(found, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"dialogsum/{number}")
 
 
 def reviews(path: Path) -> Iterator[dict[str, str]]:
-    by_context = {row["context"]: row["domain"] for row in rows(path)}
+    by_context = {row["context"]: row["domain"] for row in common.read_jsonl(path)}
     for context, domain in by_context.items():
         first, *rest = re.split(r"(?<=[.!?])\s+", context.strip())
         if rest:
@@ -88,7 +86,7 @@ def reviews(path: Path) -> Iterator[dict[str, str]]:
 def articles(path: Path) -> Iterator[dict[str, str]]:
     """Passages of five sentences that follow each other in an article."""
     by_article: dict[str, list[str]] = {}
-    for row in rows(path):
+    for row in common.read_jsonl(path):
         if "<unk>" not in row.get("article", "<unk>"):
             by_article.setdefault(row["article"], []).append(row["text"])
     step = SENTENCES + 1
@@ -104,10 +102,6 @@ def articles(path: Path) -> Iterator[dict[str, str]]:
 
 def example(text: str, target: str, domain: str) -> dict[str, str]:
     return {"text": text, "target": target, "domain": domain}
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    yield from map(json.loads, path.read_text("utf-8").splitlines())
 
 
 if __name__ == "__main__":

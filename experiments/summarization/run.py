@@ -3,16 +3,16 @@
 Usage: METAFLAX_DATA=DIR python experiments/summarization/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 # What joint training learns first, that both the run and joint training start from.
 FIRST = (
@@ -27,18 +27,15 @@ SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (10,)}
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Topics and genres never seen, from four texts each."""
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    prepare.prepare(common.data_folder(), runs)
     prepare.new_model(runs)
     summarization(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
     """The config, on data and a model that lie in `runs`."""
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, model=str(runs / "model")),
-        data=dataclasses.replace(config.data, data=str(runs / "texts.jsonl")),
-    )
+    config = common.on_model(config, runs / "model")
+    return common.on_data(config, runs / "texts.jsonl")
 
 
 def summarization(
@@ -46,16 +43,16 @@ def summarization(
 ) -> None:
     """Meta-training beside joint training and training from scratch."""
     adapts = (config.algorithm.adapts,)
-    workflows.against_joint(
+    common.against_joint(
         config,
         runs,
         console,
         joint=JOINT | {"adapts": adapts},
         scratch=SCRATCH | {"adapts": adapts},
-        first=workflows.on_domains(config, FIRST, **LONGER),
+        first=common.on_domains(config, FIRST, **LONGER),
         valid_episodes=num_valid,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

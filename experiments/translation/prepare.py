@@ -10,11 +10,12 @@ from the pairs of meta-training alone.
 
 import argparse
 import json
-import os
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+from experiments import common
 from metaflax import workflows
 
 # Of the new model.
@@ -25,20 +26,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/translation"))
     runs = parser.parse_args().runs
-    count = prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
+    count = prepare(common.data_folder(), runs)
     print(f"{count} pairs and a model: {runs}")
 
 
 def prepare(data: Path, runs: Path) -> int:
     """Writes the pairs, and the model unless there is one; returns how many pairs."""
     folder = data / "tatoeba_mt"
-    runs.mkdir(parents=True, exist_ok=True)
     pairs = [
         {"text": row["src"], "target": row["tgt"], "domain": row["pair"]}
-        for row in rows(folder / "pairs.jsonl")
+        for row in common.read_jsonl(folder / "pairs.jsonl")
     ]
-    lines = (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
-    (runs / "pairs.jsonl").write_text("".join(lines), "utf-8")
+    common.write_jsonl(runs / "pairs.jsonl", pairs, ascii=False)
     if not (runs / "model").exists():
         train = json.loads((folder / "splits.json").read_text("utf-8"))["train"]
         texts = [
@@ -49,10 +48,6 @@ def prepare(data: Path, runs: Path) -> int:
         ]
         workflows.new_language_model(runs / "model", texts, **SIZES)
     return len(pairs)
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    yield from map(json.loads, path.read_text("utf-8").splitlines())
 
 
 if __name__ == "__main__":

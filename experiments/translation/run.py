@@ -3,16 +3,16 @@
 Usage: METAFLAX_DATA=DIR python experiments/translation/run.py [--runs DIR]
 """
 
-import dataclasses
-import os
 import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import prepare
 from rich.console import Console
 
+from experiments import common
 from metaflax import config as config_lib
-from metaflax import workflows
 
 # What joint training learns first, that both the run and joint training start from.
 LANGUAGES = ("afr", "bul", "ces", "deu", "ell", "epo", "est", "fra", "hun", "ita")
@@ -36,28 +36,25 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
     """The config, on data and a model that lie in `runs`."""
-    prepare.prepare(Path(os.environ.get("METAFLAX_DATA", "data")), runs)
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, model=str(runs / "model")),
-        data=dataclasses.replace(config.data, data=str(runs / "pairs.jsonl")),
-    )
+    prepare.prepare(common.data_folder(), runs)
+    config = common.on_model(config, runs / "model")
+    return common.on_data(config, runs / "pairs.jsonl")
 
 
 def translation(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 20
 ) -> None:
     """Meta-training beside joint training and training from scratch."""
-    workflows.against_joint(
+    common.against_joint(
         config,
         runs,
         console,
         joint=JOINT,
         scratch=SCRATCH,
-        first=workflows.on_domains(config, FIRST, **LONGER),
+        first=common.on_domains(config, FIRST, **LONGER),
         valid_episodes=num_valid,
     )
-    workflows.compare_with_joint(
+    common.compare_with_joint(
         config,
         runs,
         console,
@@ -69,4 +66,4 @@ def translation(
 
 
 if __name__ == "__main__":
-    sys.exit(workflows.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment))

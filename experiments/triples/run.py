@@ -5,16 +5,17 @@ Usage: METAFLAX_DATA=DIR python experiments/triples/run.py \
 """
 
 import argparse
-import json
-import os
 import random
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 from rich.console import Console
 
+from experiments import common
 from metaflax import tasks, workflows
 
 # Relations of meta-test: a bridge crosses a river, somebody plays a sport, a film has
@@ -31,7 +32,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/triples"))
     args = parser.parse_args()
     console = Console(highlight=False)
-    data = Path(os.environ.get("METAFLAX_DATA", "data")) / "fewrel" / "wiki.jsonl"
+    data = common.data_folder() / "fewrel" / "wiki.jsonl"
     try:
         support, query = drawn(data)
         learn(support, args.entities, args.relations, args.runs, console)
@@ -46,7 +47,7 @@ def main() -> int:
 def drawn(file: Path, seed: int = 0) -> tuple[list[dict], list[dict]]:
     """Sentences to learn from and others to be judged on, of each relation."""
     support, query = [], []
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    rows = common.read_jsonl(file)
     for relation in RELATIONS:
         own = [plain(row) for row in rows if row["label"] == relation]
         random.Random(seed).shuffle(own)
@@ -70,14 +71,13 @@ def learn(
     console: Console,
 ) -> None:
     """Adapts either run to its support file, where that was not done before."""
-    runs.mkdir(parents=True, exist_ok=True)
     files = {
         "entities": [{"text": r["text"], "label": typed(r)} for r in support],
         "relations": list(support),
     }
     for name, run in (("entities", entities), ("relations", relations)):
         file = runs / f"{name}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in files[name]), "utf-8")
+        common.write_jsonl(file, files[name])
         if not (runs / name).exists():
             workflows.adapt(file, runs / name, console, run_dir=run)
 

@@ -1,6 +1,5 @@
 """What the commands do, as functions of a config."""
 
-from metaflax.workflows._script import run_script as run_script
 from metaflax.workflows.data_preparation._augment import augment as augment
 from metaflax.workflows.data_preparation._cluster import cluster as cluster
 from metaflax.workflows.data_preparation._new_model import (
@@ -26,33 +25,9 @@ from metaflax.workflows.inference._generate import Generator as Generator
 from metaflax.workflows.inference._predict import Predictor as Predictor
 from metaflax.workflows.inference._predict import predict as predict
 from metaflax.workflows.inference._triples import TripleFinder as TripleFinder
-from metaflax.workflows.meta_testing._baseline_grids import Setting as Setting
-from metaflax.workflows.meta_testing._baseline_grids import (
-    fine_tuned_settings as fine_tuned_settings,
-)
-from metaflax.workflows.meta_testing._baseline_grids import (
-    frozen_settings as frozen_settings,
-)
-from metaflax.workflows.meta_testing._baselines import (
-    against_baselines as against_baselines,
-)
 from metaflax.workflows.meta_testing._compare_runs import compare_runs as compare_runs
 from metaflax.workflows.meta_testing._evaluate import evaluate as evaluate
-from metaflax.workflows.meta_testing._joint_baseline import (
-    against_joint as against_joint,
-)
-from metaflax.workflows.meta_testing._joint_baseline import (
-    compare_with_joint as compare_with_joint,
-)
-from metaflax.workflows.meta_testing._joint_baseline import on_domains as on_domains
-from metaflax.workflows.meta_testing._published_episodes import (
-    score_episodes as score_episodes,
-)
-from metaflax.workflows.meta_testing._published_episodes import (
-    score_pretrained as score_pretrained,
-)
 from metaflax.workflows.meta_testing._report import report as report
-from metaflax.workflows.meta_training._flops import step_flops as step_flops
 from metaflax.workflows.meta_training._mixture import mix as mix
 from metaflax.workflows.meta_training._pretrain import pretrain as pretrain
 from metaflax.workflows.meta_training._quickstart import quickstart as quickstart
@@ -77,30 +52,23 @@ __all__ = [
     "Predictor",
     "Replacing",
     "RunDirectory",
-    "Setting",
     "TripleFinder",
     "adapt",
-    "against_baselines",
-    "against_joint",
     "augment",
     "cache_compilations",
     "check_by_deletion",
     "cluster",
     "compare_runs",
-    "compare_with_joint",
     "evaluate",
     "export",
     "fairness",
     "fairness_report",
-    "fine_tuned_settings",
     "finetune",
-    "frozen_settings",
     "language_model_from_encoder",
     "load_run",
     "meta_train",
     "mix",
     "new_language_model",
-    "on_domains",
     "predict",
     "pretrain",
     "quickstart",
@@ -108,11 +76,7 @@ __all__ = [
     "quiet_logs",
     "replay",
     "report",
-    "run_script",
-    "score_episodes",
-    "score_pretrained",
     "search",
-    "step_flops",
     "texts_of_file",
     "train",
     "without_run",

@@ -3,11 +3,14 @@
 import dataclasses
 
 import chex
+import pytest
 
 from metaflax import config as config_lib
-from metaflax import data, workflows
+from metaflax import data
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.runs import _run
+
+common = pytest.importorskip("experiments.common")
 
 
 def test_given_episodes_are_scored_as_those_of_a_run(trained):
@@ -16,18 +19,18 @@ def test_given_episodes_are_scored_as_those_of_a_run(trained):
     given = data.GivenEpisodes(run.splits.test, drawn)
     best = _run.load_trained(trained).params
     expected = run.evaluator(run.test, 3, 5)(best).metrics
-    found = workflows.score_episodes(trained, given).metrics
+    found = common.score_episodes(trained, given).metrics
     chex.assert_trees_all_close(found, expected, rtol=1e-5)
 
     frozen = config_lib.AlgorithmConfig("frozen", head="logistic_regression")
     config = dataclasses.replace(run.config, algorithm=frozen)
     other = _run.load_run(config)
     expected = other.evaluator(other.test, 3, 5)(_run.initial_params(other)).metrics
-    setting = workflows.Setting(config.model, frozen)
+    setting = common.Setting(config.model, frozen)
     elsewhere = dataclasses.replace(config.data, data="nowhere.jsonl")
-    found = workflows.score_pretrained(
+    found = common.score_pretrained(
         dataclasses.replace(config, data=elsewhere), given
     ).metrics
     chex.assert_trees_all_close(found, expected, rtol=1e-5)
-    again = workflows.score_episodes(trained, given, setting).metrics
+    again = common.score_episodes(trained, given, setting).metrics
     chex.assert_trees_all_close(again, expected, rtol=1e-5)

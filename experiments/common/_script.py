@@ -1,8 +1,10 @@
 """An experiment's script as a command."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -62,3 +64,17 @@ def run_script(
         console.print(f"{folder.name}: {said}", markup=False)
         return getattr(error, "status", 130)
     return 0
+
+
+def on_data(
+    config: config_lib.Config, path: str | Path, **fields: Any
+) -> config_lib.Config:
+    """The config with data read from another path, and other data settings."""
+    data = dataclasses.replace(config.data, data=str(path), **fields)
+    return dataclasses.replace(config, data=data)
+
+
+def on_model(config: config_lib.Config, path: str | Path) -> config_lib.Config:
+    """The config starting from another model."""
+    model = dataclasses.replace(config.model, model=str(path))
+    return dataclasses.replace(config, model=model)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from experiments.common._baseline_grids import Setting
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
-from metaflax.workflows.meta_testing._baseline_grids import Setting
 from metaflax.workflows.meta_testing._evaluate import resize
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import describe

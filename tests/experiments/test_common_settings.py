@@ -3,17 +3,18 @@
 import pytest
 
 from metaflax import config as config_lib
-from metaflax import workflows
+
+common = pytest.importorskip("experiments.common")
 
 CONFIG = config_lib.Config(
     model=config_lib.ModelConfig(pooling="entities", dtype="bfloat16"),
     algorithm=config_lib.AlgorithmConfig(algorithm="maml", head="linear", strength=3.0),
 )
-GRIDS = [workflows.frozen_settings, workflows.fine_tuned_settings]
+GRIDS = [common.frozen_settings, common.fine_tuned_settings]
 
 
 def test_a_grid_has_every_combination_of_model_and_algorithm():
-    settings = workflows.frozen_settings(
+    settings = common.frozen_settings(
         CONFIG, pooling=("mean", "first"), strength=(0.1, 1.0), standardize=(False,)
     )
     found = [
@@ -35,7 +36,7 @@ def test_what_no_choice_names_is_the_runs_own_but_for_its_head(grid):
 
 
 def test_fine_tuning_starts_from_the_runs_pooling():
-    settings = workflows.fine_tuned_settings(CONFIG)
+    settings = common.fine_tuned_settings(CONFIG)
     assert {s.model.pooling for s in settings} == {"entities"}
 
 
@@ -48,7 +49,7 @@ def test_a_choice_of_no_setting_is_refused_with_the_known_names(grid):
 @pytest.mark.parametrize("value", ["ridge", 3])
 def test_a_value_that_is_not_in_a_sequence_is_refused(value):
     with pytest.raises(ValueError, match=f"head is {value!r}; give a sequence"):
-        workflows.frozen_settings(CONFIG, head=value)
+        common.frozen_settings(CONFIG, head=value)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_script_runs_on_the_config_beside_it(script, args, folder):
     def experiment(config, runs, console):
         given.append((config.data.data, runs.as_posix()))
 
-    assert workflows.run_script(script, "Doc.", experiment, args) == 0
+    assert common.run_script(script, "Doc.", experiment, args) == 0
     assert given == [("mine.csv", folder)]
 
 
@@ -80,11 +81,18 @@ def test_a_script_says_what_is_wrong_in_a_sentence(script, capsys):
     def experiment(config, runs, console):
         raise ValueError("there is no file mine.csv.")
 
-    assert workflows.run_script(script, "Doc.", experiment, []) == 2
+    assert common.run_script(script, "Doc.", experiment, []) == 2
     assert capsys.readouterr().out == "mine: there is no file mine.csv.\n"
 
 
 def test_a_script_without_a_config_is_told_so(script, capsys):
     (script.parent / "config.py").unlink()
-    assert workflows.run_script(script, "Doc.", print, []) == 2
+    assert common.run_script(script, "Doc.", print, []) == 2
     assert "there is no config file" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/evil", ".evil", ""])
+def test_results_of_baselines_stay_in_their_run(name, tmp_path):
+    with pytest.raises(ValueError, match="cannot name a file"):
+        common.against_baselines(tmp_path / "run", {}, None, name=name)
+    assert not list(tmp_path.iterdir())

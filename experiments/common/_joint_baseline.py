@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.common._baseline_grids import fine_tuned_settings
+from experiments.common._baselines import against_baselines
 from metaflax import config as config_lib
 from metaflax.workflows.inference._export import export
-from metaflax.workflows.meta_testing._baseline_grids import fine_tuned_settings
-from metaflax.workflows.meta_testing._baselines import against_baselines
 from metaflax.workflows.meta_training._train import train
 
 JOINT, SCRATCH = "joint", "from scratch"

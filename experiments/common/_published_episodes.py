@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from experiments.common._baseline_grids import Setting
+from experiments.common._baselines import with_setting
 from metaflax import config as config_lib
 from metaflax import data, evaluation
-from metaflax.workflows.meta_testing._baseline_grids import Setting
-from metaflax.workflows.meta_testing._baselines import with_setting
 from metaflax.workflows.runs._episodes import episodes_of
 from metaflax.workflows.runs._run import (
     best_params,

@@ -1,0 +1,45 @@
+"""Helpers that several experiments share: command line, files, tables, baselines."""
+
+from experiments.common._baseline_grids import Setting as Setting
+from experiments.common._baseline_grids import (
+    fine_tuned_settings as fine_tuned_settings,
+)
+from experiments.common._baseline_grids import frozen_settings as frozen_settings
+from experiments.common._baselines import against_baselines as against_baselines
+from experiments.common._files import data_folder as data_folder
+from experiments.common._files import read_jsonl as read_jsonl
+from experiments.common._files import write_json as write_json
+from experiments.common._files import write_jsonl as write_jsonl
+from experiments.common._flops import step_flops as step_flops
+from experiments.common._joint_baseline import against_joint as against_joint
+from experiments.common._joint_baseline import compare_with_joint as compare_with_joint
+from experiments.common._joint_baseline import on_domains as on_domains
+from experiments.common._published_episodes import score_episodes as score_episodes
+from experiments.common._published_episodes import score_pretrained as score_pretrained
+from experiments.common._script import on_data as on_data
+from experiments.common._script import on_model as on_model
+from experiments.common._script import run_script as run_script
+from experiments.common._tables import markdown_table as markdown_table
+from experiments.common._tables import percent as percent
+
+__all__ = [
+    "Setting",
+    "against_baselines",
+    "against_joint",
+    "compare_with_joint",
+    "data_folder",
+    "fine_tuned_settings",
+    "frozen_settings",
+    "markdown_table",
+    "on_data",
+    "on_domains",
+    "on_model",
+    "percent",
+    "read_jsonl",
+    "run_script",
+    "score_episodes",
+    "score_pretrained",
+    "step_flops",
+    "write_json",
+    "write_jsonl",
+]

@@ -1,0 +1,39 @@
+"""The folder of data sets, and files of JSON."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def data_folder() -> Path:
+    """The folder of data sets: the variable `METAFLAX_DATA`, or `data`."""
+    return Path(os.environ.get("METAFLAX_DATA", "data"))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Reads the rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> int:
+    """Writes a JSON value a line, making folders; returns the number of rows.
+
+    Args:
+      path: the file to write.
+      rows: the values.
+      ascii: whether other characters are escaped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=ascii) + "\n" for row in rows]
+    path.write_text("".join(lines), "utf-8")
+    return len(lines)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes one JSON value, indented and atomically, making folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    scratch.replace(path)
