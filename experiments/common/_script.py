@@ -38,7 +38,7 @@ def run_script(
       The last lines of a script::
 
         if __name__ == "__main__":
-            sys.exit(workflows.run_script(__file__, __doc__, experiment))
+            sys.exit(common.run_script(__file__, __doc__, experiment))
     """
     folder = Path(script).resolve().parent
     parser = argparse.ArgumentParser(
