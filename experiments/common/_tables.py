@@ -9,7 +9,7 @@ def percent(interval: evaluation.Interval, sign: str = "", digits: int = 2) -> s
     """Formats a mean and its interval in percent.
 
     Examples:
-      >>> percent(evaluation.Interval(0.5, 0.0123, 10), "+")
+      >>> percent(evaluation.Interval(0.5, 0.0123), "+")
       '+50.00 ± 1.23'
     """
     mean, half_width = 100 * interval.mean, 100 * interval.half_width
