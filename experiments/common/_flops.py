@@ -1,6 +1,5 @@
-"""What the steps of a mixture compute, known before anything is compiled."""
+"""Arithmetic of the steps of a mixture, counted without compiling anything."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,25 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 def step_flops(
     config: config_lib.MixtureConfig, *, num_batches: int = 20
 ) -> dict[str, float]:
-    """How much a step of each member computes, to compare runs at equal compute.
+    """Counts the operations of each member's step, to compare runs at equal compute.
 
     Args:
       config: of the mixture.
-      num_batches: of each member, over which the mean is taken, as batches differ in
-        shape.
+      num_batches: batches per member over which the mean is taken, since batches
+        differ in shape.
 
     Returns:
       By member, floating-point operations of the matrix products of loss and
       meta-gradient; see `profiling.matmul_flops`.
 
     Raises:
-      ValueError: for anything wrong with config or data.
+      ValueError: for an invalid config or data.
     """
     config_lib.check_mixture(config)
     model = load_model(config.model)
-    # Nothing is written there: members write where they begin.
-    nowhere = RunDirectory(Path("nowhere"), config_lib.MixtureConfig)
-    members = load_members(config, model, nowhere)
+    # Nothing is written to this directory: members write only once training begins.
+    unused = RunDirectory(Path("unused"), config_lib.MixtureConfig)
+    members = load_members(config, model, unused)
     return {
         name: _mean_flops(member, config.training, num_batches)
         for name, member in members.items()
@@ -42,12 +41,12 @@ def step_flops(
 
 
 def _mean_flops(
-    member: Member, chosen: config_lib.TrainingConfig, num_batches: int
+    member: Member, settings: config_lib.TrainingConfig, num_batches: int
 ) -> float:
     loss_and_grad = meta_gradient.value_and_grad(
-        member.algorithm, task_loop="scan", trains=list(chosen.trains)
+        member.algorithm, task_loop="scan", trains=list(settings.trains)
     )
-    key = jax.random.key(chosen.seed) if chosen.dropout else None
+    key = jax.random.key(settings.seed) if settings.dropout else None
 
     def flops(tasks: base.Task) -> int:
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
@@ -58,11 +57,11 @@ def _mean_flops(
             tasks,
         )
 
-    known: dict[Any, int] = {}
+    by_shape: dict[Any, int] = {}
     total = 0
-    for tasks in itertools.islice(member.stream(0), num_batches):
+    for tasks in map(member.batch, range(num_batches)):
         shapes = tuple(x.shape for x in jax.tree.leaves(tasks))
-        if shapes not in known:
-            known[shapes] = flops(tasks)
-        total += known[shapes]
+        if shapes not in by_shape:
+            by_shape[shapes] = flops(tasks)
+        total += by_shape[shapes]
     return total / num_batches

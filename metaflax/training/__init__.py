@@ -1,4 +1,4 @@
-"""Meta-training: the pure outer step, and the loop around it."""
+"""Outer loop: the outer step, optimizers, checkpoints, and devices."""
 
 from metaflax.training._checkpoints import Checkpoints as Checkpoints
 from metaflax.training._checkpoints import DamagedError as DamagedError
@@ -24,8 +24,8 @@ from metaflax.training._mixture import mixture_optimizer as mixture_optimizer
 from metaflax.training._mixture import shared_params as shared_params
 from metaflax.training._optimizer import outer_optimizer as outer_optimizer
 from metaflax.training._optimizer import schedule as schedule
-from metaflax.training._parts import PartsState as PartsState
-from metaflax.training._parts import in_parts as in_parts
+from metaflax.training._partitioned_optimizer import PartsState as PartsState
+from metaflax.training._partitioned_optimizer import in_parts as in_parts
 from metaflax.training._placement import OneDevice as OneDevice
 from metaflax.training._placement import OverDevices as OverDevices
 from metaflax.training._placement import Placement as Placement

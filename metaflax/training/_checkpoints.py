@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: the two latest and the best, each with a digest."""
+"""Orbax checkpoints: the two latest and the best, each with digests."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
@@ -12,60 +12,58 @@ import orbax.checkpoint as ocp
 
 from metaflax.training import _manifest, _processes
 from metaflax.training._digest import digest, layout
+from metaflax.training._mesh import is_key
 from metaflax.training._state import TrainState
 from metaflax.training._stopping import Stopping
 
-# Beside the folder of checkpoints: those that could not be read.
+# Folder for damaged checkpoints, next to that of the checkpoints.
 DAMAGED = "damaged"
 
 
 class DamagedError(ValueError):
-    """A checkpoint is not what was saved, or cannot be read at all."""
+    """Raised for a checkpoint that differs from what was saved or cannot be read."""
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """Checkpoints of one run.
 
-    Each holds the `TrainState` and a small JSON record: early stopping, and digests of
-    all arrays, which reading verifies; so it does those of the files, which lie beside
-    them. Saving is atomic, and goes on while the run does: a killed process leaves an
-    unfinished folder that the next start ignores. Several processes that train
-    together open the same folder, and all have to do the same with it.
+    Each holds the `TrainState` and a JSON record with the state of early stopping and
+    digests of all arrays. Reading verifies these, and digests of the files. Saving is
+    atomic and asynchronous: a killed process leaves an unfinished folder that the next
+    start ignores. Processes that train together open the same folder and have to make
+    the same calls.
 
     Args:
-      directory: created if absent.
-      read_only: whether nothing is ever saved or cleaned up.
+      directory: of the checkpoints; created if absent.
+      read_only: whether nothing is saved or deleted.
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False):
+        managers = ocp.checkpoint_managers
         self._directory = directory.absolute()
-        preserve = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
                 # `best_fn` with `max_to_keep` would delete the newest steps while
                 # the score falls, and with them the place to resume from.
-                preservation_policy=preserve.AnyPreservationPolicy(
-                    [
-                        preserve.LatestN(2),
-                        preserve.BestN(get_metric_fn=_rank, n=1),
-                    ]
+                preservation_policy=managers.AnyPreservationPolicy(
+                    [managers.LatestN(2), managers.BestN(get_metric_fn=_rank, n=1)]
                 ),
                 create=not read_only,
                 read_only=read_only,
             ),
         )
-        self._unfinished: int | None = None
+        self._pending: int | None = None
 
     def save(self, state: TrainState, stopping: Stopping, score: float) -> None:
-        """Begins to write `state` under its step, of which it keeps a copy.
+        """Starts to write a copy of `state` under its step.
 
         Raises:
-          ValueError: if the checkpoint before could not be written, or this one; older
-            ones are whole.
+          ValueError: if this or the previous checkpoint could not be written; older
+            ones are complete.
         """
         self.wait()
-        parts, step = _parts(_kept(state)), int(state.step)
+        parts, step = _parts(_copied(state)), int(state.step)
         record: dict[str, Any] = {
             "stopping": stopping._asdict(),
             "layouts": {name: layout(part) for name, part in parts.items()},
@@ -73,72 +71,71 @@ class Checkpoints:
         }
         record["digest"] = _manifest.json_digest(record)
         items = ocp.args.Composite(
-            # Apart from the rest, so that meta-testing reads nothing else.
+            # Stored separately, since meta-testing reads nothing else.
             params=ocp.args.StandardSave(parts["params"]),
             rest=ocp.args.StandardSave(parts["rest"]),
             record=ocp.args.JsonSave(record),
         )
-        self._unfinished = step
-        self._writing(
+        self._pending = step
+        self._write(
             lambda: self._manager.save(
                 step, args=items, metrics={"score": score, "step": step}
             )
         )
 
     def wait(self) -> None:
-        """Waits until what was saved is on disk.
+        """Waits until the last checkpoint is on disk.
 
         Raises:
-          ValueError: if it cannot be written; older checkpoints are whole.
+          ValueError: if it cannot be written; older checkpoints are complete.
         """
-        if self._unfinished is None:
+        if self._pending is None:
             return
-        self._writing(self._manager.wait_until_finished)
-        step, self._unfinished = self._unfinished, None
+        self._write(self._manager.wait_until_finished)
+        step, self._pending = self._pending, None
         if _processes.is_coordinator():
-            _manifest.write(self._place(step))
+            _manifest.write(self._path(step))
         _processes.barrier("checkpoint")
 
-    def _writing(self, act: Callable[[], Any]) -> None:
-        step = self._unfinished
+    def _write(self, action: Callable[[], Any]) -> None:
+        step = self._pending
         try:
-            act()
-        except Exception as error:  # Of a full disk Orbax raises whatever comes.
-            self._unfinished = None
+            action()
+        except Exception as error:  # Orbax raises any type for a full disk.
+            self._pending = None
             raise ValueError(
                 f"{self._directory / str(step)} could not be written"
-                f" ({_first_line(error)}); older checkpoints are whole. Make room"
-                " there, and start again to go on from the latest."
+                f" ({_first_line(error)}); older checkpoints are complete. Free"
+                " some space, and start again to resume from the latest."
             ) from error
 
     def latest_step(self) -> int | None:
-        """The newest step, or None."""
+        """Returns the newest step, or None."""
         self.wait()
         return self._manager.latest_step()
 
     def steps(self) -> list[int]:
-        """All steps, the oldest first."""
+        """Returns all steps, the oldest first."""
         self.wait()
         return sorted(self._manager.all_steps())
 
     def quarantine_damaged(
-        self, like: TrainState, tell: Callable[[str], None]
+        self, like: TrainState, log: Callable[[str], None]
     ) -> int | None:
-        """Moves checkpoints out of the way that nothing could go on from.
+        """Moves damaged checkpoints to a folder `damaged` next to the checkpoints.
 
-        That is one which is damaged, and one whose best step is: its run would have
-        nothing to end with. They are kept in a folder `damaged` beside that of the
-        checkpoints.
+        A checkpoint whose best step is damaged is moved too: its run could not return
+        the best parameters.
 
         Args:
-          like: a state of the structure, shapes and types that is asked for.
-          tell: gets a sentence for each.
+          like: a state of the expected structure, shapes and types.
+          log: called with a sentence for each damaged checkpoint.
 
         Returns:
-          The newest step that is left, or None.
+          The newest step that remains, or None.
 
         Raises:
-          ValueError: if a checkpoint is whole, and one of other arrays.
+          ValueError: if an intact checkpoint holds arrays of other shapes or types.
         """
         for step in reversed(self.steps()):
             try:
@@ -147,40 +144,40 @@ class Checkpoints:
                     self.read_params(like.params, stopping.best_step)
                 return step
             except DamagedError as error:
-                kept = self._set_aside(step)
-                tell(f"{error}; it is left out, and kept in {kept}")
+                moved = self._quarantine(step)
+                log(f"{error}; it is ignored, and was moved to {moved}")
         return None
 
     def restore(self, like: TrainState, step: int) -> tuple[TrainState, Stopping]:
         """Reads a step into the structure, shapes and types of `like`.
 
         Raises:
-          DamagedError: if it is not what was saved.
-          ValueError: if what was saved is not like that.
+          DamagedError: if it differs from what was saved.
+          ValueError: if its structure, shapes or types differ from those of `like`.
         """
-        found = self._read(step, _parts(like))
-        state = found["rest"]._replace(params=found["params"])
-        return state, Stopping(**found["record"]["stopping"])
+        content = self._read(step, _parts(like))
+        state = content["rest"]._replace(params=content["params"])
+        return state, Stopping(**content["record"]["stopping"])
 
     def read_params(self, like: optax.Params, step: int) -> optax.Params:
         """Reads only the meta-parameters of a step, in the structure of `like`.
 
         Raises:
-          DamagedError: as `restore`.
-          ValueError: likewise.
+          DamagedError: as for `restore`.
+          ValueError: as for `restore`.
         """
         return self._read(step, {"params": like})["params"]
 
     def close(self) -> None:
-        """Waits for what is being written and frees threads.
+        """Waits for the last checkpoint, and frees threads.
 
         Raises:
-          ValueError: as `wait`.
+          ValueError: as for `wait`.
         """
         try:
             self.wait()
         finally:
-            with contextlib.suppress(Exception):  # It repeats what has been raised.
+            with contextlib.suppress(Exception):  # It raises the same error again.
                 self._manager.close()
 
     def _read(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,71 +185,73 @@ class Checkpoints:
         for name, part in like.items():
             self._check_layout(step, record["layouts"][name], layout(part))
         targets = {name: _target(part) for name, part in like.items()}
-        found = self._restored(step, **targets)
+        content = self._restore_items(step, **targets)
         for name in like:
-            if digest(found[name]) != record["digests"][name]:
+            if digest(content[name]) != record["digests"][name]:
                 raise DamagedError(
-                    f"{self._place(step)} is damaged: its {name} are not what was saved"
+                    f"{self._path(step)} is damaged: its {name} are not what was saved"
                 )
-        return {**found, "record": record}
+        return {**content, "record": record}
 
     def _record(self, step: int) -> dict[str, Any]:
-        record = self._restored(step, record=ocp.args.JsonRestore())["record"]
+        record = self._restore_items(step, record=ocp.args.JsonRestore())["record"]
         expected = record.pop("digest", None) if isinstance(record, dict) else None
         if expected is None or expected != _manifest.json_digest(record):
             raise DamagedError(
-                f"{self._place(step)} is damaged: its record is not what was saved"
+                f"{self._path(step)} is damaged: its record is not what was saved"
             )
         return record
 
-    def _restored(self, step: int, **items: Any) -> dict[str, Any]:
+    def _restore_items(self, step: int, **items: Any) -> dict[str, Any]:
         self.wait()
         self._check_files(step, items)
         try:
-            found: Any = self._manager.restore(step, args=ocp.args.Composite(**items))
-            return {name: found[name] for name in items}
+            args = ocp.args.Composite(**items)
+            content: Any = self._manager.restore(step, args=args)
+            return {name: content[name] for name in items}
         except (MemoryError, PermissionError):
-            raise  # The machine's fault, not the checkpoint's.
-        except Exception as error:  # Of a damaged file Orbax raises whatever comes.
+            raise  # A problem of the machine, not of the checkpoint.
+        except Exception as error:  # Orbax raises any type for a damaged file.
             raise DamagedError(
-                f"{self._place(step)} is damaged and cannot be read"
+                f"{self._path(step)} is damaged and cannot be read"
                 f" ({_first_line(error)})"
             ) from error
 
     def _check_files(self, step: int, items: Iterable[str]) -> None:
-        """Before Orbax opens any: it would lose threads on a damaged one."""
-        wrong = ""
+        """Verifies files before Orbax opens them: it leaks threads on damaged ones."""
+        difference = ""
         if _processes.is_coordinator():
-            wrong = _manifest.difference(self._place(step), items)
-        if _processes.broadcast_from_coordinator(bool(wrong)):
-            raise DamagedError(f"{self._place(step)} is damaged: {wrong}".rstrip(": "))
+            difference = _manifest.difference(self._path(step), items)
+        if _processes.broadcast_from_coordinator(bool(difference)):
+            message = f"{self._path(step)} is damaged: {difference}"
+            raise DamagedError(message.rstrip(": "))
 
     def _check_layout(
-        self, step: int, saved: Mapping[str, str], wanted: Mapping[str, str]
+        self, step: int, saved: Mapping[str, str], expected: Mapping[str, str]
     ) -> None:
         differences = [
-            f"{path} is {saved.get(path, 'absent')}, not {wanted.get(path, 'absent')}"
-            for path in sorted({*saved, *wanted})
-            if saved.get(path) != wanted.get(path)
+            f"{path} is {saved.get(path, 'absent')}, not {expected.get(path, 'absent')}"
+            for path in sorted({*saved, *expected})
+            if saved.get(path) != expected.get(path)
         ]
         if differences:
             shown, more = differences[:3], len(differences) - 3
             raise ValueError(
-                f"{self._place(step)} holds other arrays: {'; '.join(shown)}"
+                f"{self._path(step)} holds other arrays: {'; '.join(shown)}"
                 + (f"; and {more} more" if more > 0 else "")
             )
 
-    def _set_aside(self, step: int) -> Path:
+    def _quarantine(self, step: int) -> Path:
         folder = self._directory.with_name(DAMAGED)
         folder.mkdir(exist_ok=True)
-        kept = folder / f"{step}-{len(list(folder.iterdir()))}"
+        target = folder / f"{step}-{len(list(folder.iterdir()))}"
         if _processes.is_coordinator():
-            self._place(step).rename(kept)
-        _processes.barrier("set aside")
+            self._path(step).rename(target)
+        _processes.barrier("quarantine")
         self._manager.reload()
-        return kept
+        return target
 
-    def _place(self, step: int) -> Path:
+    def _path(self, step: int) -> Path:
         return self._directory / str(step)
 
 
@@ -260,10 +259,10 @@ def _parts(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "rest": state._replace(params=None)}
 
 
-def _kept(state: TrainState) -> TrainState:
-    """A copy, since the next step writes where the state lies.
+def _copied(state: TrainState) -> TrainState:
+    """Returns a copy, since the next step overwrites the memory of the state.
 
-    Orbax copies what lies on an accelerator by itself.
+    Orbax itself copies arrays of accelerators.
     """
     if jax.default_backend() != "cpu":
         return state
@@ -271,15 +270,22 @@ def _kept(state: TrainState) -> TrainState:
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says, as far as it is of any use to a reader."""
+    """Returns the first line of an error message, shortened."""
     return str(error).strip().split("\n")[0][:200]
 
 
 def _target(like: Any) -> ocp.args.StandardRestore:
     # Without a target Orbax would return optax's tuples as lists.
-    return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+    return ocp.args.StandardRestore(jax.tree.map(_abstract, like))
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    if is_key(leaf):  # Orbax stores the data of keys.
+        leaf = jax.random.key_data(leaf)
+    sharding = getattr(leaf, "sharding", None)  # NumPy arrays have none.
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _rank(metrics: Any) -> Any:
-    """Sorts checkpoints: of equal scores the first is best, as in `Stopping`."""
+    """Returns a sort key: among equal scores the first is best, as in `Stopping`."""
     return metrics["score"], -metrics["step"]

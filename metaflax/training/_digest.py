@@ -1,4 +1,4 @@
-"""What arrays hold, as a few letters to compare by."""
+"""Digests of arrays."""
 
 import hashlib
 from typing import Any
@@ -12,11 +12,11 @@ from metaflax import tree
 
 
 def digest(arrays: Any) -> str:
-    """SHA-256, in hex, of a tree's paths, types, shapes and bytes.
+    """Computes the SHA-256, in hex, of a tree's paths, types, shapes and bytes.
 
     Args:
-      arrays: a tree of arrays, typed keys among them. Those that are spread over
-        several processes all of them have to ask for.
+      arrays: a tree of arrays or typed keys. If it is spread over several processes,
+        all of them have to make this call.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -24,21 +24,21 @@ def digest(arrays: Any) -> str:
       >>> digest(one) == digest(one), digest(one) == digest(other)
       (True, False)
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for path, kind in layout(arrays).items():
-        found.update(f"{path} {kind}\n".encode())
+        sha256.update(f"{path} {kind}\n".encode())
     for leaf in jax.tree.leaves(arrays):
-        found.update(np.ascontiguousarray(_plain(leaf)).data)
-    return found.hexdigest()
+        sha256.update(np.ascontiguousarray(_to_numpy(leaf)).data)
+    return sha256.hexdigest()
 
 
 def layout(arrays: Any) -> dict[str, str]:
-    """Type and shape by path, such as `float32[3, 4]`."""
+    """Returns type and shape by path, such as `float32[3, 4]`."""
     leaves = jax.tree_util.tree_leaves_with_path(arrays)
     return {tree.path_name(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 
 
-def _plain(leaf: Any) -> np.ndarray:
+def _to_numpy(leaf: Any) -> np.ndarray:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:

@@ -1,4 +1,4 @@
-"""The outer loop: steps, validation, early stopping, checkpoints."""
+"""Outer loop: steps, validation, early stopping, checkpoints."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ B = TypeVar("B")
 
 
 class FitResult(NamedTuple):
-    """How a run ended.
+    """Result of `fit`.
 
     Attributes:
       params: the meta-parameters that validated best.
       stopping: the best score and its step.
-      steps: outer steps taken in all.
+      steps: number of outer steps taken.
       stopped_early: whether patience ended the run.
     """
 
@@ -33,10 +33,10 @@ class FitResult(NamedTuple):
 
 
 class DivergedError(ValueError):
-    """The meta-loss is not finite; the last good checkpoint is kept.
+    """Raised for a non-finite meta-loss; the last good checkpoint is kept.
 
     Attributes:
-      step: in which outer step that was seen.
+      step: the outer step with the non-finite loss.
     """
 
     def __init__(self, message: str, step: int):
@@ -61,33 +61,34 @@ def fit(
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
-    A run that finds a checkpoint goes on from the latest; its log and its result
-    are those of a run that was never interrupted.
+    If there is a checkpoint, training resumes from the latest; log and result are
+    those of an uninterrupted run.
 
     Args:
-      step_fn: the outer step, which donates its state, on a batch of tasks.
+      step_fn: `state, metrics = step_fn(state, tasks)`, the outer step; it donates its
+        state.
       state: of step 0.
-      tasks_from: `tasks_from(step)` yields the batches of that step and after.
-      validate: `metrics = validate(params)`, on episodes that never change.
+      tasks_from: `tasks_from(step)` yields the batches of that and all later steps.
+      validate: `metrics = validate(params)`, on a fixed list of episodes.
       checkpoints: written at each validation.
-      score: the metric that selects, more is better.
-      num_steps: outer steps at most.
-      eval_every: steps between validations; there is one before the first step too,
+      score: the metric that ranks checkpoints, higher is better.
+      num_steps: maximum number of outer steps.
+      eval_every: steps between validations; there is also one before the first step
         and one after the last.
       patience: validations without improvement that end the run.
-      max_skipped_steps: steps in a row whose loss or gradient may be not finite, for a
-        `step_fn` that skips them.
-      sinks: where records go.
+      max_skipped_steps: how many consecutive steps may have a non-finite loss or
+        gradient, for a `step_fn` that skips them.
+      sinks: receive log records.
       preemption_requested: called with the number of each step before it; if true,
-        the state is saved as it is, without a validation, and the run ends.
+        the state is saved without a validation, and the run ends.
 
     Returns:
       A `FitResult` with the best parameters.
 
     Raises:
-      DivergedError: on one non-finite loss or gradient more than may be skipped in a
-        row, naming the step and the episode.
-      PreemptedError: if it was asked to end.
+      DivergedError: if more than `max_skipped_steps` consecutive steps have a
+        non-finite loss or gradient; the message names the step and the episode.
+      PreemptedError: if preemption was requested.
     """
 
     def validated(state: TrainState, stopping: Stopping) -> Stopping:
@@ -113,12 +114,12 @@ def fit(
             if pending is not None:
                 log.write(*pending)
             if checkpoints.latest_step() != step:
-                checkpoints.save(state, stopping, -math.inf)  # Not to be the best.
+                checkpoints.save(state, stopping, -math.inf)  # Never the best.
                 checkpoints.wait()
             raise PreemptedError(step)
         state, metrics = step_fn(state, next(tasks))
         step += 1
-        # Read one step late, so that the device never waits for the log.
+        # Logged one step late, so that the device never waits for the host.
         if pending is not None:
             log.write(*pending)
         pending = (step, metrics)
@@ -131,27 +132,28 @@ def fit(
 
 
 class _StepLog:
-    """Writes what steps gave, and ends a run that has too much of what is no number."""
+    """Logs steps, and raises an error after too many non-finite ones."""
 
     def __init__(self, sinks: Sequence[Sink], max_skipped_steps: int):
         self._sinks = sinks
-        self._most_skipped = max_skipped_steps
-        self._in_a_row = 0
+        self._max_skipped_steps = max_skipped_steps
+        self._num_skipped = 0
 
     def write(self, step: int, metrics: dict[str, Any]) -> None:
         metrics = jax.device_get(metrics)
         loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
         if math.isfinite(loss) and math.isfinite(norm):
-            self._in_a_row = 0
+            self._num_skipped = 0
             record = {"step": step, "loss": loss, "grad_norm": norm}
             if share := float(np.mean(metrics.get("inner_diverged", 0.0))):
-                record["inner_diverged"] = share  # Of the tasks.
+                record["inner_diverged"] = share  # Share of the tasks.
             _write(self._sinks, record)
             return
-        where = _not_finite(step, np.asarray(metrics["query_losses"]))
-        self._in_a_row += 1
-        if self._in_a_row > self._most_skipped:
-            before = f", after {self._most_skipped} more" if self._most_skipped else ""
+        where = _non_finite_episodes(step, np.asarray(metrics["query_losses"]))
+        self._num_skipped += 1
+        if self._num_skipped > self._max_skipped_steps:
+            limit = self._max_skipped_steps
+            before = f", after {limit} more" if limit else ""
             raise DivergedError(
                 f"the meta-loss is not finite at step {step}, on {where}{before};"
                 " the last good checkpoint is kept. Lower the outer or inner learning"
@@ -161,8 +163,8 @@ class _StepLog:
         _write(self._sinks, {"step": step, "skipped": where})
 
 
-def _not_finite(step: int, losses: np.ndarray) -> str:
-    """Which episodes a step without a number was taken on."""
+def _non_finite_episodes(step: int, losses: np.ndarray) -> str:
+    """Describes the episodes of a step with non-finite values."""
     first, bad = (step - 1) * len(losses), np.flatnonzero(~np.isfinite(losses))
     if bad.size:
         return f"episode {first + int(bad[0])}"

@@ -1,4 +1,4 @@
-"""Part of the way back to the pretrained weights."""
+"""Interpolation between pretrained and meta-trained parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ import optax
 
 
 class Interpolated(NamedTuple):
-    """A point between two sets of parameters.
+    """Interpolated parameters.
 
     Attributes:
       params: `start + share * (end - start)`.
-      share: how far along.
-      score: its validation score.
+      share: between 0 (start) and 1 (end).
+      score: their validation score.
     """
 
     params: Any
@@ -22,7 +22,7 @@ class Interpolated(NamedTuple):
 
 
 def interpolate(start: optax.Params, end: optax.Params, share: float) -> optax.Params:
-    """The parameters `start + share * (end - start)`, leaf by leaf.
+    """Computes `start + share * (end - start)`, leaf by leaf.
 
     Examples:
       >>> interpolate({"w": 1.0}, {"w": 3.0}, 0.75)
@@ -37,22 +37,22 @@ def best_interpolation(
     shares: Sequence[float],
     validate: Callable[[Any], float],
 ) -> Interpolated:
-    """Picks how far to go from pretrained to meta-trained weights, on validation.
+    """Selects by validation how far to interpolate towards meta-trained parameters.
 
-    Between the two the features of both are kept, which is often better on classes
-    that neither saw, and costs no training.
+    Parameters in between keep features of both ends, which is often better on unseen
+    classes, and needs no training.
 
     Args:
-      start: the pretrained parameters.
-      end: the meta-trained ones.
-      shares: what to try; the first of equals is kept.
-      validate: the validation score of parameters, more is better.
+      start: pretrained parameters.
+      end: meta-trained parameters.
+      shares: candidates; the first of equals is selected.
+      validate: `score = validate(params)`, higher is better.
 
     Returns:
-      The best point.
+      The candidate with the best score.
 
     Raises:
-      ValueError: if there is nothing to try, or a share lies outside (0, 1].
+      ValueError: if there are no candidates, or one lies outside (0, 1].
 
     References:
       Wortsman et al., `Robust fine-tuning of zero-shot models

@@ -1,9 +1,9 @@
-"""Where arrays lie when several devices train together.
+"""Meshes of devices, and the shardings of tasks and parameters.
 
-A mesh has two axes. The tasks of a step are spread over all of its devices; parameters
-and optimizer state are spread over the axis `param` and alike along the axis `task`, so
-that with `param` of 1 every device holds all of them, and with more of them (fully
-sharded data parallelism, Rajbhandari et al., arXiv 1910.02054) a part of each.
+A mesh has two axes. The tasks of a step are sharded over all devices. Parameters and
+optimizer state are sharded over the axis `param` and replicated over the axis `task`:
+with `param` of size 1 this is data parallelism, with a larger one fully sharded data
+parallelism (Rajbhandari et al., arXiv 1910.02054).
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 TASK, PARAM = "task", "param"
-# Smaller arrays are on every device: to fetch them would take longer than to read them.
-_LEAST = 2**10
+# Smaller arrays are replicated: gathering them would cost more than it saves.
+_MIN_SHARDED_SIZE = 2**10
 
 
 def make_mesh(param_shards: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
-    """The devices that train together.
+    """Creates the mesh of devices that train together.
 
     Args:
       param_shards: how many devices share one copy of the parameters.
-      devices: by default all, those of other processes too.
+      devices: by default all, including those of other processes.
 
     Returns:
-      A mesh of axes `task` and `param`.
+      A mesh with axes `task` and `param`.
 
     Raises:
-      ValueError: if the devices cannot be divided so.
+      ValueError: if `param_shards` does not divide the number of devices.
 
     Examples:
       >>> dict(make_mesh(devices=jax.devices()[:1]).shape)
@@ -42,14 +42,19 @@ def make_mesh(param_shards: int = 1, devices: Sequence[Any] | None = None) -> Me
             f"param_shards is {param_shards}, and there are {len(devices)} devices;"
             " give a divisor of their number."
         )
-    return Mesh(np.array(devices).reshape(-1, param_shards), (TASK, PARAM))
+    return jax.make_mesh(
+        (len(devices) // param_shards, param_shards),
+        (TASK, PARAM),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=devices,
+    )
 
 
 def check_tasks(mesh: Mesh, num_tasks: int) -> None:
-    """Sees that every device gets as many tasks.
+    """Checks that every device gets the same number of tasks.
 
     Raises:
-      ValueError: if it does not.
+      ValueError: if the number of devices does not divide the number of tasks.
     """
     if num_tasks % mesh.size:
         raise ValueError(
@@ -59,20 +64,20 @@ def check_tasks(mesh: Mesh, num_tasks: int) -> None:
 
 
 def tasks_sharding(mesh: Mesh) -> NamedSharding:
-    """How the leading axis of tasks is spread."""
+    """Returns the sharding of the leading axis of tasks."""
     return NamedSharding(mesh, PartitionSpec((TASK, PARAM)))
 
 
 def shardings(arrays: Any, mesh: Mesh) -> Any:
-    """How parameters, or what has their shapes, are spread: along their longest axis.
+    """Returns the shardings of parameters or optimizer state.
 
     Args:
-      arrays: a tree of arrays, or of what has a shape and a type.
+      arrays: a tree of arrays, or of shapes and types.
       mesh: of `make_mesh`.
 
     Returns:
-      A sharding a leaf. Small arrays, keys, and those of which no axis can be divided
-      are on every device.
+      For each leaf a sharding of its longest axis. Small arrays, keys, and arrays
+      without a divisible axis are replicated.
     """
     return jax.tree.map(lambda leaf: _sharding(leaf, mesh), arrays)
 
@@ -80,18 +85,20 @@ def shardings(arrays: Any, mesh: Mesh) -> Any:
 def _sharding(leaf: Any, mesh: Mesh) -> NamedSharding:
     shards, shape = mesh.shape[PARAM], np.shape(leaf)
     axes = [axis for axis, size in enumerate(shape) if size % shards == 0]
-    spread = shards > 1 and axes and np.prod(shape) >= _LEAST and not is_key(leaf)
-    if not spread:
+    sharded = (
+        shards > 1 and axes and np.prod(shape) >= _MIN_SHARDED_SIZE and not is_key(leaf)
+    )
+    if not sharded:
         return NamedSharding(mesh, PartitionSpec())
     longest = max(axes, key=lambda axis: shape[axis])
     return NamedSharding(mesh, PartitionSpec(*[None] * longest, PARAM))
 
 
 def constrain(arrays: Any, mesh: Mesh) -> Any:
-    """Within a jitted function: keeps arrays spread as `shardings` says."""
+    """Constrains arrays to their `shardings`, within a jitted function."""
     return jax.lax.with_sharding_constraint(arrays, shardings(arrays, mesh))
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether an array holds typed keys."""
+    """Returns whether an array holds typed keys."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,7 +1,7 @@
-"""Parameters of several algorithms over one encoder, and each algorithm on them.
+"""Mixtures: several algorithms that share an encoder.
 
-They are `{"encoder": ..., "head": {NAME: ...}, "inner": {NAME: ...}}`: the encoder is
-everybody's, all else a member's own, under its name.
+The parameters of a mixture are `{"encoder": ..., "head": {NAME: ...}, "inner": {NAME:
+...}}`: all members share the encoder, and each has private parameters under its name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,38 +12,38 @@ import jax
 import optax
 
 from metaflax import base, tree
-from metaflax.training._parts import in_parts
+from metaflax.training._partitioned_optimizer import in_parts
 
 ENCODER = "encoder"
 
 
 def shared_params(members: Mapping[str, Any]) -> Any:
-    """The parameters of a mixture, from those of its members.
+    """Combines the parameters of members into those of a mixture.
 
     Args:
-      members: by name, `{"encoder": ..., "head": ...}` and what else there is; the
-        encoders are the same one.
+      members: by name, `{"encoder": ..., "head": ...}` and further groups; all
+        encoders are the same.
 
     Returns:
-      Their encoder, and all else by member.
+      The encoder, and all other groups by member.
 
     Examples:
-      >>> own = {"encoder": 1, "head": 2}
-      >>> shared_params({"words": own, "intents": {**own, "inner": 3}})
+      >>> params = {"encoder": 1, "head": 2}
+      >>> shared_params({"words": params, "intents": {**params, "inner": 3}})
       {'encoder': 1, 'head': {'words': 2, 'intents': 2}, 'inner': {'intents': 3}}
     """
     shared: dict[str, Any] = {}
     for name, params in members.items():
-        for group, own in params.items():
+        for group, part in params.items():
             if group == ENCODER:
-                shared[group] = own
+                shared[group] = part
             else:
-                shared.setdefault(group, {})[name] = own
+                shared.setdefault(group, {})[name] = part
     return shared
 
 
 def member_params(params: Any, name: str) -> Any:
-    """The parameters of one member, from those of the mixture.
+    """Returns the parameters of one member of a mixture.
 
     Examples:
       >>> shared = {"encoder": 1, "head": {"a": 2, "b": 3}, "inner": {"b": 4}}
@@ -58,11 +58,11 @@ def member_params(params: Any, name: str) -> Any:
 
 
 def member_paths(name: str, trains: tree.Where = tree.everything) -> tree.PathFilter:
-    """The paths that a member's steps change: the encoder's and its own.
+    """Returns which parameters a member's steps change: encoder and private ones.
 
     Args:
       name: of the member.
-      trains: what the run changes, of all parameters of the mixture.
+      trains: which parameters of the mixture are trained at all.
 
     Returns:
       A predicate on paths.
@@ -74,18 +74,20 @@ def member_paths(name: str, trains: tree.Where = tree.everything) -> tree.PathFi
       >>> changed("head/intents/bias")
       False
     """
-    wanted, own = tree.where(trains), _own(name)
-    return lambda path: wanted(path) and (path.startswith(f"{ENCODER}/") or own(path))
+    trainable, private = tree.where(trains), _private(name)
+    return lambda path: (
+        trainable(path) and (path.startswith(f"{ENCODER}/") or private(path))
+    )
 
 
-def _own(name: str) -> tree.PathFilter:
-    """The paths of what is a member's alone."""
+def _private(name: str) -> tree.PathFilter:
+    """Returns a predicate for paths of a member's private parameters."""
 
-    def is_own(path: str) -> bool:
+    def is_private(path: str) -> bool:
         group, *rest = path.split("/")
         return group != ENCODER and rest[:1] == [name]
 
-    return is_own
+    return is_private
 
 
 def mixture_optimizer(
@@ -94,21 +96,24 @@ def mixture_optimizer(
     active: str,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """The optimizer of a mixture's parameters, in the steps of one member.
+    """Creates the optimizer of a mixture for the steps of one member.
 
     Args:
-      optimizer: of the encoder, and of each member's own.
-      members: all of them.
-      active: whose steps; of the other members neither parameters nor moments change,
-        see `in_parts`.
-      clip_norm: the largest norm of a gradient, of encoder and member together; None
-        for no clipping.
+      optimizer: for the encoder, and for each member's private parameters.
+      members: names of all members.
+      active: name of the member whose steps these are; neither parameters nor moments
+        of other members change, see `in_parts`.
+      clip_norm: maximum global norm of the gradient of encoder and private parameters;
+        None for no clipping.
 
     Returns:
-      An optax gradient transformation, whose state is the same for all members.
+      An optax gradient transformation; its state has the same structure whichever
+      member is active.
     """
-    own = {f"own_{name}": _own(name) for name in members}
-    parts = in_parts(optimizer, {ENCODER: ENCODER, **own}, [ENCODER, f"own_{active}"])
+    # These names are part of checkpoints.
+    private = {f"own_{name}": _private(name) for name in members}
+    active_parts = [ENCODER, f"own_{active}"]
+    parts = in_parts(optimizer, {ENCODER: ENCODER, **private}, active_parts)
     if clip_norm is None:
         return parts
     return optax.chain(optax.clip_by_global_norm(clip_norm), parts)
@@ -117,16 +122,16 @@ def mixture_optimizer(
 def for_member(
     algorithm: base.MetaAlgorithm, name: str, loss_weight: float = 1.0
 ) -> base.MetaAlgorithm:
-    """A member's algorithm on the parameters of the mixture.
+    """Returns a member's algorithm as one on the parameters of the mixture.
 
     Args:
-      algorithm: on parameters of its own.
+      algorithm: on the member's parameters.
       name: of the member.
       loss_weight: factor of its loss.
 
     Returns:
-      The algorithm, of which the outer loop uses the loss: its gradient is 0 for what
-      is other members' own. `init` still gives the member's own parameters.
+      The algorithm; the gradient of its loss is 0 for other members' private
+      parameters. `init` still returns the member's parameters.
     """
 
     def weighted(loss: base.MetaLossFn) -> base.MetaLossFn:

@@ -1,4 +1,4 @@
-"""The outer optimizer, from a few numbers."""
+"""Outer optimizer and its learning-rate schedules."""
 
 import inspect
 from collections.abc import Callable
@@ -16,24 +16,24 @@ def schedule(
     num_steps: int,
     warmup_steps: int,
 ) -> optax.Schedule:
-    """A rate that rises from 0 over `warmup_steps`, then stays or falls to 0.
+    """Creates a schedule with linear warmup from 0, then constant or decaying to 0.
 
     Raises:
       ValueError: for an unknown shape, with the known ones.
     """
     rest = max(1, num_steps - warmup_steps)
-    falls = {
+    decays = {
         "constant": lambda: optax.constant_schedule(learning_rate),
         "linear": lambda: optax.linear_schedule(learning_rate, 0.0, rest),
         "cosine": lambda: optax.cosine_decay_schedule(learning_rate, rest),
     }
-    if shape not in falls:
-        raise ValueError(f"unknown schedule {shape!r}; known: {', '.join(falls)}.")
-    fall = falls[shape]()
+    if shape not in decays:
+        raise ValueError(f"unknown schedule {shape!r}; known: {', '.join(decays)}.")
+    decay = decays[shape]()
     if not warmup_steps:
-        return fall
-    rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-    return optax.join_schedules([rise, fall], [warmup_steps])
+        return decay
+    warmup = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+    return optax.join_schedules([warmup, decay], [warmup_steps])
 
 
 def outer_optimizer(
@@ -45,18 +45,18 @@ def outer_optimizer(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
 ) -> optax.GradientTransformation:
-    """Any optax optimizer, with decay of matrices only and clipped gradients.
+    """Creates an optax optimizer with weight decay of matrices and gradient clipping.
 
     Args:
-      name: of a function in optax, such as `adamw`, `sgd`, `lion`.
+      name: of an optax optimizer, such as `adamw`, `sgd`, `lion`.
       learning_rate: a number or a schedule.
-      head_learning_rate: of parameters under `head`; None for the same.
-      inner_learning_rate: of parameters under `inner`, which are the learned numbers
-        of an inner optimizer; None for the same.
-      weight_decay: for optimizers that take one; biases, norms and scalars are
-        left out, as BERT's pretraining does, and so is all under `inner`, since a
-        rate or a matrix that begins as the identity has no reason to shrink.
-      clip_norm: the largest global norm of a gradient; None for no clipping.
+      head_learning_rate: for parameters under `head`; None for `learning_rate`.
+      inner_learning_rate: for parameters under `inner`, the learned parameters of an
+        inner optimizer; None for `learning_rate`.
+      weight_decay: for optimizers that have one. Biases, norms and scalars are
+        excluded, as in BERT's pretraining, and so are parameters under `inner`, since
+        a learned rate or a matrix initialised as the identity should not shrink.
+      clip_norm: maximum global norm of the gradient; None for no clipping.
 
     Returns:
       An optax gradient transformation.
@@ -65,21 +65,21 @@ def outer_optimizer(
       ValueError: if optax has no such optimizer.
     """
     factory: Any = getattr(optax, name, None)
-    takes = inspect.signature(factory).parameters if callable(factory) else {}
-    if factory is None or "learning_rate" not in takes:
+    accepted = inspect.signature(factory).parameters if callable(factory) else {}
+    if factory is None or "learning_rate" not in accepted:
         raise ValueError(
             f"optax has no optimizer {name!r}; take adamw, adam, sgd, lion, adafactor"
             " or another of its names."
         )
 
-    masks = {"mask", "weight_decay_mask"} & set(takes)
+    masks = {"mask", "weight_decay_mask"} & set(accepted)
 
     def build(rate: float | optax.Schedule, decay: float) -> Any:
         kwargs: dict[str, Any] = {
             "learning_rate": rate,
             **dict.fromkeys(masks, _decays),
         }
-        if "weight_decay" in takes:
+        if "weight_decay" in accepted:
             kwargs["weight_decay"] = decay
         return factory(**kwargs)
 
@@ -89,7 +89,7 @@ def outer_optimizer(
         parts["head"] = build(head_learning_rate, weight_decay)
     if inner_learning_rate is not None:
         parts["inner"] = build(inner_learning_rate, 0.0)
-    elif "weight_decay" in takes and not masks:  # One that decays all it is given.
+    elif "weight_decay" in accepted and not masks:  # It would decay all parameters.
         parts["inner"] = build(learning_rate, 0.0)
     if parts:
         main = optax.partition({**parts, "rest": main}, _labels(*parts))
@@ -99,7 +99,7 @@ def outer_optimizer(
 
 
 def _decays(params: optax.Params):
-    """True for matrices, other than those of an inner optimizer."""
+    """Returns a mask: true for matrices, except those of an inner optimizer."""
     in_inner = tree.where("inner")
     return jax.tree_util.tree_map_with_path(
         lambda path, x: x.ndim > 1 and not in_inner(tree.path_name(path)), params
@@ -107,7 +107,7 @@ def _decays(params: optax.Params):
 
 
 def _labels(*parts: str) -> Callable[[optax.Params], Any]:
-    """Labels parameters by their top-level name where it is a part's, else `rest`."""
+    """Returns a function that labels parameters by their part, or `rest`."""
 
     def label(path, _):
         top = tree.path_name(path).partition("/")[0]

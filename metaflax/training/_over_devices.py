@@ -1,4 +1,4 @@
-"""The meta-gradient of tasks that several devices share."""
+"""Meta-gradient of tasks that are sharded over devices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,36 +13,36 @@ from metaflax.training._mesh import PARAM, TASK
 def over_devices(
     loss_and_grad: Callable[..., Any], mesh: Mesh, task_loop: meta_gradient.TaskLoop
 ) -> Callable[..., Any]:
-    """`metaflax.value_and_grad`'s function, each device on tasks of its own.
+    """Parallelises the function of `metaflax.value_and_grad` over devices.
 
-    Where a device takes all of its tasks at once, that is left to the compiler, which
-    fetches each parameter where it is used. Where it takes them in turn, to save
-    memory, each device runs through its own, with all parameters at hand.
+    If each device computes all of its tasks at once, the compiler parallelises the
+    function, and gathers each parameter where it is used. If tasks are computed in
+    turn, to save memory, each device loops over its tasks with all parameters gathered.
 
     Args:
-      loss_and_grad: of `metaflax.value_and_grad`, with these `task_loop`.
+      loss_and_grad: of `metaflax.value_and_grad`, with the same `task_loop`.
       mesh: of `make_mesh`.
-      task_loop: how many tasks a device takes at once.
+      task_loop: how many tasks a device computes at once.
 
     Returns:
-      The same function, of tasks that all devices share.
+      The same function, for tasks sharded over the devices.
     """
     if meta_gradient.all_at_once(task_loop):
         return loss_and_grad
     devices = TASK, PARAM
 
-    def of_own(params: Any, tasks: Any, keys: Any, step: Any):
+    def of_local_tasks(params: Any, tasks: Any, keys: Any, step: Any):
         (loss, info), grads = loss_and_grad(params, tasks, keys, step)
         loss, grads = jax.lax.pmean((loss, grads), devices)
         return (loss, info), grads
 
-    everywhere, spread = PartitionSpec(), PartitionSpec(devices)
+    replicated, sharded = PartitionSpec(), PartitionSpec(devices)
     return jax.shard_map(
-        of_own,
+        of_local_tasks,
         mesh=mesh,
-        in_specs=(everywhere, spread, spread, everywhere),
-        out_specs=((everywhere, spread), everywhere),
-        # Were it to follow what differs between devices, it would sum the gradients of
-        # inner steps over them, and refuse loops that begin with zeros.
+        in_specs=(replicated, sharded, sharded, replicated),
+        out_specs=((replicated, sharded), replicated),
+        # With the check, gradients of inner steps would be summed over devices, and
+        # loops whose carry starts with zeros would be rejected.
         check_vma=False,
     )

@@ -1,4 +1,4 @@
-"""How arrays get to the devices that train, and back."""
+"""Placement of states and tasks on one device or several."""
 
 from typing import Any, Protocol
 
@@ -11,75 +11,75 @@ from metaflax.training._state import TrainState
 
 
 class Placement(Protocol):
-    """Where the arrays of a run lie."""
+    """Placement of the arrays of a run."""
 
     @property
     def mesh(self) -> Mesh | None:
-        """The devices; None where there is one."""
+        """The devices; None if there is only one."""
         ...
 
     def place(self, state: TrainState) -> TrainState:
-        """A state, the same in every process, on the devices."""
+        """Puts a state, the same in every process, on the devices."""
         ...
 
     def whole(self, arrays: Any) -> Any:
-        """Parameters of `place`, each on the first device of every process."""
+        """Gathers parameters on the first device of every process."""
         ...
 
-    def own_tasks(self, num_tasks: int) -> np.ndarray:
-        """The numbers, rising, of those tasks of a step that this process brings."""
+    def local_tasks(self, num_tasks: int) -> np.ndarray:
+        """Returns the sorted numbers of the tasks of a step that this process loads."""
         ...
 
     def spread(self, tasks: Any, num_tasks: int) -> Any:
-        """The T tasks of a step on the devices, leaves `[T, ...]`, from own ones."""
+        """Puts the T tasks of a step on the devices, from those of this process."""
         ...
 
 
 class OneDevice:
-    """Everything on the first device."""
+    """Placement on the first device, see `Placement`."""
 
     mesh = None
 
     def place(self, state: TrainState) -> TrainState:
-        """Binds a state to the device, as one that is read from a checkpoint is.
+        """Commits a state to the device, as restoring a checkpoint does.
 
-        Else everything would be compiled again when it first meets the latter.
+        Otherwise functions would be compiled again for the restored state.
         """
         return jax.device_put(state, jax.local_devices()[0])
 
     def whole(self, arrays: Any) -> Any:
-        """Parameters as they are."""
+        """Returns the parameters as they are."""
         return arrays
 
-    def own_tasks(self, num_tasks: int) -> np.ndarray:
-        """All of them."""
+    def local_tasks(self, num_tasks: int) -> np.ndarray:
+        """Returns the numbers of all tasks."""
         return np.arange(num_tasks)
 
     def spread(self, tasks: Any, num_tasks: int) -> Any:
-        """Tasks on the device."""
+        """Puts the tasks on the device."""
         del num_tasks
         return jax.device_put(tasks)
 
 
 class OverDevices:
-    """Tasks, and perhaps parameters, spread over a mesh.
+    """Placement over a mesh that shards tasks and parameters, see `Placement`.
 
     Args:
-      mesh: of `make_mesh`; it may have devices of several processes, which then all
-        have to do the same.
+      mesh: of `make_mesh`; if it has devices of several processes, all of them have to
+        make the same calls.
     """
 
     def __init__(self, mesh: Mesh):
         self.mesh = mesh
 
     def place(self, state: TrainState) -> TrainState:
-        """Spreads a state, of which each process holds the whole."""
-        return jax.tree.map(_placed, state, _mesh.shardings(state, self.mesh))
+        """Shards a state, of which each process holds the whole."""
+        return jax.tree.map(_put, state, _mesh.shardings(state, self.mesh))
 
     def whole(self, arrays: Any) -> Any:
-        """Fetches parameters from all devices; all processes must ask for it."""
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        gathered = jax.jit(lambda held: held, out_shardings=everywhere)(arrays)
+        """Gathers parameters from all devices; all processes have to call it."""
+        replicated = NamedSharding(self.mesh, PartitionSpec())
+        gathered = jax.jit(lambda x: x, out_shardings=replicated)(arrays)
         first = jax.local_devices()[0]
 
         def local(leaf: jax.Array) -> jax.Array:
@@ -87,22 +87,22 @@ class OverDevices:
 
         return jax.tree.map(local, gathered)
 
-    def own_tasks(self, num_tasks: int) -> np.ndarray:
-        """Those of the devices that this process has."""
-        places = _mesh.tasks_sharding(self.mesh).addressable_devices_indices_map(
+    def local_tasks(self, num_tasks: int) -> np.ndarray:
+        """Returns the numbers of the tasks on devices of this process."""
+        indices = _mesh.tasks_sharding(self.mesh).addressable_devices_indices_map(
             (num_tasks,)
         )
-        parts = {index[0].indices(num_tasks) for index in places.values() if index}
+        parts = {index[0].indices(num_tasks) for index in indices.values() if index}
         return np.concatenate([np.arange(*part) for part in sorted(parts)])
 
     def spread(self, tasks: Any, num_tasks: int) -> Any:
-        """Puts together what each process brings."""
-        own, sharding = self.own_tasks(num_tasks), _mesh.tasks_sharding(self.mesh)
+        """Assembles sharded arrays from the tasks of each process."""
+        local, sharding = self.local_tasks(num_tasks), _mesh.tasks_sharding(self.mesh)
 
         def on_devices(leaf: np.ndarray) -> jax.Array:
             def part(index: Any) -> np.ndarray:
                 first, last, _ = index[0].indices(num_tasks)
-                begin = int(np.searchsorted(own, first))
+                begin = int(np.searchsorted(local, first))
                 return leaf[begin : begin + last - first]
 
             shape = num_tasks, *np.shape(leaf)[1:]
@@ -112,10 +112,12 @@ class OverDevices:
 
 
 def spread_over(num_tasks: int, param_shards: int = 1) -> Placement:
-    """All devices, or of one process the most that can share the tasks of a step.
+    """Places a run on all devices, or on as many as can share the tasks of a step.
+
+    Several processes always use all devices.
 
     Args:
-      num_tasks: T, tasks of a step.
+      num_tasks: T, tasks per step.
       param_shards: how many devices share a copy of the parameters.
 
     Returns:
@@ -130,9 +132,9 @@ def spread_over(num_tasks: int, param_shards: int = 1) -> Placement:
     """
     devices = jax.devices()
     if jax.process_count() == 1:
-        shared = [n for n in range(1, len(devices) + 1) if num_tasks % n == 0]
-        most = max((n for n in shared if n % max(param_shards, 1) == 0), default=0)
-        devices = devices[:most] or devices
+        divisors = [n for n in range(1, len(devices) + 1) if num_tasks % n == 0]
+        usable = [n for n in divisors if n % max(param_shards, 1) == 0]
+        devices = devices[: max(usable, default=0)] or devices
     if len(devices) == 1 and param_shards == 1:
         return OneDevice()
     mesh = _mesh.make_mesh(param_shards, devices)
@@ -140,10 +142,9 @@ def spread_over(num_tasks: int, param_shards: int = 1) -> Placement:
     return OverDevices(mesh)
 
 
-def _placed(leaf: Any, sharding: NamedSharding) -> jax.Array:
+def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if _mesh.is_key(leaf):
-        kind = jax.random.key_impl(leaf)
-        data = _placed(jax.random.key_data(leaf), sharding)
-        return jax.random.wrap_key_data(data, impl=kind)
-    held = np.asarray(leaf)
-    return jax.make_array_from_callback(held.shape, sharding, held.__getitem__)
+        data = _put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    array = np.asarray(leaf)
+    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)

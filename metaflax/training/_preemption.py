@@ -1,4 +1,4 @@
-"""Being asked to end, as schedulers do before they take a machine away."""
+"""Preemption: ending a run on SIGTERM, which schedulers send first."""
 
 import contextlib
 import signal
@@ -10,33 +10,33 @@ from jax.experimental import multihost_utils
 
 
 class PreemptedError(KeyboardInterrupt):
-    """The process was asked to end; the run is saved, and can be gone on with.
+    """Raised after a preemption request, once the run is saved and can be resumed.
 
     Attributes:
-      step: that was saved.
+      step: the step that was saved.
     """
 
     status = 128 + signal.SIGTERM
-    """What a shell says of a process that ended so."""
+    """Exit status, as a shell reports it for the signal."""
 
     def __init__(self, step: int):
         super().__init__(
-            f"asked to end at step {step}, which is saved; the same command goes on"
-            " from there."
+            f"preempted at step {step}, which is saved; the same command resumes from"
+            " there."
         )
         self.step = step
 
 
 @contextlib.contextmanager
 def preemption_requested() -> Iterator[Callable[[int], bool]]:
-    """Whether SIGTERM has come, which meanwhile ends nothing by itself.
+    """Catches SIGTERM, and tells whether it was received.
 
-    Signals reach the main thread alone: in any other the answer is always no. Of
-    several processes that train together it is enough that one is asked; all of them
-    say yes at the same step, one that none has come to yet.
+    Signals reach only the main thread: in other threads the answer is always false. If
+    one of several processes is preempted, all of them return true at the same future
+    step.
 
     Yields:
-      `asked = preemption_requested(step)`, to be asked before each step.
+      `requested = preemption_requested(step)`, to be called before each step.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
@@ -44,9 +44,9 @@ def preemption_requested() -> Iterator[Callable[[int], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda step: False
         return
-    come = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: come.set())
+    received = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.set())
     try:
-        yield lambda step: come.is_set()
+        yield lambda step: received.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)

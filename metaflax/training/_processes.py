@@ -1,7 +1,6 @@
-"""Several processes that train together, started by `jax.distributed`.
+"""Coordination of processes that train together, by `jax.distributed`.
 
-All of them run the same program and meet in every step. Of one process alone nothing
-here does anything.
+All processes run the same program. With a single process these functions do nothing.
 """
 
 import jax
@@ -17,27 +16,27 @@ def initialize_distributed(
     heartbeat_seconds: int = 30,
     patience_seconds: int = 300,
 ) -> None:
-    """Joins the processes that train together, before jax is used for anything else.
+    """Connects the processes that train together, before any other use of jax.
 
-    Where a process dies the others cannot go on: they end after at most about twice
-    the heartbeat, and whoever started them starts all of them again.
+    If a process dies, the others end after at most about twice the heartbeat timeout;
+    the launcher has to restart all of them.
 
     Args:
-      coordinator: address and port of process 0; with None this, and what follows, is
-        found out under Slurm, Open MPI, Kubernetes (JobSet) and on TPU pods.
-      num_processes: how many there are.
-      process_id: which of them this is, from 0.
-      heartbeat_seconds: how long a process may be silent.
+      coordinator: address and port of process 0; None to detect this and the following
+        two, under Slurm, Open MPI, Kubernetes (JobSet) and on TPU pods.
+      num_processes: number of processes.
+      process_id: number of this process, from 0.
+      heartbeat_seconds: after how long without a heartbeat a process counts as dead.
       patience_seconds: how long processes wait for each other at the start.
 
     Raises:
-      ValueError: if only a part is given, or they do not meet.
+      ValueError: if only some of the three are given, or the processes do not connect.
     """
-    given = coordinator, num_processes, process_id
-    if None in given and given != (None, None, None):
+    settings = coordinator, num_processes, process_id
+    if None in settings and settings != (None, None, None):
         raise ValueError(
-            f"coordinator, num_processes and process_id are {given}; give all of them,"
-            " or none to find them out."
+            f"coordinator, num_processes and process_id are {settings}; give all of"
+            " them, or none to detect them."
         )
     if coordinator is not None and not coordinator.rpartition(":")[2].isdecimal():
         raise ValueError(
@@ -53,39 +52,39 @@ def initialize_distributed(
             heartbeat_timeout_seconds=heartbeat_seconds,
         )
     except (RuntimeError, ValueError) as error:
-        what = str(error).split("\n")[0]
+        reason = str(error).split("\n")[0]
         raise ValueError(
-            f"the processes do not meet ({what}); see that coordinator, num_processes"
-            " and process_id are right in each."
+            f"the processes do not connect ({reason}); check coordinator, num_processes"
+            " and process_id of each."
         ) from error
 
 
 def is_coordinator() -> bool:
-    """Whether this is the process that writes."""
+    """Returns whether this is process 0, the only one that writes files."""
     return jax.process_index() == 0
 
 
-def barrier(where: str) -> None:
-    """Waits until all processes are there.
+def barrier(name: str) -> None:
+    """Waits until all processes have reached the same barrier.
 
     Args:
-      where: a name; in another place another.
+      name: of the barrier.
     """
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(where)
+        multihost_utils.sync_global_devices(name)
 
 
 def minimum_over_processes(number: int | None) -> int | None:
-    """The least number of any process, so that all decide alike; None if it is so."""
+    """Returns the minimum over processes of numbers that may be None."""
     if jax.process_count() == 1:
         return number
-    mine = np.array(np.inf if number is None else number, np.float32)
-    found = float(np.min(multihost_utils.process_allgather(mine)))
-    return None if np.isinf(found) else int(found)
+    local = np.array(np.inf if number is None else number, np.float32)
+    least = float(np.min(multihost_utils.process_allgather(local)))
+    return None if np.isinf(least) else int(least)
 
 
 def broadcast_from_coordinator(number: int) -> int:
-    """The number of the first process."""
+    """Returns the number that process 0 passes."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))

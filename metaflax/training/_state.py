@@ -1,4 +1,4 @@
-"""What an outer step changes."""
+"""State of the outer loop."""
 
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ from metaflax import tree
 
 
 class TrainState(NamedTuple):
-    """The whole state of meta-training, one checkpoint.
+    """State of meta-training, the content of a checkpoint.
 
     Attributes:
-      step: outer steps taken, int32.
-      params: meta-parameters, those that are not trained included.
-      opt_state: of the outer optimizer, for what is trained only.
-      key: the run's key; each step folds its number in.
+      step: number of outer steps taken, int32.
+      params: meta-parameters, including frozen ones.
+      opt_state: of the outer optimizer, for trained parameters only.
+      key: of the run; each step folds in its number.
     """
 
     step: jax.Array
@@ -33,16 +33,22 @@ def create(
     *,
     trains: tree.Where = tree.everything,
 ) -> TrainState:
-    """The state before the first step, on arrays of its own (steps donate it).
+    """Creates the state before the first step, with copies of the parameters.
+
+    Args:
+      params: initial parameters; steps donate the copies, not these.
+      optimizer: the outer optimizer.
+      key: of the run.
+      trains: which parameters the outer loop changes, as paths.
 
     Raises:
-      ValueError: if `trains` chooses no parameter.
+      ValueError: if `trains` matches no parameter.
     """
     params, key = jax.tree.map(jnp.array, (params, key))
-    chosen = tree.select(params, trains)
-    if tree.is_empty(chosen):
+    trained = tree.select(params, trains)
+    if tree.is_empty(trained):
         raise ValueError(
             f"nothing is trained: no parameter matches {trains!r}; they are"
             f" {tree.paths(params)[:4]}, ..."
         )
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(chosen), key)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained), key)

@@ -1,4 +1,4 @@
-"""One outer step: a batch of tasks in, better meta-parameters out."""
+"""Outer step: an update of the meta-parameters from a batch of tasks."""
 
 import jax
 import jax.numpy as jnp
@@ -21,24 +21,24 @@ def make_step(
     skips: bool = False,
     mesh: Mesh | None = None,
 ):
-    """The jitted outer step, pure, its state donated.
+    """Creates the jitted outer step, a pure function that donates its state.
 
     Args:
       algorithm: whose meta-gradient is descended.
       optimizer: the outer optimizer.
       task_loop: see `metaflax.value_and_grad`.
       trains: which parameters the outer loop changes, as paths.
-      dropout: whether tasks get keys; without, the networks are deterministic.
-      skips: whether a loss or gradient that is not finite leaves parameters and
-        optimizer as they are; the step counts all the same.
-      mesh: of `make_mesh`, where several devices train together: the state is spread
-        by `place` and tasks by `spread_tasks`, and `task_loop` says how many tasks each
-        device takes at once.
+      dropout: whether tasks get keys; without keys networks are deterministic.
+      skips: whether a step with a non-finite loss or gradient leaves parameters and
+        optimizer as they are; it is counted as a step.
+      mesh: of `make_mesh`, if several devices train together: state and tasks are
+        sharded as by `OverDevices`, and `task_loop` is the number of tasks that each
+        device computes at once.
 
     Returns:
-      `state, metrics = step(state, tasks)`, where metrics are `loss` and
-      `grad_norm`, and of each task `query_losses` `[T]` and `inner_diverged` `[T]`,
-      whether its inner steps raised the support loss.
+      `state, metrics = step(state, tasks)`. Metrics are `loss` and `grad_norm`, and
+      per task `query_losses` `[T]` and `inner_diverged` `[T]`, whether its inner steps
+      raised the support loss.
     """
     loss_and_grad = meta_gradient.value_and_grad(
         algorithm, task_loop=task_loop, trains=trains
@@ -51,35 +51,35 @@ def make_step(
         key = jax.random.fold_in(state.key, state.step)
         keys = jax.random.split(key, num_tasks) if dropout else None
         (loss, info), grads = loss_and_grad(state.params, tasks, keys, state.step)
-        chosen, rest = tree.partition(state.params, trains)
+        trained, frozen = tree.partition(state.params, trains)
         norm = optax.tree.norm(grads)
 
-        def updated(chosen, opt_state):
-            updates, opt_state = optimizer.update(grads, opt_state, chosen)
-            return optax.apply_updates(chosen, updates), opt_state
+        def updated(trained, opt_state):
+            updates, opt_state = optimizer.update(grads, opt_state, trained)
+            return optax.apply_updates(trained, updates), opt_state
 
         with jax.named_scope("outer_optimizer"):
             if skips:
                 finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-                chosen, opt_state = jax.lax.cond(
-                    finite, updated, lambda *same: same, chosen, state.opt_state
+                trained, opt_state = jax.lax.cond(
+                    finite, updated, lambda *same: same, trained, state.opt_state
                 )
             else:
-                chosen, opt_state = updated(chosen, state.opt_state)
+                trained, opt_state = updated(trained, state.opt_state)
         metrics = {
             "loss": loss,
             "grad_norm": norm,
             "query_losses": info.query_loss,
             "inner_diverged": info.diverged,
         }
-        params = tree.merge(chosen, rest)
+        params = tree.merge(trained, frozen)
         after = TrainState(state.step + 1, params, opt_state, state.key)
-        return (after, metrics) if mesh is None else _kept(after, metrics, mesh)
+        return (after, metrics) if mesh is None else _constrained(after, metrics, mesh)
 
     return jax.jit(step, donate_argnums=0)
 
 
-def _kept(state: TrainState, metrics: dict[str, jax.Array], mesh: Mesh):
-    """The state spread as it was, and metrics that every process can read."""
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return constrain(state, mesh), jax.lax.with_sharding_constraint(metrics, everywhere)
+def _constrained(state: TrainState, metrics: dict[str, jax.Array], mesh: Mesh):
+    """Keeps the state sharded as it was, and replicates the metrics."""
+    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return constrain(state, mesh), jax.lax.with_sharding_constraint(metrics, replicated)

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 
 class Stopping(NamedTuple):
-    """What early stopping remembers; numbers only, so that JSON keeps it.
+    """State of early stopping, as numbers that JSON can store.
 
     Attributes:
-      best: the highest score so far, None before the first.
-      best_step: the step it was reached at.
-      waited: validations since.
+      best: highest score so far; None before the first validation.
+      best_step: step of the highest score.
+      waited: number of validations since then.
     """
 
     best: float | None = None
@@ -17,7 +17,7 @@ class Stopping(NamedTuple):
     waited: int = 0
 
     def update(self, score: float, step: int) -> "Stopping":
-        """The memory after one more validation; only a higher score is better.
+        """Returns the state after one more validation; equal scores are no improvement.
 
         Examples:
           >>> Stopping().update(0.5, 10).update(0.4, 20)
@@ -28,5 +28,5 @@ class Stopping(NamedTuple):
         return self._replace(waited=self.waited + 1)
 
     def should_stop(self, patience: int | None) -> bool:
-        """Whether `patience` validations brought nothing better; None never stops."""
+        """Returns whether `patience` validations brought no improvement."""
         return patience is not None and self.waited >= patience

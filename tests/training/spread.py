@@ -88,7 +88,7 @@ def trained(setting, mesh, optimizer, dtype, num_steps) -> dict[str, Any]:
     params = jax.jit(algorithm.init)(jax.random.key(0, impl="rbg"))
     params = jax.tree.map(lambda x: x.astype(dtype), params)
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
-    state, own = placement.place(state), placement.own_tasks(NUM_TASKS)
+    state, own = placement.place(state), placement.local_tasks(NUM_TASKS)
     step = training.make_step(
         algorithm, optimizer, task_loop=task_loop, mesh=placement.mesh
     )

@@ -213,7 +213,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
         assert (
             f"checkpoints/{steps[0] if steps == [1] else step} is damaged" in sentence
         )
-        assert "it is left out, and kept in" in sentence
+        assert "it is ignored, and was moved to" in sentence
         assert any(tmp_path.glob(f"damaged/{step}-*/params"))
     opened.save(state_at(5), training.Stopping(1.0, 5, 0), 1.0)
     assert opened.latest_step() == 5

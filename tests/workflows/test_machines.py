@@ -160,7 +160,7 @@ def test_all_save_when_one_is_asked_to_end_and_one_alone_goes_on(world, tmp_path
     args = world.train_args(tmp_path / "run", **options)
     done = launch(args, struck(tmp_path, 1, signal.SIGTERM))
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
-    found = re.search(r"asked to end at step (\d+), which is saved", done.stderr)
+    found = re.search(r"preempted at step (\d+), which is saved", done.stderr)
     assert found is not None
     assert (tmp_path / "run" / "checkpoints" / found[1]).is_dir()
     alone = {**options, "param_shards": 1}
@@ -177,6 +177,21 @@ def test_tasks_that_devices_cannot_share_are_refused(world, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+# Says after the command which processes it ran with.
+COUNTED = """
+import sys
+import jax
+from metaflax import cli
+
+status = cli.main(sys.argv[1:])
+print(
+    f"process {jax.process_index()} of {jax.process_count()},"
+    f" {jax.local_device_count()} of {jax.device_count()} devices"
+)
+sys.exit(status)
+"""
+
+
 def test_processes_find_each_other_by_what_slurm_says(world, tmp_path):
     """As under `srun`, which says these variables."""
     with socket.socket() as free:
@@ -188,17 +203,27 @@ def test_processes_find_each_other_by_what_slurm_says(world, tmp_path):
             except OSError:
                 continue
     args = world.train_args(tmp_path / "run", **{**OPTIONS, "steps": 1})
-    said = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": 2}
-    said |= {"SLURM_STEP_NUM_NODES": 1}
+    variables = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost"}
+    variables |= {"SLURM_NTASKS": 2, "SLURM_STEP_NUM_NODES": 1}
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "metaflax", *map(str, args), "--distributed"],
+            [sys.executable, "-c", COUNTED, *map(str, args), "--distributed"],
             env=os.environ
-            | {name: str(value) for name, value in said.items()}
+            | {name: str(value) for name, value in variables.items()}
             | {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)}
             | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for number in (0, 1)
     ]
-    assert [process.wait(240) for process in running] == [0, 0]
-    assert (tmp_path / "run" / "results.json").exists()
+    outputs = [process.communicate(timeout=240)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    for number, output in enumerate(outputs):
+        assert f"process {number} of 2, 1 of 2 devices" in output
+    # Each process has one device: what follows is true of a joint run alone.
+    shared = "2 devices share the tasks of a step"
+    assert [output.count(shared) for output in outputs] == [1, 0]
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert len(environment["devices"]) == 2
+    assert results_of(tmp_path / "run")["steps"] == 1

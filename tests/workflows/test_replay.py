@@ -1,4 +1,4 @@
-"""Tests that a step is taken again as it was, and shown where numbers end."""
+"""Tests that a step is repeated as it was, and non-finite values are located."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def refused(capsys):
 @pytest.mark.parametrize("step", [1, 3, 5])
 def test_a_replayed_step_is_the_one_that_was_taken(step, few, capsys):
     worlds.run("replay", few, "--step", step)
-    assert f"step {step}, its episodes one by one" in capsys.readouterr().out
+    assert f"step {step}, by episode" in capsys.readouterr().out
     found = json.loads((few / "replay.json").read_text())
     assert [one["episode"] for one in found["episodes"]] == list(
         range(3 * (step - 1), 3 * step)
@@ -52,7 +52,7 @@ def test_a_run_that_ended_says_how_to_look_closer(world, tmp_path, refused):
     options = {"steps": 9, "eval_every": 9, "learning_rate": 1e30, "warmup": 0.0}
     options |= {"optimizer": "sgd", "algorithm": "fomaml", "tasks_per_step": 2}
     error = refused(*world.train_args(run_dir, **options))
-    assert f"`metaflax replay {run_dir}` looks closer." in error
+    assert f"`metaflax replay {run_dir}` shows the episodes of this step." in error
     step = json.loads((run_dir / "diverged.json").read_text())["step"]
     assert f"at step {step}," in error
     before = set(run_dir.rglob("*"))
@@ -71,7 +71,7 @@ def test_a_run_that_ended_says_how_to_look_closer(world, tmp_path, refused):
 
 
 def test_a_step_that_there_is_not_is_refused(few, tmp_path, refused):
-    assert "has no step that ended it; name one" in refused("replay", few)
+    assert "did not end with a non-finite loss; name a step" in refused("replay", few)
     assert "step is 6, and the run has steps 1 to 5" in refused(
         "replay", few, "--step", 6
     )

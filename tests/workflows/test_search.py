@@ -151,16 +151,16 @@ import sys, time
 from metaflax import cli
 from metaflax.workflows.meta_training import _search
 
-tried = _search._try
+run_trial = _search._run_trial
 
 def both(claim, *args):
     for _ in range(3000):
         if (claim.folder.parent / "001.lock").exists():
             break
         time.sleep(0.02)
-    tried(claim, *args)
+    run_trial(claim, *args)
 
-_search._try = both
+_search._run_trial = both
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -192,14 +192,14 @@ import os, signal, sys
 from metaflax import cli
 from metaflax.workflows.meta_training import _search
 
-write = _search._Watch.write
+write = _search._ReportSink.write
 
 def killed(self, record):
     write(self, record)
     if self.claim.number == 1 and record["step"] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-_search._Watch.write = killed
+_search._ReportSink.write = killed
 cli.main(sys.argv[1:])
 """
 
@@ -236,7 +236,7 @@ def test_settings_that_make_no_run_are_said_and_passed_over(
     assert heads["ridge"]["state"] == "failed"
     assert heads["ridge"]["reason"] == "this is too wide."
     assert heads["prototypes"]["state"] == "complete"
-    assert "no run: this is too wide." in capsys.readouterr().out
+    assert "failed: this is too wide." in capsys.readouterr().out
 
 
 def test_without_optuna_the_extra_is_named(world, tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ import pytest
 
 from metaflax import cli, config, evaluation, training, workflows
 from metaflax.workflows import RunDirectory
-from metaflax.workflows.meta_training import _train
+from metaflax.workflows.meta_training import _composition, _members, _outer_loop
 from metaflax.workflows.runs import _run
 from tests.workflows import worlds
 
@@ -203,16 +203,19 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
 
 def latest_state(run_dir):
     """All arrays of the last checkpoint."""
-    run = _run.load_run(RunDirectory(run_dir).config())
-    start, alone = _run.initial_params(run), training.OneDevice()
-    outer = _train.outer_loop(run, start, lambda step: None, alone)
+    directory = RunDirectory(run_dir)
+    run = _run.load_run(directory.config())
+    settings = run.config.training
+    member = _members.EpisodicMember(run, directory)
+    composition = _composition.single(member, settings)
+    outer = _outer_loop.OuterLoop(composition, settings, training.OneDevice())
     checkpoints = training.Checkpoints(run_dir / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(outer.state, checkpoints.steps()[-1])
     checkpoints.close()
     return state._replace(key=jax.random.key_data(state.key))
 
 
-# Is asked to end where the log says step 4, a step before validation.
+# Gets SIGTERM where the log says step 4, a step before validation.
 ASKED = """
 import os, signal, sys
 from metaflax import cli
@@ -238,7 +241,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(world, tmp_path):
     asked = subprocess.run(command, capture_output=True, text=True)
     assert asked.returncode == 128 + signal.SIGTERM
     # Steps are logged one late.
-    assert "metaflax: asked to end at step 5, which is saved" in asked.stderr
+    assert "metaflax: preempted at step 5, which is saved" in asked.stderr
     assert asked.stderr.count("\n") == 1
     worlds.run(*args)
     worlds.run(*world.train_args(runs[1], **options))

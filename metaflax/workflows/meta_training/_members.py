@@ -1,9 +1,8 @@
-"""The members of a mixture: tasks with episodes, and raw text with masked words.
+"""Members of a run: tasks with episodes, or raw text with masked tokens."""
 
-Both are what a run by itself is made of, on an encoder that they share.
-"""
-
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -11,19 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, meta_gradient, models, training
+from metaflax import base, evaluation, meta_gradient, models, training
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._mlm_batches import HiddenRows
 from metaflax.workflows.meta_training._mlm_evaluator import (
     MaskedWordScorer,
+    Network,
     as_algorithm,
     load_network,
     save_network,
 )
-from metaflax.workflows.meta_training._pretrain import MODEL
 from metaflax.workflows.runs._encoder_model import Model, read_as
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
 from metaflax.workflows.runs._run import (
+    Run,
     initial_params,
     load_run,
     num_classes,
@@ -34,20 +34,22 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
+# Folder of a run directory with the trained model.
+MODEL = "model"
+
 
 class Member(Protocol):
-    """A member, loaded, nothing compiled yet.
+    """Member of a run, loaded but not compiled.
 
     Attributes:
-      name: of the member.
-      directory: where its part of a run is left.
-      algorithm: on parameters of its own.
-      params: where these begin.
-      size: how many examples it learns from.
-      num_tasks: of a batch.
-      task_loop: how many of them are taken at once.
-      num_shapes: how many shapes its batches have at most.
-      score: the validation metric that stands for it, more is better.
+      name: of the member; empty if the run has no other.
+      directory: where its config and results are stored.
+      algorithm: on the member's parameters.
+      params: initial parameters.
+      size: number of training examples.
+      num_tasks: tasks per batch.
+      task_loop: how many of them are computed at once.
+      score: the validation metric that ranks checkpoints, higher is better.
       validate: `metrics = validate(params)`.
     """
 
@@ -58,88 +60,103 @@ class Member(Protocol):
     size: int
     num_tasks: int
     task_loop: meta_gradient.TaskLoop
-    num_shapes: int
     score: str
     validate: Callable[[Any], dict[str, float]]
 
-    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, of each a share of the tasks."""
+    @property
+    def num_shapes(self) -> int:
+        """Maximum number of batch shapes."""
+        ...
+
+    def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
+        """Returns the batch of a step, or only the given tasks of it."""
         ...
 
     def report(self, console: Console) -> None:
-        """Says what was read."""
+        """Prints a summary of the data."""
         ...
 
     def begin(self) -> None:
-        """Writes its config, unless a run that is gone on with has it."""
+        """Writes the member's config to its directory, unless it is there."""
         ...
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
-        """Scores parameters of before and after the run."""
+        """Compares parameters from before and after training on test data."""
         ...
 
-    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
-        """Writes what `params` are taken up by, those of a step."""
+    def export(
+        self, params: Any, best_step: int, placement: training.Placement
+    ) -> None:
+        """Writes the trained parameters to the member's directory."""
         ...
 
 
-class Tasks:
-    """A member whose batches are episodes, see `Member`."""
+class EpisodicMember:
+    """Member whose batches are episodes, see `Member`.
 
-    def __init__(
-        self,
-        config: config_lib.MixtureConfig,
-        name: str,
-        model: Model,
-        directory: RunDirectory,
-    ):
-        self.name = name
-        self._config = config_lib.run_of(config, name)
-        self.directory = RunDirectory(directory.member(name))
-        refuse_baseline(self._config)
-        self._run = run = load_run(
-            self._config, lambda: read_as(model, self._config.model)
-        )
+    Args:
+      run: the loaded run.
+      directory: of the member.
+      name: of the member.
+    """
+
+    def __init__(self, run: Run, directory: RunDirectory, name: str = ""):
+        self.name, self.directory, self.run = name, directory, run
+        settings = run.config.training
         self.algorithm = training_algorithm(run)
         self.params = initial_params(run)
         self._episodes = roomy(run, run.train)
         self.size = self._episodes.num_texts
-        self.num_tasks = self._config.training.tasks_per_step
-        self.task_loop: meta_gradient.TaskLoop = config.training.task_loop
-        self.num_shapes = self._episodes.num_shapes
+        self.num_tasks = settings.tasks_per_step
+        self.task_loop: meta_gradient.TaskLoop = settings.task_loop
         self.score = run.task.scores[0]
-        chosen = self._config.training
-        # Validation draws from a seed of its own; its classes are others anyway.
+        # Validation has a seed of its own; its classes are different ones anyway.
         self.validate = run.evaluator(
-            run.valid, chosen.seed + 1, chosen.valid_episodes
+            run.valid, settings.seed + 1, settings.valid_episodes
         ).mean
-        self._tester = run.test_evaluator()
 
-    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, of each a share of the tasks."""
-        seed = self._config.training.seed
-        return self._episodes.stream(seed, step, self.num_tasks, share)
+    @property
+    def num_shapes(self) -> int:
+        """Maximum number of batch shapes."""
+        return self._episodes.num_shapes
+
+    @functools.cached_property
+    def evaluator(self) -> Any:
+        """Evaluator of the test episodes."""
+        return self.run.test_evaluator()
+
+    def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
+        """Returns the batch of a step, or only the given tasks of it."""
+        seed = self.run.config.training.seed
+        return next(self._episodes.stream(seed, step, self.num_tasks, task_numbers))
 
     def report(self, console: Console) -> None:
-        """Says what was read."""
-        report_data(self._run, console)
+        """Prints a summary of the data."""
+        report_data(self.run, console)
 
     def begin(self) -> None:
-        """Writes its config."""
-        self.directory.begin(self._config)
+        """Writes the member's config to its directory, unless it is there."""
+        self.directory.begin(self.run.config)
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
-        """Scores both on the test episodes, the same ones."""
-        scores = {"before": self._tester(before), "after": self._tester(after)}
-        title = f"{self.name}: {describe(self._config)}"
-        return compare(self._tester, scores, console, title=title)
+        """Compares both parameters on the same test episodes."""
+        scores: dict[str, evaluation.Scores] = {
+            "before": self.evaluator(before),
+            "after": self.evaluator(after),
+        }
+        title = describe(self.run.config)
+        if self.name:
+            title = f"{self.name}: {title}"
+        return compare(self.evaluator, scores, console, title=title)
 
-    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
+    def export(
+        self, params: Any, best_step: int, placement: training.Placement
+    ) -> None:
         """Writes a finished run with these parameters, for `evaluate` and `adapt`."""
         if self.directory.finished:
             return
-        key = jax.random.key(self._config.training.seed, impl="rbg")
-        # Nothing will be trained on from here, so that there is no optimizer.
+        key = jax.random.key(self.run.config.training.seed, impl="rbg")
+        # The run is not resumed from here, so that the state has no optimizer.
         state = training.TrainState(jnp.asarray(best_step), params, (), key)
         state = placement.place(state)
         checkpoints = training.Checkpoints(self.directory.checkpoints)
@@ -151,107 +168,138 @@ class Tasks:
             checkpoints.close()
         selected = {"best_step": best_step, "share": 1.0}
         self.directory.write_json(
-            "selected.json", {**selected, "num_classes": num_classes(self._run)}
+            "selected.json", {**selected, "num_classes": num_classes(self.run)}
         )
 
 
-class Text:
-    """A member whose batches are rows with words masked, see `Member`."""
+class TextMember:
+    """Member whose batches are rows of text with masked tokens, see `Member`.
+
+    Args:
+      config: of the pretraining.
+      network: the masked language model; its parameters are the initial ones.
+      directory: of the member.
+      name: of the member.
+    """
+
+    score = "accuracy"
+    num_shapes = 1
+    task_loop: meta_gradient.TaskLoop = "scan"
 
     def __init__(
         self,
-        config: config_lib.MixtureConfig,
-        name: str,
-        model: Model,
+        config: config_lib.PretrainConfig,
+        network: Network,
         directory: RunDirectory,
+        name: str = "",
     ):
-        self.name = name
-        self._config = config_lib.pretraining_of(config, name)
-        kind = config_lib.PretrainConfig
-        self.directory = RunDirectory(directory.member(name), kind)
-        chosen = self._config.training
-        network = load_network(self._config)
-        self._network = network._replace(params=None)  # The encoder is everybody's.
-        self._rows = HiddenRows.of(self._config.text, chosen.seed, network.tokenizer)
-        self._at_once = chosen.rows_at_once or chosen.rows_per_step
+        self.name, self.directory, self._config = name, directory, config
+        settings = config.training
+        self._network = network._replace(params=None)
+        self.params = network.params
         self.algorithm = as_algorithm(network.model)
-        self.params = {
-            "encoder": model.pretrained.params,
-            "head": network.params["head"],
-        }
+        self._rows = HiddenRows.of(config.text, settings.seed, network.tokenizer)
+        self._rows_per_task = settings.rows_at_once or settings.rows_per_step
         self.size = self._rows.num_texts
-        self.num_tasks = chosen.rows_per_step // self._at_once
-        self.task_loop: meta_gradient.TaskLoop = "scan"
-        self.num_shapes = 1
-        self.score = "accuracy"
+        self.num_tasks = settings.rows_per_step // self._rows_per_task
         self._scorer = MaskedWordScorer(
-            network.model, self._rows, chosen.valid_rows, self._at_once
+            network.model, self._rows, settings.valid_rows, self._rows_per_task
         )
         self.validate = self._scorer.mean
 
-    def stream(self, step: int, share: np.ndarray | None = None) -> Iterator[base.Task]:
-        """Its batches of `step` and all later ones, of each a share of the tasks."""
+    def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
+        """Returns the batch of a step, or only the given tasks of it."""
         size = self._config.training.rows_per_step
-        return self._rows.stream(step, size, self._at_once, share)
+        return next(self._rows.stream(step, size, self._rows_per_task, task_numbers))
 
     def report(self, console: Console) -> None:
-        """Says what was read."""
+        """Prints a summary of the data."""
         console.print(self._rows.summary())
 
     def begin(self) -> None:
-        """Writes its config."""
+        """Writes the member's config to its directory, unless it is there."""
         self.directory.begin(self._config)
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
-        """Scores both on the held-out rows, the same ones; intervals are over rows."""
+        """Compares both parameters on the same held-out rows, with intervals."""
         params = {"before": before, "after": after}
-        scores = {when: self._scorer.by_row(own) for when, own in params.items()}
+        scores = {when: self._scorer.by_row(x) for when, x in params.items()}
         metrics = ("accuracy", "log_likelihood")
-        title = f"{self.name}: masked words of {len(scores['after']['accuracy'])} rows"
-        found = compare_scores(scores, metrics, console, title=title)
-        means = {when: self._scorer.mean(own) for when, own in params.items()}
-        perplexity = {when: own["perplexity"] for when, own in means.items()}
-        return {
-            "rows": len(scores["after"]["accuracy"]),
-            **found,
-            "perplexity": perplexity,
+        num_rows = len(scores["after"]["accuracy"])
+        title = f"{self.name}: masked tokens of {num_rows} rows"
+        comparison = compare_scores(scores, metrics, console, title=title)
+        perplexity = {
+            when: self.validate(x)["perplexity"] for when, x in params.items()
         }
+        return {"rows": num_rows, **comparison, "perplexity": perplexity}
 
-    def leave(self, params: Any, best_step: int, placement: training.Placement) -> None:
-        """Writes a `BertForMaskedLM`, as `pretrain` does."""
+    def export(
+        self,
+        params: Any,
+        best_step: int | None = None,
+        placement: training.Placement | None = None,
+    ) -> None:
+        """Writes a `BertForMaskedLM` to the folder `model`."""
         del best_step, placement  # The directory has no checkpoints of its own.
         if not training.is_coordinator():
             return
         encoder = models.merge_lora(params["encoder"])
         save_network(
-            self.directory.path / MODEL,
+            self.model_directory,
             self._network.config,
             {**params, "encoder": encoder},
             self._network.directory,
         )
 
+    @property
+    def model_directory(self) -> Path:
+        """Folder of the trained model."""
+        return self.directory.path / MODEL
+
 
 def load_members(
     config: config_lib.MixtureConfig, model: Model, directory: RunDirectory
 ) -> dict[str, Member]:
-    """All members of a mixture.
+    """Loads all members of a mixture.
 
     Args:
       config: of the mixture.
-      model: the encoder that they share.
+      model: the encoder that the members share.
       directory: of the run.
 
     Returns:
       Members by name, in the order of the config.
 
     Raises:
-      ValueError: naming the member and what is wrong with its data.
+      ValueError: with the name of the member and what is wrong with its data.
     """
     members: dict[str, Member] = {}
     for name, member in config.members.items():
-        kind = Tasks if isinstance(member, config_lib.TaskMember) else Text
+        episodic = isinstance(member, config_lib.TaskMember)
+        load = _load_episodic if episodic else _load_text
         try:
-            members[name] = kind(config, name, model, directory)
+            members[name] = load(config, name, model, directory.member(name))
         except ValueError as error:
             raise ValueError(f"member {name!r}: {error}") from error
     return members
+
+
+def _load_episodic(
+    mixture: config_lib.MixtureConfig, name: str, model: Model, path: Path
+) -> EpisodicMember:
+    config = config_lib.run_of(mixture, name)
+    refuse_baseline(config)
+    run = load_run(config, lambda: read_as(model, config.model))
+    member = EpisodicMember(run, RunDirectory(path), name)
+    _ = member.evaluator  # Raises before anything is written.
+    return member
+
+
+def _load_text(
+    mixture: config_lib.MixtureConfig, name: str, model: Model, path: Path
+) -> TextMember:
+    config = config_lib.pretraining_of(mixture, name)
+    network = load_network(config)
+    params = {"encoder": model.pretrained.params, "head": network.params["head"]}
+    directory = RunDirectory(path, config_lib.PretrainConfig)
+    return TextMember(config, network._replace(params=params), directory, name)

@@ -1,4 +1,4 @@
-"""Rows of raw text with words hidden: what a BERT is pretrained on."""
+"""Batches of raw text with masked tokens, for masked language models."""
 
 import itertools
 import math
@@ -13,15 +13,15 @@ from metaflax.config import RawTextConfig
 
 
 class HiddenRows(NamedTuple):
-    """Rows of text with words hidden, to train on and to score.
+    """Rows of text with masked tokens, for training and validation.
 
     Attributes:
       config: of the text.
-      seed: draws rows and hidden words.
+      seed: for drawing rows and masked tokens.
       tokenizer: of Hugging Face.
-      train: the text that is trained on.
-      valid: that which is held out, the end of the file.
-      vocabulary: ids that a random token is drawn from.
+      train: texts for training.
+      valid: held-out texts, from the end of the file.
+      vocabulary: token ids that random tokens are drawn from.
     """
 
     config: RawTextConfig
@@ -33,10 +33,10 @@ class HiddenRows(NamedTuple):
 
     @classmethod
     def of(cls, config: RawTextConfig, seed: int, tokenizer: Any) -> "HiddenRows":
-        """Indexes the text and holds its end out.
+        """Indexes the texts and holds out those at the end.
 
         Raises:
-          ValueError: if the text cannot be read, or is too short to be divided.
+          ValueError: if the file cannot be read, or has too few texts.
         """
         if not config.text:
             raise ValueError("no text is named; give --text FILE.")
@@ -47,71 +47,75 @@ class HiddenRows(NamedTuple):
                 f"{index.path}: holds {len(index)} texts, of which {num_held_out} would"
                 " be held out and none left to train on; give more text."
             )
-        divide = len(index) - num_held_out
+        num_train = len(index) - num_held_out
         parts = index, tokenizer, config.length
         return cls(
             config,
             seed,
             tokenizer,
-            data.PackedText(*parts, 0, divide),
-            data.PackedText(*parts, divide, len(index)),
+            data.PackedText(*parts, 0, num_train),
+            data.PackedText(*parts, num_train, len(index)),
             data.ordinary_tokens(tokenizer),
         )
 
     def stream(
-        self, step: int, size: int, at_once: int, share: np.ndarray | None = None
+        self,
+        step: int,
+        size: int,
+        rows_per_task: int,
+        task_numbers: np.ndarray | None = None,
     ) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, as tasks without support.
+        """Yields the batches from `step` on, as tasks without support sets.
 
         Args:
-          step: the first.
-          size: rows a step.
-          at_once: rows of one task, a divisor of `size`.
-          share: which tasks of each batch are made; None for all.
+          step: number of the first batch.
+          size: rows per batch.
+          rows_per_task: a divisor of `size`.
+          task_numbers: which tasks of each batch are returned; None for all.
         """
-        chosen = slice(None) if share is None else share
+        selected = slice(None) if task_numbers is None else task_numbers
         for number in itertools.count(step):
             numbers = np.arange(size) + number * size
             parts = [
-                self._collated([self._hidden_row(row) for row in part.tolist()])
-                for part in numbers.reshape(-1, at_once)[chosen]
+                self._collate([self._masked_row(row) for row in part.tolist()])
+                for part in numbers.reshape(-1, rows_per_task)[selected]
             ]
             yield base.Task((), jax.tree.map(lambda *x: np.stack(x), *parts))  # pyright: ignore
 
-    def held_out(self, most: int, size: int) -> Iterator[base.Batch]:
-        """The batches to be scored, the same ones always; the last is filled up."""
-        rows = itertools.islice(self.valid.rows(), most)
-        hidden = [
-            self._hidden(row, _draws(self.seed, number))
+    def held_out(self, max_rows: int, size: int) -> Iterator[base.Batch]:
+        """Yields the fixed validation batches; the last is padded with weight 0."""
+        rows = itertools.islice(self.valid.rows(), max_rows)
+        masked = [
+            self._masked(row, _generator(self.seed, number))
             for number, row in enumerate(rows)
         ]
-        for first in range(0, len(hidden), size):
-            part = hidden[first : first + size]
-            batch = self._collated([*part, *[part[-1]] * (size - len(part))])
+        for first in range(0, len(masked), size):
+            part = masked[first : first + size]
+            batch = self._collate([*part, *[part[-1]] * (size - len(part))])
             batch.weights[len(part) :] = 0
             yield batch
 
     def summary(self) -> str:
-        """What there is, for a message."""
+        """Returns a summary of the texts, for a message."""
         held_out = self.valid.last - self.valid.first
         return f"{self.num_texts} texts to train on, {held_out} held out"
 
     @property
     def num_texts(self) -> int:
-        """How many texts are trained on."""
+        """Number of training texts."""
         return self.train.last - self.train.first
 
     @property
     def num_places(self) -> int:
-        """P, the most tokens of a row that are asked for."""
+        """P, the maximum number of predicted tokens per row."""
         return max(int(self.config.mask_rate * self.config.length), 1)
 
-    def _hidden_row(self, number: int) -> data.Hidden:
-        return self._hidden(
-            self.train.row(self.seed, number), _draws(self.seed, number)
+    def _masked_row(self, number: int) -> data.Hidden:
+        return self._masked(
+            self.train.row(self.seed, number), _generator(self.seed, number)
         )
 
-    def _hidden(self, row: data.Row, rng: np.random.Generator) -> data.Hidden:
+    def _masked(self, row: data.Row, rng: np.random.Generator) -> data.Hidden:
         return data.hide_words(
             row,
             rng,
@@ -120,12 +124,12 @@ class HiddenRows(NamedTuple):
             rate=self.config.mask_rate,
         )
 
-    def _collated(self, rows: list[data.Hidden]) -> base.Batch:
+    def _collate(self, rows: list[data.Hidden]) -> base.Batch:
         pad_id = self.tokenizer.pad_token_id or 0
         return data.collate_hidden(rows, self.config.length, self.num_places, pad_id)
 
 
-def _draws(seed: int, number: int) -> np.random.Generator:
-    """What is random about one row, the same in every run of a seed."""
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """Returns the random generator of one row, the same in every run with a seed."""
     key = np.array([seed, number], np.uint64)
     return np.random.Generator(np.random.Philox(key=key))

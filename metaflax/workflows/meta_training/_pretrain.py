@@ -1,206 +1,123 @@
-"""Pretraining on raw text: which words were masked?"""
+"""Pretraining of a masked language model on raw text."""
 
-import time
-from collections.abc import Iterator
+import dataclasses
+import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 from rich.console import Console
 
-from metaflax import base, profiling, reporting, training
 from metaflax import config as config_lib
-from metaflax.workflows.meta_training._device_placement import placement_for
-from metaflax.workflows.meta_training._loop import fit_within
-from metaflax.workflows.meta_training._mlm_batches import HiddenRows
-from metaflax.workflows.meta_training._mlm_evaluator import (
-    MaskedWordScorer,
-    Network,
-    as_algorithm,
-    load_network,
-    save_network,
+from metaflax import reporting, training
+from metaflax.workflows.meta_training._composition import single
+from metaflax.workflows.meta_training._members import TextMember
+from metaflax.workflows.meta_training._mlm_evaluator import load_network
+from metaflax.workflows.meta_training._outer_loop import (
+    Outcome,
+    placement_for,
+    train_members,
 )
-from metaflax.workflows.meta_training._step_costs import StepCosts
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# The folder of a run where its model is left.
-MODEL = "model"
-# What model selection follows, more is better; perplexity falls with it.
+# The metric that ranks checkpoints; perplexity falls as it rises.
 SCORE = "log_likelihood"
 
 
 def pretrain(
     config: config_lib.PretrainConfig,
     run_dir: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     param_shards: int | None = None,
 ) -> dict[str, Any]:
-    """Trains a BERT to say which words were masked, and scores held-out text.
+    """Trains a BERT as a masked language model, and scores held-out text.
 
-    Started again on the same directory it goes on from the latest checkpoint.
+    Started again on the same directory it resumes from the latest checkpoint.
 
     Args:
-      config: what to do.
-      run_dir: gets config, versions, what steps cost, log, checkpoints, results, and in
+      config: of the run.
+      run_dir: gets config, versions, costs of steps, log, checkpoints, results, and in
         its folder `model` the `BertForMaskedLM` that scored best, for `train --model`.
-      console: where progress goes.
+      console: where progress is printed; None to print nothing.
       param_shards: how many devices share a copy of the parameters, where all devices
-        share the tasks of a step, `rows_at_once` rows each; None for one device alone.
+        share the tasks of a step, `rows_at_once` rows each; None to use one device.
 
     Returns:
-      The content of `results.json`: `perplexity` and `accuracy` of masked words of
+      The content of `results.json`: `perplexity` and `accuracy` of masked tokens of
       held-out text, `before` and `after`.
 
     Raises:
-      ValueError: for anything wrong with config or text, and for steps that do not fit
-        the device, before the directory is touched; `training.DivergedError` for a loss
-        that is not finite.
+      ValueError: for an invalid config or text, and for steps that do not fit the
+        device, before anything is written; `training.DivergedError` for a loss that
+        is not finite.
     """
+    console = console_or_quiet(console)
     config_lib.check_pretraining(config)
     directory = RunDirectory(run_dir, config_lib.PretrainConfig)
     directory.check(config)
-    network = load_network(config)
-    rows = HiddenRows.of(config.text, config.training.seed, network.tokenizer)
-    costs = StepCosts(directory, console)
-    placement = placement_for(_num_tasks(config), param_shards, console)
-    step, state = _outer_loop(config, network, costs, placement)
-    batches = _Batches(config, rows, placement)
-    scorer = MaskedWordScorer(
-        network.model, rows, config.training.valid_rows, _at_once(config)
-    )
-    console.print(rows.summary())
-    if not directory.finished:
-        # Refused here, if at all: nothing is written yet.
-        step.compiled(state, batches.transfer(next(batches.of(0))))
-    directory.begin(config)
-    costs.write()
-    started = time.perf_counter()
-    before = scorer.mean(network.params)
-    fitted = _fit(config, batches, step, state, scorer, directory, console)
-    after = scorer.mean(fitted.params)
-    directory.write_json("selected.json", {"best_step": fitted.stopping.best_step})
+    member = TextMember(config, load_network(config), directory)
+    placement = placement_for(member.num_tasks, param_shards, console)
+    member.report(console)
+    outcome = _train(member, config, directory, console, placement)
+    directory.write_json("selected.json", {"best_step": outcome.best_step})
+    before, after = member.validate(outcome.start), member.validate(outcome.params)
     results = {
-        "best_step": fitted.stopping.best_step,
-        "steps": fitted.steps,
-        "seconds": round(time.perf_counter() - started, 1),
+        "best_step": outcome.best_step,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
         **{
             name: {"before": before[name], "after": after[name]}
             for name in ("perplexity", "accuracy")
         },
     }
     directory.write_json("results.json", results)
-    if training.is_coordinator():
-        save_network(
-            directory.path / MODEL, network.config, fitted.params, network.directory
-        )
+    member.export(outcome.params)
     console.print(
-        f"perplexity of masked words of held-out text: {before['perplexity']:.2f}"
+        f"Perplexity of masked tokens of held-out text: {before['perplexity']:.2f}"
         f" before, {after['perplexity']:.2f} after; the model is in"
-        f" {directory.path / MODEL}.",
+        f" {member.model_directory}.",
         soft_wrap=True,
     )
     return results
 
 
-def _outer_loop(
+def _train(
+    member: TextMember,
     config: config_lib.PretrainConfig,
-    network: Network,
-    costs: StepCosts,
-    placement: training.Placement,
-) -> tuple[training.FittedStep, training.TrainState]:
-    chosen = config.training
-    warmup = int(chosen.warmup * chosen.steps)
-    optimizer = training.outer_optimizer(
-        chosen.optimizer,
-        training.schedule(chosen.schedule, chosen.learning_rate, chosen.steps, warmup),
-        weight_decay=chosen.weight_decay,
-        clip_norm=chosen.clip_norm,
-    )
-    key = jax.random.key(chosen.seed, impl="rbg")
-    state = training.create(network.params, optimizer, key)
-    algorithm = as_algorithm(network.model)
-    step = training.FittedStep(
-        lambda task_loop: training.make_step(
-            algorithm,
-            optimizer,
-            task_loop=task_loop,
-            dropout=chosen.dropout,
-            skips=chosen.max_skipped_steps > 0,
-            mesh=placement.mesh,
-        ),
-        "scan",
-        mesh=placement.mesh,
-        free_memory=profiling.free_memory,
-        on_compiled=costs,
-    )
-    return step, placement.place(state)
-
-
-def _fit(
-    config: config_lib.PretrainConfig,
-    batches: "_Batches",
-    step: training.FittedStep,
-    state: training.TrainState,
-    scorer: MaskedWordScorer,
     directory: RunDirectory,
     console: Console,
-) -> training.FitResult:
-    chosen = config.training
-
-    def progress(resumed: int) -> training.Sink:
-        return reporting.ProgressSink(
-            console,
-            chosen.steps,
-            chosen.rows_per_step,
-            resumed,
-            doing="pretraining",
-            unit="rows",
-        )
-
+    placement: training.Placement,
+) -> Outcome:
+    settings = _outer_settings(config.training)
+    progress = functools.partial(
+        reporting.ProgressSink,
+        console,
+        settings.steps,
+        config.training.rows_per_step,
+        doing="pretraining",
+        unit="rows",
+    )
     try:
-        return fit_within(
+        return train_members(
+            single(member, settings, SCORE),
+            config,
+            settings,
             directory,
             console,
-            step,
-            state,
-            batches.of,
-            scorer.mean,
-            chosen,
-            score=SCORE,
+            placement=placement,
             progress=progress,
-            transfer=batches.transfer,
-            placement=batches.placement,
         )
-    except training.DivergedError as error:  # Which speaks of meta-training.
+    except training.DivergedError as error:  # Its message is about meta-training.
         raise training.DivergedError(
-            "the loss of masked words is not finite; the last good checkpoint is"
+            "the loss of masked tokens is not finite; the last good checkpoint is"
             " kept. Lower learning_rate, or raise warmup.",
             error.step,
         ) from error
 
 
-class _Batches(NamedTuple):
-    """The batches of a run, and how they get to the devices."""
-
-    config: config_lib.PretrainConfig
-    rows: HiddenRows
-    placement: training.Placement
-
-    def of(self, start: int) -> Iterator[base.Task]:
-        """Those of step `start` and all later ones, on the host."""
-        own = self.placement.own_tasks(_num_tasks(self.config))
-        size = self.config.training.rows_per_step
-        return self.rows.stream(start, size, _at_once(self.config), own)
-
-    def transfer(self, tasks: base.Task) -> base.Task:
-        """A batch on the devices."""
-        return self.placement.spread(tasks, _num_tasks(self.config))
-
-
-def _at_once(config: config_lib.PretrainConfig) -> int:
-    return config.training.rows_at_once or config.training.rows_per_step
-
-
-def _num_tasks(config: config_lib.PretrainConfig) -> int:
-    return config.training.rows_per_step // _at_once(config)
+def _outer_settings(loop: config_lib.LoopConfig) -> config_lib.TrainingConfig:
+    """Returns the settings of the outer loop that those of pretraining stand for."""
+    names = {field.name for field in dataclasses.fields(config_lib.TrainingConfig)}
+    shared = {name: x for name, x in dataclasses.asdict(loop).items() if name in names}
+    return config_lib.TrainingConfig(**shared)

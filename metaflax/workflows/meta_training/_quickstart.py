@@ -1,4 +1,4 @@
-"""Few-shot sentiment of products, learnt from tweets and films: no hub needed."""
+"""Few-shot sentiment classification on texts that come with the package."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from metaflax.workflows.meta_training._train import train
 
 
 def quickstart_config() -> config_lib.Config:
-    """Meta-trains on tweets and films, validates on editorials, tests on products."""
+    """Returns a config that trains on tweets and films and tests on products."""
     return config_lib.Config(
         data=config_lib.DataConfig(
             data="scored-texts",
@@ -40,17 +40,17 @@ def quickstart_config() -> config_lib.Config:
     )
 
 
-def quickstart(run_dir: str | Path, console: Console) -> dict[str, Any]:
-    """Runs `quickstart_config`.
+def quickstart(run_dir: str | Path, console: Console | None = None) -> dict[str, Any]:
+    """Trains with `quickstart_config`.
 
     Args:
-      run_dir: where the run is kept.
-      console: gets progress and tables.
+      run_dir: directory of the run.
+      console: where progress and tables are printed; None to print nothing.
 
     Returns:
       The content of `results.json`.
 
     Raises:
-      ValueError: if model or texts cannot be fetched.
+      ValueError: if model or texts cannot be downloaded.
     """
     return train(quickstart_config(), run_dir, console)

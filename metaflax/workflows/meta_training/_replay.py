@@ -1,4 +1,4 @@
-"""One step of a run again, its episodes one by one, to see where numbers end."""
+"""Repeating one step of a run, episode by episode, to find non-finite values."""
 
 import math
 import traceback
@@ -11,21 +11,25 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import base, meta_gradient, training, tree
-from metaflax.workflows.meta_training._train import DIVERGED, OuterLoop, outer_loop
-from metaflax.workflows.runs._run import initial_params, load_run, training_algorithm
+from metaflax.workflows.meta_training._composition import single
+from metaflax.workflows.meta_training._members import EpisodicMember
+from metaflax.workflows.meta_training._outer_loop import OuterLoop
+from metaflax.workflows.meta_training._train import DIVERGED
+from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._run import load_run
 from metaflax.workflows.runs._run_directory import MEMBERS, RunDirectory
 
 FILE = "replay.json"
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 
 
-class Seen(NamedTuple):
-    """What one episode gave.
+class EpisodeResult(NamedTuple):
+    """Losses and gradients of one episode.
 
     Attributes:
-      episode: its number in the run.
-      query_loss: after the last inner step.
-      inner_losses: the support loss before each.
+      episode: number of the episode in the run.
+      query_loss: query loss after the last inner step.
+      inner_losses: support loss before each inner step.
       bad_gradients: paths of parameters whose gradient is not finite.
     """
 
@@ -36,31 +40,33 @@ class Seen(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether all of it are numbers."""
+        """Whether losses and gradients are finite."""
         losses = (self.query_loss, *self.inner_losses)
         return not self.bad_gradients and all(map(math.isfinite, losses))
 
 
 def replay(
-    run_dir: str | Path, console: Console, *, step: int | None = None
+    run_dir: str | Path, console: Console | None = None, *, step: int | None = None
 ) -> dict[str, Any]:
-    """Takes one step of a run again, an episode at a time, with checks on.
+    """Repeats one step of a run, an episode at a time, and checks for finite values.
 
-    Runs are exact: from the newest checkpoint before it, the step finds the parameters
-    and the episodes that it found the first time. Nothing of the run is changed.
+    Runs are deterministic: from the newest checkpoint before it, the step gets the
+    parameters and the episodes that it had the first time. The run is not changed.
 
     Args:
-      run_dir: of `train`.
-      console: gets a table.
-      step: which, counted from 1; the one that ended the run unless given.
+      run_dir: directory of a run of `train`.
+      console: where a table is printed; None to print nothing.
+      step: number of the step, from 1; by default the one with whose non-finite loss
+        the run ended.
 
     Returns:
-      The content of `replay.json`: of each episode its losses and which gradients are
-      not finite, and where in the code the first number was lost.
+      The content of `replay.json`: for each episode its losses and which gradients are
+      not finite, and the place in the code of the first non-finite value.
 
     Raises:
       ValueError: if there is no run, or no such step.
     """
+    console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     config = directory.config()
     if directory.path.parent.name == MEMBERS:
@@ -68,67 +74,71 @@ def replay(
             f"{directory.path} is a member of a mixture, whose steps are not its own;"
             " only a run of `train` can be replayed."
         )
-    step = _step(directory, step, config.training.steps)
-    run = load_run(config)
-    start, alone = initial_params(run), training.OneDevice()
-    outer = outer_loop(run, start, lambda compiled: None, alone)
+    settings = config.training
+    step = _step_number(directory, step, settings.steps)
+    member = EpisodicMember(load_run(config), directory)
+    outer = OuterLoop(single(member, settings), settings, training.OneDevice())
     state, tasks = _before(directory, outer, step)
-    first = (step - 1) * config.training.tasks_per_step
-    fn = meta_gradient.value_and_grad(
-        training_algorithm(run), task_loop="scan", trains=list(config.training.trains)
+    first = (step - 1) * settings.tasks_per_step
+    loss_and_grad = meta_gradient.value_and_grad(
+        member.algorithm, task_loop="scan", trains=list(settings.trains)
     )
-    episodes = _episodes(state, tasks, config.training.dropout)
-    seen = [_seen(first + n, fn, *parts) for n, parts in enumerate(episodes)]
-    bad = next((n for n, one in enumerate(seen) if not one.finite), None)
-    found = {
+    arguments = _arguments(state, tasks, settings.dropout)
+    results = [
+        _result(first + n, loss_and_grad, *args) for n, args in enumerate(arguments)
+    ]
+    bad = next((n for n, result in enumerate(results) if not result.finite), None)
+    content = {
         "step": step,
-        "episodes": [one._asdict() for one in seen],
-        "first_lost": None if bad is None else _first_lost(fn, *episodes[bad]),
+        "episodes": [result._asdict() for result in results],
+        "first_lost": None
+        if bad is None
+        else _first_non_finite(loss_and_grad, *arguments[bad]),
     }
-    console.print(_table(step, seen))
+    console.print(_table(step, results))
     if bad is not None:
         console.print(
-            f"episode {seen[bad].episode}: {found['first_lost']}", markup=False
+            f"episode {results[bad].episode}: {content['first_lost']}", markup=False
         )
-    directory.write_json(FILE, _in_json(found))
-    return found
+    directory.write_json(FILE, _to_json(content))
+    return content
 
 
-def _step(directory: RunDirectory, step: int | None, most: int) -> int:
+def _step_number(directory: RunDirectory, step: int | None, num_steps: int) -> int:
     if step is None:
-        file = directory.path / DIVERGED
-        if not file.is_file():
+        if not (directory.path / DIVERGED).is_file():
             raise ValueError(
-                f"{directory.path} has no step that ended it; name one with --step."
+                f"{directory.path} did not end with a non-finite loss; name a step with"
+                " --step."
             )
         return directory.read_json(DIVERGED)["step"]
-    if not 1 <= step <= most:
-        raise ValueError(f"step is {step}, and the run has steps 1 to {most}.")
+    if not 1 <= step <= num_steps:
+        raise ValueError(f"step is {step}, and the run has steps 1 to {num_steps}.")
     return step
 
 
 def _before(
     directory: RunDirectory, outer: OuterLoop, step: int
 ) -> tuple[training.TrainState, base.Task]:
-    """The state that a step begins with, and its batch."""
-    state, checkpoints = outer.state, None
+    """Returns the state before a step, and the batch of the step."""
+    state = outer.state
     if directory.checkpoints.is_dir():
         checkpoints = training.Checkpoints(directory.checkpoints, read_only=True)
         before = [n for n in checkpoints.steps() if n < step]
         if before:
             state, _ = checkpoints.restore(state, max(before))
         checkpoints.close()
-    for tasks in map(jax.device_put, outer.batches(int(state.step))):
+    for draw in map(outer.transfer, outer.batches(int(state.step))):
         if int(state.step) == step - 1:
-            return state, tasks
-        state, _ = outer.step(state, tasks)
-    raise AssertionError  # Batches never end.
+            return state, draw.tasks
+        state, _ = outer.step(state, draw)
+    raise AssertionError  # The step was checked to be one of the run.
 
 
-def _episodes(
+def _arguments(
     state: training.TrainState, tasks: base.Task, dropout: bool
 ) -> list[tuple[Any, ...]]:
-    """What the meta-gradient of each episode takes, as the step gives it."""
+    """Returns the arguments of each episode's meta-gradient, as in the step."""
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     keys = None
     if dropout:
@@ -140,52 +150,52 @@ def _episodes(
     return [(state.params, *only(n), state.step) for n in range(num_tasks)]
 
 
-def _seen(episode: int, fn: Any, *parts: Any) -> Seen:
-    (_, info), grads = jax.device_get(jax.jit(fn)(*parts))
+def _result(episode: int, loss_and_grad: Any, *args: Any) -> EpisodeResult:
+    (_, info), grads = jax.device_get(jax.jit(loss_and_grad)(*args))
     bad = [
         tree.path_name(path)
         for path, leaf in jax.tree_util.tree_leaves_with_path(grads)
         if not np.all(np.isfinite(leaf))
     ]
     losses = [float(x) for x in np.ravel(info.losses)]
-    return Seen(episode, float(info.query_loss[0]), losses, bad)
+    return EpisodeResult(episode, float(info.query_loss[0]), losses, bad)
 
 
-def _first_lost(fn: Any, *parts: Any) -> str:
-    """Where the first number is lost, operation by operation."""
+def _first_non_finite(loss_and_grad: Any, *args: Any) -> str:
+    """Returns the first operation with a non-finite result, and its place."""
     with jax.debug_nans(True), jax.debug_infs(True):
         try:
-            jax.jit(fn)(*parts)
+            jax.jit(loss_and_grad)(*args)
         except FloatingPointError as error:
             frames = traceback.extract_tb(error.__traceback__)
-            own = [f for f in frames if Path(f.filename).is_relative_to(PACKAGE)]
-            place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+            ours = [f for f in frames if Path(f.filename).is_relative_to(PACKAGE)]
+            place = f" at {ours[-1].filename}:{ours[-1].lineno}" if ours else ""
             return str(error).strip().split("\n")[0] + place
     return "each operation by itself stays finite"
 
 
-def _table(step: int, seen: list[Seen]) -> Table:
-    table = Table(title=f"step {step}, its episodes one by one")
-    for column in ("episode", "support losses", "query loss", "gradients not finite"):
+def _table(step: int, results: list[EpisodeResult]) -> Table:
+    table = Table(title=f"step {step}, by episode")
+    for column in ("episode", "support losses", "query loss", "non-finite gradients"):
         table.add_column(column)
-    for one in seen:
-        shown = one.bad_gradients[:3]
-        more = len(one.bad_gradients) - len(shown)
+    for result in results:
+        paths = result.bad_gradients[:3]
+        more = len(result.bad_gradients) - len(paths)
         table.add_row(
-            str(one.episode),
-            " ".join(f"{x:.4g}" for x in one.inner_losses),
-            f"{one.query_loss:.4g}",
-            ", ".join(shown) + (f" and {more} more" if more else ""),
+            str(result.episode),
+            " ".join(f"{x:.4g}" for x in result.inner_losses),
+            f"{result.query_loss:.4g}",
+            ", ".join(paths) + (f" and {more} more" if more else ""),
         )
     return table
 
 
-def _in_json(found: Any) -> Any:
-    """The same with words for what JSON has no numbers for."""
-    if isinstance(found, dict):
-        return {name: _in_json(x) for name, x in found.items()}
-    if isinstance(found, list):
-        return [_in_json(x) for x in found]
-    if isinstance(found, float) and not math.isfinite(found):
-        return str(found)
-    return found
+def _to_json(content: Any) -> Any:
+    """Replaces non-finite numbers, which JSON does not have, with strings."""
+    if isinstance(content, dict):
+        return {name: _to_json(x) for name, x in content.items()}
+    if isinstance(content, list):
+        return [_to_json(x) for x in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return str(content)
+    return content

@@ -1,117 +1,95 @@
-"""Meta-train, then meta-test before and after on the same episodes."""
+"""Meta-training on one task type, and meta-testing before and after it."""
 
 import contextlib
-import time
+import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from rich.console import Console
 
-from metaflax import (
-    base,
-    evaluation,
-    meta_gradient,
-    profiling,
-    reporting,
-    training,
-)
 from metaflax import config as config_lib
-from metaflax.workflows.meta_training._device_placement import placement_for
-from metaflax.workflows.meta_training._loop import (
-    chosen_point,
-    fit_within,
-    outer_optimizer,
+from metaflax import evaluation, profiling, reporting, training
+from metaflax.workflows.meta_training._composition import single
+from metaflax.workflows.meta_training._members import EpisodicMember
+from metaflax.workflows.meta_training._outer_loop import (
+    Outcome,
+    OuterLoop,
+    placement_for,
+    train_members,
 )
-from metaflax.workflows.meta_training._step_costs import StepCosts
-from metaflax.workflows.runs._episodes import Episodes
-from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._paired_comparison import compare, describe
-from metaflax.workflows.runs._run import (
-    Run,
-    initial_params,
-    load_run,
-    num_classes,
-    refuse_baseline,
-    report_data,
-    roomy,
-    training_algorithm,
-)
+from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._paired_comparison import describe
+from metaflax.workflows.runs._run import load_run, num_classes, refuse_baseline
 from metaflax.workflows.runs._run_directory import RunDirectory
-from metaflax.workflows.runs._streamed_episodes import FromDisk
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
-# Where a run that ended for want of a number says at which step.
+# File of a run that ended with a non-finite loss: the step at which it did.
 DIVERGED = "diverged.json"
 
 
 def train(
     config: config_lib.Config,
     run_dir: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     profile: bool = False,
     param_shards: int | None = None,
 ) -> dict[str, Any]:
     """Meta-trains, with validation and early stopping, then meta-tests.
 
-    Started again on the same directory it goes on from the latest checkpoint.
+    Started again on the same directory it resumes from the latest checkpoint.
 
     Args:
-      config: what to do.
-      run_dir: gets config, versions, what steps cost, log, checkpoints, results and
-        a plot.
-      console: where progress and tables go.
-      profile: whether to say first where the time of one step goes; the steps that
-        this takes are thrown away, so that it changes no result.
+      config: of the run.
+      run_dir: gets config, versions, costs of steps, log, checkpoints, results and a
+        plot.
+      console: where progress and tables are printed; None to print nothing.
+      profile: whether to measure first where the time of a step goes; the steps that
+        this takes are discarded, so that it changes no result.
       param_shards: how many devices share a copy of the parameters, where all devices
-        share the tasks of a step; None for one device alone. Of several processes the
-        first alone writes.
+        share the tasks of a step; None to use one device. Of several processes only
+        the coordinator writes.
 
     Returns:
       The content of `results.json`.
 
     Raises:
-      ValueError: for anything wrong with config or data, and for steps that do not
-        fit the device, before the directory is touched; `training.DivergedError` for
-        a loss that is not finite.
+      ValueError: for an invalid config or data, and for steps that do not fit the
+        device, before anything is written; `training.DivergedError` for a loss that
+        is not finite.
     """
-    refuse_baseline(config)
-    run = load_run(config)
-    directory = RunDirectory(run_dir)
-    directory.check(config)
+    console = console_or_quiet(console)
+    member = _load_member(config, run_dir)
+    directory = member.directory
     if profile and directory.finished:
         raise ValueError(
             f"{directory.path} holds a finished run, which has no step to profile; name"
             " another --run-dir."
         )
-    placement = placement_for(config.training.tasks_per_step, param_shards, console)
+    placement = placement_for(member.num_tasks, param_shards, console)
     if profile and placement.mesh is not None:
         raise ValueError("a profile is of one device; set devices to one.")
-    params = initial_params(run)
-    costs = StepCosts(directory, console)
-    outer = outer_loop(run, params, costs, placement)
-    evaluator = run.test_evaluator()
-    report_data(run, console)
-    if not directory.finished:
-        with _own_names() if profile else contextlib.nullcontext():
-            outer.first_step()  # Refused here, if at all: nothing is written yet.
-    directory.begin(config)
-    costs.write()
-    if profile:
-        _profile(outer, directory, console)
-    started = time.perf_counter()
-    fitted, chosen, selected = _select(run, outer, params, directory, console)
-    scores = {"before": evaluator(params), "after": evaluator(chosen.params)}
+    _ = member.evaluator  # Raises before anything is written.
+    member.report(console)
+
+    def profile_step(outer: OuterLoop) -> None:
+        if profile:
+            _profile(outer, member, console)
+
+    with _fresh_metadata() if profile else contextlib.nullcontext():
+        outcome = _train_member(member, console, placement, before_fit=profile_step)
+    selected = _select(member, outcome, console)
+    comparison = member.test(outcome.start, outcome.params, console)
     results = {
         **selected,
-        "steps": fitted.steps,
-        "seconds": round(time.perf_counter() - started, 1),
-        **compare(evaluator, scores, console, title=describe(config)),
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        **comparison,
     }
     directory.write_json("results.json", results)
-    _plot(run, directory, results, console)
+    _plot(member, results, console)
     console.print(f"Everything of this run is in {directory.path}.", soft_wrap=True)
     return results
 
@@ -119,150 +97,96 @@ def train(
 def meta_train(
     config: config_lib.Config,
     run_dir: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     progress: Callable[[int], training.Sink] | None = None,
 ) -> dict[str, Any]:
-    """Meta-trains as `train` does, on one device, and draws no episode of meta-test.
+    """Meta-trains as `train` does, on one device, and draws no meta-test episode.
 
     Args:
-      config: what to do.
-      run_dir: gets config, versions, what steps cost, log and checkpoints.
-      console: where progress goes.
-      progress: `sink = progress(step)`, which gets the records that follow that step.
+      config: of the run.
+      run_dir: gets config, versions, costs of steps, log and checkpoints.
+      console: where progress is printed; None to print nothing.
+      progress: `sink = progress(step)`, which gets the records that follow that step;
+        by default a progress bar.
 
     Returns:
       The content of `selected.json`: which step validated best, and its score.
 
     Raises:
-      ValueError: as `train` does.
+      ValueError: as for `train`.
     """
+    console = console_or_quiet(console)
+    member = _load_member(config, run_dir)
+    member.report(console)
+    outcome = _train_member(member, console, training.OneDevice(), progress=progress)
+    return _select(member, outcome, console)
+
+
+def _load_member(config: config_lib.Config, run_dir: str | Path) -> EpisodicMember:
     refuse_baseline(config)
-    run = load_run(config)
-    directory = RunDirectory(run_dir)
+    run, directory = load_run(config), RunDirectory(run_dir)
     directory.check(config)
-    params = initial_params(run)
-    costs = StepCosts(directory, console)
-    outer = outer_loop(run, params, costs, training.OneDevice())
-    report_data(run, console)
-    if not directory.finished:
-        outer.first_step()
-    directory.begin(config)
-    costs.write()
-    return _select(run, outer, params, directory, console, progress)[2]
+    return EpisodicMember(run, directory)
+
+
+def _train_member(
+    member: EpisodicMember,
+    console: Console,
+    placement: training.Placement,
+    *,
+    progress: Callable[[int], training.Sink] | None = None,
+    before_fit: Callable[[OuterLoop], None] = lambda outer: None,
+) -> Outcome:
+    config, directory = member.run.config, member.directory
+    settings = config.training
+    try:
+        return train_members(
+            single(member, settings),
+            config,
+            settings,
+            directory,
+            console,
+            placement=placement,
+            progress=progress
+            or functools.partial(
+                reporting.ProgressSink,
+                console,
+                settings.steps,
+                settings.tasks_per_step,
+            ),
+            before_fit=before_fit,
+        )
+    except training.DivergedError as error:
+        directory.write_json(DIVERGED, {"step": error.step})
+        raise training.DivergedError(
+            f"{error} `metaflax replay {directory.path}` shows the episodes of this"
+            " step.",
+            error.step,
+        ) from error
 
 
 def _select(
-    run: Run,
-    outer: "OuterLoop",
-    params: Any,
-    directory: RunDirectory,
-    console: Console,
-    progress: Callable[[int], training.Sink] | None = None,
-) -> tuple[training.FitResult, training.Interpolated, dict[str, Any]]:
-    """Trains, and keeps which parameters validated best."""
-    fitted, chosen = _fit(run, outer, params, directory, console, progress)
+    member: EpisodicMember, outcome: Outcome, console: Console
+) -> dict[str, Any]:
+    """Prints and stores which parameters validated best."""
+    share = f", {outcome.share:g} of the way" if outcome.share != 1 else ""
     console.print(
-        f"best validation {run.task.scores[0]} {chosen.score:.4f} at step"
-        f" {fitted.stopping.best_step} of {fitted.steps}"
-        + (f", {chosen.share:g} of the way" if chosen.share != 1 else "")
-        + (", stopped early." if fitted.stopped_early else ".")
+        f"Best validation {member.score} {outcome.score:.4f} at step"
+        f" {outcome.best_step} of {outcome.steps}{share}"
+        f"{', stopped early' if outcome.stopped_early else ''}."
     )
-    selected = {
-        "best_step": fitted.stopping.best_step,
-        "share": chosen.share,
-        "valid_score": chosen.score,
-        "num_classes": num_classes(run),
-    }
-    directory.write_json("selected.json", selected)
-    return fitted, chosen, selected
-
-
-class OuterLoop(NamedTuple):
-    """What meta-training is made of, built before anything is written.
-
-    Attributes:
-      step: the outer step.
-      state: of step 0.
-      episodes: of meta-training.
-      settings: of the outer loop.
-      validator: scores the validation episodes.
-      placement: where the state and the tasks of a step lie.
-    """
-
-    step: training.FittedStep
-    state: training.TrainState
-    episodes: Episodes | FromDisk
-    settings: config_lib.TrainingConfig
-    validator: Evaluator | TextEvaluator
-    placement: training.Placement
-
-    def batches(self, start: int = 0) -> Iterator[base.Task]:
-        """The batches of step `start` and all later ones, on the host.
-
-        Of several processes each has the tasks of its own devices.
-        """
-        chosen = self.settings
-        own = self.placement.own_tasks(chosen.tasks_per_step)
-        return self.episodes.stream(chosen.seed, start, chosen.tasks_per_step, own)
-
-    def transfer(self, tasks: base.Task) -> base.Task:
-        """A batch on the devices."""
-        return self.placement.spread(tasks, self.settings.tasks_per_step)
-
-    def first_step(self) -> training.CompiledStep:
-        """The step, compiled for the first batch."""
-        return self.step.compiled(self.state, self.transfer(next(self.batches())))
-
-
-def outer_loop(
-    run: Run,
-    params: Any,
-    on_compiled: Callable[[training.CompiledStep], None],
-    placement: training.Placement,
-) -> OuterLoop:
-    """What meta-training starts with; `on_compiled` is told of each step."""
-    chosen = run.config.training
-    optimizer = outer_optimizer(chosen, chosen.clip_norm)
-    state = training.create(
-        params,
-        optimizer,
-        jax.random.key(chosen.seed, impl="rbg"),
-        trains=list(chosen.trains),
-    )
-    algorithm = training_algorithm(run)
-
-    def make_step(task_loop: meta_gradient.TaskLoop) -> Any:
-        return training.make_step(
-            algorithm,
-            optimizer,
-            task_loop=task_loop,
-            trains=list(chosen.trains),
-            dropout=chosen.dropout,
-            skips=chosen.max_skipped_steps > 0,
-            mesh=placement.mesh,
-        )
-
-    step = training.FittedStep(
-        make_step,
-        chosen.task_loop,
-        mesh=placement.mesh,
-        free_memory=profiling.free_memory,
-        on_compiled=on_compiled,
-    )
-    # Validation draws from a seed of its own; its classes are others anyway.
-    validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
-    episodes = roomy(run, run.train)
-    state = placement.place(state)
-    return OuterLoop(step, state, episodes, chosen, validator, placement)
+    selected = {**outcome.selected, "num_classes": num_classes(member.run)}
+    member.directory.write_json("selected.json", selected)
+    return selected
 
 
 @contextlib.contextmanager
-def _own_names() -> Iterator[None]:
-    """Compiles anew where only names differ.
+def _fresh_metadata() -> Iterator[None]:
+    """Compiles again programs of which only the names of operations changed.
 
-    The compilation cache would give the program of another version of the code, whose
-    operations a profile would file under that version's names.
+    The compilation cache would return the program of another version of the code, and
+    a profile would list its operations under that version's names.
     """
     option = "jax_compilation_cache_include_metadata_in_key"
     before = jax.config.values[option]
@@ -273,75 +197,30 @@ def _own_names() -> Iterator[None]:
         jax.config.update(option, before)
 
 
-def _profile(outer: OuterLoop, directory: RunDirectory, console: Console) -> None:
+def _profile(outer: OuterLoop, member: EpisodicMember, console: Console) -> None:
     """Prints and stores where the time of one step goes."""
-    step = outer.first_step().run
+    step, directory = outer.compiled(member.name).run, member.directory
+    batches = map(member.batch, itertools.count())
     try:
-        found = profiling.profile(step, outer.state, outer.batches(), directory.profile)
+        result = profiling.profile(step, outer.state, batches, directory.profile)
     except Exception as error:  # The profiler's formats change; training goes on.
         console.print(f"No profile was made: {error}", markup=False)
         return
-    directory.write_json("profile.json", found.record())
-    for table in reporting.profile_tables(found):
+    directory.write_json("profile.json", result.record())
+    for table in reporting.profile_tables(result):
         console.print(table)
-    console.print(reporting.host_line(found), soft_wrap=True)
+    console.print(reporting.host_line(result), soft_wrap=True)
     console.print(
-        f"The trace of {found.steps} steps, for TensorBoard or https://ui.perfetto.dev,"
-        f" is in {found.trace.parent}.",
+        f"The trace of {result.steps} steps, for TensorBoard or"
+        f" https://ui.perfetto.dev, is in {result.trace.parent}.",
         soft_wrap=True,
     )
 
 
-def _fit(
-    run: Run,
-    outer: OuterLoop,
-    params: Any,
-    directory: RunDirectory,
-    console: Console,
-    progress: Callable[[int], training.Sink] | None,
-) -> tuple[training.FitResult, training.Interpolated]:
-    chosen, score = run.config.training, run.task.scores[0]
-
-    def bar(resumed: int) -> training.Sink:
-        return reporting.ProgressSink(
-            console, chosen.steps, chosen.tasks_per_step, resumed
-        )
-
-    try:
-        fitted = fit_within(
-            directory,
-            console,
-            outer.step,
-            outer.state,
-            outer.batches,
-            outer.validator.mean,
-            chosen,
-            score=score,
-            progress=progress or bar,
-            transfer=outer.transfer,
-            placement=outer.placement,
-            tensorboard=chosen.tensorboard,
-        )
-    except training.DivergedError as error:
-        directory.write_json(DIVERGED, {"step": error.step})
-        raise training.DivergedError(
-            f"{error} `metaflax replay {directory.path}` looks closer.", error.step
-        ) from error
-    return fitted, chosen_point(
-        params,
-        fitted,
-        chosen.interpolate,
-        lambda between: outer.validator.mean(between)[score],
-    )
-
-
-def _plot(
-    run: Run, directory: RunDirectory, results: dict[str, Any], console: Console
-) -> None:
-    metric = run.task.scores[0]
-    intervals = results["intervals"]
+def _plot(member: EpisodicMember, results: dict[str, Any], console: Console) -> None:
     if not training.is_coordinator():
         return
+    directory, metric, intervals = member.directory, member.score, results["intervals"]
     try:
         reporting.plot_run(
             directory.path / "result.png",
@@ -349,7 +228,7 @@ def _plot(
             metric,
             evaluation.Interval(**intervals["before"][metric]),
             evaluation.Interval(**intervals["after"][metric]),
-            title=describe(run.config),
+            title=describe(member.run.config),
         )
     except Exception as error:  # The results are complete without it.
         console.print(f"No plot was made: {error}", markup=False)

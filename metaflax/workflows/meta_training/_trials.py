@@ -1,4 +1,4 @@
-"""The trials of a search, shared by all processes that work on one directory."""
+"""Trials of a search, shared by the processes that work on one directory."""
 
 import dataclasses
 import json
@@ -13,25 +13,25 @@ from filelock import FileLock, Timeout
 from metaflax import config as config_lib
 from metaflax.files import write_text
 
-# Files of a search's directory; trials have folders of their own in `trials`.
+# Files of a search's directory; run directories of trials are in `trials`.
 CONFIG, JOURNAL, LOCK = "search_config.json", "trials.journal", "search.lock"
-# What optuna keeps of a trial: which of the search's it is, and why it gave no score.
+# User attributes of optuna's trials: number in the search, and reason of a failure.
 SLOT, REASON = "slot", "reason"
 
 
 class PrunedError(Exception):
-    """A trial validates worse than most did at the same step."""
+    """Raised for a trial that validates worse than the median at the same step."""
 
 
 class Trials:
-    """The trials of one directory, each of which one process works on at a time.
+    """Trials of one directory, each of which one process runs at a time.
 
-    What a process was working on when it ended is taken up again, by whichever process
-    looks for work next. A process holds a lock on its trial's file, which the operating
-    system takes from it when it ends, in whatever way.
+    A trial whose process has ended is run again by the next process that claims a
+    trial. A process holds a file lock on its trial, which the operating system releases
+    however the process ends.
 
     Args:
-      folder: of the search; made where it is missing.
+      folder: of the search; created if absent.
       config: of the search.
 
     Raises:
@@ -47,49 +47,49 @@ class Trials:
         backend = self._optuna.storages.journal.JournalFileBackend(
             str(folder / JOURNAL), lock_obj=FileLock(folder / f"{JOURNAL}.lock")
         )
-        with self.lock():  # Else two processes could both find no study.
-            _mend(folder / JOURNAL)
+        with self.lock():  # Otherwise two processes could create the study.
+            _truncate(folder / JOURNAL)
             self._study = self._optuna.create_study(
                 storage=self._optuna.storages.JournalStorage(backend),
                 study_name="search",
                 direction="maximize",
                 load_if_exists=True,
-                # No validation before the first step says what training will do.
+                # Validation before the first step does not predict the final score.
                 pruner=self._optuna.pruners.MedianPruner(
                     n_startup_trials=config.prune_after, n_warmup_steps=1
                 ),
             )
 
     def lock(self) -> FileLock:
-        """Held by one process at a time, while it looks for work or writes results."""
+        """Returns the lock for claiming trials and writing results."""
         return FileLock(self.folder / LOCK)
 
     def claim(self) -> "Claim | None":
-        """A trial to work on; None when all are done, or others are at work on them.
+        """Claims a trial; None if all are done or claimed by other processes.
 
-        Which values it has depends on the seed, its number, and the results so far.
+        Its settings depend on the seed, its number, and the results so far.
         """
         with self.lock():
             self._queue_abandoned()
             waiting = self._in_state("WAITING")
             if not waiting:
-                known = {trial.user_attrs[SLOT] for trial in self._all()}
-                if len(known) >= self._config.trials:
+                slots = {trial.user_attrs[SLOT] for trial in self._all()}
+                if len(slots) >= self._config.trials:
                     return None
-                self._study.enqueue_trial({}, user_attrs={SLOT: len(known)})
+                self._study.enqueue_trial({}, user_attrs={SLOT: len(slots)})
                 waiting = self._in_state("WAITING")
             slot = waiting[0].user_attrs[SLOT]
             lock = self._lock_of(slot)
             lock.acquire()
-            # Of its own for every trial: another process would draw the same again.
-            draws = np.random.SeedSequence([self._config.seed, slot])
+            # One seed per trial: otherwise each process would draw the same values.
+            sequence = np.random.SeedSequence([self._config.seed, slot])
             self._study.sampler = self._optuna.samplers.TPESampler(
-                seed=int(draws.generate_state(1)[0])
+                seed=int(sequence.generate_state(1)[0])
             )
             trial = self._study.ask()
             settings = {
-                name: tried.draw(trial, name)
-                for name, tried in self._config.space.items()
+                name: domain.draw(trial, name)
+                for name, domain in self._config.space.items()
             }
             reported = self._reported(slot)
             for step, score in reported.items():
@@ -97,17 +97,17 @@ class Trials:
         return Claim(self, slot, trial, settings, lock, frozenset(reported))
 
     def end(self, trial: Any, state: str, score: float | None = None) -> None:
-        """Says how a trial ended."""
+        """Stores how a trial ended."""
         self._study.tell(trial, score, state=self._optuna.trial.TrialState[state])
 
     def records(self) -> list[dict[str, Any]]:
-        """What is known of each trial, by its number."""
+        """Returns the result of each trial so far, by its number."""
         latest = {trial.user_attrs[SLOT]: trial for trial in self._all()}
-        found = []
+        records = []
         for slot, trial in sorted(latest.items()):
             validations = trial.intermediate_values
             best = max(validations.values(), default=None)
-            found.append(
+            records.append(
                 {
                     "number": slot,
                     "state": STATES[trial.state.name],
@@ -117,7 +117,7 @@ class Trials:
                     "reason": trial.user_attrs.get(REASON),
                 }
             )
-        return found
+        return records
 
     def _begin(self) -> None:
         if not _may_hold(self.folder):
@@ -125,18 +125,18 @@ class Trials:
                 f"{self.folder} exists and holds no search; name a new one."
             )
         (self.folder / "trials").mkdir(parents=True, exist_ok=True)
-        path, content = self.folder / CONFIG, described(self._config)
+        path, content = self.folder / CONFIG, search_identity(self._config)
         with self.lock():
             if not path.exists():
                 write_text(path, content)
             elif path.read_text(encoding="utf-8") != content:
                 raise ValueError(
                     f"{self.folder} holds a search of another config; name another"
-                    " --run-dir, or the same base, space and seed to go on with it."
+                    " --run-dir, or give the same base, space and seed to resume it."
                 )
 
     def _queue_abandoned(self) -> None:
-        """Puts trials in the queue again whose process has ended, with their values."""
+        """Queues trials whose process has ended again, with the same settings."""
         queued = {trial.user_attrs[SLOT] for trial in self._in_state("WAITING")}
         for trial in self._in_state("RUNNING"):
             slot = trial.user_attrs[SLOT]
@@ -150,15 +150,15 @@ class Trials:
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
     def _reported(self, slot: int) -> dict[int, float]:
-        """The validations of a trial before it was taken up again."""
-        found: dict[int, float] = {}
+        """Returns the validations of a trial before it was interrupted."""
+        validations: dict[int, float] = {}
         for trial in self._in_state("FAIL"):
             if trial.user_attrs[SLOT] == slot:
-                found |= trial.intermediate_values
-        return found
+                validations |= trial.intermediate_values
+        return validations
 
     def _settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as the config has them; optuna keeps the choices as texts."""
+        """Returns values as in the config; optuna stores choices as JSON strings."""
         return {
             name: json.loads(value)
             if isinstance(self._config.space[name], config_lib.Choice)
@@ -170,23 +170,23 @@ class Trials:
         return self._study.get_trials(deepcopy=False)
 
     def _in_state(self, state: str) -> list[Any]:
-        wanted = (self._optuna.trial.TrialState[state],)
-        return self._study.get_trials(deepcopy=False, states=wanted)
+        states = (self._optuna.trial.TrialState[state],)
+        return self._study.get_trials(deepcopy=False, states=states)
 
     def _lock_of(self, slot: int) -> FileLock:
         return FileLock(self.folder / "trials" / f"{slot:03}.lock")
 
 
 class Claim(NamedTuple):
-    """A trial that this process works on.
+    """Trial that this process runs.
 
     Attributes:
-      trials: of the search.
+      trials: all trials of the search.
       number: of the trial, from 0.
-      trial: optuna's.
-      settings: by their dotted names.
-      lock: is held until the trial is let go of.
-      reported: steps whose validation is known from before an interruption.
+      trial: optuna's object.
+      settings: values by dotted name.
+      lock: held until the trial is released.
+      reported: steps whose validation was reported before an interruption.
     """
 
     trials: Trials
@@ -198,14 +198,14 @@ class Claim(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """The trial's run directory."""
+        """Run directory of the trial."""
         return self.trials.folder / "trials" / f"{self.number:03}"
 
     def report(self, step: int, score: float) -> None:
-        """Takes a validation.
+        """Reports a validation score.
 
         Raises:
-          PrunedError: if the trial is to be ended.
+          PrunedError: if the trial should end.
         """
         if step in self.reported:
             return
@@ -214,20 +214,20 @@ class Claim(NamedTuple):
             raise PrunedError(step)
 
     def complete(self, score: float) -> None:
-        """The trial came to its end."""
+        """Stores the score of a trial that finished."""
         self.trials.end(self.trial, "COMPLETE", score)
 
     def prune(self) -> None:
-        """The trial is not worth its end."""
+        """Stores that the trial was pruned."""
         self.trials.end(self.trial, "PRUNED")
 
     def fail(self, reason: str) -> None:
-        """The trial's settings make no run, and would make none the next time."""
+        """Stores why the trial failed; its settings are not tried again."""
         self.trial.set_user_attr(REASON, reason)
         self.trials.end(self.trial, "FAIL")
 
 
-# How optuna's states read.
+# Names of optuna's states in results.
 STATES = {
     "COMPLETE": "complete",
     "PRUNED": "pruned",
@@ -237,14 +237,14 @@ STATES = {
 }
 
 
-def described(config: config_lib.SearchConfig) -> str:
-    """What makes two searches the same: all but how many trials there are."""
+def search_identity(config: config_lib.SearchConfig) -> str:
+    """Returns, as JSON, what identifies a search: all but the number of trials."""
     return json.dumps(
         {
             "base": json.loads(config_lib.to_json(config.base)),
             "space": {
-                name: {"kind": type(tried).__name__, **dataclasses.asdict(tried)}
-                for name, tried in config.space.items()
+                name: {"kind": type(domain).__name__, **dataclasses.asdict(domain)}
+                for name, domain in config.space.items()
             },
             "seed": config.seed,
             "prune_after": config.prune_after,
@@ -265,15 +265,15 @@ def _optuna() -> Any:
 
 
 def _may_hold(folder: Path) -> bool:
-    """Whether a folder holds a search, or one may begin there."""
+    """Returns whether a folder holds a search, or one may be created there."""
     if (folder / LOCK).exists() or not folder.exists():
         return True
-    # Another process may be about to begin.
+    # Another process may be creating the search.
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {"trials"}
 
 
-def _mend(journal: Path) -> None:
-    """Takes off a last line that was not written to its end."""
+def _truncate(journal: Path) -> None:
+    """Removes a last line that was not completely written."""
     content = journal.read_bytes()
     if not content.endswith(b"\n"):
         with journal.open("r+b") as file:

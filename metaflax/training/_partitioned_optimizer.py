@@ -1,4 +1,4 @@
-"""An optimizer whose parts rest while they are not trained."""
+"""Optimizer in parts, some of which are frozen in each update."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from metaflax import tree
 
 
 class PartsState(NamedTuple):
-    """The state of an optimizer in parts.
+    """State of an optimizer in parts.
 
     Attributes:
-      num_updates: updates so far, whichever parts they were of.
+      num_updates: number of updates, of whichever parts.
       parts: the optimizer's state for each part, by name.
     """
 
@@ -27,28 +27,27 @@ def in_parts(
     parts: Mapping[str, tree.Where],
     active: Sequence[str],
 ) -> optax.GradientTransformation:
-    """The optimizer with a state for each part, of which some are updated.
+    """Creates an optimizer with one state per part, of which only some are updated.
 
-    A part that an update leaves out stays as it is, to the last bit: with zeros for
-    gradients it would still move by momentum and decay, and its moments would fade
-    towards 0 for want of anything to average. What an optimizer counts for itself,
-    such as Adam for its correction of young moments, it counts in the updates that the
-    part took; schedules go by all updates, so that a part that starts late starts at
-    the rate of the others.
+    Parts that are not active stay exactly as they are: with zero gradients they would
+    still move by momentum and weight decay, and their moments would decay towards 0.
+    The optimizer's own counts, such as that of Adam's bias correction, are of the
+    updates of the part; schedules follow the number of all updates, so that a part
+    that starts late starts with the current learning rate.
 
-    Optimizers that differ in `active` alone share one state.
+    Optimizers that differ only in `active` have interchangeable states.
 
     Args:
-      optimizer: of each part.
-      parts: which parameters they are, as paths; each parameter is of one part.
-      active: names of the parts that an update changes.
+      optimizer: for each part.
+      parts: paths of the parameters of each part; each parameter is in one part.
+      active: names of the parts that are updated.
 
     Returns:
-      An optax gradient transformation. Gradients and parameters of other parts than
-      the active ones may be None.
+      An optax gradient transformation. Gradients and parameters of inactive parts may
+      be None.
 
     Raises:
-      ValueError: if a part that is to be active is none of them.
+      ValueError: if an active part is not in `parts`.
 
     Examples:
       >>> parts = {"a": "a", "b": "b"}
@@ -74,22 +73,22 @@ def in_parts(
         return PartsState(jnp.zeros((), jnp.int32), of_parts)
 
     def update(updates, state, params=None):
-        made, changed = [], {}
+        part_updates, part_states = [], {}
         for name in active:
             grads = tree.select(updates, parts[name])
-            own = None if params is None else tree.select(params, parts[name])
+            part = None if params is None else tree.select(params, parts[name])
             before = _on_schedule(state.parts[name], state.num_updates)
-            update, changed[name] = optimizer.update(grads, before, own)
-            made.append(update)
-        return tree.merge(*made), PartsState(
-            state.num_updates + 1, state.parts | changed
+            update, part_states[name] = optimizer.update(grads, before, part)
+            part_updates.append(update)
+        return tree.merge(*part_updates), PartsState(
+            state.num_updates + 1, state.parts | part_states
         )
 
     return optax.GradientTransformation(init, update)
 
 
 def _on_schedule(state: Any, count: jax.Array) -> Any:
-    """The state with all its schedules at so many updates."""
+    """Sets the step count of all schedules in a state."""
 
     def is_schedule(x: Any) -> bool:
         return isinstance(x, optax.ScaleByScheduleState)

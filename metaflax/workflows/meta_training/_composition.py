@@ -1,0 +1,149 @@
+"""How members make up a run: a single one, or several that share an encoder."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+
+from metaflax import base, data, training, tree
+from metaflax import config as config_lib
+from metaflax.workflows.meta_training._members import Member
+
+
+class Part(NamedTuple):
+    """What the steps of one member compute, on the parameters of the run.
+
+    Attributes:
+      algorithm: whose meta-gradient is descended.
+      optimizer: the outer optimizer.
+      trainable: which parameters change, as paths.
+      max_shapes: maximum number of batch shapes; None for any number.
+    """
+
+    algorithm: base.MetaAlgorithm
+    optimizer: optax.GradientTransformation
+    trainable: tree.Where
+    max_shapes: int | None = None
+
+
+class Composition(NamedTuple):
+    """Members of a run, and how they share its parameters and steps.
+
+    Attributes:
+      members: by name.
+      params: initial parameters of the run.
+      parts: steps of each member that is trained.
+      member_of: `name = member_of(step)`, whose step it is, counted from 0.
+      validate: `metrics = validate(params)`, of the parameters of the run.
+      score: the metric that ranks checkpoints, higher is better.
+      label: adds to a log record whose step it is.
+    """
+
+    members: Mapping[str, Member]
+    params: Any
+    parts: Mapping[str, Part]
+    member_of: Callable[[int], str]
+    validate: Callable[[Any], dict[str, float]]
+    score: str
+    label: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda record: record
+
+
+def single(
+    member: Member, settings: config_lib.TrainingConfig, score: str | None = None
+) -> Composition:
+    """Returns the run of one member, whose parameters are those of the run.
+
+    Args:
+      member: the only one.
+      settings: of the outer loop.
+      score: the metric that ranks checkpoints; by default the member's.
+    """
+    optimizer = outer_optimizer(settings, settings.clip_norm)
+    part = Part(member.algorithm, optimizer, list(settings.trains))
+    return Composition(
+        {member.name: member},
+        member.params,
+        {member.name: part},
+        lambda step: member.name,
+        member.validate,
+        score or member.score,
+    )
+
+
+# The metric that ranks checkpoints: the mean over members of the score of each.
+MEAN_SCORE = "score"
+
+
+def sharing_encoder(
+    members: Mapping[str, Member],
+    config: config_lib.MixtureConfig,
+    sampling: data.Mixture,
+) -> Composition:
+    """Returns the run of members that share an encoder.
+
+    Args:
+      members: by name; all parameters except the encoder's are the member's alone.
+      config: of the mixture.
+      sampling: which member each step trains.
+    """
+    settings = config.training
+    optimizer = outer_optimizer(settings, clip_norm=None)
+
+    def part(name: str) -> Part:
+        member, loss_weight = members[name], config.members[name].share.loss_weight
+        return Part(
+            training.for_member(member.algorithm, name, loss_weight),
+            training.mixture_optimizer(
+                optimizer, list(members), name, settings.clip_norm
+            ),
+            training.member_paths(name, list(settings.trains)),
+            member.num_shapes,
+        )
+
+    def member_of(step: int) -> str:
+        return sampling.member(settings.seed, step)
+
+    def validate(params: Any) -> dict[str, float]:
+        metrics, scores = {}, []
+        for name, member in members.items():
+            of_member = member.validate(training.member_params(params, name))
+            metrics |= {f"{name}_{metric}": x for metric, x in of_member.items()}
+            scores.append(of_member[member.score])
+        return {MEAN_SCORE: float(np.mean(scores)), **metrics}
+
+    def label(record: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "loss" in record or "skipped" in record:
+            return {**record, "member": member_of(record["step"] - 1)}
+        return record
+
+    return Composition(
+        members,
+        training.shared_params({n: m.params for n, m in members.items()}),
+        {name: part(name) for name in members if sampling.weights[name]},
+        member_of,
+        validate,
+        MEAN_SCORE,
+        label,
+    )
+
+
+def outer_optimizer(
+    settings: config_lib.TrainingConfig, clip_norm: float | None
+) -> optax.GradientTransformation:
+    """Returns the outer optimizer of a config, with its schedules."""
+    warmup = int(settings.warmup * settings.steps)
+
+    def rate(peak: float | None) -> Any:
+        if peak is None:
+            return None
+        return training.schedule(settings.schedule, peak, settings.steps, warmup)
+
+    return training.outer_optimizer(
+        settings.optimizer,
+        rate(settings.learning_rate),
+        head_learning_rate=rate(settings.head_learning_rate),
+        inner_learning_rate=rate(settings.hyper_learning_rate),
+        weight_decay=settings.weight_decay,
+        clip_norm=clip_norm,
+    )

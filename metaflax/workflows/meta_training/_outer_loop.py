@@ -1,0 +1,338 @@
+"""Outer loop of some members: the trainer that all commands share."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from rich.console import Console
+
+from metaflax import base, data, meta_gradient, profiling, training
+from metaflax import config as config_lib
+from metaflax.workflows.meta_training._composition import Composition
+from metaflax.workflows.meta_training._step_costs import StepCosts
+from metaflax.workflows.runs._run import committed
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+
+class Draw(NamedTuple):
+    """Batch of a step.
+
+    Attributes:
+      member: name of the member whose step it is.
+      tasks: the batch.
+    """
+
+    member: str
+    tasks: base.Task
+
+
+class Outcome(NamedTuple):
+    """Result of training.
+
+    Attributes:
+      start: parameters before the first step.
+      params: the parameters that validated best.
+      best_step: their step.
+      share: how far they lie on the way from `start` to those of `best_step`.
+      score: their validation score.
+      steps: outer steps that were taken.
+      stopped_early: whether patience ended the run.
+      started: when training started, by `time.perf_counter`.
+    """
+
+    start: Any
+    params: Any
+    best_step: int
+    share: float
+    score: float
+    steps: int
+    stopped_early: bool
+    started: float
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        """What was selected, for `selected.json` and results."""
+        return {
+            "best_step": self.best_step,
+            "share": self.share,
+            "valid_score": self.score,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since training started."""
+        return round(time.perf_counter() - self.started, 1)
+
+
+class OuterLoop:
+    """Outer loop of some members, built before anything is written.
+
+    Args:
+      composition: the members and how they share parameters and steps.
+      settings: of the outer loop.
+      placement: where the state and the tasks of a step are stored.
+      costs: by member, called with each compiled step.
+
+    Attributes:
+      start: parameters before the first step.
+      state: of step 0, on the devices.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        settings: config_lib.TrainingConfig,
+        placement: training.Placement,
+        costs: Mapping[str, Callable[[training.CompiledStep], None]] | None = None,
+    ):
+        self._composition, self._settings = composition, settings
+        self._placement, self._costs = placement, costs or {}
+        self._steps = {name: self._fitted_step(name) for name in composition.parts}
+        self.start = committed(composition.params)
+        first = next(iter(composition.parts.values()))
+        state = training.create(
+            self.start,
+            first.optimizer,
+            jax.random.key(settings.seed, impl="rbg"),
+            trains=list(settings.trains),
+        )
+        self.state = placement.place(state)
+
+    def _fitted_step(self, name: str) -> training.FittedStep:
+        part, settings = self._composition.parts[name], self._settings
+        mesh = self._placement.mesh
+
+        def make_step(task_loop: meta_gradient.TaskLoop) -> Any:
+            return training.make_step(
+                part.algorithm,
+                part.optimizer,
+                task_loop=task_loop,
+                trains=part.trainable,
+                dropout=settings.dropout,
+                skips=settings.max_skipped_steps > 0,
+                mesh=mesh,
+            )
+
+        return training.FittedStep(
+            make_step,
+            self._composition.members[name].task_loop,
+            mesh=mesh,
+            free_memory=profiling.free_memory,
+            on_compiled=self._costs.get(name, lambda step: None),
+            max_shapes=part.max_shapes,
+        )
+
+    def batches(self, start: int = 0) -> Iterator[Draw]:
+        """Draws the batches of step `start` and all later ones, on the host."""
+        for step in range(start, self._settings.steps):
+            # Batches are numbered by step, so that a resumed run draws the same ones.
+            yield self.draw(self._composition.member_of(step), step)
+
+    def draw(self, name: str, step: int) -> Draw:
+        """Draws a member's batch of a step; each process those of its own devices."""
+        member = self._composition.members[name]
+        local = self._placement.local_tasks(member.num_tasks)
+        return Draw(name, member.batch(step, local))
+
+    def transfer(self, draw: Draw) -> Draw:
+        """Puts a batch on the devices."""
+        num_tasks = self._composition.members[draw.member].num_tasks
+        return draw._replace(tasks=self._placement.spread(draw.tasks, num_tasks))
+
+    def compiled(self, name: str) -> training.CompiledStep:
+        """Returns a member's step, compiled for its first batch."""
+        tasks = self.transfer(self.draw(name, 0)).tasks
+        return self._steps[name].compiled(self.state, tasks)
+
+    def step(
+        self, state: training.TrainState, draw: Draw
+    ) -> tuple[training.TrainState, dict[str, Any]]:
+        """Takes the outer step of the member that was drawn."""
+        return self._steps[draw.member](state, draw.tasks)
+
+    def fit(
+        self,
+        directory: RunDirectory,
+        console: Console,
+        progress: Callable[[int], training.Sink],
+    ) -> Outcome:
+        """Trains, from the latest checkpoint if there is one, and selects parameters.
+
+        Args:
+          directory: of the run, which has begun.
+          console: where messages are printed.
+          progress: `sink = progress(step)`, which shows the steps after that one.
+
+        Raises:
+          DivergedError: for a loss that is not finite.
+        """
+        started, settings = time.perf_counter(), self._settings
+        fitted = self._fit(directory, console, progress)
+
+        def validate(params: Any) -> float:
+            if params is fitted.params and fitted.stopping.best is not None:
+                return fitted.stopping.best  # Known from the run.
+            return self._validate(params)[self._composition.score]
+
+        best = training.best_interpolation(
+            self.start, fitted.params, settings.interpolate, validate
+        )
+        return Outcome(
+            self.start,
+            best.params,
+            fitted.stopping.best_step,
+            best.share,
+            best.score,
+            fitted.steps,
+            fitted.stopped_early,
+            started,
+        )
+
+    def _fit(
+        self,
+        directory: RunDirectory,
+        console: Console,
+        progress: Callable[[int], training.Sink],
+    ) -> training.FitResult:
+        settings, whole = self._settings, self._placement.whole
+        with contextlib.ExitStack() as stack:
+            checkpoints = training.Checkpoints(directory.checkpoints)
+            stack.callback(checkpoints.close)
+            resumed = checkpoints.quarantine_damaged(self.state, console.print) or 0
+            if resumed:
+                console.print(f"resuming from step {resumed}")
+            sinks = _sinks(directory, resumed, progress, settings.tensorboard)
+            for sink in sinks:
+                stack.callback(sink.close)
+
+            def batches_from(start: int) -> Iterator[Draw]:
+                ahead = data.prefetch(self.batches(start), transfer=self.transfer)
+                return stack.enter_context(contextlib.closing(ahead))
+
+            fitted = training.fit(
+                self.step,
+                self.state,
+                batches_from,
+                lambda params: self._validate(whole(params)),
+                checkpoints,
+                score=self._composition.score,
+                num_steps=settings.steps,
+                eval_every=settings.eval_every,
+                patience=settings.patience,
+                max_skipped_steps=settings.max_skipped_steps,
+                sinks=[_Labelled(sink, self._composition.label) for sink in sinks],
+                preemption_requested=stack.enter_context(
+                    training.preemption_requested()
+                ),
+            )
+        return fitted._replace(params=whole(fitted.params))
+
+    def _validate(self, params: Any) -> dict[str, float]:
+        return self._composition.validate(params)
+
+
+def train_members(
+    composition: Composition,
+    config: Any,
+    settings: config_lib.TrainingConfig,
+    directory: RunDirectory,
+    console: Console,
+    *,
+    placement: training.Placement,
+    progress: Callable[[int], training.Sink],
+    before_fit: Callable[[OuterLoop], None] = lambda outer: None,
+) -> Outcome:
+    """Trains members of a run, or resumes it, and selects the best parameters.
+
+    Args:
+      composition: the members and how they share parameters and steps.
+      config: of the run.
+      settings: of the outer loop.
+      directory: of the run; gets config, costs of steps, log and checkpoints.
+      console: where messages are printed.
+      placement: the devices.
+      progress: `sink = progress(step)`, which shows the steps after that one.
+      before_fit: called with the outer loop before its first step.
+
+    Returns:
+      The outcome; the caller stores what was selected.
+
+    Raises:
+      ValueError: if a step does not fit the devices, before anything is written.
+      DivergedError: for a loss that is not finite.
+    """
+    costs = {
+        name: StepCosts(member.directory, console, name)
+        for name, member in composition.members.items()
+    }
+    outer = OuterLoop(composition, settings, placement, costs)
+    if not directory.finished:
+        for name in composition.parts:
+            outer.compiled(name)  # Raises if the step does not fit.
+    directory.begin(config)
+    for name, member in composition.members.items():
+        member.begin()
+        costs[name].write()
+    before_fit(outer)
+    return outer.fit(directory, console, progress)
+
+
+def placement_for(
+    num_tasks: int, param_shards: int | None, console: Console
+) -> training.Placement:
+    """Returns the devices of a run: all that can share the tasks of a step, or one.
+
+    Args:
+      num_tasks: tasks per step, or a divisor of all such numbers.
+      param_shards: how many devices share a copy of the parameters; None to use one
+        device.
+      console: where the number of devices is printed, if there are several.
+
+    Raises:
+      ValueError: if the devices cannot share the tasks or the parameters.
+    """
+    if param_shards is None:
+        return training.OneDevice()
+    placement = training.spread_over(num_tasks, param_shards)
+    if placement.mesh is not None:
+        console.print(
+            f"{placement.mesh.size} devices share the tasks of a step, and groups of"
+            f" {param_shards} the parameters.",
+            soft_wrap=True,
+        )
+    return placement
+
+
+class _Labelled:
+    """Sink whose records say whose step they are."""
+
+    def __init__(
+        self,
+        sink: training.Sink,
+        label: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ):
+        self._sink, self._label = sink, label
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self._sink.write(self._label(record))
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+def _sinks(
+    directory: RunDirectory,
+    resumed: int,
+    progress: Callable[[int], training.Sink],
+    tensorboard: bool,
+) -> list[training.Sink]:
+    """Returns where records are written; only the coordinator writes any."""
+    if not training.is_coordinator():
+        return []
+    log = training.JsonlLog(directory.log, resume_after=resumed)
+    sinks: list[training.Sink] = [log, progress(resumed)]
+    if tensorboard:
+        sinks.append(training.TensorBoardLog(directory.path / "tensorboard"))
+    return sinks
