@@ -28,7 +28,7 @@ def matmul_flops(fn: Callable[..., Any], *args: Any, while_steps: int = 10) -> i
       >>> matmul_flops(lambda x, y: x @ y, jnp.ones((2, 3)), jnp.ones((3, 4)))
       48
     """
-    return _count(jax.make_jaxpr(fn)(*args).jaxpr, while_steps)
+    return _count(jax.make_jaxpr(fn)(*args), while_steps)
 
 
 def _count(jaxpr: Any, while_steps: int) -> int:

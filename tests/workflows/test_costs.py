@@ -132,5 +132,8 @@ def test_a_profile_is_shown_and_kept_and_changes_no_result(
 def test_a_profile_of_several_devices_is_refused(world, tmp_path, capsys):
     args = [str(arg) for arg in world.train_args(tmp_path / "run")]
     assert cli.main([*args, "--profile"]) == 2
-    assert "a profile is of one device; set devices" in capsys.readouterr().err
+    assert (
+        "a profile can only be made of one device; set devices"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "run").exists()

@@ -70,7 +70,9 @@ def train(
         )
     placement = placement_for(member.num_tasks, param_shards, console)
     if profile and placement.mesh is not None:
-        raise ValueError("a profile is of one device; set devices to one.")
+        raise ValueError(
+            "a profile can only be made of one device; set devices to one."
+        )
     _ = member.evaluator  # Raises before anything is written.
     member.report(console)
 
