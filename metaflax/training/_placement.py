@@ -15,7 +15,7 @@ class Placement(Protocol):
 
     @property
     def mesh(self) -> Mesh | None:
-        """The devices; None if there is only one."""
+        """Mesh of the devices; None if there is only one."""
         ...
 
     def place(self, state: TrainState) -> TrainState:

@@ -1,4 +1,4 @@
-"""How members make up a run: a single one, or several that share an encoder."""
+"""Composition of a run: a single member, or several that share an encoder."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from metaflax.workflows.meta_training._members import Member
 
 
 class Part(NamedTuple):
-    """What the steps of one member compute, on the parameters of the run.
+    """Steps of one member, on the parameters of the run.
 
     Attributes:
       algorithm: whose meta-gradient is descended.

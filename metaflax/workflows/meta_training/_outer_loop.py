@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
       start: parameters before the first step.
       params: the parameters that validated best.
       best_step: their step.
-      share: how far they lie on the way from `start` to those of `best_step`.
+      share: of the interpolation from `start` to the parameters of `best_step`.
       score: their validation score.
       steps: outer steps that were taken.
       stopped_early: whether patience ended the run.
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
     @property
     def selected(self) -> dict[str, Any]:
-        """What was selected, for `selected.json` and results."""
+        """Step, share and score of the parameters, for `selected.json` and results."""
         return {
             "best_step": self.best_step,
             "share": self.share,
@@ -131,7 +131,7 @@ class OuterLoop:
             yield self.draw(self._composition.member_of(step), step)
 
     def draw(self, name: str, step: int) -> Draw:
-        """Draws a member's batch of a step; each process those of its own devices."""
+        """Draws a member's batch of a step, or the tasks of this process's devices."""
         member = self._composition.members[name]
         local = self._placement.local_tasks(member.num_tasks)
         return Draw(name, member.batch(step, local))

@@ -40,7 +40,7 @@ class EpisodeResult(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether losses and gradients are finite."""
+        """True if losses and gradients are finite."""
         losses = (self.query_loss, *self.inner_losses)
         return not self.bad_gradients and all(map(math.isfinite, losses))
 
@@ -71,8 +71,8 @@ def replay(
     config = directory.config()
     if directory.path.parent.name == MEMBERS:
         raise ValueError(
-            f"{directory.path} is a member of a mixture, whose steps are not its own;"
-            " only a run of `train` can be replayed."
+            f"{directory.path} is a member of a mixture, which has no steps of its"
+            " own; only a run of `train` can be replayed."
         )
     settings = config.training
     step = _step_number(directory, step, settings.steps)
