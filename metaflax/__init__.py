@@ -1,8 +1,8 @@
 """Functional meta-learning for language models in JAX and Flax.
 
 The functional API (algorithms, heads, losses, estimators) loads at once and needs
-only jax, optax and chex. What reads text, files or pretrained weights loads when
-first used.
+only jax, optax and chex. Everything that handles text, files or pretrained weights
+loads when it is first used.
 """
 
 import importlib
@@ -48,13 +48,23 @@ from metaflax.base import Task as Task
 from metaflax.meta_gradient import value_and_grad as value_and_grad
 
 if TYPE_CHECKING:
-    from metaflax import data, evaluation, models, profiling, reporting, tasks, training
+    from metaflax import config as config
+    from metaflax import data as data
+    from metaflax import evaluation as evaluation
+    from metaflax import models as models
+    from metaflax import profiling as profiling
+    from metaflax import reporting as reporting
+    from metaflax import tasks as tasks
+    from metaflax import training as training
+    from metaflax import workflows as workflows
+    from metaflax.workflows import load as load
 
 from metaflax._version import __version__ as __version__
 
 _LAZY = (
     *("config", "data", "evaluation", "models", "profiling", "reporting", "tasks"),
     "training",
+    "workflows",
 )
 
 __all__ = [
@@ -67,6 +77,7 @@ __all__ = [
     "boil",
     "cavia",
     "compact_rows",
+    "config",
     "contrastive_fine_tuning",
     "data",
     "estimators",
@@ -80,6 +91,7 @@ __all__ = [
     "inner_optimizers",
     "leopard",
     "linalg",
+    "load",
     "losses",
     "maml",
     "maml_plus_plus",
@@ -103,11 +115,14 @@ __all__ = [
     "tree",
     "value_and_grad",
     "warpgrad",
+    "workflows",
 ]
 
 
 def __getattr__(name: str):
     """Loads the heavier packages when they are first asked for."""
+    if name == "load":
+        return importlib.import_module("metaflax.workflows").load
     if name in _LAZY:
         return importlib.import_module(f"metaflax.{name}")
     raise AttributeError(f"module 'metaflax' has no attribute {name!r}")

@@ -69,7 +69,7 @@ def test_a_profile_is_asked_for_by_a_flag(command):
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_each_of_its_options(command, capsys):
     with pytest.raises(SystemExit) as exit_info:
-        cli.main([command.__name__.lower(), "--help"])
+        cli.main([command, "--help"])
     assert exit_info.value.code == 0
     assert "usage: metaflax" in capsys.readouterr().out
 

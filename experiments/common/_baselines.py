@@ -12,6 +12,7 @@ from experiments.common._baseline_grids import Setting
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting
 from metaflax.workflows.meta_testing._evaluate import resize
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run import (
@@ -29,13 +30,13 @@ OURS = "meta-trained"
 def against_baselines(
     run_dir: str | Path,
     baselines: Mapping[str, Sequence[Setting]],
-    console: Console,
+    console: Console | None = None,
     *,
     name: str = "baselines",
     valid_episodes: int | Mapping[str, int] = 50,
     episodes: config_lib.EpisodeConfig | None = None,
-    wanted: config_lib.EvaluationConfig | None = None,
-    by: str | None = None,
+    evaluation: config_lib.EvaluationConfig | None = None,
+    select_by: str | None = None,
     adapting: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Scores a run's best parameters and baselines on the same test episodes.
@@ -46,15 +47,15 @@ def against_baselines(
     Args:
       run_dir: where `train` left the run.
       baselines: the settings of each to choose from.
-      console: gets the choices and a table.
+      console: where choices and a table go; None for nowhere.
       name: of the file written there, `NAME.json`; of texts that are generated there
         are some beside the true ones in `NAME_samples.json`.
       valid_episodes: how many a setting is judged on; by baseline where a number will
         not do for all, since fine-tuning takes far longer than a frozen encoder.
-      episodes: sizes, where they differ from the run's.
-      wanted: number and seed of test episodes, likewise.
-      by: the score that is best on validation episodes; the task type's first unless
-        given.
+      episodes: sizes of test episodes (default: the run's).
+      evaluation: number and seed of test episodes (default: the run's).
+      select_by: the score by which settings are selected on validation episodes
+        (default: the task type's first).
       adapting: numbers of inner steps of the run to choose from as well; its own unless
         given.
 
@@ -67,11 +68,12 @@ def against_baselines(
       ValueError: if there is no finished run, the sizes do not fit its data, or it has
         no such score.
     """
+    console = console_or_quiet(console)
     check_result_name(name)
     directory = RunDirectory(run_dir)
-    run = resize(load_run(directory.config()), episodes, wanted)
-    if by is not None:
-        config_lib.named("score", dict.fromkeys(run.task.scores), by)
+    run = resize(load_run(directory.config()), episodes, evaluation)
+    if select_by is not None:
+        config_lib.named("score", dict.fromkeys(run.task.scores), select_by)
     params = best_params(directory, initial_params(run))
     scores, chosen = {}, {}
 
@@ -82,7 +84,7 @@ def against_baselines(
 
     if adapting:
         runs = [_adapting(run, num_steps) for num_steps in adapting]
-        tried = [_validated(each, params, num_valid(OURS), by) for each in runs]
+        tried = [_validated(each, params, num_valid(OURS), select_by) for each in runs]
         run = runs[best := int(np.argmax(tried))]
         chosen[OURS] = {"num_steps": adapting[best], "valid_scores": tried}
         console.print(f"{OURS}: {adapting[best]} inner steps, of {adapting}: {tried}")
@@ -91,7 +93,7 @@ def against_baselines(
     for baseline, settings in baselines.items():
         # One after another, as each holds a model and data of its own.
         tried = [
-            _validated(each, initial_params(each), num_valid(baseline), by)
+            _validated(each, initial_params(each), num_valid(baseline), select_by)
             for each in (with_setting(run, setting) for setting in settings)
         ]
         best = int(np.argmax(tried))
@@ -132,12 +134,12 @@ def _adapting(run: Run, num_steps: int) -> Run:
     return run._replace(config=config)
 
 
-def _validated(run: Run, params: Any, num: int, by: str | None) -> float:
+def _validated(run: Run, params: Any, num: int, select_by: str | None) -> float:
     """The mean of a score over validation episodes, those of training: see `train`."""
     evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
-    if by is None or by == run.task.scores[0]:
+    if select_by is None or select_by == run.task.scores[0]:
         return evaluator.mean(params)[run.task.scores[0]]
-    return float(np.mean(evaluator(params).metrics[by]))
+    return float(np.mean(evaluator(params).metrics[select_by]))
 
 
 def _intervals(

@@ -107,7 +107,7 @@ def compare_with_joint(
             SCRATCH: _settings(config, scratch),
         },
         console,
-        wanted=config.evaluation,
+        evaluation=config.evaluation,
         **choice,
     )
 

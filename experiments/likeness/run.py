@@ -44,7 +44,7 @@ def likeness(
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
         valid_episodes=num_valid,
-        wanted=dataclasses.replace(config.evaluation, test_episodes=num_test),
+        evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
     )
 
 

@@ -59,7 +59,7 @@ def translation(
         runs,
         console,
         name="by_chrf",
-        by="chrf",
+        select_by="chrf",
         valid_episodes=num_valid // 2,
         **BY_CHRF,
     )

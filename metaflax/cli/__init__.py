@@ -1,8 +1,8 @@
 """The command line; `python -m metaflax --help` lists the commands."""
 
 from metaflax.cli._main import main as main
-from metaflax.cli._main import parse as parse
 from metaflax.cli._main import run as run
-from metaflax.cli._options import COMMANDS as COMMANDS
+from metaflax.cli._parse import parse as parse
+from metaflax.cli.commands import COMMANDS as COMMANDS
 
 __all__ = ["COMMANDS", "main", "parse", "run"]

@@ -284,7 +284,7 @@ def test_evaluating_needs_a_finished_run(trained, tmp_path, refused):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (("--export", 40), "no episode 40"),
+        (("--export-episodes", 40), "no episode 40"),
         (("--baselines", "sorcery"), "frozen, fine_tuning"),
         (("--shot", 30), "30 + 3"),
         (("--name", "results"), "'results'"),
@@ -336,7 +336,7 @@ def predict_args(model, folder, *lines):
 
 def test_predicting_needs_an_output_layer(tiny_bert, tmp_path, refused):
     error = refused(*predict_args(tiny_bert, tmp_path, "topic00"))
-    assert "adapt it" in error
+    assert f"run `metaflax adapt --model {tiny_bert}`" in error
     assert not (tmp_path / "answers").exists()
 
 

@@ -22,7 +22,15 @@ def predicted(directory, texts, tmp_path, *options):
 
 def export(run_dir, number, *options):
     """The episode's folder and its line in the episodes file."""
-    args = ("evaluate", run_dir, "--name", "exported", "--export", number, *options)
+    args = (
+        "evaluate",
+        run_dir,
+        "--name",
+        "exported",
+        "--export-episodes",
+        number,
+        *options,
+    )
     worlds.run(*args)
     lines = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")
     return run_dir / f"exported.episode{number}", lines[number]

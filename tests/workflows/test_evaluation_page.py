@@ -35,7 +35,7 @@ def others(tmp_path_factory):
 @pytest.fixture(scope="module")
 def full(trained, others):
     """The name of an evaluation with all that class means can give."""
-    asked = ("--out-of-scope", others, "--shots", 1, 2, 5, "--test-episodes", 24)
+    asked = ("--out-of-scope", others, "--curve-shots", 1, 2, 5, "--test-episodes", 24)
     worlds.run("evaluate", trained, "--name", "full", *asked)
     return "full"
 
@@ -143,7 +143,7 @@ def test_a_curve_meets_the_evaluation_at_its_own_number_of_shots(trained, full):
 
 def test_a_curve_over_inner_steps_meets_it_likewise(trained_by):
     run_dir = trained_by("fomaml")
-    worlds.run("evaluate", run_dir, "--name", "steps", "--inner-steps", 0, 2)
+    worlds.run("evaluate", run_dir, "--name", "steps", "--curve-inner-steps", 0, 2)
     found = results(run_dir, "steps")
     none, own = found["curves"]["inner_steps"]
     assert own["intervals"] == found["intervals"]["after"]
@@ -164,8 +164,8 @@ def test_adapting_takes_time_and_memory(trained, full):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--inner-steps", 0, 1), "protonet adapts in closed form"),
-        (("--shots", 1, 30), "topic"),
+        (("--curve-inner-steps", 0, 1), "protonet adapts in closed form"),
+        (("--curve-shots", 1, 30), "topic"),
         (("--out-of-scope", "nowhere.jsonl"), "nowhere.jsonl: no such file"),
     ],
 )

@@ -151,7 +151,7 @@ def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
 
 def adapted(run_dir, number, tmp_path):
     """An episode's line of scores, its folder, and the model adapted to it."""
-    name = ("--name", "exported", "--export", number)
+    name = ("--name", "exported", "--export-episodes", number)
     worlds.run("evaluate", run_dir, *name)
     scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
     folder = run_dir / f"exported.episode{number}"
@@ -192,7 +192,7 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
     [answer] = answered(model, texts)
     assert answer["text"] == begun
     assert answer["generated"].startswith("tail")
-    [short] = answered(model, texts, "--max-new", 1)
+    [short] = answered(model, texts, "--max-new-tokens", 1)
     assert len(short["generated"]) < len(answer["generated"])
 
 
@@ -344,13 +344,15 @@ def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, ref
     assert "num_beams must be a positive integer" in refused(
         "predict", *args, "--num-beams", 0
     )
-    assert "max_new is 0; give 1 or more" in refused("predict", *args, "--max-new", 0)
+    assert "max_new is 0; give 1 or more" in refused(
+        "predict", *args, "--max-new-tokens", 0
+    )
 
 
 def test_a_penalty_keeps_words_from_being_said_again(tmp_path):
     model = new_model(tmp_path, "gpt")  # Which says the same again and again.
     texts = worlds.write_jsonl(tmp_path / "texts.jsonl", [{"text": "lead0 says"}])
-    options = ("--max-new", 8)
+    options = ("--max-new-tokens", 8)
     [plain] = answered(model, texts, *options)
     [varied] = answered(model, texts, *options, "--repetition-penalty", 100.0)
     tokens = models.pretrained.tokenizer(model)
@@ -376,7 +378,16 @@ def test_a_model_of_two_networks_begins_all_that_it_says(runs, tmp_path, refused
 
 def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     texts = worlds.write_jsonl(tmp_path / "texts.jsonl", dialogue_rows(count=2))
-    sizes = ("--vocab-size", 300, "--width", 16, "--heads", 2, "--layers", 1)
+    sizes = (
+        "--vocab-size",
+        300,
+        "--hidden-size",
+        16,
+        "--num-heads",
+        2,
+        "--num-layers",
+        1,
+    )
     args = ("new", "--texts", texts, "--family", "gpt", "--out", tmp_path / "new")
     worlds.run(*args, *sizes)
     made = models.pretrained.load_language_model(tmp_path / "new")

@@ -239,7 +239,7 @@ def test_a_member_has_as_many_validation_episodes_as_it_says(folder):
 def test_members_are_runs_that_evaluate_adapt_and_predict_take(mixed, tmp_path):
     run_dir, _ = mixed
     member = run_dir / "members" / "pairs"
-    worlds.run("evaluate", member, "--name", "again", "--export", 1)
+    worlds.run("evaluate", member, "--name", "again", "--export-episodes", 1)
     again = json.loads((member / "again.json").read_text())
     for method in ("before", "after"):
         found = (

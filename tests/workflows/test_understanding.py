@@ -195,7 +195,7 @@ def test_meta_training_learns_what_is_none_of_the_relations(runs):
 
 def adapted_and_answered(run_dir, number, tmp_path):
     """An episode's line of scores, its queries, and what `predict` says of them."""
-    name = ("--name", "exported", "--export", number)
+    name = ("--name", "exported", "--export-episodes", number)
     worlds.run("evaluate", run_dir, *name)
     scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
     folder = run_dir / f"exported.episode{number}"
@@ -351,7 +351,7 @@ def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):
     assert f"1 truncated to {worlds.POSITIONS} tokens, an entity lost in 1" in said
     worlds.run("predict", "--model", tmp_path / "out", "--texts", support)
     captured = capsys.readouterr()
-    assert "an entity was cut off 1 texts" in captured.err
+    assert "1 texts were truncated" in captured.err
     assert len(captured.out.splitlines()) == 5
 
 
@@ -405,7 +405,7 @@ def test_triples_want_entities_first_and_relations_second(runs, tmp_path, refuse
     adapted_and_answered(runs("relations"), 0, tmp_path)
     model = tmp_path / "model"
     error = refused("predict", "--model", model, "--relations", model)
-    assert "reads a mention and is not for entities" in error
+    assert "takes a mention as input and is not for the task type entities" in error
 
 
 @pytest.mark.parametrize("kind", ["entities", "question_answering"])

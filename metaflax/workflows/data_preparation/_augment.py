@@ -15,6 +15,7 @@ from metaflax.workflows.data_preparation._variants import (
     variants_of,
 )
 from metaflax.workflows.data_preparation._word_filler import WordFiller
+from metaflax.workflows.runs._console import console_or_quiet
 
 COLUMN = "variants"
 # Columns by which a row is of a task whose text does not stand alone.
@@ -27,7 +28,7 @@ def augment(
     source: str | Path,
     model: str | Path,
     out: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     text: str = "text",
     split: str | None = None,
@@ -47,7 +48,7 @@ def augment(
       model: directory or hub name of a BERT with the output layer of its pretraining,
         such as the folder `model` of a run of `pretrain`.
       out: the JSONL file to write, which must not exist.
-      console: where progress goes.
+      console: where progress goes; None for nowhere.
       text: the column of texts.
       split: which split of a hub data set or saved directory to read.
       replacing: how words are replaced.
@@ -66,6 +67,7 @@ def augment(
       Departures: the model is not told the label; the word that was masked is never
       drawn; and a word, however many its pieces, is replaced by one that is whole.
     """
+    console = console_or_quiet(console)
     replacing = replacing or Replacing()
     replacing.check()
     target = Path(out).expanduser()

@@ -11,6 +11,7 @@ from metaflax import data, tasks
 from metaflax.files import atomic_write
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._encoder_model import Model, embedder
 from metaflax.workflows.runs._run import load_trained, load_untrained, within
 
@@ -18,7 +19,7 @@ from metaflax.workflows.runs._run import load_trained, load_untrained, within
 def cluster(
     source: str | Path,
     out: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     number: int,
     run_dir: str | Path | None = None,
@@ -36,7 +37,7 @@ def cluster(
     Args:
       source: texts, whatever `data.read_texts` reads.
       out: the JSONL file of `text` and `label` to write, which must not exist.
-      console: where a summary goes.
+      console: where a summary goes; None for nowhere.
       number: of clusters.
       run_dir: a finished run of single texts; None for none.
       model: directory or hub name of an encoder, where there is no run.
@@ -55,6 +56,7 @@ def cluster(
       <https://arxiv.org/abs/1810.02334>`_, 2019 (CACTUs). Departure: the space may be
       that of an encoder meta-trained on labels.
     """
+    console = console_or_quiet(console)
     target = Path(out).expanduser()
     check_new(target)
     trained = (

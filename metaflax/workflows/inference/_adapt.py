@@ -18,6 +18,7 @@ from metaflax.workflows.inference._adapt_language_model import (
     adapt_speaker,
     trained_speaker,
 )
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
@@ -50,7 +51,7 @@ WHAT = {"numbers": "numbers", "spans": "questions"}
 def adapt(
     support_file: str | Path,
     out: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
@@ -60,7 +61,7 @@ def adapt(
     Args:
       support_file: JSONL, CSV or Parquet with the config's text and label columns.
       out: the directory to write, in Hugging Face's format.
-      console: where to say what was done.
+      console: where a summary goes; None for nowhere.
       run_dir: a meta-trained run; without one the pretrained model of `config`.
       config: model and algorithm where there is no run.
 
@@ -71,6 +72,7 @@ def adapt(
       ValueError: for anything wrong with the file, or more classes than a learned
         output layer has.
     """
+    console = console_or_quiet(console)
     target = Path(out).expanduser()
     check_absent(target)
     config = config or config_lib.Config()

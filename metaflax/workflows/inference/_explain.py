@@ -1,4 +1,4 @@
-"""Why a classifier answers so: the nearest support texts, and what each word adds."""
+"""Explanations of a classifier: word attributions and the nearest support texts."""
 
 import json
 from collections.abc import Sequence
@@ -11,34 +11,35 @@ import numpy as np
 
 from metaflax import data, evaluation, models, tasks, tree
 from metaflax.workflows.inference._adapt import SUPPORT
-from metaflax.workflows.inference._predict import Predictor
+from metaflax.workflows.inference._predict import Predictor, predict_all
 
-# From the logit of an answer to what is explained: its probability, or the number.
+# From logits to the explained score by kind of target: a probability or the number.
 SCORES = {
     "classes": lambda logits: jax.nn.softmax(logits),
     "labels": lambda logits: jax.nn.sigmoid(logits),
     "numbers": lambda logits: logits,
 }
-# Forms of single texts; regression reads pairs too.
+# Forms of single texts; that of regression allows pairs too.
 FORMS = ("text", "text or pair")
 
 
 class Explainer:
-    """A classifier that says with each answer why it gave it.
+    """Classifier whose predictions carry word attributions and nearest support texts.
 
-    Words are explained by integrated gradients of the answer's probability (or of the
-    number, in regression) with respect to word embeddings, from a text of as many
-    padding tokens, special tokens left as they are. A word has the sum over its tokens.
+    Words are explained by integrated gradients of the predicted probability (or of the
+    number, in regression) with respect to word embeddings, from a baseline of padding
+    tokens between the special tokens. A word's attribution is the sum over its tokens.
 
     Args:
-      directory: what `adapt` wrote, or any BERT sequence classifier of Hugging Face.
-      batch_size: texts in one call.
-      num_nearest: support texts shown with each answer.
-      num_steps: gradients on the way from the baseline.
+      directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
+      batch_size: largest number of texts in one call.
+      num_nearest: number of support texts shown with each prediction.
+      num_steps: number of gradients along the path from the baseline.
 
     Attributes:
-      form: of the texts that it reads.
-      note: what cannot be shown, and why; empty for nothing.
+      predictor: the classifier that is explained.
+      form: the form of its input texts.
+      batch_size: largest number of texts in one call.
 
     Raises:
       ValueError: if the directory holds no sequence classifier of single texts, or a
@@ -59,76 +60,83 @@ class Explainer:
     ):
         if models.pretrained.is_language_model(directory):
             raise ValueError(
-                f"{directory} generates texts; explanations are of classifiers."
+                f"{directory} holds a generative model, and only classifiers are"
+                " explained; predict without explanations."
             )
-        self._predictor = predictor = Predictor(directory, batch_size)
+        self.predictor = predictor = Predictor(directory, batch_size)
         if predictor.form.name not in FORMS or predictor.task.kind not in SCORES:
             raise ValueError(
-                f"{directory} is no classifier of single texts, of which explanations"
-                " are."
+                f"{directory} holds no classifier of single texts, and only these are"
+                " explained; predict without explanations."
             )
-        for name, number in (("nearest", num_nearest), ("explain_steps", num_steps)):
+        for name, number in (("num_nearest", num_nearest), ("num_steps", num_steps)):
             if number < 1:
                 raise ValueError(f"{name} is {number}; give 1 or more.")
         self.form, self.batch_size = predictor.form, batch_size
         self._num_nearest = num_nearest
         self._attribute = _attribution(predictor, num_steps)
-        self._vectors = jax.jit(predictor.encoder.apply)
-        self._support = _support_of(predictor.pretrained.directory)
-        self.note = ""
-        if not self._support:
-            self.note = (
-                f"{directory} has no {SUPPORT}, so that no nearest support texts can be"
-                " shown; adapt again to have it."
-            )
-        self._of_support = self._directions([row["text"] for row in self._support])
+        self._encode = jax.jit(predictor.encoder.apply)
+        self._support = _read_support(predictor.pretrained.directory)
+        self._support_vectors = self._unit_vectors(
+            [row["text"] for row in self._support]
+        )
 
-    @property
-    def num_lost(self) -> int:
-        """As of `Predictor`."""
-        return self._predictor.num_lost
+    def notes(self) -> list[str]:
+        """Returns sentences about truncated texts and about missing support texts."""
+        notes = self.predictor.notes()
+        if not self._support:
+            notes.append(
+                f"{self.predictor.pretrained.directory} has no {SUPPORT}, so that no"
+                " nearest support texts are shown; adapt again to have it."
+            )
+        return notes
 
     def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
-        """Answers for at most `batch_size` texts, in order.
+        """Returns explained predictions for at most `batch_size` texts, in order.
 
-        Each is that of `Predictor` and `explained`, the class whose probability it is
-        about; `words`, each with its `attribution`; `baseline`, the probability of a
-        text of padding; `completeness_error`, by how much the attributions miss the
-        difference; and `nearest`, support texts with their `similarity`, the cosine
-        of what the output layer reads.
+        To what `Predictor` returns each adds `explained`, the class whose probability
+        is explained; `words`, each with its `attribution`; `baseline`, the probability
+        of the baseline; `completeness_error`, how far the attributions miss the
+        difference of the two; and `nearest`, support texts with their `similarity`, the
+        cosine of feature vectors.
 
         Raises:
           ValueError: for a pair of texts.
         """
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("explanations are of single texts, and this is a pair.")
-        answers = self._predictor(texts)
-        tokenized = self._predictor.tokenize(texts)
+            raise ValueError(
+                "a pair of texts cannot be explained; give single texts, or predict"
+                " without explanations."
+            )
+        predictions = self.predictor(texts)
+        tokenized = self.predictor.tokenize(texts)
         nearest = self._nearest(tokenized, len(texts))
         return [
-            answer | self._words(text, tokenized, row) | near
-            for row, (text, answer, near) in enumerate(
-                zip(texts, answers, nearest, strict=True)
+            prediction | self._words(text, tokenized, row) | near
+            for row, (text, prediction, near) in enumerate(
+                zip(texts, predictions, nearest, strict=True)
             )
         ]
 
     def _words(
         self, text: str, tokenized: data.TokenizedTexts, row: int
     ) -> dict[str, Any]:
-        """What each word adds to the answer."""
-        predictor = self._predictor
-        spans, special = _places(predictor.tokenizer, text, len(tokenized[row]))
+        """Computes the attribution of each word."""
+        predictor = self.predictor
+        spans, special = _token_spans(predictor.tokenizer, text, len(tokenized[row]))
         tokens = data.collate_texts(tokenized, [row], 1, predictor.buckets, pack=False)
         replaced = np.zeros(np.shape(tokens.ids)[1], bool)  # [L]
         replaced[: len(special)] = ~special
-        target, baseline, found = self._attribute(predictor.params, tokens, replaced)
-        by_token = np.asarray(found.values, np.float64)
+        target, baseline, attributions = self._attribute(
+            predictor.params, tokens, replaced
+        )
+        by_token = np.asarray(attributions.values, np.float64)
         words = tasks.word_spans(text)
         ends = np.array([end for _, end in words])
         sums = np.zeros(len(words))
         for (start, _), value in zip(spans, by_token[: len(spans)], strict=True):
             word = int(np.searchsorted(ends, start, side="right"))
-            if word < len(words):  # Special tokens add nothing, wherever they lie.
+            if word < len(words):  # Special tokens have attribution 0.
                 sums[word] += value
         return {
             "explained": predictor.names[int(target)],
@@ -137,16 +145,16 @@ class Explainer:
                 for (start, end), value in zip(words, sums, strict=True)
             ],
             "baseline": round(float(baseline), 6),
-            "completeness_error": round(float(found.error), 6),
+            "completeness_error": round(float(attributions.error), 6),
         }
 
     def _nearest(
         self, tokenized: data.TokenizedTexts, count: int
     ) -> list[dict[str, Any]]:
-        """The support texts nearest to each text."""
+        """Finds the support texts nearest to each text."""
         if not self._support:
             return [{}] * count
-        similar = self._encoded(tokenized) @ self._of_support.T  # [B, S]
+        similar = self._unit_vectors_of(tokenized) @ self._support_vectors.T  # [B, S]
         order = np.argsort(-similar, axis=1, kind="stable")[:, : self._num_nearest]
         return [
             {
@@ -158,28 +166,29 @@ class Explainer:
             for row, best in zip(similar, order.tolist(), strict=True)
         ]
 
-    def _directions(self, texts: list[str]) -> np.ndarray:
-        """What the output layer reads of texts, of unit length `[S, D]`."""
+    def _unit_vectors(self, texts: list[str]) -> np.ndarray:
+        """Computes feature vectors of unit length, `[S, D]`."""
         if not texts:
-            return np.zeros((0, self._predictor.encoder.num_features))
-        return self._encoded(self._predictor.tokenize(texts))
+            return np.zeros((0, self.predictor.encoder.num_features))
+        return self._unit_vectors_of(self.predictor.tokenize(texts))
 
-    def _encoded(self, tokenized: data.TokenizedTexts) -> np.ndarray:
-        predictor, size, found = self._predictor, self.batch_size, []
+    def _unit_vectors_of(self, tokenized: data.TokenizedTexts) -> np.ndarray:
+        predictor, size, parts = self.predictor, self.batch_size, []
         for first in range(0, len(tokenized), size):
             rows = np.arange(first, min(first + size, len(tokenized)))
             tokens = data.collate_texts(tokenized, rows, size, predictor.buckets)
-            vectors = self._vectors(predictor.params[0], tokens)[: len(rows)]
-            found.append(np.asarray(vectors, np.float64))  # Folded ones are tiny.
-        vectors = np.concatenate(found)
+            features = self._encode(predictor.params[0], tokens)[: len(rows)]
+            # In float64, since standardisation folded into weights makes them tiny.
+            parts.append(np.asarray(features, np.float64))
+        vectors = np.concatenate(parts)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _attribution(predictor: Predictor, num_steps: int):
-    """A jitted function from one text to the attributions of its tokens.
+    """Returns a jitted function from one text to the attributions of its tokens.
 
-    The text's own tokens are the rows of a small table in the place of the network's
-    word embedding, so that embeddings are what is differentiated.
+    The text's token embeddings replace the network's embedding table, so that the
+    gradient is taken with respect to them.
     """
     score, path = SCORES[predictor.task.kind], "embeddings/word"
 
@@ -188,30 +197,30 @@ def _attribution(predictor: Predictor, num_steps: int):
         encoder_params, head = params
         word = tree.leaf(encoder_params, path)  # [V, D]
         length = jnp.shape(tokens.ids)[1]
-        own = tokens._replace(ids=jnp.arange(length)[None])
+        indices = tokens._replace(ids=jnp.arange(length)[None])
 
         def scores(table: jax.Array) -> jax.Array:  # [L, D] to [N].
             changed = tree.update(encoder_params, path, lambda _: table)
-            features = predictor.encoder.apply(changed, own, None)
+            features = predictor.encoder.apply(changed, indices, None)
             return score((features @ head["kernel"])[0] + head["bias"])
 
         inputs = word[jnp.asarray(tokens.ids)[0]]  # [L, D]
         padding = word[predictor.tokenizer.pad_token_id or 0]
         baseline = jnp.where(replaced[:, None], padding[None], inputs)
         target = jnp.argmax(scores(inputs))
-        found = evaluation.integrated_gradients(
+        attributions = evaluation.integrated_gradients(
             lambda table: scores(table)[target], inputs, baseline, num_steps=num_steps
         )
-        by_token = found._replace(values=jnp.sum(found.values, axis=1))
+        by_token = attributions._replace(values=jnp.sum(attributions.values, axis=1))
         return target, scores(baseline)[target], by_token
 
     return attribute
 
 
-def _places(
+def _token_spans(
     tokenizer: Any, text: str, length: int
 ) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """Characters of each token of a text `[L]`, and which tokens are special."""
+    """Returns the character span of each token `[L]`, and which tokens are special."""
     encoded = tokenizer(
         text,
         truncation=True,
@@ -223,27 +232,28 @@ def _places(
     return encoded["offset_mapping"], np.array(encoded["special_tokens_mask"], bool)
 
 
-def _support_of(directory: Path) -> list[dict[str, Any]]:
-    """The support texts that `adapt` left in a directory, none in an older one."""
+def _read_support(directory: Path) -> list[dict[str, Any]]:
+    """Reads the support texts that `adapt` wrote; none in an older directory."""
     path = directory / SUPPORT
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
     for row in rows:
-        said = row["label"]
-        row["label"] = said[0] if isinstance(said, list) and len(said) == 1 else said
+        match row["label"]:
+            case [label]:
+                row["label"] = label
     return rows
 
 
 class Deletion(NamedTuple):
-    """How far probabilities fall when words are deleted, with 95 % intervals.
+    """Drops in probability when words are deleted, with 95 % intervals.
 
     Attributes:
-      attributed: when the words go to which most is attributed.
-      random: when as many words go that are drawn.
-      difference: how much more the former; `low > 0` says that attributions find the
-        words that matter.
+      attributed: the drop when the words of largest attribution are deleted.
+      random: the drop when as many random words are deleted.
+      difference: `attributed - random`; where `difference.low > 0` the attributions
+        find the words that matter.
     """
 
     attributed: evaluation.Interval
@@ -258,16 +268,16 @@ def check_by_deletion(
     share: float = 0.2,
     seed: int = 0,
 ) -> Deletion:
-    """Checks attributions by deleting words and answering again.
+    """Checks attributions by deleting the words with the largest ones.
 
     Args:
-      explainer: of a task of classes.
-      texts: of more than one word each; others are left out.
-      share: of the words that go, at least one.
-      seed: draws the words that are deleted for comparison.
+      explainer: an explained classifier.
+      texts: input texts; those with a single word are left out.
+      share: share of the words that are deleted, at least one word.
+      seed: seed for drawing the random words.
 
     Returns:
-      How far the probability of the first answer falls.
+      The drops of the probability that was predicted at first.
 
     Raises:
       ValueError: if no text has two words.
@@ -275,30 +285,30 @@ def check_by_deletion(
     References:
       DeYoung et al., `ERASER: A Benchmark to Evaluate Rationalized NLP Models
       <https://arxiv.org/abs/1911.03429>`_, 2020, whose comprehensiveness this is,
-      beside a baseline of drawn words.
+      beside a baseline of random words.
     """
     rng = np.random.default_rng(seed)
     kept = [text for text in texts if len(tasks.word_spans(text)) > 1]
     if not kept:
         raise ValueError("no text has two words, of which one could be deleted.")
-    answers = _all(explainer, kept)
-    without: list[str] = []
-    for text, answer in zip(kept, answers, strict=True):
-        values = np.array([word["attribution"] for word in answer["words"]])
+    predictions = predict_all(explainer, kept)
+    shortened: list[str] = []
+    for text, prediction in zip(kept, predictions, strict=True):
+        values = np.array([word["attribution"] for word in prediction["words"]])
         count = min(max(1, round(share * len(values))), len(values) - 1)
-        most = np.argsort(-values, kind="stable")[:count]
-        drawn = rng.choice(len(values), count, replace=False)
-        without += [_without(text, most), _without(text, drawn)]
-    again = _all(explainer._predictor, without)
-    falls = np.array(
+        largest = np.argsort(-values, kind="stable")[:count]
+        random = rng.choice(len(values), count, replace=False)
+        shortened += [_without(text, largest), _without(text, random)]
+    after = predict_all(explainer.predictor, shortened)
+    drops = np.array(
         [
-            answer["probabilities"][answer["explained"]]
-            - after["probabilities"][answer["explained"]]
-            for answer, pair in zip(answers, _pairs(again), strict=True)
-            for after in pair
+            before["probabilities"][before["explained"]]
+            - after[2 * i + j]["probabilities"][before["explained"]]
+            for i, before in enumerate(predictions)
+            for j in range(2)
         ]
     ).reshape(-1, 2)
-    attributed, random = falls.T
+    attributed, random = drops.T
     return Deletion(
         evaluation.mean_interval(attributed),
         evaluation.mean_interval(random),
@@ -306,22 +316,8 @@ def check_by_deletion(
     )
 
 
-def _all(predictor: Any, texts: list[str]) -> list[dict[str, Any]]:
-    size = predictor.batch_size
-    return [
-        answer
-        for first in range(0, len(texts), size)
-        for answer in predictor(texts[first : first + size])
-    ]
-
-
-def _pairs(answers: list[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(answers[::2], answers[1::2], strict=True))
-
-
 def _without(text: str, words: np.ndarray) -> str:
-    """The text without some of its words, by their numbers."""
+    """Deletes words of a text by their indices."""
     spans = tasks.word_spans(text)
-    gone = set(words.tolist())
-    left = [text[a:b] for number, (a, b) in enumerate(spans) if number not in gone]
-    return " ".join(left)
+    deleted = set(words.tolist())
+    return " ".join(text[a:b] for i, (a, b) in enumerate(spans) if i not in deleted)

@@ -1,4 +1,4 @@
-"""How far answers move when words are swapped that should not matter."""
+"""Counterfactual fairness: changes of predictions when names or genders are swapped."""
 
 import collections
 import json
@@ -12,34 +12,35 @@ from rich.table import Table
 
 from metaflax import data, evaluation
 from metaflax.files import write_text
-from metaflax.workflows.inference._predict import Answering
+from metaflax.workflows.inference._predict import BatchPredictor, predict_all
+from metaflax.workflows.runs._console import console_or_quiet
 
 
 def fairness(
-    predictor: Answering,
+    predictor: BatchPredictor,
     texts: Sequence[str],
     swaps: data.Swaps = data.SWAPS,
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Swaps names, genders, companies in texts, and sees how far answers move.
+    """Measures how predictions change when names, genders or companies are swapped.
 
-    How far is the share of probability that moves to other classes (half the sum of
-    absolute changes; of two classes the change of either), of several labels the
-    largest change of a probability, of numbers the absolute change.
+    The change of one class is the total variation distance (half the sum of absolute
+    changes of probabilities), of several labels the largest change of a probability,
+    of a number the absolute change.
 
     Args:
-      predictor: of a task of classes, labels or numbers.
-      texts: which have words of the swaps in them; or templates, with `{gender}` for
-        instance where a word of that group belongs.
+      predictor: a model of classes, labels or numbers.
+      texts: texts with words of the swaps in them, or templates with a placeholder for
+        a word of a group, such as `{gender}`.
       swaps: pairs of words by group, such as `data.SWAPS`.
-      seed: draws texts for the intervals.
+      seed: seed of the bootstrap over texts.
 
     Returns:
-      For each group that any text has words of: `texts` and `pairs`, how many;
-      `mean_absolute_change` and `changed_labels`, the share of pairs whose answer is
-      another one (None of numbers), each with its `mean`, `low` and `high`, a 95 %
-      bootstrap interval over texts; and `largest`, the pair of texts that moves most.
+      For each group that occurs in any text: `texts` and `pairs`, their numbers;
+      `mean_absolute_change` and `changed_labels`, the share of pairs with another
+      predicted label (None for numbers), each with its `mean`, `low` and `high`, a 95 %
+      bootstrap interval over texts; and `largest`, the pair with the largest change.
 
     Raises:
       ValueError: if no text has any of the words.
@@ -49,85 +50,86 @@ def fairness(
       ...     batch_size = 8
       ...     def __call__(self, texts):
       ...         return [{"score": float("she" in text.split())} for text in texts]
-      >>> found = fairness(Biased(), ["he is late", "she is here", "it rains"])
-      >>> found["gender"]["mean_absolute_change"]
+      >>> results = fairness(Biased(), ["he is late", "she is here", "it rains"])
+      >>> results["gender"]["mean_absolute_change"]
       {'mean': 1.0, 'low': 1.0, 'high': 1.0}
 
     References:
       Kiritchenko and Mohammad, `Examining Gender and Race Bias in Two Hundred Sentiment
       Analysis Systems <https://arxiv.org/abs/1805.04508>`_, 2018.
     """
-    found = {}
+    results = {}
     for group, pairs in swaps.items():
         swapped = data.swapped_texts(texts, group, pairs)
         if swapped:
-            found[group] = _group(predictor, swapped, seed)
-    if not found:
+            results[group] = _group(predictor, swapped, seed)
+    if not results:
         raise ValueError(
-            f"no text has a word of {', '.join(swaps)}, nor a place for one, such as"
-            f" {{{next(iter(swaps), 'gender')}}}."
+            f"no text has a word of {', '.join(swaps)}; give texts that do,"
+            f" or placeholders such as {{{next(iter(swaps), 'gender')}}}."
         )
-    return found
+    return results
 
 
 def fairness_report(
-    predictor: Answering,
+    predictor: BatchPredictor,
     texts: Sequence[str],
     out: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     swaps: data.Swaps = data.SWAPS,
 ) -> dict[str, Any]:
-    """Writes what `fairness` finds as JSON, and shows it as a table.
+    """Writes the results of `fairness` as JSON and prints them as a table.
 
     Args:
-      predictor: as for `fairness`.
-      texts: likewise.
+      predictor: a model of classes, labels or numbers.
+      texts: texts or templates, as for `fairness`.
       out: the file to write.
-      console: where the table goes.
-      swaps: as for `fairness`.
+      console: where the table goes; None for nowhere.
+      swaps: pairs of words by group.
 
     Returns:
-      What it finds.
+      The results of `fairness`.
 
     Raises:
       ValueError: as `fairness` does.
     """
-    found = fairness(predictor, texts, swaps)
-    write_text(Path(out), json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-    table = Table(title="answers when words are swapped, 95 % intervals over texts")
-    for column in ("", "texts", "pairs", "moved by", "at most", "other answer"):
+    console = console_or_quiet(console)
+    results = fairness(predictor, texts, swaps)
+    write_text(Path(out), json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    table = Table(title="predictions with swapped words, 95 % intervals over texts")
+    for column in ("", "texts", "pairs", "mean change", "largest", "changed labels"):
         table.add_column(column, justify="right" if column else "left")
-    for group, row in found.items():
+    for group, row in results.items():
         table.add_row(
             group,
             str(row["texts"]),
             str(row["pairs"]),
-            _said(row["mean_absolute_change"]),
+            _interval_text(row["mean_absolute_change"]),
             f"{row['largest']['change']:.4f}",
-            _said(row["changed_labels"]),
+            _interval_text(row["changed_labels"]),
         )
     console.print(table)
-    return found
+    return results
 
 
 def _group(
-    predictor: Answering, swapped: Sequence[data.SwappedText], seed: int
+    predictor: BatchPredictor, swapped: Sequence[data.SwappedText], seed: int
 ) -> dict[str, Any]:
-    before = _answers(predictor, [pair.before for pair in swapped])
-    after = _answers(predictor, [pair.after for pair in swapped])
+    before = predict_all(predictor, [pair.before for pair in swapped])
+    after = predict_all(predictor, [pair.after for pair in swapped])
     both = list(zip(before, after, strict=True))
-    changes = np.array([_change(*answers) for answers in both])
+    changes = np.array([_change(*predictions) for predictions in both])
     largest = int(np.argmax(changes))
     numbers = [pair.number for pair in swapped]
-    said = [(_said_by(one), _said_by(other)) for one, other in both]
-    labelled = said[0][0] is not None
-    changed = np.array([one != other for one, other in said], np.float64)
+    labels = [(_labels(one), _labels(other)) for one, other in both]
+    has_labels = labels[0][0] is not None
+    changed = np.array([one != other for one, other in labels], np.float64)
     return {
         "texts": len(set(numbers)),
         "pairs": len(swapped),
         "mean_absolute_change": _interval(numbers, changes, seed),
-        "changed_labels": _interval(numbers, changed, seed) if labelled else None,
+        "changed_labels": _interval(numbers, changed, seed) if has_labels else None,
         "largest": {
             "change": float(changes[largest]),
             "before": swapped[largest].before,
@@ -136,37 +138,28 @@ def _group(
     }
 
 
-def _answers(predictor: Answering, texts: list[str]) -> list[dict[str, Any]]:
-    size = predictor.batch_size
-    return [
-        answer
-        for first in range(0, len(texts), size)
-        for answer in predictor(texts[first : first + size])
-    ]
-
-
 def _change(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """How far an answer is from another."""
+    """Computes the distance of two predictions."""
     if "probabilities" not in one:
         return abs(_number(one) - _number(other))
-    moved = [
+    changes = [
         abs(p - other["probabilities"][name])
         for name, p in one["probabilities"].items()
     ]
-    return max(moved) if "labels" in one else sum(moved) / 2
+    return max(changes) if "labels" in one else sum(changes) / 2
 
 
-def _said_by(answer: Mapping[str, Any]) -> Any:
-    """The label or labels; None of a number."""
-    return answer.get("labels", answer.get("label"))
+def _labels(prediction: Mapping[str, Any]) -> Any:
+    """Returns the predicted label or labels; None for a number."""
+    return prediction.get("labels", prediction.get("label"))
 
 
-def _number(answer: Mapping[str, Any]) -> float:
-    numbers = [value for value in answer.values() if isinstance(value, float)]
+def _number(prediction: Mapping[str, Any]) -> float:
+    numbers = [value for value in prediction.values() if isinstance(value, float)]
     if len(numbers) != 1:
         raise ValueError(
-            "fairness is of models that answer with a class, labels or a number; this"
-            f" one says {', '.join(answer)}."
+            "fairness is measured for models that predict classes, labels or a number,"
+            f" and this one predicts {', '.join(prediction)}; name another model."
         )
     return numbers[0]
 
@@ -174,18 +167,18 @@ def _number(answer: Mapping[str, Any]) -> float:
 def _interval(
     numbers: Sequence[int], values: np.ndarray, seed: int
 ) -> dict[str, float]:
-    """The mean over pairs, and its interval, for which whole texts are drawn."""
+    """Computes the mean over pairs, with a bootstrap interval over whole texts."""
     by_text: dict[int, list[float]] = collections.defaultdict(list)
     for number, value in zip(numbers, values.tolist(), strict=True):
         by_text[number].append(value)
-    sums = np.array([(sum(own), len(own)) for own in by_text.values()])  # [texts, 2]
-    found = evaluation.bootstrap_interval(
+    sums = np.array([(sum(x), len(x)) for x in by_text.values()])  # [texts, 2]
+    interval = evaluation.bootstrap_interval(
         sums, lambda means: means[:, 0] / means[:, 1], seed=seed
     )
-    return {"mean": found.value, "low": found.low, "high": found.high}
+    return {"mean": interval.value, "low": interval.low, "high": interval.high}
 
 
-def _said(interval: Mapping[str, float] | None) -> str:
+def _interval_text(interval: Mapping[str, float] | None) -> str:
     if interval is None:
         return ""
     return f"{interval['mean']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"

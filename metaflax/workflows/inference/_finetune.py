@@ -24,6 +24,7 @@ from metaflax.workflows.inference._adapt import (
     first_seen,
     save_adapted,
 )
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._encoder_model import Model, embedder
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
 from metaflax.workflows.runs._run import load_trained
@@ -45,7 +46,7 @@ def finetune(
     run_dir: str | Path,
     train_file: str | Path,
     test_file: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     out: str | Path | None = None,
     epochs: int = 10,
@@ -60,7 +61,7 @@ def finetune(
       run_dir: a meta-trained run.
       train_file: labelled texts, columns as in the run's config.
       test_file: the same, to score on.
-      console: gets the table.
+      console: where the table goes; None for nowhere.
       out: where to write the fine-tuned meta-trained model; None for nowhere.
       epochs: passes over the training texts.
       batch_size: texts a step.
@@ -75,6 +76,7 @@ def finetune(
     Raises:
       ValueError: for files that cannot be used, or a test label that training lacks.
     """
+    console = console_or_quiet(console)
     if epochs < 1 or batch_size < 1:
         raise ValueError(
             f"epochs and batch_size are at least 1, got {epochs} and {batch_size}."

@@ -28,7 +28,7 @@ class Generator:
 
     Attributes:
       form: of the texts that it reads.
-      num_lost: how many texts so far were too long to be read whole.
+      num_truncated: number of texts so far that were too long and were truncated.
 
     Raises:
       ValueError: if the directory holds no language model, or there is no beam.
@@ -53,7 +53,7 @@ class Generator:
         self._params = jax.device_put(self._speaker.pretrained.params)
         self.form = self._task.form
         self.batch_size = batch_size
-        self.num_lost = 0
+        self.num_truncated = 0
         most = self._speech.num_read
         self._buckets = data.Buckets(
             (*(n for n in LENGTHS if n < most), most), budget_ratio=4.0
@@ -66,7 +66,7 @@ class Generator:
         prompts = data.tokenize_prompts(
             self._speaker.tokenizer, texts, level=level, speech=self._speech
         )
-        self.num_lost += prompts.num_truncated
+        self.num_truncated += prompts.num_truncated
         rows = np.arange(len(texts))
         batch = data.collate_texts(prompts, rows, self.batch_size, self._buckets)
         said = jax.tree.map(np.asarray, self._generate(self._params, batch))
@@ -77,6 +77,15 @@ class Generator:
         answers = self._task.decode(generated, [])
         rows_of = map(self.form.row, texts)
         return [{**row, **answer} for row, answer in zip(rows_of, answers, strict=True)]
+
+    def notes(self) -> list[str]:
+        """Returns a sentence about the texts that were truncated."""
+        if not self.num_truncated:
+            return []
+        return [
+            f"{self.num_truncated} texts were truncated to {self._speech.num_read}"
+            " tokens; shorten them."
+        ]
 
 
 def _settings(speaker: Speaker, max_new: int | None) -> config_lib.DataConfig:

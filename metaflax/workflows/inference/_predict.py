@@ -1,4 +1,4 @@
-"""Predict with an adapted directory: texts in, labels with probabilities out."""
+"""Prediction with an adapted encoder: labels and probabilities of texts."""
 
 import csv
 import dataclasses
@@ -17,9 +17,9 @@ from metaflax import config as config_lib
 from metaflax import data, models, tasks
 from metaflax.workflows.runs._token_outputs import reading
 
-# One batch shape, and a few token budgets: so many compilations at most.
+# One batch shape and few token budgets, to bound the number of compilations.
 BUDGET_RATIO = 4.0
-# What Hugging Face says of a classifier's targets, as a task type.
+# Task types by Hugging Face's problem type of a classifier.
 TASK_NAMES = {
     "multi_label_classification": "multilabel_classification",
     "regression": "regression",
@@ -27,22 +27,22 @@ TASK_NAMES = {
 
 
 class Predictor:
-    """An adapted model, compiled once per bucket of lengths.
+    """Classifier, tagger or question answerer, compiled once per bucket of lengths.
 
     Args:
-      directory: what `adapt` wrote, or any BERT sequence classifier of Hugging Face.
-      batch_size: texts in one call.
+      directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
+      batch_size: largest number of texts in one call.
 
     Attributes:
-      pretrained: what the directory holds.
-      task: what it was adapted to.
-      names: of its answers.
-      tokenizer: of Hugging Face.
-      encoder: texts to what the output layer reads.
-      params: of encoder and output layer.
-      buckets: lengths that texts are padded to.
-      form: of the texts that it reads.
-      num_lost: how many texts so far were too long for all of their entities.
+      pretrained: the loaded model.
+      task: the task type that the model was adapted to.
+      names: class names.
+      tokenizer: the Hugging Face tokenizer.
+      encoder: the network below the output layer.
+      params: parameters of the encoder and of the output layer.
+      buckets: the lengths that texts are padded to.
+      form: the form of its input texts.
+      num_truncated: number of texts so far that lost an entity to truncation.
 
     Raises:
       ValueError: if the directory holds no sequence classifier.
@@ -52,15 +52,15 @@ class Predictor:
         pretrained = models.pretrained.load(directory)
         if pretrained.head is None or pretrained.labels is None:
             raise ValueError(
-                f"{directory} holds an encoder without an output layer; adapt it to a"
-                " task first."
+                f"{directory} holds an encoder without an output layer; run `metaflax"
+                f" adapt --model {directory}` on labelled texts first."
             )
         self.pretrained = pretrained
         self.task = saved_task(pretrained)
         self.names = list(pretrained.labels)
         self.form = self.task.form
         self.batch_size = batch_size
-        self.num_lost = 0
+        self.num_truncated = 0
         self._positions = pretrained.config.max_position_embeddings
         self.tokenizer = models.pretrained.tokenizer(pretrained.directory)
         self.encoder = encoder = models.encoder(
@@ -84,20 +84,29 @@ class Predictor:
         self._logits = jax.jit(logits)
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Answers for at most `batch_size` texts of the model's form, in order."""
+        """Returns predictions for at most `batch_size` texts, in order."""
         tokenized = self.tokenize(texts)
-        self.num_lost += tokenized.num_lost
+        self.num_truncated += tokenized.num_lost
         logits = self._outputs(tokenized)
         if self.task.tokens is None:
             outputs = self.task.outputs(logits)
         else:
             outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
-        answers = self.task.decode(outputs, self.names)
+        predictions = self.task.decode(outputs, self.names)
         rows = map(self.form.row, texts)
-        return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]
+        return [{**row, **p} for row, p in zip(rows, predictions, strict=True)]
+
+    def notes(self) -> list[str]:
+        """Returns a sentence about the texts that lost an entity to truncation."""
+        if not self.num_truncated:
+            return []
+        return [
+            f"{self.num_truncated} texts were truncated to {self._positions} tokens and"
+            " lost an entity; shorten them."
+        ]
 
     def tokenize(self, texts: list[Any]) -> data.TokenizedTexts:
-        """The tokens of texts of the model's form, as many as it reads."""
+        """Tokenizes texts of the model's form, truncated to the model's positions."""
         return data.tokenize(
             self.tokenizer,
             texts,
@@ -108,103 +117,126 @@ class Predictor:
         )
 
     def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
-        """What the output layer says of every row, `[R, N]` or `[R, L, N]`."""
-        size, found = self.batch_size, []
+        """Computes the logits of every row, `[R, N]` or `[R, L, N]`."""
+        size, logits = self.batch_size, []
         for first in range(0, len(tokenized), size):
             rows = np.arange(first, min(first + size, len(tokenized)))
             tokens = data.collate_texts(tokenized, rows, size, self.buckets)
-            found.append(np.asarray(self._logits(self.params, tokens))[: len(rows)])
+            logits.append(np.asarray(self._logits(self.params, tokens))[: len(rows)])
         if self.task.tokens is None:
-            return np.concatenate(found)
-        longest = max(part.shape[1] for part in found)
+            return np.concatenate(logits)
+        longest = max(part.shape[1] for part in logits)
         return np.concatenate(
-            [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0))) for x in found]
+            [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0))) for x in logits]
         )
 
 
 def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
-    """The task type that an adapted directory is for.
+    """Returns the task type of an adapted directory.
 
-    Other classifiers of Hugging Face name none; what they say of their targets tells.
+    That of another Hugging Face classifier follows from its problem type.
     """
     config = config_lib.Config()
     name = pretrained.task or TASK_NAMES.get(
         pretrained.problem_type or "", "classification"
     )
-    named = dataclasses.replace(config.data, task=name)
-    return config_lib.build_task(dataclasses.replace(config, data=named))
+    data_config = dataclasses.replace(config.data, task=name)
+    return config_lib.build_task(dataclasses.replace(config, data=data_config))
 
 
-class Answering(Protocol):
-    """What answers texts of a form, some of them at a time."""
+class BatchPredictor(Protocol):
+    """Function from a batch of texts to predictions."""
 
     @property
     def batch_size(self) -> int:
-        """Texts in one call, at most."""
+        """Largest number of texts in one call."""
         ...
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """A record for each text, in order."""
+        """Returns a record for each text, in order."""
         ...
 
 
+class TextPredictor(BatchPredictor, Protocol):
+    """What `metaflax.load` returns: a predictor that knows its input."""
+
+    @property
+    def form(self) -> tasks.Form:
+        """The form of its input texts, for `data.read_texts`."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Returns sentences about what the predictions so far leave out."""
+        ...
+
+
+def predict_all(predictor: BatchPredictor, texts: list[Any]) -> list[dict[str, Any]]:
+    """Returns predictions for any number of texts, computed batch by batch."""
+    size = predictor.batch_size
+    return [
+        prediction
+        for first in range(0, len(texts), size)
+        for prediction in predictor(texts[first : first + size])
+    ]
+
+
 def predict(
-    predictor: Answering,
+    predictor: BatchPredictor,
     texts: Iterable[Any],
     out: TextIO,
     *,
     format: str = "jsonl",
 ) -> int:
-    """Writes an answer for each text, as soon as it is known.
+    """Writes a prediction for each text, as soon as it is computed.
 
-    Texts that are there already are answered together; a stream that stalls is
-    answered at once, so that a person or a program at the other end need not wait.
+    Texts that have arrived are batched; when a stream stalls, the batch so far is
+    predicted at once, so that the process at the other end need not wait.
 
     Args:
-      predictor: an adapted model, or several together.
-      texts: of its form, read to their end.
-      out: gets JSONL, or CSV with a column for each label's probability.
-      format: `jsonl` or `csv`.
+      predictor: the result of `metaflax.load`.
+      texts: input texts of the predictor's form.
+      out: the file to write to.
+      format: `jsonl`, or `csv` with a column for each label's probability.
 
     Returns:
-      How many texts were answered.
+      The number of texts.
 
     Raises:
       ValueError: for a text that cannot be used.
     """
     write = {"jsonl": _write_jsonl, "csv": _write_csv()}[format]
     count = 0
-    for batch in as_they_come(texts, predictor.batch_size):
-        for answer in predictor(batch):
-            out.write(write(answer))
+    for batch in batches_on_arrival(texts, predictor.batch_size):
+        for prediction in predictor(batch):
+            out.write(write(prediction))
         out.flush()
         count += len(batch)
     return count
 
 
-def as_they_come(texts: Iterable[Any], most: int) -> Iterator[list[Any]]:
-    """Batches of what has arrived: at least one text, at most `most`."""
-    arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * most)
+def batches_on_arrival(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Yields batches of the texts that have arrived, of 1 to `size` texts."""
+    arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * size)
     end = object()
 
-    def listen():
+    def read():
         try:
             for text in texts:
                 arrived.put(text)
             arrived.put(end)
-        except Exception as error:  # Raised where it can be answered.
+        except Exception as error:  # Raised in the consumer's thread.
             arrived.put(error)
 
     def is_text(item: Any) -> bool:
         return item is not end and not isinstance(item, Exception)
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
     item = arrived.get()
     while item is not end:
         batch: list[Any] = []
         while is_text(item):
             batch.append(item)
-            if len(batch) == most or arrived.empty():
+            if len(batch) == size or arrived.empty():
                 break
             item = arrived.get()
         if batch:
@@ -215,31 +247,31 @@ def as_they_come(texts: Iterable[Any], most: int) -> Iterator[list[Any]]:
             item = arrived.get()
 
 
-def _write_jsonl(answer: dict[str, Any]) -> str:
-    return json.dumps(answer, ensure_ascii=False) + "\n"
+def _write_jsonl(prediction: dict[str, Any]) -> str:
+    return json.dumps(prediction, ensure_ascii=False) + "\n"
 
 
 def _write_csv():
-    begun = False
+    has_header = False
 
-    def write(answer: dict[str, Any]) -> str:
-        nonlocal begun
-        row = _flat(answer)
+    def write(prediction: dict[str, Any]) -> str:
+        nonlocal has_header
+        row = _flat(prediction)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        if not begun:
+        if not has_header:
             writer.writerow(row)
-            begun = True
+            has_header = True
         writer.writerow(row.values())
         return text.getvalue()
 
     return write
 
 
-def _flat(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer as columns: names joined, records as JSON, each probability alone."""
+def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
+    """Flattens a prediction into columns: joined names, JSON, one per probability."""
     row: dict[str, Any] = {}
-    for name, value in answer.items():
+    for name, value in prediction.items():
         if isinstance(value, dict):
             row |= {f"p({key})": item for key, item in value.items()}
         elif isinstance(value, (list, tuple)):

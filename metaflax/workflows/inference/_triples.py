@@ -1,32 +1,31 @@
-"""Triples of a text: its entities, found by one model and related by another."""
+"""Relation extraction: the entities of a text and the relations between them."""
 
 import itertools
 from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
-from metaflax.workflows.inference._predict import Predictor
+from metaflax.workflows.inference._predict import Predictor, predict_all
 
 
 class TripleFinder:
-    """Two adapted models, one behind the other: text in, triples out.
+    """Pipeline of an entity tagger and a relation classifier.
 
-    Every entity that the first model finds is related to every other by the second, in
-    the direction that is more probable; what it calls none of its relations is no
-    triple.
+    Each pair of entities that the tagger finds is classified in both directions, and
+    the more probable one is kept, unless it is the class of no relation.
 
     Args:
-      entities: what `adapt` wrote for a task of entities.
-      relations: what `adapt` wrote for a task of relations.
-      least: the least probability of a relation that makes a triple.
-      batch_size: texts in one call, and pairs of entities.
+      entities: directory that `adapt` wrote for the task type entities.
+      relations: directory that `adapt` wrote for the task type relations.
+      batch_size: largest number of texts, and of entity pairs, in one call.
+      threshold: smallest probability of a relation that makes a triple.
 
     Attributes:
-      form: of the texts that it reads.
-      num_lost: how many pairs so far were too far into a text to be read.
+      form: the form of its input texts.
+      batch_size: largest number of texts in one call.
 
     Raises:
-      ValueError: if either directory is for another task, or `least` is no
+      ValueError: if either directory is for another task type, or `threshold` is not a
         probability.
     """
 
@@ -34,77 +33,73 @@ class TripleFinder:
         self,
         entities: str | Path,
         relations: str | Path,
-        *,
-        least: float = 0.5,
         batch_size: int = 32,
+        *,
+        threshold: float = 0.5,
     ):
-        if not 0 <= least <= 1:
-            raise ValueError(f"the least probability is {least}; give 0 to 1.")
+        if not 0 <= threshold <= 1:
+            raise ValueError(
+                f"threshold is {threshold}; give a probability from 0 to 1."
+            )
         self._entities = Predictor(entities, batch_size)
         self._relations = Predictor(relations, batch_size)
-        _check(entities, self._entities, tasks.SENTENCE, "entities")
-        _check(relations, self._relations, tasks.MENTION, "relations")
-        self._least = least
+        _check_form(entities, self._entities, tasks.SENTENCE, "entities")
+        _check_form(relations, self._relations, tasks.MENTION, "relations")
+        self._threshold = threshold
         self.form = self._entities.form
         self.batch_size = batch_size
 
-    @property
-    def num_lost(self) -> int:
-        """Pairs of which the second model could not read both."""
-        return self._relations.num_lost
+    def notes(self) -> list[str]:
+        """Returns sentences about the truncated texts."""
+        return [*self._entities.notes(), *self._relations.notes()]
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """For each text its `entities` and `triples`, the most probable first."""
-        answers = self._entities(texts)
+        """Returns each text's `entities` and `triples`, the most probable first."""
+        predictions = self._entities(texts)
         pairs = [
             (number, head, tail)
-            for number, answer in enumerate(answers)
-            for head, tail in itertools.permutations(answer["entities"], 2)
+            for number, prediction in enumerate(predictions)
+            for head, tail in itertools.permutations(prediction["entities"], 2)
         ]
         mentions = [
             tasks.Mention(texts[number].text, _span(head), _span(tail))
             for number, head, tail in pairs
         ]
-        best: dict[tuple, dict[str, Any]] = {}  # Of each pair, in either direction.
-        for (number, head, tail), said in zip(
-            pairs, self._related(mentions), strict=True
+        # The best triple of each pair of entities, in either direction.
+        best: dict[tuple, dict[str, Any]] = {}
+        for (number, head, tail), prediction in zip(
+            pairs, predict_all(self._relations, mentions), strict=True
         ):
-            score, pair = (
-                said["probabilities"][said["label"]],
-                {_span(head), _span(tail)},
-            )
-            triple = {"head": head, "relation": said["label"], "tail": tail}
-            known = best.setdefault((number, *sorted(pair)), {"score": -1.0})
-            if said["label"] != tasks.NONE and score > known["score"]:
-                best[number, *sorted(pair)] = {**triple, "score": score}
-        for answer in answers:
-            answer["triples"] = []
+            relation = prediction["label"]
+            score = prediction["probabilities"][relation]
+            pair = (number, *sorted({_span(head), _span(tail)}))
+            current = best.setdefault(pair, {"score": -1.0})
+            if relation != tasks.NONE and score > current["score"]:
+                best[pair] = {
+                    "head": head,
+                    "relation": relation,
+                    "tail": tail,
+                    "score": score,
+                }
+        for prediction in predictions:
+            prediction["triples"] = []
         for (number, *_), triple in best.items():
-            if triple["score"] >= self._least:
-                answers[number]["triples"].append(triple)
-        for answer in answers:
-            answer["triples"].sort(key=lambda triple: -triple["score"])
-        return answers
-
-    def _related(self, mentions: list[tasks.Mention]) -> list[dict[str, Any]]:
-        """What the second model says of each pair of entities."""
-        size = self.batch_size
-        return [
-            said
-            for first in range(0, len(mentions), size)
-            for said in self._relations(mentions[first : first + size])
-        ]
+            if triple["score"] >= self._threshold:
+                predictions[number]["triples"].append(triple)
+        for prediction in predictions:
+            prediction["triples"].sort(key=lambda triple: -triple["score"])
+        return predictions
 
 
 def _span(entity: dict[str, Any]) -> tuple[int, int]:
     return entity["start"], entity["end"]
 
 
-def _check(
-    directory: str | Path, predictor: Predictor, form: tasks.Form, wanted: str
+def _check_form(
+    directory: str | Path, predictor: Predictor, form: tasks.Form, task: str
 ) -> None:
     if predictor.form.name != form.name:
         raise ValueError(
-            f"{directory} reads a {predictor.form.name} and is not for {wanted}; adapt"
-            f" a run of --task {wanted} and name its directory."
+            f"{directory} takes a {predictor.form.name} as input and is not for the"
+            f" task type {task}; name a directory adapted from a run of --task {task}."
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from metaflax import data, evaluation, reporting
 from metaflax.files import write_text
 from metaflax.workflows.meta_testing._report import interval, read_results
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 METHOD = "after"
@@ -32,7 +33,7 @@ class Evaluated(NamedTuple):
 
 def compare_runs(
     run_dirs: Sequence[str | Path],
-    console: Console,
+    console: Console | None = None,
     *,
     name: str = "evaluation",
     out: str | Path | None = None,
@@ -41,7 +42,7 @@ def compare_runs(
 
     Args:
       run_dirs: two or more runs, each evaluated.
-      console: gets the table.
+      console: where the table goes; None for nowhere.
       name: of their evaluations.
       out: HTML file to write, or none.
 
@@ -53,6 +54,7 @@ def compare_runs(
       ValueError: if a run was not evaluated, or the episodes of two differ, in numbers
         or in what these say.
     """
+    console = console_or_quiet(console)
     if len(run_dirs) < 2:
         raise ValueError("a comparison is of two runs at least; name another one.")
     labels = _labels([Path(path) for path in run_dirs])

@@ -26,6 +26,7 @@ from metaflax.workflows.meta_testing._curves import (
 )
 from metaflax.workflows.meta_testing._out_of_scope import detection_record, detector
 from metaflax.workflows.meta_testing._report import report
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._episodes import columns, make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import compare, describe
@@ -47,13 +48,13 @@ from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 def evaluate(
     run_dir: str | Path,
-    console: Console,
+    console: Console | None = None,
     *,
     name: str = "evaluation",
     episodes: config_lib.EpisodeConfig | None = None,
-    wanted: config_lib.EvaluationConfig | None = None,
+    evaluation: config_lib.EvaluationConfig | None = None,
     baselines: Sequence[str] = (),
-    inner: config_lib.AlgorithmConfig | None = None,
+    baseline: config_lib.AlgorithmConfig | None = None,
     export: Sequence[int] = (),
     out_of_scope: str | Path | None = None,
     shots: Sequence[int] = (),
@@ -63,13 +64,13 @@ def evaluate(
 
     Args:
       run_dir: where `train` left the run.
-      console: gets the tables.
+      console: where the tables go; None for nowhere.
       name: of the files written there, `NAME.json` and `NAME.episodes.jsonl`.
-      episodes: sizes, where they differ from the run's.
-      wanted: number and seed of episodes, likewise.
+      episodes: sizes of test episodes (default: the run's).
+      evaluation: number and seed of test episodes (default: the run's).
       baselines: names of baselines to score on the same episodes, from the
         pretrained weights.
-      inner: inner optimizer and steps of the baselines, where they differ.
+      baseline: inner optimizer and steps of the baselines (default: the run's).
       export: numbers of episodes whose support and queries are written as files, for
         `adapt` and `predict`.
       out_of_scope: a file of texts that belong to no class, to tell queries from.
@@ -86,14 +87,15 @@ def evaluate(
       ValueError: if there is no run, the sizes do not fit its data, or the run cannot
         give what is asked for.
     """
+    console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     check_result_name(name)
-    for baseline in baselines:
-        config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), baseline)
+    for method in baselines:
+        config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), method)
     trained = load_run(directory.config())
     before = initial_params(trained)
     after = best_params(directory, before)
-    run = resize(trained, episodes, wanted)
+    run = resize(trained, episodes, evaluation)
     config = run.config
     evaluator = run.test_evaluator()
     for number in export:
@@ -101,8 +103,8 @@ def evaluate(
     others = None if out_of_scope is None else detector(run, out_of_scope)
     curves = _curves(trained, run, shots, inner_steps)
     scores = {"before": evaluator(before)}
-    for baseline in baselines:
-        scores[baseline] = _baseline(run, baseline, inner or config.algorithm)
+    for method in baselines:
+        scores[method] = _baseline(run, method, baseline or config.algorithm)
     scores["after"] = evaluator(after)
     results = compare(evaluator, scores, console, title=describe(config))
     if isinstance(evaluator, Evaluator) and has_classes(evaluator):
@@ -149,13 +151,13 @@ def _curves(
 def resize(
     run: Run,
     episodes: config_lib.EpisodeConfig | None,
-    wanted: config_lib.EvaluationConfig | None,
+    evaluation: config_lib.EvaluationConfig | None,
 ) -> Run:
     """The run with other test episodes; what it was trained on stays."""
     config = dataclasses.replace(
         run.config,
         episodes=episodes or run.config.episodes,
-        evaluation=wanted or run.config.evaluation,
+        evaluation=evaluation or run.config.evaluation,
     )
     config_lib.check(config)
     test = make_episodes(run.splits.test, config.episodes, config, run.task, run.model)

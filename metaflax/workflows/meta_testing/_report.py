@@ -11,6 +11,7 @@ from metaflax import config as config_lib
 from metaflax import evaluation, reporting
 from metaflax.files import write_text
 from metaflax.reporting import Html
+from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 # What each record means, for those who did not make it.
@@ -39,12 +40,14 @@ ADAPTATION = (
 )
 
 
-def report(run_dir: str | Path, console: Console, *, name: str = "evaluation") -> Path:
+def report(
+    run_dir: str | Path, console: Console | None = None, *, name: str = "evaluation"
+) -> Path:
     """Writes the page of an evaluation from what it left.
 
     Args:
       run_dir: of a run that was evaluated.
-      console: is told where the page is.
+      console: where the page's path goes; None for nowhere.
       name: of the evaluation.
 
     Returns:
@@ -53,6 +56,7 @@ def report(run_dir: str | Path, console: Console, *, name: str = "evaluation") -
     Raises:
       ValueError: if there is no such evaluation.
     """
+    console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     config = directory.config()
     found = read_results(directory, name)

@@ -1,0 +1,105 @@
+"""Parsing of the command line."""
+
+import functools
+import operator
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Annotated, Protocol
+
+import tyro
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax.cli._options import command_of, view
+from metaflax.cli._renamed import with_new_names
+from metaflax.cli.commands import COMMANDS, GROUPS
+
+DESCRIPTION = (
+    "Meta-learning for language models: learn new text tasks from a few examples."
+)
+EXAMPLES = """\
+metaflax quickstart
+metaflax train --data intents.jsonl --way 5 --shot 5 --run-dir runs/intents
+metaflax evaluate runs/intents --shot 1 --baselines frozen
+metaflax adapt --run runs/intents --support my_task.csv --out my_model
+metaflax predict --model my_model --texts new.txt"""
+
+
+class Command(Protocol):
+    """A command with its options."""
+
+    def execute(self, console: Console) -> None:
+        """Runs the command, which prints on the console."""
+        ...
+
+
+def parse(
+    args: Sequence[str], warn: Callable[[str], None] = lambda sentence: None
+) -> Command:
+    """Parses a command.
+
+    Args:
+      args: arguments of the command line.
+      warn: receives a sentence for each former name of an option.
+
+    Returns:
+      The command, with the settings of its config file where it has one.
+
+    Raises:
+      SystemExit: with 0 after printing help, with 2 for unknown commands or options.
+      ValueError: for a config file that cannot be used.
+    """
+    args = with_new_names(args, warn)
+    if not args or args[0] in ("-h", "--help"):
+        print(overview(shutil.get_terminal_size().columns))
+        raise SystemExit(0 if args else 2)
+    defaults = {}
+    if args[0] == "train" and (path := _value_of(args, "--config")):
+        command = COMMANDS["train"]
+        defaults["train"] = command(settings=config_lib.load_file(path))
+    views = {name: view(c, defaults.get(name)) for name, c in COMMANDS.items()}
+    parsed = tyro.cli(
+        functools.reduce(
+            operator.or_,
+            [  # pyright: ignore
+                Annotated[kind, tyro.conf.subcommand(name)]
+                for name, kind in views.items()
+            ],
+        ),
+        args=args,
+        prog="metaflax",
+        description=DESCRIPTION,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    [command] = [COMMANDS[name] for name, v in views.items() if isinstance(parsed, v)]
+    return command_of(command, parsed)
+
+
+def overview(width: int) -> str:
+    """Describes the commands, for `metaflax --help`."""
+    lines = ["usage: metaflax COMMAND [OPTIONS]", ""]
+    lines += textwrap.wrap(DESCRIPTION, width)
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"]
+        for command in commands:
+            name = command.__name__.lower()
+            lines += textwrap.wrap(
+                (command.__doc__ or "").splitlines()[0],
+                width,
+                initial_indent=f"  {name:12}",
+                subsequent_indent=" " * 14,
+                break_on_hyphens=False,
+            )
+    lines += ["", "Examples:", textwrap.indent(EXAMPLES, "  "), ""]
+    lines += textwrap.wrap("metaflax COMMAND --help explains its options.", width)
+    return "\n".join(lines)
+
+
+def _value_of(args: list[str], name: str) -> str | None:
+    for arg, following in zip(args, [*args[1:], None], strict=True):
+        if arg == name:
+            return following
+        if arg.startswith(f"{name}="):
+            return arg.removeprefix(f"{name}=")
+    return None

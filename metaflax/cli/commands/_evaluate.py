@@ -1,0 +1,83 @@
+"""The command `evaluate`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from metaflax import workflows
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Meta-test a run again: other shots, more episodes, baselines, curves."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory of `train` or `quickstart`."""
+    name: str = "evaluation"
+    """Name of the result files in the run directory."""
+    way: int | None = None
+    """Number of classes per test episode (default: the run's)."""
+    shot: int | None = None
+    """Number of support examples per class (default: the run's)."""
+    queries: int | None = None
+    """Number of query examples per class (default: the run's)."""
+    test_episodes: int | None = None
+    """Number of test episodes (default: the run's)."""
+    test_seed: int | None = None
+    """Seed for sampling test episodes (default: the run's)."""
+    num_beams: int | None = None
+    """Number of beams for generating a text (default: the run's)."""
+    repetition_penalty: float | None = None
+    """Penalty above 1 on tokens that a generated text repeats (default: the run's)."""
+    baselines: tuple[str, ...] = ()
+    """Baselines to score on the same episodes: frozen, fine_tuning."""
+    inner_optimizer: str | None = None
+    """Inner optimizer of the baseline fine_tuning (default: the run's)."""
+    inner_learning_rate: float | None = None
+    """Inner learning rate of the baseline fine_tuning (default: the run's)."""
+    num_steps: int | None = None
+    """Number of inner steps of the baseline fine_tuning (default: the run's)."""
+    export_episodes: tuple[int, ...] = ()
+    """Indices of test episodes to write as support.jsonl and query.jsonl."""
+    out_of_scope: Path | None = None
+    """File of texts of no class, to score how well they are told from queries."""
+    curve_shots: tuple[int, ...] = ()
+    """Numbers of support examples per class for a curve of scores over shots."""
+    curve_inner_steps: tuple[int, ...] = ()
+    """Numbers of inner steps for a curve of scores over adaptation."""
+
+    def execute(self, console: Console) -> None:
+        """Scores the run on test episodes."""
+        config = workflows.RunDirectory(self.run).config()
+        workflows.evaluate(
+            self.run,
+            console,
+            name=self.name,
+            episodes=self._override(config.episodes, "way", "shot", "queries"),
+            evaluation=self._override(
+                config.evaluation,
+                *("test_episodes", "test_seed", "num_beams", "repetition_penalty"),
+            ),
+            baselines=self.baselines,
+            baseline=dataclasses.replace(
+                self._override(
+                    config.algorithm,
+                    *("inner_optimizer", "inner_learning_rate", "num_steps"),
+                ),
+                eval_num_steps=None,
+            ),
+            export=self.export_episodes,
+            out_of_scope=self.out_of_scope,
+            shots=self.curve_shots,
+            inner_steps=self.curve_inner_steps,
+        )
+
+    def _override(self, settings: Any, *names: str) -> Any:
+        """Replaces the settings for which an option was given."""
+        options = {name: getattr(self, name) for name in names}
+        return dataclasses.replace(
+            settings, **{k: v for k, v in options.items() if v is not None}
+        )

@@ -1,0 +1,39 @@
+"""The command `fairness`."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+import metaflax
+from metaflax import workflows
+
+
+@dataclasses.dataclass(frozen=True)
+class Fairness:
+    """Measure how a classifier's predictions change with swapped names or genders."""
+
+    model: Path
+    """Directory that `adapt` wrote, or a BERT sequence classifier in Hugging Face's
+    format."""
+    templates: Path
+    """File of texts that contain such words, or placeholders, as `{names} is late`."""
+    swaps: Path | None = None
+    """JSON file of pairs of words by group, as {"gender": [["he", "she"]]} (default:
+    short lists of genders, names and companies)."""
+    out: Path = Path("fairness.json")
+    """JSON file to write."""
+    column: str = "text"
+    """Column of texts, for a file with columns."""
+
+    def execute(self, console: Console) -> None:
+        """Writes and prints the changes by group."""
+        from metaflax import data
+
+        workflows.fairness_report(
+            metaflax.load(self.model),
+            list(data.read_texts(self.templates, column=self.column)),
+            self.out,
+            console,
+            swaps=data.read_swaps(self.swaps) if self.swaps else data.SWAPS,
+        )

@@ -1,0 +1,112 @@
+"""The command `predict`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from rich.console import Console
+
+import metaflax
+from metaflax import files, workflows
+from metaflax.cli.commands._machines import Flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """Generative models: how a text is generated."""
+
+    num_beams: int | None = None
+    """Number of beams of the search (default: 1, greedy search)."""
+    repetition_penalty: float | None = None
+    """Penalty above 1 on tokens that a generated text repeats (default: 1)."""
+    max_new_tokens: int | None = None
+    """Largest number of generated tokens (default: that of training)."""
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options that were given, for `metaflax.load`."""
+        return _given(
+            num_beams=self.num_beams,
+            repetition_penalty=self.repetition_penalty,
+            max_new=self.max_new_tokens,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Classifiers: explanations of predictions."""
+
+    explain: Flag = False
+    """Add the attribution of each word and the nearest support texts."""
+    nearest: int | None = None
+    """Number of support texts with --explain (default: 3)."""
+    explain_steps: int | None = None
+    """Number of gradients per text with --explain, for exactness (default: 64)."""
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options that were given, for `metaflax.load`."""
+        return _given(num_nearest=self.nearest, num_steps=self.explain_steps)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Predict with an adapted model, from a file or standard input."""
+
+    model: Path
+    """Directory that `adapt` wrote, or a BERT sequence classifier, GPT-2 or
+    encoder-decoder in Hugging Face's format."""
+    relations: Path | None = None
+    """Directory of a relation classifier, to add triples to the entities of --model."""
+    texts: str = "-"
+    """File of texts: one per line, JSONL, CSV or Parquet; - for standard input."""
+    out: str = "-"
+    """File of predictions to write; - for standard output."""
+    format: Literal["jsonl", "csv"] = "jsonl"
+    """Format of the predictions."""
+    column: str = "text"
+    """Column of texts, for a file with columns."""
+    column_pair: str = "text_pair"
+    """Column of second texts, for models of pairs of texts."""
+    input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
+    """Format of the texts (default: by the file's name)."""
+    batch_size: int = 32
+    """Largest number of texts per batch."""
+    generation: Generation = dataclasses.field(default_factory=Generation)
+    explanation: Explanation = dataclasses.field(default_factory=Explanation)
+
+    def execute(self, console: Console) -> None:
+        """Writes a prediction for each text."""
+        del console  # Standard output is for predictions.
+        from metaflax import data
+
+        predictor = metaflax.load(
+            self.model,
+            self.batch_size,
+            explain=self.explanation.explain,
+            relations=self.relations,
+            **self.generation.options(),
+            **self.explanation.options(),
+        )
+        texts = data.read_texts(
+            sys.stdin if self.texts == "-" else self.texts,
+            form=predictor.form,
+            column=self.column,
+            column_pair=self.column_pair,
+            format=self.input_format,
+        )
+
+        def write(file: TextIO) -> None:
+            workflows.predict(predictor, texts, file, format=self.format)
+            notes = Console(stderr=True, highlight=False, soft_wrap=True)
+            for note in predictor.notes():
+                notes.print(note, markup=False)
+
+        if self.out == "-":
+            write(sys.stdout)
+            return
+        with files.atomic_write(self.out) as file:
+            write(file)

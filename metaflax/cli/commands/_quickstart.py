@@ -1,0 +1,36 @@
+"""The command `quickstart`."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from metaflax import workflows
+from metaflax.cli.commands._machines import Flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Quickstart:
+    """Meta-train and meta-test on a small built-in data set, in five minutes."""
+
+    run_dir: Path = Path("runs/quickstart")
+    """Directory of the run; the same command again resumes it."""
+    steps: int | None = None
+    """Number of outer steps (default: that of the quickstart)."""
+    test_episodes: int | None = None
+    """Number of test episodes (default: that of the quickstart)."""
+    profile: Flag = False
+    """Print first where the time of one training step goes."""
+
+    def execute(self, console: Console) -> None:
+        """Trains on tweets and films and tests on product reviews."""
+        config = workflows.quickstart_config()
+        training, evaluation = config.training, config.evaluation
+        if self.steps is not None:
+            training = dataclasses.replace(training, steps=self.steps)
+        if self.test_episodes is not None:
+            evaluation = dataclasses.replace(
+                evaluation, test_episodes=self.test_episodes
+            )
+        config = dataclasses.replace(config, training=training, evaluation=evaluation)
+        workflows.train(config, self.run_dir, console, profile=self.profile)

@@ -1,0 +1,44 @@
+"""The command `train`."""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+import tyro
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import workflows
+from metaflax.cli.commands._machines import Flag, Machines
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Meta-train on your labelled text, then meta-test before and after."""
+
+    FIRST: ClassVar = (
+        *("data", "task", "model", "algorithm", "way", "shot", "queries", "steps"),
+        *("run_dir", "config"),
+    )
+
+    settings: tyro.conf.FlagConversionOff[config_lib.Config] = dataclasses.field(
+        default_factory=config_lib.Config
+    )
+    run_dir: Path = Path("runs/run")
+    """Directory of the run; the same command again resumes it."""
+    config: Path | None = None
+    """Python file that defines `config`, such as those under experiments/, or the
+    config.json of a run; other options override it."""
+    profile: Flag = False
+    """Print first where the time of one training step goes."""
+    machines: Machines = dataclasses.field(default_factory=Machines)
+
+    def execute(self, console: Console) -> None:
+        """Meta-trains and meta-tests."""
+        workflows.train(
+            self.settings,
+            self.run_dir,
+            self.machines.initialize(console),
+            profile=self.profile,
+            param_shards=self.machines.num_param_shards,
+        )

@@ -1,0 +1,82 @@
+"""The predictor that fits a directory."""
+
+import functools
+import inspect
+from pathlib import Path
+from typing import Any
+
+from metaflax import models
+from metaflax.workflows.inference._explain import Explainer
+from metaflax.workflows.inference._generate import Generator
+from metaflax.workflows.inference._predict import Predictor, TextPredictor
+from metaflax.workflows.inference._triples import TripleFinder
+
+
+def load(
+    directory: str | Path,
+    batch_size: int = 32,
+    *,
+    explain: bool = False,
+    relations: str | Path | None = None,
+    **options: Any,
+) -> TextPredictor:
+    """Loads the predictor that fits what a directory holds.
+
+    A sequence classifier, tagger or question answerer becomes a `workflows.Predictor`,
+    a generative language model a `workflows.Generator`. Both are functions from a list
+    of texts to a list of records.
+
+    Args:
+      directory: output of `adapt`, or a model in Hugging Face's format.
+      batch_size: largest number of texts in one call.
+      explain: whether to add explanations, by `workflows.Explainer`.
+      relations: directory of a relation classifier, for the triples of
+        `workflows.TripleFinder`; `directory` then holds a tagger of entities.
+      **options: further arguments of the predictor's class, such as `num_beams` of
+        `workflows.Generator` or `num_nearest` of `workflows.Explainer`.
+
+    Returns:
+      The predictor. `predictor.notes()` gives sentences about what its predictions so
+      far leave out, such as truncated texts.
+
+    Raises:
+      ValueError: if the directory holds no model for predictions, or the predictor has
+        no such option.
+
+    Examples:
+      ::
+
+        import metaflax
+
+        predictor = metaflax.load("my_model")
+        predictor(["where is my parcel"])
+        # [{"text": "where is my parcel", "label": "delivery",
+        #   "probabilities": {"delivery": 0.93, "refund": 0.07}}]
+
+        explainer = metaflax.load("my_model", explain=True, num_nearest=1)
+        summarizer = metaflax.load("my_summarizer", num_beams=4)
+    """
+    if explain and relations is not None:
+        raise ValueError("triples cannot be explained; give explain or relations.")
+    if relations is not None:
+        kind, make = TripleFinder, functools.partial(TripleFinder, relations=relations)
+    else:
+        kind = make = _class_of(directory, explain)
+    known = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    if unknown := [name for name in options if name not in known]:
+        raise ValueError(
+            f"{directory} is loaded as a {kind.__name__}, which has no option"
+            f" {', '.join(unknown)}; its options are {', '.join(known) or 'none'}."
+        )
+    return make(directory, batch_size=batch_size, **options)
+
+
+def _class_of(directory: str | Path, explain: bool) -> Any:
+    if explain:
+        return Explainer
+    is_generative = models.pretrained.is_language_model(directory)
+    return Generator if is_generative else Predictor
