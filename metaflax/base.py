@@ -18,6 +18,40 @@ import optax
 
 from metaflax import tree
 
+__all__ = [
+    "AdaptFn",
+    "ApplyFn",
+    "Array",
+    "Batch",
+    "ClassOutputs",
+    "Estimator",
+    "FewRows",
+    "Head",
+    "InitFn",
+    "InnerInfo",
+    "InnerLoop",
+    "InnerOptimizer",
+    "InnerProblem",
+    "LossFn",
+    "MetaAlgorithm",
+    "MetaInfo",
+    "MetaLossFn",
+    "PredictFn",
+    "QueryLossFn",
+    "RowTable",
+    "SpanCode",
+    "StagedApply",
+    "Task",
+    "concatenate",
+    "diverged",
+    "masked_outputs",
+    "moves_params",
+    "moving_params",
+    "outer_step",
+    "split_key",
+    "token_units",
+]
+
 Array: TypeAlias = jax.Array | np.ndarray
 
 

@@ -10,6 +10,15 @@ import optax
 
 from metaflax import base, tree
 
+__all__ = [
+    "MAX_UNROLLED_STEPS",
+    "Phase",
+    "Solution",
+    "StepFn",
+    "objective",
+    "solve",
+]
+
 # Up to here the steps are unrolled, which runs faster than a loop; beyond, the time
 # to compile them would outgrow what they save.
 MAX_UNROLLED_STEPS = 3

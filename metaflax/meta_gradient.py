@@ -9,6 +9,13 @@ import jax.numpy as jnp
 
 from metaflax import base, tree
 
+__all__ = [
+    "TaskLoop",
+    "all_at_once",
+    "chunk_size",
+    "value_and_grad",
+]
+
 TaskLoop: TypeAlias = Literal["auto", "scan", "vmap"] | int
 
 

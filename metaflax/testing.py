@@ -9,6 +9,10 @@ import numpy as np
 
 from metaflax import base, tree
 
+__all__ = [
+    "check_meta_gradient",
+]
+
 
 def check_meta_gradient(
     algorithm: base.MetaAlgorithm,

@@ -13,6 +13,25 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "PathFilter",
+    "Where",
+    "everything",
+    "is_empty",
+    "leaf",
+    "merge",
+    "nested",
+    "nothing",
+    "partition",
+    "path_name",
+    "paths",
+    "select",
+    "take_rows",
+    "update",
+    "where",
+    "zero",
+]
+
 PathFilter: TypeAlias = Callable[[str], bool]
 Where: TypeAlias = str | Sequence[str] | PathFilter
 

@@ -1,5 +1,6 @@
 """Tests for the command line itself; what the commands do is tested in workflows/."""
 
+import re
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 
 from metaflax import cli
 from metaflax import config as config_lib
+from metaflax.cli._options import options_of
+from metaflax.cli._renamed import RENAMED
 
 CONFIG = """
 from metaflax.config import Config, DataConfig, EpisodeConfig, TrainingConfig
@@ -71,7 +74,76 @@ def test_every_command_explains_each_of_its_options(command, capsys):
     with pytest.raises(SystemExit) as exit_info:
         cli.main([command, "--help"])
     assert exit_info.value.code == 0
-    assert "usage: metaflax" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"usage: metaflax {command}" in output
+    for option in options_of(cli.COMMANDS[command]):
+        is_positional = "Positional" in str(option.kind)
+        assert is_positional or f"--{option.name.replace('_', '-')} " in output
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_every_option_stands_alone(command):
+    """Settings of `metaflax.config` are documented there."""
+    for option in options_of(cli.COMMANDS[command]):
+        if option.section and option.section.__module__.startswith("metaflax.config"):
+            continue
+        assert len(option.help.split()) >= 3, option
+        assert option.help.endswith("."), option
+        assert not re.search(
+            r"likewise|\bthem\.|^(Its|Their|Of|The same)\b", option.help
+        )
+
+
+def test_the_options_that_people_need_first_come_first(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    output = capsys.readouterr().out
+    options = re.findall(r"^. --([a-z-]+)", output, re.M)
+    assert options[:10] == [
+        *("data", "task", "model", "algorithm", "way", "shot", "queries", "steps"),
+        *("run-dir", "config"),
+    ]
+    titles = re.findall(r"^\W* ([a-z: ]*options) \W*$", output, re.M)
+    assert titles[0] == "options"
+    assert len(titles) > 5
+    assert all(title.startswith("advanced") for title in titles[1:])
+
+
+def test_the_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["--help"])
+    assert exit_info.value.code == 0
+    output = capsys.readouterr().out
+    for command in cli.COMMANDS:
+        assert f"\n  {command} " in output
+
+
+@pytest.mark.parametrize(
+    ("option", "new"),
+    [
+        (["--tasks-by", "vmap"], "--task-loop"),
+        (["--tasks_by=vmap"], "--task-loop"),
+        (["--layers-by", "scan"], "--layer-loop"),
+        (["--most-skipped", "2"], "--max-skipped-steps"),
+    ],
+)
+def test_former_names_of_options_are_accepted_with_a_warning(option, new):
+    warnings = []
+    former = cli.parse(["train", *option], warnings.append)
+    [warning] = warnings
+    assert f"is now {new}" in warning
+    value = option[-1].rpartition("=")[2]
+    assert former == cli.parse(["train", new, value])
+
+
+def test_every_former_name_leads_to_an_option():
+    options = [
+        f"--{option.name.replace('_', '-')}"
+        for command in cli.COMMANDS.values()
+        for option in options_of(command)
+    ]
+    assert set(RENAMED.values()) <= set(options)
+    assert not set(RENAMED) & set(options)
 
 
 @pytest.mark.parametrize("args", [["sorcery"], ["train", "--sorcery", "1"], []])

@@ -67,6 +67,34 @@ def test_what_is_loaded_when_asked_for_is_a_module_of_the_package():
         metaflax.dta  # noqa: B018
 
 
+def test_workflows_load_when_asked_for():
+    code = (
+        "import sys, metaflax; w = metaflax.workflows; metaflax.workflows.__all__\n"
+        f"print(*sorted(set({HEAVY}) & set(sys.modules)))\n"
+        "assert metaflax.load is w.load"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+    assert set(metaflax.workflows._MODULE_OF) == set(metaflax.workflows.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        metaflax.workflows.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["metaflax", *MODULES])
+def test_every_public_module_lists_its_names(module):
+    """The rooms of a package hold private files alone, and so no names."""
+    module = importlib.import_module(module)
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
+    }
+    assert public <= set(getattr(module, "__all__", []))
+
+
 def top_level(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 

@@ -81,8 +81,9 @@ def test_words_of_the_three_splits_are_different_words(trained):
 
 
 def test_evaluate_adapt_and_predict_take_its_run_like_any_other(trained, tmp_path):
-    worlds.run("evaluate", trained, "--name", "wider", "--shot", 5, "--export-episodes", 1,
-               "--test-episodes", 20, "--baselines", "frozen")  # fmt: skip
+    worlds.run("evaluate", trained, "--name", "wider", "--shot", 5,
+               "--export-episodes", 1, "--test-episodes", 20,
+               "--baselines", "frozen")  # fmt: skip
     scores = worlds.read_jsonl(trained / "wider.episodes.jsonl")[1]
     folder = trained / "wider.episode1"
     model, out = tmp_path / "model", tmp_path / "out.jsonl"

@@ -61,8 +61,9 @@ def test_no_training_episode_has_a_class_of_another_split(trained):
 
 
 def test_evaluate_adapt_and_predict_take_its_run_like_any_other(trained, tmp_path):
-    worlds.run("evaluate", trained, "--name", "wider", "--shot", 5, "--export-episodes", 1,
-               "--test-episodes", 20, "--baselines", "frozen")  # fmt: skip
+    worlds.run("evaluate", trained, "--name", "wider", "--shot", 5,
+               "--export-episodes", 1, "--test-episodes", 20,
+               "--baselines", "frozen")  # fmt: skip
     scores = worlds.read_jsonl(trained / "wider.episodes.jsonl")[1]
     folder = trained / "wider.episode1"
     model, out = tmp_path / "model", tmp_path / "out.jsonl"
