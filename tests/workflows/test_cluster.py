@@ -74,7 +74,10 @@ def test_a_run_of_pairs_makes_no_clusters(texts, trained, tmp_path, capsys):
     (pairs / "config.json").write_text(json.dumps(config))
     given = {"texts": texts, "out": tmp_path / "out.jsonl", "clusters": 6, "run": pairs}
     assert cli.main(["cluster", *worlds.arguments(given)]) == 2
-    assert f"{pairs} reads more than single texts" in capsys.readouterr().err
+    assert (
+        f"{pairs} does not encode single texts as vectors; name a run"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

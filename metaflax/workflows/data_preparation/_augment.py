@@ -1,4 +1,4 @@
-"""Labelled texts with variants, in which a model replaced some words."""
+"""Data augmentation: variants of labelled texts with some words replaced."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,9 @@ from metaflax.workflows.data_preparation._word_filler import WordFiller
 from metaflax.workflows.runs._console import console_or_quiet
 
 COLUMN = "variants"
-# Columns by which a row is of a task whose text does not stand alone.
+# Columns of tasks whose labels depend on more than the text.
 PARTS = ("text_pair", "tokens", "head", "tail", "context", "target")
-# Texts whose variants are made together.
+# Number of texts per batch of variants.
 CHUNK = 512
 
 
@@ -34,27 +34,27 @@ def augment(
     split: str | None = None,
     replacing: Replacing | None = None,
 ) -> int:
-    """Writes labelled texts again, each with variants of it in a column `variants`.
+    """Writes labelled texts with variants of each in a column `variants`.
 
-    For each variant a share of the text's words is drawn, all of them are masked, and
-    the model draws other words for their places, each by itself: one pass of the model
-    a variant, however many words. Of the rest not a character changes. A text has K
-    variants that differ, or fewer where so many were not found, as in a text without
-    words or with special tokens, which has none. The same arguments write the same
-    file. It appears whole or not at all.
+    For each variant a random share of the text's words is masked, and the masked
+    language model samples another word for each mask independently, in one forward
+    pass per variant. The rest of the text stays the same. A text has K distinct
+    variants, or fewer where no more were sampled; a text without words or with special
+    tokens has none. The same arguments write the same file, which is written whole or
+    not at all.
 
     Args:
-      source: labelled texts, whatever `data.read` reads.
-      model: directory or hub name of a BERT with the output layer of its pretraining,
+      source: labelled texts, input of `data.read`.
+      model: directory or hub name of a BERT with an output layer for masked words,
         such as the folder `model` of a run of `pretrain`.
       out: the JSONL file to write, which must not exist.
       console: where progress goes; None for nowhere.
-      text: the column of texts.
-      split: which split of a hub data set or saved directory to read.
-      replacing: how words are replaced.
+      text: column of texts.
+      split: split of a hub data set or saved directory to read.
+      replacing: numbers of variants and words, and sampling.
 
     Returns:
-      How many variants were made.
+      The number of variants.
 
     Raises:
       ValueError: for anything wrong with source, model or settings, and if no text has
@@ -64,8 +64,8 @@ def augment(
       Wu et al., `Conditional BERT Contextual Augmentation
       <https://arxiv.org/abs/1812.06705>`_, 2018, and Kumar et al., `Data Augmentation
       using Pre-trained Transformer Models <https://arxiv.org/abs/2003.02245>`_, 2020.
-      Departures: the model is not told the label; the word that was masked is never
-      drawn; and a word, however many its pieces, is replaced by one that is whole.
+      Departures: the model is not conditioned on the label; the masked word is never
+      sampled; and a word of several pieces is replaced by a word of one token.
     """
     console = console_or_quiet(console)
     replacing = replacing or Replacing()
@@ -84,11 +84,13 @@ def augment(
         num_variants = num_without = 0
         for first in range(0, len(texts), CHUNK):
             chunk = texts[first : first + CHUNK]
-            found = variants_of(chunk, filler, replacing, first)
-            for row, own in zip(rows[first : first + CHUNK], found, strict=True):
-                file.write(_line(row, own))
-                num_variants += len(own)
-                num_without += not own
+            variants = variants_of(chunk, filler, replacing, first)
+            for row, texts_of_row in zip(
+                rows[first : first + CHUNK], variants, strict=True
+            ):
+                file.write(_line(row, texts_of_row))
+                num_variants += len(texts_of_row)
+                num_without += not texts_of_row
             done(len(chunk))
     without = f"; {num_without} texts have none" if num_without else ""
     console.print(
@@ -114,7 +116,7 @@ def _read(
 
 
 def _check_alone(row: dict[str, Any], place: str, column: str) -> None:
-    """Refuses a row of a task for which other words would make another example."""
+    """Refuses a row whose label depends on particular words or on another text."""
     if COLUMN in row:
         raise ValueError(
             f"{place}: has a column {COLUMN!r} already; augment a file without."

@@ -1,4 +1,4 @@
-"""Texts without labels, each with the cluster it lies in for a label."""
+"""Pseudo-labels of unlabelled texts by k-means."""
 
 import json
 from pathlib import Path
@@ -27,25 +27,25 @@ def cluster(
     column: str = "text",
     seed: int = 0,
 ) -> int:
-    """Writes texts with made-up classes, to be meta-trained on as if they were labels.
+    """Writes texts with pseudo-labels, to meta-train on as if they were labels.
 
-    The classes are clusters of what an encoder makes of the texts: that of a run, which
-    knows what classes are like in other data, or a pretrained one as it is. Labels that
-    the texts have are neither read nor written. The same arguments write the same file;
-    it appears whole or not at all.
+    The pseudo-labels are k-means clusters of feature vectors, either of the encoder of
+    a run, which was meta-trained on classes of other data, or of a pretrained encoder.
+    Labels that the texts have are neither read nor written. The same arguments write
+    the same file, which is written whole or not at all.
 
     Args:
-      source: texts, whatever `data.read_texts` reads.
+      source: input of `data.read_texts`.
       out: the JSONL file of `text` and `label` to write, which must not exist.
       console: where a summary goes; None for nowhere.
-      number: of clusters.
-      run_dir: a finished run of single texts; None for none.
-      model: directory or hub name of an encoder, where there is no run.
-      column: of texts, where the source has columns.
-      seed: where k-means begins.
+      number: number of clusters.
+      run_dir: a finished run on single texts; None to take `model`.
+      model: directory or hub name of a pretrained encoder.
+      column: column of texts, for a source with columns.
+      seed: seed for the initial centres of k-means.
 
     Returns:
-      How many texts there are.
+      The number of texts.
 
     Raises:
       ValueError: for anything wrong with source, run or model, or fewer texts than
@@ -53,8 +53,8 @@ def cluster(
 
     References:
       Hsu et al., `Unsupervised Learning via Meta-Learning
-      <https://arxiv.org/abs/1810.02334>`_, 2019 (CACTUs). Departure: the space may be
-      that of an encoder meta-trained on labels.
+      <https://arxiv.org/abs/1810.02334>`_, 2019 (CACTUs). Departure: the encoder may be
+      one that was meta-trained on labels.
     """
     console = console_or_quiet(console)
     target = Path(out).expanduser()
@@ -68,9 +68,8 @@ def cluster(
     encoder = trained.model
     if not isinstance(encoder, Model) or task.tokens or task.form != tasks.TEXT:
         raise ValueError(
-            f"{run_dir or model} reads more than single texts, or says of them"
-            " something else than a vector; clusters are made by an encoder of single"
-            " texts."
+            f"{run_dir or model} does not encode single texts as vectors; name a run"
+            " of classification, or a pretrained encoder."
         )
     texts = list(data.read_texts(source, column=column))
     tokenized = encoder.tokenize(texts, trained.config.data, task.form)
@@ -78,15 +77,15 @@ def cluster(
         trained.params["encoder"], tokenized, np.arange(len(texts))
     )
     try:
-        found = data.clusters(features, number, seed)
+        clusters = data.clusters(features, number, seed)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     width = len(str(number - 1))
     with atomic_write(target) as file:
-        for text, own in zip(texts, found, strict=True):
-            row = {"text": text, "label": f"cluster {own:0{width}}"}
+        for text, label in zip(texts, clusters, strict=True):
+            row = {"text": text, "label": f"cluster {label:0{width}}"}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    sizes = np.bincount(found)
+    sizes = np.bincount(clusters)
     console.print(
         f"{len(texts)} texts in {number} clusters of {sizes.min()} to {sizes.max()}:"
         f" {target}",

@@ -1,4 +1,4 @@
-"""Variants of texts: words of them replaced by what a model holds likely there."""
+"""Variants of texts: words replaced by samples of a masked language model."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,20 @@ import numpy as np
 from metaflax import data
 from metaflax.workflows.data_preparation._word_filler import Offer, WordFiller
 
-# How often words are drawn anew where the variant has been made before.
+# Number of samples before a duplicate variant is given up.
 TRIES = 10
 
 
 class Replacing(NamedTuple):
-    """How words are replaced.
+    """Settings of word replacement.
 
     Attributes:
-      variants: K, how many of each text are made.
-      share: of its words that each replaces, at least one.
-      temperature: divides logits before words are drawn.
-      top_k: from how many words each is drawn, the likeliest ones.
-      max_length: tokens of a text that are read; words beyond stay as they are.
-      seed: draws which words, and what stands in their places.
+      variants: number K of variants of each text.
+      share: share of a text's words that a variant replaces, at least one word.
+      temperature: sampling temperature.
+      top_k: number of most probable words to sample from.
+      max_length: largest number of tokens of a text; words beyond stay as they are.
+      seed: seed for choosing the words and sampling their replacements.
     """
 
     variants: int = 4
@@ -33,10 +33,10 @@ class Replacing(NamedTuple):
     seed: int = 0
 
     def check(self) -> None:
-        """Refuses what makes no variants.
+        """Checks the settings.
 
         Raises:
-          ValueError: naming the setting and what it may be.
+          ValueError: naming a setting that is out of its range.
         """
         counts = {"variants": self.variants, "top_k": self.top_k}
         for name, count in counts.items():
@@ -52,23 +52,23 @@ class Replacing(NamedTuple):
             raise ValueError(f"seed is {self.seed}; give 0 or more.")
 
     def most_masks(self, length: int) -> int:
-        """How many words of a text of so many tokens are replaced, at most."""
+        """Returns the largest number of replaced words of a text by its tokens."""
         return max(round(self.share * length), 1)
 
 
 def variants_of(
     texts: Sequence[str], filler: WordFiller, replacing: Replacing, first: int = 0
 ) -> list[list[str]]:
-    """The variants of each text.
+    """Samples variants of texts.
 
     Args:
-      texts: any texts.
-      filler: offers words.
-      replacing: how words are replaced.
-      first: the number of the first text, by which what is drawn differs.
+      texts: the texts.
+      filler: masked language model that proposes words.
+      replacing: settings of word replacement.
+      first: index of the first text, which enters the seed of each text.
 
     Returns:
-      For each text its variants, K or fewer, no two of them the same.
+      For each text up to K distinct variants.
     """
     rngs = [_generator(replacing.seed, first + n) for n in range(len(texts))]
     clozes = [
@@ -95,12 +95,12 @@ def variants_of(
 
 
 class Gapped(NamedTuple):
-    """A text with gaps, and what may be drawn for each.
+    """A text with gaps, and the candidate words of each.
 
     Attributes:
       cloze: text and gaps.
-      words: for each gap words other than that which was there.
-      probabilities: of them.
+      words: candidate words of each gap, without the replaced one.
+      probabilities: the candidates' probabilities.
     """
 
     cloze: data.Cloze
@@ -116,7 +116,7 @@ class Gapped(NamedTuple):
         read_as: Mapping[str, str],
         replacing: Replacing,
     ) -> "Gapped":
-        """Those gaps that a model read, each with the likeliest other words."""
+        """Takes the gaps within the maximum length and their most probable words."""
         cloze = cloze._replace(places=cloze.places[: len(offer.numbers)])
         words, probabilities = [], []
         for gone, numbers, logits in zip(
@@ -133,7 +133,7 @@ class Gapped(NamedTuple):
         return cls(cloze, words, probabilities)
 
     def draw(self, rng: np.random.Generator) -> str | None:
-        """The text with a word drawn for each gap; None where there is none to draw."""
+        """Samples a word for each gap; None for a gap without candidates."""
         if not self.words or not all(self.words):
             return None
         drawn = [
@@ -144,7 +144,7 @@ class Gapped(NamedTuple):
 
 
 def _distinct(rng: np.random.Generator, gapped: Sequence[Gapped]) -> list[str]:
-    """A variant for each of a text's gapped forms, unless it was drawn before."""
+    """Samples a variant of each gapped text, without duplicates."""
     found: dict[str, None] = {}
     for form in gapped:
         for _ in range(TRIES):
@@ -169,7 +169,7 @@ def _clozes(
 
 
 def has_words(text: str, filler: WordFiller) -> bool:
-    """Whether there are words to mask, and no special tokens that masks would meet."""
+    """Returns whether a text has words to mask and no special tokens."""
     special = any(token in text for token in filler.tokenizer.all_special_tokens)
     return not special and bool(data.whole_words(text))
 
@@ -180,7 +180,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
-    """What is random about one text, whichever are worked on with it."""
+    """Makes the random generator of one text, independent of its batch."""
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, number], np.uint64))
     )

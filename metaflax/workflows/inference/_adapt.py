@@ -1,4 +1,4 @@
-"""Adapt to a new task: a support file in, an adapted model directory out."""
+"""Adaptation to a new task from a file of labelled texts."""
 
 import dataclasses
 import json
@@ -34,17 +34,17 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# The file of support texts in what is written.
+# Name of the file of support texts in an adapted directory.
 SUPPORT = "support.jsonl"
-# What Hugging Face calls the kinds of targets.
+# Hugging Face's problem type by kind of targets.
 PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
     "classes": "single_label_classification",
     "labels": "multi_label_classification",
     "numbers": "regression",
 }
-# It has no name for those of tokens, and asks for none.
+# For targets of tokens, of which it has none.
 OTHER_PROBLEM: models.pretrained.ProblemType = "single_label_classification"
-# What a model is adapted to, where that is no number of classes.
+# Nouns of targets that are not classes.
 WHAT = {"numbers": "numbers", "spans": "questions"}
 
 
@@ -56,20 +56,20 @@ def adapt(
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
 ) -> Path:
-    """Learns a new task from a file of labelled texts.
+    """Adapts a model to a new task from a file of labelled texts.
 
     Args:
       support_file: JSONL, CSV or Parquet with the config's text and label columns.
-      out: the directory to write, in Hugging Face's format.
+      out: directory to write, in Hugging Face's format.
       console: where a summary goes; None for nowhere.
-      run_dir: a meta-trained run; without one the pretrained model of `config`.
-      config: model and algorithm where there is no run.
+      run_dir: a meta-trained run; None for the pretrained model of `config`.
+      config: model, algorithm and task type without a run.
 
     Returns:
       The directory.
 
     Raises:
-      ValueError: for anything wrong with the file, or more classes than a learned
+      ValueError: for a file that cannot be used, or with more classes than a learned
         output layer has.
     """
     console = console_or_quiet(console)
@@ -123,7 +123,7 @@ def adapt(
 
 
 def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
-    """N of the head: as many as there are names, or as the run has learned for."""
+    """Returns the number N of classes of the head, fixed by a learned output layer."""
     config = trained.config
     algorithm = config_lib.build_algorithm(
         config.algorithm,
@@ -145,9 +145,9 @@ def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
 
 
 def first_seen(examples: data.Examples) -> list[str]:
-    """Label names in the order in which they first occur.
+    """Lists label names in the order in which they first occur.
 
-    The classes of an exported episode then have the numbers they had in it.
+    The classes of an exported episode so keep their numbers.
     """
     return list(dict.fromkeys(name for labels in examples.labels for name in labels))
 
@@ -159,7 +159,7 @@ def support_batch(
     num_classes: int,
     kind: str,
 ) -> base.Batch:
-    """All examples as one support set."""
+    """Collates all examples into one support set."""
     inputs = data.collate_texts(
         tokenized, np.arange(len(examples)), len(examples), coarse_buckets(tokenized)
     )
@@ -173,7 +173,7 @@ def token_batch(
     num_names: int,
     num_classes: int,
 ) -> base.Batch:
-    """All rows of tokens as one support set, with what is right for each token."""
+    """Collates all rows of tokens and their targets into one support set."""
     rows = np.arange(len(tokenized))
     inputs = data.collate_texts(tokenized, rows, len(rows), coarse_buckets(tokenized))
     targets = np.full(np.shape(inputs.ids), -1, np.int32)  # [S, L]
@@ -223,11 +223,11 @@ def save_adapted(
     task: tasks.TaskType,
     support: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes an adapted model, as a Hugging Face sequence classifier where it is one.
+    """Writes an adapted model as a Hugging Face sequence classifier.
 
     Raises:
-      ValueError: if its head is no linear layer, or its encoder has parts that BERT
-        has not.
+      ValueError: if its head is not a linear layer, or its encoder has parts that are
+        not in BERT.
     """
     head = jax.tree.map(np.asarray, adapted["head"])
     if set(head) - {"mask"} != {"kernel", "bias"}:
@@ -256,7 +256,7 @@ def save_adapted(
 
 
 def shown_support(examples: data.Examples) -> dict[str, str]:
-    """The file of support texts from which `predict --explain` shows the nearest."""
+    """Makes the file of support texts for the explanations of `predict --explain`."""
     if not all(isinstance(text, str) for text in examples.texts):
         return {}  # Explanations are of single texts.
     rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
@@ -270,7 +270,7 @@ def shown_support(examples: data.Examples) -> dict[str, str]:
 def without_run(
     model: str, algorithm: str, task: str = "classification"
 ) -> config_lib.Config:
-    """A config to adapt a pretrained model as it is.
+    """Makes the config for adapting a pretrained model without a run.
 
     Raises:
       ValueError: for an unknown task type, or one that asks for more settings.

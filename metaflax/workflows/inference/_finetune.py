@@ -1,8 +1,8 @@
-"""The downstream step: fine-tune with a new output layer, from both starts.
+"""Downstream fine-tuning with a new output layer, from two initialisations.
 
-The new layer begins as the class means of the training texts, which beats a random one
-where they are few. The same labelled set, the same steps, once from the meta-trained
-encoder and once from the plain pretrained one, scored on the same held-out texts.
+The output layer is initialised by the class means of the training texts, which beats a
+random one where texts are few. Both the meta-trained and the pretrained encoder are
+fine-tuned on the same labelled set for the same steps and scored on the same texts.
 """
 
 import dataclasses
@@ -59,15 +59,15 @@ def finetune(
 
     Args:
       run_dir: a meta-trained run.
-      train_file: labelled texts, columns as in the run's config.
-      test_file: the same, to score on.
+      train_file: labelled texts to fine-tune on, with the run's columns.
+      test_file: labelled texts to score on, with the run's columns.
       console: where the table goes; None for nowhere.
-      out: where to write the fine-tuned meta-trained model; None for nowhere.
-      epochs: passes over the training texts.
-      batch_size: texts a step.
-      learning_rate: of the encoder, falling linearly to 0.
-      head_learning_rate: of the new output layer, likewise.
-      seed: draws the order of texts and dropout.
+      out: directory for the fine-tuned meta-trained model; None for nowhere.
+      epochs: number of passes over the training texts.
+      batch_size: number of texts per step.
+      learning_rate: largest learning rate of the encoder; it decays linearly to 0.
+      head_learning_rate: largest learning rate of the new output layer.
+      seed: seed for the order of texts and for dropout.
 
     Returns:
       Accuracy by start, `pretrained` and `meta-trained`, and their paired
@@ -79,7 +79,7 @@ def finetune(
     console = console_or_quiet(console)
     if epochs < 1 or batch_size < 1:
         raise ValueError(
-            f"epochs and batch_size are at least 1, got {epochs} and {batch_size}."
+            f"epochs is {epochs} and batch_size {batch_size}; give 1 or more."
         )
     if out is not None:
         check_absent(Path(out).expanduser())
@@ -93,9 +93,10 @@ def finetune(
     names = first_seen(train)
     if unknown := sorted(set(test.label_names) - set(names)):
         raise ValueError(
-            f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}."
+            f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}; add"
+            " training texts of them."
         )
-    assert isinstance(model, Model)  # Classes are said by an encoder and a head.
+    assert isinstance(model, Model)  # Classification is by an encoder and a head.
     known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}
@@ -185,7 +186,7 @@ def _tune(
     seed: int,
     temperature: float,
 ) -> Any:
-    """The fine-tuned `{"encoder": ..., "head": ...}`."""
+    """Fine-tunes and returns `{"encoder": ..., "head": ...}`."""
     params = {
         "encoder": encoder,
         "head": _class_means(model, encoder, train, num_classes, temperature),
@@ -227,7 +228,7 @@ def _tune(
 def _class_means(
     model: Model, encoder: Any, train: Labelled, num_classes: int, temperature: float
 ) -> Any:
-    """A new output layer that begins as the class means of the training texts."""
+    """Initialises an output layer by the class means of the training texts."""
     features = embedder(model)(encoder, train.tokenized, np.arange(len(train.targets)))
     head = heads.prototypes(num_classes, temperature=temperature)
     weights = jnp.ones(len(train.targets))
@@ -241,17 +242,17 @@ def _class_means(
 
 
 def _score(model: Model, params: Any, test: Labelled, size: int) -> np.ndarray:
-    """1 where a test text is classified right, `[U]`."""
+    """Computes 1 for each correctly classified test text and 0 else, `[U]`."""
 
     @jax.jit
-    def said(params, batch):
+    def predict(params, batch):
         features = model.encoder.apply(params["encoder"], batch.inputs, None)
         logits = features @ params["head"]["kernel"]
         return jnp.argmax(logits + params["head"]["bias"][None, :], axis=-1)
 
     # By length, so that little of a batch is padding.
     order = np.argsort(test.tokenized.lengths, kind="stable")
-    answers = [np.asarray(said(params, b)) for b in _batches(test, size, order)]
+    answers = [np.asarray(predict(params, b)) for b in _batches(test, size, order)]
     right = np.zeros(len(order))
     right[order] = np.concatenate(answers)[: len(order)] == test.targets[order]
     return right
