@@ -3,8 +3,16 @@
 import os
 from pathlib import Path
 
-# Two devices on the CPU, before jax starts, so that sharding is always exercised.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Before jax starts, and inherited by subprocesses. Two devices on the CPU, so that
+# sharding is always exercised. Compilation takes most of the suite's time: XLA's older
+# emitters of CPU code and few optimizations take a fifth of it.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2"
+    " --xla_cpu_parallel_codegen_split_count=1"
+    " --xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+)
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import chex

@@ -1,7 +1,6 @@
 """The numbers of training hang neither on the number of devices nor of processes."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from metaflax import training
+from tests.environment import with_devices
 
 # Devices, how many of them share a copy of the parameters, tasks at once on each.
 MESHES = {
@@ -25,13 +25,9 @@ MESHES = {
 
 
 def start(num_devices, **setting):
-    options = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
-    }
     return subprocess.Popen(
         [sys.executable, "-m", "tests.training.spread", json.dumps(setting)],
-        env=options,
+        env=with_devices(num_devices),
         cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
         text=True,
@@ -149,10 +145,9 @@ for number, places in enumerate(
 
 def test_a_checkpoint_of_some_devices_is_read_on_others(tmp_path):
     """Saved on one it lies in parts on eight, and the other way round."""
-    flag = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-c", MOVED, str(tmp_path)]
     done = subprocess.run(
-        command, env=os.environ | flag, capture_output=True, text=True, check=False
+        command, env=with_devices(8), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,7 +1,6 @@
 """Several processes train together, and a run survives the death of any of them."""
 
 import json
-import os
 import random
 import re
 import signal
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from metaflax.workflows.runs import _run
+from tests.environment import with_devices
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -52,7 +52,7 @@ def launch(args, program=("-m", "metaflax")):
     """Two processes, all of which start again when one dies."""
     return subprocess.run(
         [LOCAL, "2", sys.executable, *program, *map(str, args)],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"},
+        env=with_devices(1),
         capture_output=True,
         text=True,
         timeout=300,
@@ -208,10 +208,9 @@ def test_processes_find_each_other_by_what_slurm_says(world, tmp_path):
     running = [
         subprocess.Popen(
             [sys.executable, "-c", COUNTED, *map(str, args), "--distributed"],
-            env=os.environ
+            env=with_devices(1)
             | {name: str(value) for name, value in variables.items()}
-            | {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)}
-            | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"},
+            | {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)},
             stdout=subprocess.PIPE,
             text=True,
         )
