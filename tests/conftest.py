@@ -1,6 +1,7 @@
-"""Settings that make tests strict, and the real model and data they may use."""
+"""Settings that make tests strict and quick, and the real model and data they use."""
 
 import os
+import tempfile
 from pathlib import Path
 
 # Before jax starts, and inherited by subprocesses. Two devices on the CPU, so that
@@ -14,6 +15,7 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import chex
 import jax
@@ -24,6 +26,17 @@ MOST_MAPS = 30_000
 
 # Broadcasting mistakes in losses show here first.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """Shares compiled programs among workers and subprocesses, for one session."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name  # Workers inherit it.
+        config.add_cleanup(folder.cleanup)
+    jax.config.update(
+        "jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"]
+    )
 
 
 @pytest.fixture(autouse=True)

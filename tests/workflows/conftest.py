@@ -13,7 +13,7 @@ from tests.workflows import worlds
 
 @pytest.fixture(scope="package", autouse=True)
 def _apart(tmp_path_factory):
-    """Nothing of the user's is touched, and equal programs are compiled once."""
+    """Nothing of the user's is touched."""
     with worlds.apart(tmp_path_factory.mktemp("apart")):
         yield
 

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pytest
 import tokenizers
 import transformers
-from jax.experimental.compilation_cache import compilation_cache
 
 from metaflax import cli, models
 from tests.models.examples import random_params
@@ -116,25 +114,10 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def apart(folder: Path) -> Iterator[None]:
-    """Nothing of the user's is touched; programs compile quickly, equal ones once."""
-    settings = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(folder / "compiled"),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    compilation_cache.reset_cache()
+    """Keeps downloads, tokens and programs out of the user's cache folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METAFLAX_CACHE", str(folder / "cache"))
-        for name, value in settings.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))  # For processes of their own.
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                jax.config.update(name, value)
-            compilation_cache.reset_cache()
+        yield
 
 
 class World(NamedTuple):
