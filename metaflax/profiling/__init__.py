@@ -1,4 +1,4 @@
-"""What a compiled step costs, and where its time goes."""
+"""Cost and profile of a compiled step."""
 
 from metaflax.profiling._cost import Cost as Cost
 from metaflax.profiling._cost import cost as cost

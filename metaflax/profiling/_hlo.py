@@ -1,4 +1,4 @@
-"""Compiled programs, read from the text that XLA prints of them."""
+"""Parser of the HLO text that XLA prints of a compiled program."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,14 +33,14 @@ class Operation(NamedTuple):
 
     Attributes:
       name: unique in the program; profiles name operations by it.
-      opcode: what it does, such as `dot` or `fusion`.
-      results: what it makes, one array or those of a tuple.
-      operands: names of the operations that it reads.
-      calls: names of the computations that it runs or consists of.
-      trips: how often a loop runs its body; 1 for all else, and where XLA cannot tell.
-      path: where in the traced function it comes from, such as
+      opcode: such as `dot` or `fusion`.
+      results: types of its results, one array or those of a tuple.
+      operands: names of the operations whose results are its inputs.
+      calls: names of the computations that it calls or consists of.
+      trips: trip count of a loop; 1 for other operations, and where it is unknown.
+      path: scopes of the traced function that it comes from, such as
         `jit(step)/jvp(Bert)/layer_0/mlp/up/dot_general`; may be empty.
-      attributes: all else that XLA says of it.
+      attributes: the rest of its line.
       is_root: whether it is the result of its computation.
     """
 
@@ -61,7 +61,7 @@ class Program(NamedTuple):
     Attributes:
       name: of the module, such as `jit_step`.
       entry: name of the computation that runs first.
-      computations: the operations of each, in order.
+      computations: operations by computation, in order.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Program(NamedTuple):
     computations: Mapping[str, tuple[Operation, ...]]
 
     def operations(self) -> dict[str, Operation]:
-        """Every operation by its name, those inside of fusions included."""
+        """Maps names to operations, including those inside fusions."""
         return {op.name: op for ops in self.computations.values() for op in ops}
 
 
 def parse(text: str) -> Program:
-    """Reads the text of `jax.stages.Compiled.as_text()`.
+    """Parses the text of `jax.stages.Compiled.as_text()`.
 
     Args:
       text: an HLO module.
@@ -83,10 +83,12 @@ def parse(text: str) -> Program:
       A `Program`.
 
     Raises:
-      ValueError: if the text is no HLO module.
+      ValueError: if the text is not an HLO module.
     """
     if not text.startswith("HloModule "):
-        raise ValueError("this is no text of an XLA program: it begins otherwise.")
+        raise ValueError(
+            "the text is not an HLO module: it does not begin with 'HloModule '."
+        )
     name = text.removeprefix("HloModule ").split(",", 1)[0].split(None, 1)[0]
     entry, computations = "", {}
     for is_entry, computation, lines in _computations(text):
@@ -96,7 +98,7 @@ def parse(text: str) -> Program:
 
 
 def _computations(text: str) -> Iterator[tuple[bool, str, list[str]]]:
-    """Whether each computation is the entry, its name, and its lines."""
+    """Yields for each computation whether it is the entry, its name, and its lines."""
     header, lines = None, []
     for line in text.splitlines():
         if header is None:
@@ -137,31 +139,31 @@ def _operation(line: str) -> Operation | None:
 
 
 def arrays(text: str) -> tuple[Array, ...]:
-    """The arrays that a type names.
+    """Parses the arrays of a type.
 
     Examples:
       >>> arrays("(f32[4,8]{1,0}, s32[])")
       (Array(dtype='f32', dims=(4, 8)), Array(dtype='s32', dims=()))
     """
     return tuple(
-        # A dimension that varies is written with its bound: `<=8`.
+        # A dynamic dimension is printed with its bound: `<=8`.
         Array(dtype, tuple(int(d.lstrip("<=")) for d in dims.split(",") if d))
         for dtype, dims in _ARRAY.findall(text)
     )
 
 
 def _end_of_type(line: str, start: int) -> int:
-    if line[start] == "(":  # A tuple's has spaces in it.
+    if line[start] == "(":  # The type of a tuple contains spaces.
         return _closing(line, start)
     end = line.find(" ", start)
     return len(line) if end < 0 else end
 
 
 def _closing(line: str, opening: int) -> int:
-    """The place after the parenthesis that closes the one at `opening`."""
+    """Returns the index after the parenthesis that closes the one at `opening`."""
     depth = 0
-    for found in _PARENTHESIS.finditer(line, opening):
-        depth += 1 if found[0] == "(" else -1
+    for match in _PARENTHESIS.finditer(line, opening):
+        depth += 1 if match[0] == "(" else -1
         if depth == 0:
-            return found.end()
+            return match.end()
     return len(line)

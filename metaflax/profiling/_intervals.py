@@ -1,4 +1,4 @@
-"""Who is at work when: nested events as intervals, and wall-clock time shared out."""
+"""Self time of nested events, and wall-clock time shared among threads."""
 
 import itertools
 from collections import defaultdict
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Interval(NamedTuple, Generic[T]):
-    """A stretch of time, in any unit.
+    """An interval of time, in any unit.
 
     Attributes:
-      start: when it begins.
-      end: when it ends.
-      label: of what goes on.
+      start: time of its start.
+      end: time of its end.
+      label: name of the activity.
     """
 
     start: float
@@ -23,14 +23,14 @@ class Interval(NamedTuple, Generic[T]):
 
 
 def innermost(events: Iterable[Interval[T]]) -> Iterator[Interval[T]]:
-    """Cuts the nested events of one thread so that each moment has one label.
+    """Splits the nested events of one thread so that each moment has one label.
 
     Args:
-      events: of one thread; of any two, one holds the other or they do not overlap.
+      events: of one thread; any two are disjoint, or one contains the other.
 
     Yields:
-      Intervals in order, each with the label of the innermost event: what is left
-      to an event is its self time.
+      Intervals in order, each with the label of the innermost event, so that those
+      of a label add up to its self time.
 
     Examples:
       >>> loop, body = Interval(0, 9, "loop"), Interval(2, 5, "body")
@@ -61,7 +61,7 @@ def innermost(events: Iterable[Interval[T]]) -> Iterator[Interval[T]]:
 def clipped(
     intervals: Iterable[Interval[T]], windows: Sequence[Interval]
 ) -> Iterator[Interval[T]]:
-    """The parts of intervals that lie in any of the windows."""
+    """Yields the parts of intervals that lie in any of the windows."""
     for interval, window in itertools.product(intervals, windows):
         start = max(interval.start, window.start)
         end = min(interval.end, window.end)
@@ -70,10 +70,10 @@ def clipped(
 
 
 def shares(intervals: Iterable[Interval[T]]) -> dict[T, float]:
-    """The wall-clock time of each label.
+    """Computes the wall-clock time of each label.
 
-    Where several intervals overlap, as those of several threads do, each moment is
-    shared evenly among them: the shares add up to the time in which there is any.
+    Where intervals of several threads overlap, each moment is shared evenly among
+    them: the shares add up to the time covered by at least one.
 
     Args:
       intervals: of all threads.
@@ -94,8 +94,8 @@ def shares(intervals: Iterable[Interval[T]]) -> dict[T, float]:
     active: set[int] = set()
     before = 0.0
     for now, begins, number in changes:
-        for one in active:
-            time[intervals[one].label] += (now - before) / len(active)
+        for index in active:
+            time[intervals[index].label] += (now - before) / len(active)
         before = now
         if begins:
             active.add(number)

@@ -1,8 +1,8 @@
-"""Which part of a training step an operation belongs to, by where it comes from.
+"""Parts of a training step, by the scopes that an operation was traced in.
 
 A path such as `jit(step)/while/body/transpose(jvp(Bert))/layer_0/mlp/up/dot_general`
-names what was traced: transformations are written around a name, and scopes and modules
-of the network follow each other, the operation last.
+lists transformations around names, and scopes and modules of the network from the
+outside in, the operation last.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 OTHER = "other"
 
-# The first whose names occur in a path is the part that it belongs to.
+# An operation belongs to the first part whose names occur in its path.
 _PARTS = (
     ("outer optimizer", {"outer_optimizer"}),
     ("inner update", {"inner_update"}),
@@ -22,7 +22,7 @@ _PARTS = (
     ("mlp", {"mlp"}),
     ("encoder, rest", {"Bert", "pooler", "adapter"}),
 )
-# What is differentiated and lies outside of the network.
+# Differentiated operations outside the network.
 _HEAD = "head and loss"
 _CONTROL = {"while", "body", "cond", "closed_call", "branch_0_fun", "branch_1_fun"}
 
@@ -30,11 +30,12 @@ _WRAPPED = re.compile(r"^(\w+)\((.*)\)$")
 
 
 class Place(NamedTuple):
-    """What an operation belongs to.
+    """Part of a training step, and direction.
 
     Attributes:
-      part: as people think of it.
-      backward: whether it carries derivatives back, those of inner steps included.
+      part: of the step, such as `attention`.
+      backward: whether the operation belongs to a backward pass, those of inner steps
+        included.
     """
 
     part: str
@@ -42,11 +43,11 @@ class Place(NamedTuple):
 
 
 def place_of(paths: Iterable[str]) -> Place:
-    """The place of an operation.
+    """Finds the part of a step that an operation belongs to.
 
     Args:
-      paths: where it comes from, then where what was fused into it comes from. The
-        first counts, unless it says nothing; then the one most often named does.
+      paths: path of the operation, then those of operations fused into it. The first
+        decides unless it names no part; then the most frequent part does.
 
     Returns:
       A `Place`.
@@ -56,10 +57,10 @@ def place_of(paths: Iterable[str]) -> Place:
       Place(part='mlp', backward=True)
     """
     first, *rest = [_place(path) for path in paths]
-    told = [place for place in rest if place.part != OTHER]
-    if first.part != OTHER or not told:
+    fused = [place for place in rest if place.part != OTHER]
+    if first.part != OTHER or not fused:
         return first
-    return max(told, key=told.count)
+    return max(fused, key=fused.count)
 
 
 def _place(path: str) -> Place:
@@ -72,9 +73,9 @@ def _place(path: str) -> Place:
         # Flax names methods after a dot: `attention.norm` calls `norm`.
         names.update(scope.split("."))
     backward = "transpose" in transformations
-    for part, told_by in _PARTS:
-        if names & told_by:
+    for part, scope_names in _PARTS:
+        if names & scope_names:
             return Place(part, backward)
     differentiated = transformations & {"jvp", "transpose"}
-    told = differentiated and operation not in _CONTROL
-    return Place(_HEAD if told else OTHER, backward)
+    is_head = differentiated and operation not in _CONTROL
+    return Place(_HEAD if is_head else OTHER, backward)

@@ -9,16 +9,16 @@ import jax.extend as jex
 
 
 def matmul_flops(fn: Callable[..., Any], *args: Any, while_steps: int = 10) -> int:
-    """Operations of all matrix products in `fn(*args)`, loops included.
+    """Counts the floating-point operations of all matrix products in `fn(*args)`.
 
-    Nothing is compiled, so that the count is the same on every machine. What a
-    compiler merges counts each time it is written.
+    Nothing is compiled, so that the count is the same on every machine. Products that
+    a compiler would merge count each time they are written.
 
     Args:
       fn: the function.
       args: its arguments, or their shapes.
-      while_steps: how often a loop of unknown length is taken to run, such as that
-        of conjugate gradients.
+      while_steps: assumed trip count of loops of unknown length, such as that of
+        conjugate gradients.
 
     Returns:
       Two operations for each multiplication and addition.

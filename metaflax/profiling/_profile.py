@@ -1,4 +1,4 @@
-"""Where the time of one step goes, by part of the work and by kind."""
+"""Time of one training step, by part of the step and kind of operation."""
 
 import time
 from collections import defaultdict
@@ -17,19 +17,19 @@ from metaflax.profiling._work import Analyst
 
 PRODUCT = "matrix product"
 
-# Their own time is that of no operation: they wait for others.
+# Operations that only wait for others.
 _CONTAINERS = {"while", "conditional"}
 
 
 class Row(NamedTuple):
-    """What one kind of work of one part takes, in one step.
+    """Time of one kind of operation in one part of the step.
 
     Attributes:
-      part: as people think of it, such as `attention`.
-      kind: such as `matrix product`.
-      backward: whether it carries derivatives back.
-      ms: wall-clock time; operations that run at the same moment share it evenly.
-      calls: operations that begin.
+      part: of the step, such as `attention`.
+      kind: of operation, such as `matrix product`.
+      backward: whether it belongs to a backward pass.
+      ms: wall-clock time; operations that run at once share it evenly.
+      calls: number of executions.
       flops: floating-point operations of matrix products.
     """
 
@@ -42,33 +42,33 @@ class Row(NamedTuple):
 
 
 class HostTimes(NamedTuple):
-    """What the host does for one step, on a thread beside it.
+    """Time that the host spends on the batch of one step, on another thread.
 
     Attributes:
-      making_ms: drawing the episodes and padding them to a batch.
-      transfer_ms: bringing the batch to the device.
+      making_ms: to draw the episodes and pad them to a batch.
+      transfer_ms: to transfer the batch to the device.
     """
 
     making_ms: float
     transfer_ms: float
 
     def waiting_ms(self, step_ms: float) -> float:
-        """What a long run waits for each batch, since it is made during a step."""
+        """Computes how long a step waits for its batch, made during the last one."""
         return max(0.0, self.making_ms + self.transfer_ms - step_ms)
 
 
 class Profile(NamedTuple):
-    """Where the time of one step goes.
+    """Time of one training step.
 
     Attributes:
-      step_ms: of a step that nobody watches.
-      profiled_ms: of one that the profiler watches; what the rows and `idle_ms` add
-        up to.
-      idle_ms: when no operation ran: launching, and waiting for each other.
-      rows: what operations took.
-      host: what the host does meanwhile.
-      steps: how many were profiled.
-      trace: the file that jax wrote.
+      step_ms: duration of a step without the profiler.
+      profiled_ms: duration of a step under the profiler; the sum of the rows and
+        `idle_ms`.
+      idle_ms: time in which no operation runs, but is launched or waited for.
+      rows: time by part and kind of operation.
+      host: time that the host spends in the meantime.
+      steps: number of profiled steps.
+      trace: file that jax wrote.
     """
 
     step_ms: float
@@ -80,7 +80,7 @@ class Profile(NamedTuple):
     trace: Path
 
     def record(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Returns the profile as a JSON object."""
         return {
             "step_ms": self.step_ms,
             "profiled_ms": self.profiled_ms,
@@ -103,17 +103,17 @@ def profile(
     *,
     steps: int = 3,
 ) -> Profile:
-    """Runs a few steps that are thrown away, and says where their time goes.
+    """Profiles a few steps, whose results are discarded.
 
-    One step warms up, as many as are profiled are only timed, then come those that
-    are profiled.
+    One step warms up, `steps` steps are timed without the profiler, and as many with
+    it.
 
     Args:
       executable: the compiled step, `state, metrics = executable(state, batch)`.
-      state: before the steps; it is copied, and not donated.
-      batches: on the host; those of another shape than the first are passed over.
-      folder: gets the profile, for TensorBoard or Perfetto.
-      steps: how many are profiled.
+      state: before the steps; it is copied, not donated.
+      batches: on the host; those of another shape than the first are skipped.
+      folder: where the trace is written, for TensorBoard or Perfetto.
+      steps: number of profiled steps.
 
     Returns:
       A `Profile`.
@@ -121,9 +121,11 @@ def profile(
     Raises:
       ValueError: if the backend reports no operations.
     """
-    making, moving, watched, unwatched = [], [], [], []
+    making, transferring, profiled, unprofiled = [], [], [], []
     ready = map(
-        _timed(lambda batch: jax.block_until_ready(jax.device_put(batch)), moving),
+        _timed(
+            lambda batch: jax.block_until_ready(jax.device_put(batch)), transferring
+        ),
         _alike(batches, making),
     )
     state = jax.tree.map(jnp.array, state)
@@ -137,12 +139,12 @@ def profile(
 
     run([])
     for _ in range(steps):
-        run(unwatched)
+        run(unprofiled)
     options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # Every call of Python would slow the steps down.
+    options.python_tracer_level = 0  # Tracing Python calls slows the steps down.
     with jax.profiler.trace(str(folder), profiler_options=options):
         for _ in range(steps):
-            run(watched)
+            run(profiled)
     path = newest_profile(folder)
     program = parse(executable.as_text() or "")
     containers = frozenset(
@@ -150,19 +152,19 @@ def profile(
     )
     trace = read_trace(path, program.name, containers)
     return Profile(
-        step_ms=_mean_ms(unwatched),
+        step_ms=_mean_ms(unprofiled),
         profiled_ms=1e3 * trace.seconds / trace.steps,
         idle_ms=1e3 * (trace.seconds - sum(trace.operations.values())) / trace.steps,
         rows=attributed(trace, program),
-        # The first batch finds everything cold.
-        host=HostTimes(_mean_ms(making[1:]), _mean_ms(moving[1:])),
+        # The first batch is made with cold caches.
+        host=HostTimes(_mean_ms(making[1:]), _mean_ms(transferring[1:])),
         steps=trace.steps,
         trace=path,
     )
 
 
 def attributed(trace: Trace, program: Program) -> tuple[Row, ...]:
-    """The time of operations, by part, kind and direction, the longest first."""
+    """Sums the time of operations by part, kind and direction, longest first."""
     analyst, operations = Analyst(program), program.operations()
     sums: dict[tuple[str, str, bool], np.ndarray] = defaultdict(lambda: np.zeros(3))
     for name, seconds in trace.operations.items():
@@ -170,7 +172,7 @@ def attributed(trace: Trace, program: Program) -> tuple[Row, ...]:
         if op := operations.get(name):
             place, kind = place_of(analyst.paths(op)), analyst.kind(op)
             key, flops = (place.part, kind, place.backward), analyst.flops(op)
-        else:  # The runtime's own, such as a graph of many operations.
+        else:  # An operation of the runtime, such as a CUDA graph.
             key, flops = (OTHER, OTHER, False), 0.0
         sums[key] += np.array([1e3 * seconds, count, count * flops]) / trace.steps
     rows = [Row(*key, *map(float, total)) for key, total in sums.items()]
@@ -178,19 +180,19 @@ def attributed(trace: Trace, program: Program) -> tuple[Row, ...]:
 
 
 def _timed(fn: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
-    """A function that notes how long each call takes."""
+    """Wraps `fn` so that the duration of each call is appended to `seconds`."""
 
     def timed(*args: Any) -> Any:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         result = fn(*args)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start)
         return result
 
     return timed
 
 
 def _alike(batches: Iterable[Any], making: list[float]) -> Iterator[Any]:
-    """The batches of the first one's shape; notes how long each one took to make."""
+    """Yields the batches of the first one's shape; appends their times to `making`."""
     make = _timed(iter(batches).__next__, making)
     first = make()
     yield first

@@ -1,4 +1,4 @@
-"""The work of a program's operations: arithmetic, memory traffic, and their kind."""
+"""Arithmetic, memory traffic and kind of the operations of a program."""
 
 import functools
 import math
@@ -30,7 +30,7 @@ _COPIES = {
     *("copy", "copy-start", "copy-done", "transpose", "reshape", "broadcast"),
     *("concatenate", "pad", "slice", "reverse"),
 }
-# Names for what is there already.
+# Operations that only name existing buffers.
 _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
     *("after-all", "partition-id", "replica-id"),
@@ -39,12 +39,12 @@ _RUNS_OTHERS = {"while", "call", "conditional", "async-start"}
 
 
 class Work(NamedTuple):
-    """How much is done.
+    """Amount of work.
 
     Attributes:
-      flops: floating-point operations of matrix products, two for each product of
-        two numbers that is added up.
-      bytes_moved: read from memory and written to it.
+      flops: floating-point operations of matrix products, two for each
+        multiplication and addition.
+      bytes_moved: bytes read from and written to memory.
     """
 
     flops: float
@@ -52,10 +52,10 @@ class Work(NamedTuple):
 
 
 class Analyst:
-    """Says of each operation of a program what it does.
+    """Analyses the operations of a program.
 
     Args:
-      program: that it is part of.
+      program: the compiled program.
     """
 
     def __init__(self, program: Program):
@@ -64,12 +64,12 @@ class Analyst:
         self._run = functools.cache(self._run_all)
 
     def total(self) -> Work:
-        """The work of one run of the program, each loop as often as it runs.
+        """Counts the work of one call of the program, multiplying out loops.
 
-        XLA's own `cost_analysis` counts the body of a loop once, however often it
-        runs, and training steps are loops over tasks and inner steps. A loop whose
-        number of runs is not known is counted once here too; of the branches of a
-        conditional the one with the most arithmetic is.
+        XLA's own `cost_analysis` counts the body of a loop once, and training steps are
+        loops over tasks and inner steps. A loop of unknown trip count is counted once
+        here too; of the branches of a conditional only the one with the most arithmetic
+        is counted.
         """
         return self._run(self._program.entry)
 
@@ -82,18 +82,18 @@ class Analyst:
         called = [self._run(name) for name in op.calls]
         if op.opcode == "conditional":
             return max(called)
-        one = _sum(called)
-        return Work(op.trips * one.flops, op.trips * one.bytes_moved)
+        trip = _sum(called)
+        return Work(op.trips * trip.flops, op.trips * trip.bytes_moved)
 
     def flops(self, op: Operation) -> float:
-        """The floating-point operations of an operation's matrix products."""
+        """Counts the floating-point operations of the matrix products in `op`."""
         if op.opcode == "dot":
             contracted = _numbers(_CONTRACTED, op.attributes)
             return self._product(op, contracted)
         if op.opcode == "custom-call" and "gemm" in op.attributes:
-            # A matrix product that a library computes, with workspace as 2nd result.
+            # A matrix product by a library, with workspace as second result.
             return self._product(op, _numbers(_LIBRARY_CONTRACTED, op.attributes))
-        if op.opcode == "convolution":  # As which TPUs compute matrix products.
+        if op.opcode == "convolution":  # TPUs compute matrix products so.
             labels = _KERNEL_LABELS.search(op.attributes)
             kernel = self._array(op.operands[1]).dims
             taken = [
@@ -107,7 +107,7 @@ class Analyst:
         return 0.0
 
     def kind(self, op: Operation) -> Kind:
-        """What kind of work an operation is, a fusion by the costliest part of it."""
+        """Classifies an operation; a fusion by its costliest part."""
         opcodes = {part.opcode for part in self._parts(op)} | {op.opcode}
         if self.flops(op) or opcodes & _PRODUCTS:
             return "matrix product"
@@ -122,7 +122,7 @@ class Analyst:
         return "elementwise and sums"
 
     def paths(self, op: Operation) -> list[str]:
-        """Where an operation comes from, and then all that was fused into it."""
+        """Returns the path of an operation, then those of operations fused into it."""
         return [op.path, *(part.path for part in self._parts(op))]
 
     def _parts(self, op: Operation) -> list[Operation]:
@@ -140,7 +140,7 @@ class Analyst:
         )
 
     def _bytes_moved(self, op: Operation) -> float:
-        """Results written and operands read; of what is sliced, the slice."""
+        """Counts bytes of results and operands; of sliced operands, of the slice."""
         if op.opcode in _FREE:
             return 0.0
         if op.opcode in _SLICES:
@@ -171,13 +171,13 @@ class Analyst:
         return moved
 
     def _read_size(self, parameter: Operation, readers: list[Operation]) -> float:
-        """Of a parameter that is only sliced or updated in place, what is touched."""
+        """Counts the bytes read of a parameter; of the slices, if only they are."""
         touched = 0.0
         for reader in readers:
-            is_coordinator = reader.operands[0] == parameter.name
-            if is_coordinator and reader.opcode in _SLICES:
+            is_target = reader.operands[0] == parameter.name
+            if is_target and reader.opcode in _SLICES:
                 touched += _size(reader.results)
-            elif not (is_coordinator and reader.opcode in _UPDATES):
+            elif not (is_target and reader.opcode in _UPDATES):
                 return _size(parameter.results)
         return touched
 
@@ -190,17 +190,17 @@ def _sum(works: Iterable[Work]) -> Work:
 
 
 def _numbers(pattern: re.Pattern[str], text: str) -> list[int]:
-    found = pattern.search(text)
-    return [int(n) for n in re.findall(r"\d+", found[1])] if found else []
+    match = pattern.search(text)
+    return [int(n) for n in re.findall(r"\d+", match[1])] if match else []
 
 
 def _size(arrays: Iterable[Array]) -> float:
-    """Bytes of arrays."""
+    """Counts the bytes of arrays."""
     return sum(math.prod(a.dims) * _item_size(a.dtype) for a in arrays)
 
 
 def _item_size(dtype: str) -> float:
-    """Bytes of one number, from the bits in its type's name.
+    """Returns the bytes of one number, by the bits in the name of its type.
 
     Examples:
       >>> _item_size("bf16"), _item_size("u4"), _item_size("pred"), _item_size("token")

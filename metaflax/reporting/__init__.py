@@ -1,4 +1,4 @@
-"""What a run shows: progress, tables, plots."""
+"""Progress, tables, plots and HTML pages of runs."""
 
 from metaflax.reporting._costs import cost_line as cost_line
 from metaflax.reporting._costs import host_line as host_line
@@ -25,9 +25,9 @@ from metaflax.reporting._search import search_table as search_table
 from metaflax.reporting._search import short as short
 from metaflax.reporting._tables import PERCENT as PERCENT
 from metaflax.reporting._tables import comparison_table as comparison_table
-from metaflax.reporting._tables import estimated as estimated
+from metaflax.reporting._tables import estimate_text as estimate_text
+from metaflax.reporting._tables import interval_text as interval_text
 from metaflax.reporting._tables import report_table as report_table
-from metaflax.reporting._tables import said as said
 
 __all__ = [
     "PERCENT",
@@ -37,11 +37,12 @@ __all__ = [
     "cost_line",
     "counting",
     "curve_figure",
-    "estimated",
+    "estimate_text",
     "folded",
     "has_plots",
     "host_line",
     "html_table",
+    "interval_text",
     "matrix_table",
     "memory",
     "methods_figure",
@@ -54,7 +55,6 @@ __all__ = [
     "profile_tables",
     "reliability_figure",
     "report_table",
-    "said",
     "search_table",
     "section",
     "short",

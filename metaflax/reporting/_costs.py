@@ -1,4 +1,4 @@
-"""What a step costs, and where its time goes, in words and tables."""
+"""Cost and profile of a step as text and tables."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,11 +12,11 @@ _FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
 
 def cost_line(cost: Cost, available: int | None = None) -> str:
-    """What one step costs, in a line.
+    """Formats the cost of one step on one line.
 
     Args:
-      cost: of the step.
-      available: bytes of memory that the device has for it.
+      cost: cost of the step.
+      available: free memory of the device in bytes.
 
     Examples:
       >>> cost = Cost(4.123e11, 0, 400 * 2**20, 400 * 2**20, 400 * 2**20, 800 * 2**20)
@@ -37,15 +37,15 @@ def cost_line(cost: Cost, available: int | None = None) -> str:
 
 
 def memory(size: float) -> str:
-    """Bytes as people read them: `1.2 GiB`."""
+    """Formats a number of bytes: `1.2 GiB`."""
     return _amount(size, _BYTES)
 
 
 def profile_tables(profile: Profile) -> list[Table]:
-    """Where the time of one step goes: by part of the work, and by kind.
+    """Makes tables of the time of one step, by part of the step and by kind.
 
-    Milliseconds are of wall-clock time, as the profiler saw it. Both tables add up to
-    one step, the time in which nothing ran included.
+    Times are wall-clock milliseconds under the profiler. Both tables add up to one
+    step, idle time included.
     """
     return [
         _table(
@@ -59,7 +59,7 @@ def profile_tables(profile: Profile) -> list[Table]:
 
 
 def host_line(profile: Profile) -> str:
-    """What the host does for a step, and how long one takes without the profiler."""
+    """Formats the host's time for a step, and the time of one without the profiler."""
     host, step = profile.host, profile.step_ms
     waiting = host.waiting_ms(step)
     hidden = (
@@ -87,13 +87,13 @@ def _table(
         groups.setdefault(name_of(row), []).append(row)
     for name in sorted(groups, key=lambda name: -_ms(groups[name])):
         rows = groups[name]
-        directions = [_ms(filter(chosen, rows)) for chosen in columns.values()]
+        directions = [_ms(filter(test, rows)) for test in columns.values()]
         table.add_row(name, *_cells(profile, directions, _ms(rows), _rate(rows)))
     blank = [0.0] * len(columns)
     table.add_row(
         "nothing ran", *_cells(profile, blank, profile.idle_ms), end_section=True
     )
-    directions = [_ms(filter(chosen, profile.rows)) for chosen in columns.values()]
+    directions = [_ms(filter(test, profile.rows)) for test in columns.values()]
     rate = _rate(profile.rows)
     table.add_row("in all", *_cells(profile, directions, profile.profiled_ms, rate))
     return table
@@ -111,7 +111,7 @@ def _ms(rows: Iterable[Row]) -> float:
 
 
 def _rate(rows: Iterable[Row]) -> str:
-    """At what rate the matrix products among the rows are computed."""
+    """Formats the rate in GFLOP/s of the matrix products among the rows."""
     products = [row for row in rows if row.flops]
     ms = _ms(products)
     return f"{sum(row.flops for row in products) / ms / 1e6:.1f}" if ms else ""
@@ -123,5 +123,5 @@ def _amount(value: float, units: Any) -> str:
 
 
 def _unit(value: float, units: Any) -> tuple[float, str]:
-    """The largest unit of which there is one, else the smallest."""
+    """Returns the largest unit not above `value`, else the smallest."""
     return next((u for u in units if value >= u[0]), units[-1])

@@ -1,4 +1,4 @@
-"""Drawings for pages, as SVG; none without matplotlib."""
+"""Figures for HTML pages, as SVG by matplotlib."""
 
 import contextlib
 import io
@@ -11,29 +11,34 @@ COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#666666")
 
 
 def has_plots() -> bool:
-    """Whether matplotlib is installed, from the extra `plots`."""
+    """Returns whether matplotlib, of the extra `plots`, is installed."""
     import importlib.util
 
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def methods_figure(intervals: Mapping[str, Interval], label: str) -> bytes:
-    """Means of methods below one another, with their intervals.
+    """Draws the mean and interval of each method on a row of its own.
 
     Args:
       intervals: by method.
-      label: what is measured.
+      label: name of the metric.
 
     Returns:
       SVG.
     """
     with _drawn(6.4, 0.9 + 0.34 * len(intervals)) as (axes, out):
         places = range(len(intervals), 0, -1)
-        for place, own, colour in zip(
+        for place, interval, colour in zip(
             places, intervals.values(), _colours(len(intervals)), strict=True
         ):
             axes.errorbar(
-                own.mean, place, xerr=own.half_width, fmt="o", color=colour, capsize=4
+                interval.mean,
+                place,
+                xerr=interval.half_width,
+                fmt="o",
+                color=colour,
+                capsize=4,
             )
         axes.set_yticks(list(places), labels=[_plain(name) for name in intervals])
         axes.set_ylim(0.4, len(intervals) + 0.6)
@@ -43,12 +48,12 @@ def methods_figure(intervals: Mapping[str, Interval], label: str) -> bytes:
 
 
 def curve_figure(points: Mapping[int, Interval], setting: str, label: str) -> bytes:
-    """A score along a setting, with its intervals.
+    """Draws a metric and its intervals against a setting.
 
     Args:
-      points: by the value of the setting.
-      setting: its name.
-      label: what is measured.
+      points: intervals by value of the setting.
+      setting: name of the setting.
+      label: name of the metric.
 
     Returns:
       SVG.
@@ -73,24 +78,26 @@ def curve_figure(points: Mapping[int, Interval], setting: str, label: str) -> by
 def reliability_figure(
     curves: Mapping[str, Sequence[tuple[float, Estimate]]],
 ) -> bytes:
-    """Accuracy by confidence, beside the line on which they are equal.
+    """Draws a reliability diagram: accuracy against confidence.
 
     Args:
-      curves: by name, of each bin that is not empty its mean confidence and accuracy.
+      curves: by name, the mean confidence and accuracy of each non-empty bin.
 
     Returns:
       SVG.
     """
     with _drawn(5.2, 4.2) as (axes, out):
-        axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="as sure as right")
+        axes.plot(
+            [0, 1], [0, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated"
+        )
         colours = _colours(len(curves))
         for (name, points), colour in zip(curves.items(), colours, strict=True):
-            # A resampled interval may lie beside the value by a rounding error.
-            below = [max(0.0, own.value - own.low) for _, own in points]
-            above = [max(0.0, own.high - own.value) for _, own in points]
+            # A bootstrap interval may miss the value by a rounding error.
+            below = [max(0.0, share.value - share.low) for _, share in points]
+            above = [max(0.0, share.high - share.value) for _, share in points]
             axes.errorbar(
                 [confidence for confidence, _ in points],
-                [own.value for _, own in points],
+                [share.value for _, share in points],
                 yerr=[below, above],
                 fmt="o-",
                 ms=4,
@@ -108,19 +115,19 @@ def reliability_figure(
 
 @contextlib.contextmanager
 def _drawn(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """Axes to draw on, and where the drawing is afterwards."""
+    """Yields axes to draw on, and the buffer that then holds the SVG."""
     import matplotlib
     import matplotlib.figure as figures
 
     out = io.BytesIO()
-    # Names of parts that do not change from run to run; letters as shapes, since fonts
-    # differ from reader to reader.
+    # Element ids that are the same in each run; text as paths, since fonts differ from
+    # machine to machine.
     with matplotlib.rc_context({"svg.hashsalt": "metaflax", "font.size": 10}):
-        made = figures.Figure(figsize=(width, height), layout="constrained")
-        axes = made.subplots()
+        figure = figures.Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         yield axes, out
-        made.savefig(out, format="svg", metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None})
 
 
 def _colours(number: int) -> list[str]:
@@ -128,5 +135,5 @@ def _colours(number: int) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """A name as it is, where a dollar sign would begin mathematics."""
+    """Escapes dollar signs, which begin mathematics in matplotlib."""
     return name.replace("$", r"\$")

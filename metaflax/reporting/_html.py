@@ -1,7 +1,7 @@
-"""Pages of tables and pictures that need nothing but themselves.
+"""Self-contained HTML pages of tables and figures.
 
-Whatever comes from data is escaped here, and nowhere else: functions take plain values
-and return `Html`, of which pages are made.
+All values are escaped here, and nowhere else: functions take plain values and return
+`Html`, of which pages are made.
 """
 
 import base64
@@ -63,15 +63,15 @@ $body
 
 
 def page(title: str, subtitle: str, sections: Iterable[Html]) -> str:
-    """A whole page.
+    """Makes a complete page.
 
     Args:
-      title: of the page.
-      subtitle: a sentence below it.
-      sections: its content.
+      title: title of the page.
+      subtitle: a sentence below the title.
+      sections: content of the page.
 
     Returns:
-      HTML that loads nothing.
+      HTML that loads no other file.
 
     Examples:
       >>> made = page("A <b> run", "one fold", [paragraph("accuracy & loss")])
@@ -84,7 +84,7 @@ def page(title: str, subtitle: str, sections: Iterable[Html]) -> str:
 
 
 def escaped(value: Any) -> Html:
-    """Any value as text.
+    """Escapes a value for HTML.
 
     Examples:
       >>> escaped("<script>")
@@ -94,7 +94,7 @@ def escaped(value: Any) -> Html:
 
 
 def section(title: str, *parts: Html) -> Html:
-    r"""A heading and what is below it.
+    r"""Makes a section with a heading.
 
     Examples:
       >>> section("Scores", paragraph("of 600 episodes"))
@@ -105,7 +105,7 @@ def section(title: str, *parts: Html) -> Html:
 
 
 def paragraph(text: str) -> Html:
-    """A paragraph of plain text.
+    """Makes a paragraph of plain text.
 
     Examples:
       >>> paragraph("a < b")
@@ -115,7 +115,7 @@ def paragraph(text: str) -> Html:
 
 
 def folded(summary: str, *parts: Html) -> Html:
-    r"""What is shown when its summary is clicked.
+    r"""Makes a block that is collapsed until its summary is clicked.
 
     Examples:
       >>> folded("more", paragraph("text"))
@@ -128,12 +128,12 @@ def folded(summary: str, *parts: Html) -> Html:
 def html_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = ""
 ) -> Html:
-    """A table; its first column names the rows.
+    """Makes a table whose first column names the rows.
 
     Args:
-      columns: their headings.
-      rows: of as many values each.
-      caption: above it.
+      columns: headings of the columns.
+      rows: values of each row.
+      caption: text above the table.
 
     Examples:
       >>> made = html_table(["", "accuracy"], [["frozen", "94.3 %"]])
@@ -153,7 +153,7 @@ def html_table(
 
 
 def pairs_table(pairs: Mapping[str, Any]) -> Html:
-    """Names and what they stand for, long values broken into lines.
+    """Makes a table of names and values; long values are wrapped.
 
     Examples:
       >>> '<td class="long"><code>1 &lt; 2</code></td>' in pairs_table({"x": "1 < 2"})
@@ -170,15 +170,15 @@ def pairs_table(pairs: Mapping[str, Any]) -> Html:
 def matrix_table(
     names: Sequence[str], counts: Sequence[Sequence[int]], corner: str
 ) -> Html:
-    """A square of counts, darker where a row has more of its own there.
+    """Makes a confusion matrix whose cells are shaded by their share of the row.
 
     Args:
-      names: of rows and columns.
+      names: names of both rows and columns.
       counts: by row and column.
-      corner: what rows and columns are.
+      corner: heading of the first column.
 
     Examples:
-      >>> made = matrix_table(["a", "b"], [[3, 1], [0, 4]], "true, said")
+      >>> made = matrix_table(["a", "b"], [[3, 1], [0, 4]], "true, predicted")
       >>> made.count("rgba(31,119,180,0.75)"), made.count("<td class=")
       (1, 4)
     """
@@ -187,10 +187,10 @@ def matrix_table(
     )
     rows = []
     for name, row in zip(names, counts, strict=True):
-        most = max(sum(row), 1)
+        total = max(sum(row), 1)
         cells = "".join(
-            f'<td class="cell" style="background:rgba(31,119,180,{n / most:.2f});'
-            f'color:{"#fff" if n / most > 0.6 else "#222"}">{int(n) or "·"}</td>'
+            f'<td class="cell" style="background:rgba(31,119,180,{n / total:.2f});'
+            f'color:{"#fff" if n / total > 0.6 else "#222"}">{int(n) or "·"}</td>'
             for n in row
         )
         rows.append(f"<tr><td>{escaped(name)}</td>{cells}</tr>")
@@ -202,11 +202,11 @@ def matrix_table(
 
 
 def picture(svg: bytes, description: str) -> Html:
-    """A drawing, inside the page.
+    """Embeds a figure in the page.
 
     Args:
-      svg: what matplotlib saved.
-      description: for those who cannot see it.
+      svg: the figure, as SVG.
+      description: alternative text.
 
     Examples:
       >>> picture(b"<svg/>", "a curve")

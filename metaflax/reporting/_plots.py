@@ -1,4 +1,4 @@
-"""Plots of what a run logged."""
+"""Plots of the learning curve and result of a run."""
 
 import json
 from pathlib import Path
@@ -15,15 +15,15 @@ def plot_run(
     *,
     title: str,
 ) -> None:
-    """Writes a picture of a run: its learning curve, and its result.
+    """Plots the learning curve and the result of a run.
 
     Args:
-      path: of the PNG.
-      log: the run's `log.jsonl`.
-      metric: which one.
-      before: of the test episodes, before meta-training.
-      after: of the same, after.
-      title: above.
+      path: the PNG file to write.
+      log: the `log.jsonl` of the run.
+      metric: name of the metric.
+      before: metric on the test episodes before meta-training.
+      after: metric on the same episodes after meta-training.
+      title: title of the plot.
 
     Raises:
       ValueError: if matplotlib is not installed.

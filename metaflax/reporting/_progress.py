@@ -1,4 +1,4 @@
-"""A run's progress on the terminal."""
+"""Progress bars on the terminal."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,17 +16,17 @@ from rich.progress import (
 
 
 class ProgressSink:
-    """Shows steps, tasks per second, time left, and the latest scores.
+    """Shows steps, tasks per second, remaining time, and the latest scores.
 
-    On a terminal it is one live line; elsewhere each validation is one line.
+    On a terminal this is one live line; elsewhere each validation prints one line.
 
     Args:
-      console: where to.
-      num_steps: outer steps of the run.
-      tasks_per_step: episodes a step.
-      start: steps taken before, when a run is resumed.
-      doing: what is going on.
-      unit: of what there are so many a step.
+      console: where to print.
+      num_steps: number of outer steps of the run.
+      tasks_per_step: number of units per step.
+      start: number of steps before a run was resumed.
+      doing: name of the activity.
+      unit: name of the units.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class ProgressSink:
         self._progress.start()
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Takes a step's or a validation's record."""
+        """Shows the record of a step or a validation."""
         valid = {k: v for k, v in record.items() if k.startswith("valid_")}
         if valid:
-            said = ", ".join(
+            scores = ", ".join(
                 f"{k.removeprefix('valid_')} {v:.4f}" for k, v in valid.items()
             )
-            self._console.print(f"step {record['step']:>5}: validation {said}")
+            self._console.print(f"step {record['step']:>5}: validation {scores}")
             self._progress.update(self._task, completed=record["step"])
         elif "skipped" in record:
             self._console.print(
@@ -82,7 +82,7 @@ class ProgressSink:
             )
 
     def close(self) -> None:
-        """Leaves the last state on the terminal."""
+        """Stops the bar, leaving its last state on the terminal."""
         self._progress.stop()
 
 
@@ -90,16 +90,16 @@ class ProgressSink:
 def counting(
     console: Console, total: int, *, doing: str, unit: str
 ) -> Iterator[Callable[[int], None]]:
-    """Shows on a terminal how many of so many things are done; nothing elsewhere.
+    """Shows a progress bar on a terminal; nothing elsewhere.
 
     Args:
-      console: where to.
-      total: how many there are.
-      doing: what is going on.
-      unit: what they are.
+      console: where to print.
+      total: number of units.
+      doing: name of the activity.
+      unit: name of the units.
 
     Yields:
-      `done(count)`, which says that so many more are.
+      `advance(count)`, which adds finished units.
     """
     progress = Progress(
         TextColumn(doing),

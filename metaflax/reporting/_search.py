@@ -1,4 +1,4 @@
-"""What a search found, as a table and a picture."""
+"""Table and plot of the trials of a search."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
-# Rows of the table, and pictures side by side.
+# Rows of the table, and columns of the plot.
 MOST_ROWS, COLUMNS = 20, 3
 
 
 def short(value: Any) -> str:
-    """A setting as a table shows it.
+    """Formats a setting for a table.
 
     Examples:
       >>> short(0.000123456), short(("head", "*/bias")), short("ridge")
@@ -26,11 +26,11 @@ def short(value: Any) -> str:
 
 
 def search_table(trials: Sequence[Mapping[str, Any]], metric: str) -> Table:
-    """The trials that came to their end, the best first, then the others.
+    """Makes a table of trials: complete ones, best first, then the others.
 
     Args:
       trials: of `search.json`.
-      metric: their score.
+      metric: name of the score.
 
     Returns:
       A rich table of at most 20 rows.
@@ -60,12 +60,12 @@ def plot_search(
     metric: str,
     on_logs: Collection[str] = (),
 ) -> None:
-    """Writes a picture of a search: scores over trials, and against each setting.
+    """Plots the scores of a search by trial and against each setting.
 
     Args:
-      path: of the PNG.
+      path: the PNG file to write.
       trials: of `search.json`.
-      metric: their score.
+      metric: name of the score.
       on_logs: settings whose axis is logarithmic.
 
     Raises:
@@ -121,25 +121,25 @@ def _against(
         elif all(isinstance(v, int) for v in values):
             axis.xaxis.get_major_locator().set_params(integer=True)
         return
-    known = sorted({short(value) for value in values})
-    _dots(axis, trials, [known.index(short(value)) for value in values])
-    axis.set_xticks(range(len(known)), known, fontsize="small")
-    axis.set_xlim(-0.5, len(known) - 0.5)
+    names = sorted({short(value) for value in values})
+    _dots(axis, trials, [names.index(short(value)) for value in values])
+    axis.set_xticks(range(len(names)), names, fontsize="small")
+    axis.set_xlim(-0.5, len(names) - 0.5)
 
 
 def _dots(axis: Any, trials: Sequence[Mapping[str, Any]], places: list[Any]) -> None:
-    """Full where a trial came to its end, hollow elsewhere."""
+    """Draws complete trials as filled dots, others as hollow ones."""
     for complete, face, label in (
-        (True, "tab:blue", "to its end"),
+        (True, "tab:blue", "complete"),
         (False, "none", "pruned or unfinished"),
     ):
-        chosen = [
+        points = [
             (place, trial["score"])
             for place, trial in zip(places, trials, strict=True)
             if (trial["state"] == "complete") is complete
         ]
-        if chosen:
-            x, y = zip(*chosen, strict=True)
+        if points:
+            x, y = zip(*points, strict=True)
             axis.scatter(
                 x, y, s=22, facecolors=face, edgecolors="tab:blue", label=label
             )

@@ -7,18 +7,18 @@ from rich.table import Table
 
 from metaflax.evaluation import Estimate, Interval
 
-# Shares, which read best in percent.
+# Metrics that are shares, shown in percent.
 PERCENT = (
     *("accuracy", "micro_f1", "none_precision", "none_recall"),
     *("auroc", "false_positives"),
 )
 
 
-def said(name: str, interval: Interval, *, sign: bool = False) -> str:
-    """An interval as people write it: `81.7 ± 1.6 %`.
+def interval_text(name: str, interval: Interval, *, sign: bool = False) -> str:
+    """Formats a mean with its interval: `81.7 ± 1.6 %`.
 
     Examples:
-      >>> said("accuracy", Interval(0.817, 0.016))
+      >>> interval_text("accuracy", Interval(0.817, 0.016))
       '81.7 ± 1.6 %'
     """
     plus = "+" if sign else ""
@@ -28,11 +28,11 @@ def said(name: str, interval: Interval, *, sign: bool = False) -> str:
     return f"{interval.mean:{plus}.4f} ± {interval.half_width:.4f}"
 
 
-def estimated(estimate: Estimate) -> str:
-    """A share whose interval is not even, in percent.
+def estimate_text(estimate: Estimate) -> str:
+    """Formats a share with its asymmetric interval, in percent.
 
     Examples:
-      >>> estimated(Estimate(0.0312, 0.025, 0.041))
+      >>> estimate_text(Estimate(0.0312, 0.025, 0.041))
       '3.1 % [2.5, 4.1]'
     """
     value, low, high = (100 * number for number in estimate)
@@ -46,13 +46,14 @@ def comparison_table(
     *,
     signed: bool = False,
 ) -> Table:
-    """A row for each metric, a column for each method.
+    """Makes a table with a row for each metric and a column for each method.
 
     Args:
-      title: above the table.
-      columns: by method, intervals by metric; a method named `difference` gets signs.
-      metrics: the rows.
-      signed: whether all columns are differences, with signs.
+      title: title of the table.
+      columns: intervals by method and metric; a method named `difference` is shown
+        with signs.
+      metrics: names of the rows.
+      signed: whether all columns are differences, shown with signs.
 
     Returns:
       A rich table.
@@ -63,15 +64,15 @@ def comparison_table(
         table.add_column(method, justify="right")
     for metric in metrics:
         cells = [
-            said(metric, intervals[metric], sign=signed or method == "difference")
-            for method, intervals in columns.items()
+            interval_text(metric, row[metric], sign=signed or method == "difference")
+            for method, row in columns.items()
         ]
         table.add_row(metric, *cells)
     return table
 
 
 def report_table(report: Mapping[str, Any]) -> Table:
-    """A report: for each class (or domain) its scores, and how many queries it had."""
+    """Makes a table of the scores and number of queries of each class (or domain)."""
     rows = {name: row for name, row in report.items() if isinstance(row, Mapping)}
     columns = list(next(iter(rows.values()), {}))
     table = Table(title="report")

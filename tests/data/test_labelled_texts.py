@@ -173,7 +173,7 @@ def test_no_label_is_forgotten_and_too_many_are_refused(tmp_path, monkeypatch):
         ('{"text": " ", "label": "b"}', "r.jsonl", {}, "r.jsonl:1: 'text' is an empty"),
         ('{"text": "a", "label": []}', "r.jsonl", {}, "r.jsonl:1: 'label' is an empty"),
         ('{"text": "a", "label": ["b", "c"]}', "r.jsonl", {},
-         "r.jsonl:1: 'label' holds 2 labels where a text is to have one"),
+         "r.jsonl:1: 'label' holds 2 labels; give one per text"),
         ('{"text": "a", "label": "b"}\n{"text": "a", "la', "r.jsonl", {},
          "r.jsonl:2: not JSON"),
         (b'{"text": "a", "label": "b"}\n{"text": "\xff', "r.jsonl", {},

@@ -88,5 +88,5 @@ def test_the_costlier_branch_counts():
 
 
 def test_what_is_no_program_is_refused():
-    with pytest.raises(ValueError, match="no text of an XLA program"):
+    with pytest.raises(ValueError, match="not an HLO module"):
         _hlo.parse("module @jit_f {}")

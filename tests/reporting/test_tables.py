@@ -35,7 +35,7 @@ def cells(line):
 def test_shares_are_in_percent_and_differences_have_signs(
     name, interval, sign, expected
 ):
-    assert reporting.said(name, interval, sign=sign) == expected
+    assert reporting.interval_text(name, interval, sign=sign) == expected
 
 
 def test_a_comparison_has_a_row_a_metric_and_signs_for_differences_only():

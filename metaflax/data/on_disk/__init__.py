@@ -1,1 +1,1 @@
-"""Labelled texts that stay on disk, found by byte offsets."""
+"""Indices of texts on disk, and samplers that draw episodes from them."""

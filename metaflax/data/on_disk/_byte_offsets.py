@@ -1,7 +1,7 @@
-"""Sources of texts whose rows are read by where they begin.
+"""Sources of texts whose rows are found by byte offset.
 
-Lines of a file are read where they are. Whatever else there is to read (CSV, Parquet,
-Arrow, several files) is written once, line by line, into a store of its own.
+Lines of a file are read in place. The texts of all other sources (CSV, Parquet, Arrow,
+several files) are first copied, line by line, to a store.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _STORED = "text"  # The column of a store.
 
 
 class Row(NamedTuple):
-    """A text, its label if any, and the first byte of its line."""
+    """Byte offset of a line, its text, and its label if any."""
 
     start: int
     text: str
@@ -28,14 +28,14 @@ class Row(NamedTuple):
 
 
 class Source(Protocol):
-    """What is indexed.
+    """A source of texts to index.
 
     Attributes:
-      path: what messages call it.
-      text: the column of texts; None where a line is a text.
-      label: the column of labels, if any.
-      column: the column of texts in its lines, which a store gives a name of its own.
-      in_place: whether its lines are read where they are, and not from a store.
+      path: its name in messages.
+      text: column of texts; None where a line is a text.
+      label: column of labels, if any.
+      column: column of texts in the lines that are read, those of the store if any.
+      in_place: whether lines are read in place rather than from a store.
     """
 
     @property
@@ -54,26 +54,26 @@ class Source(Protocol):
     def in_place(self) -> bool: ...
 
     def files(self) -> list[Path]:
-        """The files that its rows come from."""
+        """Lists the files that the rows come from."""
         ...
 
     def rows(self, store: Path) -> Iterator[Row]:
-        """Yields its rows, and writes them to a store that is not there yet if need be.
+        """Yields the rows, and writes them to a new store unless read in place.
 
         Raises:
-          ValueError: for anything wrong with a row, saying where.
+          ValueError: if a row is malformed; the message names its place.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class FileOfLines:
-    """A file with a text a line, or JSONL.
+    """A file with a text per line, or JSONL.
 
     Attributes:
       path: the file.
-      text: the column of texts, of JSONL; else None.
-      label: the column of labels, if any.
+      text: column of texts, of JSONL; else None.
+      label: column of labels, if any.
     """
 
     path: Path
@@ -83,10 +83,10 @@ class FileOfLines:
 
     @classmethod
     def of(cls, path: Path, text: str, label: str | None) -> "FileOfLines":
-        """With the columns that such a file has.
+        """Makes the source of a file, by its suffix.
 
         Raises:
-          ValueError: if labels are asked of plain text.
+          ValueError: if plain text is to have labels.
         """
         if path.suffix.lower() in JSON_SUFFIXES:
             return cls(path, text, label)
@@ -117,12 +117,12 @@ class FileOfLines:
 
 @dataclasses.dataclass(frozen=True)
 class StoredRows:
-    """Whatever `read_rows` reads, of which texts are kept in a store.
+    """Any source of `read_rows`, whose texts are copied to a store.
 
     Attributes:
       source: see `data.read`.
-      text: the column of texts.
-      label: the column of labels, if any.
+      text: column of texts.
+      label: column of labels, if any.
     """
 
     source: str | Path
@@ -155,7 +155,7 @@ class StoredRows:
 
 
 def digest_of(source: Source, files: Iterable[Path], *more: Any) -> str:
-    """SHA-256, in hex, of the content of a source, its columns, and anything else.
+    """Computes the SHA-256 digest of the files and columns of a source, in hex.
 
     Raises:
       ValueError: if a file cannot be read.
@@ -165,36 +165,34 @@ def digest_of(source: Source, files: Iterable[Path], *more: Any) -> str:
         with _rows.opened(path) as file:
             content = hashlib.file_digest(file, "sha256")  # pyright: ignore
             digest.update(content.digest())
-        # The name of a file of lines is no matter; others are read by how it ends.
+        # The suffix decides how a stored source is read.
         digest.update(b"" if source.in_place else path.suffix.lower().encode() + b"\0")
     digest.update(json.dumps([*more, source.text, source.label]).encode())
     return digest.hexdigest()
 
 
 def stamps_of(files: Iterable[Path]) -> list[Stamp]:
-    """Those of files.
+    """Reads the stamps of files.
 
     Raises:
-      ValueError: if one is missing.
+      ValueError: if a file is missing.
     """
-    found = []
+    stamps = []
     for path in files:
         with _rows.opened(path) as file:
-            found.append(Stamp.of(file.fileno()))
-    return found
+            stamps.append(Stamp.of(file.fileno()))
+    return stamps
 
 
 def _read(
     values: dict[str, Any], place: str, text: str, label: str | None
 ) -> tuple[str, str | None]:
-    """The text of a row and its one label."""
+    """Reads the text of a row and its single label."""
     columns = {"text": text, "label": label or "label"}
     fields = tasks.Fields(values, place, columns)
     if label is None:
         return fields.text("text"), None
     names = fields.names("label")
     if len(names) != 1:
-        raise fields.refused(
-            "label", f"holds {len(names)} labels where a text is to have one."
-        )
+        raise fields.refused("label", f"holds {len(names)} labels; give one per text.")
     return fields.text("text"), names[0]

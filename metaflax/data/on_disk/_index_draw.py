@@ -1,4 +1,4 @@
-"""Episodes of an inverted index: names are drawn, then rows where they occur."""
+"""Sampling of episodes from an inverted index: names first, then rows of each."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from metaflax.data.on_disk._text_index import Kind, TextIndex
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 
-# Whether a text may stand for a name in an episode of several.
+# Whether a text may serve as an example of a name in an episode of several.
 Fits: TypeAlias = Callable[[str, str, frozenset[str]], bool]
 
-# How often another draw is tried where texts do not suffice.
+# Number of draws tried until one has enough texts.
 _TRIES = 100
-# Candidates looked at for each text that is wanted.
+# Candidate texts for each one needed.
 CANDIDATES = 4
 
 
@@ -25,14 +25,14 @@ class IndexDraw:
     """Draws names of postings, then rows of each.
 
     Attributes:
-      index: the text.
-      kind: what is drawn from.
-      groups: numbers of names that may meet.
-      way: names an episode, least and most.
-      shot: support rows a name, likewise.
-      queries: query rows a name, likewise.
-      fits: `fits(text, name, names)`, whether a text may stand for a name in an
-        episode of `names`.
+      index: the indexed texts.
+      kind: of names to draw.
+      groups: numbers of names that may occur in the same episode.
+      way: minimum and maximum number of names per episode.
+      shot: minimum and maximum number of support rows per name.
+      queries: minimum and maximum number of query rows per name.
+      fits: `fits(text, name, names)`, whether a text may serve as an example of a
+        name in an episode of `names`.
     """
 
     index: TextIndex
@@ -58,8 +58,8 @@ class IndexDraw:
         for _ in range(_TRIES):
             group = self.groups[_pools.uniform(rng, 0, len(self.groups) - 1)]
             way = _pools.uniform(rng, *self.way)
-            chosen = group[rng.choice(len(group), way, replace=False)]
-            drawn = self._rows(rng, chosen.tolist(), shot + queries)
+            classes = group[rng.choice(len(group), way, replace=False)]
+            drawn = self._rows(rng, classes.tolist(), shot + queries)
             if drawn is not None:
                 break
         else:
@@ -71,7 +71,7 @@ class IndexDraw:
         self.index.release()
         local = np.arange(way, dtype=np.int32)
         return Episode(
-            classes=tuple(chosen.tolist()),
+            classes=tuple(classes.tolist()),
             domain=None,
             support=drawn[:, :shot].ravel(),
             support_targets=local.repeat(shot),
@@ -80,24 +80,24 @@ class IndexDraw:
         )
 
     def _rows(
-        self, rng: np.random.Generator, chosen: list[int], wanted: int
+        self, rng: np.random.Generator, numbers: list[int], num_rows: int
     ) -> np.ndarray | None:
-        """Rows of each name `[way, wanted]`, or None where texts do not suffice."""
+        """Draws rows of each name, `[way, num_rows]`; None if texts are too few."""
         postings = self.postings
-        names = [postings.names[number] for number in chosen]
+        names = [postings.names[number] for number in numbers]
         together, seen = frozenset(names), set()
-        drawn = np.zeros((len(chosen), wanted), np.int32)
-        for place, (number, name) in enumerate(zip(chosen, names, strict=True)):
+        drawn = np.zeros((len(numbers), num_rows), np.int32)
+        for place, (number, name) in enumerate(zip(numbers, names, strict=True)):
             rows = postings.rows(number)
-            most = min(len(rows), CANDIDATES * wanted)
-            found = 0
-            for row in rows[rng.choice(len(rows), most, replace=False)].tolist():
+            size = min(len(rows), CANDIDATES * num_rows)
+            count = 0
+            for row in rows[rng.choice(len(rows), size, replace=False)].tolist():
                 text = self.index.text(row)
                 if text not in seen and self.fits(text, name, together):
                     seen.add(text)
-                    drawn[place, found] = row
-                    found += 1
-                    if found == wanted:
+                    drawn[place, count] = row
+                    count += 1
+                    if count == num_rows:
                         break
             else:
                 return None
@@ -111,12 +111,16 @@ def checked_draw(
     sizes: tuple[_pools.Count, _pools.Count, _pools.Count],
     fits: Fits,
 ) -> IndexDraw:
-    """An `IndexDraw` that has enough texts for way, shot and queries."""
+    """Makes an `IndexDraw`, having checked that it has enough texts.
+
+    Raises:
+      ValueError: if a group has too few names, or a name too few texts.
+    """
     counts = index.postings(kind).counts
     way = _pools.count_range("way", sizes[0], 2)
     shot = _pools.count_range("shot", sizes[1], 1)
     queries = _pools.count_range("queries", sizes[2], 1)
-    wanted = shot[1] + queries[1]
+    needed = shot[1] + queries[1]
     smallest = min(map(len, groups), default=0)
     if smallest < way[1]:
         raise ValueError(
@@ -125,10 +129,10 @@ def checked_draw(
             " make larger groups."
         )
     counts = counts[np.concatenate(groups)]
-    if counts.min() < wanted:
-        scarce = int((counts < wanted).sum())
+    if counts.min() < needed:
+        scarce = int((counts < needed).sum())
         raise ValueError(
-            f"{index.path}: an episode takes {wanted} texts of a class, and {scarce} of"
+            f"{index.path}: an episode takes {needed} texts of a class, and {scarce} of"
             f" {len(counts)} classes have fewer; leave them out, or lower shot or"
             " queries."
         )

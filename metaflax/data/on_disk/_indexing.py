@@ -1,4 +1,4 @@
-"""Indexing texts by their words and their labels, once for each content."""
+"""Indexing of texts by word and label, cached by content."""
 
 import contextlib
 import functools
@@ -28,10 +28,10 @@ from metaflax.files import atomic_folder, folder_digest
 
 _VERSION = "metaflax text 2"
 _DIGEST = "sha256"  # The file of an index that holds the digest of all others.
-_CHUNK = 2**16  # Starts of lines that are written together.
-# A word that occurs in one text only can be in no task.
+_CHUNK = 2**16  # Line offsets written at a time.
+# A word that occurs in a single text can form no task.
 _LEAST = 2
-# Labels are all kept, so that memory takes a limit: some 500 MiB while it is built.
+# No label may be dropped, so that memory needs a limit: some 500 MiB while building.
 MOST_LABELS = 2**21
 
 
@@ -42,23 +42,23 @@ def index_texts(
     label: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> TextIndex:
-    r"""Indexes a file of raw text, or finds its index from last time.
+    r"""Indexes a file of raw text by word, or loads its index from the cache.
 
-    It is built in one pass over the lines, in bounded memory, and kept under the digest
-    of the file's content, whatever its name. It appears whole or not at all.
+    The index is built in one pass over the lines, in bounded memory, and cached under
+    the digest of the file's content, whatever its name.
 
     Args:
-      path: a file with a text a line (a sentence, best), or JSONL. Blank lines are
-        passed over.
-      text: the column of texts, of JSONL.
-      label: the column of labels, of JSONL, to draw supervised tasks from as well.
-      cache_dir: where indices are kept; by default a folder of `cache_folder()`.
+      path: a file with a text per line (preferably a sentence), or JSONL. Blank lines
+        are skipped.
+      text: column of texts, of JSONL.
+      label: column of labels, of JSONL, to index as well.
+      cache_dir: folder of cached indices; by default a folder of `cache_folder()`.
 
     Returns:
       The `TextIndex`.
 
     Raises:
-      ValueError: if the file is missing, empty or no text, with the line at fault.
+      ValueError: if the file is missing, empty or not text; the message names the line.
 
     Examples:
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -83,17 +83,16 @@ def index_labels(
     label: str = "label",
     cache_dir: str | Path | None = None,
 ) -> TextIndex:
-    r"""Indexes labelled texts by their labels alone, or finds the index of last time.
+    r"""Indexes labelled texts by label, or loads their index from the cache.
 
-    As `index_texts`, without the words, which cost the most. The lines of JSONL are
-    read where they are; of any other source the texts are written once into a store
-    beside the index, from which they are read by number.
+    Like `index_texts`, without words, which cost the most. Lines of JSONL are read in
+    place; the texts of any other source are copied once to a store beside the index.
 
     Args:
-      source: anything that `read` reads.
-      text: the column of texts.
-      label: the column of labels, one a text.
-      cache_dir: where indices are kept; by default a folder of `cache_folder()`.
+      source: any source of `read`.
+      text: column of texts.
+      label: column of labels, one per text.
+      cache_dir: folder of cached indices; by default a folder of `cache_folder()`.
 
     Returns:
       The `TextIndex`, which has no `words`.
@@ -115,20 +114,18 @@ def index_labels(
     """
     path = Path(source).expanduser().absolute()
     lines = path.suffix.lower() in _addressed.JSON_SUFFIXES and _hub.is_file(path)
-    chosen = (
-        FileOfLines(path, text, label) if lines else StoredRows(source, text, label)
-    )
-    return _indexed(chosen, ["labels"], cache_dir)
+    rows = FileOfLines(path, text, label) if lines else StoredRows(source, text, label)
+    return _indexed(rows, ["labels"], cache_dir)
 
 
 class _Names(NamedTuple):
-    """What is indexed of each row.
+    """How the names of each row are indexed.
 
     Attributes:
       of: `names = of(row)`.
       keep: see `PostingsBuilder`.
-      most: how many are known at a time.
-      crowded: `crowded(path, builder)` deals with more.
+      most: maximum number of names held at a time.
+      crowded: `crowded(path, builder)`, called when there are more.
     """
 
     of: Callable[[Row], Iterable[str]]
@@ -142,7 +139,7 @@ def _is_word(name: str, count: int) -> bool:
 
 
 def _label_of(row: Row) -> list[str]:
-    assert row.label is not None  # Their column was named.
+    assert row.label is not None  # The source has a column of labels.
     return [row.label]
 
 
@@ -168,14 +165,14 @@ _KINDS: Mapping[Kind, _Names] = {
 def _indexed(
     source: Source, kinds: list[Kind], cache_dir: str | Path | None
 ) -> TextIndex:
-    """The index of a source, from last time or new."""
+    """Loads the index of a source from the cache, or builds it."""
     files = source.files()
-    stamps = _addressed.stamps_of(files)  # What is written from here on is noticed.
+    stamps = _addressed.stamps_of(files)  # Later writes are detected.
     digest = _addressed.digest_of(source, files, _VERSION, kinds)
     kept = Path(cache_dir) if cache_dir else cache_folder() / "texts"
     folder = kept / f"text-{digest}"
     stamp = stamps[0] if source.in_place else None
-    if (index := _found(source.path, folder, stamp)) is not None:
+    if (index := _cached(source.path, folder, stamp)) is not None:
         return index
     with (
         contextlib.suppress(FileExistsError),  # Another process was faster.
@@ -189,8 +186,8 @@ def _indexed(
     return TextIndex(source.path, folder, stamp)
 
 
-def _found(path: Path, folder: Path, stamp: Stamp | None) -> TextIndex | None:
-    """The index in a folder, or None where there is none or it is damaged."""
+def _cached(path: Path, folder: Path, stamp: Stamp | None) -> TextIndex | None:
+    """Loads the index of a folder; None if there is none, or it is damaged."""
     if not folder.is_dir():
         return None
     try:
@@ -222,10 +219,10 @@ def _build(source: Source, kinds: list[Kind], folder: Path) -> None:
     chunk: list[int] = []
     row = 0
     with (folder / STARTS).open("wb") as starts:
-        for found in source.rows(folder / STORE):
+        for line in source.rows(folder / STORE):
             for _, names, builder in builders:
-                builder.add(row, names(found))
-            chunk.append(found.start)
+                builder.add(row, names(line))
+            chunk.append(line.start)
             if len(chunk) == _CHUNK:
                 np.array(chunk, STARTS_TYPE).tofile(starts)
                 chunk = []

@@ -1,4 +1,4 @@
-"""Keeping the labelled texts of a stream, which can be read only once."""
+"""JSONL files of labelled texts from a stream, which can be read only once."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,16 +16,16 @@ def store_texts(
     text: str = "text",
     label: str = "label",
 ) -> Path:
-    """Writes the texts and labels of a stream to a JSONL file, a row at a time.
+    """Writes the texts and labels of a stream to a JSONL file, row by row.
 
-    The file appears once it is whole, and `index_labels` or `read` takes it from there.
-    A file that is there already is left as it is, and nothing is read.
+    The file is written atomically, for `index_labels` or `read`. If it exists already,
+    nothing is read or written.
 
     Args:
-      rows: values by column, such as `datasets` yields where it streams.
-      path: of the file, which ends in `.jsonl`.
-      text: the column of texts.
-      label: the column of labels: a name, a number, or a list of them.
+      rows: values by column, such as those of a streamed data set of `datasets`.
+      path: the file, which ends in `.jsonl`.
+      text: column of texts.
+      label: column of labels: a name, a number, or a list of them.
 
     Returns:
       The path. The columns there are `text` and `label`.
@@ -45,7 +45,7 @@ def store_texts(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        raise ValueError(f"{path}: is to hold JSONL; end its name in .jsonl.")
+        raise ValueError(f"{path}: the output is JSONL; name it .jsonl.")
     if path.exists():
         return path
     columns = {"text": text, "label": label}

@@ -1,4 +1,4 @@
-"""Episodes of labelled texts that stay on disk."""
+"""Episodes of labelled texts on disk."""
 
 import dataclasses
 
@@ -13,20 +13,20 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class LabelledTextSampler:
-    r"""Draws way-shot episodes of the labels of indexed texts.
+    r"""Draws N-way K-shot episodes of indexed texts.
 
-    They are as those of `EpisodeSampler`, from texts that stay on disk: labels are
-    drawn, then texts of each, uniformly and without replacement, and no text twice.
+    Like `EpisodeSampler`, from texts on disk: labels are drawn, then texts of each,
+    uniformly and without replacement; no text occurs twice.
 
     Attributes:
-      index: the text, indexed with a column of labels.
-      groups: numbers of labels (of `index.labels`) that may meet in a task.
-      way: labels a task, or (least, most), drawn uniformly.
-      shot: support texts a label, likewise.
-      queries: query texts a label, likewise.
+      index: texts, indexed by label.
+      groups: numbers of labels (of `index.labels`) that may occur in the same episode.
+      way: number of labels per episode, or (minimum, maximum), drawn uniformly.
+      shot: number of support texts per label, or (minimum, maximum).
+      queries: number of query texts per label, or (minimum, maximum).
 
     Raises:
-      ValueError: if the text has no labels, or as `MaskedWordSampler`.
+      ValueError: if the texts have no labels, or as `MaskedWordSampler`.
 
     Examples:
       >>> import tempfile
@@ -64,16 +64,16 @@ class LabelledTextSampler:
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest episode."""
+        """Sizes of the largest episode."""
         return self._draw.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names, label by label."""
+        """Draws episode `index` of the infinite sequence of `seed`, label by label."""
         return self._draw.episode(seed, index)
 
     def shown(self, row: int, number: int) -> str:
-        """The text of a row."""
-        del number  # A label is no part of its text.
+        """Reads the text of a row."""
+        del number  # Labels are not part of the text.
         return self.index.text(row)
 
 
@@ -87,22 +87,22 @@ def labelled_examples(
     seed: int = 0,
     name: str | None = None,
 ) -> Examples:
-    r"""Some texts of some labels of an index, read into memory.
+    r"""Reads a random sample of texts of an index into memory.
 
     Args:
-      index: the text, indexed with its labels.
+      index: texts, indexed by label.
       labels: numbers of labels to draw from.
-      least: labels with fewer different texts are left out.
-      most: texts of a label that are taken at most.
-      most_labels: labels that are taken at most.
-      seed: draws them.
-      name: what messages call the examples; by default the path of the text.
+      least: minimum number of different texts of a label; others are left out.
+      most: maximum number of texts per label.
+      most_labels: maximum number of labels.
+      seed: seed for sampling.
+      name: name of the examples in messages; by default the path of the texts.
 
     Returns:
-      The examples, label by label; none comes twice in a label.
+      The examples, label by label; no text occurs twice in a label.
 
     Raises:
-      ValueError: if the text has no labels.
+      ValueError: if the texts have no labels.
 
     Examples:
       >>> import tempfile
@@ -128,8 +128,8 @@ def labelled_examples(
         if num_labels == most_labels:
             break
         rows = postings.rows(number)
-        tried = min(len(rows), _index_draw.CANDIDATES * most)
-        drawn = rows[rng.choice(len(rows), tried, replace=False)]
+        num_candidates = min(len(rows), _index_draw.CANDIDATES * most)
+        drawn = rows[rng.choice(len(rows), num_candidates, replace=False)]
         different = list(dict.fromkeys(map(index.text, drawn.tolist())))[:most]
         if len(different) >= least:
             texts += different
@@ -139,5 +139,5 @@ def labelled_examples(
     return Examples(name or str(index.path), tuple(texts), tuple(names))
 
 
-def _any_text(text: str, own: str, names: frozenset[str]) -> bool:
+def _any_text(text: str, name: str, names: frozenset[str]) -> bool:
     return True

@@ -1,7 +1,7 @@
-"""The lines of a file by number, read when they are asked for.
+"""Random access to the lines of a file by number.
 
-Nothing of the file stays in memory: a file of any size costs eight bytes a line, and
-those are memory-mapped.
+Lines are read on demand and not kept in memory; their offsets, eight bytes a line, are
+memory-mapped.
 """
 
 import mmap
@@ -13,37 +13,37 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-# A line is read whole, so there is to be a limit to it.
+# Lines are read whole, so that their length needs a limit.
 MOST_BYTES = 2**20
 
 
 class Stamp(NamedTuple):
-    """What a file that has not been written to since has kept."""
+    """Size and modification time of a file, to detect that it was written to."""
 
     size: int
     written: int
 
     @classmethod
     def of(cls, file: Path | int) -> "Stamp":
-        """That of a path or an open file."""
-        found = os.stat(file)
-        return cls(found.st_size, found.st_mtime_ns)
+        """Reads the stamp of a path or an open file."""
+        status = os.stat(file)
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 def first_line(raw: bytes) -> str:
-    """The line that bytes begin with, without its end."""
+    """Decodes the first line of `raw`, without its line end."""
     return raw.partition(b"\n")[0].rstrip(b"\r").decode("utf-8")
 
 
 class Lines:
-    """Lines of a UTF-8 file, by number.
+    """Lines of a UTF-8 file by number.
 
     Args:
-      path: the file, which stays open as long as this is in use.
-      starts: int64 `[lines + 1]`, where each line begins, then the size of the file.
-        Between two lines there may be others, which have no number.
-      decode: `line = decode(raw)`, from the bytes that begin with it; by default
-        without its end.
+      path: the file, which stays open as long as this object lives.
+      starts: int64 `[lines + 1]`, offset of each line, then the size of the file.
+        Between two lines there may be others without a number.
+      decode: `line = decode(raw)`, from bytes that begin with the line; by default it
+        drops the line end.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class Lines:
         return len(self._starts) - 1
 
     def __getitem__(self, number: int) -> str:
-        """A line.
+        """Reads a line.
 
         Raises:
-          ValueError: if the starts are none of this file.
+          ValueError: if the offsets do not fit the file.
         """
         if not 0 <= number < len(self):
             raise IndexError(number)
         first, last = self._starts[number : number + 2].tolist()
         if not 0 <= first <= last:
             raise ValueError(f"{self.path}: its index is damaged at line {number}.")
-        most = min(last - first, MOST_BYTES)
+        size = min(last - first, MOST_BYTES)
         try:
-            return self._decode(os.pread(self._file, most, first))
+            return self._decode(os.pread(self._file, size, first))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{self.path}: line {number} cannot be read ({error})."
@@ -85,29 +85,29 @@ class Lines:
 
     @property
     def stamp(self) -> Stamp:
-        """Of the file as it is now."""
+        """Stamp of the file as it is now."""
         return Stamp.of(self._file)
 
     def release(self) -> None:
-        """Lets go of memory, see `let_go`."""
-        let_go(self._starts)
+        """Releases the memory of pages that were read; see `release_pages`."""
+        release_pages(self._starts)
 
 
-def let_go(mapped: np.ndarray) -> None:
-    """Gives back the memory of what was read of a memory-mapped array.
+def release_pages(mapped: np.ndarray) -> None:
+    """Releases the pages of a memory-mapped array that were read.
 
-    What is read again is mapped again. Else a reader of random places would end up with
-    all of the file in memory.
+    They are mapped again when they are read again. Without this, random access would
+    end up with the whole file in memory.
     """
     if isinstance(mapped.base, mmap.mmap) and hasattr(mapped.base, "madvise"):
         mapped.base.madvise(mmap.MADV_DONTNEED)
 
 
 def numbered_lines(file: BinaryIO, name: str) -> Iterator[tuple[str, int, str]]:
-    """Yields (place, first byte, line) of those lines that are not blank.
+    """Yields (place, offset, line) of each line that is not blank.
 
     Raises:
-      ValueError: if a line is too long to be one, or not UTF-8.
+      ValueError: if a line is too long, or not UTF-8.
     """
     number = first = 0
     while raw := file.readline(MOST_BYTES + 1):

@@ -1,8 +1,7 @@
-"""Where each of many names occurs: an inverted index on disk.
+"""Inverted index on disk: the rows in which each name occurs.
 
-It is built in one pass over the rows, in memory that does not grow with their number:
-pairs of name and row are sorted a million at a time and kept in files, from which each
-stretch of the final list is put together.
+It is built in one pass over the rows in bounded memory: pairs of name and row are
+sorted a million at a time into files, from which the final lists are merged.
 """
 
 import array
@@ -14,41 +13,41 @@ from pathlib import Path
 
 import numpy as np
 
-from metaflax.data.on_disk._lines import Lines, let_go
+from metaflax.data.on_disk._lines import Lines, release_pages
 
-# Pairs that are sorted at a time, and numbers of rows that are put together at a time.
+# Pairs sorted at a time, and row numbers merged at a time.
 _PAIRS = 2**20
 _STRETCH = 2**23
-# Names that are known at a time. Beyond it those that occurred least are forgotten.
+# Names held at a time. Beyond it those that occurred least are dropped.
 MOST_NAMES = 2**19
 
 
 class Postings:
-    """For each name the numbers of the rows where it occurs, memory-mapped.
+    """Row numbers of each name, memory-mapped.
 
     Args:
-      folder: what `PostingsBuilder.finish` wrote.
+      folder: written by `PostingsBuilder.finish`.
 
     Attributes:
-      names: by number, read when they are asked for.
-      counts: int64 `[names]`, in how many rows each occurs.
+      names: names by number, read on demand.
+      counts: int64 `[names]`, number of rows in which each occurs.
 
     Raises:
-      ValueError: if the folder holds no whole index.
+      ValueError: if the folder holds no complete index.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
         sizes = json.loads((folder / "sizes.json").read_text())
-        # A label may hold line ends, so that each name is all of its bytes.
+        # A label may contain line ends, so that a name is all of its bytes.
         name_starts = _mapped(folder / "name_starts.npy", "<i8")
         self.names = Lines(folder / "names.txt", name_starts, bytes.decode)
         self._starts = _mapped(folder / "starts.npy", "<i8")
         self._rows = _mapped(folder / "rows.npy", "<i4")
         self.counts = np.diff(self._starts)
-        found = {"names": len(self.counts), "rows": len(self._rows)}
-        if found != sizes or len(self.names) != sizes["names"]:
-            raise ValueError(f"{folder} holds {found}, and was to hold {sizes}.")
+        actual = {"names": len(self.counts), "rows": len(self._rows)}
+        if actual != sizes or len(self.names) != sizes["names"]:
+            raise ValueError(f"{folder} is damaged: it holds {actual}, not {sizes}.")
         _check_running(name_starts, (folder / "names.txt").stat().st_size, folder)
         _check_running(self._starts, len(self._rows), folder)
 
@@ -59,49 +58,52 @@ class Postings:
         return len(self.counts)
 
     def rows(self, number: int) -> np.ndarray:
-        """The rows of a name, int32, rising."""
+        """Returns the rows of a name, int32, ascending."""
         first, last = self._starts[number : number + 2]
         return self._rows[first:last]
 
     def release(self) -> None:
-        """Lets go of memory, see `let_go`."""
+        """Releases the memory of pages that were read; see `release_pages`."""
         self.names.release()
-        let_go(self._starts)
-        let_go(self._rows)
+        release_pages(self._starts)
+        release_pages(self._rows)
 
 
 def _mapped(path: Path, dtype: str) -> np.ndarray:
-    """The array of a file that `np.save` wrote, of one axis."""
+    """Memory-maps a one-dimensional array that `np.save` wrote."""
     with path.open("rb") as file:
         try:
             np.lib.format.read_magic(file)
-            [length], _, found = np.lib.format.read_array_header_1_0(file)
+            [length], _, saved_dtype = np.lib.format.read_array_header_1_0(file)
         except Exception as error:  # Whatever a damaged description raises.
             raise ValueError(f"{path} is damaged ({error}).") from error
         first = file.tell()
-    # Before it is mapped, so that nothing makes room for what is not there.
-    if found != dtype or first + length * found.itemsize != path.stat().st_size:
-        raise ValueError(f"{path} is damaged: its size is not what it says.")
-    if not length:  # Which cannot be mapped.
+    # Checked before mapping, so that a damaged header allocates nothing.
+    if (
+        saved_dtype != dtype
+        or first + length * saved_dtype.itemsize != path.stat().st_size
+    ):
+        raise ValueError(f"{path} is damaged: its size does not fit its header.")
+    if not length:  # An empty array cannot be mapped.
         return np.zeros(0, dtype)
     return np.memmap(path, dtype, "r", first, (length,))
 
 
 def _check_running(starts: np.ndarray, size: int, folder: Path) -> None:
-    """Refuses starts that would lead out of what they divide."""
+    """Raises where offsets do not partition `size` items."""
     if starts[0] or starts[-1] != size or (np.diff(starts) < 0).any():
-        raise ValueError(f"{folder} is damaged: it does not say where rows begin.")
+        raise ValueError(f"{folder} is damaged: its offsets do not fit.")
 
 
 class PostingsBuilder:
-    """Collects names row by row.
+    """Builds postings row by row.
 
     Args:
-      scratch: an empty folder for what does not stay in memory.
-      keep: whether a name that occurs in so many rows is kept.
-      most_names: names known at a time.
-      crowded: what is done when there are more, by default `forget_rare`; it may raise
-        instead, where none is to be lost.
+      scratch: folder to create for temporary files.
+      keep: `keep(name, count)`, whether a name that occurs in `count` rows is kept.
+      most_names: maximum number of names held at a time.
+      crowded: called with the builder when there are more; by default `forget_rare`.
+        It may raise where no name may be dropped.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class PostingsBuilder:
         self._keep = keep
         self._most_names = most_names
         self._crowded = crowded or PostingsBuilder.forget_rare
-        # A new name gets the next number, without a line of Python.
+        # A new name gets the next number, without running Python code.
         self._numbers: dict[str, int] = collections.defaultdict(
             itertools.count().__next__
         )
@@ -125,15 +127,15 @@ class PostingsBuilder:
         self._num_runs = 0
 
     def add(self, row: int, names: Iterable[str]) -> None:
-        """Says which names occur in a row; rows come in rising order."""
-        found = set(map(self._numbers.__getitem__, names))
-        self._names.extend(found)
-        self._rows.extend([row] * len(found))
+        """Adds the names that occur in a row; rows come in ascending order."""
+        numbers = set(map(self._numbers.__getitem__, names))
+        self._names.extend(numbers)
+        self._rows.extend([row] * len(numbers))
         if len(self._names) >= _PAIRS:
             self._spill()
 
     def finish(self, folder: Path) -> None:
-        """Writes what `Postings` reads."""
+        """Writes the files that `Postings` reads."""
         self._spill()
         folder.mkdir()
         kept = {
@@ -156,7 +158,7 @@ class PostingsBuilder:
         counts = np.bincount(names, minlength=len(self._counts)).astype(np.int32)
         counts[: len(self._counts)] += self._counts
         self._counts = counts
-        order = np.argsort(names, kind="stable")  # So that rows keep rising.
+        order = np.argsort(names, kind="stable")  # Rows stay ascending.
         np.save(self._run(self._num_runs), np.stack([names[order], rows[order]]))
         self._num_runs += 1
         self._names, self._rows = array.array("i"), array.array("i")
@@ -164,10 +166,10 @@ class PostingsBuilder:
             self._crowded(self)
 
     def forget_rare(self) -> None:
-        """Forgets the names that occurred least, half of them or more.
+        """Drops the half (or more) of names that occurred least.
 
-        One that begins again later counts from there: what is lost are occurrences of
-        rare names in texts of very many.
+        A dropped name that occurs again counts from there: only occurrences of rare
+        names in very large texts are lost.
         """
         known = np.fromiter(self._numbers.values(), np.int64, len(self._numbers))
         middle = np.partition(self._counts[known], len(known) // 2)[len(known) // 2]
@@ -179,7 +181,7 @@ class PostingsBuilder:
         return self._scratch / f"{number}.npy"
 
     def _write_rows(self, path: Path, numbers: np.ndarray, starts: np.ndarray) -> None:
-        """The rows of all names one after the other, a stretch of names at a time."""
+        """Writes the rows of all names in order, a range of names at a time."""
         header = {"descr": "<i4", "fortran_order": False, "shape": (int(starts[-1]),)}
         with path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -192,25 +194,25 @@ class PostingsBuilder:
                 first = last
 
     def _stretch(self, numbers: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """The rows of some names, out of every run."""
+        """Merges the rows of a range of names from all sorted runs."""
         stretch = np.zeros(starts[-1] - starts[0], "<i4")
-        filled = (starts[:-1] - starts[0]).copy()  # How far each name has come.
+        filled = (starts[:-1] - starts[0]).copy()  # Next free position of each name.
         for run in range(self._num_runs):
             names, rows = np.load(self._run(run), mmap_mode="r", allow_pickle=False)
             here = slice(*np.searchsorted(names, [numbers[0], numbers[-1] + 1]))
-            own, first, count = np.unique(
+            present, first, count = np.unique(
                 names[here], return_index=True, return_counts=True
             )
-            place = np.searchsorted(numbers, own)
-            known = numbers[place] == own
+            place = np.searchsorted(numbers, present)
+            kept = numbers[place] == present
             within = np.arange(count.sum()) - np.repeat(first, count)
             target = np.repeat(filled[place], count) + within
-            wanted = np.repeat(known, count)
-            stretch[target[wanted]] = rows[here][wanted]
-            filled[place[known]] += count[known]
+            selected = np.repeat(kept, count)
+            stretch[target[selected]] = rows[here][selected]
+            filled[place[kept]] += count[kept]
         return stretch
 
 
 def _running(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Where each begins, and where the last ends."""
+    """Computes the offset of each item, and the end of the last."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Texts by number, and in which of them each word or label occurs."""
+"""Index of texts by number, word and label."""
 
 import json
 import re
@@ -20,16 +20,16 @@ _ASCII_WORD = re.compile(r"[^\W_]+", re.ASCII)
 
 
 class TextIndex:
-    """The texts of a source by number, and in which of them each word or label occurs.
+    """Texts of a source by number, and the texts in which each word or label occurs.
 
-    Made by `index_texts` or `index_labels`. Texts are read from the file as they are
-    asked for, and the rest is memory-mapped, so that an index of any size takes little
-    memory. A process that is given one (pickled) opens the files for itself.
+    Made by `index_texts` or `index_labels`. Texts are read from the file on demand and
+    the rest is memory-mapped, so that an index of any size takes little memory. A
+    process that receives one (pickled) opens the files itself.
 
     Args:
-      path: the file of texts, or what messages call the source of those in a store.
-      folder: where its index lies.
-      stamp: of the file that was indexed; None for what it is now.
+      path: the file of texts, or the name of the source of stored texts.
+      folder: folder of the index.
+      stamp: stamp of the indexed file; None for its current one.
 
     Raises:
       ValueError: if the index is damaged, or the file was written to.
@@ -57,24 +57,28 @@ class TextIndex:
 
     @property
     def words(self) -> Postings:
-        """The words by number, lower-cased, each with the rows it occurs in.
+        """Rows by word, lower-cased.
 
         Raises:
-          ValueError: if they were not indexed.
+          ValueError: if words were not indexed.
         """
         return self.postings("words")
 
     @property
     def labels(self) -> Postings:
-        """The labels by number, likewise.
+        """Rows by label.
 
         Raises:
-          ValueError: if no column of them was named.
+          ValueError: if labels were not indexed.
         """
         return self.postings("labels")
 
     def postings(self, kind: Kind) -> Postings:
-        """The `words` or the `labels`."""
+        """Returns the `words` or the `labels`.
+
+        Raises:
+          ValueError: if they were not indexed.
+        """
         try:
             return self._postings[kind]
         except KeyError:
@@ -84,20 +88,20 @@ class TextIndex:
             ) from None
 
     def text(self, row: int) -> str:
-        """The text of a row.
+        """Reads the text of a row.
 
         Raises:
-          ValueError: if the file is another than was indexed.
+          ValueError: if the file has changed since it was indexed.
         """
         self._check_unchanged()
         try:
             line = self._lines[row]
             return line if self._column is None else json.loads(line)[self._column]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise self._changed() from None  # At once, with the time set back.
+            raise self._changed() from None  # Its time was reset.
 
     def release(self) -> None:
-        """Lets go of memory that reading has taken; readers of much call it often."""
+        """Releases the memory of pages that were read; call it often."""
         self._lines.release()
         for postings in self._postings.values():
             postings.release()

@@ -63,7 +63,7 @@ def calibration_record(
     logits, targets = evaluator.judged(scores)
     plain = evaluation.calibration(logits, targets)
     record: dict[str, Any] = {"as_is": _plain(plain)}
-    shown = f"calibration error {reporting.estimated(plain.error)}"
+    shown = f"calibration error {reporting.estimate_text(plain.error)}"
     if (validator := validation_evaluator(run)) is not None:
         own = map(np.concatenate, validator.judged(validator(params)))
         temperature = metrics.fit_temperature(*own)
@@ -74,7 +74,7 @@ def calibration_record(
             "scaled": _plain(scaled),
         }
         shown += (
-            f", {reporting.estimated(scaled.error)} at the temperature"
+            f", {reporting.estimate_text(scaled.error)} at the temperature"
             f" {temperature:.3g} of meta-validation"
         )
     console.print(shown, soft_wrap=True)

@@ -135,7 +135,7 @@ def _rows(first: str, intervals: Any, differences: Any) -> list[list[str]]:
         row = [run]
         for metric, found in own.items():
             apart = "" if run == first else _apart(metric, differences[run][metric])
-            row += [reporting.said(metric, found), apart]
+            row += [reporting.interval_text(metric, found), apart]
         rows.append(row)
     return rows
 
@@ -214,12 +214,12 @@ def _beside(runs: Sequence[Evaluated]) -> Any:
     found = [run.results for run in runs]
     if all("calibration" in own for own in found):
         errors = [own["calibration"]["as_is"]["error"] for own in found]
-        said = [reporting.estimated(evaluation.Estimate(**own)) for own in errors]
+        said = [reporting.estimate_text(evaluation.Estimate(**own)) for own in errors]
         rows.append(["calibration error", *said])
     if all("detection" in own for own in found):
         for score in found[0]["detection"]["scores"]:
             areas = [own["detection"]["scores"][score]["auroc"] for own in found]
-            said = [reporting.said("auroc", interval(area)) for area in areas]
+            said = [reporting.interval_text("auroc", interval(area)) for area in areas]
             rows.append([f"AUROC by the {score.replace('_', ' ')}", *said])
     if all("adaptation" in own for own in found):
         times = [own["adaptation"]["seconds"] for own in found]

@@ -91,7 +91,7 @@ def curve_record(curve: Curve, params: Any, console: Console) -> list[dict[str, 
         first = evaluator.task.scores[0]
         console.print(
             f"{curve.setting.replace('_', ' ')} {value}: {first}"
-            f" {reporting.said(first, intervals[first])}"
+            f" {reporting.interval_text(first, intervals[first])}"
         )
         records.append(
             {

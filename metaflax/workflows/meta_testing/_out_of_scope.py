@@ -66,8 +66,8 @@ def detection_record(
     for name, scores in found.items():
         console.print(
             f"out of scope by the {name.replace('_', ' ')}: AUROC"
-            f" {reporting.said('auroc', scores['auroc'])}, kept at 95 % recall"
-            f" {reporting.said('false_positives', scores['false_positives'])}",
+            f" {reporting.interval_text('auroc', scores['auroc'])}, kept at 95 % recall"
+            f" {reporting.interval_text('false_positives', scores['false_positives'])}",
             soft_wrap=True,
         )
     return {

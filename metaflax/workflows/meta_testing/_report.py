@@ -155,7 +155,9 @@ def scores_section(found: Mapping[str, Any]) -> Html:
 def _said(
     own: Mapping[str, evaluation.Interval], metrics: list[str], *, sign: bool = False
 ) -> list[str]:
-    return [reporting.said(metric, own[metric], sign=sign) for metric in metrics]
+    return [
+        reporting.interval_text(metric, own[metric], sign=sign) for metric in metrics
+    ]
 
 
 def _calibration(found: Mapping[str, Any]) -> Html:
@@ -165,8 +167,8 @@ def _calibration(found: Mapping[str, Any]) -> Html:
     rows = [
         [
             said,
-            reporting.estimated(evaluation.Estimate(**found[key]["error"])),
-            reporting.said("log_loss", interval(found[key]["log_loss"])),
+            reporting.estimate_text(evaluation.Estimate(**found[key]["error"])),
+            reporting.interval_text("log_loss", interval(found[key]["log_loss"])),
         ]
         for key, said in names.items()
     ]
@@ -182,7 +184,7 @@ def _calibration(found: Mapping[str, Any]) -> Html:
         parts.append(reporting.picture(drawn, "accuracy by confidence"))
     for said, points in curves.items():
         bins = [
-            [f"{confidence:.3f}", count, reporting.estimated(accuracy)]
+            [f"{confidence:.3f}", count, reporting.estimate_text(accuracy)]
             for confidence, accuracy, count in points
         ]
         columns = ["mean confidence", "queries", "accuracy"]
@@ -206,8 +208,10 @@ def _detection(found: Mapping[str, Any]) -> Html:
     rows = [
         [
             name.replace("_", " "),
-            reporting.said("auroc", interval(own["auroc"])),
-            reporting.said("false_positives", interval(own["false_positives"])),
+            reporting.interval_text("auroc", interval(own["auroc"])),
+            reporting.interval_text(
+                "false_positives", interval(own["false_positives"])
+            ),
         ]
         for name, own in found["scores"].items()
     ]
@@ -240,7 +244,7 @@ def _confusion(found: Mapping[str, Any]) -> Html:
             pair["true"],
             pair.get("predicted", pair.get("said")),  # "said" before 0.1.0.
             f"{pair['number']} of {pair['chances']}",
-            reporting.estimated(evaluation.Estimate(**pair["share"])),
+            reporting.estimate_text(evaluation.Estimate(**pair["share"])),
         ]
         for pair in found["pairs"]
     ]
@@ -265,7 +269,7 @@ def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
         if column == "support":
             return str(int(value))
         if (own := intervals.get(name, {}).get(column)) is not None:
-            return reporting.estimated(evaluation.Estimate(**own))
+            return reporting.estimate_text(evaluation.Estimate(**own))
         return f"{value:.3f}"
 
     rows = [[name, *(cell(name, c) for c in columns)] for name in rows_by_name]
