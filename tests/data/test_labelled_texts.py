@@ -114,7 +114,9 @@ def test_a_data_set_of_the_hub_is_indexed_from_where_it_was_fetched_to(
     assert by_label(indexed(tmp_path, "owner/pets")) == by_search(PETS)
     in_memory = datasets.Dataset.from_list(rows(PETS))
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: in_memory)
-    with pytest.raises(ValueError, match="owner/pets: is not kept on disk"):
+    with pytest.raises(
+        ValueError, match="owner/pets: `datasets` does not cache it on disk"
+    ):
         indexed(tmp_path, "owner/pets")
 
 

@@ -61,7 +61,7 @@ def test_parquet_and_saved_directories_read_alike(tmp_path):
     assert data.read(tmp_path / "pets.parquet").labels == (("1",), ("0",))
     assert list(data.read_texts(tmp_path / "pets.parquet")) == list(PETS.texts)
 
-    with pytest.raises(ValueError, match="no split is chosen; choose one of 'train'"):
+    with pytest.raises(ValueError, match="no split is given; choose one of 'train'"):
         data.read(tmp_path / "splits")
     with pytest.raises(ValueError, match="no split 'dev'"):
         data.read(tmp_path / "splits", split="dev")
@@ -161,7 +161,7 @@ def test_a_hub_name_is_loaded_and_its_errors_are_one_sentence(monkeypatch):
 
 def test_a_hub_name_without_the_datasets_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ValueError, match="takes the `datasets` package"):
+    with pytest.raises(ValueError, match="needs the `datasets` package"):
         data.read("owner/pets")
 
 
@@ -296,7 +296,9 @@ def test_a_task_type_says_what_is_read_of_a_row(tmp_path):
 def test_lines_are_texts_only_where_a_text_is_all_there_is_to_read():
     lines = io.StringIO("it barks\n")
     assert list(data.read_texts(lines, form=tasks.TEXT_OR_PAIR)) == ["it barks"]
-    with pytest.raises(ValueError, match="this model reads text and text_pair"):
+    with pytest.raises(
+        ValueError, match="the inputs of this model are text and text_pair"
+    ):
         list(data.read_texts(io.StringIO("it barks\n"), form=tasks.PAIR))
 
 
@@ -338,5 +340,5 @@ def test_malformed_variants_are_named_with_their_line(value, said, tmp_path):
     ids=["pairs", "relations", "translation"],
 )
 def test_variants_are_refused_where_a_text_does_not_stand_alone(task, tmp_path):
-    with pytest.raises(ValueError, match="variants are read in place of a text that"):
+    with pytest.raises(ValueError, match="variants are alternatives to a single text"):
         data.read(variants_file(tmp_path, ["a"]), task=task, variants="others")

@@ -44,8 +44,8 @@ def test_a_fold_is_chosen_by_name(tmp_path):
     [
         ("{", "not JSON"),
         ([], "not a JSON object"),
-        ({"train": ["a"], "test": ["b"]}, "'valid' is to be a list of names"),
-        ({"train": ["a"], "valid": "b", "test": ["c"]}, "'valid' is to be a list"),
+        ({"train": ["a"], "test": ["b"]}, "'valid' is not a list of names"),
+        ({"train": ["a"], "valid": "b", "test": ["c"]}, "'valid' is not a list"),
         (
             {"train": ["a", "b"], "valid": ["c"], "test": ["b"]},
             "train and test share the labels 'b'",

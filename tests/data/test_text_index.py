@@ -136,7 +136,7 @@ def test_starts_that_lead_elsewhere_are_found_or_refused(tmp_path):
     with pytest.raises(ValueError, match=r"raw\.txt: has changed since"):
         again.text(77)
     np.save(folder / "words" / "starts.npy", np.array([0, 9, 5]))
-    with pytest.raises(ValueError, match="does not say where rows begin"):
+    with pytest.raises(ValueError, match="is damaged: its offsets do not fit"):
         _text_index.TextIndex(index.path, folder)
 
 

@@ -336,7 +336,9 @@ def test_lines_cannot_hold_pairs(runs, tmp_path, refused):
     adapted_and_answered(runs("pair_classification"), 0, tmp_path)
     (tmp_path / "lines.txt").write_text("topic00\n")
     args = ("--model", tmp_path / "model", "--texts", tmp_path / "lines.txt")
-    assert "this model reads text and text_pair" in refused("predict", *args)
+    assert "the inputs of this model are text and text_pair" in refused(
+        "predict", *args
+    )
 
 
 def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):

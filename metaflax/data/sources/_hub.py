@@ -1,4 +1,4 @@
-"""Rows of data sets that Hugging Face's `datasets` saved or serves."""
+"""Rows of data sets of Hugging Face's `datasets`, from disk or the hub."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(:[\w.-]+)?")
 
 
 def is_directory(path: Path) -> bool:
-    """True for a directory; False for what is none or no path at all."""
+    """Whether `path` is a directory; False for an invalid path."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -20,7 +20,7 @@ def is_directory(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """True for a file; False for what is none or no path at all."""
+    """Whether `path` is a file; False for an invalid path."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -28,7 +28,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_hub_name(source: str | Path, suffixes: tuple[str, ...]) -> bool:
-    """True for `owner/name`, unless it ends as a file does."""
+    """Whether `source` has the form `owner/name` and no suffix of a file."""
     return (
         isinstance(source, str)
         and _NAME.fullmatch(source) is not None
@@ -42,18 +42,18 @@ def hub_rows(source: str, split: str | None) -> Iterator[Row]:
 
 
 def hub_files(source: str) -> list[Path]:
-    """The Arrow files that a hub data set was fetched to.
+    """Lists the Arrow files of a downloaded hub data set.
 
     Raises:
-      ValueError: if it cannot be had, or is in memory alone.
+      ValueError: if it cannot be downloaded, or is in memory only.
     """
     data = _fetched(source, None)
     splits = data.values() if isinstance(data, Mapping) else [data]
     files = [Path(f["filename"]) for split in splits for f in split.cache_files]
     if not files:
         raise ValueError(
-            f"{source}: is not kept on disk by `datasets`; save it by save_to_disk, and"
-            " give that directory."
+            f"{source}: `datasets` does not cache it on disk; save it by save_to_disk,"
+            " and give that directory."
         )
     return files
 
@@ -86,12 +86,12 @@ def _loaded(source: str, load: Callable[[Any], Any], advice: str) -> Any:
         import datasets
     except ImportError:
         raise ValueError(
-            f"{source}: reading this takes the `datasets` package; install it, or give"
+            f"{source}: reading this needs the `datasets` package; install it, or give"
             " a JSONL, CSV or Parquet file."
         ) from None
     try:
         return load(datasets)
-    except Exception as error:  # Anything: hub, network, builder and Arrow errors.
+    except Exception as error:  # Any error of the hub, the network, a builder or Arrow.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{source}: cannot be loaded ({reason}); {advice}.") from error
 
@@ -106,7 +106,7 @@ def _dataset_rows(
         if split is None and len(data) == 1:
             split = next(iter(data))
         if split not in data:
-            problem = "no split is chosen" if split is None else f"no split {split!r}"
+            problem = "no split is given" if split is None else f"no split {split!r}"
             raise ValueError(
                 f"{source}: {problem}; choose one of {listing(data)} by split=."
             )
@@ -117,7 +117,7 @@ def _dataset_rows(
         if (names := _class_names(feature)) is not None
     }
     rows = rows_of(data)
-    del data  # And what of it is mapped.
+    del data  # Releases its memory maps.
     for number, row in enumerate(rows, start=1):
         for column, names in named.items():
             row[column] = _named(row[column], names)
@@ -125,9 +125,9 @@ def _dataset_rows(
 
 
 def _of_files(data: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a data set that is all of its files, a batch in memory at a time.
+    """Yields the rows of all files of a data set, with one batch in memory at a time.
 
-    What is read of a file that is mapped stays in memory as long as it is.
+    Pages read of a memory-mapped file would stay in memory as long as it is mapped.
     """
     files = [file["filename"] for file in data.cache_files]
     return _batches(files) if files else iter(data)
@@ -143,7 +143,7 @@ def _batches(files: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _class_names(feature: Any) -> list[str] | None:
-    """The names behind a column of class numbers, alone or in lists."""
+    """Returns the class names of a column of class numbers, or of lists of them."""
     inner = getattr(feature, "feature", feature)
     names = getattr(inner, "names", None)
     return list(names) if names else None
@@ -152,6 +152,6 @@ def _class_names(feature: Any) -> list[str] | None:
 def _named(value: Any, names: list[str]) -> Any:
     if isinstance(value, list):
         return [_named(v, names) for v in value]
-    # Numbers outside the names, -1 by custom, mean that the label is not given.
+    # Other numbers, by convention -1, mean that the label is unknown.
     known = isinstance(value, int) and 0 <= value < len(names)
     return names[value] if known else None

@@ -1,4 +1,4 @@
-"""Examples that meta-training alone reads, beside those that are split."""
+"""Additional examples for meta-training alone."""
 
 import dataclasses
 
@@ -7,15 +7,15 @@ from metaflax.data.sources._splits import Splits
 
 
 def with_more_training(splits: Splits, more: Examples, by: str = "label") -> Splits:
-    """The same splits, with more to meta-train on.
+    """Adds examples to the meta-training split.
 
     Args:
-      splits: of other examples.
-      more: for meta-training alone, such as texts labelled by their clusters.
-      by: `label` or `domain`, what the splits are disjoint by.
+      splits: splits of other examples.
+      more: examples to add, such as texts with pseudo-labels.
+      by: `label` or `domain`, by which the splits are disjoint.
 
     Returns:
-      The splits, `more` after the examples of `train`.
+      The splits, with `more` after the examples of `train`.
 
     Raises:
       ValueError: if a class (or domain) of `more` is one of validation or test, or
@@ -30,8 +30,7 @@ def with_more_training(splits: Splits, more: Examples, by: str = "label") -> Spl
     """
 
     def names(examples: Examples) -> set[str]:
-        whole = examples.label_names if by == "label" else examples.domain_names
-        return set(whole)
+        return set(examples.label_names if by == "label" else examples.domain_names)
 
     for split in ("valid", "test"):
         if shared := sorted(names(more) & names(getattr(splits, split))):

@@ -1,7 +1,7 @@
-"""Rows of JSONL, CSV and Parquet files, each with the place it came from.
+"""Rows of JSONL, CSV and Parquet files, each with its place.
 
-A row is a dict from column to value. Whatever is wrong with a file is a `ValueError`
-that says where: `reviews.csv:17`.
+A row is a dict from column to value. A malformed file raises a `ValueError` that names
+the place: `reviews.csv:17`.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def jsonl_rows(stream: Iterable[bytes], name: str) -> Iterator[Row]:
 
 
 def json_row(line: str, place: str) -> dict[str, Any]:
-    """The object on a line."""
+    """Parses a line of JSONL."""
     try:
         row = json.loads(line, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
@@ -53,7 +53,7 @@ def json_row(line: str, place: str) -> dict[str, Any]:
 
 
 def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON whose names differ; else all but the last would be lost.
+    """Makes a dict of the pairs of a JSON object; raises if a name is repeated.
 
     Examples:
       >>> once_each([("a", 1), ("b", 2)])
@@ -62,13 +62,13 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
       Traceback (most recent call last):
       ValueError: an object has the name 'a' more than once
     """
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         repeated = next(
             name for name, count in Counter(n for n, _ in pairs).items() if count > 1
         )
         raise ValueError(f"an object has the name {repeated!r:.60} more than once")
-    return found
+    return content
 
 
 def csv_rows(stream: Iterable[bytes], name: str, delimiter: str = ",") -> Iterator[Row]:
@@ -117,7 +117,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
         import pyarrow.parquet as pq
     except ImportError:
         raise ValueError(
-            f"{path}: reading Parquet takes pyarrow; install it, or save as JSONL."
+            f"{path}: reading Parquet needs pyarrow; install it, or save as JSONL."
         ) from None
 
     number = 0
@@ -136,7 +136,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def tsv_rows(stream: Iterable[bytes], name: str) -> Iterator[Row]:
-    """As `csv_rows`, with tabs between fields."""
+    """Yields the rows of a TSV file; see `csv_rows`."""
     return csv_rows(stream, name, delimiter="\t")
 
 
@@ -153,7 +153,7 @@ KNOWN_SUFFIXES = (*STREAM_READERS, ".parquet")
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading bytes, with errors in one sentence."""
+    """Opens a file for reading bytes; errors become a ValueError of one sentence."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def file_rows(path: Path) -> Iterator[Row]:
-    """Yields the rows of a file, read by what its name ends in."""
+    """Yields the rows of a file in the format of its suffix."""
     suffix = path.suffix.lower()
     with opened(path) as file:
         if suffix not in KNOWN_SUFFIXES:

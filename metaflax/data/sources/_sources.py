@@ -1,4 +1,4 @@
-"""Reading labelled examples, and texts to predict, from files and the hub."""
+"""Loading of labelled examples, and of texts to predict, from files and the hub."""
 
 import glob
 import itertools
@@ -26,38 +26,37 @@ def read(
     label_separator: str | None = None,
     unlabelled: str = "error",
 ) -> Examples:
-    r"""Reads labelled examples.
+    r"""Loads labelled examples.
 
     Args:
       source: a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, or several of them by a
         pattern such as `folder/*.jsonl`; a directory written by `datasets`'
         `save_to_disk`; or the name of a data set on the Hugging Face hub
         (`owner/name`, or `owner/name:config`).
-      task: says what a model reads of a row and what is right for it; by default
-        `tasks.classification()`, a text and its labels.
-      text: the column of texts.
-      text_pair: the column of second texts, where the task reads pairs.
-      label: the column of labels: a name, a number, or a list of them where a text
-        has several.
-      target: the column of texts that are to be said, where the task says such.
-      domain: the column of domains, if any.
-      id: the column of names of examples, if any.
-      variants: the column of lists of texts that may be read in place of the text,
-        perhaps empty, if any; for tasks that read one text and say nothing of its
-        parts.
-      split: which split of a hub data set or saved directory to read.
-      label_separator: what separates several labels inside one string; without it a
-        string is one label.
-      unlabelled: `error` refuses a row whose list of labels is empty, `drop` leaves
+      task: makes inputs and targets of a row; by default `tasks.classification()`, a
+        text and its labels.
+      text: column of texts.
+      text_pair: column of second texts, for tasks on pairs.
+      label: column of labels: a name, a number, or a list of them where a text has
+        several.
+      target: column of target texts, for generative tasks.
+      domain: column of domains, if any.
+      id: column of names of examples, if any.
+      variants: column of lists of alternatives to the text, perhaps empty, if any; for
+        tasks whose input is one text and whose targets are not its parts.
+      split: split of a hub data set or saved directory.
+      label_separator: separator of several labels in one string; without it a string
+        is one label.
+      unlabelled: `error` raises for a row whose list of labels is empty, `drop` leaves
         it out and counts it in `num_unlabelled`.
 
     Returns:
       The examples, in the order of the source.
 
     Raises:
-      ValueError: if the source is missing, empty or malformed, a column is unknown,
-        or a text or label is empty; the message names file and line. For variants
-        that the task has no use for.
+      ValueError: if the source is missing, empty or malformed, a column is unknown, a
+        text or label is empty, or the task takes no variants; the message names file
+        and line.
 
     Examples:
       >>> import tempfile
@@ -110,8 +109,8 @@ def read(
 def _check_variants(task: tasks.TaskType) -> None:
     if task.form is not tasks.TEXT or task.tokens or task.texts:
         raise ValueError(
-            "variants are read in place of a text that stands alone with its labels;"
-            " this task type reads more of a row, or says something of its parts."
+            "variants are alternatives to a single text with labels; the inputs or"
+            " targets of this task type are others."
         )
 
 
@@ -123,21 +122,21 @@ def read_texts(
     column_pair: str = "text_pair",
     format: str | None = None,
 ) -> Iterator[Any]:
-    r"""Yields the texts to predict, one by one as they are read.
+    r"""Yields texts to predict, one by one as they are read.
 
     Args:
       source: a path, or an open stream such as `sys.stdin`.
-      form: what is read of a row, of a task type; by default one text.
-      column: the column of texts, where the source has columns.
-      column_pair: the column of second texts, where the form has such.
-      format: `lines` (a text a line), `jsonl`, `csv` or `tsv`; by default what the
-        path ends in says, and anything else means lines.
+      form: makes the input of a row; by default one text.
+      column: column of texts, where the source has columns.
+      column_pair: column of second texts, for forms of pairs.
+      format: `lines` (a text per line), `jsonl`, `csv` or `tsv`; by default that of
+        the suffix of the path, and lines for any other.
 
     Yields:
       Each text, without its line end. Blank lines at the end are left out.
 
     Raises:
-      ValueError: if the source cannot be read, or a text is empty: answers are to
+      ValueError: if the source cannot be read, or a text is empty, since predictions
         match texts one by one.
 
     Examples:
@@ -180,13 +179,13 @@ def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:
 def _stream_rows(
     stream: Iterable[bytes], name: str, suffix: str, form: tasks.Form, column: str
 ) -> Iterator[_rows.Row]:
-    """The rows of a stream; a plain line is a row of one column."""
+    """Yields the rows of a stream; a plain line is a row of one column."""
     if suffix in _rows.STREAM_READERS:
         yield from _rows.STREAM_READERS[suffix](stream, name)
         return
     if form.required != ("text",):
         raise ValueError(
-            f"{name}: a line holds one text, and this model reads"
+            f"{name}: a line holds one text, and the inputs of this model are"
             f" {' and '.join(form.required)}; give JSONL, CSV or TSV with such columns."
         )
     blank: str | None = None
@@ -202,11 +201,11 @@ def _stream_rows(
 def read_rows(
     source: str | Path, *, split: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the rows of whatever `read` reads, with all their columns.
+    """Yields the rows of a source of `read`, with all their columns.
 
     Args:
       source: see `read`.
-      split: which split of a hub data set or saved directory to read.
+      split: split of a hub data set or saved directory.
 
     Yields:
       The place of each row, such as `pets.csv:2`, and its values by column.
@@ -240,7 +239,7 @@ def read_rows(
 
 
 def files_of(source: str | Path) -> list[Path]:
-    """The files on this machine that `read_rows` reads a source from, in order.
+    """Lists the local files of a source of `read_rows`, in order.
 
     Raises:
       ValueError: if there is none.

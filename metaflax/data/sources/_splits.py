@@ -1,4 +1,4 @@
-"""Meta-train, meta-validation and meta-test, disjoint by class or by domain."""
+"""Meta-training, meta-validation and meta-test splits, disjoint by class or domain."""
 
 import dataclasses
 import json
@@ -20,9 +20,9 @@ class Splits:
     """Three sets of examples that share no class (or no domain).
 
     Attributes:
-      train: what meta-training sees.
-      valid: what every choice is made on.
-      test: what is reported.
+      train: examples for meta-training.
+      valid: examples for model selection.
+      test: examples for the reported scores.
       unused: classes (or domains) in none of the three.
       num_unused: examples in none of the three: those of unused classes, and those
         whose several labels lie in different splits.
@@ -41,22 +41,22 @@ def split_by_file(
     fold: str | None = None,
     by: str = "label",
 ) -> Splits:
-    """Splits as a JSON file says.
+    """Splits examples by the names in a JSON file.
 
     Args:
-      examples: what to split.
+      examples: examples to split.
       path: JSON, `{"train": [names], "valid": [names], "test": [names]}`, or that
         under the name of a fold; other entries are ignored.
-      fold: which fold, where the file has several.
-      by: `label` or `domain`, what the names are. A text with several labels goes to
+      fold: name of the fold, where the file has several.
+      by: `label` or `domain`, the kind of the names. A text with several labels goes to
         a split only if all its labels belong there.
 
     Returns:
       The splits; names that the file leaves out are listed in `unused`.
 
     Raises:
-      ValueError: if the file cannot be read, has no such fold, puts a name in two
-        splits, names what no example has, or leaves a split empty.
+      ValueError: if the file cannot be read, has no such fold, has a name in two splits
+        or one that no example has, or leaves a split empty.
     """
     return _split(examples, names_by_file(path, fold), by, str(path))
 
@@ -64,11 +64,11 @@ def split_by_file(
 def split_by_names(
     examples: Examples, names: Mapping[str, Sequence[str]], by: str = "label"
 ) -> Splits:
-    """Splits as a mapping says.
+    """Splits examples by given names.
 
     Args:
-      examples: what to split.
-      names: the classes (or domains) of `train`, `valid` and `test`.
+      examples: examples to split.
+      names: classes (or domains) of `train`, `valid` and `test`.
       by: `label` or `domain`, as in `split_by_file`.
 
     Returns:
@@ -96,9 +96,9 @@ def split_by_seed(
     """Splits classes (or domains) at random.
 
     Args:
-      examples: what to split.
-      seed: which of all splits; the same seed and names give the same split.
-      fractions: how the names are shared out, adding up to 1; every split gets at
+      examples: examples to split.
+      seed: seed of the split; the same seed and names give the same split.
+      fractions: share of the names in each split, adding up to 1; every split gets at
         least one name.
       by: `label` or `domain`, as in `split_by_file`.
 
@@ -106,7 +106,7 @@ def split_by_seed(
       The splits.
 
     Raises:
-      ValueError: if the fractions make no sense, or there are too few names.
+      ValueError: if the fractions are invalid, or there are too few names.
 
     Examples:
       >>> texts, labels = tuple("abcd"), (("w",), ("x",), ("y",), ("z",))
@@ -114,15 +114,15 @@ def split_by_seed(
       >>> [len(splits.train), len(splits.valid), len(splits.test)]
       [2, 1, 1]
     """
-    names = _names(examples, by)
-    chosen = names_by_seed(names, seed, fractions, examples.name, by)
-    return _split(examples, chosen, by, f"seed {seed}")
+    known = _names(examples, by)
+    names = names_by_seed(known, seed, fractions, examples.name, by)
+    return _split(examples, names, by, f"seed {seed}")
 
 
 def names_by_file(
     path: str | Path, fold: str | None = None
 ) -> Mapping[str, Sequence[str]]:
-    """The names of `train`, `valid` and `test` in a JSON file, see `split_by_file`.
+    """Reads the names of a split from a JSON file; see `split_by_file`.
 
     Raises:
       ValueError: if the file cannot be read, or has no such fold.
@@ -144,14 +144,14 @@ def names_by_seed(
     source: str = "the data",
     by: str = "label",
 ) -> dict[str, list[str]]:
-    """Names of `train`, `valid` and `test` at random, those of `split_by_seed`.
+    """Draws the names of `train`, `valid` and `test` of `split_by_seed`.
 
     Args:
-      names: all of them, in whatever order.
-      seed: which of all splits.
-      fractions: how the names are shared out.
-      source: what messages call the data.
-      by: `label` or `domain`, what the names are.
+      names: all names, in any order.
+      seed: seed of the split.
+      fractions: share of the names in each split.
+      source: name of the data in messages.
+      by: `label` or `domain`, the kind of the names.
 
     Returns:
       The names of each split, sorted.
@@ -178,7 +178,7 @@ def names_by_seed(
         )
     names = sorted(names)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(names))
-    sizes = _shared_out(len(names), fractions)
+    sizes = _rounded_shares(len(names), fractions)
     parts = np.split(order, np.cumsum(sizes)[:-1])
     return {
         split: sorted(names[i] for i in part)
@@ -187,32 +187,32 @@ def names_by_seed(
 
 
 def check_names(
-    chosen: Mapping[str, Sequence[str]],
+    names: Mapping[str, Sequence[str]],
     known: Collection[str],
     where: str,
     source: str,
     by: str = "label",
 ) -> None:
-    """Refuses names of splits that share one, or that do not occur.
+    """Checks that the names of splits are disjoint and occur in the data.
 
     Args:
-      chosen: the names of each split.
-      known: those that occur.
-      where: what messages call the split.
-      source: what they call the data.
-      by: `label` or `domain`, what the names are.
+      names: names by split.
+      known: names that occur in the data.
+      where: name of the split in messages.
+      source: name of the data in messages.
+      by: `label` or `domain`, the kind of the names.
 
     Raises:
-      ValueError: saying which.
+      ValueError: if they do not; the message lists the names at fault.
     """
-    if missing := [name for name in SPLIT_NAMES if name not in chosen]:
+    if missing := [split for split in SPLIT_NAMES if split not in names]:
         raise ValueError(
             f"{where} of {source} names no {listing(missing)}; give train, valid and"
             " test."
         )
-    _check_disjoint(chosen, by, where)
+    _check_disjoint(names, by, where)
     for split in SPLIT_NAMES:
-        if unknown := sorted(set(chosen[split]).difference(known)):
+        if unknown := sorted(set(names[split]).difference(known)):
             raise ValueError(
                 f"{where}: {split} names {listing(unknown)}, which no example of"
                 f" {source} has; its {by}s are {listing(known)}."
@@ -220,14 +220,14 @@ def check_names(
 
 
 def check_disjoint(splits: Splits, by: str = "label") -> None:
-    """Refuses splits that share a class (or a domain).
+    """Checks that splits share no class (or domain).
 
     Args:
-      splits: what to check.
+      splits: splits to check.
       by: `label` or `domain`.
 
     Raises:
-      ValueError: naming what two splits share.
+      ValueError: if two do; the message lists the shared names.
     """
     _check_disjoint(
         {name: _names(getattr(splits, name), by) for name in SPLIT_NAMES},
@@ -237,19 +237,19 @@ def check_disjoint(splits: Splits, by: str = "label") -> None:
 
 
 def _split(
-    examples: Examples, chosen: Mapping[str, Sequence[str]], by: str, where: str
+    examples: Examples, names: Mapping[str, Sequence[str]], by: str, where: str
 ) -> Splits:
     known = _names(examples, by)
-    check_names(chosen, known, where, examples.name, by)
-    split_of = {name: split for split in SPLIT_NAMES for name in chosen[split]}
+    check_names(names, known, where, examples.name, by)
+    split_of = {name: split for split in SPLIT_NAMES for name in names[split]}
     groups = examples.labels
     if by == "domain":
         groups = [(domain,) for domain in examples.domains or ()]
     members: dict[str | None, list[int]] = {None: []}
     for index, group in enumerate(groups):
-        found = {split_of.get(name) for name in group}
-        home = found.pop() if len(found) == 1 else None
-        members.setdefault(home, []).append(index)
+        splits = {split_of.get(name) for name in group}
+        split = splits.pop() if len(splits) == 1 else None
+        members.setdefault(split, []).append(index)
     parts = {}
     for split in SPLIT_NAMES:
         if not members.get(split):
@@ -283,9 +283,9 @@ def _names(examples: Examples, by: str) -> tuple[str, ...]:
     return examples.domain_names
 
 
-def _check_disjoint(chosen: Mapping[str, Sequence[str]], by: str, where: str) -> None:
+def _check_disjoint(names: Mapping[str, Sequence[str]], by: str, where: str) -> None:
     for first, second in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        if shared := sorted(set(chosen[first]) & set(chosen[second])):
+        if shared := sorted(set(names[first]) & set(names[second])):
             raise ValueError(
                 f"{where}: {first} and {second} share the {by}s {listing(shared)};"
                 " each may be in one split only."
@@ -295,7 +295,7 @@ def _check_disjoint(chosen: Mapping[str, Sequence[str]], by: str, where: str) ->
 def _fold_of(
     content: Any, path: str | Path, fold: str | None
 ) -> dict[str, Sequence[str]]:
-    """The three lists of names inside a split file."""
+    """Reads the three lists of names of a split file."""
     if not isinstance(content, dict):
         raise ValueError(f"{path}: not a JSON object with train, valid and test.")
     if fold is None and not set(SPLIT_NAMES) & set(content):
@@ -312,16 +312,16 @@ def _fold_of(
     for split in SPLIT_NAMES:
         names = content.get(split)
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise ValueError(f"{path}: {split!r} is to be a list of names.")
+            raise ValueError(f"{path}: {split!r} is not a list of names.")
     return {split: content[split] for split in SPLIT_NAMES}
 
 
-def _shared_out(total: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers near `total * fractions`, each at least 1, adding up to `total`."""
-    wanted = np.asarray(fractions) * total
-    sizes = np.maximum(1, np.floor(wanted)).astype(int)
+def _rounded_shares(total: int, fractions: Sequence[float]) -> list[int]:
+    """Rounds `total * fractions` to integers of at least 1 that add up to `total`."""
+    exact = np.asarray(fractions) * total
+    sizes = np.maximum(1, np.floor(exact)).astype(int)
     while sizes.sum() < total:
-        sizes[np.argmax(wanted - sizes)] += 1
+        sizes[np.argmax(exact - sizes)] += 1
     while sizes.sum() > total:
-        sizes[np.argmax(np.where(sizes > 1, sizes - wanted, -math.inf))] -= 1
+        sizes[np.argmax(np.where(sizes > 1, sizes - exact, -math.inf))] -= 1
     return sizes.tolist()

@@ -1,4 +1,4 @@
-"""Compiled steps, kept on disk."""
+"""Persistent cache of compiled programs."""
 
 import os
 
@@ -8,9 +8,9 @@ from metaflax import data
 
 
 def cache_compilations() -> None:
-    """Keeps compiled steps, so that a second start is quick.
+    """Caches compiled programs on disk, so that a second start is quick.
 
-    They go beside downloads, unless `JAX_COMPILATION_CACHE_DIR` names another folder.
+    The cache lies beside downloads, unless `JAX_COMPILATION_CACHE_DIR` is set.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         folder = data.cache_folder() / "compiled"

@@ -1,9 +1,9 @@
-"""What libraries log beside the sentences that a command says."""
+"""Logging of libraries."""
 
 import logging
 
 
 def quiet_logs() -> None:
-    """Silences libraries that log what they raise, page after page, Orbax above all."""
+    """Silences libraries that log the errors that they raise, Orbax above all."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: config, versions, log, checkpoints, results."""
+"""Run directories: config, versions, log, checkpoints and results on disk."""
 
 import importlib.metadata
 import json
@@ -14,21 +14,21 @@ from metaflax import files, training
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
 
-# Files of the run itself, which no results of other commands may replace.
+# Files of the run itself, which results of other commands must not replace.
 OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
           "cost.json", "profile.json", "diverged.json", "replay.json")  # fmt: skip
-# The folder of a mixture's members, each a run directory.
+# Folder of the run directories of the members of a mixture.
 MEMBERS = "members"
 
 C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig, config_lib.MixtureConfig)
 
 
 class RunDirectory(Generic[C]):
-    """One run's folder, into which the first of several processes writes alone.
+    """The folder of one run, written by the coordinator process only.
 
     Args:
       path: the folder.
-      kind: what its config is.
+      kind: class of its config.
     """
 
     def __init__(self, path: str | Path, kind: type[C] = config_lib.Config):
@@ -39,35 +39,35 @@ class RunDirectory(Generic[C]):
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of Orbax checkpoints."""
+        """Folder of Orbax checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def log(self) -> Path:
-        """One record a line, see `training.JsonlLog`."""
+        """JSONL file of log records; see `training.JsonlLog`."""
         return self.path / "log.jsonl"
 
     @property
     def profile(self) -> Path:
-        """The folder of profiles, for TensorBoard or Perfetto."""
+        """Folder of profiles, for TensorBoard or Perfetto."""
         return self.path / "profile"
 
     def member(self, name: str) -> Path:
-        """The run directory of a mixture's member.
+        """Returns the run directory of a member of a mixture.
 
         Raises:
-          ValueError: if the name would lead elsewhere.
+          ValueError: if the name leads to another folder.
         """
         config_lib.check_file_name(name)
         return self.path / MEMBERS / name
 
     @property
     def finished(self) -> bool:
-        """Whether a run came to the end of its meta-training."""
+        """Whether meta-training has finished."""
         return self._selected.is_file()
 
     def check(self, config: C) -> None:
-        """Sees that a run of this config can begin here or go on; writes nothing.
+        """Checks that a run of this config can start or resume here; writes nothing.
 
         Raises:
           ValueError: if the folder holds a run of another config, or other files.
@@ -85,13 +85,13 @@ class RunDirectory(Generic[C]):
             )
 
     def begin(self, config: C) -> None:
-        """Writes config and versions, unless a run that is gone on with has them.
+        """Writes config and versions, unless a run is resumed.
 
         Raises:
-          ValueError: as `check` does.
+          ValueError: as `check`.
         """
         self.check(config)
-        training.barrier("run checked")  # By all, before there is anything in it.
+        training.barrier("run checked")  # By all processes, before one writes.
         if training.is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("environment.json", environment())
@@ -99,10 +99,10 @@ class RunDirectory(Generic[C]):
         training.barrier("run begun")
 
     def config(self) -> C:
-        """The config of the run.
+        """Reads the config of the run.
 
         Raises:
-          ValueError: if there is none, or only those of a mixture's members.
+          ValueError: if there is none, or only those of the members of a mixture.
         """
         if not self._config.is_file():
             raise ValueError(f"{self.path} holds no run: there is no config.json.")
@@ -120,25 +120,25 @@ class RunDirectory(Generic[C]):
             raise ValueError(f"{self._config}: {error}") from error
 
     def selected(self) -> dict[str, Any]:
-        """Which checkpoint validated best, and how far to go there.
+        """Reads which checkpoint was selected on validation, and the interpolation.
 
         Raises:
           ValueError: if the run has not finished, or the file is damaged.
         """
         if not self.finished:
             raise ValueError(
-                f"{self.path} holds no finished run; let `train` come to its end."
+                f"{self.path} holds no finished run; finish `train` first."
             )
-        match found := self.read_json(self._selected.name):
+        match content := self.read_json(self._selected.name):
             case {"best_step": int(), "share": float() | int(), "num_classes": int()}:
-                return found
+                return content
         raise ValueError(
-            f"{self._selected} does not say what was selected; let `train` write it"
+            f"{self._selected} is damaged: it names no checkpoint; let `train` write it"
             " again."
         )
 
     def read_json(self, name: str) -> Any:
-        """The content of a file that `write_json` wrote.
+        """Reads a file that `write_json` wrote.
 
         Raises:
           ValueError: if it cannot be read.
@@ -150,7 +150,7 @@ class RunDirectory(Generic[C]):
             raise ValueError(f"{path} cannot be read as JSON: {error}") from error
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a file whole or not at all."""
+        """Writes a JSON file atomically, in the coordinator process."""
         file = self._file(name)
         if training.is_coordinator():
             files.write_json(file, content)
@@ -161,10 +161,10 @@ class RunDirectory(Generic[C]):
 
 
 def check_result_name(name: str) -> None:
-    """Refuses a name under which results would lie elsewhere, or on other files.
+    """Checks a name of results.
 
     Raises:
-      ValueError: naming it.
+      ValueError: if it leads to another folder, or to a file of the run itself.
     """
     config_lib.check_file_name(name)
     if f"{name}.json".casefold() in OF_RUN:
@@ -172,7 +172,7 @@ def check_result_name(name: str) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and devices, for whoever wants to repeat a run."""
+    """Collects versions and devices, to reproduce a run."""
 
     def version(package: str) -> str | None:
         try:
