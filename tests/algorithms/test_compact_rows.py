@@ -16,7 +16,6 @@ from tests.algorithms import text_free
 
 NUM_ROWS, LENGTH = 40, 2
 TABLE = base.RowTable("encoder/words", lambda ids: ids, lambda ids, numbers: numbers)
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def encode(params, ids, key):

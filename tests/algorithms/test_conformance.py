@@ -1,7 +1,7 @@
 """One suite over every algorithm that `metaflax.algorithms` exports.
 
 Compiling takes nearly all of its time: what is compiled is shared between tests, on
-episodes of one shape, and XLA is asked for few optimizations.
+episodes of one shape.
 """
 
 import functools
@@ -32,7 +32,6 @@ EXACT = sorted(set(TRAINED) - {"fomaml", "imaml", "reptile", "warpgrad"})
 FIRST_ORDER = ("leopard", "proto_maml")
 SUPPORT, QUERY = 7, 9
 every = pytest.mark.parametrize("name", NAMES)
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_the_suite_makes_every_exported_algorithm():

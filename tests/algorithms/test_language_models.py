@@ -11,8 +11,6 @@ import pytest
 from metaflax import algorithms, base, estimators, heads, losses, models, tree
 from tests.models import speakers
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def of_gpt():
     model = models.gpt(speakers.GPT)

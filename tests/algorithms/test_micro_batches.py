@@ -15,7 +15,6 @@ from tests.algorithms import text_free
 from tests.models import examples
 
 SUPPORT, QUERY = 7, 5
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 CASES = {
     **{

@@ -12,7 +12,6 @@ from tests.models.pretrained.test_parity import torch_model
 
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 NUM_STEPS, RATE, WAY = 2, 0.1, 3
 TARGETS = np.arange(4) % WAY
 KERNEL = 0.3 * np.random.default_rng(7).normal(size=(CONFIG.hidden_size, WAY))

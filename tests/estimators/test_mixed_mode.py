@@ -12,8 +12,6 @@ import pytest
 from metaflax import algorithms, base, estimators, heads, losses, models
 from tests.algorithms import text_free
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 CONFIG = models.BertConfig(
     vocab_size=30,
     hidden_size=16,

@@ -9,10 +9,7 @@ from tests.algorithms import text_free
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = [
-    scripts.beside_tests,
-    pytest.mark.usefixtures("quick_compilation"),
-]
+pytestmark = scripts.beside_tests
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,7 @@ import pytest
 
 from tests.experiments import scripts
 
-pytestmark = [
-    scripts.beside_tests,
-    pytest.mark.usefixtures("quick_compilation"),
-]
+pytestmark = scripts.beside_tests
 WIDTH, LENGTH, TASKS, WAY = 128, 6, 2, 3
 
 

@@ -18,7 +18,7 @@ from metaflax import data, evaluation, models
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = scripts.beside_tests
 
 LABELS = ("negative", "neutral", "positive")
 

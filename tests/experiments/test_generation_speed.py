@@ -4,10 +4,7 @@ import pytest
 
 from tests.experiments import scripts
 
-pytestmark = [
-    scripts.beside_tests,
-    pytest.mark.usefixtures("quick_compilation"),
-]
+pytestmark = scripts.beside_tests
 NETWORKS = ["GPT-2, 1 x 64", "encoder-decoder, 1 x 64"]
 
 

@@ -11,7 +11,7 @@ from metaflax.workflows import RunDirectory
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = [scripts.beside_tests, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = scripts.beside_tests
 
 
 @pytest.fixture

@@ -116,7 +116,6 @@ def small_mixture(config, folder, text):
     )
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_pretrainings_at_equal_compute_are_judged_in_miniature(tmp_path, monkeypatch):
     script, runs = scripts.load("smlmt"), tmp_path / "runs"
     monkeypatch.setattr(

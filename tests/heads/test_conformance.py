@@ -39,9 +39,6 @@ QUERIES = rng.normal(size=(Q, D)).astype(np.float32)
 LOOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 def params_of(name):
     return HEADS[name].init(jax.random.key(1))
 

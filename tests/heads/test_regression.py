@@ -14,8 +14,6 @@ FEATURES = rng.normal(size=(9, 4)).astype(np.float32)
 TARGETS = rng.normal(size=9).astype(np.float32) + 3
 ONES = np.ones(9, np.float32)
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def fitted(strength=0.7, features=FEATURES, targets=TARGETS, weights=ONES):
     head = heads.ridge_regression(strength=strength)

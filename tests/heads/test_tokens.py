@@ -18,7 +18,6 @@ HEADS = {
     "ridge": heads.ridge(N),
 }
 every = pytest.mark.parametrize("name", sorted(HEADS))
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 rng = np.random.default_rng(0)
 FEATURES = rng.normal(size=(S, L, D)).astype(np.float32)

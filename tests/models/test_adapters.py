@@ -14,8 +14,6 @@ from metaflax import models, tree
 from metaflax.models.layers import _modules
 from tests.models.examples import CONFIG, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS, KEY = random_params(CONFIG), jax.random.key(1)
 
 

@@ -11,8 +11,6 @@ import pytest
 from metaflax import models
 from tests.models.speakers import GPT, random_params, varied_params
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 V, T, END = 4, 3, 2
 MODEL = models.gpt(dataclasses.replace(GPT, vocab_size=V, n_layer=1))
 PARAMS = random_params(MODEL, scale=0.5)

@@ -18,8 +18,6 @@ from metaflax import models, tree
 from metaflax.models.layers import _modules
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = random_params(CONFIG)
 TOKENS = random_tokens()
 # Derivatives are compiled more often than run, and one layer has every part.

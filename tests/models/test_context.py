@@ -11,8 +11,6 @@ import pytest
 from metaflax import models
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS, KEY = random_params(CONFIG), jax.random.key(1)
 hidden_states = jax.jit(functools.partial(models.hidden_states, CONFIG))
 

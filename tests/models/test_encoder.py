@@ -12,8 +12,6 @@ from metaflax import models
 from metaflax.models.families.bert import _encoder
 from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = random_params(CONFIG)
 
 

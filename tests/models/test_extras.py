@@ -17,8 +17,6 @@ import pytest
 from metaflax import models, tree
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ONE = dataclasses.replace(CONFIG, num_hidden_layers=1)
 PARAMS, TOKENS, KEY = random_params(ONE), random_tokens(), jax.random.key(1)
 ADDITIONS = {

@@ -16,8 +16,6 @@ from metaflax.models.generation import _sampling
 from tests.models.examples import random_tokens
 from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_params
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 T, END = 8, 2
 GPT_MODEL, SEQ2SEQ_MODEL = models.gpt(GPT), models.seq2seq(SEQ2SEQ)
 CASES = {

@@ -12,7 +12,6 @@ from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_param
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 T, END, PAD = 9, 2, 0
 SEEDS = range(3)

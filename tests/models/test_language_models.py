@@ -25,8 +25,6 @@ from tests.models.speakers import (
     texts,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 WIDE = dataclasses.replace(
     SEQ2SEQ, encoder=dataclasses.replace(SEQ2SEQ.encoder, hidden_size=15)
 )

@@ -11,8 +11,6 @@ import pytest
 from metaflax import models, tree
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS, TOKENS, KEY = random_params(CONFIG), random_tokens(), jax.random.key(1)
 # Whatever is dense. No adapters: their kernels are there to be learned as they are.
 MODULES = [

@@ -14,8 +14,6 @@ from metaflax.models.layers import _modules
 from tests.models import episodes
 from tests.models.examples import CONFIG, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = random_params(CONFIG)
 
 

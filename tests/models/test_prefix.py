@@ -9,7 +9,6 @@ from metaflax import models, tree
 from tests.models.examples import CONFIG
 from tests.models.speakers import GPT, SEQ2SEQ, pairs, random_params, texts
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 

@@ -24,8 +24,6 @@ from tests.models.speakers import (
     texts,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 GPTS = {
     "as usual": {},
     "untied": {"tie_word_embeddings": False, "n_inner": None, "n_layer": 3},

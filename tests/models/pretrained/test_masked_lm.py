@@ -15,8 +15,6 @@ from metaflax.models import pretrained
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 from tests.workflows import worlds
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 MARKS = jnp.array([[1, 6, 0], [2, 0, 1], [0, 0, 0], [4, 1, 3]])
 TOKENS = random_tokens()._replace(marks=MARKS)
 

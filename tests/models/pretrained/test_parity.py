@@ -75,7 +75,6 @@ def test_every_activation_is_hugging_faces(hidden_act):
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize(
     ("pooler", "types", "changes"),
     [
@@ -95,7 +94,6 @@ def test_random_networks_equal_torchs(pooler, changes, types, tmp_path):
     assert_parity(model, loaded, random_tokens(config, types=types))
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
 def test_random_networks_equal_torchs_in_float64(hidden_act, tmp_path):
     config = dataclasses.replace(CONFIG, hidden_act=hidden_act)

@@ -12,8 +12,6 @@ from metaflax import models
 from metaflax.models import pretrained
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NUM_CLASSES = 5
 CHOICES = [
     ("mean", False),
