@@ -1,4 +1,4 @@
-"""Settings of baselines to choose from, as grids around a run's config."""
+"""Grids of baseline settings around a run's config."""
 
 import dataclasses
 import itertools
@@ -23,13 +23,13 @@ class Setting(NamedTuple):
 def frozen_settings(
     config: config_lib.Config, **choices: Sequence[Any]
 ) -> list[Setting]:
-    """The pretrained encoder as it is, below a head fitted to each support set.
+    """Builds settings of a frozen pretrained encoder with a head fitted per task.
 
     Args:
-      config: of the run that is compared; what no choice names is as there.
+      config: the run's config; fields that no choice names keep its values.
       **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`.
         `pooling` is the mean of tokens or the first one unless given, `head` the
-        algorithm's own: class means, or ridge regression for numbers.
+        algorithm's default: class means, or ridge regression for numbers.
 
     Returns:
       One setting for each combination, for `against_baselines` to choose from.
@@ -46,20 +46,20 @@ def frozen_settings(
       first frozen prototypes
       first frozen ridge
     """
-    usual = {"algorithm": ["frozen"], "pooling": ["mean", "first"], "head": [None]}
-    return _grid(config, {**usual, **choices})
+    defaults = {"algorithm": ["frozen"], "pooling": ["mean", "first"], "head": [None]}
+    return _grid(config, {**defaults, **choices})
 
 
 def fine_tuned_settings(
     config: config_lib.Config, **choices: Sequence[Any]
 ) -> list[Setting]:
-    """Fine-tuning on each support set, from pretrained weights.
+    """Builds settings of fine-tuning on each support set from pretrained weights.
 
     Unless choices say otherwise, five steps of Adam change all but the word
     embeddings, with a rate of 1e-4 or 3e-4, and the head starts from class means.
 
     Args:
-      config: of the run that is compared; what no choice names is as there.
+      config: the run's config; fields that no choice names keep its values.
       **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`.
 
     Returns:
@@ -79,7 +79,7 @@ def fine_tuned_settings(
       first 0.0001 10
       first 0.0003 10
     """
-    usual = {
+    defaults = {
         "algorithm": ["fine_tuning"],
         "pooling": [config.model.pooling],
         "head": ["prototypes"],
@@ -89,31 +89,32 @@ def fine_tuned_settings(
         "learned_rates": [None],
         "num_steps": [5],
     }
-    return _grid(config, {**usual, **choices})
+    return _grid(config, {**defaults, **choices})
 
 
 def _grid(
     config: config_lib.Config, choices: Mapping[str, Sequence[Any]]
 ) -> list[Setting]:
-    """Every combination, the last choice changing fastest."""
-    of_model, of_algorithm = vars(config.model), vars(config.algorithm)
+    """Builds every combination, the last choice varying fastest."""
+    model_fields, algorithm_fields = vars(config.model), vars(config.algorithm)
     for name, values in choices.items():
-        config_lib.named("setting", of_model | of_algorithm, name)
+        config_lib.named("setting", model_fields | algorithm_fields, name)
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise ValueError(
                 f"{name} is {values!r}; give a sequence of the values to choose from."
             )
     settings = []
     for values in itertools.product(*choices.values()):
-        chosen = dict(zip(choices, values, strict=True))
+        fields = dict(zip(choices, values, strict=True))
         settings.append(
             Setting(
                 dataclasses.replace(
-                    config.model, **{k: v for k, v in chosen.items() if k in of_model}
+                    config.model,
+                    **{k: v for k, v in fields.items() if k in model_fields},
                 ),
                 dataclasses.replace(
                     config.algorithm,
-                    **{k: v for k, v in chosen.items() if k in of_algorithm},
+                    **{k: v for k, v in fields.items() if k in algorithm_fields},
                 ),
             )
         )

@@ -1,4 +1,4 @@
-"""A run beside baselines whose settings were chosen on its validation episodes."""
+"""Comparison of a run with baselines tuned on its validation episodes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -37,32 +37,30 @@ def against_baselines(
     episodes: config_lib.EpisodeConfig | None = None,
     evaluation: config_lib.EvaluationConfig | None = None,
     select_by: str | None = None,
-    adapting: Sequence[int] = (),
+    num_steps: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Scores a run's best parameters and baselines on the same test episodes.
 
-    Each baseline starts from pretrained weights, with that of its settings which
-    scores best on validation episodes; of test episodes it sees none before.
+    Each baseline starts from pretrained weights, with the setting that scores best on
+    validation episodes.
 
     Args:
       run_dir: where `train` left the run.
-      baselines: the settings of each to choose from.
-      console: where choices and a table go; None for nowhere.
-      name: of the file written there, `NAME.json`; of texts that are generated there
-        are some beside the true ones in `NAME_samples.json`.
-      valid_episodes: how many a setting is judged on; by baseline where a number will
-        not do for all, since fine-tuning takes far longer than a frozen encoder.
-      episodes: sizes of test episodes (default: the run's).
+      baselines: candidate settings of each baseline.
+      console: prints the selected settings and a table.
+      name: results are written to `NAME.json`, generated sample texts with their
+        targets to `NAME_samples.json`.
+      valid_episodes: number of validation episodes for each setting, or by baseline,
+        since fine-tuning takes far longer than a frozen encoder.
+      episodes: episode sizes (default: the run's).
       evaluation: number and seed of test episodes (default: the run's).
-      select_by: the score by which settings are selected on validation episodes
-        (default: the task type's first).
-      adapting: numbers of inner steps of the run to choose from as well; its own unless
-        given.
+      select_by: the score to select settings by (default: the task type's first).
+      num_steps: candidate numbers of inner steps of the run (default: the run's).
 
     Returns:
-      The content of `NAME.json`: settings chosen, intervals by method, and for each
-      baseline the paired difference of the meta-trained model from it; the last two by
-      domain too, where test episodes are of several.
+      The content of `NAME.json`: selected settings, intervals by method, and the paired
+      difference of the meta-trained model from each baseline; the last two also by
+      domain, where test episodes have several.
 
     Raises:
       ValueError: if there is no finished run, the sizes do not fit its data, or it has
@@ -75,29 +73,29 @@ def against_baselines(
     if select_by is not None:
         config_lib.named("score", dict.fromkeys(run.task.scores), select_by)
     params = best_params(directory, initial_params(run))
-    scores, chosen = {}, {}
+    scores, selected = {}, {}
 
     def num_valid(method: str) -> int:
         if isinstance(valid_episodes, int):
             return valid_episodes
         return valid_episodes.get(method, max(valid_episodes.values()))
 
-    if adapting:
-        runs = [_adapting(run, num_steps) for num_steps in adapting]
+    if num_steps:
+        runs = [_with_inner_steps(run, number) for number in num_steps]
         tried = [_validated(each, params, num_valid(OURS), select_by) for each in runs]
         run = runs[best := int(np.argmax(tried))]
-        chosen[OURS] = {"num_steps": adapting[best], "valid_scores": tried}
-        console.print(f"{OURS}: {adapting[best]} inner steps, of {adapting}: {tried}")
+        selected[OURS] = {"num_steps": num_steps[best], "valid_scores": tried}
+        console.print(f"{OURS}: {num_steps[best]} inner steps, of {num_steps}: {tried}")
     evaluator = run.test_evaluator()
     ours = evaluator(params)
     for baseline, settings in baselines.items():
-        # One after another, as each holds a model and data of its own.
+        # One after another: each setting holds its own model and data in memory.
         tried = [
             _validated(each, initial_params(each), num_valid(baseline), select_by)
             for each in (with_setting(run, setting) for setting in settings)
         ]
         best = int(np.argmax(tried))
-        chosen[baseline] = {
+        selected[baseline] = {
             "model": dataclasses.asdict(settings[best].model),
             "algorithm": dataclasses.asdict(settings[best].algorithm),
             "valid_scores": tried,
@@ -111,7 +109,7 @@ def against_baselines(
     results = {
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
-        "chosen": chosen,
+        "chosen": selected,
         **_intervals(run, evaluator, scores, console),
         "report": evaluator.report(ours),
     }
@@ -120,22 +118,22 @@ def against_baselines(
 
 
 def with_setting(run: Run, setting: Setting) -> Run:
-    """The run with another model and algorithm."""
+    """Loads the run with another model and algorithm."""
     config = dataclasses.replace(
         run.config, model=setting.model, algorithm=setting.algorithm
     )
     return load_run(config)
 
 
-def _adapting(run: Run, num_steps: int) -> Run:
-    """The run, taking another number of inner steps where it is scored."""
+def _with_inner_steps(run: Run, num_steps: int) -> Run:
+    """The run with another number of inner steps at evaluation."""
     algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=num_steps)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     return run._replace(config=config)
 
 
 def _validated(run: Run, params: Any, num: int, select_by: str | None) -> float:
-    """The mean of a score over validation episodes, those of training: see `train`."""
+    """Computes the mean score over the validation episodes that `train` uses."""
     evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
     if select_by is None or select_by == run.task.scores[0]:
         return evaluator.mean(params)[run.task.scores[0]]
@@ -148,23 +146,23 @@ def _intervals(
     scores: Mapping[str, evaluation.Scores],
     console: Console,
 ) -> dict[str, Any]:
-    """Means of all methods, and how far ours, the last, is from each baseline."""
+    """Computes means of all methods and paired differences from each baseline."""
     metrics = (*run.task.scores, "loss")
     of_all = np.ones(len(evaluator.episodes), bool)
     columns, paired = _compared(metrics, scores, of_all)
     console.print(reporting.comparison_table(describe(run.config), columns, metrics))
     title = f"{OURS}, less each baseline"
     console.print(reporting.comparison_table(title, paired, metrics, signed=True))
-    found = {"intervals": _plain(columns), f"{OURS}_less": _plain(paired)}
+    results = {"intervals": _plain(columns), f"{OURS}_less": _plain(paired)}
     by_domain = {
-        name: _compared(metrics, scores, chosen)
-        for name, chosen in _of_domains(evaluator).items()
+        name: _compared(metrics, scores, mask)
+        for name, mask in _of_domains(evaluator).items()
     }
     if len(by_domain) < 2:
-        return found
+        return results
     for metric in run.task.scores:
         _print_by_domain(metric, by_domain, console)
-    return found | {
+    return results | {
         "by_domain": {
             name: {"intervals": _plain(means), f"{OURS}_less": _plain(differences)}
             for name, (means, differences) in by_domain.items()
@@ -176,44 +174,45 @@ Columns = dict[str, dict[str, evaluation.Interval]]
 
 
 def _compared(
-    metrics: Sequence[str], scores: Mapping[str, evaluation.Scores], chosen: np.ndarray
+    metrics: Sequence[str], scores: Mapping[str, evaluation.Scores], mask: np.ndarray
 ) -> tuple[Columns, Columns]:
-    """Means by method, and differences of ours, on some of the episodes."""
+    """Computes means and differences by method on the masked episodes."""
     values = {
-        method: {m: s.metrics[m][chosen] for m in metrics}
-        for method, s in scores.items()
+        method: {m: s.metrics[m][mask] for m in metrics} for method, s in scores.items()
     }
     means = {
-        method: {m: evaluation.mean_interval(x) for m, x in own.items()}
-        for method, own in values.items()
+        method: {m: evaluation.mean_interval(x) for m, x in by_metric.items()}
+        for method, by_metric in values.items()
     }
     ours = values[OURS]
     differences = {
-        method: {m: evaluation.paired_interval(own[m], ours[m]) for m in metrics}
-        for method, own in values.items()
+        method: {m: evaluation.paired_interval(by_metric[m], ours[m]) for m in metrics}
+        for method, by_metric in values.items()
         if method != OURS
     }
     return means, differences
 
 
 def _of_domains(evaluator: Evaluator | TextEvaluator) -> dict[str, np.ndarray]:
-    """Which episodes `[E]` are of each domain, of those that have two or more."""
+    """Masks `[E]` of the episodes of each domain with two or more."""
     names = evaluator.source.examples.domain_names
-    drawn = np.array([-1 if e.domain is None else e.domain for e in evaluator.episodes])
-    masks = {name: drawn == number for number, name in enumerate(names)}
+    numbers = np.array(
+        [-1 if e.domain is None else e.domain for e in evaluator.episodes]
+    )
+    masks = {name: numbers == number for number, name in enumerate(names)}
     return {name: mask for name, mask in masks.items() if mask.sum() > 1}
 
 
 def _print_by_domain(
     metric: str, by_domain: Mapping[str, tuple[Columns, Columns]], console: Console
 ) -> None:
-    """A row for each domain: means of all methods, and how far ours is from others."""
+    """Prints means of all methods and differences from baselines by domain."""
     columns: dict[str, dict[str, evaluation.Interval]] = {}
     for name, (means, differences) in by_domain.items():
-        for method, own in means.items():
-            columns.setdefault(method, {})[name] = own[metric]
-        for method, own in differences.items():
-            columns.setdefault(f"less {method}", {})[name] = own[metric]
+        for method, intervals in means.items():
+            columns.setdefault(method, {})[name] = intervals[metric]
+        for method, intervals in differences.items():
+            columns.setdefault(f"less {method}", {})[name] = intervals[metric]
     title = f"{metric} by domain"
     console.print(reporting.comparison_table(title, columns, tuple(by_domain)))
 

@@ -1,4 +1,4 @@
-"""Arithmetic of the steps of a mixture, counted without compiling anything."""
+"""Floating-point operations of a mixture's steps, without compiling them."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 def step_flops(
     config: config_lib.MixtureConfig, *, num_batches: int = 20
 ) -> dict[str, float]:
-    """Counts the operations of each member's step, to compare runs at equal compute.
+    """Counts operations of a step of each member, to compare runs at equal compute.
 
     Args:
-      config: of the mixture.
-      num_batches: batches per member over which the mean is taken, since batches
-        differ in shape.
+      config: the mixture's config.
+      num_batches: number of batches of each member to average over, as batches differ
+        in shape.
 
     Returns:
       By member, floating-point operations of the matrix products of loss and
@@ -41,12 +41,12 @@ def step_flops(
 
 
 def _mean_flops(
-    member: Member, settings: config_lib.TrainingConfig, num_batches: int
+    member: Member, training: config_lib.TrainingConfig, num_batches: int
 ) -> float:
     loss_and_grad = meta_gradient.value_and_grad(
-        member.algorithm, task_loop="scan", trains=list(settings.trains)
+        member.algorithm, task_loop="scan", trains=list(training.trains)
     )
-    key = jax.random.key(settings.seed) if settings.dropout else None
+    key = jax.random.key(training.seed) if training.dropout else None
 
     def flops(tasks: base.Task) -> int:
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]

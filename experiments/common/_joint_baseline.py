@@ -1,4 +1,4 @@
-"""A run of a task type that generates, beside training on all of its data at once."""
+"""Comparison of a generative run with joint training and training from scratch."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from metaflax.workflows.inference._export import export
 from metaflax.workflows.meta_training._train import train
 
 JOINT, SCRATCH = "joint", "from scratch"
-# Test episodes of each training itself; all are scored beside each other later.
-OWN_EPISODES = 10
+# Test episodes of each training by itself; all methods are compared later.
+FEW_TEST_EPISODES = 10
 
 
 def against_joint(
@@ -29,32 +29,30 @@ def against_joint(
     training: config_lib.TrainingConfig | None = None,
     valid_episodes: int = 20,
 ) -> dict[str, Any]:
-    """Meta-trains, and compares with what the same data and pairs give otherwise.
+    """Meta-trains, and compares with joint training and training from scratch.
 
-    Two baselines learn from the same support sets: a model that joint training has seen
-    all of meta-training's examples, then fine-tuned; and the model that all begin with,
-    fine-tuned from scratch. How each is fine-tuned is chosen on validation episodes.
+    Two baselines are fine-tuned on the same support sets: a model trained jointly on
+    all examples of meta-training, and the initial model. The settings of fine-tuning
+    are selected on validation episodes.
 
-    A model with random weights says nothing that an inner loop could improve on. Such
-    a one is better trained jointly at first, and from there on in either way; and on
-    other data than that of the run, since of texts that a model knows by heart it
-    learns nothing from a support set.
+    A model with random weights gives an inner loop nothing to improve on. It is better
+    trained jointly first, and from there on in either way; and on other data than the
+    run's, since a model learns nothing from a support set that it has memorised.
 
     Args:
-      config: of the run.
-      runs: gets `run`, `joint`, and `joint-model`, which is that of the latter; and
-        `first` and `first-model`, where there is one.
-      console: gets progress and tables.
-      joint: values to choose from of any field of `AlgorithmConfig`, to fine-tune what
-        joint training made.
-      scratch: the same, to fine-tune the model that all begin with.
-      first: the run of joint training that both the run and joint training start from,
-        whatever algorithm it names; None for none.
-      training: how joint training goes, where it differs from the run's.
-      valid_episodes: how many a choice is judged on.
+      config: the config of the run.
+      runs: the folder of `run`, `joint` and `joint-model` (the exported model), and of
+        `first` and `first-model` where `first` is given.
+      console: prints progress and tables.
+      joint: candidate values of fields of `AlgorithmConfig`, to fine-tune the jointly
+        trained model.
+      scratch: candidate values to fine-tune the initial model.
+      first: config of a joint training that precedes both; None for none.
+      training: training settings of joint training (default: the run's).
+      valid_episodes: number of validation episodes for each setting.
 
     Returns:
-      What `against_baselines` does.
+      The results of `against_baselines`.
 
     Raises:
       ValueError: if the config makes no run.
@@ -62,7 +60,7 @@ def against_joint(
     started = config
     if first is not None:
         started = _from(_joint_model(first, runs, "first", console), config)
-    train(_hardly_tested(started), runs / "run", console)
+    train(_with_few_test_episodes(started), runs / "run", console)
     longer = dataclasses.replace(started, training=training or config.training)
     _joint_model(longer, runs, JOINT, console)
     return compare_with_joint(
@@ -82,20 +80,20 @@ def compare_with_joint(
     *,
     joint: Mapping[str, Sequence[Any]],
     scratch: Mapping[str, Sequence[Any]],
-    **choice: Any,
+    **selection: Any,
 ) -> dict[str, Any]:
-    """Compares what `against_joint` has trained, and perhaps adapts it otherwise.
+    """Compares the models that `against_joint` trained, with other adaptation settings.
 
     Args:
       config: as for `against_joint`.
-      runs: where it left its runs.
-      console: gets the choices and tables.
+      runs: the folder of runs of `against_joint`.
+      console: prints selected settings and tables.
       joint: as for `against_joint`.
-      scratch: the same.
-      **choice: of `against_baselines`, how settings are chosen.
+      scratch: as for `against_joint`.
+      **selection: arguments of `against_baselines` on selecting settings.
 
     Returns:
-      What `against_baselines` does.
+      The results of `against_baselines`.
 
     Raises:
       ValueError: as `against_baselines`.
@@ -108,19 +106,19 @@ def compare_with_joint(
         },
         console,
         evaluation=config.evaluation,
-        **choice,
+        **selection,
     )
 
 
 def on_domains(
     config: config_lib.Config, names: Sequence[str], **training: Any
 ) -> config_lib.Config:
-    """The config, learning from other domains and for another time.
+    """The config with other training domains and training settings.
 
     Args:
-      config: one that names its domains in `data.split_names`.
-      names: of the domains.
-      **training: any fields of `TrainingConfig` that differ.
+      config: a config with domains in `data.split_names`.
+      names: the training domains.
+      **training: fields of `TrainingConfig`.
 
     Returns:
       The config, with the same validation and test.
@@ -143,22 +141,22 @@ def jointly(config: config_lib.Config) -> config_lib.Config:
     )
 
 
-def _hardly_tested(config: config_lib.Config) -> config_lib.Config:
-    evaluation = dataclasses.replace(config.evaluation, test_episodes=OWN_EPISODES)
+def _with_few_test_episodes(config: config_lib.Config) -> config_lib.Config:
+    evaluation = dataclasses.replace(config.evaluation, test_episodes=FEW_TEST_EPISODES)
     return dataclasses.replace(config, evaluation=evaluation)
 
 
 def _joint_model(
     config: config_lib.Config, runs: Path, name: str, console: Console
 ) -> Path:
-    """The model of a run of joint training, which is left beside it."""
-    train(jointly(_hardly_tested(config)), runs / name, console)
+    """Trains jointly and exports the model beside the run."""
+    train(jointly(_with_few_test_episodes(config)), runs / name, console)
     model = runs / f"{name}-model"
     return model if model.exists() else export(runs / name, model)
 
 
 def _from(model: Path, config: config_lib.Config) -> config_lib.Config:
-    """The config, beginning with another model."""
+    """The config starting from another model."""
     return dataclasses.replace(
         config, model=dataclasses.replace(config.model, model=str(model))
     )
@@ -167,5 +165,5 @@ def _from(model: Path, config: config_lib.Config) -> config_lib.Config:
 def _settings(
     config: config_lib.Config, choices: Mapping[str, Sequence[Any]]
 ) -> list[Any]:
-    usual = {"head": (None,), "adapts": (("*",),)}
-    return fine_tuned_settings(config, **{**usual, **choices})
+    defaults = {"head": (None,), "adapts": (("*",),)}
+    return fine_tuned_settings(config, **{**defaults, **choices})

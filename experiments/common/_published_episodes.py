@@ -1,4 +1,4 @@
-"""Scores on episodes that come from elsewhere, published ones for instance."""
+"""Scores on given episodes, such as published training sets."""
 
 from pathlib import Path
 
@@ -22,12 +22,12 @@ def score_episodes(
     given: data.GivenEpisodes,
     setting: Setting | None = None,
 ) -> evaluation.Scores:
-    """Scores a run, or a baseline, on episodes that come from elsewhere.
+    """Scores a run, or a baseline, on given episodes.
 
     Args:
       run_dir: where `train` left the run.
-      given: the episodes, published training sets for instance.
-      setting: of a baseline; None for the run's best parameters.
+      given: the episodes, such as published training sets.
+      setting: a baseline's setting; None for the run's best parameters.
 
     Returns:
       The scores of all its episodes, in order.
@@ -48,13 +48,12 @@ def score_episodes(
 def score_pretrained(
     config: config_lib.Config, given: data.GivenEpisodes
 ) -> evaluation.Scores:
-    """Scores what adapts from pretrained weights on episodes that come from elsewhere.
+    """Scores adaptation from pretrained weights on given episodes.
 
-    Where the encoder stays as it is, each text is encoded once, however many episodes
-    it occurs in.
+    With a frozen encoder each text is encoded once, however many episodes contain it.
 
     Args:
-      config: of model, task type and algorithm; of the data it names none are read.
+      config: model, task type and algorithm; its data are not read.
       given: as for `score_episodes`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""An experiment's script as a command."""
+"""Experiments as commands, and configs on other data or models."""
 
 import argparse
 import dataclasses
@@ -19,19 +19,19 @@ def run_script(
     experiment: Callable[[config_lib.Config, Path, Console], None],
     args: Sequence[str] | None = None,
 ) -> int:
-    """Runs an experiment on the `config.py` beside its script.
+    """Runs an experiment with the `config.py` beside its script.
 
-    The command takes `--runs DIR`, where runs are kept; `runs/NAME` unless given, for
-    a script in a folder NAME. What is wrong with config or data is said in a sentence.
+    The option `--runs DIR` names the folder of runs (default: `runs/NAME` for a script
+    in the folder NAME). A `ValueError` is printed as one sentence.
 
     Args:
       script: the script's `__file__`.
-      doc: its `__doc__`, shown by `--help`.
+      doc: the script's `__doc__`, shown by `--help`.
       experiment: `experiment(config, runs, console)`.
-      args: of the command line; None for the process's own.
+      args: command-line arguments; None for `sys.argv`.
 
     Returns:
-      The exit status: 0, 2 where a `ValueError` was said, 130 after an interruption,
+      The exit status: 0, 2 after a `ValueError`, 130 after an interruption,
       143 after SIGTERM.
 
     Examples:
@@ -48,7 +48,7 @@ def run_script(
         "--runs",
         type=Path,
         default=Path("runs", folder.name),
-        help="where runs are kept; a finished one is not trained again",
+        help="folder of runs; finished runs are not trained again",
     )
     runs = parser.parse_args(args).runs
     console = Console(highlight=False)
@@ -60,8 +60,8 @@ def run_script(
         console.print(f"{folder.name}: {error}", markup=False)
         return 2
     except KeyboardInterrupt as error:
-        said = str(error) or "interrupted; the same command goes on."
-        console.print(f"{folder.name}: {said}", markup=False)
+        message = str(error) or "interrupted; the same command resumes."
+        console.print(f"{folder.name}: {message}", markup=False)
         return getattr(error, "status", 130)
     return 0
 

@@ -23,7 +23,7 @@ JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 # The same by chrF, which takes more steps than likelihood does, ours too.
 BY_CHRF = {
-    "adapting": (10, 30),
+    "num_steps": (10, 30),
     "joint": {"inner_learning_rate": (1e-3,), "num_steps": (20, 40)},
     "scratch": {"inner_learning_rate": (3e-3,), "num_steps": (20, 40)},
 }

@@ -79,7 +79,7 @@ def tatoeba(folder, config):
 @pytest.mark.slow  # A minute and a half; dialogue has all of it but what picks by chrF.
 def test_translation_runs_in_miniature(small, tmp_path):
     script, config = small("translation")
-    script.BY_CHRF = {"adapting": (1, 2), "joint": ONE, "scratch": ONE}
+    script.BY_CHRF = {"num_steps": (1, 2), "joint": ONE, "scratch": ONE}
     tatoeba(tmp_path / "data" / "tatoeba_mt", config)
     runs = tmp_path / "runs"
     script.prepare.prepare(tmp_path / "data", runs)
@@ -91,7 +91,7 @@ def test_translation_runs_in_miniature(small, tmp_path):
     by_chrf = json.loads((runs / "run" / "by_chrf.json").read_text())
     tried = by_chrf["chosen"]["meta-trained"]
     best = int(np.argmax(tried["valid_scores"]))
-    assert tried["num_steps"] == script.BY_CHRF["adapting"][best]
+    assert tried["num_steps"] == script.BY_CHRF["num_steps"][best]
     samples = json.loads((runs / "run" / "baselines_samples.json").read_text())
     # The queries of two episodes of each language.
     assert len(samples) == 4 * 2 * 2
