@@ -20,7 +20,7 @@ ADDED = ("encoder/*/adapter", "encoder/embeddings/context")
 
 
 class Parts(NamedTuple):
-    """What points are made from.
+    """Parts of an algorithm.
 
     Attributes:
       encode_fn: texts to centred features of unit length `[U, D]`.

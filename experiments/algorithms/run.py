@@ -32,7 +32,7 @@ REFERENCE = "frozen"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all methods share."""
+    """Settings shared by all methods."""
 
     flops: float = 4e12
     """Training compute of each: matrix products of all outer steps."""
@@ -131,10 +131,10 @@ def train(name: str, algorithm: Any, params: Any, world: World, settings: Settin
     size = settings.tasks_per_step
 
     def batch(step):
-        chosen = [drawn.episode(settings.seed, step * size + i) for i in range(size)]
+        selected = [drawn.episode(settings.seed, step * size + i) for i in range(size)]
         if name == "multi_task":
-            chosen = [numbered_globally(episode) for episode in chosen]
-        return collate(world, "train", drawn, chosen)
+            selected = [numbered_globally(episode) for episode in selected]
+        return collate(world, "train", drawn, selected)
 
     loss_and_grad = metaflax.value_and_grad(
         algorithm, task_loop="scan", trains=points.TRAINS
@@ -196,7 +196,7 @@ def test(algorithm: Any, params: Any, world: World, split: str, shot: int, num: 
 def run_fold(
     fold: str, names: Sequence[str], folder: Path, settings: Settings, runs: Path
 ) -> list[dict[str, Any]]:
-    """The record of each method on a fold, made where it is not there yet."""
+    """Reads or computes the record of each method on a fold."""
     files = [name.replace(",", "").replace(" ", "_") for name in names]
     paths = [runs / fold / f"{file}.json" for file in files]
     missing = [pair for pair in zip(names, paths, strict=True) if not pair[1].exists()]
@@ -239,8 +239,8 @@ def pick_rate(world: World, settings: Settings) -> float:
         algorithm = build("fomaml", world, rate)
         params = algorithm.init(jax.random.key(settings.seed))
         params, _ = train("fomaml", algorithm, params, world, short)
-        found = [test(algorithm, params, world, "valid", shot, 40) for shot in (1, 5)]
-        means[rate] = float(np.mean([f["accuracy"] for f in found]))
+        results = [test(algorithm, params, world, "valid", shot, 40) for shot in (1, 5)]
+        means[rate] = float(np.mean([f["accuracy"] for f in results]))
         print(f"inner rate {rate}: {100 * means[rate]:.1f} % on validation classes")
     return max(means, key=means.__getitem__)
 

@@ -1,4 +1,4 @@
-"""Meta-trains on few labelled texts, with variants and without; see README.md.
+"""Meta-trains on few labelled texts with and without augmentation; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/augmentation/run.py [--runs DIR]
 """
@@ -32,7 +32,7 @@ Rows = list[dict[str, Any]]
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """All seeds, and a table of what they come to."""
+    """Runs all seeds and prints a table."""
     folder = common.data_folder() / "clinc150"
     table = compared(
         config, settings.pretraining, folder, LABELLED, SEEDS, runs, console
@@ -85,7 +85,7 @@ def by_split(folder: Path, fold: str) -> dict[str, Rows]:
 def masked_model(
     pretraining: config_lib.PretrainConfig, rows: Rows, runs: Path, console: Console
 ) -> Path:
-    """Goes on pretraining on all texts of the training classes, without labels."""
+    """Continues MLM pretraining on all unlabelled texts of the training classes."""
     file = runs / "texts.jsonl"
     common.write_jsonl(file, ({"text": row["text"]} for row in rows), ascii=False)
     text = dataclasses.replace(pretraining.text, text=str(file))
@@ -103,7 +103,7 @@ def labelled(
     folder: Path,
     console: Console,
 ) -> Path:
-    """Few texts of each training class with variants, those of others as they are."""
+    """Writes few augmented texts of each training class, and held-out texts."""
     few, augmented = folder / "few.jsonl", folder / "augmented.jsonl"
     drawn = some_of_each(rows["train"], count, np.random.default_rng(seed))
     common.write_jsonl(few, drawn, ascii=False)
@@ -119,16 +119,16 @@ def labelled(
 
 
 def some_of_each(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """So many rows of each label, drawn."""
+    """Samples rows of each label."""
     return first_of_each([rows[n] for n in rng.permutation(len(rows))], count)
 
 
 def first_of_each(rows: Rows, count: int = HELD_OUT) -> Rows:
     """The first rows of each label."""
-    found: dict[str, Rows] = {}
+    results: dict[str, Rows] = {}
     for row in rows:
-        found.setdefault(row["label"], []).append(row)
-    return [row for own in found.values() for row in own[:count]]
+        results.setdefault(row["label"], []).append(row)
+    return [row for own in results.values() for row in own[:count]]
 
 
 def trained(
@@ -159,10 +159,10 @@ def table(runs: Path, counts: Sequence[int], seeds: Sequence[int]) -> str:
         name: [] for name in ("frozen", *SIDES, "difference")
     }
     for count, shot in columns:
-        found = {
+        results = {
             name: accuracies(runs, name, count, seeds, shot) for name in SIDES
         }  # [2, episodes] each.
-        (frozen, plain), (_, varied) = found.values()
+        (frozen, plain), (_, varied) = results.values()
         sides = zip(("frozen", *SIDES), (frozen, plain, varied), strict=True)
         for name, by_episode in sides:
             cells[name].append(common.percent(evaluation.mean_interval(by_episode)))
@@ -177,13 +177,13 @@ def accuracies(
 ) -> np.ndarray:
     """Accuracy on each episode before and after, mean over seeds, `[2, episodes]`."""
     folders = [run_of(runs, name, count, seed) for seed in seeds]
-    found = []
+    results = []
     for folder in folders:
         records = common.read_jsonl(folder / f"shot{shot}.episodes.jsonl")
-        found.append(
+        results.append(
             [[r[moment]["accuracy"] for r in records] for moment in ("before", "after")]
         )
-    return np.mean(found, axis=0)
+    return np.mean(results, axis=0)
 
 
 def run_of(runs: Path, name: str, count: int, seed: int) -> Path:

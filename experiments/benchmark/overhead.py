@@ -1,4 +1,4 @@
-"""What the training loop costs over its bare outer steps.
+"""Overhead of the training loop over bare outer steps.
 
 Usage: METAFLAX_DATA=DIR python experiments/benchmark/overhead.py [--steps 100]
 
@@ -145,13 +145,13 @@ def main() -> int:
         for _ in range(args.rounds)
     ]
     loop, bare = (statistics.median(each) for each in zip(*rounds, strict=True))
-    found = {
+    results = {
         "steps": args.steps,
         "loop_seconds": round(loop, 2),
         "bare_seconds": round(bare, 2),
         "overhead_percent": round(100 * (loop / bare - 1), 2),
     }
-    print(json.dumps(found))
+    print(json.dumps(results))
     return 0
 
 

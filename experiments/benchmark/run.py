@@ -76,13 +76,13 @@ def main() -> int:
         serving.serve(step, info)
         return 0
     before = floor.matrix_rate()
-    found = [serving.timed(step) for _ in range(args.repeats)]
+    results = [serving.timed(step) for _ in range(args.repeats)]
     rate = (before + floor.matrix_rate()) / 2
-    info["seconds"] = statistics.median(x["dt"] for x in found)
+    info["seconds"] = statistics.median(x["dt"] for x in results)
     info["gflops_of_a_product"] = round(rate / 1e9, 1)
     info["floor_seconds"] = flops / rate
     info["share_of_floor"] = round(flops / rate / info["seconds"], 3)
-    info["rss_mb"] = found[-1]["rss_mb"]
+    info["rss_mb"] = results[-1]["rss_mb"]
     print(json.dumps(info))
     return 0
 

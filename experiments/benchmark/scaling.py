@@ -132,21 +132,21 @@ def measure(rounds: int, axes: dict[str, tuple[int, ...]] = AXES) -> list[dict]:
                 continue  # It has none.
             for value in values:
                 setting = dataclasses.replace(Setting(), **{axis: value})
-                found = measured(setting, name, estimator, rounds)
-                rows.append({"axis": axis, "line": line, "value": value, **found})
+                results = measured(setting, name, estimator, rounds)
+                rows.append({"axis": axis, "line": line, "value": value, **results})
                 print(json.dumps(rows[-1]), flush=True)
     return rows
 
 
 def curves(rows: list[dict], axis: str, quantity: str) -> dict[str, Any]:
     """By line, the values and what was measured at each."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for row in rows:
         if row["axis"] == axis:
-            xs, ys = found.setdefault(row["line"], ([], []))
+            xs, ys = results.setdefault(row["line"], ([], []))
             xs.append(row["value"])
             ys.append(row[quantity])
-    return found
+    return results
 
 
 def plot(path: Path, rows: list[dict]) -> None:
@@ -180,7 +180,7 @@ def plot(path: Path, rows: list[dict]) -> None:
 def table(rows: list[dict]) -> str:
     """The slopes in Markdown: time, memory."""
     lines = list(dict.fromkeys(row["line"] for row in rows))
-    said = ["| | " + " | ".join(lines) + " |", "| --- " * (len(lines) + 1) + "|"]
+    table_lines = ["| | " + " | ".join(lines) + " |", "| --- " * (len(lines) + 1) + "|"]
     for axis in dict.fromkeys(row["axis"] for row in rows):
         time, memory = (curves(rows, axis, name) for name in ("seconds", "bytes"))
         cells = [
@@ -189,8 +189,8 @@ def table(rows: list[dict]) -> str:
             else ""
             for line in lines
         ]
-        said.append(f"| {axis} | " + " | ".join(cells) + " |")
-    return "\n".join(said)
+        table_lines.append(f"| {axis} | " + " | ".join(cells) + " |")
+    return "\n".join(table_lines)
 
 
 def main() -> int:

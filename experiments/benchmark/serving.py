@@ -1,4 +1,4 @@
-"""Taking a step whenever another program says so, and what each one took.
+"""Runs a step on request of another program, and reports its time and memory.
 
 After a line of JSON that says it is ready, the program takes a step for every line
 `step` on its input and answers with a line of JSON; any other line ends it.
@@ -38,7 +38,7 @@ def peak_mib() -> float:
 
 
 def _busy_seconds() -> float:
-    """CPU-seconds that the whole machine has spent; 0 where nobody says."""
+    """CPU-seconds that the whole machine has spent; 0 where unknown."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0

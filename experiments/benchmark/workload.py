@@ -82,8 +82,8 @@ def pretrained(weights: dict[str, np.ndarray]) -> tuple[models.BertConfig, Any]:
             Path(folder) / "model.safetensors",
         )
         weights.clear()  # What is loaded is a copy.
-        found = models.pretrained.load(folder)
-    return found.config, found.params
+        loaded = models.pretrained.load(folder)
+    return loaded.config, loaded.params
 
 
 def tokens(ids: np.ndarray, mask: np.ndarray, *, pack: bool) -> models.Tokens:

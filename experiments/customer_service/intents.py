@@ -1,4 +1,4 @@
-"""A new customer's intents, and questions that are none of them."""
+"""Few-shot intents of a new customer, and out-of-scope detection."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ RECALL = 0.95  # Of questions in scope.
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """Sizes of the measurement.
 
     Attributes:
       customers: of test intents, and as many of validation intents to choose by.
@@ -36,10 +36,10 @@ def intents(
     console: Console,
     sizes: Sizes,
 ) -> None:
-    """One training; new customers' intents, and questions that are none of them."""
+    """Meta-trains, then measures intent accuracy and out-of-scope detection."""
     workflows.train(config, runs / "intents", console)
     valid, test = customers_of(config, folder, sizes)
-    found = {}
+    results = {}
     for name, settings in {
         "class means": frozen(config, "prototypes"),
         "logistic regression": frozen(config, "logistic_regression"),
@@ -56,11 +56,11 @@ def intents(
         threshold = threshold_for(valid, DOUBTS[by](tried[best]))
         console.print(f"{name}: setting {best + 1} of {len(tried)}, {by}")
         logits = answers(config, runs / "intents", test, settings[best])
-        found[name] = measured(test, logits, DOUBTS[by](logits), threshold)
-    console.print(table(found), markup=False, soft_wrap=True)
+        results[name] = measured(test, logits, DOUBTS[by](logits), threshold)
+    console.print(table(results), markup=False, soft_wrap=True)
     means = {
         name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
-        for name, own in found.items()
+        for name, own in results.items()
     }
     common.write_json(runs / "intents.json", means)
 
@@ -94,8 +94,10 @@ def customers(
     sizes: Sizes,
 ) -> data.GivenEpisodes:
     """Episodes of the config's sizes, with queries out of scope, whose target is -1."""
-    wanted = config.episodes
-    sampler = data.EpisodeSampler(examples, wanted.way, wanted.shot, wanted.queries)
+    requested = config.episodes
+    sampler = data.EpisodeSampler(
+        examples, requested.way, requested.shot, requested.queries
+    )
     both = dataclasses.replace(
         examples,
         texts=(*examples.texts, *outside),
@@ -133,7 +135,7 @@ def accuracy(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
     return right.sum(axis=1) / (targets >= 0).sum(axis=1)
 
 
-# How much speaks for a question's being in scope, `[E, Q]`.
+# Scores of being in scope, `[E, Q]`.
 DOUBTS = {
     "the largest logit": lambda logits: logits.max(axis=-1),
     "the largest probability": lambda logits: metrics.softened(logits).max(axis=-1),
@@ -152,7 +154,7 @@ def by_customer(
 
 
 def threshold_for(episodes: data.GivenEpisodes, scores: np.ndarray) -> float:
-    """What 95 % of all questions in scope reach."""
+    """The score that 95 % of all questions in scope reach."""
     return float(np.quantile(scores[targets_of(episodes) >= 0], 1 - RECALL))
 
 
@@ -162,7 +164,7 @@ def measured(
     scores: np.ndarray,
     threshold: float,
 ) -> dict[str, np.ndarray]:
-    """What is reported of a method, by customer `[E]` each."""
+    """Computes the reported metrics of a method, by customer `[E]` each."""
     inside, kept = targets_of(episodes) >= 0, scores >= threshold
     return {
         "accuracy in scope": accuracy(episodes, logits),
@@ -177,17 +179,17 @@ def measured(
     }
 
 
-def table(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+def table(results: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """Markdown in percent: means, and how far the meta-trained model is from others."""
-    columns = list(found[OURS])
+    columns = list(results[OURS])
     rows = []
-    for name, own in found.items():
+    for name, own in results.items():
         cells = [percent(evaluation.mean_interval(own[c])) for c in columns]
         rows.append([name, *cells])
-    for name, own in found.items():
+    for name, own in results.items():
         if name != OURS:
             cells = [
-                percent(evaluation.paired_interval(own[c], found[OURS][c]), "+")
+                percent(evaluation.paired_interval(own[c], results[OURS][c]), "+")
                 for c in columns
             ]
             rows.append([f"{OURS} less {name}", *cells])

@@ -1,4 +1,4 @@
-"""How long a question takes that a running model is asked."""
+"""Latency of a running model."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from metaflax import data, workflows
 def latency(
     config: config_lib.Config, runs: Path, console: Console, num_requests: int = 1000
 ) -> None:
-    """Adapts to one customer, and asks the running model one question at a time."""
+    """Adapts to one customer, and times one question after another."""
     splits = workflows.load_run(config).splits
     sizes_of = config.episodes
     sampler = data.EpisodeSampler(

@@ -1,4 +1,4 @@
-"""What answers are compared with, and how results are written."""
+"""Baselines, and the format of results."""
 
 import dataclasses
 import functools

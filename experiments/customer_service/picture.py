@@ -1,4 +1,4 @@
-"""The page's results at a glance."""
+"""Plots of the results."""
 
 import json
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ def plot(runs: Path) -> Path:
     return path
 
 
-def of_intents(axis, metric: str, found: Mapping[str, Mapping[str, float]]) -> None:
+def of_intents(axis, metric: str, collected: Mapping[str, Mapping[str, float]]) -> None:
     """One metric of every method, in percent."""
-    for place, (name, interval) in enumerate(found.items()):
+    for place, (name, interval) in enumerate(collected.items()):
         axis.errorbar(
             place,
             100 * interval["mean"],
@@ -55,8 +55,8 @@ def of_intents(axis, metric: str, found: Mapping[str, Mapping[str, float]]) -> N
             color=COLOURS[name],
             capsize=4,
         )
-    axis.set_xticks(range(len(found)), list(found))
-    axis.set_xlim(-0.5, len(found) - 0.5)
+    axis.set_xticks(range(len(collected)), list(collected))
+    axis.set_xlim(-0.5, len(collected) - 0.5)
     axis.set_title(f"{metric}, %")
 
 
@@ -66,12 +66,12 @@ def by_domain(axis, groups: Mapping[str, ranking.Ranked]) -> None:
     methods = list(next(iter(scores.values())))
     width = 0.8 / len(methods)
     for number, name in enumerate(methods):
-        found = [evaluation.mean_interval(s[name]["MRR"]) for s in scores.values()]
+        collected = [evaluation.mean_interval(s[name]["MRR"]) for s in scores.values()]
         axis.bar(
             np.arange(len(scores)) + (number - (len(methods) - 1) / 2) * width,
-            [100 * interval.mean for interval in found],
+            [100 * interval.mean for interval in collected],
             width,
-            yerr=[100 * interval.half_width for interval in found],
+            yerr=[100 * interval.half_width for interval in collected],
             color=COLOURS[name],
             label=name,
             capsize=2,

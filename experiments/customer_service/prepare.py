@@ -1,4 +1,4 @@
-"""Dialogues as exchanges: what a customer said, and the reply that it got.
+"""Converts dialogues to exchanges: a customer's turns and the reply.
 
     METAFLAX_DATA=DIR python experiments/customer_service/prepare.py \
         [--turns 1] [--out runs/customer_service/exchanges1.jsonl]
@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 from experiments import common
 
-# Dialogue, domain, what was said, and the reply.
+# Dialogue, domain, context and reply.
 Exchange: TypeAlias = tuple[str, str, str, str]
 SMALL = "small topics"  # The domain of questions whose topic has few.
 
@@ -48,35 +48,35 @@ def dialogues(folder: Path) -> list[dict[str, Any]]:
     return common.read_jsonl(folder / "dialogues.jsonl")
 
 
-def write(found: Iterable[Exchange], out: Path) -> int:
-    """Writes two rows an exchange, what was said first; returns how many exchanges."""
-    found = list(found)
+def write(results: Iterable[Exchange], out: Path) -> int:
+    """Writes two rows an exchange, context first; returns the number of exchanges."""
+    results = list(results)
     rows = [
         {"text": text, "label": f"{dialogue}:{number}", "domain": domain}
-        for number, (dialogue, domain, *texts) in enumerate(found)
+        for number, (dialogue, domain, *texts) in enumerate(results)
         for text in texts
     ]
     common.write_jsonl(out, rows)
-    return len(found)
+    return len(results)
 
 
 def exchanges(dialogues: Iterable[dict[str, Any]], turns: int) -> Iterator[Exchange]:
-    """Every reply of a domain once, and what was said before it.
+    """Yields every reply of a domain once, with the preceding turns.
 
-    What was said are the last turns before the reply, the latest first, so that a text
-    that is too long loses the oldest of them.
+    The context is the last turns before the reply, the latest first, so that truncation
+    drops the oldest.
     """
     seen = set()
     for dialogue in dialogues:
-        domain, said = dialogue["domain"], []
+        domain, outputs = dialogue["domain"], []
         for turn in dialogue["turns"]:
             text = turn["text"]
-            context = " ".join(reversed(said[-turns:]))
+            context = " ".join(reversed(outputs[-turns:]))
             fresh = (domain, text) not in seen and context != text
-            if turn["speaker"] == "system" and said and fresh:
+            if turn["speaker"] == "system" and outputs and fresh:
                 seen.add((domain, text))
                 yield dialogue["id"], domain, context, text
-            said.append(text)
+            outputs.append(text)
 
 
 def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Exchange]:
@@ -89,19 +89,19 @@ def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Excha
         topic = dialogue["domain"]
         texts = (turn["text"] for turn in dialogue["turns"][:2])
         by_topic[topic].append((dialogue["id"], topic, *texts))
-    every = [list(once(found)) for found in by_topic.values()]
-    for found in every:
-        if len(found) >= least:
-            yield from found
-    small = (row for found in every if len(found) < least for row in found)
+    every = [list(once(results)) for results in by_topic.values()]
+    for results in every:
+        if len(results) >= least:
+            yield from results
+    small = (row for results in every if len(results) < least for row in results)
     for dialogue, _, question, answer in once(small):
         yield dialogue, SMALL, question, answer
 
 
-def once(found: Iterable[Exchange]) -> Iterator[Exchange]:
-    """Those that neither ask nor answer what one before them did."""
+def once(results: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Drops exchanges whose question or answer occurred before."""
     asked, answered = set(), set()
-    for exchange in found:
+    for exchange in results:
         question, answer = (text.lower() for text in exchange[2:])
         if question not in asked and answer not in answered:
             yield exchange

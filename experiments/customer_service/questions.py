@@ -30,7 +30,7 @@ def questions(
     by_bm25: words.Bm25,
     least: int = LEAST,
 ) -> None:
-    """The right answer among all of its topic, which no training saw."""
+    """Ranks the answers of each topic after meta-training on the others."""
     file = runs / "questions.jsonl"
     count = prepare.prepare_questions(folder, file, least)
     examples = data.read(file, domain="domain")

@@ -1,4 +1,4 @@
-"""The right reply among all of a domain: who ranks it where."""
+"""Ranks of the gold reply among all replies of a domain, by method."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from metaflax import data, evaluation
 
 
 class Ranked(NamedTuple):
-    """Ranks of the right reply to everything that was said.
+    """Ranks of the gold reply for every context.
 
     Attributes:
       groups: the dialogue of each, which is what intervals are over.
@@ -42,10 +42,10 @@ class Ranked(NamedTuple):
         inverse = {name: 1 / np.array(ranks) for name, ranks in self.ranks.items()}
         return {
             name: {
-                "recall@1": by_group(found == 1, self.groups),
-                "MRR": by_group(found, self.groups),
+                "recall@1": by_group(results == 1, self.groups),
+                "MRR": by_group(results, self.groups),
             }
-            for name, found in inverse.items()
+            for name, results in inverse.items()
         }
 
     @classmethod
@@ -63,7 +63,7 @@ class Ranked(NamedTuple):
         return Ranked(
             [self.groups[n] for n in kept],
             [domain] * len(kept),
-            {name: [found[n] for n in kept] for name, found in self.ranks.items()},
+            {name: [results[n] for n in kept] for name, results in self.ranks.items()},
         )
 
 
@@ -81,13 +81,15 @@ def compared(
         "frozen": answers(config, runs[OURS], test, setting),
         **{name: answers(config, run, test, None) for name, run in runs.items()},
     }
-    ranks = {name: retrieval.ranks_of(test, found) for name, found in logits.items()}
+    ranks = {
+        name: retrieval.ranks_of(test, results) for name, results in logits.items()
+    }
     asked = [row for episode in test.episodes for row in episode.query]
     labels, domains = test.examples.labels, test.examples.domains or ()
     return Ranked(
         [labels[row][0].rpartition(":")[0] for row in asked],
         [str(domains[row]) for row in asked],
-        {name: found.tolist() for name, found in ranks.items()},
+        {name: results.tolist() for name, results in ranks.items()},
     )
 
 
@@ -97,16 +99,16 @@ def by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     return np.bincount(number, values) / np.bincount(number)
 
 
-def rank_table(first: str, found: Mapping[str, Ranked]) -> str:
+def rank_table(first: str, results: Mapping[str, Ranked]) -> str:
     """Markdown: means over dialogues, and how far the meta-trained model is ahead.
 
     Args:
       first: what the first column is called.
-      found: by what stands in it.
+      results: by the value of that column.
     """
     header = [first, "method", "recall@1", "MRR", "meta-trained less it", "of MRR"]
     rows = []
-    for title, ranked in found.items():
+    for title, ranked in results.items():
         scores = ranked.scores()
         for name, own in scores.items():
             cells = [percent(evaluation.mean_interval(x)) for x in own.values()]

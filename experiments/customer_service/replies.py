@@ -1,4 +1,4 @@
-"""The right reply among all of an unseen domain, after one turn or several."""
+"""Reply retrieval in unseen domains, after one turn or several."""
 
 import dataclasses
 from pathlib import Path
@@ -35,7 +35,7 @@ def replies(
     run_dir = runs / f"replies{turns}"
     workflows.train(config, run_dir, console)
     splits = workflows.load_run(config).splits
-    by_bm25 = words.chosen(retrieval.by_domain(splits.valid))
+    by_bm25 = words.select_bm25(retrieval.by_domain(splits.valid))
     console.print(f"{turns} turns: BM25 with k1 {by_bm25.k1:g} and b {by_bm25.b:g}")
     test = retrieval.by_domain(splits.test)
     ranked = ranking.compared(config, {OURS: run_dir}, test, by_bm25)
@@ -69,11 +69,11 @@ def of_exchanges(
 
 def reply_table(runs: Path) -> str:
     """Markdown: recall at 1 and reciprocal ranks, and what more turns change."""
-    found = {
+    results = {
         turns: ranking.Ranked.read(runs / f"replies{turns}.json") for turns in TURNS
     }
-    lines = [ranking.rank_table("turns", {str(n): x for n, x in found.items()})]
-    first, last = (found[turns].scores()[OURS] for turns in (TURNS[0], TURNS[-1]))
+    lines = [ranking.rank_table("turns", {str(n): x for n, x in results.items()})]
+    first, last = (results[turns].scores()[OURS] for turns in (TURNS[0], TURNS[-1]))
     for metric in first:
         gain = evaluation.paired_interval(first[metric], last[metric])
         lines.append(

@@ -1,4 +1,4 @@
-"""Finding the right reply among all of a domain, as episodes and ranks."""
+"""Reply retrieval as episodes, and ranks of the gold reply."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from metaflax import data
 
 
 def by_domain(examples: data.Examples) -> data.GivenEpisodes:
-    """For each domain all replies to choose from, and what was said before each."""
+    """Builds an episode a domain: all its replies, and the context of each."""
     domains = np.array(examples.domains)
     names = {name: n for n, name in enumerate(examples.label_names)}
 

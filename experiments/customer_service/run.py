@@ -1,4 +1,4 @@
-"""A customer's intents, what is out of scope, replies, and latency; see README.md.
+"""Few-shot intents, out-of-scope detection, replies and latency; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/customer_service/run.py [--runs DIR]
 """
@@ -24,12 +24,12 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     folder = common.data_folder()
     intents.intents(config, folder, runs, console, intents.Sizes())
     latency.latency(config, runs, console)
-    chosen = {
+    selected = {
         turns: replies.replies(config, folder, runs, console, turns)
         for turns in replies.TURNS
     }
     console.print(replies.reply_table(runs), markup=False, soft_wrap=True)
-    questions.questions(config, folder, runs, console, chosen[1])
+    questions.questions(config, folder, runs, console, selected[1])
     console.print(questions.question_table(runs), markup=False, soft_wrap=True)
     console.print(f"The picture is {picture.plot(runs)}.", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Replies ranked by the words that they share with what was said."""
+"""Lexical ranking of replies: TF-IDF and BM25."""
 
 import itertools
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ def tf_idf(episodes: data.GivenEpisodes) -> list[np.ndarray]:
     """Cosines of weighed frequencies of words, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    found = []
-    for said, replies in texts_of(episodes):
+    results = []
+    for outputs, replies in texts_of(episodes):
         weigh = TfidfVectorizer(sublinear_tf=True)
         weighed = weigh.fit_transform(replies)
-        found.append((weigh.transform(said) @ weighed.T).toarray())
-    return found
+        results.append((weigh.transform(outputs) @ weighed.T).toarray())
+    return results
 
 
 class Bm25(NamedTuple):
@@ -48,8 +48,8 @@ def bm25(episodes: data.GivenEpisodes, setting: Bm25) -> list[np.ndarray]:
     """What BM25 scores the replies, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    found = []
-    for said, replies in texts_of(episodes):
+    results = []
+    for outputs, replies in texts_of(episodes):
         count = CountVectorizer()
         counts: Any = count.fit_transform(replies).toarray()  # [N, words]
         occurs = (counts > 0).sum(axis=0)
@@ -57,11 +57,11 @@ def bm25(episodes: data.GivenEpisodes, setting: Bm25) -> list[np.ndarray]:
         length = counts.sum(axis=1, keepdims=True) / counts.sum(axis=1).mean()
         damped = counts + setting.k1 * (1 - setting.b + setting.b * length)
         weighed = rare * counts * (setting.k1 + 1) / damped
-        found.append(count.transform(said) @ weighed.T)
-    return found
+        results.append(count.transform(outputs) @ weighed.T)
+    return results
 
 
-def chosen(valid: data.GivenEpisodes) -> Bm25:
+def select_bm25(valid: data.GivenEpisodes) -> Bm25:
     """The setting with the best reciprocal ranks."""
 
     def score(setting: Bm25) -> float:
@@ -71,7 +71,7 @@ def chosen(valid: data.GivenEpisodes) -> Bm25:
 
 
 def texts_of(episodes: data.GivenEpisodes) -> list[tuple[list[str], list[str]]]:
-    """What was said and the replies to choose from, of each episode."""
+    """Yields contexts and candidate replies of each episode."""
     texts = [str(text) for text in episodes.examples.texts]
     return [
         ([texts[row] for row in e.query], [texts[row] for row in e.support])

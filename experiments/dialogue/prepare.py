@@ -1,8 +1,8 @@
-"""Dialogues up to each answer as one file, and a new model whose words are theirs.
+"""Writes dialogue contexts with next turns, and a new model with a tokenizer.
 
     METAFLAX_DATA=DIR python experiments/dialogue/prepare.py [--runs runs/dialogue]
 
-Schema-Guided Dialogue: the turns before each turn of the system, which is to be said; a
+Schema-Guided Dialogue: each turn of the system is the target of the turns before it; a
 domain is one, `sgd/Banks`. The ChatterBot corpus: the same of short exchanges; a topic
 is a domain, `chatterbot/ai`. The model, a GPT with random weights, has a tokenizer that
 learned from the dialogues of no validation or test domain.

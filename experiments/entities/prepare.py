@@ -1,4 +1,4 @@
-"""Slots of dialogues and entities of posts as one file, each sentence with its domain.
+"""Writes dialogue slots and entities of posts to one file, with domains.
 
     METAFLAX_DATA=DIR python experiments/entities/prepare.py [--out FILE]
 

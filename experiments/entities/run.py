@@ -96,7 +96,7 @@ def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
 
 
 def counted(config: config_lib.Config) -> tuple[float, ...]:
-    """How entities begin, go on and end in the sentences of meta-training."""
+    """Counts tag transitions in the sentences of meta-training."""
     train = workflows.load_run(config).splits.train
     names = train.label_names
     sequences = [
@@ -107,8 +107,8 @@ def counted(config: config_lib.Config) -> tuple[float, ...]:
         )
         for sentence, target in zip(train.texts, train.targets or (), strict=True)
     ]
-    found = tasks.abstract_transitions(sequences, len(names))
-    return tuple(np.concatenate(found).round(6).tolist())
+    results = tasks.abstract_transitions(sequences, len(names))
+    return tuple(np.concatenate(results).round(6).tolist())
 
 
 if __name__ == "__main__":

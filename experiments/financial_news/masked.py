@@ -1,4 +1,4 @@
-"""Words masked in sentences without labels as classes (SMLMT).
+"""SMLMT classes from unlabelled sentences: the masked word is the class.
 
 Which word was cut out of a sentence is to be told by the rest of it, as topics are.
 See Bansal et al., `Self-Supervised Meta-Learning for Few-Shot Natural Language
@@ -39,12 +39,12 @@ def words_of(
     count = CountVectorizer(stop_words="english", token_pattern=r"\b[a-z]{3,}\b")
     occurs = count.fit_transform(texts).tocsc()
     rng = np.random.default_rng(seed)
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for number, word in enumerate(count.get_feature_names_out()):
         rows = occurs[:, number].nonzero()[0]
         drawn = [texts[row] for row in rng.permutation(rows)[:most]]
         cut = dict.fromkeys(data.masked(text, word, "…") for text in drawn)
-        fresh = {text: word for text in cut if text not in found}
+        fresh = {text: word for text in cut if text not in results}
         if len(fresh) >= least:
-            found |= fresh
-    return list(found.items())
+            results |= fresh
+    return list(results.items())

@@ -1,4 +1,4 @@
-"""Methods that learn labels from few sentences, compared on the same draws."""
+"""Few-shot classifiers compared on the same support draws."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ Results: TypeAlias = dict[str, dict[str, np.ndarray]]
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """Sizes of the measurement.
 
     Attributes:
       shots: labelled sentences of a class.
@@ -117,7 +117,7 @@ def pick(
 
     def tried() -> list[list[float]]:
         return [
-            [float(found.metrics[ACCURACY].mean()) for found in scores.values()]
+            [float(collected.metrics[ACCURACY].mean()) for collected in scores.values()]
             for scores in (scored(config, episodes, setting) for setting in settings)
         ]
 
@@ -138,7 +138,7 @@ def pick(
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """What was made before and is kept there, so that an ended script goes on."""
+    """Reads a kept result, or computes and keeps it, so that a script resumes."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(make()) + "\n", "utf-8")
@@ -160,7 +160,7 @@ def scored(
     episodes: Mapping[int, data.GivenEpisodes],
     setting: common.Setting,
 ) -> dict[int, evaluation.Scores]:
-    """What a setting makes of the draws of all shots, from the model that it names."""
+    """Scores a setting on the draws of all shots."""
     model, algorithm = setting
     baseline = dataclasses.replace(config, model=model, algorithm=algorithm)
     if not is_tuned(setting):
@@ -184,12 +184,12 @@ def together(
     examples = next(iter(episodes.values())).examples
     every = score(data.GivenEpisodes(examples, tuple(itertools.chain(*lists))))
     ends = np.cumsum([len(own) for own in lists])
-    found = {}
+    collected = {}
     for shot, own, end in zip(episodes, lists, ends, strict=True):
         place = slice(end - len(own), end)
         metrics = {name: x[place] for name, x in every.metrics.items()}
-        found[shot] = evaluation.Scores(metrics, every.logits[place])
-    return found
+        collected[shot] = evaluation.Scores(metrics, every.logits[place])
+    return collected
 
 
 def is_tuned(setting: common.Setting) -> bool:
@@ -216,12 +216,12 @@ def compared(
         shots_of: dict[common.Setting, list[int]] = {}
         for shot, picked in baselines[name].items():
             shots_of.setdefault(picked.setting, []).append(shot)
-        found = {}
+        collected = {}
         for setting, shots in shots_of.items():
             given = first if is_tuned(setting) else every
             own = {shot: given[shot] for shot in shots}
-            found |= judged(own, scored(config, own, setting))
-        return found
+            collected |= judged(own, scored(config, own, setting))
+        return collected
 
     def of_run() -> dict[int, Scored]:
         score = functools.partial(common.score_episodes, run_dir)
@@ -230,9 +230,9 @@ def compared(
     results: dict[int, Results] = {shot: {} for shot in sizes.shots}
     for name in (*baselines, OURS):
         make = of_run if name == OURS else functools.partial(of_baseline, name)
-        found = remembered(kept / f"{name}.json", make)
+        collected = remembered(kept / f"{name}.json", make)
         for shot in sizes.shots:
-            own = found[str(shot)]  # JSON knows no numbers for names.
+            own = collected[str(shot)]  # JSON knows no numbers for names.
             results[shot][name] = {metric: np.array(x) for metric, x in own.items()}
     return results
 
@@ -243,10 +243,10 @@ def judged(
     """Accuracy and macro F1 of each draw."""
     return {
         shot: {
-            ACCURACY: found.metrics[ACCURACY].tolist(),
-            MACRO_F1: macro_f1(episodes[shot], found.logits).tolist(),
+            ACCURACY: collected.metrics[ACCURACY].tolist(),
+            MACRO_F1: macro_f1(episodes[shot], collected.logits).tolist(),
         }
-        for shot, found in scores.items()
+        for shot, collected in scores.items()
     }
 
 

@@ -61,7 +61,7 @@ def news(folder: Path) -> Iterator[dict[str, str]]:
         labels.setdefault(str(text), set()).add(label)
     rng = np.random.default_rng(0)
     for name in read.label_names:
-        texts = [text for text, found in labels.items() if found == {name}]
+        texts = [text for text, results in labels.items() if results == {name}]
         num_valid = round(VALID_SHARE * len(texts))
         for place, number in enumerate(rng.permutation(len(texts))):
             part = "news-valid" if place < num_valid else "news-test"

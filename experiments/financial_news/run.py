@@ -1,4 +1,4 @@
-"""Sentiment and topics of news from few sentences, and a stream watched; see README.md.
+"""Few-shot sentiment and topics of news, and stream monitoring; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/financial_news/run.py [--runs DIR]
 """
@@ -47,11 +47,11 @@ def financial_news(
     workflows.train(config, runs / "run", console)
     news = methods.News.of(file)
     console.print("\nSentiment")
-    chosen = sentiment.sentiment(config, runs, news, console, sizes)
+    selected = sentiment.sentiment(config, runs, news, console, sizes)
     console.print("\nTopics")
     topics.topics(topics_config, runs, news, console, sizes)
     console.print("\nThe stream")
-    stream.stream(config, runs, news, chosen, console, sizes)
+    stream.stream(config, runs, news, selected, console, sizes)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,10 @@ def stream(
 ) -> None:
     """Plants surges, and measures when they are noticed and what else is."""
     watched = watch_news(config, runs / "run", news, baseline, sizes)
-    found = {draw: on_draw(watched, draw, sizes) for draw in range(len(watched.future))}
-    console.print(stream_table(found), markup=False, soft_wrap=True)
+    results = {
+        draw: on_draw(watched, draw, sizes) for draw in range(len(watched.future))
+    }
+    console.print(stream_table(results), markup=False, soft_wrap=True)
     plot(runs / "stream.png", watched)
     console.print(f"The picture is {runs / 'stream.png'}.", soft_wrap=True)
 
@@ -92,8 +94,8 @@ def watch_news(
         methods.OURS: common.score_episodes(run_dir, episodes),
         "frozen": methods.scored(config, {0: episodes}, baseline)[0],
     }
-    for name, found in by_method.items():
-        scores[name] = special.softmax(found.logits, axis=-1)[
+    for name, results in by_method.items():
+        scores[name] = special.softmax(results.logits, axis=-1)[
             ..., names.index("negative")
         ]
     return Watched(
@@ -118,19 +120,19 @@ def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Found:
     surges = {
         surge: surging(watched, future, rng, surge, sizes.surges) for surge in SURGES
     }
-    found: Found = {}
+    results: Found = {}
     for name, by_draw in watched.scores.items():
         scores = by_draw[draw]
         chart = watch.fit_chart(scores, watched.past, past_days, FALSE_ALARMS_A_DAY)
         _, alarms = chart.run(later_days, scores)
-        found[name] = {"false alarms in 100 days": 100 * float(alarms.mean())}
+        results[name] = {"false alarms in 100 days": 100 * float(alarms.mean())}
         for surge, days in surges.items():
             _, alarms = chart.run(days, scores)
             delay = watch.delays(alarms, SURGE_FROM)
-            found[name][f"delay at {surge:g} times"] = float(delay.mean())
+            results[name][f"delay at {surge:g} times"] = float(delay.mean())
             missed = float((delay > SURGE_FROM).mean())
-            found[name][f"missed at {surge:g} times"] = missed
-    return found
+            results[name][f"missed at {surge:g} times"] = missed
+    return results
 
 
 def surging(watched, pool, rng, surge: float, num_streams: int) -> watch.Days:
@@ -147,16 +149,16 @@ def surging(watched, pool, rng, surge: float, num_streams: int) -> watch.Days:
     )
 
 
-def stream_table(found: Mapping[int, Found]) -> str:
+def stream_table(results: Mapping[int, Found]) -> str:
     """Markdown: means over support draws."""
-    first = next(iter(found.values()))
+    first = next(iter(results.values()))
     columns = list(next(iter(first.values())))
     lines = [
         "| | " + " | ".join(columns) + " |",
         "| --- " * (len(columns) + 1) + "|",
     ]
     by_method = {
-        name: {c: np.array([f[name][c] for f in found.values()]) for c in columns}
+        name: {c: np.array([f[name][c] for f in results.values()]) for c in columns}
         for name in first
     }
     for name, own in by_method.items():

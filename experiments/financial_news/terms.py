@@ -1,4 +1,4 @@
-"""Topics of financial news, told by terms, and sentences without these terms.
+"""Topics of financial news by keywords, with the keywords removed.
 
 A sentence is of a topic where the terms of that one alone occur in it. They are cut
 out, so that a model has to tell the topic by the rest of the sentence.
@@ -42,26 +42,27 @@ def by_terms(examples: data.Examples) -> data.Examples:
       >>> found.texts, found.labels
       (('Its … grew .',), (('earnings',),))
     """
-    found = [
+    results = [
         (number, topic)
         for number, text in enumerate(examples.texts)
         if (topic := topic_of(str(text)))
     ]
     texts = tuple(
-        PATTERNS[topic].sub("…", str(examples.texts[number])) for number, topic in found
+        PATTERNS[topic].sub("…", str(examples.texts[number]))
+        for number, topic in results
     )
     kept = _first(texts)
     return data.Examples(
         f"topics of {examples.name}",
         tuple(texts[row] for row in kept),
-        tuple((found[row][1],) for row in kept),
+        tuple((results[row][1],) for row in kept),
     )
 
 
 def topic_of(text: str) -> str | None:
     """The topic whose terms occur in a text; None where there is none, or several."""
-    found = [topic for topic, pattern in PATTERNS.items() if pattern.search(text)]
-    return found[0] if len(found) == 1 else None
+    results = [topic for topic, pattern in PATTERNS.items() if pattern.search(text)]
+    return results[0] if len(results) == 1 else None
 
 
 def _first(texts: tuple[str, ...]) -> np.ndarray:

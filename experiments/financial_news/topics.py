@@ -60,8 +60,8 @@ def write_rows(
     that what is chosen by was not trained on.
     """
     others = [text for text in map(str, unlabelled.texts) if not terms.topic_of(text)]
-    wanted = config.episodes.training()
-    least = largest(wanted.shot) + largest(wanted.queries)
+    requested = config.episodes.training()
+    least = largest(requested.shot) + largest(requested.queries)
     rows = [("words", text, word) for text, word in masked.words_of(others, least)]
     for domain, examples in (("topics-valid", valid), ("topics-test", test)):
         pairs = zip(examples.texts, examples.labels, strict=True)

@@ -1,4 +1,4 @@
-"""News as a stream of days, and a control chart that watches what is said of them.
+"""Streams of news by day, and a CUSUM control chart of their scores.
 
 Each day has a Poisson number of sentences. A surge multiplies the share of negative
 ones. The chart adds up how far the day's mean score exceeds its usual level (CUSUM),
@@ -129,7 +129,7 @@ def run(excess: np.ndarray, threshold: float | np.ndarray):
 
 
 def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> Chart:
-    """A chart for what a quiet past says; labels are not asked for.
+    """Fits a chart to scores of a quiet period, without labels.
 
     Args:
       scores: `[U]`.

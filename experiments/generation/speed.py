@@ -186,13 +186,15 @@ def speed(
 ) -> list[dict]:
     """A row for each way to generate: seconds of a batch, and whether texts agree."""
     prompts, rows = prompts_of(setting), []
-    for search, (make, told) in searches(setting).items():
+    for search, (make, options) in searches(setting).items():
         generate = make(case.model, max_new=setting.new, pad=PAD)
         runs = {
             "metaflax": lambda g=generate: np.asarray(g(case.params, prompts).ids),
-            "torch": functools.partial(torch_ids, setting, case.theirs, prompts, told),
+            "torch": functools.partial(
+                torch_ids, setting, case.theirs, prompts, options
+            ),
         }
-        said = {name: run() for name, run in runs.items()}  # Compiles ours.
+        outputs = {name: run() for name, run in runs.items()}  # Compiles ours.
         seconds = {name: [] for name in runs}
         begun = busy_seconds(), time.process_time(), time.perf_counter()
         for _ in range(setting.rounds):  # In turn, as a busy machine slows both.
@@ -203,7 +205,7 @@ def speed(
         ended = busy_seconds(), time.process_time(), time.perf_counter()
         busy, own, wall = (e - b for b, e in zip(begun, ended, strict=True))
         median = {name: statistics.median(taken) for name, taken in seconds.items()}
-        same = np.mean(np.all(said["metaflax"] == said["torch"], axis=1))
+        same = np.mean(np.all(outputs["metaflax"] == outputs["torch"], axis=1))
         rows.append(
             {
                 "network": case.name,
@@ -235,7 +237,7 @@ def busy_seconds() -> float:
 
 
 def torch_ids(
-    setting: Setting, theirs: Any, prompts: models.Tokens, told: dict[str, int]
+    setting: Setting, theirs: Any, prompts: models.Tokens, options: dict[str, int]
 ) -> np.ndarray:
     """The new ids that torch says."""
     inputs = torch.tensor(prompts.ids).long()
@@ -247,7 +249,7 @@ def torch_ids(
             max_new_tokens=setting.new,
             eos_token_id=None,
             pad_token_id=PAD,
-            **told,
+            **options,
         )
     return ids[:, -setting.new :].numpy()
 

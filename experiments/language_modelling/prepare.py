@@ -1,4 +1,4 @@
-"""Sentences of Wikipedia as one file, and a new model whose words are theirs.
+"""Writes sentences of Wikipedia, and a new model with a tokenizer trained on them.
 
     METAFLAX_DATA=DIR python experiments/language_modelling/prepare.py \
         [--runs runs/language_modelling]
@@ -41,9 +41,9 @@ def main() -> None:
 
 def prepare(folder: Path, runs: Path) -> int:
     """Writes sentences and split, and the model unless there is one."""
-    found = list(sentences(folder / "unlabelled_sentences" / "sentences.jsonl"))
-    counts = Counter(sentence["domain"] for sentence in found)
-    kept = [s for s in found if counts[s["domain"]] >= LEAST]
+    results = list(sentences(folder / "unlabelled_sentences" / "sentences.jsonl"))
+    counts = Counter(sentence["domain"] for sentence in results)
+    kept = [s for s in results if counts[s["domain"]] >= LEAST]
     articles, topics = split(kept)
     common.write_jsonl(runs / "sentences.jsonl", kept, ascii=False)
     (runs / "splits.json").write_text(json.dumps(articles, indent=1), "utf-8")
@@ -68,9 +68,9 @@ def sentences(path: Path) -> Iterator[dict[str, Any]]:
             yield {"text": row["text"], "domain": domain, "part": part}
 
 
-def split(found: list[dict[str, Any]]) -> tuple[dict[str, list[str]], ...]:
+def split(results: list[dict[str, Any]]) -> tuple[dict[str, list[str]], ...]:
     """The domains of each split where articles are learned from, and where topics."""
-    parts = {sentence["domain"]: sentence["part"] for sentence in found}
+    parts = {sentence["domain"]: sentence["part"] for sentence in results}
 
     def of(part: str) -> list[str]:
         return sorted(domain for domain, own in parts.items() if own == part)

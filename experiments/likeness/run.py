@@ -22,10 +22,10 @@ from metaflax import data, evaluation, metrics, tasks, workflows
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, and then what takes no training at all."""
     likeness(config, runs / "run", console)
-    found = evaluation.mean_interval(by_cosine(config))
+    results = evaluation.mean_interval(by_cosine(config))
     console.print(
-        f"cosine of sentences read apart: Pearson {found.mean:.4f}"
-        f" ± {found.half_width:.4f}"
+        f"cosine of sentences read apart: Pearson {results.mean:.4f}"
+        f" ± {results.half_width:.4f}"
     )
 
 

@@ -175,8 +175,8 @@ def tree_bytes(tree) -> int:
     return sum(x.nbytes for x in jax.tree.leaves(tree))
 
 
-def relative_error(found, expected) -> float:
-    gap = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), found, expected)
+def relative_error(collected, expected) -> float:
+    gap = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), collected, expected)
     return float(optax.tree.norm(gap) / optax.tree.norm(expected))
 
 

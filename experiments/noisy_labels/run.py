@@ -224,17 +224,17 @@ def pick(num_outer: int, share: float) -> None:
     adapt = jax.jit(learner.adapt)
     worlds = {seed: draw_world(seed, share) for seed in range(100, 110)}
     for rate, clip in itertools.product((0.02, 0.05), (0.3, 1.0)):
-        meta_train, found = trainer(learner, num_outer, rate, clip), []
+        meta_train, collected = trainer(learner, num_outer, rate, clip), []
         for seed, world in worlds.items():
             weigher, _ = meta_train(world.task, jax.random.key(seed))
             classifier, _ = adapt(weigher, world.task.support, jax.random.key(seed))
-            found.append(correct(classifier, world.valid))
-        print(f"rate {rate}, clip {clip}: {100 * np.mean(found):.1f}", found)
+            collected.append(correct(classifier, world.valid))
+        print(f"rate {rate}, clip {clip}: {100 * np.mean(collected):.1f}", collected)
 
 
 def correct(classifier, batch: base.Batch) -> float:
-    said = jnp.argmax(apply_mlp(classifier, batch.inputs), axis=-1)
-    return float(jnp.mean(said == batch.targets))
+    outputs = jnp.argmax(apply_mlp(classifier, batch.inputs), axis=-1)
+    return float(jnp.mean(outputs == batch.targets))
 
 
 def compare(learner, weigher, world: World, seed: int) -> dict[str, float]:
@@ -283,7 +283,7 @@ def estimator_costs(weigher, task) -> dict[str, dict[str, float]]:
     return costs
 
 
-# What is said of it.
+# Results.
 
 
 def table(accuracies: dict[str, list[float]]) -> str:
@@ -293,8 +293,10 @@ def table(accuracies: dict[str, list[float]]) -> str:
     for name, values in accuracies.items():
         mean = evaluation.mean_interval(100 * np.array(values))
         gain = evaluation.paired_interval(100 * np.array(values), 100 * learned)
-        said = f"{gain.mean:+.1f} ± {gain.half_width:.1f}" if gain.half_width else ""
-        lines.append(f"| {name} | {mean.mean:.1f} ± {mean.half_width:.1f} | {said} |")
+        outputs = f"{gain.mean:+.1f} ± {gain.half_width:.1f}" if gain.half_width else ""
+        lines.append(
+            f"| {name} | {mean.mean:.1f} ± {mean.half_width:.1f} | {outputs} |"
+        )
     return "\n".join(lines)
 
 

@@ -62,16 +62,16 @@ def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     return common.fine_tuned_settings(config)
 
 
-def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
+def on_published(run_dir: Path, selected: dict[str, Any], folder: Path) -> str:
     """A Markdown table of accuracy on LEOPARD's training sets, by shot."""
     task = tasks.pair_classification()
     every, shots = data.published_sets(folder, task=task)
     some, _ = data.published_sets(folder, task=task, num_queries=FINE_TUNED_QUERIES)
     scores = {
-        "frozen": accuracy(run_dir, every, chosen["frozen"]),
+        "frozen": accuracy(run_dir, every, selected["frozen"]),
         "meta-trained": accuracy(run_dir, every),
         f"fine-tuned, {FINE_TUNED_QUERIES} of eval": accuracy(
-            run_dir, some, chosen["fine-tuned"]
+            run_dir, some, selected["fine-tuned"]
         ),
         f"meta-trained, {FINE_TUNED_QUERIES} of eval": accuracy(run_dir, some),
     }
@@ -91,14 +91,14 @@ def on_published(run_dir: Path, chosen: dict[str, Any], folder: Path) -> str:
 
 
 def accuracy(
-    run_dir: Path, episodes: data.GivenEpisodes, chosen: dict[str, Any] | None = None
+    run_dir: Path, episodes: data.GivenEpisodes, selected: dict[str, Any] | None = None
 ) -> np.ndarray:
     """Accuracy of a baseline's setting, or of the run, on each training set."""
     setting = None
-    if chosen is not None:
+    if selected is not None:
         setting = common.Setting(
-            config_lib.ModelConfig(**chosen["model"]),
-            config_lib.AlgorithmConfig(**chosen["algorithm"]),
+            config_lib.ModelConfig(**selected["model"]),
+            config_lib.AlgorithmConfig(**selected["algorithm"]),
         )
     scores = common.score_episodes(run_dir, episodes, setting)
     return scores.metrics["accuracy"]

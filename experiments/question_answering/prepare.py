@@ -37,8 +37,8 @@ def main() -> None:
 
 def prepare(data: Path, out: Path) -> int:
     """Writes the questions; returns how many."""
-    found = [*reviews(data / "subjqa"), *articles(data / "xquad")]
-    kept = [question for question in found if len(question["context"]) <= LONGEST]
+    results = [*reviews(data / "subjqa"), *articles(data / "xquad")]
+    kept = [question for question in results if len(question["context"]) <= LONGEST]
     return common.write_jsonl(out, kept, ascii=False)
 
 

@@ -75,11 +75,11 @@ def in_language(
     """Scores before and after meta-training on questions in one language."""
     examples = data.read(file, task=tasks.question_answering(), domain="domain")
     rows = [n for n, domain in enumerate(examples.domains or ()) if domain == language]
-    chosen = examples.select(rows)
+    selected = examples.select(rows)
     sizes = config.episodes
-    sampler = data.QuestionSampler(chosen, sizes.shot, sizes.queries)
+    sampler = data.QuestionSampler(selected, sizes.shot, sizes.queries)
     episodes = data.fixed_list(sampler, config.evaluation.test_seed, num_test)
-    fixed = data.GivenEpisodes(chosen, episodes)
+    fixed = data.GivenEpisodes(selected, episodes)
     before, after = (
         common.score_episodes(run_dir, fixed, setting).metrics
         for setting in (common.Setting(config.model, config.algorithm), None)

@@ -45,13 +45,13 @@ def all_methods(
     features = {"embeddings": embeddings, "embeddings and kinds": texts}
     ratings = users_lib.ratings_of(users["train"], len(texts))
     popularity = {shrink: ratings.popularity(shrink) for shrink in SHRINKS}
-    chosen, picked = {}, {}
+    selected, picked = {}, {}
 
     def pick(name: str, settings: Mapping[Any, Callable[[], Method]]) -> Any:
         made = {setting: make() for setting, make in settings.items()}
         scores = {s: validated(method, users["valid"]) for s, method in made.items()}
         best = max(scores, key=lambda setting: scores[setting])
-        chosen[name] = made[best]
+        selected[name] = made[best]
         picked[name] = {str(s): round(score, 4) for s, score in scores.items()}
         console.print(f"{name}: {best}, of {picked[name]}", markup=False)
         return best
@@ -89,7 +89,7 @@ def all_methods(
             trained, seen, users["train"], ratings, known, config, popular
         )
         pick(name, each(make, RATES))
-    return chosen, picked
+    return selected, picked
 
 
 def trained(
@@ -120,10 +120,10 @@ def trained(
 
 def validated(method: Method, users: Sequence[User]) -> float:
     """Mean NDCG@10 of lists that begin at some of the users' ratings."""
-    found = []
+    results = []
     for user, start, size in itertools.product(users, STARTS, SIZES):
         if len(user.films) > start + size:
             known, later = split(user, size, start)
             scores = method(known)[later.films]
-            found.append(metrics.ndcg_at(scores, gains(later.ratings), NUM_BEST))
-    return float(np.mean(found))
+            results.append(metrics.ndcg_at(scores, gains(later.ratings), NUM_BEST))
+    return float(np.mean(results))

@@ -1,4 +1,4 @@
-"""What is read off the text of a film: an encoder's features, genres and time."""
+"""Features of a film's text: encoder features, genres and year."""
 
 import re
 from collections.abc import Sequence
@@ -53,5 +53,5 @@ def kinds(texts: Sequence[str]) -> np.ndarray:
 
 
 def _year(text: str) -> int:
-    found = re.findall(r"\((\d{4})\D*\)", text)
-    return int(found[-1]) if found else 0
+    results = re.findall(r"\((\d{4})\D*\)", text)
+    return int(results[-1]) if results else 0

@@ -62,7 +62,7 @@ def frozen_ridge(texts: np.ndarray, strength: float) -> Method:
 
 
 def adapted(algorithm: base.MetaAlgorithm, params: Any, films: Film) -> Method:
-    """What an algorithm says of all films once it has adapted to the user."""
+    """Predicts ratings of all films after adaptation to the user."""
 
     @jax.jit
     def predict(params, support, films):
@@ -102,7 +102,7 @@ def neighbours(
         norms = (squares.T @ given[:, seen]) * (given.T @ squares[:, seen])
         cosines = (rest.T @ rest[:, seen]) / (np.sqrt(norms) + damping)  # [F, S]
         above = offset(user, means)
-        said = cosines @ (user.ratings - means[seen] - above)
-        return means + above + said / (np.abs(cosines).sum(axis=1) + doubt)
+        outputs = cosines @ (user.ratings - means[seen] - above)
+        return means + above + outputs / (np.abs(cosines).sum(axis=1) + doubt)
 
     return scores

@@ -42,16 +42,16 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         if records[-1]["settings"] != json.loads(json.dumps(settings)):
             raise ValueError(f"{path} has other settings; name another --runs.")
     by_user = [scores.changed(record["scores"], np.array) for record in records]
-    found = {
+    collected = {
         "all folds": scores.results(by_user),
         "fold 1": scores.results(by_user[:1]),
     }
     picked = [record["picked on validation users"] for record in records]
     common.write_json(
-        runs / "results.json", {"picked on validation users": picked, **found}
+        runs / "results.json", {"picked on validation users": picked, **collected}
     )
-    tables.plot(runs / "result.png", found["all folds"])
-    for which, own in found.items():
+    tables.plot(runs / "result.png", collected["all folds"])
+    for which, own in collected.items():
         console.print(f"\n{which}{tables.tables(own)}", markup=False)
     console.print(f"{time.perf_counter() - began:.0f} s in all")
 
@@ -64,10 +64,10 @@ def fold_record(
     console: Console,
 ) -> dict[str, Any]:
     """Chooses on validation users, and scores test users."""
-    chosen, picked = choose.all_methods(*films, users, config, console)
+    selected, picked = choose.all_methods(*films, users, config, console)
     popularity = users_lib.ratings_of(users["train"], len(texts)).popularity(1.0)
-    by_user = scores.by_user(chosen, users["test"], popularity.counts == 0)
-    example = tables.explained(chosen[scores.BOTH], users["test"][0], texts)
+    by_user = scores.by_user(selected, users["test"], popularity.counts == 0)
+    example = tables.explained(selected[scores.BOTH], users["test"][0], texts)
     console.print(example, markup=False)
     return {
         "picked on validation users": picked,

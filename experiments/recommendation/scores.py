@@ -78,12 +78,12 @@ def scored(
             if len(user.films) <= start + size:
                 continue
             known, _ = split(user, size, start)
-            said = method(known)  # Once, whichever parts are ranked by it.
+            outputs = method(known)  # Once, whichever parts are ranked by it.
             for name, part in parts.items():
                 _, later = split(user, max(size, part.skipped), start)
                 films, ratings = (x[part.among[later.films]] for x in later[1:])
                 if start in part.starts and len(films) >= part.least:
-                    lists[name].append(list_scores(said[films], ratings))
+                    lists[name].append(list_scores(outputs[films], ratings))
         for name, own in lists.items():
             if own:
                 rows[name][row] = np.mean(own, axis=0)
@@ -105,21 +105,21 @@ ByUser: TypeAlias = dict[str, dict[str, dict[str, np.ndarray]]]
 
 
 def by_user(
-    chosen: Mapping[str, Method], users: Sequence[User], unrated: np.ndarray
+    selected: Mapping[str, Method], users: Sequence[User], unrated: np.ndarray
 ) -> ByUser:
     """The scores of each user.
 
     Args:
-      chosen: the methods.
+      selected: the methods.
       users: of meta-test.
       unrated: `[F]`, films that no training user rated, which are judged apart too.
     """
     parts = parts_of(unrated)
-    found: ByUser = {name: {str(size): {} for size in SIZES} for name in parts}
-    for size, (name, method) in itertools.product(SIZES, chosen.items()):
+    collected: ByUser = {name: {str(size): {} for size in SIZES} for name in parts}
+    for size, (name, method) in itertools.product(SIZES, selected.items()):
         for part, rows in scored(method, users, size, parts).items():
-            found[part][str(size)][name] = rows
-    return found
+            collected[part][str(size)][name] = rows
+    return collected
 
 
 def changed(by_user: Any, change: Callable[[Any], Any]) -> Any:
@@ -135,19 +135,19 @@ def changed(by_user: Any, change: Callable[[Any], Any]) -> Any:
 
 def results(folds: Sequence[ByUser]) -> dict[str, Any]:
     """Means over the users of all folds, paired differences, and 95 % intervals."""
-    found: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     for part, sizes in folds[0].items():
-        found[part] = {}
+        collected[part] = {}
         for size, methods in sizes.items():
             every = {
                 name: np.concatenate([fold[part][size][name] for fold in folds])
                 for name in methods
             }
             there = ~np.isnan(every[POPULAR][:, 0])
-            found[part][size] = compared(
+            collected[part][size] = compared(
                 {name: scores[there] for name, scores in every.items()}
             )
-    return found
+    return collected
 
 
 def compared(by_user: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is said of the scores: tables, an example and a picture."""
+"""Tables, an example and a plot of the scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ from scores import (
 from users import User, split
 
 
-def tables(found: Mapping[str, Any]) -> str:
+def tables(results: Mapping[str, Any]) -> str:
     """Markdown: for each part and number of ratings, scores and differences."""
     lines = []
-    for part, sizes in found.items():
+    for part, sizes in results.items():
         for size, content in sizes.items():
             lines += ["", f"{part}, {size} ratings, {content['users']} users", ""]
             lines += [f"| | {' | '.join(SCORES)} |", "| --- " * 5 + "|"]
@@ -35,11 +35,11 @@ def tables(found: Mapping[str, Any]) -> str:
 
 
 def row(name: str, cells: Mapping[str, Sequence[float]], sign: str) -> str:
-    said = (
+    outputs = (
         f"{cells[s][0]:{sign}.3f} ± {cells[s][1]:.3f}" if s in cells else ""
         for s in SCORES
     )
-    return f"| {name} | {' | '.join(said)} |"
+    return f"| {name} | {' | '.join(outputs)} |"
 
 
 def explained(method: Method, user: User, texts: Sequence[str], num: int = 5) -> str:
@@ -49,19 +49,19 @@ def explained(method: Method, user: User, texts: Sequence[str], num: int = 5) ->
     lines = [f"user {user.name} rated first:"]
     order = np.argsort(-known.ratings, kind="stable")
     lines += [f"  {known.ratings[n]:.1f}  {texts[known.films[n]]}" for n in order]
-    lines.append(f"of {len(later.films)} later films, said and given:")
+    lines.append(f"of {len(later.films)} later films, predicted and given:")
     order = np.argsort(-scores, kind="stable")
     for n in (*order[:num], *order[-2:]):
-        said = f"{scores[n]:.1f}  {later.ratings[n]:.1f}"
-        lines.append(f"  {said}  {texts[later.films[n]]}")
+        outputs = f"{scores[n]:.1f}  {later.ratings[n]:.1f}"
+        lines.append(f"  {outputs}  {texts[later.films[n]]}")
     return "\n".join(lines)
 
 
-def plot(path: Path, found: Mapping[str, Any]) -> None:
+def plot(path: Path, results: Mapping[str, Any]) -> None:
     """NDCG@10 against the number of ratings, and differences between methods."""
     from matplotlib import figure
 
-    sizes = found["all later films"]
+    sizes = results["all later films"]
     picture = figure.Figure(figsize=(10, 4.2), layout="constrained")
     left, right = picture.subplots(1, 2)
     shown = (BOTH, POPULAR, NEIGHBOURS, TEXT, FROZEN, SIMILAR)

@@ -25,7 +25,7 @@ class User(NamedTuple):
 
 
 class Popularity(NamedTuple):
-    """What the ratings of many users say of each film.
+    """Statistics of each film over the ratings of many users.
 
     Attributes:
       counts: `[F]`, how often it was rated.
@@ -124,7 +124,7 @@ def ratings_of(users: Sequence[User], num_films: int) -> Ratings:
 
 
 def split(user: User, size: int, start: int = 0) -> tuple[User, User]:
-    """What is known of a user, and what follows."""
+    """Splits a user's ratings into known and later ones."""
     name, films, ratings = user
     end = start + size
     known = User(name, films[start:end], ratings[start:end])
@@ -132,7 +132,7 @@ def split(user: User, size: int, start: int = 0) -> tuple[User, User]:
 
 
 def gains(ratings: Any) -> Any:
-    """What a film is worth in NDCG: 2^rating - 1."""
+    """Gain of a rating in NDCG: 2^rating - 1."""
     return 2.0**ratings - 1
 
 

@@ -1,4 +1,4 @@
-"""What labelled texts on disk cost, however many there are.
+"""Time and memory of training from labelled texts on disk.
 
 Usage: python experiments/scale/run.py [--rows 1e7] [--classes 200000] [--format jsonl]
            [--folder DIR] [--seconds 20] [STAGE ...]
@@ -79,32 +79,32 @@ def main() -> int:
         print(json.dumps(run_stage(args.stages[0], source, args.seconds)))
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        found = {}
+        collected = {}
         for stage in args.stages or STAGES:
             options = ["--folder", args.folder or scratch, "--rows", args.rows]
             options += ["--classes", args.classes, "--format", args.format]
             options += ["--seconds", args.seconds, "--one"]
             command = [sys.executable, __file__, stage, *map(str, options)]
-            said = subprocess.run(
+            outputs = subprocess.run(
                 command, check=True, stdout=subprocess.PIPE, text=True
             )
-            found[stage] = json.loads(said.stdout.splitlines()[-1])
-            print(stage, found[stage], flush=True)
-    print(table(found))
+            collected[stage] = json.loads(outputs.stdout.splitlines()[-1])
+            print(stage, collected[stage], flush=True)
+    print(table(collected))
     return 0
 
 
 def run_stage(stage: str, source: Source, seconds: float) -> dict[str, Any]:
     """The numbers of one stage, with the most memory that was resident."""
-    found = STAGES[stage](source, seconds)
-    return {**found, "most_resident_mib": round(most_resident())}
+    collected = STAGES[stage](source, seconds)
+    return {**collected, "most_resident_mib": round(most_resident())}
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
+def table(collected: dict[str, dict[str, Any]]) -> str:
     """What was measured, a row each, in Markdown."""
     lines = [
         f"| {stage} | {name.replace('_', ' ')} | {shown(value)} |"
-        for stage, numbers in found.items()
+        for stage, numbers in collected.items()
         for name, value in numbers.items()
     ]
     return "\n".join(["| | | |", "| --- | --- | ---: |", *lines])
@@ -288,8 +288,8 @@ def drawn(
     from metaflax import data
 
     sampler = sampler_of(indexed(source))
-    found = data.share_out(lambda n: sampler.episode(0, n), reader, num_readers)
-    return [(n, data.protocol_hash([e])) for n, e in itertools.islice(found, num)]
+    collected = data.share_out(lambda n: sampler.episode(0, n), reader, num_readers)
+    return [(n, data.protocol_hash([e])) for n, e in itertools.islice(collected, num)]
 
 
 def train(source: Source, seconds: float) -> dict[str, Any]:
@@ -358,8 +358,8 @@ def sampler_of(index):
 
     names = list(index.labels.names)
     numbers = {name: number for number, name in enumerate(names)}
-    chosen = data.names_by_seed(names, seed=0)["train"]
-    group = np.array([numbers[name] for name in chosen])
+    selected = data.names_by_seed(names, seed=0)["train"]
+    group = np.array([numbers[name] for name in selected])
     return data.LabelledTextSampler(index, (group,), WAY, SHOT, QUERIES)
 
 

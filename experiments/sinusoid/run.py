@@ -227,7 +227,7 @@ def test_errors(algorithm, params, tasks: metaflax.Task) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(one))(tasks))
 
 
-# What is said of it.
+# Results.
 
 
 def mean_and_width(error: np.ndarray) -> dict[str, float | None]:
@@ -237,7 +237,7 @@ def mean_and_width(error: np.ndarray) -> dict[str, float | None]:
     return {k: round(v, 4) for k, v in interval._asdict().items()}
 
 
-def said(error: np.ndarray, sign: str = "") -> str:
+def interval_text(error: np.ndarray, sign: str = "") -> str:
     if not np.all(np.isfinite(error)):
         return "diverges"
     interval = evaluation.mean_interval(error)
@@ -251,11 +251,13 @@ def table(errors) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for method, shot in dict.fromkeys((m, s) for m, s, _ in errors):
-        cells = [said(errors[method, shot, k]) for k in (1, 10)]
+        cells = [interval_text(errors[method, shot, k]) for k in (1, 10)]
         saved = ""
         if method != "maml" and ("maml", shot, 1) in errors:
             # Paired: on the same tasks.
-            saved = said(errors["maml", shot, 1] - errors[method, shot, 1], "+")
+            saved = interval_text(
+                errors["maml", shot, 1] - errors[method, shot, 1], "+"
+            )
         lines.append(f"| {method} | {shot} | {' | '.join(cells)} | {saved} |")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""How well tasks are learned that no pretraining has seen, from few texts of each."""
+"""Few-shot accuracy on tasks unseen in pretraining."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ def scored(
         for which each text is encoded once.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
+    results = {}
     for name, model in models.items():
         file = folder / f"{name}.json"
         if not file.exists():
@@ -109,8 +109,8 @@ def scored(
                 every |= accuracies(judge, model, algorithm)
             file.write_text(json.dumps({t: x.tolist() for t, x in every.items()}))
         kept = json.loads(file.read_text())
-        found[name] = {task: np.array(x) for task, x in kept.items()}
-    return found
+        results[name] = {task: np.array(x) for task, x in kept.items()}
+    return results
 
 
 def accuracies(

@@ -1,4 +1,4 @@
-"""What pretrainings come to: a table, and curves over compute."""
+"""Results of the pretrainings: a table, and curves over compute."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,25 +11,25 @@ from experiments import common
 from metaflax import evaluation
 
 
-def table(found: Mapping[str, Scores]) -> str:
+def table(results: Mapping[str, Scores]) -> str:
     """Accuracies in Markdown, and how far all are from the first model.
 
     Args:
-      found: of each model, by task and shots, the accuracies of its episodes.
+      results: of each model, by task and shots, the accuracies of its episodes.
     """
-    first = next(iter(found))
+    first = next(iter(results))
     lines = [
-        "| accuracy (%) | " + " | ".join(found) + " |",
-        "| --- |" + " ---: |" * len(found),
+        "| accuracy (%) | " + " | ".join(results) + " |",
+        "| --- |" + " ---: |" * len(results),
     ]
-    for task in found[first]:
+    for task in results[first]:
         cells = [
             common.percent(evaluation.mean_interval(own[task]), digits=1)
-            for own in found.values()
+            for own in results.values()
         ]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     for group in ("LEOPARD", INTENTS):
-        of_group = {model: together(own, group) for model, own in found.items()}
+        of_group = {model: together(own, group) for model, own in results.items()}
         before = of_group[first]
         cells = [
             common.percent(evaluation.paired_interval(before, after), "+", digits=1)

@@ -1,4 +1,4 @@
-"""Pretraining on masked words, tasks made of them, labelled tasks; see README.md.
+"""Compares MLM, SMLMT and supervised pretraining; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/smlmt/run.py [--runs DIR]
 """
@@ -36,7 +36,7 @@ POINTS = 8
 
 
 class Start(NamedTuple):
-    """What pretrainings begin with, and how far they go.
+    """An initial model and the compute of its pretrainings.
 
     Attributes:
       flops: of the matrix products of a training.
@@ -68,14 +68,14 @@ WHOLE = config_lib.AlgorithmConfig(
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Ten models, judged by a head on what they make of texts; and one as a whole."""
+    """Scores ten models by a head on frozen features, and one fine-tuned whole."""
     del config  # That of SMLMT alone.
     folder = common.data_folder()
     judges = list(few_shot.judges(folder))
     for name, start in STARTS.items():
         models = pretrained(mixture.config, name, start, runs, console)
-        found = few_shot.scored(models, judges, runs / name)
-        console.print(report.table(found))
+        collected = few_shot.scored(models, judges, runs / name)
+        console.print(report.table(collected))
         trained = [runs / name / kind for kind in KINDS]
         report.picture(runs / f"{name}.png", trained, start.flops, YARDSTICK)
         if name == "minilm":
@@ -86,8 +86,8 @@ def whole(models: dict[str, str], folder: Path, runs: Path, console: Console) ->
     """The last model where all of it adapts, beside what it began with."""
     judges = few_shot.judges(folder, num_episodes=100, num_queries=100, num_sets=4)
     ends = {kind: models[kind] for kind in (NONE, FINAL)}
-    found = few_shot.scored(ends, list(judges), runs / "whole", WHOLE)
-    console.print(report.table(found))
+    collected = few_shot.scored(ends, list(judges), runs / "whole", WHOLE)
+    console.print(report.table(collected))
 
 
 def pretrained(

@@ -1,4 +1,4 @@
-"""What masked-word episodes cost beside the training step that reads them.
+"""Throughput of SMLMT episodes compared with the training step.
 
 Usage: python experiments/smlmt/throughput.py [--bytes 1e9] [--folder DIR] [STAGE ...]
 
@@ -44,8 +44,8 @@ def main() -> int:
     if unknown := set(args.stages) - set(STAGES):
         parser.error(f"unknown stages {unknown}; there are {', '.join(STAGES)}")
     if args.folder and len(args.stages) == 1:
-        found = run_stage(args.stages[0], args.folder, int(args.bytes), args.seconds)
-        print(json.dumps(found))
+        results = run_stage(args.stages[0], args.folder, int(args.bytes), args.seconds)
+        print(json.dumps(results))
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder or Path(scratch)
@@ -53,10 +53,10 @@ def main() -> int:
             options = ["--folder", folder, "--bytes", args.bytes]
             options += ["--seconds", args.seconds]
             command = [sys.executable, __file__, stage, *map(str, options)]
-            said = subprocess.run(
+            outputs = subprocess.run(
                 command, check=True, stdout=subprocess.PIPE, text=True
             )
-            print(stage, said.stdout.strip(), flush=True)
+            print(stage, outputs.stdout.strip(), flush=True)
     return 0
 
 
@@ -69,9 +69,9 @@ def run_stage(stage: str, folder: Path, size: int, seconds: float) -> dict[str, 
         "readers": lambda: readers(folder),
         "step": lambda: step(folder, seconds),
     }
-    found = stages[stage]()
+    results = stages[stage]()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**found, "most_resident_mib": round(most)}
+    return {**results, "most_resident_mib": round(most)}
 
 
 def make(path: Path, size: int, seed: int = 0) -> dict[str, Any]:
@@ -189,8 +189,8 @@ def drawn(folder: Path, reader: int, num_readers: int, num: int):
     from metaflax import data
 
     sampler = sampler_of(folder)
-    found = data.share_out(lambda n: sampler.episode(0, n), reader, num_readers)
-    return [(n, data.protocol_hash([e])) for n, e in itertools.islice(found, num)]
+    results = data.share_out(lambda n: sampler.episode(0, n), reader, num_readers)
+    return [(n, data.protocol_hash([e])) for n, e in itertools.islice(results, num)]
 
 
 def step(folder: Path, seconds: float) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def step(folder: Path, seconds: float) -> dict[str, Any]:
         ),
     }
     batch = jax.device_put(collate([sampler.episode(0, n) for n in range(TASKS)]))
-    found = {}
+    results = {}
     for name, algorithm in named.items():
         compact = algorithms.compact_rows(algorithm, models.word_table())
         optimizer = training.outer_optimizer("adamw", 2e-5)
@@ -226,8 +226,8 @@ def step(folder: Path, seconds: float) -> dict[str, Any]:
             state, _ = jax.block_until_ready(run(state, batch))
             count += TASKS
         rate = count / (time.perf_counter() - began)
-        found[f"{name}_episodes_per_second"] = round(rate, 2)
-    return found
+        results[f"{name}_episodes_per_second"] = round(rate, 2)
+    return results
 
 
 def resident() -> float:

@@ -1,20 +1,20 @@
-"""Texts and what to say of them in short, as one file, and a model to begin with.
+"""Writes texts with summaries, titles or first sentences, and the initial model.
 
     METAFLAX_DATA=DIR python experiments/summarization/prepare.py \
         [--runs runs/summarization]
 
-What is to be said is a summary, a title or a first sentence, and a domain is what and
-of which topic:
+A target is a summary, a title or a first sentence; a domain is a kind of target and a
+topic:
 
 - `scitldr/N`: abstracts of papers, and a summary in a sentence;
 - `titles/N`: the same abstracts, and the papers' titles;
 - `dialogsum/N`: dialogues, and a summary;
-- `reviews/NAME`: reviews of SubjQA without their first sentence, which is asked for;
+- `reviews/NAME`: reviews of SubjQA without their first sentence, which is the target;
 - `articles/N`: four sentences of Wikipedia, and the one before them.
 
 Topics N are clusters of the words of abstracts, dialogues and articles, by k-means. The
-model is an encoder-decoder: all-MiniLM-L6-v2 reads, and a decoder with random weights
-says.
+model is an encoder-decoder: all-MiniLM-L6-v2, and a decoder with random
+weights.
 """
 
 import argparse
@@ -50,28 +50,28 @@ def new_model(runs: Path) -> None:
 
 def prepare(folder: Path, runs: Path) -> int:
     """Writes the texts; returns how many."""
-    found = [
+    results = [
         *papers(folder / "scitldr" / "examples.jsonl"),
         *dialogues(folder / "dialogsum" / "examples.jsonl"),
         *reviews(folder / "subjqa" / "examples.jsonl"),
         *articles(folder / "unlabelled_sentences" / "sentences.jsonl"),
     ]
-    return common.write_jsonl(runs / "texts.jsonl", found, ascii=False)
+    return common.write_jsonl(runs / "texts.jsonl", results, ascii=False)
 
 
 def papers(path: Path) -> Iterator[dict[str, str]]:
-    found = common.read_jsonl(path)
-    numbers = data.topics([row["source"] for row in found], NUM_PAPERS)
-    for row, number in zip(found, numbers, strict=True):
+    results = common.read_jsonl(path)
+    numbers = data.topics([row["source"] for row in results], NUM_PAPERS)
+    for row, number in zip(results, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"scitldr/{number}")
         if row["title"].strip():
             yield example(row["source"], row["title"], f"titles/{number}")
 
 
 def dialogues(path: Path) -> Iterator[dict[str, str]]:
-    found = common.read_jsonl(path)
-    numbers = data.topics([row["source"] for row in found], NUM_DIALOGUES)
-    for row, number in zip(found, numbers, strict=True):
+    results = common.read_jsonl(path)
+    numbers = data.topics([row["source"] for row in results], NUM_DIALOGUES)
+    for row, number in zip(results, numbers, strict=True):
         yield example(row["source"], row["targets"][0], f"dialogsum/{number}")
 
 

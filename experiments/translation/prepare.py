@@ -1,4 +1,4 @@
-"""Pairs of sentences as one file, and a new model whose words are those of the pairs.
+"""Writes sentence pairs, and a new model with a tokenizer trained on them.
 
     METAFLAX_DATA=DIR python experiments/translation/prepare.py \
         [--runs runs/translation]

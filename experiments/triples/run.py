@@ -1,4 +1,4 @@
-"""Text in, triples out: two meta-trained runs learn three relations; see README.md.
+"""Extracts relation triples by two adapted models; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/triples/run.py \
     [--entities RUN] [--relations RUN] [--runs DIR]
@@ -36,8 +36,10 @@ def main() -> int:
     try:
         support, query = drawn(data)
         learn(support, args.entities, args.relations, args.runs, console)
-        found = workflows.TripleFinder(args.runs / "entities", args.runs / "relations")
-        show(found, query, console)
+        results = workflows.TripleFinder(
+            args.runs / "entities", args.runs / "relations"
+        )
+        show(results, query, console)
     except ValueError as error:
         console.print(f"triples: {error}", markup=False)
         return 2
@@ -45,7 +47,7 @@ def main() -> int:
 
 
 def drawn(file: Path, seed: int = 0) -> tuple[list[dict], list[dict]]:
-    """Sentences to learn from and others to be judged on, of each relation."""
+    """Samples support and query sentences of each relation."""
     support, query = [], []
     rows = common.read_jsonl(file)
     for relation in RELATIONS:
@@ -70,7 +72,7 @@ def learn(
     runs: Path,
     console: Console,
 ) -> None:
-    """Adapts either run to its support file, where that was not done before."""
+    """Adapts both runs to their support files, unless already done."""
     files = {
         "entities": [{"text": r["text"], "label": typed(r)} for r in support],
         "relations": list(support),
@@ -83,7 +85,7 @@ def learn(
 
 
 def typed(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is related, as entities of one type."""
+    """The related spans as entities of one type."""
     spans = sorted([row["head"], row["tail"]])
     return [{"start": start, "end": end, "type": TYPE} for start, end in spans]
 
@@ -91,8 +93,8 @@ def typed(row: dict[str, Any]) -> list[dict[str, Any]]:
 def show(
     find: workflows.TripleFinder, query: list[dict[str, Any]], console: Console
 ) -> None:
-    """How many of the triples that are known were found, and a few sentences."""
-    whole = right = said = num_entities = 0
+    """Prints how many gold triples are predicted, and a few sentences."""
+    whole = right = num_triples = num_entities = 0
     for first in range(0, len(query), find.batch_size):
         some = query[first : first + find.batch_size]
         texts = [find.form.read(tasks.Fields(row, "query")) for row in some]
@@ -103,13 +105,13 @@ def show(
             triples = [as_tuple(triple) for triple in answer["triples"]]
             known = (tuple(row["head"]), row["label"], tuple(row["tail"]))
             right += known in triples
-            said += len(triples)
+            num_triples += len(triples)
             if first == 0 and triples:
-                console.print(said_of(answer), markup=False, soft_wrap=True)
+                console.print(best_triple(answer), markup=False, soft_wrap=True)
     console.print(
         f"{len(query)} sentences with one known triple each: both entities found in"
-        f" {whole}, the triple in {right}; {num_entities} entities and {said} triples"
-        " said."
+        f" {whole}, the triple in {right}; {num_entities} entities and {num_triples}"
+        " triples predicted."
     )
 
 
@@ -118,7 +120,7 @@ def as_tuple(triple: dict[str, Any]) -> tuple[Any, ...]:
     return ends[0], triple["relation"], ends[1]
 
 
-def said_of(answer: dict[str, Any]) -> str:
+def best_triple(answer: dict[str, Any]) -> str:
     best = answer["triples"][0]
     return (
         f"{answer['text']}\n    ({best['head']['text']}, {best['relation']},"

@@ -141,7 +141,7 @@ def test_bm25_is_its_formula(script):
 def test_bm25_is_chosen_by_the_ranks_that_it_gives(script):
     # Without regard to length both replies score alike, and the right one comes last.
     given = replies_to("red", "red dog", "red cat and cow")
-    assert script.replies.words.chosen(given).b > 0
+    assert script.replies.words.select_bm25(given).b > 0
 
 
 def write_data(folder):

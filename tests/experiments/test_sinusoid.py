@@ -60,5 +60,5 @@ def test_the_script_writes_results_and_a_plot(script, tmp_path, monkeypatch, cap
 
 
 def test_an_adaptation_that_diverges_is_called_so(script):
-    assert script.said(np.array([1.0, np.inf])) == "diverges"
+    assert script.interval_text(np.array([1.0, np.inf])) == "diverges"
     assert script.mean_and_width(np.array([np.nan, 1.0]))["mean"] is None
