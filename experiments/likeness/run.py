@@ -44,9 +44,7 @@ def likeness(
         {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
         console,
         valid_episodes=num_valid,
-        evaluation=dataclasses.replace(
-            config.evaluation, test_episodes=num_test
-        ),
+        evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
     )
 
 

@@ -84,9 +84,7 @@ def meta_test(
         # Frozen, a text is encoded once, however many settings and episodes.
         valid_episodes={"frozen": 5 * num_valid, "fine-tuned": num_valid},
         episodes=config.episodes,
-        evaluation=dataclasses.replace(
-            config.evaluation, test_episodes=num_test
-        ),
+        evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
     )
 
 
