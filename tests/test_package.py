@@ -26,6 +26,7 @@ LAYERS = (
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),
     ("data", "evaluation"),
+    ("target_kinds",),
     ("training", "reporting", "testing", "profiling"),
     ("config",),
     ("workflows",),

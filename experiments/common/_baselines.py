@@ -22,7 +22,6 @@ from metaflax.workflows.runs._run import (
     load_run,
 )
 from metaflax.workflows.runs._run_directory import RunDirectory, check_result_name
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 OURS = "meta-trained"
 
@@ -104,7 +103,7 @@ def against_baselines(
         other = with_setting(run, settings[best])
         scores[baseline] = other.test_evaluator()(initial_params(other))
     scores[OURS] = ours
-    if isinstance(evaluator, TextEvaluator) and ours.answers is not None:
+    if run.task.texts is not None and ours.answers is not None:
         directory.write_json(f"{name}_samples.json", evaluator.samples(scores))
     results = {
         "episodes": len(evaluator.episodes),
@@ -142,7 +141,7 @@ def _validated(run: Run, params: Any, num: int, select_by: str | None) -> float:
 
 def _intervals(
     run: Run,
-    evaluator: Evaluator | TextEvaluator,
+    evaluator: Evaluator,
     scores: Mapping[str, evaluation.Scores],
     console: Console,
 ) -> dict[str, Any]:
@@ -193,7 +192,7 @@ def _compared(
     return means, differences
 
 
-def _of_domains(evaluator: Evaluator | TextEvaluator) -> dict[str, np.ndarray]:
+def _of_domains(evaluator: Evaluator) -> dict[str, np.ndarray]:
     """Masks `[E]` of the episodes of each domain with two or more."""
     names = evaluator.source.examples.domain_names
     numbers = np.array(

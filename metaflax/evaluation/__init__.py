@@ -16,8 +16,8 @@ from metaflax.evaluation._confusion import class_intervals as class_intervals
 from metaflax.evaluation._confusion import confused_pairs as confused_pairs
 from metaflax.evaluation._confusion import confusion_matrix as confusion_matrix
 from metaflax.evaluation._detection import detection as detection
-from metaflax.evaluation._generated import Asked as Asked
-from metaflax.evaluation._generated import Said as Said
+from metaflax.evaluation._generated import Generation as Generation
+from metaflax.evaluation._generated import GenerationBatch as GenerationBatch
 from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
@@ -33,14 +33,14 @@ from metaflax.evaluation._score import scorer as scorer
 from metaflax.evaluation._shares import share_interval as share_interval
 
 __all__ = [
-    "Asked",
     "Attributions",
     "Calibration",
     "ConfusedPair",
     "EpisodePredictions",
     "Estimate",
+    "Generation",
+    "GenerationBatch",
     "Interval",
-    "Said",
     "Scores",
     "bootstrap_interval",
     "calibration",

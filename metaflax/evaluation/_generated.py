@@ -1,4 +1,4 @@
-"""Adapt to each episode's support set, then score and generate what is asked."""
+"""Adapts to each episode's support set, then scores references and generates."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ import jax
 from metaflax import base, losses, tree
 
 
-class Asked(NamedTuple):
-    """What a language model is asked in T episodes.
+class GenerationBatch(NamedTuple):
+    """Inputs of a generative model in T episodes.
 
     Attributes:
       tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
-      prompts: to generate from, leaves `[T, Q, ...]`; None for nothing to generate.
-      candidates: C texts that may be right for each query, as a `base.Batch` of leaves
-        `[T, Q, C, ...]`; None for nothing to retrieve.
+      prompts: to generate from, leaves `[T, Q, ...]`; None to generate nothing.
+      candidates: C candidate texts of each query, as a `base.Batch` of leaves
+        `[T, Q, C, ...]`; None to retrieve nothing.
     """
 
     tasks: base.Task
@@ -23,11 +23,11 @@ class Asked(NamedTuple):
     candidates: base.Batch | None = None
 
 
-class Said(NamedTuple):
-    """What it says.
+class Generation(NamedTuple):
+    """Outputs of a generative model in T episodes.
 
     Attributes:
-      scores: of the true texts, `[T]` by name.
+      scores: of the references, `[T]` by name.
       generated: `[T, Q, ...]`; None where there are no prompts.
       likelihoods: the mean log-probability of each candidate's tokens, `[T, Q, C]`;
         None where there are none.
@@ -43,10 +43,10 @@ def generating_scorer(
     loss_fn: base.LossFn,
     metrics: Mapping[str, Callable[..., jax.Array]],
     generate: Callable[[Any, Any], Any],
-) -> Callable[[Any, Asked], Said]:
-    """A jitted function that adapts a language model to tasks and asks it for texts.
+) -> Callable[[Any, GenerationBatch], Generation]:
+    """Builds a jitted function that adapts a generative model, scores and generates.
 
-    One task follows the other: each has its own weights, and stops when its texts end.
+    Tasks run one after another: each has its own weights, and stops when its texts end.
 
     Args:
       algorithm: what adapts, on `{"encoder": language model, "head": {}}`.
@@ -55,34 +55,34 @@ def generating_scorer(
       generate: `generated = generate(params, prompts)`, of the language model.
 
     Returns:
-      `said = score(params, asked)`. Deterministic.
+      `generation = score(params, batch)`. Deterministic.
     """
     named = {"loss": loss_fn, **metrics}
 
-    def one(params: Any, asked: Asked) -> Said:
-        """The same without the axis T."""
-        task, prompts, candidates = asked
+    def one(params: Any, batch: GenerationBatch) -> Generation:
+        """Scores one task, without the axis T."""
+        task, prompts, candidates = batch
         adapted, _ = algorithm.adapt(params, task.support, None)
 
-        def told(batch: base.Batch) -> Any:
+        def predicted(batch: base.Batch) -> Any:
             return algorithm.predict(params, adapted, batch.inputs, None)
 
-        outputs = told(task.query)
+        outputs = predicted(task.query)
         scores = {
             name: fn(outputs, task.query.targets, task.query.weights)
             for name, fn in named.items()
         }
         generated = likelihoods = None
         if prompts is not None:
-            own = tree.merge(adapted["encoder"], params["encoder"])
-            generated = generate(own, prompts)
+            weights = tree.merge(adapted["encoder"], params["encoder"])
+            generated = generate(weights, prompts)
         if candidates is not None:
             likelihoods = jax.lax.map(
-                lambda batch: losses.text_likelihoods(told(batch), batch.targets),
+                lambda batch: losses.text_likelihoods(predicted(batch), batch.targets),
                 candidates,
             )
-        return Said(scores, generated, likelihoods)
+        return Generation(scores, generated, likelihoods)
 
     return jax.jit(
-        lambda params, asked: jax.lax.map(lambda part: one(params, part), asked)
+        lambda params, batch: jax.lax.map(lambda part: one(params, part), batch)
     )

@@ -56,8 +56,14 @@ class TaskType(NamedTuple):
         without `others`: the same by default.
       head_size: `head_size(way)`, for how many classes a head is made, which
         `complete` then completes.
-      tokens: how it speaks of tokens; None where it speaks of whole texts.
-      texts: how it says texts of its own; None where it says none.
+      tokens: how targets and predictions of tokens are made; None for whole texts.
+      texts: how texts are generated and scored; None where none are generated.
+      target_kind: the `target_kinds.TargetKind` of its targets; None for the built-in
+        one that `kind` names.
+      none_of_the_above: whether queries may belong to no class of their episode.
+      variants: whether meta-training may replace a text by a variant of it.
+      on_disk: whether texts may stay on disk: of one text and one label a row.
+      raw_text: whether classes are made of text without labels.
     """
 
     kind: str
@@ -73,6 +79,11 @@ class TaskType(NamedTuple):
     head_size: Callable[[int], int] = lambda way: way
     tokens: TokenLevel | None = None
     texts: TextLevel | None = None
+    target_kind: Any = None
+    none_of_the_above: bool = False
+    variants: bool = False
+    on_disk: bool = False
+    raw_text: bool = False
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -87,9 +98,9 @@ class TaskType(NamedTuple):
         Raises:
           ValueError: with what the head serves.
         """
-        wanted = self.tokens.serves if self.tokens else self.kind
-        if wanted not in head.serves:
+        kind = self.tokens.serves if self.tokens else self.kind
+        if kind not in head.serves:
             raise ValueError(
                 f"the head {name!r} serves targets of kind {sorted(head.serves)}, this"
-                f" task type has {wanted!r}; take another head."
+                f" task type has {kind!r}; take another head."
             )

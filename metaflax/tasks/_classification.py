@@ -44,6 +44,8 @@ def classification(
         loss=balanced if class_weights == "balanced" else smoothed,
         metrics={"accuracy": metrics.accuracy},
         decode=decode_classes,
+        variants=True,
+        on_disk=True,
     )
 
 
@@ -78,6 +80,7 @@ def multilabel_classification(
         loss=balanced if class_weights == "balanced" else smoothed,
         metrics={"micro_f1": metrics.micro_f1},
         decode=decode_labels,
+        variants=True,
     )
 
 

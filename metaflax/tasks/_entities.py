@@ -94,6 +94,7 @@ def entities(
         form=SENTENCE,
         truth=read_entities,
         others=(OUTSIDE,),
+        none_of_the_above=True,
         complete=heads.per_token,
         classes=scheme.tags,
         head_size=lambda way: width * way + 1,

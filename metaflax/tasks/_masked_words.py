@@ -60,4 +60,4 @@ def masked_words(
       Classification Tasks <https://arxiv.org/abs/2009.08445>`_, 2020.
     """
     task = classification(label_smoothing=label_smoothing, class_weights=class_weights)
-    return task._replace(form=MASKED_TEXT)
+    return task._replace(form=MASKED_TEXT, raw_text=True, variants=False, on_disk=False)

@@ -65,4 +65,4 @@ def pair_classification(
     by_class = classification(
         label_smoothing=label_smoothing, class_weights=class_weights
     )
-    return by_class._replace(form=PAIR)
+    return by_class._replace(form=PAIR, variants=False, on_disk=False)

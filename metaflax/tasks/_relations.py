@@ -197,7 +197,9 @@ def relations(
     by_class = classification(
         label_smoothing=label_smoothing, class_weights=class_weights
     )
-    marked = by_class._replace(form=MENTION)
+    marked = by_class._replace(
+        form=MENTION, none_of_the_above=True, variants=False, on_disk=False
+    )
     if not none:
         return marked
     return marked._replace(

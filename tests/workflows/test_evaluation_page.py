@@ -83,7 +83,7 @@ def test_calibration_is_scored_on_test_and_fitted_on_validation(trained, full):
     params = best_params(directory, initial_params(run))
     chosen = run.config.training
     validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
-    logits, targets = validator.judged(validator(params))
+    logits, targets = validator.query_logits(validator(params))
     temperature = metrics.fit_temperature(
         np.concatenate(logits), np.concatenate(targets)
     )
@@ -92,7 +92,7 @@ def test_calibration_is_scored_on_test_and_fitted_on_validation(trained, full):
     evaluator = run.evaluator(run.test, 1, 24)
     scores = evaluator(params)
     for key, value in (("as_is", 1.0), ("scaled", temperature)):
-        expected = evaluation.calibration(*evaluator.judged(scores), value)
+        expected = evaluation.calibration(*evaluator.query_logits(scores), value)
         assert found[key]["error"] == pytest.approx(expected.error._asdict())
         assert sum(found[key]["count"]) == 24 * 9
 
@@ -115,8 +115,8 @@ def test_queries_are_scored_as_they_are_without_texts_out_of_scope(trained, othe
     run = load_run(directory.config())
     params = best_params(directory, initial_params(run))
     plain, beside = run.test_evaluator(), detector(run, others)
-    expected, _ = plain.judged(plain(params))
-    found, _ = beside.judged(beside(params))
+    expected, _ = plain.query_logits(plain(params))
+    found, _ = beside.query_logits(beside(params))
     np.testing.assert_allclose(
         [own[:9] for own in found], expected, rtol=1e-4, atol=1e-4
     )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, models, tasks, tree
+from metaflax import base, data, models, target_kinds, tasks, tree
 from metaflax import config as config_lib
 from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt_language_model import (
@@ -36,16 +36,6 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Name of the file of support texts in an adapted directory.
 SUPPORT = "support.jsonl"
-# Hugging Face's problem type by kind of targets.
-PROBLEM_TYPES: dict[str, models.pretrained.ProblemType] = {
-    "classes": "single_label_classification",
-    "labels": "multi_label_classification",
-    "numbers": "regression",
-}
-# For targets of tokens, of which it has none.
-OTHER_PROBLEM: models.pretrained.ProblemType = "single_label_classification"
-# Nouns of targets that are not classes.
-WHAT = {"numbers": "numbers", "spans": "questions"}
 
 
 def adapt(
@@ -84,7 +74,7 @@ def adapt(
         trained = trained_speaker(run_dir, config)
         return adapt_speaker(examples, target, console, trained, task)
     names = first_seen(examples) or [config.data.label]
-    if len(names) < 2 and task.kind == "classes":
+    if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(
             f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
             " least two classes."
@@ -108,7 +98,7 @@ def adapt(
     )
     codes = codes_of(examples, names, tokenized, task)
     support = (
-        support_batch(examples, names, tokenized, room, task.kind)
+        support_batch(examples, names, tokenized, room, task)
         if codes is None
         else token_batch(tokenized, codes, len(names), room)
     )
@@ -117,7 +107,7 @@ def adapt(
         target, model, params, adapted, names, config, task, shown_support(examples)
     )
     cut = losses_of_cutting(tokenized, codes)
-    what = WHAT.get(task.kind, f"{len(names)} classes")
+    what = target_kinds.of(task).describe_adapted(len(names))
     console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
     return target
 
@@ -157,13 +147,15 @@ def support_batch(
     names: list[str],
     tokenized: data.TokenizedTexts,
     num_classes: int,
-    kind: str,
+    task: tasks.TaskType,
 ) -> base.Batch:
     """Collates all examples into one support set."""
     inputs = data.collate_texts(
         tokenized, np.arange(len(examples)), len(examples), coarse_buckets(tokenized)
     )
-    targets = TARGETS[kind](examples, names, num_classes)
+    to_arrays = target_kinds.of(task).to_arrays
+    assert to_arrays is not None  # Targets of tokens are made by `token_batch`.
+    targets = to_arrays(examples, names, num_classes)
     return base.Batch(inputs, targets, np.ones(len(examples), np.float32))
 
 
@@ -181,36 +173,6 @@ def token_batch(
         own = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
         target[: len(own)] = codes.local(own, range(num_names), num_classes)
     return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
-
-
-def _class_numbers(
-    examples: data.Examples, names: list[str], num_classes: int
-) -> np.ndarray:
-    del num_classes  # Which only rows of labels have room for.
-    if examples.is_multi_label:
-        raise ValueError(
-            f"{examples.name}: some texts have several labels; this model gives one."
-        )
-    return np.array([names.index(labels[0]) for labels in examples.labels], np.int32)
-
-
-def _label_rows(
-    examples: data.Examples, names: list[str], num_classes: int
-) -> np.ndarray:
-    targets = np.zeros((len(examples), num_classes), np.float32)
-    for row, labels in zip(targets, examples.labels, strict=True):
-        row[[names.index(name) for name in labels]] = 1
-    return targets
-
-
-# Targets of each kind as arrays `[U]`, or `[U, N]` of labels.
-TARGETS = {
-    "classes": _class_numbers,
-    "labels": _label_rows,
-    "numbers": lambda examples, names, num_classes: np.array(
-        examples.targets, np.float32
-    ),
-}
 
 
 def save_adapted(
@@ -249,7 +211,7 @@ def save_adapted(
         labels=[*classes, *task.others],
         pooling=config.model.pooling,
         standardize=config.model.standardize,
-        problem_type=PROBLEM_TYPES.get(task.kind, OTHER_PROBLEM),
+        problem_type=target_kinds.of(task).problem_type,
         task=config.data.task,
         notes=support,
     )

@@ -9,16 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import data, evaluation, models, tasks, tree
+from metaflax import data, evaluation, models, target_kinds, tasks, tree
 from metaflax.workflows.inference._adapt import SUPPORT
 from metaflax.workflows.inference._predict import Predictor, predict_all
 
-# From logits to the explained score by kind of target: a probability or the number.
-SCORES = {
-    "classes": lambda logits: jax.nn.softmax(logits),
-    "labels": lambda logits: jax.nn.sigmoid(logits),
-    "numbers": lambda logits: logits,
-}
 # Forms of single texts; that of regression allows pairs too.
 FORMS = ("text", "text or pair")
 
@@ -64,7 +58,7 @@ class Explainer:
                 " explained; predict without explanations."
             )
         self.predictor = predictor = Predictor(directory, batch_size)
-        if predictor.form.name not in FORMS or predictor.task.kind not in SCORES:
+        if predictor.form.name not in FORMS or _probabilities(predictor) is None:
             raise ValueError(
                 f"{directory} holds no classifier of single texts, and only these are"
                 " explained; predict without explanations."
@@ -184,13 +178,18 @@ class Explainer:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def _probabilities(predictor: Predictor):
+    return target_kinds.of(predictor.task).probabilities
+
+
 def _attribution(predictor: Predictor, num_steps: int):
     """Returns a jitted function from one text to the attributions of its tokens.
 
     The text's token embeddings replace the network's embedding table, so that the
     gradient is taken with respect to them.
     """
-    score, path = SCORES[predictor.task.kind], "embeddings/word"
+    score, path = _probabilities(predictor), "embeddings/word"
+    assert score is not None
 
     @jax.jit
     def attribute(params: Any, tokens: models.Tokens, replaced: jax.Array):

@@ -17,7 +17,16 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from metaflax import base, data, evaluation, heads, reporting, tasks, training
+from metaflax import (
+    base,
+    data,
+    evaluation,
+    heads,
+    reporting,
+    target_kinds,
+    tasks,
+    training,
+)
 from metaflax import config as config_lib
 from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt import (
@@ -137,13 +146,13 @@ def _one_label(config: config_lib.Config) -> config_lib.Config:
     What the model reads of an example stays, if its labels are classes; each example
     has one of them.
     """
-    kind = config_lib.build_task(config).kind
-    if kind not in ("classes", "labels"):
+    kind = target_kinds.of(config_lib.build_task(config))
+    if not kind.has_classes:
         raise ValueError(
-            f"fine-tuning downstream takes classes, and this run is of {kind}; adapt"
-            " the run to the labelled file instead."
+            f"finetune needs classes, and this run's targets are {kind.name}; use"
+            " `adapt` with the labelled file instead."
         )
-    task = config.data.task if kind == "classes" else "classification"
+    task = config.data.task if kind.single_label else "classification"
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, task=task),

@@ -8,16 +8,14 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import evaluation, profiling, reporting
-from metaflax.workflows.runs._encoder_model import on_words_read
 from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 # Enough for an interval of the median that lies within the values.
 REPETITIONS = 20
 
 
 def adaptation_record(
-    evaluator: Evaluator | TextEvaluator, params: Any, console: Console
+    evaluator: Evaluator, params: Any, console: Console
 ) -> dict[str, Any]:
     """Measures adapting to the support set of the first episode, from its tokens.
 
@@ -32,9 +30,7 @@ def adaptation_record(
       The record: `seconds`, the median of warm repetitions with its interval, and what
       XLA says of work and memory.
     """
-    algorithm = evaluator.algorithm
-    if isinstance(evaluator, Evaluator):
-        algorithm = on_words_read(algorithm)
+    algorithm = evaluator.adapting
     stacked = evaluator.source.collate(evaluator.episodes[:1]).support
     support = jax.device_put(jax.tree.map(lambda leaf: leaf[0], stacked))
 

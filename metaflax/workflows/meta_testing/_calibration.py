@@ -14,15 +14,6 @@ from metaflax.workflows.runs._run import Run
 MOST_NAMES = 20
 
 
-def has_classes(evaluator: Any) -> bool:
-    """Whether each query has one class, of which logits say how likely it is."""
-    return (
-        isinstance(evaluator, Evaluator)
-        and evaluator.task.kind == "classes"
-        and evaluator.task.tokens is None
-    )
-
-
 def validation_evaluator(run: Run) -> Evaluator | None:
     """Scores validation episodes of the sizes of the test episodes, None for none.
 
@@ -36,8 +27,7 @@ def validation_evaluator(run: Run) -> Evaluator | None:
     except ValueError:
         return None
     # The seed of the validations of meta-training.
-    found = run.evaluator(episodes, chosen.seed + 1, chosen.valid_episodes)
-    return found if isinstance(found, Evaluator) else None
+    return run.evaluator(episodes, chosen.seed + 1, chosen.valid_episodes)
 
 
 def calibration_record(
@@ -60,12 +50,12 @@ def calibration_record(
       The record: `as_is`, and `scaled` with its `temperature`, where there are
       validation episodes of these sizes.
     """
-    logits, targets = evaluator.judged(scores)
+    logits, targets = evaluator.query_logits(scores)
     plain = evaluation.calibration(logits, targets)
     record: dict[str, Any] = {"as_is": _plain(plain)}
     shown = f"calibration error {reporting.estimate_text(plain.error)}"
     if (validator := validation_evaluator(run)) is not None:
-        own = map(np.concatenate, validator.judged(validator(params)))
+        own = map(np.concatenate, validator.query_logits(validator(params)))
         temperature = metrics.fit_temperature(*own)
         scaled = evaluation.calibration(logits, targets, temperature)
         record |= {
@@ -85,7 +75,7 @@ def class_record(
     evaluator: Evaluator, scores: evaluation.Scores
 ) -> dict[str, dict[str, Any]]:
     """The scores of the report of each class, with intervals over episodes."""
-    answered = evaluator.answered(scores)
+    answered = evaluator.class_predictions(scores)
     names = sorted({name for own in answered for name in own.true})
     return {
         name: {score: own._asdict() for score, own in by_score.items()}
@@ -97,7 +87,7 @@ def confusion_record(
     evaluator: Evaluator, scores: evaluation.Scores, console: Console
 ) -> dict[str, Any]:
     """Which classes are taken for which: pairs, and the matrix of few classes."""
-    answered = evaluator.answered(scores)
+    answered = evaluator.class_predictions(scores)
     drawn = {name for own in answered for name in own.drawn}
     names = sorted(drawn - set(evaluator.task.others))
     names += [name for name in evaluator.task.others if name in drawn]

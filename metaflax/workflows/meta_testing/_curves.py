@@ -10,7 +10,6 @@ from rich.console import Console
 from metaflax import data, evaluation, reporting
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 
 class Curve(NamedTuple):
@@ -22,7 +21,7 @@ class Curve(NamedTuple):
     """
 
     setting: str
-    points: dict[int, Evaluator | TextEvaluator]
+    points: dict[int, Evaluator]
 
 
 def over_shots(shots: Sequence[int], resized: Callable[[int], Run]) -> Curve:
@@ -53,7 +52,7 @@ def over_inner_steps(run: Run, counts: Sequence[int]) -> Curve:
     return Curve("inner_steps", points)
 
 
-def _stepping(run: Run, count: int) -> Evaluator | TextEvaluator:
+def _stepping(run: Run, count: int) -> Evaluator:
     if count < 0:
         raise ValueError(f"inner-steps are {count}; give 0 or more.")
     algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=max(count, 1))

@@ -16,7 +16,6 @@ from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
     class_record,
     confusion_record,
-    has_classes,
 )
 from metaflax.workflows.meta_testing._curves import (
     Curve,
@@ -43,7 +42,6 @@ from metaflax.workflows.runs._run_directory import (
     check_result_name,
     environment,
 )
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 
 def evaluate(
@@ -107,7 +105,7 @@ def evaluate(
         scores[method] = _baseline(run, method, baseline or config.algorithm)
     scores["after"] = evaluator(after)
     results = compare(evaluator, scores, console, title=describe(config))
-    if isinstance(evaluator, Evaluator) and has_classes(evaluator):
+    if evaluator.has_single_labels:
         own = scores["after"]
         results |= {
             "calibration": calibration_record(run, evaluator, own, after, console),
@@ -198,7 +196,7 @@ def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _check_number(evaluator: Evaluator | TextEvaluator, number: int) -> None:
+def _check_number(evaluator: Evaluator, number: int) -> None:
     if not 0 <= number < len(evaluator.episodes):
         raise ValueError(
             f"there is no episode {number}; they are 0 to"
@@ -207,7 +205,7 @@ def _check_number(evaluator: Evaluator | TextEvaluator, number: int) -> None:
 
 
 def _export(
-    evaluator: Evaluator | TextEvaluator,
+    evaluator: Evaluator,
     number: int,
     folder: Path,
     named: Mapping[str, str],

@@ -7,8 +7,6 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import data, evaluation, reporting
-from metaflax.workflows.meta_testing._calibration import has_classes
-from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -21,8 +19,9 @@ def detector(run: Run, source: str | Path) -> Evaluator:
       ValueError: if the file has no such texts, or the task type no classes to be out
         of.
     """
-    model, test, named = run.model, run.test, columns(run.config.data)
-    if not isinstance(model, Model) or not has_classes(run.test_evaluator()):
+    test, named = run.test, columns(run.config.data)
+    model: Any = run.model
+    if not run.test_evaluator().has_single_labels:
         raise ValueError(
             "texts out of scope are told from those of classes, and the task type is"
             f" {run.config.data.task!r}; leave out-of-scope out."
@@ -41,9 +40,7 @@ def detector(run: Run, source: str | Path) -> Evaluator:
     sampler = data.WithOutOfScope(test.sampler, len(examples), len(texts))
     buckets = coarse_buckets(tokenized)
     episodes = test._replace(tokenized=tokenized, sampler=sampler, buckets=buckets)
-    found = run._replace(test=episodes).test_evaluator()
-    assert isinstance(found, Evaluator)
-    return found
+    return run._replace(test=episodes).test_evaluator()
 
 
 def detection_record(
@@ -60,7 +57,7 @@ def detection_record(
     Returns:
       The record: by score, `auroc` and `false_positives` at a recall of 95 %.
     """
-    logits, _ = evaluator.judged(evaluator(params))
+    logits, _ = evaluator.query_logits(evaluator(params))
     halves = [np.split(own, 2) for own in logits]  # Queries, then as many others.
     found = evaluation.detection([a for a, _ in halves], [b for _, b in halves])
     for name, scores in found.items():

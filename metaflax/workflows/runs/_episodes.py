@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaflax import base, data, tasks
+from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._language_model import Speaker
@@ -62,32 +62,6 @@ def _split(examples: data.Examples, config: DataConfig) -> data.Splits:
             examples, config.split_file, config.fold, config.split_by
         )
     return data.split_by_seed(examples, config.split_seed, by=config.split_by)
-
-
-def _of_classes(examples: data.Examples, sizes: EpisodeConfig) -> data.Sampler:
-    sampler = data.EpisodeSampler(examples, sizes.way, sizes.shot, sizes.queries)
-    return data.WithNone(sampler, sizes.none_rate) if sizes.none_rate else sampler
-
-
-# What draws episodes of each kind of targets.
-SAMPLERS = {
-    "classes": _of_classes,
-    "labels": lambda examples, sizes: data.MultiLabelSampler(
-        examples, sizes.way, sizes.shot, sizes.queries
-    ),
-    "tags": lambda examples, sizes: data.EntitySampler(
-        examples, sizes.way, sizes.shot, sizes.queries, sizes.none_rate
-    ),
-    "numbers": lambda examples, sizes: data.NumberSampler(
-        examples, sizes.shot, sizes.queries
-    ),
-    "spans": lambda examples, sizes: data.QuestionSampler(
-        examples, sizes.shot, sizes.queries
-    ),
-    "texts": lambda examples, sizes: data.GenerationSampler(
-        examples, sizes.shot, sizes.queries
-    ),
-}
 
 
 class Episodes(NamedTuple):
@@ -201,7 +175,7 @@ def make_episodes(
     Raises:
       ValueError: if a class is too small for the sizes, or a text too long.
     """
-    sampler = SAMPLERS[task.kind](examples, sizes)
+    sampler = target_kinds.of(task).sampler(examples, sizes)
     return episodes_of(examples, sampler, config, task, model)
 
 
@@ -221,7 +195,7 @@ def make_training_episodes(
     if examples.variants is None or not rate or isinstance(model, Speaker):
         return make_episodes(examples, sizes, config, task, model)
     variants = data.Variants.of(examples)
-    sampler = SAMPLERS[task.kind](examples, sizes)
+    sampler = target_kinds.of(task).sampler(examples, sizes)
     tokenized = model.tokenize(variants.texts, config.data, task.form)
     return Episodes(
         examples,

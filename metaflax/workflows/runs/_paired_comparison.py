@@ -7,13 +7,12 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, evaluation, reporting
+from metaflax import data, evaluation, reporting, target_kinds
 from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
 
 
 def compare(
-    evaluator: Evaluator | TextEvaluator,
+    evaluator: Evaluator,
     scores: dict[str, evaluation.Scores],
     console: Console,
     *,
@@ -106,8 +105,5 @@ def describe(config: config_lib.Config) -> str:
 
 def describe_sizes(config: config_lib.Config) -> str:
     """How large an episode is, in the words of its kind."""
-    sizes = config.episodes
-    what = {"numbers": "texts", "spans": "questions", "texts": "texts"}
-    if (kind := config_lib.build_task(config).kind) in what:
-        return f"{sizes.shot} support {what[kind]}"
-    return f"{sizes.way}-way {sizes.shot}-shot"
+    kind = target_kinds.of(config_lib.build_task(config))
+    return kind.describe_counts(config.episodes)

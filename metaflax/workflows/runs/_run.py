@@ -11,6 +11,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.workflows.runs._encoder_model import Model, load_model, on_words_read
+from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
     load_splits,
@@ -23,7 +24,7 @@ from metaflax.workflows.runs._language_model import Speaker, load_speaker
 from metaflax.workflows.runs._run_directory import RunDirectory
 from metaflax.workflows.runs._smlmt_source import load_masked_words
 from metaflax.workflows.runs._streamed_episodes import FromDisk
-from metaflax.workflows.runs._text_evaluator import TextEvaluator
+from metaflax.workflows.runs._text_scorer import TextScorer
 
 E = TypeVar("E", bound=Episodes | FromDisk)
 
@@ -49,15 +50,12 @@ class Run(NamedTuple):
     valid: Episodes
     test: Episodes
 
-    def evaluator(
-        self, episodes: Episodes, seed: int, num: int
-    ) -> Evaluator | TextEvaluator:
+    def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
         """Scores `num` episodes of a seed."""
-        if isinstance(self.model, Model):
-            episodes = roomy(self, episodes)
-        return evaluator_of(self.config, self.model, self.task, episodes, seed, num)
+        room = roomy(self, episodes)
+        return evaluator_of(self.config, self.model, self.task, room, seed, num)
 
-    def test_evaluator(self) -> Evaluator | TextEvaluator:
+    def test_evaluator(self) -> Evaluator:
         """Scores the test episodes that the config names."""
         wanted = self.config.evaluation
         return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
@@ -70,29 +68,19 @@ def evaluator_of(
     episodes: Episodes,
     seed: int,
     num: int,
-) -> Evaluator | TextEvaluator:
-    """Scores `num` episodes of a seed, as the kind of model asks for."""
-    wanted = config.evaluation
-    if isinstance(model, Speaker):
-        return TextEvaluator(
-            config.algorithm,
-            model,
-            task,
-            episodes,
-            seed=seed,
-            num_episodes=num,
-            batch_episodes=wanted.batch_episodes,
-            num_beams=wanted.num_beams,
-            repetition_penalty=wanted.repetition_penalty,
-        )
+) -> Evaluator:
+    """Scores `num` episodes of a seed, by logits, tokens or generated texts."""
+    decoding, parts = config.evaluation, (config.algorithm, model, task, episodes)
+    if task.texts is not None:
+        scorer = TextScorer(*parts, decoding)
+    else:
+        scorer = (LogitScorer if task.tokens is None else TokenScorer)(*parts)
     return Evaluator(
-        config.algorithm,
-        model,
+        scorer,
         task,
-        episodes,
         seed=seed,
         num_episodes=num,
-        batch_episodes=wanted.batch_episodes,
+        batch_episodes=decoding.batch_episodes,
     )
 
 
@@ -120,8 +108,9 @@ def load_run(
     config_lib.check(config)
     task = config_lib.build_task(config)
     config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
-    labelled = _on_disk if config.data.on_disk else _labelled
-    loader = LOADERS.get(config.data.task, labelled)
+    loader = _on_disk if config.data.on_disk else _labelled
+    if task.raw_text:
+        loader = _raw_text
     loaded = loader(config, task, load or (lambda: load_for(task, config)))
 
     def episodes(examples: data.Examples) -> Episodes:
@@ -191,10 +180,6 @@ def _on_disk(
         found.sampler, model, config, task.form, found.num_texts, found.said
     )
     return Loaded(model, found.splits, train)
-
-
-# What loads the data of a task type, where they are no labelled texts.
-LOADERS: dict[str, Loader] = {"smlmt": _raw_text}
 
 
 def load_for(task: tasks.TaskType, config: config_lib.Config) -> Model | Speaker:

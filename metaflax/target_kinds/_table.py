@@ -1,0 +1,32 @@
+"""The table of target kinds."""
+
+from metaflax import tasks
+from metaflax.target_kinds._base import TargetKind
+from metaflax.target_kinds._classes import CLASSES, LABELS
+from metaflax.target_kinds._numbers import NUMBERS
+from metaflax.target_kinds._texts import TEXTS
+from metaflax.target_kinds._token_level import SPANS, TAGS
+
+TARGET_KINDS: dict[str, TargetKind] = {
+    kind.name: kind for kind in (CLASSES, LABELS, NUMBERS, TAGS, SPANS, TEXTS)
+}
+
+
+def of(task: tasks.TaskType) -> TargetKind:
+    """Returns the kind of a task type's targets, its own or the one that it names.
+
+    Raises:
+      ValueError: if it names none that there is.
+
+    Examples:
+      >>> of(tasks.regression()).problem_type
+      'regression'
+    """
+    if task.target_kind is not None:
+        return task.target_kind
+    if task.kind not in TARGET_KINDS:
+        raise ValueError(
+            f"unknown target kind {task.kind!r}; known: {', '.join(TARGET_KINDS)}. A"
+            " task type may bring its own in `target_kind`."
+        )
+    return TARGET_KINDS[task.kind]

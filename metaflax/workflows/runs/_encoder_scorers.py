@@ -1,0 +1,197 @@
+"""Scorers of encoders below a head: by logits of texts, and by tokens.
+
+Where no part of the encoder adapts, each text is encoded once, however many episodes it
+occurs in; that changes no prediction.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaflax import base, data, evaluation, models, tasks, tree
+from metaflax.config import AlgorithmConfig, build_algorithm
+from metaflax.workflows.runs._encoder_model import (
+    embedder,
+    on_words_read,
+    token_embedder,
+)
+from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
+from metaflax.workflows.runs._scorer import EpisodeResult
+from metaflax.workflows.runs._token_outputs import reading
+
+# Largest size of the features of all tokens, in bytes.
+MAX_FEATURE_BYTES = 2**30
+
+
+class LogitScorer:
+    """Scores queries by the logits, or the numbers, that a head gives for texts."""
+
+    embedder = staticmethod(embedder)
+    max_feature_bytes: int | None = None
+
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        model: Any,
+        task: tasks.TaskType,
+        episodes: Episodes,
+    ):
+        self.task, self.model, self.source = task, model, episodes
+        self._config = config
+        self.algorithm = self._build(model.encoder)
+        self.adapting = on_words_read(self.algorithm)
+        if self.algorithm.inner is not None and self.algorithm.inner.num_steps:
+            buckets = coarsest_buckets(episodes.tokenized)
+            self.source = episodes._replace(buckets=buckets)
+        self._embed = None
+        self._score = evaluation.scorer(self.adapting, task.loss, task.metrics)
+
+    def _build(self, encoder: models.Encoder) -> base.MetaAlgorithm:
+        return build_algorithm(
+            self._config,
+            encoder,
+            self.model.init,
+            self.task,
+            self.source.sizes.num_classes,
+            num_steps=self._config.eval_num_steps,
+        )
+
+    def prepared(self, episodes: Sequence[data.Episode]) -> "LogitScorer":
+        """Chooses to encode each text once, where the encoder does not adapt."""
+        encoder = self.model.encoder
+        if self._encodes_once(episodes[:1], encoder.num_features):
+            self._embed = self.embedder(self.model)
+            used = [np.concatenate([e.support, e.query]) for e in episodes]
+            self._used = np.unique(np.concatenate(used))
+            on_features = models.Encoder(
+                encoder.init,
+                lambda params, features, key=None: features,
+                encoder.num_features,
+            )
+            self._score = evaluation.scorer(
+                self._build(on_features), self.task.loss, self.task.metrics
+            )
+        return self
+
+    def _encodes_once(
+        self, episodes: Sequence[data.Episode], num_features: int
+    ) -> bool:
+        num_tokens = len(self.source.tokenized.flat)
+        size = num_tokens * num_features * np.dtype(np.float32).itemsize
+        if self.max_feature_bytes is not None and size > self.max_feature_bytes:
+            return False
+        support = self.source.collate(episodes).support
+        params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
+        adapted = jax.eval_shape(
+            lambda params, support: self.algorithm.adapt(params, support)[0],
+            params,
+            jax.tree.map(lambda leaf: leaf[0], support),
+        )
+        return tree.is_empty(adapted["encoder"])
+
+    def batches(
+        self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
+    ) -> Iterator[base.Task]:
+        """Tasks of tokens, or of features that were computed once."""
+        del complete  # Nothing is generated.
+        if self._embed is None:
+            yield from map(self.source.collate, chunks)
+            return
+        tokenized = self.source.tokenized
+        rows = tokenized.rows_of(self._used)
+        features = self._embed(params["encoder"], tokenized, rows)
+        for chunk in chunks:
+            yield self._on_features(chunk, features)
+
+    def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
+        sizes = self.source.sizes._asdict()
+        return data.collate_features(chunk, features, **sizes)
+
+    def score(self, params: Any, batch: base.Task) -> Any:
+        """Metrics `[T]` by name, and logits `[T, Q, N]`."""
+        return self._score(params, batch)
+
+    def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
+        """Metrics and logits of an episode."""
+        metrics, logits = row
+        return EpisodeResult(metrics, logits)
+
+    def report(
+        self, episodes: Sequence[data.Episode], scores: evaluation.Scores
+    ) -> dict[str, Any]:
+        """No predictions are decoded, so that the target kind reports."""
+        raise NotImplementedError("a target kind of logits has a `report`")
+
+    def samples(
+        self,
+        episodes: Sequence[data.Episode],
+        scores: Mapping[str, evaluation.Scores],
+    ) -> list[dict[str, Any]]:
+        """No texts are generated."""
+        return []
+
+
+class TokenScorer(LogitScorer):
+    """Scores queries by predictions that the task type decodes from token logits."""
+
+    embedder = staticmethod(token_embedder)
+    max_feature_bytes = MAX_FEATURE_BYTES
+
+    def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
+        """Decodes the predictions of an episode and scores them on the host."""
+        level = self.task.tokens
+        assert level is not None
+        metrics, logits = row
+        predictions = self._decoded(episode, logits)
+        scores = level.judge(predictions, self._references(episode))
+        return EpisodeResult(
+            {"loss": metrics["loss"], **{name: scores[name] for name in level.scores}},
+            predictions=predictions,
+        )
+
+    def report(
+        self, episodes: Sequence[data.Episode], scores: evaluation.Scores
+    ) -> dict[str, Any]:
+        """The task type's report over all queries."""
+        level = self.task.tokens
+        assert level is not None
+        assert scores.answers is not None
+        references = [row for e in episodes for row in self._references(e)]
+        predictions = [row for rows in scores.answers for row in rows]
+        return level.report(predictions, references)
+
+    def _decoded(self, episode: data.Episode, logits: np.ndarray) -> list[Any]:
+        source = self.source
+        drawn = self._drawn(episode)
+        names = [*drawn, *[""] * (source.sizes.num_classes - len(drawn))]
+        outputs = reading(
+            source.examples.texts, episode.query, source.tokenized, logits
+        )
+        return self.task.decode(outputs, [*self.task.classes(names), *self.task.others])
+
+    def _references(self, episode: data.Episode) -> list[Any]:
+        """The targets of an episode's queries, of the classes that it drew."""
+        level, targets = self.task.tokens, self.source.examples.targets
+        assert level is not None
+        assert targets is not None
+        drawn = self._drawn(episode)
+        return [level.asked(targets[number], drawn) for number in episode.query]
+
+    def _drawn(self, episode: data.Episode) -> list[str]:
+        return [self.source.examples.label_names[n] for n in episode.classes]
+
+    def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
+        """Tasks whose inputs are features of tokens, looked up in `[tokens, D]`."""
+        tokenized = self.source.tokenized
+        places = np.arange(len(tokenized.flat), dtype=np.int32)
+        numbered = dataclasses.replace(tokenized, flat=places)
+        task = self.source._replace(tokenized=numbered).collate(chunk)
+
+        def looked_up(batch: base.Batch) -> base.Batch:
+            rows = features[batch.inputs.ids]  # [T, S, L, D]
+            return batch._replace(inputs=rows * batch.inputs.mask[..., None])
+
+        return base.Task(looked_up(task.support), looked_up(task.query))

@@ -1,0 +1,169 @@
+"""The scorer of generative models, by the texts that they generate."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax import base, data, evaluation, metrics, tasks
+from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
+from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
+from metaflax.workflows.runs._scorer import EpisodeResult
+
+
+class TextScorer:
+    """Scores references by their likelihood, and generated texts by the task type."""
+
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        model: Any,
+        task: tasks.TaskType,
+        episodes: Episodes,
+        decoding: EvaluationConfig,
+    ):
+        assert task.texts is not None
+        assert episodes.pairs is not None
+        pairs = episodes.pairs
+        buckets = coarsest_buckets(pairs.prompts, pairs.inputs)
+        self.task, self.source = task, episodes._replace(buckets=buckets)
+        self._level, self._model, self._pairs = task.texts, model, pairs
+        self.algorithm = self.adapting = build_algorithm(
+            config,
+            model.encoder,
+            model.init,
+            task,
+            episodes.sizes.num_classes,
+            num_steps=config.eval_num_steps,
+        )
+        self._score = evaluation.generating_scorer(
+            self.algorithm,
+            task.loss,
+            task.metrics,
+            model.generator(
+                pairs.speech, decoding.num_beams, decoding.repetition_penalty
+            ),
+        )
+
+    def prepared(self, episodes: Sequence[data.Episode]) -> "TextScorer":
+        """All of the network may adapt, so that nothing is computed before."""
+        del episodes
+        return self
+
+    def batches(
+        self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
+    ) -> Iterator[evaluation.GenerationBatch]:
+        """Tasks, and where complete also prompts and candidates for retrieval."""
+        del params
+        for chunk in chunks:
+            batch = evaluation.GenerationBatch(self.source.collate(chunk))
+            if complete and self._level.judged:
+                batch = batch._replace(prompts=self._prompts(chunk))
+            if complete and self._level.recalls:
+                batch = batch._replace(candidates=self._candidates(chunk))
+            yield batch
+
+    def score(self, params: Any, batch: evaluation.GenerationBatch) -> Any:
+        """An `evaluation.Generation` with leaves `[T, ...]`."""
+        return self._score(params, batch)
+
+    def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
+        """Scores the generated texts of an episode on the host."""
+        scores: dict[str, Any] = dict(row.scores)
+        predictions = None
+        if row.generated is not None:
+            predictions = self._decoded(episode, row.generated)
+            texts = [record["generated"] for record in predictions]
+            scores |= self._level.judge(texts, self._references(episode))
+        if row.likelihoods is not None:
+            scores |= self._recalls(episode, row.likelihoods)
+        return EpisodeResult(scores, predictions=predictions)
+
+    def report(
+        self, episodes: Sequence[data.Episode], scores: evaluation.Scores
+    ) -> dict[str, Any]:
+        """The means of each domain's episodes."""
+        names = self.source.examples.domain_names or ("all",)
+        domains = np.array([episode.domain or 0 for episode in episodes])
+        columns = {name: scores.metrics[name] for name in self.task.scores}
+        return {
+            name: {
+                **{m: float(np.mean(x[domains == n])) for m, x in columns.items()},
+                "support": int(np.sum(domains == n)),
+            }
+            for n, name in enumerate(names)
+            if np.any(domains == n)
+        }
+
+    def samples(
+        self,
+        episodes: Sequence[data.Episode],
+        scores: Mapping[str, evaluation.Scores],
+        per_domain: int = 2,
+    ) -> list[dict[str, Any]]:
+        """Generated texts of several methods beside the references.
+
+        Args:
+          episodes: the evaluated episodes.
+          scores: by method, of one that has generated.
+          per_domain: how many episodes of each domain are shown.
+
+        Returns:
+          A record per query: domain, text, reference, and each method's text.
+        """
+        examples, seen, records = self.source.examples, Counter[int](), []
+        for number, episode in enumerate(episodes):
+            domain = episode.domain or 0
+            seen[domain] += 1
+            if seen[domain] > per_domain:
+                continue
+            for query, reference in enumerate(self._references(episode)):
+                generated = {
+                    method: of_method.answers[number][query]["generated"]
+                    for method, of_method in scores.items()
+                    if of_method.answers is not None
+                }
+                records.append(
+                    {
+                        "domain": (examples.domain_names or ("all",))[domain],
+                        "text": examples.texts[episode.query[query]],
+                        "target": reference,
+                        "said": generated,
+                    }
+                )
+        return records
+
+    def _references(self, episode: data.Episode) -> list[str]:
+        targets = self.source.examples.targets
+        assert targets is not None
+        return [targets[number] for number in episode.query]
+
+    def _prompts(self, chunk: Sequence[data.Episode]) -> Any:
+        prompts, num_queries = self._pairs.prompts, self.source.sizes.num_queries
+        return data.collate_prompts(
+            chunk, prompts, num_queries, coarse_buckets(prompts)
+        )
+
+    def _candidates(self, chunk: Sequence[data.Episode]) -> base.Batch:
+        pairs, num_queries = self._pairs, self.source.sizes.num_queries
+        # The longest reference may follow the longest prompt.
+        longest = pairs.speech.num_read + pairs.speech.num_said
+        lengths = (*(n for n in (32, 64, 128, 256) if n < longest), longest)
+        buckets = data.Buckets(lengths, budget_ratio=2.0)
+        return data.collate_candidates(chunk, pairs, num_queries, buckets)
+
+    def _decoded(self, episode: data.Episode, generated: Any) -> list[dict[str, Any]]:
+        rows = list(zip(*generated, strict=True))[: len(episode.query)]
+        texts = [(self._model.text(ids, mask), score) for ids, mask, score in rows]
+        return self.task.decode(texts, [])
+
+    def _recalls(self, episode: data.Episode, likelihoods: Any) -> dict[str, float]:
+        """How often the reference is among the likeliest of all queries' texts."""
+        num = len(episode.query)
+        return {
+            tasks.recall_name(k): metrics.recall_at(
+                likelihoods[:num, :num], np.arange(num), k
+            )
+            for k in self._level.recalls
+        }
