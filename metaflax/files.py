@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 __all__ = [
     "atomic_folder",
@@ -23,7 +23,7 @@ __all__ = [
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[Any]:
     """Writes a file that readers see whole or not at all.
 
     The content goes to a file beside `path`, which replaces `path` once the body of
