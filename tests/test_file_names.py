@@ -102,7 +102,7 @@ def test_members_that_would_share_a_folder_are_refused(one, other):
 def test_a_damaged_record_of_a_run_is_named(content, tmp_path):
     directory = RunDirectory(tmp_path)
     (tmp_path / "selected.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"selected\.json (cannot be|does not say)"):
+    with pytest.raises(ValueError, match=r"selected\.json (cannot be|is damaged)"):
         directory.selected()
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"config\.json: "):
