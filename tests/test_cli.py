@@ -14,7 +14,7 @@ from metaflax.cli._renamed import RENAMED
 CONFIG = """
 from metaflax.config import Config, DataConfig, EpisodeConfig, TrainingConfig
 config = Config(
-    data=DataConfig(data="mine.jsonl", split_names={"train": ("a",)}),
+    data=DataConfig(path="mine.jsonl", split_names={"train": ("a",)}),
     episodes=EpisodeConfig(way=(2, 4)),
     training=TrainingConfig(steps=9, learning_rate=0.5),
 )

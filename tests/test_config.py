@@ -96,7 +96,7 @@ def test_what_is_no_config_is_refused(text):
         ),
         ("data", "task", "sorcery", r"data\.task is 'sorcery', which is no Literal"),
         ("data", "split_names", {"train": "a"}, r"data\.split_names is \{'train': 'a'"),
-        ("model", "model", None, r"model\.model is None, which is no str"),
+        ("model", "name", None, r"model\.name is None, which is no str"),
     ],
 )
 def test_values_of_other_types_are_refused_by_name(group, name, value, said, tmp_path):
@@ -204,7 +204,7 @@ NEEDS = {"imaml": {"num_steps": 50}, "warpgrad": {"add": models.with_adapters}}
 
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)
 def test_every_algorithm_is_built_from_its_name(name):
-    algorithm = build(algorithm=name, **NEEDS.get(name, {}))
+    algorithm = build(name=name, **NEEDS.get(name, {}))
     params = jax.eval_shape(algorithm.init, jax.random.key(0))
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
@@ -214,32 +214,32 @@ def test_every_algorithm_is_built_from_its_name(name):
 def test_micro_batches_change_no_answer():
     found = []
     for size in (None, 2):
-        algorithm = build(algorithm="maml", micro_batch_size=size, num_steps=1)
+        algorithm = build(name="maml", micro_batch_size=size, num_steps=1)
         params = algorithm.init(jax.random.key(0))
         found.append(jax.jit(algorithm.loss)(params, an_episode()))
     chex.assert_trees_all_close(*found, rtol=1e-5)
     with pytest.raises(ValueError, match="one example at least, got size=0"):
-        build(algorithm="maml", micro_batch_size=0)
+        build(name="maml", micro_batch_size=0)
 
 
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)
 def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
     head = config_lib.OWN_HEADS.get(name, "linear")
     if head in ("linear", "prototypes"):
-        build("multilabel_classification", algorithm=name, **NEEDS.get(name, {}))
+        build("multilabel_classification", name=name, **NEEDS.get(name, {}))
     else:
         with pytest.raises(ValueError, match=f"the head '{head}' serves targets"):
-            build("multilabel_classification", algorithm=name)
+            build("multilabel_classification", name=name)
 
 
 @pytest.mark.parametrize("name", config_lib.ALGORITHMS)
 def test_numbers_are_served_or_refused_by_name_of_the_head(name):
     head = config_lib.OWN_HEADS.get(name, "linear")
     if head in ("linear", "prototypes", "ridge"):
-        build("regression", algorithm=name, **NEEDS.get(name, {}))
+        build("regression", name=name, **NEEDS.get(name, {}))
     else:
         with pytest.raises(ValueError, match=f"the head '{head}' serves targets"):
-            build("regression", algorithm=name)
+            build("regression", name=name)
 
 
 @pytest.mark.parametrize("name", config_lib.HEADS)
@@ -252,7 +252,7 @@ def test_every_head_is_built_from_its_name(name):
         "identity": "translation",
     }
     task = tasks.get(name, "classification")
-    algorithm = build(task, algorithm="frozen", head=name)
+    algorithm = build(task, name="frozen", head=name)
     assert "head" in jax.eval_shape(algorithm.init, jax.random.key(0))
 
 
@@ -302,7 +302,7 @@ def an_episode():
 def test_learned_rates_begin_as_the_one_rate_and_have_a_gradient(inner_optimizer):
     fixed, learned = (
         build(
-            algorithm="fomaml",
+            name="fomaml",
             inner_optimizer=inner_optimizer,
             inner_learning_rate=0.01,
             learned_rates=per,
@@ -326,15 +326,15 @@ def test_learned_rates_begin_as_the_one_rate_and_have_a_gradient(inner_optimizer
 @pytest.mark.parametrize("name", ["reptile", "protonet", "meta_sgd"])
 def test_learned_rates_are_refused_by_what_has_no_use_for_them(name):
     with pytest.raises(ValueError, match=f"'tensor', which {name} has no use for"):
-        build(algorithm=name, learned_rates="tensor")
+        build(name=name, learned_rates="tensor")
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"algorithm": "sorcery"}, "unknown algorithm 'sorcery'; known: maml, fomaml"),
+        ({"name": "sorcery"}, "unknown algorithm 'sorcery'; known: maml, fomaml"),
         ({"head": "sorcery"}, "unknown head 'sorcery'; known: linear, prototypes"),
-        ({"algorithm": "maml", "inner_optimizer": "sorcery"}, "no optimizer 'sorcery'"),
+        ({"name": "maml", "inner_optimizer": "sorcery"}, "no optimizer 'sorcery'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(settings, said):

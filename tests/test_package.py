@@ -22,7 +22,16 @@ MODULES = [
 
 # From the ground up. A module imports from its own layer and those below.
 LAYERS = (
-    ("_version", "base", "files", "tree", "inner", "linalg", "meta_gradient"),
+    (
+        "_version",
+        "base",
+        "files",
+        "tree",
+        "inner",
+        "linalg",
+        "meta_gradient",
+        "registry",
+    ),
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),
     ("data", "evaluation"),

@@ -48,7 +48,7 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
         ("algorithm.num_steps", Integers(1, 2.5), "between whole numbers"),
         ("algorithm.head", Choice(("prototypes",)), "two or more"),
         ("algorithm.head", Choice(("prototypes", "rigde")), "unknown head 'rigde'"),
-        ("algorithm.algorithm", Choice(("maml", "frozen")), "frozen is a baseline"),
+        ("algorithm.name", Choice(("maml", "frozen")), "frozen is a baseline"),
         ("algorithm.label_smoothing", Uniform(0, 2), "cannot be 2.0; give 0 to 1"),
         ("training.dropout", Choice((True, 1.5)), "cannot be 1.5.* bool"),
         ("training.steps", Choice((5, True)), "cannot be True.* int"),
@@ -88,7 +88,7 @@ def test_a_config_as_a_python_or_a_json_file_is_read_as_it_was(tmp_path):
     config = dataclasses.replace(
         Config(),
         data=config_lib.DataConfig(
-            data="a 'quoted' name.jsonl", split_names={"train": ("a",), "test": ("b",)}
+            path="a 'quoted' name.jsonl", split_names={"train": ("a",), "test": ("b",)}
         ),
         algorithm=config_lib.AlgorithmConfig(
             adapts=("head",), inner_learning_rate=1 / 3

@@ -31,7 +31,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
 
 config = Config(
     data=DataConfig(
-        data=str(DATA / "examples.jsonl"),
+        path=str(DATA / "examples.jsonl"),
         split_file=str(DATA / "folds.json"),
         fold="01",
         max_length=48,

@@ -142,7 +142,7 @@ def trained(
     """Meta-trains on one side, and meta-tests at both shots."""
     config = dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, data=str(file), variants=column),
+        data=dataclasses.replace(config.data, path=str(file), variants=column),
         training=dataclasses.replace(config.training, seed=seed),
     )
     workflows.train(config, run_dir, console)

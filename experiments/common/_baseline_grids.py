@@ -27,9 +27,10 @@ def frozen_settings(
 
     Args:
       config: the run's config; fields that no choice names keep its values.
-      **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`.
-        `pooling` is the mean of tokens or the first one unless given, `head` the
-        algorithm's default: class means, or ridge regression for numbers.
+      **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`,
+        whose names are given as `model` and `algorithm`. `pooling` is the mean of
+        tokens or the first one unless given, `head` the algorithm's default: class
+        means, or ridge regression for numbers.
 
     Returns:
       One setting for each combination, for `against_baselines` to choose from.
@@ -40,7 +41,7 @@ def frozen_settings(
     Examples:
       >>> settings = frozen_settings(config_lib.Config(), head=("prototypes", "ridge"))
       >>> for model, algorithm in settings:
-      ...     print(model.pooling, algorithm.algorithm, algorithm.head)
+      ...     print(model.pooling, algorithm.name, algorithm.head)
       mean frozen prototypes
       mean frozen ridge
       first frozen prototypes
@@ -60,7 +61,8 @@ def fine_tuned_settings(
 
     Args:
       config: the run's config; fields that no choice names keep its values.
-      **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`.
+      **choices: values to try of any field of `ModelConfig` or `AlgorithmConfig`,
+        whose names are given as `model` and `algorithm`.
 
     Returns:
       One setting for each combination, for `against_baselines` to choose from.
@@ -96,9 +98,12 @@ def _grid(
     config: config_lib.Config, choices: Mapping[str, Sequence[Any]]
 ) -> list[Setting]:
     """Builds every combination, the last choice varying fastest."""
-    model_fields, algorithm_fields = vars(config.model), vars(config.algorithm)
+    of_model = _fields("model", config.model)
+    of_algorithm = _fields("algorithm", config.algorithm)
     for name, values in choices.items():
-        config_lib.named("setting", model_fields | algorithm_fields, name)
+        if name not in of_model | of_algorithm:
+            known = ", ".join(of_model | of_algorithm)
+            raise ValueError(f"unknown setting {name!r}; known: {known}.")
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise ValueError(
                 f"{name} is {values!r}; give a sequence of the values to choose from."
@@ -110,12 +115,21 @@ def _grid(
             Setting(
                 dataclasses.replace(
                     config.model,
-                    **{k: v for k, v in fields.items() if k in model_fields},
+                    **{of_model[k]: v for k, v in fields.items() if k in of_model},
                 ),
                 dataclasses.replace(
                     config.algorithm,
-                    **{k: v for k, v in fields.items() if k in algorithm_fields},
+                    **{
+                        of_algorithm[k]: v
+                        for k, v in fields.items()
+                        if k in of_algorithm
+                    },
                 ),
             )
         )
     return settings
+
+
+def _fields(group: str, settings: Any) -> dict[str, str]:
+    """Fields of a group of settings, by the names of their command-line options."""
+    return {group if name == "name" else name: name for name in vars(settings)}

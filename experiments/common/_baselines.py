@@ -69,8 +69,9 @@ def against_baselines(
     check_result_name(name)
     directory = RunDirectory(run_dir)
     run = resize(load_run(directory.config()), episodes, evaluation)
-    if select_by is not None:
-        config_lib.named("score", dict.fromkeys(run.task.scores), select_by)
+    if select_by is not None and select_by not in run.task.scores:
+        known = ", ".join(run.task.scores)
+        raise ValueError(f"unknown score {select_by!r}; known: {known}.")
     params = best_params(directory, initial_params(run))
     scores, selected = {}, {}
 

@@ -136,7 +136,7 @@ def jointly(config: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(
         config,
         algorithm=dataclasses.replace(
-            config.algorithm, algorithm="joint", learned_rates=None
+            config.algorithm, name="joint", learned_rates=None
         ),
     )
 
@@ -158,7 +158,7 @@ def _joint_model(
 def _from(model: Path, config: config_lib.Config) -> config_lib.Config:
     """The config starting from another model."""
     return dataclasses.replace(
-        config, model=dataclasses.replace(config.model, model=str(model))
+        config, model=dataclasses.replace(config.model, name=str(model))
     )
 
 

@@ -70,11 +70,11 @@ def on_data(
     config: config_lib.Config, path: str | Path, **fields: Any
 ) -> config_lib.Config:
     """The config with data read from another path, and other data settings."""
-    data = dataclasses.replace(config.data, data=str(path), **fields)
+    data = dataclasses.replace(config.data, path=str(path), **fields)
     return dataclasses.replace(config, data=data)
 
 
 def on_model(config: config_lib.Config, path: str | Path) -> config_lib.Config:
     """The config starting from another model."""
-    model = dataclasses.replace(config.model, model=str(path))
+    model = dataclasses.replace(config.model, name=str(path))
     return dataclasses.replace(config, model=model)

@@ -51,7 +51,7 @@ def of_exchanges(
         config,
         data=dataclasses.replace(
             config.data,
-            data=str(file),
+            path=str(file),
             domain="domain",
             split_by="domain",
             split_file=str(folder / "sgd_dialogue" / "splits.json"),

@@ -21,9 +21,9 @@ from metaflax.config import (
 )
 
 config = Config(
-    model=ModelConfig(model="runs/dialogue/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/dialogue/model"),  # Which prepare.py writes.
     data=DataConfig(
-        data="runs/dialogue/answers.jsonl",  # Likewise.
+        path="runs/dialogue/answers.jsonl",  # Likewise.
         task="dialogue",
         domain="domain",
         split_by="domain",
@@ -44,7 +44,7 @@ config = Config(
     ),
     episodes=EpisodeConfig(shot=8, queries=8),
     algorithm=AlgorithmConfig(
-        algorithm="fomaml",
+        name="fomaml",
         inner_optimizer="adam",
         inner_learning_rate=3e-4,
         learned_rates="tensor",

@@ -23,7 +23,7 @@ from metaflax.config import (
 config = Config(
     model=ModelConfig(pooling="tokens"),
     data=DataConfig(
-        data="runs/entities/all.jsonl",  # Written by prepare.py.
+        path="runs/entities/all.jsonl",  # Written by prepare.py.
         task="entities",
         domain="domain",
         split_by="domain",
@@ -37,7 +37,7 @@ config = Config(
     episodes=EpisodeConfig(
         way=4, shot=5, queries=5, train_way=2, train_shot=1, train_queries=5
     ),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
         steps=100,
         tasks_per_step=2,

@@ -21,7 +21,7 @@ from metaflax.config import (
 
 config = Config(
     data=DataConfig(
-        data="runs/financial_news/sentences.jsonl",  # Which prepare.py writes.
+        path="runs/financial_news/sentences.jsonl",  # Which prepare.py writes.
         domain="domain",
         split_by="domain",
         split_names={
@@ -34,7 +34,7 @@ config = Config(
     episodes=EpisodeConfig(
         way=3, shot=8, queries=10, train_way=3, train_shot=8, train_queries=8
     ),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
         steps=40,
         tasks_per_step=2,

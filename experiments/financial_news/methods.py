@@ -127,7 +127,7 @@ def pick(
         best = int(np.argmax(scores))
         model, algorithm = settings[best]
         console.print(
-            f"{shot} shots: {algorithm.algorithm}, head {algorithm.head}, pooling"
+            f"{shot} shots: {algorithm.name}, head {algorithm.head}, pooling"
             f" {model.pooling}, strength {algorithm.strength:g}, rate"
             f" {algorithm.inner_learning_rate:g}, {algorithm.num_steps} steps:"
             f" setting {best + 1} of {[round(s, 4) for s in scores]}",
@@ -194,7 +194,7 @@ def together(
 
 def is_tuned(setting: common.Setting) -> bool:
     """Whether the encoder changes with the support set."""
-    return setting.algorithm.algorithm == "fine_tuning"
+    return setting.algorithm.name == "fine_tuning"
 
 
 def compared(

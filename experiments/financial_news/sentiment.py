@@ -24,7 +24,7 @@ def sentiment(
         workflows.export(runs / "run", model)
     choices = {
         **{name: methods.frozen(config, head) for head, name in methods.NAMES.items()},
-        methods.TUNED: methods.fine_tuned(config, config.model.model),
+        methods.TUNED: methods.fine_tuned(config, config.model.name),
         methods.BOTH: methods.fine_tuned(config, str(model)),
     }
     picked = {

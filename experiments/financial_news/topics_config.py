@@ -20,7 +20,7 @@ from metaflax.config import (
 
 config = Config(
     data=DataConfig(
-        data="runs/financial_news/topics.jsonl",  # Which run.py writes.
+        path="runs/financial_news/topics.jsonl",  # Which run.py writes.
         domain="domain",
         split_by="domain",
         split_names={
@@ -33,7 +33,7 @@ config = Config(
     episodes=EpisodeConfig(
         way=8, shot=8, queries=5, train_way=8, train_shot=5, train_queries=3
     ),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
         steps=40,
         tasks_per_step=2,

@@ -24,7 +24,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "movielens_small"
 
 config = Config(
     data=DataConfig(
-        data=str(DATA / "items.jsonl"),
+        path=str(DATA / "items.jsonl"),
         task="multilabel_classification",
         label="genres",
         unlabelled="drop",

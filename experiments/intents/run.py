@@ -83,7 +83,7 @@ def run_fold(
     train_and_test(labelled, runs / fold / LABELLED, console)
     made = runs / fold / "clusters.jsonl"
     unlabelled.write(
-        Path(source.data), splits[fold]["train"], runs / fold / LABELLED, made, console
+        Path(source.path), splits[fold]["train"], runs / fold / LABELLED, made, console
     )
     source = dataclasses.replace(source, more_train=str(made))
     longer = dataclasses.replace(

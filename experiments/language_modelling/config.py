@@ -21,11 +21,9 @@ from metaflax.config import (
 )
 
 config = Config(
-    model=ModelConfig(
-        model="runs/language_modelling/model"
-    ),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/language_modelling/model"),  # Which prepare.py writes.
     data=DataConfig(
-        data="runs/language_modelling/sentences.jsonl",  # Likewise.
+        path="runs/language_modelling/sentences.jsonl",  # Likewise.
         task="language_modelling",
         domain="domain",
         split_by="domain",
@@ -35,7 +33,7 @@ config = Config(
     ),
     episodes=EpisodeConfig(shot=8, queries=8),
     algorithm=AlgorithmConfig(
-        algorithm="fomaml",
+        name="fomaml",
         inner_optimizer="adam",
         inner_learning_rate=2e-4,
         learned_rates="tensor",

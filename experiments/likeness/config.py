@@ -24,7 +24,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "stsb"
 
 config = Config(
     data=DataConfig(
-        data=str(DATA / "*.jsonl"),
+        path=str(DATA / "*.jsonl"),
         task="regression",
         label="score",
         domain="source",
@@ -37,7 +37,7 @@ config = Config(
         max_length=96,
     ),
     episodes=EpisodeConfig(shot=16, queries=32),
-    algorithm=AlgorithmConfig(algorithm="ridge"),
+    algorithm=AlgorithmConfig(name="ridge"),
     training=TrainingConfig(
         steps=80,
         tasks_per_step=1,

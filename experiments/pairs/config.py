@@ -21,7 +21,7 @@ from metaflax.config import (
 
 config = Config(
     data=DataConfig(
-        data="runs/pairs/pairs.jsonl",  # Which prepare.py writes.
+        path="runs/pairs/pairs.jsonl",  # Which prepare.py writes.
         task="pair_classification",
         domain="domain",
         split_by="domain",
@@ -40,7 +40,7 @@ config = Config(
         max_length=80,
     ),
     episodes=EpisodeConfig(way=2, shot=4, queries=8),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
         steps=80,
         tasks_per_step=2,

@@ -24,7 +24,7 @@ from metaflax.config import (
 config = Config(
     model=ModelConfig(pooling="tokens", standardize=False),
     data=DataConfig(
-        data="runs/question_answering/questions.jsonl",  # Which prepare.py writes.
+        path="runs/question_answering/questions.jsonl",  # Which prepare.py writes.
         task="question_answering",
         domain="domain",
         split_by="domain",
@@ -39,7 +39,7 @@ config = Config(
         max_length=224,
     ),
     episodes=EpisodeConfig(shot=8, queries=8),
-    algorithm=AlgorithmConfig(algorithm="anil", inner_learning_rate=0.01, num_steps=5),
+    algorithm=AlgorithmConfig(name="anil", inner_learning_rate=0.01, num_steps=5),
     training=TrainingConfig(
         steps=100,
         tasks_per_step=2,

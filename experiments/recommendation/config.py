@@ -22,10 +22,10 @@ from metaflax.config import (
 DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "movielens_small"
 
 config = Config(
-    data=DataConfig(data=str(DATA / "users.jsonl"), task="regression", max_length=48),
+    data=DataConfig(path=str(DATA / "users.jsonl"), task="regression", max_length=48),
     # At most 20 ratings to learn from, and in meta-training 128 to be judged on.
     episodes=EpisodeConfig(shot=(5, 20), queries=128),
-    algorithm=AlgorithmConfig(algorithm="ridge"),
+    algorithm=AlgorithmConfig(name="ridge"),
     training=TrainingConfig(
         steps=500,
         tasks_per_step=16,

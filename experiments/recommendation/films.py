@@ -18,7 +18,7 @@ def embedded(
     texts: Sequence[str], config: config_lib.Config, batch_size: int = 128
 ) -> np.ndarray:
     """Features of unit length of all texts, by the frozen encoder, `[F, D]`."""
-    name = config.model.model
+    name = config.model.name
     source = data.fetch_minilm() if name == "minilm" else name
     pretrained = models.pretrained.load(source)
     encoder = models.encoder(pretrained.config, standardize=config.model.standardize)

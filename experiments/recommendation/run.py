@@ -27,7 +27,7 @@ from metaflax import config as config_lib
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Tests each fold of users, writes results and a picture."""
     began = time.perf_counter()
-    texts, users = users_lib.read(Path(config.data.data).parent)
+    texts, users = users_lib.read(Path(config.data.path).parent)
     films = films_lib.embedded(texts, config), films_lib.kinds(texts)
     console.print(f"{len(texts)} films read in {time.perf_counter() - began:.0f} s")
     runs.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "fewrel"
 config = Config(
     model=ModelConfig(pooling="entities"),
     data=DataConfig(
-        data=str(DATA / "*.jsonl"),
+        path=str(DATA / "*.jsonl"),
         task="relations",
         split_file=str(DATA / "splits.json"),
         max_length=96,
@@ -35,7 +35,7 @@ config = Config(
     episodes=EpisodeConfig(
         way=5, shot=1, queries=5, train_way=12, train_shot=1, train_queries=2
     ),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
         steps=80,
         tasks_per_step=1,

@@ -26,7 +26,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data"))
 TEXT = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
 
 config = Config(
-    data=DataConfig(task="smlmt", data=TEXT, max_length=64, word_bands=(12, 40, 200)),
+    data=DataConfig(task="smlmt", path=TEXT, max_length=64, word_bands=(12, 40, 200)),
     episodes=EpisodeConfig(
         way=5, shot=5, queries=5, train_way=(2, 10), train_shot=(1, 5), train_queries=4
     ),

@@ -117,9 +117,9 @@ def accuracies(
     judge: Judge, model: str, algorithm: config_lib.AlgorithmConfig | None
 ) -> Scores:
     """Accuracy on each episode, by task and shots."""
-    frozen = config_lib.AlgorithmConfig(algorithm="frozen", head=judge.head)
+    frozen = config_lib.AlgorithmConfig(name="frozen", head=judge.head)
     config = config_lib.Config(
-        model=config_lib.ModelConfig(model=model),
+        model=config_lib.ModelConfig(name=model),
         data=config_lib.DataConfig(task=judge.kind, max_length=128),
         algorithm=algorithm or frozen,
     )

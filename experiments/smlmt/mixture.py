@@ -30,11 +30,11 @@ RAW = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
 
 # Which of a few words was masked?
 words = TaskMember(
-    data=DataConfig(task="smlmt", data=RAW, max_length=64, word_bands=(12, 40, 200)),
+    data=DataConfig(task="smlmt", path=RAW, max_length=64, word_bands=(12, 40, 200)),
     episodes=EpisodeConfig(
         way=5, shot=1, queries=5, train_way=(2, 8), train_shot=(1, 3), train_queries=2
     ),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
 )
 
 # Which of all words was masked? Until half of the run, as pretraining goes first.
@@ -47,33 +47,33 @@ masked = TextMember(
 # What does somebody want?
 intents = TaskMember(
     data=DataConfig(
-        data=str(DATA / "clinc150" / "examples.jsonl"),
+        path=str(DATA / "clinc150" / "examples.jsonl"),
         split_file=str(DATA / "clinc150" / "folds.json"),
         fold="01",
         max_length=48,
     ),
     episodes=EpisodeConfig(way=5, shot=1, queries=5, train_way=20, train_queries=2),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     valid_episodes=300,
 )
 
 # How are two things related?
 relations = TaskMember(
     data=DataConfig(
-        data=str(DATA / "fewrel" / "*.jsonl"),
+        path=str(DATA / "fewrel" / "*.jsonl"),
         task="relations",
         split_file=str(DATA / "fewrel" / "splits.json"),
         max_length=96,
     ),
     episodes=EpisodeConfig(way=5, shot=1, queries=5, train_way=8, train_queries=2),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
     pooling="entities",
 )
 
 # How much do two sentences say the same?
 likeness = TaskMember(
     data=DataConfig(
-        data=str(DATA / "stsb" / "*.jsonl"),
+        path=str(DATA / "stsb" / "*.jsonl"),
         task="regression",
         label="score",
         domain="source",
@@ -86,13 +86,13 @@ likeness = TaskMember(
         max_length=96,
     ),
     episodes=EpisodeConfig(shot=16, queries=32),
-    algorithm=AlgorithmConfig(algorithm="ridge"),
+    algorithm=AlgorithmConfig(name="ridge"),
 )
 
 # Is it good or bad, of tweets and films?
 sentiment = TaskMember(
     data=DataConfig(
-        data="scored-texts",
+        path="scored-texts",
         split_by="domain",
         split_names={
             "train": ("tweets", "films"),
@@ -102,7 +102,7 @@ sentiment = TaskMember(
         max_length=64,
     ),
     episodes=EpisodeConfig(way=2, shot=5, queries=10, train_queries=5),
-    algorithm=AlgorithmConfig(algorithm="protonet"),
+    algorithm=AlgorithmConfig(name="protonet"),
 )
 
 config = MixtureConfig(

@@ -58,7 +58,7 @@ STARTS = {
 SMALL = {"vocab_size": 8000, "width": 128, "layers": 4, "heads": 4, "positions": 128}
 # How the whole of a model adapts.
 WHOLE = config_lib.AlgorithmConfig(
-    algorithm="fine_tuning",
+    name="fine_tuning",
     head="prototypes",
     adapts=("*", "!encoder/embeddings"),
     inner_optimizer="adam",
@@ -142,7 +142,7 @@ def of_members(
     }
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, model=model),
+        model=dataclasses.replace(config.model, name=model),
         members=members,
     )
 

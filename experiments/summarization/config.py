@@ -24,9 +24,9 @@ from metaflax.config import (
 SAYS = ("encoder/decoder", "!encoder/decoder/embeddings")
 
 config = Config(
-    model=ModelConfig(model="runs/summarization/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/summarization/model"),  # Which prepare.py writes.
     data=DataConfig(
-        data="runs/summarization/texts.jsonl",  # Likewise.
+        path="runs/summarization/texts.jsonl",  # Likewise.
         task="summarization",
         domain="domain",
         split_by="domain",
@@ -48,7 +48,7 @@ config = Config(
     ),
     episodes=EpisodeConfig(shot=4, queries=4),
     algorithm=AlgorithmConfig(
-        algorithm="fomaml",
+        name="fomaml",
         adapts=SAYS,
         inner_optimizer="adam",
         inner_learning_rate=5e-4,

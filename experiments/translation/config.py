@@ -23,9 +23,9 @@ from metaflax.config import (
 TRAIN = ("lit", "nld", "nob", "por", "spa", "srp", "tur", "vie", "lvs")
 
 config = Config(
-    model=ModelConfig(model="runs/translation/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/translation/model"),  # Which prepare.py writes.
     data=DataConfig(
-        data="runs/translation/pairs.jsonl",  # Likewise.
+        path="runs/translation/pairs.jsonl",  # Likewise.
         task="translation",
         domain="domain",
         split_by="domain",
@@ -39,7 +39,7 @@ config = Config(
     ),
     episodes=EpisodeConfig(shot=16, queries=16),
     algorithm=AlgorithmConfig(
-        algorithm="fomaml",
+        name="fomaml",
         inner_optimizer="adam",
         inner_learning_rate=5e-4,
         learned_rates="tensor",

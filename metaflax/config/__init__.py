@@ -11,7 +11,6 @@ from metaflax.config._factories import OWN_HEADS as OWN_HEADS
 from metaflax.config._factories import TASKS as TASKS
 from metaflax.config._factories import build_algorithm as build_algorithm
 from metaflax.config._factories import build_task as build_task
-from metaflax.config._factories import named as named
 from metaflax.config._files import differences as differences
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
@@ -87,7 +86,6 @@ __all__ = [
     "differences",
     "from_json",
     "load_file",
-    "named",
     "pretraining_of",
     "run_of",
     "sampling",

@@ -2,13 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import optax
 
-from metaflax import algorithms, base, heads, inner_optimizers, tasks, tree
+from metaflax import algorithms, base, heads, inner_optimizers, registry, tasks, tree
 from metaflax.config._settings import AlgorithmConfig, Config
 
 
@@ -238,23 +238,10 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "smlmt": _of_classes(tasks.masked_words),
 }
 
-T = TypeVar("T")
-
-
-def named(kind: str, table: Mapping[str, T], name: str) -> T:
-    """Looks a name up.
-
-    Raises:
-      ValueError: with the known names.
-    """
-    if name not in table:
-        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}.")
-    return table[name]
-
 
 def build_task(config: Config) -> tasks.TaskType:
     """The task type a config names."""
-    return named("task", TASKS, config.data.task)(config)
+    return registry.resolve("task", TASKS, config.data.task)(config)
 
 
 def build_algorithm(
@@ -283,21 +270,23 @@ def build_algorithm(
       ValueError: for an unknown name, a head that does not serve the task, or
         micro-batches of no example.
     """
-    make = named("algorithm", ALGORITHMS, config.algorithm)
-    head_name = config.head or _default_head(config.algorithm, task)
+    make = registry.resolve("algorithm", ALGORITHMS, config.name)
+    head_name = config.head or _default_head(config.name, task)
     size = task.head_size(num_classes)
-    head = named("head", HEADS, head_name)(encoder.num_features, size, config)
+    head = registry.resolve("head", HEADS, head_name)(
+        encoder.num_features, size, config
+    )
     task.check_head(head_name, head)
-    if task.texts is not None and config.algorithm in WITHOUT_LANGUAGE:
+    if task.texts is not None and config.name in WITHOUT_LANGUAGE:
         raise ValueError(
-            f"{config.algorithm} is for encoders below a head: a language model has its"
+            f"{config.name} is for encoders below a head: a language model has its"
             " output layer within it, and no context. Take maml, fomaml or reptile,"
             " with `adapts` for parts of it, such as encoder/decoder/head or"
             " encoder/decoder/layer_1."
         )
-    if config.learned_rates and config.algorithm not in WITH_LEARNED_RATES:
+    if config.learned_rates and config.name not in WITH_LEARNED_RATES:
         raise ValueError(
-            f"learned_rates is {config.learned_rates!r}, which {config.algorithm} has"
+            f"learned_rates is {config.learned_rates!r}, which {config.name} has"
             f" no use for; leave it out, or take {', '.join(WITH_LEARNED_RATES)}."
         )
     head = task.complete(head)

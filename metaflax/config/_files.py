@@ -94,7 +94,8 @@ def from_json(text: str, kind: type[C] = Config) -> C:
         AttributeError,
         RecursionError,
     ) as error:
-        raise ValueError(f"this is not the config of a run: {error}.") from error
+        reason = " ".join(str(error).split())  # Names may hold line breaks.
+        raise ValueError(f"this is not the config of a run: {reason}.") from error
     if wrong := misfits(config):
         raise ValueError(f"this is not the config of a run: {wrong[0]}.")
     return config
@@ -104,7 +105,7 @@ def _read(kind: Any, content: Any) -> Any:
     """A value of a type, from what JSON makes of it."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _read(hints[name], x) for name, x in content.items()})
+        return kind(**{name: _read(hints.get(name), x) for name, x in content.items()})
     choices = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
     if isinstance(kind, types.UnionType) and choices:
         fitting = [k for k in choices if _has(k, content)]

@@ -125,7 +125,7 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
     assert isinstance(member, TextMember)
     return PretrainConfig(
         network=NetworkConfig(
-            model=model.model,
+            model=model.name,
             dtype=model.dtype,
             layer_loop=model.layer_loop,
             remat=model.remat,

@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Literal
 
+from metaflax.config._renamed import accepts_former_names
 
+
+@accepts_former_names("network")
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
     """The BERT that is pretrained, or pretrained further."""
@@ -44,6 +47,7 @@ class RawTextConfig:
     """Share of the texts, at the file's end, that is only scored."""
 
 
+@accepts_former_names("training")
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
     """The loop."""

@@ -9,7 +9,9 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
-from metaflax.config._factories import ALGORITHMS, BASELINES, HEADS, build_task, named
+from metaflax import registry
+from metaflax.config._factories import ALGORITHMS, BASELINES, HEADS, build_task
+from metaflax.config._renamed import current_names
 from metaflax.config._settings import Config, check
 
 # What a validation measures hangs on these: scores of different ones do not compare.
@@ -159,6 +161,9 @@ class SearchConfig:
     """From so many trials on, one whose best validation is below the median of theirs
     at the same step is ended."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "space", current_names(self.space))
+
 
 def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
     """A config in which settings of dotted names have other values.
@@ -168,7 +173,7 @@ def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
       7
     """
     groups: dict[str, dict[str, Any]] = {}
-    for name, value in settings.items():
+    for name, value in current_names(settings).items():
         group, _, field = name.partition(".")
         groups.setdefault(group, {})[field] = value
     changed = {
@@ -295,11 +300,11 @@ def _check_run(config: Config) -> None:
     check(config)
     build_task(config)
     algorithm = config.algorithm
-    named("algorithm", ALGORITHMS, algorithm.algorithm)
-    if algorithm.algorithm in BASELINES:
+    registry.resolve("algorithm", ALGORITHMS, algorithm.name)
+    if algorithm.name in BASELINES:
         raise ValueError(
-            f"{algorithm.algorithm} is a baseline without a meta-gradient; search"
+            f"{algorithm.name} is a baseline without a meta-gradient; search"
             " another algorithm."
         )
     if algorithm.head is not None:
-        named("head", HEADS, algorithm.head)
+        registry.resolve("head", HEADS, algorithm.head)

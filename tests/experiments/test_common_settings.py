@@ -8,7 +8,7 @@ common = pytest.importorskip("experiments.common")
 
 CONFIG = config_lib.Config(
     model=config_lib.ModelConfig(pooling="entities", dtype="bfloat16"),
-    algorithm=config_lib.AlgorithmConfig(algorithm="maml", head="linear", strength=3.0),
+    algorithm=config_lib.AlgorithmConfig(name="maml", head="linear", strength=3.0),
 )
 GRIDS = [common.frozen_settings, common.fine_tuned_settings]
 
@@ -31,7 +31,7 @@ def test_what_no_choice_names_is_the_runs_own_but_for_its_head(grid):
     for setting in grid(CONFIG):
         assert setting.model.dtype == "bfloat16"
         assert setting.algorithm.strength == 3.0
-        assert setting.algorithm.algorithm in config_lib.BASELINES
+        assert setting.algorithm.name in config_lib.BASELINES
         assert setting.algorithm.head != "linear"
 
 
@@ -59,7 +59,7 @@ def script(tmp_path):
     folder.mkdir()
     (folder / "config.py").write_text(
         "from metaflax.config import Config, DataConfig\n"
-        "config = Config(data=DataConfig(data='mine.csv'))\n"
+        "config = Config(data=DataConfig(path='mine.csv'))\n"
     )
     return folder / "run.py"
 
@@ -71,7 +71,7 @@ def test_a_script_runs_on_the_config_beside_it(script, args, folder):
     given = []
 
     def experiment(config, runs, console):
-        given.append((config.data.data, runs.as_posix()))
+        given.append((config.data.path, runs.as_posix()))
 
     assert common.run_script(script, "Doc.", experiment, args) == 0
     assert given == [("mine.csv", folder)]

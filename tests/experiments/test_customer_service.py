@@ -188,7 +188,7 @@ def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
     bert = worlds.save_bert(tmp_path / "bert")
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, model=str(bert)),
+        model=dataclasses.replace(config.model, name=str(bert)),
         episodes=config_lib.EpisodeConfig(
             way=3, shot=2, queries=2, train_way=6, train_shot=1, train_queries=1
         ),

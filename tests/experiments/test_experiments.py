@@ -29,13 +29,13 @@ def test_every_config_loads_and_names_what_there_is(path, folder):
     config = config_lib.load_file(path)
     config_lib.check(config)
     assert config_lib.from_json(config_lib.to_json(config)) == config
-    assert config.algorithm.algorithm in config_lib.ALGORITHMS
+    assert config.algorithm.name in config_lib.ALGORITHMS
     assert config.data.task in config_lib.TASKS
-    source = Path(config.data.data)
+    source = Path(config.data.path)
     if source.is_relative_to("runs"):  # Made by the experiment's own script.
         assert source.parts[1] == name_of(path)
         assert (path.parent / "prepare.py").is_file()
-    elif config.data.data != "scored-texts":  # Given.
+    elif config.data.path != "scored-texts":  # Given.
         assert source.is_relative_to(folder / "data")
 
 

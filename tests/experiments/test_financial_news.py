@@ -241,7 +241,7 @@ def smaller(file, bert):
     config = config_lib.load_file(file)
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, model=str(bert)),
+        model=dataclasses.replace(config.model, name=str(bert)),
         data=dataclasses.replace(config.data, max_length=worlds.POSITIONS),
         episodes=dataclasses.replace(
             config.episodes, train_way=3, train_shot=2, train_queries=2
@@ -303,7 +303,7 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
         for name in (script.methods.TUNED, script.methods.BOTH, script.methods.OURS)
     )
     assert (len(tuned), len(from_run), len(ours)) == (2, 2, 3)
-    starts = [setting.model.model for setting in made["fine_tuned"]]
+    starts = [setting.model.name for setting in made["fine_tuned"]]
     assert starts == [str(bert), str(tmp_path / "runs" / "model")]
     trained, plain = (
         models.pretrained.load(model).params

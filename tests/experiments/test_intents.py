@@ -30,12 +30,12 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
     script = scripts.load("intents")
     monkeypatch.setattr(script.unlabelled, "NUM_CLUSTERS", 4)
     config = script.config_of(folder)
-    assert config.data.data == str(folder / "examples.jsonl")
+    assert config.data.path == str(folder / "examples.jsonl")
     with worlds.apart(tmp_path):
         bert = worlds.save_bert(tmp_path / "bert")
         config = dataclasses.replace(
             config,
-            model=dataclasses.replace(config.model, model=str(bert)),
+            model=dataclasses.replace(config.model, name=str(bert)),
             data=dataclasses.replace(config.data, max_length=24),
             episodes=dataclasses.replace(
                 config.episodes, way=3, queries=2, train_way=4

@@ -241,9 +241,9 @@ def test_the_script_writes_results_and_a_picture(
     bert = worlds.save_bert(tmp_path / "bert")
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, model=str(bert)),
+        model=dataclasses.replace(config.model, name=str(bert)),
         data=dataclasses.replace(
-            config.data, data=str(folder / "users.jsonl"), max_length=16
+            config.data, path=str(folder / "users.jsonl"), max_length=16
         ),
     )
     monkeypatch.setattr(script.choose, "RATES", (1e-3,))

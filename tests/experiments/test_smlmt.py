@@ -55,9 +55,9 @@ def test_the_data_of_the_mixture_are_given(shared_data):
     config = config_lib.load_file(path, config_lib.MixtureConfig)
     for member in config.members.values():
         text = isinstance(member, config_lib.TextMember)
-        if not text and member.data.data == "scored-texts":
+        if not text and member.data.path == "scored-texts":
             continue  # Which pip fetches.
-        source = Path(member.text.text if text else member.data.data)
+        source = Path(member.text.text if text else member.data.path)
         assert list(source.parent.glob(source.name)), source
 
 
@@ -99,7 +99,7 @@ def small_mixture(config, folder, text):
     intents = config.members["intents"]
     source = dataclasses.replace(
         intents.data,
-        data=str(folder / "clinc150" / "examples.jsonl"),
+        path=str(folder / "clinc150" / "examples.jsonl"),
         split_file=str(folder / "clinc150" / "folds.json"),
         max_length=24,
     )

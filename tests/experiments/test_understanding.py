@@ -27,7 +27,7 @@ def small(tmp_path, monkeypatch):
         bert = worlds.save_bert(tmp_path / f"bert-{name}", vocabulary=vocabulary)
         return dataclasses.replace(
             config,
-            model=dataclasses.replace(config.model, model=str(bert)),
+            model=dataclasses.replace(config.model, name=str(bert)),
             data=dataclasses.replace(config.data, max_length=worlds.POSITIONS),
             episodes=dataclasses.replace(config.episodes, **episodes),
             training=dataclasses.replace(
@@ -240,7 +240,7 @@ def of_entities(small, tmp_path):
     script.prepare.prepare(data, file)
     config = dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, data=str(file)),
+        data=dataclasses.replace(config.data, path=str(file)),
         episodes=dataclasses.replace(config.episodes, train_shot=1, train_queries=1),
     )
     return script, config
@@ -312,7 +312,7 @@ def test_questions_run_in_miniature(small, tmp_path):
     file = tmp_path / "questions.jsonl"
     script.prepare.prepare(data, file)
     config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, data=str(file))
+        config, data=dataclasses.replace(config.data, path=str(file))
     )
     assert len(script.frozen(config)) > 1
     few_settings(script)

@@ -20,7 +20,7 @@ from tests.fuzz.damage import (
 MIXTURE = config_lib.MixtureConfig(
     members={
         "intents": config_lib.TaskMember(
-            data=config_lib.DataConfig(data="a.jsonl", split_names={"train": ("a",)})
+            data=config_lib.DataConfig(path="a.jsonl", split_names={"train": ("a",)})
         ),
         "text": config_lib.TextMember(config_lib.RawTextConfig(text="raw.txt")),
     }

@@ -112,7 +112,7 @@ def test_torch_computes_the_logits_of_the_adapted_model(
     chosen = config.Config(
         model=config.ModelConfig(str(world.model), pooling, standardize),
         data=config.DataConfig(max_length=worlds.POSITIONS),
-        algorithm=config.AlgorithmConfig(algorithm="frozen", temperature=3.0),
+        algorithm=config.AlgorithmConfig(name="frozen", temperature=3.0),
     )
     records = worlds.records(worlds.TOPICS[:3], count=3)
     support = worlds.write_jsonl(tmp_path / "support.jsonl", records)

@@ -242,7 +242,7 @@ def test_runs_on_the_same_episodes_are_compared_one_by_one(two, tmp_path, silent
         np.mean(scores[1])
     )
     page = check_alone(out.read_text())
-    assert "algorithm.algorithm" in page.text
+    assert "algorithm.name" in page.text
     assert found["protocol"] in page.text
 
 

@@ -301,14 +301,14 @@ def test_what_makes_no_run_is_refused_before_anything_is_written(
     config = json.loads((runs("translation") / "config.json").read_text())
     settings = {
         "task": "translation",
-        "model": config["model"]["model"],
+        "model": config["model"]["name"],
         "domain": "domain",
         "split_by": "domain",
         "max_length": LONGEST_READ,
         "max_target_length": LONGEST_SAID,
         "algorithm": "fomaml",
     } | options
-    data = config["data"]["data"]
+    data = config["data"]["path"]
     args = world.train_args(tmp_path / "run", data=data, **settings)
     assert said in " ".join(refused(*args).split())
     assert not (tmp_path / "run").exists()
@@ -320,9 +320,9 @@ def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
     split.write_text(json.dumps({**worlds.SPLIT, "test": ["eng-xyz"]}))
     args = world.train_args(
         tmp_path / "run",
-        data=config["data"]["data"],
+        data=config["data"]["path"],
         task="translation",
-        model=config["model"]["model"],
+        model=config["model"]["name"],
         domain="domain",
         split_by="domain",
         split_file=split,
@@ -333,7 +333,7 @@ def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
 def test_an_encoder_says_no_texts(runs, world, tmp_path, refused):
     config = json.loads((runs("translation") / "config.json").read_text())
     options = {"task": "translation", "domain": "domain", "split_by": "domain"}
-    data = config["data"]["data"]
+    data = config["data"]["path"]
     args = world.train_args(tmp_path / "run", data=data, **options)
     assert "of type 'bert', which says no texts" in refused(*args)
 
@@ -369,7 +369,7 @@ def test_a_model_of_two_networks_begins_all_that_it_says(runs, tmp_path, refused
     config = json.loads((run_dir / "config.json").read_text())
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", text_rows())
     args = ("--task", "language_modelling", "--data", rows, "--domain", "domain")
-    model = ("--model", config["model"]["model"], "--split-by", "domain")
+    model = ("--model", config["model"]["name"], "--split-by", "domain")
     lengths = ("--max-length", LONGEST_READ, "--max-target-length", LONGEST_SAID)
     error = refused("train", *args, *model, *lengths, "--run-dir", tmp_path / "run",
                     "--algorithm", "fomaml")  # fmt: skip
@@ -414,7 +414,7 @@ def test_a_model_adapts_without_a_run(runs, tmp_path, refused):
     run_dir = runs("translation")
     config = json.loads((run_dir / "config.json").read_text())
     support = worlds.write_jsonl(tmp_path / "support.jsonl", pair_rows(count=1))
-    args = ("adapt", "--support", support, "--model", config["model"]["model"])
+    args = ("adapt", "--support", support, "--model", config["model"]["name"])
     out = ("--out", tmp_path / "model", "--task", "translation")
     worlds.run(*args, *out, "--algorithm", "fine_tuning")
     [answer, *_] = answered(tmp_path / "model", support)

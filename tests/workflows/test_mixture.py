@@ -412,7 +412,7 @@ def test_a_file_without_a_mixture_is_refused_in_a_sentence(tmp_path, capsys):
 
 def renamed(member, file):
     return dataclasses.replace(
-        member, data=dataclasses.replace(member.data, data=str(file))
+        member, data=dataclasses.replace(member.data, path=str(file))
     )
 
 

@@ -27,7 +27,7 @@ def test_given_episodes_are_scored_as_those_of_a_run(trained):
     other = _run.load_run(config)
     expected = other.evaluator(other.test, 3, 5)(_run.initial_params(other)).metrics
     setting = common.Setting(config.model, frozen)
-    elsewhere = dataclasses.replace(config.data, data="nowhere.jsonl")
+    elsewhere = dataclasses.replace(config.data, path="nowhere.jsonl")
     found = common.score_pretrained(
         dataclasses.replace(config, data=elsewhere), given
     ).metrics

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, models, target_kinds, tasks, tree
+from metaflax import base, data, models, registry, target_kinds, tasks, tree
 from metaflax import config as config_lib
 from metaflax.files import check_absent
 from metaflax.workflows.inference._adapt_language_model import (
@@ -194,7 +194,7 @@ def save_adapted(
     head = jax.tree.map(np.asarray, adapted["head"])
     if set(head) - {"mask"} != {"kernel", "bias"}:
         raise ValueError(
-            f"the head of {config.algorithm.algorithm} is no linear layer, which a"
+            f"the head of {config.algorithm.name} is no linear layer, which a"
             " classifier in Hugging Face's format has; take an algorithm or --head with"
             " one (linear, zeros, prototypes, ridge, logistic_regression)."
         )
@@ -238,12 +238,12 @@ def without_run(
       ValueError: for an unknown task type, or one that asks for more settings.
     """
     config = config_lib.Config()
-    config_lib.named("task", config_lib.TASKS, task)
+    registry.resolve("task", config_lib.TASKS, task)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, model=model),
+        model=dataclasses.replace(config.model, name=model),
         data=dataclasses.replace(config.data, task=task),
-        algorithm=dataclasses.replace(config.algorithm, algorithm=algorithm),
+        algorithm=dataclasses.replace(config.algorithm, name=algorithm),
     )
     config_lib.check(config)
     return config

@@ -43,7 +43,7 @@ class Generator:
         repetition_penalty: float = 1.0,
         max_new: int | None = None,
     ):
-        self._speaker = load_speaker(config_lib.ModelConfig(model=str(directory)))
+        self._speaker = load_speaker(config_lib.ModelConfig(name=str(directory)))
         texts = _settings(self._speaker, max_new)
         self._task = config_lib.build_task(config_lib.Config(data=texts))
         self._speech = self._speaker.speech(texts)

@@ -40,7 +40,7 @@ def over_inner_steps(run: Run, counts: Sequence[int]) -> Curve:
     Raises:
       ValueError: if the algorithm takes none, or not so many.
     """
-    name = run.config.algorithm.algorithm
+    name = run.config.algorithm.name
     inner = _stepping(run, 1).algorithm.inner
     if inner is None or not inner.num_steps:
         raise ValueError(
@@ -63,7 +63,7 @@ def _stepping(run: Run, count: int) -> Evaluator:
     params: Any = jax.eval_shape(evaluator.algorithm.init, jax.random.key(0))
     if not count and jax.tree.leaves(params.get("inner")):
         raise ValueError(
-            f"{algorithm.algorithm} has learned its inner rates, which cannot be taken"
+            f"{algorithm.name} has learned its inner rates, which cannot be taken"
             " as 0; give inner-steps from 1 on."
         )
     return evaluator

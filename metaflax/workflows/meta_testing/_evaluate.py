@@ -89,7 +89,11 @@ def evaluate(
     directory = RunDirectory(run_dir)
     check_result_name(name)
     for method in baselines:
-        config_lib.named("baseline", dict.fromkeys(config_lib.BASELINES), method)
+        if method not in config_lib.BASELINES:
+            raise ValueError(
+                f"unknown baseline {method!r}; known:"
+                f" {', '.join(config_lib.BASELINES)}."
+            )
     trained = load_run(directory.config())
     before = initial_params(trained)
     after = best_params(directory, before)

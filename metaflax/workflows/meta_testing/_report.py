@@ -84,6 +84,10 @@ def read_results(directory: RunDirectory, name: str) -> dict[str, Any]:
     found = directory.read_json(path.name)
     if not isinstance(found, dict) or "intervals" not in found:
         raise ValueError(f"{path} holds no evaluation; name one that `evaluate` wrote.")
+    if "config" in found:
+        # Under the current names of settings.
+        config = config_lib.from_json(json.dumps(found["config"]))
+        found["config"] = json.loads(config_lib.to_json(config))
     return found
 
 
@@ -102,7 +106,7 @@ def run_page(title: str, found: Mapping[str, Any]) -> str:
     if found.get("adaptation"):
         sections.append(_adaptation(found["adaptation"]))
     sections.append(_origin(found))
-    algorithm = found["config"]["algorithm"]["algorithm"]
+    algorithm = found["config"]["algorithm"]["name"]
     sizes = found["config"]["episodes"]
     said = (
         f"{algorithm}, way {sizes['way']}, shot {sizes['shot']},"

@@ -13,7 +13,7 @@ def quickstart_config() -> config_lib.Config:
     """Returns a config that trains on tweets and films and tests on products."""
     return config_lib.Config(
         data=config_lib.DataConfig(
-            data="scored-texts",
+            path="scored-texts",
             domain="domain",
             split_by="domain",
             split_names={

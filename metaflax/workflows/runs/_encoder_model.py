@@ -53,7 +53,7 @@ def load_model(config: ModelConfig) -> Model:
     Raises:
       ValueError: if they cannot be had, or do not fit the config.
     """
-    source = data.fetch_minilm() if config.model == "minilm" else config.model
+    source = data.fetch_minilm() if config.name == "minilm" else config.name
     pretrained = models.pretrained.load(source)
     if config.pooling != "pooler":  # Nothing reads it, so nothing should train it.
         params = {k: v for k, v in pretrained.params.items() if k != "pooler"}

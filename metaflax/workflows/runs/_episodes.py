@@ -28,12 +28,12 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     Raises:
       ValueError: for anything wrong with the data or the split.
     """
-    if not config.data:
+    if not config.path:
         raise ValueError("no data is named; give --data FILE.")
-    if config.data == "scored-texts":
+    if config.path == "scored-texts":
         examples = data.scored_texts()
     else:
-        examples = _read(config.data, config, task, config.variants)
+        examples = _read(config.path, config, task, config.variants)
     splits = _split(examples, config)
     if config.more_train is None:
         return splits

@@ -57,9 +57,9 @@ def labelled_on_disk(config: Config) -> OnDisk:
         training.
     """
     chosen = config.data
-    if not chosen.data:
+    if not chosen.path:
         raise ValueError("no data is named; give --data FILE.")
-    index = data.index_labels(chosen.data, text=chosen.text, label=chosen.label)
+    index = data.index_labels(chosen.path, text=chosen.text, label=chosen.label)
     parts, num_unused = _split(index, chosen)
     splits = data.Splits(
         data.Examples(f"{index.path} (train)", (), ()),

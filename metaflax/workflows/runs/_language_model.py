@@ -116,7 +116,7 @@ def load_speaker(config: ModelConfig) -> Speaker:
     Raises:
       ValueError: if they cannot be had, or the model says no texts.
     """
-    source = data.fetch_minilm() if config.model == "minilm" else config.model
+    source = data.fetch_minilm() if config.name == "minilm" else config.name
     pretrained = models.pretrained.load_language_model(source)
     pretrained = pretrained._replace(params=_with_additions(pretrained, config))
     is_gpt = isinstance(pretrained.config, models.GPTConfig)

@@ -98,7 +98,7 @@ def _plain(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
 def describe(config: config_lib.Config) -> str:
     """What was asked, in a line."""
     return (
-        f"{config.algorithm.algorithm}, {describe_sizes(config)},"
+        f"{config.algorithm.name}, {describe_sizes(config)},"
         f" {config.evaluation.test_episodes} test episodes"
     )
 

@@ -9,7 +9,7 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, tasks, training
+from metaflax import data, registry, tasks, training
 from metaflax.workflows.runs._encoder_model import Model, load_model, on_words_read
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
@@ -86,9 +86,9 @@ def evaluator_of(
 
 def refuse_baseline(config: config_lib.Config) -> None:
     """Refuses to meta-train what has no meta-gradient."""
-    if config.algorithm.algorithm in config_lib.BASELINES:
+    if config.algorithm.name in config_lib.BASELINES:
         raise ValueError(
-            f"{config.algorithm.algorithm} is a baseline without a meta-gradient; name"
+            f"{config.algorithm.name} is a baseline without a meta-gradient; name"
             " it with `evaluate --baselines`, or train another algorithm."
         )
 
@@ -107,7 +107,7 @@ def load_run(
     """
     config_lib.check(config)
     task = config_lib.build_task(config)
-    config_lib.named("algorithm", config_lib.ALGORITHMS, config.algorithm.algorithm)
+    registry.resolve("algorithm", config_lib.ALGORITHMS, config.algorithm.name)
     loader = _on_disk if config.data.on_disk else _labelled
     if task.raw_text:
         loader = _raw_text

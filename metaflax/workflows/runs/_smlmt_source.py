@@ -31,9 +31,9 @@ def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, FromDi
     Raises:
       ValueError: for anything wrong with the text, or too few words that qualify.
     """
-    if not config.data.data:
+    if not config.data.path:
         raise ValueError("no text is named; give --data FILE.")
-    index = data.index_texts(config.data.data, text=config.data.text)
+    index = data.index_texts(config.data.path, text=config.data.text)
     train, valid, test = _split_words(index, config)
     sizes = config.episodes.training()
     sampler = data.MaskedWordSampler(
