@@ -4,10 +4,12 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
+
+__all__ = ["resolve"]
 
 
-def resolve(kind: str, table: Mapping[str, T], name: str) -> T:
+def resolve(kind: str, table: Mapping[str, _T], name: str) -> _T:
     """Looks up a name in a registry, or imports what an import path names.
 
     Args:

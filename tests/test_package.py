@@ -135,6 +135,42 @@ EDGES = {
 }
 
 
+# The rooms of a package, from the ground up: a file imports from its own room and those
+# below.
+ROOMS = {
+    "models": ("layers", "generation", "adaptation", "pretrained", "families"),
+}
+
+
+def room_edges(package):
+    """Pairs of rooms of which a file of the first imports from the second."""
+    folder, prefix = ROOT / package, f"metaflax.{package}."
+    for path in folder.rglob("*.py"):
+        room, *rest = path.relative_to(folder).parts
+        if not rest:
+            continue  # The table of contents of the package.
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                if name.startswith(prefix):
+                    yield room, name.removeprefix(prefix).split(".")[0]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_of_a_package_import_downwards_only(package):
+    rooms = ROOMS[package]
+    folders = {p.parent.name for p in (ROOT / package).glob("*/__init__.py")}
+    assert folders == set(rooms)
+    level = {room: number for number, room in enumerate(rooms)}
+    edges = set(room_edges(package))
+    assert {(a, b) for a, b in edges if level[b] > level[a]} == set()
+
+
 def test_every_module_has_a_layer():
     assert {top_level(path) for path in SOURCES} == set(LEVEL)
 

@@ -70,7 +70,7 @@ def load_world(folder: Path, model: Path, fold: str = "01") -> World:
     """Reads CLINC150 and the encoder."""
     examples = data.read(str(folder / "clinc150" / "examples.jsonl"))
     splits = data.split_by_file(examples, folder / "clinc150" / "folds.json", fold)
-    pretrained = models.pretrained.load(model)
+    pretrained = models.load(model)
     tokenizer = models.pretrained.tokenizer(pretrained.directory)
     encoder = models.encoder(pretrained.config, pooling="mean", standardize=True)
     tokenized = {

@@ -56,7 +56,7 @@ def load(folder: Path) -> World:
     splits = data.split_by_file(
         data.read(folder / "examples.jsonl"), folder / "folds.json", "01"
     )
-    pretrained = models.pretrained.load(data.fetch_minilm())
+    pretrained = models.load(data.fetch_minilm())
     encoder = models.encoder(pretrained.config)
     algorithm = metaflax.compact_rows(
         methods.build("protonet", encoder, WAY), models.word_table()

@@ -82,7 +82,7 @@ def pretrained(weights: dict[str, np.ndarray]) -> tuple[models.BertConfig, Any]:
             Path(folder) / "model.safetensors",
         )
         weights.clear()  # What is loaded is a copy.
-        loaded = models.pretrained.load(folder)
+        loaded = models.load(folder)
     return loaded.config, loaded.params
 
 

@@ -8,7 +8,7 @@ import jax
 from metaflax import base, meta_gradient, profiling
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._members import Member, load_members
-from metaflax.workflows.runs._encoder_model import load_model
+from metaflax.workflows.runs._loaded_model import load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 

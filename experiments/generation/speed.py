@@ -22,7 +22,6 @@ import torch
 import transformers
 
 from metaflax import models, tree
-from metaflax.models import pretrained
 
 HERE = Path(__file__).parent
 MIB = 2**20
@@ -126,8 +125,8 @@ def cases(setting: Setting):
         pair = models.Seq2SeqConfig(bert, bert, START, None, PAD)
         cached = 2 * 4 * layers * width  # Keys and values, in float32.
         for name, model, config, save in (
-            ("GPT-2", models.gpt(gpt), gpt, pretrained.save_gpt),
-            ("encoder-decoder", models.seq2seq(pair), pair, pretrained.save_seq2seq),
+            ("GPT-2", models.gpt(gpt), gpt, models.save),
+            ("encoder-decoder", models.seq2seq(pair), pair, models.save),
         ):
             params = random_params(model)
             theirs = in_torch(config, params, save)

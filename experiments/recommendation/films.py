@@ -20,7 +20,7 @@ def embedded(
     """Features of unit length of all texts, by the frozen encoder, `[F, D]`."""
     name = config.model.name
     source = data.fetch_minilm() if name == "minilm" else name
-    pretrained = models.pretrained.load(source)
+    pretrained = models.load(source)
     encoder = models.encoder(pretrained.config, standardize=config.model.standardize)
     tokenized = data.tokenize(
         models.pretrained.tokenizer(pretrained.directory),

@@ -236,7 +236,7 @@ def step(source: Source, seconds: float) -> dict[str, Any]:
     sampler = sampler_of(indexed(source))
     episodes = [sampler.episode(0, number) for number in range(TASKS)]
     batch = jax.device_put(collator(sampler)(episodes))
-    loaded = models.pretrained.load(data.fetch_minilm())
+    loaded = models.load(data.fetch_minilm())
     encoder = models.encoder(loaded.config, pooling="mean", standardize=True)
     params = {k: v for k, v in loaded.params.items() if k != "pooler"}
     algorithm = algorithms.compact_rows(

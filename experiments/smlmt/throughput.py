@@ -202,7 +202,7 @@ def step(folder: Path, seconds: float) -> dict[str, Any]:
 
     sampler = sampler_of(folder)
     collate = collator(sampler)
-    loaded = models.pretrained.load(data.fetch_minilm())
+    loaded = models.load(data.fetch_minilm())
     encoder = models.encoder(loaded.config, pooling="mean", standardize=True)
     params = {k: v for k, v in loaded.params.items() if k != "pooler"}
     parts = encoder.apply, losses.softmax_cross_entropy, lambda key: params

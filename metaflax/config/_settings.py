@@ -55,6 +55,9 @@ class ModelConfig:
     prefix_size: int = 0
     """Adds as many keys and values before all texts to every layer that says texts, for
     `adapts` `*/prefix`; 0 for none."""
+    family: str | None = None
+    """Model family: a `model_type`, or the import path `package.module:attribute` of a
+    `ModelFamily`; by default what the model's config.json names."""
 
 
 @accepts_former_names("data")

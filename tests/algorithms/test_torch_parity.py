@@ -50,7 +50,7 @@ def torch_meta_gradient(model, *, second_order):
 
 def our_meta_gradient(directory, factory, **kwargs):
     with jax.enable_x64(True):
-        pretrained = models.pretrained.load(directory)
+        pretrained = models.load(directory)
         encoder = models.encoder(pretrained.config, pooling="first", dtype=jnp.float64)
         algorithm = factory(
             encoder.apply,

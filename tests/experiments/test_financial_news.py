@@ -306,8 +306,7 @@ def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     starts = [setting.model.name for setting in made["fine_tuned"]]
     assert starts == [str(bert), str(tmp_path / "runs" / "model")]
     trained, plain = (
-        models.pretrained.load(model).params
-        for model in (tmp_path / "runs" / "model", bert)
+        models.load(model).params for model in (tmp_path / "runs" / "model", bert)
     )
     mlps = [jax.tree.leaves(params["layer_0"]["mlp"]) for params in (trained, plain)]
     assert not all(map(np.array_equal, *mlps))  # It is no copy of the pretrained one.

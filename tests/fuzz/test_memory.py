@@ -20,7 +20,8 @@ from pathlib import Path
 from metaflax import data
 from metaflax.data.on_disk import _postings
 from metaflax.data.batching import _tokenize
-from metaflax.models.pretrained import _files, load
+from metaflax.models import load
+from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
 import safetensors.numpy, pyarrow.parquet
 

@@ -93,16 +93,16 @@ def checkpoints(tmp_path_factory):
     gpt = speakers.random_params(models.gpt(speakers.GPT))
     pair = speakers.random_params(models.seq2seq(speakers.SEQ2SEQ))
     source = {"tokenizer_from": folder / "words"}
-    pretrained.save_gpt(folder / "gpt", speakers.GPT, gpt, **source)
-    pretrained.save_seq2seq(folder / "seq2seq", speakers.SEQ2SEQ, pair, **source)
+    models.save(folder / "gpt", speakers.GPT, gpt, **source)
+    models.save(folder / "seq2seq", speakers.SEQ2SEQ, pair, **source)
     return folder
 
 
 LOADERS = {
-    "bert": pretrained.load,
-    "masked words": pretrained.load_masked_lm,
-    "gpt": pretrained.load_gpt,
-    "seq2seq": pretrained.load_seq2seq,
+    "bert": models.load,
+    "masked words": models.load_masked_lm,
+    "gpt": models.load,
+    "seq2seq": models.load,
 }
 
 

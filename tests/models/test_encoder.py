@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models.families.bert import _encoder
+from metaflax.models.layers import _pooling
 from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
 
 PARAMS = random_params(CONFIG)
@@ -62,8 +62,8 @@ def test_standardized_features_are_centred_and_of_unit_length(pooling):
 
 def test_standardizing_zero_is_zero_with_finite_derivatives():
     zero = jnp.zeros((1, 5))
-    total = lambda x: jnp.sum(jnp.sin(_encoder.standardized(x, 1e-12)))  # noqa: E731
-    assert not np.any(_encoder.standardized(zero, 1e-12))
+    total = lambda x: jnp.sum(jnp.sin(_pooling.standardized(x, 1e-12)))  # noqa: E731
+    assert not np.any(_pooling.standardized(zero, 1e-12))
     chex.assert_tree_all_finite(jax.jvp(jax.grad(total), (zero,), (zero + 1,)))
 
 

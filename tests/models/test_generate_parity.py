@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models import pretrained
 from tests.models.examples import random_tokens
 from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_params
 
@@ -28,14 +27,14 @@ BEAMS = [
 @pytest.fixture(scope="module")
 def gpts(tmp_path_factory):
     """A GPT-2 and its parameters for each seed, and torch's."""
-    return saved(tmp_path_factory, models.gpt(GPT), GPT, pretrained.save_gpt)
+    return saved(tmp_path_factory, models.gpt(GPT), GPT, models.save)
 
 
 @pytest.fixture(scope="module")
 def seq2seqs(tmp_path_factory):
     """An encoder-decoder and its parameters for each seed, and torch's."""
     model = models.seq2seq(SEQ2SEQ)
-    return saved(tmp_path_factory, model, SEQ2SEQ, pretrained.save_seq2seq)
+    return saved(tmp_path_factory, model, SEQ2SEQ, models.save)
 
 
 def saved(tmp_path_factory, model, config, save):

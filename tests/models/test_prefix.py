@@ -89,10 +89,10 @@ def test_it_is_saved_beside_what_hugging_face_knows(kind, tmp_path):
     words = tmp_path / "words"
     words.mkdir()
     (words / "tokenizer.json").write_text("{}")
-    save = getattr(models.pretrained, f"save_{kind}")
     config = {"gpt": GPT, "seq2seq": SEQ2SEQ}[kind]
-    save(tmp_path / "out", config, params, tokenizer_from=words, purpose={"task": "x"})
-    loaded = models.pretrained.load_language_model(tmp_path / "out")
+    purpose = {"task": "x"}
+    models.save(tmp_path / "out", config, params, tokenizer_from=words, purpose=purpose)
+    loaded = models.load(tmp_path / "out")
     assert loaded.purpose == {"task": "x"}
     jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
 

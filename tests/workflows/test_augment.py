@@ -45,7 +45,7 @@ def masked_lm(tmp_path_factory):
         bias[VOCABULARY.index(word)] = 8.0
     head = {**head, "bias": jnp.asarray(bias)}
     params = {"encoder": encoder, "head": head}
-    models.pretrained.save_masked_lm(
+    models.save_masked_lm(
         folder / "model", config, params, tokenizer_from=folder / "tokenizer"
     )
     return folder / "model"
@@ -145,7 +145,7 @@ def test_words_are_offered_in_the_order_of_the_model_s_logits(masked_lm):
     found = filler.offers(texts, 5)
     assert [len(offer.numbers) for offer in found] == [2, 1, 0]
     assert set(filler.words) == WHOLE
-    loaded = models.pretrained.load_masked_lm(masked_lm)
+    loaded = models.load_masked_lm(masked_lm)
     for text, offer in zip(texts, found, strict=True):
         ids = np.array(filler.tokenizer(text)["input_ids"])
         marks = np.flatnonzero(ids == filler.tokenizer.mask_token_id)

@@ -8,7 +8,7 @@ import pytest
 
 from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
-from metaflax.workflows.runs._encoder_model import load_model
+from metaflax.workflows.runs._loaded_model import load_model
 from tests.workflows import worlds
 
 
@@ -154,7 +154,7 @@ def test_without_a_run_the_pretrained_model_adapts_as_it_is(world, tmp_path):
     worlds.run("adapt", *args)
     answers = predicted(tmp_path / "out", [r["text"] for r in records], tmp_path)
     assert {a["label"] for a in answers} <= set(worlds.TOPICS[:2])
-    assert models.pretrained.load(tmp_path / "out").labels == worlds.TOPICS[:2]
+    assert models.load(tmp_path / "out").labels == worlds.TOPICS[:2]
 
 
 @pytest.fixture(scope="module")

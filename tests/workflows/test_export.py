@@ -19,7 +19,7 @@ def exported(trained, tmp_path_factory):
 
 
 def test_what_is_exported_is_the_encoder_that_validated_best(trained, exported):
-    loaded = models.pretrained.load(exported)
+    loaded = models.load(exported)
     expected = load_trained(trained).params["encoder"]
     kept = {name: loaded.params[name] for name in expected}
     jax.tree.map(np.testing.assert_array_equal, kept, expected)
@@ -42,7 +42,7 @@ def test_another_run_begins_where_this_one_ended(trained, exported, world, tmp_p
 
 def test_low_rank_factors_are_merged(trained_by, tmp_path):
     run = trained_by("protonet", lora_rank=2)
-    loaded = models.pretrained.load(workflows.export(run, tmp_path / "out"))
+    loaded = models.load(workflows.export(run, tmp_path / "out"))
     expected = models.merge_lora(load_trained(run).params["encoder"])
     kept = {name: loaded.params[name] for name in expected}
     jax.tree.map(np.testing.assert_array_equal, kept, expected)

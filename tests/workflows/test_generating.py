@@ -205,7 +205,7 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
     texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, *rows])
     capsys.readouterr()
     answers = answered(model, texts)
-    assert "2 texts were too long to be read whole" in capsys.readouterr().err
+    assert "2 texts were truncated to 32 tokens" in capsys.readouterr().err
     assert answers[1]["generated"] == answers[2]["generated"]
     support = worlds.write_jsonl(
         tmp_path / "support.jsonl",
@@ -330,12 +330,12 @@ def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
     assert "test names 'eng-xyz', which no example of" in refused(*args)
 
 
-def test_an_encoder_says_no_texts(runs, world, tmp_path, refused):
+def test_an_encoder_generates_no_texts(runs, world, tmp_path, refused):
     config = json.loads((runs("translation") / "config.json").read_text())
     options = {"task": "translation", "domain": "domain", "split_by": "domain"}
     data = config["data"]["path"]
     args = world.train_args(tmp_path / "run", data=data, **options)
-    assert "of type 'bert', which says no texts" in refused(*args)
+    assert "of type 'bert', which generates no texts" in refused(*args)
 
 
 def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, refused):
@@ -390,7 +390,7 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     )
     args = ("new", "--texts", texts, "--family", "gpt", "--out", tmp_path / "new")
     worlds.run(*args, *sizes)
-    made = models.pretrained.load_language_model(tmp_path / "new")
+    made = models.load(tmp_path / "new")
     assert made.config.n_embd == 16
     assert "exists already" in refused(*args, *sizes)
     assert "give --texts FILE" in refused("new", "--out", tmp_path / "other")

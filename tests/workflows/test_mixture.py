@@ -263,15 +263,13 @@ def test_members_are_runs_that_evaluate_adapt_and_predict_take(mixed, tmp_path):
 
 def test_its_encoder_is_a_model_like_any_other(mixed, folder, tmp_path):
     run_dir, _ = mixed
-    encoder = models.pretrained.load(run_dir / "model").params
+    encoder = models.load(run_dir / "model").params
     for member in ("topics", "pairs", "words"):
         own = _run.load_trained(run_dir / "members" / member).params
         chex.assert_trees_all_equal(own["encoder"], encoder)
-    masked_lm = models.pretrained.load_masked_lm(
-        run_dir / "members" / "masked" / "model"
-    )
+    masked_lm = models.load_masked_lm(run_dir / "members" / "masked" / "model")
     chex.assert_trees_all_equal(masked_lm.params["encoder"], encoder)
-    start = models.pretrained.load(folder / "bert").params
+    start = models.load(folder / "bert").params
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), encoder,
                          {k: v for k, v in start.items() if k in encoder})  # fmt: skip
     assert any(jax.tree.leaves(moved))
@@ -341,7 +339,7 @@ def test_low_rank_factors_are_folded_into_what_it_leaves(folder, tmp_path, silen
     run_dir = tmp_path / "run"
     workflows.mix(dataclasses.replace(config, model=model), run_dir, silent)
     start, left = (
-        models.pretrained.load(path).params["layer_0"]["attention"]
+        models.load(path).params["layer_0"]["attention"]
         for path in (folder / "bert", run_dir / "model")
     )
     chex.assert_trees_all_equal(left["key"], start["key"])

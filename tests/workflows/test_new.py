@@ -20,7 +20,7 @@ def test_a_new_model_has_the_sizes_that_are_asked_for(family, tmp_path):
     made = workflows.new_language_model(
         tmp_path / "one", TEXTS, family=family, seed=3, **SIZES
     )
-    loaded = models.pretrained.load_language_model(made)
+    loaded = models.load(made)
     network = loaded.config if family == "gpt" else loaded.config.decoder
     make = {"gpt": models.gpt, "seq2seq": models.seq2seq}[family]
     expected = make(loaded.config).init(jax.random.key(3))
@@ -33,11 +33,11 @@ def test_a_new_bert_is_one_to_pretrain_and_to_encode_with(tmp_path):
     made = workflows.new_language_model(
         tmp_path / "one", TEXTS, family="bert", seed=3, **SIZES
     )
-    loaded = models.pretrained.load_masked_lm(made)
+    loaded = models.load_masked_lm(made)
     expected = models.masked_lm(loaded.config).init(jax.random.key(3))
     jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)
     assert loaded.config.vocab_size == len(models.pretrained.tokenizer(made))
-    encoder = models.pretrained.load(made).params
+    encoder = models.load(made).params
     kept = {name: expected["encoder"][name] for name in encoder}
     jax.tree.map(np.testing.assert_array_equal, encoder, kept)
 
@@ -52,8 +52,8 @@ def test_sizes_that_make_no_network_leave_nothing_behind(tmp_path):
 
 def test_an_encoder_reads_for_a_new_decoder(tiny_bert, tmp_path):
     made = workflows.language_model_from_encoder(tmp_path / "both", tiny_bert, layers=3)
-    loaded = models.pretrained.load_language_model(made)
-    encoder = models.pretrained.load(tiny_bert)
+    loaded = models.load(made)
+    encoder = models.load(tiny_bert)
     read = {k: v for k, v in encoder.params.items() if k != "pooler"}
     jax.tree.map(np.testing.assert_array_equal, loaded.params["encoder"], read)
     said = loaded.params["decoder"]

@@ -288,7 +288,7 @@ def test_hugging_face_loads_a_regression(runs, tmp_path):
         said = theirs(**tokenizer(texts, padding=True, return_tensors="pt")).logits
     ours = [answer["score"] for answer in answers]
     np.testing.assert_allclose(said.numpy()[:, 0], ours, atol=1e-4)
-    assert models.pretrained.load(tmp_path / "model").task == "regression"
+    assert models.load(tmp_path / "model").task == "regression"
 
 
 @pytest.fixture

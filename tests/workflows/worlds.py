@@ -46,7 +46,7 @@ def save_bert(
     )
     files = directory.with_name(directory.name + "-tokenizer")
     save_tokenizer(files, vocabulary)
-    models.pretrained.save(
+    models.save(
         directory, config, random_params(config, seed=seed), tokenizer_from=files
     )
     return directory

@@ -25,7 +25,7 @@ def with_context(
     task moves c, the layers receive tokens of the size they were trained on.
 
     Args:
-      params: of a BERT, as `encoder(...).init` or `pretrained.load` give them.
+      params: of a BERT, as `encoder(...).init` or `models.load` give them.
       key: draws K, normal with standard deviation 1 / sqrt(C): the expectation of K^T K
         is the identity, so a step on c moves tokens as far as one on a free shift
         would. K must not start at zero, where c would have no gradient.

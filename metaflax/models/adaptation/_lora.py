@@ -28,7 +28,7 @@ def with_lora(
     (in + out) numbers per task and module: the product A B is never formed.
 
     Args:
-      params: of a BERT, as `encoder(...).init` or `pretrained.load` give them.
+      params: of a BERT, as `encoder(...).init` or `models.load` give them.
       key: draws A.
       rank: r.
       where: the modules, by paths such as `layer_0/attention/query`, `layer_0/mlp/up`
@@ -81,7 +81,7 @@ def merge_lora(params: optax.Params) -> dict[str, Any]:
     """Folds low-rank factors into their kernels, and drops them.
 
     The network computes what it did, up to rounding, and without other additions
-    `pretrained.save` can write it.
+    `models.save` can write it.
 
     Args:
       params: with factors anywhere, or without.

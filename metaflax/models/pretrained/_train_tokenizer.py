@@ -20,7 +20,7 @@ UNUSED = tuple(f"[unused{n}]" for n in range(1, 9))
 # Any text is made of these.
 NUM_BYTES = 256
 
-Family: TypeAlias = Literal["gpt", "seq2seq", "bert"]
+TokenizerKind: TypeAlias = Literal["gpt", "seq2seq", "bert"]
 
 
 def train_tokenizer(
@@ -28,7 +28,7 @@ def train_tokenizer(
     directory: str | Path,
     *,
     vocab_size: int,
-    family: Family = "seq2seq",
+    family: TokenizerKind = "seq2seq",
 ) -> Any:
     """Learns parts of words from texts, and writes a tokenizer that Hugging Face reads.
 

@@ -12,8 +12,8 @@ from metaflax.files import atomic_write
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._adapt import without_run
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._encoder_model import Model, embedder
-from metaflax.workflows.runs._run import load_trained, load_untrained, within
+from metaflax.workflows.runs._embedder import embedder
+from metaflax.workflows.runs._run import fitted, load_trained, load_untrained
 
 
 def cluster(
@@ -62,11 +62,11 @@ def cluster(
     trained = (
         load_trained(run_dir)
         if run_dir
-        else within(load_untrained(without_run(model, "frozen"), num_classes=2))
+        else fitted(load_untrained(without_run(model, "frozen"), num_classes=2))
     )
     task = config_lib.build_task(trained.config)
     encoder = trained.model
-    if not isinstance(encoder, Model) or task.tokens or task.form != tasks.TEXT:
+    if encoder.family.generative or task.tokens or task.form != tasks.TEXT:
         raise ValueError(
             f"{run_dir or model} does not encode single texts as vectors; name a run"
             " of classification, or a pretrained encoder."

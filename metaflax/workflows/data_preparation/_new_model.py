@@ -1,4 +1,4 @@
-"""A new language model: random weights, and a tokenizer learned from texts."""
+"""New models: random weights, and a tokenizer learned from texts."""
 
 import dataclasses
 import tempfile
@@ -10,17 +10,17 @@ import jax
 
 from metaflax import data, models, tasks
 from metaflax.files import check_absent
-from metaflax.models.pretrained import Family
+from metaflax.workflows.runs._loaded_model import locate
 
-# The special tokens of a tokenizer that `train_tokenizer` made.
-PAD, BEGIN, END = 0, 1, 2
+# Model types by the names that `metaflax new` gives them.
+MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder", "bert": "bert"}
 
 
 def new_language_model(
     out: str | Path,
     texts: Iterable[str],
     *,
-    family: Family = "seq2seq",
+    family: str = "seq2seq",
     vocab_size: int = 4000,
     width: int = 128,
     layers: int = 2,
@@ -29,21 +29,21 @@ def new_language_model(
     dropout: float = 0.1,
     seed: int = 0,
 ) -> Path:
-    """Writes a model to meta-train from the beginning, in Hugging Face's format.
+    """Writes a model to meta-train from scratch, in Hugging Face's format.
 
     Args:
       out: the directory to write.
-      texts: its tokenizer learns from them: texts of meta-training, of no other split.
-      family: `gpt`, one network that goes on with texts; `seq2seq`, two of which one
-        reads and one says; or `bert`, one that reads, for `pretrain` and all tasks that
-        generate nothing.
-      vocab_size: words of the tokenizer, at most.
+      texts: training texts of the tokenizer: those of meta-training, of no other split.
+      family: `gpt`, a decoder; `seq2seq`, an encoder-decoder; `bert`, an encoder, for
+        `pretrain` and all tasks that generate nothing; or a `model_type` or an import
+        path of a `ModelFamily`.
+      vocab_size: largest vocabulary of the tokenizer.
       width: features of a token.
-      layers: of each network.
-      heads: of a layer; they divide `width`.
-      positions: the longest text in tokens; for a `gpt` what is read and said together.
-      dropout: of everything that drops out.
-      seed: draws the weights.
+      layers: number of layers of each network.
+      heads: attention heads of a layer; they divide `width`.
+      positions: longest text in tokens; of a `gpt` input and output together.
+      dropout: rate of all dropout.
+      seed: seed for the weights.
 
     Returns:
       The directory.
@@ -53,72 +53,41 @@ def new_language_model(
     """
     target = Path(out).expanduser()
     check_absent(target)
+    found = models.families.named_family(MODEL_TYPES.get(family, family))
+    if found.new is None:
+        raise ValueError(
+            f"models of type {found.model_type!r} cannot be made new; name"
+            f" {', '.join(MODEL_TYPES)}."
+        )
     with tempfile.TemporaryDirectory() as files:
         tokenizer = models.pretrained.train_tokenizer(
-            texts, files, vocab_size=vocab_size, family=family
+            texts, files, vocab_size=vocab_size, family=found.new.tokenizer
         )
-        sizes = {
-            "vocab_size": len(tokenizer),
-            "width": width,
-            "layers": layers,
-            "heads": heads,
-            "positions": positions,
-            "dropout": dropout,
-        }
-        key = jax.random.key(seed)
-        make = {"gpt": _new_gpt, "seq2seq": _new_seq2seq, "bert": _new_bert}[family]
-        make(target, sizes, key, files)
+        sizes = models.families.Sizes(
+            len(tokenizer), width, layers, heads, positions, dropout
+        )
+        _save_new(target, found, sizes, jax.random.key(seed), files)
     return target
 
 
-def _new_gpt(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
-    rate = sizes["dropout"]
-    config = models.GPTConfig(
-        vocab_size=sizes["vocab_size"],
-        n_positions=sizes["positions"],
-        n_embd=sizes["width"],
-        n_layer=sizes["layers"],
-        n_head=sizes["heads"],
-        resid_pdrop=rate,
-        embd_pdrop=rate,
-        attn_pdrop=rate,
-        bos_token_id=BEGIN,
-        eos_token_id=END,
-    )
-    params = models.gpt(config).init(key)
-    models.pretrained.save_gpt(target, config, params, tokenizer_from=files)
-
-
-def _new_seq2seq(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
-    network = _bert_config(sizes)
-    config = models.Seq2SeqConfig(
-        network,
-        network,
-        decoder_start_token_id=BEGIN,
-        eos_token_id=END,
-        pad_token_id=PAD,
-    )
-    params = models.seq2seq(config).init(key)
-    models.pretrained.save_seq2seq(target, config, params, tokenizer_from=files)
-
-
-def _new_bert(target: Path, sizes: dict[str, Any], key: Any, files: str) -> None:
-    config = _bert_config(sizes)
-    params = models.masked_lm(config).init(key)
-    models.pretrained.save_masked_lm(target, config, params, tokenizer_from=files)
-
-
-def _bert_config(sizes: dict[str, Any]) -> models.BertConfig:
-    return models.BertConfig(
-        vocab_size=sizes["vocab_size"],
-        hidden_size=sizes["width"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        intermediate_size=4 * sizes["width"],
-        max_position_embeddings=sizes["positions"],
-        hidden_dropout_prob=sizes["dropout"],
-        attention_probs_dropout_prob=sizes["dropout"],
-    )
+def _save_new(
+    target: Path,
+    family: models.ModelFamily,
+    sizes: models.families.Sizes,
+    key: Any,
+    tokenizer_files: str,
+) -> None:
+    """Writes a model of these sizes with random weights."""
+    assert family.new is not None
+    config = family.new.config(sizes)
+    if family.masked_lm is not None:
+        params = family.masked_lm.network(config).init(key)
+        family.save_masked_lm(target, config, params, tokenizer_from=tokenizer_files)
+        return
+    network = family.encoder or family.language_model
+    assert network is not None
+    params = network(config).init(key)
+    family.save(target, config, params, tokenizer_from=tokenizer_files)
 
 
 def language_model_from_encoder(
@@ -130,14 +99,14 @@ def language_model_from_encoder(
 ) -> Path:
     """Writes an encoder-decoder whose encoder is a pretrained BERT.
 
-    It has that BERT's tokenizer. Of the decoder, which is as wide, the word embedding
-    begins as the encoder's, and all else at random.
+    It has that BERT's tokenizer. The decoder is as wide; its word embedding starts as
+    the encoder's, and all else at random.
 
     Args:
       out: the directory to write.
       encoder: directory or hub name of the BERT; `minilm` is all-MiniLM-L6-v2.
-      layers: of the decoder.
-      seed: draws its weights.
+      layers: number of layers of the decoder.
+      seed: seed for its weights.
 
     Returns:
       The directory.
@@ -151,8 +120,7 @@ def language_model_from_encoder(
     """
     target = Path(out).expanduser()
     check_absent(target)
-    source = data.fetch_minilm() if encoder == "minilm" else encoder
-    pretrained = models.pretrained.load(source)
+    pretrained = models.load(locate(encoder), "bert")
     tokenizer = models.pretrained.tokenizer(pretrained.directory)
     config = models.Seq2SeqConfig(
         pretrained.config,
@@ -162,18 +130,17 @@ def language_model_from_encoder(
         pad_token_id=tokenizer.pad_token_id,
     )
     params: Any = models.seq2seq(config).init(jax.random.key(seed))
-    read = {k: v for k, v in pretrained.params.items() if k != "pooler"}
-    said = params["decoder"]
-    words = {**said["embeddings"], "word": read["embeddings"]["word"]}
-    params = {**params, "encoder": read, "decoder": {**said, "embeddings": words}}
-    models.pretrained.save_seq2seq(
-        target, config, params, tokenizer_from=pretrained.directory
-    )
+    weights = {k: v for k, v in pretrained.params.items() if k != "pooler"}
+    decoder = params["decoder"]
+    embeddings = {**decoder["embeddings"], "word": weights["embeddings"]["word"]}
+    decoder = {**decoder, "embeddings": embeddings}
+    params = {**params, "encoder": weights, "decoder": decoder}
+    models.save(target, config, params, tokenizer_from=pretrained.directory)
     return target
 
 
 def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
-    """All texts in some columns of a file, those of lists of turns one by one.
+    """Yields all texts in some columns of a file, those of lists of turns one by one.
 
     Raises:
       ValueError: if the file cannot be read, or lacks a column.

@@ -11,26 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, models, registry, target_kinds, tasks, tree
+from metaflax import base, data, registry, target_kinds, tasks, tree
 from metaflax import config as config_lib
 from metaflax.files import check_absent
-from metaflax.workflows.inference._adapt_language_model import (
-    adapt_speaker,
-    trained_speaker,
-)
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
     codes_of,
     columns,
     losses_of_cutting,
+    losses_of_cutting_pairs,
 )
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import (
     Trained,
+    fitted,
     load_trained,
     load_untrained,
-    within,
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -70,9 +67,6 @@ def adapt(
         config = RunDirectory(run_dir).config()
     task = config_lib.build_task(config)
     examples = data.read(support_file, task=task, **columns(config.data))
-    if task.texts is not None:
-        trained = trained_speaker(run_dir, config)
-        return adapt_speaker(examples, target, console, trained, task)
     names = first_seen(examples) or [config.data.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(
@@ -80,14 +74,12 @@ def adapt(
             " least two classes."
         )
     trained = (
-        within(load_untrained(config, len(names)))
+        fitted(load_untrained(config, len(names)))
         if run_dir is None
         else load_trained(run_dir)
     )
     room = _room(trained, len(names), support_file)
-    model, params = trained.model, trained.params
-    assert isinstance(model, Model)
-    tokenized = model.tokenize(examples.texts, trained.config.data, task.form)
+    model, params, config = trained.model, trained.params, trained.config
     algorithm = config_lib.build_algorithm(
         config.algorithm,
         model.encoder,
@@ -96,20 +88,60 @@ def adapt(
         room,
         num_steps=config.algorithm.eval_num_steps,
     )
+    support, cut = _support(model, examples, names, config, task, room)
+    adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    if model.family.generative:
+        save_generative(target, model, params, adapted, config)
+        what = config.data.task
+    else:
+        save_adapted(
+            target, model, params, adapted, names, config, task, shown_support(examples)
+        )
+        what = target_kinds.of(task).describe_adapted(len(names))
+    console.print(
+        f"adapted to {what} from {len(examples)} texts{cut}: {target}", soft_wrap=True
+    )
+    return target
+
+
+def _support(
+    model: LoadedModel,
+    examples: data.Examples,
+    names: list[str],
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    room: int,
+) -> tuple[base.Batch, str]:
+    """Makes a support set of all examples, and says what was truncated."""
+    if task.texts is not None:
+        pairs = model.tokenize_pairs(
+            examples.texts, examples.targets or (), config.data, task.texts
+        )
+        return pairs_batch(pairs), losses_of_cutting_pairs(pairs)
+    tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, names, tokenized, task)
     support = (
         support_batch(examples, names, tokenized, room, task)
         if codes is None
         else token_batch(tokenized, codes, len(names), room)
     )
-    adapted, _ = jax.jit(algorithm.adapt)(params, support)
-    save_adapted(
-        target, model, params, adapted, names, config, task, shown_support(examples)
+    return support, losses_of_cutting(tokenized, codes)
+
+
+def pairs_batch(pairs: data.TokenizedPairs) -> base.Batch:
+    """Makes one support set of all inputs and target texts."""
+    rows = np.arange(len(pairs.inputs), dtype=np.int32)
+    none = np.zeros(len(rows), np.int32)
+    episode = data.Episode((), None, rows, none, rows[:0], none[:0])
+    task = data.collate_pairs(
+        [episode],
+        pairs,
+        buckets=coarse_buckets(pairs.prompts, pairs.inputs),
+        num_classes=1,
+        num_support=len(rows),
+        num_queries=0,
     )
-    cut = losses_of_cutting(tokenized, codes)
-    what = target_kinds.of(task).describe_adapted(len(names))
-    console.print(f"adapted to {what} from {len(examples)} texts{cut}: {target}")
-    return target
+    return jax.tree.map(lambda x: x[0], task.support)
 
 
 def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
@@ -175,9 +207,27 @@ def token_batch(
     return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
 
 
+def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
+    """Returns what a saved generative model is for: task type and lengths of texts."""
+    names = ("task", "max_length", "max_target_length")
+    return {name: getattr(config.data, name) for name in names}
+
+
+def save_generative(
+    target: Path,
+    model: LoadedModel,
+    params: Any,
+    adapted: Any,
+    config: config_lib.Config,
+) -> None:
+    """Writes an adapted generative model."""
+    merged = tree.merge(adapted["encoder"], params["encoder"])
+    model.save(target, merged, purpose=generative_purpose(config))
+
+
 def save_adapted(
     target: Path,
-    model: Model,
+    model: LoadedModel,
     params: Any,
     adapted: Any,
     names: list[str],
@@ -198,21 +248,18 @@ def save_adapted(
             " classifier in Hugging Face's format has; take an algorithm or --head with"
             " one (linear, zeros, prototypes, ridge, logistic_regression)."
         )
-    encoder = models.merge_lora(tree.merge(adapted["encoder"], params["encoder"]))
     # The task's own classes come first, then room that it does not need.
     room, classes = len(head["bias"]), task.classes(names)
     kept = [*range(len(classes)), *range(room - len(task.others), room)]
-    models.pretrained.save(
+    model.save(
         target,
-        model.pretrained.config,
-        encoder,
-        tokenizer_from=model.pretrained.directory,
+        tree.merge(adapted["encoder"], params["encoder"]),
         head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
         labels=[*classes, *task.others],
         pooling=config.model.pooling,
         standardize=config.model.standardize,
         problem_type=target_kinds.of(task).problem_type,
-        task=config.data.task,
+        purpose={"task": config.data.task},
         notes=support,
     )
 

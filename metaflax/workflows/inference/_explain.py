@@ -52,7 +52,7 @@ class Explainer:
         num_nearest: int = 3,
         num_steps: int = 64,
     ):
-        if models.pretrained.is_language_model(directory):
+        if models.family_of(directory).generative:
             raise ValueError(
                 f"{directory} holds a generative model, and only classifiers are"
                 " explained; predict without explanations."

@@ -34,8 +34,9 @@ from metaflax.workflows.inference._adapt import (
     save_adapted,
 )
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._encoder_model import Model, embedder
+from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import load_trained
 
 
@@ -105,7 +106,6 @@ def finetune(
             f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}; add"
             " training texts of them."
         )
-    assert isinstance(model, Model)  # Classification is by an encoder and a head.
     known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}
@@ -163,7 +163,7 @@ def _one_label(config: config_lib.Config) -> config_lib.Config:
 def _labelled(
     examples: data.Examples,
     names: list[str],
-    model: Model,
+    model: LoadedModel,
     config: config_lib.Config,
     form: tasks.Form,
 ) -> Labelled:
@@ -184,7 +184,7 @@ def _batches(labelled: Labelled, size: int, order: np.ndarray) -> Iterator[base.
 
 
 def _tune(
-    model: Model,
+    model: LoadedModel,
     encoder: Any,
     train: Labelled,
     num_classes: int,
@@ -235,7 +235,11 @@ def _tune(
 
 
 def _class_means(
-    model: Model, encoder: Any, train: Labelled, num_classes: int, temperature: float
+    model: LoadedModel,
+    encoder: Any,
+    train: Labelled,
+    num_classes: int,
+    temperature: float,
 ) -> Any:
     """Initialises an output layer by the class means of the training texts."""
     features = embedder(model)(encoder, train.tokenized, np.arange(len(train.targets)))
@@ -250,7 +254,7 @@ def _class_means(
     return {"kernel": fitted["kernel"], "bias": fitted["bias"]}
 
 
-def _score(model: Model, params: Any, test: Labelled, size: int) -> np.ndarray:
+def _score(model: LoadedModel, params: Any, test: Labelled, size: int) -> np.ndarray:
     """Computes 1 for each correctly classified test text and 0 else, `[U]`."""
 
     @jax.jit

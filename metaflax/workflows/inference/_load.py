@@ -78,5 +78,5 @@ def load(
 def _class_of(directory: str | Path, explain: bool) -> Any:
     if explain:
         return Explainer
-    is_generative = models.pretrained.is_language_model(directory)
+    is_generative = models.family_of(directory).generative
     return Generator if is_generative else Predictor

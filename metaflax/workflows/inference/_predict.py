@@ -49,7 +49,7 @@ class Predictor:
     """
 
     def __init__(self, directory: str | Path, batch_size: int = 32):
-        pretrained = models.pretrained.load(directory)
+        pretrained = models.load(directory)
         if pretrained.head is None or pretrained.labels is None:
             raise ValueError(
                 f"{directory} holds an encoder without an output layer; run `metaflax"
@@ -61,9 +61,10 @@ class Predictor:
         self.form = self.task.form
         self.batch_size = batch_size
         self.num_truncated = 0
-        self._positions = pretrained.config.max_position_embeddings
-        self.tokenizer = models.pretrained.tokenizer(pretrained.directory)
-        self.encoder = encoder = models.encoder(
+        family = pretrained.family
+        self._positions = family.max_positions(pretrained.config)
+        self.tokenizer = family.tokenizer(pretrained.directory)
+        self.encoder = encoder = family.encoder(
             pretrained.config,
             pooling=pretrained.pooling,
             standardize=pretrained.standardize,

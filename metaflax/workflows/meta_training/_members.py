@@ -20,7 +20,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
     load_network,
     save_network,
 )
-from metaflax.workflows.runs._encoder_model import Model, read_as
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
 from metaflax.workflows.runs._run import (
     Run,
@@ -246,9 +246,8 @@ class TextMember:
         encoder = models.merge_lora(params["encoder"])
         save_network(
             self.model_directory,
-            self._network.config,
+            self._network,
             {**params, "encoder": encoder},
-            self._network.directory,
         )
 
     @property
@@ -258,7 +257,7 @@ class TextMember:
 
 
 def load_members(
-    config: config_lib.MixtureConfig, model: Model, directory: RunDirectory
+    config: config_lib.MixtureConfig, model: LoadedModel, directory: RunDirectory
 ) -> dict[str, Member]:
     """Loads all members of a mixture.
 
@@ -285,18 +284,18 @@ def load_members(
 
 
 def _load_episodic(
-    mixture: config_lib.MixtureConfig, name: str, model: Model, path: Path
+    mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> EpisodicMember:
     config = config_lib.run_of(mixture, name)
     refuse_baseline(config)
-    run = load_run(config, lambda: read_as(model, config.model))
+    run = load_run(config, lambda: model.with_config(config.model))
     member = EpisodicMember(run, RunDirectory(path), name)
     _ = member.evaluator  # Raises before anything is written.
     return member
 
 
 def _load_text(
-    mixture: config_lib.MixtureConfig, name: str, model: Model, path: Path
+    mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> TextMember:
     config = config_lib.pretraining_of(mixture, name)
     network = load_network(config)

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, reporting, training
-from metaflax.workflows.inference._export import save_encoder
 from metaflax.workflows.meta_training._composition import Composition, sharing_encoder
 from metaflax.workflows.meta_training._members import MODEL, Member, load_members
 from metaflax.workflows.meta_training._outer_loop import (
@@ -20,7 +19,7 @@ from metaflax.workflows.meta_training._outer_loop import (
     train_members,
 )
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._encoder_model import load_model
+from metaflax.workflows.runs._loaded_model import load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 
@@ -75,7 +74,7 @@ def mix(
     target = directory.path / MODEL
     # A run that finished before has written it.
     if training.is_coordinator() and not target.exists():
-        save_encoder(target, model, outcome.params["encoder"])
+        model.save(target, outcome.params["encoder"])
     steps_of = Counter(map(composition.member_of, range(outcome.steps)))
     results = {
         **outcome.selected,

@@ -1,4 +1,4 @@
-"""A model of masked words as the outer loop sees it, and its scores."""
+"""Masked language models as the outer loop trains them, and their scores."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,82 +7,96 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import base, data, losses, models
+from metaflax import base, losses, models
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._mlm_batches import HiddenRows
+from metaflax.workflows.runs._loaded_model import locate
 from metaflax.workflows.runs._run import committed
 
 
 class Network(NamedTuple):
-    """A BERT to pretrain.
+    """A masked language model to pretrain.
 
     Attributes:
-      config: its sizes.
-      params: where it begins, `{"encoder": ..., "head": ...}`.
+      config: configuration of the network.
+      params: initial parameters, `{"encoder": ..., "head": ...}`.
       model: its functions.
       directory: where the tokenizer's files lie.
-      tokenizer: of Hugging Face.
+      tokenizer: called as those of Hugging Face are.
+      family: the family of the encoder.
     """
 
-    config: models.BertConfig
+    config: Any
     params: Any
     model: models.MaskedLM
     directory: Path
     tokenizer: Any
+    family: models.ModelFamily
 
 
 def load_network(config: config_lib.PretrainConfig) -> Network:
     """Loads weights or draws new ones, and the tokenizer.
 
     Raises:
-      ValueError: if they cannot be had, or have no mask.
+      ValueError: if they cannot be had, or the tokenizer has no mask token.
     """
-    chosen, key = config.network, jax.random.key(config.training.seed)
-    source = data.fetch_minilm() if chosen.model == "minilm" else chosen.model
-    if chosen.fresh:
-        tokenizer = models.pretrained.tokenizer(source)
-        directory = Path(tokenizer.name_or_path)
-        sizes = models.BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=chosen.hidden_size,
-            num_hidden_layers=chosen.num_layers,
-            num_attention_heads=chosen.num_heads,
-            intermediate_size=chosen.intermediate_size,
-            max_position_embeddings=max(config.text.length, 128),
+    settings, key = config.network, jax.random.key(config.training.seed)
+    source = locate(settings.model)
+    if settings.fresh:
+        directory = models.pretrained.find(source)
+        family = models.family_of(directory)
+        tokenizer = family.tokenizer(directory)
+        if family.new is None:
+            raise ValueError(
+                f"models of type {family.model_type!r} cannot be made new; set fresh to"
+                " false."
+            )
+        network = family.new.config(
+            models.families.Sizes(
+                vocab_size=len(tokenizer),
+                width=settings.hidden_size,
+                layers=settings.num_layers,
+                heads=settings.num_heads,
+                positions=max(config.text.length, 128),
+                mlp_width=settings.intermediate_size,
+            )
         )
         params = None
     else:
-        found = models.pretrained.load_masked_lm(source)
-        sizes, directory, params = found.config, found.directory, found.params
-        tokenizer = models.pretrained.tokenizer(directory)
+        pretrained = models.load_masked_lm(source)
+        family = pretrained.family
+        network, directory = pretrained.config, pretrained.directory
+        params, tokenizer = pretrained.params, family.tokenizer(directory)
     if tokenizer.mask_token_id is None:
         raise ValueError(f"{directory}: the tokenizer has no mask token; take another.")
-    if config.text.length > sizes.max_position_embeddings:
+    positions = family.max_positions(network)
+    if config.text.length > positions:
         raise ValueError(
-            f"length is {config.text.length}, and the model has"
-            f" {sizes.max_position_embeddings} positions; lower it."
+            f"length is {config.text.length}, and the model has {positions} positions;"
+            " lower it."
         )
-    model = models.masked_lm(
-        sizes,
-        dtype=jnp.dtype(chosen.dtype),
-        layer_loop=chosen.layer_loop,
-        remat=chosen.remat,
+    masked_lm = family.require_masked_lm()
+    model = masked_lm.network(
+        network,
+        dtype=jnp.dtype(settings.dtype),
+        layer_loop=settings.layer_loop,
+        remat=settings.remat,
     )
     if params is None:
         params = model.init(key)
     elif "head" not in params:
-        params = {**params, "head": models.init_head(sizes, key)}
-    return Network(sizes, committed(params), model, directory, tokenizer)
+        params = {**params, "head": masked_lm.init_head(network, key)}
+    return Network(network, committed(params), model, directory, tokenizer, family)
 
 
 _loss = losses.per_token(losses.softmax_cross_entropy)
 
 
 def as_algorithm(model: models.MaskedLM) -> base.MetaAlgorithm:
-    """Pretraining as the outer loop sees it: a batch is a task's queries, no more."""
+    """Casts pretraining as meta-learning: a batch is the query set of a task."""
 
     def predict(params, adapted, inputs, key=None):
-        del adapted  # There is nothing to adapt to.
+        del adapted  # There is no support set.
         logits = model.apply(params, inputs, key)  # [S, P, V]
         return base.ClassOutputs(logits, jnp.ones(logits.shape[-1], bool))
 
@@ -99,13 +113,13 @@ def as_algorithm(model: models.MaskedLM) -> base.MetaAlgorithm:
 
 
 class MaskedWordScorer:
-    """Scores what a model says of the masked words of held-out rows.
+    """Scores predictions of the masked words of held-out rows.
 
     Args:
-      model: whose parameters are scored.
+      model: the masked language model.
       rows: the text.
-      most: rows at most.
-      size: rows in one call.
+      most: largest number of rows.
+      size: rows of a batch.
     """
 
     def __init__(self, model: models.MaskedLM, rows: HiddenRows, most: int, size: int):
@@ -116,58 +130,55 @@ class MaskedWordScorer:
         def sums(params, batch):
             logits = model.apply(params, batch.inputs, None)  # [S, P, V]
             likelihood = jax.nn.log_softmax(logits)
-            asked = jnp.maximum(batch.targets, 0)
-            chosen = jnp.take_along_axis(likelihood, asked[:, :, None], axis=2)[:, :, 0]
-            right = jnp.argmax(logits, axis=2) == asked
+            targets = jnp.maximum(batch.targets, 0)
+            gold = jnp.take_along_axis(likelihood, targets[:, :, None], axis=2)[:, :, 0]
+            correct = jnp.argmax(logits, axis=2) == targets
             counts = (batch.targets >= 0) * batch.weights[:, None]
-            parts = (chosen, right, jnp.ones_like(chosen))
+            parts = (gold, correct, jnp.ones_like(gold))
             return jnp.stack([jnp.sum(counts * x, axis=1) for x in parts])  # [3, S]
 
         self._sums = sums
 
     def by_row(self, params: Any) -> dict[str, np.ndarray]:
-        """The log-likelihood of masked tokens and the share that is right, `[R]` each.
+        """Computes log-likelihood and accuracy of masked tokens, `[R]` each.
 
-        The mean over rows is that over all their masked tokens, and so is its interval:
-        each row stands for what the whole would be if it were moved as the row moves it
-        (the ratio of two means, linearised).
+        The mean over rows is that over all their masked tokens, and its interval is
+        that of a ratio of two means, linearised.
 
         Raises:
           ValueError: if nothing of the text was masked.
         """
-        found = [jax.device_get(self._sums(params, batch)) for batch in self._batches]
-        *sums, counts = np.concatenate(found, axis=1).astype(np.float64)
+        batches = [jax.device_get(self._sums(params, batch)) for batch in self._batches]
+        *sums, counts = np.concatenate(batches, axis=1).astype(np.float64)
         if not counts.any():
             raise ValueError(
                 f"{self._text}: the held-out texts have no word to mask; raise"
                 " held_out."
             )
-        there = counts > 0  # Not what fills up the last batch.
-        likelihood, right = (_units(x[there], counts[there]) for x in sums)
-        return {"log_likelihood": likelihood, "accuracy": right}
+        real = counts > 0  # Without the padding of the last batch.
+        likelihood, accuracy = (_linearised(x[real], counts[real]) for x in sums)
+        return {"log_likelihood": likelihood, "accuracy": accuracy}
 
     def mean(self, params: Any) -> dict[str, float]:
-        """The mean over all masked tokens, and the perplexity."""
+        """Computes means over all masked tokens, and the perplexity."""
         means = {name: float(np.mean(x)) for name, x in self.by_row(params).items()}
         perplexity = float(np.exp(-means["log_likelihood"]))
         return {**means, "perplexity": perplexity}
 
 
-def _units(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Numbers whose mean is the ratio of two sums, and their spread that of it."""
+def _linearised(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns numbers with the mean and the standard error of a ratio of two sums."""
     ratio = sums.sum() / counts.sum()
     return ratio + (sums - ratio * counts) / counts.mean()
 
 
-def save_network(
-    target: Path, config: models.BertConfig, params: Any, tokenizer_from: Path
-) -> None:
-    """Writes the model, unless a run that came to its end before has done so."""
+def save_network(target: Path, network: Network, params: Any) -> None:
+    """Writes a masked language model, unless a run that finished before did so."""
     if target.exists():
         return
-    models.pretrained.save_masked_lm(
+    network.family.save_masked_lm(
         target,
-        config,
+        network.config,
         jax.tree.map(np.asarray, params),
-        tokenizer_from=tokenizer_from,
+        tokenizer_from=network.directory,
     )

@@ -13,12 +13,9 @@ import numpy as np
 
 from metaflax import base, data, evaluation, models, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
-from metaflax.workflows.runs._encoder_model import (
-    embedder,
-    on_words_read,
-    token_embedder,
-)
+from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
 from metaflax.workflows.runs._token_outputs import reading
 
@@ -35,14 +32,14 @@ class LogitScorer:
     def __init__(
         self,
         config: AlgorithmConfig,
-        model: Any,
+        model: LoadedModel,
         task: tasks.TaskType,
         episodes: Episodes,
     ):
         self.task, self.model, self.source = task, model, episodes
         self._config = config
         self.algorithm = self._build(model.encoder)
-        self.adapting = on_words_read(self.algorithm)
+        self.adapting = model.compact(self.algorithm)
         if self.algorithm.inner is not None and self.algorithm.inner.num_steps:
             buckets = coarsest_buckets(episodes.tokenized)
             self.source = episodes._replace(buckets=buckets)

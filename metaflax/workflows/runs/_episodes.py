@@ -8,8 +8,7 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
-from metaflax.workflows.runs._encoder_model import Model
-from metaflax.workflows.runs._language_model import Speaker
+from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 def columns(config: DataConfig) -> dict[str, str]:
@@ -168,7 +167,7 @@ def make_episodes(
     sizes: EpisodeConfig,
     config: Config,
     task: tasks.TaskType,
-    model: Model | Speaker,
+    model: LoadedModel,
 ) -> Episodes:
     """The episodes of a split, tokenized.
 
@@ -184,7 +183,7 @@ def make_training_episodes(
     sizes: EpisodeConfig,
     config: Config,
     task: tasks.TaskType,
-    model: Model | Speaker,
+    model: LoadedModel,
 ) -> Episodes:
     """The episodes of meta-training, whose texts may be read as variants of them.
 
@@ -192,7 +191,7 @@ def make_training_episodes(
       ValueError: as `make_episodes`.
     """
     rate = config.data.variant_rate
-    if examples.variants is None or not rate or isinstance(model, Speaker):
+    if examples.variants is None or not rate or task.texts is not None:
         return make_episodes(examples, sizes, config, task, model)
     variants = data.Variants.of(examples)
     sampler = target_kinds.of(task).sampler(examples, sizes)
@@ -210,14 +209,14 @@ def episodes_of(
     sampler: data.Sampler,
     config: Config,
     task: tasks.TaskType,
-    model: Model | Speaker,
+    model: LoadedModel,
 ) -> Episodes:
     """The episodes that a sampler draws of examples, tokenized.
 
     Raises:
       ValueError: if a text is too long.
     """
-    if isinstance(model, Speaker):
+    if task.texts is not None:
         return _to_be_said(examples, sampler, config.data, task, model)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, examples.label_names, tokenized, task)
@@ -229,7 +228,7 @@ def _to_be_said(
     sampler: data.Sampler,
     config: DataConfig,
     task: tasks.TaskType,
-    model: Speaker,
+    model: LoadedModel,
 ) -> Episodes:
     """The episodes of a task type that generates."""
     assert task.texts is not None

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, registry, tasks, training
-from metaflax.workflows.runs._encoder_model import Model, load_model, on_words_read
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -20,7 +19,7 @@ from metaflax.workflows.runs._episodes import (
 )
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._labelled_on_disk import labelled_on_disk
-from metaflax.workflows.runs._language_model import Speaker, load_speaker
+from metaflax.workflows.runs._loaded_model import LoadedModel, load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
 from metaflax.workflows.runs._smlmt_source import load_masked_words
 from metaflax.workflows.runs._streamed_episodes import FromDisk
@@ -43,7 +42,7 @@ class Run(NamedTuple):
     """
 
     config: config_lib.Config
-    model: Model | Speaker
+    model: LoadedModel
     task: tasks.TaskType
     splits: data.Splits
     train: Episodes | FromDisk
@@ -63,7 +62,7 @@ class Run(NamedTuple):
 
 def evaluator_of(
     config: config_lib.Config,
-    model: Model | Speaker,
+    model: LoadedModel,
     task: tasks.TaskType,
     episodes: Episodes,
     seed: int,
@@ -94,7 +93,7 @@ def refuse_baseline(config: config_lib.Config) -> None:
 
 
 def load_run(
-    config: config_lib.Config, load: Callable[[], Model | Speaker] | None = None
+    config: config_lib.Config, load: Callable[[], LoadedModel] | None = None
 ) -> Run:
     """Loads model and data, and checks that all of the config can be done.
 
@@ -111,7 +110,7 @@ def load_run(
     loader = _on_disk if config.data.on_disk else _labelled
     if task.raw_text:
         loader = _raw_text
-    loaded = loader(config, task, load or (lambda: load_for(task, config)))
+    loaded = loader(config, task, load or (lambda: load_model(config.model, task)))
 
     def episodes(examples: data.Examples) -> Episodes:
         return make_episodes(examples, config.episodes, config, task, loaded.model)
@@ -136,20 +135,20 @@ class Loaded(NamedTuple):
       train: episodes of meta-training.
     """
 
-    model: Model | Speaker
+    model: LoadedModel
     splits: data.Splits
     train: Episodes | FromDisk
 
 
 Loader: TypeAlias = Callable[
-    [config_lib.Config, tasks.TaskType, Callable[[], Model | Speaker]], Loaded
+    [config_lib.Config, tasks.TaskType, Callable[[], LoadedModel]], Loaded
 ]
 
 
 def _labelled(
     config: config_lib.Config,
     task: tasks.TaskType,
-    load: Callable[[], Model | Speaker],
+    load: Callable[[], LoadedModel],
 ) -> Loaded:
     splits = load_splits(config.data, task)  # First: a model may have to be fetched.
     model, sizes = load(), config.episodes.training()
@@ -160,31 +159,24 @@ def _labelled(
 def _raw_text(
     config: config_lib.Config,
     task: tasks.TaskType,
-    load: Callable[[], Model | Speaker],
+    load: Callable[[], LoadedModel],
 ) -> Loaded:
     del task
     model = load()
-    assert isinstance(model, Model)  # Classes are said by an encoder and a head.
     return Loaded(model, *load_masked_words(config, model))
 
 
 def _on_disk(
     config: config_lib.Config,
     task: tasks.TaskType,
-    load: Callable[[], Model | Speaker],
+    load: Callable[[], LoadedModel],
 ) -> Loaded:
     found = labelled_on_disk(config)
     model = load()
-    assert isinstance(model, Model)  # The config was checked.
     train = FromDisk(
         found.sampler, model, config, task.form, found.num_texts, found.said
     )
     return Loaded(model, found.splits, train)
-
-
-def load_for(task: tasks.TaskType, config: config_lib.Config) -> Model | Speaker:
-    """The model that a task type asks for: an encoder, or one that says texts."""
-    return (load_model if task.texts is None else load_speaker)(config.model)
 
 
 def initial_params(run: Run) -> Any:
@@ -215,7 +207,7 @@ def training_algorithm(run: Run):
         run.task,
         num_classes(run),
     )
-    return algorithm if run.task.texts is not None else on_words_read(algorithm)
+    return run.model.compact(algorithm)
 
 
 def num_classes(run: Run) -> int:
@@ -246,7 +238,7 @@ class Trained(NamedTuple):
     """
 
     config: config_lib.Config
-    model: Model | Speaker
+    model: LoadedModel
     params: Any
     num_classes: int
 
@@ -267,7 +259,7 @@ def load_trained(run_dir: str | Path) -> Trained:
 def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     """The same before any step: pretrained, with a new head for so many classes."""
     task = config_lib.build_task(config)
-    model = load_for(task, config)
+    model = load_model(config.model, task)
     algorithm = config_lib.build_algorithm(
         config.algorithm,
         model.encoder,
@@ -279,14 +271,10 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     return Trained(config, model, committed(params), num_classes)
 
 
-def within(trained: Trained) -> Trained:
-    """The same, with texts no longer than the model takes."""
-    config = trained.config
-    most = trained.model.pretrained.config.max_position_embeddings
-    texts = dataclasses.replace(
-        config.data, max_length=min(config.data.max_length, most)
-    )
-    return trained._replace(config=dataclasses.replace(config, data=texts))
+def fitted(trained: Trained) -> Trained:
+    """Returns the same, with texts no longer than the model takes."""
+    texts = trained.model.fitted(trained.config.data)
+    return trained._replace(config=dataclasses.replace(trained.config, data=texts))
 
 
 def best_params(directory: RunDirectory, start: Any) -> Any:

@@ -7,11 +7,12 @@ few hundred episodes have use for; from there on they are data like any other.
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
-from metaflax import data, tasks
+from metaflax import data, tasks, tree
 from metaflax.config import Config, EpisodeConfig
-from metaflax.workflows.runs._encoder_model import Model
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._streamed_episodes import FromDisk, most, texts_of_a_class
 
 # Words of a held-out split, at most, and the share of all words that one is.
@@ -21,7 +22,9 @@ SHARE = 0.1
 SENTENCES = 40
 
 
-def load_masked_words(config: Config, model: Model) -> tuple[data.Splits, FromDisk]:
+def load_masked_words(
+    config: Config, model: LoadedModel
+) -> tuple[data.Splits, FromDisk]:
     """Indexes a text and splits its words.
 
     Returns:
@@ -86,7 +89,7 @@ def _groups(
     words: np.ndarray,
     sizes: EpisodeConfig,
     config: Config,
-    model: Model,
+    model: LoadedModel,
 ) -> tuple[np.ndarray, ...]:
     """Which words may meet in a task, as far as there are enough of them."""
     clusters = config.data.word_clusters
@@ -108,9 +111,16 @@ def _groups(
     return large
 
 
-def word_vectors(model: Model, words: Sequence[str]) -> np.ndarray:
-    """The mean of the word embeddings of each word's pieces, `[words, D]`."""
-    table = np.asarray(model.pretrained.params["embeddings"]["word"])
+def word_vectors(model: LoadedModel, words: Sequence[str]) -> np.ndarray:
+    """Computes the mean of the word embeddings of each word's pieces, `[words, D]`."""
+    path = model.family.word_embedding
+    if path is None:
+        raise ValueError(
+            f"word_clusters are of word embeddings, and {model.pretrained.directory}"
+            " has none; set word_clusters to 0."
+        )
+    [table] = jax.tree.leaves(tree.select(model.pretrained.params, path))
+    table = np.asarray(table)
     pieces = model.tokenizer(list(words), add_special_tokens=False)["input_ids"]
     flat = table[np.concatenate([np.asarray(ids, np.int64) for ids in pieces])]
     lengths = np.array([len(ids) for ids in pieces])
@@ -119,7 +129,11 @@ def word_vectors(model: Model, words: Sequence[str]) -> np.ndarray:
 
 
 def _held_out(
-    index: data.TextIndex, words: np.ndarray, config: Config, model: Model, split: str
+    index: data.TextIndex,
+    words: np.ndarray,
+    config: Config,
+    model: LoadedModel,
+    split: str,
 ) -> data.Examples:
     return data.masked_examples(
         index,

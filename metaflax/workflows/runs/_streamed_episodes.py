@@ -7,8 +7,8 @@ import numpy as np
 
 from metaflax import base, data, tasks
 from metaflax.config import Config, EpisodeConfig
-from metaflax.workflows.runs._encoder_model import Model
 from metaflax.workflows.runs._episodes import batches, coarse_up_to
+from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 class FromDisk(NamedTuple):
@@ -25,7 +25,7 @@ class FromDisk(NamedTuple):
     """
 
     sampler: data.MaskedWordSampler | data.LabelledTextSampler
-    model: Model
+    model: LoadedModel
     config: Config
     form: tasks.Form
     num_texts: int

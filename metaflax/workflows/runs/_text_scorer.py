@@ -9,6 +9,7 @@ import numpy as np
 from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
 
 
@@ -18,7 +19,7 @@ class TextScorer:
     def __init__(
         self,
         config: AlgorithmConfig,
-        model: Any,
+        model: LoadedModel,
         task: tasks.TaskType,
         episodes: Episodes,
         decoding: EvaluationConfig,

@@ -11,7 +11,6 @@ import pytest
 import safetensors.numpy
 
 from metaflax import models
-from metaflax.models import pretrained
 from metaflax.models.families.gpt2 import _weight_names as _gpt_names
 from tests.models.examples import CONFIG
 from tests.models.speakers import (
@@ -116,7 +115,7 @@ def test_logits_of_random_gpts_equal_torchs(name, side, torch, transformers, tmp
     theirs = transformers.GPT2Config(**config.to_dict(), attn_implementation="eager")
     model = randomize(torch, transformers.GPT2LMHeadModel(theirs))
     model.save_pretrained(tmp_path)
-    loaded = pretrained.load_gpt(tmp_path)
+    loaded = models.load(tmp_path)
     assert loaded.config == config
 
     tokens = texts(config.vocab_size)
@@ -134,7 +133,7 @@ def test_logits_of_random_encoder_decoders_equal_torchs(
     theirs._attn_implementation = "eager"
     model = randomize(torch, transformers.EncoderDecoderModel(theirs))
     model.save_pretrained(tmp_path)
-    loaded = pretrained.load_seq2seq(tmp_path)
+    loaded = models.load(tmp_path)
     assert loaded.config == config
     pooler = "encoder.pooler.dense"
     assert loaded.ignored == (f"{pooler}.bias", f"{pooler}.weight")
@@ -152,7 +151,7 @@ def test_a_saved_gpt_has_equal_logits_in_transformers(
     config, tokens = gpt_config(name), texts(23)
     model = models.gpt(config)
     params = random_params(model)
-    pretrained.save_gpt(tmp_path / "saved", config, params, tokenizer_from=words)
+    models.save(tmp_path / "saved", config, params, tokenizer_from=words)
     theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "saved", output_loading_info=True
     )
@@ -163,7 +162,7 @@ def test_a_saved_gpt_has_equal_logits_in_transformers(
         run(torch, theirs.eval(), **gpt_inputs(tokens)),
         tokens.mask,
     )
-    loaded = pretrained.load_gpt(tmp_path / "saved")
+    loaded = models.load(tmp_path / "saved")
     assert loaded.config == config
     chex.assert_trees_all_equal(loaded.params, params)
 
@@ -175,7 +174,7 @@ def test_a_saved_encoder_decoder_has_equal_logits_in_transformers(
     config = seq2seq_config(name)
     model, pair = models.seq2seq(config), pairs(config)
     params = random_params(model)
-    pretrained.save_seq2seq(tmp_path / "saved", config, params, tokenizer_from=words)
+    models.save(tmp_path / "saved", config, params, tokenizer_from=words)
     theirs, info = transformers.AutoModelForSeq2SeqLM.from_pretrained(
         tmp_path / "saved", output_loading_info=True
     )
@@ -186,7 +185,7 @@ def test_a_saved_encoder_decoder_has_equal_logits_in_transformers(
         run(torch, theirs.eval(), **seq2seq_inputs(pair)),
         pair.target.mask,
     )
-    loaded = pretrained.load_seq2seq(tmp_path / "saved")
+    loaded = models.load(tmp_path / "saved")
     assert loaded.config == config
     chex.assert_trees_all_equal(loaded.params, params)
 
@@ -208,7 +207,7 @@ def write(directory, tensors, config=GPT):
 
 def test_queries_keys_and_values_are_columns_of_one_tensor(tmp_path):
     files = gpt_files()
-    layer = pretrained.load_gpt(write(tmp_path, files)).params["layer_1"]
+    layer = models.load(write(tmp_path, files)).params["layer_1"]
     fused = files["transformer.h.1.attn.c_attn.weight"]
     for i, name in enumerate(("query", "key", "value")):
         np.testing.assert_array_equal(
@@ -226,7 +225,7 @@ def test_names_without_prefix_masks_and_tied_tensors_are_understood(tmp_path):
         "h.1.attn.masked_bias": np.zeros((), np.float32),
         "lm_head.weight": files["wte.weight"].copy(),
     }
-    loaded = pretrained.load_gpt(write(tmp_path, files | beside))
+    loaded = models.load(write(tmp_path, files | beside))
     assert loaded.ignored == tuple(sorted(beside))
 
 
@@ -247,20 +246,20 @@ def test_each_tensor_out_of_place_is_named(name, tensor, message, tmp_path):
     files = {**gpt_files(), name: tensor}
     files = {name: tensor for name, tensor in files.items() if tensor is not None}
     with pytest.raises(ValueError, match=message):
-        pretrained.load_gpt(write(tmp_path, files))
+        models.load(write(tmp_path, files))
 
 
 def test_an_unsupported_configuration_names_its_file(tmp_path):
     config = {**GPT.to_dict(), "add_cross_attention": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json: .* add_cross_attention=True"):
-        pretrained.load_gpt(tmp_path)
+        models.load(tmp_path)
 
 
 def test_leaves_without_a_place_are_refused_and_leave_nothing(tmp_path, words):
     params = models.with_lora(random_params(models.gpt(GPT)), jax.random.key(0), rank=2)
     with pytest.raises(ValueError, match="unexpected: .*attention/query/lora/down"):
-        pretrained.save_gpt(tmp_path / "saved", GPT, params, tokenizer_from=words)
+        models.save(tmp_path / "saved", GPT, params, tokenizer_from=words)
     assert not (tmp_path / "saved").exists()
 
 
@@ -270,8 +269,8 @@ def test_merged_low_rank_factors_are_saved(tmp_path, words):
     up = params["layer_0"]["attention"]["query"]["lora"]["up"]
     params["layer_0"]["attention"]["query"]["lora"]["up"] = up + jnp.ones_like(up)
     merged = models.merge_lora(params)
-    pretrained.save_gpt(tmp_path / "saved", GPT, merged, tokenizer_from=words)
-    loaded = pretrained.load_gpt(tmp_path / "saved")
+    models.save(tmp_path / "saved", GPT, merged, tokenizer_from=words)
+    loaded = models.load(tmp_path / "saved")
     apply = jax.jit(model.apply)
     np.testing.assert_allclose(
         apply(loaded.params, tokens, None), apply(params, tokens, None), atol=1e-5
@@ -282,4 +281,4 @@ def test_a_directory_in_use_is_not_overwritten(tmp_path, words):
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "mine").touch()
     with pytest.raises(ValueError, match="exists already; name a new directory"):
-        pretrained.save_gpt(tmp_path / "saved", GPT, {}, tokenizer_from=words)
+        models.save(tmp_path / "saved", GPT, {}, tokenizer_from=words)

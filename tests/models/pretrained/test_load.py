@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from metaflax import tree
+from metaflax import models, tree
 from metaflax.models import pretrained
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.pretrained import _files
@@ -34,7 +34,7 @@ def write(directory, tensors, **fields):
 
 def test_kernels_are_transposed_and_nothing_is_lost(tmp_path):
     files = tensors()
-    loaded = pretrained.load(write(tmp_path, files))
+    loaded = models.load(write(tmp_path, files))
     assert loaded.config == CONFIG
     assert loaded.head is None
     assert loaded.labels is None
@@ -57,7 +57,7 @@ def test_prefix_old_names_and_other_heads_are_understood(tmp_path):
         "cls.predictions.bias": np.zeros(CONFIG.vocab_size, np.float32),
         "classifier.bias": np.zeros(3, np.float32),
     }
-    loaded = pretrained.load(write(tmp_path, files | heads))
+    loaded = models.load(write(tmp_path, files | heads))
     assert loaded.ignored == (
         "classifier.bias",
         "cls.predictions.bias",
@@ -68,14 +68,14 @@ def test_prefix_old_names_and_other_heads_are_understood(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
 def test_half_precision_becomes_float32(dtype, tmp_path):
-    params = pretrained.load(write(tmp_path, tensors(dtype=dtype))).params
+    params = models.load(write(tmp_path, tensors(dtype=dtype))).params
     assert params["pooler"]["bias"].dtype == jnp.float32
     np.testing.assert_array_equal(params["pooler"]["bias"], np.arange(12))
 
 
 def test_a_checkpoint_in_shards_is_one(tmp_path):
     files = tensors()
-    whole = pretrained.load(write(tmp_path, files)).params
+    whole = models.load(write(tmp_path, files)).params
     (tmp_path / "model.safetensors").unlink()
     halves = list(files)[::2], list(files)[1::2]
     weight_map = {}
@@ -86,12 +86,12 @@ def test_a_checkpoint_in_shards_is_one(tmp_path):
         weight_map |= dict.fromkeys(names, shard)
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
-    parts = pretrained.load(tmp_path).params
+    parts = models.load(tmp_path).params
     assert tree.paths(parts) == tree.paths(whole)
 
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"names 'model-00002-of-00002.*not there"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
 
 
 def change(files, name, tensor):
@@ -129,26 +129,26 @@ def change(files, name, tensor):
 )
 def test_each_tensor_out_of_place_is_named(name, tensor, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        pretrained.load(write(tmp_path, change(tensors(), name, tensor)))
+        models.load(write(tmp_path, change(tensors(), name, tensor)))
 
 
 def test_all_kinds_of_problems_are_named_at_once(tmp_path):
     files = {f"encoder.layer.0.{i}": np.zeros(1, np.float32) for i in range(7)}
     with pytest.raises(ValueError, match=r"missing: .* more; unexpected: .* 2 more$"):
-        pretrained.load(write(tmp_path, files))
+        models.load(write(tmp_path, files))
 
 
 def test_a_classifier_without_its_head_is_refused(tmp_path):
     write(tmp_path, tensors(), architectures=["BertForSequenceClassification"])
     with pytest.raises(ValueError, match=r"missing: classifier\.bias, classifier\.w"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
 
 
 @pytest.mark.parametrize("id2label", [{"1": "a", "2": "b"}, {"x": "a"}, ["a", "b"]])
 def test_labels_that_number_no_classes_are_refused(id2label, tmp_path):
     fields = {"architectures": ["BertForSequenceClassification"], "id2label": id2label}
     with pytest.raises(ValueError, match="id2label"):
-        pretrained.load(write(tmp_path, tensors(), **fields))
+        models.load(write(tmp_path, tensors(), **fields))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 1000, -1])
@@ -156,26 +156,26 @@ def test_a_truncated_file_is_called_damaged(keep, tmp_path):
     path = write(tmp_path, tensors()) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
 
 
 def test_a_directory_without_weights_is_refused_with_advice(tmp_path):
     path = write(tmp_path, tensors())
     (path / "model.safetensors").rename(path / "flax_model.msgpack")
     with pytest.raises(ValueError, match="convert other formats to safetensors"):
-        pretrained.load(path)
+        models.load(path)
 
 
 def test_an_unsupported_configuration_names_its_file(tmp_path):
     write(tmp_path, tensors(), position_embedding_type="relative_key")
     with pytest.raises(ValueError, match=r"config\.json: .*'relative_key'"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"has no config\.json"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_an_unsupported_configuration_names_its_file(tmp_path):
 )
 def test_odd_fields_of_a_configuration_name_its_file(fields, said, tmp_path):
     with pytest.raises(ValueError, match=said):
-        pretrained.load(write(tmp_path, tensors(), **fields))
+        models.load(write(tmp_path, tensors(), **fields))
 
 
 def test_a_configuration_that_is_nested_without_end_is_refused(tmp_path):
     write(tmp_path, tensors())
     (tmp_path / "config.json").write_text('{"a":' * 100_000)
     with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
-        pretrained.load(tmp_path)
+        models.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "x" * 3000, "a\0b", "a\nb"])
@@ -212,7 +212,7 @@ def test_shards_are_looked_up_in_their_folder_alone(name, tmp_path):
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c"])
 def test_a_missing_directory_is_not_looked_up_on_the_hub(name):
     with pytest.raises(ValueError, match=f"there is no directory {name}"):
-        pretrained.load(name)
+        models.load(name)
 
 
 def test_what_the_hub_answers_becomes_one_sentence(monkeypatch):
@@ -226,7 +226,7 @@ def test_what_the_hub_answers_becomes_one_sentence(monkeypatch):
     with pytest.raises(
         ValueError, match=r"does not give a model of that name: offline$"
     ):
-        pretrained.load("someone/something")
+        models.load("someone/something")
 
 
 @pytest.mark.parametrize("safe", [True, False])
@@ -245,10 +245,10 @@ def test_files_of_torch_are_fetched_where_there_are_no_others(
 
     monkeypatch.setattr(hub, "snapshot_download", give)
     if safe:
-        pretrained.load("someone/something")
+        models.load("someone/something")
     else:
         with pytest.raises(ValueError, match=r"no pytorch_model\.bin"):
-            pretrained.load("someone/something")
+            models.load("someone/something")
     bins = [any(p.endswith(".bin") for p in patterns) for patterns in asked]
     assert bins == ([False] if safe else [False, True])
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models import pretrained
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 from tests.workflows import worlds
 
@@ -67,7 +66,7 @@ def test_a_saved_model_has_equal_logits_in_transformers(
 ):
     config = dataclasses.replace(CONFIG, hidden_act=act)
     params = params_of(config)
-    pretrained.save_masked_lm(tmp_path / "out", config, params, tokenizer_from=words)
+    models.save_masked_lm(tmp_path / "out", config, params, tokenizer_from=words)
     model, info = transformers.BertForMaskedLM.from_pretrained(
         tmp_path / "out", output_loading_info=True, attn_implementation="eager"
     )
@@ -75,7 +74,7 @@ def test_a_saved_model_has_equal_logits_in_transformers(
     assert not info["unexpected_keys"]
     ours, theirs = logits(params, TOKENS, config), torch_logits(model.eval(), TOKENS)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    again = pretrained.load_masked_lm(tmp_path / "out")
+    again = models.load_masked_lm(tmp_path / "out")
     assert again.config == config
     chex.assert_trees_all_equal(again.params, params)
 
@@ -90,7 +89,7 @@ def test_a_model_of_transformers_has_equal_logits_here(transformers, tmp_path):
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     model.save_pretrained(tmp_path)
-    ours = pretrained.load_masked_lm(tmp_path)
+    ours = models.load_masked_lm(tmp_path)
     np.testing.assert_allclose(
         logits(ours.params, TOKENS), torch_logits(model, TOKENS), atol=1e-4
     )
@@ -98,8 +97,8 @@ def test_a_model_of_transformers_has_equal_logits_here(transformers, tmp_path):
 
 def test_the_encoder_of_a_saved_model_loads_alone(words, tmp_path):
     params = params_of()
-    pretrained.save_masked_lm(tmp_path / "out", CONFIG, params, tokenizer_from=words)
-    encoder = pretrained.load(tmp_path / "out")
+    models.save_masked_lm(tmp_path / "out", CONFIG, params, tokenizer_from=words)
+    encoder = models.load(tmp_path / "out")
     chex.assert_trees_all_equal(encoder.params, params["encoder"])
     assert len(encoder.ignored) == 5
     assert encoder.head is None
@@ -107,8 +106,8 @@ def test_the_encoder_of_a_saved_model_loads_alone(words, tmp_path):
 
 def test_a_checkpoint_without_the_output_layer_loads_without_it(words, tmp_path):
     params = random_params(CONFIG)
-    pretrained.save(tmp_path / "out", CONFIG, params, tokenizer_from=words)
-    found = pretrained.load_masked_lm(tmp_path / "out")
+    models.save(tmp_path / "out", CONFIG, params, tokenizer_from=words)
+    found = models.load_masked_lm(tmp_path / "out")
     assert set(found.params) == {"encoder"}
     assert {name.partition(".")[0] for name in found.ignored} == {"pooler"}
 
@@ -117,18 +116,18 @@ def test_half_an_output_layer_and_an_untied_one_are_refused(words, tmp_path):
     import safetensors.numpy
 
     out = tmp_path / "out"
-    pretrained.save_masked_lm(out, CONFIG, params_of(), tokenizer_from=words)
+    models.save_masked_lm(out, CONFIG, params_of(), tokenizer_from=words)
     file = out / "model.safetensors"
     tensors = safetensors.numpy.load_file(file)
     safetensors.numpy.save_file(
         {k: v for k, v in tensors.items() if k != "cls.predictions.bias"}, file
     )
     with pytest.raises(ValueError, match=r"missing: cls\.predictions\.bias"):
-        pretrained.load_masked_lm(out)
+        models.load_masked_lm(out)
     config = json.loads((out / "config.json").read_text())
     (out / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": 0}))
     with pytest.raises(ValueError, match="tie_word_embeddings is false"):
-        pretrained.load_masked_lm(out)
+        models.load_masked_lm(out)
 
 
 def test_packing_and_other_marks_change_no_logits():

@@ -88,7 +88,7 @@ def test_random_networks_equal_torchs(pooler, changes, types, tmp_path):
     config = dataclasses.replace(CONFIG, num_attention_heads=2, **changes)
     model = torch_model(config, pooler=pooler)
     model.save_pretrained(tmp_path)
-    loaded = models.pretrained.load(tmp_path)
+    loaded = models.load(tmp_path)
     assert loaded.config == config
     assert ("pooler" in loaded.params) == pooler
     assert_parity(model, loaded, random_tokens(config, types=types))
@@ -99,7 +99,7 @@ def test_random_networks_equal_torchs_in_float64(hidden_act, tmp_path):
     config = dataclasses.replace(CONFIG, hidden_act=hidden_act)
     model = torch_model(config)
     model.save_pretrained(tmp_path)
-    loaded = models.pretrained.load(tmp_path)
+    loaded = models.load(tmp_path)
     tokens = random_tokens(config)
     theirs = run_torch(model.double(), tokens)
     real = np.asarray(tokens.mask)[:, :, None]
@@ -124,6 +124,6 @@ def test_minilm_equals_torchs(minilm):
     ids, mask = (
         jnp.asarray(batch[k], jnp.int32) for k in ("input_ids", "attention_mask")
     )
-    loaded = models.pretrained.load(minilm)
+    loaded = models.load(minilm)
     assert loaded.ignored == ("embeddings.position_ids",)
     assert_parity(model, loaded, models.Tokens(ids, None, mask))

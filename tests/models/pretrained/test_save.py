@@ -65,13 +65,13 @@ def torch_logits(directory, tokens):
 
 
 def assert_torch_agrees(target, config, params, tokens, *, head, words, **kwargs):
-    pretrained.save(target, config, params, tokenizer_from=words, head=head, **kwargs)
+    models.save(target, config, params, tokenizer_from=words, head=head, **kwargs)
     ours = our_logits(config, params, head, tokens, **kwargs)
     scale = np.max(np.abs(ours))
     np.testing.assert_allclose(
         torch_logits(target, tokens) / scale, ours / scale, rtol=0, atol=1e-5
     )
-    loaded = pretrained.load(target)
+    loaded = models.load(target)
     again = our_logits(
         loaded.config, loaded.params, loaded.head, packed(tokens, 90), pooling="pooler"
     )
@@ -102,7 +102,7 @@ def test_torch_gives_the_same_logits(
 
 @pytest.mark.parametrize(("pooling", "standardize"), CHOICES[:2])
 def test_torch_gives_the_same_logits_of_minilm(pooling, standardize, tmp_path, minilm):
-    loaded = pretrained.load(minilm)
+    loaded = models.load(minilm)
     assert_torch_agrees(
         tmp_path / "saved",
         loaded.config,
@@ -123,8 +123,8 @@ def test_torch_gives_the_same_logits_of_minilm(pooling, standardize, tmp_path, m
 @pytest.mark.parametrize("pooler", [True, False])
 def test_an_encoder_alone_comes_back_as_it_was(pooler, tmp_path, words):
     params = random_params(CONFIG, pooler=pooler)
-    pretrained.save(tmp_path / "saved", CONFIG, params, tokenizer_from=words)
-    loaded = pretrained.load(tmp_path / "saved")
+    models.save(tmp_path / "saved", CONFIG, params, tokenizer_from=words)
+    loaded = models.load(tmp_path / "saved")
     chex.assert_trees_all_equal(loaded.params, params)
     assert loaded.config == CONFIG
     assert (loaded.head, loaded.labels, loaded.ignored) == (None, None, ())
@@ -135,7 +135,7 @@ def test_an_encoder_alone_comes_back_as_it_was(pooler, tmp_path, words):
 )
 def test_labels_and_problem_type_are_written(problem_type, tmp_path, words):
     labels = ("joy", "fear", "Ärger", "d", "e")
-    pretrained.save(
+    models.save(
         tmp_path / "saved",
         CONFIG,
         random_params(CONFIG),
@@ -144,7 +144,7 @@ def test_labels_and_problem_type_are_written(problem_type, tmp_path, words):
         labels=labels,
         problem_type=problem_type,
     )
-    loaded = pretrained.load(tmp_path / "saved")
+    loaded = models.load(tmp_path / "saved")
     assert loaded.labels == labels
     chex.assert_trees_all_equal(loaded.head, random_head(CONFIG.hidden_size))
     content = json.loads((tmp_path / "saved" / "config.json").read_text())
@@ -157,7 +157,7 @@ def test_labels_and_problem_type_are_written(problem_type, tmp_path, words):
 def test_a_head_on_entities_comes_back_with_how_it_reads(tmp_path, words):
     params = random_params(CONFIG, pooler=False)
     head = random_head(2 * CONFIG.hidden_size)
-    pretrained.save(
+    models.save(
         tmp_path / "saved",
         CONFIG,
         params,
@@ -166,16 +166,16 @@ def test_a_head_on_entities_comes_back_with_how_it_reads(tmp_path, words):
         labels=tuple("abcde"),
         pooling="entities",
         standardize=True,
-        task="relations",
+        purpose={"task": "relations"},
     )
-    loaded = pretrained.load(tmp_path / "saved")
+    loaded = models.load(tmp_path / "saved")
     chex.assert_trees_all_equal(loaded.params, params)
     chex.assert_trees_all_equal(dict(loaded.head), head)
     assert (loaded.pooling, loaded.standardize) == ("entities", True)
     assert (loaded.task, loaded.labels) == ("relations", tuple("abcde"))
     (tmp_path / "saved" / "head.safetensors").unlink()
     with pytest.raises(ValueError, match=r"head\.safetensors is damaged"):
-        pretrained.load(tmp_path / "saved")
+        models.load(tmp_path / "saved")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(
         **changes,
     }
     with pytest.raises(ValueError, match=message):
-        pretrained.save(tmp_path / "saved", **arguments)
+        models.save(tmp_path / "saved", **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["words"]
 
 
@@ -248,9 +248,7 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(
 def test_additions_to_bert_are_named_and_refused(add, message, head, tmp_path, words):
     params = add(random_params(CONFIG), jax.random.key(0))
     with pytest.raises(ValueError, match=message):
-        pretrained.save(
-            tmp_path / "saved", CONFIG, params, tokenizer_from=words, head=head
-        )
+        models.save(tmp_path / "saved", CONFIG, params, tokenizer_from=words, head=head)
     assert [path.name for path in tmp_path.iterdir()] == ["words"]
 
 
@@ -258,14 +256,14 @@ def test_merged_low_rank_factors_are_saved(tmp_path, words):
     params = models.with_lora(random_params(CONFIG), jax.random.key(0))
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     merged = models.merge_lora(params)
-    pretrained.save(tmp_path / "saved", CONFIG, merged, tokenizer_from=words)
-    loaded = pretrained.load(tmp_path / "saved")
+    models.save(tmp_path / "saved", CONFIG, merged, tokenizer_from=words)
+    loaded = models.load(tmp_path / "saved")
     chex.assert_trees_all_equal(loaded.params, merged)
 
 
 def test_a_directory_in_use_is_not_overwritten(tmp_path, words):
     (tmp_path / "empty").mkdir()
-    save = lambda name: pretrained.save(  # noqa: E731
+    save = lambda name: models.save(  # noqa: E731
         tmp_path / name, CONFIG, random_params(CONFIG), tokenizer_from=words
     )
     save("empty")

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from metaflax.models import pretrained
+from metaflax import models
 from metaflax.models.pretrained._torch_files import read_torch_file
 from tests.models.pretrained.test_load import tensors as a_bert
 from tests.models.pretrained.test_load import write
@@ -84,7 +84,7 @@ def test_a_bert_in_files_of_torch_is_the_same_as_in_safetensors(shards, tmp_path
             saved(folder / file, part)
         index = folder / "pytorch_model.bin.index.json"
         index.write_text(json.dumps({"weight_map": weight_map}))
-    one, other = (pretrained.load(path).params for path in (expected, folder))
+    one, other = (models.load(path).params for path in (expected, folder))
     chex.assert_trees_all_equal(one, other)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from metaflax import models
 from metaflax.models import pretrained
 
 TEXTS = ("the cat sat on the mat", "die Katze saß auf der Matte", "Кіт сидів")
@@ -69,12 +70,14 @@ def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
 )
 def test_what_says_texts_is_told_by_its_type(kind, says, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    assert pretrained.is_language_model(tmp_path) == says
+    assert models.family_of(tmp_path).generative == says
 
 
 def test_other_models_are_refused_as_language_models(tmp_path):
     with pytest.raises(ValueError, match=r"has no config\.json"):
-        pretrained.is_language_model(tmp_path)
+        models.family_of(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
-    with pytest.raises(ValueError, match="of type 't5', which says no texts.*gpt2"):
-        pretrained.load_language_model(tmp_path)
+    with pytest.raises(
+        ValueError, match="unknown model family 't5'; known: bert, gpt2"
+    ):
+        models.load(tmp_path)

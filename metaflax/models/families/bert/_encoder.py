@@ -1,7 +1,7 @@
-"""From texts to feature vectors."""
+"""BERT encoders, from texts to feature vectors."""
 
 import functools
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, get_args
 
 import chex
 import jax
@@ -10,29 +10,9 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.layers import _modules, _stack
+from metaflax.models.layers import _modules, _pooling, _stack
+from metaflax.models.layers._pooling import Encoder, Pooling
 from metaflax.models.layers._tokens import Tokens
-
-Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
-
-# Marks of a text that pooling "entities" reads: where head and tail begin.
-NUM_ENTITIES = 2
-
-
-class Encoder(NamedTuple):
-    """A model from texts to features, as two pure functions.
-
-    Attributes:
-      init: `params = init(key)`, fresh parameters of the network.
-      apply: `features = apply(params, tokens, key=None)`, `[B, D]`, or `[B, L, D]`
-        where tokens have features of their own; no key, no dropout. That of
-        `encoder` is a `base.StagedApply`.
-      num_features: D.
-    """
-
-    init: base.InitFn
-    apply: base.ApplyFn
-    num_features: int
 
 
 def encoder(
@@ -44,15 +24,15 @@ def encoder(
     layer_loop: _stack.LayerLoop = "auto",
     remat: _stack.Remat = "none",
 ) -> Encoder:
-    r"""A BERT whose hidden states are pooled to one vector for each text, or left.
+    r"""Builds a BERT whose hidden states are pooled to one vector for each text.
 
     Args:
       config: the network.
       pooling: "mean", over the real tokens with the special ones; "first", the hidden
-        state of the first token; "pooler", what the pretrained pooler makes of it;
-        "entities", the hidden states at the two marks of a text (`Tokens.marks`), one
-        behind the other, so that D is twice the network's; "tokens", no pooling: the
-        hidden state of every token, without meaning at padding.
+        state of the first token; "pooler", the output of the pretrained pooler;
+        "entities", the concatenated hidden states at the two marks of a text
+        (`Tokens.marks`), so that D is twice the network's; "tokens", no pooling: the
+        hidden state of every token, arbitrary at padding.
       standardize: whether features :math:`x` become :math:`(x - \bar x) / (\sqrt D
         \sigma_x)`, which are centred and of unit length. Distances and inner
         products of such features mean the same whatever the pooling; a zero vector
@@ -60,15 +40,15 @@ def encoder(
       dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and features are at least float32. For
         float64 throughout, parameters must be float64 too.
-      layer_loop: "unroll" writes out one layer after the other; "scan" makes one loop
-        of those that follow each other and are alike, over a copy of their
-        parameters, for which the time to compile does not grow with their number;
-        "auto" takes the loop from 24 layers on, and wherever layers run again.
-      remat: what of its layers a backward pass finds kept, and does not compute
-        again: everything for "none"; the inputs and the products with weights for
-        "dots", not attention, norms and activations; the inputs alone for "layers",
-        the memory of one layer's activations instead of all for about a third more
-        time. Numbers stay the same.
+      layer_loop: "unroll" unrolls the layers; "scan" runs consecutive layers of equal
+        shapes in one loop over a stacked copy of their parameters, so that compile
+        time does not grow with their number; "auto" scans from 24 layers on, and
+        wherever layers are rematerialised.
+      remat: which activations are kept for the backward pass and not recomputed: all
+        for "none"; the inputs and the products with weights for "dots", not attention,
+        norms and activations; the inputs of layers alone for "layers", the memory of
+        one layer's activations instead of all for about a third more time. Numbers
+        stay the same.
 
     Returns:
       An `Encoder`, whose stages are the embeddings, each layer, and the pooling.
@@ -108,20 +88,16 @@ def encoder(
     def pool(params: Any, tokens: Tokens, x: jax.Array) -> jax.Array:
         if pooling == "pooler":
             x = _bert.pooled_first(config, params, x, dtype=dtype)
-        x = _modules.widened(x)
-        if pooling == "mean":
-            x = mean_of_tokens(x, jnp.asarray(tokens.mask))
-        if pooling == "entities":
-            x = states_at_marks(x, tokens.marks)
-        return standardized(x, config.layer_norm_eps) if standardize else x
+        return _pooling.pool(
+            x, tokens, pooling, standardize=standardize, eps=config.layer_norm_eps
+        )
 
     def run(params, tokens, states, key, first, last):
         if first < top:
             states = run_below(params, tokens, states, key, first, min(last, top))
         return pool(params, tokens, states) if last > top else states
 
-    num_vectors = NUM_ENTITIES if pooling == "entities" else 1
-    num_features = num_vectors * config.hidden_size
+    num_features = _pooling.num_features(pooling, config.hidden_size)
     return Encoder(init, base.StagedApply(reads, run), num_features)
 
 
@@ -133,7 +109,7 @@ def hidden_states(
     *,
     dtype: Any = jnp.float32,
 ) -> jax.Array:
-    """The last hidden state of every token.
+    """Computes the last hidden state of every token.
 
     Args:
       config: the network.
@@ -159,33 +135,3 @@ def _check(name: str, choice: str, known: Any) -> None:
         raise ValueError(
             f"unknown {name}={choice!r}; there is {', '.join(get_args(known))}"
         )
-
-
-def mean_of_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """The mean of `x` `[B, L, D]` over real tokens; zero where there is none."""
-    real = mask.astype(x.dtype)[:, :, None]  # [B, L, 1]
-    return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
-
-
-def states_at_marks(x: jax.Array, marks: chex.Array | None) -> jax.Array:
-    """The states of `x` `[B, L, D]` at both `marks` `[B, 2]`, side by side `[B, 2 D]`.
-
-    Raises:
-      ValueError: if there are no two marks a text.
-    """
-    if marks is None or jnp.shape(marks)[-1] != NUM_ENTITIES:
-        raise ValueError(
-            'pooling="entities" reads texts with two marked entities; take another'
-            " pooling, or a task type that marks them."
-        )
-    states = jnp.take_along_axis(x, jnp.asarray(marks)[:, :, None], axis=1)
-    return states.reshape(len(x), -1)  # [B, 2, D] to [B, 2 D].
-
-
-def standardized(x: jax.Array, eps: float) -> jax.Array:
-    """Centres the features `[B, D]` and gives them unit length."""
-    x = x - jnp.mean(x, axis=-1, keepdims=True)
-    variance = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
-    # The root is taken of a positive number, so that no derivative is infinite.
-    scale = jax.lax.rsqrt(variance + max(eps, 1e-12))
-    return x * scale * x.shape[-1] ** -0.5

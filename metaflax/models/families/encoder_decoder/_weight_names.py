@@ -18,8 +18,9 @@ _IGNORED = (
 )
 
 
-def rename(name: str) -> str | None:
-    """The name of a tensor; None for what the network does not read."""
+def rename(config: Seq2SeqConfig, name: str) -> str | None:
+    """Returns the name of a tensor; None for one that is left out."""
+    del config
     return None if name.startswith(_IGNORED) else name
 
 
@@ -41,7 +42,7 @@ def targets(config: Seq2SeqConfig) -> dict[str, Target]:
 
 
 def unread(config: Seq2SeqConfig) -> dict[str, tuple[int, ...]]:
-    """The shapes of tensors that Hugging Face's class has and never reads."""
+    """Returns the shapes of tensors that Hugging Face's class has and never reads."""
     E = config.encoder.hidden_size
     return {f"{_POOLER}dense.weight": (E, E), f"{_POOLER}dense.bias": (E,)}
 

@@ -1,0 +1,62 @@
+"""The family of BERT encoders."""
+
+from typing import Any
+
+from metaflax.models.adaptation._adapters import with_adapters
+from metaflax.models.adaptation._context import with_context
+from metaflax.models.adaptation._lora import with_lora
+from metaflax.models.families._family import (
+    MaskedLMFamily,
+    ModelFamily,
+    NewModel,
+    Sizes,
+)
+from metaflax.models.families.bert import _checkpoint, _masked_lm_checkpoint
+from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._encoder import encoder
+from metaflax.models.families.bert._masked_lm import init_head, masked_lm
+
+
+def bert_config(sizes: Sizes) -> BertConfig:
+    """Returns the configuration of a new BERT of these sizes."""
+    return BertConfig(
+        vocab_size=sizes.vocab_size,
+        hidden_size=sizes.width,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=sizes.mlp_width or 4 * sizes.width,
+        max_position_embeddings=sizes.positions,
+        hidden_dropout_prob=sizes.dropout,
+        attention_probs_dropout_prob=sizes.dropout,
+    )
+
+
+def _lora(params: Any, key: Any, size: int) -> Any:
+    return with_lora(params, key, rank=size)
+
+
+def _adapters(params: Any, key: Any, size: int) -> Any:
+    return with_adapters(params, key, size=size)
+
+
+def _context(params: Any, key: Any, size: int) -> Any:
+    return with_context(params, key, size=size)
+
+
+BERT = ModelFamily(
+    model_type="bert",
+    config_class=BertConfig,
+    encoder=encoder,
+    read=_checkpoint.read,
+    write=_checkpoint.write,
+    additions={
+        "lora_rank": _lora,
+        "adapter_size": _adapters,
+        "context_size": _context,
+    },
+    word_embedding="embeddings/word",
+    masked_lm=MaskedLMFamily(
+        masked_lm, init_head, _masked_lm_checkpoint.read, _masked_lm_checkpoint.write
+    ),
+    new=NewModel(bert_config, "bert"),
+)

@@ -1,0 +1,74 @@
+"""The family of GPT-2 decoders."""
+
+from typing import Any
+
+from metaflax.models.adaptation._adapters import with_adapters
+from metaflax.models.adaptation._lora import with_lora
+from metaflax.models.adaptation._prefix import with_prefix
+from metaflax.models.families._family import (
+    ModelFamily,
+    NewModel,
+    Sizes,
+    TextBounds,
+    named_weights,
+)
+from metaflax.models.families.gpt2 import _weight_names
+from metaflax.models.families.gpt2._config import GPTConfig
+from metaflax.models.families.gpt2._network import gpt
+from metaflax.models.pretrained._train_tokenizer import BEGIN, END, SPECIAL
+
+
+def _new_config(sizes: Sizes) -> GPTConfig:
+    return GPTConfig(
+        vocab_size=sizes.vocab_size,
+        n_positions=sizes.positions,
+        n_embd=sizes.width,
+        n_layer=sizes.layers,
+        n_head=sizes.heads,
+        n_inner=sizes.mlp_width,
+        resid_pdrop=sizes.dropout,
+        embd_pdrop=sizes.dropout,
+        attn_pdrop=sizes.dropout,
+        bos_token_id=SPECIAL.index(BEGIN),
+        eos_token_id=SPECIAL.index(END),
+    )
+
+
+def _text_bounds(config: GPTConfig, tokenizer: Any) -> TextBounds:
+    del tokenizer
+    end = config.eos_token_id
+    begin = end if config.bos_token_id is None else config.bos_token_id
+    return TextBounds(begin, end, False, config.n_positions, config.n_positions)
+
+
+def _lora(params: Any, key: Any, size: int) -> Any:
+    return with_lora(params, key, rank=size)
+
+
+def _adapters(params: Any, key: Any, size: int) -> Any:
+    return with_adapters(params, key, size=size)
+
+
+def _prefix(params: Any, key: Any, size: int) -> Any:
+    return with_prefix(params, key, size=size)
+
+
+_READ, _WRITE = named_weights(
+    _weight_names.targets,
+    _weight_names.rename,
+    _weight_names.file_name,
+    "GPT2LMHeadModel",
+)
+
+GPT2 = ModelFamily(
+    model_type="gpt2",
+    config_class=GPTConfig,
+    language_model=gpt,
+    max_positions=lambda config: config.n_positions,
+    text_bounds=_text_bounds,
+    read=_READ,
+    write=_WRITE,
+    additions={"lora_rank": _lora, "adapter_size": _adapters, "prefix_size": _prefix},
+    new=NewModel(_new_config, "gpt"),
+    default_task="language_modelling",
+)

@@ -1,0 +1,99 @@
+"""Encoders, and pooling of token states to one vector for each text."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from metaflax import base
+from metaflax.models.layers import _modules
+from metaflax.models.layers._tokens import Tokens
+
+Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
+
+# Marks of a text that pooling "entities" takes: where head and tail begin.
+NUM_ENTITIES = 2
+
+
+class Encoder(NamedTuple):
+    """A model from texts to features, as two pure functions.
+
+    Attributes:
+      init: `params = init(key)`, fresh parameters of the network.
+      apply: `features = apply(params, tokens, key=None)`, `[B, D]`, or `[B, L, D]`
+        where tokens have features of their own; no key, no dropout. That of
+        `encoder` is a `base.StagedApply`.
+      num_features: D.
+    """
+
+    init: base.InitFn
+    apply: base.ApplyFn
+    num_features: int
+
+
+def num_features(pooling: str, hidden_size: int) -> int:
+    """Returns the number of features that a pooling makes of states of a width."""
+    return (NUM_ENTITIES if pooling == "entities" else 1) * hidden_size
+
+
+def pool(
+    x: jax.Array,
+    tokens: Tokens,
+    pooling: Pooling,
+    *,
+    standardize: bool = False,
+    eps: float = 1e-12,
+) -> jax.Array:
+    """Pools token states to features.
+
+    Args:
+      x: states `[B, L, D]`; `[B, D]` of first tokens for "first" and "pooler".
+      tokens: the B texts.
+      pooling: "mean" over real tokens, "entities" for the states at both
+        `Tokens.marks`; all others leave `x` as it is.
+      standardize: whether features are centred and scaled to unit length.
+      eps: added to their variance.
+
+    Returns:
+      Features, at least float32.
+
+    Raises:
+      ValueError: for pooling "entities" of texts without two marks.
+    """
+    x = _modules.widened(x)
+    if pooling == "mean":
+        x = mean_of_tokens(x, jnp.asarray(tokens.mask))
+    if pooling == "entities":
+        x = states_at_marks(x, tokens.marks)
+    return standardized(x, eps) if standardize else x
+
+
+def mean_of_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Averages `x` `[B, L, D]` over real tokens, zero where there is none."""
+    real = mask.astype(x.dtype)[:, :, None]  # [B, L, 1]
+    return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
+
+
+def states_at_marks(x: jax.Array, marks: chex.Array | None) -> jax.Array:
+    """Returns the states of `x` `[B, L, D]` at both `marks` `[B, 2]`, `[B, 2 D]`.
+
+    Raises:
+      ValueError: if texts do not have two marks.
+    """
+    if marks is None or jnp.shape(marks)[-1] != NUM_ENTITIES:
+        raise ValueError(
+            'pooling="entities" reads texts with two marked entities; take another'
+            " pooling, or a task type that marks them."
+        )
+    states = jnp.take_along_axis(x, jnp.asarray(marks)[:, :, None], axis=1)
+    return states.reshape(len(x), -1)  # [B, 2, D] to [B, 2 D].
+
+
+def standardized(x: jax.Array, eps: float) -> jax.Array:
+    """Centres the features `[B, D]` and gives them unit length."""
+    x = x - jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    # The root is taken of a positive number, so that no derivative is infinite.
+    scale = jax.lax.rsqrt(variance + max(eps, 1e-12))
+    return x * scale * x.shape[-1] ** -0.5

