@@ -138,7 +138,15 @@ EDGES = {
 # The rooms of a package, from the ground up: a file imports from its own room and those
 # below.
 ROOMS = {
+    "data": ("sources", "samplers", "batching", "on_disk", "raw_text"),
     "models": ("layers", "generation", "adaptation", "pretrained", "families"),
+    "workflows": (
+        "runs",
+        "meta_training",
+        "meta_testing",
+        "inference",
+        "data_preparation",
+    ),
 }
 
 

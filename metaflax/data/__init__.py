@@ -5,6 +5,7 @@ from a seed and an index, and `collate` turns episodes into arrays for the devic
 """
 
 from metaflax.data.batching._batching import Buckets, collate, collate_texts
+from metaflax.data.batching._features import collate_features
 from metaflax.data.batching._lazy_collate import ShowingSampler, collate_shown
 from metaflax.data.batching._prefetch import prefetch
 from metaflax.data.batching._readers import share_out
@@ -52,7 +53,6 @@ from metaflax.data.samplers._episodes import (
     fixed_list,
     protocol_hash,
 )
-from metaflax.data.samplers._features import collate_features
 from metaflax.data.samplers._generation import GenerationSampler
 from metaflax.data.samplers._mixture import Mixture, temperature_weights
 from metaflax.data.samplers._multilabel import MultiLabelSampler
