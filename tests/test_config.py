@@ -281,7 +281,7 @@ def test_a_threshold_decides_when_a_question_has_no_answer(threshold, expected):
     )
     spans = np.array([[-1, -1], [0, 3]], np.int32)
     logits = np.array([[[0.5, 0.5], [0.0, 0.0]]])
-    read = tasks.Reading([tasks.Question("Who?", "Ada")], [0], [spans], logits)
+    read = tasks.TokenOutputs([tasks.Question("Who?", "Ada")], [0], [spans], logits)
     [answer] = config_lib.build_task(config).decode(read, ())
     assert answer["answer"] == expected
 

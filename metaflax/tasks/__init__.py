@@ -1,7 +1,7 @@
-"""Task types: what a model reads, what its outputs mean, how they become answers."""
+"""Task types: inputs, targets, losses, metrics and decoding of predictions."""
 
+from metaflax.tasks._base import GoldLabel as GoldLabel
 from metaflax.tasks._base import TaskType as TaskType
-from metaflax.tasks._base import Truth as Truth
 from metaflax.tasks._classification import classification as classification
 from metaflax.tasks._classification import (
     multilabel_classification as multilabel_classification,
@@ -14,8 +14,8 @@ from metaflax.tasks._entity_spans import entities_of_tags as entities_of_tags
 from metaflax.tasks._entity_spans import runs_of_entities as runs_of_entities
 from metaflax.tasks._entity_spans import whole_words as whole_words
 from metaflax.tasks._fields import Fields as Fields
-from metaflax.tasks._forms import BEGUN as BEGUN
-from metaflax.tasks._forms import SAID as SAID
+from metaflax.tasks._forms import TARGET_PREFIX as TARGET_PREFIX
+from metaflax.tasks._forms import TARGET_TEXT as TARGET_TEXT
 from metaflax.tasks._forms import TEXT as TEXT
 from metaflax.tasks._forms import Form as Form
 from metaflax.tasks._generation import dialogue as dialogue
@@ -48,8 +48,8 @@ from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._tagging import Tagging as Tagging
 from metaflax.tasks._text_level import TextLevel as TextLevel
 from metaflax.tasks._text_level import recall_name as recall_name
-from metaflax.tasks._token_level import Reading as Reading
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
+from metaflax.tasks._token_level import TokenOutputs as TokenOutputs
 from metaflax.tasks._turns import TURNS as TURNS
 from metaflax.tasks._viterbi import AbstractTransitions as AbstractTransitions
 from metaflax.tasks._viterbi import abstract_transitions as abstract_transitions
@@ -59,7 +59,6 @@ from metaflax.tasks._words import word_spans as word_spans
 from metaflax.tasks._words import words_of_tokens as words_of_tokens
 
 __all__ = [
-    "BEGUN",
     "BIO",
     "IO",
     "MASKED_TEXT",
@@ -67,8 +66,9 @@ __all__ = [
     "NONE",
     "PAIR",
     "QUESTION",
-    "SAID",
     "SENTENCE",
+    "TARGET_PREFIX",
+    "TARGET_TEXT",
     "TEXT",
     "TEXT_OR_PAIR",
     "TURNS",
@@ -77,17 +77,17 @@ __all__ = [
     "Entity",
     "Fields",
     "Form",
+    "GoldLabel",
     "Mention",
     "Pair",
     "Question",
-    "Reading",
     "Run",
     "Sentence",
     "Tagging",
     "TaskType",
     "TextLevel",
     "TokenLevel",
-    "Truth",
+    "TokenOutputs",
     "abstract_transitions",
     "classification",
     "dialogue",

@@ -1,4 +1,4 @@
-"""What a task type is: the meaning of what a model reads and puts out."""
+"""The interface of task types: inputs, targets, loss, metrics and decoding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,25 +15,25 @@ from metaflax.tasks._token_level import TokenLevel
 Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
 
-class Truth(NamedTuple):
-    """What is right for an example.
+class GoldLabel(NamedTuple):
+    """Gold label of an example.
 
     Attributes:
       labels: the classes it carries, by which episodes are drawn and splits made.
-      target: what a model should say, where that is not one of the labels.
+      target: the target of prediction, where that is not one of the labels.
     """
 
     labels: tuple[str, ...] = ()
     target: Any = None
 
 
-def labels_of(fields: Fields) -> Truth:
-    """One label, or several."""
-    return Truth(labels=fields.names("label"))
+def labels_of(fields: Fields) -> GoldLabel:
+    """Reads one label, or several, from the column of labels."""
+    return GoldLabel(labels=fields.names("label"))
 
 
 def class_outputs(logits: jax.Array) -> base.ClassOutputs:
-    """Logits `[U, N]` of as many classes, all of them present."""
+    """Wraps logits `[U, N]` of N classes, all of them present."""
     return base.ClassOutputs(logits, jnp.ones(logits.shape[-1], bool))
 
 
@@ -41,21 +41,21 @@ class TaskType(NamedTuple):
     """A kind of problem, apart from the algorithm that learns it.
 
     Attributes:
-      kind: what its targets are, to be matched with `Head.serves`.
-      loss: `loss(outputs, targets, weights)`, which adaptation and training descend.
+      kind: the kind of its targets, matched with `Head.serves`.
+      loss: `loss(outputs, targets, weights)`, minimised by adaptation and training.
       metrics: `metric(outputs, targets, weights)` by name; the first is the one
         that model selection follows, and more is better.
-      decode: `answers = decode(outputs, names)`, one record a unit.
-      form: what a model reads of an example.
-      truth: `truth = truth(fields)`, what is right for an example, from its row.
-      others: names of answers beside a task's own classes; their logits come last.
-      complete: `head = complete(head)`, which adds these answers to a head.
-      outputs: `outputs = outputs(logits)`, what the numbers `[U, N]` of a linear
-        layer mean, one for each of a task's names and `others`.
-      classes: `classes = classes(names)`, what a head tells apart for a task's names,
+      decode: `predictions = decode(outputs, names)`, one record a unit.
+      form: the form of its inputs.
+      gold_label: `gold_label = gold_label(fields)`, of an example, from its row.
+      others: names of further outputs, such as "none of the above"; their logits come
+        after those of a task's classes.
+      complete: `head = complete(head)`, which adds these outputs to a head.
+      outputs: `outputs = outputs(logits)`, from the logits `[U, N]` of a linear layer,
+        one for each of a task's names and `others`.
+      classes: `classes = classes(names)`, the classes of a head for a task's names,
         without `others`: the same by default.
-      head_size: `head_size(way)`, for how many classes a head is made, which
-        `complete` then completes.
+      head_size: `head_size(way)`, the number of classes of a head before `complete`.
       tokens: how targets and predictions of tokens are made; None for whole texts.
       texts: how texts are generated and scored; None where none are generated.
       target_kind: the `target_kinds.TargetKind` of its targets; None for the built-in
@@ -71,7 +71,7 @@ class TaskType(NamedTuple):
     metrics: Mapping[str, Metric]
     decode: Callable[[Any, Sequence[str]], list[dict[str, Any]]]
     form: Form = TEXT
-    truth: Callable[[Fields], Truth] = labels_of
+    gold_label: Callable[[Fields], GoldLabel] = labels_of
     others: tuple[str, ...] = ()
     complete: Callable[[base.Head], base.Head] = lambda head: head
     outputs: Callable[[Any], Any] = class_outputs
@@ -87,16 +87,16 @@ class TaskType(NamedTuple):
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of all that an episode is scored by, the first above all."""
+        """The names of the scores of an episode; model selection follows the first."""
         of_tokens = self.tokens.scores if self.tokens else ()
         of_texts = self.texts.scores if self.texts else ()
         return *of_tokens, *self.metrics, *of_texts
 
     def check_head(self, name: str, head: base.Head) -> None:
-        """Refuses a head that does not understand this task type's targets.
+        """Checks that a head serves this task type's kind of targets.
 
         Raises:
-          ValueError: with what the head serves.
+          ValueError: if it does not, with the kinds that it serves.
         """
         kind = self.tokens.serves if self.tokens else self.kind
         if kind not in head.serves:

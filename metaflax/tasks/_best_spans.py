@@ -1,4 +1,4 @@
-"""From logits of beginning and ending to answers, on the host."""
+"""Decoding of answers from start and end logits, on the host."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaflax.tasks._questions import Question
-from metaflax.tasks._token_level import Reading
+from metaflax.tasks._token_level import TokenOutputs
 
 DIGITS = 6
 
 
 class Candidate(NamedTuple):
-    """A passage that may be the answer, in characters, and its two logits' sum."""
+    """Candidate passage, in characters, with the sum of its two logits."""
 
     logit: float
     start: int
@@ -20,26 +20,27 @@ class Candidate(NamedTuple):
 
 
 def decode_answers(
-    reading: Reading,
+    outputs: TokenOutputs,
     names: Sequence[str] = (),
     *,
     n_best: int = 5,
     max_answer_length: int = 30,
     null_threshold: float = 0.0,
 ) -> list[dict[str, Any]]:
-    """The most probable answer to each question, and those next to it.
+    """Decodes the most probable answer to each question, and the next best.
 
     The logit of a passage is that of beginning at its first token plus that of ending
     at its last, the largest where several windows hold it; that of no answer is the
-    same of [CLS], the least over windows, for each says it that holds no answer.
+    same of [CLS], the least over windows, since every window without the answer
+    predicts it.
 
     Args:
-      reading: logits `[R, L, 2]` of all rows of some questions.
-      names: of the two logits, of no matter here.
-      n_best: passages that are told, at most.
-      max_answer_length: tokens of a passage, at most.
+      outputs: logits `[R, L, 2]` of all rows of some questions.
+      names: unused.
+      n_best: the largest number of passages.
+      max_answer_length: the largest number of tokens of a passage.
       null_threshold: how much larger than that of the best passage the logit of no
-        answer must be for it to be the answer.
+        answer must be to predict no answer.
 
     Returns:
       For each question `answer` with `start` and `end` in its context, or an empty
@@ -52,9 +53,9 @@ def decode_answers(
       Language Understanding <https://arxiv.org/abs/1810.04805>`_, 2018.
     """
     del names
-    found: list[dict[tuple[int, int], float]] = [{} for _ in reading.texts]
+    found: list[dict[tuple[int, int], float]] = [{} for _ in outputs.texts]
     null = np.full(len(found), np.inf)
-    rows = zip(reading.owners, reading.spans, reading.logits, strict=True)
+    rows = zip(outputs.owners, outputs.spans, outputs.logits, strict=True)
     for owner, spans, logits in rows:
         null[owner] = min(null[owner], float(logits[0].sum()))
         for logit, *place in candidates(spans, logits, n_best, max_answer_length):
@@ -66,14 +67,14 @@ def decode_answers(
     )
     return [
         _record(text, best, none, null_threshold)
-        for text, best, none in zip(reading.texts, ranked, null, strict=True)
+        for text, best, none in zip(outputs.texts, ranked, null, strict=True)
     ]
 
 
 def candidates(
     spans: np.ndarray, logits: np.ndarray, most: int, longest: int
 ) -> list[Candidate]:
-    """The passages of a row with the largest logits, in no order.
+    """Finds the passages of a row with the largest logits, in no order.
 
     Args:
       spans: characters of its tokens, `[L_r, 2]`.
@@ -109,7 +110,7 @@ def _first(candidate: Candidate) -> tuple[float, int, int]:
 def _record(
     text: Question, best: Sequence[Candidate], null: float, threshold: float
 ) -> dict[str, Any]:
-    """What is answered to one question."""
+    """Makes the prediction of one question."""
     logits = np.array([null, *(candidate.logit for candidate in best)])
     odds = np.exp(logits - logits.max())
     none, *scores = (float(p) for p in np.round(odds / odds.sum(), DIGITS))

@@ -1,4 +1,4 @@
-"""Text classification: one class a text, or any number of labels."""
+"""Text classification, single-label and multi-label."""
 
 import functools
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def classification(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """One class a text: binary, or out of many.
+    """Single-label classification of texts, binary or of many classes.
 
     Args:
       label_smoothing: the share of a target spread over all present classes.
@@ -54,7 +54,7 @@ def multilabel_classification(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """Any number of labels a text, each a yes or no.
+    """Multi-label classification of texts.
 
     Args:
       label_smoothing: moves targets this share of the way to one half.
@@ -87,7 +87,7 @@ def multilabel_classification(
 def decode_classes(
     outputs: base.ClassOutputs, names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The most probable class of each text, with all probabilities.
+    """Returns the most probable class of each text, with all probabilities.
 
     Examples:
       >>> logits, mask = np.array([[0.0, 0.0, -1e9]]), np.array([True, True, False])
@@ -105,7 +105,7 @@ def decode_classes(
 def decode_labels(
     outputs: base.ClassOutputs, names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The labels of each text with a probability above one half, and all of them."""
+    """Returns the labels of each text above one half, with all probabilities."""
     probabilities = np.asarray(jax.nn.sigmoid(outputs.logits))
     return [
         {

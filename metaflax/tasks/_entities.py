@@ -1,4 +1,4 @@
-"""Named entities: which words of a text are a thing, and of what type."""
+"""Named entity recognition."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from metaflax.tasks._sentences import (
     read_entities,
 )
 from metaflax.tasks._tagging import BIO, IO, Tagging
-from metaflax.tasks._token_level import Reading, TokenLevel
+from metaflax.tasks._token_level import TokenLevel, TokenOutputs
 from metaflax.tasks._viterbi import AbstractTransitions, spread, viterbi
 from metaflax.tasks._words import words_of_tokens
 
@@ -38,7 +38,7 @@ def entities(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """Entities of a task's types in each text, any number of them.
+    """Named entity recognition: spans of a task's types in each text.
 
     A word is classified at its first token, into the classes of a tagging scheme or
     into none; of all sequences of classes that the scheme allows, the most probable
@@ -50,7 +50,7 @@ def entities(
       transitions: how often entities begin, go on and end, which the most probable
         sequence then takes into account; for `io`.
       label_smoothing: as for `classification`.
-      class_weights: likewise.
+      class_weights: as for `classification`.
 
     Returns:
       A `TaskType` whose targets are classes of tokens `[U, L]`, -1 for tokens that
@@ -64,7 +64,7 @@ def entities(
       >>> from metaflax.tasks import Fields
       >>> row = Fields({"tokens": ["In", "São", "Paulo"],
       ...               "label": ["O", "B-city", "I-city"]}, "a.jsonl:1")
-      >>> entities().truth(row).target
+      >>> entities().gold_label(row).target
       (Entity(start=3, end=12, type='city'),)
 
     References:
@@ -92,7 +92,7 @@ def entities(
         metrics={},
         decode=functools.partial(decode_entities, transitions=transitions),
         form=SENTENCE,
-        truth=read_entities,
+        gold_label=read_entities,
         others=(OUTSIDE,),
         none_of_the_above=True,
         complete=heads.per_token,
@@ -103,9 +103,9 @@ def entities(
             scores=("f1", "precision", "recall"),
             place=functools.partial(place_entities, scheme),
             local=functools.partial(local_classes, width),
-            judge=judge_entities,
+            score=score_entities,
             report=report_entities,
-            asked=lambda target, names: tuple(e for e in target if e.type in names),
+            restrict=lambda target, names: tuple(e for e in target if e.type in names),
             rows=entity_rows,
             lost=lambda target, spans, codes: num_cut(target, spans),
         ),
@@ -119,7 +119,7 @@ def place_entities(
     spans: np.ndarray,
     names: Sequence[str],
 ) -> np.ndarray:
-    """The class of each word at its first token, int32 `[L]`; -1 elsewhere."""
+    """Encodes entities as the class of each word at its first token, int32 `[L]`."""
     words, first = words_of_tokens(sentence.words, spans)
     runs = runs_of_entities(target, words, names)
     codes = np.full(len(spans), -1, np.int32)
@@ -128,7 +128,7 @@ def place_entities(
 
 
 def num_cut(target: Sequence[Entity], rows: Sequence[np.ndarray]) -> int:
-    """How many entities reach beyond the tokens of every row, whose spans are given."""
+    """Counts entities that reach beyond the tokens of every row of these spans."""
     ends = [spans[:, 1].max(initial=0) for spans in rows]
     return sum(entity.end > max(ends) for entity in target)
 
@@ -136,7 +136,7 @@ def num_cut(target: Sequence[Entity], rows: Sequence[np.ndarray]) -> int:
 def local_classes(
     width: int, codes: np.ndarray, classes: Sequence[int], room: int
 ) -> np.ndarray:
-    """Classes of an episode's types, `width` each; of other types there is nothing."""
+    """Renumbers classes for an episode's types, `width` each; others become `O`."""
     types, parts = np.divmod(codes, width)
     number_of = np.full(max([*classes, types.max(initial=0)]) + 1, -1)
     number_of[list(classes)] = np.arange(len(classes))
@@ -146,15 +146,15 @@ def local_classes(
 
 
 def decode_entities(
-    reading: Reading,
+    outputs: TokenOutputs,
     names: Sequence[str],
     *,
     transitions: AbstractTransitions | None = None,
 ) -> list[dict[str, Any]]:
-    """The entities of each text, with their characters and how sure they are.
+    """Decodes the entities of each text, with their characters and scores.
 
     Args:
-      reading: what a model put out; each text is one row.
+      outputs: logits of tokens; each text is one row.
       names: of its classes, as a scheme has them, then that of no entity.
       transitions: as for `entities`.
 
@@ -166,16 +166,16 @@ def decode_entities(
     width = len(names[:-1]) // max(len(types), 1)
     placed = [
         words_of_tokens(sentence.words, spans)
-        for sentence, spans in zip(reading.texts, reading.spans, strict=True)
+        for sentence, spans in zip(outputs.texts, outputs.spans, strict=True)
     ]
     lengths = np.array([len(words) for words, _ in placed])
     scores = np.zeros((len(placed), max(lengths, default=0), len(names)))
-    for row, logits, (_, first) in zip(scores, reading.logits, placed, strict=True):
+    for row, logits, (_, first) in zip(scores, outputs.logits, placed, strict=True):
         row[: len(first)] = special.log_softmax(logits[first], axis=-1)
     best = viterbi(scores, lengths, *_allowed(scheme, len(types), transitions))
     answers = []
     for sentence, (words, _), classes, row in zip(
-        reading.texts, placed, best, scores, strict=True
+        outputs.texts, placed, best, scores, strict=True
     ):
         runs = scheme.decode(classes[: len(words)], len(types))
         found = entities_of_runs(runs, words, types)
@@ -217,28 +217,28 @@ def _score(scores: np.ndarray, run: Run, width: int) -> float:
     return float(np.exp(scores[run.start : run.end, of_type]).sum(axis=-1).mean())
 
 
-def judge_entities(
-    answers: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
+def score_entities(
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
 ) -> dict[str, float]:
-    """Precision, recall and F1 of an episode's entities."""
-    return metrics.entity_scores(_said(answers), targets)
+    """Computes precision, recall and F1 of an episode's entities."""
+    return metrics.entity_scores(_predicted(predictions), targets)
 
 
 def report_entities(
-    answers: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
-    """The same of each type and of all, over the entities of all episodes together."""
-    by_type = metrics.entity_counts_by_type(_said(answers), targets)
+    """Computes them for each type and for all, over all episodes together."""
+    by_type = metrics.entity_counts_by_type(_predicted(predictions), targets)
     counts = {str(name): counted for name, counted in sorted(by_type.items())}
-    counts["all"] = metrics.entity_counts(_said(answers), targets)
+    counts["all"] = metrics.entity_counts(_predicted(predictions), targets)
     return {
         name: {**counted.scores(), "support": counted.true}
         for name, counted in counts.items()
     }
 
 
-def _said(answers: Sequence[Mapping[str, Any]]) -> list[list[Entity]]:
+def _predicted(predictions: Sequence[Mapping[str, Any]]) -> list[list[Entity]]:
     return [
         [Entity(e["start"], e["end"], e["type"]) for e in answer["entities"]]
-        for answer in answers
+        for answer in predictions
     ]

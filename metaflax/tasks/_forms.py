@@ -1,7 +1,7 @@
-"""Forms: what a model reads of an example, in a file, in memory and as tokens.
+"""Forms of inputs: how they are read from a file and tokenized.
 
-In memory a text is whatever its form's `read` makes, any value that can be hashed, so
-that the rest of the package keeps, splits and draws all of them alike.
+In memory an input is the value that its form's `read` returns. It is hashable, so that
+the rest of the package keeps, splits and draws all forms in the same way.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ EncodeFn: TypeAlias = Callable[[Any, Sequence[Any], int | None], Encoded]
 
 
 class Form(NamedTuple):
-    """What a model reads of one example.
+    """Form of the input of an example.
 
     Attributes:
-      name: tells the form from others.
-      required: the roles of columns without which there is nothing to read.
+      name: identifies the form.
+      required: the roles of columns that a row must have.
       read: `text = read(fields)`, from the row of a file.
       row: `{role: value} = row(text)`, from which `read` makes the same text.
       encode: `encoded = encode(tokenizer, texts, max_length)`, with `input_ids`, a
@@ -43,20 +43,20 @@ def encode_texts(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
     """`[CLS] text [SEP]`, cut at its end."""
-    return called(tokenizer, list(texts), max_length=max_length)
+    return tokenize(tokenizer, list(texts), max_length=max_length)
 
 
-def encode_said(
+def encode_target(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
-    """`text` alone, cut at its end: what begins and ends it is the model's affair."""
-    return called(
+    """`text` alone, cut at its end; the model adds the tokens that begin and end it."""
+    return tokenize(
         tokenizer, list(texts), max_length=max_length, add_special_tokens=False
     )
 
 
 def keeping_the_end(encode: EncodeFn) -> EncodeFn:
-    """The same, with texts that are too long cut at their beginning."""
+    """Makes `encode` cut texts that are too long at their beginning."""
 
     def of_ends(tokenizer: Any, texts: Sequence[Any], max_length: int | None):
         side = tokenizer.truncation_side
@@ -69,8 +69,10 @@ def keeping_the_end(encode: EncodeFn) -> EncodeFn:
     return of_ends
 
 
-def called(tokenizer: Any, *columns: list[str], max_length: int | None, **kwargs: Any):
-    """What a Hugging Face tokenizer says, the longest of several texts cut first."""
+def tokenize(
+    tokenizer: Any, *columns: list[str], max_length: int | None, **kwargs: Any
+):
+    """Calls a Hugging Face tokenizer, cutting the longest of several texts first."""
     truncation = "longest_first" if max_length is not None else False
     return dict(
         tokenizer(
@@ -93,8 +95,10 @@ TEXT = Form(
     encode=encode_texts,
 )
 
-# What a language model says.
-SAID = TEXT._replace(name="said", encode=encode_said)
+# Target texts of a generative language model.
+TARGET_TEXT = TEXT._replace(name="said", encode=encode_target)
 
-# What was said so far, and is to go on.
-BEGUN = SAID._replace(name="begun", encode=keeping_the_end(encode_said))
+# Beginnings of target texts, which a model continues.
+TARGET_PREFIX = TARGET_TEXT._replace(
+    name="begun", encode=keeping_the_end(encode_target)
+)

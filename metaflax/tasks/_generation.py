@@ -1,4 +1,4 @@
-"""Task types whose answers are texts that a language model says."""
+"""Task types whose predictions are generated texts."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -8,27 +8,27 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import losses, metrics
-from metaflax.tasks._base import TaskType, Truth
+from metaflax.tasks._base import GoldLabel, TaskType
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Form
 from metaflax.tasks._text_level import TextLevel
 from metaflax.tasks._turns import TURNS
 
-Judge = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+ScoreFn = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
 
 
 def translation(*, label_smoothing: float = 0.0) -> TaskType:
-    """A text in another language: a pair of languages is a domain.
+    """Translation into another language; a domain is a pair of languages.
 
-    Model selection follows the likelihood of true texts, as that of all task types that
-    generate does, since it can be told without generating.
+    Model selection follows the likelihood of references, as for all task types that
+    generate, since it is computed without generating.
 
     Args:
       label_smoothing: the share of a target spread over all words.
 
     Returns:
-      A `TaskType` whose targets are the next words `[S, L]`, -1 where none is asked,
-      and whose outputs are logits `[S, L, V]`. Texts that are generated are judged by
+      A `TaskType` whose targets are the next words `[S, L]`, -1 where there is
+      no target, and whose outputs are logits `[S, L, V]`. Generated texts are scored by
       chrF and BLEU.
 
     Raises:
@@ -37,24 +37,27 @@ def translation(*, label_smoothing: float = 0.0) -> TaskType:
     Examples:
       >>> row = Fields({"text": "I sleep.", "target": "Ich schlafe."}, "a.jsonl:1")
       >>> task = translation()
-      >>> task.form.read(row), task.truth(row).target
+      >>> task.form.read(row), task.gold_label(row).target
       ('I sleep.', 'Ich schlafe.')
     """
 
-    def judge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-        return {"chrf": metrics.chrf(said, true), "bleu": metrics.bleu(said, true)}
+    def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {
+            "chrf": metrics.chrf(generated, references),
+            "bleu": metrics.bleu(generated, references),
+        }
 
-    return _of_pairs(TEXT, ("chrf", "bleu"), judge, label_smoothing)
+    return _of_pairs(TEXT, ("chrf", "bleu"), score, label_smoothing)
 
 
 def summarization(*, label_smoothing: float = 0.0) -> TaskType:
-    """A short text that says what a long one does: a topic or genre is a domain.
+    """Summarization of long texts; a domain is a topic or genre.
 
     Args:
       label_smoothing: the share of a target spread over all words.
 
     Returns:
-      A `TaskType` as `translation`; summaries are judged by ROUGE.
+      A `TaskType` as `translation`; summaries are scored by ROUGE.
 
     Raises:
       ValueError: if `label_smoothing` is not in [0, 1).
@@ -64,19 +67,18 @@ def summarization(*, label_smoothing: float = 0.0) -> TaskType:
 
 
 def dialogue(*, label_smoothing: float = 0.0) -> TaskType:
-    """The next turn of a dialogue: what it is about is a domain.
+    """Prediction of the next turn of a dialogue; a domain is a topic.
 
-    What is read is one turn or a list of them, the oldest first. Where they are too
-    long for a model it reads the latest part.
+    The input is one turn or a list of them, the oldest first. Inputs that are too long
+    for a model are cut at their beginning.
 
     Args:
       label_smoothing: the share of a target spread over all words.
 
     Returns:
-      A `TaskType` as `translation`; turns are judged by BLEU, and by how many of their
-      words, and pairs of words, differ (`metrics.distinct`). Retrieval is scored
-      too: how often the true turn is the likeliest, or among two, of those of all
-      queries.
+      A `TaskType` as `translation`; turns are scored by BLEU and by distinct-1 and
+      distinct-2 (`metrics.distinct`). Retrieval is scored too: recall@1 and recall@2 of
+      the reference among those of all queries of an episode.
 
     Raises:
       ValueError: if `label_smoothing` is not in [0, 1).
@@ -88,21 +90,22 @@ def dialogue(*, label_smoothing: float = 0.0) -> TaskType:
       ('Hi.', 'What can I do?')
     """
 
-    def judge(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+    def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         return {
-            "bleu": metrics.bleu(said, true),
-            "distinct1": metrics.distinct(said, 1),
-            "distinct2": metrics.distinct(said, 2),
+            "bleu": metrics.bleu(generated, references),
+            "distinct1": metrics.distinct(generated, 1),
+            "distinct2": metrics.distinct(generated, 2),
         }
 
     names = ("bleu", "distinct1", "distinct2")
-    return _of_pairs(TURNS, names, judge, label_smoothing, recalls=(1, 2))
+    return _of_pairs(TURNS, names, score, label_smoothing, recalls=(1, 2))
 
 
 def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
-    """How texts go on, from their first word: an article or a source is a domain.
+    """Causal language modelling; a domain is an article or a source.
 
-    Nothing is read before; a text to answer is the beginning of what is said.
+    There is no source text: an input to predict from is the beginning of the text that
+    is generated.
 
     Args:
       label_smoothing: the share of a target spread over all words.
@@ -120,13 +123,13 @@ def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
     """
     return _generating(
         form=TEXT,
-        truth=lambda fields: Truth(target=fields.text("text")),
+        gold_label=lambda fields: GoldLabel(target=fields.text("text")),
         texts=TextLevel(
-            reads=None,
+            source_form=None,
             pair=lambda text, target: (None, target),
             prompt=lambda text: (None, text),
-            judged=(),
-            judge=lambda said, true: {},
+            generation_scores=(),
+            score=lambda generated, references: {},
             rows=lambda target: {},
         ),
         label_smoothing=label_smoothing,
@@ -134,19 +137,19 @@ def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
 
 
 def log_likelihood(logits: jax.Array, targets: jax.Array, weights: jax.Array):
-    """The mean log-probability of the tokens that are to be said."""
+    """Computes the mean log-probability of target tokens."""
     return -losses.language_cross_entropy(logits, targets, weights)
 
 
 def perplexity(logits: jax.Array, targets: jax.Array, weights: jax.Array):
-    """That of the tokens that are to be said, of all texts together."""
+    """Computes the perplexity of target tokens, over all texts together."""
     return jnp.exp(losses.language_cross_entropy(logits, targets, weights))
 
 
 def decode_texts(
     outputs: Sequence[tuple[str, float]], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """What was generated, and how likely the model holds it to be.
+    """Returns each generated text with its log-likelihood under the model.
 
     Examples:
       >>> decode_texts([("Ich schlafe.", -1.25)], [])
@@ -160,21 +163,21 @@ def decode_texts(
 
 def _of_pairs(
     form: Form,
-    judged: tuple[str, ...],
-    judge: Judge,
+    score_names: tuple[str, ...],
+    score: ScoreFn,
     label_smoothing: float,
     recalls: tuple[int, ...] = (),
 ) -> TaskType:
-    """A text is read, and its target is to be said."""
+    """Task type whose rows are a source and a target text."""
     return _generating(
         form=form,
-        truth=lambda fields: Truth(target=fields.text("target")),
+        gold_label=lambda fields: GoldLabel(target=fields.text("target")),
         texts=TextLevel(
-            reads=form,
+            source_form=form,
             pair=lambda text, target: (text, target),
             prompt=lambda text: (text, ""),
-            judged=judged,
-            judge=judge,
+            generation_scores=score_names,
+            score=score,
             rows=lambda target: {"target": target},
             recalls=recalls,
         ),
@@ -184,7 +187,7 @@ def _of_pairs(
 
 def _generating(
     form: Form,
-    truth: Callable[[Fields], Truth],
+    gold_label: Callable[[Fields], GoldLabel],
     texts: TextLevel,
     label_smoothing: float,
 ) -> TaskType:
@@ -198,6 +201,6 @@ def _generating(
         metrics={"log_likelihood": log_likelihood, "perplexity": perplexity},
         decode=decode_texts,
         form=form,
-        truth=truth,
+        gold_label=gold_label,
         texts=texts,
     )

@@ -1,4 +1,4 @@
-"""Masked words as classes: texts with a mask, which stays however long they are."""
+"""Classification of masked words (SMLMT)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -40,9 +40,9 @@ def masked_words(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """Which word was masked (SMLMT): `classification` of texts that have a mask.
+    """Classification by the word that was masked (SMLMT).
 
-    Any labelled text is read as `classification` reads it, so that what was
+    Texts without a mask are encoded as for `classification`, so that a model that was
     meta-trained on masked words adapts to classes of texts.
 
     Args:

@@ -1,4 +1,4 @@
-"""Classification of pairs: a text and a second one, a class for both together."""
+"""Classification of pairs of texts."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -6,18 +6,18 @@ from typing import Any, Literal, NamedTuple
 from metaflax.tasks._base import TaskType
 from metaflax.tasks._classification import classification
 from metaflax.tasks._fields import Fields
-from metaflax.tasks._forms import Encoded, Form, called
+from metaflax.tasks._forms import Encoded, Form, tokenize
 
 
 class Pair(NamedTuple):
-    """Two texts that are read together."""
+    """Two texts that are encoded together."""
 
     first: str
     second: str
 
 
 def read_pair(fields: Fields) -> Pair:
-    """The texts of the roles `text` and `text_pair`."""
+    """Reads the texts of the roles `text` and `text_pair`."""
     return Pair(fields.text("text"), fields.text("text_pair"))
 
 
@@ -26,7 +26,7 @@ def encode_pairs(
 ) -> Encoded:
     """`[CLS] first [SEP] second [SEP]`, segments 0 and 1, the longer one cut first."""
     firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
-    return called(
+    return tokenize(
         tokenizer, firsts, seconds, max_length=max_length, return_token_type_ids=True
     )
 
@@ -45,14 +45,14 @@ def pair_classification(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """One class a pair of texts: does one entail the other, answer it, repeat it?
+    """Classification of pairs of texts, such as entailment and paraphrase.
 
     Args:
       label_smoothing: as for `classification`.
-      class_weights: likewise.
+      class_weights: as for `classification`.
 
     Returns:
-      `classification` of what a model reads in two segments.
+      A `TaskType` as `classification`, whose inputs are encoded in two segments.
 
     Raises:
       ValueError: as `classification`.

@@ -1,4 +1,4 @@
-"""Extractive question answering: which passage of a context answers a question."""
+"""Extractive question answering: spans of a context as answers."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import losses, metrics
-from metaflax.tasks._base import TaskType, Truth
+from metaflax.tasks._base import GoldLabel, TaskType
 from metaflax.tasks._best_spans import decode_answers
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import Form
@@ -38,21 +38,21 @@ QUESTION = Form(
 def question_answering(
     *, n_best: int = 5, max_answer_length: int = 30, null_threshold: float = 0.0
 ) -> TaskType:
-    """The passage of a context that answers a question, or that there is none.
+    """Extractive question answering, with unanswerable questions.
 
     A context that is too long is read in windows that overlap by half. A token may be
     the first or the last of the answer; [CLS] is both where a window holds none. Heads
-    say it of every token (`heads.span`), on `models.encoder(pooling="tokens")`.
+    classify every token (`heads.span`), on `models.encoder(pooling="tokens")`.
 
     Args:
-      n_best: passages that are told beside the answer, at most.
-      max_answer_length: tokens of an answer, at most.
+      n_best: the largest number of candidate passages in a prediction.
+      max_answer_length: the largest number of tokens of an answer.
       null_threshold: how much larger than that of the best passage the logit of no
-        answer must be for it to be the answer; below 0 says it more often.
+        answer must be to predict no answer; values below 0 predict it more often.
 
     Returns:
       A `TaskType` whose targets are codes `[S, L]` (`base.SpanCode`) and whose outputs
-      are logits `[S, L, 2]`. Answers are judged by SQuAD's F1 of words, which model
+      are logits `[S, L, 2]`. Answers are scored by SQuAD's F1 of words, which model
       selection follows, and exact match.
 
     Raises:
@@ -62,7 +62,7 @@ def question_answering(
       >>> row = Fields({"question": "Who?", "context": "Ada wrote it.",
       ...               "answers": [{"text": "Ada", "start": 0}]}, "a.jsonl:1")
       >>> task = question_answering()
-      >>> task.form.read(row), task.truth(row).target[0].text
+      >>> task.form.read(row), task.gold_label(row).target[0].text
       (Question(question='Who?', context='Ada wrote it.'), 'Ada')
 
     References:
@@ -85,7 +85,7 @@ def question_answering(
             null_threshold=null_threshold,
         ),
         form=QUESTION,
-        truth=truth_of,
+        gold_label=read_gold_label,
         classes=lambda names: ENDS,
         head_size=lambda way: len(ENDS),
         tokens=TokenLevel(
@@ -93,50 +93,51 @@ def question_answering(
             scores=("f1", "exact_match"),
             place=span_codes,
             local=lambda codes, classes, room: codes,
-            judge=judge,
-            asked=lambda answers, names: answers,
+            score=score_answers,
+            restrict=lambda answers, names: answers,
             rows=answers_row,
-            report=report,
+            report=report_answers,
             lost=lambda answers, spans, codes: num_lost(answers, codes),
         ),
     )
 
 
-def truth_of(fields: Fields) -> Truth:
-    """All answers to a question, which carries no label."""
-    return Truth(target=read_answers(fields))
+def read_gold_label(fields: Fields) -> GoldLabel:
+    """Reads all gold answers to a question, which has no label."""
+    return GoldLabel(target=read_answers(fields))
 
 
-def judge(
-    said: Sequence[Mapping[str, Any]], true: Sequence[Sequence[Answer]]
+def score_answers(
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Answer]]
 ) -> dict[str, float]:
-    """The mean over questions of SQuAD's scores.
+    """Computes SQuAD's F1 and exact match, means over questions.
 
     Examples:
-      >>> said, true = [{"answer": "the notes"}], [[Answer("notes", 4, 9)]]
-      >>> judge(said, true)
+      >>> score_answers([{"answer": "the notes"}], [[Answer("notes", 4, 9)]])
       {'f1': 1.0, 'exact_match': 1.0}
     """
-    texts = [[answer.text for answer in answers] for answers in true]
-    pairs = list(zip([record["answer"] for record in said], texts, strict=True))
+    texts = [[answer.text for answer in answers] for answers in targets]
+    pairs = list(zip([record["answer"] for record in predictions], texts, strict=True))
     return {
         "f1": float(np.mean([metrics.token_f1(*pair) for pair in pairs])),
         "exact_match": float(np.mean([metrics.exact_match(*pair) for pair in pairs])),
     }
 
 
-def report(
-    said: Sequence[Mapping[str, Any]], true: Sequence[Sequence[Answer]]
+def report_answers(
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Answer]]
 ) -> dict[str, dict[str, float]]:
-    """The scores of questions that have an answer, of those that have none, of all."""
+    """Computes scores of answerable questions, unanswerable ones and all."""
     groups = {
-        "answerable": [n for n, answers in enumerate(true) if answers],
-        "unanswerable": [n for n, answers in enumerate(true) if not answers],
-        "all": list(range(len(true))),
+        "answerable": [n for n, answers in enumerate(targets) if answers],
+        "unanswerable": [n for n, answers in enumerate(targets) if not answers],
+        "all": list(range(len(targets))),
     }
     return {
         name: {
-            **judge([said[n] for n in group], [true[n] for n in group]),
+            **score_answers(
+                [predictions[n] for n in group], [targets[n] for n in group]
+            ),
             "support": len(group),
         }
         for name, group in groups.items()

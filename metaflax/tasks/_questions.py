@@ -1,4 +1,4 @@
-"""Questions about a text each, and the passages of it that answer them."""
+"""Questions, their contexts and their answers: reading and writing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from metaflax.tasks._fields import Fields
 
 
 class Question(NamedTuple):
-    """What is asked, and the text that may answer it."""
+    """Question and the context that may contain its answer."""
 
     question: str
     context: str
@@ -28,17 +28,17 @@ class Answer(NamedTuple):
 
 
 def read_question(fields: Fields) -> Question:
-    """A question and its context, neither of them empty."""
+    """Reads a question and its context, neither of them empty."""
     return Question(fields.text("question"), fields.text("context"))
 
 
 def question_row(text: Question) -> dict[str, Any]:
-    """What `read_question` reads."""
+    """Writes a question as the columns that `read_question` reads."""
     return text._asdict()
 
 
 def read_answers(fields: Fields) -> tuple[Answer, ...]:
-    """All answers that are right, none where the question has none.
+    """Reads all gold answers; an unanswerable question has none.
 
     The column is a list of objects with `start` (or SQuAD's `answer_start`) and one of
     `end` and `text` or both, in characters of the context, `end` not included; or
@@ -77,12 +77,12 @@ def read_answers(fields: Fields) -> tuple[Answer, ...]:
 
 
 def answers_row(answers: Sequence[Answer]) -> dict[str, Any]:
-    """What `read_answers` reads."""
+    """Writes answers as the column that `read_answers` reads."""
     return {"answers": [answer._asdict() for answer in answers]}
 
 
 def _answer(fields: Fields, held: Any, context: str) -> Answer:
-    """One answer, within its context."""
+    """Reads one answer, and checks it against its context."""
     start, end, text = _parts(fields, held)
     if end is None:
         end = start + len(text or "")

@@ -1,4 +1,4 @@
-"""Regression: a number for a text or for a pair of texts."""
+"""Regression on texts and pairs of texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,14 @@ import jax
 import numpy as np
 
 from metaflax import losses, metrics
-from metaflax.tasks._base import TaskType, Truth
+from metaflax.tasks._base import GoldLabel, TaskType
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Encoded, Form
 from metaflax.tasks._pair_classification import PAIR, Pair
 
 
 def either(fields: Fields) -> str | Pair:
-    """A pair where the row has a second text, else one text."""
+    """Reads a pair where the row has a second text, else one text."""
     form = PAIR if fields.has("text_pair") else TEXT
     return form.read(fields)
 
@@ -22,11 +22,11 @@ def either(fields: Fields) -> str | Pair:
 def encode_either(
     tokenizer: Any, texts: Sequence[str | Pair], max_length: int | None
 ) -> Encoded:
-    """Each text by its own form."""
+    """Encodes texts and pairs, each by its form."""
     of = [PAIR if isinstance(text, Pair) else TEXT for text in texts]
     rows: list[dict[str, Any]] = [{} for _ in texts]
     for form in (TEXT, PAIR):
-        places = [place for place, own in enumerate(of) if own is form]
+        places = [place for place, other in enumerate(of) if other is form]
         if not places:
             continue
         encoded = form.encode(tokenizer, [texts[p] for p in places], max_length)
@@ -48,7 +48,7 @@ TEXT_OR_PAIR = Form(
 
 
 def regression() -> TaskType:
-    """A number a text, or a pair of texts where rows have a second one.
+    """Regression on texts, or on pairs where rows have a second text.
 
     The number is in the column of labels. Model selection follows Pearson's
     correlation, which forgives a task's scale; the loss, squared errors, does not.
@@ -59,7 +59,7 @@ def regression() -> TaskType:
     Examples:
       >>> row = Fields({"text": "It rains.", "score": 4}, "a.jsonl:1",
       ...              {"label": "score"})
-      >>> regression().truth(row).target
+      >>> regression().gold_label(row).target
       4.0
     """
     return TaskType(
@@ -72,13 +72,13 @@ def regression() -> TaskType:
         },
         decode=decode_numbers,
         form=TEXT_OR_PAIR,
-        truth=lambda fields: Truth(target=fields.number("label")),
+        gold_label=lambda fields: GoldLabel(target=fields.number("label")),
         outputs=lambda logits: logits[:, 0],
     )
 
 
 def decode_numbers(outputs: jax.Array, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The number of each text, under the name of the column that it was learned from.
+    """Returns the number of each text, under the name of the column of targets.
 
     Examples:
       >>> decode_numbers(np.array([2.5]), ["score"])

@@ -1,4 +1,4 @@
-"""Relation extraction: how two entities of a text are related."""
+"""Relation extraction: classification of pairs of entities in a text."""
 
 import functools
 import itertools
@@ -36,7 +36,7 @@ class Mention(NamedTuple):
 
 
 def read_mention(fields: Fields) -> Mention:
-    """A text with its entities, in characters or, where the row has them, in tokens.
+    """Reads a text with two entities, given as ranges of characters or of tokens.
 
     With a column `tokens`, a list of words, `head` and `tail` hold ranges of words and
     the text is these words with spaces between. Otherwise they hold ranges of
@@ -173,15 +173,14 @@ def relations(
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
-    """One relation a pair of entities, or none of those at hand.
+    """Classification of relations between two entities, or none of the above.
 
     Args:
-      none: whether texts may hold none of a task's relations. No support text shows
-        what that looks like: the model learns from many tasks how near is near
-        enough (`heads.with_none`).
-      none_logit: where the logit of none begins.
+      none: whether texts may hold none of a task's relations. The support set has no
+        such text: the threshold is learned over many tasks (`heads.with_none`).
+      none_logit: the initial logit of none.
       label_smoothing: as for `classification`.
-      class_weights: likewise.
+      class_weights: as for `classification`.
 
     Returns:
       A `TaskType` whose targets are numbers of relations `[U]`, -1 for none.
@@ -215,7 +214,7 @@ def relations(
 
 
 def _none_last(function):
-    """The function on targets with none, -1, as the last of the classes."""
+    """Makes a loss or metric take the target -1 as the last class."""
 
     def of_outputs(outputs, targets, weights):
         last = outputs.logits.shape[-1] - 1

@@ -1,17 +1,17 @@
-"""Sentences and their entities, as rows of a file and as tokens."""
+"""Sentences with entities: reading, writing and tokenizing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaflax.tasks._base import Truth
+from metaflax.tasks._base import GoldLabel
 from metaflax.tasks._entity_spans import Entity, entities_of_tags, whole_words
 from metaflax.tasks._fields import Fields
-from metaflax.tasks._forms import Encoded, Form, called
+from metaflax.tasks._forms import Encoded, Form, tokenize
 from metaflax.tasks._words import Span, word_spans
 
-# What others call the type of an entity.
+# Accepted names of the field for an entity's type.
 TYPE_NAMES = ("type", "label", "slot")
 
 
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
 
 
 def read_sentence(fields: Fields) -> Sentence:
-    """A text, or the words of a column `tokens` with spaces between.
+    """Reads a text, or the words of a column `tokens` joined by spaces.
 
     Raises:
       ValueError: if there is no word, or one is empty or has white space around it.
@@ -52,7 +52,7 @@ def read_sentence(fields: Fields) -> Sentence:
 
 
 def sentence_row(sentence: Sentence) -> dict[str, Any]:
-    """The text, and its words where they are not those that any text has."""
+    """Writes the text, and its words where `word_spans` would split it otherwise."""
     if sentence.words == word_spans(sentence.text):
         return {"text": sentence.text}
     words = [sentence.text[start:end] for start, end in sentence.words]
@@ -64,7 +64,7 @@ def encode_sentences(
 ) -> Encoded:
     """`[CLS] text [SEP]`, cut at its end, with the characters of each token."""
     texts = [sentence.text for sentence in sentences]
-    encoded = called(
+    encoded = tokenize(
         tokenizer,
         texts,
         max_length=max_length,
@@ -89,8 +89,8 @@ SENTENCE = Form(
 )
 
 
-def read_entities(fields: Fields) -> Truth:
-    """The entities of a row, in the column of labels.
+def read_entities(fields: Fields) -> GoldLabel:
+    """Reads the entities of a row from the column of labels.
 
     It holds a BIO tag for each word of `tokens`, or a list of objects with `start`,
     `end` and `type` (or `label`, or `slot`) and perhaps the `text` between, where
@@ -117,11 +117,11 @@ def read_entities(fields: Fields) -> Truth:
             found, _ = whole_words(given, sentence.words, len(sentence.text))
     except ValueError as error:
         raise fields.refused("label", f"is wrong: {error}") from None
-    return Truth(labels=tuple(dict.fromkeys(e.type for e in found)), target=found)
+    return GoldLabel(labels=tuple(dict.fromkeys(e.type for e in found)), target=found)
 
 
 def _entity(item: Any, text: str) -> Entity:
-    """An entity of a list, checked against its text."""
+    """Reads an entity of a list, and checks it against its text."""
     if not isinstance(item, Mapping):
         raise ValueError(f"{item!r:.60} is no object with start, end and type.")
     names = [item[name] for name in TYPE_NAMES if name in item]
@@ -137,15 +137,15 @@ def _entity(item: Any, text: str) -> Entity:
             f"the entity [{start}, {end}] ({names[0]!r}) is empty or outside of a text"
             f" of length {len(text)}; characters count from 0, the end not included."
         )
-    said = item.get("text", text[start:end])
-    if said != text[start:end]:
+    given_text = item.get("text", text[start:end])
+    if given_text != text[start:end]:
         raise ValueError(
-            f"the entity [{start}, {end}] says {said!r:.60}, and the text there is"
-            f" {text[start:end]!r:.60}."
+            f"the entity [{start}, {end}] has the text {given_text!r:.60}, and the row"
+            f" has {text[start:end]!r:.60} there."
         )
     return Entity(start, end, names[0].strip())
 
 
 def entity_rows(entities: Sequence[Entity]) -> dict[str, Any]:
-    """What `read_entities` reads back."""
+    """Writes entities as the columns that `read_entities` reads."""
     return {"label": [entity._asdict() for entity in entities]}

@@ -1,4 +1,4 @@
-"""Where an answer lies among the tokens of a row."""
+"""Encoding of answers as codes of tokens."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from metaflax.tasks._questions import Answer, Question
 def span_codes(
     text: Question, answers: Sequence[Answer], spans: np.ndarray, names: Sequence[str]
 ) -> np.ndarray:
-    """The `base.SpanCode` of each token of a row, int32 `[L]`.
+    """Encodes an answer as the `base.SpanCode` of each token of a row, int32 `[L]`.
 
-    Of several answers that are right the first that the row holds whole is learned;
-    where it holds none, its first token, [CLS], is.
+    Of several gold answers the target is the first that the row holds whole; where it
+    holds none, the target is its first token, [CLS].
 
     Args:
-      text: what is asked, of which context.
-      answers: all that are right.
+      text: the question and its context.
+      answers: the gold answers.
       spans: characters of the context that each token stands for, `[L, 2]`, -1 where
         it stands for none.
-      names: of classes, of which there are none.
+      names: unused.
     """
     del names
     inside = np.flatnonzero(spans[:, 0] >= 0)
@@ -36,7 +36,7 @@ def span_codes(
 
 
 def num_lost(answers: Sequence[Answer], rows: Sequence[np.ndarray]) -> int:
-    """1 where there are answers and none of the rows of codes holds one."""
+    """Returns 1 if there are answers and no row of codes holds one, else 0."""
     found = any((codes[1:] > SpanCode.INSIDE).any() for codes in rows)
     return int(bool(answers) and not found)
 
@@ -44,7 +44,7 @@ def num_lost(answers: Sequence[Answer], rows: Sequence[np.ndarray]) -> int:
 def _held(
     context: str, answer: Answer, spans: np.ndarray, inside: np.ndarray
 ) -> tuple[int, int] | None:
-    """Places of an answer's first and last token, if the row has all of them."""
+    """Finds an answer's first and last token, if the row holds the answer whole."""
     starts, ends = spans[inside].T
     touched = inside[(starts < answer.end) & (ends > answer.start)]
     if not len(touched):

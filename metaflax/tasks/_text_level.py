@@ -1,4 +1,4 @@
-"""What task types have in common that say texts of their own."""
+"""The interface of task types whose predictions are generated texts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -7,34 +7,33 @@ from metaflax.tasks._forms import Form
 
 
 class TextLevel(NamedTuple):
-    """How a task type asks a language model for texts, and judges what it says.
+    """How texts of a task type are generated and scored.
 
     Attributes:
-      reads: the form of what is read before anything is said; None where nothing is.
-      pair: `read, said = pair(text, target)`, of an example: what a model reads of it,
-        and what it is to say.
-      prompt: `read, begun = prompt(text)`, of a text to answer: what a model reads of
-        it, and the beginning of what it says, empty where it begins itself.
-      judged: the names of what `judge` gives; nothing is generated where there are
-        none.
-      judge: `{score: number} = judge(said, true)`, of texts.
-      rows: `{role: value} = rows(target)`, which `TaskType.truth` reads back.
-      recalls: numbers k: how often the true text of a query is among the k likeliest of
-        those of all queries of its episode is a score too.
+      source_form: the form of sources; None where texts are generated without a source.
+      pair: `source, target = pair(text, target)`, of an example.
+      prompt: `source, prefix = prompt(text)`, of an input: the source, and the
+        beginning of the text to generate, which may be empty.
+      generation_scores: the names of the scores of `score`; where there are none,
+        evaluation generates nothing.
+      score: `{name: number} = score(generated, references)`, of texts.
+      rows: `{role: value} = rows(target)`, from which `TaskType.gold_label` reads it.
+      recalls: numbers k: recall@k is a score too, the share of queries whose reference
+        is among the k likeliest of the references of all queries of the episode.
     """
 
-    reads: Form | None
+    source_form: Form | None
     pair: Callable[[Any, Any], tuple[Any, str]]
     prompt: Callable[[Any], tuple[Any, str]]
-    judged: tuple[str, ...]
-    judge: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+    generation_scores: tuple[str, ...]
+    score: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
     rows: Callable[[Any], dict[str, Any]]
     recalls: tuple[int, ...] = ()
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of all that texts are scored by, beside their likelihood."""
-        return *self.judged, *map(recall_name, self.recalls)
+        """The names of all scores of texts beside their likelihood."""
+        return *self.generation_scores, *map(recall_name, self.recalls)
 
 
 def recall_name(k: int) -> str:

@@ -1,17 +1,17 @@
-"""What was said in a dialogue so far, in a file, in memory and as tokens."""
+"""Dialogue histories: reading and tokenizing."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from metaflax.tasks._fields import Fields
-from metaflax.tasks._forms import Encoded, Form, called, keeping_the_end
+from metaflax.tasks._forms import Encoded, Form, keeping_the_end, tokenize
 
-# What stands between turns, where a tokenizer has no token to separate texts.
+# Separator of turns for tokenizers without a separator token.
 SEPARATOR = "\n"
 
 
 def read_turns(fields: Fields) -> tuple[str, ...]:
-    """One turn, or a list of them, the oldest first.
+    """Reads one turn, or a list of them, the oldest first.
 
     Raises:
       ValueError: if there is no turn, or one is empty.
@@ -28,10 +28,10 @@ def read_turns(fields: Fields) -> tuple[str, ...]:
 def encode_turns(
     tokenizer: Any, dialogues: Sequence[Sequence[str]], max_length: int | None
 ) -> Encoded:
-    """All turns, with a separator between."""
+    """Tokenizes all turns, joined by a separator."""
     separator = tokenizer.sep_token or SEPARATOR
     texts = [separator.join(turns) for turns in dialogues]
-    return called(tokenizer, texts, max_length=max_length)
+    return tokenize(tokenizer, texts, max_length=max_length)
 
 
 TURNS = Form(

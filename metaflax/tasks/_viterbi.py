@@ -1,4 +1,4 @@
-"""The best sequence of classes, given what each word says and what may follow what."""
+"""Viterbi decoding, and abstract transition probabilities of entities."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ def viterbi(
     start: np.ndarray,
     transitions: np.ndarray,
 ) -> np.ndarray:
-    r"""The classes :math:`y` of each text whose scores add up to most.
+    r"""Finds the sequence of classes :math:`y` of each text with the largest score.
 
     .. math::
 
@@ -82,11 +82,11 @@ def _check(best: np.ndarray, lengths: np.ndarray) -> None:
 
 
 class AbstractTransitions(NamedTuple):
-    """How often entities begin, go on and end, whatever their types.
+    """Transition probabilities between words, whatever the types of entities.
 
     Attributes:
       start: probabilities `[2]` that the first word is in no entity, and in one.
-      outside: `[2]`, of a word after one that is in no entity, likewise.
+      outside: `[2]`, the same of a word after one that is in no entity.
       inside: `[3]`, of a word after one that is in an entity: that it is in none, in
         one of the same type, and in one of another.
     """
@@ -99,7 +99,7 @@ class AbstractTransitions(NamedTuple):
 def abstract_transitions(
     sequences: Iterable[np.ndarray], num_types: int
 ) -> AbstractTransitions:
-    """Counts transitions between words, for types that are yet to come.
+    """Estimates transition probabilities that apply to new types.
 
     Args:
       sequences: for each text the classes of its words `[W]` as `IO` encodes them.
@@ -132,7 +132,7 @@ def abstract_transitions(
 def spread(
     abstract: AbstractTransitions, num_types: int, *, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Transitions between the classes of new types, alike for each of them.
+    r"""Spreads abstract transitions evenly over new types.
 
     What leads to any type is shared by the N types, and what leads to another type by
     the N - 1 others. Probabilities are then raised to the power :math:`\tau` and made

@@ -1,4 +1,4 @@
-"""Questions as tokens, beside as much of their contexts as a model takes at once."""
+"""Tokenization of questions with overlapping windows of their contexts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def encode_questions(
 
 
 def _encodings(tokenizer: Any, texts: list[str]) -> Sequence[Any]:
-    """The tokens of each text alone, as the `tokenizers` library has them."""
+    """Tokenizes each text alone, as encodings of the `tokenizers` library."""
     return tokenizer(
         texts,
         add_special_tokens=False,
@@ -75,7 +75,7 @@ def _encodings(tokenizer: Any, texts: list[str]) -> Sequence[Any]:
 
 
 def _reach(offsets: Sequence[tuple[int, int]], text: str) -> dict[int, int]:
-    """For each end of a token how far it reaches with what was dropped behind it."""
+    """Maps each token's end to the end of the characters dropped behind it."""
     starts = {start for start, _ in offsets}
     reach = {}
     for _, end in offsets:

@@ -1,4 +1,4 @@
-"""Words of a text, and which tokens stand for them."""
+"""Splitting of texts into words, and alignment of words with tokens."""
 
 import functools
 import re
@@ -22,7 +22,7 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 
 def word_spans(text: str) -> tuple[Span, ...]:
-    """Where the words of a text lie, `text[start:end]` each.
+    """Finds the words of a text, `text[start:end]` each.
 
     A word is a run of letters and digits, or any other character alone. Marks, and
     joiners that are not seen, belong to the character before them. Every character is
@@ -76,7 +76,7 @@ def _kind(char: str) -> str:
 def words_of_tokens(
     words: Sequence[Span], spans: np.ndarray
 ) -> tuple[tuple[Span, ...], np.ndarray]:
-    """Words as far as tokens tell them apart, and the first token of each.
+    """Aligns words with tokens: the words tokens distinguish, and their first tokens.
 
     Words that no token stands for are left out: a tokenizer may drop characters, and
     long texts are cut. Words that share their first token are one.

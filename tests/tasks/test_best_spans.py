@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax.tasks import Question, Reading
+from metaflax.tasks import Question, TokenOutputs
 from metaflax.tasks._best_spans import decode_answers
 from metaflax.tasks._windows import encode_questions
 from tests.tasks.test_windows import TOKENIZER
@@ -23,7 +23,7 @@ def reading(texts, max_length=None, seed=0, scale=2.0):
     logits = np.full((len(spans), max(map(len, spans)) + 2, 2), 99.0)
     for row, own in zip(logits, spans, strict=True):
         row[: len(own)] = rng.normal(scale=scale, size=(len(own), 2))
-    return Reading(texts, encoded["owners"], spans, logits.astype(np.float32))
+    return TokenOutputs(texts, encoded["owners"], spans, logits.astype(np.float32))
 
 
 def every_passage(read, owner, longest):

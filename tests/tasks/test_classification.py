@@ -22,7 +22,7 @@ def test_a_decoded_class_is_the_most_probable_with_all_probabilities():
     assert answers[0]["probabilities"] == pytest.approx({"a": 0.1, "b": 0.7, "c": 0.2})
 
 
-def test_classes_without_a_name_are_never_said():
+def test_classes_without_a_name_are_never_predicted():
     outputs = base.ClassOutputs(np.array([[0.0, 1.0, 9.0]]), np.ones(3, bool))
     (answer,) = tasks.classification().decode(outputs, ["a", "b"])
     assert answer["label"] == "b"
@@ -98,7 +98,7 @@ def test_the_loss_of_labels_is_smoothed_and_balanced_as_asked():
     ("factory", "targets", "name", "expected"),
     [
         (tasks.classification, TARGETS, "accuracy", 1 / 3),
-        # Four labels are said, four are true, two are both.
+        # Four labels are predicted, four are true, two are both.
         (tasks.multilabel_classification, LABELS, "micro_f1", 2 * 2 / (4 + 4)),
     ],
 )

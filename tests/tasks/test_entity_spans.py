@@ -20,7 +20,7 @@ def test_tags_are_read_as_entities():
 
 
 @pytest.mark.parametrize(
-    ("tags", "said"),
+    ("tags", "message"),
     [
         (["O"] * 3, "there are 4 words and 3 tags"),
         (["I-x", "O", "O", "O"], r"tag 0 \(counted from 0\) is 'I-x', which follows"),
@@ -34,8 +34,8 @@ def test_tags_are_read_as_entities():
         (["O", "I-", "O", "O"], "tag 1 .* is 'I-', which names no type"),
     ],
 )
-def test_tags_that_describe_nothing_are_refused_by_their_number(tags, said):
-    with pytest.raises(ValueError, match=said):
+def test_tags_that_describe_nothing_are_refused_by_their_number(tags, message):
+    with pytest.raises(ValueError, match=message):
         tasks.entities_of_tags(tags, WORDS)
 
 
@@ -76,7 +76,7 @@ def test_whole_words_are_the_least_that_hold_all_of_an_entity(drawn):
 
 
 @pytest.mark.parametrize(
-    ("entities", "said"),
+    ("entities", "message"),
     [
         ([E(3, 16, "x")], r"\[3, 16\] \('x'\) is empty or outside of a text of length"),
         ([E(-1, 2, "x")], r"\[-1, 2\] .* outside"),
@@ -90,8 +90,8 @@ def test_whole_words_are_the_least_that_hold_all_of_an_entity(drawn):
         ([E(0, 2, "x"), E(0, 2, "x")], "overlap"),
     ],
 )
-def test_entities_that_cannot_be_are_named(entities, said):
-    with pytest.raises(ValueError, match=said):
+def test_entities_that_cannot_be_are_named(entities, message):
+    with pytest.raises(ValueError, match=message):
         tasks.whole_words(entities, WORDS, 15)
 
 

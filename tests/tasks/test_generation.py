@@ -25,14 +25,17 @@ def fields(**row):
         ("language_modelling", ()),
     ],
 )
-def test_texts_are_judged_after_their_likelihood(name, scores):
+def test_generated_texts_are_scored_after_their_likelihood(name, scores):
     task = TYPES[name]()
     assert task.scores == (*LIKELIHOOD, *scores)
-    said, true = ["the cat sat there on a mat"], ["a cat sat there on the mat"]
-    found = task.texts.judge(said, true)
-    assert set(found) == set(task.texts.judged)
+    generated, references = (
+        ["the cat sat there on a mat"],
+        ["a cat sat there on the mat"],
+    )
+    found = task.texts.score(generated, references)
+    assert set(found) == set(task.texts.generation_scores)
     if "bleu" in scores:
-        assert found["bleu"] == metrics.bleu(said, true)
+        assert found["bleu"] == metrics.bleu(generated, references)
 
 
 def test_perplexity_is_that_of_the_tokens_asked_for():
@@ -55,9 +58,9 @@ def test_a_row_is_read_back_as_it_was(name):
     task, row = TYPES[name](), {"text": "a text", "target": "to say"}
     if name == "dialogue":
         row["text"] = ["one", "two"]
-    text, truth = task.form.read(fields(**row)), task.truth(fields(**row))
-    again = fields(**task.form.row(text), **task.texts.rows(truth.target))
-    assert (task.form.read(again), task.truth(again)) == (text, truth)
+    text, gold_label = task.form.read(fields(**row)), task.gold_label(fields(**row))
+    again = fields(**task.form.row(text), **task.texts.rows(gold_label.target))
+    assert (task.form.read(again), task.gold_label(again)) == (text, gold_label)
 
 
 def test_a_single_turn_is_a_dialogue():
@@ -65,14 +68,14 @@ def test_a_single_turn_is_a_dialogue():
 
 
 @pytest.mark.parametrize(
-    ("held", "said"), [([], "is an empty list"), (["a", ""], "is an empty text"),
+    ("held", "message"), [([], "is an empty list"), (["a", ""], "is an empty text"),
                        ([1], "holds 1 where a text"), (None, "holds None")]
 )  # fmt: skip
-def test_a_dialogue_without_turns_is_refused(held, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_dialogue_without_turns_is_refused(held, message):
+    with pytest.raises(ValueError, match=message):
         tasks.dialogue().form.read(fields(text=held))
 
 
 def test_a_text_without_target_is_refused():
     with pytest.raises(ValueError, match="no column 'target'"):
-        tasks.summarization().truth(fields(text="a"))
+        tasks.summarization().gold_label(fields(text="a"))

@@ -20,8 +20,8 @@ def tokenized(pairs, max_length):
 
 def test_a_pair_is_two_segments():
     tokens = tokenized([("a b", "c"), ("d", "e f g")], 16)
-    assert words.said(TOKENIZER, tokens[0]) == "[CLS] a b [SEP] c [SEP]"
-    assert words.said(TOKENIZER, tokens[1]) == "[CLS] d [SEP] e f g [SEP]"
+    assert words.as_text(TOKENIZER, tokens[0]) == "[CLS] a b [SEP] c [SEP]"
+    assert words.as_text(TOKENIZER, tokens[1]) == "[CLS] d [SEP] e f g [SEP]"
     assert tokens.types.tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1]
     assert tokens.num_truncated == 0
 
@@ -36,7 +36,7 @@ def test_a_pair_is_two_segments():
 )
 def test_the_longer_text_is_cut_first_and_counted(pair, expected):
     tokens = tokenized([pair, ("a", "b")], 7)
-    assert words.said(TOKENIZER, tokens[0]) == expected
+    assert words.as_text(TOKENIZER, tokens[0]) == expected
     assert tokens.num_truncated == 1
 
 

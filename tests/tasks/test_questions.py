@@ -66,7 +66,7 @@ def test_columns_may_have_other_names():
 
 
 @pytest.mark.parametrize(
-    ("held", "said"),
+    ("held", "message"),
     [
         ("Ada", "holds 'Ada' where a list of answers is expected"),
         (None, "holds None where a list of answers"),
@@ -88,8 +88,8 @@ def test_columns_may_have_other_names():
         ([{"start": 3, "end": 4}], r"\[3, 4\], which holds no word"),
     ],
 )
-def test_what_is_no_answer_is_named_with_its_place(held, said):
-    with pytest.raises(ValueError, match=rf"q\.jsonl:7: 'answers' .*{said}"):
+def test_what_is_no_answer_is_named_with_its_place(held, message):
+    with pytest.raises(ValueError, match=rf"q\.jsonl:7: 'answers' .*{message}"):
         read_answers(fields(answers=held))
 
 

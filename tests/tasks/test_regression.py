@@ -18,14 +18,14 @@ def test_a_row_has_a_number_and_one_text_or_two():
     one, two = fields(text="a", score=2), fields(text="a", text_pair="b", score="0.5")
     assert TASK.form.read(one) == "a"
     assert TASK.form.read(two) == tasks.Pair("a", "b")
-    assert [TASK.truth(row).target for row in (one, two)] == [2.0, 0.5]
-    assert TASK.truth(one).labels == ()
+    assert [TASK.gold_label(row).target for row in (one, two)] == [2.0, 0.5]
+    assert TASK.gold_label(one).labels == ()
 
 
 def test_texts_and_pairs_are_tokenized_side_by_side():
     mixed = ["a b", tasks.Pair("c", "d"), "e"]
     tokens = data.tokenize(TOKENIZER, mixed, max_length=8, form=tasks.TEXT_OR_PAIR)
-    assert [words.said(TOKENIZER, row) for row in tokens] == [
+    assert [words.as_text(TOKENIZER, row) for row in tokens] == [
         "[CLS] a b [SEP]",
         "[CLS] c [SEP] d [SEP]",
         "[CLS] e [SEP]",

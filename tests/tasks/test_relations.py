@@ -91,11 +91,11 @@ def test_an_entity_lost_to_truncation_is_counted():
     mention = read(FEWREL)  # The head comes last.
     whole = tokenized([mention])
     expected = "[CLS] a [unused3] b [unused4] c [unused1] d e [unused2] [SEP]"
-    assert words.said(TOKENIZER, whole[0]) == expected
+    assert words.as_text(TOKENIZER, whole[0]) == expected
     kept, lost = tokenized([mention], 8), tokenized([mention, mention], 7)
-    assert words.said(TOKENIZER, kept[0]).endswith("c [unused1] [SEP]")
+    assert words.as_text(TOKENIZER, kept[0]).endswith("c [unused1] [SEP]")
     assert (kept.num_truncated, kept.num_lost) == (1, 0)
-    assert words.said(TOKENIZER, lost[0]).endswith("[unused4] c [SEP]")
+    assert words.as_text(TOKENIZER, lost[0]).endswith("[unused4] c [SEP]")
     assert (lost.num_truncated, lost.num_lost) == (2, 2)
     assert lost.marks.tolist() == [[0, 2]] * 2  # The first token stands in.
 
@@ -110,7 +110,7 @@ def test_marks_are_kept_on_disk(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"head": {"spans": [[3, 6]]}}, r"'head' is the range \[3, 6\], outside"),
         ({"tail": {"spans": [[2, 2]]}}, r"'tail' is the range \[2, 2\], outside"),
@@ -123,8 +123,8 @@ def test_marks_are_kept_on_disk(tmp_path):
         ({"tokens": ["a", "\ud800", "c", "d", "e"]}, "half of a surrogate pair"),
     ],
 )
-def test_what_is_no_mention_is_named_with_its_place(changes, said):
-    with pytest.raises(ValueError, match=rf"r\.jsonl:4: .*{said}"):
+def test_what_is_no_mention_is_named_with_its_place(changes, message):
+    with pytest.raises(ValueError, match=rf"r\.jsonl:4: .*{message}"):
         read({**FEWREL, **changes})
 
 

@@ -15,8 +15,8 @@ def fields(**row):
     return tasks.Fields(row, "r.jsonl:4", {"label": "tags"})
 
 
-def truth(**row):
-    return tasks.entities().truth(fields(**row))
+def gold_label(**row):
+    return tasks.entities().gold_label(fields(**row))
 
 
 def test_words_of_a_row_are_joined_by_spaces():
@@ -26,24 +26,26 @@ def test_words_of_a_row_are_joined_by_spaces():
 
 def test_tags_and_spans_say_the_same():
     entity = tasks.Entity(3, 12, "city")
-    by_tags = truth(tokens=["In", "São", "Paulo"], tags=["O", "B-city", "I-city"])
+    by_tags = gold_label(tokens=["In", "São", "Paulo"], tags=["O", "B-city", "I-city"])
     span = {"start": 3, "end": 12, "text": "São Paulo"}
     by_spans = [
-        truth(text="In São Paulo", tags=[{**span, name: "city"}])
+        gold_label(text="In São Paulo", tags=[{**span, name: "city"}])
         for name in ("type", "label", "slot")
     ]
-    assert by_tags == tasks.Truth(("city",), (entity,))
+    assert by_tags == tasks.GoldLabel(("city",), (entity,))
     assert by_spans == [by_tags] * 3
 
 
 def test_an_entity_within_a_word_takes_the_whole_word():
-    found = truth(text="Zurichs See", tags=[{"start": 0, "end": 6, "type": "city"}])
+    found = gold_label(
+        text="Zurichs See", tags=[{"start": 0, "end": 6, "type": "city"}]
+    )
     assert found.target == (tasks.Entity(0, 7, "city"),)
 
 
 def test_a_sentence_may_hold_no_entity():
-    assert truth(tokens=["a"], tags=["O"]) == tasks.Truth((), ())
-    assert truth(text="a", tags=[]) == tasks.Truth((), ())
+    assert gold_label(tokens=["a"], tags=["O"]) == tasks.GoldLabel((), ())
+    assert gold_label(text="a", tags=[]) == tasks.GoldLabel((), ())
 
 
 @given(st.data())
@@ -60,7 +62,7 @@ def test_sentences_and_entities_of_any_text_are_written_as_they_were_read(drawn)
         row = tasks.SENTENCE.row(sentence)
         assert tasks.SENTENCE.read(fields(**row)) == sentence
     written = level.rows(entities)["label"]
-    assert truth(text=text, tags=written).target == tuple(sorted(entities))
+    assert gold_label(text=text, tags=written).target == tuple(sorted(entities))
 
 
 def test_every_token_knows_its_characters_and_special_ones_have_none():
@@ -84,7 +86,7 @@ def test_what_is_cut_off_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 words and 1 tags"),
         ({"tokens": ["a", "b"], "tags": ["O", "I-x"]}, "follows neither 'B-x' nor"),
@@ -108,7 +110,7 @@ def test_what_is_cut_off_is_counted():
         ),
         (
             {"text": "a b", "tags": [{"start": 0, "end": 1, "type": "x", "text": "b"}]},
-            "says 'b', and the text there is 'a'",
+            "has the text 'b', and the row has 'a' there",
         ),
         (
             {
@@ -122,10 +124,10 @@ def test_what_is_cut_off_is_counted():
         ),
     ],
 )
-def test_a_wrong_row_is_named_by_place_and_column(row, said):
+def test_a_wrong_row_is_named_by_place_and_column(row, message):
     with pytest.raises(ValueError, match=r"^r\.jsonl:4: '(tags|tokens)' ") as error:
-        truth(**row)
-    assert said in str(error.value)
+        gold_label(**row)
+    assert message in str(error.value)
 
 
 def test_codes_of_an_episode_are_those_of_its_types():

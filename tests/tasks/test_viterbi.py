@@ -62,7 +62,7 @@ def test_absent_classes_out_of_reach_do_no_harm():
     assert (found == scores.argmax(-1)).all()
 
 
-def test_only_valid_tags_are_said_where_only_those_are_allowed():
+def test_only_valid_tags_are_predicted_where_only_those_are_allowed():
     rng = np.random.default_rng(0)
     with np.errstate(divide="ignore"):
         start, transitions = (np.log(part) for part in tasks.BIO.transitions(3))

@@ -43,6 +43,6 @@ def of_rules(rules, numbers):
     )
 
 
-def said(of, ids):
+def as_text(of, ids):
     """The tokens of ids, as one string."""
     return " ".join(of.convert_ids_to_tokens(list(ids)))

@@ -101,7 +101,7 @@ def tokenize_pairs(
         tokenizer,
         [said for _, said in pairs],
         max_length=speech.num_said,
-        form=tasks.SAID,
+        form=tasks.TARGET_TEXT,
         max_positions=speech.num_said,
         **kept,
     )
@@ -159,7 +159,7 @@ def tokenize_prompts(
         tokenizer,
         begun,
         max_length=speech.num_read - 1,
-        form=tasks.BEGUN,
+        form=tasks.TARGET_PREFIX,
         on_long=on_long,
         max_positions=speech.num_read,
     )
@@ -178,7 +178,7 @@ def _read(
 ) -> TokenizedTexts:
     """What is read, with the token behind it that begins what is said, if in one."""
     begin = [] if speech.apart else [speech.begin]
-    if level.reads is None:
+    if level.source_form is None:
         if speech.apart:
             raise ValueError(
                 "this task type reads nothing before it speaks, and the model reads by"
@@ -190,7 +190,7 @@ def _read(
         tokenizer,
         texts,
         max_length=speech.num_read - len(begin),
-        form=level.reads,
+        form=level.source_form,
         max_positions=speech.num_read,
         **kept,
     )

@@ -76,7 +76,7 @@ def read(
         _check_variants(task)
         columns["variants"] = variants
     texts: list[Hashable] = []
-    truths: list[tasks.Truth] = []
+    gold: list[tasks.GoldLabel] = []
     names: dict[str, list[str]] = {"domain": [], "id": []}
     others: list[tuple[str, ...]] = []
     num_unlabelled = 0
@@ -86,18 +86,18 @@ def read(
             num_unlabelled += 1
             continue
         texts.append(task.form.read(fields))
-        truths.append(task.truth(fields))
+        gold.append(task.gold_label(fields))
         for role in set(names) & set(columns):
             names[role].append(fields.name(role))
         if variants:
             others.append(fields.texts("variants"))
     if not texts:
         raise ValueError(f"{source}: holds no examples; give at least one row.")
-    targets = tuple(truth.target for truth in truths)
+    targets = tuple(one.target for one in gold)
     return Examples(
         name=str(source) if split is None else f"{source}[{split}]",
         texts=tuple(texts),
-        labels=tuple(truth.labels for truth in truths),
+        labels=tuple(one.labels for one in gold),
         targets=None if None in targets else targets,
         domains=tuple(names["domain"]) if domain else None,
         ids=tuple(names["id"]) if id else None,

@@ -237,7 +237,7 @@ def _truth(
     Where the episode drew none of them, the task type has another answer.
     """
     if task.tokens is not None and examples.targets is not None:
-        return task.tokens.rows(task.tokens.asked(examples.targets[row], drawn))
+        return task.tokens.rows(task.tokens.restrict(examples.targets[row], drawn))
     if task.texts is not None and examples.targets is not None:
         return task.texts.rows(examples.targets[row])
     if examples.targets is not None:

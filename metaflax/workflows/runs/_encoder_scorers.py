@@ -143,7 +143,7 @@ class TokenScorer(LogitScorer):
         assert level is not None
         metrics, logits = row
         predictions = self._decoded(episode, logits)
-        scores = level.judge(predictions, self._references(episode))
+        scores = level.score(predictions, self._references(episode))
         return EpisodeResult(
             {"loss": metrics["loss"], **{name: scores[name] for name in level.scores}},
             predictions=predictions,
@@ -175,7 +175,7 @@ class TokenScorer(LogitScorer):
         assert level is not None
         assert targets is not None
         drawn = self._drawn(episode)
-        return [level.asked(targets[number], drawn) for number in episode.query]
+        return [level.restrict(targets[number], drawn) for number in episode.query]
 
     def _drawn(self, episode: data.Episode) -> list[str]:
         return [self.source.examples.label_names[n] for n in episode.classes]

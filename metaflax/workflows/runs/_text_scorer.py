@@ -59,7 +59,7 @@ class TextScorer:
         del params
         for chunk in chunks:
             batch = evaluation.GenerationBatch(self.source.collate(chunk))
-            if complete and self._level.judged:
+            if complete and self._level.generation_scores:
                 batch = batch._replace(prompts=self._prompts(chunk))
             if complete and self._level.recalls:
                 batch = batch._replace(candidates=self._candidates(chunk))
@@ -76,7 +76,7 @@ class TextScorer:
         if row.generated is not None:
             predictions = self._decoded(episode, row.generated)
             texts = [record["generated"] for record in predictions]
-            scores |= self._level.judge(texts, self._references(episode))
+            scores |= self._level.score(texts, self._references(episode))
         if row.likelihoods is not None:
             scores |= self._recalls(episode, row.likelihoods)
         return EpisodeResult(scores, predictions=predictions)

@@ -13,7 +13,7 @@ def reading(
     numbers: np.ndarray,
     tokenized: data.TokenizedTexts,
     logits: np.ndarray,
-) -> tasks.Reading:
+) -> tasks.TokenOutputs:
     """A `Reading` of some of the texts that were tokenized together.
 
     Args:
@@ -29,4 +29,4 @@ def reading(
     owners = [owner for owner, own in enumerate(rows) for _ in own]
     spans = [tokenized.spans_of(row) for own in rows for row in own]
     chosen = [texts[number] for number in numbers]
-    return tasks.Reading(chosen, owners, spans, logits[: len(spans)])
+    return tasks.TokenOutputs(chosen, owners, spans, logits[: len(spans)])
