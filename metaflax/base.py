@@ -399,6 +399,10 @@ class Head(NamedTuple):
       template: `state = template(head_params)`, what `fit` gives in shapes and
         types, its values of no interest; for inner optimizers that learn a number
         for each leaf that adapts. None where the head cannot tell.
+      is_linear: whether `state` is a linear layer, `kernel` `[D, N]` and `bias` `[N]`
+        beside a `mask`, which other libraries can load.
+      per_class: whether `head_params` hold numbers for each of N classes, so that the
+        outer loop fixes N.
     """
 
     init: InitFn
@@ -406,6 +410,8 @@ class Head(NamedTuple):
     apply: Callable[[Any, jax.Array], Any]
     serves: frozenset[str]
     template: Callable[[Any], Any] | None = None
+    is_linear: bool = False
+    per_class: bool = False
 
 
 def moving_params(estimator: Estimator) -> Estimator:

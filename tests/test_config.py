@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import base, models, tasks
+from metaflax import algorithms, base, heads, models, tasks
 from metaflax import config as config_lib
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
@@ -202,13 +202,13 @@ def build(task="classification", add=lambda params, key: params, **settings):
 NEEDS = {"imaml": {"num_steps": 50}, "warpgrad": {"add": models.with_adapters}}
 
 
-@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
 def test_every_algorithm_is_built_from_its_name(name):
     algorithm = build(name=name, **NEEDS.get(name, {}))
     params = jax.eval_shape(algorithm.init, jax.random.key(0))
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
-    assert learned == (name not in config_lib.OWN_HEADS)
+    assert learned == (algorithms.ALGORITHMS[name].default_head == "linear")
 
 
 def test_micro_batches_change_no_answer():
@@ -222,9 +222,9 @@ def test_micro_batches_change_no_answer():
         build(name="maml", micro_batch_size=0)
 
 
-@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
 def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
-    head = config_lib.OWN_HEADS.get(name, "linear")
+    head = algorithms.ALGORITHMS[name].default_head
     if head in ("linear", "prototypes"):
         build("multilabel_classification", name=name, **NEEDS.get(name, {}))
     else:
@@ -232,9 +232,9 @@ def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
             build("multilabel_classification", name=name)
 
 
-@pytest.mark.parametrize("name", config_lib.ALGORITHMS)
+@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
 def test_numbers_are_served_or_refused_by_name_of_the_head(name):
-    head = config_lib.OWN_HEADS.get(name, "linear")
+    head = algorithms.ALGORITHMS[name].default_head
     if head in ("linear", "prototypes", "ridge"):
         build("regression", name=name, **NEEDS.get(name, {}))
     else:
@@ -242,7 +242,7 @@ def test_numbers_are_served_or_refused_by_name_of_the_head(name):
             build("regression", name=name)
 
 
-@pytest.mark.parametrize("name", config_lib.HEADS)
+@pytest.mark.parametrize("name", heads.HEADS)
 def test_every_head_is_built_from_its_name(name):
     tasks = {
         "label_prototypes": "multilabel_classification",
@@ -288,7 +288,10 @@ def test_a_threshold_decides_when_a_question_has_no_answer(threshold, expected):
 
 def test_only_relations_have_a_rate_of_none():
     config = config_lib.Config(episodes=config_lib.EpisodeConfig(none_rate=0.5))
-    with pytest.raises(ValueError, match="none_rate is 0.5, and only relations"):
+    with pytest.raises(
+        ValueError,
+        match="none_rate is 0.5, and the task type .* has no queries of none",
+    ):
         config_lib.check(config)
 
 
@@ -325,7 +328,7 @@ def test_learned_rates_begin_as_the_one_rate_and_have_a_gradient(inner_optimizer
 
 @pytest.mark.parametrize("name", ["reptile", "protonet", "meta_sgd"])
 def test_learned_rates_are_refused_by_what_has_no_use_for_them(name):
-    with pytest.raises(ValueError, match=f"'tensor', which {name} has no use for"):
+    with pytest.raises(ValueError, match=f"'tensor', which {name} does not use"):
         build(name=name, learned_rates="tensor")
 
 

@@ -146,7 +146,7 @@ def test_what_makes_a_run_is_let_through():
         ),
         (
             {"a": dataclasses.replace(ENTITIES, pooling=None)},
-            "member 'a': pooling is 'mean' and the task type 'entities'",
+            "member 'a': pooling is 'mean' and the task type is 'entities'",
         ),
         (
             {"a": dataclasses.replace(INTENTS, pooling="pooler")},
@@ -154,7 +154,7 @@ def test_what_makes_a_run_is_let_through():
         ),
         (
             {"a": TaskMember(DataConfig("d.jsonl", "dialogue"))},
-            "member 'a': dialogue takes a language model",
+            "member 'a': dialogue needs a generative model",
         ),
         (
             {"a": dataclasses.replace(RAW, rows_at_once=5)},

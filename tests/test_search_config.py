@@ -52,7 +52,7 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
         ("algorithm.label_smoothing", Uniform(0, 2), "cannot be 2.0; give 0 to 1"),
         ("training.dropout", Choice((True, 1.5)), "cannot be 1.5.* bool"),
         ("training.steps", Choice((5, True)), "cannot be True.* int"),
-        ("model.pooling", Choice(("mean", "tokens")), "pooling 'tokens' goes with"),
+        ("model.pooling", Choice(("mean", "tokens")), "take pooling 'tokens'"),
         ("episodes.way", Choice((2, 5)), "changes what is measured"),
         ("training.seed", Integers(0, 5), "changes what is measured"),
         ("data.label", Choice(("a", "b")), "changes what is measured"),

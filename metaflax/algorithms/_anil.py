@@ -4,6 +4,11 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import (
+    AlgorithmParts,
+    AlgorithmSpec,
+    with_inner_optimizer,
+)
 
 
 def anil(
@@ -101,3 +106,18 @@ def boil(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+def _build_anil(parts: AlgorithmParts) -> base.MetaAlgorithm:
+    return anil(
+        parts.encode_fn,
+        parts.loss_fn,
+        parts.init_fn,
+        parts.inner_optimizer,
+        head=parts.head,
+        num_steps=parts.num_steps,
+    )
+
+
+ANIL = AlgorithmSpec(_build_anil, adapts_generative=False, may_learn_rates=True)
+BOIL = AlgorithmSpec(with_inner_optimizer(boil), may_learn_rates=True)

@@ -1,15 +1,38 @@
 """What a practitioner would otherwise do; adapted and scored, never meta-trained."""
 
-import functools
-
 import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._closed_form import protonet
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import (
+    AlgorithmSpec,
+    in_closed_form,
+    with_inner_optimizer,
+)
 
-# The encoder as it is below a head in closed form, such as class means.
-frozen = functools.partial(protonet, estimator=estimators.constant)
+
+def frozen(
+    encode_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    *,
+    head: base.Head,
+) -> base.MetaAlgorithm:
+    """Fits a closed-form head, such as class means, on the frozen encoder.
+
+    Args:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's parameters.
+      head: fitted to each support set.
+
+    Returns:
+      A `MetaAlgorithm` whose loss has no gradient.
+    """
+    return protonet(
+        encode_fn, loss_fn, init_fn, head=head, estimator=estimators.constant
+    )
 
 
 def fine_tuning(
@@ -50,3 +73,14 @@ def fine_tuning(
         num_steps=num_steps,
         estimator=estimators.constant,
     )
+
+
+FROZEN = AlgorithmSpec(
+    in_closed_form(frozen),
+    default_head="prototypes",
+    has_inner_steps=False,
+    is_baseline=True,
+)
+FINE_TUNING = AlgorithmSpec(
+    with_inner_optimizer(fine_tuning), is_baseline=True, may_learn_rates=True
+)

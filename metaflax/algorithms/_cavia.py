@@ -4,6 +4,7 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmParts, AlgorithmSpec
 
 
 def cavia(
@@ -63,3 +64,18 @@ def cavia(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+def _build(parts: AlgorithmParts) -> base.MetaAlgorithm:
+    return cavia(
+        parts.encode_fn,
+        parts.loss_fn,
+        parts.init_fn,
+        parts.inner_optimizer,
+        context="encoder/embeddings/context/vector",
+        head=parts.head,
+        num_steps=parts.num_steps,
+    )
+
+
+CAVIA = AlgorithmSpec(_build, adapts_generative=False, may_learn_rates=True)

@@ -4,6 +4,7 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import compose
+from metaflax.algorithms._spec import AlgorithmSpec, in_closed_form
 
 
 def protonet(
@@ -159,3 +160,17 @@ def _closed_form(encode_fn, loss_fn, init_fn, head, estimator) -> base.MetaAlgor
         num_steps=0,
         estimator=estimator,
     )
+
+
+PROTONET = AlgorithmSpec(
+    in_closed_form(protonet), default_head="prototypes", has_inner_steps=False
+)
+MATCHING = AlgorithmSpec(
+    in_closed_form(matching), default_head="matching", has_inner_steps=False
+)
+RELATION = AlgorithmSpec(
+    in_closed_form(relation), default_head="relation", has_inner_steps=False
+)
+RIDGE = AlgorithmSpec(
+    in_closed_form(ridge), default_head="ridge", has_inner_steps=False
+)

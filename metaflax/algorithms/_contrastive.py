@@ -5,6 +5,7 @@ import optax
 from metaflax import base, estimators, losses, tree
 from metaflax.algorithms._compose import assemble, check_num_steps
 from metaflax.algorithms._learners import refitted
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def contrastive_fine_tuning(
@@ -54,3 +55,10 @@ def contrastive_fine_tuning(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+CONTRASTIVE_FINE_TUNING = AlgorithmSpec(
+    with_inner_optimizer(contrastive_fine_tuning),
+    default_head="logistic_regression",
+    is_baseline=True,
+)

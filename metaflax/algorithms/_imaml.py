@@ -4,6 +4,7 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def imaml(
@@ -65,3 +66,8 @@ def imaml(
         estimator=estimator or estimators.implicit(),
         proximal=proximal,
     )
+
+
+IMAML = AlgorithmSpec(
+    lambda parts: with_inner_optimizer(imaml, proximal=parts.proximal)(parts)
+)

@@ -6,6 +6,7 @@ import optax
 
 from metaflax import base, tree
 from metaflax.algorithms._baselines import fine_tuning
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def joint(
@@ -66,3 +67,6 @@ def joint(
         return value, base.MetaInfo(jnp.zeros(0), jax.lax.stop_gradient(value))
 
     return tuned._replace(loss=loss)
+
+
+JOINT = AlgorithmSpec(with_inner_optimizer(joint), may_learn_rates=True)

@@ -2,6 +2,7 @@
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
 
 def leopard(
@@ -53,3 +54,6 @@ def leopard(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+LEOPARD = AlgorithmSpec(with_learning_rate(leopard), default_head="leopard")

@@ -1,11 +1,12 @@
 """Model-agnostic meta-learning and its first-order relatives."""
 
-import functools
+from typing import Any
 
 import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def maml(
@@ -84,5 +85,73 @@ def maml(
     )
 
 
-fomaml = functools.partial(maml, estimator=estimators.first_order)
-reptile = functools.partial(maml, estimator=estimators.displacement)
+def fomaml(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    **options: Any,
+) -> base.MetaAlgorithm:
+    r"""First-order MAML: the query gradient at the adapted parameters.
+
+    It ignores how the inner steps depend on the initialisation:
+    :math:`g = \nabla_\phi L_Q(\phi_K)`.
+
+    Args:
+      apply_fn: as for `maml`.
+      loss_fn: as for `maml`.
+      init_fn: as for `maml`.
+      inner_optimizer: takes the inner steps; it may be any, since nothing is
+        differentiated through it.
+      **options: `head`, `adapts` and `num_steps` of `maml`.
+
+    Returns:
+      A `MetaAlgorithm`, as `maml` with `estimators.first_order`.
+
+    Raises:
+      ValueError: as `maml`.
+
+    References:
+      Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
+      Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
+    """
+    options = {"estimator": estimators.first_order, **options}
+    return maml(apply_fn, loss_fn, init_fn, inner_optimizer, **options)
+
+
+def reptile(
+    apply_fn: base.ApplyFn,
+    loss_fn: base.LossFn,
+    init_fn: base.InitFn,
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
+    **options: Any,
+) -> base.MetaAlgorithm:
+    r"""Moves the initialisation towards the adapted parameters of each task.
+
+    The meta-gradient is the displacement :math:`g = \theta - \phi_K`; the query set
+    only scores.
+
+    Args:
+      apply_fn: as for `maml`.
+      loss_fn: as for `maml`.
+      init_fn: as for `maml`.
+      inner_optimizer: takes the inner steps.
+      **options: `head`, `adapts` and `num_steps` of `maml`.
+
+    Returns:
+      A `MetaAlgorithm`, as `maml` with `estimators.displacement`.
+
+    Raises:
+      ValueError: as `maml`.
+
+    References:
+      Nichol et al., `On First-Order Meta-Learning Algorithms
+      <https://arxiv.org/abs/1803.02999>`_, 2018.
+    """
+    options = {"estimator": estimators.displacement, **options}
+    return maml(apply_fn, loss_fn, init_fn, inner_optimizer, **options)
+
+
+MAML = AlgorithmSpec(with_inner_optimizer(maml), may_learn_rates=True)
+FOMAML = AlgorithmSpec(with_inner_optimizer(fomaml), may_learn_rates=True)
+REPTILE = AlgorithmSpec(with_inner_optimizer(reptile))

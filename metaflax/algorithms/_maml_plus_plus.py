@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
 
 def maml_plus_plus(
@@ -89,3 +90,6 @@ def _multi_step_weights(num_steps: int, until: int):
         return (1 - share) * even + share * last
 
     return weights
+
+
+MAML_PLUS_PLUS = AlgorithmSpec(with_learning_rate(maml_plus_plus))

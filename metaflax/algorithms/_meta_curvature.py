@@ -2,6 +2,7 @@
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._maml import maml
+from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
 
 def meta_curvature(
@@ -66,3 +67,6 @@ def meta_curvature(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+META_CURVATURE = AlgorithmSpec(with_learning_rate(meta_curvature, rank=8))

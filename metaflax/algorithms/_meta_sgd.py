@@ -2,6 +2,7 @@
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._maml import maml
+from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
 
 def meta_sgd(
@@ -56,3 +57,6 @@ def meta_sgd(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+META_SGD = AlgorithmSpec(with_learning_rate(meta_sgd))

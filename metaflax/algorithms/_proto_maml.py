@@ -4,6 +4,7 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def proto_maml(
@@ -54,3 +55,8 @@ def proto_maml(
         num_steps=num_steps,
         estimator=estimator,
     )
+
+
+PROTO_MAML = AlgorithmSpec(
+    with_inner_optimizer(proto_maml), default_head="prototypes", may_learn_rates=True
+)

@@ -4,6 +4,7 @@ import optax
 
 from metaflax import base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
+from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
 def warpgrad(
@@ -76,3 +77,10 @@ def warpgrad(
         return params
 
     return algorithm._replace(init=init)
+
+
+WARPGRAD = AlgorithmSpec(
+    with_inner_optimizer(warpgrad, warps="encoder/*/adapter"),
+    adapts_generative=False,
+    may_learn_rates=True,
+)

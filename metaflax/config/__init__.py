@@ -4,13 +4,12 @@ The command line, the Python files under `experiments/` and `config.json` of a r
 directory all say the same `Config`.
 """
 
-from metaflax.config._factories import ALGORITHMS as ALGORITHMS
-from metaflax.config._factories import BASELINES as BASELINES
-from metaflax.config._factories import HEADS as HEADS
-from metaflax.config._factories import OWN_HEADS as OWN_HEADS
+from metaflax.config._check import check as check
 from metaflax.config._factories import TASKS as TASKS
 from metaflax.config._factories import build_algorithm as build_algorithm
+from metaflax.config._factories import build_head as build_head
 from metaflax.config._factories import build_task as build_task
+from metaflax.config._factories import resolve_algorithm as resolve_algorithm
 from metaflax.config._files import differences as differences
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
@@ -46,13 +45,8 @@ from metaflax.config._settings import EpisodeConfig as EpisodeConfig
 from metaflax.config._settings import EvaluationConfig as EvaluationConfig
 from metaflax.config._settings import ModelConfig as ModelConfig
 from metaflax.config._settings import TrainingConfig as TrainingConfig
-from metaflax.config._settings import check as check
 
 __all__ = [
-    "ALGORITHMS",
-    "BASELINES",
-    "HEADS",
-    "OWN_HEADS",
     "TASKS",
     "AlgorithmConfig",
     "Choice",
@@ -77,6 +71,7 @@ __all__ = [
     "TrainingConfig",
     "Uniform",
     "build_algorithm",
+    "build_head",
     "build_task",
     "check",
     "check_file_name",
@@ -87,6 +82,7 @@ __all__ = [
     "from_json",
     "load_file",
     "pretraining_of",
+    "resolve_algorithm",
     "run_of",
     "sampling",
     "to_json",

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from metaflax.config._check import check
+from metaflax.config._factories import build_task
 from metaflax.config._names import check_file_name
 from metaflax.config._pretraining import (
     LoopConfig,
@@ -15,7 +17,6 @@ from metaflax.config._pretraining import (
     check_pretraining,
 )
 from metaflax.config._settings import (
-    GENERATING,
     AlgorithmConfig,
     Config,
     DataConfig,
@@ -24,7 +25,6 @@ from metaflax.config._settings import (
     ModelConfig,
     Pooling,
     TrainingConfig,
-    check,
 )
 
 if TYPE_CHECKING:
@@ -233,12 +233,12 @@ def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
             )
         check_pretraining(pretraining_of(config, name))
         return
-    if member.data.task in GENERATING:
+    run = run_of(config, name)
+    if build_task(run).texts is not None:
         raise ValueError(
-            f"{member.data.task} takes a language model, and members share one"
+            f"{member.data.task} needs a generative model, and members share one"
             " encoder; train it in a run of its own."
         )
-    run = run_of(config, name)
     if (run.model.pooling == "pooler") != (config.model.pooling == "pooler"):
         raise ValueError(
             f"pooling is {run.model.pooling!r}, and {config.model.pooling!r} that of"

@@ -9,10 +9,11 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
-from metaflax import registry
-from metaflax.config._factories import ALGORITHMS, BASELINES, HEADS, build_task
+from metaflax import heads, registry
+from metaflax.config._check import check
+from metaflax.config._factories import resolve_algorithm
 from metaflax.config._renamed import current_names
-from metaflax.config._settings import Config, check
+from metaflax.config._settings import Config
 
 # What a validation measures hangs on these: scores of different ones do not compare.
 # Of `data` the settings of meta-training alone are left.
@@ -298,13 +299,11 @@ def _fits(kind: Any, value: Any) -> bool:
 def _check_run(config: Config) -> None:
     """As far as it can be checked without model and data."""
     check(config)
-    build_task(config)
     algorithm = config.algorithm
-    registry.resolve("algorithm", ALGORITHMS, algorithm.name)
-    if algorithm.name in BASELINES:
+    if resolve_algorithm(algorithm.name).is_baseline:
         raise ValueError(
             f"{algorithm.name} is a baseline without a meta-gradient; search"
             " another algorithm."
         )
     if algorithm.head is not None:
-        registry.resolve("head", HEADS, algorithm.head)
+        registry.resolve("head", heads.HEADS, algorithm.head)

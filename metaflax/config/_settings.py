@@ -11,50 +11,42 @@ from metaflax.config._renamed import accepts_former_names
 Count: TypeAlias = int | tuple[int, int]
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 
-# Task types that say something of every token.
-ON_TOKENS = ("entities", "question_answering")
-# Task types whose queries may hold nothing of what a task is about.
-WITH_NONE = ("relations", "entities")
-# Task types whose answers are texts that a language model says.
-GENERATING = ("translation", "summarization", "dialogue", "language_modelling")
-
-# Task types whose texts have variants: of the others a replaced word may be a part that
-# is asked for, or what makes two texts a pair.
-WITH_VARIANTS = ("classification", "multilabel_classification")
-
-
-# Task types whose texts may stay on disk: those of one text and one label.
-ON_DISK = ("classification",)
-
 
 @accepts_former_names("model")
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The pretrained model; of an encoder, how a text becomes one vector."""
+    """The pretrained model, and how an encoder pools token features."""
 
     name: Annotated[str, tyro.conf.arg(name="model")] = "minilm"
-    """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip. Of
-    a GPT-2 or an encoder-decoder for tasks that generate; `metaflax new` makes one."""
+    """Pretrained model: `minilm` (all-MiniLM-L6-v2, fetched by pip), a directory or a
+    Hugging Face hub name. Generative task types need a generative model, such as a
+    GPT-2; `metaflax new` makes one."""
     pooling: Pooling = "mean"
-    """Which hidden states make the vector; `entities` are those of relations, and
-    `tokens` leaves every token its own."""
+    """Pooling of an encoder's hidden states: mean over tokens, first token, BERT's
+    pooler, the two marked entities of `relations`, or none (`tokens`: one vector per
+    token)."""
     standardize: bool = True
-    """Whether vectors are centred and of unit length."""
+    """Whether pooled features are centred and scaled to unit length."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of computation; parameters are float32."""
+    """Type of activations; parameters are float32."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
-    """Whether layers are one loop, which compiles faster; auto: from 24 layers on."""
+    """Whether layers run in one `scan`, which compiles faster, or unrolled; auto scans
+    from 24 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
-    """What runs again to save memory: all but weight products, or whole layers."""
+    """Activations recomputed in the backward pass to save memory: none, all but matrix
+    products (dots), or whole layers."""
     lora_rank: int = 0
-    """Adds LoRA factors to queries and values, for `adapts` `*/lora`; 0 for none."""
+    """Rank of LoRA factors added to query and value projections, to be adapted with
+    `--adapts */lora`; 0 adds none."""
     adapter_size: int = 0
-    """Adds bottleneck adapters of this width to every layer; warpgrad needs them."""
+    """Width of bottleneck adapters added to every layer, which `warpgrad` needs; 0 adds
+    none."""
     context_size: int = 0
-    """Adds a context vector of this size to the embeddings; cavia needs one."""
+    """Size of a context vector added to the embeddings, which `cavia` needs; 0 adds
+    none."""
     prefix_size: int = 0
-    """Adds as many keys and values before all texts to every layer that says texts, for
-    `adapts` `*/prefix`; 0 for none."""
+    """Number of prefix keys and values added to every layer of a generative model, to
+    be adapted with `--adapts */prefix`; 0 adds none."""
     family: str | None = None
     """Model family: a `model_type`, or the import path `package.module:attribute` of a
     `ModelFamily`; by default what the model's config.json names."""
@@ -63,11 +55,11 @@ class ModelConfig:
 @accepts_former_names("data")
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Labelled texts and how their classes are split."""
+    """Labelled text, its columns and how its classes are split."""
 
     path: Annotated[str, tyro.conf.arg(name="data")] = ""
-    """JSONL, CSV, TSV or Parquet file or pattern of files, saved data set, hub name, or
-    `scored-texts`."""
+    """Labelled text: a JSONL, CSV, TSV or Parquet file or a pattern of files, a saved
+    data set, a Hugging Face hub name, or the built-in `scored-texts`."""
     task: Literal[
         "classification",
         "multilabel_classification",
@@ -82,79 +74,80 @@ class DataConfig:
         "language_modelling",
         "smlmt",
     ] = "classification"
-    """Task type: a class a text, any number of labels, a class a pair, a number, the
-    relation of two entities, the entities of a text, the answer in a context; or what
-    is generated: a translation, a summary, the next turn, how a text goes on; or which
-    word was masked in raw text, a sentence a line."""
+    """Task type: a name such as classification, entities, question_answering or
+    translation (`metaflax.tasks` lists them), or an import path
+    `package.module:attribute` of a factory."""
     tagging: Literal["io", "bio"] = "io"
-    """Classes that tell entities: one a type, or their first word apart."""
+    """Tagging scheme of entities: one class per type (io), or the first word apart
+    (bio)."""
     text: str = "text"
-    """Column of texts."""
+    """Column of the input text."""
     text_pair: str = "text_pair"
-    """Column of second texts, where the task type reads pairs."""
+    """Column of the second text, for task types on pairs."""
     label: str = "label"
-    """Column of labels, or of numbers."""
+    """Column of the label, the labels, or the number to predict."""
     target: str = "target"
-    """Column of texts that are to be generated."""
+    """Column of the text to generate."""
     on_disk: bool = False
-    """Whether texts stay on disk, however many there are, and meta-training reads them
-    as it draws them; of classification. The first start makes an index, which is kept.
-    Classes with fewer texts than an episode takes are left out."""
+    """Whether training texts stay on disk and are read when they are sampled, for data
+    larger than memory. The first start builds an index, which is kept. Classes with
+    fewer texts than an episode needs are left out."""
     unlabelled: Literal["error", "drop"] = "error"
-    """What happens to a row whose list of labels is empty."""
+    """Handling of rows with an empty list of labels: an error, or drop them."""
     domain: str | None = None
-    """Column of domains; each episode is drawn from one."""
+    """Column of the domain; each episode is sampled from one domain."""
     split_file: str | None = None
-    """JSON with the names of train, valid and test classes (or domains)."""
+    """JSON file with the names of the train, valid and test classes (or domains)."""
     fold: str | None = None
-    """Which fold of the split file."""
+    """Name of the fold in the split file."""
     split_names: Mapping[str, tuple[str, ...]] | None = None
-    """The same names given here, by `train`, `valid` and `test`."""
+    """Names of classes (or domains) by split: train, valid, test."""
     split_by: Literal["label", "domain"] = "label"
-    """Whether classes or domains are disjoint."""
+    """Whether splits are disjoint in classes (label) or in domains."""
     split_seed: int = 0
-    """Draws a split in halves and quarters where none is given."""
+    """Seed of the random split (half, quarter, quarter) if none is given."""
     more_train: str | None = None
-    """Labelled texts, as `data`, that meta-training alone reads besides, such as
-    `metaflax cluster` writes; none of their classes (or domains) is held out."""
+    """More labelled text for meta-training only, such as pseudo-labels that `metaflax
+    cluster` writes. Held-out classes (or domains) must not occur in it."""
     word_bands: tuple[int, ...] = (20, 100, 500, 2000)
-    """Of smlmt, in how many sentences words occur: tasks are drawn from one of the
-    bands between these numbers."""
+    """Boundaries of word frequencies, in sentences, for smlmt: all words of an episode
+    come from one band."""
     word_clusters: int = 0
-    """Of smlmt: tasks are drawn from one of so many clusters of word embeddings, not of
-    the bands; 0 for none."""
+    """Number of clusters of word embeddings for smlmt: all words of an episode come
+    from one cluster instead of one band; 0 uses the bands."""
     variants: str | None = None
-    """Column of lists of texts that meta-training may read in a text's place, such as
-    the column `variants` that `metaflax augment` writes."""
+    """Column with a list of variants of each text, such as `metaflax augment` writes,
+    that may replace it in meta-training."""
     variant_rate: float = 0.5
-    """How likely a text of meta-training that has variants is read as one of them."""
+    """Probability that a training text with variants is replaced by one of them."""
     max_length: int = 128
-    """Most tokens of a text."""
+    """Maximum tokens of an input text."""
     max_target_length: int = 64
-    """Most tokens of a text that is generated."""
+    """Maximum tokens of a generated text."""
     on_long: Literal["error", "truncate"] = "truncate"
-    """What happens to a longer one; truncated texts are counted and reported."""
+    """Handling of texts longer than the maximum: an error, or truncate and count
+    them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:
-    """Sizes of episodes: a number, or least and most."""
+    """Sizes of episodes; each is a number or a range (least, most)."""
 
     way: Count = 5
-    """Classes of a validation or test episode."""
+    """Classes per validation or test episode."""
     shot: Count = 5
-    """Support examples a class; of numbers, questions and generated texts, in all."""
+    """Support examples per class; in all for task types without classes."""
     queries: Count = 5
-    """Query examples a class; of numbers, questions and generated texts, in all."""
+    """Query examples per class; in all for task types without classes."""
     none_rate: float = 0.0
-    """Share of queries that are of none of an episode's relations, or hold none of
-    its entities."""
+    """Share of queries that belong to no class of their episode, for task types with
+    none of the above."""
     train_way: Count | None = None
-    """The same in meta-training, where it differs."""
+    """Classes per training episode; by default as `way`."""
     train_shot: Count | None = None
-    """The same in meta-training, where it differs."""
+    """Support examples per class of a training episode; by default as `shot`."""
     train_queries: Count | None = None
-    """The same in meta-training, where it differs."""
+    """Query examples per class of a training episode; by default as `queries`."""
 
     def training(self) -> "EpisodeConfig":
         """The sizes of meta-training's episodes."""
@@ -169,44 +162,52 @@ class EpisodeConfig:
 @accepts_former_names("algorithm")
 @dataclasses.dataclass(frozen=True)
 class AlgorithmConfig:
-    """The meta-learning algorithm."""
+    """The meta-learning algorithm and its inner loop."""
 
     name: Annotated[str, tyro.conf.arg(name="algorithm")] = "protonet"
-    """A name in `metaflax.algorithms`, such as maml, protonet, leopard or frozen."""
+    """Meta-learning algorithm: a name such as protonet, maml, fomaml or frozen
+    (`metaflax.algorithms` lists them), or an import path `package.module:attribute`."""
     head: str | None = None
-    """A name in `metaflax.heads`; by default what suits the algorithm."""
+    """Output layer: a name such as linear, prototypes or ridge (`metaflax.heads` lists
+    them), or an import path; by default the algorithm's own."""
     temperature: float = 10.0
-    """Where the learned factor of prototypes' squared distances begins."""
+    """Initial value of the learned scale of distances or cosines in heads such as
+    prototypes."""
     strength: float = 1.0
-    """Where the learned strength of regularised heads in closed form begins."""
+    """Initial value of the learned regularisation strength of closed-form heads such as
+    ridge."""
     none_logit: float = 0.0
-    """Where the learned logit begins of none of an episode's relations."""
+    """Initial value of the learned logit of none of the above, for relations."""
     transitions: tuple[float, ...] = ()
-    """Of entities: the probabilities of `tasks.AbstractTransitions`, all in a row."""
+    """Seven transition probabilities of entity tags, as in `tasks.AbstractTransitions`,
+    for Viterbi decoding; empty for none."""
     null_threshold: float = 0.0
-    """Of questions: how much the logit of no answer must exceed the best passage's."""
+    """Margin by which the logit of no answer must exceed that of the best answer
+    span."""
     adapts: tuple[str, ...] = ("*",)
-    """Paths that inner steps change, such as `head` or `encoder/layer_5/*`."""
+    """Patterns of the parameter paths that inner steps adapt, such as `head` or
+    `encoder/layer_5/*`."""
     inner_optimizer: str = "sgd"
-    """Any optimizer of optax."""
+    """Inner optimizer: a name in optax, such as sgd or adam."""
     inner_learning_rate: float = 0.05
-    """Its rate."""
+    """Learning rate of the inner optimizer."""
     learned_rates: Literal["tensor", "layer", "parameter"] | None = None
-    """What has an inner rate of its own that is learned, from that one on; None for
-    nothing. Its rate of learning is `hyper_learning_rate`."""
+    """Granularity of learned inner learning rates: one per tensor, layer or parameter;
+    None learns no rates."""
     num_steps: int = 5
-    """Inner steps."""
+    """Inner steps per task."""
     eval_num_steps: int | None = None
-    """Inner steps at validation and meta-test, where they differ."""
+    """Inner steps per task in validation and meta-test; by default as `num_steps`."""
     micro_batch_size: int | None = None
-    """Examples whose activations are held at once; gradients accumulate over a task's
-    micro-batches. None for all."""
+    """Examples per micro-batch: gradients of a task accumulate over micro-batches,
+    which saves memory; None takes all examples at once."""
     proximal: float = 1.0
-    """How strongly imaml draws what adapts to where it began."""
+    """Weight of the proximal term of imaml, which keeps adapted parameters near their
+    start."""
     label_smoothing: float = 0.0
-    """Share of a target spread over the other classes."""
+    """Share of the target probability that is spread over the other classes."""
     class_weights: Literal["equal", "balanced"] = "equal"
-    """Whether rare classes count as much as common ones."""
+    """Weights of classes in the loss: equal, or balanced by their frequency."""
 
 
 @accepts_former_names("training")
@@ -215,44 +216,49 @@ class TrainingConfig:
     """The outer loop."""
 
     steps: int = 500
-    """Outer steps at most."""
+    """Maximum number of outer steps."""
     tasks_per_step: int = 4
-    """Episodes a step."""
+    """Episodes (tasks) per outer step."""
     task_loop: Literal["auto", "scan", "vmap"] | int = "auto"
-    """One task after another, all at once, or so many at once."""
+    """Loop over the tasks of a step: one after another (scan), all at once (vmap), or
+    this many at once; auto chooses by device and memory."""
     optimizer: str = "adamw"
-    """Any optimizer of optax."""
+    """Outer optimizer: a name in optax, such as adamw."""
     learning_rate: float = 2e-5
-    """Its largest rate."""
+    """Peak learning rate of the outer optimizer."""
     head_learning_rate: float | None = None
-    """The same of parameters under `head`, where it differs."""
+    """Peak outer learning rate of parameters under `head`; by default as
+    `learning_rate`."""
     hyper_learning_rate: float | None = None
-    """The same of what an inner optimizer learns, its rates for instance."""
+    """Peak outer learning rate of what an inner optimizer learns, such as its rates; by
+    default as `learning_rate`."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How the rate falls after warming up."""
+    """Decay of the learning rate after warm-up."""
     warmup: float = 0.1
-    """Share of the steps in which the rate rises from 0."""
+    """Share of the steps in which the learning rate rises from 0 to its peak."""
     weight_decay: float = 0.01
-    """Of matrices."""
+    """Weight decay of matrices in the outer optimizer."""
     clip_norm: float | None = 1.0
-    """Largest norm of a meta-gradient."""
+    """Maximum global norm of the meta-gradient; None does not clip."""
     trains: tuple[str, ...] = ("*",)
-    """Paths that the outer loop changes; `!` takes away."""
+    """Patterns of the parameter paths that the outer loop trains; `!` excludes a
+    pattern."""
     dropout: bool = True
-    """Whether the network drops out while it trains."""
+    """Whether dropout is on in training."""
     eval_every: int = 50
-    """Steps between validations, each of which saves a checkpoint."""
+    """Outer steps between validations, each of which saves a checkpoint."""
     valid_episodes: int = 200
-    """Episodes of a validation, always the same."""
+    """Episodes per validation, always the same ones."""
     patience: int | None = 5
-    """Validations without improvement that end the run."""
+    """Validations without improvement before early stopping; None never stops early."""
     max_skipped_steps: int = 0
-    """Steps in a row that are left out because their loss or gradient is not finite;
-    one more ends the run. 0 for none."""
+    """Steps in a row with a non-finite loss or gradient that are skipped before the run
+    ends; 0 ends it at the first."""
     interpolate: tuple[float, ...] = (1.0,)
-    """Shares of the way from pretrained to trained weights, picked on validation."""
+    """Candidate shares of the way from pretrained to trained weights; validation
+    selects one."""
     seed: int = 0
-    """Draws episodes, new parameters and dropout."""
+    """Seed of episodes, new parameters and dropout."""
     tensorboard: bool = False
     """Whether to write TensorBoard events too."""
 
@@ -262,16 +268,15 @@ class EvaluationConfig:
     """Meta-testing."""
 
     test_episodes: int = 600
-    """Episodes of the test classes, before and after on the same ones."""
+    """Number of test episodes, the same ones before and after training."""
     test_seed: int = 1
-    """Draws them."""
+    """Seed for sampling test episodes."""
     batch_episodes: int = 10
     """Episodes scored in one call."""
     num_beams: int = 1
-    """Texts that are pursued side by side to generate one; 1 for the likeliest word
-    each time."""
+    """Beams of beam search in generation; 1 decodes greedily."""
     repetition_penalty: float = 1.0
-    """Above 1, makes words less likely that a generated text has said before."""
+    """Factor above 1 that makes tokens already generated less likely; 1 for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,95 +289,3 @@ class Config:
     algorithm: AlgorithmConfig = AlgorithmConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-
-
-def check(config: Config) -> None:
-    """Refuses settings that make no run.
-
-    Raises:
-      ValueError: naming the setting and what it may be.
-    """
-    if config.model.pooling == "pooler" and config.model.standardize:
-        raise ValueError(
-            "pooling 'pooler' cannot be standardized, since no Hugging Face classifier"
-            " does so; set standardize to False."
-        )
-    training, evaluation = config.training, config.evaluation
-    counts = {
-        "steps": training.steps,
-        "tasks_per_step": training.tasks_per_step,
-        "eval_every": training.eval_every,
-        "valid_episodes": training.valid_episodes,
-        "test_episodes": evaluation.test_episodes,
-        "batch_episodes": evaluation.batch_episodes,
-        "num_beams": evaluation.num_beams,
-        "max_target_length": config.data.max_target_length,
-    }
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}; give 1 or more.")
-    if not evaluation.repetition_penalty > 0:
-        raise ValueError(
-            f"repetition_penalty is {evaluation.repetition_penalty}; give a number"
-            " above 0, 1 for none."
-        )
-    if training.max_skipped_steps < 0:
-        raise ValueError(
-            f"max_skipped_steps is {training.max_skipped_steps}; give 0 or more."
-        )
-    on_tokens = config.data.task in ON_TOKENS
-    if on_tokens != (config.model.pooling == "tokens"):
-        raise ValueError(
-            f"pooling is {config.model.pooling!r} and the task type"
-            f" {config.data.task!r}; pooling 'tokens' goes with"
-            f" {' and '.join(ON_TOKENS)}, and with these alone."
-        )
-    data = config.data
-    of_labels = data.domain, data.split_file, data.split_names, data.more_train
-    if data.task == "smlmt" and any(of_labels):
-        raise ValueError(
-            "smlmt splits the words of raw text by split_seed; leave out domain,"
-            " split_file, split_names and more_train."
-        )
-    _check_variants(data)
-    _check_on_disk(data)
-    if config.episodes.none_rate and config.data.task not in WITH_NONE:
-        raise ValueError(
-            f"none_rate is {config.episodes.none_rate}, and only"
-            f" {' and '.join(WITH_NONE)} have queries of no class; set it to 0."
-        )
-
-
-def _check_variants(data: DataConfig) -> None:
-    if not 0 <= data.variant_rate <= 1:
-        raise ValueError(f"variant_rate is {data.variant_rate}; give 0 to 1.")
-    if data.variants is None:
-        return
-    if data.task not in WITH_VARIANTS:
-        raise ValueError(
-            f"variants are for {' and '.join(WITH_VARIANTS)}, whose texts stand alone"
-            f" with their labels, and the task type is {data.task!r}; leave them out."
-        )
-    if data.path == "scored-texts":
-        raise ValueError("scored-texts have no variants; leave them out.")
-
-
-def _check_on_disk(data: DataConfig) -> None:
-    if not data.on_disk:
-        return
-    if data.task not in ON_DISK:
-        raise ValueError(
-            f"on_disk is for {' and '.join(ON_DISK)}, and the task type is"
-            f" {data.task!r}; leave it out."
-        )
-    if data.path == "scored-texts":
-        raise ValueError(
-            "scored-texts are few, and in no file of labels; leave on_disk out."
-        )
-    usual = DataConfig()
-    for name in ("domain", "split_by", "unlabelled", "variants", "more_train"):
-        if getattr(data, name) != getattr(usual, name):
-            raise ValueError(
-                f"{name} is {getattr(data, name)!r}, which does not go with on_disk;"
-                " leave one of them out."
-            )

@@ -1,4 +1,4 @@
-"""Output layers: how each begins from a support set, and what it says."""
+"""Output layers: how each is fitted to a support set and applied."""
 
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
 from metaflax.heads._identity import identity as identity
@@ -17,10 +17,16 @@ from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
 from metaflax.heads._span import span as span
+from metaflax.heads._table import HEADS as HEADS
+from metaflax.heads._table import HeadBuilder as HeadBuilder
+from metaflax.heads._table import HeadSettings as HeadSettings
 from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
+    "HEADS",
+    "HeadBuilder",
+    "HeadSettings",
     "cosine_prototypes",
     "identity",
     "label_prototypes",

@@ -69,4 +69,6 @@ def linear(
         linear_outputs,
         frozenset({"classes", "labels"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
+        per_class=True,
     )

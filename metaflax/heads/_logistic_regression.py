@@ -100,6 +100,7 @@ def logistic_regression(
         linear_outputs,
         frozenset({"classes"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
     )
 
 

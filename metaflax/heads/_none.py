@@ -73,4 +73,6 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
         linear_outputs,
         head.serves,
         None if head.template is None else template,
+        is_linear=True,
+        per_class=head.per_class,
     )

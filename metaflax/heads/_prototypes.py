@@ -63,6 +63,7 @@ def prototypes(
         linear_outputs,
         frozenset({"classes"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
     )
 
 
@@ -104,4 +105,5 @@ def label_prototypes(
         linear_outputs,
         frozenset({"labels"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
     )

@@ -54,6 +54,7 @@ def linear_regression(num_features: int) -> base.Head:
         number_outputs,
         frozenset({"numbers"}),
         _template(num_features),
+        is_linear=True,
     )
 
 
@@ -115,4 +116,5 @@ def ridge_regression(
         number_outputs,
         frozenset({"numbers"}),
         _template(num_features),
+        is_linear=True,
     )

@@ -81,4 +81,5 @@ def ridge(
         linear_outputs,
         frozenset({"classes"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
     )

@@ -48,4 +48,6 @@ def span(num_features: int) -> base.Head:
     def template(head_params):
         return jax.tree.map(jnp.zeros_like, head_params)
 
-    return base.Head(init, fit, span_outputs, frozenset({"spans"}), template)
+    return base.Head(
+        init, fit, span_outputs, frozenset({"spans"}), template, is_linear=True
+    )

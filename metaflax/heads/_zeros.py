@@ -51,4 +51,5 @@ def zeros(num_features: int, num_classes: int) -> base.Head:
         linear_outputs,
         frozenset({"classes", "labels"}),
         linear_template(num_features, num_classes),
+        is_linear=True,
     )

@@ -31,7 +31,7 @@ def test_what_no_choice_names_is_the_runs_own_but_for_its_head(grid):
     for setting in grid(CONFIG):
         assert setting.model.dtype == "bfloat16"
         assert setting.algorithm.strength == 3.0
-        assert setting.algorithm.name in config_lib.BASELINES
+        assert config_lib.resolve_algorithm(setting.algorithm.name).is_baseline
         assert setting.algorithm.head != "linear"
 
 

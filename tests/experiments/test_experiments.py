@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from metaflax import algorithms
 from metaflax import config as config_lib
 from tests.experiments import scripts
 from tests.workflows import worlds
@@ -29,7 +30,7 @@ def test_every_config_loads_and_names_what_there_is(path, folder):
     config = config_lib.load_file(path)
     config_lib.check(config)
     assert config_lib.from_json(config_lib.to_json(config)) == config
-    assert config.algorithm.name in config_lib.ALGORITHMS
+    assert config.algorithm.name in algorithms.ALGORITHMS
     assert config.data.task in config_lib.TASKS
     source = Path(config.data.path)
     if source.is_relative_to("runs"):  # Made by the experiment's own script.

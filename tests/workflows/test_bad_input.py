@@ -355,10 +355,10 @@ def test_missing_texts_are_named(adapted, tmp_path, refused):
 
 
 def test_an_answer_that_cannot_be_written_is_named(adapted, tmp_path, refused):
-    out = tmp_path / "no" / "folder"
     texts = tmp_path / "texts.txt"
     texts.write_text("topic00\n")
-    assert "folder" in refused(
+    out = texts / "below" / "a file"
+    assert "texts.txt" in refused(
         "predict", "--model", adapted, "--texts", texts, "--out", out
     )
 

@@ -11,6 +11,7 @@ from metaflax import cli, evaluation, metrics, workflows
 from metaflax import config as config_lib
 from metaflax.workflows.meta_testing import _report
 from metaflax.workflows.meta_testing._out_of_scope import detector
+from metaflax.workflows.runs._encoder_scorers import LogitScorer
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import best_params, initial_params, load_run
 from tests.reporting.pages import check_alone
@@ -45,8 +46,9 @@ def evaluator_of(run_dir, **options):
     directory = workflows.RunDirectory(run_dir)
     run = load_run(directory.config())
     settings = {"seed": 1, "num_episodes": 13, **options}
-    made = Evaluator(run.config.algorithm, run.model, run.task, run.test, **settings)
-    return made, best_params(directory, initial_params(run))
+    scorer = LogitScorer(run.config.algorithm, run.model, run.task, run.test)
+    evaluator = Evaluator(scorer, run.task, **settings)
+    return evaluator, best_params(directory, initial_params(run))
 
 
 @pytest.mark.parametrize(

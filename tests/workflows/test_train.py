@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from metaflax import cli, config, evaluation, training, workflows
+from metaflax import algorithms, cli, config, evaluation, training, workflows
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.meta_training import _composition, _members, _outer_loop
 from metaflax.workflows.runs import _run
@@ -89,7 +89,9 @@ def test_algorithms_meta_train_and_meta_test(algorithm, trained_by):
         assert math.isfinite(results["intervals"][method][metric]["mean"])
 
 
-@pytest.mark.parametrize("baseline", config.BASELINES)
+@pytest.mark.parametrize(
+    "baseline", [n for n, s in algorithms.ALGORITHMS.items() if s.is_baseline]
+)
 def test_baselines_are_refused_with_advice(baseline, world, tmp_path, capsys):
     args = world.train_args(tmp_path / "run", algorithm=baseline)
     assert cli.main(args) == 2

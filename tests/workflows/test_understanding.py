@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from metaflax import cli, metrics, models, tasks, workflows
-from metaflax.workflows.runs import _evaluator
+from metaflax.workflows.runs._encoder_scorers import TokenScorer
 from tests.workflows import worlds
 
 
@@ -241,7 +241,7 @@ def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
     run_dir = runs("question_answering")
     scores = []
     for most in (0, 2**30):
-        monkeypatch.setattr(_evaluator, "MOST_FEATURES", most)
+        monkeypatch.setattr(TokenScorer, "max_feature_bytes", most)
         worlds.run("evaluate", run_dir, "--name", "again", "--test-episodes", 11)
         scores.append(worlds.read_jsonl(run_dir / "again.episodes.jsonl"))
     for anew, kept in zip(*scores, strict=True):
@@ -360,7 +360,9 @@ def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):
 def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", number_rows(count=1)[:2])
     files = ("--run", runs("regression"), "--train", rows, "--test", rows)
-    assert "takes classes, and this run is of numbers" in refused("finetune", *files)
+    assert "finetune needs classes, and this run's targets are numbers" in refused(
+        "finetune", *files
+    )
 
 
 def test_entities_and_relations_chain_into_triples(runs, tmp_path):

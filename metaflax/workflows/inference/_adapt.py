@@ -88,6 +88,7 @@ def adapt(
         room,
         num_steps=config.algorithm.eval_num_steps,
     )
+    _check_linear(config, model, task, room)
     support, cut = _support(model, examples, names, config, task, room)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
     if model.family.generative:
@@ -142,6 +143,19 @@ def pairs_batch(pairs: data.TokenizedPairs) -> base.Batch:
         num_queries=0,
     )
     return jax.tree.map(lambda x: x[0], task.support)
+
+
+def _check_linear(
+    config: config_lib.Config, model: LoadedModel, task: tasks.TaskType, room: int
+) -> None:
+    settings, num_features = config.algorithm, model.encoder.num_features
+    head = config_lib.build_head(settings, num_features, task, room)
+    if task.texts is None and not head.is_linear:
+        raise ValueError(
+            f"the head of {settings.name} is no linear layer, which a classifier in"
+            " Hugging Face's format has; take an algorithm or --head with one, such as"
+            " prototypes, ridge or logistic_regression."
+        )
 
 
 def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
@@ -238,16 +252,9 @@ def save_adapted(
     """Writes an adapted model as a Hugging Face sequence classifier.
 
     Raises:
-      ValueError: if its head is not a linear layer, or its encoder has parts that are
-        not in BERT.
+      ValueError: if its encoder has parts that the format cannot express.
     """
     head = jax.tree.map(np.asarray, adapted["head"])
-    if set(head) - {"mask"} != {"kernel", "bias"}:
-        raise ValueError(
-            f"the head of {config.algorithm.name} is no linear layer, which a"
-            " classifier in Hugging Face's format has; take an algorithm or --head with"
-            " one (linear, zeros, prototypes, ridge, logistic_regression)."
-        )
     # The task's own classes come first, then room that it does not need.
     room, classes = len(head["bias"]), task.classes(names)
     kept = [*range(len(classes)), *range(room - len(task.others), room)]

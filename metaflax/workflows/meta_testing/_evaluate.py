@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from metaflax import algorithms, data, evaluation, registry, tasks
 from metaflax import config as config_lib
-from metaflax import data, evaluation, tasks
 from metaflax.files import write_text
 from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
 from metaflax.workflows.meta_testing._calibration import (
@@ -88,11 +88,13 @@ def evaluate(
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     check_result_name(name)
+    specs = algorithms.ALGORITHMS.items()
+    known = {name: spec for name, spec in specs if spec.is_baseline}
     for method in baselines:
-        if method not in config_lib.BASELINES:
+        if not registry.resolve("baseline", known, method).is_baseline:
             raise ValueError(
-                f"unknown baseline {method!r}; known:"
-                f" {', '.join(config_lib.BASELINES)}."
+                f"{method!r} is meta-trained and no baseline; train it in a run of its"
+                " own and compare the runs."
             )
     trained = load_run(directory.config())
     before = initial_params(trained)
@@ -176,7 +178,7 @@ def resize(
 def _baseline(
     run: Run, name: str, inner: config_lib.AlgorithmConfig
 ) -> evaluation.Scores:
-    algorithm = dataclasses.replace(inner, algorithm=name, head=None)
+    algorithm = dataclasses.replace(inner, name=name, head=None)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     other = run._replace(config=config)
     return other.test_evaluator()(initial_params(other))

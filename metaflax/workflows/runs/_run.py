@@ -9,7 +9,7 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, registry, tasks, training
+from metaflax import data, tasks, training
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -85,7 +85,7 @@ def evaluator_of(
 
 def refuse_baseline(config: config_lib.Config) -> None:
     """Refuses to meta-train what has no meta-gradient."""
-    if config.algorithm.name in config_lib.BASELINES:
+    if config_lib.resolve_algorithm(config.algorithm.name).is_baseline:
         raise ValueError(
             f"{config.algorithm.name} is a baseline without a meta-gradient; name"
             " it with `evaluate --baselines`, or train another algorithm."
@@ -106,7 +106,7 @@ def load_run(
     """
     config_lib.check(config)
     task = config_lib.build_task(config)
-    registry.resolve("algorithm", config_lib.ALGORITHMS, config.algorithm.name)
+    config_lib.resolve_algorithm(config.algorithm.name)
     loader = _on_disk if config.data.on_disk else _labelled
     if task.raw_text:
         loader = _raw_text
@@ -216,9 +216,10 @@ def num_classes(run: Run) -> int:
 
 
 def learns_output_layer(run: Run) -> bool:
-    """Whether the head has a weight for each class, whose number is thereby fixed."""
-    init = training_algorithm(run).init
-    return "kernel" in jax.eval_shape(init, jax.random.key(0))["head"]
+    """Whether the head has parameters per class, which fix the number of classes."""
+    num_features, settings = run.model.encoder.num_features, run.config.algorithm
+    head = config_lib.build_head(settings, num_features, run.task, num_classes(run))
+    return head.per_class
 
 
 def roomy(run: Run, episodes: E) -> E:

@@ -1,0 +1,97 @@
+"""What a named algorithm needs to be built, and what it can do."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+
+from metaflax import base, tree
+
+
+class AlgorithmParts(NamedTuple):
+    """The parts that a config gives an algorithm.
+
+    Attributes:
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      loss_fn: `loss_fn(outputs, targets, weights)`.
+      init_fn: the encoder's initial parameters.
+      inner_optimizer: takes the inner steps.
+      head: the output layer.
+      adapts: what the inner steps adapt.
+      num_steps: inner steps K.
+      learning_rate: learning rate of the inner optimizer.
+      proximal: weight of a proximal term.
+    """
+
+    encode_fn: base.ApplyFn
+    loss_fn: base.LossFn
+    init_fn: base.InitFn
+    inner_optimizer: optax.GradientTransformation | base.InnerOptimizer
+    head: base.Head
+    adapts: tree.Where
+    num_steps: int
+    learning_rate: float
+    proximal: float
+
+
+class AlgorithmSpec(NamedTuple):
+    """A named algorithm: how it is built from parts, and what it can do.
+
+    Attributes:
+      build: `algorithm = build(parts)`.
+      default_head: name of its head in `heads.HEADS`, for targets that are classes.
+      has_inner_steps: whether it takes gradient steps on the support set.
+      is_baseline: whether it has no meta-gradient, so that it is not meta-trained.
+      adapts_generative: whether it can adapt a generative model, whose output layer is
+        within the network.
+      may_learn_rates: whether `parts.inner_optimizer` may have learned rates.
+    """
+
+    build: Callable[[AlgorithmParts], base.MetaAlgorithm]
+    default_head: str = "linear"
+    has_inner_steps: bool = True
+    is_baseline: bool = False
+    adapts_generative: bool = True
+    may_learn_rates: bool = False
+
+
+Build = Callable[[AlgorithmParts], base.MetaAlgorithm]
+
+
+def with_inner_optimizer(
+    factory: Callable[..., base.MetaAlgorithm], **options: Any
+) -> Build:
+    """Builds an algorithm that takes an inner optimizer."""
+    return lambda parts: factory(
+        parts.encode_fn,
+        parts.loss_fn,
+        parts.init_fn,
+        parts.inner_optimizer,
+        head=parts.head,
+        adapts=parts.adapts,
+        num_steps=parts.num_steps,
+        **options,
+    )
+
+
+def with_learning_rate(
+    factory: Callable[..., base.MetaAlgorithm], **options: Any
+) -> Build:
+    """Builds an algorithm that learns its inner optimizer from one learning rate."""
+    return lambda parts: factory(
+        parts.encode_fn,
+        parts.loss_fn,
+        parts.init_fn,
+        learning_rate=parts.learning_rate,
+        head=parts.head,
+        adapts=parts.adapts,
+        num_steps=parts.num_steps,
+        **options,
+    )
+
+
+def in_closed_form(factory: Callable[..., base.MetaAlgorithm]) -> Build:
+    """Builds an algorithm without inner steps."""
+    return lambda parts: factory(
+        parts.encode_fn, parts.loss_fn, parts.init_fn, head=parts.head
+    )

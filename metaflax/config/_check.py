@@ -1,0 +1,99 @@
+"""Checks of a run's settings that concern more than one of them."""
+
+from metaflax import tasks
+from metaflax.config._factories import build_task
+from metaflax.config._settings import Config, DataConfig
+
+# Least value of counts, by the section that they are in.
+_COUNTS = {
+    "training": ("steps", "tasks_per_step", "eval_every", "valid_episodes"),
+    "evaluation": ("test_episodes", "batch_episodes", "num_beams"),
+    "data": ("max_target_length",),
+}
+
+
+def check(config: Config) -> None:
+    """Refuses settings that make no run.
+
+    Raises:
+      ValueError: naming the setting and what it may be.
+    """
+    _check_numbers(config)
+    task = build_task(config)
+    if config.model.pooling == "pooler" and config.model.standardize:
+        raise ValueError(
+            "pooling 'pooler' cannot be standardized, since no Hugging Face classifier"
+            " does so; set standardize to False."
+        )
+    if (task.tokens is not None) != (config.model.pooling == "tokens"):
+        raise ValueError(
+            f"pooling is {config.model.pooling!r} and the task type is"
+            f" {config.data.task!r}; task types with targets of tokens, such as"
+            " entities, take pooling 'tokens', and no others do."
+        )
+    if config.episodes.none_rate and not task.none_of_the_above:
+        raise ValueError(
+            f"none_rate is {config.episodes.none_rate}, and the task type"
+            f" {config.data.task!r} has no queries of none of the classes; set it to 0."
+        )
+    _check_raw_text(config.data, task)
+    _check_variants(config.data, task)
+    _check_on_disk(config.data, task)
+
+
+def _check_numbers(config: Config) -> None:
+    for section, names in _COUNTS.items():
+        for name in names:
+            if (count := getattr(getattr(config, section), name)) < 1:
+                raise ValueError(f"{name} is {count}; give 1 or more.")
+    if not config.evaluation.repetition_penalty > 0:
+        raise ValueError(
+            f"repetition_penalty is {config.evaluation.repetition_penalty}; give a"
+            " number above 0, 1 for none."
+        )
+    if (skipped := config.training.max_skipped_steps) < 0:
+        raise ValueError(f"max_skipped_steps is {skipped}; give 0 or more.")
+    if not 0 <= config.data.variant_rate <= 1:
+        raise ValueError(f"variant_rate is {config.data.variant_rate}; give 0 to 1.")
+
+
+def _check_raw_text(data: DataConfig, task: tasks.TaskType) -> None:
+    by_label = data.domain, data.split_file, data.split_names, data.more_train
+    if task.raw_text and any(by_label):
+        raise ValueError(
+            f"{data.task} splits the words of raw text by split_seed; leave out domain,"
+            " split_file, split_names and more_train."
+        )
+
+
+def _check_variants(data: DataConfig, task: tasks.TaskType) -> None:
+    if data.variants is None:
+        return
+    if not task.variants:
+        raise ValueError(
+            f"variants do not go with the task type {data.task!r}: they are for single"
+            " texts with labels; leave them out."
+        )
+    if data.path == "scored-texts":
+        raise ValueError("scored-texts have no variants; leave them out.")
+
+
+def _check_on_disk(data: DataConfig, task: tasks.TaskType) -> None:
+    if not data.on_disk:
+        return
+    if not task.on_disk:
+        raise ValueError(
+            f"on_disk does not go with the task type {data.task!r}: it is for single"
+            " texts with one label; leave it out."
+        )
+    if data.path == "scored-texts":
+        raise ValueError(
+            "scored-texts are built in and fit in memory; leave on_disk out."
+        )
+    usual = DataConfig()
+    for name in ("domain", "split_by", "unlabelled", "variants", "more_train"):
+        if getattr(data, name) != getattr(usual, name):
+            raise ValueError(
+                f"{name} is {getattr(data, name)!r}, which does not go with on_disk;"
+                " leave one of them out."
+            )
