@@ -251,7 +251,7 @@ def test_a_large_repetition_penalty_forbids_repetition(name, case):
     model, params, prompts = CASES[case]
     generate = MAKERS[name](model, max_new=T, repetition_penalty=1e6)
     ids, *_ = generate(params, prompts, jax.random.key(0))
-    said, mask = model.said(prompts)
+    said, mask = model.prompt_tokens(prompts)
     for row, before, real in zip(ids, said, mask, strict=True):
         words = [*np.asarray(before)[np.asarray(real) > 0], *np.asarray(row)]
         new = words[-T:]

@@ -67,7 +67,7 @@ def test_words_one_after_the_other_are_those_at_once(make):
     model, params, _, prompts = make()
     params = loud(params)
     generated = models.greedy(model, max_new=3)(params, prompts)
-    if isinstance(model.said(prompts), tuple) and make is of_gpt:
+    if isinstance(model.prompt_tokens(prompts), tuple) and make is of_gpt:
         # The words of the first text, read again at once.
         length = int(prompts.mask[0].sum())
         ids = jnp.concatenate([prompts.ids[0, :length], generated.ids[0]])[None]
@@ -99,7 +99,7 @@ def test_it_is_saved_beside_what_hugging_face_knows(kind, tmp_path):
 
 def test_an_encoder_has_no_place_for_one():
     params = models.encoder(CONFIG).init(KEY)
-    with pytest.raises(ValueError, match="prefixes are for networks that say texts"):
+    with pytest.raises(ValueError, match="prefixes are for generative networks"):
         models.with_prefix(params, KEY)
 
 

@@ -28,7 +28,7 @@ def with_adapters(
       h + f(h D + d)\, U + u
 
     after its dropout, where the part finds `adapter/down` with kernel D `[D, C]` and
-    `adapter/up` with U `[C, D]`; f is the network's own activation. U and the biases
+    `adapter/up` with U `[C, D]`; f is the network's activation. U and the biases
     start at zero, so the function is unchanged at first.
 
     An inner loop may adapt them, `"*/adapter"`. Learned by the outer loop only, while
@@ -64,9 +64,9 @@ def with_adapters(
     """
     _extras.check_size("size", size)
     flat = _extras.flatten_bert(params)
-    chosen = _extras.choose(_parts(flat), where, flat, _extras.ADAPTER)
-    keys = jax.random.split(key, len(chosen))
-    for part, part_key in zip(chosen, keys, strict=True):
+    parts = _extras.choose(_parts(flat), where, flat, _extras.ADAPTER)
+    keys = jax.random.split(key, len(parts))
+    for part, part_key in zip(parts, keys, strict=True):
         scale = flat[f"{part}/norm/scale"]
         (D,), dtype = scale.shape, scale.dtype
         adapter = f"{part}/{_extras.ADAPTER}"
@@ -79,7 +79,7 @@ def with_adapters(
 
 
 def _parts(flat: dict[str, Any]) -> list[str]:
-    """What ends in a residual and a norm: attention and feed-forward part of layers."""
+    """Returns the blocks that end in a residual and a norm, by path."""
     return [
         path.removesuffix("/norm/scale")
         for path in flat

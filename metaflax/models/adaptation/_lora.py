@@ -66,9 +66,9 @@ def with_lora(
             " without A neither factor has a gradient"
         )
     flat = _extras.flatten_bert(params)
-    chosen = _extras.choose(_dense(flat), where, flat, _extras.LORA)
-    keys = jax.random.split(key, len(chosen))
-    for module, module_key in zip(chosen, keys, strict=True):
+    modules = _extras.choose(_dense(flat), where, flat, _extras.LORA)
+    keys = jax.random.split(key, len(modules))
+    for module, module_key in zip(modules, keys, strict=True):
         kernel = flat[f"{module}/kernel"]
         rows, columns = kernel.shape
         noise = jax.random.normal(module_key, (rows, rank), kernel.dtype)
@@ -115,7 +115,7 @@ def merge_lora(params: optax.Params) -> dict[str, Any]:
 
 
 def _dense(flat: dict[str, Any]) -> list[str]:
-    """The dense modules that a BERT has by itself."""
+    """Returns the paths of the dense modules of a network."""
     return [
         path.removesuffix("/kernel")
         for path in flat

@@ -1,4 +1,4 @@
-"""Keys and values before all texts, which steer what a language model says."""
+"""Prefix tuning: learned keys and values before all texts."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def with_prefix(
 
     Args:
       params: of a `gpt`, or the `decoder` of a `seq2seq`.
-      key: draws keys and values, normal with standard deviation 0.02. As further words
-        to look at they change what the model says a little from the start.
+      key: draws keys and values, normal with standard deviation 0.02. They are further
+        tokens to attend to, and change the model's outputs a little from the start.
       size: P.
 
     Returns:
@@ -34,7 +34,7 @@ def with_prefix(
 
     Raises:
       ValueError: if `size` is not positive, if there are prefixes already, or if these
-        are not the parameters of one network that says texts.
+        are not the parameters of one generative network.
 
     Examples:
       >>> from metaflax import models, tree
@@ -51,17 +51,17 @@ def with_prefix(
     """
     _extras.check_size("size", size)
     flat = _extras.flatten_bert(params)
-    says = any("/cross_attention/" in path for path in flat)
-    if "embeddings/token_type" in flat and not says:
+    generates = any("/cross_attention/" in path for path in flat)
+    if "embeddings/token_type" in flat and not generates:
         raise ValueError(
-            "these are the parameters of an encoder, and prefixes are for networks that"
-            " say texts: a gpt, or the decoder of a seq2seq"
+            "these are the parameters of an encoder, and prefixes are for"
+            " generative networks: a gpt, or the decoder of a seq2seq"
         )
     end = "/attention/query/kernel"
     layers = [path.removesuffix("/query/kernel") for path in flat if path.endswith(end)]
-    chosen = _extras.choose(layers, "*", flat, _extras.PREFIX)
-    keys = jax.random.split(key, len(chosen))
-    for module, module_key in zip(chosen, keys, strict=True):
+    modules = _extras.choose(layers, "*", flat, _extras.PREFIX)
+    keys = jax.random.split(key, len(modules))
+    for module, module_key in zip(modules, keys, strict=True):
         kernel = flat[f"{module}/query/kernel"]
         shape = (2, size, kernel.shape[1])
         drawn = _SPREAD * jax.random.normal(module_key, shape, kernel.dtype)

@@ -1,10 +1,10 @@
-"""Beam search: several texts side by side, of which the best is taken.
+"""Beam search.
 
 Letters of shapes: B prompts, K beams, C = 2 * K candidates, T new tokens, V words.
 
-Beams change places at every step, but what the model keeps of them does not: new tokens
-of all beams form one tree, and `visible` says which of its nodes a beam descends from.
-Copying keys and values from beam to beam would cost more than reading them.
+Beams are reordered at every step, but the key-value cache is not: new tokens of all
+beams form one tree, and `visible` marks the nodes that a beam descends from. Copying
+keys and values from beam to beam would cost more than attending to them.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from metaflax.models.generation._generate import (
+    Decoding,
     Generated,
     GenerateFn,
-    Setting,
     checked,
     mask_of,
 )
@@ -37,7 +37,7 @@ def beam_search(
     early_stopping: bool | Literal["never"] = False,
     repetition_penalty: float = 1.0,
 ) -> GenerateFn:
-    r"""Goes on with the most likely texts, and takes the best of those that ended.
+    r"""Decodes by beam search.
 
     A text of n tokens :math:`y` is ranked by :math:`\log p(y) / n^\alpha`, with
     :math:`\alpha` the length penalty. Everything is as in Hugging Face's `generate`.
@@ -77,14 +77,14 @@ def beam_search(
       Wu et al., `Google's Neural Machine Translation System
       <https://arxiv.org/abs/1609.08144>`_, 2016.
     """
-    setting = checked(model, max_new, end, pad, repetition_penalty)
+    decoding = checked(model, max_new, end, pad, repetition_penalty)
     if isinstance(num_beams, bool) or not isinstance(num_beams, int) or num_beams < 1:
         raise ValueError(f"num_beams must be a positive integer, got {num_beams!r}")
     if early_stopping not in (True, False, "never"):
         raise ValueError(
             f"early_stopping must be True, False or 'never', got {early_stopping!r}"
         )
-    search = _Search(setting, num_beams, length_penalty, early_stopping)
+    search = _Search(decoding, num_beams, length_penalty, early_stopping)
     compiled = jax.jit(search.generate)
 
     def generate(
@@ -97,7 +97,7 @@ def beam_search(
 
 
 class _Running(NamedTuple):
-    """The K texts that go on."""
+    """The K unfinished texts."""
 
     ids: jax.Array  # [B, K, T]
     scores: jax.Array  # [B, K], log-probabilities
@@ -124,15 +124,15 @@ class _State(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """A beam search, as `beam_search` was told."""
+    """A beam search with the settings of `beam_search`."""
 
-    setting: Setting
+    decoding: Decoding
     num_beams: int
     length_penalty: float
     early_stopping: bool | Literal["never"]
 
     def generate(self, params: Any, prompts: Any) -> Generated:
-        (model, T, *_), K = self.setting, self.num_beams
+        (model, T, *_), K = self.decoding, self.num_beams
         logits, cache = model.begin(params, prompts, T, K)
         B, V = logits.shape
 
@@ -145,16 +145,16 @@ class _Search(NamedTuple):
             return self.advanced(state, logits), cache
 
         # All beams begin alike, so that only the first may count.
-        state = self.begun(B, self.setting.seen(prompts))
+        state = self.begun(B, self.decoding.seen(prompts))
         state = self.advanced(state, jnp.broadcast_to(logits[:, None], (B, K, V)))
         state, _ = jax.lax.while_loop(self.goes_on, go_on, (state, cache))
         ended = jax.tree.map(lambda x: x[:, 0], state.ended)
         return Generated(ended.ids, mask_of(ended.lengths, T), ended.scores)
 
     def begun(self, B: int, seen: jax.Array | None) -> _State:
-        """Nothing said yet."""
-        K, T = self.num_beams, self.setting.max_new
-        empty = jnp.full((B, K, T), self.setting.pad, jnp.int32)
+        """Returns the state before the first step."""
+        K, T = self.num_beams, self.decoding.max_new
+        empty = jnp.full((B, K, T), self.decoding.pad, jnp.int32)
         if seen is not None:
             seen = jnp.broadcast_to(seen[:, None], (B, K, seen.shape[1]))
         first = jnp.where(jnp.arange(K) == 0, 0.0, _NEVER)
@@ -178,7 +178,7 @@ class _Search(NamedTuple):
     def goes_on(self, both: tuple[_State, Cache]) -> jax.Array:
         """Whether any prompt's search does."""
         state, _ = both
-        return (state.step < self.setting.max_new) & jnp.any(self.improvable(state))
+        return (state.step < self.decoding.max_new) & jnp.any(self.improvable(state))
 
     def improvable(self, state: _State) -> jax.Array:
         """Which prompts may still get a better text, `[B]`."""
@@ -188,12 +188,12 @@ class _Search(NamedTuple):
 
     def advanced(self, state: _State, logits: jax.Array) -> _State:
         """Chooses word number `state.step` of every beam, by its logits `[B, K, V]`."""
-        K, T, step = self.num_beams, self.setting.max_new, state.step
+        K, T, step = self.num_beams, self.decoding.max_new, state.step
         running = state.running
         scores, parents, words = self.candidates(running, logits)
         ids = _of_beams(running.ids, parents)  # [B, C, T]
         ids = jax.lax.dynamic_update_slice_in_dim(ids, words[:, :, None], step, axis=2)
-        ends = self.setting.ends(words) | (step + 1 == T)
+        ends = self.decoding.ends(words) | (step + 1 == T)
 
         ended = self.with_ended(state, ids, scores, ends)
         going, best = jax.lax.top_k(scores + _NEVER * ends, K)
@@ -215,7 +215,7 @@ class _Search(NamedTuple):
         As many as there are beams may end, and as many are left to go on with.
         """
         V = logits.shape[2]
-        log_probs = self.setting.penalized(jax.nn.log_softmax(logits), running.seen)
+        log_probs = self.decoding.penalized(jax.nn.log_softmax(logits), running.seen)
         scores = log_probs + running.scores[:, :, None]
         # Twice, for no more than C can come from one beam, and short lists are quick.
         C = 2 * self.num_beams
@@ -247,7 +247,7 @@ class _Search(NamedTuple):
     def may_improve(self, state: _State) -> jax.Array:
         """Whether a text that goes on may yet beat one that has ended, `[B]`."""
         far = self.early_stopping == "never" and self.length_penalty > 0
-        length = jnp.asarray(self.setting.max_new if far else state.step, jnp.float32)
+        length = jnp.asarray(self.decoding.max_new if far else state.step, jnp.float32)
         hoped = state.running.scores[:, 0] / length**self.length_penalty
         worst = jnp.min(state.ended.scores, axis=1)
         return (hoped > worst) | ~jnp.all(state.ended.taken, axis=1)

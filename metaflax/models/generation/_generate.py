@@ -1,9 +1,9 @@
-"""Texts that a language model makes, one word after the other.
+"""Greedy decoding and sampling from generative language models.
 
 Letters of shapes: B texts, P tokens of a prompt, T new ones, V words.
 
-Everything has a static size: prompts are padded to P, texts to T. So a function made
-here is compiled once for each (B, P). Its loop ends as soon as every text has.
+All shapes are static: prompts are padded to P, generated texts to T. So a function made
+here is compiled once for each (B, P). Its loop ends as soon as every text has ended.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from metaflax.models.generation._language_model import Cache, LanguageModel
 
 
 class Generated(NamedTuple):
-    """What was generated for B prompts, without the prompts.
+    """Generated texts of B prompts, without the prompts.
 
     Attributes:
       ids: `[B, T]` int32, filled up behind the end.
       mask: `[B, T]` int32, 1 for each generated token, the one that ends a text among
         them, and 0 behind.
-      scores: `[B]`, the log-probability of the text under the model, or what else the
-        search ranks texts by.
+      scores: `[B]`, the log-probability of the text under the model, or the score that
+        beam search ranks texts by.
     """
 
     ids: jax.Array
@@ -49,7 +49,7 @@ def greedy(
     pad: int = 0,
     repetition_penalty: float = 1.0,
 ) -> GenerateFn:
-    """Always takes the most likely word.
+    """Decodes greedily: takes the most likely word at each step.
 
     Args:
       model: `gpt` or `seq2seq`.
@@ -78,8 +78,8 @@ def greedy(
       >>> generated.ids.shape, generated.mask.tolist()
       ((2, 3), [[1, 1, 1], [1, 1, 1]])
     """
-    setting = checked(model, max_new, end, pad, repetition_penalty)
-    generate = _one_by_one(setting, lambda logits, key: _sampling.most_likely(logits))
+    decoding = checked(model, max_new, end, pad, repetition_penalty)
+    generate = _one_by_one(decoding, lambda logits, key: _sampling.most_likely(logits))
     return _compiled(generate, needs_key=False)
 
 
@@ -94,7 +94,7 @@ def sampling(
     top_p: float = 1.0,
     repetition_penalty: float = 1.0,
 ) -> GenerateFn:
-    """Draws each word, likely ones more often.
+    """Samples each word from the distribution of the model.
 
     Args:
       model: `gpt` or `seq2seq`.
@@ -131,7 +131,7 @@ def sampling(
       Holtzman et al., `The Curious Case of Neural Text Degeneration
       <https://arxiv.org/abs/1904.09751>`_, 2020.
     """
-    setting = checked(model, max_new, end, pad, repetition_penalty)
+    decoding = checked(model, max_new, end, pad, repetition_penalty)
     if not temperature > 0:
         raise ValueError(
             f"temperature must be positive, got {temperature!r}; for none, take greedy"
@@ -148,11 +148,11 @@ def sampling(
             logits, keys, temperature=temperature, top_k=top_k, top_p=top_p
         )
 
-    return _compiled(_one_by_one(setting, choose), needs_key=True)
+    return _compiled(_one_by_one(decoding, choose), needs_key=True)
 
 
-class Setting(NamedTuple):
-    """What every way to generate is told."""
+class Decoding(NamedTuple):
+    """Settings that all decoding strategies share."""
 
     model: LanguageModel
     max_new: int
@@ -161,25 +161,25 @@ class Setting(NamedTuple):
     repetition_penalty: float
 
     def seen(self, prompts: Any) -> jax.Array | None:
-        """Which words `[B, V]` occur in what new ones follow; None if that is all one.
+        """Marks the words `[B, V]` of the prompts; None without repetition penalty.
 
         Padding does not count, whatever its id.
         """
         if self.repetition_penalty == 1:
             return None
-        ids, mask = self.model.said(prompts)
+        ids, mask = self.model.prompt_tokens(prompts)
         texts = jnp.arange(ids.shape[0])[:, None]
         none = jnp.zeros((ids.shape[0], self.model.vocab_size), bool)
         return none.at[texts, ids].max(mask.astype(bool))
 
     def penalized(self, logits: jax.Array, seen: jax.Array | None) -> jax.Array:
-        """Logits after the repetition penalty, if there is one."""
+        """Applies the repetition penalty, if there is one."""
         if seen is None:
             return logits
         return _sampling.penalized(logits, seen, self.repetition_penalty)
 
     def ends(self, ids: jax.Array) -> jax.Array:
-        """Which of the ids end a text."""
+        """Marks the ids that end a text."""
         return jnp.zeros(ids.shape, bool) if self.end is None else ids == self.end
 
 
@@ -189,8 +189,8 @@ def checked(
     end: int | None,
     pad: int,
     repetition_penalty: float,
-) -> Setting:
-    """The setting, if it makes sense.
+) -> Decoding:
+    """Checks settings of decoding.
 
     Raises:
       ValueError: if it does not.
@@ -207,11 +207,11 @@ def checked(
                 f"{name} must be an id below the model's vocab_size="
                 f"{model.vocab_size}, got {token!r}"
             )
-    return Setting(model, max_new, end, pad, repetition_penalty)
+    return Decoding(model, max_new, end, pad, repetition_penalty)
 
 
 class _State(NamedTuple):
-    """Texts under way, of which `step` tokens are chosen."""
+    """Unfinished texts, of `step` tokens."""
 
     step: jax.Array
     ids: jax.Array  # [B, T]
@@ -222,20 +222,20 @@ class _State(NamedTuple):
 
 
 def _one_by_one(
-    setting: Setting, choose: Callable[[jax.Array, Any], jax.Array]
+    decoding: Decoding, choose: Callable[[jax.Array, Any], jax.Array]
 ) -> GenerateFn:
-    """Chooses every word for good, by its logits `[B, V]` and a key."""
-    model, T = setting.model, setting.max_new
+    """Decodes word by word, each chosen by logits `[B, V]` and a key."""
+    model, T = decoding.model, decoding.max_new
 
     def add(state: _State, logits: jax.Array, key: chex.PRNGKey | None) -> _State:
         """Chooses word number `state.step`."""
         B = logits.shape[0]
         if key is not None:
             key = jax.random.fold_in(key, state.step)
-        chosen = choose(setting.penalized(logits, state.seen), key)
-        said = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
-        gain = said - jax.nn.logsumexp(logits, axis=1)
-        chosen = jnp.where(state.done, setting.pad, chosen).astype(state.ids.dtype)
+        chosen = choose(decoding.penalized(logits, state.seen), key)
+        logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
+        gain = logit - jax.nn.logsumexp(logits, axis=1)
+        chosen = jnp.where(state.done, decoding.pad, chosen).astype(state.ids.dtype)
         seen = state.seen
         if seen is not None:
             seen = seen.at[jnp.arange(B), chosen].max(~state.done)
@@ -246,7 +246,7 @@ def _one_by_one(
             ),
             lengths=state.lengths + ~state.done,
             scores=state.scores + jnp.where(state.done, 0, gain),
-            done=state.done | setting.ends(chosen),
+            done=state.done | decoding.ends(chosen),
             seen=seen,
         )
 
@@ -266,11 +266,11 @@ def _one_by_one(
 
         state = _State(
             step=jnp.zeros((), jnp.int32),
-            ids=jnp.full((B, T), setting.pad, jnp.int32),
+            ids=jnp.full((B, T), decoding.pad, jnp.int32),
             lengths=jnp.zeros(B, jnp.int32),
             scores=jnp.zeros(B, logits.dtype),
             done=jnp.zeros(B, bool),
-            seen=setting.seen(prompts),
+            seen=decoding.seen(prompts),
         )
         state, _ = jax.lax.while_loop(
             lambda both: (both[0].step < T) & ~jnp.all(both[0].done),
@@ -283,7 +283,7 @@ def _one_by_one(
 
 
 def mask_of(lengths: jax.Array, num: int) -> jax.Array:
-    """1 for the first of `num` tokens of each text, as many as `lengths` `[B]` says."""
+    """Returns a mask of the first `lengths` `[B]` of `num` tokens of each text."""
     return (jnp.arange(num)[None] < lengths[:, None]).astype(jnp.int32)
 
 

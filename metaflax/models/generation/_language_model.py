@@ -1,4 +1,4 @@
-"""What a language model is: logits of next tokens, at once or one after the other."""
+"""Generative language models: logits of next tokens, at once or step by step."""
 
 from typing import Any, NamedTuple, Protocol, get_args
 
@@ -11,24 +11,24 @@ from metaflax.models.layers._tokens import Tokens
 
 
 class Cache(NamedTuple):
-    """What has been read, kept so that the next token need not read it again.
+    """Key-value cache.
 
-    New tokens of a text lie in slots behind those of its prompt, where they form a
-    tree: of K beams that go on side by side each sees the tokens it descends from.
-    Beams that change places leave what is kept where it is.
+    New tokens of a text lie in slots after those of its prompt, where they form a tree:
+    each of K beams attends to the tokens it descends from. Reordering beams moves
+    nothing in the cache.
 
     Attributes:
       kept: keys and values of each layer, with S = P + T * K slots.
       mask: `[B, P]`, which slots of the prompt are real tokens.
-      fixed: what the model keeps beside that and never changes.
+      fixed: further state of the model that never changes.
     """
 
-    kept: tuple[_attention.Kept, ...]
+    kept: tuple[_attention.KeyValues, ...]
     mask: jax.Array
     fixed: Any = None
 
     def visible(self, new: jax.Array) -> jax.Array:
-        """All slots that K tokens see `[B, K, S]`, from new ones `[B, K, T * K]`."""
+        """Returns all visible slots `[B, K, S]`, from the new ones `[B, K, T * K]`."""
         B, K, _ = new.shape
         prompt = jax.numpy.broadcast_to(
             self.mask.astype(bool)[:, None], (B, K, self.mask.shape[1])
@@ -37,7 +37,7 @@ class Cache(NamedTuple):
 
 
 class BeginFn(Protocol):
-    """Reads prompts: `logits, cache = begin(params, prompts, num_new, num_beams)`.
+    """Encodes prompts: `logits, cache = begin(params, prompts, num_new, num_beams)`.
 
     Logits `[B, V]` are those of the first new token; the cache has room for `num_new`
     tokens of as many beams. A prompt for which the model is too short is a ValueError.
@@ -49,12 +49,12 @@ class BeginFn(Protocol):
 
 
 class ExtendFn(Protocol):
-    """Reads one more token of each beam.
+    """Appends one token to each beam.
 
     `logits, cache = extend(params, cache, ids, visible, step)`: `ids` `[B, K]` are the
     new tokens number `step`, which occupy new slots `step * K` to `step * K + K - 1`;
-    `visible` `[B, K, T * K]` says which new slots each sees, its own among them. Logits
-    are `[B, K, V]`.
+    `visible` `[B, K, T * K]` marks the new slots that each attends to, itself
+    included. Logits are `[B, K, V]`.
     """
 
     def __call__(
@@ -68,22 +68,22 @@ class ExtendFn(Protocol):
     ) -> tuple[jax.Array, Cache]: ...
 
 
-class SaidFn(Protocol):
-    """The ids `[B, P]` that new tokens follow, and which are real `[B, P]`."""
+class PromptFn(Protocol):
+    """Returns ids `[B, P]` that new tokens follow, and which are real `[B, P]`."""
 
     def __call__(self, prompts: Any, /) -> tuple[jax.Array, jax.Array]: ...
 
 
 class LanguageModel(NamedTuple):
-    """A model that says how texts go on, as pure functions.
+    """A generative language model, as pure functions.
 
     Attributes:
       init: `params = init(key)`, fresh parameters of the network.
       apply: `logits = apply(params, inputs, key=None)`, a `base.StagedApply`: of the
         token after each, `[B, L, V]`, all at once; no key, no dropout.
-      begin: reads prompts, and makes a `Cache`.
-      extend: reads new tokens, one of each beam.
-      said: what new tokens follow.
+      begin: encodes prompts, and makes a `Cache`.
+      extend: appends new tokens, one of each beam.
+      prompt_tokens: the tokens that new ones follow.
       vocab_size: V.
     """
 
@@ -91,23 +91,23 @@ class LanguageModel(NamedTuple):
     apply: base.StagedApply
     begin: BeginFn
     extend: ExtendFn
-    said: SaidFn
+    prompt_tokens: PromptFn
     vocab_size: int
 
 
 class Pair(NamedTuple):
-    """Texts that are read, and the texts that are to be said of them.
+    """Inputs and targets of an encoder-decoder.
 
     Attributes:
-      source: B texts `[B, Ls]`.
-      target: as many, `[B, Lt]`, each beginning with the token that begins all.
+      source: B input texts `[B, Ls]`.
+      target: their targets, `[B, Lt]`, each with the start token first.
     """
 
     source: Tokens
     target: Tokens
 
     def concatenate(self, other: "Pair") -> "Pair":
-        """These texts followed by those of `other`, of the same lengths."""
+        """Appends the pairs of `other`, of the same lengths."""
         return Pair(
             self.source.concatenate(other.source), self.target.concatenate(other.target)
         )

@@ -1,11 +1,11 @@
-"""How the next word is drawn from logits."""
+"""Choice of the next word from logits."""
 
 import jax
 import jax.numpy as jnp
 
 
 def most_likely(logits: jax.Array) -> jax.Array:
-    """The most likely word of each text, the first of those that are.
+    """Returns the most likely word of each text, the first of equals.
 
     On CPU a search for the largest number and one for its place run many times as fast
     as XLA's search for both.
@@ -22,7 +22,7 @@ def most_likely(logits: jax.Array) -> jax.Array:
 
 
 def penalized(logits: jax.Array, seen: jax.Array, penalty: float) -> jax.Array:
-    """Logits that make words less likely which have occurred.
+    """Lowers the logits of words that have occurred.
 
     Args:
       logits: `[..., V]`; or log-probabilities, which then are none any more.

@@ -1,8 +1,7 @@
-"""Leaves that a pretrained BERT does not have, and where they may be added.
+"""Leaves added to a pretrained network, and where they may be added.
 
-Added leaves are leaves like any other: the network applies those it finds, so that the
-tree alone says which network it is. Nothing here changes a tree; all of it makes new
-ones, which share the arrays.
+Added leaves are leaves like any other: the network applies those of its tree, which
+alone defines it. Nothing here changes a tree; new ones share the arrays.
 """
 
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ _NAMED = 4
 
 
 def flatten(params: Any) -> dict[str, Any]:
-    """The leaves of a tree by their slash-joined paths."""
+    """Returns the leaves of a tree by their slash-joined paths."""
     return dict(traverse_util.flatten_dict(dict(params), sep="/"))
 
 
 def flatten_bert(params: Any) -> dict[str, Any]:
-    """The leaves of a BERT by their slash-joined paths.
+    """Returns the leaves of one network by their slash-joined paths.
 
     Raises:
       ValueError: if this is no tree of one BERT.
@@ -39,7 +38,7 @@ def flatten_bert(params: Any) -> dict[str, Any]:
 
 
 def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
-    """The tree of leaves by their slash-joined paths."""
+    """Returns the tree of leaves by their slash-joined paths."""
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
@@ -51,7 +50,7 @@ def part_of(path: str, name: str) -> bool:
 def choose(
     modules: Sequence[str], where: tree.Where, flat: dict[str, Any], name: str
 ) -> list[str]:
-    """The modules that get leaves below `name`.
+    """Selects the modules that get leaves below `name`.
 
     Args:
       modules: the paths of those that may.
@@ -66,15 +65,15 @@ def choose(
       ValueError: if `where` chooses none, or one that has such leaves already.
     """
     modules = sorted(modules)
-    chosen = list(filter(tree.where(where), modules))
-    if not chosen:
+    matching = list(filter(tree.where(where), modules))
+    if not matching:
         raise ValueError(
             f"where={where!r} chooses no module for {name}; there is {listed(modules)}"
         )
-    taken = [m for m in chosen if any(p.startswith(f"{m}/{name}/") for p in flat)]
+    taken = [m for m in matching if any(p.startswith(f"{m}/{name}/") for p in flat)]
     if taken:
         raise ValueError(f"the parameters hold {name} already: {listed(taken)}")
-    return chosen
+    return matching
 
 
 def check_size(name: str, size: int) -> None:
@@ -84,6 +83,6 @@ def check_size(name: str, size: int) -> None:
 
 
 def listed(paths: Sequence[str]) -> str:
-    """Some paths, for an error."""
+    """Lists some paths, for an error."""
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
     return ", ".join(paths[:_NAMED]) + more

@@ -22,7 +22,8 @@ class Rows(NamedTuple):
       shape: (B, L).
       source: `[R]`, the flat position of each row, B * L for a row of no token; None
         where R = B * L, in order.
-      target: `[B * L]`, the row of each position, R for padding; None likewise.
+      target: `[B * L]`, the row of each position, R for padding; None where
+        R = B * L, in order.
     """
 
     shape: tuple[int, int]
@@ -47,7 +48,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(tokens: Tokens) -> Rows:
-    """How to lay out the tokens of a batch: packed where it says how."""
+    """Returns the layout of the tokens of a batch: packed if `tokens.packed` is set."""
     B, L = jnp.shape(tokens.ids)
     if tokens.packed is None:
         return Rows((B, L), None, None)
@@ -58,5 +59,5 @@ def rows_of(tokens: Tokens) -> Rows:
 
 
 def _take(x: jax.Array, rows: jax.Array) -> jax.Array:
-    """Those rows of `x`, zero where a number is beyond its last."""
+    """Takes rows of `x`, zero where an index is beyond the last."""
     return x.at[rows].get(mode="fill", fill_value=0)

@@ -1,4 +1,4 @@
-"""Layers one after the other: in a loop or not, kept or run again on the way back."""
+"""Stacks of layers: unrolled or scanned, with or without rematerialisation."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ MIN_SCANNED = 24
 
 # The products with weights, by the name under which rematerialisation finds them. A
 # policy on operations would take them for products of attention under `vmap`, where
-# weights of a task's own give them a batch axis too.
+# weights of each task give them a batch axis too.
 _PRODUCT = "product"
 
 
 def named_product(x: jax.Array) -> jax.Array:
-    """Marks a product with weights, which `remat="dots"` keeps."""
+    """Names a product with weights, which `remat="dots"` keeps."""
     return checkpoint_name(x, _PRODUCT)
 
 
@@ -38,48 +38,48 @@ def run_layers(
 ) -> jax.Array:
     """Runs layers one after the other.
 
-    Layers that follow each other are alike if they have the same function and
-    arguments of the same shapes; those can become one loop over stacked arguments.
+    Consecutive layers with the same function and arguments of the same shapes can
+    become one loop over stacked arguments.
 
     Args:
-      x: what the first layer reads.
-      layers: pairs of `x = layer(x, own)` and the arguments `own`, such as
+      x: input of the first layer.
+      layers: pairs of `x = layer(x, arguments)` and the arguments `arguments`, such as
         parameters and key.
       layer_loop: "scan" makes loops, "unroll" none; "auto" makes loops of
-        `MIN_SCANNED` layers and more, and wherever layers run again: in a loop of its
-        own the second run cannot be merged with the first, which elsewhere takes
-        barriers that XLA removes early on CPU.
-      remat: what a backward pass finds kept of each layer, see `encoder`.
+        `MIN_SCANNED` layers and more, and wherever layers are rematerialised: in a
+        separate loop the second run cannot be merged with the first, which elsewhere
+        takes barriers that XLA removes early on CPU.
+      remat: which activations are kept for the backward pass, see `encoder`.
 
     Returns:
-      What the last layer gives.
+      The output of the last layer.
     """
     loops = layer_loop == "scan" or (
         layer_loop == "auto" and (len(layers) >= MIN_SCANNED or remat != "none")
     )
     for (layer, *_), alike in itertools.groupby(layers, _kind):
-        owns = [own for _, own in alike]
-        run = _looped if loops and len(owns) > 1 else _unrolled
-        x = run(layer, remat, x, owns)
+        all_arguments = [arguments for _, arguments in alike]
+        run = _looped if loops and len(all_arguments) > 1 else _unrolled
+        x = run(layer, remat, x, all_arguments)
     return x
 
 
 def _unrolled(
-    layer: LayerFn, remat: Remat, x: jax.Array, owns: Sequence[Any]
+    layer: LayerFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
 ) -> jax.Array:
     layer = _rematerialized(layer, remat, prevent_cse=True)
-    for own in owns:
-        x = layer(x, own)
+    for arguments in all_arguments:
+        x = layer(x, arguments)
     return x
 
 
 def _looped(
-    layer: LayerFn, remat: Remat, x: jax.Array, owns: Sequence[Any]
+    layer: LayerFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
 ) -> jax.Array:
-    # In a loop of its own there is nothing that the second run could be merged with.
+    # In a separate loop there is nothing that the second run could be merged with.
     layer = _rematerialized(layer, remat, prevent_cse=False)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *owns)
-    x, _ = jax.lax.scan(lambda x, own: (layer(x, own), None), x, stacked)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *all_arguments)
+    x, _ = jax.lax.scan(lambda x, arguments: (layer(x, arguments), None), x, stacked)
     return x
 
 
@@ -92,7 +92,7 @@ def _rematerialized(layer: LayerFn, remat: Remat, *, prevent_cse: bool) -> Layer
 
 
 def _kind(layer: tuple[LayerFn, Any]) -> Any:
-    """What must agree for layers to be one loop; comparable."""
-    fn, own = layer
-    leaves, treedef = jax.tree.flatten(own)
+    """Returns what must agree for layers to be one loop; comparable."""
+    fn, arguments = layer
+    leaves, treedef = jax.tree.flatten(arguments)
     return fn, treedef, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]

@@ -1,4 +1,4 @@
-"""What the language models read."""
+"""Batches of tokenised texts, the inputs of all networks."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Tokens(NamedTuple):
         beyond the budget would be lost, so the data pipeline chooses M on the host,
         large enough for every batch that shares a compiled step.
       marks: `[B, P]` int32, the places in each text of P tokens that stand for parts
-        of it, such as entities; None where nothing reads them.
+        of it, such as entities; None where nothing uses them.
 
     Examples:
       >>> import numpy as np
@@ -44,11 +44,11 @@ class Tokens(NamedTuple):
     marks: chex.Array | None = None
 
     def unpacked(self) -> "Tokens":
-        """The same texts without packing, so that every leaf is `[B, ...]`."""
+        """Returns the same texts without packing: every leaf is `[B, ...]`."""
         return self._replace(packed=None)
 
     def concatenate(self, other: "Tokens") -> "Tokens":
-        """These texts followed by those of `other`, which has the same L.
+        """Appends the texts of `other`, which has the same L.
 
         Args:
           other: of the same L.
@@ -83,7 +83,7 @@ class Tokens(NamedTuple):
 
 
 def word_table(path: str = "encoder/embeddings/word") -> base.RowTable:
-    """The word embedding of a BERT, which `Tokens` read by their ids.
+    """Describes the word embedding of a network as a table of rows.
 
     Args:
       path: where it lies among the meta-parameters.

@@ -1,4 +1,4 @@
-"""Every tensor is accounted for."""
+"""Checks that every tensor of a file has a place in the tree, and back."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -31,7 +31,7 @@ def check(
 
     Args:
       places: where each expected tensor goes, by name.
-      tensors: what was found, by name.
+      tensors: the tensors of the file, by name.
       source: where, for the message.
 
     Raises:

@@ -15,8 +15,8 @@ TORCH_WEIGHTS = "pytorch_model.bin"
 # Which tensors lie in which file, where there are several.
 INDEX = ".index.json"
 HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
-PREFIX = "prefix.safetensors"  # Keys and values before all texts, likewise.
-OURS = "metaflax"  # What we say in config.json beside what Hugging Face does.
+PREFIX = "prefix.safetensors"  # Prefixes, for which it has none either.
+OURS = "metaflax"  # Key of our fields in config.json.
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -27,7 +27,7 @@ TOKENIZER_FILES = (
 
 
 def find(path_or_name: str | Path) -> Path:
-    """The directory of a checkpoint, downloaded first if it is a hub name.
+    """Returns the directory of a checkpoint, downloaded first if it is a hub name.
 
     Args:
       path_or_name: a local directory, or a name on the Hugging Face hub.
@@ -49,7 +49,7 @@ def find(path_or_name: str | Path) -> Path:
 
     import huggingface_hub
 
-    wanted = [
+    patterns = [
         "config.json",
         WEIGHTS,
         "model-*.safetensors",
@@ -60,10 +60,10 @@ def find(path_or_name: str | Path) -> Path:
     ]
     of_torch = [TORCH_WEIGHTS, "pytorch_model-*.bin", TORCH_WEIGHTS + INDEX]
     try:
-        found = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
-        if not any(found.glob("model*.safetensors")):
+        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        if not any(folder.glob("model*.safetensors")):
             huggingface_hub.snapshot_download(name, allow_patterns=of_torch)
-        return found
+        return folder
     except Exception as error:  # The hub raises its own kinds, its client others.
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
@@ -90,19 +90,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def ours(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """What we say in a checkpoint's configuration beside what Hugging Face does.
+    """Returns our fields of a checkpoint's configuration.
 
     Raises:
       ValueError: if that is no JSON object.
     """
-    found = config.get(OURS) or {}
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path}: {OURS}={found!r:.60} is no JSON object")
-    return found
+    fields = config.get(OURS) or {}
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{path}: {OURS}={fields!r:.60} is no JSON object")
+    return fields
 
 
 def read_tensors(directory: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a checkpoint, from one file or from its shards.
+    """Reads every tensor of a checkpoint, from one file or from its shards.
 
     Args:
       directory: where `model.safetensors` or its index lies; or `pytorch_model.bin` or
@@ -141,14 +141,14 @@ def _shards(index: Path) -> list[Path]:
         raise ValueError(f"{index} has no weight_map")
     # Looked up among what is there, so that no name leads anywhere else.
     present = {path.name: path for path in index.parent.iterdir() if path.is_file()}
-    wanted = {str(name) for name in weight_map.values()}
-    if missing := sorted(wanted - present.keys()):
+    names = {str(name) for name in weight_map.values()}
+    if missing := sorted(names - present.keys()):
         raise ValueError(f"{index} names {missing[0]!r:.60}, which is not there")
-    return [present[name] for name in sorted(wanted)]
+    return [present[name] for name in sorted(names)]
 
 
 def read_file(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of one file.
+    """Reads the tensors of one safetensors file.
 
     Raises:
       ValueError: if it is missing or damaged.

@@ -1,4 +1,4 @@
-"""From tensors of a file to leaves of a tree, and back, each in its place."""
+"""Conversion between tensors of a file and leaves of a tree."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,7 +32,7 @@ def read(
     targets: Mapping[str, Target],
     rename: Callable[[str], str | None],
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The tree that a checkpoint's tensors make, all of them accounted for.
+    """Reads the tree of a checkpoint's tensors, all of them accounted for.
 
     Args:
       directory: where the tensors lie.
@@ -68,7 +68,7 @@ def read(
 
 
 def tensors_of(params: Any, targets: Mapping[str, Target]) -> dict[str, np.ndarray]:
-    """Tensors as files hold them, all leaves accounted for; the inverse of `read`.
+    """Returns tensors as files hold them, all leaves accounted for; inverts `read`.
 
     Raises:
       ValueError: naming leaves that are missing, unexpected or of another shape.

@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint."""
+"""Tokenizers of checkpoints."""
 
 from pathlib import Path
 from typing import Any

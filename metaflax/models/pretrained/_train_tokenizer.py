@@ -1,4 +1,4 @@
-"""A tokenizer learned from texts, for models that have none yet."""
+"""Training of tokenizers, for new models."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 # Padding comes first: 0 fills batches up.
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 SPECIAL = (PAD, BEGIN, END)
-# The same of a BERT, with those for words that it does not know, or is asked for.
+# Those of a BERT, with tokens for unknown and for masked words.
 BERT_SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -15,7 +15,7 @@ BERT_SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-# Words that no text has, as BERT's own vocabulary has them; tasks mark texts by them.
+# Words that no text has, as in BERT's vocabulary; tasks mark parts of texts by them.
 UNUSED = tuple(f"[unused{n}]" for n in range(1, 9))
 # Any text is made of these.
 NUM_BYTES = 256
@@ -30,20 +30,20 @@ def train_tokenizer(
     vocab_size: int,
     family: TokenizerKind = "seq2seq",
 ) -> Any:
-    """Learns parts of words from texts, and writes a tokenizer that Hugging Face reads.
+    """Trains a tokenizer of subwords, and writes it in Hugging Face's format.
 
-    For what says texts it starts from bytes, so that it knows every text of every
-    script, case and spaces kept, and joins those pairs that are most frequent. Special
-    tokens are `<pad>` 0, `<s>` 1 and `</s>` 2. For a BERT it joins letters to word
-    pieces, in lower case and without accents; special tokens are `[PAD]` 0, `[UNK]` 1,
-    `[CLS]` 2, `[SEP]` 3 and `[MASK]` 4, after which come `[unused1]` to `[unused8]`.
+    For generative models it is byte-level BPE, which encodes every text of every
+    script, case and spaces kept. Special tokens are `<pad>` 0, `<s>` 1 and `</s>` 2.
+    For a BERT it is WordPiece, in lower case and without accents; special tokens are
+    `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3 and `[MASK]` 4, after which come
+    `[unused1]` to `[unused8]`.
 
     Args:
-      texts: of what a model is to be trained on, and of nothing it is tested on.
+      texts: training texts of the model, none of its test texts.
       directory: to write to.
-      vocab_size: V, as many tokens as that at most.
-      family: what reads the texts. A `seq2seq` has them between `<s>` and `</s>`, a
-        `bert` between `[CLS]` and `[SEP]`; a `gpt` reads them as they are.
+      vocab_size: V, the largest vocabulary.
+      family: kind of model. For a `seq2seq` texts are enclosed in `<s>` and `</s>`, for
+        a `bert` in `[CLS]` and `[SEP]`; for a `gpt` nothing is added.
 
     Returns:
       The tokenizer, a `transformers.PreTrainedTokenizerFast`.
@@ -55,8 +55,8 @@ def train_tokenizer(
     Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     found = train_tokenizer(["a b a b"], folder, vocab_size=260, family="gpt")
-      ...     found.decode(found(" a b").input_ids), len(found)
+      ...     made = train_tokenizer(["a b a b"], folder, vocab_size=260, family="gpt")
+      ...     made.decode(made(" a b").input_ids), len(made)
       (' a b', 260)
 
     References:

@@ -10,7 +10,7 @@ equal ours, other poolings are folded into weights:
   that what the residual adds of the first token vanishes. A feed-forward part of zeros
   adds nothing.
 - Layer norm is linear where the variance is far below its epsilon: it divides by the
-  root of epsilon, whatever comes. So it is harmless where it is not wanted. For it
+  root of epsilon, whatever comes. So it does no harm. For it
   must not move the mean either, logits travel in pairs of opposite sign.
 
 Scales are powers of two, hence exact, and far from the ends of float32.
@@ -47,14 +47,14 @@ class Classifier(NamedTuple):
 def fold(
     config: BertConfig, params: Any, head: Any, *, pooling: str, standardize: bool
 ) -> Classifier:
-    """A sequence classifier with a pooler that says what this one does.
+    """Folds a pooling into the weights of a sequence classifier with a pooler.
 
     Args:
       config: the network.
       params: its parameters, with a pooler if `pooling` is "pooler".
       head: `{"kernel": [D, N], "bias": [N]}` on the pooled features.
       pooling: "mean", "first" or "pooler", as `encoder` has it.
-      standardize: likewise.
+      standardize: whether features are standardised, as `encoder` has it.
 
     Returns:
       A `Classifier`, of one more layer for "mean" and for standardised features.

@@ -1,4 +1,4 @@
-"""BERT as a model of masked words."""
+"""BERT as a masked language model."""
 
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,7 @@ from metaflax.models.layers._tokens import Tokens
 
 
 class MaskedLM(NamedTuple):
-    """A model that says which words were masked, as two pure functions.
+    """A masked language model, as two pure functions.
 
     Attributes:
       init: `params = init(key)`, fresh `{"encoder": ..., "head": ...}`.
@@ -34,7 +34,7 @@ def masked_lm(
     layer_loop: _stack.LayerLoop = "auto",
     remat: _stack.Remat = "none",
 ) -> MaskedLM:
-    r"""A BERT with the output layer of its pretraining.
+    r"""Builds a BERT with the output layer of masked language modelling.
 
     The states at the marks go through a dense layer, the activation and a norm, and
     meet every word's embedding, which is thereby both input and output layer:
@@ -43,14 +43,14 @@ def masked_lm(
 
       \mathrm{logits} = \mathrm{norm}(\mathrm{gelu}(x W + b)) E^\top + c.
 
-    Logits are made where they are asked for only: the vocabulary is so large that those
+    Logits are computed at the marks only: the vocabulary is so large that those
     of all tokens would cost more than the network.
 
     Args:
       config: the network.
       dtype: of computation; logits are at least float32.
-      layer_loop: how layers follow each other, see `encoder`.
-      remat: what a backward pass finds kept of them, see `encoder`.
+      layer_loop: whether layers are unrolled or scanned, see `encoder`.
+      remat: which activations are kept for the backward pass, see `encoder`.
 
     Returns:
       A `MaskedLM`; `apply` raises a `ValueError` for texts without marks, or longer
@@ -81,8 +81,8 @@ def masked_lm(
     def apply(params: Any, tokens: Tokens, key: chex.PRNGKey | None = None):
         if tokens.marks is None:
             raise ValueError(
-                "a model of masked words says what is at the marks of a text, and these"
-                " tokens have none; see data.hide_words."
+                "a masked language model predicts the words at the marks of a text, and"
+                " these tokens have none; see data.hide_words."
             )
         states = _bert.run_stages(
             config,
@@ -99,16 +99,18 @@ def masked_lm(
         marks = jnp.asarray(tokens.marks)
         marked = jnp.take_along_axis(states, marks[:, :, None], axis=1)  # [B, P, D]
         word = params["encoder"]["embeddings"]["word"]
-        own = {"params": params["head"]}
+        variables = {"params": params["head"]}
         rows = marked.reshape(-1, marked.shape[-1])  # [B * P, D]
-        logits = cast(jax.Array, TiedWordHead(config, dtype).apply(own, rows, word))
+        logits = cast(
+            jax.Array, TiedWordHead(config, dtype).apply(variables, rows, word)
+        )
         return logits.reshape(*marks.shape, -1)  # [B, P, V]
 
     return MaskedLM(init, apply)
 
 
 def init_head(config: BertConfig, key: chex.PRNGKey) -> Any:
-    """A fresh output layer, for an encoder that came without."""
+    """Initialises an output layer, for an encoder that came without one."""
     state = jnp.zeros((1, config.hidden_size))
     word = jnp.zeros((config.vocab_size, config.hidden_size))
     return TiedWordHead(config, jnp.float32).init(key, state, word)["params"]

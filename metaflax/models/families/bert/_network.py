@@ -1,11 +1,11 @@
-"""BERT as Flax Linen modules, made for being differentiated twice.
+"""BERT as Flax Linen modules that are efficient to differentiate twice.
 
 Letters of shapes: B texts, L tokens of a text, R rows (tokens of the batch that are
 worked on), D features, H heads, d features of a head.
 
 The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
 `layer_0/mlp/norm/scale`, `pooler/kernel`; a kernel is `[in, out]`. Leaves that
-`with_lora`, `with_adapters` and `with_context` add are applied where they are found.
+`with_lora`, `with_adapters` and `with_context` add are applied wherever they occur.
 """
 
 import functools
@@ -42,12 +42,12 @@ class Embeddings(_modules.Embedding):
         if tokens.types is None:
             x = x + token_type[:1]
         else:
-            chosen = jax.nn.one_hot(
+            segments = jax.nn.one_hot(
                 rows.pack(jnp.asarray(tokens.types)),
                 token_type.shape[0],
                 dtype=token_type.dtype,
             )
-            x = x + jnp.matmul(chosen, token_type, precision="highest")
+            x = x + jnp.matmul(segments, token_type, precision="highest")
         if self.has_variable("params", _extras.CONTEXT):
             context = self.get_variable("params", _extras.CONTEXT)
             vector, kernel = context["vector"][None], context["kernel"]
@@ -56,7 +56,7 @@ class Embeddings(_modules.Embedding):
 
 
 class Attention(_modules.Block):
-    """Every token looks at the real tokens of its text; residual and norm."""
+    """Self-attention over the real tokens of a text; residual, then norm."""
 
     @nn.compact
     def __call__(
@@ -75,8 +75,8 @@ class Attention(_modules.Block):
             x = x.reshape(B, -1, H, d).transpose(0, 2, 1, 3)
             return x.reshape(B * H, -1, d)
 
-        asking = rows.first(x) if only_first else x
-        query = self.dense("query", D)(asking) * jnp.asarray(d**-0.5, self.dtype)
+        queries = rows.first(x) if only_first else x
+        query = self.dense("query", D)(queries) * jnp.asarray(d**-0.5, self.dtype)
         query = query[:, None] if only_first else rows.unpack(query)  # [B, l, D]
         keys = rows.unpack(self.dense("key", D)(x))  # [B, L, D]
         value = rows.unpack(self.dense("value", D)(x))  # [B, L, D]
@@ -92,11 +92,11 @@ class Attention(_modules.Block):
         mixed = mixed.reshape(B, H, -1, d).transpose(0, 2, 1, 3).reshape(B, -1, D)
         mixed = mixed[:, 0] if only_first else rows.pack(mixed)  # [R, D]
         mixed = self.dropout(self.dense("output", D)(mixed), output_key)
-        return self.norm(asking + self.adapted(mixed))
+        return self.norm(queries + self.adapted(mixed))
 
 
 class Layer(_modules.Block):
-    """Attention, then the feed-forward part."""
+    """Attention block, then feed-forward block."""
 
     @nn.compact
     def __call__(
@@ -116,7 +116,7 @@ class Layer(_modules.Block):
 
 
 class Pooler(_modules.Block):
-    """What pretraining made of the first token."""
+    """Pretrained pooler: a dense layer with tanh on the first token."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -124,7 +124,7 @@ class Pooler(_modules.Block):
 
 
 def stages(config: BertConfig) -> tuple[str, ...]:
-    """What each stage below the pooling reads: the embeddings, then every layer."""
+    """Returns the parameters of each stage below the pooling: embeddings, layers."""
     return "embeddings", *map(_layer_name, range(config.num_hidden_layers))
 
 
@@ -146,16 +146,16 @@ def run_stages(
 
     Args:
       config: sizes and rates.
-      params: the parameter tree; leaves that nothing reads are passed over.
+      params: the parameter tree; unused leaves are ignored.
       tokens: `[B, L]` texts.
-      states: `[B, L, D]`, what the stage before `first` gave; None if there is none.
+      states: `[B, L, D]`, output of the stage before `first`; None if there is none.
       key: for dropout; None for none.
-      first: number of the first stage to run.
+      first: index of the first stage to run.
       last: one more than that of the last.
-      only_first: whether the last layer is wanted at first tokens, and skips others.
+      only_first: whether the last layer is computed at first tokens only.
       dtype: of computation.
-      layer_loop: how layers follow each other, see `encoder`.
-      remat: what a backward pass finds kept of them, see `encoder`.
+      layer_loop: whether layers are unrolled or scanned, see `encoder`.
+      remat: which activations are kept for the backward pass, see `encoder`.
 
     Returns:
       Hidden states `[B, L, D]`, zero or meaningless at padding; or `[B, D]` of the
@@ -170,8 +170,8 @@ def run_stages(
     first_key, *keys = base.split_key(key, 1 + num_layers)
     if states is None:
         embeddings = Embeddings(config, dtype)
-        own = {"params": params["embeddings"]}
-        x = cast(jax.Array, embeddings.apply(own, tokens, rows, first_key))
+        variables = {"params": params["embeddings"]}
+        x = cast(jax.Array, embeddings.apply(variables, tokens, rows, first_key))
     else:
         x = rows.pack(states)
 
@@ -196,20 +196,20 @@ def run_stages(
 def pooled_first(
     config: BertConfig, params: Any, x: jax.Array, *, dtype: Any
 ) -> jax.Array:
-    """What the pretrained pooler makes of first tokens `[B, D]`."""
+    """Applies the pretrained pooler to first tokens `[B, D]`."""
     if "pooler" not in params:
         raise ValueError(
             "the parameters hold no pooler: this checkpoint came without one; use"
             ' pooling="mean" or "first"'
         )
-    own = {"params": {"pooler": params["pooler"]}}
-    return cast(jax.Array, Pooler(config, dtype).apply(own, x))
+    variables = {"params": {"pooler": params["pooler"]}}
+    return cast(jax.Array, Pooler(config, dtype).apply(variables, x))
 
 
 def init_bert(
     config: BertConfig, key: chex.PRNGKey, *, pooler: bool = False
 ) -> dict[str, Any]:
-    """Draws fresh parameters, with those of a pooler if there is to be one."""
+    """Initialises parameters, with those of a pooler on request."""
     part = config, jnp.float32
     one = jnp.zeros((1, 1), jnp.int32)
     tokens = Tokens(one, None, jnp.ones_like(one))
@@ -248,9 +248,9 @@ def _run_layer(
     bias: jax.Array,
     only_first: bool,
     x: jax.Array,
-    own: tuple[Any, chex.PRNGKey | None],
+    variables: tuple[Any, chex.PRNGKey | None],
 ) -> jax.Array:
-    params, key = own
+    params, key = variables
     return cast(
         jax.Array, layer.apply({"params": params}, x, rows, bias, only_first, key)
     )

@@ -1,4 +1,4 @@
-"""The names of BERT's tensors: Hugging Face's and ours.
+"""Names of BERT's tensors: Hugging Face's and ours.
 
 Hugging Face's kernels are `[out, in]`; ours, as everywhere in Flax, `[in, out]`.
 """
@@ -46,7 +46,7 @@ _OLD = {"gamma": "weight", "beta": "bias"}
 
 
 def clean(name: str) -> str:
-    """The name of a tensor without prefix and in today's spelling.
+    """Returns the name of a tensor without prefix and in today's spelling.
 
     Examples:
       >>> clean("bert.embeddings.LayerNorm.gamma")
@@ -57,7 +57,7 @@ def clean(name: str) -> str:
 
 
 def places(config: BertConfig, *, pooler: bool) -> dict[str, Place]:
-    """Every tensor that a BERT of this size has, by its name in a file.
+    """Returns the places of all tensors of a BERT of this size, by name in a file.
 
     Args:
       config: the sizes.
@@ -77,14 +77,16 @@ def places(config: BertConfig, *, pooler: bool) -> dict[str, Place]:
         "up": (config.intermediate_size, D),
         "down": (D, config.intermediate_size),
     }
-    found = _embeddings(config)
+    places_ = _embeddings(config)
     for (theirs, ours), leaves in pairs.items():
         out_in = widths.get(ours.rpartition("/")[2], (D, D))
         for their_leaf, our_leaf in leaves:
             matrix = our_leaf == "kernel"
             shape = out_in if matrix else out_in[:1]
-            found[f"{theirs}.{their_leaf}"] = Place(f"{ours}/{our_leaf}", shape, matrix)
-    return found
+            places_[f"{theirs}.{their_leaf}"] = Place(
+                f"{ours}/{our_leaf}", shape, matrix
+            )
+    return places_
 
 
 def _embeddings(config: BertConfig) -> dict[str, Place]:
@@ -96,7 +98,7 @@ def _embeddings(config: BertConfig) -> dict[str, Place]:
 
 
 def head_places(config: BertConfig, num_labels: int) -> dict[str, Place]:
-    """The tensors of a head that classifies sequences, below `head`."""
+    """Returns the places of the tensors of a sequence classification head."""
     shape = num_labels, config.hidden_size
     return {
         f"{CLASSIFIER}weight": Place("head/kernel", shape, transposed=True),

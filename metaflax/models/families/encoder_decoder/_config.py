@@ -1,4 +1,4 @@
-"""What describes an encoder-decoder of two BERTs, in the words of Hugging Face."""
+"""Configuration of an encoder-decoder of two BERTs, in Hugging Face's terms."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("encoder-decoder",),
     "tie_encoder_decoder": (False,),
 }
-# What Hugging Face says of the decoder alone; otherwise it is configured as a BERT is.
+# Fields of the decoder alone; otherwise it is configured as a BERT is.
 _DECODER: dict[str, tuple[Any, ...]] = {
     "is_decoder": (True,),
     "add_cross_attention": (True,),
@@ -22,15 +22,15 @@ _DECODER: dict[str, tuple[Any, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Seq2SeqConfig:
-    """A BERT that reads, and one that says what is to be said of it.
+    """Encoder-decoder with a BERT encoder and a BERT decoder.
 
     Attributes:
-      encoder: of the BERT that reads.
-      decoder: of the BERT that says. Its logits are products with its own word
+      encoder: configuration of the encoder.
+      decoder: configuration of the decoder. Its output layer is tied to its word
         embedding, and it attends to the encoder's last states in every layer.
-      decoder_start_token_id: the id that begins whatever is said.
-      eos_token_id: the id that ends it, None for none.
-      pad_token_id: the id that fills it up, None for none.
+      decoder_start_token_id: id of the first token of a target.
+      eos_token_id: id of its last token, None for none.
+      pad_token_id: id of padding, None for none.
     """
 
     encoder: BertConfig
@@ -44,17 +44,17 @@ class Seq2SeqConfig:
             check_token_id(name, getattr(self, name), self.decoder.vocab_size)
         if self.decoder_start_token_id is None:
             raise ValueError(
-                "decoder_start_token_id is None: the configuration must say which id"
-                " begins what the decoder says"
+                "decoder_start_token_id is None; set it to the id of the first token of"
+                " a target"
             )
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> "Seq2SeqConfig":
-        """Reads a Hugging Face configuration, the content of `config.json`.
+        """Parses a Hugging Face configuration, the content of `config.json`.
 
         Args:
           config: the dictionary, which holds one of the encoder and one of the decoder;
-            fields without meaning for the network are passed over.
+            fields without meaning for the network are ignored.
 
         Returns:
           The `Seq2SeqConfig`.
@@ -92,7 +92,7 @@ class Seq2SeqConfig:
         return cls(encoder, decoder, **tokens)
 
     def to_dict(self) -> dict[str, Any]:
-        """The Hugging Face configuration of this network."""
+        """Returns the Hugging Face configuration of this network."""
         of_decoder = {name: values[0] for name, values in _DECODER.items()}
         of_decoder.pop("cross_attention_hidden_size")
         return {

@@ -1,4 +1,4 @@
-"""A BERT that reads and one that says, made for being differentiated twice.
+"""Encoder-decoder of two BERTs as Flax Linen modules.
 
 Letters of shapes: B pairs, Ls tokens of a source, L of a target, R rows (tokens of the
 batch that are worked on), D features, V words, K beams.
@@ -23,7 +23,7 @@ from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Cache, LanguageModel, Pair
 from metaflax.models.layers import _attention, _modules, _packing, _stack
-from metaflax.models.layers._attention import Kept, Past, Source
+from metaflax.models.layers._attention import KeyValues, Past, Source
 from metaflax.models.layers._tokens import Tokens
 
 
@@ -34,18 +34,18 @@ def seq2seq(
     layer_loop: _stack.LayerLoop = "auto",
     remat: _stack.Remat = "none",
 ) -> LanguageModel:
-    """An encoder-decoder of two BERTs, which says something of what it has read.
+    """Builds an encoder-decoder of two BERTs.
 
     For training its inputs are a `Pair`, and logits those of the token after each of
-    the targets'. Prompts of what is generated are the sources alone, `Tokens`; what is
-    said follows the token that begins all.
+    the targets'. Prompts for generation are the sources alone, `Tokens`; a generated
+    text follows the start token.
 
     Args:
       config: the networks.
       dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and logits are at least float32.
-      layer_loop: how layers follow each other in `apply`, see `encoder`.
-      remat: what a backward pass finds kept of them, see `encoder`.
+      layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
+      remat: which activations are kept for the backward pass, see `encoder`.
 
     Returns:
       A `LanguageModel`, whose stages are the encoder's embeddings and layers, the
@@ -79,7 +79,7 @@ def seq2seq(
         apply=base.StagedApply(_stages(config), run),
         begin=functools.partial(_begin, config, dtype),
         extend=functools.partial(_extend, config, dtype),
-        said=functools.partial(_said, config),
+        prompt_tokens=functools.partial(_start_tokens, config),
         vocab_size=config.decoder.vocab_size,
     )
 
@@ -101,23 +101,23 @@ class Embeddings(_modules.Embedding):
 
 
 class Attention(_attention.Attention):
-    """Tokens look at tokens; residual and norm."""
+    """Self- or cross-attention; residual, then norm."""
 
     @nn.compact
     def __call__(
         self,
-        asking: Source,
-        asked: Source | Kept,
+        queries: Source,
+        context: Source | KeyValues,
         bias: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, Kept]:
-        added, kept = self.attend(asking, asked, bias, key, past=past)
-        return self.norm(asking.x + added), kept
+    ) -> tuple[jax.Array, KeyValues]:
+        added, kept = self.attend(queries, context, bias, key, past=past)
+        return self.norm(queries.x + added), kept
 
 
 class Layer(_modules.Block):
-    """Attention to what was said, to what was read, then the feed-forward part."""
+    """Causal self-attention, cross-attention, then feed-forward block."""
 
     @nn.compact
     def __call__(
@@ -125,30 +125,32 @@ class Layer(_modules.Block):
         x: jax.Array,
         rows: _packing.Rows,
         bias: jax.Array,
-        read: Source | Kept,
+        read: Source | KeyValues,
         read_bias: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, tuple[Kept, Kept]]:
+    ) -> tuple[jax.Array, tuple[KeyValues, KeyValues]]:
         parts = self.config, self.dtype
-        said_key, read_key, mlp_key = base.split_key(key, 3)
-        said = Source(x, rows)
-        x, kept = Attention(*parts, name="attention")(said, said, bias, past, said_key)
+        self_key, read_key, mlp_key = base.split_key(key, 3)
+        target = Source(x, rows)
+        x, kept = Attention(*parts, name="attention")(
+            target, target, bias, past, self_key
+        )
         x, kept_read = Attention(*parts, name="cross_attention")(
             Source(x, rows), read, read_bias, None, read_key
         )
         return _modules.PostNormMlp(*parts, name="mlp")(x, mlp_key), (kept, kept_read)
 
 
-class _Said(NamedTuple):
-    """The states of a decoder's stage: of what was read `[B, Ls, D]`, and is said."""
+class _States(NamedTuple):
+    """States of a decoder's stage: of sources `[B, Ls, D]`, and of targets."""
 
     read: jax.Array
     x: jax.Array
 
 
 def _stages(config: Seq2SeqConfig) -> tuple[Any, ...]:
-    """What each stage reads: both BERTs' embeddings and layers, and the logits."""
+    """Returns the parameters of each stage: encoder, decoder, logits."""
     below, *layers = (f"decoder/{name}" for name in _bert.stages(config.decoder))
     return (
         *(f"encoder/{name}" for name in _bert.stages(config.encoder)),
@@ -205,15 +207,15 @@ def _decode(
     layer_loop: _stack.LayerLoop,
     remat: _stack.Remat,
 ) -> Any:
-    """Runs some of the decoder's stages, of which 0 reads the encoder's states."""
-    decoder, own = config.decoder, params["decoder"]
+    """Runs some of the decoder's stages, of which 0 takes the encoder's states."""
+    decoder, weights = config.decoder, params["decoder"]
     _bert.check_length(decoder, pair.target)
     rows, mask = _packing.rows_of(pair.target), jnp.asarray(pair.target.mask)
     first_key, *keys = base.split_key(key, 1 + decoder.num_hidden_layers)
     if first == 0:
         read = _bridged(params, states, dtype)
         places = _attention.positions(mask)
-        x = _embed(decoder, dtype, own, pair.target.ids, places, rows, first_key)
+        x = _embed(decoder, dtype, weights, pair.target.ids, places, rows, first_key)
     else:
         read, x = states.read, rows.pack(states.x)
 
@@ -228,11 +230,11 @@ def _decode(
         _source_bias(pair.source, dtype),
     )
     numbers = range(max(first - 1, 0), min(last - 1, decoder.num_hidden_layers))
-    layers = [(layer, (own[f"layer_{i}"], keys[i])) for i in numbers]
+    layers = [(layer, (weights[f"layer_{i}"], keys[i])) for i in numbers]
     x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
     if last <= 1 + decoder.num_hidden_layers:
-        return _Said(read, rows.unpack(x))
-    return rows.unpack(_logits(decoder, dtype, own, x))
+        return _States(read, rows.unpack(x))
+    return rows.unpack(_logits(decoder, dtype, weights, x))
 
 
 def _run_layer(
@@ -242,18 +244,18 @@ def _run_layer(
     read: Source,
     read_bias: jax.Array,
     x: jax.Array,
-    own: tuple[Any, chex.PRNGKey | None],
+    weights: tuple[Any, chex.PRNGKey | None],
 ) -> jax.Array:
-    """A layer as `_stack.run_layers` takes it; nothing is kept."""
-    params, key = {"params": own[0]}, own[1]
+    """Runs a layer as `_stack.run_layers` calls it, without a cache."""
+    params, key = {"params": weights[0]}, weights[1]
     x, _ = cast(Any, layer.apply(params, x, rows, bias, read, read_bias, None, key))
     return x
 
 
 class _Read(NamedTuple):
-    """What a cache holds of the sources."""
+    """Keys and values of the sources, and their bias."""
 
-    kept: tuple[Kept, ...]
+    kept: tuple[KeyValues, ...]
     bias: jax.Array
 
 
@@ -265,8 +267,8 @@ def _begin(
     num_new: int,
     num_beams: int = 1,
 ) -> tuple[jax.Array, Cache]:
-    """Reads sources; see `LanguageModel`."""
-    decoder, own = config.decoder, params["decoder"]
+    """Encodes sources; see `LanguageModel`."""
+    decoder, weights = config.decoder, params["decoder"]
     room, limit = decoder.max_position_embeddings, "max_position_embeddings"
     _language_model.check_room(1, num_new, room, f"decoder's {limit}")
     last = len(_bert.stages(config.encoder))
@@ -277,18 +279,18 @@ def _begin(
     packed = source_rows.pack(_bridged(params, encoded, dtype))
     read_bias = _source_bias(prompts, dtype)
 
-    ids, mask = _said(config, prompts)
+    ids, mask = _start_tokens(config, prompts)
     rows = _packing.Rows((len(ids), 1), None, None)
-    x = _embed(decoder, dtype, own, ids, jnp.zeros_like(ids), rows, None)
+    x = _embed(decoder, dtype, weights, ids, jnp.zeros_like(ids), rows, None)
     bias = _attention.bias_of(_attention.causal(mask), dtype)
     num = decoder.num_hidden_layers
     reads = [Source(packed, source_rows)] * num
     x, kept = _run_cached(
-        decoder, dtype, own, x, rows, bias, reads, read_bias, [None] * num
+        decoder, dtype, weights, x, rows, bias, reads, read_bias, [None] * num
     )
-    said = tuple(k.with_room(num_new * num_beams) for k, _ in kept)
-    cache = Cache(said, mask, _Read(tuple(k for _, k in kept), read_bias))
-    return _logits(decoder, dtype, own, x), cache
+    room = tuple(k.padded(num_new * num_beams) for k, _ in kept)
+    cache = Cache(room, mask, _Read(tuple(k for _, k in kept), read_bias))
+    return _logits(decoder, dtype, weights, x), cache
 
 
 def _extend(
@@ -300,27 +302,27 @@ def _extend(
     visible: jax.Array,
     step: chex.Numeric,
 ) -> tuple[jax.Array, Cache]:
-    """Reads a new token of each beam; see `LanguageModel`."""
-    decoder, own = config.decoder, params["decoder"]
+    """Appends a token to each beam; see `LanguageModel`."""
+    decoder, weights = config.decoder, params["decoder"]
     B, K = ids.shape
     rows = _packing.Rows((B, K), None, None)
     places = jnp.broadcast_to(jnp.asarray(1 + step), (B, K))
-    x = _embed(decoder, dtype, own, ids, places, rows, None)
+    x = _embed(decoder, dtype, weights, ids, places, rows, None)
     bias = _attention.bias_of(cache.visible(visible), dtype)
     pasts = [Past(kept, 1 + step * K) for kept in cache.kept]
     read = cache.fixed
     x, kept = _run_cached(
-        decoder, dtype, own, x, rows, bias, read.kept, read.bias, pasts
+        decoder, dtype, weights, x, rows, bias, read.kept, read.bias, pasts
     )
-    logits = rows.unpack(_logits(decoder, dtype, own, x))
+    logits = rows.unpack(_logits(decoder, dtype, weights, x))
     return logits, cache._replace(kept=tuple(k for k, _ in kept))
 
 
-def _run_cached(decoder, dtype, own, x, rows, bias, reads, read_bias, pasts):
-    """Runs every layer, and keeps what later tokens will ask for."""
+def _run_cached(decoder, dtype, weights, x, rows, bias, reads, read_bias, pasts):
+    """Runs every layer, and returns its keys and values."""
     layer, kept = Layer(decoder, dtype), []
     for i, (read, past) in enumerate(zip(reads, pasts, strict=True)):
-        params = {"params": own[f"layer_{i}"]}
+        params = {"params": weights[f"layer_{i}"]}
         x, here = cast(
             Any, layer.apply(params, x, rows, bias, read, read_bias, past, None)
         )
@@ -328,14 +330,16 @@ def _run_cached(decoder, dtype, own, x, rows, bias, reads, read_bias, pasts):
     return x, kept
 
 
-def _said(config: Seq2SeqConfig, prompts: Tokens) -> tuple[jax.Array, jax.Array]:
-    """What new tokens follow: the one that begins all `[B, 1]`, which is real."""
+def _start_tokens(
+    config: Seq2SeqConfig, prompts: Tokens
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the start tokens `[B, 1]` and their mask."""
     shape = jnp.shape(prompts.ids)[0], 1
     return jnp.full(shape, config.decoder_start_token_id), jnp.ones(shape, bool)
 
 
 def _bridged(params: Any, read: jax.Array, dtype: Any) -> jax.Array:
-    """The encoder's states in the width of the decoder."""
+    """Projects the encoder's states to the width of the decoder."""
     if "bridge" not in params:
         return read
     kernel, bias = (params["bridge"][name] for name in ("kernel", "bias"))
@@ -344,25 +348,25 @@ def _bridged(params: Any, read: jax.Array, dtype: Any) -> jax.Array:
 
 
 def _source_bias(source: Tokens, dtype: Any) -> jax.Array:
-    """What is added to scores of the sources' tokens, `[B, 1, 1, Ls]`."""
+    """Computes the bias of scores of the sources' tokens, `[B, 1, 1, Ls]`."""
     return _attention.bias_of(jnp.asarray(source.mask)[:, None], dtype)
 
 
-def _embed(decoder, dtype, own, ids, places, rows, key) -> jax.Array:
-    embeddings, params = Embeddings(decoder, dtype), {"params": own["embeddings"]}
+def _embed(decoder, dtype, weights, ids, places, rows, key) -> jax.Array:
+    embeddings, params = Embeddings(decoder, dtype), {"params": weights["embeddings"]}
     return cast(
         jax.Array, embeddings.apply(params, jnp.asarray(ids), places, rows, key)
     )
 
 
-def _logits(decoder: BertConfig, dtype: Any, own: Any, x: jax.Array) -> jax.Array:
-    """Logits `[R, V]` of states `[R, D]`."""
-    head, params = _modules.TiedWordHead(decoder, dtype), {"params": own["head"]}
-    return cast(jax.Array, head.apply(params, x, own["embeddings"]["word"]))
+def _logits(decoder: BertConfig, dtype: Any, weights: Any, x: jax.Array) -> jax.Array:
+    """Computes logits `[R, V]` of states `[R, D]`."""
+    head, params = _modules.TiedWordHead(decoder, dtype), {"params": weights["head"]}
+    return cast(jax.Array, head.apply(params, x, weights["embeddings"]["word"]))
 
 
 def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
-    """Draws fresh parameters."""
+    """Initialises parameters."""
     decoder, D = config.decoder, config.decoder.hidden_size
     parts = decoder, jnp.float32
     keys = jax.random.split(key, 5)
@@ -373,13 +377,14 @@ def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
 
     embeddings = Embeddings(*parts).init(keys[0], one, one, rows, None)["params"]
     head = _modules.TiedWordHead(*parts).init(keys[1], x, embeddings["word"])["params"]
-    said = {"embeddings": embeddings, "head": head}
+    decoder_params: Any = {"embeddings": embeddings, "head": head}
     draw = jax.jit(
         lambda key: Layer(*parts).init(key, x, rows, bias, read, bias, None, None)
     )
     for i in range(decoder.num_hidden_layers):
-        said[f"layer_{i}"] = draw(jax.random.fold_in(keys[2], i))["params"]
-    drawn = {"encoder": _bert.init_bert(config.encoder, keys[3]), "decoder": said}
+        decoder_params[f"layer_{i}"] = draw(jax.random.fold_in(keys[2], i))["params"]
+    drawn: Any = {"encoder": _bert.init_bert(config.encoder, keys[3])}
+    drawn["decoder"] = decoder_params
     if config.encoder.hidden_size != D:
         bridge = _modules.Dense(
             D, jnp.float32, nn.initializers.normal(decoder.initializer_range)

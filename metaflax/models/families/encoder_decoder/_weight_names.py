@@ -1,4 +1,4 @@
-"""The names of the tensors of two BERTs that read and say: Hugging Face's and ours."""
+"""Names of the tensors of an encoder-decoder: Hugging Face's and ours."""
 
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
@@ -9,7 +9,7 @@ from metaflax.models.pretrained._places import Target
 _BRIDGE = "enc_to_dec_proj"
 _POOLER = "encoder.pooler."
 _PREDICTIONS = "decoder.cls.predictions"
-# Buffers, what is tied to others, and a pooler that nothing reads.
+# Buffers, tied weights, and an unused pooler.
 _IGNORED = (
     "encoder.embeddings.position_ids",
     "decoder.bert.embeddings.position_ids",
@@ -25,20 +25,20 @@ def rename(config: Seq2SeqConfig, name: str) -> str | None:
 
 
 def targets(config: Seq2SeqConfig) -> dict[str, Target]:
-    """Where every tensor of networks of this size goes, by its name in a file."""
+    """Returns where every tensor of networks of this size goes, by name in a file."""
     encoder = _bert_names.places(config.encoder, pooler=False)
     decoder = _bert_names.places(config.decoder, pooler=False)
     decoder |= _crossing(decoder)
-    found: dict[str, Target] = {
+    places: dict[str, Target] = {
         **{f"encoder.{name}": _below("encoder", p) for name, p in encoder.items()},
         **{f"decoder.bert.{name}": _below("decoder", p) for name, p in decoder.items()},
         **_head(config.decoder),
     }
     E, D = config.encoder.hidden_size, config.decoder.hidden_size
     if E != D:
-        found[f"{_BRIDGE}.weight"] = Place("bridge/kernel", (D, E), transposed=True)
-        found[f"{_BRIDGE}.bias"] = Place("bridge/bias", (D,))
-    return found
+        places[f"{_BRIDGE}.weight"] = Place("bridge/kernel", (D, E), transposed=True)
+        places[f"{_BRIDGE}.bias"] = Place("bridge/bias", (D,))
+    return places
 
 
 def unread(config: Seq2SeqConfig) -> dict[str, tuple[int, ...]]:
@@ -52,7 +52,7 @@ def _below(tree: str, place: Place) -> Place:
 
 
 def _crossing(decoder: dict[str, Place]) -> dict[str, Place]:
-    """A second attention of each layer, from the places of the first."""
+    """Returns the places of cross-attention, from those of self-attention."""
     return {
         name.replace(".attention.", ".crossattention."): place._replace(
             path=place.path.replace("/attention/", "/cross_attention/")

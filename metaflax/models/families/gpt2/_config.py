@@ -1,4 +1,4 @@
-"""What describes a GPT-2, in the words of Hugging Face."""
+"""Configuration of a GPT-2, in Hugging Face's terms."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,26 +23,26 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class GPTConfig:
-    """The sizes and rates of a GPT-2; names and defaults as Hugging Face.
+    """Sizes and rates of a GPT-2; names and defaults as Hugging Face.
 
     Attributes:
       vocab_size: rows of the word embedding.
-      n_positions: the longest text in tokens, those generated among them.
+      n_positions: longest text in tokens, with those generated.
       n_embd: features D of a token.
-      n_layer: layers.
-      n_head: heads of a layer; they divide `n_embd`.
-      n_inner: width of the feed-forward part; None for four times `n_embd`.
-      activation_function: its activation, a key of BERT's `ACTIVATIONS`.
-      resid_pdrop: dropout of what layers add.
-      embd_pdrop: dropout of embeddings.
-      attn_pdrop: dropout of attention probabilities.
+      n_layer: number of layers.
+      n_head: attention heads of a layer; they divide `n_embd`.
+      n_inner: width of the feed-forward block; None for four times `n_embd`.
+      activation_function: activation of that block, such as `gelu_new`.
+      resid_pdrop: dropout rate of residual updates.
+      embd_pdrop: dropout rate of embeddings.
+      attn_pdrop: dropout rate of attention probabilities.
       layer_norm_epsilon: added to variances.
       initializer_range: standard deviation of fresh weights.
       scale_attn_weights: whether scores are divided by the root of a head's features.
       scale_attn_by_inverse_layer_idx: whether those of layer i are divided by i + 1.
-      tie_word_embeddings: whether logits are products with the word embedding.
-      bos_token_id: the id that begins a text, None for none.
-      eos_token_id: the id that ends a text, None for none.
+      tie_word_embeddings: whether the output layer is tied to the word embedding.
+      bos_token_id: id of the first token of a text, None for none.
+      eos_token_id: id of its last token, None for none.
     """
 
     vocab_size: int = 50257
@@ -112,11 +112,11 @@ class GPTConfig:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> "GPTConfig":
-        """Reads a Hugging Face configuration, the content of `config.json`.
+        """Parses a Hugging Face configuration, the content of `config.json`.
 
         Args:
-          config: the dictionary; fields without meaning for the network are passed
-            over, absent ones have Hugging Face's defaults.
+          config: the dictionary; fields without meaning for the network are
+            ignored, absent ones have Hugging Face's defaults.
 
         Returns:
           The `GPTConfig`.
@@ -141,6 +141,6 @@ class GPTConfig:
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
-        """The Hugging Face configuration of this network."""
+        """Returns the Hugging Face configuration of this network."""
         kind = {name: supported[0] for name, supported in _SUPPORTED.items()}
         return {**kind, **dataclasses.asdict(self)}

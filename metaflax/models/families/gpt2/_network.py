@@ -1,12 +1,12 @@
-"""GPT-2 as Flax Linen modules, made for being differentiated twice.
+"""GPT-2 as Flax Linen modules that are efficient to differentiate twice.
 
 Letters of shapes: B texts, L tokens of a text, R rows (tokens of the batch that are
 worked on), D features, V words, K beams.
 
 The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
 `layer_0/mlp/norm/scale`, `norm/scale`, as that of a BERT does; a kernel is `[in, out]`.
-Norms come before what they serve. Leaves that `with_lora` and `with_adapters` add are
-applied where they are found.
+Norms come before blocks. Leaves that `with_lora` and `with_adapters` add are applied
+wherever they occur.
 """
 
 import functools
@@ -23,7 +23,7 @@ from metaflax.models.families.gpt2._config import GPTConfig
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Cache, LanguageModel
 from metaflax.models.layers import _attention, _modules, _packing, _stack
-from metaflax.models.layers._attention import Kept, Past, Source
+from metaflax.models.layers._attention import KeyValues, Past, Source
 from metaflax.models.layers._config import ACTIVATIONS
 from metaflax.models.layers._tokens import Tokens
 
@@ -35,7 +35,7 @@ def gpt(
     layer_loop: _stack.LayerLoop = "auto",
     remat: _stack.Remat = "none",
 ) -> LanguageModel:
-    """A GPT-2, which says how texts go on.
+    """Builds a GPT-2.
 
     Its inputs, for training and as prompts, are `Tokens`. Texts may be padded on the
     right or the left, and positions count real tokens, so that padding changes nothing.
@@ -44,8 +44,8 @@ def gpt(
       config: the network.
       dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and logits are at least float32.
-      layer_loop: how layers follow each other in `apply`, see `encoder`.
-      remat: what a backward pass finds kept of them, see `encoder`.
+      layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
+      remat: which activations are kept for the backward pass, see `encoder`.
 
     Returns:
       A `LanguageModel`, whose stages are the embeddings, each layer, and the logits.
@@ -77,7 +77,10 @@ def gpt(
         apply=base.StagedApply(_stages(config), run),
         begin=functools.partial(_begin, config, dtype),
         extend=functools.partial(_extend, config, dtype),
-        said=lambda prompts: (jnp.asarray(prompts.ids), jnp.asarray(prompts.mask)),
+        prompt_tokens=lambda prompts: (
+            jnp.asarray(prompts.ids),
+            jnp.asarray(prompts.mask),
+        ),
         vocab_size=config.vocab_size,
     )
 
@@ -100,7 +103,7 @@ class Embeddings(_modules.Embedding):
 
 
 class Attention(_attention.Attention):
-    """Every token looks at the real tokens up to itself; norm before, residual."""
+    """Causal self-attention with norm before and residual."""
 
     @nn.compact
     def __call__(
@@ -111,14 +114,14 @@ class Attention(_attention.Attention):
         scale: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, Kept]:
+    ) -> tuple[jax.Array, KeyValues]:
         normed = Source(self.norm(x), rows)
         added, kept = self.attend(normed, normed, bias, key, scale=scale, past=past)
         return x + added, kept
 
 
 class Mlp(_modules.Block):
-    """The feed-forward part of a layer; norm before, residual."""
+    """Feed-forward block with norm before and residual."""
 
     @nn.compact
     def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
@@ -129,7 +132,7 @@ class Mlp(_modules.Block):
 
 
 class Layer(_modules.Block):
-    """Attention, then the feed-forward part."""
+    """Attention block, then feed-forward block."""
 
     @nn.compact
     def __call__(
@@ -140,7 +143,7 @@ class Layer(_modules.Block):
         scale: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, Kept]:
+    ) -> tuple[jax.Array, KeyValues]:
         parts = self.config, self.dtype
         attention_key, mlp_key = base.split_key(key)
         x, kept = Attention(*parts, name="attention")(
@@ -157,8 +160,8 @@ class Norm(_modules.Block):
         return self.norm(x)
 
 
-class _Own(NamedTuple):
-    """What a layer has of its own."""
+class _LayerArguments(NamedTuple):
+    """Arguments that differ between layers."""
 
     params: Any
     scale: jax.Array  # Of its scores; no constant, so that layers are alike.
@@ -166,7 +169,7 @@ class _Own(NamedTuple):
 
 
 def _stages(config: GPTConfig) -> tuple[Any, ...]:
-    """What each stage reads: the embeddings, every layer, and the logits."""
+    """Returns the parameters of each stage: embeddings, layers, logits."""
     layers = map(_layer_name, range(config.n_layer))
     head = "embeddings/word" if config.tie_word_embeddings else "head"
     return "embeddings", *layers, ("norm", head)
@@ -201,8 +204,10 @@ def _run_stages(
     layer = functools.partial(_run_layer, Layer(config.blocks, dtype), rows, bias)
     scales = _scales(config)
     numbers = range(max(first - 1, 0), min(last - 1, config.n_layer))
-    owns = [_Own(params[_layer_name(i)], scales[i], keys[i]) for i in numbers]
-    layers = [(layer, own) for own in owns]
+    all_arguments = [
+        _LayerArguments(params[_layer_name(i)], scales[i], keys[i]) for i in numbers
+    ]
+    layers = [(layer, arguments) for arguments in all_arguments]
     x = rows.unpack(_stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat))
     return _logits(config, dtype, params, x) if last > 1 + config.n_layer else x
 
@@ -215,7 +220,7 @@ def _begin(
     num_new: int,
     num_beams: int = 1,
 ) -> tuple[jax.Array, Cache]:
-    """Reads prompts; see `LanguageModel`."""
+    """Encodes prompts; see `LanguageModel`."""
     ids, mask = jnp.asarray(prompts.ids), jnp.asarray(prompts.mask)
     B, P = ids.shape
     _language_model.check_room(P, num_new, config.n_positions, "n_positions")
@@ -228,7 +233,7 @@ def _begin(
     # The last real token, wherever the padding lies.
     last = jnp.max(jnp.where(mask.astype(bool), jnp.arange(P)[None], 0), axis=1)
     x = jnp.take_along_axis(rows.unpack(x), last[:, None, None], axis=1)  # [B, 1, D]
-    cache = Cache(tuple(k.with_room(num_new * num_beams) for k in kept), mask)
+    cache = Cache(tuple(k.padded(num_new * num_beams) for k in kept), mask)
     return _logits(config, dtype, params, x)[:, 0], cache
 
 
@@ -241,7 +246,7 @@ def _extend(
     visible: jax.Array,
     step: chex.Numeric,
 ) -> tuple[jax.Array, Cache]:
-    """Reads a new token of each beam; see `LanguageModel`."""
+    """Appends a token to each beam; see `LanguageModel`."""
     B, K = ids.shape
     rows = _packing.Rows((B, K), None, None)
     length = jnp.sum(cache.mask.astype(jnp.int32), axis=1, keepdims=True)  # [B, 1]
@@ -256,32 +261,38 @@ def _extend(
 
 
 def _run_cached(config, dtype, params, x, rows, bias, pasts):
-    """Runs every layer, and keeps what later tokens will ask for."""
+    """Runs every layer, and returns its keys and values."""
     layer, kept = Layer(config.blocks, dtype), []
     for i, (scale, past) in enumerate(zip(_scales(config), pasts, strict=True)):
-        own = {"params": params[_layer_name(i)]}
-        x, here = cast(Any, layer.apply(own, x, rows, bias, scale, past, None))
+        arguments = {"params": params[_layer_name(i)]}
+        x, here = cast(Any, layer.apply(arguments, x, rows, bias, scale, past, None))
         kept.append(here)
     return x, tuple(kept)
 
 
 def _run_layer(
-    layer: Layer, rows: _packing.Rows, bias: jax.Array, x: jax.Array, own: _Own
+    layer: Layer,
+    rows: _packing.Rows,
+    bias: jax.Array,
+    x: jax.Array,
+    arguments: _LayerArguments,
 ) -> jax.Array:
-    """A layer as `_stack.run_layers` takes it; nothing is kept."""
-    params = {"params": own.params}
-    x, _ = cast(Any, layer.apply(params, x, rows, bias, own.scale, None, own.key))
+    """Runs a layer as `_stack.run_layers` calls it, without a cache."""
+    params = {"params": arguments.params}
+    x, _ = cast(
+        Any, layer.apply(params, x, rows, bias, arguments.scale, None, arguments.key)
+    )
     return x
 
 
 def _embed(config, dtype, params, ids, places, rows, key) -> jax.Array:
     embeddings = Embeddings(config.blocks, dtype, config.embd_pdrop)
-    own = {"params": params["embeddings"]}
-    return cast(jax.Array, embeddings.apply(own, ids, places, rows, key))
+    arguments = {"params": params["embeddings"]}
+    return cast(jax.Array, embeddings.apply(arguments, ids, places, rows, key))
 
 
 def _logits(config: GPTConfig, dtype: Any, params: Any, x: jax.Array) -> jax.Array:
-    """Logits `[B, L, V]` of states `[B, L, D]`."""
+    """Computes logits `[B, L, V]` of states `[B, L, D]`."""
     rows = x.reshape(-1, x.shape[-1])
     norm = Norm(config.blocks, dtype)
     rows = cast(jax.Array, norm.apply({"params": {"norm": params["norm"]}}, rows))
@@ -294,7 +305,7 @@ def _logits(config: GPTConfig, dtype: Any, params: Any, x: jax.Array) -> jax.Arr
 
 
 def _scales(config: GPTConfig) -> list[jax.Array]:
-    """What multiplies the scores of each layer."""
+    """Returns the scale of the attention scores of each layer."""
     root = math.sqrt(config.n_embd // config.n_head) if config.scale_attn_weights else 1
     by_layer = config.scale_attn_by_inverse_layer_idx
     return [
@@ -304,7 +315,7 @@ def _scales(config: GPTConfig) -> list[jax.Array]:
 
 
 def _init(config: GPTConfig, key: chex.PRNGKey) -> dict[str, Any]:
-    """Draws fresh parameters."""
+    """Initialises parameters."""
     parts = config.blocks, jnp.float32
     one = jnp.zeros((1, 1), jnp.int32)
     rows = _packing.Rows((1, 1), None, None)
@@ -317,7 +328,7 @@ def _init(config: GPTConfig, key: chex.PRNGKey) -> dict[str, Any]:
     arguments = x, rows, bias, scale, None, None
     draw = jax.jit(lambda key: Layer(*parts).init(key, *arguments))
     for i in range(config.n_layer):
-        drawn[_layer_name(i)] = _calmed(
+        drawn[_layer_name(i)] = _rescaled(
             config, draw(jax.random.fold_in(layers_key, i))["params"]
         )
     drawn |= Norm(*parts).init(key, x)["params"]
@@ -328,12 +339,12 @@ def _init(config: GPTConfig, key: chex.PRNGKey) -> dict[str, Any]:
     return drawn
 
 
-def _calmed(config: GPTConfig, layer: Any) -> Any:
-    """A layer whose additions to the residual do not grow with the number of layers."""
+def _rescaled(config: GPTConfig, layer: Any) -> Any:
+    """Scales residual updates so that they do not grow with the number of layers."""
     shrink = (2 * config.n_layer) ** -0.5
     for part, name in (("attention", "output"), ("mlp", "down")):
-        own = layer[part][name]
-        layer[part][name] = {**own, "kernel": shrink * own["kernel"]}
+        arguments = layer[part][name]
+        layer[part][name] = {**arguments, "kernel": shrink * arguments["kernel"]}
     return layer
 
 

@@ -1,4 +1,4 @@
-"""The names of GPT-2's tensors: Hugging Face's and ours.
+"""Names of GPT-2's tensors: Hugging Face's and ours.
 
 Hugging Face's kernels of this network are `[in, out]`, as ours are; queries, keys and
 values are the columns of one.
@@ -21,14 +21,14 @@ _LAYER = {
     ("mlp.c_proj", "mlp/down"): _DENSE,
 }
 _HEAD = "lm_head.weight"
-# What a checkpoint may hold beside the network: masks, and heads of other tasks.
+# Tensors of a checkpoint that are ignored: masks, and heads of other tasks.
 _IGNORED = re.compile(
     r"h\.\d+\.attn\.(bias|masked_bias)|score\.weight|multiple_choice_head\..*"
 )
 
 
 def rename(config: GPTConfig, name: str) -> str | None:
-    """The name of a tensor without prefix; None for what the network does not read.
+    """Returns the name of a tensor without prefix; None for one that is left out.
 
     Examples:
       >>> rename(GPTConfig(), "transformer.wte.weight")
@@ -42,21 +42,21 @@ def rename(config: GPTConfig, name: str) -> str | None:
 
 
 def file_name(name: str) -> str:
-    """The name in a file, from that without prefix."""
+    """Returns the name in a file, from that without prefix."""
     return name if name == _HEAD else f"transformer.{name}"
 
 
 def targets(config: GPTConfig) -> dict[str, Target]:
-    """Where every tensor of a GPT-2 of this size goes, by name without prefix."""
+    """Returns where every tensor of a GPT-2 of this size goes, by name."""
     D = config.n_embd
     wide = config.blocks.intermediate_size
     shapes = {"up": (D, wide), "down": (wide, D)}
-    found: dict[str, Target] = {
+    places: dict[str, Target] = {
         "wte.weight": Place("embeddings/word", (config.vocab_size, D)),
         "wpe.weight": Place("embeddings/position", (config.n_positions, D)),
     }
     if not config.tie_word_embeddings:
-        found[_HEAD] = Place("head/kernel", (config.vocab_size, D), transposed=True)
+        places[_HEAD] = Place("head/kernel", (config.vocab_size, D), transposed=True)
     pairs = {("ln_f", "norm"): _NORM}
     for i in range(config.n_layer):
         pairs |= {
@@ -64,15 +64,15 @@ def targets(config: GPTConfig) -> dict[str, Target]:
             for (theirs, ours), leaves in _LAYER.items()
         }
         for their_leaf, our_leaf in _DENSE:
-            asked = tuple(
+            paths = tuple(
                 f"layer_{i}/attention/{name}/{our_leaf}"
                 for name in ("query", "key", "value")
             )
             shape = (D, 3 * D) if our_leaf == "kernel" else (3 * D,)
-            found[f"h.{i}.attn.c_attn.{their_leaf}"] = Columns(asked, shape)
+            places[f"h.{i}.attn.c_attn.{their_leaf}"] = Columns(paths, shape)
     for (theirs, ours), leaves in pairs.items():
         in_out = shapes.get(ours.rpartition("/")[2], (D, D))
         for their_leaf, our_leaf in leaves:
             shape = in_out if our_leaf == "kernel" else in_out[1:]
-            found[f"{theirs}.{their_leaf}"] = Place(f"{ours}/{our_leaf}", shape)
-    return found
+            places[f"{theirs}.{their_leaf}"] = Place(f"{ours}/{our_leaf}", shape)
+    return places
