@@ -44,7 +44,9 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
     source = locate(settings.model)
     if settings.fresh:
         directory = models.pretrained.find(source)
-        family = models.family_of(directory)
+        # A tokenizer alone has no configuration, and is taken for a BERT's.
+        described = (directory / "config.json").is_file()
+        family = models.family_of(directory, None if described else "bert")
         tokenizer = family.tokenizer(directory)
         if family.new is None:
             raise ValueError(
