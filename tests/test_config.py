@@ -94,7 +94,6 @@ def test_what_is_no_config_is_refused(text):
             [1, 2, 3],
             r"episodes\.way is \(1, 2, 3\), which is no int",
         ),
-        ("data", "task", "sorcery", r"data\.task is 'sorcery', which is no Literal"),
         ("data", "split_names", {"train": "a"}, r"data\.split_names is \{'train': 'a'"),
         ("model", "name", None, r"model\.name is None, which is no str"),
     ],
@@ -355,3 +354,34 @@ def test_unknown_names_are_answered_with_the_known_ones(settings, said):
 )
 def test_an_encoder_takes_every_choice_that_a_config_offers(setting, known):
     assert typing.get_type_hints(config_lib.ModelConfig)[setting] == known
+
+
+def fraction_of_ones(outputs, targets, weights):
+    del outputs
+    return jnp.sum(weights * (targets == 1)) / jnp.sum(weights)
+
+
+@pytest.mark.parametrize(
+    ("selected", "expected"),
+    [
+        (None, ("accuracy",)),
+        ("accuracy", ("accuracy",)),
+        (f"{__name__}:fraction_of_ones", ("fraction_of_ones", "accuracy")),
+    ],
+)
+def test_a_metric_is_selected_by_name_or_import_path(selected, expected):
+    training = config_lib.TrainingConfig(select_by=selected)
+    task = config_lib.build_task(config_lib.Config(training=training))
+    assert task.scores == expected
+
+
+def test_an_unknown_metric_is_refused_with_those_there_are():
+    training = config_lib.TrainingConfig(select_by="sorcery")
+    with pytest.raises(ValueError, match="unknown metric 'sorcery'.*known: accuracy"):
+        config_lib.build_task(config_lib.Config(training=training))
+
+
+def test_the_former_setting_of_tensorboard_is_a_log_sink():
+    with pytest.warns(FutureWarning, match=r"training.log_sinks"):
+        training = config_lib.TrainingConfig(tensorboard=True)
+    assert training == config_lib.TrainingConfig(log_sinks=("tensorboard",))

@@ -28,8 +28,12 @@ def with_new_names(args: Sequence[str], warn: Callable[[str], None]) -> list[str
     Returns:
       The arguments with the new names.
     """
-    renamed = []
+    renamed: list[str] = []
     for arg in args:
+        if renamed[-1:] == ["--tensorboard"]:
+            warn("--tensorboard is now --log-sinks; the next release drops it.")
+            renamed[-1:] = ["--log-sinks", "tensorboard"] if arg == "True" else []
+            continue
         name, equals, value = arg.partition("=")
         new = RENAMED.get(name.replace("_", "-"))
         if new is not None:

@@ -74,8 +74,27 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
 
 
 def build_task(config: Config) -> tasks.TaskType:
-    """The task type a config names."""
-    return registry.resolve("task", TASKS, config.data.task)(config)
+    """Builds the task type that a config names, with the metric that selects.
+
+    Raises:
+      ValueError: for an unknown task type or metric.
+    """
+    task = registry.resolve("task", TASKS, config.data.task)(config)
+    selected = config.training.select_by
+    if selected is None:
+        return task
+    if ":" in selected:
+        metric = registry.resolve("metric", {}, selected)
+        selected = selected.rpartition(":")[2].rpartition(".")[2]
+        task = task._replace(metrics={**task.metrics, selected: metric})
+    generated = task.texts.scores if task.texts else ()
+    known = [name for name in task.scores if name not in generated]
+    if selected not in known:
+        raise ValueError(
+            f"unknown metric {selected!r} of the task type {config.data.task!r}; known:"
+            f" {', '.join(known)}, or an import path such as package.module:attribute."
+        )
+    return task._replace(select_by=selected)
 
 
 def build_algorithm(

@@ -16,20 +16,28 @@ RENAMED = {
     "training.tasks_by": "training.task_loop",
 }
 
+# Settings that became others, with the value that stands for the former one.
+REPLACED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "training.tensorboard": (
+        "training.log_sinks",
+        lambda on: ("tensorboard",) if on else (),
+    ),
+}
+
 C = TypeVar("C")
 
 
 def current_name(name: str) -> str:
     """The current dotted name of a setting; warns if `name` is a former one."""
-    if name not in RENAMED:
-        return name
-    warnings.warn(
-        f"the setting {name} is now {RENAMED[name]}; its former name will be refused"
-        " from the next release on.",
-        FutureWarning,
-        stacklevel=3,
-    )
-    return RENAMED[name]
+    current = REPLACED[name][0] if name in REPLACED else RENAMED.get(name, name)
+    if current != name:
+        warnings.warn(
+            f"the setting {name} is now {current}; its former name will be refused"
+            " from the next release on.",
+            FutureWarning,
+            stacklevel=3,
+        )
+    return current
 
 
 def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +54,8 @@ def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"the setting {current} is given twice, once by a former name; give it"
                 " once."
             )
-        renamed[current] = value
+        convert = REPLACED[name][1] if name in REPLACED else None
+        renamed[current] = value if convert is None else convert(value)
     return renamed
 
 
@@ -63,7 +72,7 @@ def accepts_former_names(group: str) -> Callable[[type[C]], type[C]]:
         @functools.wraps(init)
         def init_by_current_names(self: C, *args: Any, **kwargs: Any) -> None:
             dotted = {f"{group}.{name}": value for name, value in kwargs.items()}
-            if not dotted.keys().isdisjoint(RENAMED):
+            if not dotted.keys().isdisjoint(RENAMED | REPLACED):
                 dotted = current_names(dotted)
             init(
                 self,

@@ -60,20 +60,7 @@ class DataConfig:
     path: Annotated[str, tyro.conf.arg(name="data")] = ""
     """Labelled text: a JSONL, CSV, TSV or Parquet file or a pattern of files, a saved
     data set, a Hugging Face hub name, or the built-in `scored-texts`."""
-    task: Literal[
-        "classification",
-        "multilabel_classification",
-        "pair_classification",
-        "regression",
-        "relations",
-        "entities",
-        "question_answering",
-        "translation",
-        "summarization",
-        "dialogue",
-        "language_modelling",
-        "smlmt",
-    ] = "classification"
+    task: str = "classification"
     """Task type: a name such as classification, entities, question_answering or
     translation (`metaflax.tasks` lists them), or an import path
     `package.module:attribute` of a factory."""
@@ -259,8 +246,13 @@ class TrainingConfig:
     selects one."""
     seed: int = 0
     """Seed of episodes, new parameters and dropout."""
-    tensorboard: bool = False
-    """Whether to write TensorBoard events too."""
+    log_sinks: tuple[str, ...] = ()
+    """Where metrics are logged beside `log.jsonl`: tensorboard, wandb, mlflow, trackio
+    (each an extra), or an import path `package.module:attribute`."""
+    select_by: str | None = None
+    """Metric on validation episodes that selects parameters, more is better: one of the
+    task type's scores, or the import path of a function `metric(outputs, targets,
+    weights)`; by default the task type's first score."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,6 +64,7 @@ class TaskType(NamedTuple):
       variants: whether meta-training may replace a text by a variant of it.
       on_disk: whether texts may stay on disk: of one text and one label a row.
       raw_text: whether classes are made of text without labels.
+      select_by: the score that model selection follows; None for the first.
     """
 
     kind: str
@@ -84,13 +85,17 @@ class TaskType(NamedTuple):
     variants: bool = False
     on_disk: bool = False
     raw_text: bool = False
+    select_by: str | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores of an episode; model selection follows the first."""
         of_tokens = self.tokens.scores if self.tokens else ()
         of_texts = self.texts.scores if self.texts else ()
-        return *of_tokens, *self.metrics, *of_texts
+        names = (*of_tokens, *self.metrics, *of_texts)
+        if self.select_by is None:
+            return names
+        return self.select_by, *(name for name in names if name != self.select_by)
 
     def check_head(self, name: str, head: base.Head) -> None:
         """Checks that a head serves this task type's kind of targets.

@@ -12,6 +12,7 @@ from metaflax.training._fitted_step import FittedStep as FittedStep
 from metaflax.training._interpolation import Interpolated as Interpolated
 from metaflax.training._interpolation import best_interpolation as best_interpolation
 from metaflax.training._interpolation import interpolate as interpolate
+from metaflax.training._log import LOG_SINKS as LOG_SINKS
 from metaflax.training._log import JsonlLog as JsonlLog
 from metaflax.training._log import Sink as Sink
 from metaflax.training._log import TensorBoardLog as TensorBoardLog
@@ -43,6 +44,7 @@ from metaflax.training._step import make_step as make_step
 from metaflax.training._stopping import Stopping as Stopping
 
 __all__ = [
+    "LOG_SINKS",
     "Checkpoints",
     "CompiledStep",
     "DamagedError",

@@ -1,7 +1,8 @@
-"""Where metrics go: a JSONL file, and whatever else is asked for."""
+"""Log sinks: a JSONL file, TensorBoard and experiment trackers."""
 
+import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,25 +59,96 @@ def _step_of(line: str) -> float:
 class TensorBoardLog:
     """Scalars as TensorBoard events, by tensorboardX.
 
+    Args:
+      directory: of the run; events go to its folder `tensorboard`.
+
     Raises:
       ValueError: if tensorboardX is not installed.
     """
 
     def __init__(self, directory: Path):
-        try:
-            import tensorboardX
-        except ImportError as error:
-            raise ValueError(
-                "TensorBoard needs the extra: pip install 'metaflax[tensorboard]'."
-            ) from error
-        self._writer = tensorboardX.SummaryWriter(str(directory))
+        tensorboardx = _extra("tensorboardX", "tensorboard")
+        self._writer = tensorboardx.SummaryWriter(str(directory / "tensorboard"))
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes each number of the record under its name."""
-        for name, value in record.items():
-            if name != "step" and isinstance(value, int | float):
-                self._writer.add_scalar(name, value, record["step"])
+        for name, value in numbers_of(record).items():
+            self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
         """Flushes the events."""
         self._writer.close()
+
+
+class TrackerLog:
+    """Scalars in an experiment tracker whose interface is that of wandb.
+
+    Args:
+      directory: of the run; its name is the run's name.
+      module: name of the library, `wandb` or `trackio`.
+
+    Raises:
+      ValueError: if the library is not installed.
+    """
+
+    def __init__(self, directory: Path, module: str):
+        self._tracker = _extra(module, module)
+        self._tracker.init(project="metaflax", name=directory.name)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Logs the numbers of the record at its step."""
+        self._tracker.log(numbers_of(record), step=record["step"])
+
+    def close(self) -> None:
+        """Ends the tracked run."""
+        self._tracker.finish()
+
+
+class MLflowLog:
+    """Scalars in MLflow.
+
+    Args:
+      directory: of the run; its name is the run's name.
+
+    Raises:
+      ValueError: if MLflow is not installed.
+    """
+
+    def __init__(self, directory: Path):
+        self._mlflow = _extra("mlflow", "mlflow")
+        self._mlflow.start_run(run_name=directory.name)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Logs the numbers of the record at its step."""
+        self._mlflow.log_metrics(numbers_of(record), step=record["step"])
+
+    def close(self) -> None:
+        """Ends the tracked run."""
+        self._mlflow.end_run()
+
+
+def numbers_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record by name, without its step."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name != "step" and isinstance(value, int | float)
+    }
+
+
+def _extra(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"the log sink {extra} needs {module}: pip install 'metaflax[{extra}]'."
+        ) from error
+
+
+LOG_SINKS: dict[str, Callable[[Path], Sink]] = {
+    "tensorboard": TensorBoardLog,
+    "wandb": lambda directory: TrackerLog(directory, "wandb"),
+    "trackio": lambda directory: TrackerLog(directory, "trackio"),
+    "mlflow": MLflowLog,
+}
+"""Log sinks by name: `sink = make(run_directory)`."""

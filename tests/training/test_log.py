@@ -1,6 +1,7 @@
 """Tests for where metrics go."""
 
 import json
+import sys
 
 import pytest
 
@@ -47,8 +48,38 @@ def test_tensorboard_gets_the_numbers_of_a_record(tmp_path):
     log = training.TensorBoardLog(tmp_path)
     log.write({"step": 3, "loss": 0.5, "note": "words"})
     log.close()
-    (events,) = tmp_path.glob("events.out.tfevents.*")
+    (events,) = (tmp_path / "tensorboard").glob("events.out.tfevents.*")
     content = events.read_bytes()
     assert b"loss" in content
     assert b"note" not in content
     assert b"step" not in content
+
+
+class StandInTracker:
+    """Keeps the calls of the interface that wandb and trackio share, or MLflow's."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: self.calls.append((name, args, kwargs))
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
+def test_a_tracker_gets_the_numbers_of_a_record(name, tmp_path, monkeypatch):
+    tracker = StandInTracker()
+    monkeypatch.setitem(sys.modules, name, tracker)
+    sink = training.LOG_SINKS[name](tmp_path / "run")
+    sink.write({"step": 3, "loss": 0.5, "member": "words"})
+    sink.close()
+    started, logged, ended = tracker.calls
+    assert "run" in started[2].values()
+    assert logged[1:] == (({"loss": 0.5},), {"step": 3})
+    assert ended[0] in ("finish", "end_run")
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
+def test_a_tracker_that_is_not_installed_names_its_extra(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match=rf"pip install 'metaflax\[{name}\]'"):
+        training.LOG_SINKS[name](tmp_path)

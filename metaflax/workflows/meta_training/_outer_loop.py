@@ -2,13 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
 
-from metaflax import base, data, meta_gradient, profiling, training
+from metaflax import base, data, meta_gradient, profiling, registry, training
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._composition import Composition
 from metaflax.workflows.meta_training._step_costs import StepCosts
@@ -203,7 +203,7 @@ class OuterLoop:
             resumed = checkpoints.quarantine_damaged(self.state, console.print) or 0
             if resumed:
                 console.print(f"resuming from step {resumed}")
-            sinks = _sinks(directory, resumed, progress, settings.tensorboard)
+            sinks = _sinks(directory, resumed, progress, settings.log_sinks)
             for sink in sinks:
                 stack.callback(sink.close)
 
@@ -326,13 +326,11 @@ def _sinks(
     directory: RunDirectory,
     resumed: int,
     progress: Callable[[int], training.Sink],
-    tensorboard: bool,
+    names: Sequence[str],
 ) -> list[training.Sink]:
     """Returns where records are written; only the coordinator writes any."""
     if not training.is_coordinator():
         return []
     log = training.JsonlLog(directory.log, resume_after=resumed)
-    sinks: list[training.Sink] = [log, progress(resumed)]
-    if tensorboard:
-        sinks.append(training.TensorBoardLog(directory.path / "tensorboard"))
-    return sinks
+    make = (registry.resolve("log sink", training.LOG_SINKS, name) for name in names)
+    return [log, progress(resumed), *(sink(directory.path) for sink in make)]

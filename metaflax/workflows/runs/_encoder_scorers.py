@@ -144,10 +144,7 @@ class TokenScorer(LogitScorer):
         metrics, logits = row
         predictions = self._decoded(episode, logits)
         scores = level.score(predictions, self._references(episode))
-        return EpisodeResult(
-            {"loss": metrics["loss"], **{name: scores[name] for name in level.scores}},
-            predictions=predictions,
-        )
+        return EpisodeResult({**metrics, **scores}, predictions=predictions)
 
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
