@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from tests.models import families
+from tests.extension.stranger import conv as families
 from tests.models.examples import CONFIG, random_params
 
 
@@ -61,8 +61,8 @@ def test_a_family_is_named_by_its_import_path(conv):
     (conv / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="unknown model family 'tiny-conv'"):
         models.load(conv)
-    loaded = models.load(conv, "tests.models.families:CONV")
-    assert loaded.family.import_path == "tests.models.families:CONV"
+    loaded = models.load(conv, "stranger.conv:CONV")
+    assert loaded.family.import_path == "stranger.conv:CONV"
     with pytest.raises(ValueError, match="is no ModelFamily but a"):
         models.load(conv, "json:dumps")
 

@@ -84,7 +84,7 @@ CONV = models.ModelFamily(
     max_positions=lambda config: config.max_length,
     tokenizer=load_tokenizer,
     tokenizer_files=("characters.json",),
-    import_path="tests.models.families:CONV",
+    import_path="stranger.conv:CONV",
 )
 
 
