@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from metaflax import config as config_lib
@@ -24,6 +25,7 @@ def searched(name, tried, **settings):
         ("algorithm.adapts", Choice((("*",), ("head",)))),
         ("algorithm.label_smoothing", Uniform(0.0, 0.2)),
         ("model.pooling", Choice(("mean", "first"))),
+        ("model.lora_rank", Choice((np.int64(0), np.int64(4)))),
         ("training.tasks_per_step", Integers(1, 8)),
     ],
 )

@@ -4,16 +4,17 @@ import dataclasses
 import difflib
 import json
 import math
-import types
+import numbers
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from metaflax import heads, registry
 from metaflax.config._check import check
 from metaflax.config._factories import resolve_algorithm
 from metaflax.config._renamed import current_names
 from metaflax.config._settings import Config
+from metaflax.config._types import fits, type_name
 
 # What a validation measures hangs on these: scores of different ones do not compare.
 # Of `data` the settings of meta-training alone are left.
@@ -128,8 +129,13 @@ class Choice:
 
     def draw(self, trial: Trial, name: str) -> Any:
         """One of them."""
-        known = {json.dumps(value): value for value in self.values}
+        known = {_as_json(value): value for value in self.values}
         return known[trial.suggest_categorical(name, list(known))]
+
+
+def _as_json(value: Any) -> str:
+    """Serialises a value, numbers of NumPy as those of Python."""
+    return json.dumps(value, default=lambda number: number.item())
 
 
 Range: TypeAlias = Uniform | LogUniform | Integers | Choice
@@ -260,40 +266,19 @@ def _check_range(name: str, tried: Range) -> None:
             f"{name} goes from {tried.low}; LogUniform begins above 0, Uniform may"
             " begin there."
         )
-    if isinstance(tried, Integers) and not _fits(tuple[int, int], tried.ends):
+    if isinstance(tried, Integers) and not fits(tuple[int, int], tried.ends):
         raise ValueError(f"{name} is {tried!r}; Integers go between whole numbers.")
 
 
 def _check_value(name: str, kind: Any, value: Any) -> None:
-    if not _fits(kind, value):
-        shown = kind.__name__ if isinstance(kind, type) else str(kind)
+    if not fits(kind, value):
         raise ValueError(
-            f"{name} cannot be {value!r}; it is of the type"
-            f" {shown.replace('typing.', '')}."
+            f"{name} cannot be {value!r}; it is of the type {type_name(kind)}."
         )
     low, high = BOUNDS.get(name, (-math.inf, math.inf))
-    if isinstance(value, int | float) and not low <= value <= high:
+    if isinstance(value, numbers.Real) and not low <= float(value) <= high:
         most = "" if high == math.inf else f" to {high}"
         raise ValueError(f"{name} cannot be {value}; give {low}{most or ' or more'}.")
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    """Whether a value is of a type, those of settings."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return value in args
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(arg, value) for arg in args)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = [args[0]] * len(value) if args[1:] == (...,) else args
-        return len(each) == len(value) and all(map(_fits, each, value))
-    if kind in (int, float) and isinstance(value, bool):
-        return False
-    if kind is float:
-        return isinstance(value, int | float)
-    return isinstance(value, origin or kind)
 
 
 def _check_run(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""Whether the values of settings are of the types that they have."""
+"""Type checks of the values of settings."""
 
 import dataclasses
 import numbers
@@ -12,7 +12,7 @@ _LARGEST = 2**63
 
 
 def misfits(config: Any) -> list[str]:
-    """What is wrong with the types of a config, a dataclass of settings or of others.
+    """Lists the settings of a config whose values are not of the annotated type.
 
     Examples:
       >>> from metaflax.config import Config, EpisodeConfig
@@ -23,9 +23,8 @@ def misfits(config: Any) -> list[str]:
 
 
 def _misfits(name: str, kind: Any, value: Any) -> Iterator[str]:
-    if not _fits(kind, value):
-        shown = kind.__name__ if isinstance(kind, type) else str(kind)
-        yield f"{name} is {value!r:.60}, which is no {shown.replace('typing.', '')}"
+    if not fits(kind, value):
+        yield f"{name} is {value!r:.60}, which is no {type_name(kind)}"
     elif dataclasses.is_dataclass(value):
         hints = typing.get_type_hints(type(value))
         for field in dataclasses.fields(value):
@@ -36,26 +35,37 @@ def _misfits(name: str, kind: Any, value: Any) -> Iterator[str]:
             yield from _misfits(f"{name}.{key}", type(item), item)
 
 
-def _fits(kind: Any, value: Any) -> bool:
-    """Whether a value, perhaps of settings, is of a type."""
+def type_name(kind: Any) -> str:
+    """Formats a type for error messages.
+
+    Examples:
+      >>> type_name(tuple[int, ...] | None)
+      'tuple[int, ...] | None'
+    """
+    name = kind.__name__ if isinstance(kind, type) else str(kind)
+    return name.replace("typing.", "")
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Whether a value, of a setting or a group of settings, is of a type."""
     if kind is Any:
         return True
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        return any(_fits(one, value) for one in of)
+        return any(fits(one, value) for one in of)
     if origin is typing.Literal:
         return isinstance(value, str) and value in of
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
             return False
         each = of[:1] * len(value) if of[-1] is ... else of
-        return len(each) == len(value) and all(map(_fits, each, value))
+        return len(each) == len(value) and all(map(fits, each, value))
     if origin is Mapping:
         return isinstance(value, Mapping) and all(
-            _fits(of[0], name) and _fits(of[1], item) for name, item in value.items()
+            fits(of[0], name) and fits(of[1], item) for name, item in value.items()
         )
     if kind is float and isinstance(value, numbers.Real):
-        return not isinstance(value, numbers.Integral) or _fits(int, value)
+        return not isinstance(value, numbers.Integral) or fits(int, value)
     if kind is int:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         return whole and abs(int(value)) < _LARGEST

@@ -18,6 +18,9 @@ from metaflax import algorithms, base, estimators, heads, testing
 from tests.algorithms import text_free
 
 TOOLS = {
+    "ALGORITHMS",
+    "AlgorithmParts",
+    "AlgorithmSpec",
     "FewRowsAdapted",
     "compact_rows",
     "compose",
@@ -36,6 +39,13 @@ every = pytest.mark.parametrize("name", NAMES)
 
 def test_the_suite_makes_every_exported_algorithm():
     assert set(NAMES) == set(text_free.ROWS)
+
+
+def test_every_algorithm_but_multi_task_has_a_name_and_says_if_it_is_a_baseline():
+    # The settings of `multi_task` depend on the training classes.
+    assert set(algorithms.ALGORITHMS) == set(NAMES) - {"multi_task"}
+    specs = algorithms.ALGORITHMS.items()
+    assert {name for name, spec in specs if spec.is_baseline} == set(BASELINES)
 
 
 def params_of(algorithm):
