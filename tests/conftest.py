@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 import chex
 import jax
 import pytest
+
+# A package of a user's, importable as one that is installed.
+sys.path.append(str(Path(__file__).parent / "extension"))
 
 # Mappings of memory from which on compiled programs are forgotten.
 MOST_MAPS = 30_000

@@ -192,7 +192,10 @@ def _inner_optimizer(
 ) -> optax.GradientTransformation | base.InnerOptimizer:
     factory = getattr(optax, config.inner_optimizer, None)
     if factory is None:
-        raise ValueError(f"optax has no optimizer {config.inner_optimizer!r}.")
+        raise ValueError(
+            f"optax has no optimizer {config.inner_optimizer!r}; take sgd, adam or"
+            " another of its names."
+        )
     # Adam's root of zero has no derivative: a NaN in the meta-gradient.
     takes = inspect.signature(factory).parameters
     safe = {"eps_root": 1e-8} if "eps_root" in takes else {}

@@ -18,9 +18,9 @@ class NetworkConfig:
     num_layers: int = 4
     """Layers of new weights."""
     hidden_size: int = 256
-    """Their features."""
+    """Features of a token, with new weights."""
     num_heads: int = 4
-    """Their attention heads."""
+    """Attention heads per layer, with new weights."""
     intermediate_size: int = 1024
     """Width of their feed-forward parts."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -61,13 +61,13 @@ class LoopConfig:
     optimizer: str = "adamw"
     """Any optimizer of optax."""
     learning_rate: float = 1e-4
-    """Its largest rate."""
+    """Largest learning rate of the schedule."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How the rate falls after warming up."""
     warmup: float = 0.1
     """Share of the steps in which the rate rises from 0."""
     weight_decay: float = 0.01
-    """Of matrices."""
+    """Weight decay of weight matrices."""
     clip_norm: float | None = 1.0
     """Largest norm of a gradient."""
     dropout: bool = True

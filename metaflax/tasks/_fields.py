@@ -95,7 +95,9 @@ class Fields:
 
     def _text(self, value: Any, role: str) -> str:
         if not isinstance(value, str):
-            raise self.refused(role, f"holds {value!r:.60} where a text is expected.")
+            raise self.refused(
+                role, f"holds {value!r:.60} where a text is expected; write a string."
+            )
         if not value.strip():
             raise self.refused(role, "is an empty text; remove the row.")
         # Most texts are ASCII, which is told at once.

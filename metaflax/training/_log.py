@@ -72,7 +72,7 @@ class TensorBoardLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes each number of the record under its name."""
-        for name, value in numbers_of(record).items():
+        for name, value in _numbers_of(record).items():
             self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class TrackerLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Logs the numbers of the record at its step."""
-        self._tracker.log(numbers_of(record), step=record["step"])
+        self._tracker.log(_numbers_of(record), step=record["step"])
 
     def close(self) -> None:
         """Ends the tracked run."""
@@ -120,14 +120,14 @@ class MLflowLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Logs the numbers of the record at its step."""
-        self._mlflow.log_metrics(numbers_of(record), step=record["step"])
+        self._mlflow.log_metrics(_numbers_of(record), step=record["step"])
 
     def close(self) -> None:
         """Ends the tracked run."""
         self._mlflow.end_run()
 
 
-def numbers_of(record: Mapping[str, Any]) -> dict[str, float]:
+def _numbers_of(record: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a record by name, without its step."""
     return {
         name: value

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stranger import conv
+from stranger.ratings import sampler
 
 import metaflax
-from metaflax import config, models
-from tests.extension.stranger import conv
+from metaflax import config, data, models
 from tests.workflows import worlds
 
 HERE = Path(__file__).parent
@@ -24,17 +25,7 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def stranger():
-    """The package, importable as one that a user installed."""
-    sys.path.append(str(HERE))
-    yield
-    sys.path.remove(str(HERE))
-    for name in [n for n in sys.modules if n.partition(".")[0] == "stranger"]:
-        del sys.modules[name]
-
-
-@pytest.fixture(scope="module")
-def model(stranger, tmp_path_factory):
+def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stranger")
     conv.write_model(folder / "conv", folder)
     return folder / "conv"
@@ -49,11 +40,12 @@ def run_dir(model, tmp_path_factory):
         for stars in range(1, 4)
         for word in ("meal", "stay", "book", "film", "song", "town", "walk", "play")
     ]
-    data = worlds.write_jsonl(folder / "rows.jsonl", rows)
+    path = worlds.write_jsonl(folder / "rows.jsonl", rows)
     options = {
-        "data": data,
+        "data": path,
         "model": model,
         "pooling": "mean",
+        "max_length": 64,
         "way": 3,
         "shot": 2,
         "queries": 2,
@@ -76,7 +68,8 @@ def test_training_takes_all_of_them(run_dir):
     results = json.loads((run_dir / "results.json").read_text())
     assert set(results["report"]["all"]) == {"distance", "support"}
     assert set(results["intervals"]["after"]) >= {"closeness", "farthest", "accuracy"}
-    steps = [line.split("\t")[0] for line in (run_dir / "log.tsv").open()]
+    lines = (run_dir / "log.tsv").read_text().splitlines()
+    steps = [line.split("\t")[0] for line in lines]
     assert {"1", "2", "3", "4"} <= set(steps)
     kept = config.from_json((run_dir / "config.json").read_text())
     assert kept.data.task == OPTIONS["task"]
@@ -129,10 +122,6 @@ def test_what_cannot_be_imported_is_one_sentence(run_dir, tmp_path, capsys):
 
 
 def test_the_sampler_of_ratings_keeps_their_order(run_dir):
-    from stranger.ratings import sampler
-
-    from metaflax import data
-
     texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
     examples = data.Examples("letters", texts, tuple((t[-1],) for t in texts))
     episode = sampler(examples, config.EpisodeConfig(way=3, shot=1, queries=1))

@@ -7,9 +7,9 @@ import chex
 import jax
 import numpy as np
 import pytest
+from stranger import conv as families
 
 from metaflax import models
-from tests.extension.stranger import conv as families
 from tests.models.examples import CONFIG, random_params
 
 
@@ -68,7 +68,7 @@ def test_a_family_is_named_by_its_import_path(conv):
 
 
 def test_no_code_from_the_directory_of_a_model_is_imported(conv):
-    (conv / "tests").mkdir()
+    (conv / "stranger").mkdir()
     with pytest.raises(ValueError, match="code that came with the model"):
         models.load(conv)
 

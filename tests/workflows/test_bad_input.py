@@ -1,6 +1,7 @@
-"""Tests that whatever is wrong is said in one sentence, before anything is written."""
+"""Tests that an error is one sentence (what, where, what to do), before any writing."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -9,10 +10,17 @@ import safetensors.numpy
 from metaflax import cli
 from tests.workflows import worlds
 
+# What to do: an imperative after a semicolon or full stop, or the known values.
+ADVICE = re.compile(
+    r"[;.] (add|check|choose|compare|copy|create|fetch|finish|give|keep|lower|name|"
+    r"remove|run|shorten|take|use|write) | (known:|the folds are|they are|such as) ",
+    re.IGNORECASE,
+)
+
 
 @pytest.fixture
 def refused(capsys):
-    """Runs a command that is to fail; returns its one sentence."""
+    """Runs a command that is to fail; returns its one line of error, with advice."""
 
     def run(*args):
         code = cli.main([str(arg) for arg in args])
@@ -20,7 +28,8 @@ def refused(capsys):
         assert code == 2
         assert error.startswith("metaflax: ")
         assert error.count("\n") == 1
-        assert error.endswith("\n")
+        assert error.endswith(".\n")
+        assert ADVICE.search(error.removeprefix("metaflax: ")), error
         assert "Traceback" not in error
         return error
 
@@ -40,11 +49,12 @@ def train_refused(world, tmp_path, refused):
 
 
 def test_a_missing_data_file_is_named(train_refused, tmp_path):
-    assert "nowhere.jsonl" in train_refused(data=tmp_path / "nowhere.jsonl")
+    error = train_refused(data=tmp_path / "nowhere.jsonl")
+    assert f"{tmp_path / 'nowhere.jsonl'}: no such file; check the path." in error
 
 
 def test_no_data_at_all_is_asked_for(world, tmp_path, refused):
-    assert "--data" in refused("train", "--run-dir", tmp_path / "run")
+    assert "give --data FILE" in refused("train", "--run-dir", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -101,8 +111,7 @@ def test_overlapping_splits_are_refused(train_refused, tmp_path):
 def test_an_unknown_fold_is_named(train_refused, tmp_path):
     (tmp_path / "split.json").write_text(json.dumps({"01": worlds.SPLIT}))
     error = train_refused(split_file=tmp_path / "split.json", fold="07")
-    assert "07" in error
-    assert "01" in error
+    assert "split.json: no fold '07'; the folds are '01'." in error
 
 
 def test_a_long_text_is_refused_where_truncating_is_not_wanted(train_refused, tmp_path):
@@ -125,14 +134,15 @@ def test_more_tokens_than_the_model_has_positions_are_refused(train_refused):
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(option, known, train_refused):
     error = train_refused(**{option: "sorcery"})
-    assert "'sorcery'" in error
+    assert f"unknown {option} 'sorcery'; known: " in error
     assert known in error
+    assert "an import path such as package.module:attribute" in error
 
 
 @pytest.mark.parametrize("option", ["inner_optimizer", "optimizer"])
 def test_an_unknown_optimizer_is_named(option, train_refused):
     error = train_refused(algorithm="maml", **{option: "sorcery"})
-    assert "sorcery" in error
+    assert "optax has no optimizer 'sorcery'; take " in error
 
 
 @pytest.mark.parametrize("option", ["task", "pooling", "schedule", "on_long"])
@@ -250,7 +260,8 @@ def test_a_missing_tokenizer_is_missed(broken_bert, train_refused):
 
 
 def test_a_missing_model_is_named(tmp_path, train_refused):
-    assert "nowhere" in train_refused(model=tmp_path / "nowhere")
+    error = train_refused(model=tmp_path / "nowhere")
+    assert f"no directory {tmp_path / 'nowhere'}; check the path." in error
 
 
 def test_the_directory_of_another_run_is_left_alone(trained, world, refused):
@@ -350,7 +361,7 @@ def test_missing_texts_are_named(adapted, tmp_path, refused):
     out = tmp_path / "answers"
     missing = tmp_path / "nowhere.txt"
     args = ("predict", "--model", adapted, "--texts", missing, "--out", out)
-    assert "nowhere.txt" in refused(*args)
+    assert f"{missing}: no such file; check the path." in refused(*args)
     assert not out.exists()
 
 

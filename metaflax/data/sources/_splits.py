@@ -288,7 +288,7 @@ def _check_disjoint(names: Mapping[str, Sequence[str]], by: str, where: str) -> 
         if shared := sorted(set(names[first]) & set(names[second])):
             raise ValueError(
                 f"{where}: {first} and {second} share the {by}s {listing(shared)};"
-                " each may be in one split only."
+                " keep each in one split only."
             )
 
 

@@ -59,6 +59,7 @@ def check(
         raise ValueError(
             f"{source} does not hold the tensors that its configuration describes; "
             + "; ".join(problems)
+            + ". Name a complete copy of the model."
         )
 
 

@@ -43,9 +43,11 @@ def find(path_or_name: str | Path) -> Path:
         return path
     name = str(path_or_name)
     if isinstance(path_or_name, Path) or name.startswith((".", "/", "~")):
-        raise ValueError(f"there is no directory {name}")
+        raise ValueError(f"there is no directory {name}; check the path.")
     if name.count("/") > 1:
-        raise ValueError(f"there is no directory {name}, and no hub name looks so")
+        raise ValueError(
+            f"there is no directory {name}, and this is no hub name; check it."
+        )
 
     import huggingface_hub
 
@@ -161,5 +163,5 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())  # It may quote lines of the file.
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({reason:.200}); fetch it again"
+            f"{path} is damaged or no safetensors file ({reason:.200}); fetch it again."
         ) from error

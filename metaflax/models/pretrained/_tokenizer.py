@@ -24,7 +24,8 @@ def tokenizer(path_or_name: str | Path) -> Any:
         (directory / name).is_file() for name in ("tokenizer.json", "vocab.txt")
     ):
         raise ValueError(
-            f"{directory} holds no tokenizer: neither tokenizer.json nor vocab.txt"
+            f"{directory} holds no tokenizer, neither tokenizer.json nor"
+            " vocab.txt; copy it there from the pretrained model."
         )
 
     import transformers

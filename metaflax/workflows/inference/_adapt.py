@@ -70,8 +70,8 @@ def adapt(
     names = first_seen(examples) or [config.data.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(
-            f"{support_file}: all texts have the label {names[0]!r}; a task needs at"
-            " least two classes."
+            f"{support_file}: all texts have the label {names[0]!r}; add"
+            " texts of another label, since a task needs at least two classes."
         )
     trained = (
         fitted(load_untrained(config, len(names)))

@@ -105,7 +105,10 @@ class RunDirectory(Generic[C]):
           ValueError: if there is none, or only those of the members of a mixture.
         """
         if not self._config.is_file():
-            raise ValueError(f"{self.path} holds no run: there is no config.json.")
+            raise ValueError(
+                f"{self.path} holds no run, as it has no config.json; name the"
+                " --run-dir of a training."
+            )
         members = self.path / MEMBERS
         if self._kind is config_lib.Config and members.is_dir():
             names = sorted(path.name for path in members.iterdir())

@@ -1,5 +1,5 @@
-"""A user's package: everything that can be added to metaflax, one thing a file.
+"""A user's package that adds one of each to metaflax, one thing a file.
 
-Nothing here is registered and nothing of metaflax is changed: settings name these objects
-by import path, such as `stranger.head:shrunken`.
+Nothing here is registered and nothing of metaflax is changed: settings name these
+objects by import path, such as `stranger.head:shrunken`.
 """

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from metaflax import base, heads
+from metaflax import heads
 
 
 def shrunken(num_features, num_classes, settings):
@@ -17,9 +17,4 @@ def shrunken(num_features, num_classes, settings):
         drawn = 0.5 * features + 0.5 * centre[None, :]
         return plain.fit(head_params, drawn, targets, weights)
 
-    return plain._replace(fit=fit, serves=base_kinds(plain))
-
-
-def base_kinds(head: base.Head):
-    """The kinds that a head serves, and ratings."""
-    return head.serves | {"ratings"}
+    return plain._replace(fit=fit, serves=plain.serves | {"ratings"})

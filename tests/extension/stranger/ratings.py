@@ -1,4 +1,4 @@
-"""A task type with a target kind and a metric of its own: ratings, which have an order."""
+"""A task type with a target kind and a metric of its own: ordered ratings."""
 
 import dataclasses
 

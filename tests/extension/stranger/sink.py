@@ -1,6 +1,4 @@
-"""A log sink: one line of tab-separated numbers a record."""
-
-from metaflax import training
+"""A log sink: a line of step, name and number for each number of a record."""
 
 
 class TabSink:
@@ -10,9 +8,9 @@ class TabSink:
         self._file = (directory / "log.tsv").open("a")
 
     def write(self, record):
-        """Appends a record."""
-        numbers = training.numbers_of(record)
-        self._file.write(f"{record['step']}\t{numbers}\n")
+        """Appends the numbers of a record."""
+        for name, value in record.items():
+            self._file.write(f"{record['step']}\t{name}\t{value}\n")
 
     def close(self):
         """Closes the file."""

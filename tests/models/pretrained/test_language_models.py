@@ -232,7 +232,7 @@ def test_names_without_prefix_masks_and_tied_tensors_are_understood(tmp_path):
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("transformer.h.0.ln_1.bias", None, r"missing: h\.0\.ln_1\.bias$"),
+        ("transformer.h.0.ln_1.bias", None, r"missing: h\.0\.ln_1\.bias\. Name a"),
         ("transformer.h.2.ln_1.bias", np.zeros(12, np.float32), "unexpected: h.2.ln_1"),
         (
             "transformer.h.0.attn.c_attn.bias",

@@ -106,23 +106,23 @@ def change(files, name, tensor):
         (
             "encoder.layer.1.output.dense.bias",
             None,
-            r"missing: encoder\.layer\.1\.output\.dense\.bias$",
+            r"missing: encoder\.layer\.1\.output\.dense\.bias\. Name a",
         ),
-        ("pooler.dense.bias", None, r"missing: pooler\.dense\.bias$"),
+        ("pooler.dense.bias", None, r"missing: pooler\.dense\.bias\. Name a"),
         (
             "encoder.layer.2.output.dense.bias",
             np.zeros(12, np.float32),
-            r"unexpected: encoder\.layer\.2\.output\.dense\.bias$",
+            r"unexpected: encoder\.layer\.2\.output\.dense\.bias\. Name a",
         ),
         (
             "encoder.layer.0.intermediate.dense.weight",
             np.zeros((12, 20), np.float32),
-            r"dense\.weight \(expected \[20, 12\], found \[12, 20\]\)$",
+            r"dense\.weight \(expected \[20, 12\], found \[12, 20\]\)\. Name a",
         ),
         (
             "embeddings.word_embeddings.weight",
             np.zeros((23, 12), np.int8),
-            r"of no float type: embeddings\.word_embeddings\.weight \(int8\)$",
+            r"of no float type: embeddings\.word_embeddings\.weight \(int8\)\. Name a",
         ),
         ("bert.pooler.dense.bias", np.zeros(12, np.float32), "under two names"),
     ],
@@ -134,7 +134,9 @@ def test_each_tensor_out_of_place_is_named(name, tensor, message, tmp_path):
 
 def test_all_kinds_of_problems_are_named_at_once(tmp_path):
     files = {f"encoder.layer.0.{i}": np.zeros(1, np.float32) for i in range(7)}
-    with pytest.raises(ValueError, match=r"missing: .* more; unexpected: .* 2 more$"):
+    with pytest.raises(
+        ValueError, match=r"missing: .* more; unexpected: .* 2 more\. Name a"
+    ):
         models.load(write(tmp_path, files))
 
 
