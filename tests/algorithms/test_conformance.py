@@ -279,7 +279,7 @@ def test_schedules_follow_the_outer_step(step, is_exact):
     if is_exact:
         testing.check_meta_gradient(algorithm, task, step=step)
     else:
-        with pytest.raises(AssertionError, match="differences of the loss say"):
+        with pytest.raises(AssertionError, match="differences of the loss give"):
             testing.check_meta_gradient(algorithm, task, step=step)
     (value, info), _ = jax.value_and_grad(algorithm.loss, has_aux=True)(
         params_of(algorithm), pad(task), None, step

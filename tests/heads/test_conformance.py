@@ -78,6 +78,9 @@ def cast(tree, dtype):
 # These say numbers, spans or words, or add to another head; they have tests of their
 # own.
 ELSEWHERE = {
+    "HEADS",
+    "HeadBuilder",
+    "HeadSettings",
     "identity",
     "linear_regression",
     "per_token",

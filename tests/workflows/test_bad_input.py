@@ -130,7 +130,11 @@ def test_more_tokens_than_the_model_has_positions_are_refused(train_refused):
 
 @pytest.mark.parametrize(
     ("option", "known"),
-    [("algorithm", "proto_maml"), ("head", "label_prototypes")],
+    [
+        ("algorithm", "proto_maml"),
+        ("head", "label_prototypes"),
+        ("task", "question_answering"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(option, known, train_refused):
     error = train_refused(**{option: "sorcery"})
@@ -145,7 +149,7 @@ def test_an_unknown_optimizer_is_named(option, train_refused):
     assert "optax has no optimizer 'sorcery'; take " in error
 
 
-@pytest.mark.parametrize("option", ["task", "pooling", "schedule", "on_long"])
+@pytest.mark.parametrize("option", ["pooling", "schedule", "on_long"])
 def test_choices_of_few_are_checked_and_listed(option, world, tmp_path, capsys):
     args = world.train_args(tmp_path / "run", **{option: "sorcery"})
     with pytest.raises(SystemExit) as exit_info:

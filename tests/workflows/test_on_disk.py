@@ -136,7 +136,7 @@ def test_a_resumed_run_draws_the_tasks_of_one_that_was_not_interrupted(world, tm
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"task": "regression"}, "on_disk is for classification, and the task type is"),
+        ({"task": "regression"}, "on_disk does not go with the task type"),
         ({"domain": "d"}, "domain is 'd', which does not go with on_disk"),
         ({"split_by": "domain"}, "split_by is 'domain', which does not go with"),
         ({"unlabelled": "drop"}, "unlabelled is 'drop', which does not go with"),

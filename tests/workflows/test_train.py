@@ -133,9 +133,9 @@ def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
             return self._step.lower(state, tasks)
 
     def spied_fit(step, *args, **kwargs):
-        def counted(state, tasks):
-            result = step(state, tasks)
-            shapes.append(tuple(x.shape for x in jax.tree.leaves(tasks)))
+        def counted(state, draw):
+            result = step(state, draw)
+            shapes.append(tuple(x.shape for x in jax.tree.leaves(draw.tasks)))
             sizes.append(len(lowered))
             return result
 

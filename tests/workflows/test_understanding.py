@@ -417,10 +417,10 @@ def test_what_is_said_of_tokens_wants_all_their_features(
     kind, world, tmp_path, refused
 ):
     args = world.train_args(tmp_path / "run", task=kind)
-    assert "pooling 'tokens' goes with entities" in refused(*args)
+    assert "task types with targets of tokens, such as entities" in refused(*args)
 
 
 def test_not_every_task_has_queries_of_no_class(world, tmp_path, refused):
     args = world.train_args(tmp_path / "run", none_rate=0.5)
-    said = "only relations and entities have queries of no class"
+    said = "has no queries of none of the classes"
     assert said in refused(*args)

@@ -98,7 +98,7 @@ def test_variants_are_told_of_and_trained_on(world, varied, tmp_path, capsys):
         ({"variants": "other"}, "no column 'other'"),
         (
             {"variants": "others", "task": "relations", "pooling": "entities"},
-            "the task type is 'relations'; leave them out",
+            "variants do not go with the task type 'relations'",
         ),
         ({"variants": "label"}, "where a list of texts is expected"),
     ],
