@@ -65,7 +65,7 @@ def config_of(folder: Path | None) -> config_lib.Config:
     if folder is None:
         return config
     files = {
-        "data": str(folder / "examples.jsonl"),
+        "path": str(folder / "examples.jsonl"),
         "split_file": str(folder / "folds.json"),
     }
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **files))
