@@ -44,7 +44,6 @@ class LogitScorer:
             buckets = coarsest_buckets(episodes.tokenized)
             self.source = episodes._replace(buckets=buckets)
         self._embed = None
-        self._score = evaluation.scorer(self.adapting, task.loss, task.metrics)
 
     def _build(self, encoder: models.Encoder) -> base.MetaAlgorithm:
         return build_algorithm(
@@ -68,9 +67,10 @@ class LogitScorer:
                 lambda params, features, key=None: features,
                 encoder.num_features,
             )
-            self._score = evaluation.scorer(
-                self._build(on_features), self.task.loss, self.task.metrics
-            )
+            scored = self._build(on_features)
+        else:
+            scored = self.adapting
+        self._score = evaluation.scorer(scored, self.task.loss, self.task.metrics)
         return self
 
     def _encodes_once(
