@@ -16,17 +16,29 @@ def of(task: tasks.TaskType) -> TargetKind:
     """Returns the kind of a task type's targets, its own or the one that it names.
 
     Raises:
-      ValueError: if it names none that there is.
+      ValueError: if it names none that there is, or its own lacks a part.
 
     Examples:
       >>> of(tasks.regression()).problem_type
       'regression'
     """
     if task.target_kind is not None:
-        return task.target_kind
+        return _checked(task, task.target_kind)
     if task.kind not in TARGET_KINDS:
         raise ValueError(
             f"unknown target kind {task.kind!r}; known: {', '.join(TARGET_KINDS)}. A"
             " task type may bring its own in `target_kind`."
         )
     return TARGET_KINDS[task.kind]
+
+
+def _checked(task: tasks.TaskType, kind: TargetKind) -> TargetKind:
+    """Refuses a user's kind that lacks what targets of whole texts need."""
+    if task.tokens is None and task.texts is None:
+        absent = {"to_arrays": kind.to_arrays, "report": kind.report}
+        if missing := [name for name, part in absent.items() if part is None]:
+            raise ValueError(
+                f"the target kind {kind.name!r} of whole texts has no"
+                f" {' and no '.join(missing)}; define them."
+            )
+    return kind

@@ -43,7 +43,7 @@ class Evaluate:
     export_episodes: tuple[int, ...] = ()
     """Indices of test episodes to write as support.jsonl and query.jsonl."""
     out_of_scope: Path | None = None
-    """File of texts of no class, to score how well they are told from queries."""
+    """File of out-of-scope texts, to score how well queries are separated from them."""
     curve_shots: tuple[int, ...] = ()
     """Numbers of support examples per class for a curve of scores over shots."""
     curve_inner_steps: tuple[int, ...] = ()

@@ -179,7 +179,7 @@ class ModelFamily:
       max_positions: `max_positions(config)`, most tokens of a text of an encoder.
       text_bounds: `text_bounds(config, tokenizer)`, `TextBounds` of a generative model.
       read: reads weight files; None for leaves stored by their slash-joined paths.
-      write: lays them out; None likewise.
+      write: lays out weight files; None for leaves stored by their slash-joined paths.
       additions: functions `params = add(params, key, size)` that add leaves for
         adaptation, by the setting that gives their size.
       word_embedding: path of the word embedding, of which a task may learn only the

@@ -277,8 +277,8 @@ def shown_support(examples: data.Examples) -> dict[str, str]:
         return {}  # Explanations are of single texts.
     rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
     lines = [
-        json.dumps({"text": text, "label": said}, ensure_ascii=False) + "\n"
-        for text, said in rows
+        json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n"
+        for text, label in rows
     ]
     return {SUPPORT: "".join(lines)}
 

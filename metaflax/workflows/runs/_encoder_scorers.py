@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaflax import base, data, evaluation, models, tasks, tree
+from metaflax import base, data, evaluation, models, target_kinds, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
@@ -119,8 +119,14 @@ class LogitScorer:
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """No predictions are decoded, so that the target kind reports."""
-        raise NotImplementedError("a target kind of logits has a `report`")
+        """The report of the kind of targets."""
+        kind, examples = target_kinds.of(self.task), self.source.examples
+        assert kind.report is not None  # `target_kinds.of` saw to it.
+        return kind.report(
+            target_kinds.EvaluatedQueries(
+                examples, episodes, scores.logits, self.task.others
+            )
+        )
 
     def samples(
         self,

@@ -100,9 +100,7 @@ class Evaluator:
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """Reports over all queries together, by class, label or domain."""
-        if self.kind.report is None or scores.logits is None:
-            return self._scorer.report(self.episodes, scores)
-        return self.kind.report(self._evaluated(scores))
+        return self._scorer.report(self.episodes, scores)
 
     def class_predictions(
         self, scores: evaluation.Scores

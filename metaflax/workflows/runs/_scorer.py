@@ -55,7 +55,7 @@ class Scorer(Protocol):
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """Scores over all queries, of predictions that were decoded."""
+        """Scores over all queries together."""
         ...
 
     def samples(
