@@ -276,7 +276,7 @@ def test_the_same_numbers_of_other_texts_are_refused_too(two, silent):
 def test_one_run_alone_and_one_without_episodes_are_not_compared(two, silent):
     with pytest.raises(ValueError, match="two runs at least"):
         workflows.compare_runs(two[:1], silent)
-    with pytest.raises(ValueError, match=r"results.*does not say what was asked"):
+    with pytest.raises(ValueError, match=r"results.*lacks a content hash or scores"):
         workflows.compare_runs(two, silent, name="results")
 
 

@@ -1,1 +1,1 @@
-"""Evaluates runs and compares them."""
+"""Meta-testing: evaluation, reports and comparisons of runs."""

@@ -1,4 +1,4 @@
-"""What adapting to one episode costs, in seconds and memory."""
+"""Time and memory of adaptation to one episode."""
 
 import time
 from typing import Any
@@ -10,36 +10,36 @@ from rich.console import Console
 from metaflax import evaluation, profiling, reporting
 from metaflax.workflows.runs._evaluator import Evaluator
 
-# Enough for an interval of the median that lies within the values.
+# Enough for an interval of the median that lies within the sample.
 REPETITIONS = 20
 
 
 def adaptation_record(
     evaluator: Evaluator, params: Any, console: Console
 ) -> dict[str, Any]:
-    """Measures adapting to the support set of the first episode, from its tokens.
+    """Measures adaptation to the support set of the first episode, from its tokens.
 
-    The texts are encoded anew each time, as they are of a task that comes once.
+    Each repetition encodes the texts again, as for a task that is seen once.
 
     Args:
-      evaluator: of the episodes.
-      params: to adapt from.
-      console: gets a line.
+      evaluator: evaluator of the episodes.
+      params: meta-parameters to adapt.
+      console: console that prints one line.
 
     Returns:
-      The record: `seconds`, the median of warm repetitions with its interval, and what
-      XLA says of work and memory.
+      The record: `seconds`, the median over repetitions after a warm-up with its
+      interval, and XLA's estimates of operations and memory.
     """
     algorithm = evaluator.adapting
     stacked = evaluator.source.collate(evaluator.episodes[:1]).support
     support = jax.device_put(jax.tree.map(lambda leaf: leaf[0], stacked))
 
-    def adapted(params: Any, support: Any) -> Any:
+    def adapt(params: Any, support: Any) -> Any:
         return algorithm.adapt(params, support, None)[0]
 
-    compiled = jax.jit(adapted).lower(params, support).compile()
+    compiled = jax.jit(adapt).lower(params, support).compile()
     cost = profiling.cost(compiled)
-    jax.block_until_ready(compiled(params, support))  # Warm from here on.
+    jax.block_until_ready(compiled(params, support))  # Warm-up.
     seconds = []
     for _ in range(REPETITIONS):
         start = time.perf_counter()
@@ -47,7 +47,7 @@ def adaptation_record(
         seconds.append(time.perf_counter() - start)
     median = evaluation.median_interval(np.array(seconds))
     console.print(
-        f"adapting to an episode: {1000 * median.value:.1f} ms,"
+        f"adaptation to an episode: {1000 * median.value:.1f} ms,"
         f" {reporting.memory(cost.peak)} of memory"
     )
     return {

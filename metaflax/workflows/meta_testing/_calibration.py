@@ -1,4 +1,4 @@
-"""What a run's answers say beside their scores: calibration and confusion."""
+"""Calibration, scores by class and confusion of a run's predictions."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ from metaflax.workflows.runs._episodes import make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
 
-# With more classes than this the matrix is left out for the pairs that matter.
+# The most classes of a confusion matrix; beyond, only confused pairs are recorded.
 MOST_NAMES = 20
 
 
 def validation_evaluator(run: Run) -> Evaluator | None:
-    """Scores validation episodes of the sizes of the test episodes, None for none.
+    """Builds an evaluator of validation episodes of the test episodes' sizes.
 
-    The classes of meta-validation may be too few, or have too few texts, for sizes that
-    were asked for at meta-test.
+    Returns None if meta-validation has too few classes, or too few texts of them, for
+    these sizes.
     """
-    chosen = run.config.training
+    training = run.config.training
     parts = run.config.episodes, run.config, run.task, run.model
     try:
         episodes = make_episodes(run.splits.valid, *parts)
     except ValueError:
         return None
-    # The seed of the validations of meta-training.
-    return run.evaluator(episodes, chosen.seed + 1, chosen.valid_episodes)
+    # The same seed as in validations during meta-training.
+    return run.evaluator(episodes, training.seed + 1, training.valid_episodes)
 
 
 def calibration_record(
@@ -37,66 +37,66 @@ def calibration_record(
     params: Any,
     console: Console,
 ) -> dict[str, Any]:
-    """Calibration as it is, and with a temperature fitted on meta-validation.
+    """Measures calibration, without and with a temperature fitted on meta-validation.
 
     Args:
-      run: its validation episodes fit the temperature, and no test episode does.
-      evaluator: that made the scores.
-      scores: of the test episodes.
-      params: that made them.
-      console: gets a line.
+      run: run whose validation episodes fit the temperature.
+      evaluator: evaluator of the test episodes.
+      scores: its scores of `params`.
+      params: meta-parameters that were scored.
+      console: console that prints one line.
 
     Returns:
-      The record: `as_is`, and `scaled` with its `temperature`, where there are
-      validation episodes of these sizes.
+      The record: `as_is`, and `scaled` with its `temperature` if there are validation
+      episodes of these sizes.
     """
     logits, targets = evaluator.query_logits(scores)
     plain = evaluation.calibration(logits, targets)
-    record: dict[str, Any] = {"as_is": _plain(plain)}
-    shown = f"calibration error {reporting.estimate_text(plain.error)}"
+    record: dict[str, Any] = {"as_is": _to_record(plain)}
+    summary = f"calibration error {reporting.estimate_text(plain.error)}"
     if (validator := validation_evaluator(run)) is not None:
-        own = map(np.concatenate, validator.query_logits(validator(params)))
-        temperature = metrics.fit_temperature(*own)
+        validation = map(np.concatenate, validator.query_logits(validator(params)))
+        temperature = metrics.fit_temperature(*validation)
         scaled = evaluation.calibration(logits, targets, temperature)
         record |= {
             "temperature": temperature,
             "validation_episodes": len(validator.episodes),
-            "scaled": _plain(scaled),
+            "scaled": _to_record(scaled),
         }
-        shown += (
-            f", {reporting.estimate_text(scaled.error)} at the temperature"
-            f" {temperature:.3g} of meta-validation"
+        summary += (
+            f", {reporting.estimate_text(scaled.error)} at temperature"
+            f" {temperature:.3g}, fitted on meta-validation"
         )
-    console.print(shown, soft_wrap=True)
+    console.print(summary, soft_wrap=True)
     return record
 
 
 def class_record(
     evaluator: Evaluator, scores: evaluation.Scores
 ) -> dict[str, dict[str, Any]]:
-    """The scores of the report of each class, with intervals over episodes."""
-    answered = evaluator.class_predictions(scores)
-    names = sorted({name for own in answered for name in own.true})
+    """Computes the report's scores of each class, with intervals over episodes."""
+    predictions = evaluator.class_predictions(scores)
+    names = sorted({name for episode in predictions for name in episode.true})
     return {
-        name: {score: own._asdict() for score, own in by_score.items()}
-        for name, by_score in evaluation.class_intervals(answered, names).items()
+        name: {score: estimate._asdict() for score, estimate in by_score.items()}
+        for name, by_score in evaluation.class_intervals(predictions, names).items()
     }
 
 
 def confusion_record(
     evaluator: Evaluator, scores: evaluation.Scores, console: Console
 ) -> dict[str, Any]:
-    """Which classes are taken for which: pairs, and the matrix of few classes."""
-    answered = evaluator.class_predictions(scores)
-    drawn = {name for own in answered for name in own.drawn}
+    """Computes confused pairs of classes, and the confusion matrix of few classes."""
+    predictions = evaluator.class_predictions(scores)
+    drawn = {name for episode in predictions for name in episode.drawn}
     names = sorted(drawn - set(evaluator.task.others))
     names += [name for name in evaluator.task.others if name in drawn]
-    pairs = evaluation.confused_pairs(answered, names)
+    pairs = evaluation.confused_pairs(predictions, names)
     record: dict[str, Any] = {
         "pairs": [pair._asdict() | {"share": pair.share._asdict()} for pair in pairs]
     }
     if len(names) <= MOST_NAMES:
-        counts, chances = evaluation.confusion_matrix(answered, names)
+        counts, chances = evaluation.confusion_matrix(predictions, names)
         record |= {
             "names": names,
             "counts": counts.tolist(),
@@ -104,7 +104,7 @@ def confusion_record(
         }
     for pair in pairs[:3]:
         console.print(
-            f"{pair.true} is taken for {pair.predicted} in {pair.number} of"
+            f"{pair.true} is predicted as {pair.predicted} in {pair.number} of"
             f" {pair.chances} queries",
             markup=False,
             soft_wrap=True,
@@ -112,12 +112,12 @@ def confusion_record(
     return record
 
 
-def _plain(found: evaluation.Calibration) -> dict[str, Any]:
-    sizes = np.maximum(found.bins.number, 1)
+def _to_record(calibration: evaluation.Calibration) -> dict[str, Any]:
+    sizes = np.maximum(calibration.bins.number, 1)
     return {
-        "error": found.error._asdict(),
-        "log_loss": found.log_loss._asdict(),
-        "count": found.bins.number.astype(int).tolist(),
-        "confidence": (found.bins.confidence / sizes).tolist(),
-        "accuracy": [own and own._asdict() for own in found.accuracies],
+        "error": calibration.error._asdict(),
+        "log_loss": calibration.log_loss._asdict(),
+        "count": calibration.bins.number.astype(int).tolist(),
+        "confidence": (calibration.bins.confidence / sizes).tolist(),
+        "accuracy": [a and a._asdict() for a in calibration.accuracies],
     }

@@ -1,4 +1,4 @@
-"""Runs beside each other, on the same episodes."""
+"""Comparison of runs on the same test episodes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ METHOD = "after"
 
 
 class Evaluated(NamedTuple):
-    """An evaluation of a run's best parameters.
+    """Results of a run's best parameters.
 
     Attributes:
-      name: of the run.
-      results: the content of `NAME.json`.
-      scores: `[E]` by metric.
+      name: label of the run.
+      results: content of `NAME.json`.
+      scores: score of each episode, `[E]`, by metric.
     """
 
     name: str
@@ -38,41 +38,41 @@ def compare_runs(
     name: str = "evaluation",
     out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Compares evaluations of runs on one list of episodes, the first with each.
+    """Compares evaluations of runs on the same episodes, each with the first run.
 
     Args:
-      run_dirs: two or more runs, each evaluated.
-      console: where the table goes; None for nowhere.
-      name: of their evaluations.
-      out: HTML file to write, or none.
+      run_dirs: directories of two or more evaluated runs.
+      console: console that prints the table; None prints nothing.
+      name: name of their evaluations.
+      out: HTML file to write; None writes none.
 
     Returns:
-      `intervals` by run and metric, and `paired_bootstrap`, by run and metric the
-      difference from the first with its bootstrap interval over episodes.
+      `protocol`, `intervals` by run and metric, and `paired_bootstrap`, the differences
+      from the first run with bootstrap intervals over episodes, by run and metric.
 
     Raises:
-      ValueError: if a run was not evaluated, or the episodes of two differ, in numbers
-        or in what these say.
+      ValueError: if a run was not evaluated, or the episodes of two runs differ in row
+        numbers or in texts.
     """
     console = console_or_quiet(console)
     if len(run_dirs) < 2:
-        raise ValueError("a comparison is of two runs at least; name another one.")
+        raise ValueError("a comparison needs two runs at least; give another one.")
     labels = _labels([Path(path) for path in run_dirs])
     runs = [_read(p, label, name) for p, label in zip(run_dirs, labels, strict=True)]
     first, *others = runs
     for other in others:
         _check_same(first, other)
-    metrics = [m for m in first.scores if all(m in own.scores for own in runs)]
+    metrics = [m for m in first.scores if all(m in run.scores for run in runs)]
     intervals = {
-        own.name: {m: interval(own.results["intervals"][METHOD][m]) for m in metrics}
-        for own in runs
+        run.name: {m: interval(run.results["intervals"][METHOD][m]) for m in metrics}
+        for run in runs
     }
     differences = {
-        own.name: {
-            m: evaluation.paired_bootstrap(first.scores[m], own.scores[m])
+        run.name: {
+            m: evaluation.paired_bootstrap(first.scores[m], run.scores[m])
             for m in metrics
         }
-        for own in others
+        for run in others
     }
     rows = _rows(first.name, intervals, differences)
     columns = ["run", *(c for m in metrics for c in (m, f"{m}, difference"))]
@@ -87,21 +87,21 @@ def compare_runs(
         console.print(f"The page is {out}.", markup=False, soft_wrap=True)
     return {
         "protocol": first.results["protocol"],
-        "intervals": _plain(intervals),
-        "paired_bootstrap": _plain(differences),
+        "intervals": _to_records(intervals),
+        "paired_bootstrap": _to_records(differences),
     }
 
 
 def _read(run_dir: str | Path, label: str, name: str) -> Evaluated:
     directory = RunDirectory(run_dir)
-    directory.config()  # Refused, where there is no run.
+    directory.config()  # Raises if there is no run.
     results = read_results(directory, name)
     path = directory.path / f"{name}.episodes.jsonl"
     if not path.is_file() or "content" not in results:
         raise ValueError(
-            f"{path.with_suffix('').with_suffix('.json')} does not say what was asked"
-            f" in each episode; run `metaflax evaluate {directory.path} --name {name}`"
-            " again."
+            f"{path.with_suffix('').with_suffix('.json')} lacks a content hash or"
+            f" scores by episode; run `metaflax evaluate {directory.path} --name"
+            f" {name}` again."
         )
     rows = [row[METHOD] for _, row in data.read_rows(path)]
     scores = {
@@ -123,35 +123,38 @@ def _check_same(first: Evaluated, other: Evaluated) -> None:
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """Names of folders, or whole paths where two are alike."""
+    """Labels runs by folder names, or by whole paths if names repeat."""
     names = [path.absolute().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def _rows(first: str, intervals: Any, differences: Any) -> list[list[str]]:
-    """A row a run: of each metric the interval, and the difference from the first."""
+    """Formats a row per run: the interval and the difference of each metric."""
     rows = []
-    for run, own in intervals.items():
+    for run, by_metric in intervals.items():
         row = [run]
-        for metric, found in own.items():
-            apart = "" if run == first else _apart(metric, differences[run][metric])
-            row += [reporting.interval_text(metric, found), apart]
+        for metric, mean in by_metric.items():
+            difference = ""
+            if run != first:
+                difference = _difference_text(metric, differences[run][metric])
+            row += [reporting.interval_text(metric, mean), difference]
         rows.append(row)
     return rows
 
 
-def _apart(metric: str, found: evaluation.Estimate) -> str:
-    """A difference with the ends of its interval."""
+def _difference_text(metric: str, difference: evaluation.Estimate) -> str:
+    """Formats a difference with the bounds of its interval."""
     if metric in reporting.PERCENT:
-        value, low, high = (100 * number for number in found)
+        value, low, high = (100 * number for number in difference)
         return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
-    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    low, high = difference.low, difference.high
+    return f"{difference.value:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def _plain(found: Any) -> dict[str, dict[str, Any]]:
+def _to_records(estimates: Any) -> dict[str, dict[str, Any]]:
     return {
-        run: {metric: own._asdict() for metric, own in by_metric.items()}
-        for run, by_metric in found.items()
+        run: {metric: estimate._asdict() for metric, estimate in by_metric.items()}
+        for run, by_metric in estimates.items()
     }
 
 
@@ -167,28 +170,28 @@ def _page(
         reporting.paragraph(
             "Means over episodes with 95 % intervals (Student's t), and paired"
             f" differences from {first.name} with percentile bootstrap intervals over"
-            " the same episodes: a run is better where that interval lies above 0, or"
-            " for a loss below it."
+            " the same episodes: a run is better than the first if the interval of the"
+            " difference lies above 0, or below 0 for a loss."
         ),
         reporting.html_table(columns, rows),
     ]
     if reporting.has_plots():
-        shown = {run: own[metric] for run, own in intervals.items()}
-        drawn = reporting.methods_figure(shown, metric)
-        scores.append(reporting.picture(drawn, f"{metric} of each run"))
+        plotted = {run: by_metric[metric] for run, by_metric in intervals.items()}
+        figure = reporting.methods_figure(plotted, metric)
+        scores.append(reporting.picture(figure, f"{metric} of each run"))
     sections = [reporting.section("Scores", *scores)]
-    if (table := _beside(runs)) is not None:
+    if (table := _further_results(runs)) is not None:
         sections.append(reporting.section("Calibration, detection and cost", table))
     settings = {run.name: _settings(run) for run in runs}
     differing = [
-        [key, *(own.get(key, "") for own in settings.values())]
+        [key, *(values.get(key, "") for values in settings.values())]
         for key in settings[first.name]
-        if len({own.get(key) for own in settings.values()}) > 1
+        if len({values.get(key) for values in settings.values()}) > 1
     ]
-    told = reporting.html_table(["", *settings], differing)
+    table = reporting.html_table(["", *settings], differing)
     none = reporting.paragraph("The configs are the same.")
     sections.append(
-        reporting.section("Where the configs differ", told if differing else none)
+        reporting.section("Differing settings", table if differing else none)
     )
     origin = {
         "protocol": first.results["protocol"],
@@ -208,29 +211,29 @@ def _page(
     )
 
 
-def _beside(runs: Sequence[Evaluated]) -> Any:
-    """What else the evaluations found, where all of them did."""
+def _further_results(runs: Sequence[Evaluated]) -> Any:
+    """Renders calibration, detection and cost where all evaluations have them."""
     rows = []
-    found = [run.results for run in runs]
-    if all("calibration" in own for own in found):
-        errors = [own["calibration"]["as_is"]["error"] for own in found]
-        said = [reporting.estimate_text(evaluation.Estimate(**own)) for own in errors]
-        rows.append(["calibration error", *said])
-    if all("detection" in own for own in found):
-        for score in found[0]["detection"]["scores"]:
-            areas = [own["detection"]["scores"][score]["auroc"] for own in found]
-            said = [reporting.interval_text("auroc", interval(area)) for area in areas]
-            rows.append([f"AUROC by the {score.replace('_', ' ')}", *said])
-    if all("adaptation" in own for own in found):
-        times = [own["adaptation"]["seconds"] for own in found]
-        said = [
+    results = [run.results for run in runs]
+    if all("calibration" in result for result in results):
+        errors = [result["calibration"]["as_is"]["error"] for result in results]
+        texts = [reporting.estimate_text(evaluation.Estimate(**e)) for e in errors]
+        rows.append(["calibration error", *texts])
+    if all("detection" in result for result in results):
+        for score in results[0]["detection"]["scores"]:
+            areas = [r["detection"]["scores"][score]["auroc"] for r in results]
+            texts = [reporting.interval_text("auroc", interval(area)) for area in areas]
+            rows.append([f"AUROC of the {score.replace('_', ' ')}", *texts])
+    if all("adaptation" in result for result in results):
+        times = [result["adaptation"]["seconds"] for result in results]
+        texts = [
             f"{1000 * t['value']:.1f} ms [{1000 * t['low']:.1f},"
             f" {1000 * t['high']:.1f}]"
             for t in times
         ]
-        rows.append(["adapting to an episode", *said])
-        peaks = [own["adaptation"]["memory_bytes"]["peak"] for own in found]
-        rows.append(["memory for it", *map(reporting.memory, peaks)])
+        rows.append(["time of adaptation", *texts])
+        peaks = [result["adaptation"]["memory_bytes"]["peak"] for result in results]
+        rows.append(["peak memory of adaptation", *map(reporting.memory, peaks)])
     names = [run.name for run in runs]
     return reporting.html_table(["", *names], rows) if rows else None
 
@@ -238,6 +241,6 @@ def _beside(runs: Sequence[Evaluated]) -> Any:
 def _settings(run: Evaluated) -> dict[str, str]:
     return {
         f"{group}.{name}": str(value)
-        for group, own in run.results["config"].items()
-        for name, value in own.items()
+        for group, fields in run.results["config"].items()
+        for name, value in fields.items()
     }

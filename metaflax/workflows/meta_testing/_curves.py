@@ -1,4 +1,4 @@
-"""Scores by the number of support examples, and by the number of inner steps."""
+"""Curves of scores by the number of support examples or inner steps."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from metaflax.workflows.runs._run import Run
 
 
 class Curve(NamedTuple):
-    """Evaluators along one setting, everything else the same.
+    """Evaluators that differ in the value of one setting.
 
     Attributes:
-      setting: which one.
-      points: by its values.
+      setting: name of the setting.
+      points: evaluators by value of the setting.
     """
 
     setting: str
@@ -25,66 +25,65 @@ class Curve(NamedTuple):
 
 
 def over_shots(shots: Sequence[int], resized: Callable[[int], Run]) -> Curve:
-    """A curve over support examples, on episode lists of one seed.
+    """Builds a curve over support examples, on episode lists of one seed.
 
     Args:
-      shots: the numbers of support examples.
-      resized: `run = resized(shot)`, refused where the data have too few texts.
+      shots: numbers of support examples per class.
+      resized: `run = resized(shot)`; it raises if the data have too few texts.
     """
     return Curve("shot", {shot: resized(shot).test_evaluator() for shot in shots})
 
 
 def over_inner_steps(run: Run, counts: Sequence[int]) -> Curve:
-    """A curve over inner steps, on the same episodes.
+    """Builds a curve over inner steps, on the same episodes.
 
     Raises:
-      ValueError: if the algorithm takes none, or not so many.
+      ValueError: if the algorithm has no inner steps, or does not allow a number.
     """
     name = run.config.algorithm.name
-    inner = _stepping(run, 1).algorithm.inner
+    inner = _evaluator_at(run, 1).algorithm.inner
     if inner is None or not inner.num_steps:
         raise ValueError(
-            f"{name} adapts in closed form, without inner steps to count; leave"
-            " inner-steps out."
+            f"{name} adapts in closed form, without inner steps; leave out inner-steps."
         )
 
-    points = {count: _stepping(run, count) for count in counts}
+    points = {count: _evaluator_at(run, count) for count in counts}
     return Curve("inner_steps", points)
 
 
-def _stepping(run: Run, count: int) -> Evaluator:
+def _evaluator_at(run: Run, count: int) -> Evaluator:
     if count < 0:
         raise ValueError(f"inner-steps are {count}; give 0 or more.")
     algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=max(count, 1))
-    if not count:  # Algorithms take a step at least: one of length 0 changes nothing.
+    if not count:  # Algorithms take at least one step; at rate 0 it changes nothing.
         algorithm = dataclasses.replace(algorithm, inner_learning_rate=0.0)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     evaluator = run._replace(config=config).test_evaluator()
     params: Any = jax.eval_shape(evaluator.algorithm.init, jax.random.key(0))
     if not count and jax.tree.leaves(params.get("inner")):
         raise ValueError(
-            f"{algorithm.name} has learned its inner rates, which cannot be taken"
-            " as 0; give inner-steps from 1 on."
+            f"{algorithm.name} has meta-learned inner learning rates, which cannot be"
+            " set to 0; give inner-steps of 1 or more."
         )
     return evaluator
 
 
 def curve_record(curve: Curve, params: Any, console: Console) -> list[dict[str, Any]]:
-    """The scores along a curve, with intervals over episodes.
+    """Computes the scores along a curve, with intervals over episodes.
 
     Args:
-      curve: its evaluators.
-      params: to be scored.
-      console: gets a line a point.
+      curve: evaluators by value of the setting.
+      params: meta-parameters to score.
+      console: console that prints one line per point.
 
     Returns:
-      A record a point: the value, the protocol of its episodes and the intervals.
+      One record per point: the value, the protocol of its episodes and the intervals.
     """
     records = []
     for value, evaluator in curve.points.items():
-        found = evaluator(params).metrics
+        metrics = evaluator(params).metrics
         intervals = {
-            name: evaluation.mean_interval(found[name])
+            name: evaluation.mean_interval(metrics[name])
             for name in (*evaluator.task.scores, "loss")
         }
         first = evaluator.task.scores[0]
@@ -96,7 +95,9 @@ def curve_record(curve: Curve, params: Any, console: Console) -> list[dict[str, 
             {
                 "value": value,
                 "protocol": data.protocol_hash(evaluator.episodes),
-                "intervals": {name: own._asdict() for name, own in intervals.items()},
+                "intervals": {
+                    name: interval._asdict() for name, interval in intervals.items()
+                },
             }
         )
     return records

@@ -1,4 +1,4 @@
-"""Meta-test a run again: other sizes, more episodes, baselines beside it."""
+"""Meta-testing of a trained run, with baselines and further evaluations."""
 
 import dataclasses
 import json
@@ -58,32 +58,32 @@ def evaluate(
     shots: Sequence[int] = (),
     inner_steps: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Scores a run's best parameters on test episodes, before and after.
+    """Scores a run on test episodes, before and after meta-training.
 
     Args:
-      run_dir: where `train` left the run.
-      console: where the tables go; None for nowhere.
-      name: of the files written there, `NAME.json` and `NAME.episodes.jsonl`.
+      run_dir: run directory that `train` wrote.
+      console: console that prints the tables; None prints nothing.
+      name: name of the files written there, `NAME.json` and `NAME.episodes.jsonl`.
       episodes: sizes of test episodes (default: the run's).
       evaluation: number and seed of test episodes (default: the run's).
       baselines: names of baselines to score on the same episodes, from the
         pretrained weights.
       baseline: inner optimizer and steps of the baselines (default: the run's).
-      export: numbers of episodes whose support and queries are written as files, for
-        `adapt` and `predict`.
-      out_of_scope: a file of texts that belong to no class, to tell queries from.
-      shots: numbers of support examples, for a curve over them.
-      inner_steps: numbers of inner steps, for another.
+      export: indices of episodes whose support and query sets are written as files,
+        for `adapt` and `predict`.
+      out_of_scope: file of texts that belong to no class, for out-of-scope detection.
+      shots: numbers of support examples per class, for a curve of scores.
+      inner_steps: numbers of inner steps, for a curve of scores.
 
     Returns:
-      The content of `NAME.json`. Beside intervals, differences and the report it has
-      `calibration`, `confusion` and `classes`, where each text has one class,
-      `adaptation`, what adapting costs, and `detection` and `curves`, where asked for:
-      all of them of the best parameters. `NAME.html` shows it.
+      The content of `NAME.json`: intervals, paired differences and the report, and of
+      the best parameters `calibration`, `confusion` and `classes` if each text has one
+      class, `adaptation`, the cost of adaptation, and `detection` and `curves` if
+      requested. `NAME.html` is a report of it.
 
     Raises:
-      ValueError: if there is no run, the sizes do not fit its data, or the run cannot
-        give what is asked for.
+      ValueError: if there is no run, its data are too few for the sizes, or it does not
+        support a requested evaluation.
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
@@ -93,8 +93,8 @@ def evaluate(
     for method in baselines:
         if not registry.resolve("baseline", known, method).is_baseline:
             raise ValueError(
-                f"{method!r} is meta-trained and no baseline; train it in a run of its"
-                " own and compare the runs."
+                f"{method!r} is meta-trained and no baseline; train it in a separate"
+                " run and compare the runs."
             )
     trained = load_run(directory.config())
     before = initial_params(trained)
@@ -104,7 +104,7 @@ def evaluate(
     evaluator = run.test_evaluator()
     for number in export:
         _check_number(evaluator, number)
-    others = None if out_of_scope is None else detector(run, out_of_scope)
+    detection = None if out_of_scope is None else detector(run, out_of_scope)
     curves = _curves(trained, run, shots, inner_steps)
     scores = {"before": evaluator(before)}
     for method in baselines:
@@ -112,15 +112,17 @@ def evaluate(
     scores["after"] = evaluator(after)
     results = compare(evaluator, scores, console, title=describe(config))
     if evaluator.has_single_labels:
-        own = scores["after"]
+        trained_scores = scores["after"]
         results |= {
-            "calibration": calibration_record(run, evaluator, own, after, console),
-            "confusion": confusion_record(evaluator, own, console),
-            "classes": class_record(evaluator, own),
+            "calibration": calibration_record(
+                run, evaluator, trained_scores, after, console
+            ),
+            "confusion": confusion_record(evaluator, trained_scores, console),
+            "classes": class_record(evaluator, trained_scores),
         }
-    if others is not None and out_of_scope is not None:
-        found = detection_record(others, after, out_of_scope, console)
-        results["detection"] = found
+    if detection is not None and out_of_scope is not None:
+        record = detection_record(detection, after, out_of_scope, console)
+        results["detection"] = record
     results["curves"] = {c.setting: curve_record(c, after, console) for c in curves}
     results["adaptation"] = adaptation_record(evaluator, after, console)
     results["config"] = json.loads(config_lib.to_json(config))
@@ -138,7 +140,7 @@ def evaluate(
 def _curves(
     trained: Run, run: Run, shots: Sequence[int], inner_steps: Sequence[int]
 ) -> list[Curve]:
-    """What is asked for beside the test episodes, all of it refused here if at all."""
+    """Builds the requested curves, which raises before anything is scored."""
 
     def resized(shot: int) -> Run:
         sizes = dataclasses.replace(run.config.episodes, shot=shot)
@@ -157,7 +159,7 @@ def resize(
     episodes: config_lib.EpisodeConfig | None,
     evaluation: config_lib.EvaluationConfig | None,
 ) -> Run:
-    """The run with other test episodes; what it was trained on stays."""
+    """Replaces the test episodes of a run and keeps its training episodes."""
     config = dataclasses.replace(
         run.config,
         episodes=episodes or run.config.episodes,
@@ -185,7 +187,7 @@ def _baseline(
 
 
 def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
-    """One line an episode: the metrics of each method."""
+    """Writes a JSON line per episode with the metrics of each method."""
     count = len(next(iter(scores.values())).metrics["loss"])
     lines = [
         json.dumps(
@@ -214,9 +216,9 @@ def _export(
     evaluator: Evaluator,
     number: int,
     folder: Path,
-    named: Mapping[str, str],
+    column_names: Mapping[str, str],
 ) -> None:
-    """The texts of an episode as `support.jsonl` and `query.jsonl`."""
+    """Writes the texts of an episode to `support.jsonl` and `query.jsonl`."""
     episode, examples = evaluator.episodes[number], evaluator.source.examples
     drawn = [examples.label_names[number] for number in episode.classes]
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,19 +226,19 @@ def _export(
         records = [
             {
                 **evaluator.task.form.row(examples.texts[row]),
-                **_truth(examples, row, drawn, evaluator.task),
+                **_gold_columns(examples, row, drawn, evaluator.task),
             }
             for row in rows
         ]
-        write_text(folder / f"{part}.jsonl", _lines(records, named))
+        write_text(folder / f"{part}.jsonl", _lines(records, column_names))
 
 
-def _truth(
+def _gold_columns(
     examples: data.Examples, row: int, drawn: Sequence[str], task: tasks.TaskType
 ) -> dict[str, Any]:
-    """What is right for an example by role, of its labels those that were drawn.
+    """Returns the gold columns of an example by role, with sampled labels only.
 
-    Where the episode drew none of them, the task type has another answer.
+    An example without a sampled label has the task type's label for other classes.
     """
     if task.tokens is not None and examples.targets is not None:
         return task.tokens.rows(task.tokens.restrict(examples.targets[row], drawn))
@@ -250,7 +252,9 @@ def _truth(
     return {"label": labels[0] if labels else task.others[0]}
 
 
-def _lines(records: Iterable[dict[str, Any]], named: Mapping[str, str]) -> str:
-    """JSONL of records by role, under the columns of these roles."""
-    renamed = ({named.get(role, role): v for role, v in r.items()} for r in records)
+def _lines(records: Iterable[dict[str, Any]], column_names: Mapping[str, str]) -> str:
+    """Formats records by role as JSONL, under the column names of the roles."""
+    renamed = (
+        {column_names.get(role, role): v for role, v in r.items()} for r in records
+    )
     return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in renamed)

@@ -1,4 +1,4 @@
-"""Scoring texts that belong to no class beside the queries of test episodes."""
+"""Out-of-scope detection on the queries of test episodes."""
 
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,23 @@ from metaflax.workflows.runs._run import Run
 
 
 def detector(run: Run, source: str | Path) -> Evaluator:
-    """Scores a run's test episodes with texts out of scope behind their queries.
+    """Builds an evaluator of test episodes with out-of-scope texts after the queries.
 
     Raises:
-      ValueError: if the file has no such texts, or the task type no classes to be out
-        of.
+      ValueError: if the file has no such texts, or the task type has no classes, or
+        predicts "none of the classes" itself.
     """
     test, named = run.test, columns(run.config.data)
     model: Any = run.model
     if not run.test_evaluator().has_single_labels:
         raise ValueError(
-            "texts out of scope are told from those of classes, and the task type is"
-            f" {run.config.data.task!r}; leave out-of-scope out."
+            "out-of-scope detection needs a single class per text, and the task type is"
+            f" {run.config.data.task!r}; leave out --out-of-scope."
         )
     if run.task.others:
         raise ValueError(
-            f"the task type {run.config.data.task!r} with none_rate has an answer"
-            f" {run.task.others[0]!r} of its own; leave out-of-scope out."
+            f"the task type {run.config.data.task!r} with none_rate already"
+            f" predicts {run.task.others[0]!r}; leave out --out-of-scope."
         )
     parts = (run.splits.train, run.splits.valid, run.splits.test)
     known = {text for part in parts for text in part.texts}
@@ -46,25 +46,29 @@ def detector(run: Run, source: str | Path) -> Evaluator:
 def detection_record(
     evaluator: Evaluator, params: Any, source: str | Path, console: Console
 ) -> dict[str, Any]:
-    """How well a run's best parameters tell queries from texts out of scope.
+    """Measures how well parameters distinguish queries from out-of-scope texts.
 
     Args:
-      evaluator: what `detector` made.
-      params: to be scored.
-      source: of the texts, for the record.
-      console: gets a line.
+      evaluator: evaluator from `detector`.
+      params: meta-parameters to score.
+      source: file of the out-of-scope texts, for the record.
+      console: console that prints one line per score.
 
     Returns:
-      The record: by score, `auroc` and `false_positives` at a recall of 95 %.
+      The record: `auroc`, and `false_positives` at a recall of 95 %, by score.
     """
     logits, _ = evaluator.query_logits(evaluator(params))
-    halves = [np.split(own, 2) for own in logits]  # Queries, then as many others.
-    found = evaluation.detection([a for a, _ in halves], [b for _, b in halves])
-    for name, scores in found.items():
+    # [Q], then as many out-of-scope texts.
+    halves = [np.split(array, 2) for array in logits]
+    detection = evaluation.detection([a for a, _ in halves], [b for _, b in halves])
+    for name, scores in detection.items():
+        false_positives = reporting.interval_text(
+            "false_positives", scores["false_positives"]
+        )
         console.print(
-            f"out of scope by the {name.replace('_', ' ')}: AUROC"
-            f" {reporting.interval_text('auroc', scores['auroc'])}, kept at 95 % recall"
-            f" {reporting.interval_text('false_positives', scores['false_positives'])}",
+            f"out-of-scope detection by the {name.replace('_', ' ')}: AUROC"
+            f" {reporting.interval_text('auroc', scores['auroc'])}, accepted at 95 %"
+            f" recall {false_positives}",
             soft_wrap=True,
         )
     return {
@@ -72,7 +76,7 @@ def detection_record(
         "episodes": len(evaluator.episodes),
         "recall": 0.95,
         "scores": {
-            name: {metric: own._asdict() for metric, own in scores.items()}
-            for name, scores in found.items()
+            name: {metric: interval._asdict() for metric, interval in scores.items()}
+            for name, scores in detection.items()
         },
     }

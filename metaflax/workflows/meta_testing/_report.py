@@ -1,4 +1,4 @@
-"""What an evaluation found, as one page."""
+"""HTML report of an evaluation."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,41 +14,42 @@ from metaflax.reporting import Html
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# What each record means, for those who did not make it.
+# Explanations of the sections, for readers who did not run the evaluation.
 CALIBRATION = (
-    "How often answers are right, by how sure they are. The expected calibration error"
-    " (Guo et al. 2017) is the mean distance between both over 15 bins of equal width."
-    " The temperature is fitted on meta-validation episodes, and on no test episode."
-    " Its interval is bootstrapped over episodes, and lies high where the error is"
-    " small: a draw has fewer different episodes, which look less calibrated by chance."
+    "Accuracy of predictions by their confidence. The expected calibration error (Guo"
+    " et al. 2017) is the mean absolute difference between both over 15 bins of equal"
+    " width. The temperature is fitted on meta-validation episodes and on no test"
+    " episode. The interval of the error is bootstrapped over episodes and is biased"
+    " upwards where the error is small: a resample has fewer distinct episodes, which"
+    " look less calibrated by chance."
 )
 CONFUSION = (
-    "Queries of a class that were taken for another, of those asked where both were"
-    " drawn. An episode counts as one query in the intervals, since its answers are"
-    " alike."
+    "Queries of one class that were predicted as another, out of those in episodes that"
+    " sampled both classes. The intervals count each episode as one query, since its"
+    " predictions are correlated."
 )
 DETECTION = (
-    "In each episode as many texts that belong to no class as there are queries are"
-    " scored beside them. AUROC is how often a query scores above such a text; the"
-    " other number is the share of these texts that is kept at a bound that keeps 95 %"
-    " of the queries. Means over episodes."
+    "Each episode scores as many texts that belong to no class as it has queries. AUROC"
+    " is the probability that a query scores above such a text; the other column is the"
+    " share of these texts that is accepted at the threshold that accepts 95 % of the"
+    " queries. Means over episodes."
 )
 ADAPTATION = (
-    "Learning from the support set of the first episode, from its tokens, compiled and"
-    " warm. Seconds are the median of repetitions, with an interval of the median;"
-    " memory is XLA's own account of it."
+    "Adaptation to the support set of the first episode, starting from its tokens,"
+    " after compilation and a warm-up run. Time is the median of repetitions, with an"
+    " interval of the median; memory is as reported by XLA."
 )
 
 
 def report(
     run_dir: str | Path, console: Console | None = None, *, name: str = "evaluation"
 ) -> Path:
-    """Writes the page of an evaluation from what it left.
+    """Writes the HTML report of an evaluation.
 
     Args:
-      run_dir: of a run that was evaluated.
-      console: where the page's path goes; None for nowhere.
-      name: of the evaluation.
+      run_dir: directory of a run that was evaluated.
+      console: console that prints the report's path; None prints nothing.
+      name: name of the evaluation.
 
     Returns:
       The path of `NAME.html` in the run directory.
@@ -59,18 +60,18 @@ def report(
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     config = directory.config()
-    found = read_results(directory, name)
-    if "config" not in found:  # What `train` leaves says it in files of its own.
-        found["config"] = json.loads(config_lib.to_json(config))
-        found["environment"] = directory.read_json("environment.json")
+    results = read_results(directory, name)
+    if "config" not in results:  # `train` writes them to separate files.
+        results["config"] = json.loads(config_lib.to_json(config))
+        results["environment"] = directory.read_json("environment.json")
     path = directory.path / f"{name}.html"
-    write_text(path, run_page(directory.path.name, found))
+    write_text(path, run_page(directory.path.name, results))
     console.print(f"The report is in {path}.", markup=False, soft_wrap=True)
     return path
 
 
 def read_results(directory: RunDirectory, name: str) -> dict[str, Any]:
-    """What an evaluation wrote.
+    """Reads the results of an evaluation.
 
     Raises:
       ValueError: if there is no such evaluation.
@@ -81,168 +82,179 @@ def read_results(directory: RunDirectory, name: str) -> dict[str, Any]:
             f"{path} is not there; run `metaflax evaluate {directory.path} --name"
             f" {name}` first."
         )
-    found = directory.read_json(path.name)
-    if not isinstance(found, dict) or "intervals" not in found:
+    results = directory.read_json(path.name)
+    if not isinstance(results, dict) or "intervals" not in results:
         raise ValueError(f"{path} holds no evaluation; name one that `evaluate` wrote.")
-    if "config" in found:
-        # Under the current names of settings.
-        config = config_lib.from_json(json.dumps(found["config"]))
-        found["config"] = json.loads(config_lib.to_json(config))
-    return found
+    if "config" in results:
+        # Former names of settings become the current ones.
+        config = config_lib.from_json(json.dumps(results["config"]))
+        results["config"] = json.loads(config_lib.to_json(config))
+    return results
 
 
-def run_page(title: str, found: Mapping[str, Any]) -> str:
-    """The page of one run, from the content of `NAME.json`."""
-    sections = [scores_section(found)]
-    if found.get("calibration"):
-        sections.append(_calibration(found["calibration"]))
-    if found.get("detection"):
-        sections.append(_detection(found["detection"]))
-    sections += _curves(found.get("curves", {}))
-    if found.get("confusion"):
-        sections.append(_confusion(found["confusion"]))
-    if found.get("report"):
-        sections.append(_classes(found["report"], found.get("classes", {})))
-    if found.get("adaptation"):
-        sections.append(_adaptation(found["adaptation"]))
-    sections.append(_origin(found))
-    algorithm = found["config"]["algorithm"]["name"]
-    sizes = found["config"]["episodes"]
-    said = (
+def run_page(title: str, results: Mapping[str, Any]) -> str:
+    """Renders the report of one run from the content of `NAME.json`."""
+    sections = [scores_section(results)]
+    if results.get("calibration"):
+        sections.append(_calibration(results["calibration"]))
+    if results.get("detection"):
+        sections.append(_detection(results["detection"]))
+    sections += _curves(results.get("curves", {}))
+    if results.get("confusion"):
+        sections.append(_confusion(results["confusion"]))
+    if results.get("report"):
+        sections.append(_classes(results["report"], results.get("classes", {})))
+    if results.get("adaptation"):
+        sections.append(_adaptation(results["adaptation"]))
+    sections.append(_origin(results))
+    algorithm = results["config"]["algorithm"]["name"]
+    sizes = results["config"]["episodes"]
+    subtitle = (
         f"{algorithm}, way {sizes['way']}, shot {sizes['shot']},"
-        f" {found['episodes']} test episodes"
+        f" {results['episodes']} test episodes"
     )
-    return reporting.page(title, said, sections)
+    return reporting.page(title, subtitle, sections)
 
 
-def intervals_of(found: Mapping[str, Any]) -> dict[str, dict[str, evaluation.Interval]]:
-    """By method and metric, the intervals of an evaluation."""
+def intervals_of(
+    results: Mapping[str, Any],
+) -> dict[str, dict[str, evaluation.Interval]]:
+    """Parses the intervals of an evaluation, by method and metric."""
     return {
-        method: {metric: interval(own) for metric, own in by_metric.items()}
-        for method, by_metric in found.items()
+        method: {metric: interval(record) for metric, record in by_metric.items()}
+        for method, by_metric in results.items()
     }
 
 
 def interval(record: Mapping[str, float]) -> evaluation.Interval:
-    """An interval as it was before it became JSON."""
+    """Parses an interval from its JSON record."""
     return evaluation.Interval(**record)
 
 
-def scores_section(found: Mapping[str, Any]) -> Html:
-    """The scores of methods, and their differences from the first."""
-    intervals = intervals_of(found["intervals"])
+def scores_section(results: Mapping[str, Any]) -> Html:
+    """Renders scores of the methods and their differences from the first."""
+    intervals = intervals_of(results["intervals"])
     first = next(iter(intervals))
     metrics = list(intervals[first])
     parts = [
         reporting.html_table(
             ["", *metrics],
-            [[method, *_said(own, metrics)] for method, own in intervals.items()],
+            [[name, *_interval_texts(row, metrics)] for name, row in intervals.items()],
             "Means over episodes with 95 % intervals (Student's t)",
         )
     ]
-    paired = intervals_of(found.get(f"paired_difference_from_{first}", {}))
+    paired = intervals_of(results.get(f"paired_difference_from_{first}", {}))
     if paired:
         parts.append(
             reporting.html_table(
                 ["", *metrics],
-                [[m, *_said(own, metrics, sign=True)] for m, own in paired.items()],
+                [
+                    [name, *_interval_texts(row, metrics, sign=True)]
+                    for name, row in paired.items()
+                ],
                 f"Paired differences from {first}, on the same episodes",
             )
         )
     if reporting.has_plots():
-        shown = {method: own[metrics[0]] for method, own in intervals.items()}
-        drawn = reporting.methods_figure(shown, metrics[0])
-        parts.append(reporting.picture(drawn, f"{metrics[0]} of each method"))
+        plotted = {name: row[metrics[0]] for name, row in intervals.items()}
+        figure = reporting.methods_figure(plotted, metrics[0])
+        parts.append(reporting.picture(figure, f"{metrics[0]} of each method"))
     return reporting.section("Scores", *parts)
 
 
-def _said(
-    own: Mapping[str, evaluation.Interval], metrics: list[str], *, sign: bool = False
+def _interval_texts(
+    intervals: Mapping[str, evaluation.Interval],
+    metrics: list[str],
+    *,
+    sign: bool = False,
 ) -> list[str]:
     return [
-        reporting.interval_text(metric, own[metric], sign=sign) for metric in metrics
+        reporting.interval_text(metric, intervals[metric], sign=sign)
+        for metric in metrics
     ]
 
 
-def _calibration(found: Mapping[str, Any]) -> Html:
-    names = {"as_is": "as it is"}
-    if "scaled" in found:
-        names["scaled"] = f"at temperature {found['temperature']:.3g}"
+def _calibration(record: Mapping[str, Any]) -> Html:
+    names = {"as_is": "uncalibrated"}
+    if "scaled" in record:
+        names["scaled"] = f"at temperature {record['temperature']:.3g}"
     rows = [
         [
-            said,
-            reporting.estimate_text(evaluation.Estimate(**found[key]["error"])),
-            reporting.interval_text("log_loss", interval(found[key]["log_loss"])),
+            name,
+            reporting.estimate_text(evaluation.Estimate(**record[key]["error"])),
+            reporting.interval_text("log_loss", interval(record[key]["log_loss"])),
         ]
-        for key, said in names.items()
+        for key, name in names.items()
     ]
     parts = [
         reporting.paragraph(CALIBRATION),
         reporting.html_table(["", "calibration error", "log loss"], rows),
     ]
-    curves = {said: list(_points(found[key])) for key, said in names.items()}
+    curves = {name: list(_points(record[key])) for key, name in names.items()}
     if reporting.has_plots():
-        drawn = reporting.reliability_figure(
-            {said: [point[:2] for point in points] for said, points in curves.items()}
+        figure = reporting.reliability_figure(
+            {name: [point[:2] for point in points] for name, points in curves.items()}
         )
-        parts.append(reporting.picture(drawn, "accuracy by confidence"))
-    for said, points in curves.items():
+        parts.append(reporting.picture(figure, "accuracy by confidence"))
+    for name, points in curves.items():
         bins = [
             [f"{confidence:.3f}", count, reporting.estimate_text(accuracy)]
             for confidence, accuracy, count in points
         ]
         columns = ["mean confidence", "queries", "accuracy"]
         parts.append(
-            reporting.folded(f"Bins, {said}", reporting.html_table(columns, bins))
+            reporting.folded(f"Bins, {name}", reporting.html_table(columns, bins))
         )
     return reporting.section("Calibration", *parts)
 
 
 def _points(
-    found: Mapping[str, Any],
+    curve: Mapping[str, Any],
 ) -> Iterator[tuple[float, evaluation.Estimate, int]]:
-    """Of each bin that is not empty its confidence, accuracy and count."""
-    columns = (found["confidence"], found["accuracy"], found["count"])
+    """Yields mean confidence, accuracy and count of each bin that is not empty."""
+    columns = (curve["confidence"], curve["accuracy"], curve["count"])
     for confidence, accuracy, count in zip(*columns, strict=True):
         if accuracy is not None:
             yield confidence, evaluation.Estimate(**accuracy), count
 
 
-def _detection(found: Mapping[str, Any]) -> Html:
+def _detection(record: Mapping[str, Any]) -> Html:
     rows = [
         [
             name.replace("_", " "),
-            reporting.interval_text("auroc", interval(own["auroc"])),
+            reporting.interval_text("auroc", interval(intervals["auroc"])),
             reporting.interval_text(
-                "false_positives", interval(own["false_positives"])
+                "false_positives", interval(intervals["false_positives"])
             ),
         ]
-        for name, own in found["scores"].items()
+        for name, intervals in record["scores"].items()
     ]
-    columns = ["score", "AUROC", "out of scope kept at 95 % recall"]
+    columns = ["score", "AUROC", "out of scope accepted at 95 % recall"]
     return reporting.section(
         "Out of scope",
         reporting.paragraph(DETECTION),
-        reporting.html_table(columns, rows, f"Texts out of scope: {found['source']}"),
+        reporting.html_table(columns, rows, f"Texts out of scope: {record['source']}"),
     )
 
 
-def _curves(found: Mapping[str, Any]) -> Iterator[Html]:
+def _curves(curves: Mapping[str, Any]) -> Iterator[Html]:
     titles = {"shot": "By support examples", "inner_steps": "By inner steps"}
-    for key, points in found.items():
+    for key, points in curves.items():
         setting = key.replace("_", " ")
         metrics = list(points[0]["intervals"])
-        own = {p["value"]: intervals_of({"": p["intervals"]})[""] for p in points}
-        rows = [[value, *_said(at, metrics)] for value, at in own.items()]
+        by_value = {p["value"]: intervals_of({"": p["intervals"]})[""] for p in points}
+        rows = [
+            [value, *_interval_texts(at, metrics)] for value, at in by_value.items()
+        ]
         parts = [reporting.html_table([setting, *metrics], rows)]
         if reporting.has_plots():
-            shown = {value: at[metrics[0]] for value, at in own.items()}
-            drawn = reporting.curve_figure(shown, setting, metrics[0])
-            parts.append(reporting.picture(drawn, f"{metrics[0]} by {setting}"))
+            plotted = {value: at[metrics[0]] for value, at in by_value.items()}
+            figure = reporting.curve_figure(plotted, setting, metrics[0])
+            parts.append(reporting.picture(figure, f"{metrics[0]} by {setting}"))
         yield reporting.section(titles.get(key, setting), *parts)
 
 
-def _confusion(found: Mapping[str, Any]) -> Html:
+def _confusion(record: Mapping[str, Any]) -> Html:
     rows = [
         [
             pair["true"],
@@ -250,17 +262,17 @@ def _confusion(found: Mapping[str, Any]) -> Html:
             f"{pair['number']} of {pair['chances']}",
             reporting.estimate_text(evaluation.Estimate(**pair["share"])),
         ]
-        for pair in found["pairs"]
+        for pair in record["pairs"]
     ]
     parts = [reporting.paragraph(CONFUSION)]
     if rows:
-        columns = ["class", "taken for", "queries", "share"]
+        columns = ["true class", "predicted class", "queries", "share"]
         parts.append(reporting.html_table(columns, rows))
     else:
-        parts.append(reporting.paragraph("No query was taken for another class."))
-    if "counts" in found:
-        names, counts = found["names"], found["counts"]
-        parts.append(reporting.matrix_table(names, counts, "true \\ said"))
+        parts.append(reporting.paragraph("No query was predicted as another class."))
+    if "counts" in record:
+        names, counts = record["names"], record["counts"]
+        parts.append(reporting.matrix_table(names, counts, "true \\ predicted"))
     return reporting.section("Confusion", *parts)
 
 
@@ -272,31 +284,31 @@ def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
         value = rows_by_name[name][column]
         if column == "support":
             return str(int(value))
-        if (own := intervals.get(name, {}).get(column)) is not None:
-            return reporting.estimate_text(evaluation.Estimate(**own))
+        if (estimate := intervals.get(name, {}).get(column)) is not None:
+            return reporting.estimate_text(evaluation.Estimate(**estimate))
         return f"{value:.3f}"
 
     rows = [[name, *(cell(name, c) for c in columns)] for name in rows_by_name]
-    told = reporting.html_table(["", *columns], rows)
+    table = reporting.html_table(["", *columns], rows)
     if len(rows) > 30:
-        told = reporting.folded(f"{len(rows)} rows", told)
-    return reporting.section("By class or domain", told)
+        table = reporting.folded(f"{len(rows)} rows", table)
+    return reporting.section("By class or domain", table)
 
 
-def _adaptation(found: Mapping[str, Any]) -> Html:
+def _adaptation(record: Mapping[str, Any]) -> Html:
     value, low, high = (
-        1000 * found["seconds"][key] for key in ("value", "low", "high")
+        1000 * record["seconds"][key] for key in ("value", "low", "high")
     )
-    memory = found["memory_bytes"]
-    told = {
-        "time": f"{value:.2f} ms [{low:.2f}, {high:.2f}], {found['repetitions']} times",
-        "device": found["device"],
-        "memory in all": reporting.memory(memory["peak"]),
-        "of it parameters and texts": reporting.memory(memory["arguments"]),
-        "of it temporary": reporting.memory(memory["temporaries"]),
-        "matrix products": f"{found['flops'] / 1e9:.2f} GFLOP",
+    memory, repetitions = record["memory_bytes"], record["repetitions"]
+    values = {
+        "time": f"{value:.2f} ms [{low:.2f}, {high:.2f}], {repetitions} repetitions",
+        "device": record["device"],
+        "peak memory": reporting.memory(memory["peak"]),
+        "memory of parameters and texts": reporting.memory(memory["arguments"]),
+        "memory of temporaries": reporting.memory(memory["temporaries"]),
+        "matrix products": f"{record['flops'] / 1e9:.2f} GFLOP",
     }
-    rows = list(told.items())
+    rows = list(values.items())
     return reporting.section(
         "Cost of adapting to a task",
         reporting.paragraph(ADAPTATION),
@@ -304,26 +316,26 @@ def _adaptation(found: Mapping[str, Any]) -> Html:
     )
 
 
-def _origin(found: Mapping[str, Any]) -> Html:
-    environment = found["environment"]
+def _origin(results: Mapping[str, Any]) -> Html:
+    environment = results["environment"]
     versions = {"python": environment["python"], **environment["packages"]}
-    told = {
-        "protocol": found["protocol"],
-        "content": found.get("content", "not recorded"),
+    origin = {
+        "protocol": results["protocol"],
+        "content": results.get("content", "not recorded"),
         "devices": ", ".join(environment["devices"]),
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items() if v),
     }
     settings = {
         f"{group}.{name}": json.dumps(value, ensure_ascii=False)
-        for group, own in found["config"].items()
-        for name, value in own.items()
+        for group, fields in results["config"].items()
+        for name, value in fields.items()
     }
     return reporting.section(
         "What was evaluated",
         reporting.paragraph(
-            "Evaluations of the same protocol and content asked the same queries after"
-            " the same support sets, and can be compared episode by episode."
+            "Evaluations with the same protocol and content used the same support and"
+            " query sets, and can be compared episode by episode."
         ),
-        reporting.pairs_table(told),
+        reporting.pairs_table(origin),
         reporting.folded("Config", reporting.pairs_table(settings)),
     )
