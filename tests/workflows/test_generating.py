@@ -217,8 +217,8 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
     out = ("--out", tmp_path / "other", "--run", runs("dialogue"))
     worlds.run("adapt", "--support", support, *out)
     said = " ".join(capsys.readouterr().out.split())
-    assert f"1 too long to read, truncated to {LONGEST_READ} tokens" in said
-    assert f"1 too long to say, truncated to {LONGEST_SAID} tokens" in said
+    assert f"1 of the prompts truncated to {LONGEST_READ} tokens" in said
+    assert f"1 of the targets truncated to {LONGEST_SAID} tokens" in said
 
 
 def test_hugging_face_says_the_same(runs, tmp_path):

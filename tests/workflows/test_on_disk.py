@@ -146,7 +146,7 @@ def test_a_resumed_run_draws_the_tasks_of_one_that_was_not_interrupted(world, tm
         ({"data": "none.jsonl"}, "none.jsonl: no such file"),
         ({"label": "of"}, "topics.jsonl:1: no column 'of'"),
         ({"train_way": 7}, "topics.jsonl (train): of 6 classes 6 have the 5 different"
-         " texts that an episode takes of each of its 7"),
+         " texts that an episode needs of each of its 7"),
         ({"train_queries": 19}, "topics.jsonl (train): of 6 classes 0 have the 21"),
         ({"way": 4}, "topics.jsonl (valid): of 3 classes 3 have the 5 different texts"),
         ({"queries": 30}, "topics.jsonl (valid): of 3 classes 0 have the 32 different"),

@@ -1,4 +1,4 @@
-"""Splits and episodes as a config describes them."""
+"""Splits and episodes of a config."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 def columns(config: DataConfig) -> dict[str, str]:
-    """The columns of a row that a task type reads, by role."""
+    """Returns the column names of the data by role."""
     return {
         "text": config.text,
         "text_pair": config.text_pair,
@@ -25,7 +25,7 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     """Reads the examples and splits their classes or domains.
 
     Raises:
-      ValueError: for anything wrong with the data or the split.
+      ValueError: if the data or the split are invalid.
     """
     if not config.path:
         raise ValueError("no data is named; give --data FILE.")
@@ -67,13 +67,13 @@ class Episodes(NamedTuple):
     """The episodes of one split.
 
     Attributes:
-      examples: the texts they are drawn from.
-      tokenized: the same as tokens.
-      sampler: draws them.
-      buckets: the shapes they are padded to.
-      codes: what is right for each token; None where that is said of texts.
-      room: for how many classes there is room, where that is more than they have.
-      pairs: what is read and what is to be said of it, where the task generates.
+      examples: examples that episodes are sampled from.
+      tokenized: tokens of the examples.
+      sampler: sampler of episodes.
+      buckets: shapes that batches are padded to.
+      codes: target of each token; None unless the task type labels tokens.
+      room: number of classes to pad to, if larger than that of the sampler.
+      pairs: tokenized prompts and target texts; None unless the task type generates.
     """
 
     examples: data.Examples
@@ -86,18 +86,18 @@ class Episodes(NamedTuple):
 
     @property
     def sizes(self) -> data.EpisodeSizes:
-        """The largest episode, with the room that there is for classes."""
+        """Size of the largest episode, with padded classes."""
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
     @property
     def num_texts(self) -> int:
-        """How many texts episodes are drawn from."""
+        """Number of texts that episodes are sampled from."""
         return len(self.examples)
 
     @property
     def num_shapes(self) -> int:
-        """How many shapes batches of encoded texts have at most."""
+        """Largest number of distinct batch shapes."""
         owners = self.tokenized.owners
         windows = 1 if owners is None else int(np.bincount(owners).max())
         _, num_support, num_queries = self.sizes
@@ -106,7 +106,7 @@ class Episodes(NamedTuple):
     def collate(
         self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
     ) -> base.Task:
-        """A stack of episodes as arrays of tokens, or a share of one."""
+        """Stacks episodes as arrays of tokens, or a share of the stack."""
         if self.pairs is not None:
             sizes = self.sizes._asdict()
             return data.collate_pairs(
@@ -124,23 +124,24 @@ class Episodes(NamedTuple):
     def stream(
         self, seed: int, step: int, size: int, share: np.ndarray | None = None
     ) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, or a share of each."""
+        """Yields the batches of `step` and all later ones, or a share of each."""
         return batches(self.sampler, self.collate, seed, step, size, share)
 
     def summary(self, by: str) -> str:
-        """What there is, for a message, by `label` or by `domain`."""
+        """Describes the texts for a message, by `label` or by `domain`."""
         examples = self.examples
         groups = examples.label_names if by == "label" else examples.domain_names
         kind = {"label": "classes", "domain": "domains"}[by]
-        shown = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
+        description = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
         if isinstance(self.sampler, data.WithVariants):
-            shown += f", {int(self.sampler.variants.counts.sum())} variants of them"
-        cut = (
+            num_variants = int(self.sampler.variants.counts.sum())
+            description += f", {num_variants} variants of them"
+        truncation = (
             losses_of_cutting(self.tokenized, self.codes)
             if self.pairs is None
             else losses_of_cutting_pairs(self.pairs)
         )
-        return f"{len(examples)} texts of {shown}{cut}"
+        return f"{len(examples)} texts of {description}{truncation}"
 
 
 def batches(
@@ -151,10 +152,10 @@ def batches(
     size: int,
     share: np.ndarray | None = None,
 ) -> Iterator[base.Task]:
-    """The batches of `step` and all later ones, `size` episodes each.
+    """Yields the batches of `step` and all later ones, `size` episodes each.
 
-    Of several processes each makes a share of every batch. All draw the whole of it,
-    which is cheap, since its shape hangs on all texts of it.
+    Each of several processes collates a share of every batch. All of them sample the
+    whole batch, which is cheap, because its shape depends on all of its texts.
     """
     while True:
         first = step * size
@@ -169,7 +170,7 @@ def make_episodes(
     task: tasks.TaskType,
     model: LoadedModel,
 ) -> Episodes:
-    """The episodes of a split, tokenized.
+    """Tokenizes a split and builds its episodes.
 
     Raises:
       ValueError: if a class is too small for the sizes, or a text too long.
@@ -185,10 +186,10 @@ def make_training_episodes(
     task: tasks.TaskType,
     model: LoadedModel,
 ) -> Episodes:
-    """The episodes of meta-training, whose texts may be read as variants of them.
+    """Builds the episodes of meta-training, whose texts may be replaced by variants.
 
     Raises:
-      ValueError: as `make_episodes`.
+      ValueError: under the same conditions as `make_episodes`.
     """
     rate = config.data.variant_rate
     if examples.variants is None or not rate or task.texts is not None:
@@ -211,30 +212,30 @@ def episodes_of(
     task: tasks.TaskType,
     model: LoadedModel,
 ) -> Episodes:
-    """The episodes that a sampler draws of examples, tokenized.
+    """Tokenizes examples and builds the episodes of a sampler.
 
     Raises:
       ValueError: if a text is too long.
     """
     if task.texts is not None:
-        return _to_be_said(examples, sampler, config.data, task, model)
+        return _generative_episodes(examples, sampler, config.data, task, model)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, examples.label_names, tokenized, task)
     return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
 
 
-def _to_be_said(
+def _generative_episodes(
     examples: data.Examples,
     sampler: data.Sampler,
     config: DataConfig,
     task: tasks.TaskType,
     model: LoadedModel,
 ) -> Episodes:
-    """The episodes of a task type that generates."""
+    """Builds the episodes of a generative task type."""
     assert task.texts is not None
     targets = examples.targets or ()
     pairs = model.tokenize_pairs(examples.texts, targets, config, task.texts)
-    # Four budgets make a shape: of what is read and said, in support and query.
+    # A shape has four token budgets: of prompts and targets, in support and query.
     buckets = dataclasses.replace(
         coarsest_buckets(pairs.prompts, pairs.inputs), budget_ratio=2.0
     )
@@ -247,7 +248,7 @@ def codes_of(
     tokenized: data.TokenizedTexts,
     task: tasks.TaskType,
 ) -> data.TokenCodes | None:
-    """What is right for each token, where the task speaks of tokens."""
+    """Computes the target of each token; None unless the task type labels tokens."""
     if task.tokens is None:
         return None
     targets = examples.targets or ()
@@ -255,18 +256,18 @@ def codes_of(
 
 
 def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
-    """Hardly more than one shape, for adaptation that takes a minute to compile."""
+    """Builds buckets of about one shape, for adaptation that compiles slowly."""
     longest = {int(np.max(texts.lengths)) for texts in tokenized}
     return data.Buckets(tuple(sorted(longest)), budget_ratio=1.5)
 
 
 def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
-    """Coarse ones, since each new shape of a step costs seconds to compile."""
+    """Builds coarse buckets, since each shape of a step takes seconds to compile."""
     return coarse_up_to(max(int(np.max(texts.lengths)) for texts in tokenized))
 
 
 def coarse_up_to(longest: int) -> data.Buckets:
-    """The same for texts of up to so many tokens."""
+    """Builds coarse buckets for texts of up to `longest` tokens."""
     lengths = [n for n in (32, 64, 128, 256) if n < longest]
     return data.Buckets((*lengths, longest), budget_ratio=1.5)
 
@@ -274,7 +275,7 @@ def coarse_up_to(longest: int) -> data.Buckets:
 def losses_of_cutting(
     tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
 ) -> str:
-    """What was cut off texts that were too long, for a message; empty for nothing."""
+    """Describes truncation of texts for a message; empty if there was none."""
     notes = []
     if tokenized.num_truncated:
         longest = int(tokenized.lengths.max())
@@ -282,15 +283,15 @@ def losses_of_cutting(
     if tokenized.num_lost:
         notes.append(f"an entity lost in {tokenized.num_lost}")
     if codes is not None and codes.num_lost:
-        notes.append(f"{codes.num_lost} of what is to be found cut off")
+        notes.append(f"{codes.num_lost} targets cut off")
     return "".join(f", {note}" for note in notes)
 
 
 def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
-    """What was cut off what is read, and what is to be said, likewise."""
+    """Describes truncation of prompts and target texts; empty if there was none."""
     speech, notes = pairs.speech, []
     if cut := pairs.prompts.num_truncated:
-        notes.append(f"{cut} too long to read, truncated to {speech.num_read} tokens")
+        notes.append(f"{cut} of the prompts truncated to {speech.num_read} tokens")
     if cut := pairs.inputs.num_truncated:
-        notes.append(f"{cut} too long to say, truncated to {speech.num_said} tokens")
+        notes.append(f"{cut} of the targets truncated to {speech.num_said} tokens")
     return "".join(f", {note}" for note in notes)

@@ -1,8 +1,8 @@
-"""Meta-training on labelled texts that stay on disk, and held-out ones to judge it by.
+"""Labelled texts on disk for meta-training, and held-out classes in memory.
 
-Training tasks are read from disk as they are drawn. Of validation and test classes,
-which are no class of any training task, as many texts as a few hundred episodes have
-use for are read once; from there on they are data like any other.
+Training tasks are read from disk when they are sampled. Validation and test classes are
+disjoint from those of training; as many of their texts as a few hundred episodes need
+are read into memory once, as ordinary examples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from metaflax import data
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.workflows.runs._streamed_episodes import most, texts_of_a_class
 
-# Classes of a held-out split, at most, unless an episode takes more.
+# Largest number of classes of a held-out split, unless an episode needs more.
 MOST_CLASSES = 200
-# Texts of a held-out class, likewise.
+# Largest number of texts of a held-out class, unless an episode needs more.
 TEXTS = 40
 
 
 class OnDisk(NamedTuple):
-    """Labelled texts on disk, and some of them in memory.
+    """Labelled texts on disk, with held-out examples in memory.
 
     Attributes:
-      splits: validation and test examples, with no examples of training.
-      sampler: draws the episodes of training.
-      num_rare: classes of training with fewer texts than an episode takes.
+      splits: validation and test examples; the training split is empty.
+      sampler: sampler of training episodes.
+      num_rare: number of training classes with fewer texts than an episode needs.
     """
 
     splits: data.Splits
@@ -35,32 +35,31 @@ class OnDisk(NamedTuple):
 
     @property
     def num_texts(self) -> int:
-        """How many texts training draws from."""
+        """Number of texts that training episodes are sampled from."""
         counts = self.sampler.index.labels.counts
         return int(sum(counts[group].sum() for group in self.sampler.groups))
 
     @property
-    def said(self) -> str:
-        """What there is to train on, for a message."""
+    def description(self) -> str:
+        """Description of the training texts for a message."""
         num_classes = sum(map(len, self.sampler.groups))
         rare = f", {self.num_rare} with too few texts left out" if self.num_rare else ""
         return f"{self.num_texts} texts of {num_classes} classes on disk{rare}"
 
 
 def labelled_on_disk(config: Config) -> OnDisk:
-    """Indexes labelled texts and splits their classes, as they would be in memory.
+    """Indexes labelled texts and splits their classes as those of texts in memory.
 
-    Classes with fewer texts than an episode takes are left out.
+    Classes with fewer texts than an episode needs are left out.
 
     Raises:
-      ValueError: for anything wrong with the data or the split, or too few classes of
-        training.
+      ValueError: if the data or the split are invalid, or a split has too few classes.
     """
-    chosen = config.data
-    if not chosen.path:
+    settings = config.data
+    if not settings.path:
         raise ValueError("no data is named; give --data FILE.")
-    index = data.index_labels(chosen.path, text=chosen.text, label=chosen.label)
-    parts, num_unused = _split(index, chosen)
+    index = data.index_labels(settings.path, text=settings.text, label=settings.label)
+    parts, num_unused = _split(index, settings)
     splits = data.Splits(
         data.Examples(f"{index.path} (train)", (), ()),
         _held_out(index, parts["valid"], config, "valid"),
@@ -74,23 +73,23 @@ def labelled_on_disk(config: Config) -> OnDisk:
 def _split(
     index: data.TextIndex, config: DataConfig
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Numbers of the labels of each split, and how many texts are in none."""
+    """Returns the label numbers of each split, and the number of texts in none."""
     names, source = list(index.labels.names), str(index.path)
-    chosen, where = _chosen(names, source, config)
-    data.check_names(chosen, names, where, source)
+    names_by_split, where = _split_names(names, source, config)
+    data.check_names(names_by_split, names, where, source)
     numbers = {name: number for number, name in enumerate(names)}
     parts = {
-        split: np.array([numbers[name] for name in chosen[split]], np.int64)
+        split: np.array([numbers[name] for name in names_by_split[split]], np.int64)
         for split in ("train", "valid", "test")
     }
     used = sum(int(index.labels.counts[part].sum()) for part in parts.values())
     return parts, len(index) - used
 
 
-def _chosen(
+def _split_names(
     names: Sequence[str], source: str, config: DataConfig
 ) -> tuple[Mapping[str, Sequence[str]], str]:
-    """The names of each split, and what messages call where they are from."""
+    """Returns the class names of each split, and their origin for messages."""
     if config.split_names is not None:
         return config.split_names, "the split"
     if config.split_file is not None:
@@ -102,18 +101,18 @@ def _chosen(
 def _held_out(
     index: data.TextIndex, labels: np.ndarray, config: Config, split: str
 ) -> data.Examples:
-    wanted = texts_of_a_class(config.episodes)
+    num_needed = texts_of_a_class(config.episodes)
     examples = data.labelled_examples(
         index,
         labels,
-        least=wanted,
-        most=max(TEXTS, wanted),
+        least=num_needed,
+        most=max(TEXTS, num_needed),
         most_labels=max(MOST_CLASSES, most(config.episodes.way)),
         seed=config.data.split_seed,
         name=f"{index.path} ({split})",
     )
-    found = len(examples.label_names)
-    _check_enough(examples.name, found, len(labels), config.episodes)
+    num_kept = len(examples.label_names)
+    _check_enough(examples.name, num_kept, len(labels), config.episodes)
     return examples
 
 
@@ -130,12 +129,12 @@ def _sampler(
 
 
 def _check_enough(
-    name: str, num_found: int, num_classes: int, sizes: EpisodeConfig
+    name: str, num_kept: int, num_classes: int, sizes: EpisodeConfig
 ) -> None:
     way = most(sizes.way)
-    if num_found < way:
+    if num_kept < way:
         raise ValueError(
-            f"{name}: of {num_classes} classes {num_found} have the"
-            f" {texts_of_a_class(sizes)} different texts that an episode takes of each"
-            f" of its {way}; lower way, shot or queries, or add texts."
+            f"{name}: of {num_classes} classes {num_kept} have the"
+            f" {texts_of_a_class(sizes)} different texts that an episode needs of each"
+            f" of its {way} classes; lower way, shot or queries, or add texts."
         )

@@ -1,4 +1,4 @@
-"""Methods compared on one list of episodes."""
+"""Paired comparison of methods on the same episodes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,19 +18,20 @@ def compare(
     *,
     title: str,
 ) -> dict[str, Any]:
-    """Tables and numbers of methods on one list of episodes.
+    """Compares methods on the same episodes and prints tables.
 
     Args:
-      evaluator: that made the scores.
-      scores: by method; each is compared with the first, and the last is reported in
-        full.
-      console: gets the tables.
-      title: above them.
+      evaluator: evaluator that computed the scores.
+      scores: scores by method; each method is compared with the first, and the report
+        by class is that of the last.
+      console: console that prints the tables.
+      title: title of the table of scores.
 
     Returns:
-      Protocol, intervals, paired differences from the first and the report.
+      Number, protocol and content hash of the episodes, intervals, paired differences
+      from the first method, and the report by class.
     """
-    found = compare_scores(
+    comparison = compare_scores(
         {method: s.metrics for method, s in scores.items()},
         (*evaluator.task.scores, "loss"),
         console,
@@ -43,7 +44,7 @@ def compare(
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
         "content": data.content_hash(evaluator.episodes, evaluator.source.examples),
-        **found,
+        **comparison,
         "report": report,
     }
 
@@ -55,20 +56,20 @@ def compare_scores(
     *,
     title: str,
 ) -> dict[str, Any]:
-    """A table and numbers of methods, from what each scored on the same units.
+    """Compares methods by their scores of the same units and prints a table.
 
     Args:
-      scores: by method and metric `[E]`; each method is compared with the first.
-      metrics: those that count.
-      console: gets the table.
-      title: above it.
+      scores: scores `[E]` by method and metric; each method is compared with the first.
+      metrics: metrics to compare.
+      console: console that prints the table.
+      title: title of the table.
 
     Returns:
-      Intervals, and those of paired differences from the first.
+      Intervals of the means, and of the paired differences from the first method.
     """
     columns = {
-        method: {m: evaluation.mean_interval(own[m]) for m in metrics}
-        for method, own in scores.items()
+        method: {m: evaluation.mean_interval(by_metric[m]) for m in metrics}
+        for method, by_metric in scores.items()
     }
     first, *others = scores
     paired = {
@@ -78,17 +79,17 @@ def compare_scores(
         }
         for method in others
     }
-    shown = dict(columns)
+    table = dict(columns)
     if len(others) == 1:
-        shown["difference"] = paired[others[0]]
-    console.print(reporting.comparison_table(title, shown, metrics))
+        table["difference"] = paired[others[0]]
+    console.print(reporting.comparison_table(title, table, metrics))
     return {
-        "intervals": _plain(columns),
-        f"paired_difference_from_{first}": _plain(paired),
+        "intervals": _to_records(columns),
+        f"paired_difference_from_{first}": _to_records(paired),
     }
 
 
-def _plain(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
+def _to_records(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
     return {
         method: {m: i._asdict() for m, i in by_metric.items()}
         for method, by_metric in intervals.items()
@@ -96,7 +97,7 @@ def _plain(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
 
 
 def describe(config: config_lib.Config) -> str:
-    """What was asked, in a line."""
+    """Describes the algorithm and test episodes of a config in one line."""
     return (
         f"{config.algorithm.name}, {describe_sizes(config)},"
         f" {config.evaluation.test_episodes} test episodes"
@@ -104,6 +105,6 @@ def describe(config: config_lib.Config) -> str:
 
 
 def describe_sizes(config: config_lib.Config) -> str:
-    """How large an episode is, in the words of its kind."""
+    """Describes the episode sizes of a config in the terms of its target kind."""
     kind = target_kinds.of(config_lib.build_task(config))
     return kind.describe_counts(config.episodes)

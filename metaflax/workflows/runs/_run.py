@@ -1,4 +1,4 @@
-"""A run: everything a config names, loaded and checked."""
+"""Runs: the model, task type and episodes of a config."""
 
 import dataclasses
 from collections.abc import Callable
@@ -29,16 +29,16 @@ E = TypeVar("E", bound=Episodes | FromDisk)
 
 
 class Run(NamedTuple):
-    """Everything a config names, loaded and checked, nothing compiled yet.
+    """Model, task type and episodes of a config, loaded and checked.
 
     Attributes:
-      config: the config.
-      model: encoder or language model, weights, tokenizer.
-      task: the task type.
+      config: config of the run.
+      model: encoder or generative model with its weights and tokenizer.
+      task: task type.
       splits: examples of disjoint classes or domains.
       train: episodes of meta-training.
-      valid: episodes of validation.
-      test: episodes of meta-test.
+      valid: episodes of meta-validation.
+      test: episodes of meta-testing.
     """
 
     config: config_lib.Config
@@ -50,14 +50,14 @@ class Run(NamedTuple):
     test: Episodes
 
     def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
-        """Scores `num` episodes of a seed."""
-        room = roomy(self, episodes)
-        return evaluator_of(self.config, self.model, self.task, room, seed, num)
+        """Builds an evaluator of `num` episodes of a seed."""
+        padded = roomy(self, episodes)
+        return evaluator_of(self.config, self.model, self.task, padded, seed, num)
 
     def test_evaluator(self) -> Evaluator:
-        """Scores the test episodes that the config names."""
-        wanted = self.config.evaluation
-        return self.evaluator(self.test, wanted.test_seed, wanted.test_episodes)
+        """Builds an evaluator of the test episodes of the config."""
+        evaluation = self.config.evaluation
+        return self.evaluator(self.test, evaluation.test_seed, evaluation.test_episodes)
 
 
 def evaluator_of(
@@ -68,7 +68,7 @@ def evaluator_of(
     seed: int,
     num: int,
 ) -> Evaluator:
-    """Scores `num` episodes of a seed, by logits, tokens or generated texts."""
+    """Builds an evaluator by logits, token predictions or generated texts."""
     decoding, parts = config.evaluation, (config.algorithm, model, task, episodes)
     if task.texts is not None:
         scorer = TextScorer(*parts, decoding)
@@ -84,7 +84,7 @@ def evaluator_of(
 
 
 def refuse_baseline(config: config_lib.Config) -> None:
-    """Refuses to meta-train what has no meta-gradient."""
+    """Raises ValueError if the algorithm is a baseline, which has no meta-gradient."""
     if config_lib.resolve_algorithm(config.algorithm.name).is_baseline:
         raise ValueError(
             f"{config.algorithm.name} is a baseline without a meta-gradient; name"
@@ -95,14 +95,14 @@ def refuse_baseline(config: config_lib.Config) -> None:
 def load_run(
     config: config_lib.Config, load: Callable[[], LoadedModel] | None = None
 ) -> Run:
-    """Loads model and data, and checks that all of the config can be done.
+    """Loads the model and data of a config and checks the config.
 
     Args:
-      config: of the run.
-      load: gives the model; by default that of the config is loaded.
+      config: config of the run.
+      load: function that returns the model (default: loads that of the config).
 
     Raises:
-      ValueError: with the first thing that cannot.
+      ValueError: if a setting is wrong, or the model or data do not fit it.
     """
     config_lib.check(config)
     task = config_lib.build_task(config)
@@ -127,11 +127,11 @@ def load_run(
 
 
 class Loaded(NamedTuple):
-    """A model, and data of which its tokenizer reads what is trained on.
+    """A model and the data of a run.
 
     Attributes:
-      model: encoder or language model.
-      splits: examples, those of training where they are labelled.
+      model: encoder or generative model.
+      splits: validation and test examples, and training examples held in memory.
       train: episodes of meta-training.
     """
 
@@ -150,7 +150,7 @@ def _labelled(
     task: tasks.TaskType,
     load: Callable[[], LoadedModel],
 ) -> Loaded:
-    splits = load_splits(config.data, task)  # First: a model may have to be fetched.
+    splits = load_splits(config.data, task)  # First, since a model may be downloaded.
     model, sizes = load(), config.episodes.training()
     train = make_training_episodes(splits.train, sizes, config, task, model)
     return Loaded(model, splits, train)
@@ -171,34 +171,34 @@ def _on_disk(
     task: tasks.TaskType,
     load: Callable[[], LoadedModel],
 ) -> Loaded:
-    found = labelled_on_disk(config)
+    source = labelled_on_disk(config)
     model = load()
     train = FromDisk(
-        found.sampler, model, config, task.form, found.num_texts, found.said
+        source.sampler, model, config, task.form, source.num_texts, source.description
     )
-    return Loaded(model, found.splits, train)
+    return Loaded(model, source.splits, train)
 
 
 def initial_params(run: Run) -> Any:
-    """The meta-parameters before the first step: pretrained, and a new head."""
+    """Initialises the meta-parameters: pretrained weights and a new head."""
     algorithm = training_algorithm(run)
     return committed(algorithm.init(jax.random.key(run.config.training.seed)))
 
 
 def committed(arrays: Any) -> Any:
-    """The arrays, bound to the first device as those of a checkpoint are.
+    """Commits arrays to the first device, as restored checkpoints are.
 
-    Else everything would be compiled again when it first meets the latter.
+    Uncommitted arrays would compile everything again when a checkpoint is restored.
     """
     return jax.device_put(arrays, jax.local_devices()[0])
 
 
 def training_algorithm(run: Run):
-    """The algorithm as meta-training runs it.
+    """Builds the algorithm for meta-training.
 
-    Its head has room for the widest episode of all three splits, so that a learned
-    output layer can be evaluated wherever it is trained. A task works on the words it
-    reads, unless that would change the answer.
+    Its head has as many classes as the widest episode of all three splits, so that a
+    learned output layer fits each of them. Tasks use only the rows of the embedding
+    table that their tokens need, unless that would change the result.
     """
     algorithm = config_lib.build_algorithm(
         run.config.algorithm,
@@ -211,31 +211,31 @@ def training_algorithm(run: Run):
 
 
 def num_classes(run: Run) -> int:
-    """N, the most classes of any episode."""
+    """Returns N, the largest number of classes of any episode."""
     return max(e.sizes.num_classes for e in (run.train, run.valid, run.test))
 
 
 def learns_output_layer(run: Run) -> bool:
-    """Whether the head has parameters per class, which fix the number of classes."""
+    """Returns whether the head has parameters per class, which fix their number."""
     num_features, settings = run.model.encoder.num_features, run.config.algorithm
     head = config_lib.build_head(settings, num_features, run.task, num_classes(run))
     return head.per_class
 
 
 def roomy(run: Run, episodes: E) -> E:
-    """The episodes, with the room for classes that a learned output layer has."""
+    """Pads episodes to the number of classes of a learned output layer."""
     room = num_classes(run) if learns_output_layer(run) else 0
     return episodes._replace(room=room)
 
 
 class Trained(NamedTuple):
-    """What a run directory gives without the data that it was trained on.
+    """A trained run, without the data that it was trained on.
 
     Attributes:
-      config: of the run.
-      model: encoder or language model, pretrained weights, tokenizer.
-      params: the meta-parameters that validated best.
-      num_classes: for how many the head was made.
+      config: config of the run.
+      model: encoder or generative model with pretrained weights and tokenizer.
+      params: meta-parameters with the best validation score.
+      num_classes: number of classes of the head.
     """
 
     config: config_lib.Config
@@ -245,7 +245,7 @@ class Trained(NamedTuple):
 
 
 def load_trained(run_dir: str | Path) -> Trained:
-    """The best of a finished run.
+    """Loads the best meta-parameters of a finished run.
 
     Raises:
       ValueError: if there is no run, or it has not finished.
@@ -258,7 +258,7 @@ def load_trained(run_dir: str | Path) -> Trained:
 
 
 def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
-    """The same before any step: pretrained, with a new head for so many classes."""
+    """Loads a pretrained model with a new head for `num_classes` classes."""
     task = config_lib.build_task(config)
     model = load_model(config.model, task)
     algorithm = config_lib.build_algorithm(
@@ -273,17 +273,17 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
 
 
 def fitted(trained: Trained) -> Trained:
-    """Returns the same, with texts no longer than the model takes."""
+    """Limits the text length to the longest input of the model."""
     texts = trained.model.fitted(trained.config.data)
     return trained._replace(config=dataclasses.replace(trained.config, data=texts))
 
 
 def best_params(directory: RunDirectory, start: Any) -> Any:
-    """The meta-parameters of a run that validated best.
+    """Reads the meta-parameters of a run with the best validation score.
 
     Args:
-      directory: of the run.
-      start: its parameters before the first step.
+      directory: directory of the run.
+      start: its meta-parameters before the first step.
 
     Returns:
       Parameters of the same structure.
@@ -302,11 +302,11 @@ def best_params(directory: RunDirectory, start: Any) -> Any:
 
 
 def report_data(run: Run, console: Console) -> None:
-    """Says what was read, and what was left out."""
+    """Prints the size of each split and of the data left out."""
     for name in ("train", "valid", "test"):
         source = getattr(run, name)
         console.print(f"meta-{name}: {source.summary(run.config.data.split_by)}")
     if dropped := run.splits.train.num_unlabelled:
-        console.print(f"without a label, and left out: {dropped} texts")
+        console.print(f"left out, without a label: {dropped} texts")
     if run.splits.num_unused:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")

@@ -1,8 +1,8 @@
-"""Meta-training on words masked in raw text (SMLMT), and held-out words to judge it by.
+"""Raw text for subset masked language modelling tasks (SMLMT), and held-out words.
 
-Training tasks are drawn from the text as they are needed. Validation and test words,
-which are no class of any training task, become labelled examples once, as many as a
-few hundred episodes have use for; from there on they are data like any other.
+Training tasks are sampled from the text when they are needed. Validation and test words
+are disjoint from those of training; as many of their sentences as a few hundred
+episodes need are read into memory once, as ordinary labelled examples.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from metaflax.config import Config, EpisodeConfig
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._streamed_episodes import FromDisk, most, texts_of_a_class
 
-# Words of a held-out split, at most, and the share of all words that one is.
+# Largest number of words of a held-out split, and its largest share of all words.
 MOST_WORDS = 50
 SHARE = 0.1
-# Sentences of a held-out word, unless an episode takes more.
+# Largest number of sentences of a held-out word, unless an episode needs more.
 SENTENCES = 40
 
 
 def load_masked_words(
     config: Config, model: LoadedModel
 ) -> tuple[data.Splits, FromDisk]:
-    """Indexes a text and splits its words.
+    """Indexes raw text and splits its words.
 
     Returns:
-      Validation and test examples, with no examples of training, and the episodes of
-      training.
+      Splits with validation and test examples and an empty training split, and the
+      training episodes.
 
     Raises:
-      ValueError: for anything wrong with the text, or too few words that qualify.
+      ValueError: if the text is invalid, or too few words are frequent enough.
     """
     if not config.data.path:
         raise ValueError("no text is named; give --data FILE.")
@@ -54,15 +54,15 @@ def load_masked_words(
         _held_out(index, test, config, model, "test"),
     )
     groups = ", ".join(str(len(group)) for group in sampler.groups)
-    said = f"{len(index)} texts with words to mask in groups of {groups}"
+    description = f"{len(index)} texts with words to mask in groups of {groups}"
     form = tasks.MASKED_TEXT
-    return splits, FromDisk(sampler, model, config, form, len(index), said)
+    return splits, FromDisk(sampler, model, config, form, len(index), description)
 
 
 def _split_words(
     index: data.TextIndex, config: Config
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Words of training, validation and test, of those that occur as often as asked."""
+    """Splits the words within the frequency bands into train, valid and test."""
     edges, sizes = config.data.word_bands, config.episodes
     bands = data.frequency_bands(index, edges)
     words = np.concatenate(bands)
@@ -91,7 +91,7 @@ def _groups(
     config: Config,
     model: LoadedModel,
 ) -> tuple[np.ndarray, ...]:
-    """Which words may meet in a task, as far as there are enough of them."""
+    """Groups words that may occur in one task, leaving out groups below `way` words."""
     clusters = config.data.word_clusters
     if clusters:
         vectors = word_vectors(model, [index.words.names[n] for n in words.tolist()])
@@ -102,22 +102,22 @@ def _groups(
     way = most(sizes.way)
     large = tuple(group for group in groups if len(group) >= way)
     if not large:
-        what = "clusters" if clusters else "bands"
-        found = ", ".join(str(len(group)) for group in groups)
+        kind = "clusters" if clusters else "bands"
+        counts = ", ".join(str(len(group)) for group in groups)
         raise ValueError(
-            f"{index.path}: the {what} have {found} words, and a task takes {way} of"
-            f" one; ask for fewer {what}, give more text, or lower way."
+            f"{index.path}: the {kind} have {counts} words, and a task takes {way} of"
+            f" one; ask for fewer {kind}, give more text, or lower way."
         )
     return large
 
 
 def word_vectors(model: LoadedModel, words: Sequence[str]) -> np.ndarray:
-    """Computes the mean of the word embeddings of each word's pieces, `[words, D]`."""
+    """Computes the mean embedding of the subwords of each word, `[words, D]`."""
     path = model.family.word_embedding
     if path is None:
         raise ValueError(
-            f"word_clusters are of word embeddings, and {model.pretrained.directory}"
-            " has none; set word_clusters to 0."
+            f"word_clusters needs word embeddings, which {model.pretrained.directory}"
+            " lacks; set word_clusters to 0."
         )
     [table] = jax.tree.leaves(tree.select(model.pretrained.params, path))
     table = np.asarray(table)

@@ -1,4 +1,4 @@
-"""Endless episodes of texts that stay on disk until they are drawn."""
+"""Episodes of texts that are read from disk when they are sampled."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,16 +12,16 @@ from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 class FromDisk(NamedTuple):
-    """The episodes that a sampler draws of an index.
+    """Episodes that a sampler draws from an index of texts on disk.
 
     Attributes:
-      sampler: draws them.
-      model: its tokenizer reads them.
-      config: how long a text may be.
-      form: how a text is encoded.
-      num_texts: how many texts they are drawn from.
-      said: what there is, for a message.
-      room: for how many classes there is room, where that is more than they have.
+      sampler: sampler of episodes.
+      model: model whose tokenizer encodes the texts.
+      config: config with the longest text and its truncation.
+      form: form of the input texts.
+      num_texts: number of texts that episodes are sampled from.
+      description: description of the texts for a message.
+      room: number of classes to pad to, if larger than that of the sampler.
     """
 
     sampler: data.MaskedWordSampler | data.LabelledTextSampler
@@ -29,30 +29,30 @@ class FromDisk(NamedTuple):
     config: Config
     form: tasks.Form
     num_texts: int
-    said: str
+    description: str
     room: int = 0
 
     @property
     def sizes(self) -> data.EpisodeSizes:
-        """The largest episode, with the room that there is for classes."""
+        """Size of the largest episode, with padded classes."""
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
     @property
     def buckets(self) -> data.Buckets:
-        """The shapes that episodes are padded to."""
+        """Shapes that batches are padded to."""
         return coarse_up_to(self.config.data.max_length)
 
     @property
     def num_shapes(self) -> int:
-        """How many shapes batches have at most."""
+        """Largest number of distinct batch shapes."""
         _, num_support, num_queries = self.sizes
         return self.buckets.num_shapes(num_support, num_queries)
 
     def collate(
         self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
     ) -> base.Task:
-        """A stack of episodes as arrays of tokens, or a share of one."""
+        """Stacks episodes as arrays of tokens, or a share of the stack."""
         return data.collate_shown(
             episodes,
             self.sampler,
@@ -65,13 +65,13 @@ class FromDisk(NamedTuple):
     def stream(
         self, seed: int, step: int, size: int, share: np.ndarray | None = None
     ) -> Iterator[base.Task]:
-        """The batches of `step` and all later ones, or a share of each."""
+        """Yields the batches of `step` and all later ones, or a share of each."""
         return batches(self.sampler, self.collate, seed, step, size, share)
 
     def summary(self, by: str) -> str:
-        """What there is, for a message."""
-        del by  # There is one way to say it.
-        return self.said
+        """Describes the texts for a message."""
+        del by  # The description is the same for both.
+        return self.description
 
     def _tokenize(self, texts: list[str]) -> data.TokenizedTexts:
         return data.tokenize(
@@ -85,10 +85,10 @@ class FromDisk(NamedTuple):
 
 
 def most(count: int | tuple[int, int]) -> int:
-    """The most of a number, or of (least, most)."""
+    """Returns the upper end of a count or of a (least, most) range."""
     return count if isinstance(count, int) else count[1]
 
 
 def texts_of_a_class(sizes: EpisodeConfig) -> int:
-    """The most texts that an episode takes of one of its classes."""
+    """Returns the largest number of texts that an episode needs of a class."""
     return most(sizes.shot) + most(sizes.queries)
