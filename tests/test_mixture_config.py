@@ -181,7 +181,7 @@ def test_what_makes_no_run_is_refused_in_a_sentence(members, said):
         (
             {"model": ModelConfig(pooling="pooler", standardize=False),
              "members": {"raw": RAW}},
-            "member 'raw': masked words have no use",
+            "member 'raw': masked language modelling does not use pooling",
         ),
         ({"training": TrainingConfig(steps=0)}, "steps is 0"),
     ],

@@ -36,8 +36,8 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
 @pytest.mark.parametrize(
     ("name", "tried", "said"),
     [
-        ("training.learning_rat", Uniform(0, 1), "near it are .*training.learning_rat"),
-        ("learning_rate", Uniform(0, 1), "near it are .*training.learning_rate"),
+        ("training.learning_rat", Uniform(0, 1), "similar ones are .*learning_rat"),
+        ("learning_rate", Uniform(0, 1), "similar ones are .*training.learning_rate"),
         ("zzz", Uniform(0, 1), "no setting 'zzz'.$"),
         ("training.learning_rate", Uniform(-1, 1), "cannot be -1.0; give 0 or more"),
         ("training.learning_rate", LogUniform(0, 1), "LogUniform begins above 0"),

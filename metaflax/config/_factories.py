@@ -1,4 +1,4 @@
-"""What the names in a config stand for."""
+"""Factories of task types, algorithms and heads from configs."""
 
 import functools
 import inspect
@@ -21,7 +21,7 @@ from metaflax.config._settings import AlgorithmConfig, Config
 
 
 def _transitions(numbers: Sequence[float]) -> tasks.AbstractTransitions | None:
-    """How entities begin, go on and end, from seven probabilities in a row."""
+    """Builds abstract transition probabilities of entity tags from seven numbers."""
     if not numbers:
         return None
     if len(numbers) != 7:
@@ -74,27 +74,28 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
 
 
 def build_task(config: Config) -> tasks.TaskType:
-    """Builds the task type that a config names, with the metric that selects.
+    """Builds the task type of a config, with its metric for model selection.
 
     Raises:
       ValueError: for an unknown task type or metric.
     """
     task = registry.resolve("task", TASKS, config.data.task)(config)
-    selected = config.training.select_by
-    if selected is None:
+    select_by = config.training.select_by
+    if select_by is None:
         return task
-    if ":" in selected:
-        metric = registry.resolve("metric", {}, selected)
-        selected = selected.rpartition(":")[2].rpartition(".")[2]
-        task = task._replace(metrics={**task.metrics, selected: metric})
+    if ":" in select_by:
+        metric = registry.resolve("metric", {}, select_by)
+        select_by = select_by.rpartition(":")[2].rpartition(".")[2]
+        task = task._replace(metrics={**task.metrics, select_by: metric})
     generated = task.texts.scores if task.texts else ()
     known = [name for name in task.scores if name not in generated]
-    if selected not in known:
+    if select_by not in known:
         raise ValueError(
-            f"unknown metric {selected!r} of the task type {config.data.task!r}; known:"
-            f" {', '.join(known)}, or an import path such as package.module:attribute."
+            f"unknown metric {select_by!r} of the task type {config.data.task!r};"
+            f" known: {', '.join(known)}, or an import path such as"
+            " package.module:attribute."
         )
-    return task._replace(select_by=selected)
+    return task._replace(select_by=select_by)
 
 
 def build_algorithm(
@@ -106,30 +107,30 @@ def build_algorithm(
     *,
     num_steps: int | None = None,
 ) -> base.MetaAlgorithm:
-    """The algorithm a config names, on an encoder.
+    """Builds the algorithm of a config on an encoder.
 
     Args:
-      config: names and numbers.
+      config: settings of the algorithm.
       encoder: a `models.Encoder`.
-      init_fn: the encoder's parameters, pretrained as a rule.
-      task: gives the loss.
-      num_classes: N, the most classes of an episode.
-      num_steps: inner steps, where they differ from the config's.
+      init_fn: function that returns the encoder's parameters, usually pretrained.
+      task: task type, which defines the loss.
+      num_classes: N, the largest number of classes of an episode.
+      num_steps: number of inner steps (default: the config's).
 
     Returns:
       The algorithm.
 
     Raises:
-      ValueError: for an unknown name, a head that does not serve the task, or
-        micro-batches of no example.
+      ValueError: for an unknown name, a head that does not fit the task type,
+        or a micro-batch size below 1.
     """
     spec = resolve_algorithm(config.name)
     head = task.complete(build_head(config, encoder.num_features, task, num_classes))
     if task.texts is not None and not spec.adapts_generative:
         raise ValueError(
             f"{config.name} is for encoders below a head: a generative model has its"
-            " output layer within it, and no context. Take maml, fomaml or reptile,"
-            " with `adapts` for parts of it, such as encoder/decoder/head or"
+            " own output layer, and no context. Take maml, fomaml or reptile,"
+            " with `adapts` for parts of the model, such as encoder/decoder/head or"
             " encoder/decoder/layer_1."
         )
     if config.learned_rates and not spec.may_learn_rates:
@@ -171,13 +172,13 @@ def build_head(
     """Builds the head of a config, or the default of its algorithm and target kind.
 
     Args:
-      config: names and numbers.
-      num_features: D.
-      task: whose targets it must serve.
-      num_classes: N, the most classes of an episode.
+      config: settings of the algorithm.
+      num_features: D, the number of features of the encoder.
+      task: task type, whose targets the head must fit.
+      num_classes: N, the largest number of classes of an episode.
 
     Raises:
-      ValueError: for an unknown name, or a head that does not serve the task.
+      ValueError: for an unknown name, or a head that does not fit the task type.
     """
     default = resolve_algorithm(config.name).default_head
     name = config.head or target_kinds.of(task).heads.get(default, default)
@@ -194,14 +195,14 @@ def _inner_optimizer(
     if factory is None:
         raise ValueError(
             f"optax has no optimizer {config.inner_optimizer!r}; take sgd, adam or"
-            " another of its names."
+            " another name in optax."
         )
-    # Adam's root of zero has no derivative: a NaN in the meta-gradient.
-    takes = inspect.signature(factory).parameters
-    safe = {"eps_root": 1e-8} if "eps_root" in takes else {}
+    # Adam takes a square root, whose derivative at 0 is NaN in the meta-gradient.
+    parameters = inspect.signature(factory).parameters
+    safe = {"eps_root": 1e-8} if "eps_root" in parameters else {}
     if config.learned_rates is None:
         return factory(config.inner_learning_rate, **safe)
-    # Of rate 1, and the other way round: a learned rate is subtracted.
+    # Rate 1 and negated, since `learned_rates` subtracts rate times direction.
     direction = optax.chain(factory(1.0, **safe), optax.scale(-1.0))
     return inner_optimizers.learned_rates(
         config.inner_learning_rate, per=config.learned_rates, optimizer=direction

@@ -1,4 +1,4 @@
-"""Configs from Python files, and to and from JSON."""
+"""Configs in Python files and in JSON."""
 
 import dataclasses
 import json
@@ -15,22 +15,22 @@ from metaflax.config._settings import Config
 from metaflax.config._types import misfits
 
 C = TypeVar("C", Config, PretrainConfig, MixtureConfig)
-# What a Python file may define.
+# Configs that a Python file may define.
 F = TypeVar("F", Config, PretrainConfig, MixtureConfig, SearchConfig)
 
 
 def load_file(path: str | Path, kind: type[F] = Config) -> F:
-    """The `config` of a Python file, as under `experiments/`.
+    """Loads the `config` of a Python file, such as those in `experiments/`.
 
     Args:
-      path: of the file; one that ends in `.json` is what `to_json` wrote.
-      kind: what it is to be a config of.
+      path: path of the file; a `.json` file holds the output of `to_json`.
+      kind: type of the config.
 
     Returns:
       The config.
 
     Raises:
-      ValueError: if there is no such file, it fails, or it defines no such `config`.
+      ValueError: if the file does not exist, fails, or defines no `config` of the type.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,12 +43,12 @@ def load_file(path: str | Path, kind: type[F] = Config) -> F:
     module = types.ModuleType("metaflax_config")
     module.__file__ = str(path)
     try:
-        # As text each time: Python's cache of it may be older than the file.
+        # Compiled each time, since cached bytecode may be older than the file.
         exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
-    except Exception as error:  # Whatever the file does wrong.
-        said = (str(error).splitlines() or [""])[0]
+    except Exception as error:  # The file may raise anything.
+        message = (str(error).splitlines() or [""])[0]
         raise ValueError(
-            f"{path} cannot be run: {type(error).__name__}: {said}."
+            f"{path} cannot be run: {type(error).__name__}: {message}."
         ) from error
     config = getattr(module, "config", None)
     if not isinstance(config, kind):
@@ -61,22 +61,22 @@ def load_file(path: str | Path, kind: type[F] = Config) -> F:
 
 
 def to_json(config: Config | PretrainConfig | MixtureConfig) -> str:
-    """A config as text, fit for a run directory."""
+    """Formats a config as JSON, for a run directory."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
 def from_json(text: str, kind: type[C] = Config) -> C:
-    """The config that `to_json` wrote.
+    """Parses a config from the output of `to_json`.
 
     Args:
-      text: what it wrote.
-      kind: of what it is a config.
+      text: output of `to_json`.
+      kind: type of the config.
 
     Returns:
       The config.
 
     Raises:
-      ValueError: if it is not one.
+      ValueError: if the text is no config of the type.
 
     Examples:
       >>> config = Config()
@@ -102,7 +102,7 @@ def from_json(text: str, kind: type[C] = Config) -> C:
 
 
 def _read(kind: Any, content: Any) -> Any:
-    """A value of a type, from what JSON makes of it."""
+    """Converts a JSON value to a type."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _read(hints.get(name), x) for name, x in content.items()})
@@ -113,8 +113,8 @@ def _read(kind: Any, content: Any) -> Any:
             raise TypeError(f"nothing has the settings {', '.join(map(repr, content))}")
         return _read(fitting[0], content)
     if typing.get_origin(kind) is Mapping and content is not None:
-        of = typing.get_args(kind)[1]
-        return {name: _read(of, value) for name, value in content.items()}
+        value_type = typing.get_args(kind)[1]
+        return {name: _read(value_type, value) for name, value in content.items()}
     return _tuples(content)
 
 
@@ -123,7 +123,7 @@ def _has(kind: Any, content: Mapping[str, Any]) -> bool:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON has no tuples."""
+    """Converts lists to tuples, which JSON does not have."""
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, dict):
@@ -132,7 +132,7 @@ def _tuples(value: Any) -> Any:
 
 
 def differences(one: C, other: C) -> list[str]:
-    """The settings in which two configs differ, as `name: this, not that`."""
+    """Lists the settings that differ between two configs, as `name: this, not that`."""
     return list(_differences("", one, other))
 
 
@@ -144,13 +144,13 @@ def _differences(name: str, one: Any, other: Any) -> Iterator[str]:
     elif set(ours) != set(theirs):
         yield f"{name}: {', '.join(ours)}, not {', '.join(theirs)}"
     else:
-        for part, own in ours.items():
+        for part, value in ours.items():
             inner = f"{name}.{part}" if name else part
-            yield from _differences(inner, own, theirs[part])
+            yield from _differences(inner, value, theirs[part])
 
 
 def _settings(value: Any) -> Mapping[str, Any] | None:
-    """What a group of settings holds, by name; None for a single setting."""
+    """Returns the settings of a group by name; None for a single setting."""
     if dataclasses.is_dataclass(value):
         return vars(value)
     groups = isinstance(value, Mapping) and all(

@@ -1,4 +1,4 @@
-"""The settings of a run that mixes kinds of tasks over one encoder."""
+"""Settings of multi-task training on a mixture of members with one encoder."""
 
 import dataclasses
 import re
@@ -33,50 +33,50 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ShareConfig:
-    """How much of a run a member gets, and when."""
+    """Sampling weight, loss weight and active steps of a member."""
 
     weight: float | None = None
-    """How often a step is its, beside the weights of the others. Given for all members
-    or for none, whose weights then come from the sizes of their data and the mixture's
-    temperature; 0, for any, where it is validated and tested and never trained on."""
+    """Weight with which training steps sample the member, set for all members or none;
+    by default it follows from the size of the member's data and the temperature of the
+    mixture. Any member may have weight 0: it is validated and tested only."""
     loss_weight: float = 1.0
-    """Factor of its loss, and thereby of its gradients."""
+    """Factor of the member's loss, and thereby of its gradients."""
     starts: float = 0.0
-    """Share of the run's steps before which it takes no part."""
+    """Share of the run's steps after which the member is first trained on."""
     ends: float = 1.0
-    """Share of the run's steps from which on it takes no part any more."""
+    """Share of the run's steps after which the member is no longer trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskMember:
-    """A member whose steps are episodes: tasks of a type, smlmt among them."""
+    """A member that is meta-trained on episodes of a task type."""
 
     data: DataConfig
-    """Texts, task type and split."""
+    """Data, task type and split of the member."""
     episodes: EpisodeConfig = dataclasses.field(default_factory=EpisodeConfig)
-    """Sizes of episodes."""
+    """Sizes of the member's episodes."""
     algorithm: AlgorithmConfig = dataclasses.field(default_factory=AlgorithmConfig)
-    """How it is meta-learned."""
+    """Meta-learning algorithm of the member."""
     pooling: Pooling | None = None
-    """Which hidden states it reads, where that differs from the mixture's model."""
+    """Pooling of hidden states for the member (default: that of the mixture)."""
     valid_episodes: int | None = None
-    """Episodes of a validation, where they differ from the mixture's."""
+    """Episodes per validation of the member (default: that of the mixture)."""
     share: ShareConfig = ShareConfig()
     """How much of the run it gets."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TextMember:
-    """A member whose steps are rows of raw text: which words were masked?"""
+    """A member that is trained by masked language modelling on raw text."""
 
     text: RawTextConfig
-    """Raw text and how words of it are hidden."""
+    """Raw text and its masking."""
     rows_per_step: int = 32
-    """Rows a step."""
+    """Rows of tokens per training step of the member."""
     rows_at_once: int | None = None
-    """How many of them are worked on together, where memory is short."""
+    """Rows per forward and backward pass, to save memory (default: all of a step)."""
     valid_rows: int = 256
-    """Held-out rows that are scored at most, always the same."""
+    """Maximum number of held-out rows per validation, always the same ones."""
     share: ShareConfig = ShareConfig()
     """How much of the run it gets."""
 
@@ -86,29 +86,29 @@ Member: TypeAlias = TaskMember | TextMember
 
 @dataclasses.dataclass(frozen=True)
 class MixtureConfig:
-    """A whole run on a mixture."""
+    """Config of a training run on a mixture of members."""
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-    """The encoder that all members share."""
+    """Pretrained encoder that all members share."""
     members: Mapping[str, Member] = dataclasses.field(default_factory=dict)
-    """What is mixed, by name."""
+    """Members of the mixture by name."""
     temperature: float = 1.0
-    """Of the weights that no member names: data sets of n examples have the weight n to
-    the power of 1 / temperature."""
+    """Temperature of the default weights of members: data of n examples have the weight
+    n to the power of 1 / temperature."""
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
-    """The outer loop; each step is one member's."""
+    """Settings of the outer loop; each step trains on one member."""
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    """Meta-testing, of each member on its own test episodes."""
+    """Settings of meta-testing, on the test episodes of each member."""
 
 
 def run_of(config: MixtureConfig, name: str) -> Config:
-    """The run that a member with episodes would be by itself."""
+    """Returns the config of a single run on a member with episodes."""
     member = config.members[name]
     assert isinstance(member, TaskMember)
     pooling = member.pooling or config.model.pooling
-    training, own = config.training, member.valid_episodes
-    if own is not None:
-        training = dataclasses.replace(training, valid_episodes=own)
+    training, valid_episodes = config.training, member.valid_episodes
+    if valid_episodes is not None:
+        training = dataclasses.replace(training, valid_episodes=valid_episodes)
     return Config(
         model=dataclasses.replace(config.model, pooling=pooling),
         data=member.data,
@@ -120,7 +120,7 @@ def run_of(config: MixtureConfig, name: str) -> Config:
 
 
 def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
-    """The pretraining that a member with rows would be by itself."""
+    """Returns the config of pretraining on a member with raw text."""
     member, model, loop = config.members[name], config.model, config.training
     assert isinstance(member, TextMember)
     return PretrainConfig(
@@ -152,14 +152,14 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
 
 
 def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "data.Mixture":
-    """Which member each step trains.
+    """Builds the distribution of members over training steps.
 
     Args:
-      config: of the mixture.
-      sizes: examples by member.
+      config: config of the mixture.
+      sizes: number of examples by member.
 
     Raises:
-      ValueError: if shares are no such, or leave a step to nobody.
+      ValueError: if shares are invalid, or no member is active at a step.
     """
     from metaflax import data
 
@@ -174,16 +174,16 @@ def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "data.Mixture":
 
 
 def check_mixture(config: MixtureConfig) -> None:
-    """Refuses settings that make no run.
+    """Raises ValueError if a setting of a mixture is invalid.
 
     Raises:
-      ValueError: naming the member, the setting and what it may be.
+      ValueError: with the member, the setting and its allowed values.
     """
     if not config.members:
         raise ValueError("the mixture has no members; give one or more.")
     if config.model.adapter_size or config.model.context_size:
         raise ValueError(
-            "a mixture leaves its encoder in Hugging Face's format, which has no place"
+            "a mixture saves its encoder in Hugging Face's format, which has no place"
             " for adapters and context vectors; set adapter_size and context_size to 0."
         )
     for name, member in config.members.items():
@@ -191,7 +191,7 @@ def check_mixture(config: MixtureConfig) -> None:
             _check_member(config, name, member)
         except ValueError as error:
             raise ValueError(f"member {name!r}: {error}") from error
-    _check_apart(config.members)
+    _check_distinct(config.members)
     weighted = {
         n: m.share.weight for n, m in config.members.items() if m.share.weight != 0
     }
@@ -204,15 +204,16 @@ def check_mixture(config: MixtureConfig) -> None:
     sampling(config, dict.fromkeys(config.members, 1))
 
 
-def _check_apart(names: Iterable[str]) -> None:
-    """Refuses names that are one where capitals do not count, as in many folders."""
-    found: dict[str, str] = {}
+def _check_distinct(names: Iterable[str]) -> None:
+    """Raises ValueError for names that are equal on case-insensitive file systems."""
+    by_folder: dict[str, str] = {}
     for name in names:
-        other = found.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        folder = unicodedata.normalize("NFC", name).casefold()
+        other = by_folder.setdefault(folder, name)
         if other != name:
             raise ValueError(
-                f"the members {other!r} and {name!r} would share a folder where"
-                " capitals do not count; give names that differ otherwise."
+                f"the members {other!r} and {name!r} would share a folder on a"
+                " case-insensitive file system; give names that differ in letters."
             )
 
 
@@ -220,7 +221,7 @@ def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
     check_file_name(name)
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
         raise ValueError(
-            "the name is one of a folder too; take letters, digits, _ and -."
+            "the name is also that of a folder; take letters, digits, _ and -."
         )
     factor = member.share.loss_weight
     if not 0 < factor < float("inf"):
@@ -228,7 +229,7 @@ def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
     if isinstance(member, TextMember):
         if config.model.pooling == "pooler":
             raise ValueError(
-                "masked words have no use for the weights of pooling 'pooler'; take"
+                "masked language modelling does not use pooling 'pooler'; take"
                 " another pooling for the mixture."
             )
         check_pretraining(pretraining_of(config, name))
@@ -237,12 +238,11 @@ def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
     if build_task(run).texts is not None:
         raise ValueError(
             f"{member.data.task} needs a generative model, and members share one"
-            " encoder; train it in a run of its own."
+            " encoder; train it in a separate run."
         )
     if (run.model.pooling == "pooler") != (config.model.pooling == "pooler"):
         raise ValueError(
             f"pooling is {run.model.pooling!r}, and {config.model.pooling!r} that of"
-            " the mixture; 'pooler' has weights of its own, so that all members take it"
-            " or none."
+            " the mixture; 'pooler' has weights, so that all members take it or none."
         )
     check(run)

@@ -1,20 +1,20 @@
-"""Names that become those of files and folders."""
+"""Validation of names of files and folders."""
 
 import re
 
-# Most file systems have room for 255 bytes; endings come on top.
+# Most file systems allow 255 bytes, including extensions.
 MOST_BYTES = 200
 _PLAIN = re.compile(r"\w([\w .,+=-]*[\w+=-])?")
 
 
 def check_file_name(name: str) -> None:
-    """Refuses what would not name one file inside the folder it is meant for.
+    """Raises ValueError if a name is unsafe as the name of a file or folder.
 
-    Whatever comes out of data or settings and becomes part of a path goes through here,
-    so that it leads nowhere else, on no system.
+    Each part of a path that comes from data or settings is checked here, so that it
+    cannot lead outside its folder on any operating system.
 
     Args:
-      name: without its ending.
+      name: name without extension.
 
     Raises:
       ValueError: if it holds anything but letters, digits, spaces and `_ . , + = -`,

@@ -1,4 +1,4 @@
-"""The settings of pretraining on masked words."""
+"""Settings of pretraining by masked language modelling."""
 
 import dataclasses
 from typing import Literal
@@ -9,85 +9,89 @@ from metaflax.config._renamed import accepts_former_names
 @accepts_former_names("network")
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The BERT that is pretrained, or pretrained further."""
+    """The BERT to pretrain, from pretrained or new weights."""
 
     model: str = "minilm"
-    """Directory or hub name of a BERT; `minilm` is all-MiniLM-L6-v2, fetched by pip."""
+    """Directory or Hugging Face hub name of a BERT; `minilm` is all-MiniLM-L6-v2,
+    fetched by pip."""
     fresh: bool = False
-    """Whether to draw new weights, of the sizes below; the tokenizer is the model's."""
+    """Whether to initialise new weights, of the sizes in this group; the tokenizer is
+    that of `model`."""
     num_layers: int = 4
-    """Layers of new weights."""
+    """Number of layers, with new weights."""
     hidden_size: int = 256
-    """Features of a token, with new weights."""
+    """Features per token, with new weights."""
     num_heads: int = 4
     """Attention heads per layer, with new weights."""
     intermediate_size: int = 1024
-    """Width of their feed-forward parts."""
+    """Width of the feed-forward layers, with new weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of computation; parameters are float32."""
+    """Type of activations; parameters are float32."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
-    """Whether layers are one loop, which compiles faster; auto: from 24 layers on."""
+    """Whether layers run in one `scan`, which compiles faster, or unrolled; auto scans
+    from 24 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
-    """What runs again to save memory: all but weight products, or whole layers."""
+    """Activations recomputed in the backward pass to save memory: none, all but matrix
+    products (dots), or whole layers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RawTextConfig:
-    """Raw text and how words of it are hidden."""
+    """Raw text and its masking."""
 
     text: str = ""
-    """File with a text a line, a sentence best, or JSONL."""
+    """File with one text per line, preferably a sentence, or JSONL."""
     column: str = "text"
-    """Column of texts, where the file has columns."""
+    """Column of the text, if the file has columns."""
     length: int = 128
-    """Tokens of a row, packed with one text after the other."""
+    """Tokens per row; rows are packed with consecutive texts."""
     mask_rate: float = 0.15
-    """Share of tokens that are asked for, in whole words."""
+    """Share of tokens to predict, selected as whole words."""
     held_out: float = 0.05
-    """Share of the texts, at the file's end, that is only scored."""
+    """Share of the texts, at the end of the file, held out for validation."""
 
 
 @accepts_former_names("training")
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """The loop."""
+    """Settings of the training loop."""
 
     steps: int = 10000
-    """Steps at most."""
+    """Maximum number of training steps."""
     rows_per_step: int = 32
-    """Rows a step."""
+    """Rows of tokens per training step."""
     rows_at_once: int | None = None
-    """How many of them are worked on together, where memory is short."""
+    """Rows per forward and backward pass, to save memory (default: all of a step)."""
     optimizer: str = "adamw"
-    """Any optimizer of optax."""
+    """Optimizer: a name in optax, such as adamw."""
     learning_rate: float = 1e-4
-    """Largest learning rate of the schedule."""
+    """Peak learning rate of the optimizer."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How the rate falls after warming up."""
+    """Decay of the learning rate after warm-up."""
     warmup: float = 0.1
-    """Share of the steps in which the rate rises from 0."""
+    """Share of the steps in which the learning rate rises from 0 to its peak."""
     weight_decay: float = 0.01
-    """Weight decay of weight matrices."""
+    """Weight decay of matrices in the optimizer."""
     clip_norm: float | None = 1.0
-    """Largest norm of a gradient."""
+    """Maximum global norm of the gradient; None does not clip."""
     dropout: bool = True
-    """Whether the network drops out while it trains."""
+    """Whether dropout is on in training."""
     eval_every: int = 500
-    """Steps between validations, each of which saves a checkpoint."""
+    """Training steps between validations, each of which saves a checkpoint."""
     valid_rows: int = 256
-    """Held-out rows of a validation at most, always the same."""
+    """Maximum number of held-out rows per validation, always the same ones."""
     patience: int | None = None
-    """Validations without improvement that end the run."""
+    """Validations without improvement before early stopping; None never stops early."""
     max_skipped_steps: int = 0
-    """Steps in a row that are left out because their loss or gradient is not finite;
-    one more ends the run. 0 for none."""
+    """Steps in a row with a non-finite loss or gradient that are skipped before the run
+    ends; 0 ends it at the first."""
     seed: int = 0
-    """Draws rows, hidden words, new weights and dropout."""
+    """Seed of rows, masking, new weights and dropout."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
-    """A whole run of pretraining."""
+    """Config of a pretraining run."""
 
     network: NetworkConfig = NetworkConfig()
     text: RawTextConfig = RawTextConfig()
@@ -95,10 +99,10 @@ class PretrainConfig:
 
 
 def check_pretraining(config: PretrainConfig) -> None:
-    """Refuses settings that make no run.
+    """Raises ValueError if a setting of pretraining is invalid.
 
     Raises:
-      ValueError: naming the setting and what it may be.
+      ValueError: with the setting and its allowed values.
     """
     network, text, training = config.network, config.text, config.training
     counts = {

@@ -1,4 +1,4 @@
-"""Configs as Python files."""
+"""Serialisation of configs as Python files."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from metaflax.config._settings import Config
 
 
 def to_python(config: Config) -> str:
-    """A config as a Python file that `load_file` reads: what differs from defaults.
+    """Formats the settings that differ from defaults as a Python config file.
 
     Examples:
       >>> from metaflax.config._settings import TrainingConfig
@@ -36,10 +36,10 @@ def to_python(config: Config) -> str:
 
 
 def _changed(settings: Any) -> dict[str, Any]:
-    """The settings of a group that are not as by default."""
-    default, found = type(settings)(), {}
+    """Returns the settings of a group that differ from their defaults."""
+    default, changed = type(settings)(), {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value != getattr(default, field.name):
-            found[field.name] = dict(value) if isinstance(value, Mapping) else value
-    return found
+            changed[field.name] = dict(value) if isinstance(value, Mapping) else value
+    return changed

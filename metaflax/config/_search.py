@@ -1,4 +1,4 @@
-"""The settings of a search for settings: a run, and what of it is tried out."""
+"""Settings of a hyperparameter search: a base run and a search space."""
 
 import dataclasses
 import difflib
@@ -16,8 +16,8 @@ from metaflax.config._renamed import current_names
 from metaflax.config._settings import Config
 from metaflax.config._types import fits, type_name
 
-# What a validation measures hangs on these: scores of different ones do not compare.
-# Of `data` the settings of meta-training alone are left.
+# Validation scores are not comparable across values of these settings. Of `data`, only
+# the settings of training data can be searched.
 FIXED = (
     "episodes.way",
     "episodes.shot",
@@ -28,7 +28,7 @@ FIXED = (
 )
 OF_TRAINING_DATA = ("data.variants", "data.variant_rate", "data.more_train")
 
-# The least and the most that makes sense of a number, where its type allows more.
+# Valid ranges of numbers that are narrower than their types.
 BOUNDS: dict[str, tuple[float, float]] = {
     "algorithm.inner_learning_rate": (0, math.inf),
     "algorithm.num_steps": (1, math.inf),
@@ -48,93 +48,93 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 
 class Trial(Protocol):
-    """What draws values: a trial of optuna."""
+    """Protocol of a trial of optuna, which suggests values."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, log: bool = False
     ) -> float:
-        """A number from `low` to `high`."""
+        """Suggests a number from `low` to `high`."""
         ...
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """Suggests an integer from `low` to `high`, both included."""
         ...
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """One of the choices."""
+        """Suggests one of the choices."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """Numbers from `low` to `high`, all alike."""
+    """Uniform distribution on numbers from `low` to `high`."""
 
     low: float
     high: float
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that are checked for all of them."""
+        """Values that represent the range in checks: its ends."""
         return float(self.low), float(self.high)
 
     def draw(self, trial: Trial, name: str) -> float:
-        """One of them."""
+        """Samples a value with a trial."""
         return trial.suggest_float(name, self.low, self.high)
 
 
 @dataclasses.dataclass(frozen=True)
 class LogUniform:
-    """Numbers from `low` to `high`, every factor alike: for rates and strengths."""
+    """Log-uniform distribution on numbers from `low` to `high`, such as rates."""
 
     low: float
     high: float
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that are checked for all of them."""
+        """Values that represent the range in checks: its ends."""
         return float(self.low), float(self.high)
 
     def draw(self, trial: Trial, name: str) -> float:
-        """One of them."""
+        """Samples a value with a trial."""
         return trial.suggest_float(name, self.low, self.high, log=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Integers:
-    """Whole numbers from `low` to `high`, both included."""
+    """Uniform distribution on integers from `low` to `high`, both included."""
 
     low: int
     high: int
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that are checked for all of them."""
+        """Values that represent the range in checks: its ends."""
         return self.low, self.high
 
     def draw(self, trial: Trial, name: str) -> int:
-        """One of them."""
+        """Samples a value with a trial."""
         return trial.suggest_int(name, self.low, self.high)
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of these values, of any type that the setting has."""
+    """Uniform distribution on a tuple of values, of the type of the setting."""
 
     values: tuple[Any, ...]
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that are checked: all."""
+        """Values that represent the range in checks: all of them."""
         return self.values
 
     def draw(self, trial: Trial, name: str) -> Any:
-        """One of them."""
+        """Samples a value with a trial."""
         known = {_as_json(value): value for value in self.values}
         return known[trial.suggest_categorical(name, list(known))]
 
 
 def _as_json(value: Any) -> str:
-    """Serialises a value, numbers of NumPy as those of Python."""
+    """Serialises a value as JSON, with NumPy numbers as Python numbers."""
     return json.dumps(value, default=lambda number: number.item())
 
 
@@ -143,7 +143,7 @@ Range: TypeAlias = Uniform | LogUniform | Integers | Choice
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
-    """A search for the settings of a run that validate best.
+    """Config of a search for the settings with the best validation score.
 
     Examples:
       >>> search = SearchConfig(
@@ -157,23 +157,23 @@ class SearchConfig:
     """
 
     base: Config
-    """The run; what `space` does not name is as here."""
+    """Config of the base run, with the values of settings that are not searched."""
     space: Mapping[str, Range]
-    """By the dotted names of settings, what is tried of each."""
+    """Search space: a distribution of values by the dotted name of a setting."""
     trials: int = 20
-    """How many settings are tried."""
+    """Number of trials, each of which trains with sampled settings."""
     seed: int = 0
-    """Draws them."""
+    """Seed for sampling the settings of trials."""
     prune_after: int = 5
-    """From so many trials on, one whose best validation is below the median of theirs
-    at the same step is ended."""
+    """Number of trials before pruning: later trials end early if their best validation
+    score is below the median of previous trials at the same step."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "space", current_names(self.space))
 
 
 def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
-    """A config in which settings of dotted names have other values.
+    """Returns a config with other values of settings given by dotted names.
 
     Examples:
       >>> with_settings(Config(), {"training.steps": 7}).training.steps
@@ -191,10 +191,10 @@ def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def check_search(config: SearchConfig) -> None:
-    """Refuses a search whose settings do not exist or cannot have their values.
+    """Raises ValueError if a setting of the search is unknown or has an invalid range.
 
     Raises:
-      ValueError: naming the setting and what it may be.
+      ValueError: with the setting and its allowed values.
     """
     for name, count in (("trials", config.trials), ("prune_after", config.prune_after)):
         if count < 1:
@@ -212,7 +212,7 @@ def check_search(config: SearchConfig) -> None:
             known = [known for known in kinds if _last(known) in near]
             raise ValueError(
                 f"there is no setting {name!r}"
-                + (f"; near it are {', '.join(known)}." if known else ".")
+                + (f"; similar ones are {', '.join(known)}." if known else ".")
             )
         _refuse_fixed(name)
         _check_range(name, tried)
@@ -222,12 +222,12 @@ def check_search(config: SearchConfig) -> None:
 
 
 def _kinds() -> dict[str, Any]:
-    """The type of every setting, by its dotted name."""
+    """Returns the type of each setting by its dotted name."""
     groups = typing.get_type_hints(Config)
     return {
         f"{group}.{name}": kind
-        for group, of_group in groups.items()
-        for name, kind in typing.get_type_hints(of_group).items()
+        for group, group_type in groups.items()
+        for name, kind in typing.get_type_hints(group_type).items()
     }
 
 
@@ -237,11 +237,11 @@ def _last(name: str) -> str:
 
 def _refuse_fixed(name: str) -> None:
     group = name.partition(".")[0]
-    of_data = group == "data" and name not in OF_TRAINING_DATA
-    if name in FIXED or of_data or group == "evaluation":
+    selects_data = group == "data" and name not in OF_TRAINING_DATA
+    if name in FIXED or selects_data or group == "evaluation":
         raise ValueError(
             f"{name} cannot be searched: it changes what is measured, so that scores"
-            " would not compare. Set it in `base`."
+            " would not be comparable. Set it in `base`."
         )
 
 
@@ -264,7 +264,7 @@ def _check_range(name: str, tried: Range) -> None:
     if isinstance(tried, LogUniform) and tried.low <= 0:
         raise ValueError(
             f"{name} goes from {tried.low}; LogUniform begins above 0, Uniform may"
-            " begin there."
+            " begin at 0."
         )
     if isinstance(tried, Integers) and not fits(tuple[int, int], tried.ends):
         raise ValueError(f"{name} is {tried!r}; Integers go between whole numbers.")
@@ -282,7 +282,7 @@ def _check_value(name: str, kind: Any, value: Any) -> None:
 
 
 def _check_run(config: Config) -> None:
-    """As far as it can be checked without model and data."""
+    """Checks a config as far as possible without its model and data."""
     check(config)
     algorithm = config.algorithm
     if resolve_algorithm(algorithm.name).is_baseline:
