@@ -1,4 +1,4 @@
-"""Meta-learning algorithms: points in one space, made by `compose`."""
+"""Meta-learning algorithms, each a composition of four parts by `compose`."""
 
 from metaflax.algorithms._anil import anil as anil
 from metaflax.algorithms._anil import boil as boil

@@ -1,4 +1,4 @@
-"""Half an inner loop: only the head adapts, or all but the head."""
+"""MAML with partial adaptation: of the head alone (ANIL) or the body alone (BOIL)."""
 
 import optax
 
@@ -21,7 +21,7 @@ def anil(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    """MAML whose inner steps change the output layer alone.
+    """MAML whose inner steps adapt the output layer alone (ANIL).
 
     The encoder learns features on which a few steps of the head suffice. It runs
     once per example, however many steps are taken, and each task stores a head only.
@@ -69,7 +69,7 @@ def boil(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    """MAML whose inner steps change the body and leave the output layer alone.
+    """MAML whose inner steps adapt the body and keep the output layer fixed (BOIL).
 
     The features have to move towards a head that is the same for all tasks, so that
     they change, where ANIL's are used again.

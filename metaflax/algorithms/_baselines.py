@@ -1,4 +1,4 @@
-"""What a practitioner would otherwise do; adapted and scored, never meta-trained."""
+"""Baselines without meta-training: a frozen encoder and fine-tuning."""
 
 import optax
 
@@ -19,7 +19,7 @@ def frozen(
     *,
     head: base.Head,
 ) -> base.MetaAlgorithm:
-    """Fits a closed-form head, such as class means, on the frozen encoder.
+    """Baseline that fits a closed-form head, such as class means, on a frozen encoder.
 
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
@@ -45,7 +45,7 @@ def fine_tuning(
     adapts: tree.Where = tree.everything,
     num_steps: int = 20,
 ) -> base.MetaAlgorithm:
-    """Plain fine-tuning on the support set, from pretrained weights and a new head.
+    """Baseline that fine-tunes pretrained weights and a new head on the support set.
 
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.

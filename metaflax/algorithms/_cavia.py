@@ -1,4 +1,4 @@
-"""A few context parameters adapt; the network is shared."""
+"""Fast context adaptation of a shared network (CAVIA)."""
 
 import optax
 
@@ -18,7 +18,7 @@ def cavia(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns a network that a context vector turns towards a task.
+    r"""Learns a shared network and adapts a context vector to each task (CAVIA).
 
     The context :math:`c` begins at zero for every task and alone takes inner steps;
     all the rest, :math:`\theta`, is shared and learned by the outer loop:

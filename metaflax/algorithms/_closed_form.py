@@ -1,4 +1,4 @@
-"""Metric learning: an output layer in closed form, on features that are learned."""
+"""Metric learning: learned features with an output layer in closed form."""
 
 import optax
 
@@ -15,7 +15,7 @@ def protonet(
     head: base.Head,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns features whose class means classify.
+    r"""Learns features that are classified by class means (prototypical networks).
 
     Nothing adapts but the head, in closed form: a query belongs to class n with
     probability softmax over :math:`-\tau |f(x) - c_n|^2`, :math:`c_n` the mean of
@@ -64,7 +64,7 @@ def matching(
     head: base.Head,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns features by whose likeness the support set votes.
+    r"""Learns features that are classified by attention over the support set.
 
     A query belongs to class n with probability :math:`\sum_{i: y_i = n} a(f, f_i)`,
     where the attention :math:`a` is a softmax over the cosines to all support
@@ -95,7 +95,7 @@ def relation(
     head: base.Head,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns features, and a network that says how well two of them go together.
+    r"""Learns features and a network that scores their similarity (relation networks).
 
     A query's score for class n is :math:`r_\psi([c_n, f(x)])`, with :math:`c_n` the
     mean of the support features of n; :math:`\psi` is learned by the outer loop.
@@ -126,7 +126,7 @@ def ridge(
     head: base.Head,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns features on which a regularised regression classifies (R2D2).
+    r"""Learns features that are classified by ridge regression (R2D2).
 
     The output layer solves :math:`\min_W |X W - Y|^2 + \lambda |W|^2` for support
     features X and one-hot targets Y; the meta-gradient passes through the solution.

@@ -1,4 +1,4 @@
-"""Only those rows of an embedding table that a task reads."""
+"""Inner loops on the rows of an embedding table that a task uses."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from metaflax import base, tree
 
 
 class FewRowsAdapted(NamedTuple):
-    """What a task made, on the rows that its support set reads.
+    """Adapted parameters on the rows that a support set uses.
 
     Attributes:
       rows: `[U]`, their numbers, rising; beyond the last where there are fewer.
@@ -26,7 +26,7 @@ class FewRowsAdapted(NamedTuple):
 def compact_rows(
     algorithm: base.MetaAlgorithm, table: base.RowTable
 ) -> base.MetaAlgorithm:
-    """The same algorithm, working on the rows of a table that a task reads.
+    """Wraps an algorithm to adapt only the rows of a table that a task uses.
 
     A task of some hundred words reads few of an embedding's tens of thousands of
     rows. The others have no gradient and never move, so that leaving them out of the
@@ -103,19 +103,19 @@ def compact_rows(
 
 
 def why_not_compact(algorithm: base.MetaAlgorithm, table: base.RowTable) -> str | None:
-    """Why leaving out the rows that a task does not read would change the answer.
+    """Explains why leaving out unused rows would change the result.
 
-    Rows must be strangers to each other: an inner optimizer that divides by the norm
-    of the whole table, that moves a row without gradient (weight decay, noise), or
-    that learns a number for each row, is none for `compact_rows`. It is asked to take
-    two steps on a small table, and again on some of its rows.
+    Rows must be updated independently: `compact_rows` does not support an inner
+    optimizer that divides by the norm of the whole table, that moves a row without
+    gradient (weight decay, noise), or that learns a number for each row. This is tested
+    by two steps on a small table, and again on some of its rows.
 
     Args:
-      algorithm: to be wrapped.
-      table: whose rows.
+      algorithm: algorithm to wrap.
+      table: table of rows.
 
     Returns:
-      The reason, or None where there is none.
+      The reason, or None if the result is the same.
     """
     inner = algorithm.inner
     if inner is None or not inner.num_steps or not inner.adapts(table.path):
@@ -146,7 +146,7 @@ def _numbered(num_rows: int) -> np.ndarray:
 
 
 def _two_steps(optimizer: Any, table: base.RowTable, num_rows: int) -> np.ndarray:
-    """Where so many rows go, of which the first `FEW` have a gradient."""
+    """Takes two steps on a table of rows, of which the first `FEW` have a gradient."""
     start = jnp.asarray(_numbered(num_rows))
     has_gradient = jnp.arange(num_rows)[:, None] < FEW
     fast = tree.nested(table.path, start)
@@ -173,7 +173,7 @@ def _same_shapes(first: Any, second: Any) -> bool:
 def _read(
     table: base.RowTable, params: Any, inputs: list[Any]
 ) -> tuple[jax.Array, list[Any]]:
-    """The rows `[U]` that inputs read together, and the inputs reading these."""
+    """Returns the rows `[U]` that inputs use, and the inputs with indices into them."""
     num_rows = tree.leaf(params, table.path).shape[0]
     each = [jnp.asarray(table.numbers(part)) for part in inputs]
     flat = jnp.concatenate([numbers.reshape(-1) for numbers in each])
@@ -195,7 +195,7 @@ def _read(
 def _adapted_rows(
     few: Any, made: FewRowsAdapted, table: base.RowTable, rows: jax.Array
 ) -> Any:
-    """What a task made, on other rows: those that it did not move are as in `few`."""
+    """Returns adapted parameters on other rows; rows not adapted are as in `few`."""
     path = next((p for p in tree.paths(made.adapted) if table.path.endswith(p)), None)
     if path is None:  # The table did not adapt.
         return made.adapted

@@ -1,4 +1,4 @@
-"""One algorithm from four choices: head, what adapts, inner optimizer, estimator."""
+"""Composition of algorithms from head, adapted parameters, optimizer and estimator."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def compose(
     proximal: float = 0.0,
     query_weights: Callable[[jax.Array], jax.Array] | None = None,
 ) -> base.MetaAlgorithm:
-    """The algorithm that four choices make; every named one is such a point.
+    """Composes an algorithm; every named algorithm is such a composition.
 
     Args:
       apply_fn: the model, or with a head the encoder: inputs `[U, ...]` to
@@ -95,9 +95,9 @@ def assemble(
     proximal: float = 0.0,
     query_weights: Callable[[jax.Array], jax.Array] | None = None,
 ) -> base.MetaAlgorithm:
-    """A learner, its inner problem and an estimator, put together.
+    """Assembles an algorithm from a learner, its inner problem and an estimator.
 
-    See `compose`; here support and query may have losses of their own.
+    See `compose`; here support and query may have different losses.
     """
 
     def support_loss(fast, fixed, support, key):
@@ -144,7 +144,7 @@ def _with_hyperparameters(
     learner: Learner,
     inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
 ) -> tuple[base.InitFn, Any]:
-    """The initial parameters and the optimizer, as an `InnerProblem` wants it."""
+    """Returns initial parameters and the optimizer in the form of `InnerProblem`."""
     if not isinstance(inner_optimizer, base.InnerOptimizer):
         return learner.init, inner_optimizer
 
@@ -170,7 +170,7 @@ def _check_template(
 
 
 def check_num_steps(name: str, num_steps: int) -> None:
-    """Refuses an inner loop without steps, naming the algorithm that needs them."""
+    """Raises ValueError if `num_steps` is not positive, naming the algorithm."""
     if num_steps < 1:
         raise ValueError(
             f"{name} takes at least one inner step, got num_steps={num_steps}. To"

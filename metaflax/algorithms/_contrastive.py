@@ -19,7 +19,7 @@ def contrastive_fine_tuning(
     num_steps: int = 20,
     estimator: base.Estimator = estimators.constant,
 ) -> base.MetaAlgorithm:
-    """Fine-tunes the encoder on pairs, then fits a head, in the manner of SetFit.
+    """Fine-tunes the encoder on pairs, then fits a head (as SetFit).
 
     Inner steps draw support texts of one class together and others apart
     (`losses.cosine_pairs`), which makes many pairs of few texts; a head in closed form

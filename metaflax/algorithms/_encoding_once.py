@@ -1,4 +1,4 @@
-"""No forward pass twice: stages of an encoder that do not adapt run once a task."""
+"""Single evaluation per task of the encoder stages that do not adapt."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from metaflax import base, tree
 
 
 class Begun(NamedTuple):
-    """Inputs on which the first stages of an encoder have run.
+    """Inputs and their outputs of the first stages of an encoder.
 
     Attributes:
       inputs: what the encoder reads.
@@ -26,7 +26,7 @@ def encoding_once(
     adapts: tree.Where,
     on: Callable[[base.ApplyFn], base.MetaAlgorithm],
 ) -> base.MetaAlgorithm:
-    """An algorithm that computes ahead, once a task, what no inner step changes.
+    """Builds an algorithm that runs stages without adapted parameters once per task.
 
     The first stages of the encoder, as far as they read nothing that adapts, run on
     support and query together, and inner steps see what they gave. Under `vmap` over
@@ -44,7 +44,7 @@ def encoding_once(
     on_inputs, staged = on(encode_fn), _staged(encode_fn)
 
     def ahead(params, batches, key):
-        """The algorithm on what the stages gave, with all its arguments."""
+        """Returns algorithm, parameters, batches and key after the first stages."""
         num = _num_fixed(staged, params["encoder"], adapts)
         if not num:
             return on_inputs, params, batches, key
@@ -65,7 +65,7 @@ def encoding_once(
 
 
 def _staged(encode_fn: base.ApplyFn) -> base.StagedApply:
-    """The encoder in stages: one, where it does not name them."""
+    """Returns the stages of an encoder; a single one if it defines none."""
     if isinstance(encode_fn, base.StagedApply):
         return encode_fn
 
@@ -77,7 +77,7 @@ def _staged(encode_fn: base.ApplyFn) -> base.StagedApply:
 
 
 def _num_fixed(staged: base.StagedApply, encoder: Any, adapts: tree.Where) -> int:
-    """How many of the first stages read nothing that adapts."""
+    """Counts the leading stages without adapted parameters."""
     adapting = tree.paths(tree.select({"encoder": encoder}, adapts)["encoder"])
 
     def is_fixed(reads: tree.Where) -> bool:
@@ -93,7 +93,7 @@ def _begun(
     batches: Sequence[base.Batch],
     key: Any,
 ) -> list[base.Batch]:
-    """The batches after the first stages, which run once on all of them."""
+    """Runs the first stages once on all batches."""
     inputs = batches[0].inputs
     for batch in batches[1:]:
         inputs = base.concatenate(inputs, batch.inputs)
@@ -102,14 +102,14 @@ def _begun(
     begun, first = [], 0
     for batch in batches:
         last = first + batch.weights.shape[0]
-        own = jax.tree.map(lambda x, part=slice(first, last): x[part], states)
-        begun.append(batch._replace(inputs=Begun(batch.inputs, own)))
+        rows = jax.tree.map(lambda x, part=slice(first, last): x[part], states)
+        begun.append(batch._replace(inputs=Begun(batch.inputs, rows)))
         first = last
     return begun
 
 
 def _read_above(staged: base.StagedApply, num: int, encoder: Any) -> Any:
-    """The encoder's parameters without those that only the first stages read.
+    """Removes the encoder's parameters that only the first stages use.
 
     An inner problem that held them would carry derivatives of zero for them.
     """
@@ -125,7 +125,7 @@ def _read_above(staged: base.StagedApply, num: int, encoder: Any) -> Any:
 
 
 def _from_stage(staged: base.StagedApply, first: int) -> base.ApplyFn:
-    """The encoder of inputs on which the first stages have run."""
+    """Returns the encoder that continues from the outputs of the first stages."""
     last = len(staged.reads)
 
     def encode(params, begun, key):

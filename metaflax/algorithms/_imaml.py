@@ -1,4 +1,4 @@
-"""MAML by the minimum that inner steps find, not by the steps."""
+"""MAML with implicit gradients at the minimum of the inner loop (iMAML)."""
 
 import optax
 
@@ -19,7 +19,7 @@ def imaml(
     num_steps: int = 16,
     estimator: base.Estimator | None = None,
 ) -> base.MetaAlgorithm:
-    r"""Learns a start near which regularised minima solve the tasks.
+    r"""Learns an initialisation for proximally regularised adaptation (iMAML).
 
     .. math::
 

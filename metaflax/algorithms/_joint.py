@@ -1,4 +1,4 @@
-"""One model of all tasks at once, then fine-tuning."""
+"""Joint training on all tasks, then fine-tuning."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def joint(
     adapts: tree.Where = tree.everything,
     num_steps: int = 20,
 ) -> base.MetaAlgorithm:
-    """Trains on the examples of all tasks alike; a new task is fine-tuned.
+    """Trains one model on the examples of all tasks and fine-tunes it on a new task.
 
     The outer loop descends the loss of support and query together, without an inner
     loop. It needs an output layer that means the same in every task, as those of

@@ -1,4 +1,4 @@
-"""A model as the inner loop sees it: bare, or an encoder below a head."""
+"""Learners, the interface of models to the inner loop: bare or with a head."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from metaflax import base, tree
 
 
 class Learner(NamedTuple):
-    """What adapts, what it computes, and what is left of it for prediction.
+    """Functions that select, apply and finish the adapted parameters of a model.
 
     Attributes:
       init: `params = init(key)`.
@@ -38,7 +38,7 @@ def bare(
     adapts: tree.Where,
     resets: tree.Where = tree.nothing,
 ) -> Learner:
-    """Any model on any tree of parameters, its output layer among them."""
+    """Builds the learner of a model that contains its output layer."""
 
     def begin(params, support, key):
         del support, key
@@ -61,7 +61,7 @@ def bare(
 
 
 def within_model(learner: Learner) -> Learner:
-    """The same on `{"model": params, ...}`, which leaves room for more."""
+    """Moves the parameters of a learner to `{"model": params, ...}`."""
     return learner._replace(
         init=lambda key: {"model": learner.init(key)},
         begin=lambda params, support, key: learner.begin(params["model"], support, key),
@@ -80,7 +80,7 @@ def headed(
     adapts: tree.Where,
     resets: tree.Where = tree.nothing,
 ) -> Learner:
-    """An encoder below a head; parameters are `{"encoder": ..., "head": ...}`."""
+    """Builds the learner of an encoder and head on `{"encoder": ..., "head": ...}`."""
 
     def init(key):
         encoder_key, head_key = jax.random.split(key)
@@ -119,7 +119,7 @@ def refitted(
     head: base.Head,
     adapts: tree.Where,
 ) -> Learner:
-    """An encoder that adapts on its features alone; then a head is fitted to it."""
+    """Builds a learner that adapts an encoder on its features, then fits a head."""
     shared = headed(encode_fn, init_fn, head, adapts)
 
     def begin(params, support, key):

@@ -1,4 +1,4 @@
-"""A generated output layer, and learned rates."""
+"""LEOPARD: a generated output layer and learned inner learning rates."""
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._compose import check_num_steps, compose
@@ -16,7 +16,7 @@ def leopard(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.first_order,
 ) -> base.MetaAlgorithm:
-    r"""Learns to generate a task's output layer, and rates per layer to refine it.
+    r"""Learns to generate a task's output layer, and its learning rates per layer.
 
     The softmax layer begins as :math:`(w_n, b_n) = \frac{1}{|S_n|} \sum_{x \in S_n}
     g_\psi(f(x))`, whatever the number of classes, and then adapts with the layers that

@@ -20,7 +20,7 @@ def maml(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns an initialisation that a few gradient steps turn into a solution.
+    r"""Learns an initialisation that adapts to a task in a few gradient steps (MAML).
 
     From meta-parameters :math:`\theta` each task descends its support loss, and
     the outer loop descends the query loss of where it arrives:
@@ -126,7 +126,7 @@ def reptile(
     inner_optimizer: optax.GradientTransformation | base.InnerOptimizer,
     **options: Any,
 ) -> base.MetaAlgorithm:
-    r"""Moves the initialisation towards the adapted parameters of each task.
+    r"""Moves the initialisation towards the adapted parameters of each task (Reptile).
 
     The meta-gradient is the displacement :math:`g = \theta - \phi_K`; the query set
     only scores.

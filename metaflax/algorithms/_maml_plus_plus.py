@@ -1,4 +1,4 @@
-"""MAML with what makes it stable."""
+"""MAML with multi-step loss and learned rates per layer and step (MAML++)."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def maml_plus_plus(
     first_order_until: int = 0,
     second_order: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns a start and a rate per layer and step, judged all along the way.
+    r"""Learns an initialisation and rates per layer and step by a multi-step loss.
 
     At outer step t the objective is :math:`\sum_k w_k(t) L_Q(\phi_k)`: the weights are
     even at first and move to the last inner step until `multi_step_until`. The
@@ -81,7 +81,7 @@ def maml_plus_plus(
 
 
 def _multi_step_weights(num_steps: int, until: int):
-    """Weights `[K]` that move evenly from all inner steps to the last."""
+    """Anneals weights `[K]` from uniform over inner steps to the last step alone."""
 
     def weights(step: jax.Array) -> jax.Array:
         even = jnp.full(num_steps, 1 / num_steps)

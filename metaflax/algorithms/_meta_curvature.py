@@ -1,4 +1,4 @@
-"""MAML that learns to precondition its inner gradients."""
+"""MAML with learned preconditioning of inner gradients (meta-curvature)."""
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._maml import maml
@@ -17,7 +17,7 @@ def meta_curvature(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns a start and matrices that transform every gradient.
+    r"""Learns an initialisation and matrices that precondition inner gradients.
 
     For a kernel's gradient G,
 

@@ -1,4 +1,4 @@
-"""MAML that learns how fast, and which way, to learn."""
+"""MAML with a learned learning rate per parameter (Meta-SGD)."""
 
 from metaflax import base, estimators, inner_optimizers, tree
 from metaflax.algorithms._maml import maml
@@ -16,7 +16,7 @@ def meta_sgd(
     num_steps: int = 1,
     estimator: base.Estimator = estimators.reverse,
 ) -> base.MetaAlgorithm:
-    r"""Learns a start and a learning rate for every parameter.
+    r"""Learns an initialisation and a learning rate per parameter (Meta-SGD).
 
     .. math::
 

@@ -1,4 +1,4 @@
-"""Gradients that accumulate over micro-batches, for tasks that do not fit at once."""
+"""Gradient accumulation over micro-batches, for tasks that exceed memory."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from metaflax import base
 
 
 def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
-    """The same model, which holds the activations of a few examples at a time.
+    """Wraps a model to store the activations of one micro-batch at a time.
 
     Examples of a task, support and query alike, pass one micro-batch after another.
     What a derivative needs of a micro-batch is computed again on the way back, where
@@ -32,7 +32,7 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
 
     Returns:
       An `ApplyFn`, a `base.StagedApply` if `apply_fn` is one. Given a key, every
-      micro-batch drops out by a key of its own. Inputs that hold something across
+      micro-batch has a separate key for dropout. Inputs that hold something across
       examples have a method `unpacked`: of `models.Tokens` the model works on padding
       too, since no packing is known for parts of a batch. Outputs without an axis of
       examples, such as a class mask, are taken from all examples at once, which saves
@@ -83,7 +83,7 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
 def _accumulating(
     fn: Callable[[Any, Any], Any], inputs: Any, key: Any, size: int
 ) -> Any:
-    """`fn(inputs, key)`, of at most `size` examples at a time."""
+    """Evaluates `fn(inputs, key)` on at most `size` examples at a time."""
     each = _without_packing(inputs)
     U = _num_examples(each)
     if size >= U:
@@ -104,7 +104,7 @@ def _accumulating(
         leaves = jax.tree.leaves(fn(*part))
         return [x for x, has in zip(leaves, has_rows, strict=True) if has]
 
-    # In a loop of its own nothing merges the second run with the first. A derivative
+    # In a separate loop nothing merges the second run with the first. A derivative
     # uses up one mark to run again, and a meta-gradient is the second one.
     again = functools.partial(jax.checkpoint, prevent_cse=False)
     rows = iter(jax.lax.map(again(again(rows_of)), (parts, keys)))
@@ -117,7 +117,7 @@ def _accumulating(
 
 
 def _without_packing(inputs: Any) -> Any:
-    """The inputs with nothing in them that lies across examples."""
+    """Replaces leaves that are packed across examples by their unpacked form."""
 
     def is_packed(x: Any) -> bool:
         return hasattr(x, "unpacked")
@@ -139,7 +139,7 @@ def _num_examples(inputs: Any) -> int:
 
 
 def _has_rows(whole: Any, of_part: Any, U: int, part: int) -> bool:
-    """Whether an output is of examples, of which there are U or in a part fewer."""
+    """Returns whether an output has an axis of examples."""
     if whole.shape == of_part.shape:
         return False
     if of_part.shape == (part, *whole.shape[1:]) and whole.shape[0] == U:

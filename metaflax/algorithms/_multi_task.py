@@ -1,4 +1,4 @@
-"""One classifier over all training classes, then fine-tuning."""
+"""Pretraining of one classifier on all training classes, then fine-tuning."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def multi_task(
     adapts: tree.Where = tree.everything,
     num_steps: int = 20,
 ) -> base.MetaAlgorithm:
-    r"""Pretrains on all training classes at once; a new task is fine-tuned.
+    r"""Pretrains a classifier on all training classes and fine-tunes it on a new task.
 
     The outer loop descends the loss of one linear layer over the classes of all
     tasks, support and query alike, without an inner loop. Adaptation is that of

@@ -1,4 +1,4 @@
-"""Prototypes as the start of an inner loop."""
+"""MAML with an output layer initialised from prototypes (Proto-MAML)."""
 
 import optax
 
@@ -18,7 +18,7 @@ def proto_maml(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.first_order,
 ) -> base.MetaAlgorithm:
-    r"""MAML whose output layer begins as the prototypes' linear layer.
+    r"""MAML whose output layer is initialised from prototypes (Proto-MAML).
 
     The head starts at :math:`W_n = 2 \tau c_n,\ b_n = -\tau |c_n|^2` and then
     adapts with the rest. Way may vary, since nothing of the head is learned but its

@@ -1,4 +1,4 @@
-"""What a named algorithm needs to be built, and what it can do."""
+"""Specifications of named algorithms: factories and capabilities."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from metaflax import base, tree
 
 
 class AlgorithmParts(NamedTuple):
-    """The parts that a config gives an algorithm.
+    """Parts of an algorithm that a config defines.
 
     Attributes:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
@@ -35,7 +35,7 @@ class AlgorithmParts(NamedTuple):
 
 
 class AlgorithmSpec(NamedTuple):
-    """A named algorithm: how it is built from parts, and what it can do.
+    """Factory and capabilities of a named algorithm.
 
     Attributes:
       build: `algorithm = build(parts)`.

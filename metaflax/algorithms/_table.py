@@ -1,4 +1,4 @@
-"""The table of named algorithms."""
+"""Registry of named algorithms."""
 
 from metaflax.algorithms._anil import ANIL, BOIL
 from metaflax.algorithms._baselines import FINE_TUNING, FROZEN

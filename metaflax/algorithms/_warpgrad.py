@@ -1,4 +1,4 @@
-"""Layers that warp the space in which other layers descend."""
+"""MAML with learned warp layers that precondition inner gradients (WarpGrad)."""
 
 import optax
 
@@ -19,7 +19,7 @@ def warpgrad(
     num_steps: int = 5,
     estimator: base.Estimator = estimators.trajectory,
 ) -> base.MetaAlgorithm:
-    r"""Learns layers that stay while the others adapt, so that gradients fall well.
+    r"""Learns warp layers that precondition the inner gradients of other layers.
 
     Gradients of the layers that adapt pass through the warp layers, which
     precondition them by their Jacobian. The warps :math:`\eta` learn from every inner

@@ -1,4 +1,4 @@
-"""Class means as output layers, compared by angle."""
+"""Class means with cosine similarity as output layers."""
 
 import jax.numpy as jnp
 
@@ -12,7 +12,7 @@ from metaflax.linalg import unit
 def cosine_prototypes(
     num_classes: int, *, temperature: float = 10.0, num_features: int | None = None
 ) -> base.Head:
-    r"""One mean direction per class; a unit belongs to the nearest by angle.
+    r"""Classifies by cosine similarity to the mean direction of each class.
 
     With :math:`\hat f = f / |f|` and :math:`c_n` the mean of :math:`\hat f` over the
     members of class n, logits are

@@ -1,10 +1,10 @@
-"""No output layer of its own, where a model has one."""
+"""Identity head of models that contain their output layer."""
 
 from metaflax import base
 
 
 def identity() -> base.Head:
-    """What the model puts out is what is said.
+    """Head that returns the outputs of the model unchanged.
 
     A language model ends in its own output layer, whose meaning is the same in every
     task. Below this head it is an "encoder" whose features are logits, and its output

@@ -1,4 +1,4 @@
-"""An output layer that a network generates from each class's examples."""
+"""Output layers that a network generates from the examples of each class."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from metaflax.heads._mlp import cast, dense, dense_init
 
 
 def leopard(num_features: int, num_classes: int, *, num_hidden: int = 256) -> base.Head:
-    r"""A softmax layer generated from the support examples of each class.
+    r"""Linear output layer generated from the support examples of each class.
 
     .. math::
 

@@ -1,4 +1,4 @@
-"""The learned linear output layer."""
+"""Linear output layer with a learned initialisation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from metaflax.heads._membership import membership
 
 
 def linear_outputs(state, features):
-    """`features @ kernel + bias`, absent classes out of reach."""
+    """Computes `features @ kernel + bias`, with the logits of absent classes masked."""
     logits = features @ state["kernel"] + state["bias"][None, :]  # [U, N]
     return base.masked_outputs(logits, state["mask"])
 
@@ -19,7 +19,7 @@ def linear_outputs(state, features):
 def linear_template(
     num_features: int | None, num_classes: int
 ) -> Callable[[Any], Any] | None:
-    """A linear layer in the type of the head's parameters; None for unknown D."""
+    """Returns a template of the linear layer; None if `num_features` is unknown."""
     if num_features is None:
         return None
 
@@ -41,7 +41,7 @@ def linear(
     *,
     kernel_init: jax.nn.initializers.Initializer | None = None,
 ) -> base.Head:
-    """An output layer whose start the outer loop learns.
+    """Linear output layer whose initialisation the outer loop learns.
 
     Args:
       num_features: D.

@@ -23,7 +23,7 @@ def logistic_regression(
     max_steps: int = 20,
     num_features: int | None = None,
 ) -> base.Head:
-    r"""The linear layer that regularised logistic regression fits to the support.
+    r"""Linear output layer fitted to the support set by logistic regression.
 
     .. math::
 
@@ -105,7 +105,7 @@ def logistic_regression(
 
 
 def _solve(features, labels, weights, mask, strength, max_steps):
-    """The minimiser `[D, N]`, differentiable in all but the mask."""
+    """Solves for the minimiser `[D, N]`, differentiable in all but the mask."""
 
     def slope(kernel):
         logits = jnp.matmul(features, kernel, precision="highest")  # [U, N]
@@ -125,7 +125,7 @@ def _solve(features, labels, weights, mask, strength, max_steps):
 
 
 def _precision(x):
-    """A relative error that rounding lets us attain."""
+    """Returns a relative error that is attainable in floating point."""
     return 64 * jnp.finfo(x.dtype).eps
 
 
@@ -137,7 +137,7 @@ def _system(hessian, b, tolerance):
 
 
 def _newton(strength, max_steps, slope, start):
-    """Newton steps to a root, or for as long as they lessen the slope."""
+    """Takes Newton steps to a root, while they reduce the gradient norm."""
     steepest = jnp.linalg.norm(slope(start))
     shares = jnp.asarray(SHARES, start.dtype)
 

@@ -10,7 +10,7 @@ from metaflax.linalg import unit
 
 
 def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:
-    r"""Each query attends to the support set; a class gets its members' share.
+    r"""Classifies by cosine attention over the support set (matching networks).
 
     .. math::
 
@@ -69,7 +69,7 @@ def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:
 
 
 def _attend(state, features):
-    """The logarithm of the attention that falls on each class."""
+    """Computes the logarithm of the total attention to each class."""
     classes, mask = state["classes"], state["mask"]
     cosines = unit(state["features"]) @ unit(features).T  # [S, U]
     weights = jax.lax.stop_gradient(state["weights"])  # Counts are no parameters.

@@ -1,11 +1,11 @@
-"""Which unit belongs to which class, whatever the form of the targets."""
+"""Class membership of units for each form of targets."""
 
 import jax
 import jax.numpy as jnp
 
 
 def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.Array:
-    """How much each unit counts for each class: `[U, N]`.
+    """Computes the weight of each unit for each class, `[U, N]`.
 
     Args:
       targets: class numbers `[U]`, or 0 and 1 for each label `[U, N]`.
@@ -28,7 +28,7 @@ def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.
 
 
 def class_mean(features: jax.Array, members: jax.Array) -> jax.Array:
-    """The mean feature `[N, D]` of each class; 0 for a class without members."""
+    """Computes the mean feature of each class, `[N, D]`; 0 for empty classes."""
     counts = jnp.sum(members, axis=0)  # [N]
     sums = members.astype(features.dtype).T @ features  # [N, D]
     return sums / jnp.where(counts > 0, counts, 1).astype(features.dtype)[:, None]

@@ -1,4 +1,4 @@
-"""The nearest neighbour in the support set as an output layer."""
+"""Nearest-neighbour classification as an output layer."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from metaflax.linalg import widen
 
 
 def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
-    r"""A unit belongs to the class of the support unit nearest to it.
+    r"""Classifies by the nearest neighbour in the support set.
 
     .. math:: \mathrm{logit}_n(f) = -\tau \min_{i: y_i = n} |f - f_i|^2
 
@@ -66,23 +66,23 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
 
 
 def _nearest_outputs(state, features):
-    """Squared distances to the nearest support unit of each class, as logits."""
+    """Computes logits from squared distances to the nearest support unit per class."""
     classes, mask = state["classes"], state["mask"]
     squares = _squared_distances(widen(features), widen(state["features"]))  # [U, S]
-    # The nearest is found without derivative, and its distance then taken, class by
-    # class: the array of [U, S, N] that says who may be the nearest is never stored.
+    # The nearest unit of each class is searched without derivative and its distance
+    # then gathered, class by class, so that no array of [U, S, N] is stored.
     fixed = jax.lax.stop_gradient(squares)
-    found = [
+    units = [
         jnp.argmin(jnp.where((classes == n)[None, :], fixed, jnp.inf), axis=-1)
         for n in range(len(mask))
     ]
-    least = jnp.take_along_axis(squares, jnp.stack(found, axis=-1), axis=-1)  # [U, N]
+    least = jnp.take_along_axis(squares, jnp.stack(units, axis=-1), axis=-1)  # [U, N]
     logits = -state["scale"].astype(least.dtype) * least
     return base.masked_outputs(logits.astype(features.dtype), mask)
 
 
 def _squared_distances(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Between every two of `[U, D]` and `[S, D]`, `[U, S]`, at the cost of a product.
+    """Computes squared distances `[U, S]` of `[U, D]` and `[S, D]` by a matrix product.
 
     Rounding may leave less than 0 of what is 0; as a logit that does no harm.
     """

@@ -1,4 +1,4 @@
-"""A further answer of a linear output layer: none of the task's own classes."""
+"""Linear output layers with an additional class for "none of the classes"."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from metaflax.heads._linear import linear_outputs
 
 
 def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
-    r"""Adds to a head the answer that no class of the task is right.
+    r"""Adds a class for "none of the classes" to a head.
 
     Its logit is one learned number :math:`\theta`, whatever the unit, so that a unit
     belongs to none of the classes where all of their logits stay below. For class
@@ -38,8 +38,8 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
     """
 
     def parts(head_params):
-        own = {name: leaf for name, leaf in head_params.items() if name != "none"}
-        return own, head_params["none"]
+        inner = {name: leaf for name, leaf in head_params.items() if name != "none"}
+        return inner, head_params["none"]
 
     def widened(state, none):
         if set(state) != {"kernel", "bias", "mask"}:
@@ -55,17 +55,17 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
         }
 
     def fit(head_params, features, targets, weights):
-        own, none = parts(head_params)
-        return widened(head.fit(own, features, targets, weights), none)
+        inner, none = parts(head_params)
+        return widened(head.fit(inner, features, targets, weights), none)
 
     def template(head_params):
-        own, none = parts(head_params)
+        inner, none = parts(head_params)
         assert head.template is not None  # Else this is not offered.
-        return widened(head.template(own), none)
+        return widened(head.template(inner), none)
 
     def init(key):
-        own: Any = head.init(key)
-        return {**own, "none": jnp.asarray(logit, float)}
+        inner: Any = head.init(key)
+        return {**inner, "none": jnp.asarray(logit, float)}
 
     return base.Head(
         init,

@@ -20,7 +20,7 @@ from metaflax.heads._scale import check_positive, log
 def prototypes(
     num_classes: int, *, temperature: float = 1.0, num_features: int | None = None
 ) -> base.Head:
-    r"""One mean per class; a unit belongs to the nearest.
+    r"""Classifies by squared distance to the mean of each class.
 
     Args:
       num_classes: N, the largest way.
@@ -70,7 +70,7 @@ def prototypes(
 def label_prototypes(
     num_classes: int, *, temperature: float = 1.0, num_features: int | None = None
 ) -> base.Head:
-    r"""Two means per label, of the units that have it and of those that do not.
+    r"""Multilabel prototypes: two means per label, of its positive and negative units.
 
     A label's logit is how much nearer the first is than the second, so that each
     label is a two-way prototypical network, and again linear in the features.

@@ -1,4 +1,4 @@
-"""Output layers that say a number."""
+"""Output layers for regression."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from metaflax.heads._scale import check_positive, log
 
 
 def number_outputs(state, features):
-    """`features @ kernel + bias`, one number a unit: `[U]`."""
+    """Computes `features @ kernel + bias`, one number per unit, `[U]`."""
     return (features @ state["kernel"] + state["bias"][None, :])[:, 0]
 
 
@@ -27,7 +27,7 @@ def _template(num_features: int | None):
 
 
 def linear_regression(num_features: int) -> base.Head:
-    """A linear layer to one number, whose start the outer loop learns.
+    """Linear regression layer whose initialisation the outer loop learns.
 
     Args:
       num_features: D.
@@ -61,7 +61,7 @@ def linear_regression(num_features: int) -> base.Head:
 def ridge_regression(
     *, strength: float = 1.0, num_features: int | None = None
 ) -> base.Head:
-    r"""The linear layer that ridge regression fits to numbers, in closed form.
+    r"""Linear regression layer fitted by ridge regression, in closed form.
 
     .. math::
 

@@ -1,4 +1,4 @@
-"""A learned comparison as an output layer."""
+"""Learned similarity as an output layer (relation networks)."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from metaflax.heads._mlp import cast
 def relation(
     num_features: int, num_classes: int, *, num_hidden: int = 128
 ) -> base.Head:
-    r"""A network that says how much a unit and a class belong together.
+    r"""Scores each unit against each class mean by a learned network.
 
     With :math:`c_n` the mean feature of class n, the logit is that of a network of
     one hidden layer on the two side by side:
@@ -88,7 +88,7 @@ def relation(
 
 
 def _compare(state, features):
-    """The network's score of every unit with every class."""
+    """Computes the network's score of each unit with each class."""
     of_classes = state["means"] @ state["class_kernel"]  # [N, H]
     of_units = features @ state["unit_kernel"] + state["hidden_bias"][None, :]  # [U, H]
     hidden = jax.nn.relu(of_classes[None, :, :] + of_units[:, None, :])  # [U, N, H]

@@ -1,4 +1,4 @@
-"""Ridge regression on classes as an output layer, in closed form."""
+"""Ridge regression on one-hot targets as an output layer, in closed form."""
 
 import jax.numpy as jnp
 
@@ -15,7 +15,7 @@ def ridge(
     scale: float = 10.0,
     num_features: int | None = None,
 ) -> base.Head:
-    r"""The linear layer that ridge regression fits to one-hot targets.
+    r"""Linear output layer fitted by ridge regression on one-hot targets.
 
     .. math::
 

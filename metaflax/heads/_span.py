@@ -1,4 +1,4 @@
-"""The output layer that says where an answer begins and ends."""
+"""Output layer for the start and end tokens of an answer."""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +7,12 @@ from metaflax import base
 
 
 def span_outputs(state, features):
-    """`features @ kernel + bias`: `[S, L, D]` to `[S, L, 2]`."""
+    """Computes `features @ kernel + bias`, `[S, L, D]` to `[S, L, 2]`."""
     return features @ state["kernel"] + state["bias"][None, None, :]
 
 
 def span(num_features: int) -> base.Head:
-    """A linear layer from each token to two logits, whose start the outer loop learns.
+    """Linear layer from tokens to start and end logits with a learned initialisation.
 
     The first is of an answer that begins at the token, the second of one that ends
     there. Unlike classes, the two mean the same in every task, so that the outer loop

@@ -1,4 +1,4 @@
-"""The table of named heads."""
+"""Registry of named heads."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -20,7 +20,7 @@ from metaflax.heads._zeros import zeros
 
 
 class HeadSettings(Protocol):
-    """Settings that heads are built from, as `config.AlgorithmConfig` has them."""
+    """Settings of heads, a subset of those of `config.AlgorithmConfig`."""
 
     @property
     def temperature(self) -> float:

@@ -1,4 +1,4 @@
-"""Output layers of the tokens of texts."""
+"""Output layers for token classification."""
 
 import jax
 
@@ -6,7 +6,7 @@ from metaflax import base
 
 
 def per_token(head: base.Head) -> base.Head:
-    """A head whose units are all tokens of all texts.
+    """Applies a head to each token of each text.
 
     Args:
       head: for one class a unit.

@@ -1,4 +1,4 @@
-"""A linear output layer that begins at zero."""
+"""Linear output layer initialised with zeros for each task."""
 
 import jax.numpy as jnp
 
@@ -8,7 +8,7 @@ from metaflax.heads._membership import membership
 
 
 def zeros(num_features: int, num_classes: int) -> base.Head:
-    r"""A linear layer that begins each task at :math:`W = 0, b = 0`.
+    r"""Linear output layer initialised at :math:`W = 0, b = 0` for each task.
 
     Nothing of it is learned, so that names of classes mean nothing and way may vary;
     inner steps make all of it. The first of them moves the column of a class by a
