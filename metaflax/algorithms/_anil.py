@@ -29,11 +29,11 @@ def anil(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
-      inner_optimizer: takes the inner steps.
-      head: where the output layer begins.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      init_fn: function that returns the encoder's initial parameters.
+      inner_optimizer: optimizer of the inner loop.
+      head: head that initialises the output layer.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
@@ -77,12 +77,12 @@ def boil(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
-      inner_optimizer: takes the inner steps.
-      head: where the output layer begins, and stays; `heads.linear`.
-      adapts: what the inner steps change of the encoder.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      init_fn: function that returns the encoder's initial parameters.
+      inner_optimizer: optimizer of the inner loop.
+      head: head of the fixed output layer, such as `heads.linear`.
+      adapts: parameters of the encoder that the inner steps change.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.

@@ -24,7 +24,7 @@ def frozen(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's parameters.
+      init_fn: function that returns the encoder's parameters.
       head: fitted to each support set.
 
     Returns:
@@ -50,11 +50,11 @@ def fine_tuning(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's parameters.
+      init_fn: function that returns the encoder's parameters.
       inner_optimizer: fine-tunes, each step on the whole support set.
-      head: where the output layer begins.
-      adapts: what is fine-tuned.
-      num_steps: steps K.
+      head: head that initialises the output layer.
+      adapts: parameters to fine-tune.
+      num_steps: number of steps K.
 
     Returns:
       A `MetaAlgorithm` whose loss has no gradient.

@@ -34,13 +34,14 @@ def cavia(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      inner_optimizer: takes the inner steps; rates are large as a rule, 1 and above.
+      init_fn: function that returns the model's initial parameters.
+      inner_optimizer: optimizer of the inner loop; its learning rate is usually
+        large, 1 or above.
       context: paths of the context parameters, such as `*/context/vector`
         (`models.with_context`).
       head: see `maml`.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm`.

@@ -24,9 +24,9 @@ def protonet(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
+      init_fn: function that returns the encoder's initial parameters.
       head: `heads.prototypes`, or any other that is fitted in closed form.
-      estimator: how the query loss is differentiated; there are no inner steps to
+      estimator: estimator of the meta-gradient; there are no inner steps to
         pass through, so only a baseline has another.
 
     Returns:
@@ -73,7 +73,7 @@ def matching(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
+      init_fn: function that returns the encoder's initial parameters.
       head: `heads.matching`.
       estimator: see `protonet`.
 
@@ -104,7 +104,7 @@ def relation(
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`; the paper takes squared errors,
         cross entropy is what later work prefers.
-      init_fn: the encoder's initial parameters.
+      init_fn: function that returns the encoder's initial parameters.
       head: `heads.relation`.
       estimator: see `protonet`.
 
@@ -134,7 +134,7 @@ def ridge(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
+      init_fn: function that returns the encoder's initial parameters.
       head: `heads.ridge`, or `heads.logistic_regression`, which the paper calls
         LR-D2.
       estimator: see `protonet`.

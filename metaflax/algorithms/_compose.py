@@ -30,22 +30,23 @@ def compose(
 
     Args:
       apply_fn: the model, or with a head the encoder: inputs `[U, ...]` to
-        features `[U, D]`. The first stages of a `base.StagedApply` run once a task
-        where nothing of them adapts.
+        features `[U, D]`. The first stages of a `base.StagedApply` run once per task
+        if none of their parameters adapt.
       loss_fn: `loss_fn(outputs, targets, weights)`, of support and query alike.
       init_fn: `params = init_fn(key)` of the model or encoder.
-      head: how the output layer begins; None where the model has its own.
-      adapts: what inner steps change, as paths (`tree.where`) into the model's
-        parameters, or with a head into `{"encoder": ..., "head": ...}`, where
-        `head` is what `head.fit` gave.
-      inner_optimizer: takes the inner steps; its state starts afresh per task. One
-        of `inner_optimizers` is learned with the rest.
-      num_steps: inner steps K, 0 for none.
-      estimator: how the query loss is differentiated.
-      resets: what of it begins at zero for every task, and is never learned.
-      proximal: how strongly what adapts is drawn to where it began.
-      query_weights: `query_weights(step)`, `[K]`, how much the query loss after each
-        inner step counts; None for the last alone.
+      head: head that initialises the output layer; None if the model contains one.
+      adapts: parameters that the inner steps change, as paths (`tree.where`) into the
+        model's parameters, or with a head into `{"encoder": ..., "head": ...}`, where
+        `head` is the output of `head.fit`.
+      inner_optimizer: optimizer of the inner loop; its state is initialised per task.
+        The hyperparameters of one of `inner_optimizers` are meta-learned.
+      num_steps: number of inner steps K, 0 for none.
+      estimator: estimator of the meta-gradient.
+      resets: adapted parameters that start at zero for every task and are not learned.
+      proximal: weight of a proximal term that keeps adapted parameters near their
+        start.
+      query_weights: `query_weights(step)`, `[K]`, weights of the query loss after each
+        inner step; None for the last step alone.
 
     Returns:
       A `MetaAlgorithm` for one task with support leaves `[S, ...]` and query
@@ -54,8 +55,8 @@ def compose(
       puts a model without a head under `"model"`.
 
     Raises:
-      ValueError: if the estimator cannot serve the other choices, or a learned inner
-        optimizer does not get to know what adapts.
+      ValueError: if the estimator does not support the other choices, or a learned
+        inner optimizer cannot know the shapes of adapted parameters.
     """
 
     def on(learner: Learner) -> base.MetaAlgorithm:

@@ -28,12 +28,12 @@ def contrastive_fine_tuning(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`, of the query set.
-      init_fn: the encoder's parameters.
+      init_fn: function that returns the encoder's parameters.
       inner_optimizer: fine-tunes, each step on all pairs of the support set; SetFit
         samples pairs.
       head: `heads.logistic_regression`, as in SetFit, or another closed form.
-      adapts: what of the encoder is fine-tuned.
-      num_steps: steps K.
+      adapts: parameters of the encoder to fine-tune.
+      num_steps: number of steps K.
       estimator: `constant` for a baseline; any other meta-trains the start.
 
     Returns:

@@ -13,8 +13,8 @@ class Begun(NamedTuple):
     """Inputs and their outputs of the first stages of an encoder.
 
     Attributes:
-      inputs: what the encoder reads.
-      states: what these stages gave, leaves `[U, ...]`.
+      inputs: inputs of the encoder.
+      states: outputs of these stages, leaves `[U, ...]`.
     """
 
     inputs: Any
@@ -28,15 +28,15 @@ def encoding_once(
 ) -> base.MetaAlgorithm:
     """Builds an algorithm that runs stages without adapted parameters once per task.
 
-    The first stages of the encoder, as far as they read nothing that adapts, run on
-    support and query together, and inner steps see what they gave. Under `vmap` over
-    tasks their products become one, since all tasks have the same weights. With a key
-    they draw their dropout once a task, where the others draw anew at each step.
+    The leading stages of the encoder without adapted parameters run on support and
+    query together, and inner steps start from their outputs. Under `vmap` over tasks
+    their matrix products are merged, since all tasks share these weights. With a key,
+    their dropout is sampled once per task, and that of later stages at each step.
 
     Args:
       encode_fn: the encoder. One that is no `base.StagedApply` is a single stage.
-      adapts: what inner steps change, as paths into `{"encoder": ..., "head": ...}`.
-      on: makes the algorithm on an encoder; its parameters have that form.
+      adapts: paths that inner steps change, in `{"encoder": ..., "head": ...}`.
+      on: builds the algorithm on an encoder, with parameters of that form.
 
     Returns:
       The algorithm, with parameters and inputs of `on(encode_fn)`.

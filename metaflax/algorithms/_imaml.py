@@ -34,12 +34,12 @@ def imaml(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      inner_optimizer: takes the inner steps, close to the minimum.
+      init_fn: function that returns the model's initial parameters.
+      inner_optimizer: optimizer of the inner loop, close to the minimum.
       proximal: :math:`\lambda`, above 0.
       head: see `maml`.
-      adapts: which parameters the inner steps change.
-      num_steps: inner steps K.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
       estimator: `estimators.implicit` of a linear solver; None for ten steps of
         conjugate gradients.
 

@@ -28,11 +28,11 @@ def joint(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, ...]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's parameters.
+      init_fn: function that returns the encoder's parameters.
       inner_optimizer: fine-tunes, each step on the whole support set.
       head: the output layer.
-      adapts: what is fine-tuned.
-      num_steps: steps K.
+      adapts: parameters to fine-tune.
+      num_steps: number of steps K.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.

@@ -26,12 +26,13 @@ def leopard(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
+      init_fn: function that returns the encoder's initial parameters.
       head: `heads.leopard`.
-      learning_rate: where the inner rates begin.
-      adapts: what the inner steps change; the paper leaves BERT's lower layers out.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      learning_rate: initial value of the inner learning rates.
+      adapts: parameters that the inner steps change; the paper leaves out BERT's
+        lower layers.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ..., "inner": ...}`.

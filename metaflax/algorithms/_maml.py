@@ -39,12 +39,12 @@ def maml(
       loss_fn: `loss_fn(outputs, targets, weights)`, a scalar: the weighted mean
         over examples.
       init_fn: `params = init_fn(key)`, the initial meta-parameters.
-      inner_optimizer: takes the inner steps; its state starts afresh per task.
+      inner_optimizer: optimizer of the inner loop; its state starts afresh per task.
       head: an output layer of its own above `apply_fn`, which then gives features;
         None where the model has one.
-      adapts: which parameters the inner steps change.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated with respect to theta.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient with respect to theta.
 
     Returns:
       A `MetaAlgorithm`. Leaves of `support` are `[S, ...]` and of `query`
@@ -101,7 +101,7 @@ def fomaml(
       apply_fn: as for `maml`.
       loss_fn: as for `maml`.
       init_fn: as for `maml`.
-      inner_optimizer: takes the inner steps; it may be any, since nothing is
+      inner_optimizer: optimizer of the inner loop; it may be any, since nothing is
         differentiated through it.
       **options: `head`, `adapts` and `num_steps` of `maml`.
 
@@ -135,7 +135,7 @@ def reptile(
       apply_fn: as for `maml`.
       loss_fn: as for `maml`.
       init_fn: as for `maml`.
-      inner_optimizer: takes the inner steps.
+      inner_optimizer: optimizer of the inner loop.
       **options: `head`, `adapts` and `num_steps` of `maml`.
 
     Returns:

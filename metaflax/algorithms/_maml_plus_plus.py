@@ -36,14 +36,14 @@ def maml_plus_plus(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      learning_rate: where all inner rates begin.
+      init_fn: function that returns the model's initial parameters.
+      learning_rate: initial value of all inner learning rates.
       head: see `maml`; one whose shapes are known beforehand.
-      adapts: which parameters the inner steps change.
-      num_steps: inner steps K.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
       multi_step_until: the outer step from which on the last inner step alone counts.
       first_order_until: the outer step from which on derivatives are of second order.
-      second_order: how they are taken: `reverse` or `mixed_mode`.
+      second_order: estimator of second-order gradients, `reverse` or `mixed_mode`.
 
     Returns:
       A `MetaAlgorithm`, whose parameters hold the rates under `inner` and a model

@@ -31,14 +31,14 @@ def meta_curvature(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      learning_rate: where the inner rates begin.
+      init_fn: function that returns the model's initial parameters.
+      learning_rate: initial value of the inner learning rates.
       rank: of what is added to the identity, which makes kernels of BERT's size
         affordable (`inner_optimizers.kronecker`); None for full matrices.
       head: see `maml`; one whose shapes are known beforehand.
-      adapts: which parameters the inner steps change.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm`, whose parameters hold the matrices under `inner` and a model

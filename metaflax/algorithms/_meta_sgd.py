@@ -29,12 +29,12 @@ def meta_sgd(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      learning_rate: where all rates begin.
+      init_fn: function that returns the model's initial parameters.
+      learning_rate: initial value of all learning rates.
       head: see `maml`; one whose shapes are known beforehand.
-      adapts: which parameters the inner steps change.
-      num_steps: inner steps K; the paper takes one.
-      estimator: how the query loss is differentiated.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K; the paper takes one.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm`, whose parameters hold the rates under `inner` and a model

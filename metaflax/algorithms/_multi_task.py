@@ -31,15 +31,15 @@ def multi_task(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's parameters.
+      init_fn: function that returns the encoder's parameters.
       inner_optimizer: fine-tunes, each step on the whole support set.
-      head: where the output layer of a new task begins.
+      head: head that initialises the output layer of a new task.
       num_features: D.
-      num_train_classes: how many classes training tasks have together; their
+      num_train_classes: number of classes of all training tasks together; their
         targets are numbers among these, while those of a task to be adapted to are
         numbers within it.
-      adapts: what is fine-tuned.
-      num_steps: steps K.
+      adapts: parameters to fine-tune.
+      num_steps: number of steps K.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": {"joint": ..., "task": ...}}`.

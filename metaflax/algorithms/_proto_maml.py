@@ -27,12 +27,12 @@ def proto_maml(
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
-      inner_optimizer: takes the inner steps.
+      init_fn: function that returns the encoder's initial parameters.
+      inner_optimizer: optimizer of the inner loop.
       head: `heads.prototypes`.
-      adapts: what the inner steps change.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.

@@ -14,11 +14,11 @@ class AlgorithmParts(NamedTuple):
     Attributes:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the encoder's initial parameters.
-      inner_optimizer: takes the inner steps.
+      init_fn: function that returns the encoder's initial parameters.
+      inner_optimizer: optimizer of the inner loop.
       head: the output layer.
-      adapts: what the inner steps adapt.
-      num_steps: inner steps K.
+      adapts: parameters that the inner steps change.
+      num_steps: number of inner steps K.
       learning_rate: learning rate of the inner optimizer.
       proximal: weight of a proximal term.
     """

@@ -34,14 +34,14 @@ def warpgrad(
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      init_fn: the model's initial parameters.
-      inner_optimizer: takes the inner steps.
+      init_fn: function that returns the model's initial parameters.
+      inner_optimizer: optimizer of the inner loop.
       warps: paths of the warp layers, such as `*/adapter`
         (`models.with_adapters`): learned by the outer loop, never adapted.
       head: see `maml`.
-      adapts: which of the other parameters the inner steps change.
-      num_steps: inner steps K.
-      estimator: how the query loss is differentiated.
+      adapts: other parameters that the inner steps change.
+      num_steps: number of inner steps K.
+      estimator: estimator of the meta-gradient.
 
     Returns:
       A `MetaAlgorithm`.

@@ -24,7 +24,7 @@ def cosine_prototypes(
 
     Args:
       num_classes: N, the largest way.
-      temperature: where :math:`\tau` begins; its logarithm is
+      temperature: initial value of :math:`\tau`; its logarithm is
         `head/log_temperature`, for the outer loop to learn.
       num_features: D, which only a `template` needs.
 

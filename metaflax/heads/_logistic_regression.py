@@ -46,7 +46,7 @@ def logistic_regression(
 
     Args:
       num_classes: N, the largest way.
-      strength: where :math:`\lambda` begins; its logarithm is `head/log_strength`,
+      strength: initial value of :math:`\lambda`; its logarithm is `head/log_strength`,
         for the outer loop to learn.
       max_steps: the largest number of Newton steps; seldom more than ten are taken.
       num_features: D, which only a `template` needs.

@@ -24,7 +24,7 @@ def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:
 
     Args:
       num_classes: N, the largest way.
-      temperature: where :math:`\tau` begins; its logarithm is
+      temperature: initial value of :math:`\tau`; its logarithm is
         `head/log_temperature`, for the outer loop to learn.
 
     Returns:

@@ -20,7 +20,7 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
 
     Args:
       num_classes: N, the largest way.
-      temperature: where :math:`\tau` begins; its logarithm is
+      temperature: initial value of :math:`\tau`; its logarithm is
         `head/log_temperature`, for the outer loop to learn. The paper's is 1.
 
     Returns:

@@ -19,7 +19,7 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
 
     Args:
       head: its state is a linear layer: `kernel` `[D, N]`, `bias` `[N]`, `mask` `[N]`.
-      logit: where :math:`\theta` begins; it is `head/none`.
+      logit: initial value of :math:`\theta`, `head/none`.
 
     Returns:
       A `Head` whose N + 1 logits end with that of none.

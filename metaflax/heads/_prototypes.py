@@ -24,8 +24,8 @@ def prototypes(
 
     Args:
       num_classes: N, the largest way.
-      temperature: where :math:`\tau`, by which squared distances are multiplied,
-        begins; its logarithm is `head/log_temperature`, for the outer loop to learn.
+      temperature: initial value of :math:`\tau`, the factor of squared distances; its
+        logarithm is `head/log_temperature`, which the outer loop learns.
       num_features: D, which only a `template` needs.
 
     Returns:

@@ -70,11 +70,11 @@ def ridge_regression(
     The intercept :math:`b` is not shrunk: k solves the problem of features and targets
     less their means, by a system of at most U equations (`linalg.ridge`), through
     which the meta-gradient passes exactly. So however large :math:`\lambda`, the
-    layer says no worse than the mean of the support set.
+    layer predicts no worse than the mean of the support set.
 
     Args:
-      strength: where :math:`\lambda` begins; its logarithm is `head/log_strength`, for
-        the outer loop to learn.
+      strength: initial value of :math:`\lambda`; its logarithm is
+        `head/log_strength`, which the outer loop learns.
       num_features: D, which only a `template` needs.
 
     Returns:

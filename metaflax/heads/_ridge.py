@@ -29,9 +29,9 @@ def ridge(
 
     Args:
       num_classes: N, the largest way.
-      strength: where :math:`\lambda` begins; its logarithm is `head/log_strength`.
-      scale: where :math:`\alpha` begins, which brings outputs near 0 and 1 to the
-        range of logits; `head/scale`. :math:`\beta`, `head/bias`, begins at 0.
+      strength: initial value of :math:`\lambda`; its logarithm is `head/log_strength`.
+      scale: initial value of :math:`\alpha`, `head/scale`, which maps outputs near 0
+        and 1 to the range of logits. :math:`\beta`, `head/bias`, is initialised at 0.
       num_features: D, which only a `template` needs.
 
     Returns:
