@@ -1,7 +1,7 @@
-"""Episodes to arrays whose shapes come from a short list.
+"""Collates episodes into arrays that have few distinct shapes.
 
-Every new shape is a new compilation, so numbers of examples are fixed by the sampler,
-and lengths and token budgets are rounded up to buckets.
+Every new shape is compiled anew, so the sampler fixes the numbers of examples, and
+lengths and token budgets are rounded up to buckets.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ class Buckets:
     """The lengths and token budgets that batches are rounded up to.
 
     Attributes:
-      lengths: tokens a text, rising.
-      budget_ratio: each budget of packed tokens is at most about this times the one
-        before, so packing wastes no more than that.
-      budget_multiple: budgets are multiples of this, which is the smallest.
+      lengths: padded lengths of a text in tokens, in increasing order.
+      budget_ratio: upper bound, up to rounding, of the ratio of consecutive budgets of
+        packed tokens, which bounds the padding.
+      budget_multiple: budgets are multiples of this number, the smallest budget.
 
     Examples:
       >>> buckets = Buckets.up_to(40)
@@ -40,12 +40,12 @@ class Buckets:
     budget_multiple: int = 64
 
     def __post_init__(self):
-        rising = all(a < b for a, b in itertools.pairwise((0, *self.lengths)))
-        if not self.lengths or not rising:
+        increasing = all(a < b for a, b in itertools.pairwise((0, *self.lengths)))
+        if not self.lengths or not increasing:
             raise ValueError(f"bucket lengths are {self.lengths}; give rising numbers.")
         if self.budget_ratio <= 1 or self.budget_multiple < 1:
             raise ValueError(
-                f"budget_ratio={self.budget_ratio} is to be above 1 and"
+                f"budget_ratio={self.budget_ratio} must be above 1 and"
                 f" budget_multiple={self.budget_multiple} at least 1."
             )
 
@@ -55,7 +55,7 @@ class Buckets:
         return cls((*(n for n in cls.lengths if n < max_length), max_length))
 
     def length(self, num_tokens: int) -> int:
-        """The least bucket that holds a text of `num_tokens`.
+        """Returns the smallest bucket that holds a text of `num_tokens`.
 
         Raises:
           ValueError: if the text is longer than the last bucket.
@@ -70,7 +70,7 @@ class Buckets:
         )
 
     def budget(self, num_tokens: int) -> int:
-        """The least budget that holds `num_tokens` in all."""
+        """Returns the smallest budget that holds `num_tokens` in total."""
         budget = self.budget_multiple
         while budget < num_tokens:
             steps = math.ceil(budget * self.budget_ratio / self.budget_multiple)
@@ -78,7 +78,7 @@ class Buckets:
         return budget
 
     def num_budgets(self, most: int) -> int:
-        """How many budgets there are for up to `most` tokens.
+        """Counts the budgets for up to `most` tokens.
 
         Examples:
           >>> Buckets(budget_ratio=1.5).num_budgets(300)  # 64, 128, 192 and 300 itself.
@@ -92,12 +92,12 @@ class Buckets:
     def num_shapes(
         self, num_support: int, num_queries: int, most_windows: int = 1
     ) -> int:
-        """How many shapes `collate` makes at most, each of which is compiled once.
+        """Upper bound of the number of shapes of `collate`, each compiled once.
 
         Args:
-          num_support: S, the most support examples.
-          num_queries: Q, the most queries.
-          most_windows: windows of a text at most, where texts are cut to windows.
+          num_support: S, the maximum number of support examples.
+          num_queries: Q, the maximum number of queries.
+          most_windows: maximum number of windows per text.
         """
 
         def sides(num: int, length: int) -> int:
@@ -124,20 +124,19 @@ def collate(
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
-    Support and query share the length L, the least bucket that holds all texts. The
+    Support and query share the length L, the smallest bucket that holds all texts. The
     keyword counts are a sampler's `sizes`: `collate(..., **sampler.sizes._asdict())`.
 
     Args:
       episodes: T episodes of one sampler.
       tokenized: the tokens of the sampler's examples.
-      num_classes: N, the most classes.
-      num_support: S, the most support examples.
-      num_queries: Q, the most queries.
-      buckets: what L and M are rounded up to.
-      pack: whether to say where the real tokens are, so that models skip padding.
-      codes: what is right for each token; None where episodes say what is right for
-        each text.
-      share: which of the episodes become arrays, in the shapes that all of them would
+      num_classes: N, the maximum number of classes.
+      num_support: S, the maximum number of support examples.
+      num_queries: Q, the maximum number of queries.
+      buckets: the buckets that L and M are rounded up to.
+      pack: whether to add the positions of real tokens, so that models skip padding.
+      codes: the target of each token; None where episodes have a target per text.
+      share: indices of the episodes to collate, in the shapes that all of them would
         take; None for all.
 
     Returns:
@@ -166,25 +165,25 @@ def collate(
     query = _rows([part[1] for part in parts], num_queries, "queries")
     sides = (_lengths(tokenized, rows) for rows in (support, query))
     length = buckets.length(max(int(side.max(initial=0)) for side in sides))
-    chosen = range(len(episodes)) if share is None else list(share)
-    own = [episodes[i] for i in chosen]
+    selection = range(len(episodes)) if share is None else list(share)
+    selected = [episodes[i] for i in selection]
 
     def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
         budget = _budget(tokenized, rows, length, buckets) if pack else None
-        rows = rows[chosen]
+        rows = rows[selection]
         return base.Batch(
             inputs=_tokens(tokenized, rows, length, budget),
             targets=(
                 _targets(targets, rows.shape[1], num_classes)
                 if codes is None
-                else _codes(codes, own, tokenized, rows, length, num_classes)
+                else _codes(codes, selected, tokenized, rows, length, num_classes)
             ),
             weights=(rows >= 0).astype(np.float32),
         )
 
     return base.Task(
-        batch(support, [e.support_targets for e in own]),
-        batch(query, [e.query_targets for e in own]),
+        batch(support, [e.support_targets for e in selected]),
+        batch(query, [e.query_targets for e in selected]),
     )
 
 
@@ -195,13 +194,13 @@ def collate_texts(
     buckets: Buckets | None = None,
     pack: bool = True,
 ) -> Tokens:
-    """One batch of texts to predict.
+    """Collates texts without targets into one batch for prediction.
 
     Args:
       tokenized: the tokens of the texts.
-      indices: which texts, at most `batch_size`.
+      indices: indices of the texts, at most `batch_size`.
       batch_size: B; rows after the last text are padding.
-      buckets: what L and M are rounded up to.
+      buckets: the buckets that L and M are rounded up to.
       pack: as for `collate`.
 
     Returns:
@@ -219,7 +218,7 @@ def collate_texts(
 
 
 def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
-    """Numbers of examples int64 `[T, size]`, -1 on padding."""
+    """Pads indices of examples to int64 `[T, size]`, with -1 on padding."""
     rows = np.full((len(parts), size), -1, np.int64)
     for row, part in zip(rows, parts, strict=True):
         if len(part) > size:
@@ -232,7 +231,7 @@ def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
 
 
 def _row_budget(num_rows: int, num_texts: int) -> int:
-    """The least budget that holds all windows; each is 1.5 times the one before."""
+    """Returns the smallest budget of rows: `num_texts` times a power of 1.5."""
     budget = num_texts
     while budget < num_rows:
         budget = math.ceil(1.5 * budget)
@@ -240,21 +239,21 @@ def _row_budget(num_rows: int, num_texts: int) -> int:
 
 
 def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
-    """Tokens of each row's text, 0 on padding."""
-    found = tokenized.offsets[rows + 1] - tokenized.offsets[rows]
-    return np.where(rows >= 0, found, 0)
+    """Number of tokens of each row, 0 on padding."""
+    lengths = tokenized.offsets[rows + 1] - tokenized.offsets[rows]
+    return np.where(rows >= 0, lengths, 0)
 
 
 def _tokens(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int, budget: int | None
 ) -> Tokens:
-    """The texts at `rows` `[T, S]`, padded to `length`; packed if there is a budget."""
-    mask, places = _places(tokenized, rows, length)
+    """Pads the texts at `rows` `[T, S]` to `length`; packs them if given a budget."""
+    mask, positions = _positions(tokenized, rows, length)
     types = tokenized.types
     if types is not None:
-        types = np.where(mask, types[places], 0).astype(np.int32)
+        types = np.where(mask, types[positions], 0).astype(np.int32)
     return Tokens(
-        ids=np.where(mask, tokenized.flat[places], np.int32(tokenized.pad_id)),
+        ids=np.where(mask, tokenized.flat[positions], np.int32(tokenized.pad_id)),
         types=types,
         mask=mask.astype(np.int32),
         packed=None if budget is None else _packed(mask, budget),
@@ -262,13 +261,13 @@ def _tokens(
     )
 
 
-def _places(
+def _positions(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the tokens of rows `[T, S]` are real, and lie in the data `[T, S, L]`."""
+    """Computes the mask of rows `[T, S]` and their positions in `flat` `[T, S, L]`."""
     steps = np.arange(length)
     mask = steps < _lengths(tokenized, rows)[..., None]
-    # Where padding is, any place within bounds will do.
+    # Padding may have any position within bounds.
     return mask, np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
 
 
@@ -280,24 +279,24 @@ def _codes(
     length: int,
     num_classes: int,
 ) -> np.ndarray:
-    """What is right for the tokens of rows `[T, S]`, in their episodes' numbers."""
-    mask, places = _places(tokenized, rows, length)
-    found = np.where(mask, codes.flat[places], -1)  # [T, S, L]
-    for row, episode in zip(found, episodes, strict=True):
+    """Gathers the targets of the tokens of rows `[T, S]` as episode-local codes."""
+    mask, positions = _positions(tokenized, rows, length)
+    targets = np.where(mask, codes.flat[positions], -1)  # [T, S, L]
+    for row, episode in zip(targets, episodes, strict=True):
         row[:] = codes.local(row, episode.classes, num_classes)
-    return found
+    return targets
 
 
 def _budget(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int, buckets: Buckets
 ) -> int:
-    """M, the least budget that holds the tokens of each task of rows `[T, S]`."""
+    """M, the smallest budget that holds the tokens of each task of rows `[T, S]`."""
     most = int(_lengths(tokenized, rows).sum(axis=1).max())
     return min(buckets.budget(most), rows.shape[1] * length)
 
 
 def _packed(mask: np.ndarray, budget: int) -> np.ndarray:
-    """Where the real tokens of each task lie, int32 `[T, M]`, filled up by S * L."""
+    """Positions of each task's real tokens, int32 `[T, M]`, padded with S * L."""
     flat = mask.reshape(len(mask), -1)  # [T, S * L]
     packed = np.full((len(flat), budget), flat.shape[1], np.int32)
     for row, real in zip(packed, flat, strict=True):
@@ -306,7 +305,7 @@ def _packed(mask: np.ndarray, budget: int) -> np.ndarray:
 
 
 def _targets(parts: list[np.ndarray], size: int, num_classes: int) -> np.ndarray:
-    """In the type of `parts`: `[T, size]`, or `[T, size, num_classes]` of labels."""
+    """Pads targets to `[T, size]`, or multi-label ones `[T, size, num_classes]`."""
     shape = (size,) if parts[0].ndim == 1 else (size, num_classes)
     targets = np.zeros((len(parts), *shape), parts[0].dtype)
     for row, part in zip(targets, parts, strict=True):

@@ -1,4 +1,4 @@
-"""Episodes of examples whose features were computed before."""
+"""Collates episodes of examples with precomputed features."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ def collate_features(
     num_support: int,
     num_queries: int,
 ) -> base.Task:
-    """As `collate`, with the features of each example in place of its tokens.
+    """Stacks T episodes like `collate`, with features in place of tokens.
 
     Args:
       episodes: T episodes of one sampler.
-      features: `[examples, D]`; only rows that an episode names are read.
-      num_classes: N, the most classes.
-      num_support: S, the most support examples.
-      num_queries: Q, the most queries.
+      features: `[examples, D]`; only the rows of the episodes' examples are read.
+      num_classes: N, the maximum number of classes.
+      num_support: S, the maximum number of support examples.
+      num_queries: Q, the maximum number of queries.
 
     Returns:
       A task of NumPy arrays with inputs `[T, S, D]` and `[T, Q, D]`.

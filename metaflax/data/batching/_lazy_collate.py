@@ -1,4 +1,4 @@
-"""Episodes whose texts are read and tokenized only when they are drawn."""
+"""Collates episodes whose texts are read and tokenized on demand."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from metaflax.data.samplers._episodes import Episode, Sampler
 
 
 class ShowingSampler(Sampler, Protocol):
-    """What draws episodes and reads their texts."""
+    """Sampler that also reads the texts of its episodes."""
 
     def shown(self, row: int, number: int) -> str:
-        """What a model reads of a row, as an example of a class."""
+        """Reads the text of a row as an example of class `number`."""
         ...
 
 
@@ -31,17 +31,17 @@ def collate_shown(
     buckets: Buckets | None = None,
     share: Sequence[int] | np.ndarray | None = None,
 ) -> base.Task:
-    """As `collate`, of texts that nobody has tokenized before.
+    """Reads, tokenizes and collates the texts of T episodes.
 
     Args:
       episodes: T episodes of `sampler`.
-      sampler: reads their texts.
+      sampler: reads the texts of the episodes.
       tokenize: `tokenized = tokenize(texts)`.
-      num_classes: N, the most classes.
-      num_support: S, the most support examples.
-      num_queries: Q, the most queries.
-      buckets: what lengths and token budgets are rounded up to.
-      share: as for `collate`; all texts are read, since none is known to be short.
+      num_classes: N, the maximum number of classes.
+      num_support: S, the maximum number of support examples.
+      num_queries: Q, the maximum number of queries.
+      buckets: the buckets that lengths and token budgets are rounded up to.
+      share: as for `collate`; all texts are read, since shapes depend on all lengths.
 
     Returns:
       A task of NumPy arrays, see `collate`.
@@ -51,23 +51,23 @@ def collate_shown(
     """
     texts: list[str] = []
 
-    def shown(episode: Episode, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Reads rows, and says where among `texts` they are."""
+    def read(episode: Episode, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Reads rows into `texts` and returns their indices."""
         first = len(texts)
         for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
             texts.append(sampler.shown(row, episode.classes[target]))
         return np.arange(first, len(texts))
 
-    read = [
+    renumbered = [
         dataclasses.replace(
             episode,
-            support=shown(episode, episode.support, episode.support_targets),
-            query=shown(episode, episode.query, episode.query_targets),
+            support=read(episode, episode.support, episode.support_targets),
+            query=read(episode, episode.query, episode.query_targets),
         )
         for episode in episodes
     ]
     return collate(
-        read,
+        renumbered,
         tokenize(texts),
         num_classes=num_classes,
         num_support=num_support,

@@ -1,4 +1,4 @@
-"""Making batches on another thread while the device computes."""
+"""Prefetches batches on a background thread while the device computes."""
 
 import queue
 import threading
@@ -18,15 +18,15 @@ def prefetch(
     """Iterates ahead of the consumer on a background thread.
 
     Args:
-      iterable: makes batches, slowly.
-      size: how many are kept ready, at most; one more may be in the making.
-      transfer: applied to each on the thread, by default to the device.
+      iterable: yields batches.
+      size: maximum number of batches kept ready; one more may be in progress.
+      transfer: applied to each batch on the thread; by default, moves it to the device.
 
     Yields:
-      What `iterable` yields, transferred, in order; the thread starts when the first
-      is asked for. An exception of `iterable` or `transfer` is raised here, after the
-      items before it. Closing the generator, or letting go of it, stops the thread
-      before it makes another item.
+      The items of `iterable`, transferred, in order. The thread starts with the first
+      request. An exception in `iterable` or `transfer` is raised here, after the items
+      before it. Closing or deleting the generator stops the thread before the next
+      item.
 
     Raises:
       ValueError: if `size` is below 1.
@@ -44,7 +44,7 @@ def _prefetched(
     iterable: Iterable[Any], size: int, transfer: Callable[[Any], Any]
 ) -> Generator[Any]:
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
-    room = threading.Semaphore(size)  # Places free; released to wake a stopped thread.
+    room = threading.Semaphore(size)  # Free slots; released to wake a stopped thread.
     stopped = threading.Event()
     arguments = (iterable, transfer, ready, room, stopped)
     thread = threading.Thread(
@@ -73,7 +73,7 @@ def _produce(
     room: threading.Semaphore,
     stopped: threading.Event,
 ) -> None:
-    """Fills `ready` as there is room, then says that it is done, or why not."""
+    """Fills `ready` while there is room, then puts `_DONE` or the exception."""
     try:
         iterator = iter(iterable)
         while True:
@@ -84,5 +84,5 @@ def _produce(
             ready.put((item if item is _DONE else transfer(item), None))
             if item is _DONE:
                 return
-    except BaseException as error:  # Of any type: it is raised in the consumer.
+    except BaseException as error:  # Any exception is raised again in the consumer.
         ready.put((None, error))

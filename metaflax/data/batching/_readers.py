@@ -1,4 +1,4 @@
-"""Several readers that make one endless list together."""
+"""Shards an endless list across several readers."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -9,23 +9,23 @@ Item = TypeVar("Item")
 def share_out(
     items: Callable[[int], Item], reader: int, num_readers: int, start: int = 0
 ) -> Iterator[tuple[int, Item]]:
-    """The part of an endless list that one of several readers makes.
+    """Iterates over one reader's shard of an endless list.
 
-    Whatever their number, all of them together make the same list; `sorted` by number
-    it is that of one reader.
+    The shards of all readers make up the same list, whatever the number of readers:
+    sorted by index, it is the list of a single reader.
 
     Args:
-      items: `item = items(index)`, the same whoever asks, such as the episode of a
-        sampler.
-      reader: which of the readers this is.
-      num_readers: how many there are.
-      start: where the list begins.
+      items: `item = items(index)`, the same in every reader, such as a sampler's
+        episode.
+      reader: index of this reader.
+      num_readers: number of readers.
+      start: first index of the list.
 
     Yields:
       (index, item) of every `num_readers`-th index.
 
     Raises:
-      ValueError: if there is no such reader.
+      ValueError: if `reader` is not in 0 to `num_readers - 1`.
 
     Examples:
       >>> squares = share_out(lambda index: index**2, reader=1, num_readers=4)

@@ -1,9 +1,9 @@
-"""Texts to be read, and what is to be said of them, as a language model takes them.
+"""Batches of source texts and target texts for generative language models.
 
-Whatever is said begins with a token that begins all, and ends with one that ends it. A
-model of one network (a GPT) reads both as one text; one that reads and says by two
-networks gets them apart. Either way it says the next word at every token, and what is
-right there is a code, as it is for the tokens of other task types.
+Every target starts with a begin token and ends with an end token. A decoder-only model
+(a GPT) takes the source and the target as one sequence; an encoder-decoder takes them
+as two. Either way the model predicts the next token at every position, and the gold
+token there is a code, as for the tokens of other task types.
 """
 
 import dataclasses
@@ -31,14 +31,14 @@ from metaflax.models import Pair
 
 
 class Speech(NamedTuple):
-    """How a language model is told what to say.
+    """Layout of the source and the target of a generative language model.
 
     Attributes:
-      begin: the id that begins whatever is said.
-      end: the id that ends it.
-      apart: whether what is read goes to a network of its own.
-      num_read: the most tokens that are read.
-      num_said: the most tokens that are said, with the one that ends them.
+      begin: the token id that starts every target.
+      end: the token id that ends every target.
+      apart: whether a separate encoder takes the source (an encoder-decoder).
+      num_read: the largest number of source tokens.
+      num_said: the largest number of target tokens, the end token included.
     """
 
     begin: int
@@ -50,14 +50,14 @@ class Speech(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedPairs:
-    """What a language model reads of examples, and what it is to say.
+    """Tokens of the sources and targets of examples.
 
     Attributes:
-      prompts: what it reads before it says anything.
-      inputs: what it reads while it is told what was right so far.
-      codes: for each token of `inputs` the next word; -1 where none is asked for.
-      speech: how the model is told; `prompts` lie within `inputs` unless they are read
-        apart.
+      prompts: the source of each example, which the model takes before it generates.
+      inputs: the tokens that the model takes under teacher forcing.
+      codes: the next token of each token of `inputs`; -1 where no token is predicted.
+      speech: the layout of both; `prompts` are prefixes of `inputs` in a decoder-only
+        model, and the encoder's input in an encoder-decoder.
     """
 
     prompts: TokenizedTexts
@@ -76,16 +76,16 @@ def tokenize_pairs(
     on_long: str = "error",
     cache_dir: str | Path | None = None,
 ) -> TokenizedPairs:
-    """Turns texts and their targets into token ids.
+    """Tokenizes texts and their target texts.
 
     Args:
       tokenizer: a Hugging Face tokenizer.
-      texts: of the task type's form.
-      targets: what is to be said of each.
-      level: of the task type.
-      speech: how the model is told.
-      on_long: `error` refuses longer texts, `truncate` cuts them: what is read by its
-        form, what is said at its end.
+      texts: source texts in the task type's form.
+      targets: the target text of each.
+      level: the text level of the task type.
+      speech: the layout of sources and targets.
+      on_long: `error` rejects longer texts; `truncate` cuts a source by its form and a
+        target at its end.
       cache_dir: as for `tokenize`.
 
     Returns:
@@ -95,22 +95,25 @@ def tokenize_pairs(
       ValueError: if a text is too long, or gives no tokens.
     """
     pairs = [level.pair(*both) for both in zip(texts, targets, strict=True)]
-    kept = {"on_long": on_long, "cache_dir": cache_dir}
-    prompts = _read(tokenizer, [read for read, _ in pairs], level, speech, **kept)
-    said = tokenize(
+    options = {"on_long": on_long, "cache_dir": cache_dir}
+    sources = [source for source, _ in pairs]
+    prompts = _tokenize_sources(tokenizer, sources, level, speech, **options)
+    target_tokens = tokenize(
         tokenizer,
-        [said for _, said in pairs],
+        [target for _, target in pairs],
         max_length=speech.num_said,
         form=tasks.TARGET_TEXT,
         max_positions=speech.num_said,
-        **kept,
+        **options,
     )
-    # A text that was cut has no end, and must not be taken to have one.
-    ended = [np.append(row, speech.end)[: speech.num_said] for row in _each(said)]
-    inputs, codes = (_apart if speech.apart else _in_one)(prompts, ended, speech)
+    # A truncated target gets no end token, so that the model learns no false end.
+    target_rows = [
+        np.append(row, speech.end)[: speech.num_said] for row in _rows_of(target_tokens)
+    ]
+    inputs, codes = _teacher_forced(prompts, target_rows, speech)
     return TokenizedPairs(
         prompts,
-        _packed(inputs, prompts.pad_id, said.num_truncated),
+        _concatenated(inputs, prompts.pad_id, target_tokens.num_truncated),
         TokenCodes(
             np.concatenate(codes).astype(np.int32),
             local=lambda codes, classes, room: codes,
@@ -127,109 +130,109 @@ def tokenize_prompts(
     speech: Speech,
     on_long: str = "truncate",
 ) -> TokenizedTexts:
-    """What a model reads of texts before it says anything.
+    """Tokenizes the prompts of texts, from which a model generates.
 
     Args:
       tokenizer: a Hugging Face tokenizer.
-      texts: of the task type's form.
-      level: of the task type.
-      speech: how the model is told.
+      texts: source texts in the task type's form.
+      level: the text level of the task type.
+      speech: the layout of sources and targets.
       on_long: as for `tokenize_pairs`.
 
     Returns:
       A row for each text.
 
     Raises:
-      ValueError: if a text is too long, or gives no tokens, or what is to be said is
-        begun already and the model begins it with one token.
+      ValueError: if a text is too long, or gives no tokens, or has a target prefix
+        that an encoder-decoder is to continue.
     """
-    asked = [level.prompt(text) for text in texts]
-    prompts = _read(
-        tokenizer, [read for read, _ in asked], level, speech, on_long=on_long
-    )
-    begun = [text for _, text in asked]
-    if not any(begun):
+    parts = [level.prompt(text) for text in texts]
+    sources = [source for source, _ in parts]
+    prompts = _tokenize_sources(tokenizer, sources, level, speech, on_long=on_long)
+    prefixes = [prefix for _, prefix in parts]
+    if not any(prefixes):
         return prompts
     if speech.apart:
         raise ValueError(
-            "a model that reads by a network of its own says whole texts, and cannot go"
-            " on with one; take a GPT."
+            "an encoder-decoder generates whole texts and cannot continue a given"
+            " beginning; take a GPT."
         )
-    starts = tokenize(
+    prefix_tokens = tokenize(
         tokenizer,
-        begun,
+        prefixes,
         max_length=speech.num_read - 1,
         form=tasks.TARGET_PREFIX,
         on_long=on_long,
         max_positions=speech.num_read,
     )
     rows = [
-        np.append(*both) for both in zip(_each(prompts), _each(starts), strict=True)
+        np.append(*both)
+        for both in zip(_rows_of(prompts), _rows_of(prefix_tokens), strict=True)
     ]
-    return _packed(rows, prompts.pad_id, starts.num_truncated)
+    return _concatenated(rows, prompts.pad_id, prefix_tokens.num_truncated)
 
 
-def _read(
+def _tokenize_sources(
     tokenizer: Any,
     texts: Sequence[Any],
     level: tasks.TextLevel,
     speech: Speech,
-    **kept: Any,
+    **options: Any,
 ) -> TokenizedTexts:
-    """What is read, with the token behind it that begins what is said, if in one."""
+    """Tokenizes sources, and for a decoder-only model appends the begin token."""
     begin = [] if speech.apart else [speech.begin]
     if level.source_form is None:
         if speech.apart:
             raise ValueError(
-                "this task type reads nothing before it speaks, and the model reads by"
-                " a network of its own; take a GPT."
+                "this task type has no source text, and an encoder-decoder takes one;"
+                " take a GPT."
             )
         pad = tokenizer.pad_token_id or 0
-        return _packed([np.array(begin)] * len(texts), pad, 0)
-    found = tokenize(
+        return _concatenated([np.array(begin)] * len(texts), pad, 0)
+    tokenized = tokenize(
         tokenizer,
         texts,
         max_length=speech.num_read - len(begin),
         form=level.source_form,
         max_positions=speech.num_read,
-        **kept,
+        **options,
     )
     if speech.apart:
-        return found
-    rows = [np.append(row, begin) for row in _each(found)]
-    return _packed(rows, found.pad_id, found.num_truncated)
+        return tokenized
+    rows = [np.append(row, begin) for row in _rows_of(tokenized)]
+    return _concatenated(rows, tokenized.pad_id, tokenized.num_truncated)
 
 
 Rows = list[np.ndarray]
 
 
-def _apart(prompts: TokenizedTexts, said: Rows, speech: Speech) -> tuple[Rows, Rows]:
-    """What was said so far, and the word after each."""
-    del prompts  # Which the other network reads.
-    return [np.append(speech.begin, row[:-1]) for row in said], said
-
-
-def _in_one(prompts: TokenizedTexts, said: Rows, speech: Speech) -> tuple[Rows, Rows]:
-    """Both, one behind the other; nothing is asked before the last of the prompt."""
-    del speech  # The prompts end with what begins all.
+def _teacher_forced(
+    prompts: TokenizedTexts, targets: Rows, speech: Speech
+) -> tuple[Rows, Rows]:
+    """Builds the inputs under teacher forcing, and the next token of each of them."""
+    if speech.apart:  # The encoder takes the prompts.
+        return [np.append(speech.begin, row[:-1]) for row in targets], targets
+    # Prompts end with the begin token, the first that has a token to predict.
     inputs, codes = [], []
-    for prompt, row in zip(_each(prompts), said, strict=True):
+    for prompt, row in zip(_rows_of(prompts), targets, strict=True):
         inputs.append(np.append(prompt, row[:-1]))
         codes.append(np.append(np.full(len(prompt) - 1, -1), row))
     return inputs, codes
 
 
-def _each(tokenized: TokenizedTexts) -> Rows:
+def _rows_of(tokenized: TokenizedTexts) -> Rows:
     return [tokenized[row] for row in range(len(tokenized))]
 
 
-def _packed(rows: Sequence[np.ndarray], pad_id: int, num_cut: int) -> TokenizedTexts:
+def _concatenated(
+    rows: Sequence[np.ndarray], pad_id: int, num_truncated: int
+) -> TokenizedTexts:
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return TokenizedTexts(
         np.concatenate(rows).astype(np.int32),
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
         pad_id=pad_id,
-        num_truncated=num_cut,
+        num_truncated=num_truncated,
     )
 
 
@@ -248,32 +251,34 @@ def collate_pairs(
     Args:
       episodes: T episodes of one sampler.
       pairs: the tokens of the sampler's examples.
-      num_classes: as for `collate`, with the two below: the sizes of the sampler.
+      num_classes: as for `collate`; this and the next two are the sampler's sizes.
       num_support: S.
       num_queries: Q.
-      buckets: what lengths of texts are rounded up to.
+      buckets: the lengths that texts are padded to.
       share: as for `collate`.
 
     Returns:
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]`, or a
-      `models.Pair` of such; targets are int32 `[T, S, L]`, the word after each token,
-      -1 where none is asked for; weights are float32 `[T, S]`. The query has Q in
-      place of S.
+      `models.Pair` of such; targets are int32 `[T, S, L]`, the next token of each
+      token, -1 where no token is predicted; weights are float32 `[T, S]`. The query
+      has Q in place of S.
 
     Raises:
       ValueError: if an episode is larger than the sizes.
     """
     sizes = num_classes, num_support, num_queries
-    put = functools.partial(_collated, episodes, sizes, buckets, share)
-    said = put(pairs.inputs, pairs.codes)
+    collate_side = functools.partial(_collate_side, episodes, sizes, buckets, share)
+    decoder = collate_side(pairs.inputs, pairs.codes)
     if not pairs.speech.apart:
-        return said
-    read = put(pairs.prompts, None)
+        return decoder
+    encoder = collate_side(pairs.prompts, None)
 
-    def paired(read: base.Batch, said: base.Batch) -> base.Batch:
-        return said._replace(inputs=Pair(read.inputs, said.inputs))
+    def paired(encoder: base.Batch, decoder: base.Batch) -> base.Batch:
+        return decoder._replace(inputs=Pair(encoder.inputs, decoder.inputs))
 
-    return base.Task(paired(read.support, said.support), paired(read.query, said.query))
+    return base.Task(
+        paired(encoder.support, decoder.support), paired(encoder.query, decoder.query)
+    )
 
 
 def collate_candidates(
@@ -282,32 +287,34 @@ def collate_candidates(
     num_queries: int,
     buckets: Buckets,
 ) -> base.Batch:
-    """What is to be said of all queries, as candidates for each of them.
+    """Collates the targets of all queries as candidates for each query.
 
     Args:
       episodes: T episodes of one sampler.
       pairs: the tokens of the sampler's examples.
       num_queries: Q, the most queries.
-      buckets: what lengths of texts are rounded up to.
+      buckets: the lengths that texts are padded to.
 
     Returns:
-      A batch of leaves `[T, Q, Q, ...]`: candidate j of query i is the text of query j
-      after what is read of query i. Beyond an episode's queries it is padding.
+      A batch of leaves `[T, Q, Q, ...]`: candidate j of query i is the source of query
+      i with the target of query j. Beyond an episode's queries it is padding.
     """
     rows = [(q, c) for e in episodes for q in e.query for c in e.query]
-    crossed = _crossed(pairs, rows)
-    asked, first = [], 0
+    crossed = _cross_pairs(pairs, rows)
+    candidate_episodes, first = [], 0
     none, no_targets = np.zeros(0, np.int32), np.zeros(0, np.int32)
     for episode in episodes:
         num = len(episode.query)
         for _ in range(num):
-            own = np.arange(first, first + num, dtype=np.int32)
+            candidates = np.arange(first, first + num, dtype=np.int32)
             zeros = np.zeros(num, np.int32)
-            asked.append(Episode((), None, none, no_targets, own, zeros))
+            candidate_episodes.append(
+                Episode((), None, none, no_targets, candidates, zeros)
+            )
             first += num
-        asked += asked[-1:] * (num_queries - num)
+        candidate_episodes += candidate_episodes[-1:] * (num_queries - num)
     batch = collate_pairs(
-        asked,
+        candidate_episodes,
         crossed,
         num_classes=1,
         num_support=0,
@@ -318,23 +325,34 @@ def collate_candidates(
     return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
 
 
-def _crossed(pairs: TokenizedPairs, rows: Sequence[tuple[int, int]]) -> TokenizedPairs:
-    """What is read of some examples, before what is to be said of others."""
+def _cross_pairs(
+    pairs: TokenizedPairs, rows: Sequence[tuple[int, int]]
+) -> TokenizedPairs:
+    """Pairs the source of one example with the target of another, for each of `rows`.
+
+    Args:
+      pairs: the tokens of the examples.
+      rows: (number of the source's example, number of the target's example).
+    """
     inputs, speech = pairs.inputs, pairs.speech
 
-    def said(row: int) -> np.ndarray:
+    def target(row: int) -> np.ndarray:
         codes = pairs.codes.flat[inputs.offsets[row] : inputs.offsets[row + 1]]
         return codes[codes >= 0]
 
-    read = [pairs.prompts[int(q)] for q, _ in rows]
-    prompts = _packed(read, inputs.pad_id, 0)
-    ended = [said(int(c)) for _, c in rows]
-    texts, codes = (_apart if speech.apart else _in_one)(prompts, ended, speech)
-    of_all = pairs.codes._replace(flat=np.concatenate(codes).astype(np.int32))
-    return TokenizedPairs(prompts, _packed(texts, inputs.pad_id, 0), of_all, speech)
+    sources = [pairs.prompts[int(q)] for q, _ in rows]
+    prompts = _concatenated(sources, inputs.pad_id, 0)
+    targets = [target(int(c)) for _, c in rows]
+    texts, codes = _teacher_forced(prompts, targets, speech)
+    return TokenizedPairs(
+        prompts,
+        _concatenated(texts, inputs.pad_id, 0),
+        pairs.codes._replace(flat=np.concatenate(codes).astype(np.int32)),
+        speech,
+    )
 
 
-def _collated(
+def _collate_side(
     episodes: Sequence[Episode],
     sizes: tuple[int, int, int],
     buckets: Buckets,
@@ -361,7 +379,7 @@ def collate_prompts(
     num_queries: int,
     buckets: Buckets,
 ) -> Any:
-    """What is read of the queries of T episodes: `Tokens` of ids `[T, Q, L]`."""
+    """Collates the prompts of the queries of T episodes: ids `[T, Q, L]`."""
     rows = _rows([e.query for e in episodes], num_queries, "queries")
     length = buckets.length(int(_lengths(prompts, rows).max()))
     budget = _budget(prompts, rows, length, buckets)

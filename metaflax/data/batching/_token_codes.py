@@ -1,4 +1,4 @@
-"""What is right for each token of a data set."""
+"""Token-level targets of a data set."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from metaflax.data.batching._tokenize import TokenizedTexts
 
 
 class TokenCodes(NamedTuple):
-    """The codes of all tokens, end to end as their ids are.
+    """Target codes of all tokens, concatenated like their ids.
 
     Attributes:
-      flat: int32 `[sum of lengths]`, in the numbers of the whole data; -1 where
-        nothing is said of a token.
-      local: `codes = local(codes, classes, num_classes)`, in those of an episode that
-        drew these classes.
-      num_lost: how many parts of targets no row holds, since texts were cut.
+      flat: int32 `[sum of lengths]`, data-set-wide codes; -1 for tokens without a
+        target.
+      local: `codes = local(codes, classes, num_classes)` maps them to the codes of an
+        episode with these classes.
+      num_lost: number of parts of targets lost by truncation.
     """
 
     flat: np.ndarray
@@ -32,14 +32,14 @@ def token_codes(
     tokenized: TokenizedTexts,
     names: Sequence[str],
 ) -> TokenCodes:
-    """Says of every token what is right for it.
+    """Computes the target code of every token.
 
     Args:
-      level: of a task type.
-      texts: of its form.
-      targets: of each text.
-      tokenized: the same texts.
-      names: the classes of the data.
+      level: the token level of a task type.
+      texts: texts in the task type's form.
+      targets: the target of each text.
+      tokenized: the tokens of the texts.
+      names: names of the classes of the data.
 
     Returns:
       The codes of all rows of all texts.
@@ -54,5 +54,5 @@ def token_codes(
         spans_of[owner].append(spans)
         codes_of[owner].append(codes)
     num_lost = sum(map(level.lost, targets, spans_of, codes_of))
-    rows = [codes for own in codes_of for codes in own]
+    rows = [codes for text_codes in codes_of for codes in text_codes]
     return TokenCodes(np.concatenate(rows).astype(np.int32), level.local, num_lost)

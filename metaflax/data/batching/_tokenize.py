@@ -1,7 +1,7 @@
-"""Texts to token ids, once, kept on disk.
+"""Tokenizes texts once and caches the result on disk.
 
-Tokens of all texts lie end to end in one array, so that nothing is padded before a
-batch is made and the whole of a data set is three arrays.
+The tokens of all texts are concatenated in one array, so that nothing is padded before
+batching and a data set is three arrays.
 """
 
 import dataclasses
@@ -17,33 +17,34 @@ import numpy as np
 from metaflax import files, tasks
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
-# What a form may say of its rows.
+# Columns that a form may return for its rows.
 _COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
-# What is kept of tokenized texts.
+# Arrays in the cache.
 _ARRAYS = ("flat", "offsets", "types", "marks", "spans", "owners", "numbers")
 _VERSION = b"metaflax tokens 4"
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedTexts:
-    """The token ids of many texts, end to end.
+    """Token ids of many texts, concatenated.
 
-    A text is one row of tokens, or several where its form cuts long texts to windows.
+    A text is one row of tokens, or several where its form splits long texts into
+    windows.
 
     Attributes:
       flat: int32 `[sum of lengths]`, all ids.
       offsets: int64 `[rows + 1]`; row i is `flat[offsets[i]:offsets[i + 1]]`.
-      types: int8 like `flat`, which segment a token is in, or None where all are 0.
-      pad_id: what fills up a batch.
-      num_truncated: how many texts were cut to fit.
-      marks: int32 `[rows, P]`, the places in each text of P tokens that stand for
-        parts of it, or None where the form of the texts has none. For a part that
-        was cut off it is the first token.
-      num_lost: how many texts lost such a part.
-      spans: int32 `[sum of lengths, 2]`, the characters of its text that each token
-        stands for, -1 where it stands for none; None where nobody asks.
-      owners: int64 `[rows]`, rising, the text that each row is of; None where each
-        text is one row.
+      types: int8 like `flat`, segment ids, or None where all are 0.
+      pad_id: the token id of padding.
+      num_truncated: number of truncated texts.
+      marks: int32 `[rows, P]`, positions in each text of P tokens that represent parts
+        of it, or None where the form has none. The position of a part that was
+        truncated is 0.
+      num_lost: number of texts that lost such a part.
+      spans: int32 `[sum of lengths, 2]`, the character span of each token in its text,
+        -1 where it has none; None where the form needs no spans.
+      owners: int64 `[rows]`, non-decreasing, the index of the text of each row; None
+        where each text is one row.
 
     Examples:
       >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
@@ -72,7 +73,7 @@ class TokenizedTexts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens a row, int64 `[rows]`."""
+        """Number of tokens of each row, int64 `[rows]`."""
         return np.diff(self.offsets)
 
     def rows_of(self, texts: np.ndarray) -> np.ndarray:
@@ -92,8 +93,8 @@ class TokenizedTexts:
         return np.concatenate([np.zeros(0, np.int64), *rows])
 
     def spans_of(self, row: int) -> np.ndarray:
-        """The characters that each token of a row stands for, int32 `[L, 2]`."""
-        assert self.spans is not None  # Else nothing asks for them.
+        """Character span of each token of a row, int32 `[L, 2]`."""
+        assert self.spans is not None  # Only forms with spans call this.
         return self.spans[self.offsets[row] : self.offsets[row + 1]]
 
 
@@ -107,18 +108,18 @@ def tokenize(
     max_positions: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> TokenizedTexts:
-    """Turns texts into token ids, or finds them on disk from last time.
+    """Tokenizes texts, or loads the tokens from the cache.
 
     Args:
       tokenizer: a Hugging Face tokenizer.
-      texts: what to tokenize.
-      max_length: most tokens of a text, special ones included.
-      form: of the texts, which says how they are encoded.
-      on_long: `error` refuses a longer text, `truncate` cuts it.
-      max_positions: positions of the model, if the tokenizer does not know.
-      cache_dir: where results are kept, keyed by texts, tokenizer and `max_length`;
-        a damaged file is made anew. Without it, or with a tokenizer that has no
-        `tokenizer.json`, nothing is kept.
+      texts: texts in the form `form`.
+      max_length: maximum number of tokens of a text, special tokens included.
+      form: defines how the texts are encoded.
+      on_long: `error` rejects a longer text, `truncate` cuts it.
+      max_positions: maximum sequence length of the model, where the tokenizer has none.
+      cache_dir: folder of the cache, keyed by texts, tokenizer and `max_length`; a
+        damaged file is rebuilt. Without it, or with a tokenizer that has no
+        `tokenizer.json`, nothing is cached.
 
     Returns:
       The tokens of every text.
@@ -167,14 +168,14 @@ def _tokenize(
                 f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
                 " max_length, or choose on_long='truncate'."
             )
-        if long:  # By the form, which keeps the special tokens.
-            cut = form.encode(tokenizer, [chunk[i] for i in long], max_length)
-            for column, shortened in cut.items():
+        if long:  # The form truncates, and keeps the special tokens.
+            truncated = form.encode(tokenizer, [chunk[i] for i in long], max_length)
+            for column, shortened in truncated.items():
                 for i, row in zip(long, shortened, strict=True):
                     encoded[column][i] = row
         num_truncated += len(long)
-        for column, held in columns.items():
-            held += encoded.get(column, [])
+        for column, values in columns.items():
+            values += encoded.get(column, [])
     return _packed(columns, tokenizer.pad_token_id or 0, num_truncated)
 
 
@@ -224,7 +225,7 @@ def _cache_path(
     if cache_dir is None or backend is None:
         return None
     rules = json.loads(backend.to_str())
-    # A call of the tokenizer leaves these changed; they do not alter what we ask for.
+    # Calls of the tokenizer change these settings, which do not affect the tokens here.
     rules.pop("truncation", None)
     rules.pop("padding", None)
     digest = hashlib.sha256(_VERSION)
@@ -235,27 +236,27 @@ def _cache_path(
     )
     for part in parts:
         data = part.encode()
-        # Lengths first, so that no two lists of texts run together alike.
+        # Lengths as prefixes, so that different lists of texts have different digests.
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return Path(cache_dir) / f"tokens-{digest.hexdigest()}.npz"
 
 
 def _load(path: Path) -> TokenizedTexts | None:
-    """What the cache holds, or None where that is nothing or not what was saved."""
+    """Loads tokens from the cache, or returns None if missing or damaged."""
     try:
         # Opened here, since np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = {name: file[name] for name in _ARRAYS}
+            arrays = {name: file[name] for name in _ARRAYS}
             digest = bytes(file["digest"])
-    # Whatever is wrong with it, the texts are at hand.
+    # After any failure the texts are tokenized again.
     except Exception:
         return None
-    if digest != _digest(path, found):
+    if digest != _digest(path, arrays):
         return None
-    pad_id, num_truncated, num_lost = found.pop("numbers").tolist()
-    flat, offsets = found.pop("flat"), found.pop("offsets")
-    columns: dict[str, Any] = {n: x if x.size else None for n, x in found.items()}
+    pad_id, num_truncated, num_lost = arrays.pop("numbers").tolist()
+    flat, offsets = arrays.pop("flat"), arrays.pop("offsets")
+    columns: dict[str, Any] = {n: x if x.size else None for n, x in arrays.items()}
     return TokenizedTexts(
         flat,
         offsets,
@@ -270,18 +271,18 @@ def _save(path: Path, tokens: TokenizedTexts) -> None:
     numbers = np.array([tokens.pad_id, tokens.num_truncated, tokens.num_lost])
     absent = np.zeros(0, np.int8)
     columns = {name: getattr(tokens, name) for name in _ARRAYS if name != "numbers"}
-    found = {name: absent if x is None else x for name, x in columns.items()}
-    found["numbers"] = numbers
-    digest = np.frombuffer(_digest(path, found), np.uint8)
+    arrays = {name: absent if x is None else x for name, x in columns.items()}
+    arrays["numbers"] = numbers
+    digest = np.frombuffer(_digest(path, arrays), np.uint8)
     with files.atomic_write(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **found, digest=digest)
+        np.savez(file, allow_pickle=False, **arrays, digest=digest)
 
 
 def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Of arrays, and of the file's name, which says what texts they are of.
+    """Computes the SHA-256 of arrays and of the file's name, which is the cache key.
 
-    The checksum that a `.npz` has of each array is not enough: where its description is
-    damaged, less than all of it may be read, and the checksum never looked at.
+    The checksum of each array in a `.npz` is not enough: if an array's header is
+    damaged, only part of it may be read, and the checksum is never verified.
     """
     digest = hashlib.sha256(path.name.encode())
     for name in _ARRAYS:
