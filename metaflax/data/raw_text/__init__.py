@@ -1,1 +1,1 @@
-"""Tasks and batches made of text without labels."""
+"""Self-supervised tasks and batches from unlabelled text."""

@@ -1,4 +1,4 @@
-"""Texts with words taken out, and put back others."""
+"""Cloze infilling: texts with some words blanked out and filled in again."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 
 from metaflax.data.on_disk._text_index import word_places
 
-# What joins two runs of letters to one word, as in "don't" and "well-known".
+# Characters that join two runs of letters into one word: "don't", "well-known".
 _JOINERS = ("'", "’", "-")
 
 
 class Cloze(NamedTuple):
-    """A text, some words of which are to be said by whoever reads the rest.
+    """Text with blanked words, which a model predicts from the rest.
 
     Attributes:
       text: the whole text.
-      places: where these words lie, `text[start:end]` each, rising.
+      places: the spans of the blanked words, `text[start:end]` each, in order.
 
     Examples:
       >>> cloze = Cloze("the dog barks", ((4, 7),))
@@ -33,58 +33,58 @@ class Cloze(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that were taken out."""
+        """The blanked words."""
         return tuple(self.text[start:end] for start, end in self.places)
 
     def filled(self, words: Sequence[str]) -> str:
-        """The text with one of `words` in each place, and else as it was."""
-        parts, reached = [], 0
+        """Fills each blank with one of `words`."""
+        parts, position = [], 0
         for (start, end), word in zip(self.places, words, strict=True):
-            parts += [self.text[reached:start], word]
-            reached = end
-        return "".join([*parts, self.text[reached:]])
+            parts += [self.text[position:start], word]
+            position = end
+        return "".join([*parts, self.text[position:]])
 
 
 def whole_words(text: str) -> tuple[tuple[int, int], ...]:
-    """Where the words of a text lie, `text[start:end]` each.
+    """Finds the spans of the words of a text, `text[start:end]` each.
 
-    Runs of letters and digits that an apostrophe or a hyphen joins are one word.
+    Runs of letters and digits joined by an apostrophe or a hyphen are one word.
 
     Examples:
       >>> text = "Don't (well-known)!"
       >>> [text[start:end] for start, end in whole_words(text)]
       ["Don't", 'well-known']
     """
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for start, end in word_places(text):
-        if found and text[found[-1][1] : start] in _JOINERS:
-            start = found.pop()[0]
-        found.append((start, end))
-    return tuple(found)
+        if spans and text[spans[-1][1] : start] in _JOINERS:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return tuple(spans)
 
 
 def draw_cloze(
     text: str, rng: np.random.Generator, share: float, most: int | None = None
 ) -> Cloze:
-    """Takes a share of the words out of a text, drawn uniformly, at least one.
+    """Blanks out a random share of the words of a text, at least one.
 
     Args:
       text: any text.
-      rng: draws.
-      share: of the words, above 0.
-      most: how many words at the text's beginning may be taken; None for all.
+      rng: source of randomness.
+      share: share of the words to blank out, above 0.
+      most: only words among the first `most` may be blanked out; None for all.
 
     Returns:
-      A `Cloze`, without places where the text has no word.
+      A `Cloze`, without places if the text has no word.
 
     Examples:
       >>> rng = np.random.default_rng(0)
       >>> draw_cloze("a b c d e f g h", rng, share=0.25).words
       ('f', 'h')
     """
-    places = whole_words(text)[:most]
-    if not places:
+    spans = whole_words(text)[:most]
+    if not spans:
         return Cloze(text, ())
-    count = min(max(round(share * len(places)), 1), len(places))
-    chosen = np.sort(rng.choice(len(places), count, replace=False))
-    return Cloze(text, tuple(places[number] for number in chosen.tolist()))
+    count = min(max(round(share * len(spans)), 1), len(spans))
+    indices = np.sort(rng.choice(len(spans), count, replace=False))
+    return Cloze(text, tuple(spans[index] for index in indices.tolist()))

@@ -1,4 +1,4 @@
-"""Groups of things that lie together, as classes of those that nobody labelled."""
+"""K-means clusters as pseudo-labels of unlabelled examples."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import numpy as np
 
 
 def clusters(features: np.ndarray, number: int, seed: int = 0) -> list[int]:
-    """The cluster of each row, by k-means.
+    """Clusters rows by k-means.
 
     Args:
       features: `[U, D]`.
-      number: of clusters.
-      seed: where k-means begins.
+      number: number of clusters.
+      seed: seed of the k-means initialisation.
 
     Returns:
-      Numbers from 0, which is the cluster of most rows.
+      The cluster of each row. Clusters are numbered from 0 in order of decreasing size.
 
     Raises:
-      ValueError: if there are fewer rows than clusters, or no cluster.
+      ValueError: if `number` is below 1 or above the number of rows.
 
     Examples:
       >>> clusters(np.array([[0.0], [9.0], [9.1], [8.9]]), 2)
@@ -25,19 +25,19 @@ def clusters(features: np.ndarray, number: int, seed: int = 0) -> list[int]:
 
     References:
       Hsu et al., `Unsupervised Learning via Meta-Learning
-      <https://arxiv.org/abs/1810.02334>`_, 2019, which makes classes of what is not
-      labelled in this way (CACTUs).
+      <https://arxiv.org/abs/1810.02334>`_, 2019, which builds tasks from such
+      pseudo-labels (CACTUs).
     """
     if not 1 <= number <= len(features):
         raise ValueError(
             f"{len(features)} rows do not make {number} clusters; ask for fewer, at"
             " least one, or give more rows."
         )
-    from sklearn.cluster import KMeans  # A second to import.
+    from sklearn.cluster import KMeans  # Takes a second to import.
 
-    means: Any = KMeans  # Its annotations know no number.
-    found = means(number, n_init=10, random_state=seed).fit_predict(features)
+    means: Any = KMeans  # The types inferred of it reject numbers.
+    labels = means(number, n_init=10, random_state=seed).fit_predict(features)
     rank = np.empty(number, int)
-    sizes = np.bincount(found, minlength=number)
+    sizes = np.bincount(labels, minlength=number)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(number)
-    return rank[found].tolist()
+    return rank[labels].tolist()

@@ -1,4 +1,4 @@
-"""Hiding words of texts, for a model to say what they were."""
+"""Whole-word masking for masked language models (MLM)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,17 +9,17 @@ from metaflax import base
 from metaflax.data.raw_text._packed_text import Row
 from metaflax.models import Tokens
 
-# What becomes of a token that is asked for; the rest stays as it is.
+# Shares of the predicted tokens that are masked and randomised; the rest is unchanged.
 MASKED, RANDOM = 0.8, 0.1
 
 
 class Hidden(NamedTuple):
-    """A row with words hidden.
+    """Row with masked words.
 
     Attributes:
-      ids: int32 `[L]`, what a model reads.
-      places: int32 `[P]`, rising, which tokens are asked for.
-      targets: int32 `[P]`, what they were.
+      ids: int32 `[L]`, the corrupted token ids, a model's input.
+      places: int32 `[P]`, positions of the tokens to predict, in increasing order.
+      targets: int32 `[P]`, the original ids of these tokens.
     """
 
     ids: np.ndarray
@@ -35,20 +35,21 @@ def hide_words(
     vocabulary: np.ndarray,
     rate: float = 0.15,
 ) -> Hidden:
-    """Hides whole words, about a share of all tokens.
+    """Masks whole words of a row, about a share `rate` of its tokens.
 
-    Words are taken in random order as long as their pieces fit into the share, at least
-    one word. Of the pieces, 80 % are masked, 10 % become a random token and 10 % stay.
+    Words are drawn in random order as long as their pieces fit into the share, at least
+    one word. Of the pieces, 80 % are replaced by the mask, 10 % by a random token, and
+    10 % are unchanged.
 
     Args:
       row: tokens and words.
-      rng: draws.
-      mask_id: the token of the mask.
-      vocabulary: ids of the tokens that a random one is drawn from.
-      rate: the share.
+      rng: source of randomness.
+      mask_id: id of the mask token.
+      vocabulary: ids that random tokens are drawn from.
+      rate: share of the tokens to predict.
 
     Returns:
-      `Hidden`, without places where the row has no word.
+      `Hidden`, without places if the row has no word.
 
     References:
       Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
@@ -59,35 +60,35 @@ def hide_words(
     rng.shuffle(order)
     sizes = np.bincount(row.words[row.words >= 0])
     room = max(int(rate * np.count_nonzero(row.words >= 0)), 1)
-    chosen = []
+    masked_words = []
     for word in order.tolist():
-        if sizes[word] <= room or not chosen:
-            chosen.append(word)
+        if sizes[word] <= room or not masked_words:
+            masked_words.append(word)
             room -= sizes[word]
         if room <= 0:
             break
-    places = np.flatnonzero(np.isin(row.words, chosen)).astype(np.int32)
-    ids, fate = row.ids.copy(), rng.random(len(places))
-    ids[places[fate < MASKED]] = mask_id
-    random = places[(fate >= MASKED) & (fate < MASKED + RANDOM)]
+    positions = np.flatnonzero(np.isin(row.words, masked_words)).astype(np.int32)
+    ids, draws = row.ids.copy(), rng.random(len(positions))
+    ids[positions[draws < MASKED]] = mask_id
+    random = positions[(draws >= MASKED) & (draws < MASKED + RANDOM)]
     ids[random] = rng.choice(vocabulary, len(random))
-    return Hidden(ids, places, row.ids[places])
+    return Hidden(ids, positions, row.ids[positions])
 
 
 def collate_hidden(
     rows: Sequence[Hidden], length: int, num_places: int, pad_id: int = 0
 ) -> base.Batch:
-    """Rows with hidden words as a batch for `models.masked_lm`.
+    """Collates rows with masked words into a batch for `models.masked_lm`.
 
     Args:
-      rows: S of them.
-      length: L, tokens of a row.
-      num_places: P, of which a row that asks for more keeps the first.
-      pad_id: what fills up a shorter row.
+      rows: S rows.
+      length: L, the padded length of a row in tokens.
+      num_places: P, the maximum number of predicted tokens of a row.
+      pad_id: token id of padding.
 
     Returns:
-      A batch of `Tokens` `[S, L]` whose marks `[S, P]` are the places, targets
-      `[S, P]`, -1 where a row asks for fewer, and weights `[S]` of ones.
+      A batch of `Tokens` `[S, L]` whose marks `[S, P]` are the positions of the
+      predicted tokens, targets `[S, P]`, -1 on padding, and weights `[S]` of ones.
     """
     S = len(rows)
     ids = np.full((S, length), pad_id, np.int32)
@@ -97,14 +98,14 @@ def collate_hidden(
     for number, row in enumerate(rows):
         ids[number, : len(row.ids)] = row.ids
         mask[number, : len(row.ids)] = 1
-        asked = min(len(row.places), num_places)
-        marks[number, :asked] = row.places[:asked]
-        targets[number, :asked] = row.targets[:asked]
+        num_targets = min(len(row.places), num_places)
+        marks[number, :num_targets] = row.places[:num_targets]
+        targets[number, :num_targets] = row.targets[:num_targets]
     tokens = Tokens(ids, None, mask, marks=marks)
     return base.Batch(tokens, targets, np.ones(S, np.float32))
 
 
 def ordinary_tokens(tokenizer: Any) -> np.ndarray:
-    """The ids of all tokens but the special ones, int32, rising."""
+    """Returns the ids of all non-special tokens, int32, in increasing order."""
     special = set(tokenizer.all_special_ids)
     return np.array([n for n in range(len(tokenizer)) if n not in special], np.int32)

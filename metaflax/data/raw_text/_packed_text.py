@@ -1,4 +1,4 @@
-"""Rows of so many tokens, packed with one text after the other."""
+"""Packs consecutive texts into rows of a fixed number of tokens."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 from metaflax.data.on_disk._text_index import TextIndex
 from metaflax.data.samplers import _pools
 
-# Characters that are read ahead for each token that is wanted.
+# Characters to read ahead for each token that a row still needs.
 _CHARACTERS = 6
 
 
@@ -17,8 +17,8 @@ class Row(NamedTuple):
     """Tokens of several texts, `[CLS] text [SEP] text [SEP]`.
 
     Attributes:
-      ids: int32 `[L]`, or fewer where there is no more text.
-      words: int32 like `ids`, a number that the pieces of one word share; -1 of special
+      ids: int32 `[L]`, or shorter at the end of the text.
+      words: int32 like `ids`, the word that each piece belongs to; -1 for special
         tokens.
     """
 
@@ -28,20 +28,21 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PackedText:
-    """Rows out of a stretch of an indexed text, tokenized as they are asked for.
+    """Rows from a range of an indexed text, tokenized on demand.
 
-    A row begins at a text and goes on with those after it until not one token more
-    fits; its last text is cut, and of a text longer than a row its first tokens stay.
+    A row starts at the beginning of a text and continues with the following texts until
+    it is full; its last text is truncated, as is a text longer than a row.
 
     Attributes:
-      index: the text.
-      tokenizer: a fast tokenizer of Hugging Face, of a BERT.
-      length: L, tokens of a row.
-      first: the first text of the stretch.
-      last: one more than the last of them.
+      index: the indexed text.
+      tokenizer: a fast Hugging Face tokenizer of a BERT.
+      length: L, the number of tokens of a row.
+      first: the first text of the range.
+      last: one past the last text of the range.
 
     Raises:
-      ValueError: if there is no text between, or no room for a token.
+      ValueError: if the range is empty or out of bounds, or a row has no room for a
+        token.
     """
 
     index: TextIndex
@@ -60,10 +61,10 @@ class PackedText:
             raise ValueError(f"a row is [CLS], a token and [SEP], got {self.length}.")
 
     def row(self, seed: int, number: int) -> Row:
-        """Row `number` of the endless list that `seed` names.
+        """Returns row `number` of the endless list of rows of `seed`.
 
-        It begins at any of the texts, drawn uniformly, and goes on at the first text
-        after the last.
+        It starts at a uniformly drawn text, and wraps around from the last text to the
+        first.
         """
         rng = _pools.generator(seed, number, stream=2)
         start = _pools.uniform(rng, self.first, self.last - 1)
@@ -71,7 +72,7 @@ class PackedText:
         return row
 
     def rows(self) -> Iterator[Row]:
-        """The rows of all texts in their order, each text once, the last row short."""
+        """Iterates over the rows of all texts in order; the last row may be short."""
         start = self.first
         while start < self.last:
             row, num = self._from(start, self.last - start)
@@ -79,7 +80,7 @@ class PackedText:
             start += num
 
     def _from(self, start: int, most: int) -> tuple[Row, int]:
-        """The row that begins at a text, of so many texts at most, and how many."""
+        """Packs a row of up to `most` texts from `start`, and counts its texts."""
         tokenizer = self.tokenizer
         ids, words = [tokenizer.cls_token_id], [-1]
         num = num_words = 0
@@ -98,9 +99,11 @@ class PackedText:
                 if len(ids) >= self.length - 1:
                     break
                 ids += [*encoded["input_ids"][i], tokenizer.sep_token_id]
-                own = [-1 if w is None else w + num_words for w in encoded.word_ids(i)]
-                num_words = max([num_words, *(w + 1 for w in own)])
-                words += [*own, -1]
+                text_words = [
+                    -1 if w is None else w + num_words for w in encoded.word_ids(i)
+                ]
+                num_words = max([num_words, *(w + 1 for w in text_words)])
+                words += [*text_words, -1]
                 num += 1
         self.index.release()
         ids = np.array(ids[: self.length], np.int32)
@@ -109,12 +112,12 @@ class PackedText:
         return Row(ids, words), num
 
     def _texts(self, start: int, most: int, num_tokens: int) -> list[str]:
-        """Texts that have about so many tokens together, at least one."""
+        """Reads up to `most` texts, about `num_tokens` tokens together."""
         texts: list[str] = []
-        wanted = _CHARACTERS * num_tokens
-        while len(texts) < most and wanted > 0:
-            beyond = start + len(texts) - self.first
-            text = self.index.text(self.first + beyond % (self.last - self.first))
+        num_characters = _CHARACTERS * num_tokens
+        while len(texts) < most and num_characters > 0:
+            offset = start + len(texts) - self.first
+            text = self.index.text(self.first + offset % (self.last - self.first))
             texts.append(text)
-            wanted -= len(text)
+            num_characters -= len(text)
         return texts

@@ -1,4 +1,4 @@
-"""Words masked in raw text as classes (SMLMT), drawn as they are needed."""
+"""Masked-word classification tasks from raw text (SMLMT)."""
 
 import dataclasses
 
@@ -13,27 +13,28 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class MaskedWordSampler:
-    r"""Draws tasks from raw text (SMLMT): which word was masked?
+    r"""Samples SMLMT episodes from raw text: the classes are masked words.
 
-    A group of words is drawn, then words in it, then sentences of each that hold none
-    of the other words, all uniformly and without replacement. A word is masked wherever
-    it occurs in its sentence, as a whole and whatever its case. No text comes twice in
-    an episode, even where the file has it on several lines.
+    A group of words is drawn, then words in it, then sentences of each word that
+    contain none of the others, all uniformly and without replacement. All occurrences
+    of the word in a sentence are masked, as whole words and in any case. A text occurs
+    once in an episode, even if the file has it on several lines.
 
     Attributes:
-      index: the text.
-      groups: numbers of words (of `index.words`) that may meet in a task.
-      mask: what stands in place of a masked word, such as a tokenizer's `mask_token`.
-      way: words a task, or (least, most), drawn uniformly.
-      shot: support sentences a word, likewise.
-      queries: query sentences a word, likewise.
-      most_around: how many words of a sentence stay on either side of the first one
-        that is masked; None for all.
+      index: the indexed text.
+      groups: groups of words, as indices into `index.words`; the classes of an episode
+        are from one group.
+      mask: replacement of a masked word, such as a tokenizer's `mask_token`.
+      way: words per episode, or (least, most), drawn uniformly.
+      shot: support sentences per word, or (least, most), drawn uniformly.
+      queries: query sentences per word, or (least, most), drawn uniformly.
+      most_around: number of words kept on either side of the first masked one; None
+        for all.
 
     Raises:
-      ValueError: if there is no group, one has fewer words than `way`, or a word
-        occurs in fewer sentences than `shot + queries`; from `episode` if the
-        sentences of the words are too much the same.
+      ValueError: if there is no group, a group has fewer words than `way`, or a word
+        occurs in fewer sentences than `shot + queries`; from `episode` if too many
+        sentences of the words are the same.
 
     Examples:
       >>> import tempfile
@@ -59,7 +60,7 @@ class MaskedWordSampler:
       Bansal et al., `Self-Supervised Meta-Learning for Few-Shot Natural Language
       Classification Tasks <https://arxiv.org/abs/2009.08445>`_, 2020. Departures: every
       occurrence in a sentence is masked, and sentences with two of a task's words are
-      left out, since either would say what is asked.
+      left out, since either would reveal the label.
     """
 
     index: TextIndex
@@ -75,7 +76,9 @@ class MaskedWordSampler:
 
     def __post_init__(self):
         sizes = self.way, self.shot, self.queries
-        draw = _index_draw.checked_draw(self.index, "words", self.groups, sizes, _apart)
+        draw = _index_draw.checked_draw(
+            self.index, "words", self.groups, sizes, _holds_only
+        )
         object.__setattr__(self, "_draw", draw)
 
     @property
@@ -84,14 +87,14 @@ class MaskedWordSampler:
         return self._draw.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names, word by word.
+        """Samples episode `index` of the endless list of `seed`, ordered by word.
 
-        Its `classes` are numbers of words, `support` and `query` rows of the text.
+        Its `classes` are indices of words, `support` and `query` rows of the text.
         """
         return self._draw.episode(seed, index)
 
     def shown(self, row: int, number: int) -> str:
-        """The text of a row with a word masked."""
+        """Reads the text of a row with word `number` masked."""
         word = self.index.words.names[number]
         return masked(self.index.text(row), word, self.mask, self.most_around)
 
@@ -107,22 +110,22 @@ def masked_examples(
     most_around: int | None = None,
     name: str | None = None,
 ) -> Examples:
-    r"""Sentences with a masked word as labelled examples, the word their label.
+    r"""Builds labelled examples of sentences whose label is their masked word.
 
-    Each holds one of the words and none of the others, and none comes twice.
+    Each sentence contains exactly one of the words, and occurs once.
 
     Args:
-      index: the text.
-      words: numbers of words.
-      mask: what stands in their place.
-      least: words with fewer such sentences are left out.
-      most: sentences of a word that are taken at most.
-      seed: draws them.
+      index: the indexed text.
+      words: indices of words.
+      mask: replacement of a masked word.
+      least: minimum number of sentences of a word; words with fewer are left out.
+      most: maximum number of sentences of a word.
+      seed: seed for sampling sentences.
       most_around: see `MaskedWordSampler`.
-      name: what messages call the examples; by default the path of the text.
+      name: name of the examples in messages; by default the path of the text.
 
     Returns:
-      The examples, word by word.
+      The examples, ordered by word.
 
     Examples:
       >>> import tempfile
@@ -138,24 +141,24 @@ def masked_examples(
       [('_ bark', ('dogs',)), ('_ purr', ('cats',)), ('my _', ('dogs',))]
     """
     names = [index.words.names[number] for number in words.tolist()]
-    together = frozenset(names)
+    all_names = frozenset(names)
     rng = _pools.generator(seed, 0)
     seen: set[str] = set()
     texts: list[str] = []
     labels: list[tuple[str, ...]] = []
     for number, word in zip(words.tolist(), names, strict=True):
         rows = index.words.rows(number)
-        tried = rng.choice(
+        candidates = rng.choice(
             len(rows), min(len(rows), _index_draw.CANDIDATES * most), replace=False
         )
-        fitting = dict.fromkeys(
+        sentences = dict.fromkeys(
             text
-            for text in map(index.text, rows[tried].tolist())
-            if text not in seen and _apart(text, word, together)
+            for text in map(index.text, rows[candidates].tolist())
+            if text not in seen and _holds_only(text, word, all_names)
         )
-        if len(fitting) < least:
+        if len(sentences) < least:
             continue
-        for text in list(fitting)[:most]:
+        for text in list(sentences)[:most]:
             seen.add(text)
             texts.append(masked(text, word, mask, most_around))
             labels.append((word,))
@@ -163,16 +166,17 @@ def masked_examples(
 
 
 def masked(text: str, word: str, mask: str, most_around: int | None = None) -> str:
-    """A text with a word masked wherever it occurs, whatever its case.
+    """Masks every occurrence of a word in a text, in any case.
 
     Args:
       text: any text.
-      word: lower-cased.
-      mask: what takes its place.
-      most_around: how many words stay on either side of the first place; None for all.
+      word: the word, in lower case.
+      mask: replacement of the word.
+      most_around: number of words kept on either side of the first occurrence; None for
+        all.
 
     Returns:
-      The text, or a piece of it.
+      The masked text, or the part of it around the first occurrence.
 
     Examples:
       >>> masked("A dog is a dogged dog. Dog!", "dog", "[MASK]")
@@ -180,23 +184,23 @@ def masked(text: str, word: str, mask: str, most_around: int | None = None) -> s
       >>> masked("this is how a dog barks at night", "dog", "[MASK]", most_around=2)
       'how a [MASK] barks at'
     """
-    places = word_places(text)
-    found = [n for n, (a, b) in enumerate(places) if text[a:b].lower() == word]
-    if not found:
+    spans = word_places(text)
+    matches = [n for n, (a, b) in enumerate(spans) if text[a:b].lower() == word]
+    if not matches:
         return text
-    first, last = 0, len(places)
+    first, last = 0, len(spans)
     if most_around is not None:
-        first = max(found[0] - most_around, 0)
-        last = min(found[0] + most_around + 1, last)
-    reached = places[first][0] if first else 0
+        first = max(matches[0] - most_around, 0)
+        last = min(matches[0] + most_around + 1, last)
+    position = spans[first][0] if first else 0
     parts = []
-    for start, end in (places[n] for n in found if n < last):
-        parts += [text[reached:start], mask]
-        reached = end
-    end = places[last - 1][1] if last < len(places) else len(text)
-    return "".join([*parts, text[reached:end]])
+    for start, end in (spans[n] for n in matches if n < last):
+        parts += [text[position:start], mask]
+        position = end
+    end = spans[last - 1][1] if last < len(spans) else len(text)
+    return "".join([*parts, text[position:end]])
 
 
-def _apart(text: str, own: str, names: frozenset[str]) -> bool:
-    """Whether of some words a text has its own alone."""
-    return names.intersection(words_in(text)) == {own}
+def _holds_only(text: str, word: str, names: frozenset[str]) -> bool:
+    """Whether `word` is the only one of `names` in a text."""
+    return names.intersection(words_in(text)) == {word}

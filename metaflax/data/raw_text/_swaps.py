@@ -1,4 +1,4 @@
-"""Texts in which words are swapped that should change no answer."""
+"""Counterfactual word swaps that should leave predictions unchanged."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 Swaps: TypeAlias = Mapping[str, Sequence[tuple[str, str]]]
 
-# Small and balanced: each pair goes both ways. "her" stands for "his", so that "him",
-# which it stands for too, is left out.
+# Small and balanced: each pair is swapped in both directions. "her" is paired with
+# "his", so "him", which is "her" too, is left out.
 SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
     "gender": (
         ("he", "she"),
@@ -51,12 +51,12 @@ SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 class SwappedText(NamedTuple):
-    """Two texts that differ in swapped words alone.
+    """A text and its counterfactual, which differ only in swapped words.
 
     Attributes:
-      number: of the text that they were made from.
-      before: as it was, or with the first word of a pair.
-      after: swapped.
+      number: the index of the input text.
+      before: the original, or the template filled with the first word of a pair.
+      after: the counterfactual.
     """
 
     number: int
@@ -65,10 +65,10 @@ class SwappedText(NamedTuple):
 
 
 def swap_words(text: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """The text with each word of a pair in place of the other.
+    """Replaces each word of a pair by the other.
 
-    Words of small letters are found in any case, which the other word takes over; those
-    with a capital are names, and found as they are.
+    Lower-case words match in any case, and the replacement takes over the case. Words
+    with a capital letter are names, and match exactly.
 
     Examples:
       >>> swap_words("He said that she likes Apple.", SWAPS["gender"])
@@ -76,60 +76,63 @@ def swap_words(text: str, pairs: Sequence[tuple[str, str]]) -> str:
       >>> swap_words("Apple sells apples.", SWAPS["companies"])
       'Samsung sells apples.'
     """
-    others: dict[str, str] = {}
-    for one, other in pairs:
-        others.setdefault(one, other)
-        others.setdefault(other, one)
-    longest_first = sorted(others, key=len, reverse=True)
-    known = "|".join(re.escape(word) for word in longest_first)
+    replacements: dict[str, str] = {}
+    for first, second in pairs:
+        replacements.setdefault(first, second)
+        replacements.setdefault(second, first)
+    longest_first = sorted(replacements, key=len, reverse=True)
+    pattern = "|".join(re.escape(word) for word in longest_first)
 
-    def other_of(match: re.Match[str]) -> str:
-        found = match[0]
-        if found in others:
-            return others[found]
-        if found.lower() not in others:
-            return found  # As a name this is written otherwise.
-        other = others[found.lower()]
-        if found.isupper() and len(found) > 1:
-            return other.upper()
-        return other[0].upper() + other[1:] if found[0].isupper() else other
+    def replace(match: re.Match[str]) -> str:
+        word = match[0]
+        if word in replacements:
+            return replacements[word]
+        if word.lower() not in replacements:
+            return word  # A name in another case is no match.
+        replacement = replacements[word.lower()]
+        if word.isupper() and len(word) > 1:
+            return replacement.upper()
+        if word[0].isupper():
+            return replacement[0].upper() + replacement[1:]
+        return replacement
 
-    return re.sub(rf"(?<!\w)(?:{known})(?!\w)", other_of, text, flags=re.IGNORECASE)
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", replace, text, flags=re.IGNORECASE)
 
 
 def swapped_texts(
     texts: Sequence[str], group: str, pairs: Sequence[tuple[str, str]]
 ) -> list[SwappedText]:
-    """What a group of swaps makes of texts that have its words, or a place for them.
+    """Builds the counterfactuals of texts under a group of swaps.
 
-    A text with `{group}` in it, such as `{names} likes it`, is a template: each pair
-    fills it with both of its words. Any other has all words of the group swapped.
+    A text that contains `{group}`, such as `{names} likes it`, is a template: each pair
+    of words fills it twice. In any other text all words of the group are swapped, and
+    it is left out if it has none.
 
     Examples:
-      >>> for found in swapped_texts(
+      >>> for swapped in swapped_texts(
       ...     ["{names} is late.", "It rains.", "Is Mary?"], "names", [("John", "Mary")]
       ... ):
-      ...     print(*found)
+      ...     print(*swapped)
       0 John is late. Mary is late.
       2 Is Mary? Is John?
     """
-    found, place = [], f"{{{group}}}"
+    results, placeholder = [], f"{{{group}}}"
     for number, text in enumerate(texts):
-        if place in text:
-            found += [
-                SwappedText(number, *(text.replace(place, word) for word in pair))
+        if placeholder in text:
+            results += [
+                SwappedText(number, *(text.replace(placeholder, word) for word in pair))
                 for pair in pairs
             ]
         elif (swapped := swap_words(text, pairs)) != text:
-            found.append(SwappedText(number, text, swapped))
-    return found
+            results.append(SwappedText(number, text, swapped))
+    return results
 
 
 def read_swaps(path: str | Path) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Swaps from a JSON file: `{"group": [["word", "other"], ...], ...}`.
+    """Reads swaps from a JSON file: `{"group": [["word", "other"], ...], ...}`.
 
     Raises:
-      ValueError: if there is no such file, or it holds anything else.
+      ValueError: if the file is missing or has another form.
     """
     path = Path(path)
     try:

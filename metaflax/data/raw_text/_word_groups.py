@@ -1,4 +1,4 @@
-"""Which words may meet in a masked-word task: those as frequent, or those alike."""
+"""Groups of words for masked-word tasks, by frequency or by embedding."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from metaflax.data.on_disk._text_index import TextIndex
 def frequency_bands(
     index: TextIndex, edges: Sequence[int], words: np.ndarray | None = None
 ) -> tuple[np.ndarray, ...]:
-    """Words in bands of how many sentences they occur in.
+    """Groups words into bands by the number of sentences that they occur in.
 
-    Words of one band are about as frequent, so that how frequent a word is says little
-    about which of them was masked.
+    Words of one band have similar frequencies, so that frequency reveals little about
+    which of them was masked.
 
     Args:
-      index: the text.
-      edges: rising; a band reaches from one to below the next.
-      words: numbers of the words to share out; None for all.
+      index: the indexed text.
+      edges: increasing numbers of sentences; a band is from one edge to below the next.
+      words: indices of the words to group; None for all.
 
     Returns:
-      For each band the numbers of its words, perhaps none.
+      The indices of the words of each band, which may be empty.
 
     Raises:
-      ValueError: if edges do not rise, or there are fewer than two.
+      ValueError: if the edges are not increasing, or there are fewer than two.
     """
     if len(edges) < 2 or any(a >= b for a, b in itertools.pairwise(edges)):
         raise ValueError(
@@ -43,19 +43,19 @@ def frequency_bands(
 def embedding_clusters(
     vectors: np.ndarray, words: np.ndarray, num_clusters: int, seed: int = 0
 ) -> tuple[np.ndarray, ...]:
-    """Words whose embeddings lie together, by k-means, for harder tasks.
+    """Clusters words by k-means on their embeddings, for harder tasks.
 
     Args:
-      vectors: `[words, D]`, an embedding for each word; only directions count.
-      words: their numbers.
-      num_clusters: how many clusters.
-      seed: where k-means begins.
+      vectors: `[words, D]`, the embedding of each word; they are normalised.
+      words: indices of the words.
+      num_clusters: number of clusters.
+      seed: seed of the k-means initialisation.
 
     Returns:
-      For each cluster the numbers of its words, perhaps none.
+      The indices of the words of each cluster, which may be empty.
 
     Raises:
-      ValueError: if there are more clusters than words, or none.
+      ValueError: if `num_clusters` is below 1 or above the number of words.
 
     Examples:
       >>> vectors = np.array([[1.0, 0.1], [0.0, 1.0], [1.0, 0.0], [0.1, 1.0]])
@@ -75,7 +75,7 @@ def embedding_clusters(
     from sklearn.cluster import MiniBatchKMeans
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    means: Any = MiniBatchKMeans  # Its annotations know no number.
+    means: Any = MiniBatchKMeans  # The types inferred of it reject numbers.
     means = means(num_clusters, random_state=seed, n_init=3)
-    found = means.fit_predict(vectors / np.maximum(lengths, 1e-12))
-    return tuple(words[found == number] for number in range(num_clusters))
+    labels = means.fit_predict(vectors / np.maximum(lengths, 1e-12))
+    return tuple(words[labels == number] for number in range(num_clusters))
