@@ -71,5 +71,5 @@ def test_too_few_that_share_nothing_are_refused():
 
 def test_examples_without_texts_to_say_are_refused():
     numbers = data.Examples("numbers", tuple("ab"), ((),) * 2, targets=(1.0, 2.0))
-    with pytest.raises(ValueError, match="holds no texts to be said; read it with"):
+    with pytest.raises(ValueError, match="holds no target texts; read it with"):
         data.GenerationSampler(numbers, shot=1, queries=1)

@@ -1,4 +1,4 @@
-"""Episodes of sentences with entities."""
+"""Episodes for few-shot named entity recognition (N-way K~2K-shot)."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,48 +10,49 @@ from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._examples import Examples, listing
 
-# Orders of the sentences that are tried before an episode is given up.
+# Random orders of the sentences to try before an episode fails.
 TRIES = 20
-# Sentences looked at together at first.
+# Sentences in the first block.
 BLOCK = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class EntitySampler:
-    """Draws episodes in which each of N types has K to 2 K entities.
+    """Samples episodes in which each of N entity types has K to 2 K entities.
 
-    A domain is drawn (where there are several), then types in it. Sentences come in
-    random order, and one is taken if all its entities are of these types, some type
-    of which it has entities has fewer than K so far, and none gets more than 2 K. So
-    every entity of a sentence is of the episode, and support sets are about as large
-    as their name says although a sentence brings several entities. Queries are drawn
-    likewise from what is left. Of texts that occur twice in a domain one is kept, so
-    that no query repeats a support text.
+    A domain is drawn (if there are several), then types in it. Sentences are visited in
+    random order, and one is added if all its entities are of these types, at least one
+    of its types has fewer than K entities so far, and none would have more than 2 K.
+    So an episode's sentences have no entity of another type, and support sets stay
+    close to K-shot although a sentence may have several entities. Queries are drawn in
+    the same way from the remaining sentences. Texts that occur twice in a domain are
+    deduplicated, so that no query repeats a support text.
 
     Attributes:
-      examples: where episodes are drawn from: `labels` hold the types that occur in a
-        sentence, none where it has no entity, and `targets` its entities, a tuple of
+      examples: the examples to draw from: `labels` are the entity types that occur in
+        a sentence, none if it has no entity, and `targets` its entities, a tuple of
         `tasks.Entity`.
-      way: types an episode, N, or (least, most), drawn uniformly.
-      shot: support entities a type, K, likewise.
-      queries: query entities a type, K again, likewise.
-      empty_rate: which share of all query sentences has no entity, from 0 to below 1,
-        as far as the domain has such sentences.
+      way: N, entity types per episode, or (least, most), drawn uniformly.
+      shot: K, support entities per type, or (least, most), drawn uniformly.
+      queries: K of the query set, query entities per type, or (least, most), drawn
+        uniformly.
+      empty_rate: share of all query sentences that have no entity, in [0, 1), as far
+        as the domain has such sentences.
 
     Raises:
-      ValueError: if examples have no entities, or labels that are not their types; if
-        a domain has fewer types than `way`, or a type fewer entities than
-        `shot + queries`; from `episode`, if drawn types do not make one because other
-        types keep them company or too many stand in a sentence.
+      ValueError: if examples have no entities, or labels that are not the types of
+        their entities; if a domain has fewer types than `way`, or a type fewer entities
+        than `shot + queries`; from `episode`, if no episode of the drawn types is
+        found, because they co-occur with other types or too often in one sentence.
 
     Examples:
       >>> from metaflax.tasks import Entity
       >>> letters = ("ab", "cd", "a", "b", "c", "d", "aa", "bb", "cc", "dd")
-      >>> found = tuple(
+      >>> entities = tuple(
       ...     tuple(Entity(n, n + 1, c) for n, c in enumerate(text)) for text in letters
       ... )
       >>> types = tuple(tuple(sorted(set(text))) for text in letters)
-      >>> examples = Examples("letters", letters, types, targets=found)
+      >>> examples = Examples("letters", letters, types, targets=entities)
       >>> episode = EntitySampler(examples, way=2, shot=1, queries=1).episode(0, 1)
       >>> [letters[n] for n in episode.support], [letters[n] for n in episode.query]
       (['d', 'cd'], ['c', 'dd'])
@@ -91,21 +92,21 @@ class EntitySampler:
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest episode: each sentence taken adds to a type that lacks some."""
+        """The largest episode: each sentence adds an entity of an incomplete type."""
         way, shot, queries = (most for _, most in self._ranges)
         empty = max(len(domain.empty) for domain in self._domains)
-        more = min(empty, self._num_empty(way * queries))
-        return EpisodeSizes(way, way * shot, way * queries + more)
+        num_empty = min(empty, self._num_empty(way * queries))
+        return EpisodeSizes(way, way * shot, way * queries + num_empty)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
+        """Samples episode `index` of the endless list of `seed`."""
         rng = _pools.generator(seed, index)
         domain = self._domains[_pools.uniform(rng, 0, len(self._domains) - 1)]
         way, shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
-        chosen = rng.choice(len(domain.classes), way, replace=False)
-        classes = tuple(domain.classes[chosen].tolist())
+        types = rng.choice(len(domain.classes), way, replace=False)
+        classes = tuple(domain.classes[types].tolist())
 
-        counts = domain.counts[chosen]  # [N, E]
+        counts = domain.counts[types]  # [N, E]
         only = np.flatnonzero(counts.sum(axis=0, dtype=counts.dtype) == domain.totals)
         drawn = _support_and_queries(counts[:, only], rng, shot, queries)
         if drawn is None:
@@ -130,20 +131,20 @@ class EntitySampler:
         )
 
     def _num_empty(self, num_queries: int) -> int:
-        """How many sentences make that share, beside so many others."""
+        """Number of empty queries to add to `num_queries` others for `empty_rate`."""
         return round(num_queries * self.empty_rate / (1 - self.empty_rate))
 
 
 class _Sentences(NamedTuple):
-    """The sentences of a domain, one of each text.
+    """The distinct sentences of a domain.
 
     Attributes:
-      number: which of `domain_names`, or None.
+      number: index into `domain_names`, or None.
       classes: global ids of its types `[C]`.
-      numbers: its sentences with entities `[E]`, as numbers of examples.
-      counts: int16 `[C, E]`, how many entities of each type these hold.
-      totals: int16 `[E]`, how many of all.
-      empty: numbers of its sentences without entities.
+      numbers: indices of the examples with entities `[E]`.
+      counts: int16 `[C, E]`, number of entities of each type in them.
+      totals: int16 `[E]`, number of entities in them.
+      empty: indices of the examples without entities.
     """
 
     number: int | None
@@ -193,7 +194,7 @@ def _of_domain(
 def _support_and_queries(
     counts: np.ndarray, rng: np.random.Generator, shot: int, queries: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Columns of `counts` `[N, E]` for both; None if no order of them gives enough."""
+    """Selects columns of `counts` `[N, E]` for both, or None if all tries fail."""
     num_sentences = counts.shape[1]
     for _ in range(TRIES):
         support = _greedy(counts, rng.permutation(num_sentences), shot)
@@ -206,51 +207,51 @@ def _support_and_queries(
     return None
 
 
-def _greedy(counts: np.ndarray, order: np.ndarray, wanted: int) -> np.ndarray | None:
-    """The first columns in order that lead to `wanted` to `2 * wanted` of each type.
+def _greedy(counts: np.ndarray, order: np.ndarray, shot: int) -> np.ndarray | None:
+    """Greedily selects columns in order until each type has `shot` to `2 * shot`.
 
-    A sentence that does not serve when its turn comes never serves later: types only
-    get fuller. So one walk through the order is enough, and what does not serve when
-    its block begins needs no second look.
+    A sentence that is rejected once is never accepted later, since the counts of types
+    only grow. So one pass through the order is enough, and columns that are rejected at
+    the start of their block need no second check.
     """
-    have = np.zeros(len(counts), int)  # [N]
-    taken: list[int] = []
-    place, size = 0, BLOCK
-    while (lacking := have < wanted).any():
-        block = order[place : place + size]
+    totals = np.zeros(len(counts), int)  # [N]
+    selected: list[int] = []
+    start, size = 0, BLOCK
+    while (incomplete := totals < shot).any():
+        block = order[start : start + size]
         if not len(block):
             return None
-        place, size = place + size, 2 * size  # What is rare may be far away.
-        ahead = counts[:, block]  # [N, block]
-        serves = ahead[lacking].any(axis=0)
-        serves &= (ahead <= 2 * wanted - have[:, None]).all(axis=0)
-        rows = zip(block[serves].tolist(), ahead[:, serves].T.tolist(), strict=True)
-        taken += _taken(rows, have, wanted)
-    return np.array(taken)
+        start, size = start + size, 2 * size  # Rare types may be far ahead.
+        block_counts = counts[:, block]  # [N, block]
+        fits = block_counts[incomplete].any(axis=0)
+        fits &= (block_counts <= 2 * shot - totals[:, None]).all(axis=0)
+        rows = zip(block[fits].tolist(), block_counts[:, fits].T.tolist(), strict=True)
+        selected += _select(rows, totals, shot)
+    return np.array(selected)
 
 
-def _taken(
-    sentences: Iterable[tuple[int, list[int]]], have: np.ndarray, wanted: int
+def _select(
+    sentences: Iterable[tuple[int, list[int]]], totals: np.ndarray, shot: int
 ) -> list[int]:
-    """Which sentences are taken, one after the other; `have` is brought up to date.
+    """Greedily selects sentences and updates `totals` in place.
 
-    Plain numbers, since arrays of N take longer to touch than to add.
+    Uses Python integers, which are faster than arrays as small as N.
     """
-    sums, taken = have.tolist(), []
-    lacking = [n for n, held in enumerate(sums) if held < wanted]
+    sums, selected = totals.tolist(), []
+    incomplete = [n for n, count in enumerate(sums) if count < shot]
     for number, counts in sentences:
-        if not any(counts[n] for n in lacking):
+        if not any(counts[n] for n in incomplete):
             continue
-        after = [held + more for held, more in zip(sums, counts, strict=True)]
-        if max(after) > 2 * wanted:
+        new_sums = [total + count for total, count in zip(sums, counts, strict=True)]
+        if max(new_sums) > 2 * shot:
             continue
-        taken.append(number)
-        sums = after
-        lacking = [n for n in lacking if sums[n] < wanted]
-        if not lacking:
+        selected.append(number)
+        sums = new_sums
+        incomplete = [n for n in incomplete if sums[n] < shot]
+        if not incomplete:
             break
-    have[:] = sums
-    return taken
+    totals[:] = sums
+    return selected
 
 
 def _check(
@@ -275,16 +276,16 @@ def _check(
             f"{examples.name}: {', '.join(few) or 'no types'} cannot make an episode of"
             f" {way}; lower way, or add types."
         )
-    most = 2 * max(shot, queries)  # A sentence with more of a type is never taken.
+    most = 2 * max(shot, queries)  # Sentences with more are never selected.
     scarce = [
-        f"{labels[c]!r}{place(domain)} ({found})"
+        f"{labels[c]!r}{place(domain)} ({count})"
         for domain in domains
-        for c, found in zip(
+        for c, count in zip(
             domain.classes,
             domain.counts[:, (domain.counts <= most).all(axis=0)].sum(axis=1),
             strict=True,
         )
-        if found < shot + queries
+        if count < shot + queries
     ]
     if scarce:
         raise ValueError(

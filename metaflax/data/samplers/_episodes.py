@@ -1,7 +1,7 @@
-"""What an episode is, and lists of them to compare methods on.
+"""Episodes, samplers, and fixed lists of episodes for comparing methods.
 
-Episodes have no state: the episode of a seed and an index is always the same. So the
-position of a run in its data is one integer, and any process can draw any episode.
+Sampling is stateless: the episode of a seed and an index is always the same. So the
+position of a run in its data is one integer, and any process can sample any episode.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """One few-shot task, as numbers of examples.
+    """One few-shot task, as indices of examples.
 
     Attributes:
       classes: global ids of the drawn classes, in random order: local class i is
         `label_names[classes[i]]`. Empty where targets are numbers.
-      domain: which of `domain_names` it was drawn from, or None.
-      support: int32 `[S]`, numbers of examples to learn from.
+      domain: index into `domain_names` of the domain it was drawn from, or None.
+      support: int32 `[S]`, indices of the support examples.
       support_targets: int32 `[S]`, local classes; float32 `[S, N]` of 0 and 1 where a
         text may have several; float32 `[S]` where targets are numbers.
-      query: int32 `[Q]`, numbers of examples to be judged on.
+      query: int32 `[Q]`, indices of the query examples.
       query_targets: as `support_targets`, of the queries; -1 for none of the classes.
     """
 
@@ -38,7 +38,7 @@ class Episode:
 
 
 class EpisodeSizes(NamedTuple):
-    """The largest episode that a sampler draws, which fixes the shapes of batches."""
+    """Maximum sizes of a sampler's episodes, which fix the shapes of batches."""
 
     num_classes: int
     num_support: int
@@ -46,7 +46,7 @@ class EpisodeSizes(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What draws episodes."""
+    """Interface of samplers of episodes."""
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -54,20 +54,20 @@ class Sampler(Protocol):
         ...
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
+        """Samples episode `index` of the endless list of `seed`."""
         ...
 
 
 def fixed_list(sampler: Sampler, seed: int, num: int) -> tuple[Episode, ...]:
-    """The first `num` episodes of a seed, to evaluate every method on."""
+    """Samples the first `num` episodes of a seed, for evaluating all methods."""
     return tuple(sampler.episode(seed, index) for index in range(num))
 
 
 def protocol_hash(episodes: Iterable[Episode]) -> str:
-    """SHA-256, in hex, of what is asked in a list of episodes of one data set.
+    """Computes the SHA-256, in hex, of the indices in a list of episodes.
 
-    Two methods were compared on the same list if their hashes agree. It is of numbers
-    of examples and classes: what these say is in `content_hash`.
+    Two methods were compared on the same episodes of a data set if their hashes agree.
+    The hash is of indices of examples and classes; `content_hash` is of their texts.
     """
     digest = hashlib.sha256()
     for episode in episodes:
@@ -80,23 +80,25 @@ def protocol_hash(episodes: Iterable[Episode]) -> str:
             (episode.query, "<i8"),
             (episode.query_targets, "<f4"),
         ):
-            # Shapes first, so that no two lists run together alike.
+            # Shapes as prefixes, so that different lists have different digests.
             digest.update(np.array([column.ndim, *column.shape], "<i8").tobytes())
             digest.update(column.astype(dtype).tobytes())
     return digest.hexdigest()
 
 
 def content_hash(episodes: Iterable[Episode], examples: Examples) -> str:
-    """SHA-256, in hex, of the texts and names that a list of episodes stands for.
+    """Computes the SHA-256, in hex, of the texts and class names of episodes.
 
-    Folds of one data set often have the same episodes in numbers, and others in words.
+    Episodes of different folds of a data set often have the same indices, but different
+    texts.
 
     Args:
-      episodes: the list.
-      examples: what its numbers are of.
+      episodes: the episodes.
+      examples: the examples that the episodes index.
 
     Returns:
-      The same for the same texts with the same labels, targets and class names.
+      A hash that agrees for the same texts with the same labels, targets and class
+      names.
     """
     texts: set[int] = set()
     classes: set[int] = set()
@@ -109,6 +111,6 @@ def content_hash(episodes: Iterable[Episode], examples: Examples) -> str:
         digest.update(repr((number, names[number])).encode())
     for number in sorted(texts):
         target = None if targets is None else targets[number]
-        told = (number, examples.texts[number], examples.labels[number], target)
-        digest.update(repr(told).encode("utf-8", "surrogatepass"))
+        content = (number, examples.texts[number], examples.labels[number], target)
+        digest.update(repr(content).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Episodes of texts and what is to be said of them."""
+"""Episodes for text generation."""
 
 import dataclasses
 from collections.abc import Hashable
@@ -12,26 +12,26 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class GenerationSampler:
-    """Draws episodes of texts to be said: a domain is a task.
+    """Samples episodes for text generation, each from one domain.
 
-    Domains take turns: each round of as many episodes as there are domains has all of
-    them, in an order of its own, so that a list of episodes asks of every domain the
-    same number of times. In a domain support examples are drawn uniformly and without
-    replacement, then queries among those that share nothing with them: no text, and of
-    dialogues no first turn.
+    Domains alternate: each round of D episodes covers all D domains in a random order,
+    so that a list of episodes covers all domains equally often. Support examples
+    of a domain are drawn uniformly and without replacement, then queries among the
+    examples that do not share their source text with the support set, or, for
+    dialogues, the first turn.
 
     Attributes:
-      examples: where episodes are drawn from.
-      shot: support examples, or (least, most), drawn uniformly.
-      queries: query examples, likewise.
+      examples: the examples to draw from.
+      shot: support examples per episode, or (least, most), drawn uniformly.
+      queries: query examples per episode, or (least, most), drawn uniformly.
 
     Raises:
-      ValueError: if the examples have no targets, or a domain has too few that share
-        nothing.
+      ValueError: if the examples have no target texts, or a domain may have too few
+        examples left for the queries.
 
     Examples:
-      >>> texts, said = tuple("abcd"), tuple("wxyz")
-      >>> letters = Examples("letters", texts, ((),) * 4, targets=said)
+      >>> texts, targets = tuple("abcd"), tuple("wxyz")
+      >>> letters = Examples("letters", texts, ((),) * 4, targets=targets)
       >>> episode = GenerationSampler(letters, shot=1, queries=3).episode(0, 0)
       >>> sorted([*episode.support.tolist(), *episode.query.tolist()])
       [0, 1, 2, 3]
@@ -46,15 +46,15 @@ class GenerationSampler:
     _members: tuple[np.ndarray, ...] = dataclasses.field(
         init=False, repr=False, compare=False
     )
-    # Of each example the number of what it shares with others.
+    # [examples], equal for examples that must not be in both support and query.
     _groups: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         targets = self.examples.targets
         if targets is None or not all(isinstance(t, str) for t in targets):
             raise ValueError(
-                f"{self.examples.name}: holds no texts to be said; read it with a task"
-                " type that generates, such as task=tasks.translation()."
+                f"{self.examples.name}: holds no target texts; read it with a task type"
+                " of text generation, such as task=tasks.translation()."
             )
         ranges = (
             _pools.count_range("shot", self.shot, 1),
@@ -62,7 +62,7 @@ class GenerationSampler:
         )
         numbers: dict[Hashable, int] = {}
         groups = [
-            numbers.setdefault(_shared(text), len(numbers))
+            numbers.setdefault(_group_key(text), len(numbers))
             for text in self.examples.texts
         ]
         object.__setattr__(self, "_ranges", ranges)
@@ -72,15 +72,15 @@ class GenerationSampler:
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest episode; the one "class" is that of texts."""
+        """The largest episode; all examples have the same class."""
         (_, shot), (_, queries) = self._ranges
         return EpisodeSizes(1, shot, queries)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names; targets are 0."""
+        """Samples episode `index` of the endless list of `seed`; targets are 0."""
         num = len(self._members)
-        turns = _pools.generator(seed, index // num, stream=1).permutation(num)
-        rng, domain = _pools.generator(seed, index), int(turns[index % num])
+        domains = _pools.generator(seed, index // num, stream=1).permutation(num)
+        rng, domain = _pools.generator(seed, index), int(domains[index % num])
         shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
         order = rng.permutation(self._members[domain])
         support = order[:shot]
@@ -96,11 +96,11 @@ class GenerationSampler:
         )
 
     def _check(self, shot: int, queries: int) -> None:
-        """Whether every episode that may be drawn has enough examples."""
+        """Checks that every possible episode has enough examples."""
         names = self.examples.domain_names or ("all",)
         for name, members in zip(names, self._members, strict=True):
             _, sizes = np.unique(self._groups[members], return_counts=True)
-            # At worst the support set is of those that share most.
+            # In the worst case the support set covers the largest groups.
             least = int(np.sort(sizes)[: max(len(sizes) - shot, 0)].sum())
             if len(members) < shot or least < queries:
                 raise ValueError(
@@ -111,6 +111,6 @@ class GenerationSampler:
                 )
 
 
-def _shared(text: Hashable) -> Hashable:
-    """What no query may share with the support set: a text, or a dialogue's start."""
+def _group_key(text: Hashable) -> Hashable:
+    """Returns the source text, or the first turn of a dialogue."""
     return text[0] if isinstance(text, tuple) and text else text

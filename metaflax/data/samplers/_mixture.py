@@ -1,4 +1,4 @@
-"""Which member of a mixture of data sets each step of a run trains."""
+"""Mixtures of data sets, one of which is drawn for every training step."""
 
 import dataclasses
 import itertools
@@ -13,17 +13,18 @@ from metaflax.data.samplers import _pools
 def temperature_weights(
     sizes: Mapping[str, int], temperature: float
 ) -> dict[str, float]:
-    r"""How often data sets of different sizes are drawn from.
+    r"""Computes temperature-scaled sampling weights of data sets.
 
-    A set of :math:`n` examples has the weight :math:`n^{1/T}`: a temperature of 1
-    draws every example equally often, a high one every set.
+    A data set of :math:`n` examples has the weight :math:`n^{1/T}`, normalised. At
+    temperature 1 all examples are equally likely; at a high temperature all data sets
+    are.
 
     Args:
-      sizes: examples by set.
+      sizes: number of examples by data set.
       temperature: T, above 0.
 
     Returns:
-      Weights by set, which sum to 1.
+      Weights by data set, which sum to 1.
 
     Raises:
       ValueError: if a size or the temperature is not above 0.
@@ -41,27 +42,26 @@ def temperature_weights(
         raise ValueError(f"temperature is {temperature}; give a number above 0.")
     for name, size in sizes.items():
         if size < 1:
-            raise ValueError(f"{name!r} has {size} examples, and there must be one.")
-    # Of shares, since the power of a large size may be no float.
+            raise ValueError(f"{name!r} has {size} examples; give one at least.")
+    # Scaled by the largest size, since powers of large sizes may overflow.
     largest = max(sizes.values(), default=1)
     powers = {name: (n / largest) ** (1 / temperature) for name, n in sizes.items()}
-    whole = sum(powers.values())
-    return {name: power / whole for name, power in powers.items()}
+    total = sum(powers.values())
+    return {name: power / total for name, power in powers.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """A draw of one member for every step, which has no state.
+    """Stateless sampler of one member of a mixture for every training step.
 
     Attributes:
-      weights: by member, how often a step is its, beside those of the others; 0 for
-        never.
-      spans: by member, the shares of the run between which it takes part.
-      num_steps: of the run.
+      weights: relative sampling weight by member; 0 for never.
+      spans: (start, end) by member, the shares of the run between which it takes part.
+      num_steps: number of steps of the run.
 
     Raises:
       ValueError: if a weight is negative or not finite, a span is empty or not within
-        0 and 1, or there is a step in which no member takes part.
+        0 and 1, or no member takes part in some step.
 
     Examples:
       >>> spans = {"words": (0.0, 1.0), "intents": (0.5, 1.0)}
@@ -95,7 +95,7 @@ class Mixture:
                 f"the weights of {', '.join(map(repr, self.weights))} sum to 0; give"
                 " one of them a weight."
             )
-        # Whoever takes part changes where a span begins or ends, nowhere else.
+        # The members that take part change only where a span starts or ends.
         for share in sorted({0.0, *(end for _, end in self.spans.values())}):
             if share < 1 and not any(self._weights_at(share).values()):
                 raise ValueError(
@@ -111,32 +111,32 @@ class Mixture:
 
     def _probabilities_at(self, share: float) -> dict[str, float]:
         weights = self._weights_at(share)
-        whole = sum(weights.values())
-        return {name: weight / whole for name, weight in weights.items()}
+        total = sum(weights.values())
+        return {name: weight / total for name, weight in weights.items()}
 
     def probabilities(self, step: int) -> dict[str, float]:
-        """How likely a step is each member's."""
+        """Computes the probability of each member at a step."""
         return self._probabilities_at(step / self.num_steps)
 
     def shares(self) -> dict[str, float]:
-        """Which share of all steps is each member's, as far as one can expect."""
+        """Computes the expected share of all steps of each member."""
         edges = {0.0, 1.0, *itertools.chain(*self.spans.values())}
-        found = dict.fromkeys(self.weights, 0.0)
+        expected = dict.fromkeys(self.weights, 0.0)
         for start, end in itertools.pairwise(sorted(edges)):
             for name, probability in self._probabilities_at(start).items():
-                found[name] += probability * (end - start)
-        return found
+                expected[name] += probability * (end - start)
+        return expected
 
     def member(self, seed: int, step: int) -> str:
-        """Whose step this is, the same always for a seed and a step.
+        """Samples the member of a step, deterministically in seed and step.
 
         Raises:
           ValueError: if the run has no such step.
         """
         if not 0 <= step < self.num_steps:
             raise ValueError(f"there is no step {step} of {self.num_steps}.")
-        likely = {n: p for n, p in self.probabilities(step).items() if p}
-        edges = np.cumsum(list(likely.values()))
-        drawn = _pools.generator(seed, step, stream=3).random() * edges[-1]
-        place = int(np.searchsorted(edges, drawn, side="right"))
-        return list(likely)[place]
+        nonzero = {n: p for n, p in self.probabilities(step).items() if p}
+        cumulative = np.cumsum(list(nonzero.values()))
+        draw = _pools.generator(seed, step, stream=3).random() * cumulative[-1]
+        position = int(np.searchsorted(cumulative, draw, side="right"))
+        return list(nonzero)[position]

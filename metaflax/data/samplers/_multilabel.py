@@ -1,4 +1,4 @@
-"""Episodes of texts that may have several labels."""
+"""Episodes for multi-label classification."""
 
 import dataclasses
 
@@ -11,20 +11,20 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabelSampler:
-    """Draws way-shot episodes of texts with several labels.
+    """Samples N-way K-shot episodes of texts with several labels.
 
-    Labels are drawn as `EpisodeSampler` draws classes. Then each, the rarest first,
-    is given random examples until `shot` of the support carry it, and an example
-    counts for every drawn label that it carries; queries likewise, from what is left.
-    A label may thus be carried by more than `shot` examples, never by fewer. Where
-    labels mostly occur together, so that the support took what others need, it may be
-    carried by fewer than `queries` queries.
+    Labels are drawn as `EpisodeSampler` draws classes. Then, from the rarest label on,
+    random examples are added to the support set until `shot` of them have the label; an
+    example counts for every drawn label that it has. The query set is drawn in the same
+    way from the remaining examples. So a label may have more than `shot` support
+    examples, never fewer. If labels mostly co-occur, so that the support set has used
+    up their examples, a label may have fewer than `queries` queries.
 
     Attributes:
-      examples: where episodes are drawn from.
-      way: labels an episode, or (least, most), drawn uniformly.
-      shot: support examples that carry each label, likewise.
-      queries: query examples that carry each label, likewise.
+      examples: the examples to draw from.
+      way: labels per episode, or (least, most), drawn uniformly.
+      shot: support examples per label, or (least, most), drawn uniformly.
+      queries: query examples per label, or (least, most), drawn uniformly.
 
     Raises:
       ValueError: as `EpisodeSampler`, for labels in place of classes.
@@ -42,7 +42,7 @@ class MultiLabelSampler:
     shot: _pools.Count
     queries: _pools.Count
     _drawn_from: _pools.Pools = dataclasses.field(init=False, repr=False, compare=False)
-    # [examples, labels], true where an example carries a label.
+    # [examples, labels], true where an example has a label.
     _carries: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -60,10 +60,10 @@ class MultiLabelSampler:
         return self._drawn_from.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
-        pool, rng, chosen, shot, queries = self._drawn_from.draw(seed, index)
-        classes = pool.classes[chosen]
-        members = [pool.members[c] for c in chosen]
+        """Samples episode `index` of the endless list of `seed`."""
+        pool, rng, drawn, shot, queries = self._drawn_from.draw(seed, index)
+        classes = pool.classes[drawn]
+        members = [pool.members[c] for c in drawn]
         numbers = np.unique(np.concatenate(members))  # [E]
         targets = self._carries[numbers[:, None], classes]  # [E, way]
         orders = [np.searchsorted(numbers, rng.permutation(m)) for m in members]
@@ -86,36 +86,36 @@ def _greedy(
     orders: list[np.ndarray],
     targets: np.ndarray,
     free: np.ndarray,
-    wanted: int,
+    shot: int,
     *,
     spare: int,
 ) -> list[int]:
-    """Free examples until `wanted` of them carry each label, as far as there are.
+    """Greedily selects free examples until `shot` of them have each label, if possible.
 
     Args:
       orders: for each label its examples in random order, as rows of `targets`.
       targets: bool `[E, way]`.
-      free: bool `[E]`, what may be picked.
-      wanted: how many are to carry each label.
-      spare: examples whose loss would leave one of their labels with fewer free ones
-        than this are picked last.
+      free: bool `[E]`, the examples that may be selected.
+      shot: number of examples per label.
+      spare: examples whose selection would leave one of their labels with fewer free
+        examples than this are selected last.
 
     Returns:
-      The rows picked.
+      The selected rows.
     """
     free = free.copy()
-    left, have = targets[free].sum(axis=0), np.zeros(len(orders), int)  # [way]
-    picked: list[int] = []
+    left, counts = targets[free].sum(axis=0), np.zeros(len(orders), int)  # [way]
+    selected: list[int] = []
     for label in sorted(range(len(orders)), key=lambda i: len(orders[i])):
-        for careful in (True, False):
+        for keep_spare in (True, False):
             for row in orders[label].tolist():
-                if have[label] >= wanted:
+                if counts[label] >= shot:
                     break
-                carried = targets[row]
-                costly = careful and bool((left[carried] <= spare).any())
+                labels = targets[row]
+                costly = keep_spare and bool((left[labels] <= spare).any())
                 if not free[row] or costly:
                     continue
                 free[row] = False
-                picked.append(row)
-                left, have = left - carried, have + carried
-    return picked
+                selected.append(row)
+                left, counts = left - labels, counts + labels
+    return selected

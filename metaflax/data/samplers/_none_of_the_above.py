@@ -1,4 +1,4 @@
-"""Queries that belong to none of an episode's classes."""
+"""None-of-the-above queries: queries of none of an episode's classes."""
 
 import dataclasses
 
@@ -11,18 +11,18 @@ from metaflax.data.samplers._single_label import EpisodeSampler
 
 @dataclasses.dataclass(frozen=True)
 class WithNone:
-    """Adds queries of other classes, whose target is -1, to a sampler's episodes.
+    """Adds none-of-the-above queries, whose target is -1, to a sampler's episodes.
 
-    The other queries are drawn uniformly from all examples of the episode's domain
-    whose class was not drawn.
+    These queries are drawn uniformly from all examples of the episode's domain whose
+    class is not in the episode.
 
     Attributes:
-      sampler: draws classes, support and the queries of these classes.
-      rate: which share of all queries belongs to none of them, from 0 to below 1.
+      sampler: samples classes, support and the queries of these classes.
+      rate: share of all queries that belong to none of the classes, in [0, 1).
 
     Raises:
-      ValueError: if the rate is not in that range, or a domain has no class or too
-        few examples beside those of an episode.
+      ValueError: if the rate is not in that range, or a domain has too few examples of
+        classes outside an episode.
 
     Examples:
       >>> from metaflax.data.sources._examples import Examples
@@ -46,15 +46,15 @@ class WithNone:
                 f"the share of queries of no class is {self.rate}; give 0 to below 1."
             )
         examples = self.sampler.examples
-        wanted = self._number(self.sampler.sizes.num_queries)
+        num_none = self._num_none(self.sampler.sizes.num_queries)
         for pool in self.sampler.pools:
             # The worst case: an episode of the largest classes.
             rest = sorted(map(len, pool.members))[: -self.sampler.sizes.num_classes]
-            if sum(rest) < wanted:
+            if sum(rest) < num_none:
                 raise ValueError(
                     f"{examples.name}: beside an episode of"
                     f" {self.sampler.sizes.num_classes} classes there are {sum(rest)}"
-                    f" texts of others, and {wanted} are to belong to none; lower way"
+                    f" texts of others, and {num_none} are to belong to none; lower way"
                     " or the rate, or add classes."
                 )
 
@@ -62,14 +62,14 @@ class WithNone:
     def sizes(self) -> EpisodeSizes:
         """The largest episode."""
         sizes = self.sampler.sizes
-        more = self._number(sizes.num_queries)
-        return sizes._replace(num_queries=sizes.num_queries + more)
+        num_none = self._num_none(sizes.num_queries)
+        return sizes._replace(num_queries=sizes.num_queries + num_none)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
+        """Samples episode `index` of the endless list of `seed`."""
         episode = self.sampler.episode(seed, index)
         [pool] = [p for p in self.sampler.pools if p.domain == episode.domain]
-        # Of another stream than the sampler's own.
+        # A separate stream from the sampler's.
         rng = _pools.generator(seed, index, stream=1)
         others = np.concatenate(
             [
@@ -78,7 +78,7 @@ class WithNone:
                 if number not in episode.classes
             ]
         )
-        count = self._number(len(episode.query))
+        count = self._num_none(len(episode.query))
         drawn = rng.choice(others, count, replace=False)
         none = np.full(count, -1, episode.query_targets.dtype)
         return dataclasses.replace(
@@ -87,6 +87,6 @@ class WithNone:
             query_targets=np.concatenate([episode.query_targets, none]),
         )
 
-    def _number(self, num_queries: int) -> int:
-        """How many queries of no class make that share, beside so many others."""
+    def _num_none(self, num_queries: int) -> int:
+        """Number of queries of no class to add to `num_queries` others."""
         return round(num_queries * self.rate / (1 - self.rate))

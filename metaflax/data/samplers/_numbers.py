@@ -1,4 +1,4 @@
-"""Episodes of texts with a number each."""
+"""Episodes for few-shot regression."""
 
 import dataclasses
 
@@ -11,16 +11,16 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class NumberSampler:
-    """Draws episodes of texts whose targets are numbers: a domain is a task.
+    """Samples episodes of texts with numeric targets, each from one domain.
 
-    A domain is drawn (where there are several), then examples in it, uniformly and
-    without replacement. Of texts that occur twice in a domain one is kept, so that no
+    A domain is drawn (if there are several), then examples in it, uniformly and
+    without replacement. Texts that occur twice in a domain are deduplicated, so that no
     query repeats a support text.
 
     Attributes:
-      examples: where episodes are drawn from.
-      shot: support examples, or (least, most), drawn uniformly.
-      queries: query examples, likewise.
+      examples: the examples to draw from.
+      shot: support examples per episode, or (least, most), drawn uniformly.
+      queries: query examples per episode, or (least, most), drawn uniformly.
 
     Raises:
       ValueError: if the examples have no targets, or a domain has fewer texts than
@@ -65,12 +65,12 @@ class NumberSampler:
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest episode; its one "class" is the number."""
+        """The largest episode; its only class stands for the numeric target."""
         (_, shot), (_, queries) = self._ranges
         return EpisodeSizes(1, shot, queries)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
+        """Samples episode `index` of the endless list of `seed`."""
         rng = _pools.generator(seed, index)
         domain = _pools.uniform(rng, 0, len(self._members) - 1)
         shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
@@ -87,16 +87,16 @@ class NumberSampler:
         )
 
 
-def _check(examples: Examples, members: tuple[np.ndarray, ...], wanted: int) -> None:
+def _check(examples: Examples, members: tuple[np.ndarray, ...], num: int) -> None:
     names = examples.domain_names or ("all",)
     scarce = [
-        f"{name!r} ({len(found)})"
-        for name, found in zip(names, members, strict=True)
-        if len(found) < wanted
+        f"{name!r} ({len(rows)})"
+        for name, rows in zip(names, members, strict=True)
+        if len(rows) < num
     ]
     if scarce or not members:
         raise ValueError(
-            f"{examples.name}: an episode takes {wanted} different texts of a domain,"
+            f"{examples.name}: an episode takes {num} different texts of a domain,"
             f" and these have fewer: {', '.join(scarce) or 'there is none'}. Add texts,"
             " leave the domains out, or lower shot or queries."
         )

@@ -1,4 +1,4 @@
-"""Texts that belong to no class at all, beside the queries of episodes."""
+"""Out-of-scope texts, which belong to no class, as additional queries."""
 
 import dataclasses
 from collections.abc import Collection, Hashable
@@ -13,7 +13,7 @@ from metaflax.data.samplers._episodes import Episode, EpisodeSizes, Sampler
 from metaflax.data.sources._examples import listing
 from metaflax.data.sources._sources import read_rows
 
-# The column that says which split of a release a text is of, and the one of meta-test.
+# The column with the split of a text in the original release, and its test split.
 SPLIT, TEST = "orig_split", "test"
 
 
@@ -25,22 +25,22 @@ def out_of_scope_texts(
     text: str = "text",
     text_pair: str = "text_pair",
 ) -> tuple[Any, ...]:
-    r"""Reads texts that belong to no class.
+    r"""Reads out-of-scope texts, which belong to no class.
 
     Args:
-      source: as for `read`, such as `oos.jsonl` of CLINC150. Of rows with a column
-        `orig_split` those of its `test` alone are read.
-      known: texts that have a class, which are to be others.
-      form: what is read of a row.
+      source: as for `read`, such as `oos.jsonl` of CLINC150. If rows have a column
+        `orig_split`, only those of the split `test` are read.
+      known: in-scope texts, which must not occur in the source.
+      form: the form of the texts.
       text: the column of texts.
-      text_pair: the column of second texts, where the form has such.
+      text_pair: the column of second texts, if the form has two.
 
     Returns:
-      The texts, each once, in the order of the source.
+      The distinct texts, in the order of the source.
 
     Raises:
-      ValueError: if the source is missing or malformed, holds no texts, or one that
-        is known.
+      ValueError: if the source is missing or malformed, has no out-of-scope text, or
+        has one that is in `known`.
 
     Examples:
       >>> import tempfile
@@ -72,18 +72,18 @@ def out_of_scope_texts(
 
 @dataclasses.dataclass(frozen=True)
 class WithOutOfScope:
-    """Adds to a sampler's episodes as many texts out of scope as they have queries.
+    """Adds as many out-of-scope queries to a sampler's episodes as they have queries.
 
-    They follow the queries, and their targets are 0, which say nothing.
+    They follow the in-scope queries. Their targets are 0, a placeholder.
 
     Attributes:
-      sampler: draws episodes of classes.
-      first: the number of the first text out of scope, those of the sampler's examples
-        being smaller.
-      count: how many there are.
+      sampler: samples episodes of classes.
+      first: index of the first out-of-scope text; the sampler's examples have smaller
+        ones.
+      count: number of out-of-scope texts.
 
     Raises:
-      ValueError: if there are fewer than an episode takes.
+      ValueError: if there are fewer out-of-scope texts than queries in an episode.
 
     Examples:
       >>> from metaflax.data.sources._examples import Examples
@@ -101,10 +101,10 @@ class WithOutOfScope:
     count: int
 
     def __post_init__(self):
-        if self.count < (wanted := self.sampler.sizes.num_queries):
+        if self.count < (num := self.sampler.sizes.num_queries):
             raise ValueError(
                 f"there are {self.count} texts out of scope, and an episode takes"
-                f" {wanted} of them, as many as it has queries; give more, or lower"
+                f" {num} of them, as many as it has queries; give more, or lower"
                 " queries."
             )
 
@@ -115,14 +115,14 @@ class WithOutOfScope:
         return sizes._replace(num_queries=2 * sizes.num_queries)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names."""
+        """Samples episode `index` of the endless list of `seed`."""
         episode = self.sampler.episode(seed, index)
-        # Of another stream than the samplers' own.
+        # A separate stream from the samplers'.
         rng = _pools.generator(seed, index, stream=5)
         drawn = self.first + rng.choice(self.count, len(episode.query), replace=False)
-        blank = np.zeros_like(episode.query_targets)
+        placeholders = np.zeros_like(episode.query_targets)
         return dataclasses.replace(
             episode,
             query=np.concatenate([episode.query, drawn.astype(episode.query.dtype)]),
-            query_targets=np.concatenate([episode.query_targets, blank]),
+            query_targets=np.concatenate([episode.query_targets, placeholders]),
         )

@@ -1,4 +1,4 @@
-"""What episodes are drawn from: for each domain its classes, for each its examples."""
+"""Pools to sample episodes from: the classes of each domain and their examples."""
 
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
@@ -16,9 +16,9 @@ class Pool(NamedTuple):
     """The drawable classes of one domain.
 
     Attributes:
-      domain: which of `domain_names`, or None.
+      domain: index into `domain_names`, or None.
       classes: global ids `[C]`.
-      members: for each class the numbers of its examples, one of each text.
+      members: for each class the indices of its examples with distinct texts.
     """
 
     domain: int | None
@@ -27,11 +27,11 @@ class Pool(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What is settled first about an episode, and the generator for the rest."""
+    """The classes and counts of an episode, and the generator for its examples."""
 
     pool: Pool
     rng: np.random.Generator
-    chosen: np.ndarray  # [way], which of the pool's classes.
+    chosen: np.ndarray  # [way], indices into the pool's classes.
     shot: int
     queries: int
 
@@ -51,7 +51,7 @@ class Pools(NamedTuple):
         return EpisodeSizes(way, way * self.shot[1], way * self.queries[1])
 
     def draw(self, seed: int, index: int) -> Draw:
-        """Domain, classes, shot and queries of one episode, uniformly."""
+        """Samples domain, classes, shot and queries of one episode, uniformly."""
         rng = generator(seed, index)
         pool = self.pools[uniform(rng, 0, len(self.pools) - 1)]
         way = uniform(rng, *self.way)
@@ -65,7 +65,8 @@ def build(examples: Examples, way: Count, shot: Count, queries: Count) -> Pools:
     """Groups examples by domain and class, and checks that there are enough.
 
     Raises:
-      ValueError: naming what makes no sense, or all classes with too few texts.
+      ValueError: if a count is out of range, or a domain has too few classes or a class
+        too few texts.
     """
     pools = Pools(
         _pools(examples),
@@ -78,28 +79,28 @@ def build(examples: Examples, way: Count, shot: Count, queries: Count) -> Pools:
 
 
 def generator(seed: int, index: int, stream: int = 0) -> np.random.Generator:
-    """The random numbers of one episode, in one of several streams.
+    """Creates the random generator of one episode, in one of several streams.
 
     Raises:
-      ValueError: if there is no such episode.
+      ValueError: if `seed` or `index` is not in 0 to `2**64 - 1`.
     """
     if not (0 <= seed < 2**64 and 0 <= index < 2**64):
         raise ValueError(
             f"episode {index} of seed {seed} does not exist; both are numbers from 0 to"
             " 2**64 - 1."
         )
-    # A counter-based generator: its start costs the same for every index.
+    # A counter-based generator, whose cost to start is the same for every index.
     key = np.array([seed, index], np.uint64)
     return np.random.Generator(np.random.Philox(key=key).jumped(stream))
 
 
 def uniform(rng: np.random.Generator, low: int, high: int) -> int:
-    """A number from `low` to `high`, both included."""
+    """Draws an integer from `low` to `high`, both included."""
     return low if low == high else int(rng.integers(low, high + 1))
 
 
 def count_range(name: str, count: Count, least: int) -> Range:
-    """The least and the most of a count, checked."""
+    """Returns the minimum and maximum of a count, validated."""
     low, high = (count, count) if isinstance(count, int) else count
     if not least <= low <= high:
         raise ValueError(
@@ -109,7 +110,7 @@ def count_range(name: str, count: Count, least: int) -> Range:
 
 
 def distinct_by_domain(examples: Examples) -> tuple[np.ndarray, ...]:
-    """For each domain the numbers of its examples, one of each text."""
+    """Returns the indices of each domain's examples with distinct texts."""
     domains = examples.domains or ("",) * len(examples)
     first: dict[str, dict[Hashable, int]] = {}
     for number, (domain, text) in enumerate(zip(domains, examples.texts, strict=True)):
@@ -120,7 +121,7 @@ def distinct_by_domain(examples: Examples) -> tuple[np.ndarray, ...]:
 
 
 def _pools(examples: Examples) -> tuple[Pool, ...]:
-    """The classes of each domain, with one example of each text."""
+    """Groups examples with distinct texts by domain and class."""
     class_of = {name: i for i, name in enumerate(examples.label_names)}
     domain_of = {name: i for i, name in enumerate(examples.domain_names)}
     domains = [domain_of[name] for name in examples.domains or ()]

@@ -1,4 +1,4 @@
-"""Episodes that others have drawn, to be compared with what they published."""
+"""Published episodes, for comparison with published results."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class GivenEpisodes(NamedTuple):
     """A sampler of a fixed list of episodes, whatever the seed.
 
     Attributes:
-      examples: what the episodes number.
+      examples: the examples that the episodes index.
       episodes: the list, not empty.
     """
 
@@ -26,7 +26,7 @@ class GivenEpisodes(NamedTuple):
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest of each; of classes one, where targets are none."""
+        """Maximum sizes of the episodes, with at least one class."""
         return EpisodeSizes(
             max(1, *(len(episode.classes) for episode in self.episodes)),
             max(len(episode.support) for episode in self.episodes),
@@ -34,7 +34,7 @@ class GivenEpisodes(NamedTuple):
         )
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the list."""
+        """Returns episode `index` of the list."""
         del seed
         return self.episodes[index]
 
@@ -45,22 +45,22 @@ def published_sets(
     task: tasks.TaskType | None = None,
     num_queries: int | None = None,
 ) -> tuple[GivenEpisodes, tuple[int, ...]]:
-    """Training sets that were published with the texts to evaluate them on.
+    """Reads published training sets and their evaluation texts.
 
-    This is how LEOPARD has its tasks: a file `train_episodes.jsonl`, whose ids are
-    `NAME-SHOT-SET-NUMBER`, and another, `eval.jsonl`.
+    This is the format of LEOPARD: a file `train_episodes.jsonl`, whose ids are
+    `NAME-SHOT-SET-NUMBER`, and a file `eval.jsonl`.
 
     Args:
-      folder: of the two files.
-      task: its columns; classification of single texts unless given.
-      num_queries: how many texts of the evaluation file, drawn once; None for all.
+      folder: folder of the two files.
+      task: task type of the files; by default classification of single texts.
+      num_queries: number of evaluation texts, sampled once for all sets; None for all.
 
     Returns:
-      A set an episode, in the order of the file, and how many examples a class each of
-      them has.
+      An episode per training set, in the order of the file, and the number of examples
+      per class of each.
 
     Raises:
-      ValueError: if a file is missing or bad, or an id is none of that form.
+      ValueError: if a file is missing or malformed, or an id has another form.
 
     References:
       Bansal et al., `Learning to Few-Shot Learn Across Diverse Natural Language
@@ -78,10 +78,10 @@ def published_sets(
     if num_queries is not None:
         rng = np.random.default_rng(0)
         queries = queries.select(rng.choice(len(queries), num_queries, replace=False))
-    for read_from in (sets, queries):
-        if any(len(labels) != 1 for labels in read_from.labels):
+    for source in (sets, queries):
+        if any(len(labels) != 1 for labels in source.labels):
             raise ValueError(
-                f"{read_from.name}: some texts have several labels or none, where"
+                f"{source.name}: some texts have several labels or none, where"
                 " published sets give one each."
             )
     examples = dataclasses.replace(
@@ -91,8 +91,8 @@ def published_sets(
         ids=None,
     )
     classes = tuple(range(len(examples.label_names)))
-    number = {name: local for local, name in enumerate(examples.label_names)}
-    targets = np.array([number[label] for [label] in examples.labels], np.int32)
+    class_of = {name: local for local, name in enumerate(examples.label_names)}
+    targets = np.array([class_of[label] for [label] in examples.labels], np.int32)
     query = np.arange(len(sets), len(examples), dtype=np.int32)
     episodes = tuple(
         Episode(classes, None, rows, targets[rows], query, targets[query])
@@ -103,15 +103,15 @@ def published_sets(
 
 
 def _groups(sets: Examples) -> list[np.ndarray]:
-    """The rows of each training set."""
-    found: dict[str, list[int]] = {}
+    """Groups the rows by training set."""
+    groups: dict[str, list[int]] = {}
     ids: Sequence[str] = sets.ids or ()
     for row, name in enumerate(ids):
         group, dash, _ = name.rpartition("-")
         if not dash:
             raise ValueError(
                 f"{sets.name}: the id {name!r} is not of the form"
-                " NAME-SHOT-SET-NUMBER, which says what set a text is of."
+                " NAME-SHOT-SET-NUMBER, which names the text's training set."
             )
-        found.setdefault(group, []).append(row)
-    return [np.array(rows, np.int32) for rows in found.values()]
+        groups.setdefault(group, []).append(row)
+    return [np.array(rows, np.int32) for rows in groups.values()]

@@ -1,4 +1,4 @@
-"""Episodes of questions about texts."""
+"""Episodes for extractive question answering."""
 
 import dataclasses
 
@@ -12,22 +12,22 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class QuestionSampler:
-    """Draws episodes of questions with answers in contexts: a domain is a task.
+    """Samples episodes of questions about contexts, each from one domain.
 
-    A domain is drawn (where there are several), then support questions in it, uniformly
-    and without replacement, then queries among those about other contexts, so that
-    what the support set tells of a context answers no query. Questions without an
-    answer come as often as the data has them; only where all support questions would
-    be such, one with an answer takes the place of the last.
+    A domain is drawn (if there are several), then support questions in it, uniformly
+    and without replacement, then queries among the questions about other contexts, so
+    that no query shares a context with the support set. Unanswerable questions are as
+    frequent as in the data, except that an answerable one replaces the last support
+    question if all of them are unanswerable.
 
     Attributes:
-      examples: where episodes are drawn from.
-      shot: support questions, or (least, most), drawn uniformly.
-      queries: query questions, likewise.
+      examples: the examples to draw from.
+      shot: support questions per episode, or (least, most), drawn uniformly.
+      queries: query questions per episode, or (least, most), drawn uniformly.
 
     Raises:
-      ValueError: if a domain has no answer, or not enough questions about different
-        contexts.
+      ValueError: if a domain has no answerable question, or may have too few questions
+        about other contexts.
 
     Examples:
       >>> from metaflax.tasks import Answer, Question
@@ -48,7 +48,7 @@ class QuestionSampler:
     _members: tuple[np.ndarray, ...] = dataclasses.field(
         init=False, repr=False, compare=False
     )
-    # Of each example: the number of its context, and whether there is an answer.
+    # [examples], the index of the context, and whether the question is answerable.
     _contexts: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
     _answered: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
@@ -73,14 +73,14 @@ class QuestionSampler:
 
     @property
     def sizes(self) -> EpisodeSizes:
-        """The largest episode; the one "class" is that of answers."""
+        """The largest episode; all questions have the same class."""
         (_, shot), (_, queries) = self._ranges
         return EpisodeSizes(1, shot, queries)
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names.
+        """Samples episode `index` of the endless list of `seed`.
 
-        Targets are 1 where there is an answer, and 0.
+        Targets are 1 for answerable questions and 0 for unanswerable ones.
         """
         rng = _pools.generator(seed, index)
         domain = _pools.uniform(rng, 0, len(self._members) - 1)
@@ -101,7 +101,7 @@ class QuestionSampler:
         )
 
     def _check(self, shot: int, queries: int) -> None:
-        """Whether every episode that may be drawn has enough questions."""
+        """Checks that every possible episode has enough questions."""
         names = self.examples.domain_names or ("all",)
         for name, members in zip(names, self._members, strict=True):
             place = f"{self.examples.name}: domain {name!r}"
@@ -110,7 +110,7 @@ class QuestionSampler:
                     f"{place} has no question with an answer; leave the domain out."
                 )
             _, sizes = np.unique(self._contexts[members], return_counts=True)
-            # At worst the support set takes the contexts with the most questions.
+            # In the worst case the support set covers the largest contexts.
             least = int(np.sort(sizes)[: max(len(sizes) - shot, 0)].sum())
             if len(members) < shot or least < queries:
                 raise ValueError(

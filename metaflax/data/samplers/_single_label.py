@@ -1,4 +1,4 @@
-"""Episodes of texts with one label each."""
+"""Episodes for single-label classification."""
 
 import dataclasses
 
@@ -11,17 +11,17 @@ from metaflax.data.sources._examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeSampler:
-    """Draws way-shot episodes of texts with one label each.
+    """Samples N-way K-shot episodes of texts with one label each.
 
-    A domain is drawn (where there are several), then classes in it, then examples of
-    each class, all uniformly and without replacement. Of texts that occur twice in a
-    class one is kept, so that no query repeats a support text of its class.
+    A domain is drawn (if there are several), then classes in it, then examples of each
+    class, all uniformly and without replacement. Texts that occur twice in a class are
+    deduplicated, so that no query repeats a support text of its class.
 
     Attributes:
-      examples: where episodes are drawn from.
-      way: classes an episode, or (least, most), drawn uniformly.
-      shot: support examples a class, likewise.
-      queries: query examples a class, likewise.
+      examples: the examples to draw from.
+      way: classes per episode, or (least, most), drawn uniformly.
+      shot: support examples per class, or (least, most), drawn uniformly.
+      queries: query examples per class, or (least, most), drawn uniformly.
 
     Raises:
       ValueError: if a text has several labels, or a domain has fewer classes than
@@ -57,21 +57,21 @@ class EpisodeSampler:
 
     @property
     def pools(self) -> tuple[_pools.Pool, ...]:
-        """What episodes are drawn from, by domain."""
+        """The classes and examples to draw from, by domain."""
         return self._drawn_from.pools
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names, class by class."""
-        pool, rng, chosen, shot, queries = self._drawn_from.draw(seed, index)
+        """Samples episode `index` of the endless list of `seed`, ordered by class."""
+        pool, rng, classes, shot, queries = self._drawn_from.draw(seed, index)
         drawn = np.stack(
             [
                 members[rng.choice(len(members), shot + queries, replace=False)]
-                for members in (pool.members[c] for c in chosen)
+                for members in (pool.members[c] for c in classes)
             ]
         )  # [way, shot + queries]
-        local = np.arange(len(chosen), dtype=np.int32)
+        local = np.arange(len(classes), dtype=np.int32)
         return Episode(
-            classes=tuple(pool.classes[chosen].tolist()),
+            classes=tuple(pool.classes[classes].tolist()),
             domain=pool.domain,
             support=drawn[:, :shot].ravel(),
             support_targets=local.repeat(shot),

@@ -1,4 +1,4 @@
-"""Episodes that read some texts as variants of them."""
+"""Data augmentation: episodes with some texts replaced by variants."""
 
 import dataclasses
 from collections.abc import Hashable
@@ -12,18 +12,18 @@ from metaflax.data.sources._examples import Examples
 
 
 class Variants(NamedTuple):
-    """Texts and the variants of each, numbered together.
+    """Texts and their variants in one list.
 
     Attributes:
-      texts: the texts of the examples in their order, then all variants.
-      first: int32 `[E]`, the number of each example's first variant.
-      counts: int32 `[E]`, how many it has; they follow the first.
+      texts: the texts of the examples in order, then all variants.
+      first: int32 `[E]`, index of each example's first variant.
+      counts: int32 `[E]`, number of each example's variants, which are consecutive.
 
     Examples:
       >>> pets = Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)),
       ...                 variants=(("he barks",), ("he purrs", "it barks")))
-      >>> found = Variants.of(pets)
-      >>> found.texts, found.counts.tolist()  # "it barks" is a text itself.
+      >>> variants = Variants.of(pets)
+      >>> variants.texts, variants.counts.tolist()  # "it barks" is a text itself.
       (('it barks', 'it purrs', 'he barks', 'he purrs'), [1, 1])
     """
 
@@ -33,22 +33,22 @@ class Variants(NamedTuple):
 
     @classmethod
     def of(cls, examples: Examples) -> "Variants":
-        """Those of examples that have them.
+        """Collects the variants of examples.
 
-        A variant that another text has too, as its variant or as itself, is left to
-        that text: so different texts of an episode are read differently.
+        A variant that equals another text, or a variant of an earlier text, is dropped,
+        so that different texts of an episode stay different.
         """
         variants = examples.variants or ((),) * len(examples)
         owner: dict[Hashable, Hashable] = {text: text for text in examples.texts}
         texts: list[Hashable] = list(examples.texts)
         first, counts = np.zeros((2, len(examples)), np.int32)
-        for number, (text, own) in enumerate(
+        for number, (text, text_variants) in enumerate(
             zip(examples.texts, variants, strict=True)
         ):
             first[number] = len(texts)
             texts += [
                 variant
-                for variant in dict.fromkeys(own)
+                for variant in dict.fromkeys(text_variants)
                 if variant != text and owner.setdefault(variant, text) == text
             ]
             counts[number] = len(texts) - first[number]
@@ -57,17 +57,17 @@ class Variants(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class WithVariants:
-    """Reads the texts of a sampler's episodes as themselves or as variants of them.
+    """Replaces texts of a sampler's episodes by variants of them at random.
 
-    The episodes are the sampler's own: which texts meet does not depend on `rate`, and
-    no text meets a variant of itself, since it is drawn once. Each text by itself is
-    read as one of its variants with probability `rate`, all of them alike. What was
-    drawn depends on seed, index and the text's position in the episode alone.
+    Which texts are in an episode does not depend on `rate`, and no episode has both a
+    text and a variant of it, since the sampler draws it once. Each text is replaced
+    independently with probability `rate`, by one of its variants, drawn uniformly. The
+    draw depends only on seed, index and the text's position in the episode.
 
     Attributes:
-      sampler: draws episodes, in which no text comes twice.
-      variants: of the sampler's examples.
-      rate: how likely a text that has variants is read as one of them.
+      sampler: samples episodes of distinct texts.
+      variants: variants of the sampler's examples.
+      rate: probability that a text that has variants is replaced.
 
     Raises:
       ValueError: if `rate` is not in [0, 1].
@@ -85,8 +85,8 @@ class WithVariants:
 
     References:
       Kumar et al., `Data Augmentation using Pre-trained Transformer Models
-      <https://arxiv.org/abs/2003.02245>`_, 2020, of supervised learning. Departure: a
-      variant takes its text's place rather than being one more example.
+      <https://arxiv.org/abs/2003.02245>`_, 2020, for supervised learning. Departure:
+      a variant replaces its text rather than being an additional example.
     """
 
     sampler: Sampler
@@ -96,7 +96,7 @@ class WithVariants:
     def __post_init__(self):
         if not 0 <= self.rate <= 1:
             raise ValueError(
-                f"texts are read as variants at a rate of {self.rate}; give 0 to 1."
+                f"texts are replaced by variants at a rate of {self.rate}; give 0 to 1."
             )
 
     @property
@@ -105,21 +105,23 @@ class WithVariants:
         return self.sampler.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
-        """Episode `index` of the endless list that `seed` names.
+        """Samples episode `index` of the endless list of `seed`.
 
-        Its support and query are numbers of `variants.texts`.
+        Its support and query are indices into `variants.texts`.
         """
         episode = self.sampler.episode(seed, index)
-        # Of another stream than the samplers' own.
+        # A separate stream from the samplers'.
         rng = _pools.generator(seed, index, stream=4)
-        support = self._read(episode.support, rng)
+        support = self._replace_texts(episode.support, rng)
         return dataclasses.replace(
-            episode, support=support, query=self._read(episode.query, rng)
+            episode, support=support, query=self._replace_texts(episode.query, rng)
         )
 
-    def _read(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        fate, which = rng.random((len(numbers), 2)).T
+    def _replace_texts(
+        self, numbers: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        draws, choices = rng.random((len(numbers), 2)).T
         counts = self.variants.counts[numbers]
-        chosen = self.variants.first[numbers] + (which * counts).astype(np.int32)
-        varied = (fate < self.rate) & (counts > 0)
-        return np.where(varied, chosen, numbers)
+        variants = self.variants.first[numbers] + (choices * counts).astype(np.int32)
+        replaced = (draws < self.rate) & (counts > 0)
+        return np.where(replaced, variants, numbers)
