@@ -292,7 +292,7 @@ def collate_candidates(
     Args:
       episodes: T episodes of one sampler.
       pairs: the tokens of the sampler's examples.
-      num_queries: Q, the most queries.
+      num_queries: Q, the maximum number of queries.
       buckets: the lengths that texts are padded to.
 
     Returns:

@@ -14,7 +14,7 @@ from metaflax.data.sources._sources import read
 
 
 class GivenEpisodes(NamedTuple):
-    """A sampler of a fixed list of episodes, whatever the seed.
+    """Sampler of a fixed list of episodes, which ignores the seed.
 
     Attributes:
       examples: the examples that the episodes index.
@@ -72,8 +72,8 @@ def published_sets(
     queries = read(folder / "eval.jsonl", task=task, id="id")
     if num_queries is not None and num_queries > len(queries):
         raise ValueError(
-            f"{queries.name}: holds {len(queries)} texts, and {num_queries} are asked"
-            " for; give a smaller num_queries."
+            f"{queries.name}: holds {len(queries)} texts, and {num_queries} are"
+            " requested; give a smaller num_queries."
         )
     if num_queries is not None:
         rng = np.random.default_rng(0)
