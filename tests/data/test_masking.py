@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from metaflax import data, models
+from metaflax.data.raw_text import _masking
+from metaflax.data.raw_text._packed_text import PackedText, Row
 from tests.workflows import worlds
 
 PIECES = ("un", "##like", "##ly", "cat", "dog", "##s")
@@ -27,7 +29,7 @@ def index(tmp_path_factory):
 
 
 def packed(index, tokenizer, length=8, first=0, last=4):
-    return data.PackedText(index, tokenizer, length, first, last)
+    return PackedText(index, tokenizer, length, first, last)
 
 
 def test_rows_are_full_and_go_on_after_the_last_text(index, tokenizer):
@@ -75,7 +77,7 @@ def test_text_that_is_not_there_is_refused(index, tokenizer):
 
 
 rows_of_words = st.lists(st.integers(1, 4), min_size=1, max_size=30).map(
-    lambda sizes: data.Row(
+    lambda sizes: Row(
         np.arange(5, 7 + sum(sizes), dtype=np.int32),
         np.array([-1, *np.repeat(np.arange(len(sizes)), sizes), -1], np.int32),
     )
@@ -87,7 +89,7 @@ rows_of_words = st.lists(st.integers(1, 4), min_size=1, max_size=30).map(
 def test_whole_words_are_hidden_and_no_more_than_the_share(row, rate, seed):
     rng = np.random.default_rng(seed)
     vocabulary = np.arange(1000, 1010)
-    ids, places, targets = data.hide_words(
+    ids, places, targets = _masking.hide_words(
         row, rng, mask_id=3, vocabulary=vocabulary, rate=rate
     )
     assert len(places) > 0
@@ -105,11 +107,11 @@ def test_whole_words_are_hidden_and_no_more_than_the_share(row, rate, seed):
 
 def test_tokens_are_masked_replaced_and_kept_eight_to_one_to_one():
     words = np.arange(200, dtype=np.int32)
-    row = data.Row(words + 10, words)
+    row = Row(words + 10, words)
     fates = np.zeros(3)
     asked = np.zeros(200)
     for seed in range(400):
-        ids, places, targets = data.hide_words(
+        ids, places, targets = _masking.hide_words(
             row, np.random.default_rng(seed), mask_id=3, vocabulary=np.array([5, 6])
         )
         assert len(places) == 30
@@ -122,8 +124,8 @@ def test_tokens_are_masked_replaced_and_kept_eight_to_one_to_one():
 
 
 def test_a_row_without_words_asks_for_nothing():
-    special = data.Row(np.array([1, 2], np.int32), np.full(2, -1, np.int32))
-    hidden = data.hide_words(
+    special = Row(np.array([1, 2], np.int32), np.full(2, -1, np.int32))
+    hidden = _masking.hide_words(
         special, np.random.default_rng(0), mask_id=3, vocabulary=np.array([5])
     )
     assert hidden.places.size == 0
@@ -131,14 +133,14 @@ def test_a_row_without_words_asks_for_nothing():
 
 def test_a_batch_has_marks_and_targets_of_fixed_number():
     rows = [
-        data.Hidden(*(np.array(x, np.int32) for x in parts))
+        _masking.Hidden(*(np.array(x, np.int32) for x in parts))
         for parts in (
             ([7, 3, 3, 8], [1, 2], [5, 6]),
             ([7, 3, 8], [1], [4]),
             ([7, 3, 3, 3, 8], [1, 2, 3], [4, 5, 6]),
         )
     ]
-    batch = data.collate_hidden(rows, 5, 2, pad_id=9)
+    batch = _masking.collate_hidden(rows, 5, 2, pad_id=9)
     assert batch.inputs.ids.tolist() == [
         [7, 3, 3, 8, 9],
         [7, 3, 8, 9, 9],
@@ -152,4 +154,4 @@ def test_a_batch_has_marks_and_targets_of_fixed_number():
 
 def test_ordinary_tokens_are_all_but_the_special_ones(tokenizer):
     expected = [tokenizer.convert_tokens_to_ids(piece) for piece in PIECES]
-    assert data.ordinary_tokens(tokenizer).tolist() == sorted(expected)
+    assert _masking.ordinary_tokens(tokenizer).tolist() == sorted(expected)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._out_of_scope import out_of_scope_texts
 
 
 def letters():
@@ -26,16 +27,16 @@ def test_texts_of_meta_test_are_read_once_each(tmp_path):
         {"text": "one", "orig_split": "test"},
         {"text": "three"},
     ]
-    assert data.out_of_scope_texts(write(tmp_path, rows)) == ("one", "three")
+    assert out_of_scope_texts(write(tmp_path, rows)) == ("one", "three")
 
 
 def test_a_text_that_has_a_class_and_a_file_of_none_are_refused(tmp_path):
     path = write(tmp_path, [{"text": "0 a"}, {"text": "one"}])
     with pytest.raises(ValueError, match="'0 a' have a class in the data"):
-        data.out_of_scope_texts(path, known=letters().texts)
+        out_of_scope_texts(path, known=letters().texts)
     path = write(tmp_path, [{"text": "one", "orig_split": "train"}])
     with pytest.raises(ValueError, match="holds no text out of scope"):
-        data.out_of_scope_texts(path)
+        out_of_scope_texts(path)
 
 
 def test_episodes_are_the_samplers_own_with_as_many_other_texts_behind():

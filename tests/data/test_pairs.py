@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, models, tasks
+from metaflax.data.batching import _seq2seq_batches
 
 BEGIN, END = 1, 2
 TEXTS = ("a b", "c d e f g h")
@@ -22,11 +23,11 @@ def tokenizers(tmp_path_factory):
 
 
 def speech(family, *, read=14, said=8):
-    return data.Speech(BEGIN, END, family == "seq2seq", read, said)
+    return _seq2seq_batches.Speech(BEGIN, END, family == "seq2seq", read, said)
 
 
 def tokenized(tokenizers, family, *, level=None, on_long="error", **sizes):
-    return data.tokenize_pairs(
+    return _seq2seq_batches.tokenize_pairs(
         tokenizers[family],
         TEXTS,
         TARGETS,
@@ -67,7 +68,7 @@ def test_a_task_of_arrays_holds_what_the_rows_hold(tokenizers, family):
     pairs = tokenized(tokenizers, family)
     rows, none = np.arange(2, dtype=np.int32), np.zeros(1, np.int32)
     episode = data.Episode((), None, rows[:1], none, rows[1:], none)
-    task = data.collate_pairs(
+    task = _seq2seq_batches.collate_pairs(
         [episode],
         pairs,
         buckets=data.Buckets((24,)),
@@ -103,7 +104,7 @@ def test_what_is_too_long_is_refused_or_cut_and_counted(tokenizers):
 
 def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.dialogue().texts
-    prompts = data.tokenize_prompts(
+    prompts = _seq2seq_batches.tokenize_prompts(
         tokenizer, [("a b c d", "e f")], level=level, speech=speech("gpt", read=5)
     )
     assert tokenizer.decode(prompts[0][:-1]) == "\ne f"
@@ -114,7 +115,7 @@ def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
 
 def test_what_is_begun_goes_on_behind_the_beginning(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.language_modelling().texts
-    prompts = data.tokenize_prompts(
+    prompts = _seq2seq_batches.tokenize_prompts(
         tokenizer, ["a b"], level=level, speech=speech("gpt")
     )
     assert prompts[0].tolist() == [BEGIN, *words(tokenizer, "a b")]
@@ -137,7 +138,7 @@ def test_candidates_are_the_texts_of_all_queries_after_each(tokenizers, family):
         data.Episode((), None, none, none, np.array(rows, np.int32), none)
         for rows in ([0, 1], [1])
     ]
-    batch = data.collate_candidates(episodes, pairs, 2, data.Buckets((24,)))
+    batch = _seq2seq_batches.collate_candidates(episodes, pairs, 2, data.Buckets((24,)))
     assert batch.targets.shape == (2, 2, 2, 24)
     for query in (0, 1):
         for candidate in (0, 1):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from metaflax import data
+from metaflax.data.raw_text._swaps import read_swaps, swap_words
 
 
 @pytest.mark.parametrize(
@@ -20,14 +21,14 @@ from metaflax import data
     ],
 )
 def test_words_are_swapped_both_ways_in_the_case_they_had(text, swapped):
-    assert data.swap_words(text, data.SWAPS["gender"]) == swapped
+    assert swap_words(text, data.SWAPS["gender"]) == swapped
 
 
 def test_swapping_twice_gives_the_text_again():
     text = "His sister and her brother said that men and a girl saw Mrs Jones."
-    once = data.swap_words(text, data.SWAPS["gender"])
+    once = swap_words(text, data.SWAPS["gender"])
     assert once != text
-    assert data.swap_words(once, data.SWAPS["gender"]) == text
+    assert swap_words(once, data.SWAPS["gender"]) == text
 
 
 def test_no_word_of_the_list_is_in_two_pairs():
@@ -43,15 +44,15 @@ def test_files_of_anything_else_are_refused_with_the_form(content, tmp_path):
     path = tmp_path / "swaps.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"groups of pairs of words, as .*he"):
-        data.read_swaps(path)
+        read_swaps(path)
     path.write_text("{")
     with pytest.raises(ValueError, match="holds no JSON"):
-        data.read_swaps(path)
+        read_swaps(path)
     with pytest.raises(ValueError, match="No such file"):
-        data.read_swaps(tmp_path / "none.json")
+        read_swaps(tmp_path / "none.json")
 
 
 def test_swaps_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "swaps.json"
     path.write_text(json.dumps(data.SWAPS))
-    assert data.read_swaps(path) == data.SWAPS
+    assert read_swaps(path) == data.SWAPS

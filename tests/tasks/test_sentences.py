@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import data, tasks
+from metaflax.data.batching._token_codes import token_codes
 from tests.tasks import texts, words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -80,7 +81,7 @@ def test_what_is_cut_off_is_counted():
     tokenized = data.tokenize(
         TOKENIZER, [sentence], max_length=6, form=tasks.SENTENCE, on_long="truncate"
     )
-    codes = data.token_codes(level, [sentence], [target], tokenized, ["x"])
+    codes = token_codes(level, [sentence], [target], tokenized, ["x"])
     # The second entity loses its last word, and what is left of it is still learned.
     assert (codes.num_lost, codes.flat.tolist()) == (1, [-1, 1, 0, 1, 0, -1])
 

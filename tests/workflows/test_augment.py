@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import cli, data, models, workflows
+from metaflax import cli, models, workflows
+from metaflax.data.raw_text._cloze import whole_words
 from metaflax.workflows.data_preparation import _augment
 from metaflax.workflows.data_preparation._word_filler import WordFiller
 from tests.models.examples import random_params
@@ -79,12 +80,12 @@ def augmented(source, masked_lm, tmp_path_factory):
 
 
 def words(text):
-    return [text[start:end] for start, end in data.whole_words(text)]
+    return [text[start:end] for start, end in whole_words(text)]
 
 
 def between(text):
     """What is not words."""
-    ends = [place for span in data.whole_words(text) for place in span]
+    ends = [place for span in whole_words(text) for place in span]
     return [text[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)][::2]
 
 

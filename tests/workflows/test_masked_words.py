@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, data
+from metaflax.data.raw_text._smlmt import masked_examples
 from metaflax.workflows import RunDirectory, load_run
 from tests.workflows import worlds
 
@@ -163,6 +164,6 @@ def test_held_out_words_with_too_few_sentences_of_their_own_are_left_out(tmp_pat
     index = data.index_texts(tmp_path / "raw.txt", cache_dir=tmp_path)
     names = list(index.words.names)
     words = np.array([names.index(w) for w in ("alpha", "beta", "gamma")])
-    examples = data.masked_examples(index, words, "_", least=2, most=3)
+    examples = masked_examples(index, words, "_", least=2, most=3)
     assert examples.label_names == ("gamma",)
     assert len(examples) == 3

@@ -29,11 +29,12 @@ class Fairness:
     def execute(self, console: Console) -> None:
         """Writes and prints the changes by group."""
         from metaflax import data
+        from metaflax.data.raw_text._swaps import read_swaps
 
         workflows.fairness_report(
             metaflax.load(self.model),
             list(data.read_texts(self.templates, column=self.column)),
             self.out,
             console,
-            swaps=data.read_swaps(self.swaps) if self.swaps else data.SWAPS,
+            swaps=read_swaps(self.swaps) if self.swaps else data.SWAPS,
         )

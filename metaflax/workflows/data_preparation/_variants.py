@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaflax import data
+from metaflax.data.raw_text._cloze import Cloze, draw_cloze, whole_words
 from metaflax.workflows.data_preparation._word_filler import Offer, WordFiller
 
 # Number of samples before a duplicate variant is given up.
@@ -103,14 +103,14 @@ class Gapped(NamedTuple):
       probabilities: the candidates' probabilities.
     """
 
-    cloze: data.Cloze
+    cloze: Cloze
     words: list[list[str]]
     probabilities: list[np.ndarray]
 
     @classmethod
     def of(
         cls,
-        cloze: data.Cloze,
+        cloze: Cloze,
         offer: Offer,
         vocabulary: Sequence[str],
         read_as: Mapping[str, str],
@@ -157,21 +157,20 @@ def _distinct(rng: np.random.Generator, gapped: Sequence[Gapped]) -> list[str]:
 
 def _clozes(
     text: str, rng: np.random.Generator, filler: WordFiller, replacing: Replacing
-) -> list[data.Cloze]:
+) -> list[Cloze]:
     if not has_words(text, filler):
         return []
     # Each word is a token at least: those beyond are not read.
     most = filler.max_length - 2
     return [
-        data.draw_cloze(text, rng, replacing.share, most)
-        for _ in range(replacing.variants)
+        draw_cloze(text, rng, replacing.share, most) for _ in range(replacing.variants)
     ]
 
 
 def has_words(text: str, filler: WordFiller) -> bool:
     """Returns whether a text has words to mask and no special tokens."""
     special = any(token in text for token in filler.tokenizer.all_special_tokens)
-    return not special and bool(data.whole_words(text))
+    return not special and bool(whole_words(text))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

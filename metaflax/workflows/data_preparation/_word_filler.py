@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import data, models
+from metaflax.data.raw_text._cloze import whole_words
+from metaflax.data.raw_text._masking import ordinary_tokens
 from metaflax.workflows.runs._loaded_model import locate
 
 # Largest batch, in texts and in masks, each of which has logits of all words.
@@ -151,13 +153,13 @@ def _top_words(
 
 def _whole_words(tokenizer: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns the tokens that are whole words, and these words."""
-    ids = data.ordinary_tokens(tokenizer)
+    ids = ordinary_tokens(tokenizer)
     names = tokenizer.batch_decode(ids[:, None])
     # A piece that continues a word is tokenized otherwise where it stands alone.
     again = tokenizer(names, add_special_tokens=False)["input_ids"]
     kept = [
         number
         for number, (name, pieces) in enumerate(zip(names, again, strict=True))
-        if pieces == [ids[number]] and data.whole_words(name) == ((0, len(name)),)
+        if pieces == [ids[number]] and whole_words(name) == ((0, len(name)),)
     ]
     return ids[kept], tuple(names[number] for number in kept)

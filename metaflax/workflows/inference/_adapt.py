@@ -13,6 +13,8 @@ from rich.console import Console
 
 from metaflax import base, data, registry, target_kinds, tasks, tree
 from metaflax import config as config_lib
+from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
+from metaflax.data.batching._token_codes import TokenCodes
 from metaflax.files import check_absent
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._episodes import (
@@ -129,12 +131,12 @@ def _support(
     return support, losses_of_cutting(tokenized, codes)
 
 
-def pairs_batch(pairs: data.TokenizedPairs) -> base.Batch:
+def pairs_batch(pairs: TokenizedPairs) -> base.Batch:
     """Makes one support set of all inputs and target texts."""
     rows = np.arange(len(pairs.inputs), dtype=np.int32)
     none = np.zeros(len(rows), np.int32)
     episode = data.Episode((), None, rows, none, rows[:0], none[:0])
-    task = data.collate_pairs(
+    task = collate_pairs(
         [episode],
         pairs,
         buckets=coarse_buckets(pairs.prompts, pairs.inputs),
@@ -207,7 +209,7 @@ def support_batch(
 
 def token_batch(
     tokenized: data.TokenizedTexts,
-    codes: data.TokenCodes,
+    codes: TokenCodes,
     num_names: int,
     num_classes: int,
 ) -> base.Batch:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation
+from metaflax.data.raw_text._swaps import SwappedText, Swaps, swapped_texts
 from metaflax.files import write_text
 from metaflax.workflows.inference._predict import BatchPredictor, predict_all
 from metaflax.workflows.runs._console import console_or_quiet
@@ -19,7 +20,7 @@ from metaflax.workflows.runs._console import console_or_quiet
 def fairness(
     predictor: BatchPredictor,
     texts: Sequence[str],
-    swaps: data.Swaps = data.SWAPS,
+    swaps: Swaps = data.SWAPS,
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def fairness(
     """
     results = {}
     for group, pairs in swaps.items():
-        swapped = data.swapped_texts(texts, group, pairs)
+        swapped = swapped_texts(texts, group, pairs)
         if swapped:
             results[group] = _group(predictor, swapped, seed)
     if not results:
@@ -77,7 +78,7 @@ def fairness_report(
     out: str | Path,
     console: Console | None = None,
     *,
-    swaps: data.Swaps = data.SWAPS,
+    swaps: Swaps = data.SWAPS,
 ) -> dict[str, Any]:
     """Writes the results of `fairness` as JSON and prints them as a table.
 
@@ -114,7 +115,7 @@ def fairness_report(
 
 
 def _group(
-    predictor: BatchPredictor, swapped: Sequence[data.SwappedText], seed: int
+    predictor: BatchPredictor, swapped: Sequence[SwappedText], seed: int
 ) -> dict[str, Any]:
     before = predict_all(predictor, [pair.before for pair in swapped])
     after = predict_all(predictor, [pair.after for pair in swapped])

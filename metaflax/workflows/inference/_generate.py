@@ -9,6 +9,7 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data
+from metaflax.data.batching._seq2seq_batches import tokenize_prompts
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
 
 # Lengths that inputs are padded to, to bound the number of compilations.
@@ -63,7 +64,7 @@ class Generator:
         """Returns predictions for at most `batch_size` texts, in order."""
         level = self._task.texts
         assert level is not None
-        prompts = data.tokenize_prompts(
+        prompts = tokenize_prompts(
             self._model.tokenizer, texts, level=level, speech=self._layout
         )
         self.num_truncated += prompts.num_truncated

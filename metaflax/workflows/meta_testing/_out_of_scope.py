@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import data, evaluation, reporting
+from metaflax.data.samplers._out_of_scope import out_of_scope_texts
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -34,7 +35,7 @@ def detector(run: Run, source: str | Path) -> Evaluator:
     parts = (run.splits.train, run.splits.valid, run.splits.test)
     known = {text for part in parts for text in part.texts}
     form, text, pair = run.task.form, named["text"], named["text_pair"]
-    texts = data.out_of_scope_texts(source, known, form=form, text=text, text_pair=pair)
+    texts = out_of_scope_texts(source, known, form=form, text=text, text_pair=pair)
     examples = test.examples
     tokenized = model.tokenize((*examples.texts, *texts), run.config.data, form)
     sampler = data.WithOutOfScope(test.sampler, len(examples), len(texts))

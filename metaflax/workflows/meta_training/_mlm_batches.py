@@ -10,6 +10,8 @@ import numpy as np
 
 from metaflax import base, data
 from metaflax.config import RawTextConfig
+from metaflax.data.raw_text import _masking
+from metaflax.data.raw_text._packed_text import PackedText, Row
 
 
 class HiddenRows(NamedTuple):
@@ -27,8 +29,8 @@ class HiddenRows(NamedTuple):
     config: RawTextConfig
     seed: int
     tokenizer: Any
-    train: data.PackedText
-    valid: data.PackedText
+    train: PackedText
+    valid: PackedText
     vocabulary: np.ndarray
 
     @classmethod
@@ -53,9 +55,9 @@ class HiddenRows(NamedTuple):
             config,
             seed,
             tokenizer,
-            data.PackedText(*parts, 0, num_train),
-            data.PackedText(*parts, num_train, len(index)),
-            data.ordinary_tokens(tokenizer),
+            PackedText(*parts, 0, num_train),
+            PackedText(*parts, num_train, len(index)),
+            _masking.ordinary_tokens(tokenizer),
         )
 
     def stream(
@@ -110,13 +112,13 @@ class HiddenRows(NamedTuple):
         """P, the maximum number of predicted tokens per row."""
         return max(int(self.config.mask_rate * self.config.length), 1)
 
-    def _masked_row(self, number: int) -> data.Hidden:
+    def _masked_row(self, number: int) -> _masking.Hidden:
         return self._masked(
             self.train.row(self.seed, number), _generator(self.seed, number)
         )
 
-    def _masked(self, row: data.Row, rng: np.random.Generator) -> data.Hidden:
-        return data.hide_words(
+    def _masked(self, row: Row, rng: np.random.Generator) -> _masking.Hidden:
+        return _masking.hide_words(
             row,
             rng,
             mask_id=self.tokenizer.mask_token_id,
@@ -124,9 +126,11 @@ class HiddenRows(NamedTuple):
             rate=self.config.mask_rate,
         )
 
-    def _collate(self, rows: list[data.Hidden]) -> base.Batch:
+    def _collate(self, rows: list[_masking.Hidden]) -> base.Batch:
         pad_id = self.tokenizer.pad_token_id or 0
-        return data.collate_hidden(rows, self.config.length, self.num_places, pad_id)
+        return _masking.collate_hidden(
+            rows, self.config.length, self.num_places, pad_id
+        )
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:

@@ -13,6 +13,7 @@ import numpy as np
 
 from metaflax import base, data, evaluation, models, target_kinds, tasks, tree
 from metaflax.config import AlgorithmConfig, build_algorithm
+from metaflax.data.batching._features import collate_features
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -105,7 +106,7 @@ class LogitScorer:
 
     def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
         sizes = self.source.sizes._asdict()
-        return data.collate_features(chunk, features, **sizes)
+        return collate_features(chunk, features, **sizes)
 
     def score(self, params: Any, batch: base.Task) -> Any:
         """Metrics `[T]` by name, and logits `[T, Q, N]`."""

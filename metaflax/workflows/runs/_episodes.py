@@ -8,6 +8,8 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
+from metaflax.data.batching._token_codes import TokenCodes, token_codes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -80,9 +82,9 @@ class Episodes(NamedTuple):
     tokenized: data.TokenizedTexts
     sampler: data.Sampler
     buckets: data.Buckets
-    codes: data.TokenCodes | None = None
+    codes: TokenCodes | None = None
     room: int = 0
-    pairs: data.TokenizedPairs | None = None
+    pairs: TokenizedPairs | None = None
 
     @property
     def sizes(self) -> data.EpisodeSizes:
@@ -109,7 +111,7 @@ class Episodes(NamedTuple):
         """Stacks episodes as arrays of tokens, or a share of the stack."""
         if self.pairs is not None:
             sizes = self.sizes._asdict()
-            return data.collate_pairs(
+            return collate_pairs(
                 episodes, self.pairs, buckets=self.buckets, share=share, **sizes
             )
         return data.collate(
@@ -247,12 +249,12 @@ def codes_of(
     names: Sequence[str],
     tokenized: data.TokenizedTexts,
     task: tasks.TaskType,
-) -> data.TokenCodes | None:
+) -> TokenCodes | None:
     """Computes the target of each token; None unless the task type labels tokens."""
     if task.tokens is None:
         return None
     targets = examples.targets or ()
-    return data.token_codes(task.tokens, examples.texts, targets, tokenized, names)
+    return token_codes(task.tokens, examples.texts, targets, tokenized, names)
 
 
 def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
@@ -273,7 +275,7 @@ def coarse_up_to(longest: int) -> data.Buckets:
 
 
 def losses_of_cutting(
-    tokenized: data.TokenizedTexts, codes: data.TokenCodes | None = None
+    tokenized: data.TokenizedTexts, codes: TokenCodes | None = None
 ) -> str:
     """Describes truncation of texts for a message; empty if there was none."""
     notes = []
@@ -287,7 +289,7 @@ def losses_of_cutting(
     return "".join(f", {note}" for note in notes)
 
 
-def losses_of_cutting_pairs(pairs: data.TokenizedPairs) -> str:
+def losses_of_cutting_pairs(pairs: TokenizedPairs) -> str:
     """Describes truncation of prompts and target texts; empty if there was none."""
     speech, notes = pairs.speech, []
     if cut := pairs.prompts.num_truncated:

@@ -12,6 +12,8 @@ import numpy as np
 
 from metaflax import data
 from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.data.on_disk._text_index import TextIndex
+from metaflax.data.sources._splits import check_names, names_by_file
 from metaflax.workflows.runs._streamed_episodes import most, texts_of_a_class
 
 # Largest number of classes of a held-out split, unless an episode needs more.
@@ -70,13 +72,11 @@ def labelled_on_disk(config: Config) -> OnDisk:
     return OnDisk(splits, sampler, len(parts["train"]) - len(sampler.groups[0]))
 
 
-def _split(
-    index: data.TextIndex, config: DataConfig
-) -> tuple[dict[str, np.ndarray], int]:
+def _split(index: TextIndex, config: DataConfig) -> tuple[dict[str, np.ndarray], int]:
     """Returns the label numbers of each split, and the number of texts in none."""
     names, source = list(index.labels.names), str(index.path)
     names_by_split, where = _split_names(names, source, config)
-    data.check_names(names_by_split, names, where, source)
+    check_names(names_by_split, names, where, source)
     numbers = {name: number for number, name in enumerate(names)}
     parts = {
         split: np.array([numbers[name] for name in names_by_split[split]], np.int64)
@@ -93,13 +93,13 @@ def _split_names(
     if config.split_names is not None:
         return config.split_names, "the split"
     if config.split_file is not None:
-        return data.names_by_file(config.split_file, config.fold), config.split_file
+        return names_by_file(config.split_file, config.fold), config.split_file
     seed = config.split_seed
     return data.names_by_seed(names, seed, source=source), f"seed {seed}"
 
 
 def _held_out(
-    index: data.TextIndex, labels: np.ndarray, config: Config, split: str
+    index: TextIndex, labels: np.ndarray, config: Config, split: str
 ) -> data.Examples:
     num_needed = texts_of_a_class(config.episodes)
     examples = data.labelled_examples(
@@ -117,7 +117,7 @@ def _held_out(
 
 
 def _sampler(
-    index: data.TextIndex, labels: np.ndarray, config: Config
+    index: TextIndex, labels: np.ndarray, config: Config
 ) -> data.LabelledTextSampler:
     sizes = config.episodes.training()
     enough = index.labels.counts[labels] >= texts_of_a_class(sizes)

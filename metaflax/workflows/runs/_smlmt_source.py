@@ -12,6 +12,8 @@ import numpy as np
 
 from metaflax import data, tasks, tree
 from metaflax.config import Config, EpisodeConfig
+from metaflax.data.on_disk._text_index import TextIndex
+from metaflax.data.raw_text._smlmt import masked_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._streamed_episodes import FromDisk, most, texts_of_a_class
 
@@ -60,7 +62,7 @@ def load_masked_words(
 
 
 def _split_words(
-    index: data.TextIndex, config: Config
+    index: TextIndex, config: Config
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Splits the words within the frequency bands into train, valid and test."""
     edges, sizes = config.data.word_bands, config.episodes
@@ -85,7 +87,7 @@ def _split_words(
 
 
 def _groups(
-    index: data.TextIndex,
+    index: TextIndex,
     words: np.ndarray,
     sizes: EpisodeConfig,
     config: Config,
@@ -129,13 +131,13 @@ def word_vectors(model: LoadedModel, words: Sequence[str]) -> np.ndarray:
 
 
 def _held_out(
-    index: data.TextIndex,
+    index: TextIndex,
     words: np.ndarray,
     config: Config,
     model: LoadedModel,
     split: str,
 ) -> data.Examples:
-    return data.masked_examples(
+    return masked_examples(
         index,
         words,
         model.tokenizer.mask_token,

@@ -8,6 +8,7 @@ import numpy as np
 
 from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
+from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
@@ -142,9 +143,7 @@ class TextScorer:
 
     def _prompts(self, chunk: Sequence[data.Episode]) -> Any:
         prompts, num_queries = self._pairs.prompts, self.source.sizes.num_queries
-        return data.collate_prompts(
-            chunk, prompts, num_queries, coarse_buckets(prompts)
-        )
+        return collate_prompts(chunk, prompts, num_queries, coarse_buckets(prompts))
 
     def _candidates(self, chunk: Sequence[data.Episode]) -> base.Batch:
         pairs, num_queries = self._pairs, self.source.sizes.num_queries
@@ -152,7 +151,7 @@ class TextScorer:
         longest = pairs.speech.num_read + pairs.speech.num_said
         lengths = (*(n for n in (32, 64, 128, 256) if n < longest), longest)
         buckets = data.Buckets(lengths, budget_ratio=2.0)
-        return data.collate_candidates(chunk, pairs, num_queries, buckets)
+        return collate_candidates(chunk, pairs, num_queries, buckets)
 
     def _decoded(self, episode: data.Episode, generated: Any) -> list[dict[str, Any]]:
         rows = list(zip(*generated, strict=True))[: len(episode.query)]

@@ -82,7 +82,7 @@ def masked_lm(
         if tokens.marks is None:
             raise ValueError(
                 "a masked language model predicts the words at the marks of a text, and"
-                " these tokens have none; see data.hide_words."
+                " these tokens have none."
             )
         states = _bert.run_stages(
             config,
