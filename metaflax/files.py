@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -27,7 +28,10 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[A
     """Writes a file that readers see whole or not at all.
 
     The content goes to a file beside `path`, which replaces `path` once the body of
-    the `with` statement is done, and is removed where the body raises.
+    the `with` statement is done, and is removed where the body raises. Symbolic links
+    are followed, and a file that is replaced keeps its permissions. Only a regular
+    file can be replaced: into a pipe, a device or an open descriptor such as
+    `/dev/stdout` the content is written as it comes.
 
     Args:
       path: of the file; missing folders on the way are created.
@@ -37,7 +41,7 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[A
       The open file.
 
     Raises:
-      ValueError: if the folder of the file cannot be written.
+      ValueError: if the path is a folder, or it or its folder cannot be written.
 
     Examples:
       >>> import tempfile
@@ -49,13 +53,17 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[A
       '0.5'
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
-    with _scratch_path(path) as scratch:
-        with _naming(path.parent):
-            file = scratch.open(mode.replace("w", "x"), encoding=encoding)
-        with file:
+    if (stream := _stream(path)) is not None:
+        with _opened(stream, mode, path, "file") as file:
             yield file
-        scratch.replace(path)
+        return
+    target = _linked(path)
+    with _scratch_path(target) as scratch:
+        with _opened(scratch, mode.replace("w", "x"), target.parent) as file:
+            yield file
+        if target.exists():
+            shutil.copymode(target, scratch)
+        scratch.replace(target)
 
 
 @contextlib.contextmanager
@@ -63,11 +71,14 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Fills a new folder that readers see whole or not at all.
 
     Args:
-      folder: which does not exist, or is empty; missing parents are created.
+      folder: which does not exist, or is empty; missing parents are created, and
+        symbolic links are followed.
 
     Yields:
       An empty folder beside it, which is renamed to `folder` once the body of the
-      `with` statement is done, and removed where the body raises.
+      `with` statement is done, and removed where the body raises. Its content is moved
+      one by one into an empty folder that cannot be replaced, such as the mount point
+      of a volume.
 
     Raises:
       ValueError: if the parent folder cannot be written.
@@ -81,7 +92,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
       ...     sorted(path.name for path in Path(parent).rglob("*"))
       ['config.json', 'model']
     """
-    folder = Path(folder)
+    folder = _linked(Path(folder))
     with _scratch_path(folder) as scratch:
         with _naming(folder.parent):
             scratch.mkdir()
@@ -89,9 +100,12 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         try:
             os.rename(scratch, folder)
         except OSError as error:
-            if folder.exists():
+            if not folder.exists():
+                raise
+            if not folder.is_dir() or any(folder.iterdir()):
                 raise FileExistsError(f"{folder} exists already.") from error
-            raise
+            for path in list(scratch.iterdir()):
+                shutil.move(path, folder)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -111,7 +125,7 @@ def check_absent(folder: str | Path) -> None:
     Raises:
       ValueError: if there is a file, or a folder that holds something.
     """
-    folder = Path(folder)
+    folder = _linked(Path(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists already; name a new directory.")
 
@@ -158,6 +172,50 @@ def folder_digest(folder: Path, exclude: Collection[str] = ()) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def _stream(path: Path) -> Path | int | None:
+    """Returns what to open to write to `path` straight; None for a regular file.
+
+    Raises:
+      ValueError: if it is a folder, or cannot be looked at.
+    """
+    if (number := _descriptor(path)) is not None:
+        with _naming(path, "file"):
+            return os.dup(number)  # Opened by name, a file would be truncated.
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unwritable(path, "file", error) from error
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{path} is a folder; name a file.")
+    return None if stat.S_ISREG(mode) else path
+
+
+def _descriptor(path: Path) -> int | None:
+    """Returns the descriptor of this process that `/dev/stdout` or the like names."""
+    open_files = os.path.realpath("/dev/fd")
+    for _ in range(8):  # Links on the way to /dev/fd/1 or /proc/self/fd/1.
+        if os.path.realpath(path.parent) == open_files and path.name.isdecimal():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _linked(path: Path) -> Path:
+    """Follows symbolic links, even to what does not exist yet.
+
+    Raises:
+      ValueError: if they lead in a circle.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise ValueError(f"{path} is a symbolic link to itself; name another path.")
+    return target
+
+
 @contextlib.contextmanager
 def _scratch_path(path: Path) -> Iterator[Path]:
     """An unused path beside `path`; whatever is left there at the end is removed."""
@@ -173,12 +231,21 @@ def _scratch_path(path: Path) -> Iterator[Path]:
             scratch.unlink(missing_ok=True)
 
 
+def _opened(path: Path | int, mode: str, place: Path, kind: str = "folder") -> Any:
+    """Opens a file to write to; errors name `place`."""
+    with _naming(place, kind):
+        return open(path, mode, encoding=None if "b" in mode else "utf-8")
+
+
 @contextlib.contextmanager
-def _naming(folder: Path) -> Iterator[None]:
-    """Raises a sentence where `folder` cannot be written."""
+def _naming(path: Path, kind: str = "folder") -> Iterator[None]:
+    """Raises a sentence where `path` cannot be written."""
     try:
         yield
     except OSError as error:
-        raise ValueError(
-            f"{folder}: cannot be written ({error.strerror}); name another folder."
-        ) from error
+        raise _unwritable(path, kind, error) from error
+
+
+def _unwritable(path: Path, kind: str, error: OSError) -> ValueError:
+    reason = error.strerror or error
+    return ValueError(f"{path}: cannot be written ({reason}); name another {kind}.")

@@ -1,10 +1,18 @@
 """Tests for atomic writes, and for digests of files and folders."""
 
+import ast
+import errno
 import hashlib
+import os
+import socket
+import stat
+from pathlib import Path
 
 import pytest
 
+import metaflax
 from metaflax import files
+from metaflax.training import JsonlLog
 
 
 def names(folder):
@@ -37,6 +45,194 @@ def test_a_file_has_the_usual_permissions(tmp_path):
     usual, ours = ((tmp_path / name).stat().st_mode for name in ("usual", "ours"))
     assert ours == usual
     assert (tmp_path / "ours").read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "secret"
+    path.touch(mode=0o600)
+    files.write_text(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "new"
+
+
+def regular(path):
+    path.write_text("old")
+    return path.read_bytes
+
+
+def pipe(path):
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def read():
+        content = os.read(reader, 1000)
+        os.close(reader)
+        return content
+
+    return read
+
+
+def device(path):
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))  # A null device.
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("only root can make a device, and not everywhere")
+    return None
+
+
+# What lies at a path before it is written to, and reads what came of it.
+KINDS = {"nothing": lambda path: path.read_bytes, "regular": regular, "pipe": pipe,
+         "device": device}  # fmt: skip
+# Ways from the path that is named to what lies there.
+WAYS = {
+    "itself": lambda folder: folder / "it",
+    "link": lambda folder: linked(folder / "link", folder / "it"),
+    "relative link": lambda folder: linked(folder / "link", "it"),
+    "links": lambda folder: linked(
+        folder / "two", linked(folder / "deep" / "one", Path("..") / "it").name, "deep"
+    ),
+}
+
+
+def linked(path, target, folder=""):
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(Path(folder) / target)
+    return path
+
+
+def through_the_log(path):
+    log = JsonlLog(path, resume_after=1)
+    log.write({"step": 2})
+    log.close()
+    return b'{"step": 2}\n'
+
+
+def through_text(path):
+    files.write_text(path, "é")
+    return "é".encode()
+
+
+def through_json(path):
+    files.write_json(path, [1])
+    return b"[\n  1\n]\n"
+
+
+def through_bytes(path):
+    with files.atomic_write(path, "wb") as file:
+        file.write(b"\xff")
+    return b"\xff"
+
+
+@pytest.mark.parametrize(
+    "write", [through_text, through_json, through_bytes, through_the_log]
+)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_at_a_path_stays_what_it_is(kind, way, write, tmp_path):
+    target, path = tmp_path / "it", WAYS[way](tmp_path)
+    read = KINDS[kind](target)
+
+    def kinds_of_files():
+        return {p: stat.S_IFMT(p.lstat().st_mode) for p in tmp_path.rglob("*")}
+
+    before = kinds_of_files()
+    written = write(path)
+    assert kinds_of_files() == {**before, target: before.get(target, stat.S_IFREG)}
+    assert read is None or read() == written
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_an_open_descriptor_is_written_to_where_it_stands(link, tmp_path):
+    with (tmp_path / "all").open("w") as file:
+        file.write("first\n")
+        file.flush()
+        path = Path(f"/dev/fd/{file.fileno()}")
+        files.write_text(linked(tmp_path / "out", path) if link else path, "second\n")
+        file.seek(0, os.SEEK_END)
+        file.write("third\n")
+    assert (tmp_path / "all").read_text() == "first\nsecond\nthird\n"
+
+
+def closed_descriptor(path):
+    with path.open("w") as file:
+        number = os.dup(file.fileno())
+    os.close(number)
+    return Path(f"/dev/fd/{number}")
+
+
+def listening(path):
+    with socket.socket(socket.AF_UNIX) as one:
+        cwd = os.getcwd()
+        os.chdir(path.parent)  # The name of a socket is short.
+        one.bind(path.name)
+        os.chdir(cwd)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir() or path, "is a folder; name a file"),
+        (lambda path: linked(path, path.parent), "is a folder; name a file"),
+        (lambda path: linked(path, path.name), "name another file"),
+        (listening, "cannot be written .*name another file"),
+        (closed_descriptor, "cannot be written .*name another file"),
+    ],
+)
+def test_what_no_file_can_be_written_to_is_refused_at_once(make, message, tmp_path):
+    path = make(tmp_path / "it")
+    before = names(tmp_path)
+    with pytest.raises(ValueError, match=message), files.atomic_write(path):
+        raise AssertionError("the body ran")
+    assert names(tmp_path) == before
+
+
+def test_only_files_replaces_files():
+    package = Path(metaflax.__file__).parent
+    calls = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and not node.keywords
+        if (name := ast.unparse(node.func)) in ("os.replace", "os.rename")
+        or name.endswith(".rename")
+        or (name.endswith(".replace") and len(node.args) == 1)
+    }
+    # A damaged checkpoint is moved to a new name.
+    assert calls <= {"files.py", "training/_checkpoints.py"}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: None])
+def test_a_folder_behind_a_link_is_filled(make, tmp_path):
+    link = linked(tmp_path / "link", "model")
+    make(tmp_path / "model")
+    files.check_absent(link)
+    with files.atomic_folder(link) as folder:
+        (folder / "part").touch()
+    assert names(tmp_path) == ["link", "model", "model/part"]
+    assert link.is_symlink()
+    with pytest.raises(ValueError, match="link exists already|model exists already"):
+        files.check_absent(link)
+    with pytest.raises(ValueError, match="symbolic link to itself"):
+        files.check_absent(linked(tmp_path / "circle", "circle"))
+
+
+def test_a_mounted_folder_is_filled(tmp_path, monkeypatch):
+    def busy(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr(os, "rename", busy)
+    with files.atomic_folder(tmp_path / "volume") as folder:
+        (folder / "part").mkdir()
+        (folder / "part" / "x").touch()
+    assert names(tmp_path) == ["volume", "volume/part", "volume/part/x"]
+    with (
+        pytest.raises(FileExistsError),
+        files.atomic_folder(tmp_path / "volume") as folder,
+    ):
+        (folder / "part").touch()
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from metaflax import files
+
 
 def data_folder() -> Path:
     """The folder of data sets: the variable `METAFLAX_DATA`, or `data`."""
@@ -33,7 +35,4 @@ def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> in
 
 def write_json(path: Path, content: object) -> None:
     """Writes one JSON value, indented and atomically, making folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    scratch.replace(path)
+    files.write_text(path, json.dumps(content, indent=1) + "\n")

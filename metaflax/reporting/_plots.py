@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from metaflax import files
 from metaflax.evaluation import Interval
 
 
@@ -62,4 +63,5 @@ def plot_run(
         right.annotate(f"{bar.mean:.3f}", (x, bar.mean / 2), ha="center")
     right.set_ylabel(f"test {metric}, 95 % interval")
     right.set_ylim(0, max(1.0, *(bar.high for bar in bars)))
-    picture.savefig(path, dpi=120)
+    with files.atomic_write(path, "wb") as file:
+        picture.savefig(file, dpi=120, format="png")

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from metaflax import files
+
 # Rows of the table, and columns of the plot.
 MOST_ROWS, COLUMNS = 20, 3
 
@@ -93,7 +95,8 @@ def plot_search(
     picture.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
     )
-    picture.savefig(path, dpi=120)
+    with files.atomic_write(path, "wb") as file:
+        picture.savefig(file, dpi=120, format="png")
 
 
 def _over_trials(axis: Any, trials: Sequence[Mapping[str, Any]]) -> None:

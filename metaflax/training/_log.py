@@ -31,12 +31,10 @@ class JsonlLog:
     """
 
     def __init__(self, path: Path, *, resume_after: int = 0):
-        kept = [
-            line
-            for line in (path.read_text().splitlines() if path.exists() else [])
-            if _step_of(line) <= resume_after
-        ]
-        files.write_text(path, "".join(f"{line}\n" for line in kept))
+        if path.is_file():  # A pipe, say, has no earlier records.
+            lines = path.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) <= resume_after]
+            files.write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, record: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -62,6 +63,20 @@ def test_csv_answers_say_what_jsonl_ones_say(adapted, tmp_path, capsys):
     for row, line in zip(rows, lines, strict=True):
         for name, probability in line["probabilities"].items():
             assert float(row[f"p({name})"]) == probability
+
+
+def test_predictions_go_into_a_pipe_that_stays_one(adapted, tmp_path):
+    write_lines(tmp_path / "t.txt")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out").symlink_to("pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    args = ("--model", adapted, "--texts", tmp_path / "t.txt", "--out")
+    worlds.run("predict", *args, tmp_path / "out")
+    lines = os.read(reader, 2**16).splitlines()
+    os.close(reader)
+    assert [json.loads(line)["text"] for line in lines] == TEXTS
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "out").is_symlink()
 
 
 def test_batches_and_their_neighbours_change_no_answer(adapted):

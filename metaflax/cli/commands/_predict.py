@@ -64,7 +64,7 @@ class Predict:
     texts: str = "-"
     """File of texts: one per line, JSONL, CSV or Parquet; - for standard input."""
     out: str = "-"
-    """File of predictions to write; - for standard output."""
+    """File or pipe of predictions to write; - for standard output."""
     format: Literal["jsonl", "csv"] = "jsonl"
     """Format of the predictions."""
     column: str = "text"

@@ -113,6 +113,8 @@ def write(
             for name, tensors in files.items():
                 path, metadata = folder / name, {"format": "pt"}
                 safetensors.numpy.save_file(dict(tensors), path, metadata=metadata)
+                # safetensors lets nobody but the owner read its files.
+                shutil.copymode(folder / "config.json", path)
             for name, note in (notes or {}).items():
                 (folder / name).write_text(note, encoding="utf-8")
             for path in tokenizer_files:

@@ -11,5 +11,5 @@ def check_new(target: Path) -> None:
     """
     if target.suffix != ".jsonl":
         raise ValueError(f"{target}: the output is JSONL; name it .jsonl.")
-    if target.exists():
+    if target.is_file() or target.is_dir():  # Others, such as pipes, lose nothing.
         raise ValueError(f"{target} exists already; name a new file.")

@@ -10,6 +10,7 @@ import pytest
 
 from metaflax import models
 from metaflax.models import pretrained
+from metaflax.models.pretrained import _directory as directory
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 NUM_CLASSES = 5
@@ -271,3 +272,14 @@ def test_a_directory_in_use_is_not_overwritten(tmp_path, words):
     with pytest.raises(ValueError, match="empty exists already; name a new directory"):
         save("empty")
     assert (tmp_path / "empty" / "model.safetensors").read_bytes() == before
+
+
+def test_all_files_have_the_usual_permissions(words, tmp_path):
+    (tmp_path / "usual").touch()
+    target = tmp_path / "model"
+    tensors = {"model.safetensors": {"x": np.zeros(2, np.float32)}}
+    directory.write(target, {}, tensors, list(words.iterdir()), {"README.md": "-"})
+    usual = (tmp_path / "usual").stat().st_mode
+    modes = {path.name: path.stat().st_mode for path in target.iterdir()}
+    assert modes == dict.fromkeys(modes, usual)
+    assert len(modes) == 4
