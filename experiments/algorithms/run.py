@@ -71,7 +71,7 @@ def load_world(folder: Path, model: Path, fold: str = "01") -> World:
     examples = data.read(str(folder / "clinc150" / "examples.jsonl"))
     splits = data.split_by_file(examples, folder / "clinc150" / "folds.json", fold)
     pretrained = models.load(model)
-    tokenizer = models.pretrained.tokenizer(pretrained.directory)
+    tokenizer = pretrained.tokenizer()
     encoder = models.encoder(pretrained.config, pooling="mean", standardize=True)
     tokenized = {
         name: data.tokenize(

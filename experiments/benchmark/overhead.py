@@ -65,7 +65,7 @@ def load(folder: Path) -> World:
     params = methods.params_of(algorithm, pretrained.params, None)
     return World(
         splits.train,
-        models.pretrained.tokenizer(pretrained.directory),
+        pretrained.tokenizer(),
         training.make_step(algorithm, optimizer, dropout=False),
         lambda: training.create(params, optimizer, jax.random.key(0)),
     )

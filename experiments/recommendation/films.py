@@ -23,7 +23,7 @@ def embedded(
     pretrained = models.load(source)
     encoder = models.encoder(pretrained.config, standardize=config.model.standardize)
     tokenized = data.tokenize(
-        models.pretrained.tokenizer(pretrained.directory),
+        pretrained.tokenizer(),
         texts,
         max_length=config.data.max_length,
         on_long=config.data.on_long,

@@ -263,6 +263,22 @@ def test_a_missing_tokenizer_is_missed(broken_bert, train_refused):
     assert "no tokenizer" in train_refused(model=broken_bert)
 
 
+def test_a_tokenizer_larger_than_the_embedding_table_is_refused(
+    broken_bert, adapted, train_refused, refused, tmp_path
+):
+    """Out of its rows, JAX would read the last one without an error."""
+    said = f"{len(worlds.VOCABULARY) + 1} token ids, the embedding table only"
+    vocabulary = (*worlds.VOCABULARY, "new")
+    worlds.save_tokenizer(broken_bert, vocabulary)
+    assert said in train_refused(model=broken_bert)
+    support = worlds.write_jsonl(tmp_path / "s.jsonl", worlds.records(count=1)[:3])
+    options = ("--model", broken_bert)
+    assert said in refused(*adapt_args(support, tmp_path / "out", *options))
+    classifier = shutil.copytree(adapted, tmp_path / "adapted")
+    worlds.save_tokenizer(classifier, vocabulary)
+    assert said in refused(*predict_args(classifier, tmp_path, "topic00"))
+
+
 def test_a_missing_model_is_named(tmp_path, train_refused):
     error = train_refused(model=tmp_path / "nowhere")
     assert f"no directory {tmp_path / 'nowhere'}; check the path." in error

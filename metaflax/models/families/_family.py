@@ -160,6 +160,10 @@ def _max_position_embeddings(config: Any) -> int:
     return config.max_position_embeddings
 
 
+def _vocab_size(config: Any) -> int | None:
+    return getattr(config, "vocab_size", None)
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelFamily:
     """A family of encoders, or of generative models.
@@ -177,6 +181,8 @@ class ModelFamily:
       language_model: `language_model(config, *, dtype, layer_loop, remat)`, makes a
         `LanguageModel`; None for a family of encoders.
       max_positions: `max_positions(config)`, most tokens of a text of an encoder.
+      vocab_size: `vocab_size(config)`, rows of the embedding table, which the tokenizer
+        may not exceed; None where it is unknown.
       text_bounds: `text_bounds(config, tokenizer)`, `TextBounds` of a generative model.
       read: reads weight files; None for leaves stored by their slash-joined paths.
       write: lays out weight files; None for leaves stored by their slash-joined paths.
@@ -198,6 +204,7 @@ class ModelFamily:
     encoder: Callable[..., Encoder] | None = None
     language_model: Callable[..., LanguageModel] | None = None
     max_positions: Callable[[Any], int] = _max_position_embeddings
+    vocab_size: Callable[[Any], int | None] = _vocab_size
     text_bounds: Callable[[Any, Any], TextBounds] | None = None
     read: ReadFn | None = None
     write: WriteFn | None = None

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import chex
 
+from metaflax.models.pretrained._tokenizer import check_num_ids
+
 
 class Pretrained(NamedTuple):
     """A checkpoint, every tensor of which is accounted for.
@@ -35,6 +37,19 @@ class Pretrained(NamedTuple):
     ignored: tuple[str, ...] = ()
     problem_type: str | None = None
     purpose: Mapping[str, Any] = MappingProxyType({})
+
+    def tokenizer(self) -> Any:
+        """Loads the tokenizer, called as those of Hugging Face are.
+
+        Raises:
+          ValueError: if the files make no tokenizer, or it has more token ids than the
+            embedding table has rows.
+        """
+        loaded = self.family.tokenizer(self.directory)
+        num_rows = self.family.vocab_size(self.config)
+        if num_rows is not None:
+            check_num_ids(loaded, num_rows, self.directory)
+        return loaded
 
     @property
     def pooling(self) -> Any:

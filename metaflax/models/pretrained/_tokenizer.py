@@ -43,3 +43,28 @@ def tokenizer(path_or_name: str | Path) -> Any:
             " tokenizer.json"
         )
     return loaded
+
+
+def num_ids(tokenizer: Any) -> int:
+    """Returns the number of token ids of a tokenizer: one more than the largest.
+
+    It exceeds the number of tokens where their ids have gaps.
+    """
+    vocabulary = getattr(tokenizer, "get_vocab", dict)()
+    return max(vocabulary.values(), default=len(tokenizer) - 1) + 1
+
+
+def check_num_ids(tokenizer: Any, num_rows: int, directory: Path) -> None:
+    """Checks that an embedding table has a row for each id of a tokenizer.
+
+    Out of its rows, an array is read at its end without an error.
+
+    Raises:
+      ValueError: if it has not.
+    """
+    if (needed := num_ids(tokenizer)) > num_rows:
+        raise ValueError(
+            f"{directory}: the tokenizer has {needed} token ids, the embedding table"
+            f" only {num_rows} rows; take the tokenizer that the model was trained"
+            " with, or resize the table (`resize_token_embeddings` in transformers)."
+        )

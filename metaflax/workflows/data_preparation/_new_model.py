@@ -121,7 +121,7 @@ def language_model_from_encoder(
     target = Path(out).expanduser()
     check_absent(target)
     pretrained = models.load(locate(encoder), "bert")
-    tokenizer = models.pretrained.tokenizer(pretrained.directory)
+    tokenizer = pretrained.tokenizer()
     config = models.Seq2SeqConfig(
         pretrained.config,
         dataclasses.replace(pretrained.config, num_hidden_layers=layers),

@@ -61,7 +61,7 @@ class WordFiller:
                 f" `metaflax pretrain --model {source} --text FILE --run-dir DIR`, and"
                 " name DIR/model."
             )
-        self.tokenizer = family.tokenizer(pretrained.directory)
+        self.tokenizer = pretrained.tokenizer()
         if self.tokenizer.mask_token_id is None:
             raise ValueError(f"{source}: the tokenizer has no mask token.")
         self.max_length = min(

@@ -63,7 +63,7 @@ class Predictor:
         self.num_truncated = 0
         family = pretrained.family
         self._positions = family.max_positions(pretrained.config)
-        self.tokenizer = family.tokenizer(pretrained.directory)
+        self.tokenizer = pretrained.tokenizer()
         self.encoder = encoder = family.encoder(
             pretrained.config,
             pooling=pretrained.pooling,

@@ -55,7 +55,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
             )
         network = family.new.config(
             models.families.Sizes(
-                vocab_size=len(tokenizer),
+                vocab_size=models.pretrained.num_ids(tokenizer),
                 width=settings.hidden_size,
                 layers=settings.num_layers,
                 heads=settings.num_heads,
@@ -68,7 +68,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
         pretrained = models.load_masked_lm(source)
         family = pretrained.family
         network, directory = pretrained.config, pretrained.directory
-        params, tokenizer = pretrained.params, family.tokenizer(directory)
+        params, tokenizer = pretrained.params, pretrained.tokenizer()
     if tokenizer.mask_token_id is None:
         raise ValueError(f"{directory}: the tokenizer has no mask token; take another.")
     positions = family.max_positions(network)

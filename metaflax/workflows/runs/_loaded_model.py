@@ -237,7 +237,7 @@ def _load(config: ModelConfig, *, generative: bool) -> LoadedModel:
         params = {k: v for k, v in params.items() if k != "pooler"}
     params = family.add_parameters(params, _additions(config))
     pretrained = pretrained._replace(params=params)
-    return _built(pretrained, family.tokenizer(pretrained.directory), config)
+    return _built(pretrained, pretrained.tokenizer(), config)
 
 
 def _built(

@@ -1,5 +1,6 @@
 """Tests for reading checkpoints: every tensor accounted for, clear errors."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ from metaflax import models, tree
 from metaflax.models import pretrained
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.pretrained import _files
+from tests.models import speakers
 from tests.models.examples import CONFIG
+from tests.workflows import worlds
 
 
 def tensors(prefix="", dtype=np.float32):
@@ -267,3 +270,39 @@ def test_a_directory_without_a_tokenizer_is_refused(tmp_path):
 def test_the_tokenizer_is_fast(minilm):
     tokenize = pretrained.tokenizer(minilm)
     assert tokenize("Hello there.")["input_ids"][0] == tokenize.cls_token_id
+
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(18)))
+SMALL = dataclasses.replace(CONFIG, vocab_size=len(WORDS))
+TABLES = {
+    "bert": SMALL,
+    "gpt2": dataclasses.replace(speakers.GPT, vocab_size=len(WORDS)),
+    "encoder": dataclasses.replace(speakers.SEQ2SEQ, encoder=SMALL),
+    "decoder": dataclasses.replace(
+        speakers.SEQ2SEQ, decoder=dataclasses.replace(SMALL, num_attention_heads=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_tokenizer_has_no_more_ids_than_the_smallest_embedding_table(table, tmp_path):
+    family = models.families.FAMILIES.get(
+        table, models.families.FAMILIES["encoder-decoder"]
+    )
+    checkpoint = pretrained.Pretrained(TABLES[table], None, tmp_path, family)
+    worlds.save_tokenizer(tmp_path, WORDS)
+    assert pretrained.num_ids(checkpoint.tokenizer()) == len(WORDS)
+    worlds.save_tokenizer(tmp_path, (*WORDS, "one more"))
+    with pytest.raises(ValueError, match="24 token ids, the embedding table only 23"):
+        checkpoint.tokenizer()
+
+
+def test_gaps_among_token_ids_count(tmp_path):
+    """A tokenizer of few tokens may have large ids."""
+    worlds.save_tokenizer(tmp_path, WORDS)
+    file = tmp_path / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["vocab"]["w17"] = 99
+    file.write_text(json.dumps(content))
+    loaded = pretrained.tokenizer(tmp_path)
+    assert (len(loaded), pretrained.num_ids(loaded)) == (len(WORDS), 100)

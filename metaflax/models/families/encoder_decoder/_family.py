@@ -81,6 +81,7 @@ ENCODER_DECODER = ModelFamily(
     config_class=Seq2SeqConfig,
     language_model=seq2seq,
     max_positions=lambda config: config.encoder.max_position_embeddings,
+    vocab_size=lambda config: min(config.encoder.vocab_size, config.decoder.vocab_size),
     text_bounds=_text_bounds,
     read=_READ,
     write=_WRITE,
