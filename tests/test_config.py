@@ -13,6 +13,7 @@ import pytest
 
 from metaflax import algorithms, base, heads, models, tasks
 from metaflax import config as config_lib
+from metaflax.models.layers._stack import LayerLoop, Remat
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
 
@@ -348,8 +349,8 @@ def test_unknown_names_are_answered_with_the_known_ones(settings, said):
     ("setting", "known"),
     [
         ("pooling", models.Pooling),
-        ("layer_loop", models.LayerLoop),
-        ("remat", models.Remat),
+        ("layer_loop", LayerLoop),
+        ("remat", Remat),
     ],
 )
 def test_an_encoder_takes_every_choice_that_a_config_offers(setting, known):

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from metaflax import models
 from metaflax.models import pretrained
+from metaflax.models.families._registry import load_masked_lm
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
 from tests.fuzz.damage import (
@@ -100,7 +101,7 @@ def checkpoints(tmp_path_factory):
 
 LOADERS = {
     "bert": models.load,
-    "masked words": models.load_masked_lm,
+    "masked words": load_masked_lm,
     "gpt": models.load,
     "seq2seq": models.load,
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
+from metaflax.models.families.bert._encoder import hidden_states
 from metaflax.models.layers import _modules
 from tests.models.examples import CONFIG, random_params, random_tokens
 
@@ -83,7 +84,7 @@ def test_adapters_sit_before_both_residuals_and_follow_their_formula():
         lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype), params
     )
     tokens = random_tokens(one, (1, 1, 1), length=1)
-    states = jax.jit(functools.partial(models.hidden_states, one))(params, tokens)
+    states = jax.jit(functools.partial(hidden_states, one))(params, tokens)
 
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     table, ids, types = wide["embeddings"], tokens.ids[:, 0], tokens.types[:, 0]

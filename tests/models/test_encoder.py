@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import models
+from metaflax.models.families.bert._encoder import hidden_states
 from metaflax.models.layers import _pooling
 from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
 
@@ -18,7 +19,7 @@ PARAMS = random_params(CONFIG)
 @pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
 def test_the_mean_is_over_real_tokens(pack):
     tokens = pack(random_tokens())
-    states = jax.jit(functools.partial(models.hidden_states, CONFIG))(PARAMS, tokens)
+    states = jax.jit(functools.partial(hidden_states, CONFIG))(PARAMS, tokens)
     expected = [
         row[:n].mean(axis=0) for row, n in zip(np.asarray(states), LENGTHS, strict=True)
     ]
@@ -31,7 +32,7 @@ def test_the_mean_is_over_real_tokens(pack):
 def test_entities_are_the_states_at_both_marks(pack):
     marks = np.array([[1, 6], [2, 0], [0, 0], [4, 4]], np.int32)
     tokens = pack(random_tokens())._replace(marks=jnp.asarray(marks))
-    states = np.asarray(models.hidden_states(CONFIG, PARAMS, tokens))
+    states = np.asarray(hidden_states(CONFIG, PARAMS, tokens))
     expected = [np.concatenate(row[m]) for row, m in zip(states, marks, strict=True)]
     encoder = models.encoder(CONFIG, pooling="entities")
     assert encoder.num_features == 2 * CONFIG.hidden_size

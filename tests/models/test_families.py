@@ -10,6 +10,7 @@ import pytest
 from stranger import conv as families
 
 from metaflax import models
+from metaflax.models.families._registry import named_family
 from tests.models.examples import CONFIG, random_params
 
 
@@ -83,7 +84,7 @@ def test_weights_that_the_network_lacks_are_named(conv, tmp_path):
 
 def test_what_a_family_does_not_support_is_refused():
     params = random_params(CONFIG)
-    bert = models.families.named_family("bert")
+    bert = named_family("bert")
     with pytest.raises(ValueError, match="prefix_size is 2.*they support lora_rank"):
         bert.add_parameters(params, {"lora_rank": 0, "prefix_size": 2})
     with pytest.raises(ValueError, match="no masked language model"):

@@ -14,6 +14,9 @@ import pytest
 
 from metaflax import cli, models, workflows
 from metaflax.data.raw_text._cloze import whole_words
+from metaflax.models.families._registry import load_masked_lm, save_masked_lm
+from metaflax.models.families.bert import _masked_lm
+from metaflax.models.families.bert._masked_lm import init_head
 from metaflax.workflows.data_preparation import _augment
 from metaflax.workflows.data_preparation._word_filler import WordFiller
 from tests.models.examples import random_params
@@ -40,13 +43,13 @@ def masked_lm(tmp_path_factory):
         max_position_embeddings=worlds.POSITIONS,
     )
     encoder = random_params(config, pooler=False)
-    head = models.init_head(config, jax.random.key(0))
+    head = init_head(config, jax.random.key(0))
     bias = np.zeros(len(VOCABULARY), np.float32)
     for word in (*FAVOURITES, "##ly", "[SEP]", "!", "[unused1]"):
         bias[VOCABULARY.index(word)] = 8.0
     head = {**head, "bias": jnp.asarray(bias)}
     params = {"encoder": encoder, "head": head}
-    models.save_masked_lm(
+    save_masked_lm(
         folder / "model", config, params, tokenizer_from=folder / "tokenizer"
     )
     return folder / "model"
@@ -146,7 +149,7 @@ def test_words_are_offered_in_the_order_of_the_model_s_logits(masked_lm):
     found = filler.offers(texts, 5)
     assert [len(offer.numbers) for offer in found] == [2, 1, 0]
     assert set(filler.words) == WHOLE
-    loaded = models.load_masked_lm(masked_lm)
+    loaded = load_masked_lm(masked_lm)
     for text, offer in zip(texts, found, strict=True):
         ids = np.array(filler.tokenizer(text)["input_ids"])
         marks = np.flatnonzero(ids == filler.tokenizer.mask_token_id)
@@ -155,7 +158,9 @@ def test_words_are_offered_in_the_order_of_the_model_s_logits(masked_lm):
         )
         if not len(marks):
             continue
-        logits = models.masked_lm(loaded.config).apply(loaded.params, tokens, None)[0]
+        logits = _masked_lm.masked_lm(loaded.config).apply(loaded.params, tokens, None)[
+            0
+        ]
         allowed = [VOCABULARY.index(word) for word in filler.words]
         expected = -np.sort(-np.asarray(logits)[:, allowed], axis=1)[:, :5]
         np.testing.assert_allclose(offer.logits, expected, rtol=1e-4, atol=1e-4)

@@ -28,6 +28,7 @@ from metaflax.config import (
     TaskMember,
     TextMember,
 )
+from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.runs import _run
 from tests.workflows import worlds
@@ -267,7 +268,7 @@ def test_its_encoder_is_a_model_like_any_other(mixed, folder, tmp_path):
     for member in ("topics", "pairs", "words"):
         own = _run.load_trained(run_dir / "members" / member).params
         chex.assert_trees_all_equal(own["encoder"], encoder)
-    masked_lm = models.load_masked_lm(run_dir / "members" / "masked" / "model")
+    masked_lm = load_masked_lm(run_dir / "members" / "masked" / "model")
     chex.assert_trees_all_equal(masked_lm.params["encoder"], encoder)
     start = models.load(folder / "bert").params
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), encoder,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, models
+from metaflax.models.families._registry import load_masked_lm
 from tests.workflows import worlds
 
 THINGS = tuple(tuple(f"thing{n}{letter}" for letter in "abcd") for n in range(6))
@@ -84,7 +85,7 @@ def test_what_it_leaves_goes_on_where_it_ended(pretrained, raw, tmp_path):
 
 def test_its_encoder_is_meta_trained_like_any_other(pretrained):
     encoder = models.load(pretrained / "model")
-    whole = models.load_masked_lm(pretrained / "model")
+    whole = load_masked_lm(pretrained / "model")
     chex.assert_trees_all_equal(encoder.params, whole.params["encoder"])
     assert models.pretrained.tokenizer(pretrained / "model").mask_token == "[MASK]"
 
@@ -104,7 +105,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(raw, tmp_path, caps
     run_dir = tmp_path / "run"
     worlds.run(*args(raw, run_dir, **options))
     expected = results(run_dir)
-    whole = models.load_masked_lm(run_dir / "model").params
+    whole = load_masked_lm(run_dir / "model").params
     for name in ("results.json", "selected.json"):
         (run_dir / name).unlink()
     shutil.rmtree(run_dir / "checkpoints" / "20")
@@ -113,7 +114,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(raw, tmp_path, caps
     assert "resuming from step 10" in capsys.readouterr().out
     again = results(run_dir)
     assert again | {"seconds": 0} == expected | {"seconds": 0}
-    resumed = models.load_masked_lm(run_dir / "model").params
+    resumed = load_masked_lm(run_dir / "model").params
     chex.assert_trees_all_equal(resumed, whole)
 
 

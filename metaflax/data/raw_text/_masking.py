@@ -78,7 +78,7 @@ def hide_words(
 def collate_hidden(
     rows: Sequence[Hidden], length: int, num_places: int, pad_id: int = 0
 ) -> base.Batch:
-    """Collates rows with masked words into a batch for `models.masked_lm`.
+    """Collates rows with masked words into a batch for `masked_lm`.
 
     Args:
       rows: S rows.

@@ -10,6 +10,7 @@ import jax
 
 from metaflax import data, models, tasks
 from metaflax.files import check_absent
+from metaflax.models.families._registry import named_family
 from metaflax.workflows.runs._loaded_model import locate
 
 # Model types by the names that `metaflax new` gives them.
@@ -53,7 +54,7 @@ def new_language_model(
     """
     target = Path(out).expanduser()
     check_absent(target)
-    found = models.families.named_family(MODEL_TYPES.get(family, family))
+    found = named_family(MODEL_TYPES.get(family, family))
     if found.new is None:
         raise ValueError(
             f"models of type {found.model_type!r} cannot be made new; name"

@@ -14,6 +14,7 @@ import numpy as np
 from metaflax import data, models
 from metaflax.data.raw_text._cloze import whole_words
 from metaflax.data.raw_text._masking import ordinary_tokens
+from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows.runs._loaded_model import locate
 
 # Largest batch, in texts and in masks, each of which has logits of all words.
@@ -53,7 +54,7 @@ class WordFiller:
         most_masks: Callable[[int], int],
         max_length: int = 128,
     ):
-        pretrained = models.load_masked_lm(locate(source))
+        pretrained = load_masked_lm(locate(source))
         family = pretrained.family
         if "head" not in pretrained.params:
             raise ValueError(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import data, evaluation, models, target_kinds, tasks, tree
+from metaflax.models.families._registry import family_of
 from metaflax.workflows.inference._adapt import SUPPORT
 from metaflax.workflows.inference._predict import Predictor, predict_all
 
@@ -52,7 +53,7 @@ class Explainer:
         num_nearest: int = 3,
         num_steps: int = 64,
     ):
-        if models.family_of(directory).generative:
+        if family_of(directory).generative:
             raise ValueError(
                 f"{directory} holds a generative model, and only classifiers are"
                 " explained; predict without explanations."

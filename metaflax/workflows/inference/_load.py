@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from metaflax import models
+from metaflax.models.families._registry import family_of
 from metaflax.workflows.inference._explain import Explainer
 from metaflax.workflows.inference._generate import Generator
 from metaflax.workflows.inference._predict import Predictor, TextPredictor
@@ -78,5 +78,5 @@ def load(
 def _class_of(directory: str | Path, explain: bool) -> Any:
     if explain:
         return Explainer
-    is_generative = models.family_of(directory).generative
+    is_generative = family_of(directory).generative
     return Generator if is_generative else Predictor

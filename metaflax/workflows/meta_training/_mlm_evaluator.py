@@ -9,6 +9,9 @@ import numpy as np
 
 from metaflax import base, losses, models
 from metaflax import config as config_lib
+from metaflax.models.families._registry import family_of, load_masked_lm
+from metaflax.models.families.bert._masked_lm import MaskedLM
+from metaflax.models.pretrained._tokenizer import num_ids
 from metaflax.workflows.meta_training._mlm_batches import HiddenRows
 from metaflax.workflows.runs._loaded_model import locate
 from metaflax.workflows.runs._run import committed
@@ -28,7 +31,7 @@ class Network(NamedTuple):
 
     config: Any
     params: Any
-    model: models.MaskedLM
+    model: MaskedLM
     directory: Path
     tokenizer: Any
     family: models.ModelFamily
@@ -46,7 +49,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
         directory = models.pretrained.find(source)
         # A tokenizer alone has no configuration, and is taken for a BERT's.
         described = (directory / "config.json").is_file()
-        family = models.family_of(directory, None if described else "bert")
+        family = family_of(directory, None if described else "bert")
         tokenizer = family.tokenizer(directory)
         if family.new is None:
             raise ValueError(
@@ -55,7 +58,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
             )
         network = family.new.config(
             models.families.Sizes(
-                vocab_size=models.pretrained.num_ids(tokenizer),
+                vocab_size=num_ids(tokenizer),
                 width=settings.hidden_size,
                 layers=settings.num_layers,
                 heads=settings.num_heads,
@@ -65,7 +68,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
         )
         params = None
     else:
-        pretrained = models.load_masked_lm(source)
+        pretrained = load_masked_lm(source)
         family = pretrained.family
         network, directory = pretrained.config, pretrained.directory
         params, tokenizer = pretrained.params, pretrained.tokenizer()
@@ -94,7 +97,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
 _loss = losses.per_token(losses.softmax_cross_entropy)
 
 
-def as_algorithm(model: models.MaskedLM) -> base.MetaAlgorithm:
+def as_algorithm(model: MaskedLM) -> base.MetaAlgorithm:
     """Casts pretraining as meta-learning: a batch is the query set of a task."""
 
     def predict(params, adapted, inputs, key=None):
@@ -124,7 +127,7 @@ class MaskedWordScorer:
       size: rows of a batch.
     """
 
-    def __init__(self, model: models.MaskedLM, rows: HiddenRows, most: int, size: int):
+    def __init__(self, model: MaskedLM, rows: HiddenRows, most: int, size: int):
         self._text = rows.valid.index.path
         self._batches = list(rows.held_out(most, size))
 

