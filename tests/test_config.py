@@ -14,6 +14,7 @@ import pytest
 from metaflax import algorithms, base, heads, models, tasks
 from metaflax import config as config_lib
 from metaflax.models.layers._stack import LayerLoop, Remat
+from metaflax.tasks._token_level import TokenOutputs
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
 
@@ -281,7 +282,7 @@ def test_a_threshold_decides_when_a_question_has_no_answer(threshold, expected):
     )
     spans = np.array([[-1, -1], [0, 3]], np.int32)
     logits = np.array([[[0.5, 0.5], [0.0, 0.0]]])
-    read = tasks.TokenOutputs([tasks.Question("Who?", "Ada")], [0], [spans], logits)
+    read = TokenOutputs([tasks.Question("Who?", "Ada")], [0], [spans], logits)
     [answer] = config_lib.build_task(config).decode(read, ())
     assert answer["answer"] == expected
 

@@ -18,9 +18,10 @@ from metaflax import (
     tasks,
 )
 from metaflax.config._settings import AlgorithmConfig, Config
+from metaflax.tasks._viterbi import AbstractTransitions
 
 
-def _transitions(numbers: Sequence[float]) -> tasks.AbstractTransitions | None:
+def _transitions(numbers: Sequence[float]) -> AbstractTransitions | None:
     """Builds abstract transition probabilities of entity tags from seven numbers."""
     if not numbers:
         return None
@@ -29,7 +30,7 @@ def _transitions(numbers: Sequence[float]) -> tasks.AbstractTransitions | None:
             f"transitions are {len(numbers)} numbers; give two for the first word, two"
             " for words after none and three for words in an entity, or nothing."
         )
-    return tasks.AbstractTransitions(*np.split(np.array(numbers), [2, 4]))
+    return AbstractTransitions(*np.split(np.array(numbers), [2, 4]))
 
 
 def _of_classes(factory: Callable[..., tasks.TaskType]):

@@ -9,13 +9,8 @@ from metaflax.tasks._classification import (
 from metaflax.tasks._entities import entities as entities
 from metaflax.tasks._entity_spans import Entity as Entity
 from metaflax.tasks._entity_spans import Run as Run
-from metaflax.tasks._entity_spans import entities_of_runs as entities_of_runs
-from metaflax.tasks._entity_spans import entities_of_tags as entities_of_tags
 from metaflax.tasks._entity_spans import runs_of_entities as runs_of_entities
-from metaflax.tasks._entity_spans import whole_words as whole_words
 from metaflax.tasks._fields import Fields as Fields
-from metaflax.tasks._forms import TARGET_PREFIX as TARGET_PREFIX
-from metaflax.tasks._forms import TARGET_TEXT as TARGET_TEXT
 from metaflax.tasks._forms import TEXT as TEXT
 from metaflax.tasks._forms import Form as Form
 from metaflax.tasks._generation import dialogue as dialogue
@@ -29,50 +24,31 @@ from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
-from metaflax.tasks._question_answering import QUESTION as QUESTION
 from metaflax.tasks._question_answering import (
     question_answering as question_answering,
 )
 from metaflax.tasks._questions import Answer as Answer
 from metaflax.tasks._questions import Question as Question
-from metaflax.tasks._regression import TEXT_OR_PAIR as TEXT_OR_PAIR
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
-from metaflax.tasks._relations import NONE as NONE
 from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
-from metaflax.tasks._sentences import SENTENCE as SENTENCE
 from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
-from metaflax.tasks._tagging import Tagging as Tagging
 from metaflax.tasks._text_level import TextLevel as TextLevel
-from metaflax.tasks._text_level import recall_name as recall_name
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
-from metaflax.tasks._token_level import TokenOutputs as TokenOutputs
 from metaflax.tasks._turns import TURNS as TURNS
-from metaflax.tasks._viterbi import AbstractTransitions as AbstractTransitions
 from metaflax.tasks._viterbi import abstract_transitions as abstract_transitions
-from metaflax.tasks._viterbi import spread as spread
-from metaflax.tasks._viterbi import viterbi as viterbi
-from metaflax.tasks._words import word_spans as word_spans
-from metaflax.tasks._words import words_of_tokens as words_of_tokens
 
 __all__ = [
     "BIO",
     "IO",
     "MASKED_TEXT",
     "MENTION",
-    "NONE",
     "PAIR",
-    "QUESTION",
-    "SENTENCE",
-    "TARGET_PREFIX",
-    "TARGET_TEXT",
     "TEXT",
-    "TEXT_OR_PAIR",
     "TURNS",
-    "AbstractTransitions",
     "Answer",
     "Entity",
     "Fields",
@@ -83,31 +59,21 @@ __all__ = [
     "Question",
     "Run",
     "Sentence",
-    "Tagging",
     "TaskType",
     "TextLevel",
     "TokenLevel",
-    "TokenOutputs",
     "abstract_transitions",
     "classification",
     "dialogue",
     "entities",
-    "entities_of_runs",
-    "entities_of_tags",
     "language_modelling",
     "masked_words",
     "multilabel_classification",
     "pair_classification",
     "question_answering",
-    "recall_name",
     "regression",
     "relations",
     "runs_of_entities",
-    "spread",
     "summarization",
     "translation",
-    "viterbi",
-    "whole_words",
-    "word_spans",
-    "words_of_tokens",
 ]

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data, tasks
+from metaflax.tasks._regression import TEXT_OR_PAIR
 
 PETS = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
 
@@ -295,7 +296,7 @@ def test_a_task_type_says_what_is_read_of_a_row(tmp_path):
 
 def test_lines_are_texts_only_where_a_text_is_all_there_is_to_read():
     lines = io.StringIO("it barks\n")
-    assert list(data.read_texts(lines, form=tasks.TEXT_OR_PAIR)) == ["it barks"]
+    assert list(data.read_texts(lines, form=TEXT_OR_PAIR)) == ["it barks"]
     with pytest.raises(
         ValueError, match="the inputs of this model are text and text_pair"
     ):

@@ -8,6 +8,7 @@ from seqeval import metrics as seqeval
 from seqeval.scheme import IOB2
 
 from metaflax import metrics, tasks
+from metaflax.tasks._entity_spans import entities_of_tags
 
 TYPES = ("art", "city", "river")
 NAMES = (*tasks.BIO.tags(TYPES), "O")
@@ -31,7 +32,7 @@ def altered(rng, tags):
 
 def entities(tags):
     words = [(3 * n, 3 * n + 2) for n in range(len(tags))]
-    return tasks.entities_of_tags(tags, words)
+    return entities_of_tags(tags, words)
 
 
 def documents(seed, num):

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import tasks
+from metaflax.tasks._entity_spans import entities_of_runs, entities_of_tags, whole_words
+from metaflax.tasks._words import word_spans
 from tests.tasks.texts import TEXTS, TYPES, entities_in
 
 E = tasks.Entity
@@ -13,10 +15,10 @@ WORDS = ((0, 2), (3, 8), (8, 9), (12, 14))
 
 def test_tags_are_read_as_entities():
     tags = ["B-x", "B-x", "I-x", "O"]
-    assert tasks.entities_of_tags(tags, WORDS) == (E(0, 2, "x"), E(3, 9, "x"))
+    assert entities_of_tags(tags, WORDS) == (E(0, 2, "x"), E(3, 9, "x"))
     tags = ["O", "B-x-y", "B-z", "I-z"]  # A type may have a dash.
-    assert tasks.entities_of_tags(tags, WORDS) == (E(3, 8, "x-y"), E(8, 14, "z"))
-    assert tasks.entities_of_tags([], []) == ()
+    assert entities_of_tags(tags, WORDS) == (E(3, 8, "x-y"), E(8, 14, "z"))
+    assert entities_of_tags([], []) == ()
 
 
 @pytest.mark.parametrize(
@@ -36,41 +38,41 @@ def test_tags_are_read_as_entities():
 )
 def test_tags_that_describe_nothing_are_refused_by_their_number(tags, message):
     with pytest.raises(ValueError, match=message):
-        tasks.entities_of_tags(tags, WORDS)
+        entities_of_tags(tags, WORDS)
 
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_tags_written_for_entities_are_read_as_these(drawn):
-    words = tasks.word_spans(drawn.draw(TEXTS))
+    words = word_spans(drawn.draw(TEXTS))
     entities = drawn.draw(entities_in(words))
     runs = tasks.runs_of_entities(entities, words, TYPES)
     names = (*tasks.BIO.tags(TYPES), "O")
     tags = [names[c] for c in tasks.BIO.encode(runs, len(words), len(TYPES))]
-    assert tasks.entities_of_tags(tags, words) == entities
+    assert entities_of_tags(tags, words) == entities
 
 
 def test_entities_take_the_words_they_touch_and_lose_outer_spaces():
     given_, length = [E(4, 6, "x"), E(9, 14, "y"), E(0, 2, "z")], 15
     expected = (E(0, 2, "z"), E(3, 8, "x"), E(12, 14, "y"))
-    assert tasks.whole_words(given_, WORDS, length) == (expected, 2)
-    assert tasks.whole_words(expected, WORDS, length) == (expected, 0)
-    assert tasks.whole_words([], [], 0) == ((), 0)
+    assert whole_words(given_, WORDS, length) == (expected, 2)
+    assert whole_words(expected, WORDS, length) == (expected, 0)
+    assert whole_words([], [], 0) == ((), 0)
 
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_whole_words_are_the_least_that_hold_all_of_an_entity(drawn):
     text = drawn.draw(TEXTS)
-    words = tasks.word_spans(text)
+    words = word_spans(text)
     ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))
     start, end = sorted(drawn.draw(ends))
     touched = [w for w in words if w[0] < end and w[1] > start]
     if start == end or not text[start:end].strip():
         with pytest.raises(ValueError, match=r"is empty|holds no word"):
-            tasks.whole_words([E(start, end, "x")], words, len(text))
+            whole_words([E(start, end, "x")], words, len(text))
         return
-    (found,), moved = tasks.whole_words([E(start, end, "x")], words, len(text))
+    (found,), moved = whole_words([E(start, end, "x")], words, len(text))
     assert found == E(touched[0][0], touched[-1][1], "x")
     assert moved == (found != E(start, end, "x"))
 
@@ -92,16 +94,16 @@ def test_whole_words_are_the_least_that_hold_all_of_an_entity(drawn):
 )
 def test_entities_that_cannot_be_are_named(entities, message):
     with pytest.raises(ValueError, match=message):
-        tasks.whole_words(entities, WORDS, 15)
+        whole_words(entities, WORDS, 15)
 
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_runs_of_words_are_entities_again(drawn):
-    words = tasks.word_spans(drawn.draw(TEXTS))
+    words = word_spans(drawn.draw(TEXTS))
     entities = drawn.draw(entities_in(words))
     runs = tasks.runs_of_entities(reversed(entities), words, TYPES)
-    assert tasks.entities_of_runs(runs, words, TYPES) == entities
+    assert entities_of_runs(runs, words, TYPES) == entities
 
 
 def test_entities_beyond_the_words_at_hand_are_left_out_or_cut():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, heads, tasks
+from metaflax.tasks._regression import TEXT_OR_PAIR
 from tests.tasks import words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -24,7 +25,7 @@ def test_a_row_has_a_number_and_one_text_or_two():
 
 def test_texts_and_pairs_are_tokenized_side_by_side():
     mixed = ["a b", tasks.Pair("c", "d"), "e"]
-    tokens = data.tokenize(TOKENIZER, mixed, max_length=8, form=tasks.TEXT_OR_PAIR)
+    tokens = data.tokenize(TOKENIZER, mixed, max_length=8, form=TEXT_OR_PAIR)
     assert [words.as_text(TOKENIZER, row) for row in tokens] == [
         "[CLS] a b [SEP]",
         "[CLS] c [SEP] d [SEP]",
@@ -35,8 +36,8 @@ def test_texts_and_pairs_are_tokenized_side_by_side():
 
 @pytest.mark.parametrize("text", ["a", tasks.Pair("a", "b")])
 def test_a_text_is_written_as_it_was_read(text):
-    row = tasks.TEXT_OR_PAIR.row(text)
-    assert tasks.TEXT_OR_PAIR.read(tasks.Fields(row, "")) == text
+    row = TEXT_OR_PAIR.row(text)
+    assert TEXT_OR_PAIR.read(tasks.Fields(row, "")) == text
 
 
 def test_an_answer_is_the_number_under_the_name_of_its_column():

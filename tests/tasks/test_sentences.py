@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from metaflax import data, tasks
 from metaflax.data.batching._token_codes import token_codes
+from metaflax.tasks._sentences import SENTENCE
+from metaflax.tasks._words import word_spans
 from tests.tasks import texts, words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -21,7 +23,7 @@ def gold_label(**row):
 
 
 def test_words_of_a_row_are_joined_by_spaces():
-    read = tasks.SENTENCE.read(fields(tokens=["In", "São", "Paulo"]))
+    read = SENTENCE.read(fields(tokens=["In", "São", "Paulo"]))
     assert read == tasks.Sentence("In São Paulo", ((0, 2), (3, 6), (7, 12)))
 
 
@@ -53,33 +55,33 @@ def test_a_sentence_may_hold_no_entity():
 @settings(max_examples=200, deadline=None)
 def test_sentences_and_entities_of_any_text_are_written_as_they_were_read(drawn):
     text = drawn.draw(texts.TEXTS.filter(str.strip))
-    spans = tasks.word_spans(text)
+    spans = word_spans(text)
     entities = drawn.draw(texts.entities_in(spans))
     level = tasks.entities().tokens
     for sentence in (
         tasks.Sentence(text, spans),
-        tasks.SENTENCE.read(fields(tokens=[text[a:b] for a, b in spans])),
+        SENTENCE.read(fields(tokens=[text[a:b] for a, b in spans])),
     ):
-        row = tasks.SENTENCE.row(sentence)
-        assert tasks.SENTENCE.read(fields(**row)) == sentence
+        row = SENTENCE.row(sentence)
+        assert SENTENCE.read(fields(**row)) == sentence
     written = level.rows(entities)["label"]
     assert gold_label(text=text, tags=written).target == tuple(sorted(entities))
 
 
 def test_every_token_knows_its_characters_and_special_ones_have_none():
-    sentences = [tasks.SENTENCE.read(fields(text=t)) for t in ("a bb c", "b")]
-    encoded = tasks.SENTENCE.encode(TOKENIZER, sentences, None)
+    sentences = [SENTENCE.read(fields(text=t)) for t in ("a bb c", "b")]
+    encoded = SENTENCE.encode(TOKENIZER, sentences, None)
     none = (-1, -1)
     spans = [list(map(tuple, row)) for row in encoded["spans"]]
     assert spans == [[none, (0, 1), (2, 4), (5, 6), none], [none, (0, 1), none]]
 
 
 def test_what_is_cut_off_is_counted():
-    sentence = tasks.SENTENCE.read(fields(text="a b c d e"))
+    sentence = SENTENCE.read(fields(text="a b c d e"))
     target = (tasks.Entity(2, 3, "x"), tasks.Entity(6, 9, "x"))
     level = tasks.entities().tokens
     tokenized = data.tokenize(
-        TOKENIZER, [sentence], max_length=6, form=tasks.SENTENCE, on_long="truncate"
+        TOKENIZER, [sentence], max_length=6, form=SENTENCE, on_long="truncate"
     )
     codes = token_codes(level, [sentence], [target], tokenized, ["x"])
     # The second entity loses its last word, and what is left of it is still learned.
@@ -133,7 +135,7 @@ def test_a_wrong_row_is_named_by_place_and_column(row, message):
 
 def test_codes_of_an_episode_are_those_of_its_types():
     level = tasks.entities(tagging="bio").tokens
-    sentence = tasks.SENTENCE.read(fields(text="a b c d"))
+    sentence = SENTENCE.read(fields(text="a b c d"))
     target = (tasks.Entity(0, 3, "y"), tasks.Entity(6, 7, "x"))
     spans = np.array([(-1, -1), (0, 1), (2, 3), (4, 5), (6, 7), (-1, -1)])
     codes = level.place(sentence, target, spans, ["x", "y"])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from metaflax import tasks
 from metaflax.tasks import BIO, IO, Run
+from metaflax.tasks._tagging import Tagging
 
 N = 3
 
@@ -91,5 +91,5 @@ def test_o_is_the_last_class():
 
 def test_a_scheme_is_a_value_that_others_can_be_made_of():
     upper = IO._replace(tags=lambda types: tuple(map(str.upper, types)))
-    assert isinstance(upper, tasks.Tagging)
+    assert isinstance(upper, Tagging)
     assert upper.tags(["x"]) == ("X",)

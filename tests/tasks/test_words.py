@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import tasks
+from metaflax.tasks._entity_spans import entities_of_runs
+from metaflax.tasks._words import word_spans, words_of_tokens
 from tests.tasks.texts import PARTS, TEXTS, TYPES, entities_in
 
 
 def words_in(text):
-    return [text[start:end] for start, end in tasks.word_spans(text)]
+    return [text[start:end] for start, end in word_spans(text)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_words_are_those_that_a_reader_sees(text, words):
 @given(TEXTS)
 @settings(max_examples=300, deadline=None)
 def test_words_rise_are_apart_and_leave_out_nothing_but_white_space(text):
-    spans = tasks.word_spans(text)
+    spans = word_spans(text)
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     assert edges == sorted(edges)
     assert all(start < end for start, end in spans)
@@ -48,16 +50,16 @@ def test_words_rise_are_apart_and_leave_out_nothing_but_white_space(text):
 @given(st.text(st.characters(max_codepoint=127)))
 @settings(max_examples=200, deadline=None)
 def test_plain_text_has_the_words_that_it_has_beside_other_text(text):
-    assert tasks.word_spans(text + " \u00e9")[:-1] == tasks.word_spans(text)
+    assert word_spans(text + " \u00e9")[:-1] == word_spans(text)
 
 
 @given(st.lists(TEXTS, max_size=6))
 @settings(max_examples=200, deadline=None)
 def test_words_of_a_file_joined_by_spaces_are_made_of_whole_words(given_words):
-    joined = tasks.word_spans(" ".join(given_words))
+    joined = word_spans(" ".join(given_words))
     alone, offset = [], 0
     for word in given_words:
-        alone += [(offset + s, offset + e) for s, e in tasks.word_spans(word)]
+        alone += [(offset + s, offset + e) for s, e in word_spans(word)]
         offset += len(word) + 1
     assert list(joined) == alone
 
@@ -95,7 +97,7 @@ def test_entities_survive_the_way_to_word_pieces_and_back(kind, scheme, drawn):
     text = drawn.draw(TEXTS)
     spans = spans_of_tokens(kind, text)
     spans = spans[: drawn.draw(st.integers(1, len(spans)))]  # Cut at its end.
-    words, tokens = tasks.words_of_tokens(tasks.word_spans(text), spans)
+    words, tokens = words_of_tokens(word_spans(text), spans)
     entities = drawn.draw(entities_in(words))
 
     num = len(TYPES)
@@ -103,7 +105,7 @@ def test_entities_survive_the_way_to_word_pieces_and_back(kind, scheme, drawn):
     targets = np.full(len(spans), -1)
     targets[tokens] = tagging.encode(runs, len(words), num)
     found = tagging.decode(targets[tokens], num)
-    back = tasks.entities_of_runs(found, words, TYPES)
+    back = entities_of_runs(found, words, TYPES)
     if scheme == "BIO":
         assert back == entities
     else:
@@ -127,8 +129,8 @@ def merged(entities, words):
 @given(TEXTS)
 @settings(max_examples=200, deadline=None)
 def test_each_word_that_tokens_tell_apart_has_a_first_token_of_its_own(kind, text):
-    spans, all_words = spans_of_tokens(kind, text), tasks.word_spans(text)
-    words, tokens = tasks.words_of_tokens(all_words, spans)
+    spans, all_words = spans_of_tokens(kind, text), word_spans(text)
+    words, tokens = words_of_tokens(all_words, spans)
     assert sorted(set(tokens.tolist())) == tokens.tolist()
     for (start, end), token in zip(words, tokens, strict=True):
         reaching = [
@@ -146,8 +148,6 @@ def test_each_word_that_tokens_tell_apart_has_a_first_token_of_its_own(kind, tex
 
 def test_every_word_of_plain_text_has_a_token():
     text = "aZq7a . a-a 東京"
-    words, tokens = tasks.words_of_tokens(
-        tasks.word_spans(text), spans_of_tokens("bert", text)
-    )
-    assert words == tasks.word_spans(text)
+    words, tokens = words_of_tokens(word_spans(text), spans_of_tokens("bert", text))
+    assert words == word_spans(text)
     assert tokens.tolist()[0] == 1

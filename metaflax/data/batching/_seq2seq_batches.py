@@ -28,6 +28,7 @@ from metaflax.data.batching._token_codes import TokenCodes
 from metaflax.data.batching._tokenize import TokenizedTexts, tokenize
 from metaflax.data.samplers._episodes import Episode
 from metaflax.models import Pair
+from metaflax.tasks._forms import TARGET_PREFIX, TARGET_TEXT
 
 
 class Speech(NamedTuple):
@@ -102,7 +103,7 @@ def tokenize_pairs(
         tokenizer,
         [target for _, target in pairs],
         max_length=speech.num_said,
-        form=tasks.TARGET_TEXT,
+        form=TARGET_TEXT,
         max_positions=speech.num_said,
         **options,
     )
@@ -161,7 +162,7 @@ def tokenize_prompts(
         tokenizer,
         prefixes,
         max_length=speech.num_read - 1,
-        form=tasks.TARGET_PREFIX,
+        form=TARGET_PREFIX,
         on_long=on_long,
         max_positions=speech.num_read,
     )

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from metaflax import tasks
 from metaflax.data.on_disk._lines import Lines, Stamp
 from metaflax.data.on_disk._postings import Postings
+from metaflax.tasks._words import word_spans
 
 Kind: TypeAlias = Literal["words", "labels"]
 
@@ -132,4 +132,4 @@ def word_places(text: str) -> list[tuple[int, int]]:
     """Where the words that `words_in` finds lie, `text[start:end]` each."""
     if text.isascii():
         return [match.span() for match in _ASCII_WORD.finditer(text)]
-    return [(a, b) for a, b in tasks.word_spans(text) if text[a].isalnum()]
+    return [(a, b) for a, b in word_spans(text) if text[a].isalnum()]

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import data, evaluation, models, target_kinds, tasks, tree
+from metaflax import data, evaluation, models, target_kinds, tree
 from metaflax.models.families._registry import family_of
+from metaflax.tasks._words import word_spans
 from metaflax.workflows.inference._adapt import SUPPORT
 from metaflax.workflows.inference._predict import Predictor, predict_all
 
@@ -126,7 +127,7 @@ class Explainer:
             predictor.params, tokens, replaced
         )
         by_token = np.asarray(attributions.values, np.float64)
-        words = tasks.word_spans(text)
+        words = word_spans(text)
         ends = np.array([end for _, end in words])
         sums = np.zeros(len(words))
         for (start, _), value in zip(spans, by_token[: len(spans)], strict=True):
@@ -288,7 +289,7 @@ def check_by_deletion(
       beside a baseline of random words.
     """
     rng = np.random.default_rng(seed)
-    kept = [text for text in texts if len(tasks.word_spans(text)) > 1]
+    kept = [text for text in texts if len(word_spans(text)) > 1]
     if not kept:
         raise ValueError("no text has two words, of which one could be deleted.")
     predictions = predict_all(explainer, kept)
@@ -318,6 +319,6 @@ def check_by_deletion(
 
 def _without(text: str, words: np.ndarray) -> str:
     """Deletes words of a text by their indices."""
-    spans = tasks.word_spans(text)
+    spans = word_spans(text)
     deleted = set(words.tolist())
     return " ".join(text[a:b] for i, (a, b) in enumerate(spans) if i not in deleted)

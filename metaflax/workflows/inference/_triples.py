@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
+from metaflax.tasks._relations import NONE
+from metaflax.tasks._sentences import SENTENCE
 from metaflax.workflows.inference._predict import Predictor, predict_all
 
 
@@ -43,7 +45,7 @@ class TripleFinder:
             )
         self._entities = Predictor(entities, batch_size)
         self._relations = Predictor(relations, batch_size)
-        _check_form(entities, self._entities, tasks.SENTENCE, "entities")
+        _check_form(entities, self._entities, SENTENCE, "entities")
         _check_form(relations, self._relations, tasks.MENTION, "relations")
         self._threshold = threshold
         self.form = self._entities.form
@@ -74,7 +76,7 @@ class TripleFinder:
             score = prediction["probabilities"][relation]
             pair = (number, *sorted({_span(head), _span(tail)}))
             current = best.setdefault(pair, {"score": -1.0})
-            if relation != tasks.NONE and score > current["score"]:
+            if relation != NONE and score > current["score"]:
                 best[pair] = {
                     "head": head,
                     "relation": relation,

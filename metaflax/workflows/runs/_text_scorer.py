@@ -9,6 +9,7 @@ import numpy as np
 from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
+from metaflax.tasks._text_level import recall_name
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
@@ -162,7 +163,7 @@ class TextScorer:
         """How often the reference is among the likeliest of all queries' texts."""
         num = len(episode.query)
         return {
-            tasks.recall_name(k): metrics.recall_at(
+            recall_name(k): metrics.recall_at(
                 likelihoods[:num, :num], np.arange(num), k
             )
             for k in self._level.recalls

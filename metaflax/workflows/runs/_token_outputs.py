@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from metaflax import data, tasks
+from metaflax import data
+from metaflax.tasks._token_level import TokenOutputs
 
 
 def reading(
@@ -13,7 +14,7 @@ def reading(
     numbers: np.ndarray,
     tokenized: data.TokenizedTexts,
     logits: np.ndarray,
-) -> tasks.TokenOutputs:
+) -> TokenOutputs:
     """A `Reading` of some of the texts that were tokenized together.
 
     Args:
@@ -29,4 +30,4 @@ def reading(
     owners = [owner for owner, own in enumerate(rows) for _ in own]
     spans = [tokenized.spans_of(row) for own in rows for row in own]
     chosen = [texts[number] for number in numbers]
-    return tasks.TokenOutputs(chosen, owners, spans, logits[: len(spans)])
+    return TokenOutputs(chosen, owners, spans, logits[: len(spans)])
