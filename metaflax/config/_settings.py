@@ -166,7 +166,7 @@ class AlgorithmConfig:
     none_logit: float = 0.0
     """Initial value of the learned logit of none of the above, for relations."""
     transitions: tuple[float, ...] = ()
-    """Seven transition probabilities of entity tags, as in `tasks.AbstractTransitions`,
+    """Seven transition probabilities of entity tags, as in `AbstractTransitions`,
     for Viterbi decoding; empty for none."""
     null_threshold: float = 0.0
     """Margin by which the logit of no answer must exceed that of the best answer

@@ -17,6 +17,8 @@ import optax
 
 import metaflax
 from metaflax import base, heads, losses, models, training
+from metaflax.training._placement import Placement
+from metaflax.training._processes import is_coordinator
 
 NUM_TASKS = 8
 CONFIG = models.BertConfig(
@@ -73,7 +75,7 @@ def make(name: str, dtype: Any) -> base.MetaAlgorithm:
     return metaflax.compact_rows(algorithm, models.word_table())
 
 
-def placement_of(devices: int, param_shards: int) -> training.Placement:
+def placement_of(devices: int, param_shards: int) -> Placement:
     if devices == 1:
         return training.OneDevice()
     mesh = training.make_mesh(param_shards, jax.devices()[:devices])
@@ -127,7 +129,7 @@ def main(setting: Setting) -> None:
         jax.config.update("jax_enable_x64", False)
         for kind, numbers in (("first", first), ("last", last)):
             found |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
-    if training.is_coordinator():
+    if is_coordinator():
         np.savez(setting.out, **found)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from metaflax import training
+from metaflax.training._mesh import check_tasks
 from tests.environment import with_devices
 
 # Devices, how many of them share a copy of the parameters, tasks at once on each.
@@ -154,7 +155,7 @@ def test_a_checkpoint_of_some_devices_is_read_on_others(tmp_path):
 
 def test_tasks_that_cannot_be_shared_are_refused():
     mesh = training.make_mesh(devices=jax.devices()[:1])
-    training.check_tasks(mesh, 3)
+    check_tasks(mesh, 3)
     with pytest.raises(ValueError, match="param_shards is 2, and there are 1 devices"):
         training.make_mesh(2, jax.devices()[:1])
     with pytest.raises(ValueError, match=r"coordinator.* are \('here:1', None, 0\); "):

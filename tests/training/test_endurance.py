@@ -13,6 +13,7 @@ from jax import monitoring
 
 import metaflax
 from metaflax import base, data, heads, losses, models, training
+from metaflax.training._fitted_step import FittedStep
 
 NUM_STEPS = 2000
 # Steps by when all shapes have been seen and allocators have settled.
@@ -137,7 +138,7 @@ def check(watch):
 
 @pytest.mark.slow
 def test_two_thousand_steps_by_hand_hold_what_a_few_hold(watch, start):
-    step, state = training.FittedStep(make_step, "vmap"), start
+    step, state = FittedStep(make_step, "vmap"), start
     ahead = data.prefetch(batches(0))
     for _ in range(NUM_STEPS):
         state, metrics = step(state, next(ahead))
@@ -151,7 +152,7 @@ def test_two_thousand_steps_by_hand_hold_what_a_few_hold(watch, start):
 
 @pytest.mark.slow
 def test_two_thousand_steps_of_a_run_hold_what_a_few_hold(watch, start, tmp_path):
-    step = training.FittedStep(make_step, "vmap")
+    step = FittedStep(make_step, "vmap")
     opened = []
 
     def watched(state, tasks):

@@ -7,6 +7,7 @@ import pytest
 
 from metaflax import profiling, training
 from metaflax.training import _fitted_step
+from metaflax.training._fitted_step import FittedStep
 from tests.training import quadratic
 
 SGD = optax.sgd(0.1)
@@ -18,9 +19,7 @@ def make_step(task_loop):
 
 
 def fitted(task_loop="vmap", free=None, **kwargs):
-    return training.FittedStep(
-        make_step, task_loop, free_memory=lambda device: free, **kwargs
-    )
+    return FittedStep(make_step, task_loop, free_memory=lambda device: free, **kwargs)
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_a_step_whose_cost_is_unknown_is_taken_all_the_same(broken, monkeypatch)
         raise RuntimeError("no analysis")
 
     monkeypatch.setattr(profiling, broken, fails)
-    step = training.FittedStep(make_step, "vmap", free_memory=profiling.free_memory)
+    step = FittedStep(make_step, "vmap", free_memory=profiling.free_memory)
     compiled = step.compiled(quadratic.state(SGD), TASKS)
     assert (compiled.cost is None) == (broken == "cost")
     assert (compiled.available is None) == (broken != "hand_back")
@@ -126,9 +125,7 @@ def test_a_compiler_that_finds_no_room_is_taken_at_its_word(monkeypatch):
             return Lowered()
 
     with pytest.raises(ValueError, match="needs more memory than the device has"):
-        training.FittedStep(lambda task_loop: Step(), "vmap")(
-            quadratic.state(SGD), TASKS
-        )
+        FittedStep(lambda task_loop: Step(), "vmap")(quadratic.state(SGD), TASKS)
 
 
 @pytest.mark.parametrize("task_loop", [0, "all"])

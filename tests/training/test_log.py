@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from metaflax import training
+from metaflax.training._log import LOG_SINKS
 
 
 def written(path):
@@ -69,7 +70,7 @@ class StandInTracker:
 def test_a_tracker_gets_the_numbers_of_a_record(name, tmp_path, monkeypatch):
     tracker = StandInTracker()
     monkeypatch.setitem(sys.modules, name, tracker)
-    sink = training.LOG_SINKS[name](tmp_path / "run")
+    sink = LOG_SINKS[name](tmp_path / "run")
     sink.write({"step": 3, "loss": 0.5, "member": "words"})
     sink.close()
     started, logged, ended = tracker.calls
@@ -82,4 +83,4 @@ def test_a_tracker_gets_the_numbers_of_a_record(name, tmp_path, monkeypatch):
 def test_a_tracker_that_is_not_installed_names_its_extra(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match=rf"pip install 'metaflax\[{name}\]'"):
-        training.LOG_SINKS[name](tmp_path)
+        LOG_SINKS[name](tmp_path)

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from metaflax import algorithms, base, estimators, heads, losses, models, training
+from metaflax.training import _mixture
 
 CONFIG = models.BertConfig(
     vocab_size=30,
@@ -140,14 +141,14 @@ def test_the_step_of_a_mixtures_member_lowers():
     params = {n: a.init(jax.random.key(0)) for n, a in members.items()}
     tasks = jax.tree.map(jnp.asarray, base.Task(batch(2, 4), batch(2, 6)))
     for name, algorithm in members.items():
-        optimizer = training.mixture_optimizer(plain, list(members), name, 1.0)
+        optimizer = _mixture.mixture_optimizer(plain, list(members), name, 1.0)
         state = training.create(
-            training.shared_params(params), optimizer, jax.random.key(1, impl="rbg")
+            _mixture.shared_params(params), optimizer, jax.random.key(1, impl="rbg")
         )
         step = training.make_step(
-            training.for_member(algorithm, name),
+            _mixture.for_member(algorithm, name),
             optimizer,
-            trains=training.member_paths(name),
+            trains=_mixture.member_paths(name),
         )
         for platform in ("cuda", "tpu"):
             exported = jax.export.export(step, platforms=[platform])(state, tasks)

@@ -13,6 +13,7 @@ import pytest
 
 import metaflax
 from metaflax import base, training
+from metaflax.training import _mixture
 
 NAMES = ("first", "second")
 RATE = 0.1
@@ -30,23 +31,23 @@ def algorithm():
     return base.MetaAlgorithm(init, lambda *args: None, lambda *args: None, loss)
 
 
-PARAMS = training.shared_params(dict.fromkeys(NAMES, algorithm().init(None)))
+PARAMS = _mixture.shared_params(dict.fromkeys(NAMES, algorithm().init(None)))
 BATCH = base.Batch(jnp.ones((1, 4)), jnp.ones((1, 4)), jnp.ones((1, 4)))
 TASKS = base.Task((), BATCH)
 
 
 def step_of(name, optimizer, *, loss_weight=1.0, clip_norm=None, trains=("*",)):
     return training.make_step(
-        training.for_member(algorithm(), name, loss_weight),
-        training.mixture_optimizer(optimizer, NAMES, name, clip_norm),
-        trains=training.member_paths(name, list(trains)),
+        _mixture.for_member(algorithm(), name, loss_weight),
+        _mixture.mixture_optimizer(optimizer, NAMES, name, clip_norm),
+        trains=_mixture.member_paths(name, list(trains)),
     )
 
 
 def start(optimizer, clip_norm=None, trains=("*",)):
     return training.create(
         PARAMS,
-        training.mixture_optimizer(optimizer, NAMES, NAMES[0], clip_norm),
+        _mixture.mixture_optimizer(optimizer, NAMES, NAMES[0], clip_norm),
         jax.random.key(0),
         trains=list(trains),
     )
@@ -119,7 +120,7 @@ def test_what_the_run_does_not_train_stays_whosever_step_it_is():
 
 def test_a_member_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="no part 'own_third' to be active"):
-        training.mixture_optimizer(optax.sgd(RATE), NAMES, "third")
+        _mixture.mixture_optimizer(optax.sgd(RATE), NAMES, "third")
 
 
 def words():
@@ -141,13 +142,13 @@ def words():
 
 
 def test_the_meta_gradient_is_the_members_own_with_few_rows_or_with_all():
-    few, every = (training.for_member(a, "first") for a in reversed(words()))
+    few, every = (_mixture.for_member(a, "first") for a in reversed(words()))
     own = few.init(jax.random.key(0))
-    params = training.shared_params({"first": own, "second": own})
+    params = _mixture.shared_params({"first": own, "second": own})
     batch = base.Batch(jnp.array([[1, 4, 4]]), jnp.ones((1, 3)), jnp.ones((1, 3)))
     tasks = base.Task(batch, batch)
     found = [
-        metaflax.value_and_grad(a, trains=training.member_paths("first"))(
+        metaflax.value_and_grad(a, trains=_mixture.member_paths("first"))(
             params, tasks, None
         )
         for a in (few, every)
@@ -157,7 +158,7 @@ def test_the_meta_gradient_is_the_members_own_with_few_rows_or_with_all():
     chex.assert_trees_all_close(grads, expected, rtol=1e-5)
     (_, alone) = metaflax.value_and_grad(words()[0])(own, tasks, None)
     chex.assert_trees_all_close(
-        training.member_params(grads, "first"), alone, rtol=1e-5
+        _mixture.member_params(grads, "first"), alone, rtol=1e-5
     )
     chex.assert_trees_all_equal(
         *(a.adapt(params, jax.tree.map(lambda x: x[0], batch))[1] for a in (few, every))

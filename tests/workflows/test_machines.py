@@ -31,9 +31,9 @@ STRUCK = """
 import os, pathlib, sys, time
 import jax
 from metaflax import cli
-from metaflax import training
+from metaflax.training._fitted_step import FittedStep
 
-call, steps, was = training.FittedStep.__call__, [], pathlib.Path({was!r})
+call, steps, was = FittedStep.__call__, [], pathlib.Path({was!r})
 
 def struck(self, *args):
     steps.append(len(steps))
@@ -43,7 +43,7 @@ def struck(self, *args):
     time.sleep(0.02)  # Until the others know of it, there are steps to come.
     return call(self, *args)
 
-training.FittedStep.__call__ = struck
+FittedStep.__call__ = struck
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -40,6 +40,7 @@ class Machines:
         Only the coordinator prints.
         """
         from metaflax import training
+        from metaflax.training._processes import is_coordinator
 
         if self.distributed or self.coordinator is not None:
             training.initialize_distributed(
@@ -48,4 +49,4 @@ class Machines:
                 self.process_id,
                 heartbeat_seconds=self.heartbeat,
             )
-        return console if training.is_coordinator() else Console(quiet=True)
+        return console if is_coordinator() else Console(quiet=True)

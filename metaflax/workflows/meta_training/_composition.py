@@ -8,6 +8,7 @@ import optax
 
 from metaflax import base, data, training, tree
 from metaflax import config as config_lib
+from metaflax.training import _mixture
 from metaflax.workflows.meta_training._members import Member
 
 
@@ -93,11 +94,11 @@ def sharing_encoder(
     def part(name: str) -> Part:
         member, loss_weight = members[name], config.members[name].share.loss_weight
         return Part(
-            training.for_member(member.algorithm, name, loss_weight),
-            training.mixture_optimizer(
+            _mixture.for_member(member.algorithm, name, loss_weight),
+            _mixture.mixture_optimizer(
                 optimizer, list(members), name, settings.clip_norm
             ),
-            training.member_paths(name, list(settings.trains)),
+            _mixture.member_paths(name, list(settings.trains)),
             member.num_shapes,
         )
 
@@ -107,7 +108,7 @@ def sharing_encoder(
     def validate(params: Any) -> dict[str, float]:
         metrics, scores = {}, []
         for name, member in members.items():
-            of_member = member.validate(training.member_params(params, name))
+            of_member = member.validate(_mixture.member_params(params, name))
             metrics |= {f"{name}_{metric}": x for metric, x in of_member.items()}
             scores.append(of_member[member.score])
         return {MEAN_SCORE: float(np.mean(scores)), **metrics}
@@ -119,7 +120,7 @@ def sharing_encoder(
 
     return Composition(
         members,
-        training.shared_params({n: m.params for n, m in members.items()}),
+        _mixture.shared_params({n: m.params for n, m in members.items()}),
         {name: part(name) for name in members if sampling.weights[name]},
         member_of,
         validate,

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from metaflax import base, evaluation, meta_gradient, models, training
 from metaflax import config as config_lib
+from metaflax.training._placement import Placement
+from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._mlm_batches import HiddenRows
 from metaflax.workflows.meta_training._mlm_evaluator import (
     MaskedWordScorer,
@@ -84,9 +86,7 @@ class Member(Protocol):
         """Compares parameters from before and after training on test data."""
         ...
 
-    def export(
-        self, params: Any, best_step: int, placement: training.Placement
-    ) -> None:
+    def export(self, params: Any, best_step: int, placement: Placement) -> None:
         """Writes the trained parameters to the member's directory."""
         ...
 
@@ -149,9 +149,7 @@ class EpisodicMember:
             title = f"{self.name}: {title}"
         return compare(self.evaluator, scores, console, title=title)
 
-    def export(
-        self, params: Any, best_step: int, placement: training.Placement
-    ) -> None:
+    def export(self, params: Any, best_step: int, placement: Placement) -> None:
         """Writes a finished run with these parameters, for `evaluate` and `adapt`."""
         if self.directory.finished:
             return
@@ -237,11 +235,11 @@ class TextMember:
         self,
         params: Any,
         best_step: int | None = None,
-        placement: training.Placement | None = None,
+        placement: Placement | None = None,
     ) -> None:
         """Writes a `BertForMaskedLM` to the folder `model`."""
         del best_step, placement  # The directory has no checkpoints of its own.
-        if not training.is_coordinator():
+        if not is_coordinator():
             return
         encoder = models.merge_lora(params["encoder"])
         save_network(

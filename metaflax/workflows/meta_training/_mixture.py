@@ -11,6 +11,9 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, reporting, training
+from metaflax.training._mixture import member_params
+from metaflax.training._placement import Placement
+from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import Composition, sharing_encoder
 from metaflax.workflows.meta_training._members import MODEL, Member, load_members
 from metaflax.workflows.meta_training._outer_loop import (
@@ -73,7 +76,7 @@ def mix(
     directory.write_json("selected.json", outcome.selected)
     target = directory.path / MODEL
     # A run that finished before has written it.
-    if training.is_coordinator() and not target.exists():
+    if is_coordinator() and not target.exists():
         model.save(target, outcome.params["encoder"])
     steps_of = Counter(map(composition.member_of, range(outcome.steps)))
     results = {
@@ -108,7 +111,7 @@ def _train(
     config: config_lib.MixtureConfig,
     directory: RunDirectory,
     console: Console,
-    placement: training.Placement,
+    placement: Placement,
 ) -> Outcome:
     settings = config.training
     # Batches of members differ in size, so that the progress bar counts steps.
@@ -133,15 +136,14 @@ def _train(
 def _test(
     members: Mapping[str, Member],
     outcome: Outcome,
-    placement: training.Placement,
+    placement: Placement,
     console: Console,
 ) -> dict[str, Any]:
     """Tests each member before and after training, and completes its directory."""
     results = {}
     for name, member in members.items():
         before, after = (
-            training.member_params(params, name)
-            for params in (outcome.start, outcome.params)
+            member_params(params, name) for params in (outcome.start, outcome.params)
         )
         results[name] = member.test(before, after, console)
         member.export(after, outcome.best_step, placement)

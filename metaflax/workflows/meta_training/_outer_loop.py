@@ -10,6 +10,11 @@ from rich.console import Console
 
 from metaflax import base, data, meta_gradient, profiling, registry, training
 from metaflax import config as config_lib
+from metaflax.training._fitted_step import CompiledStep, FittedStep
+from metaflax.training._log import LOG_SINKS
+from metaflax.training._placement import Placement, spread_over
+from metaflax.training._preemption import preemption_requested
+from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import Composition
 from metaflax.workflows.meta_training._step_costs import StepCosts
 from metaflax.workflows.runs._run import committed
@@ -84,8 +89,8 @@ class OuterLoop:
         self,
         composition: Composition,
         settings: config_lib.TrainingConfig,
-        placement: training.Placement,
-        costs: Mapping[str, Callable[[training.CompiledStep], None]] | None = None,
+        placement: Placement,
+        costs: Mapping[str, Callable[[CompiledStep], None]] | None = None,
     ):
         self._composition, self._settings = composition, settings
         self._placement, self._costs = placement, costs or {}
@@ -100,7 +105,7 @@ class OuterLoop:
         )
         self.state = placement.place(state)
 
-    def _fitted_step(self, name: str) -> training.FittedStep:
+    def _fitted_step(self, name: str) -> FittedStep:
         part, settings = self._composition.parts[name], self._settings
         mesh = self._placement.mesh
 
@@ -115,7 +120,7 @@ class OuterLoop:
                 mesh=mesh,
             )
 
-        return training.FittedStep(
+        return FittedStep(
             make_step,
             self._composition.members[name].task_loop,
             mesh=mesh,
@@ -141,7 +146,7 @@ class OuterLoop:
         num_tasks = self._composition.members[draw.member].num_tasks
         return draw._replace(tasks=self._placement.spread(draw.tasks, num_tasks))
 
-    def compiled(self, name: str) -> training.CompiledStep:
+    def compiled(self, name: str) -> CompiledStep:
         """Returns a member's step, compiled for its first batch."""
         tasks = self.transfer(self.draw(name, 0)).tasks
         return self._steps[name].compiled(self.state, tasks)
@@ -223,9 +228,7 @@ class OuterLoop:
                 patience=settings.patience,
                 max_skipped_steps=settings.max_skipped_steps,
                 sinks=[_Labelled(sink, self._composition.label) for sink in sinks],
-                preemption_requested=stack.enter_context(
-                    training.preemption_requested()
-                ),
+                preemption_requested=stack.enter_context(preemption_requested()),
             )
         return fitted._replace(params=whole(fitted.params))
 
@@ -240,7 +243,7 @@ def train_members(
     directory: RunDirectory,
     console: Console,
     *,
-    placement: training.Placement,
+    placement: Placement,
     progress: Callable[[int], training.Sink],
     before_fit: Callable[[OuterLoop], None] = lambda outer: None,
 ) -> Outcome:
@@ -281,7 +284,7 @@ def train_members(
 
 def placement_for(
     num_tasks: int, param_shards: int | None, console: Console
-) -> training.Placement:
+) -> Placement:
     """Returns the devices of a run: all that can share the tasks of a step, or one.
 
     Args:
@@ -295,7 +298,7 @@ def placement_for(
     """
     if param_shards is None:
         return training.OneDevice()
-    placement = training.spread_over(num_tasks, param_shards)
+    placement = spread_over(num_tasks, param_shards)
     if placement.mesh is not None:
         console.print(
             f"{placement.mesh.size} devices share the tasks of a step, and groups of"
@@ -329,8 +332,8 @@ def _sinks(
     names: Sequence[str],
 ) -> list[training.Sink]:
     """Returns where records are written; only the coordinator writes any."""
-    if not training.is_coordinator():
+    if not is_coordinator():
         return []
     log = training.JsonlLog(directory.log, resume_after=resumed)
-    make = (registry.resolve("log sink", training.LOG_SINKS, name) for name in names)
+    make = (registry.resolve("log sink", LOG_SINKS, name) for name in names)
     return [log, progress(resumed), *(sink(directory.path) for sink in make)]

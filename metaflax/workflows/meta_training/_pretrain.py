@@ -9,6 +9,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import reporting, training
+from metaflax.training._placement import Placement
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import TextMember
 from metaflax.workflows.meta_training._mlm_evaluator import load_network
@@ -87,7 +88,7 @@ def _train(
     config: config_lib.PretrainConfig,
     directory: RunDirectory,
     console: Console,
-    placement: training.Placement,
+    placement: Placement,
 ) -> Outcome:
     settings = _outer_settings(config.training)
     progress = functools.partial(

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import profiling, reporting, training
+from metaflax import profiling, reporting
+from metaflax.training._fitted_step import CompiledStep
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 FILE = "cost.json"
@@ -31,7 +32,7 @@ class StepCosts:
         self._is_unknown = False
         self._records: list[dict[str, Any]] = []
 
-    def __call__(self, step: training.CompiledStep) -> None:
+    def __call__(self, step: CompiledStep) -> None:
         """Prints and records the cost of a compiled step."""
         if step.rejected:
             self._print(_smaller_chunk(step))
@@ -75,7 +76,7 @@ class StepCosts:
             return []  # Not there yet, or damaged.
 
 
-def _smaller_chunk(step: training.CompiledStep) -> str:
+def _smaller_chunk(step: CompiledStep) -> str:
     chunk, cost = step.rejected[0]
     needs = "too much" if cost is None else reporting.memory(cost.peak)
     has = "" if step.available is None else f" of {reporting.memory(step.available)}"
@@ -85,7 +86,7 @@ def _smaller_chunk(step: training.CompiledStep) -> str:
     )
 
 
-def _record(step: training.CompiledStep) -> dict[str, Any]:
+def _record(step: CompiledStep) -> dict[str, Any]:
     unknown = {"flops": None, "bytes_moved": None, "memory_bytes": None}
     return {
         "shapes": {path: list(shape) for path, shape in step.shapes.items()},

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import evaluation, profiling, reporting, training
+from metaflax.training._placement import Placement
+from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import EpisodicMember
 from metaflax.workflows.meta_training._outer_loop import (
@@ -135,7 +137,7 @@ def _load_member(config: config_lib.Config, run_dir: str | Path) -> EpisodicMemb
 def _train_member(
     member: EpisodicMember,
     console: Console,
-    placement: training.Placement,
+    placement: Placement,
     *,
     progress: Callable[[int], training.Sink] | None = None,
     before_fit: Callable[[OuterLoop], None] = lambda outer: None,
@@ -220,7 +222,7 @@ def _profile(outer: OuterLoop, member: EpisodicMember, console: Console) -> None
 
 
 def _plot(member: EpisodicMember, results: dict[str, Any], console: Console) -> None:
-    if not training.is_coordinator():
+    if not is_coordinator():
         return
     directory, metric, intervals = member.directory, member.score, results["intervals"]
     try:

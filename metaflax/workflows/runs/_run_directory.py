@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from metaflax import config as config_lib
-from metaflax import files, training
+from metaflax import files
+from metaflax.training._processes import barrier, is_coordinator
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -91,12 +92,12 @@ class RunDirectory(Generic[C]):
           ValueError: as `check`.
         """
         self.check(config)
-        training.barrier("run checked")  # By all processes, before one writes.
-        if training.is_coordinator() and not self._config.exists():
+        barrier("run checked")  # By all processes, before one writes.
+        if is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("environment.json", environment())
             files.write_text(self._config, config_lib.to_json(config))
-        training.barrier("run begun")
+        barrier("run begun")
 
     def config(self) -> C:
         """Reads the config of the run.
@@ -155,7 +156,7 @@ class RunDirectory(Generic[C]):
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file atomically, in the coordinator process."""
         file = self._file(name)
-        if training.is_coordinator():
+        if is_coordinator():
             files.write_json(file, content)
 
     def _file(self, name: str) -> Path:
