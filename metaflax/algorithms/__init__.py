@@ -9,9 +9,7 @@ from metaflax.algorithms._closed_form import matching as matching
 from metaflax.algorithms._closed_form import protonet as protonet
 from metaflax.algorithms._closed_form import relation as relation
 from metaflax.algorithms._closed_form import ridge as ridge
-from metaflax.algorithms._compact_rows import FewRowsAdapted as FewRowsAdapted
 from metaflax.algorithms._compact_rows import compact_rows as compact_rows
-from metaflax.algorithms._compact_rows import why_not_compact as why_not_compact
 from metaflax.algorithms._compose import compose as compose
 from metaflax.algorithms._contrastive import (
     contrastive_fine_tuning as contrastive_fine_tuning,
@@ -37,7 +35,6 @@ __all__ = [
     "ALGORITHMS",
     "AlgorithmParts",
     "AlgorithmSpec",
-    "FewRowsAdapted",
     "anil",
     "boil",
     "cavia",
@@ -63,5 +60,4 @@ __all__ = [
     "reptile",
     "ridge",
     "warpgrad",
-    "why_not_compact",
 ]

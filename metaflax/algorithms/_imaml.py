@@ -44,7 +44,7 @@ def imaml(
         conjugate gradients.
 
     Returns:
-      A `MetaAlgorithm`, whose info is an `estimators.ImplicitInfo`.
+      A `MetaAlgorithm`, whose info is an `ImplicitInfo`.
 
     Raises:
       ValueError: if `num_steps` or `proximal` is not positive, or the inner steps

@@ -12,6 +12,7 @@ from metaflax import base, inner, linalg
 from metaflax.estimators._first_order import stopped_value_and_grad
 from metaflax.estimators._surrogate import pulled
 from metaflax.estimators._unrolled import check_judges_the_end
+from metaflax.linalg._symmetric import Solution
 
 TEN_STEPS = functools.partial(linalg.conjugate_gradient, max_steps=10)
 
@@ -39,7 +40,7 @@ class ImplicitInfo(NamedTuple):
 
 
 def implicit(
-    solver: Callable[..., linalg.Solution] = TEN_STEPS,
+    solver: Callable[..., Solution] = TEN_STEPS,
     *,
     remaining: float = 0.1,
 ) -> base.Estimator:

@@ -1,6 +1,5 @@
 """Meta-testing: adapts to episodes, scores their queries, computes intervals."""
 
-from metaflax.evaluation._attributions import Attributions as Attributions
 from metaflax.evaluation._attributions import (
     integrated_gradients as integrated_gradients,
 )
@@ -10,53 +9,36 @@ from metaflax.evaluation._bootstrap import median_interval as median_interval
 from metaflax.evaluation._bootstrap import paired_bootstrap as paired_bootstrap
 from metaflax.evaluation._calibration import Calibration as Calibration
 from metaflax.evaluation._calibration import calibration as calibration
-from metaflax.evaluation._confusion import ConfusedPair as ConfusedPair
-from metaflax.evaluation._confusion import EpisodePredictions as EpisodePredictions
-from metaflax.evaluation._confusion import class_intervals as class_intervals
-from metaflax.evaluation._confusion import confused_pairs as confused_pairs
 from metaflax.evaluation._confusion import confusion_matrix as confusion_matrix
 from metaflax.evaluation._detection import detection as detection
 from metaflax.evaluation._generated import Generation as Generation
-from metaflax.evaluation._generated import GenerationBatch as GenerationBatch
 from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
 from metaflax.evaluation._intervals import nested_interval as nested_interval
 from metaflax.evaluation._intervals import paired_interval as paired_interval
 from metaflax.evaluation._intervals import stratified_interval as stratified_interval
-from metaflax.evaluation._report import classification_report as classification_report
-from metaflax.evaluation._report import label_report as label_report
-from metaflax.evaluation._report import number_report as number_report
 from metaflax.evaluation._score import Scores as Scores
 from metaflax.evaluation._score import evaluate as evaluate
 from metaflax.evaluation._score import scorer as scorer
 from metaflax.evaluation._shares import share_interval as share_interval
 
 __all__ = [
-    "Attributions",
     "Calibration",
-    "ConfusedPair",
-    "EpisodePredictions",
     "Estimate",
     "Generation",
-    "GenerationBatch",
     "Interval",
     "Scores",
     "bootstrap_interval",
     "calibration",
-    "class_intervals",
-    "classification_report",
-    "confused_pairs",
     "confusion_matrix",
     "detection",
     "evaluate",
     "generating_scorer",
     "integrated_gradients",
-    "label_report",
     "mean_interval",
     "median_interval",
     "nested_interval",
-    "number_report",
     "paired_bootstrap",
     "paired_interval",
     "scorer",

@@ -9,6 +9,7 @@ from metaflax import metrics
 from metaflax.evaluation._bootstrap import Estimate, bootstrap_interval
 from metaflax.evaluation._intervals import Interval, mean_interval
 from metaflax.evaluation._shares import share_interval
+from metaflax.metrics._calibration import Bins
 
 
 class Calibration(NamedTuple):
@@ -27,7 +28,7 @@ class Calibration(NamedTuple):
     temperature: float
     error: Estimate
     log_loss: Interval
-    bins: metrics.Bins
+    bins: Bins
     accuracies: list[Estimate | None]
 
 
@@ -74,14 +75,14 @@ def calibration(
         temperature,
         bootstrap_interval(rows, lambda means: _error(means, num_bins)),
         mean_interval(np.array(losses)),
-        metrics.Bins(*np.split(rows.sum(axis=0), 3)),
+        Bins(*np.split(rows.sum(axis=0), 3)),
         _accuracies(rows, num_bins),
     )
 
 
 def _error(means: np.ndarray, num_bins: int) -> np.ndarray:
     parts = (means[:, i * num_bins : (i + 1) * num_bins] for i in range(3))
-    return metrics.expected_calibration_error(metrics.Bins(*parts))
+    return metrics.expected_calibration_error(Bins(*parts))
 
 
 def _accuracies(rows: np.ndarray, num_bins: int) -> list[Estimate | None]:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaflax import base, losses, tree
+from metaflax import base, tree
+from metaflax.losses._language import text_likelihoods
 
 
 class GenerationBatch(NamedTuple):
@@ -78,7 +79,7 @@ def generating_scorer(
             generated = generate(weights, prompts)
         if candidates is not None:
             likelihoods = jax.lax.map(
-                lambda batch: losses.text_likelihoods(predicted(batch), batch.targets),
+                lambda batch: text_likelihoods(predicted(batch), batch.targets),
                 candidates,
             )
         return Generation(scores, generated, likelihoods)

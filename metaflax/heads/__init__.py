@@ -18,14 +18,12 @@ from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
 from metaflax.heads._span import span as span
 from metaflax.heads._table import HEADS as HEADS
-from metaflax.heads._table import HeadBuilder as HeadBuilder
 from metaflax.heads._table import HeadSettings as HeadSettings
 from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
     "HEADS",
-    "HeadBuilder",
     "HeadSettings",
     "cosine_prototypes",
     "identity",

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.heads._membership import membership
 from metaflax.heads._scale import check_positive, log
-from metaflax.linalg import widen
+from metaflax.linalg._types import widen
 
 
 def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from metaflax import base, linalg
 from metaflax.heads._scale import check_positive, log
+from metaflax.linalg._types import widen
 
 
 def number_outputs(state, features):
@@ -106,7 +107,7 @@ def ridge_regression(
             features - center[None, :],
             targets - level[None, :],
             weights,
-            jnp.exp(linalg.widen(head_params["log_strength"])),
+            jnp.exp(widen(head_params["log_strength"])),
         )
         return {"kernel": kernel, "bias": level - center @ kernel}
 

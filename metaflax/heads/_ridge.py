@@ -6,6 +6,7 @@ from metaflax import base, linalg
 from metaflax.heads._linear import linear_outputs, linear_template
 from metaflax.heads._membership import membership
 from metaflax.heads._scale import check_positive, log
+from metaflax.linalg._types import widen
 
 
 def ridge(
@@ -65,7 +66,7 @@ def ridge(
     def fit(head_params, features, targets, weights):
         dtype = features.dtype
         labels = membership(targets, jnp.ones_like(weights), num_classes)  # [U, N]
-        strength = jnp.exp(linalg.widen(head_params["log_strength"]))
+        strength = jnp.exp(widen(head_params["log_strength"]))
         kernel = linalg.ridge(features, labels, weights, strength)  # [D, N]
         present = jnp.any((labels > 0) & (weights > 0)[:, None], axis=0)
         bias = head_params["bias"].astype(dtype)

@@ -4,10 +4,8 @@ Whatever the type of what is given, sums and solves are in float32 or wider.
 """
 
 from metaflax.linalg._ridge import ridge as ridge
-from metaflax.linalg._symmetric import Solution as Solution
 from metaflax.linalg._symmetric import conjugate_gradient as conjugate_gradient
 from metaflax.linalg._symmetric import neumann_series as neumann_series
-from metaflax.linalg._types import widen as widen
 from metaflax.linalg._unit import unit as unit
 
-__all__ = ["Solution", "conjugate_gradient", "neumann_series", "ridge", "unit", "widen"]
+__all__ = ["conjugate_gradient", "neumann_series", "ridge", "unit"]

@@ -16,7 +16,6 @@ from metaflax.losses._contrastive import cosine_pairs as cosine_pairs
 from metaflax.losses._language import (
     language_cross_entropy as language_cross_entropy,
 )
-from metaflax.losses._language import text_likelihoods as text_likelihoods
 from metaflax.losses._ranking import lambda_rank as lambda_rank
 from metaflax.losses._regression import squared_error as squared_error
 from metaflax.losses._spans import span_cross_entropy as span_cross_entropy
@@ -34,6 +33,5 @@ __all__ = [
     "softmax_cross_entropy",
     "span_cross_entropy",
     "squared_error",
-    "text_likelihoods",
     "weighted_mean",
 ]

@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import jax
 import numpy as np
 
-from metaflax import data, evaluation
+from metaflax import data
+from metaflax.evaluation._confusion import EpisodePredictions
 
 Count: TypeAlias = int | tuple[int, int]
 ProblemType: TypeAlias = Literal[
@@ -59,7 +60,7 @@ class EvaluatedQueries(NamedTuple):
         pairs = zip(self.episodes, self.logits, strict=True)
         return [(row[: len(e.query)], e.query_targets) for e, row in pairs]
 
-    def class_predictions(self) -> list[evaluation.EpisodePredictions]:
+    def class_predictions(self) -> list[EpisodePredictions]:
         """The gold and the predicted class of each query, one class each."""
         predictions = []
         for episode, (logits, targets) in zip(
@@ -70,7 +71,7 @@ class EvaluatedQueries(NamedTuple):
             # In the order of the logits; target -1 is the last of the other classes.
             names = [*drawn, *[""] * (room - len(drawn)), *self.others]
             predictions.append(
-                evaluation.EpisodePredictions(
+                EpisodePredictions(
                     [names[i] for i in targets],
                     [names[i] for i in logits.argmax(axis=-1)],
                     [*drawn, *self.others],

@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaflax import data, evaluation
+from metaflax import data
+from metaflax.evaluation._report import classification_report, label_report
 from metaflax.target_kinds._base import EpisodeCounts, EvaluatedQueries, TargetKind
 
 
@@ -29,7 +30,7 @@ def _class_numbers(
 
 def _class_report(evaluated: EvaluatedQueries) -> dict[str, Any]:
     predictions = evaluated.class_predictions()
-    return evaluation.classification_report(
+    return classification_report(
         [name for episode in predictions for name in episode.true],
         [name for episode in predictions for name in episode.predicted],
     )
@@ -58,9 +59,7 @@ def _label_report(evaluated: EvaluatedQueries) -> dict[str, Any]:
         rows[1][:, classes] = logits[:, : len(classes)] > 0
         true.append(rows[0])
         predicted.append(rows[1])
-    return evaluation.label_report(
-        names, np.concatenate(true), np.concatenate(predicted)
-    )
+    return label_report(names, np.concatenate(true), np.concatenate(predicted))
 
 
 CLASSES = TargetKind(

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from metaflax import data, evaluation
+from metaflax import data
+from metaflax.evaluation._report import number_report
 from metaflax.target_kinds._base import EvaluatedQueries, TargetKind
 
 
@@ -16,7 +17,7 @@ def _number_report(evaluated: EvaluatedQueries) -> dict[str, Any]:
         for episode in evaluated.episodes
         for _ in range(len(episode.query))
     ]
-    return evaluation.number_report(
+    return number_report(
         groups,
         np.concatenate([targets for _, targets in by_episode]),
         np.concatenate([outputs for outputs, _ in by_episode]),

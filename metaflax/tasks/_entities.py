@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from metaflax import heads, losses, metrics
+from metaflax.metrics._entities import entity_counts, entity_counts_by_type
 from metaflax.tasks._base import TaskType
 from metaflax.tasks._classification import classification
 from metaflax.tasks._entity_spans import (
@@ -228,9 +229,9 @@ def report_entities(
     predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
     """Computes them for each type and for all, over all episodes together."""
-    by_type = metrics.entity_counts_by_type(_predicted(predictions), targets)
+    by_type = entity_counts_by_type(_predicted(predictions), targets)
     counts = {str(name): counted for name, counted in sorted(by_type.items())}
-    counts["all"] = metrics.entity_counts(_predicted(predictions), targets)
+    counts["all"] = entity_counts(_predicted(predictions), targets)
     return {
         name: {**counted.scores(), "support": counted.true}
         for name, counted in counts.items()

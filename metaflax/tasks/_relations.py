@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax.numpy as jnp
 
 from metaflax import heads, metrics
+from metaflax.metrics._classification import last_precision, last_recall
 from metaflax.tasks._base import TaskType
 from metaflax.tasks._classification import classification
 from metaflax.tasks._fields import Fields
@@ -205,8 +206,8 @@ def relations(
         loss=_none_last(by_class.loss),
         metrics={
             "accuracy": _none_last(metrics.accuracy),
-            "none_precision": _none_last(metrics.last_precision),
-            "none_recall": _none_last(metrics.last_recall),
+            "none_precision": _none_last(last_precision),
+            "none_recall": _none_last(last_recall),
         },
         others=(NONE,),
         complete=functools.partial(heads.with_none, logit=none_logit),

@@ -12,6 +12,7 @@ import pytest
 
 import metaflax
 from metaflax import algorithms, base, heads, inner_optimizers, losses, models, testing
+from metaflax.algorithms._compact_rows import why_not_compact
 from tests.algorithms import text_free
 
 NUM_ROWS, LENGTH = 40, 2
@@ -158,7 +159,7 @@ def equations(jaxpr):
 )
 def test_what_treats_rows_alike_is_served(optimizer):
     algorithm = make("maml", inner_optimizer=optimizer, head=heads.linear(4, 5))
-    assert algorithms.why_not_compact(algorithm, TABLE) is None
+    assert why_not_compact(algorithm, TABLE) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from metaflax import evaluation, metrics
-from metaflax.evaluation import EpisodePredictions
+from metaflax.evaluation._confusion import (
+    EpisodePredictions,
+    class_intervals,
+    confused_pairs,
+)
+from metaflax.evaluation._report import classification_report
 
 
 def drawn_episodes(seed=0, num=40):
@@ -33,7 +38,7 @@ def test_counts_are_those_of_sklearn_and_chances_of_episodes_with_both():
 def test_confused_pairs_are_the_largest_counts_off_the_diagonal():
     episodes = drawn_episodes()
     counts, chances = evaluation.confusion_matrix(episodes, list("abcde"))
-    pairs = evaluation.confused_pairs(episodes, list("abcde"), most=4)
+    pairs = confused_pairs(episodes, list("abcde"), most=4)
     wrong = sorted(counts[~np.eye(5, dtype=bool)], reverse=True)
     assert [pair.number for pair in pairs] == wrong[:4]
     for pair in pairs:
@@ -45,13 +50,13 @@ def test_confused_pairs_are_the_largest_counts_off_the_diagonal():
 
 def test_without_confusion_there_are_no_pairs():
     perfect = [EpisodePredictions(["a", "b"], ["a", "b"], ["a", "b"])]
-    assert evaluation.confused_pairs(perfect, ["a", "b"]) == []
+    assert confused_pairs(perfect, ["a", "b"]) == []
 
 
 def test_scores_of_classes_are_those_of_the_report_with_intervals_around_them():
     episodes = drawn_episodes()
-    found = evaluation.class_intervals(episodes, list("abcdef"))  # No query has an f.
-    report = evaluation.classification_report(
+    found = class_intervals(episodes, list("abcdef"))  # No query has an f.
+    report = classification_report(
         [name for own in episodes for name in own.true],
         [name for own in episodes for name in own.predicted],
     )

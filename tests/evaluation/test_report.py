@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaflax import evaluation
+from metaflax.evaluation._report import (
+    classification_report,
+    label_report,
+    number_report,
+)
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -15,7 +19,7 @@ def test_it_is_that_of_sklearn():
     precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
         true, predicted, labels=["a", "b", "c"]
     )
-    report = evaluation.classification_report(list(true), list(predicted))
+    report = classification_report(list(true), list(predicted))
     for n, name in enumerate("abc"):
         assert report[name] == pytest.approx(
             {
@@ -30,7 +34,7 @@ def test_it_is_that_of_sklearn():
 
 
 def test_a_class_that_was_never_said_scores_zero_without_a_warning():
-    report = evaluation.classification_report(["a", "b"], ["a", "a"])
+    report = classification_report(["a", "b"], ["a", "a"])
     assert report["b"]["precision"] == 0.0
 
 
@@ -38,13 +42,13 @@ def test_a_class_that_was_never_said_scores_zero_without_a_warning():
 def test_queries_and_predictions_must_match(true, predicted):
     message = f"got {len(predicted)} and {len(true)}"
     with pytest.raises(ValueError, match=message):
-        evaluation.classification_report(true, predicted)
+        classification_report(true, predicted)
 
 
 def test_labels_are_reported_by_name():
     true = np.array([[1, 0], [1, 1], [0, 1]])
     predicted = np.array([[1, 0], [0, 1], [1, 0]])
-    report = evaluation.label_report(["x", "y"], true, predicted)
+    report = label_report(["x", "y"], true, predicted)
     assert (report["x"]["precision"], report["x"]["recall"]) == (0.5, 0.5)
     assert (report["y"]["precision"], report["y"]["recall"]) == (1.0, 0.5)
     expected = sklearn_metrics.f1_score(true, predicted, average="micro")
@@ -55,7 +59,7 @@ def test_numbers_are_reported_by_group_and_over_all():
     rng = np.random.default_rng(0)
     true, predicted = rng.normal(size=(2, 40))
     groups = list(rng.choice(["a", "b"], 40))
-    report = evaluation.number_report(groups, true, predicted)
+    report = number_report(groups, true, predicted)
     assert list(report) == ["a", "b", "all"]
     for name in ("a", "b", "all"):
         rows = np.array([name in (group, "all") for group in groups])

@@ -6,6 +6,7 @@ import pytest
 from scipy import optimize, special
 
 from metaflax import base, metrics
+from metaflax.metrics._calibration import Bins
 
 
 def test_bins_by_hand():
@@ -30,7 +31,7 @@ def test_bins_of_parts_add_up_and_stacked_ones_give_errors_of_each():
         metrics.reliability_bins(probabilities[rows], targets[rows])
         for rows in (slice(20), slice(20, 60))
     ]
-    stacked = metrics.Bins(*map(np.stack, zip(*parts, strict=True)))
+    stacked = Bins(*map(np.stack, zip(*parts, strict=True)))
     for summed, expected in zip(stacked, whole, strict=True):
         np.testing.assert_allclose(summed.sum(axis=0), expected)
     errors = metrics.expected_calibration_error(stacked)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metaflax import base, metrics
+from metaflax.metrics._classification import last_precision, last_recall
 
 EPISODES, U, N = 300, 7, 4
 
@@ -88,7 +89,7 @@ def test_precision_and_recall_of_the_last_class_are_those_of_scikit_learn():
         outputs = base.ClassOutputs(jnp.asarray(logits), jnp.ones(3, bool))
         found = [
             float(metric(outputs, jnp.asarray(true), jnp.asarray(weights)))
-            for metric in (metrics.last_precision, metrics.last_recall)
+            for metric in (last_precision, last_recall)
         ]
         said, counts = logits.argmax(-1) == 2, weights > 0
         expected = [

@@ -8,6 +8,11 @@ from seqeval import metrics as seqeval
 from seqeval.scheme import IOB2
 
 from metaflax import metrics, tasks
+from metaflax.metrics._entities import (
+    EntityCounts,
+    entity_counts,
+    entity_counts_by_type,
+)
 from metaflax.tasks._entity_spans import entities_of_tags
 
 TYPES = ("art", "city", "river")
@@ -65,9 +70,7 @@ def test_scores_by_type_are_those_of_seqeval():
         report = seqeval.classification_report(
             true, said, output_dict=True, zero_division=0
         )
-        found = metrics.entity_counts_by_type(
-            [*map(entities, said)], [*map(entities, true)]
-        )
+        found = entity_counts_by_type([*map(entities, said)], [*map(entities, true)])
         assert list(found) == [name for name in report if name in TYPES]
         for name, counts in found.items():
             scores = counts.scores()
@@ -87,10 +90,10 @@ SENTENCES = st.lists(
 @given(SENTENCES, SENTENCES)
 @settings(max_examples=200, deadline=None)
 def test_counts_of_sentences_and_of_types_add_up(said, true):
-    whole = metrics.entity_counts(said, true)
-    parts = [metrics.entity_counts([a], [b]) for a, b in zip(said, true, strict=True)]
-    by_type = metrics.entity_counts_by_type(said, true)
-    nothing = metrics.EntityCounts(0, 0, 0)
+    whole = entity_counts(said, true)
+    parts = [entity_counts([a], [b]) for a, b in zip(said, true, strict=True)]
+    by_type = entity_counts_by_type(said, true)
+    nothing = EntityCounts(0, 0, 0)
     assert sum(parts, nothing) == sum(by_type.values(), nothing) == whole
     assert whole.right <= min(whole.predicted, whole.true)
 
@@ -100,12 +103,12 @@ def test_counts_of_sentences_and_of_types_add_up(said, true):
     [(E(3, 8, "x"), 1), (E(3, 7, "x"), 0), (E(2, 8, "x"), 0), (E(3, 8, "y"), 0)],
 )
 def test_start_end_and_type_must_be_right(said, right):
-    found = metrics.entity_counts([[said]], [[E(3, 8, "x")]])
-    assert found == metrics.EntityCounts(1, 1, right)
+    found = entity_counts([[said]], [[E(3, 8, "x")]])
+    assert found == EntityCounts(1, 1, right)
 
 
 def test_an_entity_of_another_sentence_is_not_right():
-    assert metrics.entity_counts([[E(0, 1, "x")], []], [[], [E(0, 1, "x")]]).right == 0
+    assert entity_counts([[E(0, 1, "x")], []], [[], [E(0, 1, "x")]]).right == 0
 
 
 def test_where_nothing_is_said_or_there_is_nothing_scores_are_zero():
@@ -113,7 +116,7 @@ def test_where_nothing_is_said_or_there_is_nothing_scores_are_zero():
     assert metrics.entity_scores([[]], [[]]) == zero
     assert metrics.entity_scores([[E(0, 1, "x")]], [[]]) == zero
     assert metrics.entity_scores([], []) == zero
-    assert metrics.entity_counts_by_type([()], [()]) == {}
+    assert entity_counts_by_type([()], [()]) == {}
 
 
 def test_another_number_of_sentences_is_refused():

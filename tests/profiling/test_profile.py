@@ -9,6 +9,7 @@ import pytest
 
 from metaflax import profiling
 from metaflax.profiling import _trace
+from metaflax.profiling._profile import HostTimes
 
 LOOPS, SIZE = 6, 400
 
@@ -77,7 +78,7 @@ def test_a_profile_without_the_program_is_refused(profile):
 
 
 def test_a_batch_that_takes_longer_than_a_step_is_waited_for():
-    host = profiling.HostTimes(making_ms=7.0, transfer_ms=2.0)
+    host = HostTimes(making_ms=7.0, transfer_ms=2.0)
     assert (host.waiting_ms(5.0), host.waiting_ms(50.0)) == (4.0, 0.0)
 
 

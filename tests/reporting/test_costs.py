@@ -7,18 +7,19 @@ import pytest
 from rich.console import Console
 
 from metaflax import profiling, reporting
+from metaflax.profiling._profile import HostTimes, Row
 
 ROWS = (
-    profiling.Row("mlp", "matrix product", False, 4.0, 8.0, 8e9),
-    profiling.Row("mlp", "matrix product", True, 2.0, 4.0, 4e9),
-    profiling.Row("norm", "elementwise and sums", False, 1.0, 3.0, 0.0),
+    Row("mlp", "matrix product", False, 4.0, 8.0, 8e9),
+    Row("mlp", "matrix product", True, 2.0, 4.0, 4e9),
+    Row("norm", "elementwise and sums", False, 1.0, 3.0, 0.0),
 )
 PROFILE = profiling.Profile(
     step_ms=7.5,
     profiled_ms=8.0,
     idle_ms=1.0,
     rows=ROWS,
-    host=profiling.HostTimes(7.0, 1.5),
+    host=HostTimes(7.0, 1.5),
     steps=3,
     trace=Path("trace"),
 )

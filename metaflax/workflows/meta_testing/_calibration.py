@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import evaluation, metrics, reporting
+from metaflax.evaluation._confusion import class_intervals, confused_pairs
 from metaflax.workflows.runs._episodes import make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -79,7 +80,7 @@ def class_record(
     names = sorted({name for episode in predictions for name in episode.true})
     return {
         name: {score: estimate._asdict() for score, estimate in by_score.items()}
-        for name, by_score in evaluation.class_intervals(predictions, names).items()
+        for name, by_score in class_intervals(predictions, names).items()
     }
 
 
@@ -91,7 +92,7 @@ def confusion_record(
     drawn = {name for episode in predictions for name in episode.drawn}
     names = sorted(drawn - set(evaluator.task.others))
     names += [name for name in evaluator.task.others if name in drawn]
-    pairs = evaluation.confused_pairs(predictions, names)
+    pairs = confused_pairs(predictions, names)
     record: dict[str, Any] = {
         "pairs": [pair._asdict() | {"share": pair.share._asdict()} for pair in pairs]
     }

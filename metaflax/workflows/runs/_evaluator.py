@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from metaflax import base, data, evaluation, target_kinds, tasks
+from metaflax.evaluation._confusion import EpisodePredictions
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._scorer import EpisodeResult, Scorer
 
@@ -102,9 +103,7 @@ class Evaluator:
         """Reports over all queries together, by class, label or domain."""
         return self._scorer.report(self.episodes, scores)
 
-    def class_predictions(
-        self, scores: evaluation.Scores
-    ) -> list[evaluation.EpisodePredictions]:
+    def class_predictions(self, scores: evaluation.Scores) -> list[EpisodePredictions]:
         """Lists gold and predicted classes, where each query has one class."""
         return self._evaluated(scores).class_predictions()
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import algorithms, base, data, models, tasks
+from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_batches
 from metaflax.data.batching._seq2seq_batches import Speech, TokenizedPairs
@@ -80,7 +81,7 @@ class LoadedModel(NamedTuple):
         if path is None:
             return algorithm
         words = models.word_table(f"encoder/{path}")
-        if algorithms.why_not_compact(algorithm, words):
+        if why_not_compact(algorithm, words):
             return algorithm
         return algorithms.compact_rows(algorithm, words)
 

@@ -9,6 +9,7 @@ import numpy as np
 from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
+from metaflax.evaluation._generated import GenerationBatch
 from metaflax.tasks._text_level import recall_name
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -56,18 +57,18 @@ class TextScorer:
 
     def batches(
         self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
-    ) -> Iterator[evaluation.GenerationBatch]:
+    ) -> Iterator[GenerationBatch]:
         """Tasks, and where complete also prompts and candidates for retrieval."""
         del params
         for chunk in chunks:
-            batch = evaluation.GenerationBatch(self.source.collate(chunk))
+            batch = GenerationBatch(self.source.collate(chunk))
             if complete and self._level.generation_scores:
                 batch = batch._replace(prompts=self._prompts(chunk))
             if complete and self._level.recalls:
                 batch = batch._replace(candidates=self._candidates(chunk))
             yield batch
 
-    def score(self, params: Any, batch: evaluation.GenerationBatch) -> Any:
+    def score(self, params: Any, batch: GenerationBatch) -> Any:
         """An `evaluation.Generation` with leaves `[T, ...]`."""
         return self._score(params, batch)
 
