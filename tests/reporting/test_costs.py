@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from metaflax import profiling, reporting
+from metaflax import profiling
 from metaflax.profiling._profile import HostTimes, Row
+from metaflax.reporting._costs import cost_line, host_line, profile_tables
 
 ROWS = (
     Row("mlp", "matrix product", False, 4.0, 8.0, 8e9),
@@ -45,12 +46,12 @@ def rows_of(table):
     ],
 )
 def test_a_cost_is_a_line(cost, available, said):
-    line = reporting.cost_line(profiling.Cost(*cost), available)
+    line = cost_line(profiling.Cost(*cost), available)
     assert line.startswith(said)
 
 
 def test_both_tables_add_up_to_the_step():
-    by_part, by_kind = map(rows_of, reporting.profile_tables(PROFILE))
+    by_part, by_kind = map(rows_of, profile_tables(PROFILE))
     assert by_part == [
         ["mlp", "4.00", "2.00", "6.00", "75.0 %", "2000.0"],
         ["norm", "1.00", "", "1.00", "12.5 %", ""],
@@ -66,6 +67,6 @@ def test_both_tables_add_up_to_the_step():
 
 
 def test_a_host_that_is_slower_than_the_device_is_told():
-    assert "waits 1.0 ms for it" in reporting.host_line(PROFILE)
+    assert "waits 1.0 ms for it" in host_line(PROFILE)
     slower = PROFILE._replace(step_ms=9.0)
-    assert "hidden by the step" in reporting.host_line(slower)
+    assert "hidden by the step" in host_line(slower)

@@ -6,8 +6,8 @@ import xml.etree.ElementTree
 
 import pytest
 
-from metaflax import reporting
 from metaflax.evaluation import Estimate, Interval
+from metaflax.reporting import _figures, _html
 from tests.reporting.pages import check_alone
 
 BAD = "<script>alert(1)</script> & \"quoted\" 'too'"
@@ -15,14 +15,14 @@ BAD = "<script>alert(1)</script> & \"quoted\" 'too'"
 
 def test_whatever_comes_from_data_is_text():
     parts = [
-        reporting.paragraph(BAD),
-        reporting.html_table([BAD, "x"], [[BAD, 1]], BAD),
-        reporting.pairs_table({BAD: BAD}),
-        reporting.matrix_table([BAD, "b"], [[1, 2], [0, 3]], BAD),
-        reporting.picture(b"<svg/>", BAD),
-        reporting.folded(BAD, reporting.paragraph(BAD)),
+        _html.paragraph(BAD),
+        _html.html_table([BAD, "x"], [[BAD, 1]], BAD),
+        _html.pairs_table({BAD: BAD}),
+        _html.matrix_table([BAD, "b"], [[1, 2], [0, 3]], BAD),
+        _html.picture(b"<svg/>", BAD),
+        _html.folded(BAD, _html.paragraph(BAD)),
     ]
-    made = reporting.page(BAD, BAD, [reporting.section(BAD, *parts)])
+    made = _html.page(BAD, BAD, [_html.section(BAD, *parts)])
     assert "<script" not in made
     page = check_alone(made)
     # The title twice; of the rest each once, and columns and rows of the matrix.
@@ -30,11 +30,11 @@ def test_whatever_comes_from_data_is_text():
 
 
 def test_a_dollar_sign_in_data_is_no_part_of_the_template():
-    assert "costs $title" in reporting.page("x", "costs $title", [])
+    assert "costs $title" in _html.page("x", "costs $title", [])
 
 
 def test_a_matrix_is_darker_where_more_of_a_row_is():
-    made = reporting.matrix_table(["a", "b"], [[3, 1], [0, 0]], "")
+    made = _html.matrix_table(["a", "b"], [[3, 1], [0, 0]], "")
     shades = re.findall(r"rgba\(31,119,180,([\d.]+)\)", made)
     assert shades == ["0.75", "0.25", "0.00", "0.00"]
     assert made.count("·") == 2  # For each zero a dot.
@@ -52,9 +52,9 @@ def drawings():
     bins = [(0.4, Estimate(0.3, 0.2, 0.4)), (0.9, Estimate(0.8, 0.8 + 1e-9, 0.9))]
     methods, curves = {BAD: points[1], "$b": points[5]}, {BAD: bins, "b": bins[:1]}
     return {
-        "methods": lambda: reporting.methods_figure(methods, BAD),
-        "curve": lambda: reporting.curve_figure(points, "shot", "accuracy"),
-        "reliability": lambda: reporting.reliability_figure(curves),
+        "methods": lambda: _figures.methods_figure(methods, BAD),
+        "curve": lambda: _figures.curve_figure(points, "shot", "accuracy"),
+        "reliability": lambda: _figures.reliability_figure(curves),
     }
 
 
@@ -63,7 +63,7 @@ def test_drawings_are_the_same_each_time_and_well_formed(name):
     pytest.importorskip("matplotlib")
     draw = drawings()[name]
     assert draw() == draw()
-    root = decoded(reporting.picture(draw(), name))
+    root = decoded(_html.picture(draw(), name))
     assert root.tag.endswith("svg")
     assert not [node for node in root.iter() if node.tag.endswith("script")]
 
@@ -72,4 +72,4 @@ def test_there_are_plots_where_matplotlib_is(monkeypatch):
     import importlib.util
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not reporting.has_plots()
+    assert not _figures.has_plots()

@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from metaflax import reporting
+from metaflax.reporting._progress import counting
 
 VALIDATION = {"step": 2, "valid_accuracy": 0.75, "valid_loss": 0.5}
 
@@ -33,7 +34,7 @@ def test_a_terminal_shows_steps_taken_and_the_latest_loss():
 def test_a_count_of_things_is_shown_on_a_terminal_alone():
     for terminal in (True, False):
         console = Console(file=io.StringIO(), width=120, force_terminal=terminal)
-        with reporting.counting(console, 7, doing="doing", unit="things") as done:
+        with counting(console, 7, doing="doing", unit="things") as done:
             done(2)
             done(3)
         assert ("things," in console.file.getvalue()) == terminal

@@ -204,7 +204,7 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(trained, full):
 
 
 def test_without_matplotlib_there_are_tables_alone(trained, full, monkeypatch):
-    monkeypatch.setattr(_report.reporting, "has_plots", lambda: False)
+    monkeypatch.setattr(_report._figures, "has_plots", lambda: False)
     text = _report.run_page("run", results(trained, full))
     assert "img" not in check_alone(text).tags
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import data, reporting, tasks
+from metaflax import data, tasks
 from metaflax.files import atomic_write
+from metaflax.reporting._progress import counting
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.data_preparation._variants import (
     Replacing,
@@ -79,7 +80,7 @@ def augment(
             f"{source}: no text of column {text!r} has a word to replace; name the"
             " column of texts."
         )
-    progress = reporting.counting(console, len(texts), doing="augmenting", unit="texts")
+    progress = counting(console, len(texts), doing="augmenting", unit="texts")
     with progress as done, atomic_write(target) as file:
         num_variants = num_without = 0
         for first in range(0, len(texts), CHUNK):

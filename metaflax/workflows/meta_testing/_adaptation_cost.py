@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from metaflax import evaluation, profiling, reporting
+from metaflax import evaluation, profiling
+from metaflax.reporting._costs import memory
 from metaflax.workflows.runs._evaluator import Evaluator
 
 # Enough for an interval of the median that lies within the sample.
@@ -48,7 +49,7 @@ def adaptation_record(
     median = evaluation.median_interval(np.array(seconds))
     console.print(
         f"adaptation to an episode: {1000 * median.value:.1f} ms,"
-        f" {reporting.memory(cost.peak)} of memory"
+        f" {memory(cost.peak)} of memory"
     )
     return {
         "repetitions": REPETITIONS,

@@ -10,6 +10,10 @@ from rich.table import Table
 
 from metaflax import data, evaluation, reporting
 from metaflax.files import write_text
+from metaflax.reporting import _html
+from metaflax.reporting._costs import memory
+from metaflax.reporting._figures import has_plots, methods_figure
+from metaflax.reporting._tables import PERCENT
 from metaflax.workflows.meta_testing._report import interval, read_results
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -144,7 +148,7 @@ def _rows(first: str, intervals: Any, differences: Any) -> list[list[str]]:
 
 def _difference_text(metric: str, difference: evaluation.Estimate) -> str:
     """Formats a difference with the bounds of its interval."""
-    if metric in reporting.PERCENT:
+    if metric in PERCENT:
         value, low, high = (100 * number for number in difference)
         return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
     low, high = difference.low, difference.high
@@ -167,32 +171,30 @@ def _page(
     first = runs[0]
     metric = next(iter(intervals[first.name]))
     scores = [
-        reporting.paragraph(
+        _html.paragraph(
             "Means over episodes with 95 % intervals (Student's t), and paired"
             f" differences from {first.name} with percentile bootstrap intervals over"
             " the same episodes: a run is better than the first if the interval of the"
             " difference lies above 0, or below 0 for a loss."
         ),
-        reporting.html_table(columns, rows),
+        _html.html_table(columns, rows),
     ]
-    if reporting.has_plots():
+    if has_plots():
         plotted = {run: by_metric[metric] for run, by_metric in intervals.items()}
-        figure = reporting.methods_figure(plotted, metric)
-        scores.append(reporting.picture(figure, f"{metric} of each run"))
-    sections = [reporting.section("Scores", *scores)]
+        figure = methods_figure(plotted, metric)
+        scores.append(_html.picture(figure, f"{metric} of each run"))
+    sections = [_html.section("Scores", *scores)]
     if (table := _further_results(runs)) is not None:
-        sections.append(reporting.section("Calibration, detection and cost", table))
+        sections.append(_html.section("Calibration, detection and cost", table))
     settings = {run.name: _settings(run) for run in runs}
     differing = [
         [key, *(values.get(key, "") for values in settings.values())]
         for key in settings[first.name]
         if len({values.get(key) for values in settings.values()}) > 1
     ]
-    table = reporting.html_table(["", *settings], differing)
-    none = reporting.paragraph("The configs are the same.")
-    sections.append(
-        reporting.section("Differing settings", table if differing else none)
-    )
+    table = _html.html_table(["", *settings], differing)
+    none = _html.paragraph("The configs are the same.")
+    sections.append(_html.section("Differing settings", table if differing else none))
     origin = {
         "protocol": first.results["protocol"],
         "content": first.results["content"],
@@ -201,10 +203,8 @@ def _page(
             for run in runs
         ),
     }
-    sections.append(
-        reporting.section("What was evaluated", reporting.pairs_table(origin))
-    )
-    return reporting.page(
+    sections.append(_html.section("What was evaluated", _html.pairs_table(origin)))
+    return _html.page(
         f"{len(runs)} runs compared",
         f"{first.results['episodes']} test episodes, the same for all",
         sections,
@@ -233,9 +233,9 @@ def _further_results(runs: Sequence[Evaluated]) -> Any:
         ]
         rows.append(["time of adaptation", *texts])
         peaks = [result["adaptation"]["memory_bytes"]["peak"] for result in results]
-        rows.append(["peak memory of adaptation", *map(reporting.memory, peaks)])
+        rows.append(["peak memory of adaptation", *map(memory, peaks)])
     names = [run.name for run in runs]
-    return reporting.html_table(["", *names], rows) if rows else None
+    return _html.html_table(["", *names], rows) if rows else None
 
 
 def _settings(run: Evaluated) -> dict[str, str]:

@@ -10,7 +10,8 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import evaluation, reporting
 from metaflax.files import write_text
-from metaflax.reporting import Html
+from metaflax.reporting import _costs, _figures, _html
+from metaflax.reporting._html import Html
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -113,7 +114,7 @@ def run_page(title: str, results: Mapping[str, Any]) -> str:
         f"{algorithm}, way {sizes['way']}, shot {sizes['shot']},"
         f" {results['episodes']} test episodes"
     )
-    return reporting.page(title, subtitle, sections)
+    return _html.page(title, subtitle, sections)
 
 
 def intervals_of(
@@ -137,7 +138,7 @@ def scores_section(results: Mapping[str, Any]) -> Html:
     first = next(iter(intervals))
     metrics = list(intervals[first])
     parts = [
-        reporting.html_table(
+        _html.html_table(
             ["", *metrics],
             [[name, *_interval_texts(row, metrics)] for name, row in intervals.items()],
             "Means over episodes with 95 % intervals (Student's t)",
@@ -146,7 +147,7 @@ def scores_section(results: Mapping[str, Any]) -> Html:
     paired = intervals_of(results.get(f"paired_difference_from_{first}", {}))
     if paired:
         parts.append(
-            reporting.html_table(
+            _html.html_table(
                 ["", *metrics],
                 [
                     [name, *_interval_texts(row, metrics, sign=True)]
@@ -155,11 +156,11 @@ def scores_section(results: Mapping[str, Any]) -> Html:
                 f"Paired differences from {first}, on the same episodes",
             )
         )
-    if reporting.has_plots():
+    if _figures.has_plots():
         plotted = {name: row[metrics[0]] for name, row in intervals.items()}
-        figure = reporting.methods_figure(plotted, metrics[0])
-        parts.append(reporting.picture(figure, f"{metrics[0]} of each method"))
-    return reporting.section("Scores", *parts)
+        figure = _figures.methods_figure(plotted, metrics[0])
+        parts.append(_html.picture(figure, f"{metrics[0]} of each method"))
+    return _html.section("Scores", *parts)
 
 
 def _interval_texts(
@@ -187,25 +188,23 @@ def _calibration(record: Mapping[str, Any]) -> Html:
         for key, name in names.items()
     ]
     parts = [
-        reporting.paragraph(CALIBRATION),
-        reporting.html_table(["", "calibration error", "log loss"], rows),
+        _html.paragraph(CALIBRATION),
+        _html.html_table(["", "calibration error", "log loss"], rows),
     ]
     curves = {name: list(_points(record[key])) for key, name in names.items()}
-    if reporting.has_plots():
-        figure = reporting.reliability_figure(
+    if _figures.has_plots():
+        figure = _figures.reliability_figure(
             {name: [point[:2] for point in points] for name, points in curves.items()}
         )
-        parts.append(reporting.picture(figure, "accuracy by confidence"))
+        parts.append(_html.picture(figure, "accuracy by confidence"))
     for name, points in curves.items():
         bins = [
             [f"{confidence:.3f}", count, reporting.estimate_text(accuracy)]
             for confidence, accuracy, count in points
         ]
         columns = ["mean confidence", "queries", "accuracy"]
-        parts.append(
-            reporting.folded(f"Bins, {name}", reporting.html_table(columns, bins))
-        )
-    return reporting.section("Calibration", *parts)
+        parts.append(_html.folded(f"Bins, {name}", _html.html_table(columns, bins)))
+    return _html.section("Calibration", *parts)
 
 
 def _points(
@@ -230,10 +229,10 @@ def _detection(record: Mapping[str, Any]) -> Html:
         for name, intervals in record["scores"].items()
     ]
     columns = ["score", "AUROC", "out of scope accepted at 95 % recall"]
-    return reporting.section(
+    return _html.section(
         "Out of scope",
-        reporting.paragraph(DETECTION),
-        reporting.html_table(columns, rows, f"Texts out of scope: {record['source']}"),
+        _html.paragraph(DETECTION),
+        _html.html_table(columns, rows, f"Texts out of scope: {record['source']}"),
     )
 
 
@@ -246,12 +245,12 @@ def _curves(curves: Mapping[str, Any]) -> Iterator[Html]:
         rows = [
             [value, *_interval_texts(at, metrics)] for value, at in by_value.items()
         ]
-        parts = [reporting.html_table([setting, *metrics], rows)]
-        if reporting.has_plots():
+        parts = [_html.html_table([setting, *metrics], rows)]
+        if _figures.has_plots():
             plotted = {value: at[metrics[0]] for value, at in by_value.items()}
-            figure = reporting.curve_figure(plotted, setting, metrics[0])
-            parts.append(reporting.picture(figure, f"{metrics[0]} by {setting}"))
-        yield reporting.section(titles.get(key, setting), *parts)
+            figure = _figures.curve_figure(plotted, setting, metrics[0])
+            parts.append(_html.picture(figure, f"{metrics[0]} by {setting}"))
+        yield _html.section(titles.get(key, setting), *parts)
 
 
 def _confusion(record: Mapping[str, Any]) -> Html:
@@ -264,16 +263,16 @@ def _confusion(record: Mapping[str, Any]) -> Html:
         ]
         for pair in record["pairs"]
     ]
-    parts = [reporting.paragraph(CONFUSION)]
+    parts = [_html.paragraph(CONFUSION)]
     if rows:
         columns = ["true class", "predicted class", "queries", "share"]
-        parts.append(reporting.html_table(columns, rows))
+        parts.append(_html.html_table(columns, rows))
     else:
-        parts.append(reporting.paragraph("No query was predicted as another class."))
+        parts.append(_html.paragraph("No query was predicted as another class."))
     if "counts" in record:
         names, counts = record["names"], record["counts"]
-        parts.append(reporting.matrix_table(names, counts, "true \\ predicted"))
-    return reporting.section("Confusion", *parts)
+        parts.append(_html.matrix_table(names, counts, "true \\ predicted"))
+    return _html.section("Confusion", *parts)
 
 
 def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
@@ -289,10 +288,10 @@ def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
         return f"{value:.3f}"
 
     rows = [[name, *(cell(name, c) for c in columns)] for name in rows_by_name]
-    table = reporting.html_table(["", *columns], rows)
+    table = _html.html_table(["", *columns], rows)
     if len(rows) > 30:
-        table = reporting.folded(f"{len(rows)} rows", table)
-    return reporting.section("By class or domain", table)
+        table = _html.folded(f"{len(rows)} rows", table)
+    return _html.section("By class or domain", table)
 
 
 def _adaptation(record: Mapping[str, Any]) -> Html:
@@ -303,16 +302,16 @@ def _adaptation(record: Mapping[str, Any]) -> Html:
     values = {
         "time": f"{value:.2f} ms [{low:.2f}, {high:.2f}], {repetitions} repetitions",
         "device": record["device"],
-        "peak memory": reporting.memory(memory["peak"]),
-        "memory of parameters and texts": reporting.memory(memory["arguments"]),
-        "memory of temporaries": reporting.memory(memory["temporaries"]),
+        "peak memory": _costs.memory(memory["peak"]),
+        "memory of parameters and texts": _costs.memory(memory["arguments"]),
+        "memory of temporaries": _costs.memory(memory["temporaries"]),
         "matrix products": f"{record['flops'] / 1e9:.2f} GFLOP",
     }
     rows = list(values.items())
-    return reporting.section(
+    return _html.section(
         "Cost of adapting to a task",
-        reporting.paragraph(ADAPTATION),
-        reporting.html_table(["", ""], rows),
+        _html.paragraph(ADAPTATION),
+        _html.html_table(["", ""], rows),
     )
 
 
@@ -330,12 +329,12 @@ def _origin(results: Mapping[str, Any]) -> Html:
         for group, fields in results["config"].items()
         for name, value in fields.items()
     }
-    return reporting.section(
+    return _html.section(
         "What was evaluated",
-        reporting.paragraph(
+        _html.paragraph(
             "Evaluations with the same protocol and content used the same support and"
             " query sets, and can be compared episode by episode."
         ),
-        reporting.pairs_table(origin),
-        reporting.folded("Config", reporting.pairs_table(settings)),
+        _html.pairs_table(origin),
+        _html.folded("Config", _html.pairs_table(settings)),
     )

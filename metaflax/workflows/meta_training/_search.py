@@ -11,8 +11,8 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import reporting
 from metaflax.files import write_text
+from metaflax.reporting._search import plot_search, search_table, short
 from metaflax.workflows.meta_training._train import meta_train
 from metaflax.workflows.meta_training._trials import (
     Claim,
@@ -140,12 +140,12 @@ def _write_results(
         ):
             write_text(trials.folder / name, text)
         try:
-            reporting.plot_search(
+            plot_search(
                 trials.folder / "search.png", records, metric, _log_scaled(config)
             )
         except Exception as error:  # The results are complete without it.
             console.print(f"No plot was made: {error}", markup=False)
-    console.print(reporting.search_table(records, metric))
+    console.print(search_table(records, metric))
     if unfinished := sum(record["state"] == "unfinished" for record in records):
         console.print(f"Trials still running in other processes: {unfinished}")
     path = trials.folder / "best.py"
@@ -185,6 +185,5 @@ def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(settings: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{name.rpartition('.')[2]} {reporting.short(value)}"
-        for name, value in settings.items()
+        f"{name.rpartition('.')[2]} {short(value)}" for name, value in settings.items()
     )

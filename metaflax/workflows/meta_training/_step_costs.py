@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import profiling, reporting
+from metaflax import profiling
+from metaflax.reporting._costs import cost_line, memory
 from metaflax.training._fitted_step import CompiledStep
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -55,7 +56,7 @@ class StepCosts:
         if size <= self._highest:
             return
         batch = ", of a larger batch" if self._records else ""
-        line = reporting.cost_line(cost, available)
+        line = cost_line(cost, available)
         self._print(f"one step{self._suffix}{batch}: {line}")
         self._highest = size
 
@@ -78,8 +79,8 @@ class StepCosts:
 
 def _smaller_chunk(step: CompiledStep) -> str:
     chunk, cost = step.rejected[0]
-    needs = "too much" if cost is None else reporting.memory(cost.peak)
-    has = "" if step.available is None else f" of {reporting.memory(step.available)}"
+    needs = "too much" if cost is None else memory(cost.peak)
+    has = "" if step.available is None else f" of {memory(step.available)}"
     return (
         f"{chunk} tasks at once would need {needs}{has} of memory; this run takes"
         f" {step.tasks_at_once} at once, which gives the same gradients."

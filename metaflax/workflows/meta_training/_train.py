@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import evaluation, profiling, reporting, training
+from metaflax.reporting._costs import host_line, profile_tables
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import single
@@ -211,9 +212,9 @@ def _profile(outer: OuterLoop, member: EpisodicMember, console: Console) -> None
         console.print(f"No profile was made: {error}", markup=False)
         return
     directory.write_json("profile.json", result.record())
-    for table in reporting.profile_tables(result):
+    for table in profile_tables(result):
         console.print(table)
-    console.print(reporting.host_line(result), soft_wrap=True)
+    console.print(host_line(result), soft_wrap=True)
     console.print(
         f"The trace of {result.steps} steps, for TensorBoard or"
         f" https://ui.perfetto.dev, is in {result.trace.parent}.",
