@@ -13,6 +13,8 @@ import pytest
 
 from metaflax import algorithms, base, heads, models, tasks
 from metaflax import config as config_lib
+from metaflax.config._factories import build_algorithm
+from metaflax.config._files import differences
 from metaflax.models.layers._stack import LayerLoop, Remat
 from metaflax.tasks._token_level import TokenOutputs
 
@@ -62,15 +64,15 @@ def test_json_and_back_is_the_same_config(config):
 
 
 def test_differences_name_every_changed_setting_and_nothing_else():
-    assert len(config_lib.differences(DEFAULT, CHANGED)) == NUM_SETTINGS
-    assert config_lib.differences(CHANGED, CHANGED) == []
+    assert len(differences(DEFAULT, CHANGED)) == NUM_SETTINGS
+    assert differences(CHANGED, CHANGED) == []
     back = config_lib.from_json(config_lib.to_json(CHANGED))
-    assert config_lib.differences(back, CHANGED) == []
+    assert differences(back, CHANGED) == []
     longer = dataclasses.replace(
         DEFAULT, training=dataclasses.replace(DEFAULT.training, steps=7)
     )
     expected = ["training.steps: 7, not 500"]
-    assert config_lib.differences(longer, DEFAULT) == expected
+    assert differences(longer, DEFAULT) == expected
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def build(task="classification", add=lambda params, key: params, **settings):
         data=config_lib.DataConfig(task=task),
         algorithm=config_lib.AlgorithmConfig(**settings),
     )
-    return config_lib.build_algorithm(
+    return build_algorithm(
         config.algorithm,
         encoder,
         lambda key: add(encoder.init(key), key),
@@ -267,9 +269,7 @@ def test_a_rate_of_none_adds_its_answer_to_relations(rate):
     config_lib.check(config)
     assert config.episodes.training().none_rate == rate
     task, encoder = config_lib.build_task(config), models.encoder(BERT)
-    algorithm = config_lib.build_algorithm(
-        config.algorithm, encoder, encoder.init, task, 4
-    )
+    algorithm = build_algorithm(config.algorithm, encoder, encoder.init, task, 4)
     head = jax.eval_shape(algorithm.init, jax.random.key(0))["head"]
     assert ("none" in head) == bool(rate) == bool(task.others)
 

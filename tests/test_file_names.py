@@ -3,6 +3,7 @@
 import pytest
 
 from metaflax import config as config_lib
+from metaflax.config._names import check_file_name
 from metaflax.workflows.meta_testing import _evaluate
 from metaflax.workflows.runs import _run_directory
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -41,14 +42,14 @@ each_evil = pytest.mark.parametrize("evil", list(EVIL), indirect=True)
 @each_evil
 def test_what_would_lead_elsewhere_cannot_name_a_file(evil):
     with pytest.raises(ValueError, match="cannot name a file") as caught:
-        config_lib.check_file_name(evil)
+        check_file_name(evil)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_plain_names_are_those_of_files(name, tmp_path):
-    config_lib.check_file_name(name)
+    check_file_name(name)
     directory = RunDirectory(tmp_path)
     directory.write_json(f"{name}.json", [name])
     assert directory.read_json(f"{name}.json") == [name]

@@ -17,6 +17,8 @@ from metaflax.config import (
     TextMember,
     TrainingConfig,
 )
+from metaflax.config._files import differences
+from metaflax.config._mixture import pretraining_of, run_of, sampling
 
 INTENTS = TaskMember(
     DataConfig("intents.jsonl", split_names={"train": ("a",), "valid": ("b",)}),
@@ -57,15 +59,15 @@ def test_what_is_no_mixture_is_refused(text):
 
 def test_differences_name_members_and_their_settings():
     back = config_lib.from_json(config_lib.to_json(CONFIG), MixtureConfig)
-    assert config_lib.differences(CONFIG, back) == []
+    assert differences(CONFIG, back) == []
     other = mixed(intents=shared(INTENTS, weight=2.0), entities=ENTITIES, raw=RAW)
     other = dataclasses.replace(other, temperature=1.0)
-    assert config_lib.differences(other, CONFIG) == [
+    assert differences(other, CONFIG) == [
         "members.intents.share.weight: 2.0, not None",
         "temperature: 1.0, not 3.0",
     ]
     fewer = mixed(intents=INTENTS)
-    assert config_lib.differences(fewer, CONFIG) == [
+    assert differences(fewer, CONFIG) == [
         "members: intents, not intents, entities, raw"
     ]
 
@@ -82,12 +84,12 @@ def test_a_file_gives_the_kind_of_config_that_is_asked_for(tmp_path):
 
 
 def test_a_member_is_the_run_that_it_would_be_by_itself():
-    run = config_lib.run_of(CONFIG, "entities")
+    run = run_of(CONFIG, "entities")
     assert run.model == ModelConfig("bert", lora_rank=4, pooling="tokens")
     assert (run.data, run.episodes) == (ENTITIES.data, ENTITIES.episodes)
     assert run.training == CONFIG.training
-    assert config_lib.run_of(CONFIG, "intents").model.pooling == "mean"
-    pretraining = config_lib.pretraining_of(CONFIG, "raw")
+    assert run_of(CONFIG, "intents").model.pooling == "mean"
+    pretraining = pretraining_of(CONFIG, "raw")
     assert pretraining.network.model == "bert"
     assert pretraining.text == RAW.text
     loop = pretraining.training
@@ -99,7 +101,7 @@ def test_a_member_is_the_run_that_it_would_be_by_itself():
 
 
 def test_weights_follow_sizes_unless_they_are_named():
-    by_size = config_lib.sampling(
+    by_size = sampling(
         dataclasses.replace(CONFIG, temperature=2.0),
         {"intents": 400, "entities": 100, "raw": 100},
     )
@@ -108,7 +110,7 @@ def test_weights_follow_sizes_unless_they_are_named():
     )
     unseen = mixed(intents=INTENTS, raw=shared(RAW, weight=0.0))
     config_lib.check_mixture(unseen)
-    likely = config_lib.sampling(unseen, {"intents": 3, "raw": 7}).probabilities(0)
+    likely = sampling(unseen, {"intents": 3, "raw": 7}).probabilities(0)
     assert likely == {"intents": 1.0, "raw": 0.0}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax.config import _renamed
+from metaflax.config._search import check_search, with_settings
 from metaflax.workflows import RunDirectory
 
 CONFIG = config_lib.Config(
@@ -97,9 +98,9 @@ def test_former_names_stand_in_the_space_of_a_search():
     with pytest.warns(FutureWarning, match="algorithm.algorithm is now algorithm.name"):
         search = config_lib.SearchConfig(CONFIG, {"algorithm.algorithm": choice})
     assert search == config_lib.SearchConfig(CONFIG, {"algorithm.name": choice})
-    config_lib.check_search(search)
+    check_search(search)
     with pytest.warns(FutureWarning, match="algorithm.name"):
-        changed = config_lib.with_settings(CONFIG, {"algorithm.algorithm": "anil"})
+        changed = with_settings(CONFIG, {"algorithm.algorithm": "anil"})
     assert changed.algorithm.name == "anil"
 
 

@@ -7,6 +7,9 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax.config import Choice, Config, Integers, LogUniform, SearchConfig, Uniform
+from metaflax.config._files import differences
+from metaflax.config._python import to_python
+from metaflax.config._search import check_search, with_settings
 
 
 def searched(name, tried, **settings):
@@ -30,7 +33,7 @@ def searched(name, tried, **settings):
     ],
 )
 def test_what_has_the_type_of_its_setting_is_taken(name, tried):
-    config_lib.check_search(searched(name, tried))
+    check_search(searched(name, tried))
 
 
 @pytest.mark.parametrize(
@@ -63,23 +66,23 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
 )
 def test_what_makes_no_search_is_refused_with_advice(name, tried, said):
     with pytest.raises(ValueError, match=said):
-        config_lib.check_search(searched(name, tried))
+        check_search(searched(name, tried))
 
 
 def test_a_search_of_nothing_or_never_is_refused():
     with pytest.raises(ValueError, match="the space of the search is empty"):
-        config_lib.check_search(SearchConfig(Config(), {}))
+        check_search(SearchConfig(Config(), {}))
     tried = Uniform(0, 1)
     with pytest.raises(ValueError, match="trials is 0; give 1 or more"):
-        config_lib.check_search(searched("training.learning_rate", tried, trials=0))
+        check_search(searched("training.learning_rate", tried, trials=0))
 
 
 def test_settings_are_changed_by_dotted_names_and_no_others():
     base = Config()
-    changed = config_lib.with_settings(
+    changed = with_settings(
         base, {"training.steps": 3, "training.warmup": 0.5, "algorithm.head": "ridge"}
     )
-    assert sorted(config_lib.differences(changed, base)) == [
+    assert sorted(differences(changed, base)) == [
         "algorithm.head: 'ridge', not None",
         "training.steps: 3, not 500",
         "training.warmup: 0.5, not 0.1",
@@ -98,7 +101,7 @@ def test_a_config_as_a_python_or_a_json_file_is_read_as_it_was(tmp_path):
         training=config_lib.TrainingConfig(patience=None, task_loop="vmap"),
     )
     for name, text in (
-        ("best.py", config_lib.to_python(config)),
+        ("best.py", to_python(config)),
         ("best.json", config_lib.to_json(config)),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -107,6 +110,6 @@ def test_a_config_as_a_python_or_a_json_file_is_read_as_it_was(tmp_path):
 
 def test_a_file_without_a_search_says_what_it_should_define(tmp_path):
     path = tmp_path / "config.py"
-    path.write_text(config_lib.to_python(Config()))
+    path.write_text(to_python(Config()))
     with pytest.raises(ValueError, match=r"no `config = metaflax.config.SearchConfig"):
         config_lib.load_file(path, SearchConfig)

@@ -6,11 +6,7 @@ directory all say the same `Config`.
 
 from metaflax.config._check import check as check
 from metaflax.config._factories import TASKS as TASKS
-from metaflax.config._factories import build_algorithm as build_algorithm
-from metaflax.config._factories import build_head as build_head
 from metaflax.config._factories import build_task as build_task
-from metaflax.config._factories import resolve_algorithm as resolve_algorithm
-from metaflax.config._files import differences as differences
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
 from metaflax.config._files import to_json as to_json
@@ -19,15 +15,10 @@ from metaflax.config._mixture import ShareConfig as ShareConfig
 from metaflax.config._mixture import TaskMember as TaskMember
 from metaflax.config._mixture import TextMember as TextMember
 from metaflax.config._mixture import check_mixture as check_mixture
-from metaflax.config._mixture import pretraining_of as pretraining_of
-from metaflax.config._mixture import run_of as run_of
-from metaflax.config._mixture import sampling as sampling
-from metaflax.config._names import check_file_name as check_file_name
 from metaflax.config._pretraining import LoopConfig as LoopConfig
 from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
 from metaflax.config._pretraining import RawTextConfig as RawTextConfig
-from metaflax.config._pretraining import check_pretraining as check_pretraining
 from metaflax.config._python import to_python as to_python
 from metaflax.config._search import Choice as Choice
 from metaflax.config._search import Integers as Integers
@@ -35,8 +26,6 @@ from metaflax.config._search import LogUniform as LogUniform
 from metaflax.config._search import Range as Range
 from metaflax.config._search import SearchConfig as SearchConfig
 from metaflax.config._search import Uniform as Uniform
-from metaflax.config._search import check_search as check_search
-from metaflax.config._search import with_settings as with_settings
 from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
 from metaflax.config._settings import Config as Config
 from metaflax.config._settings import Count as Count
@@ -70,22 +59,11 @@ __all__ = [
     "TextMember",
     "TrainingConfig",
     "Uniform",
-    "build_algorithm",
-    "build_head",
     "build_task",
     "check",
-    "check_file_name",
     "check_mixture",
-    "check_pretraining",
-    "check_search",
-    "differences",
     "from_json",
     "load_file",
-    "pretraining_of",
-    "resolve_algorithm",
-    "run_of",
-    "sampling",
     "to_json",
     "to_python",
-    "with_settings",
 ]

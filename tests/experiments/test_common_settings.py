@@ -3,6 +3,7 @@
 import pytest
 
 from metaflax import config as config_lib
+from metaflax.config._factories import resolve_algorithm
 
 common = pytest.importorskip("experiments.common")
 
@@ -31,7 +32,7 @@ def test_what_no_choice_names_is_the_runs_own_but_for_its_head(grid):
     for setting in grid(CONFIG):
         assert setting.model.dtype == "bfloat16"
         assert setting.algorithm.strength == 3.0
-        assert config_lib.resolve_algorithm(setting.algorithm.name).is_baseline
+        assert resolve_algorithm(setting.algorithm.name).is_baseline
         assert setting.algorithm.head != "linear"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from metaflax import algorithms
 from metaflax import config as config_lib
+from metaflax.config._search import check_search
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -49,4 +50,4 @@ def test_every_config_opens_with_its_command_and_what_to_expect(path):
 
 def test_the_search_tries_what_there_is(folder):
     path = scripts.EXPERIMENTS / "search" / "search.py"
-    config_lib.check_search(config_lib.load_file(path, config_lib.SearchConfig))
+    check_search(config_lib.load_file(path, config_lib.SearchConfig))

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from metaflax import config as config_lib
+from metaflax.config._pretraining import check_pretraining
 from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.fuzz.damage import (
     SIZES,
@@ -27,7 +28,7 @@ MIXTURE = config_lib.MixtureConfig(
 )
 KINDS = {
     "run": (config_lib.Config(), config_lib.check),
-    "pretraining": (config_lib.PretrainConfig(), config_lib.check_pretraining),
+    "pretraining": (config_lib.PretrainConfig(), check_pretraining),
     "mixture": (MIXTURE, config_lib.check_mixture),
 }
 

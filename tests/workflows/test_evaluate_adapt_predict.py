@@ -8,6 +8,7 @@ import pytest
 
 from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
+from metaflax.config._factories import build_algorithm
 from metaflax.workflows.runs._loaded_model import load_model
 from tests.workflows import worlds
 
@@ -119,7 +120,7 @@ def test_torch_computes_the_logits_of_the_adapted_model(
     out = workflows.adapt(support, tmp_path / "out", silent, config=chosen)
 
     model = load_model(chosen.model)
-    algorithm = config.build_algorithm(
+    algorithm = build_algorithm(
         chosen.algorithm, model.encoder, model.init, config.build_task(chosen), 3
     )
     params = algorithm.init(jax.random.key(0))

@@ -28,6 +28,7 @@ from metaflax.config import (
     TaskMember,
     TextMember,
 )
+from metaflax.config._mixture import run_of
 from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.runs import _run
@@ -226,10 +227,7 @@ def test_a_member_has_as_many_validation_episodes_as_it_says(folder):
     of_run = mixture(folder, {"topics": topics(folder), "pairs": pairs(folder)})
     own = dataclasses.replace(of_run.members["topics"], valid_episodes=7)
     config = dataclasses.replace(of_run, members={**of_run.members, "topics": own})
-    counts = [
-        config_lib.run_of(config, name).training.valid_episodes
-        for name in config.members
-    ]
+    counts = [run_of(config, name).training.valid_episodes for name in config.members]
     assert counts == [7, 4]
     none = {"topics": dataclasses.replace(own, valid_episodes=0)}
     bad = dataclasses.replace(config, members=none)

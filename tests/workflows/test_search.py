@@ -10,6 +10,8 @@ import pytest
 from metaflax import cli, data, workflows
 from metaflax import config as config_lib
 from metaflax.config import Choice, LogUniform, SearchConfig, Uniform
+from metaflax.config._files import differences
+from metaflax.config._python import to_python
 from metaflax.workflows.meta_training import _search, _trials
 from tests.workflows import worlds
 
@@ -29,7 +31,7 @@ def base_of(world, **options):
 
 def written(path, base, trials=3):
     """A file of a search."""
-    text = config_lib.to_python(base).replace("config = Config(", "base = Config(")
+    text = to_python(base).replace("config = Config(", "base = Config(")
     path.write_text(
         f"from metaflax.config import SearchConfig, {', '.join(KINDS)}\n{text}\n"
         f"config = SearchConfig(base, {SPACE!r}, trials={trials})\n"
@@ -68,9 +70,7 @@ def test_a_search_keeps_all_trials_and_the_best_of_them(searched):
         assert stored.selected()["valid_score"] == trial["score"]
         assert trial["score"] == max(trial["validations"].values())
         base = config_lib.load_file(file, SearchConfig).base
-        names = {
-            line.split(":")[0] for line in config_lib.differences(stored.config(), base)
-        }
+        names = {line.split(":")[0] for line in differences(stored.config(), base)}
         assert names <= set(SPACE)
     rates = [trial["settings"]["training.learning_rate"] for trial in trials]
     assert len(set(rates)) == 3

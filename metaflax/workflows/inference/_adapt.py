@@ -13,6 +13,7 @@ from rich.console import Console
 
 from metaflax import base, data, registry, target_kinds, tasks, tree
 from metaflax import config as config_lib
+from metaflax.config._factories import build_algorithm, build_head
 from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
 from metaflax.data.batching._token_codes import TokenCodes
 from metaflax.files import check_absent
@@ -82,7 +83,7 @@ def adapt(
     )
     room = _room(trained, len(names), support_file)
     model, params, config = trained.model, trained.params, trained.config
-    algorithm = config_lib.build_algorithm(
+    algorithm = build_algorithm(
         config.algorithm,
         model.encoder,
         model.init,
@@ -151,7 +152,7 @@ def _check_linear(
     config: config_lib.Config, model: LoadedModel, task: tasks.TaskType, room: int
 ) -> None:
     settings, num_features = config.algorithm, model.encoder.num_features
-    head = config_lib.build_head(settings, num_features, task, room)
+    head = build_head(settings, num_features, task, room)
     if task.texts is None and not head.is_linear:
         raise ValueError(
             f"the head of {settings.name} is no linear layer, which a classifier in"
@@ -163,7 +164,7 @@ def _check_linear(
 def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
     """Returns the number N of classes of the head, fixed by a learned output layer."""
     config = trained.config
-    algorithm = config_lib.build_algorithm(
+    algorithm = build_algorithm(
         config.algorithm,
         trained.model.encoder,
         trained.model.init,

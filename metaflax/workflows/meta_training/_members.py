@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaflax import base, evaluation, meta_gradient, models, training
 from metaflax import config as config_lib
+from metaflax.config._mixture import pretraining_of, run_of
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._mlm_batches import HiddenRows
@@ -284,7 +285,7 @@ def load_members(
 def _load_episodic(
     mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> EpisodicMember:
-    config = config_lib.run_of(mixture, name)
+    config = run_of(mixture, name)
     refuse_baseline(config)
     run = load_run(config, lambda: model.with_config(config.model))
     member = EpisodicMember(run, RunDirectory(path), name)
@@ -295,7 +296,7 @@ def _load_episodic(
 def _load_text(
     mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> TextMember:
-    config = config_lib.pretraining_of(mixture, name)
+    config = pretraining_of(mixture, name)
     network = load_network(config)
     params = {"encoder": model.pretrained.params, "head": network.params["head"]}
     directory = RunDirectory(path, config_lib.PretrainConfig)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, reporting, training
+from metaflax.config import _mixture
 from metaflax.training._mixture import member_params
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
@@ -69,7 +70,7 @@ def mix(
     num_tasks = math.gcd(*(member.num_tasks for member in members.values()))
     placement = placement_for(num_tasks, param_shards, console)
     sizes = {name: member.size for name, member in members.items()}
-    sampling = config_lib.sampling(config, sizes)
+    sampling = _mixture.sampling(config, sizes)
     composition = sharing_encoder(members, config, sampling)
     _report(members, sampling, console)
     outcome = _train(composition, config, directory, console, placement)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import reporting, training
+from metaflax.config._pretraining import check_pretraining
 from metaflax.training._placement import Placement
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import TextMember
@@ -54,7 +55,7 @@ def pretrain(
         is not finite.
     """
     console = console_or_quiet(console)
-    config_lib.check_pretraining(config)
+    check_pretraining(config)
     directory = RunDirectory(run_dir, config_lib.PretrainConfig)
     directory.check(config)
     member = TextMember(config, load_network(config), directory)

@@ -11,6 +11,8 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax.config._python import to_python
+from metaflax.config._search import check_search, with_settings
 from metaflax.files import write_text
 from metaflax.reporting._search import plot_search, search_table, short
 from metaflax.workflows.meta_training._train import meta_train
@@ -55,7 +57,7 @@ def search(
       <https://papers.nips.cc/paper/4443>`_, 2011.
     """
     console = console_or_quiet(console)
-    config_lib.check_search(config)
+    check_search(config)
     trials = Trials(Path(run_dir).expanduser().absolute(), config)
     run = load_run(config.base)  # Invalid data would fail every trial.
     metric = run.task.scores[0]
@@ -94,7 +96,7 @@ def _score(claim: Claim, base: config_lib.Config, metric: str) -> float:
     if directory.finished:  # The process ended before it stored the result.
         return directory.selected()["valid_score"]
     selected = meta_train(
-        config_lib.with_settings(base, claim.settings),
+        with_settings(base, claim.settings),
         claim.folder,
         progress=lambda resumed: _ReportSink(claim, f"valid_{metric}"),
     )
@@ -132,11 +134,11 @@ def _write_results(
             "trials": records,
             **json.loads(search_identity(config)),
         }
-        best_config = config_lib.with_settings(config.base, _tuples(best["settings"]))
+        best_config = with_settings(config.base, _tuples(best["settings"]))
         for name, text in (
             ("search.json", json.dumps(results, indent=2) + "\n"),
             ("best.json", config_lib.to_json(best_config)),
-            ("best.py", config_lib.to_python(best_config)),
+            ("best.py", to_python(best_config)),
         ):
             write_text(trials.folder / name, text)
         try:

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from metaflax import base, data, evaluation, models, target_kinds, tasks, tree
-from metaflax.config import AlgorithmConfig, build_algorithm
+from metaflax.config import AlgorithmConfig
+from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._features import collate_features
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
+from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -85,7 +86,7 @@ def evaluator_of(
 
 def refuse_baseline(config: config_lib.Config) -> None:
     """Raises ValueError if the algorithm is a baseline, which has no meta-gradient."""
-    if config_lib.resolve_algorithm(config.algorithm.name).is_baseline:
+    if resolve_algorithm(config.algorithm.name).is_baseline:
         raise ValueError(
             f"{config.algorithm.name} is a baseline without a meta-gradient; name"
             " it with `evaluate --baselines`, or train another algorithm."
@@ -106,7 +107,7 @@ def load_run(
     """
     config_lib.check(config)
     task = config_lib.build_task(config)
-    config_lib.resolve_algorithm(config.algorithm.name)
+    resolve_algorithm(config.algorithm.name)
     loader = _on_disk if config.data.on_disk else _labelled
     if task.raw_text:
         loader = _raw_text
@@ -200,7 +201,7 @@ def training_algorithm(run: Run):
     learned output layer fits each of them. Tasks use only the rows of the embedding
     table that their tokens need, unless that would change the result.
     """
-    algorithm = config_lib.build_algorithm(
+    algorithm = build_algorithm(
         run.config.algorithm,
         run.model.encoder,
         run.model.init,
@@ -218,7 +219,7 @@ def num_classes(run: Run) -> int:
 def learns_output_layer(run: Run) -> bool:
     """Returns whether the head has parameters per class, which fix their number."""
     num_features, settings = run.model.encoder.num_features, run.config.algorithm
-    head = config_lib.build_head(settings, num_features, run.task, num_classes(run))
+    head = build_head(settings, num_features, run.task, num_classes(run))
     return head.per_class
 
 
@@ -261,7 +262,7 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     """Loads a pretrained model with a new head for `num_classes` classes."""
     task = config_lib.build_task(config)
     model = load_model(config.model, task)
-    algorithm = config_lib.build_algorithm(
+    algorithm = build_algorithm(
         config.algorithm,
         model.encoder,
         model.init,

@@ -10,6 +10,8 @@ import jax
 
 from metaflax import config as config_lib
 from metaflax import files
+from metaflax.config._files import differences
+from metaflax.config._names import check_file_name
 from metaflax.training._processes import barrier, is_coordinator
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
@@ -59,7 +61,7 @@ class RunDirectory(Generic[C]):
         Raises:
           ValueError: if the name leads to another folder.
         """
-        config_lib.check_file_name(name)
+        check_file_name(name)
         return self.path / MEMBERS / name
 
     @property
@@ -74,7 +76,7 @@ class RunDirectory(Generic[C]):
           ValueError: if the folder holds a run of another config, or other files.
         """
         if self._config.exists():
-            if changed := config_lib.differences(config, self.config()):
+            if changed := differences(config, self.config()):
                 raise ValueError(
                     f"{self.path} holds a run of another config ({'; '.join(changed)});"
                     " name another --run-dir, or the same settings to resume it."
@@ -160,7 +162,7 @@ class RunDirectory(Generic[C]):
             files.write_json(file, content)
 
     def _file(self, name: str) -> Path:
-        config_lib.check_file_name(name.removesuffix(".json"))
+        check_file_name(name.removesuffix(".json"))
         return self.path / name
 
 
@@ -170,7 +172,7 @@ def check_result_name(name: str) -> None:
     Raises:
       ValueError: if it leads to another folder, or to a file of the run itself.
     """
-    config_lib.check_file_name(name)
+    check_file_name(name)
     if f"{name}.json".casefold() in OF_RUN:
         raise ValueError(f"{name!r} is a file of the run itself; choose another name.")
 

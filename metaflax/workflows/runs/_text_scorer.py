@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from metaflax import base, data, evaluation, metrics, tasks
-from metaflax.config import AlgorithmConfig, EvaluationConfig, build_algorithm
+from metaflax.config import AlgorithmConfig, EvaluationConfig
+from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
 from metaflax.evaluation._generated import GenerationBatch
 from metaflax.tasks._text_level import recall_name
