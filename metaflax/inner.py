@@ -11,19 +11,17 @@ import optax
 from metaflax import base, tree
 
 __all__ = [
-    "MAX_UNROLLED_STEPS",
     "Phase",
     "Solution",
-    "StepFn",
     "objective",
     "solve",
 ]
 
 # Up to here the steps are unrolled, which runs faster than a loop; beyond, the time
 # to compile them would outgrow what they save.
-MAX_UNROLLED_STEPS = 3
+_MAX_UNROLLED_STEPS = 3
 
-StepFn: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
+_StepFn: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Phase(NamedTuple):
@@ -39,7 +37,7 @@ class Phase(NamedTuple):
 
     num_steps: int
     value_and_grad: Callable[..., Any] = jax.value_and_grad
-    wrap: Callable[[StepFn], StepFn] | None = None
+    wrap: Callable[[_StepFn], _StepFn] | None = None
     segment: int = 1
 
 
@@ -121,7 +119,7 @@ def solve(
         else problem.optimizer(params)
     )
 
-    def step_of(value_and_grad) -> StepFn:
+    def step_of(value_and_grad) -> _StepFn:
         loss_and_grad = value_and_grad(objective(problem))
 
         def step(carry, step_key):
@@ -145,18 +143,18 @@ def solve(
     return Solution(start, carry[0], fixed, base.InnerInfo(losses), seen)
 
 
-def _run(phase: Phase, step: StepFn, carry: Any, keys: Any) -> tuple[Any, Any]:
+def _run(phase: Phase, step: _StepFn, carry: Any, keys: Any) -> tuple[Any, Any]:
     """The steps of a phase, segment after segment."""
     length = phase.num_steps
     if phase.wrap is None:
-        unroll = length if length <= MAX_UNROLLED_STEPS else 1
+        unroll = length if length <= _MAX_UNROLLED_STEPS else 1
         return jax.lax.scan(step, carry, keys, length=length, unroll=unroll)
     if phase.segment == 1:
         return jax.lax.scan(phase.wrap(step), carry, keys, length=length)
 
     wrap = phase.wrap
 
-    def segment_of(size: int) -> StepFn:
+    def segment_of(size: int) -> _StepFn:
         return wrap(lambda c, ks: jax.lax.scan(step, c, ks, length=size))
 
     count, rest = divmod(length, phase.segment)

@@ -10,6 +10,7 @@ from metaflax import cli
 from metaflax import config as config_lib
 from metaflax.cli._options import options_of
 from metaflax.cli._renamed import RENAMED
+from metaflax.cli.commands import COMMANDS
 
 CONFIG = """
 from metaflax.config import Config, DataConfig, EpisodeConfig, TrainingConfig
@@ -69,21 +70,21 @@ def test_a_profile_is_asked_for_by_a_flag(command):
     assert not cli.parse([command]).profile
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_each_of_its_options(command, capsys):
     with pytest.raises(SystemExit) as exit_info:
         cli.main([command, "--help"])
     assert exit_info.value.code == 0
     output = capsys.readouterr().out
     assert f"usage: metaflax {command}" in output
-    for option in options_of(cli.COMMANDS[command]):
+    for option in options_of(COMMANDS[command]):
         is_positional = "Positional" in str(option.kind)
         assert is_positional or f"--{option.name.replace('_', '-')} " in output
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_every_option_stands_alone(command):
-    for option in options_of(cli.COMMANDS[command]):
+    for option in options_of(COMMANDS[command]):
         assert len(option.help.split()) >= 3, option
         assert option.help.endswith("."), option
         vague = re.search(r"likewise|^(Its|Their|Of|The same)\b", option.help)
@@ -110,7 +111,7 @@ def test_the_help_lists_every_command(capsys):
         cli.main(["--help"])
     assert exit_info.value.code == 0
     output = capsys.readouterr().out
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         assert f"\n  {command} " in output
 
 
@@ -135,7 +136,7 @@ def test_former_names_of_options_are_accepted_with_a_warning(option, new):
 def test_every_former_name_leads_to_an_option():
     options = [
         f"--{option.name.replace('_', '-')}"
-        for command in cli.COMMANDS.values()
+        for command in COMMANDS.values()
         for option in options_of(command)
     ]
     assert set(RENAMED.values()) <= set(options)

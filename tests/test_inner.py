@@ -47,7 +47,7 @@ def by_loop(num_steps, key):
 def test_unrolled_or_scanned_steps_are_those_of_a_python_loop(
     monkeypatch, max_unrolled, seed
 ):
-    monkeypatch.setattr(inner, "MAX_UNROLLED_STEPS", max_unrolled)
+    monkeypatch.setattr(inner, "_MAX_UNROLLED_STEPS", max_unrolled)
     key = None if seed is None else jax.random.key(seed)
     solution = inner.solve(problem(3), PARAMS, SUPPORT, key)
     fast, losses = by_loop(3, key)
@@ -62,7 +62,7 @@ def test_few_steps_are_unrolled_and_many_are_not():
         jaxpr = jax.jit(lambda p: inner.solve(problem(num_steps), p, SUPPORT).fast)
         return jaxpr.lower(PARAMS).as_text().count("stablehlo.while")
 
-    few = inner.MAX_UNROLLED_STEPS
+    few = inner._MAX_UNROLLED_STEPS
     assert (num_loops(few), num_loops(few + 1)) == (0, 1)
 
 

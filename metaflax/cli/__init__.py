@@ -3,6 +3,5 @@
 from metaflax.cli._main import main as main
 from metaflax.cli._main import run as run
 from metaflax.cli._parse import parse as parse
-from metaflax.cli.commands import COMMANDS as COMMANDS
 
-__all__ = ["COMMANDS", "main", "parse", "run"]
+__all__ = ["main", "parse", "run"]

@@ -162,11 +162,12 @@ def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "data.Mixture":
       ValueError: if shares are invalid, or no member is active at a step.
     """
     from metaflax import data
+    from metaflax.data.samplers._mixture import temperature_weights
 
     shares = {name: member.share for name, member in config.members.items()}
     unnamed = {n: sizes[n] for n, share in shares.items() if share.weight is None}
     return data.Mixture(
-        weights=data.temperature_weights(unnamed, config.temperature)
+        weights=temperature_weights(unnamed, config.temperature)
         | {n: share.weight for n, share in shares.items() if share.weight is not None},
         spans={name: (share.starts, share.ends) for name, share in shares.items()},
         num_steps=config.training.steps,

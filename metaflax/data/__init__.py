@@ -27,7 +27,7 @@ from metaflax.data.samplers._episodes import (
     protocol_hash,
 )
 from metaflax.data.samplers._generation import GenerationSampler
-from metaflax.data.samplers._mixture import Mixture, temperature_weights
+from metaflax.data.samplers._mixture import Mixture
 from metaflax.data.samplers._multilabel import MultiLabelSampler
 from metaflax.data.samplers._none_of_the_above import WithNone
 from metaflax.data.samplers._numbers import NumberSampler
@@ -98,7 +98,6 @@ __all__ = [
     "split_by_names",
     "split_by_seed",
     "store_texts",
-    "temperature_weights",
     "tokenize",
     "topics",
     "with_more_training",

@@ -21,17 +21,12 @@ if TYPE_CHECKING:
     )
     from metaflax.workflows.data_preparation._variants import Replacing as Replacing
     from metaflax.workflows.inference._adapt import adapt as adapt
-    from metaflax.workflows.inference._adapt import without_run as without_run
-    from metaflax.workflows.inference._explain import Deletion as Deletion
     from metaflax.workflows.inference._explain import Explainer as Explainer
     from metaflax.workflows.inference._explain import (
         check_by_deletion as check_by_deletion,
     )
     from metaflax.workflows.inference._export import export as export
     from metaflax.workflows.inference._fairness import fairness as fairness
-    from metaflax.workflows.inference._fairness import (
-        fairness_report as fairness_report,
-    )
     from metaflax.workflows.inference._finetune import finetune as finetune
     from metaflax.workflows.inference._generate import Generator as Generator
     from metaflax.workflows.inference._load import load as load
@@ -62,7 +57,6 @@ if TYPE_CHECKING:
 
 # The module of each name.
 _MODULE_OF = {
-    "Deletion": "inference._explain",
     "Explainer": "inference._explain",
     "Generator": "inference._generate",
     "Predictor": "inference._predict",
@@ -78,7 +72,6 @@ _MODULE_OF = {
     "evaluate": "meta_testing._evaluate",
     "export": "inference._export",
     "fairness": "inference._fairness",
-    "fairness_report": "inference._fairness",
     "finetune": "inference._finetune",
     "language_model_from_encoder": "data_preparation._new_model",
     "load": "inference._load",
@@ -96,11 +89,9 @@ _MODULE_OF = {
     "search": "meta_training._search",
     "texts_of_file": "data_preparation._new_model",
     "train": "meta_training._train",
-    "without_run": "inference._adapt",
 }
 
 __all__ = [
-    "Deletion",
     "Explainer",
     "Generator",
     "Predictor",
@@ -116,7 +107,6 @@ __all__ = [
     "evaluate",
     "export",
     "fairness",
-    "fairness_report",
     "finetune",
     "language_model_from_encoder",
     "load",
@@ -134,7 +124,6 @@ __all__ = [
     "search",
     "texts_of_file",
     "train",
-    "without_run",
 ]
 
 

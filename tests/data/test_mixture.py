@@ -5,6 +5,7 @@ import collections
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._mixture import temperature_weights
 
 ALWAYS = (0.0, 1.0)
 
@@ -19,12 +20,12 @@ def mixture(weights, num_steps=4000, **spans):
     [(1.0, (0.9, 0.1)), (2.0, (0.75, 0.25)), (1e9, (0.5, 0.5))],
 )
 def test_a_temperature_draws_small_sets_more_often(temperature, expected):
-    weights = data.temperature_weights({"large": 900, "small": 100}, temperature)
+    weights = temperature_weights({"large": 900, "small": 100}, temperature)
     assert tuple(weights.values()) == pytest.approx(expected)
 
 
 def test_sizes_beyond_all_floats_have_weights():
-    weights = data.temperature_weights({"a": 10**9, "b": 10**9}, 0.01)
+    weights = temperature_weights({"a": 10**9, "b": 10**9}, 0.01)
     assert weights == {"a": 0.5, "b": 0.5}
 
 
@@ -94,7 +95,7 @@ def test_sizes_and_temperatures_that_give_no_weights_are_refused(
     sizes, temperature, said
 ):
     with pytest.raises(ValueError, match=said):
-        data.temperature_weights(sizes, temperature)
+        temperature_weights(sizes, temperature)
 
 
 def test_there_is_no_step_after_the_last():

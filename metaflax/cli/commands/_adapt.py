@@ -27,10 +27,12 @@ class Adapt:
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
+        from metaflax.workflows.inference._adapt import without_run
+
         workflows.adapt(
             self.support,
             self.out,
             console,
             run_dir=self.run,
-            config=workflows.without_run(self.model, self.algorithm, self.task),
+            config=without_run(self.model, self.algorithm, self.task),
         )

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.console import Console
 
 import metaflax
-from metaflax import workflows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +29,9 @@ class Fairness:
         """Writes and prints the changes by group."""
         from metaflax import data
         from metaflax.data.raw_text._swaps import read_swaps
+        from metaflax.workflows.inference._fairness import fairness_report
 
-        workflows.fairness_report(
+        fairness_report(
             metaflax.load(self.model),
             list(data.read_texts(self.templates, column=self.column)),
             self.out,

@@ -1,1 +1,3 @@
-"""Tokenises texts and collates episodes into padded arrays."""
+"""Tokenisation of texts and collation of episodes into padded arrays."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """Self-supervised tasks and batches from unlabelled text."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
-"""Draws episodes, one sampler for each kind of target."""
+"""Samplers of episodes, one for each target kind."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """Parameters added for adaptation: LoRA, adapters, prefixes, contexts."""
+
+__all__ = ()

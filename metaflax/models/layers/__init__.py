@@ -1,1 +1,3 @@
 """Layers that model families share."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
-"""Prepares data and new models for meta-training."""
+"""Preparation of data and new models for meta-training."""
+
+__all__ = ()

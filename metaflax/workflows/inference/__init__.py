@@ -1,1 +1,3 @@
-"""Adapts, predicts, explains and exports."""
+"""Adaptation, prediction, explanation and export."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """Meta-testing: evaluation, reports and comparisons of runs."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
-"""Meta-trains, pretrains and searches settings."""
+"""Meta-training, pretraining and search of settings."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
-"""What a run is made of: model, data, episodes, evaluator, directory."""
+"""Model, data, episodes, evaluator and directory of a run."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """BERT encoders."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """Encoder-decoders of two BERTs."""
+
+__all__ = ()

@@ -1,1 +1,3 @@
 """GPT-2 decoders."""
+
+__all__ = ()
