@@ -19,6 +19,7 @@ from metaflax import losses as losses
 from metaflax import metrics as metrics
 from metaflax import testing as testing
 from metaflax import tree as tree
+from metaflax._meta_gradient import value_and_grad as value_and_grad
 from metaflax.algorithms import anil as anil
 from metaflax.algorithms import boil as boil
 from metaflax.algorithms import cavia as cavia
@@ -45,7 +46,6 @@ from metaflax.algorithms import warpgrad as warpgrad
 from metaflax.base import Batch as Batch
 from metaflax.base import MetaAlgorithm as MetaAlgorithm
 from metaflax.base import Task as Task
-from metaflax.meta_gradient import value_and_grad as value_and_grad
 
 if TYPE_CHECKING:
     from metaflax import config as config

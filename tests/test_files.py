@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import metaflax
-from metaflax import files
+from metaflax import _files
 from metaflax.training import JsonlLog
 
 
@@ -23,13 +23,13 @@ def names(folder):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, mode, content):
     path = tmp_path / "new" / "scores"
     encoded = content.encode() if mode == "w" else content
-    with files.atomic_write(path, mode) as file:
+    with _files.atomic_write(path, mode) as file:
         file.write(content)
         assert not path.exists()
     assert path.read_bytes() == encoded
 
     def fail():
-        with files.atomic_write(path, mode) as file:
+        with _files.atomic_write(path, mode) as file:
             file.write(content[:1])
             raise RuntimeError
 
@@ -41,7 +41,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, mode, content):
 
 def test_a_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
-    files.write_json(tmp_path / "ours", {"a": 1})
+    _files.write_json(tmp_path / "ours", {"a": 1})
     usual, ours = ((tmp_path / name).stat().st_mode for name in ("usual", "ours"))
     assert ours == usual
     assert (tmp_path / "ours").read_text() == '{\n  "a": 1\n}\n'
@@ -50,7 +50,7 @@ def test_a_file_has_the_usual_permissions(tmp_path):
 def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
     path = tmp_path / "secret"
     path.touch(mode=0o600)
-    files.write_text(path, "new")
+    _files.write_text(path, "new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text() == "new"
 
@@ -109,17 +109,17 @@ def through_the_log(path):
 
 
 def through_text(path):
-    files.write_text(path, "é")
+    _files.write_text(path, "é")
     return "é".encode()
 
 
 def through_json(path):
-    files.write_json(path, [1])
+    _files.write_json(path, [1])
     return b"[\n  1\n]\n"
 
 
 def through_bytes(path):
-    with files.atomic_write(path, "wb") as file:
+    with _files.atomic_write(path, "wb") as file:
         file.write(b"\xff")
     return b"\xff"
 
@@ -148,7 +148,7 @@ def test_an_open_descriptor_is_written_to_where_it_stands(link, tmp_path):
         file.write("first\n")
         file.flush()
         path = Path(f"/dev/fd/{file.fileno()}")
-        files.write_text(linked(tmp_path / "out", path) if link else path, "second\n")
+        _files.write_text(linked(tmp_path / "out", path) if link else path, "second\n")
         file.seek(0, os.SEEK_END)
         file.write("third\n")
     assert (tmp_path / "all").read_text() == "first\nsecond\nthird\n"
@@ -183,7 +183,7 @@ def listening(path):
 def test_what_no_file_can_be_written_to_is_refused_at_once(make, message, tmp_path):
     path = make(tmp_path / "it")
     before = names(tmp_path)
-    with pytest.raises(ValueError, match=message), files.atomic_write(path):
+    with pytest.raises(ValueError, match=message), _files.atomic_write(path):
         raise AssertionError("the body ran")
     assert names(tmp_path) == before
 
@@ -207,15 +207,15 @@ def test_only_files_replaces_files():
 def test_a_folder_behind_a_link_is_filled(make, tmp_path):
     link = linked(tmp_path / "link", "model")
     make(tmp_path / "model")
-    files.check_absent(link)
-    with files.atomic_folder(link) as folder:
+    _files.check_absent(link)
+    with _files.atomic_folder(link) as folder:
         (folder / "part").touch()
     assert names(tmp_path) == ["link", "model", "model/part"]
     assert link.is_symlink()
     with pytest.raises(ValueError, match="link exists already|model exists already"):
-        files.check_absent(link)
+        _files.check_absent(link)
     with pytest.raises(ValueError, match="symbolic link to itself"):
-        files.check_absent(linked(tmp_path / "circle", "circle"))
+        _files.check_absent(linked(tmp_path / "circle", "circle"))
 
 
 def test_a_mounted_folder_is_filled(tmp_path, monkeypatch):
@@ -224,13 +224,13 @@ def test_a_mounted_folder_is_filled(tmp_path, monkeypatch):
 
     (tmp_path / "volume").mkdir()
     monkeypatch.setattr(os, "rename", busy)
-    with files.atomic_folder(tmp_path / "volume") as folder:
+    with _files.atomic_folder(tmp_path / "volume") as folder:
         (folder / "part").mkdir()
         (folder / "part" / "x").touch()
     assert names(tmp_path) == ["volume", "volume/part", "volume/part/x"]
     with (
         pytest.raises(FileExistsError),
-        files.atomic_folder(tmp_path / "volume") as folder,
+        _files.atomic_folder(tmp_path / "volume") as folder,
     ):
         (folder / "part").touch()
 
@@ -239,18 +239,18 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "model"
 
     def fail():
-        with files.atomic_folder(target) as folder:
+        with _files.atomic_folder(target) as folder:
             (folder / "part").mkdir()
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
     assert names(tmp_path) == ["new"]
-    with files.atomic_folder(target) as folder:
+    with _files.atomic_folder(target) as folder:
         (folder / "part").mkdir()
         assert not target.exists()
     assert names(tmp_path) == ["new", "new/model", "new/model/part"]
-    with pytest.raises(FileExistsError), files.atomic_folder(target) as folder:
+    with pytest.raises(FileExistsError), _files.atomic_folder(target) as folder:
         (folder / "other").mkdir()
     assert names(target) == ["part"]
 
@@ -258,10 +258,10 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file: cannot be written .*another folder"):
-        files.write_text(tmp_path / "file" / "x", "")
+        _files.write_text(tmp_path / "file" / "x", "")
     with (
         pytest.raises(ValueError, match="cannot be written"),
-        files.atomic_folder(tmp_path / "file" / "x"),
+        _files.atomic_folder(tmp_path / "file" / "x"),
     ):
         pass
 
@@ -274,8 +274,8 @@ def test_digests_are_those_stored_by_earlier_releases(tmp_path):
         name: hashlib.sha256(content).hexdigest()
         for name, content in {"b/c": b"1", "b.x": b"2"}.items()
     }
-    assert files.file_digests(tmp_path, {"sha256"}) == digests
-    assert list(digests) == list(files.file_digests(tmp_path, {"sha256"}))
+    assert _files.file_digests(tmp_path, {"sha256"}) == digests
+    assert list(digests) == list(_files.file_digests(tmp_path, {"sha256"}))
     lines = "".join(f"{name} {digest}\n" for name, digest in digests.items())
     expected = hashlib.sha256(lines.encode()).hexdigest()
-    assert files.folder_digest(tmp_path, {"sha256"}) == expected
+    assert _files.folder_digest(tmp_path, {"sha256"}) == expected

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from metaflax import registry
+from metaflax import _registry
 
 TABLE = {"one": 1, "two": 2}
 
@@ -21,19 +21,19 @@ def module(tmp_path, monkeypatch):
 
 
 def test_known_names_and_import_paths_are_resolved(module):
-    assert registry.resolve("number", TABLE, "two") == 2
-    assert registry.resolve("number", TABLE, f"{module}:three") == 3
-    assert registry.resolve("number", TABLE, f"{module}:Numbers.four") == 4
+    assert _registry.resolve("number", TABLE, "two") == 2
+    assert _registry.resolve("number", TABLE, f"{module}:three") == 3
+    assert _registry.resolve("number", TABLE, f"{module}:Numbers.four") == 4
 
 
 def test_a_known_name_comes_before_an_import_path():
-    assert registry.resolve("number", {"os:path": 5}, "os:path") == 5
+    assert _registry.resolve("number", {"os:path": 5}, "os:path") == 5
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_form_of_an_import_path():
     expected = "unknown number 'ten'; known: one, two, or an import path such as"
     with pytest.raises(ValueError, match=expected):
-        registry.resolve("number", TABLE, "ten")
+        _registry.resolve("number", TABLE, "ten")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ def test_an_unknown_name_lists_the_known_ones_and_the_form_of_an_import_path():
 )
 def test_a_failing_import_is_one_sentence(path, reason, module):
     with pytest.raises(ValueError, match=f"cannot be imported: {reason}") as error:
-        registry.resolve("number", TABLE, path)
+        _registry.resolve("number", TABLE, path)
     assert "\n" not in str(error.value)
     assert repr(path) in str(error.value)

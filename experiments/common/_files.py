@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from metaflax import files
+from metaflax import _files
 
 
 def data_folder() -> Path:
@@ -35,4 +35,4 @@ def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> in
 
 def write_json(path: Path, content: object) -> None:
     """Writes one JSON value, indented and atomically, making folders."""
-    files.write_text(path, json.dumps(content, indent=1) + "\n")
+    _files.write_text(path, json.dumps(content, indent=1) + "\n")

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from metaflax import base, meta_gradient, profiling
+import metaflax
+from metaflax import base, profiling
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._members import Member, load_members
 from metaflax.workflows.runs._loaded_model import load_model
@@ -43,7 +44,7 @@ def step_flops(
 def _mean_flops(
     member: Member, training: config_lib.TrainingConfig, num_batches: int
 ) -> float:
-    loss_and_grad = meta_gradient.value_and_grad(
+    loss_and_grad = metaflax.value_and_grad(
         member.algorithm, task_loop="scan", trains=list(training.trains)
     )
     key = jax.random.key(training.seed) if training.dropout else None

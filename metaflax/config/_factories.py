@@ -9,11 +9,11 @@ import numpy as np
 import optax
 
 from metaflax import (
+    _registry,
     algorithms,
     base,
     heads,
     inner_optimizers,
-    registry,
     target_kinds,
     tasks,
 )
@@ -80,12 +80,12 @@ def build_task(config: Config) -> tasks.TaskType:
     Raises:
       ValueError: for an unknown task type or metric.
     """
-    task = registry.resolve("task", TASKS, config.data.task)(config)
+    task = _registry.resolve("task", TASKS, config.data.task)(config)
     select_by = config.training.select_by
     if select_by is None:
         return task
     if ":" in select_by:
-        metric = registry.resolve("metric", {}, select_by)
+        metric = _registry.resolve("metric", {}, select_by)
         select_by = select_by.rpartition(":")[2].rpartition(".")[2]
         task = task._replace(metrics={**task.metrics, select_by: metric})
     generated = task.texts.scores if task.texts else ()
@@ -164,7 +164,7 @@ def resolve_algorithm(name: str) -> algorithms.AlgorithmSpec:
     Raises:
       ValueError: for an unknown name.
     """
-    return registry.resolve("algorithm", algorithms.ALGORITHMS, name)
+    return _registry.resolve("algorithm", algorithms.ALGORITHMS, name)
 
 
 def build_head(
@@ -183,7 +183,7 @@ def build_head(
     """
     default = resolve_algorithm(config.name).default_head
     name = config.head or target_kinds.of(task).heads.get(default, default)
-    build = registry.resolve("head", heads.HEADS, name)
+    build = _registry.resolve("head", heads.HEADS, name)
     head = build(num_features, task.head_size(num_classes), config)
     task.check_head(name, head)
     return head

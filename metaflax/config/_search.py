@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from metaflax import heads, registry
+from metaflax import _registry, heads
 from metaflax.config._check import check
 from metaflax.config._factories import resolve_algorithm
 from metaflax.config._renamed import current_names
@@ -291,4 +291,4 @@ def _check_run(config: Config) -> None:
             " another algorithm."
         )
     if algorithm.head is not None:
-        registry.resolve("head", heads.HEADS, algorithm.head)
+        _registry.resolve("head", heads.HEADS, algorithm.head)

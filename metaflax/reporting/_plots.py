@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from metaflax import files
+from metaflax import _files
 from metaflax.evaluation import Interval
 
 
@@ -63,5 +63,5 @@ def plot_run(
         right.annotate(f"{bar.mean:.3f}", (x, bar.mean / 2), ha="center")
     right.set_ylabel(f"test {metric}, 95 % interval")
     right.set_ylim(0, max(1.0, *(bar.high for bar in bars)))
-    with files.atomic_write(path, "wb") as file:
+    with _files.atomic_write(path, "wb") as file:
         picture.savefig(file, dpi=120, format="png")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from metaflax import files
+from metaflax import _files
 
 # Rows of the table, and columns of the plot.
 MOST_ROWS, COLUMNS = 20, 3
@@ -95,7 +95,7 @@ def plot_search(
     picture.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
     )
-    with files.atomic_write(path, "wb") as file:
+    with _files.atomic_write(path, "wb") as file:
         picture.savefig(file, dpi=120, format="png")
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from metaflax import base, meta_gradient, profiling, tree
+from metaflax import _meta_gradient, base, profiling, tree
 from metaflax.training import _processes
 from metaflax.training._mesh import check_tasks
 from metaflax.training._state import TrainState
@@ -65,8 +65,8 @@ class FittedStep:
 
     def __init__(
         self,
-        make_step: Callable[[meta_gradient.TaskLoop], Any],
-        task_loop: meta_gradient.TaskLoop = "auto",
+        make_step: Callable[[_meta_gradient.TaskLoop], Any],
+        task_loop: _meta_gradient.TaskLoop = "auto",
         *,
         mesh: Mesh | None = None,
         free_memory: Callable[[Any], int | None] = profiling.free_memory,
@@ -75,7 +75,7 @@ class FittedStep:
     ):
         make_step(task_loop)  # Raises for an unknown task_loop.
         self._make_step = make_step
-        self._task_loop: meta_gradient.TaskLoop = task_loop
+        self._task_loop: _meta_gradient.TaskLoop = task_loop
         self._mesh = mesh
         self._free_memory = free_memory
         self._on_compiled = on_compiled
@@ -114,7 +114,7 @@ class FittedStep:
             check_tasks(self._mesh, num_tasks)
             num_tasks //= self._mesh.size  # Tasks of one device.
         task_loop = self._task_loop
-        chunk = meta_gradient.chunk_size(task_loop, num_tasks)
+        chunk = _meta_gradient.chunk_size(task_loop, num_tasks)
         jax.block_until_ready(state)  # The memory of the step before is free again.
         free = self._free(state)
         rejected = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from metaflax import files
+from metaflax import _files
 
 
 class Sink(Protocol):
@@ -34,7 +34,7 @@ class JsonlLog:
         if path.is_file():  # A pipe, say, has no earlier records.
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= resume_after]
-            files.write_text(path, "".join(f"{line}\n" for line in kept))
+            _files.write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, record: Mapping[str, Any]) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from metaflax import files
+from metaflax import _files
 
 NAME = "files.json"
 
 
 def write(folder: Path) -> None:
     """Writes the digests of all files below a folder."""
-    digests = files.file_digests(folder)
+    digests = _files.file_digests(folder)
     content = {"files": digests, "digest": json_digest(digests)}
-    files.write_text(folder / NAME, json.dumps(content, indent=1))
+    _files.write_text(folder / NAME, json.dumps(content, indent=1))
 
 
 def difference(folder: Path, parts: Iterable[str]) -> str:
@@ -45,7 +45,7 @@ def difference(folder: Path, parts: Iterable[str]) -> str:
         if rest and part not in parts:
             continue
         try:
-            digest = files.file_digest(folder / name)
+            digest = _files.file_digest(folder / name)
         except OSError:
             return f"its file {name} cannot be read"
         if digest != expected:

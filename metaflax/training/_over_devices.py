@@ -6,12 +6,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, PartitionSpec
 
-from metaflax import meta_gradient
+from metaflax import _meta_gradient
 from metaflax.training._mesh import PARAM, TASK
 
 
 def over_devices(
-    loss_and_grad: Callable[..., Any], mesh: Mesh, task_loop: meta_gradient.TaskLoop
+    loss_and_grad: Callable[..., Any], mesh: Mesh, task_loop: _meta_gradient.TaskLoop
 ) -> Callable[..., Any]:
     """Parallelises the function of `metaflax.value_and_grad` over devices.
 
@@ -27,7 +27,7 @@ def over_devices(
     Returns:
       The same function, for tasks sharded over the devices.
     """
-    if meta_gradient.all_at_once(task_loop):
+    if _meta_gradient.all_at_once(task_loop):
         return loss_and_grad
     devices = TASK, PARAM
 

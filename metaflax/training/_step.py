@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from metaflax import base, meta_gradient, tree
+from metaflax import _meta_gradient, base, tree
 from metaflax.training._mesh import constrain
 from metaflax.training._over_devices import over_devices
 from metaflax.training._state import TrainState
@@ -15,7 +15,7 @@ def make_step(
     algorithm: base.MetaAlgorithm,
     optimizer: optax.GradientTransformation,
     *,
-    task_loop: meta_gradient.TaskLoop = "auto",
+    task_loop: _meta_gradient.TaskLoop = "auto",
     trains: tree.Where = tree.everything,
     dropout: bool = True,
     skips: bool = False,
@@ -40,7 +40,7 @@ def make_step(
       per task `query_losses` `[T]` and `inner_diverged` `[T]`, whether its inner steps
       raised the support loss.
     """
-    loss_and_grad = meta_gradient.value_and_grad(
+    loss_and_grad = _meta_gradient.value_and_grad(
         algorithm, task_loop=task_loop, trains=trains
     )
     if mesh is not None:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metaflax import data, files
+from metaflax import _files, data
 
 TEXTS = ("a b c", "b", "c c c c c")
 
@@ -144,7 +144,7 @@ def test_a_cache_that_cannot_be_written_is_named(tokenizer, tmp_path):
 
 def test_nothing_is_left_of_a_write_that_fails(tmp_path):
     def fail():
-        with files.atomic_write(tmp_path / "x", "wb") as file:
+        with _files.atomic_write(tmp_path / "x", "wb") as file:
             file.write(b"half")
             raise RuntimeError
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metaflax import cli, meta_gradient, models, training, workflows
+from metaflax import _meta_gradient, cli, models, training, workflows
 from metaflax import config as config_lib
 from metaflax.config import (
     AlgorithmConfig,
@@ -348,7 +348,7 @@ def test_low_rank_factors_are_folded_into_what_it_leaves(folder, tmp_path, silen
 def test_steps_that_are_not_finite_are_left_out_and_say_whose_they_were(
     folder, tmp_path, silent, monkeypatch
 ):
-    value_and_grad = meta_gradient.value_and_grad
+    value_and_grad = _meta_gradient.value_and_grad
 
     def broken_at_step_1(*args, **kwargs):
         fn = value_and_grad(*args, **kwargs)
@@ -359,7 +359,7 @@ def test_steps_that_are_not_finite_are_left_out_and_say_whose_they_were(
 
         return broken
 
-    monkeypatch.setattr(meta_gradient, "value_and_grad", broken_at_step_1)
+    monkeypatch.setattr(_meta_gradient, "value_and_grad", broken_at_step_1)
     config = mixture(folder, {"topics": topics(folder)}, steps=4, max_skipped_steps=1)
     workflows.mix(config, tmp_path / "run", silent)
     records = worlds.read_jsonl(tmp_path / "run" / "log.jsonl")

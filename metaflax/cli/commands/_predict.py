@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 from rich.console import Console
 
 import metaflax
-from metaflax import files, workflows
+from metaflax import _files, workflows
 from metaflax.cli.commands._machines import Flag
 
 
@@ -108,5 +108,5 @@ class Predict:
         if self.out == "-":
             write(sys.stdout)
             return
-        with files.atomic_write(self.out) as file:
+        with _files.atomic_write(self.out) as file:
             write(file)

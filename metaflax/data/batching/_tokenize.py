@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from metaflax import files, tasks
+from metaflax import _files, tasks
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
 # Columns that a form may return for its rows.
@@ -274,7 +274,7 @@ def _save(path: Path, tokens: TokenizedTexts) -> None:
     arrays = {name: absent if x is None else x for name, x in columns.items()}
     arrays["numbers"] = numbers
     digest = np.frombuffer(_digest(path, arrays), np.uint8)
-    with files.atomic_write(path, "wb") as file:
+    with _files.atomic_write(path, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays, digest=digest)
 
 

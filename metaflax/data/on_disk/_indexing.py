@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metaflax._files import atomic_folder, folder_digest
 from metaflax.data.on_disk import _byte_offsets as _addressed
 from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source, StoredRows
 from metaflax.data.on_disk._lines import Stamp
@@ -24,7 +25,6 @@ from metaflax.data.on_disk._text_index import (
 )
 from metaflax.data.sources import _hub
 from metaflax.data.sources._embedded import cache_folder
-from metaflax.files import atomic_folder, folder_digest
 
 _VERSION = "metaflax text 2"
 _DIGEST = "sha256"  # The file of an index that holds the digest of all others.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
-from metaflax.files import atomic_write
+from metaflax._files import atomic_write
 
 
 def store_texts(

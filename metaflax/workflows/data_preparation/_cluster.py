@@ -8,7 +8,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks
-from metaflax.files import atomic_write
+from metaflax._files import atomic_write
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._adapt import without_run
 from metaflax.workflows.runs._console import console_or_quiet

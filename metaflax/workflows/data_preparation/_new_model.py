@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from metaflax import data, models, tasks
-from metaflax.files import check_absent
+from metaflax._files import check_absent
 from metaflax.models.families._registry import named_family
 from metaflax.workflows.runs._loaded_model import locate
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, data, registry, target_kinds, tasks, tree
+from metaflax import _registry, base, data, target_kinds, tasks, tree
 from metaflax import config as config_lib
+from metaflax._files import check_absent
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
 from metaflax.data.batching._token_codes import TokenCodes
-from metaflax.files import check_absent
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
@@ -295,7 +295,7 @@ def without_run(
       ValueError: for an unknown task type, or one that asks for more settings.
     """
     config = config_lib.Config()
-    registry.resolve("task", config_lib.TASKS, task)
+    _registry.resolve("task", config_lib.TASKS, task)
     config = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, name=model),

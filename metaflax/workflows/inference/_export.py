@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metaflax.files import check_absent
+from metaflax._files import check_absent
 from metaflax.workflows.inference._adapt import generative_purpose
 from metaflax.workflows.runs._run import load_trained
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation
+from metaflax._files import write_text
 from metaflax.data.raw_text._swaps import SwappedText, Swaps, swapped_texts
-from metaflax.files import write_text
 from metaflax.workflows.inference._predict import BatchPredictor, predict_all
 from metaflax.workflows.runs._console import console_or_quiet
 

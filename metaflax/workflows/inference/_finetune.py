@@ -28,7 +28,7 @@ from metaflax import (
     training,
 )
 from metaflax import config as config_lib
-from metaflax.files import check_absent
+from metaflax._files import check_absent
 from metaflax.workflows.inference._adapt import (
     first_seen,
     save_adapted,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation, reporting
-from metaflax.files import write_text
+from metaflax._files import write_text
 from metaflax.reporting import _html
 from metaflax.reporting._costs import memory
 from metaflax.reporting._figures import has_plots, methods_figure

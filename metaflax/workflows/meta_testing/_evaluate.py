@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import algorithms, data, evaluation, registry, tasks
+from metaflax import _registry, algorithms, data, evaluation, tasks
 from metaflax import config as config_lib
-from metaflax.files import write_text
+from metaflax._files import write_text
 from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
 from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
@@ -91,7 +91,7 @@ def evaluate(
     specs = algorithms.ALGORITHMS.items()
     known = {name: spec for name, spec in specs if spec.is_baseline}
     for method in baselines:
-        if not registry.resolve("baseline", known, method).is_baseline:
+        if not _registry.resolve("baseline", known, method).is_baseline:
             raise ValueError(
                 f"{method!r} is meta-trained and no baseline; train it in a separate"
                 " run and compare the runs."

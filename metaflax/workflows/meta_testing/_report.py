@@ -9,7 +9,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import evaluation, reporting
-from metaflax.files import write_text
+from metaflax._files import write_text
 from metaflax.reporting import _costs, _figures, _html
 from metaflax.reporting._html import Html
 from metaflax.workflows.runs._console import console_or_quiet

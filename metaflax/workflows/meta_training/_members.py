@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from metaflax import base, evaluation, meta_gradient, models, training
+from metaflax import _meta_gradient, base, evaluation, models, training
 from metaflax import config as config_lib
 from metaflax.config._mixture import pretraining_of, run_of
 from metaflax.training._placement import Placement
@@ -62,7 +62,7 @@ class Member(Protocol):
     params: Any
     size: int
     num_tasks: int
-    task_loop: meta_gradient.TaskLoop
+    task_loop: _meta_gradient.TaskLoop
     score: str
     validate: Callable[[Any], dict[str, float]]
 
@@ -109,7 +109,7 @@ class EpisodicMember:
         self._episodes = roomy(run, run.train)
         self.size = self._episodes.num_texts
         self.num_tasks = settings.tasks_per_step
-        self.task_loop: meta_gradient.TaskLoop = settings.task_loop
+        self.task_loop: _meta_gradient.TaskLoop = settings.task_loop
         self.score = run.task.scores[0]
         # Validation has a seed of its own; its classes are different ones anyway.
         self.validate = run.evaluator(
@@ -183,7 +183,7 @@ class TextMember:
 
     score = "accuracy"
     num_shapes = 1
-    task_loop: meta_gradient.TaskLoop = "scan"
+    task_loop: _meta_gradient.TaskLoop = "scan"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from metaflax import base, data, meta_gradient, profiling, registry, training
+from metaflax import _meta_gradient, _registry, base, data, profiling, training
 from metaflax import config as config_lib
 from metaflax.training._fitted_step import CompiledStep, FittedStep
 from metaflax.training._log import LOG_SINKS
@@ -109,7 +109,7 @@ class OuterLoop:
         part, settings = self._composition.parts[name], self._settings
         mesh = self._placement.mesh
 
-        def make_step(task_loop: meta_gradient.TaskLoop) -> Any:
+        def make_step(task_loop: _meta_gradient.TaskLoop) -> Any:
             return training.make_step(
                 part.algorithm,
                 part.optimizer,
@@ -335,5 +335,5 @@ def _sinks(
     if not is_coordinator():
         return []
     log = training.JsonlLog(directory.log, resume_after=resumed)
-    make = (registry.resolve("log sink", LOG_SINKS, name) for name in names)
+    make = (_registry.resolve("log sink", LOG_SINKS, name) for name in names)
     return [log, progress(resumed), *(sink(directory.path) for sink in make)]

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from metaflax import base, meta_gradient, training, tree
+from metaflax import _meta_gradient, base, training, tree
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import EpisodicMember
 from metaflax.workflows.meta_training._outer_loop import OuterLoop
@@ -80,7 +80,7 @@ def replay(
     outer = OuterLoop(single(member, settings), settings, training.OneDevice())
     state, tasks = _before(directory, outer, step)
     first = (step - 1) * settings.tasks_per_step
-    loss_and_grad = meta_gradient.value_and_grad(
+    loss_and_grad = _meta_gradient.value_and_grad(
         member.algorithm, task_loop="scan", trains=list(settings.trains)
     )
     arguments = _arguments(state, tasks, settings.dropout)

@@ -11,9 +11,9 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax._files import write_text
 from metaflax.config._python import to_python
 from metaflax.config._search import check_search, with_settings
-from metaflax.files import write_text
 from metaflax.reporting._search import plot_search, search_table, short
 from metaflax.workflows.meta_training._train import meta_train
 from metaflax.workflows.meta_training._trials import (

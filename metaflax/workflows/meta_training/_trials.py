@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from metaflax import config as config_lib
-from metaflax.files import write_text
+from metaflax._files import write_text
 
 # Files of a search's directory; run directories of trials are in `trials`.
 CONFIG, JOURNAL, LOCK = "search_config.json", "trials.journal", "search.lock"

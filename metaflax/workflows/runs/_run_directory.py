@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
+from metaflax import _files
 from metaflax import config as config_lib
-from metaflax import files
 from metaflax.config._files import differences
 from metaflax.config._names import check_file_name
 from metaflax.training._processes import barrier, is_coordinator
@@ -98,7 +98,7 @@ class RunDirectory(Generic[C]):
         if is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("environment.json", environment())
-            files.write_text(self._config, config_lib.to_json(config))
+            _files.write_text(self._config, config_lib.to_json(config))
         barrier("run begun")
 
     def config(self) -> C:
@@ -159,7 +159,7 @@ class RunDirectory(Generic[C]):
         """Writes a JSON file atomically, in the coordinator process."""
         file = self._file(name)
         if is_coordinator():
-            files.write_json(file, content)
+            _files.write_json(file, content)
 
     def _file(self, name: str) -> Path:
         check_file_name(name.removesuffix(".json"))
