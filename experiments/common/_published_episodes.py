@@ -19,7 +19,7 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 
 def score_episodes(
     run_dir: str | Path,
-    given: data.GivenEpisodes,
+    given: data.FixedEpisodes,
     setting: Setting | None = None,
 ) -> evaluation.Scores:
     """Scores a run, or a baseline, on given episodes.
@@ -46,7 +46,7 @@ def score_episodes(
 
 
 def score_pretrained(
-    config: config_lib.Config, given: data.GivenEpisodes
+    config: config_lib.Config, given: data.FixedEpisodes
 ) -> evaluation.Scores:
     """Scores adaptation from pretrained weights on given episodes.
 

@@ -67,7 +67,7 @@ def intents(
 
 def customers_of(
     config: config_lib.Config, folder: Path, sizes: Sizes
-) -> tuple[data.GivenEpisodes, data.GivenEpisodes]:
+) -> tuple[data.FixedEpisodes, data.FixedEpisodes]:
     """Customers of validation intents and of test intents.
 
     Questions out of scope are those of the data set: its own test questions for the
@@ -92,7 +92,7 @@ def customers(
     outside: Sequence[str],
     seed: int,
     sizes: Sizes,
-) -> data.GivenEpisodes:
+) -> data.FixedEpisodes:
     """Episodes of the config's sizes, with queries out of scope, whose target is -1."""
     requested = config.episodes
     sampler = data.EpisodeSampler(
@@ -120,15 +120,15 @@ def customers(
             ),
         )
 
-    return data.GivenEpisodes(both, tuple(map(asked, range(sizes.customers))))
+    return data.FixedEpisodes(both, tuple(map(asked, range(sizes.customers))))
 
 
-def targets_of(episodes: data.GivenEpisodes) -> np.ndarray:
+def targets_of(episodes: data.FixedEpisodes) -> np.ndarray:
     """Of all queries, `[E, Q]`."""
     return np.stack([episode.query_targets for episode in episodes.episodes])
 
 
-def accuracy(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
+def accuracy(episodes: data.FixedEpisodes, logits: np.ndarray) -> np.ndarray:
     """On questions in scope, by customer `[E]`."""
     targets = targets_of(episodes)
     right = logits.argmax(axis=-1) == targets
@@ -144,7 +144,7 @@ DOUBTS = {
 
 
 def by_customer(
-    episodes: data.GivenEpisodes,
+    episodes: data.FixedEpisodes,
     scores: np.ndarray,
     metric: Callable[[np.ndarray, np.ndarray], float],
 ) -> np.ndarray:
@@ -153,13 +153,13 @@ def by_customer(
     return np.array([metric(own[inside], own[~inside]) for own, inside in both])
 
 
-def threshold_for(episodes: data.GivenEpisodes, scores: np.ndarray) -> float:
+def threshold_for(episodes: data.FixedEpisodes, scores: np.ndarray) -> float:
     """The score that 95 % of all questions in scope reach."""
     return float(np.quantile(scores[targets_of(episodes) >= 0], 1 - RECALL))
 
 
 def measured(
-    episodes: data.GivenEpisodes,
+    episodes: data.FixedEpisodes,
     logits: np.ndarray,
     scores: np.ndarray,
     threshold: float,

@@ -26,7 +26,7 @@ def frozen(config: config_lib.Config, head: str) -> list[common.Setting | None]:
 def answers(
     config: config_lib.Config,
     run_dir: Path,
-    episodes: data.GivenEpisodes,
+    episodes: data.FixedEpisodes,
     setting: common.Setting | None,
 ) -> np.ndarray:
     """Logits of a baseline, or of the run, `[E, Q, N]`."""

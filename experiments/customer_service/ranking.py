@@ -70,7 +70,7 @@ class Ranked(NamedTuple):
 def compared(
     config: config_lib.Config,
     runs: Mapping[str, Path],
-    test: data.GivenEpisodes,
+    test: data.FixedEpisodes,
     by_bm25: words.Bm25,
 ) -> Ranked:
     """Ranks by words, by the pretrained encoder and by runs."""

@@ -7,7 +7,7 @@ import numpy as np
 from metaflax import data
 
 
-def by_domain(examples: data.Examples) -> data.GivenEpisodes:
+def by_domain(examples: data.Examples) -> data.FixedEpisodes:
     """Builds an episode a domain: all its replies, and the context of each."""
     domains = np.array(examples.domains)
     names = {name: n for n, name in enumerate(examples.label_names)}
@@ -26,11 +26,11 @@ def by_domain(examples: data.Examples) -> data.GivenEpisodes:
         )
 
     numbers = range(len(examples.domain_names))
-    return data.GivenEpisodes(examples, tuple(map(of_domain, numbers)))
+    return data.FixedEpisodes(examples, tuple(map(of_domain, numbers)))
 
 
 def ranks_of(
-    episodes: data.GivenEpisodes, logits: Sequence[np.ndarray] | np.ndarray
+    episodes: data.FixedEpisodes, logits: Sequence[np.ndarray] | np.ndarray
 ) -> np.ndarray:
     """The rank of the right reply of every query, 1 for the first, `[U]`.
 

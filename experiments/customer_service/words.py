@@ -9,7 +9,7 @@ import retrieval
 from metaflax import data
 
 
-def tf_idf(episodes: data.GivenEpisodes) -> list[np.ndarray]:
+def tf_idf(episodes: data.FixedEpisodes) -> list[np.ndarray]:
     """Cosines of weighed frequencies of words, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -44,7 +44,7 @@ TRIED = tuple(
 )
 
 
-def bm25(episodes: data.GivenEpisodes, setting: Bm25) -> list[np.ndarray]:
+def bm25(episodes: data.FixedEpisodes, setting: Bm25) -> list[np.ndarray]:
     """What BM25 scores the replies, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -61,7 +61,7 @@ def bm25(episodes: data.GivenEpisodes, setting: Bm25) -> list[np.ndarray]:
     return results
 
 
-def select_bm25(valid: data.GivenEpisodes) -> Bm25:
+def select_bm25(valid: data.FixedEpisodes) -> Bm25:
     """The setting with the best reciprocal ranks."""
 
     def score(setting: Bm25) -> float:
@@ -70,7 +70,7 @@ def select_bm25(valid: data.GivenEpisodes) -> Bm25:
     return max(TRIED, key=score)
 
 
-def texts_of(episodes: data.GivenEpisodes) -> list[tuple[list[str], list[str]]]:
+def texts_of(episodes: data.FixedEpisodes) -> list[tuple[list[str], list[str]]]:
     """Yields contexts and candidate replies of each episode."""
     texts = [str(text) for text in episodes.examples.texts]
     return [

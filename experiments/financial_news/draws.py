@@ -7,7 +7,7 @@ from metaflax import data
 
 def support_draws(
     examples: data.Examples, shot: int, num_draws: int, num_queries: int, seed: int = 0
-) -> data.GivenEpisodes:
+) -> data.FixedEpisodes:
     """Draws `shot` sentences a label to learn from, and others to be judged on.
 
     Args:
@@ -32,7 +32,7 @@ def support_draws(
                 f"{examples.name}: {names[number]!r} has {count} sentences, and a draw"
                 f" takes {shot} and leaves one; lower the shots."
             )
-    return data.GivenEpisodes(
+    return data.FixedEpisodes(
         examples,
         tuple(
             _draw(targets, shot, num_queries, np.random.default_rng((seed, shot, draw)))

@@ -147,7 +147,7 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
 
 def draws_of(
     examples: data.Examples, sizes: Sizes, num: int
-) -> dict[int, data.GivenEpisodes]:
+) -> dict[int, data.FixedEpisodes]:
     """So many support draws of each shot."""
     return {
         shot: draws.support_draws(examples, shot, num, sizes.queries)
@@ -157,7 +157,7 @@ def draws_of(
 
 def scored(
     config: config_lib.Config,
-    episodes: Mapping[int, data.GivenEpisodes],
+    episodes: Mapping[int, data.FixedEpisodes],
     setting: common.Setting,
 ) -> dict[int, evaluation.Scores]:
     """Scores a setting on the draws of all shots."""
@@ -176,13 +176,13 @@ def scored(
 
 
 def together(
-    score: Callable[[data.GivenEpisodes], evaluation.Scores],
-    episodes: Mapping[int, data.GivenEpisodes],
+    score: Callable[[data.FixedEpisodes], evaluation.Scores],
+    episodes: Mapping[int, data.FixedEpisodes],
 ) -> dict[int, evaluation.Scores]:
     """Scores several lists of episodes as one, so that a text is encoded once."""
     lists = [given.episodes for given in episodes.values()]
     examples = next(iter(episodes.values())).examples
-    every = score(data.GivenEpisodes(examples, tuple(itertools.chain(*lists))))
+    every = score(data.FixedEpisodes(examples, tuple(itertools.chain(*lists))))
     ends = np.cumsum([len(own) for own in lists])
     collected = {}
     for shot, own, end in zip(episodes, lists, ends, strict=True):
@@ -238,7 +238,7 @@ def compared(
 
 
 def judged(
-    episodes: Mapping[int, data.GivenEpisodes], scores: Mapping[int, evaluation.Scores]
+    episodes: Mapping[int, data.FixedEpisodes], scores: Mapping[int, evaluation.Scores]
 ) -> dict[int, Scored]:
     """Accuracy and macro F1 of each draw."""
     return {
@@ -250,7 +250,7 @@ def judged(
     }
 
 
-def macro_f1(episodes: data.GivenEpisodes, logits: np.ndarray) -> np.ndarray:
+def macro_f1(episodes: data.FixedEpisodes, logits: np.ndarray) -> np.ndarray:
     """The mean of the F1 of all labels, by episode, `[E]`."""
     from sklearn import metrics
 

@@ -76,7 +76,7 @@ def watch_news(
     names = both.label_names
     targets = np.array([names.index(label) for [label] in both.labels], np.int32)
     own = draws.support_draws(news.test, sizes.shots[-1], sizes.test, 0).episodes
-    episodes = data.GivenEpisodes(
+    episodes = data.FixedEpisodes(
         both,
         tuple(
             dataclasses.replace(

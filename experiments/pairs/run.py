@@ -91,7 +91,7 @@ def on_published(run_dir: Path, selected: dict[str, Any], folder: Path) -> str:
 
 
 def accuracy(
-    run_dir: Path, episodes: data.GivenEpisodes, selected: dict[str, Any] | None = None
+    run_dir: Path, episodes: data.FixedEpisodes, selected: dict[str, Any] | None = None
 ) -> np.ndarray:
     """Accuracy of a baseline's setting, or of the run, on each training set."""
     setting = None

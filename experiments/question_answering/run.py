@@ -79,7 +79,7 @@ def in_language(
     sizes = config.episodes
     sampler = data.QuestionSampler(selected, sizes.shot, sizes.queries)
     episodes = data.fixed_list(sampler, config.evaluation.test_seed, num_test)
-    fixed = data.GivenEpisodes(selected, episodes)
+    fixed = data.FixedEpisodes(selected, episodes)
     before, after = (
         common.score_episodes(run_dir, fixed, setting).metrics
         for setting in (common.Setting(config.model, config.algorithm), None)

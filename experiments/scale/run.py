@@ -199,7 +199,7 @@ def open_again(source: Source, seconds: float) -> dict[str, Any]:
     def read(number: int) -> None:
         episode = sampler.episode(0, number)
         for row in (*episode.support.tolist(), *episode.query.tolist()):
-            sampler.shown(row, 0)
+            sampler.text(row, 0)
 
     count, taken = repeated(read, seconds)
     return {
@@ -347,7 +347,7 @@ def collator(sampler):
 
     def collate(episodes):
         sizes = sampler.sizes._asdict()
-        return data.collate_shown(episodes, sampler, tokenize, buckets=buckets, **sizes)
+        return data.collate_lazy(episodes, sampler, tokenize, buckets=buckets, **sizes)
 
     return collate
 

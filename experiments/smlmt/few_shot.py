@@ -28,7 +28,7 @@ class Judge(NamedTuple):
     name: str
     kind: str
     head: str
-    episodes: data.GivenEpisodes
+    episodes: data.FixedEpisodes
     shots: tuple[int, ...]
 
 
@@ -63,7 +63,7 @@ def judges(
     for shot in SHOTS:
         sampler = data.EpisodeSampler(splits.test, 5, shot, 5)
         drawn = data.fixed_list(sampler, 1, num_episodes)
-        episodes = data.GivenEpisodes(splits.test, drawn)
+        episodes = data.FixedEpisodes(splits.test, drawn)
         shots = (shot,) * num_episodes
         yield Judge(INTENTS, "classification", "prototypes", episodes, shots)
 

@@ -150,7 +150,7 @@ def collator(sampler):
 
     def collate(episodes):
         sizes = sampler.sizes._asdict()
-        return data.collate_shown(episodes, sampler, tokenize, buckets=buckets, **sizes)
+        return data.collate_lazy(episodes, sampler, tokenize, buckets=buckets, **sizes)
 
     return collate
 

@@ -5,7 +5,7 @@ from a seed and an index, and `collate` turns episodes into arrays for the devic
 """
 
 from metaflax.data.batching._batching import Buckets, collate, collate_texts
-from metaflax.data.batching._lazy_collate import collate_shown
+from metaflax.data.batching._lazy_collate import collate_lazy
 from metaflax.data.batching._prefetch import prefetch
 from metaflax.data.batching._readers import share_out
 from metaflax.data.batching._tokenize import TokenizedTexts, tokenize
@@ -32,7 +32,7 @@ from metaflax.data.samplers._multilabel import MultiLabelSampler
 from metaflax.data.samplers._none_of_the_above import WithNone
 from metaflax.data.samplers._numbers import NumberSampler
 from metaflax.data.samplers._out_of_scope import WithOutOfScope
-from metaflax.data.samplers._published_episodes import GivenEpisodes, published_sets
+from metaflax.data.samplers._published_episodes import FixedEpisodes, published_sets
 from metaflax.data.samplers._questions import QuestionSampler
 from metaflax.data.samplers._single_label import EpisodeSampler
 from metaflax.data.samplers._variants import Variants, WithVariants
@@ -56,8 +56,8 @@ __all__ = [
     "EpisodeSampler",
     "EpisodeSizes",
     "Examples",
+    "FixedEpisodes",
     "GenerationSampler",
-    "GivenEpisodes",
     "LabelledTextSampler",
     "MaskedWordSampler",
     "Mixture",
@@ -74,7 +74,7 @@ __all__ = [
     "cache_folder",
     "clusters",
     "collate",
-    "collate_shown",
+    "collate_lazy",
     "collate_texts",
     "content_hash",
     "embedding_clusters",

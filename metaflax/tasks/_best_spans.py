@@ -53,17 +53,19 @@ def decode_answers(
       Language Understanding <https://arxiv.org/abs/1810.04805>`_, 2018.
     """
     del names
-    found: list[dict[tuple[int, int], float]] = [{} for _ in outputs.texts]
-    null = np.full(len(found), np.inf)
+    best_logits: list[dict[tuple[int, int], float]] = [{} for _ in outputs.texts]
+    null = np.full(len(best_logits), np.inf)
     rows = zip(outputs.owners, outputs.spans, outputs.logits, strict=True)
     for owner, spans, logits in rows:
         null[owner] = min(null[owner], float(logits[0].sum()))
         for logit, *place in candidates(spans, logits, n_best, max_answer_length):
             key = (place[0], place[1])
-            found[owner][key] = max(logit, found[owner].get(key, -np.inf))
+            best_logits[owner][key] = max(logit, best_logits[owner].get(key, -np.inf))
     ranked = (
-        sorted((Candidate(x, *place) for place, x in own.items()), key=_first)[:n_best]
-        for own in found
+        sorted((Candidate(x, *place) for place, x in logits_of.items()), key=_first)[
+            :n_best
+        ]
+        for logits_of in best_logits
     )
     return [
         _record(text, best, none, null_threshold)

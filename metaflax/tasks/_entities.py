@@ -142,8 +142,8 @@ def local_classes(
     number_of = np.full(max([*classes, types.max(initial=0)]) + 1, -1)
     number_of[list(classes)] = np.arange(len(classes))
     numbers = number_of[types]  # The class of no entity comes after all types.
-    found = np.where(numbers >= 0, numbers * width + parts, width * room)
-    return np.where(codes >= 0, found, -1).astype(codes.dtype)
+    renumbered = np.where(numbers >= 0, numbers * width + parts, width * room)
+    return np.where(codes >= 0, renumbered, -1).astype(codes.dtype)
 
 
 def decode_entities(
@@ -179,7 +179,7 @@ def decode_entities(
         outputs.texts, placed, best, scores, strict=True
     ):
         runs = scheme.decode(classes[: len(words)], len(types))
-        found = entities_of_runs(runs, words, types)
+        predicted = entities_of_runs(runs, words, types)
         answers.append(
             {
                 "entities": [
@@ -188,7 +188,7 @@ def decode_entities(
                         "text": sentence.text[entity.start : entity.end],
                         "score": round(_score(row, run, width), 6),
                     }
-                    for entity, run in zip(found, runs, strict=True)
+                    for entity, run in zip(predicted, runs, strict=True)
                 ]
             }
         )

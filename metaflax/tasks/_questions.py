@@ -63,9 +63,9 @@ def read_answers(fields: Fields) -> tuple[Answer, ...]:
                     " each an answer.",
                 )
             pairs = zip(texts, starts, strict=True)
-            found = [{"text": text, "start": start} for text, start in pairs]
+            answers = [{"text": text, "start": start} for text, start in pairs]
         case list():
-            found = held
+            answers = held
         case _:
             raise fields.refused(
                 "answers",
@@ -73,7 +73,7 @@ def read_answers(fields: Fields) -> tuple[Answer, ...]:
                 " there is none.",
             )
     context = fields.text("context")
-    return tuple(_answer(fields, answer, context) for answer in found)
+    return tuple(_answer(fields, answer, context) for answer in answers)
 
 
 def answers_row(answers: Sequence[Answer]) -> dict[str, Any]:

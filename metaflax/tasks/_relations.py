@@ -144,10 +144,10 @@ def _cuts(mention: Mention) -> list[tuple[int, int]]:
 
 
 def _marker_ids(tokenizer: Any) -> list[int]:
-    found = tokenizer.convert_tokens_to_ids(list(MARKERS))
+    ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
     missing = [
         marker
-        for marker, number in zip(MARKERS, found, strict=True)
+        for marker, number in zip(MARKERS, ids, strict=True)
         if number is None or number == tokenizer.unk_token_id
     ]
     if missing:
@@ -155,7 +155,7 @@ def _marker_ids(tokenizer: Any) -> list[int]:
             f"the tokenizer has no {', '.join(missing)} to mark entities by; take a"
             " BERT whose vocabulary has them."
         )
-    return found
+    return ids
 
 
 MENTION = Form(

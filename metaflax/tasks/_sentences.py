@@ -111,13 +111,15 @@ def read_entities(fields: Fields) -> GoldLabel:
         if held and all(isinstance(item, str) for item in held):
             if not fields.has("tokens"):
                 raise ValueError("holds tags, and the row has no column 'tokens'.")
-            found = entities_of_tags(held, sentence.words)
+            entities = entities_of_tags(held, sentence.words)
         else:
             given = [_entity(item, sentence.text) for item in held]
-            found, _ = whole_words(given, sentence.words, len(sentence.text))
+            entities, _ = whole_words(given, sentence.words, len(sentence.text))
     except ValueError as error:
         raise fields.refused("label", f"is wrong: {error}") from None
-    return GoldLabel(labels=tuple(dict.fromkeys(e.type for e in found)), target=found)
+    return GoldLabel(
+        labels=tuple(dict.fromkeys(e.type for e in entities)), target=entities
+    )
 
 
 def _entity(item: Any, text: str) -> Entity:

@@ -37,8 +37,8 @@ def span_codes(
 
 def num_lost(answers: Sequence[Answer], rows: Sequence[np.ndarray]) -> int:
     """Returns 1 if there are answers and no row of codes holds one, else 0."""
-    found = any((codes[1:] > SpanCode.INSIDE).any() for codes in rows)
-    return int(bool(answers) and not found)
+    has_answer = any((codes[1:] > SpanCode.INSIDE).any() for codes in rows)
+    return int(bool(answers) and not has_answer)
 
 
 def _held(

@@ -46,8 +46,8 @@ def word_spans(text: str) -> tuple[Span, ...]:
     """
     if text.isascii():
         # The separators \x1c to \x1f are white space, but not to this expression.
-        found = (match.span() for match in _ASCII_WORD.finditer(text))
-        return tuple(span for span in found if not text[span[0]].isspace())
+        matches = (match.span() for match in _ASCII_WORD.finditer(text))
+        return tuple(span for span in matches if not text[span[0]].isspace())
     spans: list[Span] = []
     before = "space"
     for place, kind in enumerate(map(_kind, text)):

@@ -88,5 +88,5 @@ def test_episodes_without_classes_have_room_for_one():
     examples = data.Examples("x", ("a", "b"), (("l",), ("l",)))
     rows = np.array([0], np.int32), np.array([1.0], np.float32)
     episode = data.Episode((), None, *rows, *rows)
-    given = data.GivenEpisodes(examples, (episode,))
+    given = data.FixedEpisodes(examples, (episode,))
     assert given.sizes == data.EpisodeSizes(1, 1, 1)

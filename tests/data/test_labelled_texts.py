@@ -259,7 +259,7 @@ def test_an_episode_holds_different_texts_of_its_labels(sampler):
     for episode in episodes:
         drawn = [*episode.support.tolist(), *episode.query.tolist()]
         targets = [*episode.support_targets, *episode.query_targets]
-        texts = [sampler.shown(row, 0) for row in drawn]
+        texts = [sampler.text(row, 0) for row in drawn]
         assert len(set(texts)) == len(texts)
         for text, target in zip(texts, targets, strict=True):
             label = names[episode.classes[target]]
@@ -291,7 +291,7 @@ def test_episodes_do_not_depend_on_what_is_read_ahead(sampler):
     def texts():
         for number in itertools.count():
             episode = sampler.episode(0, number)
-            yield [sampler.shown(row, 0) for row in episode.support.tolist()]
+            yield [sampler.text(row, 0) for row in episode.support.tolist()]
 
     ahead = data.prefetch(texts(), size=3, transfer=lambda item: item)
     for read, expected in zip(itertools.islice(ahead, 50), texts(), strict=False):

@@ -77,7 +77,7 @@ def test_a_masked_word_episode_keeps_its_promises(index, seed, number):
     targets = [*episode.support_targets.tolist(), *episode.query_targets.tolist()]
     for row, text, target in zip(rows, texts, targets, strict=True):
         assert set(_text_index.words_in(text)) & set(words) == {words[target]}
-        shown = sampler.shown(row, episode.classes[target])
+        shown = sampler.text(row, episode.classes[target])
         assert shown.count("[MASK]") == _text_index.words_in(text).count(words[target])
         assert words[target] not in _text_index.words_in(shown)
 
@@ -114,7 +114,7 @@ def test_labels_of_the_same_source_make_supervised_episodes(tmp_path):
     for episode in data.fixed_list(sampler, 0, 50):
         drawn = [*episode.support, *episode.query]
         targets = [*episode.support_targets, *episode.query_targets]
-        texts = [sampler.shown(row, 0) for row in drawn]
+        texts = [sampler.text(row, 0) for row in drawn]
         assert len(set(texts)) == len(texts)
         for text, target in zip(texts, targets, strict=True):
             assert text[0] == index.labels.names[episode.classes[target]]
@@ -153,7 +153,7 @@ def test_a_batch_holds_the_texts_of_its_episodes(index, tmp_path):
     tokenizer = models.pretrained.tokenizer(tmp_path / "tokenizer")
     sampler = sampler_of(index)
     episodes = data.fixed_list(sampler, 0, 3)
-    batch = data.collate_shown(
+    batch = data.collate_lazy(
         episodes,
         sampler,
         lambda texts: data.tokenize(tokenizer, texts, max_length=48),
@@ -169,7 +169,7 @@ def test_a_batch_holds_the_texts_of_its_episodes(index, tmp_path):
             for place, (row, target) in enumerate(zip(rows, targets, strict=True)):
                 real = part.inputs.mask[number, place].astype(bool)
                 read = tokenizer.decode(part.inputs.ids[number, place][real])
-                shown = sampler.shown(row, episode.classes[target])
+                shown = sampler.text(row, episode.classes[target])
                 assert read == f"[CLS] {shown} [SEP]".replace("Word", "word").replace(
                     "Filler", "filler"
                 )

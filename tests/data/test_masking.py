@@ -89,7 +89,7 @@ rows_of_words = st.lists(st.integers(1, 4), min_size=1, max_size=30).map(
 def test_whole_words_are_hidden_and_no_more_than_the_share(row, rate, seed):
     rng = np.random.default_rng(seed)
     vocabulary = np.arange(1000, 1010)
-    ids, places, targets = _masking.hide_words(
+    ids, places, targets = _masking.mask_words(
         row, rng, mask_id=3, vocabulary=vocabulary, rate=rate
     )
     assert len(places) > 0
@@ -111,7 +111,7 @@ def test_tokens_are_masked_replaced_and_kept_eight_to_one_to_one():
     fates = np.zeros(3)
     asked = np.zeros(200)
     for seed in range(400):
-        ids, places, targets = _masking.hide_words(
+        ids, places, targets = _masking.mask_words(
             row, np.random.default_rng(seed), mask_id=3, vocabulary=np.array([5, 6])
         )
         assert len(places) == 30
@@ -125,22 +125,22 @@ def test_tokens_are_masked_replaced_and_kept_eight_to_one_to_one():
 
 def test_a_row_without_words_asks_for_nothing():
     special = Row(np.array([1, 2], np.int32), np.full(2, -1, np.int32))
-    hidden = _masking.hide_words(
+    hidden = _masking.mask_words(
         special, np.random.default_rng(0), mask_id=3, vocabulary=np.array([5])
     )
-    assert hidden.places.size == 0
+    assert hidden.positions.size == 0
 
 
 def test_a_batch_has_marks_and_targets_of_fixed_number():
     rows = [
-        _masking.Hidden(*(np.array(x, np.int32) for x in parts))
+        _masking.MaskedRow(*(np.array(x, np.int32) for x in parts))
         for parts in (
             ([7, 3, 3, 8], [1, 2], [5, 6]),
             ([7, 3, 8], [1], [4]),
             ([7, 3, 3, 3, 8], [1, 2, 3], [4, 5, 6]),
         )
     ]
-    batch = _masking.collate_hidden(rows, 5, 2, pad_id=9)
+    batch = _masking.collate_masked(rows, 5, 2, pad_id=9)
     assert batch.inputs.ids.tolist() == [
         [7, 3, 3, 8, 9],
         [7, 3, 8, 9, 9],

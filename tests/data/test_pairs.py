@@ -1,4 +1,4 @@
-"""Tests for texts to be read and said, as a language model takes them."""
+"""Tests for batches of sources and targets of generative language models."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def tokenizers(tmp_path_factory):
     }
 
 
-def speech(family, *, read=14, said=8):
-    return _seq2seq_batches.Speech(BEGIN, END, family == "seq2seq", read, said)
+def layout(family, *, read=14, said=8):
+    return _seq2seq_batches.PairLayout(BEGIN, END, family == "seq2seq", read, said)
 
 
 def tokenized(tokenizers, family, *, level=None, on_long="error", **sizes):
@@ -32,7 +32,7 @@ def tokenized(tokenizers, family, *, level=None, on_long="error", **sizes):
         TEXTS,
         TARGETS,
         level=(level or tasks.translation()).texts,
-        speech=speech(family, **sizes),
+        layout=layout(family, **sizes),
         on_long=on_long,
     )
 
@@ -105,7 +105,7 @@ def test_what_is_too_long_is_refused_or_cut_and_counted(tokenizers):
 def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.dialogue().texts
     prompts = _seq2seq_batches.tokenize_prompts(
-        tokenizer, [("a b c d", "e f")], level=level, speech=speech("gpt", read=5)
+        tokenizer, [("a b c d", "e f")], level=level, layout=layout("gpt", read=5)
     )
     assert tokenizer.decode(prompts[0][:-1]) == "\ne f"
     assert prompts[0][-1] == BEGIN
@@ -116,7 +116,7 @@ def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
 def test_what_is_begun_goes_on_behind_the_beginning(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.language_modelling().texts
     prompts = _seq2seq_batches.tokenize_prompts(
-        tokenizer, ["a b"], level=level, speech=speech("gpt")
+        tokenizer, ["a b"], level=level, layout=layout("gpt")
     )
     assert prompts[0].tolist() == [BEGIN, *words(tokenizer, "a b")]
     pairs = tokenized(tokenizers, "gpt", level=tasks.language_modelling())

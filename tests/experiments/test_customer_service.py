@@ -69,7 +69,7 @@ def test_scores_in_scope_are_told_from_others(script):
     targets = np.array([0, 1, 1, -1, -1], np.int32)
     rows = np.arange(5, dtype=np.int32)
     episode = data.Episode((0, 1), None, rows[:2], targets[:2], rows, targets)
-    episodes = data.GivenEpisodes(None, (episode,))
+    episodes = data.FixedEpisodes(None, (episode,))
     logits = np.array([[[4.0, 1], [1, 3], [2, 1], [2.5, 2], [0, 0]]])
     assert script.intents.accuracy(episodes, logits) == pytest.approx(2 / 3)
     scores = script.intents.DOUBTS["the largest logit"](logits)
@@ -83,7 +83,7 @@ def test_the_right_reply_is_ranked_behind_those_that_score_alike(script):
     episode = data.Episode((0, 1, 2), None, rows, rows, rows, rows)
     logits = np.array([[[2.0, 1, 0, 9], [1, 1, 0, 9], [2, 1, 0, 9]]])
     ranks = script.replies.retrieval.ranks_of(
-        data.GivenEpisodes(None, (episode,)), logits
+        data.FixedEpisodes(None, (episode,)), logits
     )
     assert ranks.tolist() == [1, 2, 3]
 
@@ -124,7 +124,7 @@ def replies_to(said, *replies):
     episode = data.Episode(
         tuple(numbers.tolist()), None, numbers + 1, numbers, zero, zero
     )
-    return data.GivenEpisodes(examples, (episode,))
+    return data.FixedEpisodes(examples, (episode,))
 
 
 def test_bm25_is_its_formula(script):

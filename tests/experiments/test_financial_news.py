@@ -223,8 +223,8 @@ def test_lists_scored_together_are_told_apart_again(script):
     numbers = np.arange(3, dtype=np.int32)
     one = data.Episode((0,), None, numbers, numbers, numbers, numbers)
     lists = {
-        8: data.GivenEpisodes(None, (one,) * 2),
-        16: data.GivenEpisodes(None, (one,) * 3),
+        8: data.FixedEpisodes(None, (one,) * 2),
+        16: data.FixedEpisodes(None, (one,) * 3),
     }
 
     def score(given):

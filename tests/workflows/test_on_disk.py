@@ -57,7 +57,7 @@ def test_no_training_episode_has_a_class_of_another_split(trained):
     held_out = {*worlds.SPLIT["valid"], *worlds.SPLIT["test"]}
     for episode in data.fixed_list(sampler, 0, 200):
         for row in (*episode.support.tolist(), *episode.query.tolist()):
-            assert not held_out & set(sampler.shown(row, 0).split())
+            assert not held_out & set(sampler.text(row, 0).split())
 
 
 def test_evaluate_adapt_and_predict_take_its_run_like_any_other(trained, tmp_path):

@@ -16,7 +16,7 @@ common = pytest.importorskip("experiments.common")
 def test_given_episodes_are_scored_as_those_of_a_run(trained):
     run = _run.load_run(RunDirectory(trained).config())
     drawn = data.fixed_list(run.test.sampler, 3, 5)
-    given = data.GivenEpisodes(run.splits.test, drawn)
+    given = data.FixedEpisodes(run.splits.test, drawn)
     best = _run.load_trained(trained).params
     expected = run.evaluator(run.test, 3, 5)(best).metrics
     found = common.score_episodes(trained, given).metrics

@@ -12,17 +12,17 @@ from metaflax.data.batching._tokenize import TokenizedTexts
 from metaflax.data.samplers._episodes import Episode, Sampler
 
 
-class ShowingSampler(Sampler, Protocol):
+class TextSampler(Sampler, Protocol):
     """Sampler that also reads the texts of its episodes."""
 
-    def shown(self, row: int, number: int) -> str:
+    def text(self, row: int, number: int) -> str:
         """Reads the text of a row as an example of class `number`."""
         ...
 
 
-def collate_shown(
+def collate_lazy(
     episodes: Sequence[Episode],
-    sampler: ShowingSampler,
+    sampler: TextSampler,
     tokenize: Callable[[list[str]], TokenizedTexts],
     *,
     num_classes: int,
@@ -55,7 +55,7 @@ def collate_shown(
         """Reads rows into `texts` and returns their indices."""
         first = len(texts)
         for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
-            texts.append(sampler.shown(row, episode.classes[target]))
+            texts.append(sampler.text(row, episode.classes[target]))
         return np.arange(first, len(texts))
 
     renumbered = [

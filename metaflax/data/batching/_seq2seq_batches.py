@@ -31,22 +31,22 @@ from metaflax.models import Pair
 from metaflax.tasks._forms import TARGET_PREFIX, TARGET_TEXT
 
 
-class Speech(NamedTuple):
+class PairLayout(NamedTuple):
     """Layout of the source and the target of a generative language model.
 
     Attributes:
       begin: the token id that starts every target.
       end: the token id that ends every target.
-      apart: whether a separate encoder takes the source (an encoder-decoder).
-      num_read: the largest number of source tokens.
-      num_said: the largest number of target tokens, the end token included.
+      separate_encoder: whether an encoder takes the source (an encoder-decoder).
+      max_source_length: the largest number of source tokens.
+      max_target_length: the largest number of target tokens, the end token included.
     """
 
     begin: int
     end: int
-    apart: bool
-    num_read: int
-    num_said: int
+    separate_encoder: bool
+    max_source_length: int
+    max_target_length: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +57,14 @@ class TokenizedPairs:
       prompts: the source of each example, which the model takes before it generates.
       inputs: the tokens that the model takes under teacher forcing.
       codes: the next token of each token of `inputs`; -1 where no token is predicted.
-      speech: the layout of both; `prompts` are prefixes of `inputs` in a decoder-only
+      layout: the layout of both; `prompts` are prefixes of `inputs` in a decoder-only
         model, and the encoder's input in an encoder-decoder.
     """
 
     prompts: TokenizedTexts
     inputs: TokenizedTexts
     codes: TokenCodes
-    speech: Speech
+    layout: PairLayout
 
 
 def tokenize_pairs(
@@ -73,7 +73,7 @@ def tokenize_pairs(
     targets: Sequence[Any],
     *,
     level: tasks.TextLevel,
-    speech: Speech,
+    layout: PairLayout,
     on_long: str = "error",
     cache_dir: str | Path | None = None,
 ) -> TokenizedPairs:
@@ -84,7 +84,7 @@ def tokenize_pairs(
       texts: source texts in the task type's form.
       targets: the target text of each.
       level: the text level of the task type.
-      speech: the layout of sources and targets.
+      layout: the layout of sources and targets.
       on_long: `error` rejects longer texts; `truncate` cuts a source by its form and a
         target at its end.
       cache_dir: as for `tokenize`.
@@ -98,20 +98,21 @@ def tokenize_pairs(
     pairs = [level.pair(*both) for both in zip(texts, targets, strict=True)]
     options = {"on_long": on_long, "cache_dir": cache_dir}
     sources = [source for source, _ in pairs]
-    prompts = _tokenize_sources(tokenizer, sources, level, speech, **options)
+    prompts = _tokenize_sources(tokenizer, sources, level, layout, **options)
     target_tokens = tokenize(
         tokenizer,
         [target for _, target in pairs],
-        max_length=speech.num_said,
+        max_length=layout.max_target_length,
         form=TARGET_TEXT,
-        max_positions=speech.num_said,
+        max_positions=layout.max_target_length,
         **options,
     )
     # A truncated target gets no end token, so that the model learns no false end.
     target_rows = [
-        np.append(row, speech.end)[: speech.num_said] for row in _rows_of(target_tokens)
+        np.append(row, layout.end)[: layout.max_target_length]
+        for row in _rows_of(target_tokens)
     ]
-    inputs, codes = _teacher_forced(prompts, target_rows, speech)
+    inputs, codes = _teacher_forced(prompts, target_rows, layout)
     return TokenizedPairs(
         prompts,
         _concatenated(inputs, prompts.pad_id, target_tokens.num_truncated),
@@ -119,7 +120,7 @@ def tokenize_pairs(
             np.concatenate(codes).astype(np.int32),
             local=lambda codes, classes, room: codes,
         ),
-        speech,
+        layout,
     )
 
 
@@ -128,7 +129,7 @@ def tokenize_prompts(
     texts: Sequence[Any],
     *,
     level: tasks.TextLevel,
-    speech: Speech,
+    layout: PairLayout,
     on_long: str = "truncate",
 ) -> TokenizedTexts:
     """Tokenizes the prompts of texts, from which a model generates.
@@ -137,7 +138,7 @@ def tokenize_prompts(
       tokenizer: a Hugging Face tokenizer.
       texts: source texts in the task type's form.
       level: the text level of the task type.
-      speech: the layout of sources and targets.
+      layout: the layout of sources and targets.
       on_long: as for `tokenize_pairs`.
 
     Returns:
@@ -149,11 +150,11 @@ def tokenize_prompts(
     """
     parts = [level.prompt(text) for text in texts]
     sources = [source for source, _ in parts]
-    prompts = _tokenize_sources(tokenizer, sources, level, speech, on_long=on_long)
+    prompts = _tokenize_sources(tokenizer, sources, level, layout, on_long=on_long)
     prefixes = [prefix for _, prefix in parts]
     if not any(prefixes):
         return prompts
-    if speech.apart:
+    if layout.separate_encoder:
         raise ValueError(
             "an encoder-decoder generates whole texts and cannot continue a given"
             " beginning; take a GPT."
@@ -161,10 +162,10 @@ def tokenize_prompts(
     prefix_tokens = tokenize(
         tokenizer,
         prefixes,
-        max_length=speech.num_read - 1,
+        max_length=layout.max_source_length - 1,
         form=TARGET_PREFIX,
         on_long=on_long,
-        max_positions=speech.num_read,
+        max_positions=layout.max_source_length,
     )
     rows = [
         np.append(*both)
@@ -177,13 +178,13 @@ def _tokenize_sources(
     tokenizer: Any,
     texts: Sequence[Any],
     level: tasks.TextLevel,
-    speech: Speech,
+    layout: PairLayout,
     **options: Any,
 ) -> TokenizedTexts:
     """Tokenizes sources, and for a decoder-only model appends the begin token."""
-    begin = [] if speech.apart else [speech.begin]
+    begin = [] if layout.separate_encoder else [layout.begin]
     if level.source_form is None:
-        if speech.apart:
+        if layout.separate_encoder:
             raise ValueError(
                 "this task type has no source text, and an encoder-decoder takes one;"
                 " take a GPT."
@@ -193,12 +194,12 @@ def _tokenize_sources(
     tokenized = tokenize(
         tokenizer,
         texts,
-        max_length=speech.num_read - len(begin),
+        max_length=layout.max_source_length - len(begin),
         form=level.source_form,
-        max_positions=speech.num_read,
+        max_positions=layout.max_source_length,
         **options,
     )
-    if speech.apart:
+    if layout.separate_encoder:
         return tokenized
     rows = [np.append(row, begin) for row in _rows_of(tokenized)]
     return _concatenated(rows, tokenized.pad_id, tokenized.num_truncated)
@@ -208,11 +209,11 @@ Rows = list[np.ndarray]
 
 
 def _teacher_forced(
-    prompts: TokenizedTexts, targets: Rows, speech: Speech
+    prompts: TokenizedTexts, targets: Rows, layout: PairLayout
 ) -> tuple[Rows, Rows]:
     """Builds the inputs under teacher forcing, and the next token of each of them."""
-    if speech.apart:  # The encoder takes the prompts.
-        return [np.append(speech.begin, row[:-1]) for row in targets], targets
+    if layout.separate_encoder:  # The encoder takes the prompts.
+        return [np.append(layout.begin, row[:-1]) for row in targets], targets
     # Prompts end with the begin token, the first that has a token to predict.
     inputs, codes = [], []
     for prompt, row in zip(_rows_of(prompts), targets, strict=True):
@@ -270,7 +271,7 @@ def collate_pairs(
     sizes = num_classes, num_support, num_queries
     collate_side = functools.partial(_collate_side, episodes, sizes, buckets, share)
     decoder = collate_side(pairs.inputs, pairs.codes)
-    if not pairs.speech.apart:
+    if not pairs.layout.separate_encoder:
         return decoder
     encoder = collate_side(pairs.prompts, None)
 
@@ -335,7 +336,7 @@ def _cross_pairs(
       pairs: the tokens of the examples.
       rows: (number of the source's example, number of the target's example).
     """
-    inputs, speech = pairs.inputs, pairs.speech
+    inputs, layout = pairs.inputs, pairs.layout
 
     def target(row: int) -> np.ndarray:
         codes = pairs.codes.flat[inputs.offsets[row] : inputs.offsets[row + 1]]
@@ -344,12 +345,12 @@ def _cross_pairs(
     sources = [pairs.prompts[int(q)] for q, _ in rows]
     prompts = _concatenated(sources, inputs.pad_id, 0)
     targets = [target(int(c)) for _, c in rows]
-    texts, codes = _teacher_forced(prompts, targets, speech)
+    texts, codes = _teacher_forced(prompts, targets, layout)
     return TokenizedPairs(
         prompts,
         _concatenated(texts, inputs.pad_id, 0),
         pairs.codes._replace(flat=np.concatenate(codes).astype(np.int32)),
-        speech,
+        layout,
     )
 
 

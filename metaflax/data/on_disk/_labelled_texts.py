@@ -41,7 +41,7 @@ class LabelledTextSampler:
       ...     episode = pets.episode(0, 0)
       ...     for row, target in zip(episode.support, episode.support_targets):
       ...         label = episode.classes[target]
-      ...         print(index.labels.names[label], "-", pets.shown(row, label))
+      ...         print(index.labels.names[label], "-", pets.text(row, label))
       cat - cat 2
       dog - dog 0
     """
@@ -71,7 +71,7 @@ class LabelledTextSampler:
         """Draws episode `index` of the infinite sequence of `seed`, label by label."""
         return self._draw.episode(seed, index)
 
-    def shown(self, row: int, number: int) -> str:
+    def text(self, row: int, number: int) -> str:
         """Reads the text of a row."""
         del number  # Labels are not part of the text.
         return self.index.text(row)

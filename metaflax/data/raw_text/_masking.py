@@ -13,28 +13,28 @@ from metaflax.models import Tokens
 MASKED, RANDOM = 0.8, 0.1
 
 
-class Hidden(NamedTuple):
+class MaskedRow(NamedTuple):
     """Row with masked words.
 
     Attributes:
       ids: int32 `[L]`, the corrupted token ids, a model's input.
-      places: int32 `[P]`, positions of the tokens to predict, in increasing order.
+      positions: int32 `[P]`, positions of the tokens to predict, in increasing order.
       targets: int32 `[P]`, the original ids of these tokens.
     """
 
     ids: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     targets: np.ndarray
 
 
-def hide_words(
+def mask_words(
     row: Row,
     rng: np.random.Generator,
     *,
     mask_id: int,
     vocabulary: np.ndarray,
     rate: float = 0.15,
-) -> Hidden:
+) -> MaskedRow:
     """Masks whole words of a row, about a share `rate` of its tokens.
 
     Words are drawn in random order as long as their pieces fit into the share, at least
@@ -49,7 +49,7 @@ def hide_words(
       rate: share of the tokens to predict.
 
     Returns:
-      `Hidden`, without places if the row has no word.
+      `MaskedRow`, without positions if the row has no word.
 
     References:
       Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
@@ -72,18 +72,18 @@ def hide_words(
     ids[positions[draws < MASKED]] = mask_id
     random = positions[(draws >= MASKED) & (draws < MASKED + RANDOM)]
     ids[random] = rng.choice(vocabulary, len(random))
-    return Hidden(ids, positions, row.ids[positions])
+    return MaskedRow(ids, positions, row.ids[positions])
 
 
-def collate_hidden(
-    rows: Sequence[Hidden], length: int, num_places: int, pad_id: int = 0
+def collate_masked(
+    rows: Sequence[MaskedRow], length: int, num_positions: int, pad_id: int = 0
 ) -> base.Batch:
     """Collates rows with masked words into a batch for `masked_lm`.
 
     Args:
       rows: S rows.
       length: L, the padded length of a row in tokens.
-      num_places: P, the maximum number of predicted tokens of a row.
+      num_positions: P, the maximum number of predicted tokens of a row.
       pad_id: token id of padding.
 
     Returns:
@@ -93,13 +93,13 @@ def collate_hidden(
     S = len(rows)
     ids = np.full((S, length), pad_id, np.int32)
     mask = np.zeros((S, length), np.int32)
-    marks = np.zeros((S, num_places), np.int32)
-    targets = np.full((S, num_places), -1, np.int32)
+    marks = np.zeros((S, num_positions), np.int32)
+    targets = np.full((S, num_positions), -1, np.int32)
     for number, row in enumerate(rows):
         ids[number, : len(row.ids)] = row.ids
         mask[number, : len(row.ids)] = 1
-        num_targets = min(len(row.places), num_places)
-        marks[number, :num_targets] = row.places[:num_targets]
+        num_targets = min(len(row.positions), num_positions)
+        marks[number, :num_targets] = row.positions[:num_targets]
         targets[number, :num_targets] = row.targets[:num_targets]
     tokens = Tokens(ids, None, mask, marks=marks)
     return base.Batch(tokens, targets, np.ones(S, np.float32))

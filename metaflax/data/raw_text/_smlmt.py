@@ -52,7 +52,7 @@ class MaskedWordSampler:
       ...     episode = pets.episode(0, 0)
       ...     for row, target in zip(episode.support, episode.support_targets):
       ...         word = episode.classes[target]
-      ...         print(words[word], "-", pets.shown(row, word))
+      ...         print(words[word], "-", pets.text(row, word))
       cats - 2 _ purr
       dogs - 0 _ bark
 
@@ -93,7 +93,7 @@ class MaskedWordSampler:
         """
         return self._draw.episode(seed, index)
 
-    def shown(self, row: int, number: int) -> str:
+    def text(self, row: int, number: int) -> str:
         """Reads the text of a row with word `number` masked."""
         word = self.index.words.names[number]
         return masked(self.index.text(row), word, self.mask, self.most_around)

@@ -13,7 +13,7 @@ from metaflax.data.sources._examples import Examples
 from metaflax.data.sources._sources import read
 
 
-class GivenEpisodes(NamedTuple):
+class FixedEpisodes(NamedTuple):
     """Sampler of a fixed list of episodes, which ignores the seed.
 
     Attributes:
@@ -44,7 +44,7 @@ def published_sets(
     *,
     task: tasks.TaskType | None = None,
     num_queries: int | None = None,
-) -> tuple[GivenEpisodes, tuple[int, ...]]:
+) -> tuple[FixedEpisodes, tuple[int, ...]]:
     """Reads published training sets and their evaluation texts.
 
     This is the format of LEOPARD: a file `train_episodes.jsonl`, whose ids are
@@ -99,7 +99,7 @@ def published_sets(
         for rows in _groups(sets)
     )
     shots = tuple(len(episode.support) // len(classes) for episode in episodes)
-    return GivenEpisodes(examples, episodes), shots
+    return FixedEpisodes(examples, episodes), shots
 
 
 def _groups(sets: Examples) -> list[np.ndarray]:

@@ -109,8 +109,8 @@ def load(path_or_name: str | Path, family: str | None = None) -> Pretrained:
     Raises:
       ValueError: as `family_of` and `ModelFamily.load`.
     """
-    directory, found = _located(path_or_name, family)
-    return found.load(directory)
+    directory, model_family = _located(path_or_name, family)
+    return model_family.load(directory)
 
 
 def load_masked_lm(path_or_name: str | Path, family: str | None = None) -> Pretrained:
@@ -127,8 +127,8 @@ def load_masked_lm(path_or_name: str | Path, family: str | None = None) -> Pretr
     Raises:
       ValueError: as `family_of` and `ModelFamily.load_masked_lm`.
     """
-    directory, found = _located(path_or_name, family)
-    return found.load_masked_lm(directory)
+    directory, model_family = _located(path_or_name, family)
+    return model_family.load_masked_lm(directory)
 
 
 def save(directory: str | Path, config: Any, params: Any, **kwargs: Any) -> None:

@@ -134,10 +134,10 @@ def _state_dict(archive: _Archive) -> dict[str, np.ndarray]:
             if len(content) != size:
                 raise ValueError(f"its storage {key} is cut off; fetch it again")
             storages[key] = _Storage(np.frombuffer(content, dtype))
-        found = storages[key]
-        if found.numbers.dtype != dtype or len(found.numbers) != count:
+        entry = storages[key]
+        if entry.numbers.dtype != dtype or len(entry.numbers) != count:
             raise ValueError(f"it describes its storage {key} in two ways")
-        return found
+        return entry
 
     made = _run(program, storage)
     if not isinstance(made, dict) or not all(

@@ -54,20 +54,20 @@ def new_language_model(
     """
     target = Path(out).expanduser()
     check_absent(target)
-    found = named_family(MODEL_TYPES.get(family, family))
-    if found.new is None:
+    model_family = named_family(MODEL_TYPES.get(family, family))
+    if model_family.new is None:
         raise ValueError(
-            f"models of type {found.model_type!r} cannot be made new; name"
+            f"models of type {model_family.model_type!r} cannot be made new; name"
             f" {', '.join(MODEL_TYPES)}."
         )
     with tempfile.TemporaryDirectory() as files:
         tokenizer = models.pretrained.train_tokenizer(
-            texts, files, vocab_size=vocab_size, family=found.new.tokenizer
+            texts, files, vocab_size=vocab_size, family=model_family.new.tokenizer
         )
         sizes = models.families.Sizes(
             len(tokenizer), width, layers, heads, positions, dropout
         )
-        _save_new(target, found, sizes, jax.random.key(seed), files)
+        _save_new(target, model_family, sizes, jax.random.key(seed), files)
     return target
 
 

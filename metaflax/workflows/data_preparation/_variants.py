@@ -145,14 +145,14 @@ class Gapped(NamedTuple):
 
 def _distinct(rng: np.random.Generator, gapped: Sequence[Gapped]) -> list[str]:
     """Samples a variant of each gapped text, without duplicates."""
-    found: dict[str, None] = {}
+    variants: dict[str, None] = {}
     for form in gapped:
         for _ in range(TRIES):
             variant = form.draw(rng)
-            if variant is not None and variant not in found:
-                found[variant] = None
+            if variant is not None and variant not in variants:
+                variants[variant] = None
                 break
-    return list(found)
+    return list(variants)
 
 
 def _clozes(

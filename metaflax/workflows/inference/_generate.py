@@ -55,7 +55,7 @@ class Generator:
         self.form = self._task.form
         self.batch_size = batch_size
         self.num_truncated = 0
-        most = self._layout.num_read
+        most = self._layout.max_source_length
         self._buckets = data.Buckets(
             (*(n for n in LENGTHS if n < most), most), budget_ratio=4.0
         )
@@ -65,7 +65,7 @@ class Generator:
         level = self._task.texts
         assert level is not None
         prompts = tokenize_prompts(
-            self._model.tokenizer, texts, level=level, speech=self._layout
+            self._model.tokenizer, texts, level=level, layout=self._layout
         )
         self.num_truncated += prompts.num_truncated
         rows = np.arange(len(texts))
@@ -84,8 +84,8 @@ class Generator:
         if not self.num_truncated:
             return []
         return [
-            f"{self.num_truncated} texts were truncated to {self._layout.num_read}"
-            " tokens; shorten them."
+            f"{self.num_truncated} texts were truncated to"
+            f" {self._layout.max_source_length} tokens; shorten them."
         ]
 
 

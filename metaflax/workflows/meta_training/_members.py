@@ -15,7 +15,7 @@ from metaflax import config as config_lib
 from metaflax.config._mixture import pretraining_of, run_of
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
-from metaflax.workflows.meta_training._mlm_batches import HiddenRows
+from metaflax.workflows.meta_training._mlm_batches import MaskedRows
 from metaflax.workflows.meta_training._mlm_evaluator import (
     MaskedWordScorer,
     Network,
@@ -197,7 +197,7 @@ class TextMember:
         self._network = network._replace(params=None)
         self.params = network.params
         self.algorithm = as_algorithm(network.model)
-        self._rows = HiddenRows.of(config.text, settings.seed, network.tokenizer)
+        self._rows = MaskedRows.of(config.text, settings.seed, network.tokenizer)
         self._rows_per_task = settings.rows_at_once or settings.rows_per_step
         self.size = self._rows.num_texts
         self.num_tasks = settings.rows_per_step // self._rows_per_task

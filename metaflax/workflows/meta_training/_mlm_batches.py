@@ -14,7 +14,7 @@ from metaflax.data.raw_text import _masking
 from metaflax.data.raw_text._packed_text import PackedText, Row
 
 
-class HiddenRows(NamedTuple):
+class MaskedRows(NamedTuple):
     """Rows of text with masked tokens, for training and validation.
 
     Attributes:
@@ -34,7 +34,7 @@ class HiddenRows(NamedTuple):
     vocabulary: np.ndarray
 
     @classmethod
-    def of(cls, config: RawTextConfig, seed: int, tokenizer: Any) -> "HiddenRows":
+    def of(cls, config: RawTextConfig, seed: int, tokenizer: Any) -> "MaskedRows":
         """Indexes the texts and holds out those at the end.
 
         Raises:
@@ -108,17 +108,17 @@ class HiddenRows(NamedTuple):
         return self.train.last - self.train.first
 
     @property
-    def num_places(self) -> int:
+    def num_positions(self) -> int:
         """P, the maximum number of predicted tokens per row."""
         return max(int(self.config.mask_rate * self.config.length), 1)
 
-    def _masked_row(self, number: int) -> _masking.Hidden:
+    def _masked_row(self, number: int) -> _masking.MaskedRow:
         return self._masked(
             self.train.row(self.seed, number), _generator(self.seed, number)
         )
 
-    def _masked(self, row: Row, rng: np.random.Generator) -> _masking.Hidden:
-        return _masking.hide_words(
+    def _masked(self, row: Row, rng: np.random.Generator) -> _masking.MaskedRow:
+        return _masking.mask_words(
             row,
             rng,
             mask_id=self.tokenizer.mask_token_id,
@@ -126,10 +126,10 @@ class HiddenRows(NamedTuple):
             rate=self.config.mask_rate,
         )
 
-    def _collate(self, rows: list[_masking.Hidden]) -> base.Batch:
+    def _collate(self, rows: list[_masking.MaskedRow]) -> base.Batch:
         pad_id = self.tokenizer.pad_token_id or 0
-        return _masking.collate_hidden(
-            rows, self.config.length, self.num_places, pad_id
+        return _masking.collate_masked(
+            rows, self.config.length, self.num_positions, pad_id
         )
 
 

@@ -12,9 +12,9 @@ from metaflax import config as config_lib
 from metaflax.models.families._registry import family_of, load_masked_lm
 from metaflax.models.families.bert._masked_lm import MaskedLM
 from metaflax.models.pretrained._tokenizer import num_ids
-from metaflax.workflows.meta_training._mlm_batches import HiddenRows
+from metaflax.workflows.meta_training._mlm_batches import MaskedRows
 from metaflax.workflows.runs._loaded_model import locate
-from metaflax.workflows.runs._run import committed
+from metaflax.workflows.runs._run import commit_to_device
 
 
 class Network(NamedTuple):
@@ -91,7 +91,9 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
         params = model.init(key)
     elif "head" not in params:
         params = {**params, "head": masked_lm.init_head(network, key)}
-    return Network(network, committed(params), model, directory, tokenizer, family)
+    return Network(
+        network, commit_to_device(params), model, directory, tokenizer, family
+    )
 
 
 _loss = losses.per_token(losses.softmax_cross_entropy)
@@ -127,7 +129,7 @@ class MaskedWordScorer:
       size: rows of a batch.
     """
 
-    def __init__(self, model: MaskedLM, rows: HiddenRows, most: int, size: int):
+    def __init__(self, model: MaskedLM, rows: MaskedRows, most: int, size: int):
         self._text = rows.valid.index.path
         self._batches = list(rows.held_out(most, size))
 

@@ -17,7 +17,7 @@ from metaflax.training._preemption import preemption_requested
 from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import Composition
 from metaflax.workflows.meta_training._step_costs import StepCosts
-from metaflax.workflows.runs._run import committed
+from metaflax.workflows.runs._run import commit_to_device
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 
@@ -95,7 +95,7 @@ class OuterLoop:
         self._composition, self._settings = composition, settings
         self._placement, self._costs = placement, costs or {}
         self._steps = {name: self._fitted_step(name) for name in composition.parts}
-        self.start = committed(composition.params)
+        self.start = commit_to_device(composition.params)
         first = next(iter(composition.parts.values()))
         state = training.create(
             self.start,

@@ -291,9 +291,13 @@ def losses_of_cutting(
 
 def losses_of_cutting_pairs(pairs: TokenizedPairs) -> str:
     """Describes truncation of prompts and target texts; empty if there was none."""
-    speech, notes = pairs.speech, []
+    layout, notes = pairs.layout, []
     if cut := pairs.prompts.num_truncated:
-        notes.append(f"{cut} of the prompts truncated to {speech.num_read} tokens")
+        notes.append(
+            f"{cut} of the prompts truncated to {layout.max_source_length} tokens"
+        )
     if cut := pairs.inputs.num_truncated:
-        notes.append(f"{cut} of the targets truncated to {speech.num_said} tokens")
+        notes.append(
+            f"{cut} of the targets truncated to {layout.max_target_length} tokens"
+        )
     return "".join(f", {note}" for note in notes)

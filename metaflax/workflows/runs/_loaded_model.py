@@ -14,7 +14,7 @@ from metaflax import algorithms, base, data, models, tasks
 from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_batches
-from metaflax.data.batching._seq2seq_batches import Speech, TokenizedPairs
+from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
 from metaflax.models.generation._generate import GenerateFn
 
 # Models that are fetched by pip, by the names that settings give them.
@@ -112,12 +112,12 @@ class LoadedModel(NamedTuple):
             texts,
             targets,
             level=level,
-            speech=self.text_layout(config),
+            layout=self.text_layout(config),
             on_long=config.on_long,
             cache_dir=data.cache_folder() / "tokens",
         )
 
-    def text_layout(self, config: DataConfig) -> Speech:
+    def text_layout(self, config: DataConfig) -> PairLayout:
         """Returns how inputs and targets of these lengths become tokens.
 
         Raises:
@@ -149,10 +149,10 @@ class LoadedModel(NamedTuple):
                 f"{lengths} together do not fit a model of {bounds.max_input} tokens;"
                 " lower them."
             )
-        return Speech(begin, end, bounds.separate, read, target)
+        return PairLayout(begin, end, bounds.separate, read, target)
 
     def generator(
-        self, layout: Speech, num_beams: int, repetition_penalty: float = 1.0
+        self, layout: PairLayout, num_beams: int, repetition_penalty: float = 1.0
     ) -> GenerateFn:
         """Returns greedy decoding, or a beam search.
 
@@ -165,7 +165,7 @@ class LoadedModel(NamedTuple):
             make = functools.partial(models.beam_search, num_beams=num_beams)
         return make(
             self.language,
-            max_new=layout.num_said,
+            max_new=layout.max_target_length,
             end=layout.end,
             repetition_penalty=repetition_penalty,
         )

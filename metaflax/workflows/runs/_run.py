@@ -183,10 +183,10 @@ def _on_disk(
 def initial_params(run: Run) -> Any:
     """Initialises the meta-parameters: pretrained weights and a new head."""
     algorithm = training_algorithm(run)
-    return committed(algorithm.init(jax.random.key(run.config.training.seed)))
+    return commit_to_device(algorithm.init(jax.random.key(run.config.training.seed)))
 
 
-def committed(arrays: Any) -> Any:
+def commit_to_device(arrays: Any) -> Any:
     """Commits arrays to the first device, as restored checkpoints are.
 
     Uncommitted arrays would compile everything again when a checkpoint is restored.
@@ -270,7 +270,7 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
         num_classes,
     )
     params = algorithm.init(jax.random.key(config.training.seed))
-    return Trained(config, model, committed(params), num_classes)
+    return Trained(config, model, commit_to_device(params), num_classes)
 
 
 def fitted(trained: Trained) -> Trained:

@@ -53,7 +53,7 @@ class FromDisk(NamedTuple):
         self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
     ) -> base.Task:
         """Stacks episodes as arrays of tokens, or a share of the stack."""
-        return data.collate_shown(
+        return data.collate_lazy(
             episodes,
             self.sampler,
             self._tokenize,

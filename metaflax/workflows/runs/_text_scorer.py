@@ -47,7 +47,7 @@ class TextScorer:
             task.loss,
             task.metrics,
             model.generator(
-                pairs.speech, decoding.num_beams, decoding.repetition_penalty
+                pairs.layout, decoding.num_beams, decoding.repetition_penalty
             ),
         )
 
@@ -151,7 +151,7 @@ class TextScorer:
     def _candidates(self, chunk: Sequence[data.Episode]) -> base.Batch:
         pairs, num_queries = self._pairs, self.source.sizes.num_queries
         # The longest reference may follow the longest prompt.
-        longest = pairs.speech.num_read + pairs.speech.num_said
+        longest = pairs.layout.max_source_length + pairs.layout.max_target_length
         lengths = (*(n for n in (32, 64, 128, 256) if n < longest), longest)
         buckets = data.Buckets(lengths, budget_ratio=2.0)
         return collate_candidates(chunk, pairs, num_queries, buckets)
