@@ -13,7 +13,7 @@ from metaflax.models.layers import _extra_parameters as _extras
 def with_context(
     params: optax.Params, key: chex.PRNGKey, *, size: int = 32
 ) -> dict[str, Any]:
-    r"""Adds a context vector to the embeddings of a BERT.
+    r"""Adds a context vector to the embeddings of a network.
 
     The sum of embeddings of every token becomes :math:`e + c K`, where the network
     finds `embeddings/context/vector`, c `[C]`, and `embeddings/context/kernel`, K
@@ -22,10 +22,11 @@ def with_context(
     the function is unchanged at first.
 
     It is added before the norm of the embeddings, as one embedding more: however far a
-    task moves c, the layers receive tokens of the size they were trained on.
+    task moves c, the layers receive tokens of the size they were trained on. Decoders
+    have no such norm; there c moves the tokens by as much as it says.
 
     Args:
-      params: of a BERT, as `encoder(...).init` or `models.load` give them.
+      params: of one network, as `encoder(...).init` or `models.load` give them.
       key: draws K, normal with standard deviation 1 / sqrt(C): the expectation of K^T K
         is the identity, so a step on c moves tokens as far as one on a free shift
         would. K must not start at zero, where c would have no gradient.
@@ -54,8 +55,8 @@ def with_context(
     _extras.check_size("size", size)
     flat = _extras.flatten_bert(params)
     (module,) = _extras.choose(["embeddings"], "embeddings", flat, _extras.CONTEXT)
-    context, token_type = f"{module}/{_extras.CONTEXT}", flat["embeddings/token_type"]
-    D, dtype = token_type.shape[1], token_type.dtype
+    context, word = f"{module}/{_extras.CONTEXT}", flat["embeddings/word"]
+    D, dtype = word.shape[1], word.dtype
     noise = jax.random.normal(key, (size, D), dtype)
     flat[f"{context}/kernel"] = noise * size**-0.5
     flat[f"{context}/vector"] = jnp.zeros(size, dtype)

@@ -21,10 +21,11 @@ def with_prefix(
     :math:`[P_K; K]` and :math:`[P_V; V]` where it finds `attention/prefix/keys` and
     `attention/prefix/values`, P_K and P_V `[P, D]`: as if P more words stood before
     every text, of which each layer has its own states. An algorithm that adapts
-    `"*/prefix"` holds 2 P D numbers per task and layer. They have no positions.
+    `"*/prefix"` holds 2 P D numbers per task and layer; fewer where queries share keys
+    and values. They have no positions.
 
     Args:
-      params: of a `gpt`, or the `decoder` of a `seq2seq`.
+      params: of a decoder such as `gpt`, or the `decoder` of a `seq2seq`.
       key: draws keys and values, normal with standard deviation 0.02. They are further
         tokens to attend to, and change the model's outputs a little from the start.
       size: P.
@@ -57,12 +58,12 @@ def with_prefix(
             "these are the parameters of an encoder, and prefixes are for"
             " generative networks: a gpt, or the decoder of a seq2seq"
         )
-    end = "/attention/query/kernel"
-    layers = [path.removesuffix("/query/kernel") for path in flat if path.endswith(end)]
+    end = "/attention/key/kernel"
+    layers = [path.removesuffix("/key/kernel") for path in flat if path.endswith(end)]
     modules = _extras.choose(layers, "*", flat, _extras.PREFIX)
     keys = jax.random.split(key, len(modules))
     for module, module_key in zip(modules, keys, strict=True):
-        kernel = flat[f"{module}/query/kernel"]
+        kernel = flat[f"{module}/key/kernel"]
         shape = (2, size, kernel.shape[1])
         drawn = _SPREAD * jax.random.normal(module_key, shape, kernel.dtype)
         flat[f"{module}/{_extras.PREFIX}/keys"] = drawn[0]

@@ -1,6 +1,6 @@
 """Attention with a key-value cache.
 
-Letters of shapes: B texts, H heads, d features of a head, D = H * d, R rows (tokens of
+Letters of shapes: B texts, H heads, d features of a head, D features, R rows (tokens of
 the batch that are worked on), l query tokens of a text, S key-value slots.
 """
 
@@ -19,7 +19,7 @@ MASKED = -1e9
 
 
 class KeyValues(NamedTuple):
-    """Keys and values of S slots, each `[B * H, S, d]`."""
+    """Keys and values of S slots, each `[B * H, S, d]`, of H heads or of fewer."""
 
     keys: jax.Array
     values: jax.Array
@@ -82,53 +82,91 @@ class Attention(_modules.Block):
         Returns:
           `[R, D]` for the query tokens, and keys and values of all tokens attended to.
         """
-        config, (B, _) = self.config, queries.rows.shape
+        config = self.config
         D, H = config.hidden_size, config.num_attention_heads
-        d = D // H
-
-        def heads(x: jax.Array) -> jax.Array:  # [B, l, D]
-            x = x.reshape(B, -1, H, d).transpose(0, 2, 1, 3)
-            return x.reshape(B * H, -1, d)
 
         def project(name: str, source: Source) -> jax.Array:
             return source.rows.unpack(self.dense(name, D)(source.x))
 
-        scale = d**-0.5 if scale is None else scale
+        scale = (D // H) ** -0.5 if scale is None else scale
         query = project("query", queries) * jnp.asarray(scale, self.dtype)
         if isinstance(context, KeyValues):
             kept = context
         else:
             kept = KeyValues(
-                heads(project("key", context)), heads(project("value", context))
+                *(split_heads(project(name, context), H) for name in ("key", "value"))
             )
         if past is not None:
             kept = past.kept.updated(kept, past.slot)
-        visible_kv, bias = kept, jnp.asarray(bias)
+        query = split_heads(query, H)
+        return self.mixed(query, kept, bias, queries.rows, key), kept
+
+    def mixed(
+        self,
+        query: jax.Array,
+        slots: KeyValues,
+        bias: jax.Array,
+        rows: _packing.Rows,
+        key: chex.PRNGKey | None,
+        *,
+        use_bias: bool = True,
+    ) -> jax.Array:
+        """Mixes values by scores, and projects; called from compact methods only.
+
+        Args:
+          query: `[B * H, l, d]`, scaled.
+          slots: keys and values, of H heads or of fewer: consecutive queries share one.
+          bias: `[B, 1, l, S]` from `bias_of`, added to scores.
+          rows: how the query tokens lie in their batch.
+          key: for dropout; None for none.
+          use_bias: whether the projection has a bias.
+
+        Returns:
+          `[R, D]` for the query tokens.
+        """
+        config, num_texts = self.config, rows.shape[0]
+        H, d = len(query) // num_texts, query.shape[-1]
+        bias = jnp.asarray(bias)
         if self.has_variable("params", _extras.PREFIX):
             prefix = self.get_variable("params", _extras.PREFIX)
-            before = KeyValues(
-                *(heads(self.repeated(prefix[n], B)) for n in KeyValues._fields)
-            )
-            visible_kv = kept.prepended(before)
+            repeated = (self.repeated(prefix[n], num_texts) for n in KeyValues._fields)
+            num_kv = len(slots.keys) // num_texts
+            before = KeyValues(*(split_heads(x, num_kv) for x in repeated))
+            slots = slots.prepended(before)
             bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (len(prefix["keys"]), 0)))
 
-        scores = jnp.matmul(heads(query), visible_kv.keys.swapaxes(1, 2))
-        scores = scores.reshape(B, H, *scores.shape[1:]).astype(bias.dtype) + bias
-        weights = jax.nn.softmax(scores).astype(self.dtype)
+        # Queries that share keys and values are rows of one product.
+        query = query.reshape(len(slots.keys), -1, d)
+        scores = jnp.matmul(query, slots.keys.swapaxes(1, 2))
+        scores = scores.reshape(num_texts, H, -1, bias.shape[-1])
+        weights = jax.nn.softmax(scores.astype(bias.dtype) + bias).astype(self.dtype)
         weights_key, output_key = base.split_key(key)
         rate = config.attention_probs_dropout_prob
-        weights = self.dropout(weights, weights_key, rate).reshape(
-            B * H, -1, bias.shape[-1]
-        )
+        weights = self.dropout(weights, weights_key, rate)
 
-        mixed = jnp.matmul(weights, visible_kv.values)  # [B * H, l, d]
-        mixed = mixed.reshape(B, H, -1, d).transpose(0, 2, 1, 3).reshape(B, -1, D)
-        mixed = self.dense("output", D)(queries.rows.pack(mixed))  # [R, D]
-        return self.adapted(self.dropout(mixed, output_key)), kept
+        weights = weights.reshape(len(slots.values), -1, bias.shape[-1])
+        mixed = jnp.matmul(weights, slots.values).reshape(num_texts * H, -1, d)
+        mixed = rows.pack(merge_heads(mixed, num_texts))  # [R, H * d]
+        dense = self.dense("output", config.hidden_size, use_bias=use_bias)
+        return self.adapted(self.dropout(dense(mixed), output_key))
 
     def repeated(self, x: jax.Array, num: int) -> jax.Array:
         """Repeats `[P, D]` for each of `num` texts."""
         return jnp.broadcast_to(jnp.asarray(x, self.dtype)[None], (num, *x.shape))
+
+
+def split_heads(x: jax.Array, num_heads: int) -> jax.Array:
+    """Splits features into heads: `[B, l, H * d]` to `[B * H, l, d]`."""
+    num_texts, length, _ = x.shape
+    x = x.reshape(num_texts, length, num_heads, -1).transpose(0, 2, 1, 3)
+    return x.reshape(num_texts * num_heads, length, -1)
+
+
+def merge_heads(x: jax.Array, num_texts: int) -> jax.Array:
+    """Joins the features of heads: `[B * H, l, d]` to `[B, l, H * d]`."""
+    _, length, num_features = x.shape
+    x = x.reshape(num_texts, -1, length, num_features).transpose(0, 2, 1, 3)
+    return x.reshape(num_texts, length, -1)
 
 
 def bias_of(visible: jax.Array, dtype: Any) -> jax.Array:

@@ -1,8 +1,9 @@
 """Flax Linen modules that the networks of all families are built from.
 
 Letters of shapes: B texts, P places of a text, R rows (tokens of a batch that are
-worked on), D features, V words. A kernel is `[in, out]`. Leaves that `with_lora` and
-`with_adapters` add to a parameter tree are applied wherever they occur.
+worked on), D features, V words. A kernel is `[in, out]`. Leaves that `with_lora`,
+`with_adapters` and `with_context` add to a parameter tree are applied wherever they
+occur.
 """
 
 from typing import Any
@@ -34,28 +35,32 @@ class Dense(nn.Module):
       features: number of outputs.
       dtype: of products.
       kernel_init: draws the kernel; the bias starts at zero.
+      use_bias: whether there is a bias.
     """
 
     features: int
     dtype: Any
     kernel_init: nn.initializers.Initializer
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:  # [R, in]
         shape = inputs.shape[-1], self.features
         kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape[1:])
         y = self.product(inputs, kernel)
         if self.has_variable("params", _extras.LORA):
             lora = self.get_variable("params", _extras.LORA)
             # Never W + A B, which would be a kernel of its own for every task.
             y = y + self.product(self.product(inputs, lora["down"]), lora["up"])
+        y = _stack.named_product(y)
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros, shape[1:])
         # A product adds up in float32 whatever its type. The gradient of a bias, a sum
         # over rows, has the type of this addition: in bfloat16 it would stop growing
         # at 256 times its summands.
         wide = wide_dtype(self.dtype)
-        y = _stack.named_product(y).astype(wide) + bias.astype(wide)[None]
-        return y.astype(self.dtype)
+        return (y.astype(wide) + bias.astype(wide)[None]).astype(self.dtype)
 
     def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
@@ -86,11 +91,12 @@ class Block(nn.Module):
     config: TransformerConfig
     dtype: Any
 
-    def dense(self, name: str, features: int) -> Dense:
+    def dense(self, name: str, features: int, *, use_bias: bool = True) -> Dense:
         return Dense(
             features,
             dtype=self.dtype,
             kernel_init=nn.initializers.normal(self.config.initializer_range),
+            use_bias=use_bias,
             name=name,
         )
 
@@ -139,6 +145,14 @@ class Embedding(Block):
         position = self.table("position", self.config.max_position_embeddings)
         # Indexing both, for the positions of a text need not begin at its first slot.
         return word[rows.pack(ids)] + position[rows.pack(positions)]
+
+    def with_context(self, x: jax.Array) -> jax.Array:
+        """Adds the context vector that `with_context` put in the tree, if it did."""
+        if not self.has_variable("params", _extras.CONTEXT):
+            return x
+        context = self.get_variable("params", _extras.CONTEXT)
+        vector, kernel = context["vector"][None], context["kernel"]
+        return x + jnp.matmul(vector, kernel, precision="highest")  # [1, D]
 
 
 class PostNormMlp(Block):

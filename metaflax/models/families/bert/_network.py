@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.layers import _attention, _modules, _packing, _stack
-from metaflax.models.layers import _extra_parameters as _extras
 from metaflax.models.layers._tokens import Tokens
 
 
@@ -48,11 +47,7 @@ class Embeddings(_modules.Embedding):
                 dtype=token_type.dtype,
             )
             x = x + jnp.matmul(segments, token_type, precision="highest")
-        if self.has_variable("params", _extras.CONTEXT):
-            context = self.get_variable("params", _extras.CONTEXT)
-            vector, kernel = context["vector"][None], context["kernel"]
-            x = x + jnp.matmul(vector, kernel, precision="highest")  # [1, D]
-        return self.dropout(self.norm(x), key)
+        return self.dropout(self.norm(self.with_context(x)), key)
 
 
 class Attention(_modules.Block):
