@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from metaflax.data.samplers import _pools
+from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._examples import Examples
 
@@ -40,10 +40,7 @@ class GenerationSampler:
     examples: Examples
     shot: _pools.Count
     queries: _pools.Count
-    _ranges: tuple[_pools.Range, _pools.Range] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
-    _members: tuple[np.ndarray, ...] = dataclasses.field(
+    _by_domain: _domains.Domains = dataclasses.field(
         init=False, repr=False, compare=False
     )
     # [examples], equal for examples that must not be in both support and query.
@@ -56,59 +53,44 @@ class GenerationSampler:
                 f"{self.examples.name}: holds no target texts; read it with a task type"
                 " of text generation, such as task=tasks.translation()."
             )
-        ranges = (
-            _pools.count_range("shot", self.shot, 1),
-            _pools.count_range("queries", self.queries, 1),
-        )
-        numbers: dict[Hashable, int] = {}
-        groups = [
-            numbers.setdefault(_group_key(text), len(numbers))
-            for text in self.examples.texts
-        ]
-        object.__setattr__(self, "_ranges", ranges)
-        object.__setattr__(self, "_members", _pools.distinct_by_domain(self.examples))
-        object.__setattr__(self, "_groups", np.array(groups))
-        self._check(ranges[0][1], ranges[1][1])
+        domains = _domains.build(self.examples, self.shot, self.queries)
+        groups = _domains.group_numbers(map(_group_key, self.examples.texts))
+        object.__setattr__(self, "_by_domain", domains)
+        object.__setattr__(self, "_groups", groups)
+        _check(self.examples.name, domains, groups)
 
     @property
     def sizes(self) -> EpisodeSizes:
         """The largest episode; all examples have the same class."""
-        (_, shot), (_, queries) = self._ranges
-        return EpisodeSizes(1, shot, queries)
+        return self._by_domain.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
         """Samples episode `index` of the endless list of `seed`; targets are 0."""
-        num = len(self._members)
-        domains = _pools.generator(seed, index // num, stream=1).permutation(num)
-        rng, domain = _pools.generator(seed, index), int(domains[index % num])
-        shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
-        order = rng.permutation(self._members[domain])
-        support = order[:shot]
-        others = ~np.isin(self._groups[order], self._groups[support])
-        query = order[others][:queries]
-        return Episode(
-            classes=(),
-            domain=domain if self.examples.domains else None,
-            support=support,
-            support_targets=np.zeros(len(support), np.int32),
-            query=query,
-            query_targets=np.zeros(len(query), np.int32),
+        members = self._by_domain.members
+        turns = _pools.generator(seed, index // len(members), stream=1).permutation(
+            len(members)
         )
+        rng, domain = _pools.generator(seed, index), int(turns[index % len(members)])
+        shot, queries = self._by_domain.draw_counts(rng)
+        order = rng.permutation(members[domain])
+        support = order[:shot]
+        query = _domains.unshared(order, support, self._groups)[:queries]
+        targets = np.zeros(len(self.examples), np.int32)
+        return self._by_domain.episode(domain, support, query, targets)
 
-    def _check(self, shot: int, queries: int) -> None:
-        """Checks that every possible episode has enough examples."""
-        names = self.examples.domain_names or ("all",)
-        for name, members in zip(names, self._members, strict=True):
-            _, sizes = np.unique(self._groups[members], return_counts=True)
-            # In the worst case the support set covers the largest groups.
-            least = int(np.sort(sizes)[: max(len(sizes) - shot, 0)].sum())
-            if len(members) < shot or least < queries:
-                raise ValueError(
-                    f"{self.examples.name}: domain {name!r} has {len(members)}"
-                    f" different texts; {shot} for the support set may leave {least}"
-                    f" that share nothing with them, and an episode takes {queries}."
-                    " Add texts, leave the domain out, or lower shot or queries."
-                )
+
+def _check(source: str, domains: _domains.Domains, groups: np.ndarray) -> None:
+    """Checks that every possible episode has enough examples."""
+    shot, queries = domains.shot[1], domains.queries[1]
+    for name, members in zip(domains.names, domains.members, strict=True):
+        left = _domains.min_unshared(members, groups, shot)
+        if len(members) < shot or left < queries:
+            raise ValueError(
+                f"{source}: domain {name!r} has {len(members)} different texts; {shot}"
+                f" for the support set may leave {left} that share nothing with them,"
+                f" and an episode takes {queries}. Add texts, leave the domain out, or"
+                " lower shot or queries."
+            )
 
 
 def _group_key(text: Hashable) -> Hashable:

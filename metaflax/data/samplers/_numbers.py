@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from metaflax.data.samplers import _pools
+from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._examples import Examples
 
@@ -37,10 +37,7 @@ class NumberSampler:
     examples: Examples
     shot: _pools.Count
     queries: _pools.Count
-    _ranges: tuple[_pools.Range, _pools.Range] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
-    _members: tuple[np.ndarray, ...] = dataclasses.field(
+    _by_domain: _domains.Domains = dataclasses.field(
         init=False, repr=False, compare=False
     )
     _numbers: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
@@ -51,52 +48,39 @@ class NumberSampler:
                 f"{self.examples.name}: holds no numbers to learn; read it with"
                 " task=tasks.regression()."
             )
-        ranges = (
-            _pools.count_range("shot", self.shot, 1),
-            _pools.count_range("queries", self.queries, 1),
-        )
-        members = _pools.distinct_by_domain(self.examples)
-        _check(self.examples, members, ranges[0][1] + ranges[1][1])
-        object.__setattr__(self, "_ranges", ranges)
-        object.__setattr__(self, "_members", members)
-        object.__setattr__(
-            self, "_numbers", np.array(self.examples.targets, np.float32)
-        )
+        domains = _domains.build(self.examples, self.shot, self.queries)
+        _check(self.examples.name, domains)
+        numbers = np.array(self.examples.targets, np.float32)
+        object.__setattr__(self, "_by_domain", domains)
+        object.__setattr__(self, "_numbers", numbers)
 
     @property
     def sizes(self) -> EpisodeSizes:
         """The largest episode; its only class stands for the numeric target."""
-        (_, shot), (_, queries) = self._ranges
-        return EpisodeSizes(1, shot, queries)
+        return self._by_domain.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
         """Samples episode `index` of the endless list of `seed`."""
         rng = _pools.generator(seed, index)
-        domain = _pools.uniform(rng, 0, len(self._members) - 1)
-        shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
-        members = self._members[domain]
+        domain = self._by_domain.draw_domain(rng)
+        shot, queries = self._by_domain.draw_counts(rng)
+        members = self._by_domain.members[domain]
         drawn = members[rng.choice(len(members), shot + queries, replace=False)]
         support, query = drawn[:shot], drawn[shot:]
-        return Episode(
-            classes=(),
-            domain=domain if self.examples.domains else None,
-            support=support,
-            support_targets=self._numbers[support],
-            query=query,
-            query_targets=self._numbers[query],
-        )
+        return self._by_domain.episode(domain, support, query, self._numbers)
 
 
-def _check(examples: Examples, members: tuple[np.ndarray, ...], num: int) -> None:
-    names = examples.domain_names or ("all",)
+def _check(source: str, domains: _domains.Domains) -> None:
+    """Checks that every possible episode has enough examples."""
+    num = domains.shot[1] + domains.queries[1]
     scarce = [
         f"{name!r} ({len(rows)})"
-        for name, rows in zip(names, members, strict=True)
+        for name, rows in zip(domains.names, domains.members, strict=True)
         if len(rows) < num
     ]
-    if scarce or not members:
+    if scarce or not domains.members:
         raise ValueError(
-            f"{examples.name}: an episode takes {num} different texts of a domain,"
+            f"{source}: an episode takes {num} different texts of a domain,"
             f" and these have fewer: {', '.join(scarce) or 'there is none'}. Add texts,"
             " leave the domains out, or lower shot or queries."
         )

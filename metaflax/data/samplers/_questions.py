@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from metaflax import tasks
-from metaflax.data.samplers import _pools
+from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._examples import Examples
 
@@ -42,13 +42,10 @@ class QuestionSampler:
     examples: Examples
     shot: _pools.Count
     queries: _pools.Count
-    _ranges: tuple[_pools.Range, _pools.Range] = dataclasses.field(
+    _by_domain: _domains.Domains = dataclasses.field(
         init=False, repr=False, compare=False
     )
-    _members: tuple[np.ndarray, ...] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
-    # [examples], the index of the context, and whether the question is answerable.
+    # [examples], the index of the context, and 1 where the question is answerable.
     _contexts: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
     _answered: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
@@ -59,23 +56,18 @@ class QuestionSampler:
                 f"{self.examples.name}: holds no questions with answers; read it with"
                 " task=tasks.question_answering()."
             )
-        shot = _pools.count_range("shot", self.shot, 1)
-        queries = _pools.count_range("queries", self.queries, 1)
-        contexts: dict[str, int] = {}
-        numbers = [contexts.setdefault(t.context, len(contexts)) for t in texts]
-        object.__setattr__(self, "_ranges", (shot, queries))
-        object.__setattr__(self, "_members", _pools.distinct_by_domain(self.examples))
-        object.__setattr__(self, "_contexts", np.array(numbers))
-        object.__setattr__(
-            self, "_answered", np.array([bool(t) for t in self.examples.targets])
-        )
-        self._check(shot[1], queries[1])
+        contexts = _domains.group_numbers(text.context for text in texts)
+        answered = np.array([bool(t) for t in self.examples.targets], np.int32)
+        domains = _domains.build(self.examples, self.shot, self.queries)
+        object.__setattr__(self, "_by_domain", domains)
+        object.__setattr__(self, "_contexts", contexts)
+        object.__setattr__(self, "_answered", answered)
+        _check(self.examples.name, domains, contexts, answered)
 
     @property
     def sizes(self) -> EpisodeSizes:
         """The largest episode; all questions have the same class."""
-        (_, shot), (_, queries) = self._ranges
-        return EpisodeSizes(1, shot, queries)
+        return self._by_domain.sizes
 
     def episode(self, seed: int, index: int) -> Episode:
         """Samples episode `index` of the endless list of `seed`.
@@ -83,39 +75,33 @@ class QuestionSampler:
         Targets are 1 for answerable questions and 0 for unanswerable ones.
         """
         rng = _pools.generator(seed, index)
-        domain = _pools.uniform(rng, 0, len(self._members) - 1)
-        shot, queries = (_pools.uniform(rng, *bounds) for bounds in self._ranges)
-        order = rng.permutation(self._members[domain])
+        domain = self._by_domain.draw_domain(rng)
+        shot, queries = self._by_domain.draw_counts(rng)
+        order = rng.permutation(self._by_domain.members[domain])
         support = order[:shot].copy()
         if not self._answered[support].any():
-            support[-1] = order[self._answered[order]][0]
-        others = ~np.isin(self._contexts[order], self._contexts[support])
-        query = order[others][:queries]
-        return Episode(
-            classes=(),
-            domain=domain if self.examples.domains else None,
-            support=support,
-            support_targets=self._answered[support].astype(np.int32),
-            query=query,
-            query_targets=self._answered[query].astype(np.int32),
-        )
+            support[-1] = order[self._answered[order] > 0][0]
+        query = _domains.unshared(order, support, self._contexts)[:queries]
+        return self._by_domain.episode(domain, support, query, self._answered)
 
-    def _check(self, shot: int, queries: int) -> None:
-        """Checks that every possible episode has enough questions."""
-        names = self.examples.domain_names or ("all",)
-        for name, members in zip(names, self._members, strict=True):
-            place = f"{self.examples.name}: domain {name!r}"
-            if not self._answered[members].any():
-                raise ValueError(
-                    f"{place} has no question with an answer; leave the domain out."
-                )
-            _, sizes = np.unique(self._contexts[members], return_counts=True)
-            # In the worst case the support set covers the largest contexts.
-            least = int(np.sort(sizes)[: max(len(sizes) - shot, 0)].sum())
-            if len(members) < shot or least < queries:
-                raise ValueError(
-                    f"{place} has {len(members)} questions about {len(sizes)} contexts;"
-                    f" {shot} for the support set may leave {least} about other"
-                    f" contexts, and an episode takes {queries}. Add questions, leave"
-                    " the domains out, or lower shot or queries."
-                )
+
+def _check(
+    source: str, domains: _domains.Domains, contexts: np.ndarray, answered: np.ndarray
+) -> None:
+    """Checks that every possible episode has enough questions."""
+    shot, queries = domains.shot[1], domains.queries[1]
+    for name, members in zip(domains.names, domains.members, strict=True):
+        place = f"{source}: domain {name!r}"
+        if not answered[members].any():
+            raise ValueError(
+                f"{place} has no question with an answer; leave the domain out."
+            )
+        left = _domains.min_unshared(members, contexts, shot)
+        if len(members) < shot or left < queries:
+            num_contexts = len(np.unique(contexts[members]))
+            raise ValueError(
+                f"{place} has {len(members)} questions about {num_contexts} contexts;"
+                f" {shot} for the support set may leave {left} about other contexts,"
+                f" and an episode takes {queries}. Add questions, leave the domains"
+                " out, or lower shot or queries."
+            )
