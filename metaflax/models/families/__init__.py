@@ -1,6 +1,6 @@
 """Model families, a folder each: configuration, network, weight names."""
 
-from metaflax.models.families._family import (
+from metaflax.models.families._contract import (
     Contents,
     Files,
     MaskedLMFamily,

@@ -1,159 +1,39 @@
-"""Model families: what the package has to know of a kind of network."""
+"""Model families: a kind of network with its configuration, weights and tokenizer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metaflax.models.families._contract import (
+    AddFn,
+    Contents,
+    Files,
+    MaskedLMFamily,
+    NewModel,
+    ReadFn,
+    Setting,
+    TextBounds,
+    WriteFn,
+)
 from metaflax.models.generation._language_model import LanguageModel
 from metaflax.models.layers import _extra_parameters as _extras
 from metaflax.models.layers._pooling import Encoder, Pooling
-from metaflax.models.pretrained import _account, _directory, _files, _places, _tokenizer
+from metaflax.models.pretrained import (
+    _account,
+    _directory,
+    _files,
+    _places,
+    _prefix_file,
+    _tokenizer,
+)
 from metaflax.models.pretrained._checkpoint import Pretrained
 from metaflax.models.pretrained._directory import ProblemType
-
-AddFn: TypeAlias = Callable[[Any, Any, int], Any]
-Setting: TypeAlias = Literal["lora_rank", "adapter_size", "context_size", "prefix_size"]
-
-
-class FamilyConfig(Protocol):
-    """Class of the configurations of a family's networks."""
-
-    def from_dict(self, config: Mapping[str, Any], /) -> Any:
-        """Parses the content of `config.json`; a class method."""
-        ...
-
-
-class Contents(NamedTuple):
-    """What the weight files of a checkpoint hold.
-
-    Attributes:
-      params: the parameters.
-      ignored: names of tensors that were left out.
-      head: output layer `{"kernel": [D, N], "bias": [N]}`, None for none.
-      labels: its N class names.
-    """
-
-    params: Any
-    ignored: tuple[str, ...] = ()
-    head: Mapping[str, Any] | None = None
-    labels: tuple[str, ...] | None = None
-
-
-class Files(NamedTuple):
-    """What is written of a model.
-
-    Attributes:
-      config: of the network as written.
-      tensors: of the weight file, by name.
-      head: output layer that the weight file does not hold, None for none.
-      architecture: Hugging Face's name of the class that reads it, None for none.
-    """
-
-    config: Any
-    tensors: Mapping[str, np.ndarray]
-    head: Mapping[str, Any] | None = None
-    architecture: str | None = None
-
-
-class ReadFn(Protocol):
-    """Reads weights: `contents = read(directory, content, config)`.
-
-    `content` is that of config.json, `config` what `config_class` makes of it.
-    """
-
-    def __call__(
-        self, directory: Path, content: Mapping[str, Any], config: Any, /
-    ) -> Contents: ...
-
-
-class WriteFn(Protocol):
-    """Lays out weights: `files = write(config, params, head, pooling, standardize)`."""
-
-    def __call__(
-        self,
-        config: Any,
-        params: Any,
-        head: Mapping[str, Any] | None,
-        pooling: str,
-        standardize: bool,
-        /,
-    ) -> Files: ...
-
-
-class TextBounds(NamedTuple):
-    """How texts of a generative model begin and end, and how long they are.
-
-    Attributes:
-      begin: id of the token before a generated text, None for none.
-      end: id of the token that ends it, None for none.
-      separate: whether a network of its own encodes the input.
-      max_input: most tokens of an input.
-      max_target: most tokens of a generated text; where inputs are not `separate`, both
-        together have at most `max_input`.
-    """
-
-    begin: int | None
-    end: int | None
-    separate: bool
-    max_input: int
-    max_target: int
-
-
-class Sizes(NamedTuple):
-    """Sizes of a new network.
-
-    Attributes:
-      vocab_size: of its tokenizer.
-      width: features of a token.
-      layers: number of layers.
-      heads: attention heads of a layer.
-      positions: longest text in tokens.
-      dropout: rate of all dropout.
-      mlp_width: width of feed-forward blocks; None for four times `width`.
-    """
-
-    vocab_size: int
-    width: int
-    layers: int
-    heads: int
-    positions: int
-    dropout: float = 0.1
-    mlp_width: int | None = None
-
-
-class NewModel(NamedTuple):
-    """How models with random weights are made.
-
-    Attributes:
-      config: `config = config(sizes)`, of a network of the `Sizes`.
-      tokenizer: kind of tokenizer that `train_tokenizer` learns for it.
-    """
-
-    config: Callable[[Sizes], Any]
-    tokenizer: Literal["gpt", "seq2seq", "bert"]
-
-
-class MaskedLMFamily(NamedTuple):
-    """Masked language models of a family of encoders.
-
-    Attributes:
-      network: `model = network(config, *, dtype, layer_loop, remat)`, a `MaskedLM`.
-      init_head: `head = init_head(config, key)`, a new output layer.
-      read: as `ModelFamily.read`, of parameters `{"encoder": ..., "head": ...}`,
-        without `head` where the checkpoint has none.
-      write: as `ModelFamily.write`, of such parameters.
-    """
-
-    network: Callable[..., Any]
-    init_head: Callable[..., Any]
-    read: ReadFn
-    write: WriteFn
 
 
 def _max_position_embeddings(config: Any) -> int:
@@ -304,7 +184,7 @@ class ModelFamily:
             labels = _directory.labels_of(content, path)
         return Pretrained(
             config,
-            _with_prefix(params, directory),
+            _prefix_file.restored(params, directory),
             directory,
             self,
             head,
@@ -366,7 +246,7 @@ class ModelFamily:
         fields = {}
         if head is not None:
             fields = _directory.class_fields(labels, head, problem_type)
-        plain, prefix = _without_prefix(params)
+        plain, prefix = _prefix_file.split(params)
         write = self.write or self._write_by_path
         files = write(config, plain, head, pooling, standardize)
         ours = dict(purpose or {})
@@ -489,58 +369,3 @@ class ModelFamily:
             path: _account.Place(path, leaf.shape)
             for path, leaf in _extras.flatten(shapes).items()
         }
-
-
-def named_weights(
-    targets: Callable[[Any], Mapping[str, _places.Target]],
-    rename: Callable[[Any, str], str | None],
-    file_name: Callable[[str], str],
-    architecture: str,
-    unread: Callable[[Any], Mapping[str, tuple[int, ...]]] = lambda config: {},
-) -> tuple[ReadFn, WriteFn]:
-    """Makes `read` and `write` of a family from the names of its tensors.
-
-    Args:
-      targets: `targets(config)`, where every tensor goes, by its name without prefix.
-      rename: `rename(config, name)`, that name from the one in a file; None for a
-        tensor that is left out.
-      file_name: the name in a file.
-      architecture: Hugging Face's name of the class.
-      unread: `unread(config)`, shapes of tensors that the class has and never reads,
-        written as zeros.
-    """
-
-    def read(directory: Path, content: Mapping[str, Any], config: Any) -> Contents:
-        del content
-        places = targets(config)
-        return Contents(
-            *_places.read(directory, places, lambda name: rename(config, name))
-        )
-
-    def write(config: Any, params: Any, head: Any, pooling: str, standardize: bool):
-        del pooling, standardize
-        tensors = _places.tensors_of(params, targets(config))
-        tensors = {file_name(name): tensor for name, tensor in tensors.items()}
-        for name, shape in unread(config).items():
-            tensors[name] = np.zeros(shape, np.float32)
-        return Files(config, tensors, head, architecture)
-
-    return read, write
-
-
-def _without_prefix(params: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """Splits parameters into those of the network and prefixes by their paths."""
-    flat = _extras.flatten(params)
-    prefix = {p: x for p, x in flat.items() if _extras.part_of(p, _extras.PREFIX)}
-    plain = {path: leaf for path, leaf in flat.items() if path not in prefix}
-    return _extras.unflatten(plain), _directory.contiguous(prefix)
-
-
-def _with_prefix(params: Any, directory: Path) -> Any:
-    """Adds the prefixes that were saved beside the parameters."""
-    if not (directory / _files.PREFIX).is_file():
-        return params
-    prefix = _files.read_file(directory / _files.PREFIX)
-    return _extras.unflatten(
-        _extras.flatten(params) | {path: jnp.asarray(x) for path, x in prefix.items()}
-    )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from metaflax.models.families._family import Contents, Files
+from metaflax.models.families._contract import Contents, Files
 from metaflax.models.families.bert import _fold
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig

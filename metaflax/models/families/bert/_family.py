@@ -5,12 +5,8 @@ from typing import Any
 from metaflax.models.adaptation._adapters import with_adapters
 from metaflax.models.adaptation._context import with_context
 from metaflax.models.adaptation._lora import with_lora
-from metaflax.models.families._family import (
-    MaskedLMFamily,
-    ModelFamily,
-    NewModel,
-    Sizes,
-)
+from metaflax.models.families._contract import MaskedLMFamily, NewModel, Sizes
+from metaflax.models.families._family import ModelFamily
 from metaflax.models.families.bert import _checkpoint, _masked_lm_checkpoint
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.families.bert._encoder import encoder

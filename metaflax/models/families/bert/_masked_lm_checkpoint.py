@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metaflax.models.families._family import Contents, Files
+from metaflax.models.families._contract import Contents, Files
 from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.pretrained import _files, _places

@@ -8,13 +8,9 @@ import jax
 from metaflax.models.adaptation._adapters import with_adapters
 from metaflax.models.adaptation._lora import with_lora
 from metaflax.models.adaptation._prefix import with_prefix
-from metaflax.models.families._family import (
-    ModelFamily,
-    NewModel,
-    Sizes,
-    TextBounds,
-    named_weights,
-)
+from metaflax.models.families._contract import NewModel, Sizes, TextBounds
+from metaflax.models.families._family import ModelFamily
+from metaflax.models.families._named_weights import named_weights
 from metaflax.models.families.bert._family import bert_config
 from metaflax.models.families.encoder_decoder import _weight_names
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig

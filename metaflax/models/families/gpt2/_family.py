@@ -5,13 +5,9 @@ from typing import Any
 from metaflax.models.adaptation._adapters import with_adapters
 from metaflax.models.adaptation._lora import with_lora
 from metaflax.models.adaptation._prefix import with_prefix
-from metaflax.models.families._family import (
-    ModelFamily,
-    NewModel,
-    Sizes,
-    TextBounds,
-    named_weights,
-)
+from metaflax.models.families._contract import NewModel, Sizes, TextBounds
+from metaflax.models.families._family import ModelFamily
+from metaflax.models.families._named_weights import named_weights
 from metaflax.models.families.gpt2 import _weight_names
 from metaflax.models.families.gpt2._config import GPTConfig
 from metaflax.models.families.gpt2._network import gpt

@@ -1,0 +1,47 @@
+"""Reading and writing of weights by the names of their tensors."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaflax.models.families._contract import Contents, Files, ReadFn, WriteFn
+from metaflax.models.pretrained import _places
+
+
+def named_weights(
+    targets: Callable[[Any], Mapping[str, _places.Target]],
+    rename: Callable[[Any, str], str | None],
+    file_name: Callable[[str], str],
+    architecture: str,
+    unread: Callable[[Any], Mapping[str, tuple[int, ...]]] = lambda config: {},
+) -> tuple[ReadFn, WriteFn]:
+    """Makes `read` and `write` of a family from the names of its tensors.
+
+    Args:
+      targets: `targets(config)`, where every tensor goes, by its name without prefix.
+      rename: `rename(config, name)`, that name from the one in a file; None for a
+        tensor that is left out.
+      file_name: the name in a file.
+      architecture: Hugging Face's name of the class.
+      unread: `unread(config)`, shapes of tensors that the class has and never reads,
+        written as zeros.
+    """
+
+    def read(directory: Path, content: Mapping[str, Any], config: Any) -> Contents:
+        del content
+        places = targets(config)
+        return Contents(
+            *_places.read(directory, places, lambda name: rename(config, name))
+        )
+
+    def write(config: Any, params: Any, head: Any, pooling: str, standardize: bool):
+        del pooling, standardize
+        tensors = _places.tensors_of(params, targets(config))
+        tensors = {file_name(name): tensor for name, tensor in tensors.items()}
+        for name, shape in unread(config).items():
+            tensors[name] = np.zeros(shape, np.float32)
+        return Files(config, tensors, head, architecture)
+
+    return read, write
