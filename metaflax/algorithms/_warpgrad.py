@@ -55,13 +55,13 @@ def warpgrad(
       <https://arxiv.org/abs/1909.00025>`_, 2020.
     """
     check_num_steps("warpgrad", num_steps)
-    is_warp, is_chosen = tree.where(warps), tree.where(adapts)
+    is_warp, is_adapted = tree.where(warps), tree.where(adapts)
     algorithm = compose(
         apply_fn,
         loss_fn,
         init_fn,
         head=head,
-        adapts=lambda path: is_chosen(path) and not is_warp(path),
+        adapts=lambda path: is_adapted(path) and not is_warp(path),
         inner_optimizer=inner_optimizer,
         num_steps=num_steps,
         estimator=estimator,

@@ -61,16 +61,18 @@ def _options(
     hints = typing.get_type_hints(kind, include_extras=True)
     texts = field_docs(kind)
     for field in dataclasses.fields(kind):
-        inner, own = _split(hints[field.name])
+        inner, field_markers = _split(hints[field.name])
         value = _default(field) if defaults is None else getattr(defaults, field.name)
         place = (*path, field.name)
         if dataclasses.is_dataclass(inner):
-            yield from _options(inner, value, place, (*markers, *own), inner)
+            yield from _options(inner, value, place, (*markers, *field_markers), inner)
         else:
             yield Option(
                 place,
                 OPTION_NAMES.get(place[-2:], field.name),
-                Annotated[inner, *markers, *own] if markers or own else inner,
+                Annotated[inner, *markers, *field_markers]
+                if markers or field_markers
+                else inner,
                 value,
                 texts.get(field.name, ""),
                 section,

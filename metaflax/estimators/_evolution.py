@@ -82,8 +82,8 @@ def evolution(
             keys = jax.random.split(noise_key, num_pairs)
             gradient, _ = jax.lax.scan(add, zeros, keys)
             value, info = meta_loss(params_, task, task_key, step)
-            chosen, _ = tree.partition(params, perturbs)
-            return pulled(value, chosen, gradient), info
+            perturbed, _ = tree.partition(params, perturbs)
+            return pulled(value, perturbed, gradient), info
 
         return loss
 

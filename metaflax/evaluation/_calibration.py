@@ -70,7 +70,7 @@ def calibration(
         likely = probabilities[np.arange(len(true)), true]
         losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())
     # An episode a row: counts, confidences and hits of its bins.
-    rows = np.array([np.concatenate(own) for own in bins])
+    rows = np.array([np.concatenate(episode_bins) for episode_bins in bins])
     return Calibration(
         temperature,
         bootstrap_interval(rows, lambda means: _error(means, num_bins)),

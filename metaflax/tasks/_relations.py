@@ -121,13 +121,13 @@ def encode_mentions(
     width = len(MARKERS) + 1
     ids, marks = [], []
     for number, order in enumerate(cuts):
-        own = encoded[number * width : (number + 1) * width]
+        mention_pieces = encoded[number * width : (number + 1) * width]
         row, places = [tokenizer.cls_token_id], [-1] * len(MARKERS)
-        for piece, (_, marker) in zip(own, order, strict=False):
+        for piece, (_, marker) in zip(mention_pieces, order, strict=False):
             row += piece
             places[marker] = len(row)
             row.append(markers[marker])
-        row += own[-1]
+        row += mention_pieces[-1]
         row = row[: None if max_length is None else max_length - 1]
         ids.append([*row, tokenizer.sep_token_id])
         marks.append([p if p < len(row) else -1 for p in (places[0], places[2])])

@@ -51,8 +51,8 @@ def encode_questions(
         for window in (context, *context.overflowing):
             ids.append([*opening, *window.ids, *separator])
             types.append([0] * len(opening) + [1] * (len(window) + 1))
-            own = [(start, reach[end]) for start, end in window.offsets]
-            spans.append([NOWHERE] * len(opening) + own + [NOWHERE])
+            offsets = [(start, reach[end]) for start, end in window.offsets]
+            spans.append([NOWHERE] * len(opening) + offsets + [NOWHERE])
             owners.append(owner)
     return {
         "input_ids": ids,

@@ -31,7 +31,7 @@ class Draw(NamedTuple):
 
     pool: Pool
     rng: np.random.Generator
-    chosen: np.ndarray  # [way], indices into the pool's classes.
+    classes: np.ndarray  # [way], indices into the pool's classes.
     shot: int
     queries: int
 
@@ -57,8 +57,8 @@ class Pools(NamedTuple):
         way = uniform(rng, *self.way)
         shot = uniform(rng, *self.shot)
         queries = uniform(rng, *self.queries)
-        chosen = rng.choice(len(pool.classes), way, replace=False)
-        return Draw(pool, rng, chosen, shot, queries)
+        classes = rng.choice(len(pool.classes), way, replace=False)
+        return Draw(pool, rng, classes, shot, queries)
 
 
 def build(examples: Examples, way: Count, shot: Count, queries: Count) -> Pools:

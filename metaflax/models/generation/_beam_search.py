@@ -221,8 +221,8 @@ class _Search(NamedTuple):
         C = 2 * self.num_beams
         each, words = jax.lax.top_k(scores, min(C, V))  # [B, K, C]
         B, K, num = each.shape
-        best, chosen = jax.lax.top_k(each.reshape(B, K * num), C)
-        return best, chosen // num, _of_beams(words.reshape(B, K * num), chosen)
+        best, indices = jax.lax.top_k(each.reshape(B, K * num), C)
+        return best, indices // num, _of_beams(words.reshape(B, K * num), indices)
 
     def with_ended(
         self, state: _State, ids: jax.Array, scores: jax.Array, ends: jax.Array

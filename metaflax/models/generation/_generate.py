@@ -232,21 +232,21 @@ def _one_by_one(
         B = logits.shape[0]
         if key is not None:
             key = jax.random.fold_in(key, state.step)
-        chosen = choose(decoding.penalized(logits, state.seen), key)
-        logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
+        next_ids = choose(decoding.penalized(logits, state.seen), key)
+        logit = jnp.take_along_axis(logits, next_ids[:, None], axis=1)[:, 0]
         gain = logit - jax.nn.logsumexp(logits, axis=1)
-        chosen = jnp.where(state.done, decoding.pad, chosen).astype(state.ids.dtype)
+        next_ids = jnp.where(state.done, decoding.pad, next_ids).astype(state.ids.dtype)
         seen = state.seen
         if seen is not None:
-            seen = seen.at[jnp.arange(B), chosen].max(~state.done)
+            seen = seen.at[jnp.arange(B), next_ids].max(~state.done)
         return _State(
             step=state.step + 1,
             ids=jax.lax.dynamic_update_slice(
-                state.ids, chosen[:, None], (0, state.step)
+                state.ids, next_ids[:, None], (0, state.step)
             ),
             lengths=state.lengths + ~state.done,
             scores=state.scores + jnp.where(state.done, 0, gain),
-            done=state.done | decoding.ends(chosen),
+            done=state.done | decoding.ends(next_ids),
             seen=seen,
         )
 

@@ -76,7 +76,7 @@ def variants_of(
         for text, rng in zip(texts, rngs, strict=True)
     ]
     mask = filler.tokenizer.mask_token
-    flat = [cloze for own in clozes for cloze in own]
+    flat = [cloze for text_clozes in clozes for cloze in text_clozes]
     # As many words more as may be the masked one itself, in other cases or accents.
     offers = filler.offers(
         [cloze.filled([mask] * len(cloze.places)) for cloze in flat],
@@ -89,8 +89,8 @@ def variants_of(
         for cloze, offer in zip(flat, offers, strict=True)
     )
     return [
-        _distinct(rng, list(itertools.islice(gapped, len(own))))
-        for rng, own in zip(rngs, clozes, strict=True)
+        _distinct(rng, list(itertools.islice(gapped, len(text_clozes))))
+        for rng, text_clozes in zip(rngs, clozes, strict=True)
     ]
 
 

@@ -219,8 +219,8 @@ def token_batch(
     inputs = data.collate_texts(tokenized, rows, len(rows), coarse_buckets(tokenized))
     targets = np.full(np.shape(inputs.ids), -1, np.int32)  # [S, L]
     for row, target in zip(rows, targets, strict=True):
-        own = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
-        target[: len(own)] = codes.local(own, range(num_names), num_classes)
+        row_codes = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
+        target[: len(row_codes)] = codes.local(row_codes, range(num_names), num_classes)
     return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
 
 

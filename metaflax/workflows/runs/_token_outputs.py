@@ -27,7 +27,7 @@ def reading(
       Texts, rows and logits of these.
     """
     rows = [tokenized.rows_of(numbers[i : i + 1]) for i in range(len(numbers))]
-    owners = [owner for owner, own in enumerate(rows) for _ in own]
-    spans = [tokenized.spans_of(row) for own in rows for row in own]
-    chosen = [texts[number] for number in numbers]
-    return TokenOutputs(chosen, owners, spans, logits[: len(spans)])
+    owners = [owner for owner, text_rows in enumerate(rows) for _ in text_rows]
+    spans = [tokenized.spans_of(row) for text_rows in rows for row in text_rows]
+    selected = [texts[number] for number in numbers]
+    return TokenOutputs(selected, owners, spans, logits[: len(spans)])
