@@ -51,24 +51,37 @@ if TYPE_CHECKING:
     from metaflax import config as config
     from metaflax import data as data
     from metaflax import evaluation as evaluation
+    from metaflax import few_shot as few_shot
     from metaflax import models as models
     from metaflax import profiling as profiling
     from metaflax import reporting as reporting
     from metaflax import tasks as tasks
     from metaflax import training as training
     from metaflax import workflows as workflows
+    from metaflax.few_shot import FewShotClassifier as FewShotClassifier
+    from metaflax.few_shot import FewShotRegressor as FewShotRegressor
+    from metaflax.few_shot import FewShotTagger as FewShotTagger
     from metaflax.workflows import load as load
 
 from metaflax._version import __version__ as __version__
 
 _LAZY = (
-    *("config", "data", "evaluation", "models", "profiling", "reporting", "tasks"),
-    "training",
-    "workflows",
+    *("config", "data", "evaluation", "few_shot", "models", "profiling", "reporting"),
+    *("tasks", "training", "workflows"),
 )
+# Names of other modules, by name.
+_LAZY_NAMES = {
+    "FewShotClassifier": "few_shot",
+    "FewShotRegressor": "few_shot",
+    "FewShotTagger": "few_shot",
+    "load": "workflows",
+}
 
 __all__ = [
     "Batch",
+    "FewShotClassifier",
+    "FewShotRegressor",
+    "FewShotTagger",
     "MetaAlgorithm",
     "Task",
     "algorithms",
@@ -82,6 +95,7 @@ __all__ = [
     "data",
     "estimators",
     "evaluation",
+    "few_shot",
     "fine_tuning",
     "fomaml",
     "frozen",
@@ -121,8 +135,9 @@ __all__ = [
 
 def __getattr__(name: str):
     """Loads the heavier packages when they are first asked for."""
-    if name == "load":
-        return importlib.import_module("metaflax.workflows").load
+    if name in _LAZY_NAMES:
+        module = importlib.import_module(f"metaflax.{_LAZY_NAMES[name]}")
+        return getattr(module, name)
     if name in _LAZY:
         return importlib.import_module(f"metaflax.{name}")
     raise AttributeError(f"module 'metaflax' has no attribute {name!r}")

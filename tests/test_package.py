@@ -41,6 +41,7 @@ LAYERS = (
     ("training", "reporting", "testing", "profiling"),
     ("config",),
     ("workflows",),
+    ("few_shot",),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,141 @@
+"""Few-shot text classification as a scikit-learn estimator."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from metaflax import data, tasks
+from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+
+
+class FewShotClassifier(ClassifierMixin, FewShotEstimator):
+    """Text classifier that learns from a few examples of each class.
+
+    Texts are encoded by a pretrained or meta-trained encoder, which the process loads
+    once for all estimators; where only the output layer adapts, each text is encoded
+    once, however often it is fitted on. Pickles refer to the model by its name or path
+    and check its weights; `save` writes a directory that stands alone.
+
+    Args:
+      model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
+      algorithm: name of an algorithm (default: the run's, or frozen).
+      head: name of an output layer such as prototypes, ridge or logistic_regression
+        (default: the algorithm's).
+      strength: regularisation strength of closed-form heads such as ridge.
+      temperature: scale of distances in heads such as prototypes.
+      adapts: patterns of the parameter paths that inner steps adapt.
+      num_steps: number of inner steps.
+      inner_learning_rate: learning rate of inner steps.
+      max_length: most tokens of a text; longer texts are truncated.
+      batch_size: most texts in one call of the encoder.
+
+    Attributes:
+      classes_: the labels, sorted.
+      support_texts_: the texts that it learned from.
+      support_targets_: their labels.
+      learned_: the output layer, and what was adapted of the encoder.
+
+    Examples:
+      ::
+
+        classifier = metaflax.FewShotClassifier()
+        classifier.fit(["where is my parcel", "I want my money back"],
+                       ["delivery", "refund"])
+        classifier.predict(["it has not arrived"])  # array(['delivery'])
+    """
+
+    _task = "classification"
+    classes_: np.ndarray
+
+    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
+        """Learns from texts and their labels.
+
+        Args:
+          X: texts.
+          y: labels: strings, numbers or truth values.
+
+        Returns:
+          The estimator.
+
+        Raises:
+          ValueError: for anything wrong with texts, labels or settings, such as fewer
+            than two classes.
+        """
+        self._fit(sequence_of(X), sequence_of(y))
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "FewShotClassifier":
+        """Learns from more examples, and all earlier ones; they may have new classes.
+
+        Args:
+          X: texts.
+          y: their labels.
+          classes: labels that are allowed (default: all).
+
+        Returns:
+          The estimator.
+
+        Raises:
+          ValueError: as `fit`, and for a label that is not in `classes`.
+        """
+        labels = sequence_of(y)
+        if classes is not None and (extra := set(labels) - set(sequence_of(classes))):
+            raise ValueError(
+                f"the labels {sorted(map(str, extra))} are not in classes."
+            )
+        self._partial_fit(sequence_of(X), labels)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicts the label of each text, `[U]`."""
+        numbers = {name: i for i, name in enumerate(_names(self.classes_))}
+        rows = [numbers[record["label"]] for record in self._predictions(X)]
+        return self.classes_[np.array(rows, int)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predicts the probabilities of `classes_`, `[U, N]`."""
+        names = _names(self.classes_)
+        rows = [record["probabilities"] for record in self._predictions(X)]
+        shares = np.array([[row[name] for name in names] for row in rows])
+        shares = shares.reshape(len(rows), len(names))  # Of no texts, too.
+        return shares / shares.sum(axis=-1, keepdims=True)  # Records are rounded.
+
+    def _fit(self, texts: list[Any], targets: list[Any]) -> None:
+        classes = _classes(targets)
+        super()._fit(texts, targets)
+        self.classes_ = classes
+
+    def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
+        return _names(_classes(targets))
+
+    def _state(self) -> Any:
+        return self.classes_.tolist()
+
+    def _restore(self, state: Any) -> None:
+        self.classes_ = np.array(state)
+
+
+def _classes(targets: Sequence[Any]) -> np.ndarray:
+    """Returns the distinct labels, sorted."""
+    distinct = list(dict.fromkeys(targets))
+    _names(distinct)
+    return np.unique(np.array(distinct))
+
+
+def _names(classes: Sequence[Any] | np.ndarray) -> list[str]:
+    """Returns the class names of labels, as files have them.
+
+    Raises:
+      ValueError: if two labels have the same name.
+    """
+    labels = np.asarray(classes).tolist()
+    names = [tasks.Fields({"y": label}, "y").name("y") for label in labels]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        alike = [
+            label for label, name in zip(labels, names, strict=True) if name == twice
+        ]
+        raise ValueError(f"the labels {alike} have the same name; make them one.")
+    return names

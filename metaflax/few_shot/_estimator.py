@@ -1,0 +1,261 @@
+"""What the scikit-learn estimators have in common."""
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+import metaflax
+from metaflax import data
+from metaflax.few_shot._examples import examples_of, texts_of
+from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner, load_source
+
+# File of settings and targets in a saved estimator.
+ESTIMATOR = "estimator.json"
+
+
+class FewShotEstimator(BaseEstimator):
+    """Base of the estimators: settings, support set, saving and loading.
+
+    Attributes:
+      support_texts_: the texts that it learned from.
+      support_targets_: their targets.
+    """
+
+    _task: ClassVar[str]
+
+    def __init__(
+        self,
+        model: str | Path = "minilm",
+        *,
+        algorithm: str | None = None,
+        head: str | None = None,
+        strength: float | None = None,
+        temperature: float | None = None,
+        adapts: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        inner_learning_rate: float | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+    ):
+        # As scikit-learn asks: stored as they are, and checked by `fit`.
+        self.model = model
+        self.algorithm = algorithm
+        self.head = head
+        self.strength = strength
+        self.temperature = temperature
+        self.adapts = adapts
+        self.num_steps = num_steps
+        self.inner_learning_rate = inner_learning_rate
+        self.max_length = max_length
+        self.batch_size = batch_size
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a directory in Hugging Face's format, for `load` and `metaflax.load`.
+
+        Args:
+          directory: which must not exist yet, or be empty.
+
+        Raises:
+          ValueError: if the directory holds anything, or the format cannot express the
+            encoder.
+        """
+        check_is_fitted(self)
+        if self._saved is not None:
+            raise ValueError(
+                f"this estimator was loaded from {self._saved} and is unchanged; copy"
+                " that directory."
+            )
+        content = {
+            "estimator": type(self).__name__,
+            "params": self._plain_params(),
+            "state": self._state(),
+            "texts": [_plain(text) for text in self.support_texts_],
+            "targets": [_plain(target) for target in self.support_targets_],
+        }
+        notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
+        learner = self._learner()
+        learner.save(directory, self.learned_, self._examples(learner), notes)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Any:
+        """Loads what `save` wrote.
+
+        Predictions need the directory alone. `fit` and `partial_fit` start from the
+        model that the estimator was made with.
+
+        Args:
+          directory: of a saved estimator.
+
+        Returns:
+          The fitted estimator.
+
+        Raises:
+          ValueError: if the directory holds none of this class.
+        """
+        path = Path(directory).expanduser().absolute() / ESTIMATOR
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            kind = content["estimator"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"{directory} holds no saved estimator ({error}); name a directory that"
+                " `save` wrote, or pass one of `metaflax adapt` to `metaflax.load`."
+            ) from None
+        if kind != cls.__name__:
+            raise ValueError(
+                f"{directory} holds a {kind}; load it with metaflax.{kind}."
+            )
+        estimator = cls(**content["params"])
+        estimator._restore(content["state"])
+        estimator.support_texts_ = content["texts"]
+        estimator.support_targets_ = content["targets"]
+        estimator.saved_ = str(path.parent)
+        return estimator
+
+    def __sklearn_tags__(self):
+        tags: Any = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.non_deterministic = False
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "support_texts_")
+
+    @property
+    def _saved(self) -> str | None:
+        return getattr(self, "saved_", None)
+
+    def _fit(self, texts: list[Any], targets: list[Any]) -> None:
+        """Learns a task from all of these examples."""
+        if len(texts) != len(targets):
+            raise ValueError(
+                f"there are {len(texts)} texts and {len(targets)} targets; give each"
+                " text one."
+            )
+        learner = self._learner()
+        examples = examples_of(self._rows(texts, targets), learner.task, "X, y")
+        self.learned_ = learner.learn(
+            examples,
+            self._names(targets, examples),
+            encoded=self._encoded(learner, examples.texts),
+        )
+        self.support_texts_, self.support_targets_ = texts, targets
+        self.encoder_digest_ = learner.encoder.digest
+        self.saved_ = None
+
+    def _partial_fit(self, texts: list[Any], targets: list[Any]) -> None:
+        """Learns from these examples and all earlier ones."""
+        if self.__sklearn_is_fitted__():
+            texts = [*self.support_texts_, *texts]
+            targets = [*self.support_targets_, *targets]
+        self._fit(texts, targets)
+
+    def _predictions(self, texts: Any) -> list[dict[str, Any]]:
+        """Returns the record of each text."""
+        check_is_fitted(self)
+        given = sequence_of(texts)
+        if self._saved is not None:
+            predictor = _predictor(self._saved, self.batch_size)
+            inputs = texts_of(self._inputs(given), predictor.task, "X")
+            size = self.batch_size
+            return [
+                record
+                for first in range(0, len(inputs), size)
+                for record in predictor(inputs[first : first + size])
+            ]
+        learner = self._learner()
+        if learner.encoder.digest != self.encoder_digest_:
+            raise ValueError(
+                f"the model {self.model} has changed since this estimator was fitted;"
+                " fit it again, or use `save` and `load`, which keep the weights."
+            )
+        inputs = texts_of(self._inputs(given), learner.task, "X")
+        encoded = self._encoded(learner, inputs)
+        return learner.predict(self.learned_, inputs, encoded)
+
+    def _encoded(self, learner: Learner, texts: Sequence[Any]):
+        if not learner.shares_encoder:
+            return None
+        return load_source(self._settings()).features.encode(texts)
+
+    def _examples(self, learner: Learner) -> data.Examples:
+        rows = self._rows(self.support_texts_, self.support_targets_)
+        return examples_of(rows, learner.task, "X, y")
+
+    def _learner(self) -> Learner:
+        return load_learner(self._settings())
+
+    def _settings(self) -> LearnerSettings:
+        params = self._plain_params()
+        if params["adapts"] is not None:
+            params["adapts"] = tuple(params["adapts"])
+        return LearnerSettings(task=self._task, **params)
+
+    def _plain_params(self) -> dict[str, Any]:
+        params = {name: _plain(v) for name, v in self.get_params(deep=False).items()}
+        return {**params, "model": str(self.model)}
+
+    # What the kinds of targets differ in.
+
+    def _rows(self, texts: Sequence[Any], targets: Sequence[Any]) -> list[dict]:
+        """Makes rows as a file has them."""
+        inputs = self._inputs(texts)
+        return [
+            {**row, "label": target}
+            for row, target in zip(inputs, targets, strict=True)
+        ]
+
+    def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        """Makes the input columns of rows."""
+        return [{"text": _plain(text)} for text in texts]
+
+    def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
+        """Lists class names in the order of the outputs."""
+        raise NotImplementedError
+
+    def _state(self) -> Any:
+        """Returns what `_restore` takes, as JSON."""
+        raise NotImplementedError
+
+    def _restore(self, state: Any) -> None:
+        raise NotImplementedError
+
+
+@functools.lru_cache(maxsize=4)
+def _predictor(directory: str, batch_size: int) -> Any:
+    return metaflax.load(directory, batch_size)
+
+
+def sequence_of(values: Any) -> list[Any]:
+    """Lists the values of a sequence, an array or a column of a data frame.
+
+    Raises:
+      ValueError: for a string, or what has more than one axis.
+
+    Examples:
+      >>> sequence_of(np.array(["it barks", "it purrs"]))
+      ['it barks', 'it purrs']
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{values!r:.40} is no sequence; give a list.")
+    shape = getattr(values, "shape", ())
+    if len(shape) > 1:
+        raise ValueError(f"an array of shape {shape} has columns; give one of texts.")
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """Returns NumPy scalars and arrays as what Python has for them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return value

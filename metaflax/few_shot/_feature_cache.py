@@ -1,0 +1,43 @@
+"""Features of texts that were encoded before."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+
+# Most texts of which features are kept.
+MOST_TEXTS = 20_000
+
+
+class FeatureCache:
+    """Encodes texts once, however often they are asked for.
+
+    Cross-validation and grid search fit and predict the same texts again and again.
+
+    Args:
+      encoder: encodes them.
+      most_texts: number of texts kept, the last used ones.
+    """
+
+    def __init__(self, encoder: TextEncoder, most_texts: int = MOST_TEXTS):
+        self._encoder, self._most = encoder, most_texts
+        self._rows: OrderedDict[Any, Encoded] = OrderedDict()
+
+    def encode(self, texts: Sequence[Any]) -> Encoded:
+        """Encodes any number of texts, in order."""
+        if not texts:
+            return self._encoder.encode(texts)
+        known = {text: self._rows[text] for text in texts if text in self._rows}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            encoded = self._encoder.encode(new)
+            known |= {text: encoded.of(row) for row, text in enumerate(new)}
+        for text, row in known.items():
+            self._rows[text] = row
+            self._rows.move_to_end(text)
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+        return Encoded(*map(np.stack, zip(*(known[t] for t in texts), strict=True)))

@@ -1,0 +1,374 @@
+"""A model in memory that learns many tasks from a few examples each."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaflax import base, data, models, target_kinds, tasks, tree
+from metaflax import config as config_lib
+from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.workflows.inference._adapt import save_adapted, shown_support, token_batch
+from metaflax.workflows.runs._episodes import codes_of
+from metaflax.workflows.runs._token_outputs import reading
+
+# Logit of a class without examples.
+ABSENT = float(np.finfo(np.float32).min) / 2
+# Support sets and classes are padded to powers of two from these on, so that tasks of
+# different size share a compiled adaptation.
+LEAST_SUPPORT, LEAST_CLASSES = 8, 2
+
+
+class LearnedTask(NamedTuple):
+    """What a task's examples made of a model.
+
+    Attributes:
+      names: class names, or the name of the number.
+      head: output layer, a `kernel` `[D, N]` and a `bias` `[N]`.
+      encoder: leaves of the encoder that were adapted; empty where none was.
+    """
+
+    names: tuple[str, ...]
+    head: Mapping[str, np.ndarray]
+    encoder: Any = None
+
+    @property
+    def shares_encoder(self) -> bool:
+        """Whether the encoder is the learner's, as that of other tasks."""
+        return tree.is_empty(self.encoder)
+
+
+class Learner:
+    """A pretrained or meta-trained encoder that learns tasks from examples in memory.
+
+    Where adaptation leaves the encoder as it is, texts are encoded once and every task
+    is an output layer on the same features.
+
+    Args:
+      encoder: the encoder.
+      params: meta-parameters `{"encoder": ..., "head": ...}`; the encoder's alone for a
+        new head.
+      config: of algorithm, model and texts.
+      num_classes: number of classes of a trained head.
+
+    Attributes:
+      encoder: the encoder.
+      config: the config.
+      task: the task type.
+      shares_encoder: whether tasks leave the encoder as it is.
+
+    Raises:
+      ValueError: for a task type that generates texts, or a head that is no linear
+        layer.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        params: Mapping[str, Any],
+        config: config_lib.Config,
+        num_classes: int,
+    ):
+        self.encoder, self.config = encoder, config
+        self._params, self._num_classes = params, num_classes
+        self.task = task = config_lib.build_task(config)
+        if task.texts is not None:
+            raise ValueError(
+                f"{config.data.task} generates texts, which is learned by `metaflax"
+                " adapt`; name a task type of encoders."
+            )
+        self._head = config_lib.build_head(
+            config.algorithm, encoder.num_features, task, LEAST_CLASSES
+        )
+        if not self._head.is_linear:
+            raise ValueError(
+                f"the head of {config.algorithm.name} is no linear layer; take an"
+                " algorithm or head with one, such as prototypes, ridge or"
+                " logistic_regression."
+            )
+        # Each is compiled once per shape, and shared by all tasks.
+        self._algorithms = functools.cache(self._algorithm)
+        self._meta_params = functools.cache(self._new_params)
+        self._adapting = functools.cache(
+            lambda room: jax.jit(self._algorithms(room, self.shares_encoder).adapt)
+        )
+        self.shares_encoder = task.tokens is None and self._leaves_encoder()
+
+    def learn(
+        self,
+        examples: data.Examples,
+        names: Sequence[str],
+        *,
+        encoded: Encoded | None = None,
+        weights: np.ndarray | None = None,
+    ) -> LearnedTask:
+        """Learns a task.
+
+        Args:
+          examples: the support set.
+          names: class names in the order of the outputs, or the name of the number.
+          encoded: features of the texts, where `shares_encoder` (default: encodes
+            them).
+          weights: `[S]`, how much each example counts; 0 leaves it out.
+
+        Returns:
+          The task.
+
+        Raises:
+          ValueError: for fewer than two classes, or more than a trained output layer
+            has.
+        """
+        room = self._padded_classes(len(names))
+        if self.task.tokens is not None:
+            support = self._token_support(examples, names, room)
+        else:
+            support = self._text_support(examples, names, room, encoded)
+        if weights is not None:
+            support.weights[: len(weights)] *= weights
+        adapted, _ = self._adapting(room)(self._meta_params(room), support)
+        return LearnedTask(
+            tuple(names),
+            self._output_layer(adapted["head"], names),
+            jax.tree.map(np.asarray, adapted["encoder"]),
+        )
+
+    def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
+        """Applies the output layer of a task, `[U, N]`."""
+        return encoded.features @ learned.head["kernel"] + learned.head["bias"]
+
+    def predict(
+        self, learned: LearnedTask, texts: Sequence[Any], encoded: Encoded | None = None
+    ) -> list[dict[str, Any]]:
+        """Predicts any number of texts.
+
+        Args:
+          learned: the task.
+          texts: of the task type's form.
+          encoded: their features with the encoder of the task (default: encodes them).
+
+        Returns:
+          Records as those of `workflows.Predictor`, without the texts.
+        """
+        if not texts:
+            return []
+        if self.task.tokens is None:
+            if encoded is None:
+                encoded = self.encoder.encode(texts, learned.encoder)
+            outputs = self.task.outputs(self.logits(learned, encoded))
+            coverage = encoded.coverage
+        else:
+            tokenized = self.encoder.tokenize(texts)
+            outputs = self._token_outputs(learned, texts, tokenized)
+            coverage = self.encoder.coverage(texts, tokenized)
+        names = [*self.task.classes(learned.names), *self.task.others]
+        return [
+            {**prediction, "truncated": _truncation(*row)}
+            for prediction, row in zip(
+                self.task.decode(outputs, names), coverage.tolist(), strict=True
+            )
+        ]
+
+    def leave_one_out(
+        self,
+        examples: data.Examples,
+        names: Sequence[str],
+        encoded: Encoded | None = None,
+    ) -> list[dict[str, Any]]:
+        """Predicts each example by a task learned from all others.
+
+        Raises:
+          ValueError: if there are fewer than two examples.
+        """
+        if len(examples) < 2:
+            raise ValueError(
+                f"{len(examples)} example leaves none to learn from; give more."
+            )
+        if encoded is None and self.shares_encoder:
+            encoded = self.encoder.encode(examples.texts)
+        predictions = []
+        for left_out, text in enumerate(examples.texts):
+            weights = np.ones(len(examples), np.float32)
+            weights[left_out] = 0
+            learned = self.learn(examples, names, encoded=encoded, weights=weights)
+            own = None if encoded is None else encoded.of([left_out])
+            predictions += self.predict(learned, [text], own)
+        return predictions
+
+    def save(
+        self,
+        directory: str | Path,
+        learned: LearnedTask,
+        examples: data.Examples,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes a task as `metaflax adapt` does, for `metaflax.load`.
+
+        Args:
+          directory: which must not exist yet, or be empty.
+          learned: the task.
+          examples: its support set, written for explanations.
+          notes: texts of further files, by their names.
+
+        Raises:
+          ValueError: if the directory holds anything, or the format cannot express the
+            encoder.
+        """
+        save_adapted(
+            Path(directory).expanduser(),
+            self.encoder.model,
+            self._params,
+            {"encoder": learned.encoder, "head": learned.head},
+            list(learned.names),
+            self.config,
+            self.task,
+            {**shown_support(examples), **(notes or {})},
+        )
+
+    def _token_outputs(
+        self,
+        learned: LearnedTask,
+        texts: Sequence[Any],
+        tokenized: data.TokenizedTexts,
+    ) -> tasks.TokenOutputs:
+        longest = int(tokenized.lengths.max())
+        num_outputs = len(learned.head["bias"])
+        logits = np.zeros((len(tokenized), longest, num_outputs), np.float32)
+        for rows, features in self.encoder.chunks(tokenized, learned.encoder):
+            chunk = features[:, :longest] @ learned.head["kernel"]  # [R, L, N]
+            logits[rows, : chunk.shape[1]] = chunk + learned.head["bias"]
+        return reading(texts, np.arange(len(texts)), tokenized, logits)
+
+    def _text_support(
+        self,
+        examples: data.Examples,
+        names: Sequence[str],
+        room: int,
+        encoded: Encoded | None,
+    ) -> base.Batch:
+        """Makes a padded support set of features, or of tokens."""
+        size = _power_of_two(len(examples), LEAST_SUPPORT)
+        to_arrays = target_kinds.of(self.task).to_arrays
+        assert to_arrays is not None  # Only task types with targets of tokens lack it.
+        targets = to_arrays(examples, list(names), room)
+        if self.shares_encoder:
+            if encoded is None:
+                encoded = self.encoder.encode(examples.texts)
+            inputs = _padded(encoded.features, size)
+        else:
+            tokenized, rows = (
+                self.encoder.tokenize(examples.texts),
+                range(len(examples)),
+            )
+            inputs = data.collate_texts(tokenized, rows, size, self.encoder.buckets)
+        weights = np.ones(len(examples), np.float32)
+        return base.Batch(inputs, _padded(targets, size), _padded(weights, size))
+
+    def _token_support(
+        self, examples: data.Examples, names: Sequence[str], room: int
+    ) -> base.Batch:
+        tokenized = self.encoder.tokenize(examples.texts)
+        codes = codes_of(examples, names, tokenized, self.task)
+        assert codes is not None
+        return token_batch(tokenized, codes, len(names), room)
+
+    def _padded_classes(self, num_names: int) -> int:
+        """Returns the number of classes of the head: padded, or as it was trained.
+
+        Raises:
+          ValueError: if there are too few or too many.
+        """
+        kind, of_tokens = target_kinds.of(self.task), self.task.tokens is not None
+        if not kind.has_classes and not of_tokens:
+            return num_names
+        if num_names < 2 and kind.single_label:
+            raise ValueError(
+                f"the examples have {num_names} class; give examples of at least two."
+            )
+        if not self._head.per_class:
+            return num_names if of_tokens else _power_of_two(num_names, LEAST_CLASSES)
+        if not self._has_head:
+            return num_names
+        if num_names > self._num_classes:
+            raise ValueError(
+                f"the examples have {num_names} classes, and the output layer was"
+                f" meta-trained for {self._num_classes}; use a run of protonet or"
+                " proto_maml, whose heads take any number, or train with a larger way."
+            )
+        return self._num_classes
+
+    @property
+    def _has_head(self) -> bool:
+        """Whether the output layer was meta-trained."""
+        return "head" in self._params
+
+    def _new_params(self, room: int) -> Any:
+        """Returns the meta-parameters, with a new head unless one was trained."""
+        if self._has_head:
+            return self._params
+        fresh: Any = self._algorithms(room, False).init(jax.random.key(0))
+        return {**fresh, **self._params}
+
+    def _algorithm(self, room: int, on_features: bool) -> base.MetaAlgorithm:
+        encoder = self.encoder.model.encoder
+        if on_features:
+            encoder = models.Encoder(
+                encoder.init,
+                lambda params, features, key=None: features,
+                encoder.num_features,
+            )
+        settings = self.config.algorithm
+        return config_lib.build_algorithm(
+            settings,
+            encoder,
+            lambda key: self._params["encoder"],
+            self.task,
+            room,
+            num_steps=settings.eval_num_steps,
+        )
+
+    def _leaves_encoder(self) -> bool:
+        """Whether adaptation changes no leaf of the encoder."""
+        kind, room = target_kinds.of(self.task), LEAST_CLASSES
+        if self._has_head and self._head.per_class:
+            room = self._num_classes
+        ids = np.zeros((2, 4), np.int32)
+        tokens = models.Tokens(ids, None, np.ones_like(ids), None, ids[:, :2])
+        shape = (2, room) if kind.has_classes and not kind.single_label else (2,)
+        targets = np.zeros(shape, np.int32 if kind.single_label else np.float32)
+        support = base.Batch(tokens, targets, np.ones(2, np.float32))
+        adapt = self._algorithms(room, False).adapt
+        adapted, _ = jax.eval_shape(adapt, self._meta_params(room), support)
+        return tree.is_empty(adapted["encoder"])
+
+    def _output_layer(
+        self, head: Mapping[str, Any], names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs of a task's classes, without padding."""
+        room, num_classes = len(head["bias"]), len(self.task.classes(names))
+        kept = [*range(num_classes), *range(room - len(self.task.others), room)]
+        kernel, bias = np.asarray(head["kernel"]), np.asarray(head["bias"])
+        if "mask" in head:
+            bias = np.where(np.asarray(head["mask"]), bias, np.float32(ABSENT))
+        return {"kernel": kernel[:, kept], "bias": bias[kept]}
+
+
+def _power_of_two(number: int, least: int) -> int:
+    """Returns the smallest power of two times `least` that is not below `number`."""
+    size = least
+    while size < number:
+        size *= 2
+    return size
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    """Pads the first axis with zeros."""
+    rows = np.zeros((size, *array.shape[1:]), array.dtype)
+    rows[: len(array)] = array
+    return rows
+
+
+def _truncation(read: int, total: int) -> dict[str, int] | None:
+    return {"tokens_read": read, "tokens_total": total} if read < total else None

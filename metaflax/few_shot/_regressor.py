@@ -1,0 +1,68 @@
+"""Few-shot text regression as a scikit-learn estimator."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from metaflax import data
+from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+
+# Name of the number in records.
+NUMBER = "label"
+
+
+class FewShotRegressor(RegressorMixin, FewShotEstimator):
+    """Text regressor that learns from a few texts with numbers.
+
+    See `FewShotClassifier` for its arguments; the default head is ridge regression.
+
+    Attributes:
+      support_texts_: the texts that it learned from.
+      support_targets_: their numbers.
+      learned_: the output layer, and what was adapted of the encoder.
+
+    Examples:
+      ::
+
+        regressor = metaflax.FewShotRegressor(strength=0.1)
+        regressor.fit(["awful", "decent", "superb"], [1.0, 3.0, 5.0])
+        regressor.predict(["very good"])
+    """
+
+    _task = "regression"
+
+    def fit(self, X: Any, y: Any) -> "FewShotRegressor":
+        """Learns from texts and their numbers.
+
+        Args:
+          X: texts.
+          y: finite numbers.
+
+        Returns:
+          The estimator.
+
+        Raises:
+          ValueError: for anything wrong with texts, numbers or settings.
+        """
+        self._fit(sequence_of(X), sequence_of(y))
+        return self
+
+    def partial_fit(self, X: Any, y: Any) -> "FewShotRegressor":
+        """Learns from more examples, and all earlier ones; see `fit`."""
+        self._partial_fit(sequence_of(X), sequence_of(y))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicts the number of each text, `[U]`."""
+        return np.array([record[NUMBER] for record in self._predictions(X)], float)
+
+    def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
+        return [NUMBER]
+
+    def _state(self) -> Any:
+        return None
+
+    def _restore(self, state: Any) -> None:
+        """Restores nothing beside the support set."""

@@ -1,0 +1,148 @@
+"""Learners from what a user names: a run, a directory or a pretrained model."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+from metaflax import config as config_lib
+from metaflax.few_shot._feature_cache import FeatureCache
+from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._text_encoder import TextEncoder
+from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
+
+# Encoders that stay in memory, and learners on them.
+MOST_ENCODERS, MOST_LEARNERS = 2, 32
+
+
+class Source(NamedTuple):
+    """A model in memory, whatever head it learns with.
+
+    Attributes:
+      trained: the run, or the pretrained model.
+      is_run: whether it was meta-trained.
+      encoder: its encoder.
+      features: those of texts that were encoded before.
+    """
+
+    trained: Trained
+    is_run: bool
+    encoder: TextEncoder
+    features: FeatureCache
+
+
+def load_source(settings: LearnerSettings) -> Source:
+    """Loads the encoder of some settings, or finds it in memory.
+
+    Raises:
+      ValueError: if it cannot be had, or does not fit the settings.
+    """
+    of_encoder = LearnerSettings(
+        model=settings.model,
+        task=settings.task,
+        max_length=settings.max_length,
+        batch_size=settings.batch_size,
+    )
+    return _load_source(of_encoder, _version(settings.model))
+
+
+def load_learner(settings: LearnerSettings) -> Learner:
+    """Makes a learner of some settings, or finds it in memory.
+
+    Raises:
+      ValueError: if its model cannot be had, or does not fit the settings.
+    """
+    return _load_learner(settings, _version(settings.model))
+
+
+@functools.lru_cache(maxsize=MOST_ENCODERS)
+def _load_source(settings: LearnerSettings, version: tuple[str, int]) -> Source:
+    del version  # Another content of the same directory is another model.
+    trained = _trained(settings)
+    encoder = TextEncoder(
+        trained.model,
+        trained.params["encoder"],
+        config_lib.build_task(trained.config).form,
+        trained.config.data.max_length,
+        settings.batch_size,
+    )
+    return Source(trained, is_run(settings.model), encoder, FeatureCache(encoder))
+
+
+@functools.lru_cache(maxsize=MOST_LEARNERS)
+def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learner:
+    del version
+    source = load_source(settings)
+    trained, params = source.trained, source.trained.params
+    if not source.is_run or settings.needs_new_head:
+        params = {"encoder": params["encoder"]}
+    config = _with(trained.config, settings)
+    return Learner(source.encoder, params, config, trained.num_classes)
+
+
+def is_run(model: str) -> bool:
+    """Whether a directory is that of a run."""
+    return (Path(model).expanduser() / "environment.json").is_file()
+
+
+def _trained(settings: LearnerSettings) -> Trained:
+    """Loads a run, or a pretrained model."""
+    if not is_run(settings.model):
+        config = config_lib.Config()
+        named = dataclasses.replace(config.model, name=settings.model)
+        frozen = dataclasses.replace(config.algorithm, name="frozen")
+        config = dataclasses.replace(config, model=named, algorithm=frozen)
+        config = _with(config, settings)
+        config_lib.check(config)
+        return fitted(load_untrained(config, num_classes=2))
+    trained = load_trained(Path(settings.model).expanduser())
+    task = trained.config.data.task
+    if task != settings.task:
+        raise ValueError(
+            f"{settings.model} was meta-trained for {task}, and this is"
+            f" {settings.task}; name a run of {settings.task}, or a pretrained model."
+        )
+    return fitted(trained._replace(config=_with(trained.config, settings)))
+
+
+def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Config:
+    """Returns the config with the settings that are given."""
+
+    def given(**values):
+        return {name: value for name, value in values.items() if value is not None}
+
+    algorithm = dataclasses.replace(
+        config.algorithm,
+        **given(
+            name=settings.algorithm,
+            head=settings.head,
+            strength=settings.strength,
+            temperature=settings.temperature,
+            adapts=settings.adapts,
+            inner_learning_rate=settings.inner_learning_rate,
+            num_steps=settings.num_steps,
+            eval_num_steps=settings.num_steps,
+        ),
+    )
+    longest = config.data.max_length
+    texts = dataclasses.replace(
+        config.data,
+        task=settings.task,
+        max_length=min(settings.max_length or longest, longest),
+    )
+    config = dataclasses.replace(config, algorithm=algorithm, data=texts)
+    task = config_lib.build_task(config)
+    if task.tokens is not None and config.model.pooling != "tokens":
+        model = dataclasses.replace(config.model, pooling="tokens")
+        config = dataclasses.replace(config, model=model)
+    return config
+
+
+def _version(model: str) -> tuple[str, int]:
+    """Identifies the content of a local directory."""
+    path = Path(model).expanduser()
+    if not path.is_dir():
+        return model, 0
+    times = [file.stat().st_mtime_ns for file in path.iterdir() if file.is_file()]
+    return str(path.absolute()), max(times, default=0)

@@ -1,0 +1,106 @@
+"""Few-shot named entity recognition as a scikit-learn estimator."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metaflax import data
+from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+from metaflax.few_shot._examples import examples_of
+
+
+class FewShotTagger(FewShotEstimator):
+    """Tagger of entities that learns from a few texts with entities.
+
+    A text is a list of words with a BIO tag each, or a string with a list of entities,
+    objects with `start`, `end` and `type` that count characters. Predictions have the
+    form of the text: tags for words, entities for a string.
+
+    See `FewShotClassifier` for its arguments.
+
+    Attributes:
+      support_texts_: the texts that it learned from.
+      support_targets_: their tags or entities.
+      learned_: the output layer, and what was adapted of the encoder.
+
+    Examples:
+      ::
+
+        tagger = metaflax.FewShotTagger()
+        tagger.fit([["fly", "to", "Rome"], ["leave", "Paris"]],
+                   [["O", "O", "B-city"], ["O", "B-city"]])
+        tagger.predict([["back", "from", "London"]])  # [["O", "O", "B-city"]]
+    """
+
+    _task = "entities"
+
+    def fit(self, X: Any, y: Any) -> "FewShotTagger":
+        """Learns from texts and their tags or entities.
+
+        Args:
+          X: lists of words, or strings.
+          y: a list of tags for each list of words, of entities for each string.
+
+        Returns:
+          The estimator.
+
+        Raises:
+          ValueError: for anything wrong with texts, tags or settings.
+        """
+        self._fit(sequence_of(X), sequence_of(y))
+        return self
+
+    def partial_fit(self, X: Any, y: Any) -> "FewShotTagger":
+        """Learns from more examples, and all earlier ones; they may have new types."""
+        self._partial_fit(sequence_of(X), sequence_of(y))
+        return self
+
+    def predict(self, X: Any) -> list[list[Any]]:
+        """Predicts the tags or entities of each text."""
+        texts = sequence_of(X)
+        return [
+            record["entities"]
+            if isinstance(text, str)
+            else tags_of(list(text), record["entities"])
+            for text, record in zip(texts, self._predictions(texts), strict=True)
+        ]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Computes the F1 of entities, over all texts together."""
+        learner, texts = self._learner(), sequence_of(X)
+        gold = examples_of(self._rows(texts, sequence_of(y)), learner.task, "X, y")
+        assert learner.task.tokens is not None
+        scores = learner.task.tokens.score(self._predictions(texts), gold.targets or ())
+        return scores["f1"]
+
+    def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        return [
+            {"text": text} if isinstance(text, str) else {"tokens": list(text)}
+            for text in texts
+        ]
+
+    def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
+        if not examples.label_names:
+            raise ValueError("no example has an entity; give some with entities.")
+        return list(examples.label_names)
+
+    def _state(self) -> Any:
+        return None
+
+    def _restore(self, state: Any) -> None:
+        """Restores nothing beside the support set."""
+
+
+def tags_of(words: Sequence[str], entities: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Writes entities of words joined by spaces as BIO tags.
+
+    Examples:
+      >>> tags_of(["in", "New", "York"], [{"start": 3, "end": 11, "type": "city"}])
+      ['O', 'B-city', 'I-city']
+    """
+    tags, start = [], 0
+    for word in words:
+        inside = [e for e in entities if e["start"] <= start < e["end"]]
+        part = "B" if inside and inside[0]["start"] == start else "I"
+        tags.append(f"{part}-{inside[0]['type']}" if inside else "O")
+        start += len(word) + 1
+    return tags

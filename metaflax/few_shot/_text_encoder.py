@@ -1,0 +1,149 @@
+"""An encoder in memory, with its tokenizer and compiled programs."""
+
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaflax import data, models, tasks, tree
+from metaflax.workflows.runs._episodes import coarse_up_to
+from metaflax.workflows.runs._loaded_model import LoadedModel
+
+
+class Encoded(NamedTuple):
+    """Features of texts.
+
+    Attributes:
+      features: `[U, D]`.
+      coverage: `[U, 2]`, tokens of each text that were read, and that it has.
+    """
+
+    features: np.ndarray
+    coverage: np.ndarray
+
+    def of(self, rows: Any) -> "Encoded":
+        """Returns those of some texts."""
+        return Encoded(self.features[rows], self.coverage[rows])
+
+
+class TextEncoder:
+    """Encodes texts in batches of few shapes, each compiled once.
+
+    Args:
+      model: network and tokenizer.
+      params: parameters of the encoder.
+      form: the form of the texts.
+      max_length: most tokens of a text; longer ones are truncated.
+      batch_size: most texts in one call of the network.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        params: Any,
+        form: tasks.Form,
+        max_length: int,
+        batch_size: int,
+    ):
+        self.model, self.params, self.form = model, params, form
+        self.max_length, self.batch_size = max_length, batch_size
+        self.num_features = model.encoder.num_features
+        self.buckets = data.Buckets(coarse_up_to(max_length).lengths, budget_ratio=4.0)
+        self._apply = jax.jit(model.encoder.apply)
+
+    def encode(self, texts: Sequence[Any], adapted: Any = None) -> Encoded:
+        """Encodes any number of texts.
+
+        Args:
+          texts: of the form.
+          adapted: leaves that replace those of the encoder (default: none).
+
+        Returns:
+          Their features.
+        """
+        tokenized = self.tokenize(texts)
+        features = np.zeros((len(texts), self.num_features), np.float32)
+        for rows, chunk in self.chunks(tokenized, adapted):
+            features[rows] = chunk
+        return Encoded(features, self.coverage(texts, tokenized))
+
+    def tokenize(self, texts: Sequence[Any]) -> data.TokenizedTexts:
+        """Tokenizes texts, truncated to the longest that the model takes."""
+        return data.tokenize(
+            self.model.tokenizer,
+            texts,
+            max_length=self.max_length,
+            form=self.form,
+            on_long="truncate",
+            max_positions=self.model.family.max_positions(self.model.pretrained.config),
+        )
+
+    def chunks(
+        self, tokenized: data.TokenizedTexts, adapted: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields rows of like length, and their features `[R, ...]`."""
+        size, params = self.batch_size, self.params
+        if not tree.is_empty(adapted):
+            params = tree.merge(adapted, params)
+        order = np.argsort(tokenized.lengths, kind="stable")
+        for first in range(0, len(order), size):
+            rows = order[first : first + size]
+            tokens = data.collate_texts(tokenized, rows, size, self.buckets)
+            yield rows, np.asarray(self._apply(params, tokens))[: len(rows)]
+
+    def coverage(
+        self, texts: Sequence[Any], tokenized: data.TokenizedTexts
+    ) -> np.ndarray:
+        """Counts the tokens that were read of each text, and that it has, `[U, 2]`."""
+        read = total = tokenized.lengths
+        if tokenized.num_truncated:
+            whole = self.form.encode(self.model.tokenizer, list(texts), None)
+            total = np.array([len(row) for row in whole["input_ids"]], np.int64)
+        return np.stack([read, total], axis=-1)
+
+    def warm_up(self, text: Any) -> int:
+        """Compiles every shape that texts can have.
+
+        Args:
+          text: any text of the form.
+
+        Returns:
+          The number of shapes.
+        """
+        size, like, count = self.batch_size, self.tokenize([text]), 0
+        for length in self.buckets.lengths:
+            budget = 0
+            while budget < size * length:
+                budget = self.buckets.budget(budget + 1)
+                blank = _blank(size, length, min(budget, size * length), like)
+                jax.block_until_ready(self._apply(self.params, blank))
+                count += 1
+        return count
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights, in hex."""
+        digest = hashlib.sha256()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
+            array = np.ascontiguousarray(leaf)
+            digest.update(f"{tree.path_name(path)} {array.shape} ".encode())
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
+
+
+def _blank(
+    size: int, length: int, budget: int, like: data.TokenizedTexts
+) -> models.Tokens:
+    """Makes a batch of one-token texts with the parts that other texts have."""
+    ids = np.zeros((size, length), np.int32)
+    mask = np.zeros_like(ids)
+    mask[:, 0] = 1
+    packed = np.full(budget, ids.size, np.int32)
+    real = np.flatnonzero(mask)[:budget]
+    packed[: len(real)] = real
+    marks = None if like.marks is None else np.zeros((size, 2), np.int32)
+    types = None if like.types is None else np.zeros_like(ids)
+    return models.Tokens(ids, types, mask, packed, marks)

@@ -1,0 +1,211 @@
+"""Tests of the scikit-learn estimators."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from sklearn import base as sklearn_base
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import metaflax
+from metaflax import config, workflows
+from tests.workflows import worlds
+
+RECORDS = worlds.records(worlds.TOPICS[:3], count=4)
+TEXTS, LABELS = ([row[name] for row in RECORDS] for name in ("text", "label"))
+QUERIES = [row["text"] for row in worlds.records(worlds.TOPICS[:3], count=2, seed=1)]
+WORDS = [text.split() for text in TEXTS]
+TAGS = [["B-topic" if w.startswith("topic") else "O" for w in words] for words in WORDS]
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_bert):
+    return metaflax.FewShotClassifier(tiny_bert).fit(TEXTS, LABELS)
+
+
+def test_it_predicts_as_an_adapted_directory_of_the_same_examples(
+    classifier, tiny_bert, tmp_path
+):
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", RECORDS)
+    settings = workflows.without_run(str(tiny_bert), "frozen")
+    workflows.adapt(support, tmp_path / "adapted", config=settings)
+    records = metaflax.load(tmp_path / "adapted")(QUERIES)
+    expected = [[r["probabilities"][c] for c in classifier.classes_] for r in records]
+    assert classifier.classes_.tolist() == sorted(worlds.TOPICS[:3])
+    np.testing.assert_allclose(classifier.predict_proba(QUERIES), expected, atol=1e-4)
+    assert classifier.predict(QUERIES).tolist() == [r["label"] for r in records]
+    best = classifier.classes_[classifier.predict_proba(QUERIES).argmax(axis=-1)]
+    assert best.tolist() == classifier.predict(QUERIES).tolist()
+
+
+def test_scikit_learn_clones_it_and_searches_over_it(tiny_bert):
+    estimator = metaflax.FewShotClassifier(tiny_bert, strength=0.5)
+    copy = sklearn_base.clone(estimator)
+    assert copy.get_params() == estimator.get_params()
+    assert not hasattr(copy, "classes_")
+    lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
+    chain = Pipeline([("lower", lower), ("classify", estimator)])
+    heads = {"classify__head": ["prototypes", "ridge"]}
+    search = GridSearchCV(chain, heads, cv=2, error_score="raise").fit(TEXTS, LABELS)
+    scores = cross_val_score(
+        estimator.set_params(**{"head": search.best_params_["classify__head"]}),
+        TEXTS, LABELS, cv=2, error_score="raise",
+    )  # fmt: skip
+    assert search.best_score_ == pytest.approx(scores.mean())
+    assert search.predict(QUERIES).shape == (len(QUERIES),)
+
+
+def test_what_is_pickled_predicts_the_same_and_only_with_the_same_weights(
+    tmp_path, tiny_bert
+):
+    model = worlds.save_bert(tmp_path / "model", seed=1)
+    fitted = metaflax.FewShotClassifier(model).fit(TEXTS, LABELS)
+    content = pickle.dumps(fitted)
+    assert len(content) < 100_000  # The weights of the encoder stay where they are.
+    expected = fitted.predict_proba(QUERIES)
+    again = pickle.loads(content)
+    np.testing.assert_array_equal(again.predict_proba(QUERIES), expected)
+    model.rename(tmp_path / "away")
+    worlds.save_bert(tmp_path / "other", seed=2).rename(model)
+    with pytest.raises(ValueError, match="has changed since"):
+        again.predict(QUERIES)
+
+
+@pytest.mark.parametrize("labels", [[2, 0, 1], [True, False], ["b", "a"], [0.5, 1.5]])
+def test_labels_keep_their_type_and_order(labels, tiny_bert, tmp_path):
+    y = [labels[number % len(labels)] for number in range(len(TEXTS))]
+    fitted = metaflax.FewShotClassifier(tiny_bert).fit(np.array(TEXTS), np.array(y))
+    fitted.save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    for estimator in (fitted, loaded):
+        assert estimator.classes_.tolist() == sorted(set(labels))
+        assert estimator.predict(TEXTS).dtype == np.array(y).dtype
+
+
+def test_partial_fit_is_a_fit_of_all_examples(classifier, tiny_bert):
+    half = metaflax.FewShotClassifier(tiny_bert).partial_fit(TEXTS[:8], LABELS[:8])
+    assert half.classes_.tolist() == sorted(set(LABELS[:8]))
+    both = half.partial_fit(TEXTS[8:], LABELS[8:])
+    expected = classifier.predict_proba(QUERIES)
+    np.testing.assert_allclose(both.predict_proba(QUERIES), expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\['new'\] are not in classes"):
+        both.partial_fit(["filler00"], ["new"], classes=both.classes_)
+
+
+def test_what_is_saved_stands_alone_and_goes_on_learning(tmp_path):
+    model = worlds.save_bert(tmp_path / "model", seed=3)
+    fitted = metaflax.FewShotClassifier(model).fit(TEXTS, LABELS)
+    fitted.save(tmp_path / "saved")
+    more = fitted.partial_fit(QUERIES[:1], LABELS[:1]).predict_proba(QUERIES)
+    model.rename(tmp_path / "away")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    records = metaflax.load(tmp_path / "saved")(QUERIES)
+    assert loaded.predict(QUERIES).tolist() == [r["label"] for r in records]
+    with pytest.raises(ValueError, match="no directory"):
+        loaded.partial_fit(QUERIES[:1], LABELS[:1])
+    (tmp_path / "away").rename(model)
+    loaded.partial_fit(QUERIES[:1], LABELS[:1])
+    np.testing.assert_allclose(loaded.predict_proba(QUERIES), more, atol=1e-6)
+    with pytest.raises(ValueError, match="FewShotClassifier; load it with"):
+        metaflax.FewShotTagger.load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        ("one text", ["a"], "no sequence"),
+        (TEXTS, LABELS[:-1], "12 texts and 11 targets"),
+        (TEXTS, ["same"] * 12, "at least two"),
+        (["a", ""], ["x", "y"], r"X, y\[1\]: 'text' is an empty text"),
+        (["a", "b"], ["x", None], "'y' is missing"),
+        (["a", "b"], ["x", "x "], "have the same name"),
+        ([["a"], ["b"]], ["x", "y"], "a text is expected"),
+        ([], [], "no example"),
+    ],
+)
+def test_unusable_examples_are_refused_and_change_nothing(
+    texts, labels, message, classifier
+):
+    expected = classifier.predict_proba(QUERIES)
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(texts, labels)
+    np.testing.assert_array_equal(classifier.predict_proba(QUERIES), expected)
+
+
+def test_inner_steps_that_adapt_the_encoder_predict_as_adapt_does(tiny_bert, tmp_path):
+    settings = {"algorithm": "fine_tuning", "num_steps": 2, "inner_learning_rate": 0.1}
+    fitted = metaflax.FewShotClassifier(tiny_bert, **settings).fit(TEXTS, LABELS)
+    assert not fitted.learned_.shares_encoder
+    fitted.save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    expected = fitted.predict_proba(QUERIES)
+    np.testing.assert_allclose(loaded.predict_proba(QUERIES), expected, atol=1e-4)
+    frozen = metaflax.FewShotClassifier(tiny_bert).fit(TEXTS, LABELS)
+    assert not np.allclose(frozen.predict_proba(QUERIES), expected, atol=1e-3)
+
+
+def test_a_regressor_fits_numbers(tiny_bert, tmp_path):
+    y = np.linspace(-1, 2, len(TEXTS))
+    fitted = metaflax.FewShotRegressor(tiny_bert, strength=1e-3).fit(TEXTS, y)
+    assert fitted.score(TEXTS, y) > 0.9
+    fitted.save(tmp_path / "saved")
+    loaded = metaflax.FewShotRegressor.load(tmp_path / "saved")
+    np.testing.assert_allclose(
+        loaded.predict(QUERIES), fitted.predict(QUERIES), atol=1e-3
+    )
+    with pytest.raises(ValueError, match="a number is expected"):
+        fitted.fit(TEXTS, ["high"] * len(TEXTS))
+
+
+def test_a_tagger_answers_in_the_form_of_the_texts(tiny_bert, tmp_path):
+    fitted = metaflax.FewShotTagger(tiny_bert).fit(WORDS, TAGS)
+    tags = fitted.predict(WORDS)
+    assert [len(row) for row in tags] == [len(words) for words in WORDS]
+    assert {tag for row in tags for tag in row} <= {"O", "B-topic", "I-topic"}
+    [entities] = fitted.predict(TEXTS[:1])
+    assert ["B-topic" in row for row in tags[:1]] == [bool(entities)]
+    assert fitted.score(WORDS, TAGS) == pytest.approx(fitted.score(TEXTS, gold(TAGS)))
+    fitted.save(tmp_path / "saved")
+    assert metaflax.FewShotTagger.load(tmp_path / "saved").predict(WORDS) == tags
+
+
+def gold(tags):
+    """Entities of the tags of TEXTS, by characters."""
+    rows = []
+    for words, row in zip(WORDS, tags, strict=True):
+        starts = np.cumsum([0, *(len(word) + 1 for word in words[:-1])]).tolist()
+        rows.append(
+            [
+                {"start": start, "end": start + len(word), "type": "topic"}
+                for start, word, tag in zip(starts, words, row, strict=True)
+                if tag != "O"
+            ]
+        )
+    return rows
+
+
+def test_settings_that_are_no_settings_are_refused(tiny_bert, tmp_path):
+    (tmp_path / "estimator.json").write_text(json.dumps({"params": {}}))
+    with pytest.raises(ValueError, match="holds no saved estimator"):
+        metaflax.FewShotClassifier.load(tmp_path)
+    for name, value, message in [
+        ("head", "nonsense", "unknown head 'nonsense'"),
+        ("algorithm", "matching", "no linear layer"),
+        ("batch_size", 0, "give 1 or more"),
+        ("model", tmp_path / "absent", "no directory"),
+    ]:
+        estimator = metaflax.FewShotClassifier(tiny_bert).set_params(**{name: value})
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(TEXTS, LABELS)
+
+
+def test_defaults_are_those_of_the_command_line(tiny_bert):
+    learner = metaflax.few_shot.load_learner(
+        metaflax.few_shot.LearnerSettings(model=str(tiny_bert))
+    )
+    expected = config.Config().algorithm
+    assert learner.config.algorithm == workflows.without_run("x", "frozen").algorithm
+    assert learner.config.algorithm.temperature == expected.temperature

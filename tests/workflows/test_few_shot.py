@@ -1,0 +1,42 @@
+"""Tests of learners that start from a run."""
+
+import numpy as np
+import pytest
+
+import metaflax
+from tests.workflows import worlds
+
+SUPPORT = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
+TEXTS, LABELS = ([row[name] for row in SUPPORT] for name in ("text", "label"))
+QUERIES = [row["text"] for row in worlds.records(worlds.TOPICS[:3], count=3, seed=2)]
+
+
+def probabilities(directory, classes):
+    records = metaflax.load(directory)(QUERIES)
+    return [[record["probabilities"][name] for name in classes] for record in records]
+
+
+def test_a_classifier_of_a_run_predicts_as_its_adapted_directory(trained, adapted):
+    fitted = metaflax.FewShotClassifier(trained).fit(TEXTS, LABELS)
+    expected = probabilities(adapted, fitted.classes_)
+    np.testing.assert_allclose(fitted.predict_proba(QUERIES), expected, atol=1e-4)
+
+
+def test_a_named_head_takes_the_encoder_of_a_run_alone(trained):
+    fitted = metaflax.FewShotClassifier(trained, head="ridge").fit(TEXTS, LABELS)
+    own = metaflax.FewShotClassifier(trained).fit(TEXTS, LABELS)
+    assert fitted.encoder_digest_ == own.encoder_digest_
+    assert not np.allclose(fitted.predict_proba(QUERIES), own.predict_proba(QUERIES))
+
+
+def test_a_run_of_another_task_type_is_refused(trained):
+    with pytest.raises(ValueError, match="was meta-trained for classification"):
+        metaflax.FewShotRegressor(trained).fit(TEXTS, range(len(TEXTS)))
+
+
+def test_a_learned_output_layer_has_room_for_its_classes_only(trained_by):
+    run = trained_by("fomaml")
+    fitted = metaflax.FewShotClassifier(run).fit(TEXTS, LABELS)
+    assert fitted.predict_proba(QUERIES).shape == (len(QUERIES), 3)
+    with pytest.raises(ValueError, match="was\\s+meta-trained for 3"):
+        fitted.fit(TEXTS[:4], list("abcd"))
