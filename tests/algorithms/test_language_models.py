@@ -60,7 +60,11 @@ def gradient(make, estimator, adapts):
     [
         pytest.param(of_gpt, "encoder", marks=pytest.mark.slow),
         (of_gpt, "*/prefix"),
-        (of_seq2seq, ("encoder/decoder/head", "*/decoder/layer_1/*/lora")),
+        pytest.param(
+            of_seq2seq,
+            ("encoder/decoder/head", "*/decoder/layer_1/*/lora"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_forward_over_reverse_is_reverse_over_reverse(make, adapts):
@@ -71,6 +75,7 @@ def test_forward_over_reverse_is_reverse_over_reverse(make, adapts):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_read_runs_once_where_only_what_says_adapts():
     model, params, task = problem(of_seq2seq)
     loss = losses.language_cross_entropy

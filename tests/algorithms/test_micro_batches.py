@@ -64,7 +64,13 @@ def make(name, apply_fn, **changes):
     return factory(apply_fn, losses.softmax_cross_entropy, text_free.init, **arguments)
 
 
-@pytest.mark.parametrize("case", CASES)
+# The others differ in what `mixed_mode` and `implicit` already cover.
+LONG = ("annealed", "displacement", "trajectory", "learned rates", "all classes")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES]
+)
 def test_the_meta_gradient_is_that_of_all_examples_at_once(case):
     name, changes = CASES[case]
     in_parts = algorithms.micro_batched(text_free.encode, 3)
@@ -220,7 +226,7 @@ def test_micro_batches_drop_out_apart_and_the_same_for_the_same_key():
 @pytest.mark.parametrize(
     "estimator",
     [
-        estimators.reverse,
+        pytest.param(estimators.reverse, marks=pytest.mark.slow),
         pytest.param(estimators.mixed_mode, marks=pytest.mark.slow),
         estimators.first_order,
     ],

@@ -76,9 +76,9 @@ def our_meta_gradient(directory, factory, **kwargs):
 @pytest.mark.parametrize(
     ("factory", "kwargs", "second_order"),
     [
-        (algorithms.maml, {}, True),
+        pytest.param(algorithms.maml, {}, True, marks=pytest.mark.slow),
         (algorithms.maml, {"estimator": estimators.mixed_mode}, True),
-        (algorithms.fomaml, {}, False),
+        pytest.param(algorithms.fomaml, {}, False, marks=pytest.mark.slow),
     ],
     ids=["maml", "maml in mixed mode", "fomaml"],
 )

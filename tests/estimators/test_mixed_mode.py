@@ -60,7 +60,11 @@ def relative_error(first, second):
     ("mixed", "keyed"),
     [
         (estimators.mixed_mode, False),
-        (functools.partial(estimators.mixed_mode, remat_every=3), True),
+        pytest.param(
+            functools.partial(estimators.mixed_mode, remat_every=3),
+            True,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_mixed_mode_is_reverse_mode_in_float64(mixed, keyed):

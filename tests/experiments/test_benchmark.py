@@ -112,6 +112,7 @@ def test_the_floor_counts_what_changes_the_answer_only(script):
             assert found == passes * forward, method
 
 
+@pytest.mark.slow
 def test_growth_is_measured_plotted_and_its_slope_named(tmp_path, monkeypatch):
     scaling = scripts.load("benchmark", "scaling")
     for name, value in {"WIDTH": 16, "VOCABULARY": 50}.items():

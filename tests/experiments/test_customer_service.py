@@ -179,6 +179,7 @@ def write_data(folder):
     (folder / "sgd_dialogue" / "splits.json").write_text(json.dumps(split))
 
 
+@pytest.mark.slow
 def test_customer_service_runs_in_miniature(script, tmp_path, monkeypatch):
     folder, runs = tmp_path / "data", tmp_path / "runs"
     write_data(folder)

@@ -9,6 +9,7 @@ from tests.experiments import scripts
 pytestmark = scripts.beside_tests
 
 
+@pytest.mark.slow
 def test_mixed_mode_that_runs_steps_again_needs_least_and_a_copy_a_step(tmp_path):
     pytest.importorskip("matplotlib")
     script = scripts.load("memory")

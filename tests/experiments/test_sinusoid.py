@@ -31,7 +31,14 @@ def test_tasks_are_sines_within_their_bounds(script):
     np.testing.assert_allclose(waves @ coefficients, y, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["maml", "meta_sgd", "cavia"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maml",
+        pytest.param("meta_sgd", marks=pytest.mark.slow),
+        pytest.param("cavia", marks=pytest.mark.slow),
+    ],
+)
 def test_meta_training_beats_the_start_and_pretraining(script, name):
     tasks = script.draw_tasks(script.TEST_KEY, 200, 10, 50)
     algorithm = script.METHODS[name](1)

@@ -116,6 +116,7 @@ def small_mixture(config, folder, text):
     )
 
 
+@pytest.mark.slow
 def test_pretrainings_at_equal_compute_are_judged_in_miniature(tmp_path, monkeypatch):
     script, runs = scripts.load("smlmt"), tmp_path / "runs"
     monkeypatch.setattr(

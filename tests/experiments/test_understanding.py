@@ -65,6 +65,7 @@ def sentences(count, seed=0):
     return worlds.texts([], count, rng)
 
 
+@pytest.mark.slow
 def test_likeness_runs_in_miniature(small, tmp_path):
     folder = tmp_path / "data" / "stsb"
     folder.mkdir(parents=True)
@@ -112,6 +113,7 @@ def fewrel(folder):
     (folder / "splits.json").write_text(json.dumps(split))
 
 
+@pytest.mark.slow
 def test_relations_run_in_miniature(small, tmp_path):
     fewrel(tmp_path / "data" / "fewrel")
     config, script = small("relations"), scripts.load("relations")

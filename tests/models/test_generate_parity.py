@@ -130,7 +130,10 @@ def test_the_best_texts_of_gpts_are_torchs(gpts, setting):
     assert some_end(gpt_cases(gpts, padded=padded, make=make, **setting))
 
 
-@pytest.mark.parametrize("setting", BEAMS)
+@pytest.mark.parametrize(
+    "setting",
+    [*(pytest.param(b, marks=pytest.mark.slow) for b in BEAMS[:3]), *BEAMS[3:]],
+)
 def test_the_best_texts_of_encoder_decoders_are_torchs(seq2seqs, setting):
     make = models.beam_search
     assert some_end(seq2seq_cases(seq2seqs, make=make, **setting))

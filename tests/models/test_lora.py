@@ -84,8 +84,12 @@ def test_factors_can_be_added_in_several_calls_of_different_rank():
     chex.assert_shape(params["layer_1"]["mlp"]["up"]["lora"]["down"], (12, 3))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
-@pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
+@pytest.mark.parametrize(
+    "pooling", ["mean", pytest.param("first", marks=pytest.mark.slow), "pooler"]
+)
+@pytest.mark.parametrize(
+    "pack", [packed, pytest.param(lambda tokens: tokens, marks=pytest.mark.slow)]
+)
 def test_factors_equal_dense_layers_with_merged_kernels(pooling, pack):
     grown = moved(models.with_lora(PARAMS, KEY, rank=2, where="*"))
     merged = models.merge_lora(grown)

@@ -44,7 +44,12 @@ def test_sums_over_many_rows_and_features_do_not_stop_growing():
 
 
 @pytest.mark.parametrize(
-    "estimator", [estimators.reverse, estimators.mixed_mode, estimators.first_order]
+    "estimator",
+    [
+        estimators.first_order,
+        pytest.param(estimators.reverse, marks=pytest.mark.slow),
+        pytest.param(estimators.mixed_mode, marks=pytest.mark.slow),
+    ],
 )
 def test_the_meta_gradient_is_float32_and_near_that_of_float32(estimator):
     params = episodes.meta_params()

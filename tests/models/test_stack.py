@@ -41,7 +41,12 @@ def derivatives(layer_loop, remat):
 
 @pytest.mark.parametrize(
     ("layer_loop", "remat"),
-    [("scan", "none"), ("scan", "dots"), ("scan", "layers"), ("unroll", "dots")],
+    [
+        ("scan", "layers"),
+        ("unroll", "dots"),
+        pytest.param("scan", "none", marks=pytest.mark.slow),
+        pytest.param("scan", "dots", marks=pytest.mark.slow),
+    ],
 )
 def test_how_layers_run_changes_no_number_and_no_derivative(layer_loop, remat):
     def check(first, second):
@@ -80,7 +85,10 @@ def test_loops_are_the_default_for_many_layers_and_for_layers_that_run_again():
     assert count_loops(few, remat="layers", layer_loop="unroll") == []
 
 
-@pytest.mark.parametrize(("order", "task_loop"), [(1, "vmap"), (2, "scan")])
+@pytest.mark.parametrize(
+    ("order", "task_loop"),
+    [(1, "vmap"), pytest.param(2, "scan", marks=pytest.mark.slow)],
+)
 def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, task_loop):
     config = dataclasses.replace(
         CONFIG, num_hidden_layers=6, max_position_embeddings=64

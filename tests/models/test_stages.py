@@ -74,7 +74,15 @@ def test_a_stage_needs_no_parameter_but_those_it_reads():
     assert read == tree.paths(params)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        "reverse",
+        "reptile",
+        pytest.param("mixed_mode", marks=pytest.mark.slow),
+        pytest.param("first_order", marks=pytest.mark.slow),
+    ],
+)
 def test_running_lower_layers_ahead_changes_no_meta_gradient(estimator):
     with jax.enable_x64(True):
         params, tasks = meta_params(dtype=jnp.float64), two_tasks(dtype=jnp.float64)
@@ -89,8 +97,15 @@ def test_running_lower_layers_ahead_changes_no_meta_gradient(estimator):
         assert (lower > 0) == (estimator != "reptile")
 
 
-@pytest.mark.parametrize("pooling", ["first", "pooler"])
-@pytest.mark.parametrize("adapts", ["encoder/layer_1", "encoder/pooler", "head"])
+@pytest.mark.parametrize(
+    ("adapts", "pooling"),
+    [
+        ("encoder/layer_1", "first"),
+        pytest.param("encoder/layer_1", "pooler", marks=pytest.mark.slow),
+        ("encoder/pooler", "pooler"),
+        ("head", "first"),
+    ],
+)
 def test_a_cut_at_any_height_changes_no_meta_gradient(pooling, adapts):
     params = meta_params() | {"encoder": PARAMS}
     ahead, within = (

@@ -223,7 +223,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
 @DAMAGES
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize(
-    ("seed", "cases"), [(0, 40), pytest.param(1, 300, marks=pytest.mark.slow)]
+    ("seed", "cases"), [(0, 15), pytest.param(1, 300, marks=pytest.mark.slow)]
 )
 def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path):
     """Over single bits, files cut off and files missing, of all checkpoints."""

@@ -18,8 +18,11 @@ from tests.environment import with_devices
 MESHES = {
     "one": (1, 1, "scan"),
     "two": (2, 1, "scan"),
-    "eight": (8, 1, "scan"),
     "eight, parameters shared": (8, 4, "scan"),
+}
+MORE_MESHES = {
+    "one": (1, 1, "scan"),
+    "eight": (8, 1, "scan"),
     "one, all tasks at once": (1, 1, "vmap"),
     "eight, all tasks at once": (8, 2, "vmap"),
 }
@@ -50,11 +53,20 @@ def numbers(file):
     return found
 
 
+def on_meshes(meshes, folder):
+    out = folder / "numbers.npz"
+    ended(start(8, out=str(out), meshes=meshes))
+    return numbers(out)
+
+
 @pytest.fixture(scope="module")
 def in_one_process(tmp_path_factory):
-    out = tmp_path_factory.mktemp("devices") / "numbers.npz"
-    ended(start(8, out=str(out), meshes=MESHES))
-    return numbers(out)
+    return on_meshes(MESHES, tmp_path_factory.mktemp("devices"))
+
+
+@pytest.fixture(scope="module")
+def on_more_meshes(tmp_path_factory):
+    return on_meshes(MORE_MESHES, tmp_path_factory.mktemp("more_devices"))
 
 
 def assert_alike(found, expected, *, first=1e-6, last=1e-9):
@@ -67,24 +79,36 @@ def assert_alike(found, expected, *, first=1e-6, last=1e-9):
                 )
 
 
-SEVERAL = [name for name, (devices, *_) in MESHES.items() if devices > 1]
+def assert_several_are_as_one(found, meshes, name):
+    alone = "one, all tasks at once" if "at once" in name else "one"
+    assert_alike(found[name], found[alone])
+    assert np.ptp(found[alone]["last"]["losses"]) > 1e-3  # Something was learned.
+    assert found[name]["last"]["tasks_on"] == meshes[name][0]
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", ["two", "eight, parameters shared"])
 def test_several_devices_give_the_numbers_of_one(name, in_one_process):
     """The first meta-gradient in float32, and 20 steps with dropout in float64."""
-    alone = "one, all tasks at once" if "at once" in name else "one"
-    found, expected = in_one_process[name], in_one_process[alone]
-    assert_alike(found, expected)
-    assert np.ptp(expected["last"]["losses"]) > 1e-3  # Something was learned.
-    assert found["last"]["tasks_on"] == MESHES[name][0]
+    assert_several_are_as_one(in_one_process, MESHES, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eight", "eight, all tasks at once"])
+def test_more_devices_give_the_numbers_of_one(name, on_more_meshes):
+    assert_several_are_as_one(on_more_meshes, MORE_MESHES, name)
 
 
 def test_parameters_that_are_shared_lie_in_parts(in_one_process):
     """Of a small network vectors, which lie everywhere, make up much."""
     share = {name: found["last"]["share"] for name, found in in_one_process.items()}
-    assert share["eight"] == share["two"] == share["one"] == 1
+    assert share["two"] == share["one"] == 1
     assert share["eight, parameters shared"] < 0.4
+
+
+@pytest.mark.slow
+def test_parameters_are_shared_with_all_tasks_at_once(on_more_meshes):
+    share = {name: found["last"]["share"] for name, found in on_more_meshes.items()}
+    assert share["eight"] == 1
     assert share["eight, all tasks at once"] < 0.6
 
 
@@ -103,6 +127,7 @@ def test_two_processes_give_the_numbers_of_one(in_one_process, tmp_path):
     assert found["last"]["share"] < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["protonet", pytest.param("fomaml", marks=pytest.mark.slow)]
 )

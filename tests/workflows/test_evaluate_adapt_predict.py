@@ -65,7 +65,15 @@ def test_other_sizes_are_other_episodes_and_baselines_stand_beside(trained, caps
     assert "3-way 1-shot, 6 test episodes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("algorithm", ["protonet", "proto_maml", "fomaml", "anil"])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "protonet",
+        "anil",
+        pytest.param("proto_maml", marks=pytest.mark.slow),
+        pytest.param("fomaml", marks=pytest.mark.slow),
+    ],
+)
 def test_adapt_and_predict_repeat_the_accuracy_of_an_exported_episode(
     algorithm, trained_by, tmp_path
 ):
@@ -230,7 +238,7 @@ def test_fine_tuning_refuses_a_test_label_that_training_lacks(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("way", [2, 4])
+@pytest.mark.parametrize("way", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_prototypes_are_evaluated_at_any_way(way, world, tmp_path):
     """Validation and training keep their sizes."""
     names = {**worlds.SPLIT, "test": worlds.TOPICS[8:], "valid": worlds.TOPICS[6:8]}

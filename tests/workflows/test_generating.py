@@ -142,7 +142,13 @@ def risen(run_dir, metric):
     return difference["mean"] - difference["half_width"]
 
 
-@every
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(k, marks=pytest.mark.slow) if k == "translation" else k
+        for k in KINDS
+    ],
+)
 def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
     assert risen(runs(kind), "log_likelihood") > 1
     if kind != "language_modelling":
@@ -396,7 +402,9 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     assert "give --texts FILE" in refused("new", "--out", tmp_path / "other")
 
 
-@pytest.mark.parametrize("added", ["lora", "prefix"])
+@pytest.mark.parametrize(
+    "added", [pytest.param("lora", marks=pytest.mark.slow), "prefix"]
+)
 def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
     kind = "dialogue"
     sizes = {"lora": {"lora_rank": 2}, "prefix": {"prefix_size": 2}}[added]

@@ -142,7 +142,9 @@ def test_two_processes_train_a_mixture_as_one_does(world, tmp_path):
     assert_alike(tmp_path / "on", tmp_path / "on-alone")
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)]
+)
 def test_all_start_again_when_one_is_killed_and_nothing_is_lost(
     number, world, whole, tmp_path
 ):
@@ -155,6 +157,7 @@ def test_all_start_again_when_one_is_killed_and_nothing_is_lost(
     assert_same_run(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_all_save_when_one_is_asked_to_end_and_one_alone_goes_on(world, tmp_path):
     options = {**OPTIONS, "steps": 200, "eval_every": 200, "learning_rate": 1e-4}
     args = world.train_args(tmp_path / "run", **options)
@@ -192,6 +195,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 def test_processes_find_each_other_by_what_slurm_says(world, tmp_path):
     """As under `srun`, which says these variables."""
     with socket.socket() as free:

@@ -107,7 +107,8 @@ def test_a_run_adapts_to_labelled_texts_without_masks(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["leopard", pytest.param("fomaml", marks=pytest.mark.slow)]
+    "algorithm",
+    [pytest.param(n, marks=pytest.mark.slow) for n in ("leopard", "fomaml")],
 )
 def test_it_runs_with_algorithms_that_take_steps(algorithm, world, raw, tmp_path):
     options = {"inner_learning_rate": 0.1, "num_steps": 2, "word_clusters": 3}

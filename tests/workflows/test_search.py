@@ -165,6 +165,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_trials_and_each_is_run_once(world, tmp_path):
     file, folder = written(tmp_path / "search.py", base_of(world), 3), tmp_path / "out"
     args = ["search", "--config", str(file), "--run-dir", str(folder)]
@@ -204,6 +205,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_trial_is_taken_up_again_and_ends_as_if_nothing_had_happened(
     searched, tmp_path
 ):

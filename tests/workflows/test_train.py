@@ -37,6 +37,9 @@ LEARNERS = {
     "warpgrad": {"adapter_size": 4},
 }
 
+# One without inner steps, of a generated head, and of low-rank factors.
+QUICK = ("leopard", "maml", "protonet")
+
 
 def results_of(run_dir):
     return json.loads((run_dir / "results.json").read_text())
@@ -81,7 +84,10 @@ def test_the_log_has_a_line_for_each_step_with_finite_numbers(trained):
     assert all(math.isfinite(x) for record in lines for x in record.values())
 
 
-@pytest.mark.parametrize("algorithm", LEARNERS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LEARNERS],
+)
 def test_algorithms_meta_train_and_meta_test(algorithm, trained_by):
     results = results_of(trained_by(algorithm, **LEARNERS[algorithm]))
     assert (results["steps"], results["episodes"]) == (2, 4)
