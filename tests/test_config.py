@@ -349,7 +349,7 @@ def test_unknown_names_are_answered_with_the_known_ones(settings, said):
 @pytest.mark.parametrize(
     ("setting", "known"),
     [
-        ("pooling", models.Pooling),
+        ("pooling", models.Pooling | None),
         ("layer_loop", LayerLoop),
         ("remat", Remat),
     ],

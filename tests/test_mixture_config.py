@@ -88,7 +88,7 @@ def test_a_member_is_the_run_that_it_would_be_by_itself():
     assert run.model == ModelConfig("bert", lora_rank=4, pooling="tokens")
     assert (run.data, run.episodes) == (ENTITIES.data, ENTITIES.episodes)
     assert run.training == CONFIG.training
-    assert run_of(CONFIG, "intents").model.pooling == "mean"
+    assert run_of(CONFIG, "intents").model.pooling is None
     pretraining = pretraining_of(CONFIG, "raw")
     assert pretraining.network.model == "bert"
     assert pretraining.text == RAW.text
@@ -147,12 +147,12 @@ def test_what_makes_a_run_is_let_through():
             "no member takes part after 0.3 of",
         ),
         (
-            {"a": dataclasses.replace(ENTITIES, pooling=None)},
+            {"a": dataclasses.replace(ENTITIES, pooling="mean")},
             "member 'a': pooling is 'mean' and the task type is 'entities'",
         ),
         (
             {"a": dataclasses.replace(INTENTS, pooling="pooler")},
-            "member 'a': pooling is 'pooler', and 'mean' that of the mixture",
+            "member 'a': pooling is 'pooler', and 'default' that of the mixture",
         ),
         (
             {"a": TaskMember(DataConfig("d.jsonl", "dialogue"))},

@@ -21,7 +21,8 @@ def embedded(
     name = config.model.name
     source = data.fetch_minilm() if name == "minilm" else name
     pretrained = models.load(source)
-    encoder = models.encoder(pretrained.config, standardize=config.model.standardize)
+    standardize = config.model.standardize is not False
+    encoder = models.encoder(pretrained.config, standardize=standardize)
     tokenized = data.tokenize(
         pretrained.tokenizer(),
         texts,

@@ -25,9 +25,10 @@ def check(config: Config) -> None:
             "pooling 'pooler' cannot be standardized, since no Hugging Face classifier"
             " does so; set standardize to False."
         )
-    if (task.tokens is not None) != (config.model.pooling == "tokens"):
+    pooling = config.model.pooling
+    if pooling is not None and (task.tokens is not None) != (pooling == "tokens"):
         raise ValueError(
-            f"pooling is {config.model.pooling!r} and the task type is"
+            f"pooling is {pooling!r} and the task type is"
             f" {config.data.task!r}; task types with targets of tokens, such as"
             " entities, take pooling 'tokens', and no others do."
         )

@@ -243,7 +243,8 @@ def _check_member(config: MixtureConfig, name: str, member: Member) -> None:
         )
     if (run.model.pooling == "pooler") != (config.model.pooling == "pooler"):
         raise ValueError(
-            f"pooling is {run.model.pooling!r}, and {config.model.pooling!r} that of"
+            f"pooling is {run.model.pooling!r}, and"
+            f" {config.model.pooling or 'default'!r} that of"
             " the mixture; 'pooler' has weights, so that all members take it or none."
         )
     check(run)

@@ -21,12 +21,15 @@ class ModelConfig:
     """Pretrained model: `minilm` (all-MiniLM-L6-v2, fetched by pip), a directory or a
     Hugging Face hub name. Generative task types need a generative model, such as a
     GPT-2; `metaflax new` makes one."""
-    pooling: Pooling = "mean"
+    pooling: Pooling | None = None
     """Pooling of an encoder's hidden states: mean over tokens, first token, BERT's
     pooler, the two marked entities of `relations`, or none (`tokens`: one vector per
-    token)."""
-    standardize: bool = True
-    """Whether pooled features are centred and scaled to unit length."""
+    token). By default tokens for task types with targets of tokens, else what a
+    sentence-transformers folder names, else mean."""
+    standardize: bool | None = None
+    """Whether pooled features are centred and scaled to unit length; by default whether
+    a sentence-transformers folder normalises its vectors, and True for other models
+    (False with pooling pooler)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters are float32."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"

@@ -28,7 +28,11 @@ class Form(NamedTuple):
         a part that was cut off, and `spans` for each token the characters
         `(start, end)` that it stands for, -1 where it stands for none.
       windows: whether a text longer than `max_length` becomes several rows instead of
-        being cut; `owners` then says of which of `texts` each row is, rising.
+        being cut; `owners` then says of which of `texts` each row is, rising. What
+        such a form cuts none the less it counts: `num_read` and `totals` are then
+        the tokens of each text that its rows hold, and that it has.
+      encode_windows: as `encode`, of texts as overlapping windows; None for a form
+        whose texts are not to be read in windows.
     """
 
     name: str
@@ -37,6 +41,21 @@ class Form(NamedTuple):
     row: Callable[[Any], dict[str, Any]]
     encode: EncodeFn
     windows: bool = False
+    encode_windows: EncodeFn | None = None
+
+    def in_windows(self) -> "Form":
+        """Returns the form whose long texts become overlapping windows.
+
+        Raises:
+          ValueError: if texts of this form cannot be read in windows.
+        """
+        if self.encode_windows is None:
+            raise ValueError(
+                f"inputs of the form {self.name!r} cannot be read in windows, only"
+                " single texts can; leave the windows out."
+            )
+        name = f"{self.name} in windows"
+        return self._replace(name=name, encode=self.encode_windows, windows=True)
 
 
 def encode_texts(
@@ -44,6 +63,33 @@ def encode_texts(
 ) -> Encoded:
     """`[CLS] text [SEP]`, cut at its end."""
     return tokenize(tokenizer, list(texts), max_length=max_length)
+
+
+def encode_text_windows(
+    tokenizer: Any, texts: Sequence[str], max_length: int | None
+) -> Encoded:
+    """`[CLS] window [SEP]`, as many rows as it takes; windows overlap by half.
+
+    Raises:
+      ValueError: if `max_length` leaves no room for two tokens of a text.
+    """
+    if max_length is None:
+        return encode_texts(tokenizer, texts, None)
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    if room < 2:
+        raise ValueError(
+            f"max_length is {max_length}, too few tokens for windows; choose"
+            f" {max_length - room + 2} or more."
+        )
+    encoded = tokenize(
+        tokenizer,
+        list(texts),
+        max_length=max_length,
+        stride=room // 2,
+        return_overflowing_tokens=True,
+    )
+    encoded["owners"] = encoded.pop("overflow_to_sample_mapping")
+    return encoded
 
 
 def encode_target(
@@ -93,10 +139,11 @@ TEXT = Form(
     read=lambda fields: fields.text("text"),
     row=lambda text: {"text": text},
     encode=encode_texts,
+    encode_windows=encode_text_windows,
 )
 
 # Target texts of a generative language model.
-TARGET_TEXT = TEXT._replace(name="said", encode=encode_target)
+TARGET_TEXT = TEXT._replace(name="said", encode=encode_target, encode_windows=None)
 
 # Beginnings of target texts, which a model continues.
 TARGET_PREFIX = TARGET_TEXT._replace(

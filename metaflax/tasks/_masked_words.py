@@ -32,7 +32,9 @@ def _around(row: list[int], mask: int, room: int) -> list[int]:
     return [begin, *inner[first : first + room], end]
 
 
-MASKED_TEXT = TEXT._replace(name="masked text", encode=encode_around_mask)
+MASKED_TEXT = TEXT._replace(
+    name="masked text", encode=encode_around_mask, encode_windows=None
+)
 
 
 def masked_words(

@@ -21,8 +21,8 @@ def encode_questions(
     """`[CLS] question [SEP] window of context [SEP]`, as many rows as it takes.
 
     Windows overlap by half, so that a passage of up to half a window is whole in one of
-    them. Questions are cut to a third of the room, silently, since hardly any is that
-    long: 168 tokens of 512. With `max_length` None a question is one row.
+    them. Questions are cut to a third of the room, 168 tokens of 512; `num_read` and
+    `totals` count what was cut. With `max_length` None a question is one row.
 
     `spans` are places in the context, -1 for all that is none of it. An accent or a
     control character that the tokenizer drops belongs to the token before it, so that
@@ -40,13 +40,17 @@ def encode_questions(
     read = _encodings(tokenizer, [text.context for text in texts])
     first, separator = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     ids, types, spans, owners = [], [], [], []
+    num_read, totals = [], []
     for owner, (question, context) in enumerate(zip(asked, read, strict=True)):
         reach = _reach(context.offsets, texts[owner].context)
+        totals.append(NUM_SPECIAL + len(question) + len(context))
+        others = totals[-1] - len(question)
         if max_length is not None:
             room = max_length - NUM_SPECIAL
             question.truncate(room // QUESTION_SHARE)
             room -= len(question)
             context.truncate(room, stride=room // 2)
+        num_read.append(others + len(question))
         opening = [*first, *question.ids, *separator]
         for window in (context, *context.overflowing):
             ids.append([*opening, *window.ids, *separator])
@@ -59,6 +63,8 @@ def encode_questions(
         "token_type_ids": types,
         "spans": spans,
         "owners": owners,
+        "num_read": num_read,
+        "totals": totals,
     }
 
 

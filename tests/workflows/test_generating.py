@@ -211,7 +211,7 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
     texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, *rows])
     capsys.readouterr()
     answers = answered(model, texts)
-    assert "2 texts were truncated to 32 tokens" in capsys.readouterr().err
+    assert "2 of 3 texts were truncated to 32 tokens" in capsys.readouterr().err
     assert answers[1]["generated"] == answers[2]["generated"]
     support = worlds.write_jsonl(
         tmp_path / "support.jsonl",
@@ -426,7 +426,7 @@ def test_a_model_adapts_without_a_run(runs, tmp_path, refused):
     out = ("--out", tmp_path / "model", "--task", "translation")
     worlds.run(*args, *out, "--algorithm", "fine_tuning")
     [answer, *_] = answered(tmp_path / "model", support)
-    assert set(answer) == {"text", "generated", "score"}
+    assert set(answer) == {"text", "target", "generated", "score", "truncated"}
     other = ("--out", tmp_path / "other")
     assert "the head 'prototypes' serves" in refused(*args, *other, *out[2:])
     assert "unknown task 'poetry'" in refused(*args, *other, "--task", "poetry")

@@ -147,3 +147,49 @@ def test_a_bad_row_leaves_no_half_written_file(existing, adapted, tmp_path, caps
     assert "texts.jsonl:46" in capsys.readouterr().err
     assert (out.read_text() if out.exists() else None) == existing
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_all_columns_of_a_row_are_kept_beside_its_prediction(adapted, tmp_path, capsys):
+    rows = [
+        {"id": 7, "review": TEXTS[0], "label": "gold", "tags": ["a", {"b": None}]},
+        {"id": 8, "review": TEXTS[1], "label": "else", "tags": []},
+    ]
+    file = worlds.write_jsonl(tmp_path / "texts.jsonl", rows)
+    args = ("predict", "--model", adapted, "--texts", file, "--column", "review")
+    worlds.run(*args)
+    shown = capsys.readouterr()
+    answers = [json.loads(line) for line in shown.out.splitlines()]
+    for row, answer in zip(rows, answers, strict=True):
+        assert {name: answer[name] for name in ("id", "review", "tags")} == {
+            name: row[name] for name in ("id", "review", "tags")
+        }
+        assert answer["input_label"] == row["label"]
+        assert answer["label"] in worlds.TOPICS[:3]
+    assert "'label' of the texts is written as 'input_label'" in shown.err
+
+
+def test_columns_of_a_csv_file_are_kept_in_a_csv_file(adapted, tmp_path, capsys):
+    file = tmp_path / "texts.csv"
+    file.write_text(f'id,text,note\n1,{TEXTS[0]},"a ""b"", c"\n2,{TEXTS[1]},\n')
+    worlds.run("predict", "--model", adapted, "--texts", file, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["id"], row["note"]) for row in rows] == [("1", 'a "b", c'), ("2", "")]
+
+
+def test_predictions_are_predicted_again_without_loss(adapted, tmp_path):
+    """Fields of an earlier prediction are columns like any other."""
+    file, again = tmp_path / "texts.jsonl", tmp_path / "again.jsonl"
+    worlds.write_jsonl(file, [{"text": TEXTS[0], "input_label": "x", "label": "y"}])
+    for source, out in ((file, again), (again, tmp_path / "twice.jsonl")):
+        worlds.run("predict", "--model", adapted, "--texts", source, "--out", out)
+    [once], [twice] = worlds.read_jsonl(again), worlds.read_jsonl(out)
+    assert (once["input_label"], once["input_input_label"]) == ("x", "y")
+    assert set(map(str, once.values())) <= set(map(str, twice.values()))
+
+
+def test_csv_rows_of_other_columns_are_refused(adapted, tmp_path, capsys):
+    rows = [{"text": TEXTS[0]}, {"text": TEXTS[1], "more": 1}]
+    file = worlds.write_jsonl(tmp_path / "texts.jsonl", rows)
+    args = ["predict", "--model", adapted, "--texts", file, "--format", "csv"]
+    assert cli.main([str(arg) for arg in args]) == 2
+    assert "the column 'more', which the first row lacks" in capsys.readouterr().err

@@ -2,10 +2,77 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, Literal
 
 from rich.console import Console
 
 from metaflax import workflows
+from metaflax.config._settings import Pooling
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of the support set (default: those of the run)."""
+
+    text: str | None = None
+    """Column of the input text (default: text)."""
+    text_pair: str | None = None
+    """Column of the second text, for task types on pairs (default: text_pair)."""
+    label: str | None = None
+    """Column of the label, the labels, or the number to predict (default: label)."""
+    target: str | None = None
+    """Column of the text to generate (default: target)."""
+    unlabelled: Literal["error", "drop"] | None = None
+    """Handling of rows with an empty list of labels (default: error)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Model, algorithm and task type, without --run."""
+
+    model: str | None = None
+    """Directory or hub name of a pretrained model (default: minilm)."""
+    algorithm: str | None = None
+    """Adaptation: frozen, or fine_tuning for generative models (default: frozen)."""
+    task: str | None = None
+    """Task type of the support set (default: classification)."""
+    head: str | None = None
+    """Output layer, such as prototypes, ridge or logistic_regression (default: the
+    algorithm's)."""
+    pooling: Pooling | None = None
+    """Pooling of an encoder's hidden states (default: tokens for task types with
+    targets of tokens, else that of a sentence-transformers folder, else mean)."""
+    standardize: bool | None = None
+    """Whether pooled features are centred and scaled to unit length (default: whether a
+    sentence-transformers folder normalises its vectors; True for other models)."""
+    max_length: int | None = None
+    """Maximum tokens of an input text (default: that of a sentence-transformers folder,
+    else 128)."""
+    max_target_length: int | None = None
+    """Maximum tokens of a generated text (default: 64)."""
+    temperature: float | None = None
+    """Scale of distances or cosines in heads such as prototypes (default: 10)."""
+    strength: float | None = None
+    """Regularisation strength of closed-form heads such as ridge (default: 1)."""
+    inner_optimizer: str | None = None
+    """Optimizer of algorithms with inner steps, such as sgd or adam (default: sgd)."""
+    inner_learning_rate: float | None = None
+    """Learning rate of that optimizer (default: 0.05)."""
+    num_steps: int | None = None
+    """Inner steps (default: 5)."""
+    tagging: Literal["io", "bio"] | None = None
+    """Tagging scheme of entities: one class per type (io), or the first word apart
+    (bio) (default: io)."""
+    transitions: tuple[float, ...] | None = None
+    """Seven transition probabilities of entity tags, for Viterbi decoding (default:
+    none)."""
+    none_rate: float | None = None
+    """A rate above 0 lets relations predict none of the above (default: 0)."""
+    none_logit: float | None = None
+    """Logit of none of the above, for relations (default: 0)."""
+    null_threshold: float | None = None
+    """Margin by which the logit of no answer must exceed that of the best answer
+    (default: 0)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,21 +85,34 @@ class Adapt:
     """Directory to write, for `predict --model`."""
     run: Path | None = None
     """Meta-trained run directory (default: none, adapt a pretrained model)."""
-    model: str = "minilm"
-    """Directory or hub name of a pretrained model, without --run."""
-    algorithm: str = "frozen"
-    """Adaptation without --run: frozen, or fine_tuning for generative models."""
-    task: str = "classification"
-    """Task type of the support set, without --run."""
+    columns: Columns = dataclasses.field(default_factory=Columns)
+    pretrained: Pretrained = dataclasses.field(default_factory=Pretrained)
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
         from metaflax.workflows.inference._adapt import without_run
 
+        settings = _given(self.pretrained)
+        if self.run is not None and settings:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in settings)
+            raise ValueError(
+                f"{options} would change what the run was trained with; leave out"
+                " --run, or these options."
+            )
         workflows.adapt(
             self.support,
             self.out,
             console,
             run_dir=self.run,
-            config=without_run(self.model, self.algorithm, self.task),
+            config=None if self.run else without_run(**settings),
+            **_given(self.columns),
         )
+
+
+def _given(options: Any) -> dict[str, Any]:
+    """Returns the options that were given."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(options)
+        if (value := getattr(options, field.name)) is not None
+    }

@@ -1,6 +1,7 @@
 """The command `predict`."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -8,7 +9,7 @@ from typing import Any, Literal, TextIO
 from rich.console import Console
 
 import metaflax
-from metaflax import _files, workflows
+from metaflax import _files
 from metaflax.cli.commands._machines import Flag
 
 
@@ -54,7 +55,10 @@ def _given(**options: Any) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Predict with an adapted model, from a file or standard input."""
+    """Predict with an adapted model, from a file or standard input.
+
+    All columns of the texts are kept beside the predictions.
+    """
 
     model: Path
     """Directory that `adapt` wrote, or a BERT sequence classifier, GPT-2 or
@@ -75,23 +79,33 @@ class Predict:
     """Format of the texts (default: by the file's name)."""
     batch_size: int = 32
     """Largest number of texts per batch."""
+    windows: Literal["mean", "max"] | None = None
+    """Classifiers of single texts: read a text that is too long in windows, which
+    overlap by half, and take the mean or the largest of their logits (default:
+    truncate it, as the field `truncated` tells)."""
+    reject: float | None = None
+    """Classifiers adapted from a run: share of the texts of known classes that may be
+    rejected; a text gets the label null where its confidence is below the threshold
+    fitted for that share on meta-validation (default: none is rejected)."""
     generation: Generation = dataclasses.field(default_factory=Generation)
     explanation: Explanation = dataclasses.field(default_factory=Explanation)
 
     def execute(self, console: Console) -> None:
         """Writes a prediction for each text."""
         del console  # Standard output is for predictions.
-        from metaflax import data
+        from metaflax.data.sources._sources import read_input_rows
+        from metaflax.workflows.inference._predict import predict_rows
 
         predictor = metaflax.load(
             self.model,
             self.batch_size,
             explain=self.explanation.explain,
             relations=self.relations,
+            **_given(windows=self.windows, reject=self.reject),
             **self.generation.options(),
             **self.explanation.options(),
         )
-        texts = data.read_texts(
+        rows = read_input_rows(
             sys.stdin if self.texts == "-" else self.texts,
             form=predictor.form,
             column=self.column,
@@ -100,10 +114,9 @@ class Predict:
         )
 
         def write(file: TextIO) -> None:
-            workflows.predict(predictor, texts, file, format=self.format)
-            notes = Console(stderr=True, highlight=False, soft_wrap=True)
-            for note in predictor.notes():
-                notes.print(note, markup=False)
+            errors = Console(stderr=True, highlight=False, soft_wrap=True)
+            note = functools.partial(errors.print, markup=False)
+            predict_rows(predictor, rows, file, format=self.format, note=note)
 
         if self.out == "-":
             write(sys.stdout)

@@ -171,7 +171,16 @@ def tokenize_prompts(
         np.append(*both)
         for both in zip(_rows_of(prompts), _rows_of(prefix_tokens), strict=True)
     ]
-    return _concatenated(rows, prompts.pad_id, prefix_tokens.num_truncated)
+    coverage = _coverage(prompts) + _coverage(prefix_tokens)
+    num_truncated = int(np.sum(coverage[:, 0] < coverage[:, 1]))
+    return _concatenated(rows, prompts.pad_id, num_truncated, coverage)
+
+
+def _coverage(tokenized: TokenizedTexts) -> np.ndarray:
+    """Number of tokens read of each text, and in total, `[texts, 2]`."""
+    if tokenized.coverage is not None:
+        return tokenized.coverage
+    return np.stack([tokenized.lengths, tokenized.lengths], axis=-1)
 
 
 def _tokenize_sources(
@@ -202,7 +211,8 @@ def _tokenize_sources(
     if layout.separate_encoder:
         return tokenized
     rows = [np.append(row, begin) for row in _rows_of(tokenized)]
-    return _concatenated(rows, tokenized.pad_id, tokenized.num_truncated)
+    coverage = _coverage(tokenized) + len(begin)
+    return _concatenated(rows, tokenized.pad_id, tokenized.num_truncated, coverage)
 
 
 Rows = list[np.ndarray]
@@ -227,7 +237,10 @@ def _rows_of(tokenized: TokenizedTexts) -> Rows:
 
 
 def _concatenated(
-    rows: Sequence[np.ndarray], pad_id: int, num_truncated: int
+    rows: Sequence[np.ndarray],
+    pad_id: int,
+    num_truncated: int,
+    coverage: np.ndarray | None = None,
 ) -> TokenizedTexts:
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return TokenizedTexts(
@@ -235,6 +248,7 @@ def _concatenated(
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
         pad_id=pad_id,
         num_truncated=num_truncated,
+        coverage=coverage,
     )
 
 

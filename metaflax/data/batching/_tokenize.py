@@ -20,8 +20,11 @@ _CHUNK = 1024  # Texts handed to the tokenizer at a time.
 # Columns that a form may return for its rows.
 _COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
 # Arrays in the cache.
-_ARRAYS = ("flat", "offsets", "types", "marks", "spans", "owners", "numbers")
-_VERSION = b"metaflax tokens 4"
+_ARRAYS = (
+    *("flat", "offsets", "types", "marks", "spans", "owners", "coverage"),
+    "numbers",
+)
+_VERSION = b"metaflax tokens 5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,9 @@ class TokenizedTexts:
         -1 where it has none; None where the form needs no spans.
       owners: int64 `[rows]`, non-decreasing, the index of the text of each row; None
         where each text is one row.
+      coverage: int64 `[texts, 2]`, the number of tokens of each text that its rows
+        hold, and the number that it has, special tokens included; None where it is
+        not recorded.
 
     Examples:
       >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
@@ -61,6 +67,7 @@ class TokenizedTexts:
     num_lost: int = 0
     spans: np.ndarray | None = None
     owners: np.ndarray | None = None
+    coverage: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -153,30 +160,44 @@ def _tokenize(
     on_long: str,
 ) -> TokenizedTexts:
     columns: dict[str, list] = {name: [] for name in _COLUMNS}
-    num_truncated = 0
+    coverage: list[np.ndarray] = []
     for start in range(0, len(texts), _CHUNK):
         chunk = list(texts[start : start + _CHUNK])
         encoded = form.encode(tokenizer, chunk, max_length if form.windows else None)
         if form.windows:
             encoded["owners"] = [start + owner for owner in encoded["owners"]]
         rows = encoded["input_ids"]
+        totals = encoded.get("totals") or _totals(encoded, start, len(chunk))
         long = [i for i, row in enumerate(rows) if len(row) > max_length]
-        if long and on_long == "error":
-            first = long[0]
-            raise ValueError(
-                f"example {start + first} has {len(rows[first])} tokens and the limit"
-                f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
-                " max_length, or choose on_long='truncate'."
-            )
         if long:  # The form truncates, and keeps the special tokens.
             truncated = form.encode(tokenizer, [chunk[i] for i in long], max_length)
             for column, shortened in truncated.items():
                 for i, row in zip(long, shortened, strict=True):
                     encoded[column][i] = row
-        num_truncated += len(long)
+        read = encoded.get("num_read") or _totals(encoded, start, len(chunk))
+        if on_long == "error" and (cut := np.flatnonzero(np.less(read, totals))).size:
+            first = int(cut[0])
+            raise ValueError(
+                f"example {start + first} has {totals[first]} tokens and the limit"
+                f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
+                " max_length, or choose on_long='truncate'."
+            )
+        coverage.append(np.stack([read, totals], axis=-1))
         for column, values in columns.items():
             values += encoded.get(column, [])
-    return _packed(columns, tokenizer.pad_token_id or 0, num_truncated)
+    covered = np.concatenate([np.zeros((0, 2), np.int64), *coverage])  # [texts, 2]
+    num_truncated = int(np.sum(covered[:, 0] < covered[:, 1]))
+    tokens = _packed(columns, tokenizer.pad_token_id or 0, num_truncated)
+    return dataclasses.replace(tokens, coverage=covered)
+
+
+def _totals(encoded: dict[str, list], start: int, num_texts: int) -> np.ndarray:
+    """Counts the tokens of the rows of each text."""
+    lengths = [len(row) for row in encoded["input_ids"]]
+    if "owners" not in encoded:
+        return np.array(lengths, np.int64)
+    owners = np.array(encoded["owners"], np.int64) - start
+    return np.bincount(owners, lengths, num_texts).astype(np.int64)
 
 
 def _packed(

@@ -2,9 +2,9 @@
 
 import glob
 import itertools
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from metaflax import tasks
 from metaflax.data.sources import _hub, _rows
@@ -114,6 +114,19 @@ def _check_variants(task: tasks.TaskType) -> None:
         )
 
 
+class InputRow(NamedTuple):
+    """A text to predict, and the row that it was read from.
+
+    Attributes:
+      text: the text, of the form that it was read in.
+      columns: all columns of the row, and those that `form.row` makes of the text
+        where the row has none of the name.
+    """
+
+    text: Any
+    columns: Mapping[str, Any]
+
+
 def read_texts(
     source: str | Path | TextIO | BinaryIO,
     *,
@@ -144,15 +157,54 @@ def read_texts(
       >>> list(read_texts(io.StringIO("it barks\nit purrs\n")))
       ['it barks', 'it purrs']
     """
+    rows = read_input_rows(
+        source, form=form, column=column, column_pair=column_pair, format=format
+    )
+    for row in rows:
+        yield row.text
+
+
+def read_input_rows(
+    source: str | Path | TextIO | BinaryIO,
+    *,
+    form: tasks.Form = tasks.TEXT,
+    column: str = "text",
+    column_pair: str = "text_pair",
+    format: str | None = None,
+) -> Iterator[InputRow]:
+    r"""Yields texts to predict with all columns of their rows, as they are read.
+
+    Args:
+      source: a path, or an open stream such as `sys.stdin`.
+      form: as for `read_texts`, as are the following.
+      column: column of texts.
+      column_pair: column of second texts.
+      format: format of the source.
+
+    Yields:
+      Each text, and its row.
+
+    Raises:
+      ValueError: as `read_texts`.
+
+    Examples:
+      >>> import io
+      >>> rows = io.StringIO('{"id": 7, "text": "it barks"}\n')
+      >>> list(read_input_rows(rows, format="jsonl"))
+      [InputRow(text='it barks', columns={'text': 'it barks', 'id': 7})]
+    """
     if format is not None and format not in _TEXT_FORMATS:
         raise ValueError(
             f"format is {format!r}; the known ones are {', '.join(_TEXT_FORMATS)}."
         )
     columns = {"text": column, "text_pair": column_pair}
 
-    def texts(rows: Iterable[_rows.Row]) -> Iterator[Any]:
+    def texts(rows: Iterable[_rows.Row]) -> Iterator[InputRow]:
         for place, row in rows:
-            yield form.read(tasks.Fields(row, place, columns))
+            text = form.read(tasks.Fields(row, place, columns))
+            written = form.row(text).items()
+            by_column = {columns.get(role, role): value for role, value in written}
+            yield InputRow(text, {**by_column, **row})
 
     if isinstance(source, (str, Path)):
         path = Path(source)

@@ -62,6 +62,21 @@ class Pretrained(NamedTuple):
         return self.purpose.get("standardize", False)
 
     @property
+    def max_length(self) -> int | None:
+        """The most tokens of a text that the model was adapted for, if recorded.
+
+        Raises:
+          ValueError: if it is no length.
+        """
+        length = self.purpose.get("max_length")
+        if length is not None and (not isinstance(length, int) or length < 1):
+            raise ValueError(
+                f"{self.directory / 'config.json'}: max_length={length!r:.60} is no"
+                " length"
+            )
+        return length
+
+    @property
     def task(self) -> str | None:
         """The name of the task type that the model was adapted to."""
         return self.purpose.get("task")

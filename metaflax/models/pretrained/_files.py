@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from metaflax.models.pretrained._sentence_modules import MODULES, network_folder
 from metaflax.models.pretrained._torch_files import read_torch_file
 
 WEIGHTS = "model.safetensors"
@@ -33,14 +34,14 @@ def find(path_or_name: str | Path) -> Path:
       path_or_name: a local directory, or a name on the Hugging Face hub.
 
     Returns:
-      A local directory.
+      A local directory, of a sentence-transformers folder that of its network.
 
     Raises:
       ValueError: if there is no such directory or the hub does not give it.
     """
     path = Path(path_or_name).expanduser()
     if path.is_dir():
-        return path
+        return network_folder(path)
     name = str(path_or_name)
     if isinstance(path_or_name, Path) or name.startswith((".", "/", "~")):
         raise ValueError(f"there is no directory {name}; check the path.")
@@ -58,6 +59,9 @@ def find(path_or_name: str | Path) -> Path:
         WEIGHTS + INDEX,
         HEAD,
         PREFIX,
+        MODULES,
+        "sentence_*_config.json",
+        "*_Pooling/config.json",
         *TOKENIZER_FILES,
     ]
     of_torch = [TORCH_WEIGHTS, "pytorch_model-*.bin", TORCH_WEIGHTS + INDEX]

@@ -17,15 +17,17 @@ from metaflax._files import check_absent
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
 from metaflax.data.batching._token_codes import TokenCodes
+from metaflax.models.pretrained._sentence_transformers import sentence_embedding
+from metaflax.workflows.runs._calibration import Calibration, read_calibration
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
     codes_of,
-    columns,
     losses_of_cutting,
     losses_of_cutting_pairs,
 )
-from metaflax.workflows.runs._loaded_model import LoadedModel
+from metaflax.workflows.runs._episodes import columns as run_columns
+from metaflax.workflows.runs._loaded_model import LoadedModel, locate
 from metaflax.workflows.runs._run import (
     Trained,
     fitted,
@@ -45,32 +47,43 @@ def adapt(
     *,
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
+    **columns: str | None,
 ) -> Path:
     """Adapts a model to a new task from a file of labelled texts.
 
     Args:
-      support_file: JSONL, CSV or Parquet with the config's text and label columns.
+      support_file: labelled texts, as for `data.read`.
       out: directory to write, in Hugging Face's format.
       console: where a summary goes; None for nowhere.
       run_dir: a meta-trained run; None for the pretrained model of `config`.
       config: model, algorithm and task type without a run.
+      **columns: columns of the file by their setting in `config.DataConfig`, such as
+        `text` and `label`, and `unlabelled` (default: those of the run or config).
 
     Returns:
       The directory.
 
     Raises:
       ValueError: for a file that cannot be used, or with more classes than a learned
-        output layer has.
+        output layer has, or for both a run and a config.
     """
     console = console_or_quiet(console)
     target = Path(out).expanduser()
     check_absent(target)
+    if run_dir is not None and config is not None:
+        raise ValueError("a run has a config of its own; leave run_dir or config out.")
     config = config or config_lib.Config()
     if run_dir is not None:
         config = RunDirectory(run_dir).config()
     task = config_lib.build_task(config)
-    examples = data.read(support_file, task=task, **columns(config.data))
-    names = first_seen(examples) or [config.data.label]
+    source = _with_columns(config.data, columns)
+    examples = data.read(
+        support_file,
+        task=task,
+        unlabelled=source.unlabelled,
+        **run_columns(source),
+    )
+    names = first_seen(examples) or [source.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(
             f"{support_file}: all texts have the label {names[0]!r}; add"
@@ -83,6 +96,7 @@ def adapt(
     )
     room = _room(trained, len(names), support_file)
     model, params, config = trained.model, trained.params, trained.config
+    calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
     algorithm = build_algorithm(
         config.algorithm,
         model.encoder,
@@ -99,13 +113,51 @@ def adapt(
         what = config.data.task
     else:
         save_adapted(
-            target, model, params, adapted, names, config, task, shown_support(examples)
+            target,
+            model,
+            params,
+            adapted,
+            names,
+            config,
+            task,
+            support=shown_support(examples),
+            calibration=calibration,
         )
         what = target_kinds.of(task).describe_adapted(len(names))
     console.print(
         f"adapted to {what} from {len(examples)} texts{cut}: {target}", soft_wrap=True
     )
+    if calibration is not None:
+        console.print(
+            f"calibrated at temperature {calibration.temperature:.3g}, fitted on"
+            f" {calibration.queries} {calibration.episodes} queries of meta-validation",
+            soft_wrap=True,
+        )
+    elif run_dir is not None and _is_calibrated(task):
+        console.print(
+            f"not calibrated, since the run is of an earlier version: `metaflax"
+            f" evaluate {run_dir}` fits a temperature; then adapt again",
+            soft_wrap=True,
+        )
     return target
+
+
+def _with_columns(
+    config: config_lib.DataConfig, columns: Mapping[str, str | None]
+) -> config_lib.DataConfig:
+    """Replaces the columns that are given.
+
+    Raises:
+      ValueError: for a name that is no setting of columns.
+    """
+    known = (*run_columns(config), "unlabelled")
+    if unknown := [name for name in columns if name not in known]:
+        raise ValueError(
+            f"{unknown[0]!r} is no setting of the columns of a support file; known:"
+            f" {', '.join(known)}."
+        )
+    given = {name: value for name, value in columns.items() if value is not None}
+    return dataclasses.replace(config, **given)  # pyright: ignore
 
 
 def _support(
@@ -146,6 +198,10 @@ def pairs_batch(pairs: TokenizedPairs) -> base.Batch:
         num_queries=0,
     )
     return jax.tree.map(lambda x: x[0], task.support)
+
+
+def _is_calibrated(task: tasks.TaskType) -> bool:
+    return target_kinds.of(task).single_label and task.tokens is None
 
 
 def _check_linear(
@@ -250,7 +306,9 @@ def save_adapted(
     names: list[str],
     config: config_lib.Config,
     task: tasks.TaskType,
+    *,
     support: Mapping[str, str] | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Writes an adapted model as a Hugging Face sequence classifier.
 
@@ -266,12 +324,22 @@ def save_adapted(
         tree.merge(adapted["encoder"], params["encoder"]),
         head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
         labels=[*classes, *task.others],
-        pooling=config.model.pooling,
-        standardize=config.model.standardize,
+        pooling=model.pooling,
+        standardize=model.standardize,
         problem_type=target_kinds.of(task).problem_type,
-        purpose={"task": config.data.task},
+        purpose=_purpose(model, config, calibration),
         notes=support,
     )
+
+
+def _purpose(
+    model: LoadedModel, config: config_lib.Config, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Returns what a saved classifier is for, and its calibration if it has one."""
+    purpose = {"task": config.data.task, "max_length": model.max_positions}
+    if calibration is None:
+        return purpose
+    return purpose | {"calibration": calibration._asdict()}
 
 
 def shown_support(examples: data.Examples) -> dict[str, str]:
@@ -287,20 +355,55 @@ def shown_support(examples: data.Examples) -> dict[str, str]:
 
 
 def without_run(
-    model: str, algorithm: str, task: str = "classification"
+    model: str = "minilm",
+    algorithm: str = "frozen",
+    task: str = "classification",
+    **settings: Any,
 ) -> config_lib.Config:
     """Makes the config for adapting a pretrained model without a run.
 
+    Args:
+      model: directory or hub name of the model.
+      algorithm: adaptation, such as frozen or fine_tuning.
+      task: task type.
+      **settings: further settings of the model, the data, the episodes or the
+        algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
+        default of `max_length` is that of a sentence-transformers folder.
+
     Raises:
-      ValueError: for an unknown task type, or one that asks for more settings.
+      ValueError: for an unknown task type or setting, or settings that do not fit each
+        other.
     """
     config = config_lib.Config()
     _registry.resolve("task", config_lib.TASKS, task)
+    given = {name: value for name, value in settings.items() if value is not None}
+    sections: dict[str, dict[str, Any]] = {
+        "model": {"name": model},
+        "data": {"task": task},
+        "episodes": {},
+        "algorithm": {"name": algorithm},
+    }
+    for section, values in sections.items():
+        fields = {field.name for field in dataclasses.fields(getattr(config, section))}
+        for name in (fields & set(given)) - {"name", "path"}:
+            values[name] = given.pop(name)
+    if given:
+        raise ValueError(
+            f"there is no setting {next(iter(given))!r} of a model, its data or its"
+            " adaptation; see `metaflax adapt --help`."
+        )
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, name=model),
-        data=dataclasses.replace(config.data, task=task),
-        algorithm=dataclasses.replace(config.algorithm, name=algorithm),
+        **{
+            section: dataclasses.replace(getattr(config, section), **values)
+            for section, values in sections.items()
+        },
     )
     config_lib.check(config)
-    return config
+    if "max_length" in sections["data"] or config_lib.build_task(config).texts:
+        return config
+    embedding = sentence_embedding(locate(model))
+    if embedding is None or embedding.max_length is None:
+        return config
+    own = dataclasses.replace(config.data, max_length=embedding.max_length)
+    return dataclasses.replace(config, data=own)

@@ -31,6 +31,7 @@ class Explainer:
       batch_size: largest number of texts in one call.
       num_nearest: number of support texts shown with each prediction.
       num_steps: number of gradients along the path from the baseline.
+      reject: as for `Predictor`.
 
     Attributes:
       predictor: the classifier that is explained.
@@ -53,13 +54,14 @@ class Explainer:
         *,
         num_nearest: int = 3,
         num_steps: int = 64,
+        reject: float | None = None,
     ):
         if family_of(directory).generative:
             raise ValueError(
                 f"{directory} holds a generative model, and only classifiers are"
                 " explained; predict without explanations."
             )
-        self.predictor = predictor = Predictor(directory, batch_size)
+        self.predictor = predictor = Predictor(directory, batch_size, reject=reject)
         if predictor.form.name not in FORMS or _probabilities(predictor) is None:
             raise ValueError(
                 f"{directory} holds no classifier of single texts, and only these are"
@@ -203,7 +205,8 @@ def _attribution(predictor: Predictor, num_steps: int):
         def scores(table: jax.Array) -> jax.Array:  # [L, D] to [N].
             changed = tree.update(encoder_params, path, lambda _: table)
             features = predictor.encoder.apply(changed, indices, None)
-            return score((features @ head["kernel"])[0] + head["bias"])
+            logits = (features @ head["kernel"])[0] + head["bias"]
+            return score(logits / predictor.temperature)
 
         inputs = word[jnp.asarray(tokens.ids)[0]]  # [L, D]
         padding = word[predictor.tokenizer.pad_token_id or 0]

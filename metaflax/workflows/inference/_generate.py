@@ -10,6 +10,7 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax.data.batching._seq2seq_batches import tokenize_prompts
+from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
 
 # Lengths that inputs are padded to, to bound the number of compilations.
@@ -29,7 +30,7 @@ class Generator:
 
     Attributes:
       form: the form of its input texts.
-      num_truncated: number of texts so far that were too long and were truncated.
+      truncation: number of texts so far that were truncated.
 
     Raises:
       ValueError: if the directory holds no generative model, or there is no beam.
@@ -54,7 +55,7 @@ class Generator:
         self._params = jax.device_put(self._model.pretrained.params)
         self.form = self._task.form
         self.batch_size = batch_size
-        self.num_truncated = 0
+        self.truncation = TruncationCount()
         most = self._layout.max_source_length
         self._buckets = data.Buckets(
             (*(n for n in LENGTHS if n < most), most), budget_ratio=4.0
@@ -67,7 +68,7 @@ class Generator:
         prompts = tokenize_prompts(
             self._model.tokenizer, texts, level=level, layout=self._layout
         )
-        self.num_truncated += prompts.num_truncated
+        fields = self.truncation.records(prompts)
         rows = np.arange(len(texts))
         batch = data.collate_texts(prompts, rows, self.batch_size, self._buckets)
         outputs = jax.tree.map(np.asarray, self._generate(self._params, batch))
@@ -76,17 +77,12 @@ class Generator:
             for ids, mask, score in list(zip(*outputs, strict=True))[: len(texts)]
         ]
         predictions = self._task.decode(generated, [])
-        inputs = map(self.form.row, texts)
-        return [{**row, **p} for row, p in zip(inputs, predictions, strict=True)]
+        rows = zip(map(self.form.row, texts), predictions, fields, strict=True)
+        return [{**row, **prediction, **more} for row, prediction, more in rows]
 
     def notes(self) -> list[str]:
         """Returns a sentence about the texts that were truncated."""
-        if not self.num_truncated:
-            return []
-        return [
-            f"{self.num_truncated} texts were truncated to"
-            f" {self._layout.max_source_length} tokens; shorten them."
-        ]
+        return self.truncation.notes(self._layout.max_source_length, "shorten them")
 
 
 def _data_config(model: LoadedModel, max_new: int | None) -> config_lib.DataConfig:

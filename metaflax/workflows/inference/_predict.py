@@ -5,16 +5,21 @@ import dataclasses
 import io
 import json
 import queue
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 import jax
 import numpy as np
 
 from metaflax import config as config_lib
-from metaflax import data, models, tasks
+from metaflax import data, models, target_kinds, tasks
+from metaflax.data.sources._sources import InputRow
+from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.inference._truncation import TruncationCount
+from metaflax.workflows.runs._calibration import Calibration, calibration_of
 from metaflax.workflows.runs._token_outputs import reading
 
 # One batch shape and few token budgets, to bound the number of compilations.
@@ -32,6 +37,12 @@ class Predictor:
     Args:
       directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
       batch_size: largest number of texts in one call.
+      windows: how a classifier of single texts combines the logits of a text that is
+        longer than the model takes and is read in windows that overlap by half: their
+        mean, or the largest of each class. None truncates such a text.
+      reject: false-rejection rate: a text gets the label None where the confidence of
+        its prediction is below a threshold that so many texts of known classes are
+        below, by meta-validation. None rejects nothing.
 
     Attributes:
       pretrained: the loaded model.
@@ -42,13 +53,24 @@ class Predictor:
       params: parameters of the encoder and of the output layer.
       buckets: the lengths that texts are padded to.
       form: the form of its input texts.
-      num_truncated: number of texts so far that lost an entity to truncation.
+      truncation: number of texts so far that were truncated.
+      num_lost: number of texts so far that lost an entity to truncation.
+      calibration: temperature and thresholds that were fitted on meta-validation; None
+        for a directory that was adapted without a run, or by an earlier version.
 
     Raises:
-      ValueError: if the directory holds no sequence classifier.
+      ValueError: if the directory holds no sequence classifier, or one that does not
+        read texts in windows, or has no calibration to reject by.
     """
 
-    def __init__(self, directory: str | Path, batch_size: int = 32):
+    def __init__(
+        self,
+        directory: str | Path,
+        batch_size: int = 32,
+        *,
+        windows: Literal["mean", "max"] | None = None,
+        reject: float | None = None,
+    ):
         pretrained = models.load(directory)
         if pretrained.head is None or pretrained.labels is None:
             raise ValueError(
@@ -60,10 +82,18 @@ class Predictor:
         self.names = list(pretrained.labels)
         self.form = self.task.form
         self.batch_size = batch_size
-        self.num_truncated = 0
+        self._combine = None if windows is None else _combination(windows, self.task)
+        self.truncation, self.num_lost = TruncationCount(), 0
+        self.calibration = _saved_calibration(pretrained)
+        self._rejection = None if reject is None else self._rejection_at(reject)
         family = pretrained.family
-        self._positions = family.max_positions(pretrained.config)
         self.tokenizer = pretrained.tokenizer()
+        self._positions = min(
+            family.max_positions(pretrained.config),
+            self.tokenizer.model_max_length,
+            # None in directories of earlier versions, and of other libraries.
+            pretrained.max_length or sys.maxsize,
+        )
         self.encoder = encoder = family.encoder(
             pretrained.config,
             pooling=pretrained.pooling,
@@ -87,32 +117,68 @@ class Predictor:
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
         """Returns predictions for at most `batch_size` texts, in order."""
         tokenized = self.tokenize(texts)
-        self.num_truncated += tokenized.num_lost
+        self.num_lost += tokenized.num_lost
         logits = self._outputs(tokenized)
-        if self.task.tokens is None:
-            outputs = self.task.outputs(logits)
-        else:
+        fields = self.truncation.records(tokenized)
+        if self._combine is not None and tokenized.owners is not None:
+            logits, counts = _by_text(logits, tokenized.owners, self._combine)
+            fields = [f | {"windows": n} for f, n in zip(fields, counts, strict=True)]
+        predictions = self._decoded(texts, tokenized, logits)
+        rows = zip(map(self.form.row, texts), predictions, fields, strict=True)
+        return [{**row, **prediction, **more} for row, prediction, more in rows]
+
+    @property
+    def temperature(self) -> float:
+        """The number that divides logits; 1 without a calibration."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def num_rejected(self) -> int:
+        """Number of texts so far that were rejected."""
+        return 0 if self._rejection is None else self._rejection.num_rejected
+
+    def _rejection_at(self, rate: float) -> Rejection:
+        if self.calibration is None:
+            raise ValueError(
+                f"{self.pretrained.directory} has no threshold to reject texts by,"
+                " which is fitted on meta-validation; adapt it again from a run (--run)"
+                " of a task type with one class per text, or leave the rejection out."
+            )
+        return Rejection(self.calibration, rate, len(self.names))
+
+    def _decoded(
+        self, texts: list[Any], tokenized: data.TokenizedTexts, logits: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """Makes predictions of logits, at the temperature, and rejects some of them."""
+        if self.task.tokens is not None:
             outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
+            return self.task.decode(outputs, self.names)
+        outputs = self.task.outputs(logits / np.float32(self.temperature))
         predictions = self.task.decode(outputs, self.names)
-        rows = map(self.form.row, texts)
-        return [{**row, **p} for row, p in zip(rows, predictions, strict=True)]
+        if self.calibration is not None:
+            predictions = with_raw_scores(predictions, logits, self.names)
+        if self._rejection is not None:
+            predictions = self._rejection(predictions, logits)
+        return predictions
 
     def notes(self) -> list[str]:
-        """Returns a sentence about the texts that lost an entity to truncation."""
-        if not self.num_truncated:
-            return []
-        return [
-            f"{self.num_truncated} texts were truncated to {self._positions} tokens and"
-            " lost an entity; shorten them."
-        ]
+        """Returns sentences about texts that were truncated or rejected."""
+        windows = " or read them in windows (`windows`, --windows)"
+        advice = f"shorten them{windows if self.form.encode_windows else ''}"
+        notes = self.truncation.notes(self._positions, advice)
+        if self.num_lost:
+            notes.append(f"{self.num_lost} of them lost an entity.")
+        if self._rejection is not None:
+            notes += self._rejection.notes()
+        return notes
 
     def tokenize(self, texts: list[Any]) -> data.TokenizedTexts:
-        """Tokenizes texts of the model's form, truncated to the model's positions."""
+        """Tokenizes texts of the model's form, truncated or in windows."""
         return data.tokenize(
             self.tokenizer,
             texts,
             max_length=self._positions,
-            form=self.form,
+            form=self.form if self._combine is None else self.form.in_windows(),
             on_long="truncate",
             max_positions=self._positions,
         )
@@ -130,6 +196,46 @@ class Predictor:
         return np.concatenate(
             [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0))) for x in logits]
         )
+
+
+def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
+    """Returns what reduces the logits of the windows of a text.
+
+    Raises:
+      ValueError: if there is no such combination, or the task type reads no windows.
+    """
+    known = {"mean": np.add, "max": np.maximum}
+    if windows not in known:
+        raise ValueError(f"windows is {windows!r}; it is {' or '.join(known)}.")
+    if not target_kinds.of(task).has_classes or task.tokens is not None:
+        raise ValueError(
+            "windows are for classifiers of texts, and this model predicts"
+            f" {target_kinds.of(task).noun}; leave the windows out."
+        )
+    task.form.in_windows()  # Raises for forms of more than one text.
+    return known[windows]
+
+
+def _by_text(
+    logits: np.ndarray, owners: np.ndarray, combine: np.ufunc
+) -> tuple[np.ndarray, list[int]]:
+    """Combines the logits `[R, N]` of windows; also counts the windows of each text."""
+    counts = np.bincount(owners)  # Every text has a window.
+    firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    combined = combine.reduceat(logits, firsts, axis=0)  # [U, N]
+    if combine is np.add:
+        combined = combined / counts[:, None].astype(combined.dtype)
+    return combined, counts.tolist()
+
+
+def _saved_calibration(
+    pretrained: models.pretrained.Pretrained,
+) -> Calibration | None:
+    """Reads the calibration of an adapted directory."""
+    record = pretrained.purpose.get("calibration")
+    if record is None:
+        return None
+    return calibration_of(record, str(pretrained.directory / "config.json"))
 
 
 def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
@@ -182,16 +288,13 @@ def predict_all(predictor: BatchPredictor, texts: list[Any]) -> list[dict[str, A
 
 
 def predict(
-    predictor: BatchPredictor,
+    predictor: TextPredictor,
     texts: Iterable[Any],
     out: TextIO,
     *,
     format: str = "jsonl",
 ) -> int:
     """Writes a prediction for each text, as soon as it is computed.
-
-    Texts that have arrived are batched; when a stream stalls, the batch so far is
-    predicted at once, so that the process at the other end need not wait.
 
     Args:
       predictor: the result of `metaflax.load`.
@@ -205,14 +308,70 @@ def predict(
     Raises:
       ValueError: for a text that cannot be used.
     """
+    rows = (InputRow(text, predictor.form.row(text)) for text in texts)
+    return predict_rows(predictor, rows, out, format=format)
+
+
+def predict_rows(
+    predictor: TextPredictor,
+    rows: Iterable[InputRow],
+    out: TextIO,
+    *,
+    format: str = "jsonl",
+    note: Callable[[str], None] = lambda sentence: None,
+) -> int:
+    """Writes each row with its prediction, as soon as that is computed.
+
+    Texts that have arrived are batched; when a stream stalls, the batch so far is
+    predicted at once, so that the process at the other end need not wait. All columns
+    of a row are kept; one with the name of a field of predictions, such as `label`, is
+    written as `input_label`.
+
+    Args:
+      predictor: the result of `metaflax.load`.
+      rows: input rows, such as `read_input_rows` yields.
+      out: the file to write to.
+      format: `jsonl`, or `csv` with a column for each label's probability.
+      note: gets a sentence about each thing that was renamed or left out, at the end.
+
+    Returns:
+      The number of rows.
+
+    Raises:
+      ValueError: for a text that cannot be used, or a row with columns that the first
+        row of a CSV file lacks.
+    """
     write = {"jsonl": _write_jsonl, "csv": _write_csv()}[format]
+    renamed: dict[str, str] = {}
     count = 0
-    for batch in batches_on_arrival(texts, predictor.batch_size):
-        for prediction in predictor(batch):
-            out.write(write(prediction))
+    for batch in batches_on_arrival(rows, predictor.batch_size):
+        predictions = predictor([row.text for row in batch])
+        for row, prediction in zip(batch, predictions, strict=True):
+            inputs = predictor.form.row(row.text)
+            fields = {n: v for n, v in prediction.items() if n not in inputs}
+            out.write(write({**_apart(row.columns, fields, renamed), **fields}))
         out.flush()
         count += len(batch)
+    for name, new in renamed.items():
+        note(f"the column {name!r} of the texts is written as {new!r}.")
+    for sentence in predictor.notes():
+        note(sentence)
     return count
+
+
+def _apart(
+    columns: Mapping[str, Any], fields: Mapping[str, Any], renamed: dict[str, str]
+) -> dict[str, Any]:
+    """Renames columns that have the name of a field, and records their new names."""
+    kept = {}
+    for name, value in columns.items():
+        new = name
+        while new in fields or (new != name and new in columns):
+            new = f"input_{new}"
+        if new != name:
+            renamed[name] = new
+        kept[new] = value
+    return kept
 
 
 def batches_on_arrival(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -249,21 +408,26 @@ def batches_on_arrival(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _write_jsonl(prediction: dict[str, Any]) -> str:
-    return json.dumps(prediction, ensure_ascii=False) + "\n"
+    # Parquet files have columns of dates, which JSON has no type for.
+    return json.dumps(prediction, ensure_ascii=False, default=str) + "\n"
 
 
 def _write_csv():
-    has_header = False
+    header: list[str] = []
 
     def write(prediction: dict[str, Any]) -> str:
-        nonlocal has_header
         row = _flat(prediction)
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not has_header:
-            writer.writerow(row)
-            has_header = True
-        writer.writerow(row.values())
+        if not header:
+            header.extend(row)
+            csv.writer(text, lineterminator="\n").writerow(header)
+        if missing := [name for name in row if name not in header]:
+            raise ValueError(
+                f"a row has the column {missing[0]!r}, which the first row lacks, and"
+                " the header of a CSV file is that of its first row; take --format"
+                " jsonl."
+            )
+        csv.DictWriter(text, header, lineterminator="\n").writerow(row)
         return text.getvalue()
 
     return write
@@ -273,7 +437,9 @@ def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
     """Flattens a prediction into columns: joined names, JSON, one per probability."""
     row: dict[str, Any] = {}
     for name, value in prediction.items():
-        if isinstance(value, dict):
+        if name == "truncated":
+            row |= _truncation_columns(value)
+        elif isinstance(value, dict):
             row |= {f"p({key})": item for key, item in value.items()}
         elif isinstance(value, (list, tuple)):
             nested = any(isinstance(item, (dict, list)) for item in value)
@@ -285,3 +451,10 @@ def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
         else:
             row[name] = value
     return row
+
+
+def _truncation_columns(truncated: dict[str, int] | None) -> dict[str, int | None]:
+    """Makes the columns of `truncated`, empty for a text that was read whole."""
+    truncated = truncated or {}
+    names = ("tokens_read", "tokens_total")
+    return {f"truncated_{name}": truncated.get(name) for name in names}

@@ -72,6 +72,9 @@ class TripleFinder:
         for (number, head, tail), prediction in zip(
             pairs, predict_all(self._relations, mentions), strict=True
         ):
+            # A text that either model truncated.
+            text = predictions[number]
+            text["truncated"] = text["truncated"] or prediction["truncated"]
             relation = prediction["label"]
             score = prediction["probabilities"][relation]
             pair = (number, *sorted({_span(head), _span(tail)}))

@@ -16,6 +16,7 @@ from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
     class_record,
     confusion_record,
+    validation_evaluator,
 )
 from metaflax.workflows.meta_testing._curves import (
     Curve,
@@ -25,6 +26,7 @@ from metaflax.workflows.meta_testing._curves import (
 )
 from metaflax.workflows.meta_testing._out_of_scope import detection_record, detector
 from metaflax.workflows.meta_testing._report import report
+from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._episodes import columns, make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
@@ -99,6 +101,10 @@ def evaluate(
     trained = load_run(directory.config())
     before = initial_params(trained)
     after = best_params(directory, before)
+    if not directory.calibration.is_file():  # A run of an earlier version.
+        validator = validation_evaluator(trained)
+        if validator is not None:
+            write_calibration(trained, validator, after, directory, console)
     run = resize(trained, episodes, evaluation)
     config = run.config
     evaluator = run.test_evaluator()

@@ -23,6 +23,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
     load_network,
     save_network,
 )
+from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
 from metaflax.workflows.runs._run import (
@@ -112,9 +113,10 @@ class EpisodicMember:
         self.task_loop: _meta_gradient.TaskLoop = settings.task_loop
         self.score = run.task.scores[0]
         # Validation has a seed of its own; its classes are different ones anyway.
-        self.validate = run.evaluator(
+        self._validator = run.evaluator(
             run.valid, settings.seed + 1, settings.valid_episodes
-        ).mean
+        )
+        self.validate = self._validator.mean
 
     @property
     def num_shapes(self) -> int:
@@ -145,6 +147,7 @@ class EpisodicMember:
             "before": self.evaluator(before),
             "after": self.evaluator(after),
         }
+        write_calibration(self.run, self._validator, after, self.directory, console)
         title = describe(self.run.config)
         if self.name:
             title = f"{self.name}: {title}"
@@ -287,7 +290,8 @@ def _load_episodic(
 ) -> EpisodicMember:
     config = run_of(mixture, name)
     refuse_baseline(config)
-    run = load_run(config, lambda: model.with_config(config.model))
+    task = config_lib.build_task(config)
+    run = load_run(config, lambda: model.with_config(config.model, task))
     member = EpisodicMember(run, RunDirectory(path), name)
     _ = member.evaluator  # Raises before anything is written.
     return member

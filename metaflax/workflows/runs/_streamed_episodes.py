@@ -80,7 +80,7 @@ class FromDisk(NamedTuple):
             max_length=self.config.data.max_length,
             form=self.form,
             on_long=self.config.data.on_long,
-            max_positions=self.model.pretrained.config.max_position_embeddings,
+            max_positions=self.model.max_positions,
         )
 
 

@@ -1,0 +1,51 @@
+"""Truncation of input texts, as predictions report it."""
+
+from typing import Any
+
+import numpy as np
+
+from metaflax import data
+
+
+class TruncationCount:
+    """Numbers of texts that a predictor has read, and that were too long for it.
+
+    Attributes:
+      num_texts: number of texts so far.
+      num_truncated: number of them that were truncated.
+    """
+
+    def __init__(self):
+        self.num_texts = 0
+        self.num_truncated = 0
+
+    def records(self, tokenized: data.TokenizedTexts) -> list[dict[str, Any]]:
+        """Makes the field `truncated` of each text, and counts it.
+
+        It is None, or holds `tokens_read` and `tokens_total`, the tokens that the model
+        takes as input and those of the whole text, with special tokens.
+        """
+        coverage = tokenized.coverage
+        if coverage is None:  # Prompts without a text.
+            coverage = np.zeros((len(tokenized), 2), np.int64)
+        rows = [
+            {"tokens_read": read, "tokens_total": total} if read < total else None
+            for read, total in coverage.tolist()
+        ]
+        self.num_texts += len(rows)
+        self.num_truncated += sum(row is not None for row in rows)
+        return [{"truncated": row} for row in rows]
+
+    def notes(self, most: int, advice: str) -> list[str]:
+        """Returns a sentence about the truncated texts, if there are any.
+
+        Args:
+          most: largest number of tokens that the model takes.
+          advice: what to do about it.
+        """
+        if not self.num_truncated:
+            return []
+        return [
+            f"{self.num_truncated} of {self.num_texts} texts were truncated to"
+            f" {most} tokens (field `truncated`); {advice}."
+        ]

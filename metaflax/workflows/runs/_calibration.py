@@ -1,0 +1,218 @@
+"""Calibration of a run, fitted on meta-validation, that travels with what it adapts."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from metaflax import evaluation, metrics
+from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
+from metaflax.evaluation._detection import CONFIDENCES
+from metaflax.metrics._calibration import LOWEST_TEMPERATURE
+from metaflax.workflows.runs._episodes import Episodes
+from metaflax.workflows.runs._evaluator import Evaluator
+from metaflax.workflows.runs._run import Run
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+# False-rejection rates whose thresholds are kept; others are interpolated.
+RATES = (0.001, 0.002, 0.005, *(round(i / 100, 2) for i in range(1, 51)))
+# The score where meta-validation has no texts of other classes to choose it on.
+DEFAULT_SCORE = "largest_probability"
+
+
+class Calibration(NamedTuple):
+    """Temperature and thresholds that were fitted on queries of meta-validation.
+
+    Attributes:
+      temperature: divides logits before the softmax.
+      score: confidence score that thresholds apply to, a key of
+        `CONFIDENCES`; a probability is that at the temperature.
+      rates: false-rejection rates, rising.
+      thresholds: of each rate; that share of the queries has a lower score.
+      queries: number of queries.
+      episodes: size of the episodes, such as "5-way 5-shot".
+      auroc: how well each score separates queries from texts of other classes, on
+        meta-validation; empty where there are none.
+    """
+
+    temperature: float
+    score: str
+    rates: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    queries: int
+    episodes: str
+    auroc: Mapping[str, Mapping[str, float]]
+
+    def threshold(self, rate: float) -> float:
+        """Returns the threshold of a false-rejection rate.
+
+        Raises:
+          ValueError: if the rate is none that was fitted.
+        """
+        if not self.rates or not self.rates[0] <= rate <= self.rates[-1]:
+            fitted = (
+                f"{self.rates[0]:g} to {self.rates[-1]:g}" if self.rates else "none"
+            )
+            raise ValueError(
+                f"a false-rejection rate of {rate:g} was not fitted on the"
+                f" {self.queries} queries of meta-validation; give {fitted}."
+            )
+        return float(np.interp(rate, self.rates, self.thresholds))
+
+    def confidence(self, logits: np.ndarray) -> np.ndarray:
+        """Computes the score that a threshold applies to, from logits `[U, N]`."""
+        return CONFIDENCES[self.score](_scaled(self, logits))
+
+
+def _scaled(calibration: Calibration, logits: np.ndarray) -> np.ndarray:
+    is_probability = calibration.score == "largest_probability"
+    divisor = calibration.temperature if is_probability else 1.0
+    return np.asarray(logits, np.float64) / divisor
+
+
+def calibration_of(record: Any, place: str) -> Calibration:
+    """Reads a calibration from the JSON that `calibrate` wrote.
+
+    Raises:
+      ValueError: with the place, if it is damaged.
+    """
+    try:
+        calibration = Calibration(**record)
+        numbers = calibration.temperature, calibration.queries
+        rates, thresholds = calibration.rates, calibration.thresholds
+        known = calibration.score in CONFIDENCES
+        if not known or not all(np.isfinite([*numbers, *rates, *thresholds])):
+            raise ValueError
+        if len(rates) != len(thresholds) or not calibration.temperature > 0:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{place} holds no calibration that can be read; write it again."
+        ) from None
+    return calibration._replace(rates=tuple(rates), thresholds=tuple(thresholds))
+
+
+def calibrate(run: Run, evaluator: Evaluator, params: Any) -> Calibration | None:
+    """Fits temperature and thresholds on the queries of meta-validation.
+
+    The score that decides on rejection is the one that better separates these queries
+    from texts of other classes of meta-validation.
+
+    Args:
+      run: the run.
+      evaluator: evaluator of its validation episodes.
+      params: meta-parameters, usually the selected ones.
+
+    Returns:
+      The calibration; None if texts have no single label each.
+    """
+    if not evaluator.has_single_labels:
+        return None
+    logits, targets = evaluator.query_logits(evaluator(params))
+    together = np.concatenate(logits)
+    temperature = metrics.fit_temperature(together, np.concatenate(targets))
+    lowest = LOWEST_TEMPERATURE
+    if not lowest < temperature < 1 / lowest:
+        temperature = 1.0  # All or none are right, which fits no temperature.
+    others = _logits_of_others(run, evaluator, params)
+    calibration = Calibration(
+        temperature,
+        DEFAULT_SCORE,
+        (),
+        (),
+        len(together),
+        _sizes_text(run),
+        {},
+    )
+    if others is not None:
+        inside, outside = (
+            [np.asarray(x, np.float64) / temperature for x in part]
+            for part in (logits, others)
+        )
+        detected = evaluation.detection(inside, outside)
+        auroc = {name: scores["auroc"]._asdict() for name, scores in detected.items()}
+        best = max(auroc, key=lambda name: auroc[name]["mean"])
+        calibration = calibration._replace(score=best, auroc=auroc)
+    rates, thresholds = fit_thresholds(calibration.confidence(together))
+    return calibration._replace(rates=rates, thresholds=thresholds)
+
+
+def fit_thresholds(
+    confidences: np.ndarray,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Fits the threshold of each rate in `RATES` that the number of queries allows.
+
+    Args:
+      confidences: of queries of known classes, `[U]`.
+
+    Returns:
+      Rates and thresholds; at most that share of the queries is below a threshold.
+
+    Examples:
+      >>> rates, thresholds = fit_thresholds(np.arange(10.0))
+      >>> dict(zip(rates, thresholds))[0.2]
+      2.0
+    """
+    ranked, num = np.sort(confidences), len(confidences)
+    # Rates are decimal fractions, whose products are not exact.
+    below = {rate: int(rate * num + 1e-9) for rate in RATES}
+    rates = tuple(rate for rate in RATES if below[rate])
+    return rates, tuple(float(ranked[below[rate]]) for rate in rates)
+
+
+def _logits_of_others(
+    run: Run, evaluator: Evaluator, params: Any
+) -> list[np.ndarray] | None:
+    """Computes the logits of texts of classes that each episode did not draw."""
+    source: Episodes = run.valid
+    if run.task.others:
+        return None
+    sampler = QueriesOfOtherClasses(source.sampler, source.examples)
+    settings = run.config.training
+    try:
+        other = run.evaluator(
+            source._replace(sampler=sampler),
+            settings.seed + 1,
+            len(evaluator.episodes),
+        )
+    except ValueError:
+        return None
+    return other.query_logits(other(params))[0]
+
+
+def _sizes_text(run: Run) -> str:
+    sizes = run.config.episodes
+    return f"{sizes.way}-way {sizes.shot}-shot"
+
+
+def write_calibration(
+    run: Run,
+    evaluator: Evaluator,
+    params: Any,
+    directory: RunDirectory,
+    console: Console,
+) -> None:
+    """Fits the calibration of a run, see `calibrate`, and writes it to its directory.
+
+    A failure is printed and ends nothing: training and evaluation do not depend on it.
+    """
+    try:
+        calibration = calibrate(run, evaluator, params)
+    except Exception as error:  # Task types of other packages may do anything.
+        console.print(f"No calibration was made: {error}", markup=False)
+        return
+    if calibration is not None:
+        directory.write_json(directory.calibration.name, calibration._asdict())
+
+
+def read_calibration(directory: RunDirectory) -> Calibration | None:
+    """Reads the calibration of a run; None if it has none, as in earlier versions.
+
+    Raises:
+      ValueError: if it is damaged.
+    """
+    if not directory.calibration.is_file():
+        return None
+    record = directory.read_json(directory.calibration.name)
+    return calibration_of(record, str(directory.calibration))

@@ -1,0 +1,109 @@
+"""Tests that `adapt` takes columns, pooling and task settings without a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from metaflax import cli, models
+from metaflax.cli.commands._adapt import Pretrained
+from metaflax.workflows.inference import _adapt
+from metaflax.workflows.inference._adapt import without_run
+from tests.workflows import worlds
+from tests.workflows.test_understanding import entity_rows
+
+# A value of each option that is not its default.
+OTHERS = {
+    "model": "somewhere",
+    "algorithm": "fine_tuning",
+    "task": "regression",
+    "head": "ridge",
+    "pooling": "first",
+    "standardize": False,
+    "max_length": 7,
+    "max_target_length": 7,
+    "temperature": 2.0,
+    "strength": 2.0,
+    "inner_optimizer": "adam",
+    "inner_learning_rate": 0.5,
+    "num_steps": 7,
+    "tagging": "bio",
+    "transitions": (0.1,) * 7,
+    "none_logit": 2.0,
+    "null_threshold": 2.0,
+}
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Pretrained)])
+def test_no_option_is_without_effect(name, monkeypatch):
+    monkeypatch.setattr(_adapt, "sentence_embedding", lambda name: None)
+    task = {"task": "relations"} if name == "none_rate" else {}
+    plain = without_run(**task)
+    value = OTHERS.get(name, 0.5)
+    changed = without_run(**{**task, name: value})
+    assert changed != plain
+    sections = dataclasses.asdict(changed).values()
+    assert value in [v for section in sections for v in section.values()]
+
+
+@pytest.fixture
+def support(tmp_path):
+    rows = worlds.records(worlds.TOPICS[:2], count=4)
+    renamed = [{"review": row["text"], "intent": row["label"]} for row in rows]
+    return worlds.write_jsonl(tmp_path / "support.jsonl", renamed)
+
+
+COLUMNS = ("--text", "review", "--label", "intent")
+
+
+@pytest.mark.parametrize("with_run", [True, False])
+def test_columns_of_the_support_set_are_named(
+    with_run, support, trained, world, tmp_path
+):
+    start = ("--run", trained) if with_run else ("--model", world.model)
+    worlds.run(
+        "adapt", "--support", support, "--out", tmp_path / "out", *start, *COLUMNS
+    )
+    assert models.load(tmp_path / "out").labels == worlds.TOPICS[:2]
+
+
+def test_pooling_and_standardisation_are_named(support, world, tmp_path):
+    for pooling in ("first", "mean"):
+        out = tmp_path / pooling
+        args = ("--support", support, "--model", world.model, "--out", out, *COLUMNS)
+        worlds.run("adapt", *args, "--pooling", pooling, "--standardize", "False")
+    kernels = [models.load(tmp_path / p).head["kernel"] for p in ("first", "mean")]
+    assert (kernels[0] != kernels[1]).any()
+
+
+def test_token_tasks_pool_no_tokens_by_default(world, tmp_path):
+    rows = [*entity_rows()[:2], *entity_rows()[-2:]]
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("--support", support, "--model", world.model, "--out", tmp_path / "out")
+    options = ("--task", "entities", "--label", "tags", "--tagging", "bio")
+    worlds.run("adapt", *args, *options)
+    labels = models.load(tmp_path / "out").labels
+    assert {f"B-{worlds.TOPICS[0]}", f"I-{worlds.TOPICS[0]}", "O"} <= set(labels)
+
+
+@pytest.mark.parametrize("option", [("--pooling", "first"), ("--model", "minilm")])
+def test_a_run_is_not_changed_by_settings_of_its_model(
+    option, support, trained, tmp_path, capsys
+):
+    args = ("--support", support, "--run", trained, "--out", tmp_path / "out")
+    assert cli.main(["adapt", *map(str, args), *option]) == 2
+    assert f"{option[0]} would change what the run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="no setting 'poling'"):
+        without_run(poling="mean")
+
+
+def test_the_directory_tells_its_task_and_length(support, world, tmp_path):
+    out = tmp_path / "out"
+    args = ("--support", support, "--model", world.model, "--out", out, *COLUMNS)
+    worlds.run("adapt", *args)
+    saved = json.loads((out / "config.json").read_text())["metaflax"]
+    assert saved == {"task": "classification", "max_length": worlds.POSITIONS}

@@ -1,0 +1,156 @@
+"""Tests that a sentence-transformers folder is used as its files tell."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import metaflax
+from metaflax import cli, config, data, tasks, workflows
+from metaflax.models.pretrained._sentence_transformers import sentence_embedding
+from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.runs._loaded_model import load_model
+from tests.workflows import worlds
+
+TRANSFORMER = "sentence_transformers.models.Transformer"
+POOLING = "sentence_transformers.models.Pooling"
+NORMALIZE = "sentence_transformers.models.Normalize"
+TEXTS = ["topic00 filler00 filler01", "filler02"]
+
+
+def sentence_folder(
+    world,
+    folder,
+    *,
+    pooling=None,
+    normalize=True,
+    max_length=16,
+    network="",
+    more=(),
+):
+    """Lays a BERT out as sentence-transformers does."""
+    shutil.copytree(world.model, folder / network)
+    modules = [(network, TRANSFORMER), ("1_Pooling", POOLING), *more]
+    modules += [("2_Normalize", NORMALIZE)] if normalize else []
+    content = [
+        {"idx": number, "name": str(number), "path": path, "type": kind}
+        for number, (path, kind) in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(content))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"pooling_mode_mean_tokens": True} if pooling is None else pooling
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    settings = {"max_seq_length": max_length, "do_lower_case": False}
+    (folder / network / "sentence_bert_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def features(model):
+    tokenized = model.tokenize(TEXTS, config.DataConfig(max_length=8), tasks.TEXT)
+    tokens = data.collate_texts(tokenized, np.arange(2), 2)
+    return np.asarray(model.encoder.apply(model.pretrained.params, tokens, None))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "first"),
+        ({"pooling_mode": "cls", "include_prompt": True}, "first"),
+        ({"pooling_mode": "mean"}, "mean"),
+    ],
+)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("network", ["", "0_Transformer"])
+def test_pooling_and_normalisation_are_those_of_the_folder(
+    pooling, expected, normalize, network, world, tmp_path
+):
+    folder = sentence_folder(
+        world, tmp_path / "st", pooling=pooling, normalize=normalize, network=network
+    )
+    found = load_model(config.ModelConfig(str(folder)))
+    assert (found.pooling, found.standardize) == (expected, normalize)
+    assert found.max_positions == 16
+    same = config.ModelConfig(str(world.model), expected, normalize)
+    np.testing.assert_array_equal(features(found), features(load_model(same)))
+
+
+def test_settings_take_precedence_over_the_folder(world, tmp_path):
+    folder = sentence_folder(world, tmp_path / "st", normalize=True)
+    found = load_model(config.ModelConfig(str(folder), "first", standardize=False))
+    assert (found.pooling, found.standardize) == ("first", False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"pooling": {"pooling_mode_max_tokens": True}}, "max_tokens"),
+        ({"pooling": {"pooling_mode": ["mean", "max"]}}, "mean and max"),
+        ({"more": [("2_Dense", "sentence_transformers.models.Dense")]}, "Dense"),
+    ],
+)
+def test_what_is_not_done_is_refused_unless_a_pooling_is_named(
+    changes, named, world, tmp_path
+):
+    folder = sentence_folder(world, tmp_path / "st", **changes)
+    with pytest.raises(ValueError, match=rf"{named}.*--pooling"):
+        load_model(config.ModelConfig(str(folder)))
+    assert load_model(config.ModelConfig(str(folder), "mean")).pooling == "mean"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("modules.json", "{"),
+        ("modules.json", "[1]"),
+        ("modules.json", json.dumps([{"type": POOLING, "path": "../other"}])),
+        ("1_Pooling/config.json", "[]"),
+        ("sentence_bert_config.json", '{"max_seq_length": "long"}'),
+    ],
+)
+def test_damaged_files_are_named(name, content, world, tmp_path):
+    folder = sentence_folder(world, tmp_path / "st")
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        load_model(config.ModelConfig(str(folder)))
+
+
+def test_adapt_and_predict_read_as_many_tokens_as_the_folder_says(
+    world, tmp_path, capsys
+):
+    folder = sentence_folder(world, tmp_path / "st", max_length=10)
+    rows = worlds.records(worlds.TOPICS[:2], count=2)
+    rows[0]["text"] = " ".join([rows[0]["text"], *worlds.FILLER])
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("--support", support, "--model", folder, "--out", tmp_path / "out")
+    worlds.run("adapt", *args)
+    assert "1 truncated to 10 tokens" in capsys.readouterr().out
+    shutil.rmtree(folder)  # The adapted directory needs it no more.
+    [answer] = metaflax.load(tmp_path / "out")([" ".join(worlds.FILLER * 2)])
+    assert answer["truncated"] == {"tokens_read": 10, "tokens_total": 18}
+    assert without_run(str(world.model)).data.max_length == 128
+
+
+def test_training_beyond_the_length_of_the_folder_is_refused(world, tmp_path, capsys):
+    folder = sentence_folder(world, tmp_path / "st", max_length=10)
+    args = world.train_args(tmp_path / "run", model=folder, max_length=20)
+    assert cli.main([str(arg) for arg in args]) == 2
+    assert "max_length=20 does not fit a model of 10" in capsys.readouterr().err
+
+
+def test_tokenizers_with_fewer_positions_than_the_network_bound_predictions(
+    world, adapted, tmp_path
+):
+    model = tmp_path / "model"
+    shutil.copytree(adapted, model)
+    path = model / "tokenizer_config.json"
+    settings = json.loads(path.read_text()) | {"model_max_length": 12}
+    path.write_text(json.dumps(settings))
+    [answer] = workflows.Predictor(model)([" ".join(worlds.FILLER * 3)])
+    assert answer["truncated"]["tokens_read"] == 12
+
+
+def test_the_default_model_is_pooled_as_before(minilm):
+    found = sentence_embedding(minilm)
+    assert (found.pooling, found.normalize, found.max_length) == ("mean", True, 256)
