@@ -42,6 +42,7 @@ from metaflax.data.sources._more_training import with_more_training
 from metaflax.data.sources._sources import read, read_rows, read_texts
 from metaflax.data.sources._splits import (
     Splits,
+    check_disjoint,
     names_by_seed,
     split_by_file,
     split_by_names,
@@ -72,6 +73,7 @@ __all__ = [
     "WithOutOfScope",
     "WithVariants",
     "cache_folder",
+    "check_disjoint",
     "clusters",
     "collate",
     "collate_lazy",

@@ -9,7 +9,7 @@ from metaflax import metrics
 from metaflax.evaluation._bootstrap import Estimate, bootstrap_interval
 from metaflax.evaluation._intervals import Interval, mean_interval
 from metaflax.evaluation._shares import share_interval
-from metaflax.metrics._calibration import Bins
+from metaflax.metrics._calibration import Bins, reliability_bins
 
 
 class Calibration(NamedTuple):
@@ -66,7 +66,7 @@ def calibration(
     bins, losses = [], []
     for episode, true in zip(logits, targets, strict=True):
         probabilities = metrics.softened(episode, temperature)
-        bins.append(metrics.reliability_bins(probabilities, true, num_bins))
+        bins.append(reliability_bins(probabilities, true, num_bins))
         likely = probabilities[np.arange(len(true)), true]
         losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())
     # An episode a row: counts, confidences and hits of its bins.

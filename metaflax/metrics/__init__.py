@@ -4,7 +4,6 @@ from metaflax.metrics._calibration import (
     expected_calibration_error as expected_calibration_error,
 )
 from metaflax.metrics._calibration import fit_temperature as fit_temperature
-from metaflax.metrics._calibration import reliability_bins as reliability_bins
 from metaflax.metrics._calibration import softened as softened
 from metaflax.metrics._classification import accuracy as accuracy
 from metaflax.metrics._classification import micro_f1 as micro_f1
@@ -41,7 +40,6 @@ __all__ = [
     "pearson",
     "perplexity",
     "recall_at",
-    "reliability_bins",
     "rouge",
     "softened",
     "spearman",

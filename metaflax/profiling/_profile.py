@@ -15,8 +15,6 @@ from metaflax.profiling._parts import OTHER, place_of
 from metaflax.profiling._trace import STEP, Trace, newest_profile, read_trace
 from metaflax.profiling._work import Analyst
 
-PRODUCT = "matrix product"
-
 # Operations that only wait for others.
 _CONTAINERS = {"while", "conditional"}
 

@@ -7,7 +7,6 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data
-from metaflax.data.sources._splits import check_disjoint
 
 
 def letters(names="abcdef", per_class=3):
@@ -27,7 +26,7 @@ def test_a_file_says_which_class_goes_where(tmp_path):
     assert splits.train.label_names == ("a", "b")
     assert splits.test.texts == ("d0", "d1", "d2")
     assert (splits.unused, splits.num_unused) == (("e", "f"), 6)
-    check_disjoint(splits)
+    data.check_disjoint(splits)
 
 
 def test_a_fold_is_chosen_by_name(tmp_path):
@@ -89,9 +88,9 @@ def test_domains_are_kept_apart_while_they_share_labels(tmp_path):
     content = {"train": ["q"], "valid": ["p"], "test": ["r"]}
     splits = data.split_by_file(examples, write(tmp_path, content), by="domain")
     assert splits.train.texts == ("v", "x")
-    check_disjoint(splits, by="domain")
+    data.check_disjoint(splits, by="domain")
     with pytest.raises(ValueError, match="train and valid share the labels 'yes'"):
-        check_disjoint(splits)
+        data.check_disjoint(splits)
 
 
 def test_a_seed_gives_the_same_split_again_and_another_seed_another():

@@ -10,6 +10,7 @@ from metaflax.evaluation._confusion import (
     confused_pairs,
 )
 from metaflax.evaluation._report import classification_report
+from metaflax.metrics._calibration import reliability_bins
 
 
 def drawn_episodes(seed=0, num=40):
@@ -73,7 +74,7 @@ def test_calibration_is_that_of_all_queries_together():
     targets = [rng.integers(4, size=6) for _ in range(30)]
     found = evaluation.calibration(logits, targets, temperature=2.0, num_bins=10)
     together = metrics.softened(np.concatenate(logits), 2.0)
-    bins = metrics.reliability_bins(together, np.concatenate(targets), 10)
+    bins = reliability_bins(together, np.concatenate(targets), 10)
     for ours, expected in zip(found.bins, bins, strict=True):
         np.testing.assert_allclose(ours, expected)
     assert found.error.value == pytest.approx(metrics.expected_calibration_error(bins))

@@ -6,14 +6,14 @@ import pytest
 from scipy import optimize, special
 
 from metaflax import base, metrics
-from metaflax.metrics._calibration import Bins
+from metaflax.metrics._calibration import Bins, reliability_bins
 
 
 def test_bins_by_hand():
     """Confidences 0.5, 0.5, 0.75, 1 and 1; the bound between bins is in the lower."""
     halves, quarters, ones = [0.5, 0.5], [0.25, 0.75], [1.0, 0.0]
     probabilities = np.array([halves, halves, quarters, ones, ones])
-    bins = metrics.reliability_bins(probabilities, [0, 1, 1, 0, 1], num_bins=4)
+    bins = reliability_bins(probabilities, [0, 1, 1, 0, 1], num_bins=4)
     np.testing.assert_array_equal(bins.number, [0, 2, 1, 2])
     np.testing.assert_allclose(bins.confidence, [0, 1, 0.75, 2])
     np.testing.assert_array_equal(bins.right, [0, 1, 1, 1])
@@ -26,9 +26,9 @@ def test_bins_of_parts_add_up_and_stacked_ones_give_errors_of_each():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(4), size=60)
     targets = rng.integers(4, size=60)
-    whole = metrics.reliability_bins(probabilities, targets)
+    whole = reliability_bins(probabilities, targets)
     parts = [
-        metrics.reliability_bins(probabilities[rows], targets[rows])
+        reliability_bins(probabilities[rows], targets[rows])
         for rows in (slice(20), slice(20, 60))
     ]
     stacked = Bins(*map(np.stack, zip(*parts, strict=True)))
@@ -43,10 +43,10 @@ def test_what_is_as_often_right_as_it_says_has_hardly_an_error():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), size=50_000)
     targets = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
-    calibrated = metrics.reliability_bins(probabilities, targets)
+    calibrated = reliability_bins(probabilities, targets)
     assert metrics.expected_calibration_error(calibrated) < 0.01
     sharper = metrics.softened(np.log(probabilities), temperature=0.3)
-    overdone = metrics.reliability_bins(sharper, targets)
+    overdone = reliability_bins(sharper, targets)
     assert metrics.expected_calibration_error(overdone) > 0.1
 
 
@@ -93,4 +93,4 @@ def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"one unit at least.*got \[0, 3\] and \[0\]"):
         metrics.fit_temperature(np.zeros((0, 3)), [])
     with pytest.raises(ValueError, match=r"got \[2, 3\] and \[3\]"):
-        metrics.reliability_bins(np.ones((2, 3)), [0, 0, 0])
+        reliability_bins(np.ones((2, 3)), [0, 0, 0])

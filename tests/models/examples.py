@@ -49,3 +49,9 @@ def packed(tokens, budget=20):
     rows = np.full(budget, tokens.mask.size, np.int32)
     rows[: len(real)] = real
     return tokens._replace(packed=jnp.asarray(rows))
+
+
+def hidden_states(config, params, tokens, **kwargs):
+    """The last hidden state `[B, L, D]` of every token."""
+    encoder = models.encoder(config, pooling="tokens", **kwargs)
+    return encoder.apply(params, tokens, None)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models.families.bert._encoder import hidden_states
 from metaflax.models.layers import _modules
-from tests.models.examples import CONFIG, random_params, random_tokens
+from tests.models.examples import CONFIG, hidden_states, random_params, random_tokens
 
 PARAMS, KEY = random_params(CONFIG), jax.random.key(1)
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models.families.bert import _encoder
 from metaflax.models.layers import _modules
+from tests.models import examples
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 PARAMS = random_params(CONFIG)
@@ -31,7 +31,7 @@ def features(pooling, params=PARAMS, tokens=TOKENS, key=None, **kwargs):
     return models.encoder(CONFIG, pooling=pooling, **kwargs).apply(params, tokens, key)
 
 
-hidden_states = jax.jit(functools.partial(_encoder.hidden_states, CONFIG))
+hidden_states = jax.jit(functools.partial(examples.hidden_states, CONFIG))
 
 
 def loss(pooling, params, tokens, **kwargs):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models.families.bert import _encoder
+from tests.models import examples
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 PARAMS, KEY = random_params(CONFIG), jax.random.key(1)
-hidden_states = jax.jit(functools.partial(_encoder.hidden_states, CONFIG))
+hidden_states = jax.jit(functools.partial(examples.hidden_states, CONFIG))
 
 
 def with_embeddings(params, **changes):

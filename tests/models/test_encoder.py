@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models.families.bert._encoder import hidden_states
 from metaflax.models.layers import _pooling
-from tests.models.examples import CONFIG, LENGTHS, packed, random_params, random_tokens
+from tests.models.examples import (
+    CONFIG,
+    LENGTHS,
+    hidden_states,
+    packed,
+    random_params,
+    random_tokens,
+)
 
 PARAMS = random_params(CONFIG)
 

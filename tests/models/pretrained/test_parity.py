@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from metaflax import models
-from metaflax.models.families.bert import _encoder
 from metaflax.models.layers import _config
+from tests.models import examples
 from tests.models.examples import CONFIG, packed, random_tokens
 
 torch = pytest.importorskip("torch")
@@ -57,7 +57,7 @@ def assert_parity(model, pretrained, tokens):
     }
     if theirs.pooler_output is not None:
         expected["pooler"] = theirs.pooler_output.numpy()
-    hidden_states = jax.jit(functools.partial(_encoder.hidden_states, config))
+    hidden_states = jax.jit(functools.partial(examples.hidden_states, config))
     ours = hidden_states(pretrained.params, tokens)
     np.testing.assert_allclose(ours * real, states * real, atol=1e-5)
     tokens = packed(tokens, tokens.mask.size)
@@ -108,7 +108,7 @@ def test_random_networks_equal_torchs_in_float64(hidden_act, tmp_path):
         params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), loaded.params)
         encoder = models.encoder(config, pooling="pooler", dtype=jnp.float64)
         hidden_states = functools.partial(
-            _encoder.hidden_states, config, dtype=jnp.float64
+            examples.hidden_states, config, dtype=jnp.float64
         )
         states = np.asarray(jax.jit(hidden_states)(params, tokens))
         pooled = np.asarray(jax.jit(encoder.apply)(params, packed(tokens), None))

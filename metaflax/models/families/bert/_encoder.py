@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.layers import _modules, _pooling, _stack
+from metaflax.models.layers import _pooling, _stack
 from metaflax.models.layers._pooling import Encoder, Pooling
 from metaflax.models.layers._tokens import Tokens
 
@@ -99,35 +99,6 @@ def encoder(
 
     num_features = _pooling.num_features(pooling, config.hidden_size)
     return Encoder(init, base.StagedApply(reads, run), num_features)
-
-
-def hidden_states(
-    config: BertConfig,
-    params: Any,
-    tokens: Tokens,
-    key: chex.PRNGKey | None = None,
-    *,
-    dtype: Any = jnp.float32,
-) -> jax.Array:
-    """Computes the last hidden state of every token.
-
-    Args:
-      config: the network.
-      params: its parameters.
-      tokens: `[B, L]` texts.
-      key: for dropout; None for none.
-      dtype: of computation.
-
-    Returns:
-      `[B, L, D]`, at least float32. At padding it is zero if `tokens` are packed, and
-      otherwise finite without meaning: mask it.
-
-    Raises:
-      ValueError: if texts are longer than the model's positions.
-    """
-    last = len(_bert.stages(config))
-    x = _bert.run_stages(config, params, tokens, None, key, 0, last, dtype=dtype)
-    return _modules.widened(x)
 
 
 def _check(name: str, choice: str, known: Any) -> None:
