@@ -142,13 +142,7 @@ def risen(run_dir, metric):
     return difference["mean"] - difference["half_width"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(k, marks=pytest.mark.slow) if k == "translation" else k
-        for k in KINDS
-    ],
-)
+@every
 def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
     assert risen(runs(kind), "log_likelihood") > 1
     if kind != "language_modelling":
