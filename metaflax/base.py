@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -144,15 +145,25 @@ class MetaInfo(NamedTuple):
     Attributes:
       losses: `[K]`, the support loss before each inner step.
       query_loss: the query loss after the last.
+      aux: what the query loss returned beside its value, without a derivative; an
+        empty tuple where it returned a value alone.
     """
 
     losses: jax.Array
     query_loss: jax.Array
+    aux: Any = ()
 
     @property
     def diverged(self) -> jax.Array:
         """Whether the support loss rose or became non-finite; bool `[]`."""
         return diverged(self.losses)
+
+
+# What crosses the boundary of a program that `jax.export` serialises.
+for _kind in (Batch, Task, ClassOutputs, InnerInfo, MetaInfo):
+    jax.export.register_namedtuple_serialization(
+        _kind, serialized_name=f"metaflax.{_kind.__name__}"
+    )
 
 
 class InitFn(Protocol):
@@ -174,8 +185,13 @@ class StagedApply:
     """An `ApplyFn` in stages, of which the first may run ahead of the rest.
 
     What no inner step changes need not run at every step: algorithms that know the
-    stages run the first of them once a task, support and query together, as far as
-    none reads a parameter that adapts.
+    stages run the first of them once a task, as far as none reads a parameter that
+    adapts.
+
+    An encoder that treats each example by itself may say so, and then runs on support
+    and query together. Of any other, such as one with batch normalisation, each set
+    is encoded alone, so that nothing of the query set reaches the support set and the
+    loss is that of `adapt` and then `predict`.
 
     Stages run one after the other give what all of them give at once, dropout
     included if each is given the same key.
@@ -187,6 +203,8 @@ class StagedApply:
         gave (None where `first` is 0). Leaves of states are `[U, ...]`; the last
         stage gives the outputs. Parameters that none of these stages reads may be
         absent.
+      examples_independent: promises that no row of a state or output depends on the
+        inputs of other rows.
 
     Examples:
       >>> def run(params, x, states, key, first, last):
@@ -203,6 +221,7 @@ class StagedApply:
 
     reads: tuple[tree.Where, ...]
     run: Callable[[Any, Any, Any, chex.PRNGKey | None, int, int], Any]
+    examples_independent: bool = False
 
     def __call__(
         self, params: Any, inputs: Any, key: chex.PRNGKey | None = None
@@ -212,9 +231,16 @@ class StagedApply:
 
 
 class LossFn(Protocol):
-    """A scalar from outputs: the weighted mean over units with weight above 0."""
+    """A scalar from outputs: the weighted mean over units with weight above 0.
 
-    def __call__(self, outputs: Any, targets: Any, weights: Any, /) -> jax.Array: ...
+    It may return `(value, aux)`, where `aux` is any tree of arrays, such as an accuracy
+    or new batch statistics that the outputs carry. That of the query loss comes back in
+    `MetaInfo.aux`; that of the support loss is dropped.
+    """
+
+    def __call__(
+        self, outputs: Any, targets: Any, weights: Any, /
+    ) -> jax.Array | tuple[jax.Array, Any]: ...
 
 
 class AdaptFn(Protocol):
@@ -311,6 +337,9 @@ class MetaAlgorithm(NamedTuple):
         `compact_rows` gave it one; `metaflax.value_and_grad` then never makes a
         gradient of the whole table for a task.
       inner: its inner loop; None where it is not stated.
+      resume: `adapted, info = resume(params, adapted, support, key)`, as many inner
+        steps more from an adapted state, on the same support set or another, with a
+        new optimizer state; None where there are no steps to go on with.
     """
 
     init: InitFn
@@ -319,6 +348,7 @@ class MetaAlgorithm(NamedTuple):
     loss: MetaLossFn
     few_rows: FewRows | None = None
     inner: InnerLoop | None = None
+    resume: Callable[..., tuple[Any, InnerInfo]] | None = None
 
 
 class InnerOptimizer(NamedTuple):
@@ -350,6 +380,8 @@ class InnerProblem(NamedTuple):
         `proximal / 2` times their squared distance added.
       query_weights: `weights = query_weights(step)`, `[K]`, how much the query loss
         after each inner step counts at an outer step; None for the last alone.
+      batch_of_step: `batch = batch_of_step(support, k)`, the examples of inner step k
+        out of the support set; None for all of them at every step.
     """
 
     start: Callable[[Any, Batch, chex.PRNGKey | None], tuple[Any, Any]]
@@ -361,14 +393,15 @@ class InnerProblem(NamedTuple):
     finish: Callable[[Any, Any], Any] = lambda fast, fixed: fast
     proximal: float = 0.0
     query_weights: Callable[[jax.Array], jax.Array] | None = None
+    batch_of_step: Callable[[Batch, jax.Array], Batch] | None = None
 
 
 class QueryLossFn(Protocol):
-    """The query loss of an adapted task."""
+    """The query loss of an adapted task, a scalar or `(value, aux)` as in `LossFn`."""
 
     def __call__(
         self, params: Any, adapted: Any, query: Batch, key: chex.PRNGKey | None, /
-    ) -> jax.Array: ...
+    ) -> jax.Array | tuple[jax.Array, Any]: ...
 
 
 class Estimator(Protocol):
@@ -476,6 +509,11 @@ def token_units(targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.
     chex.assert_rank(
         [targets, weights],
         [2, 1],
+        custom_message="targets of tokens are [S, L], weights of texts [S]",
+    )
+    chex.assert_equal_shape_prefix(
+        [targets, weights],
+        1,
         custom_message="targets of tokens are [S, L], weights of texts [S]",
     )
     units = targets >= 0

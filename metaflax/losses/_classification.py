@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base
-from metaflax.losses._weighted import weighted_mean
+from metaflax import _checks, base
+from metaflax.losses._weighted import nan_unless, weighted_mean, zero_padding
 
 
 def softmax_cross_entropy(
@@ -21,14 +21,19 @@ def softmax_cross_entropy(
 
     Args:
       outputs: logits `[U, N]` and the class mask `[N]`.
-      targets: class numbers `[U]`.
+      targets: class numbers `[U]`, from 0 to N - 1.
       weights: `[U]`; 0 marks padding.
       label_smoothing: the share of a target spread evenly over present classes.
       class_weights: `[N]`, how much examples of each class count; the mean divides
         by their sum, as torch does.
 
     Returns:
-      The weighted mean over units, in nats.
+      The weighted mean over units, in nats; NaN, as is its derivative, where the
+      target of a unit that counts is no class number.
+
+    Raises:
+      AssertionError: if the axes are others.
+      ValueError: if the outputs are no `ClassOutputs`.
 
     Examples:
       >>> outputs = base.ClassOutputs(jnp.zeros((1, 4)), jnp.ones(4, bool))
@@ -36,17 +41,25 @@ def softmax_cross_entropy(
       >>> print(f"{loss:.4f}")  # log(4)
       1.3863
     """
+    _checks.check_class_outputs(outputs)
     chex.assert_rank([targets, weights], 1, custom_message="targets and weights: [U]")
-    labels = jax.nn.one_hot(
-        targets, outputs.logits.shape[-1], dtype=outputs.logits.dtype
+    chex.assert_equal_shape_prefix(
+        [outputs.logits, targets, weights],
+        1,
+        custom_message="logits are [U, N], targets and weights [U]",
     )
+    logits = zero_padding(outputs.logits, weights)
+    num_classes = logits.shape[-1]
+    labels = jax.nn.one_hot(targets, num_classes, dtype=logits.dtype)
     if label_smoothing:
         present = outputs.mask.astype(labels.dtype)
         even = present / jnp.maximum(jnp.sum(present), 1)
         labels = (1 - label_smoothing) * labels + label_smoothing * even[None, :]
     if class_weights is not None:
         weights = weights.astype(labels.dtype) * class_weights[targets]
-    return weighted_mean(optax.softmax_cross_entropy(outputs.logits, labels), weights)
+    each = optax.softmax_cross_entropy(logits, labels)
+    valid = (targets >= 0) & (targets < num_classes)
+    return weighted_mean(nan_unless(valid, each), weights)
 
 
 def sigmoid_cross_entropy(
@@ -68,12 +81,21 @@ def sigmoid_cross_entropy(
 
     Returns:
       The weighted mean over units of the mean over labels, in nats.
+
+    Raises:
+      AssertionError: if the axes are others.
+      ValueError: if the outputs are no `ClassOutputs`.
     """
+    _checks.check_class_outputs(outputs)
     chex.assert_equal_shape(
         [outputs.logits, targets], custom_message="multi-label targets are [U, N]"
     )
+    chex.assert_equal_shape_prefix(
+        [targets, weights], 1, custom_message="logits are [U, N], weights [U]"
+    )
+    chex.assert_rank(weights, 1, custom_message="weights are [U]")
     mask = outputs.mask[None, :]
-    logits = jnp.where(mask, outputs.logits, 0)
+    logits = jnp.where(mask, zero_padding(outputs.logits, weights), 0)
     targets = targets.astype(logits.dtype)
     targets = (1 - label_smoothing) * targets + label_smoothing / 2
     each = optax.sigmoid_binary_cross_entropy(logits, targets)  # [U, N]

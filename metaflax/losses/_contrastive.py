@@ -1,9 +1,11 @@
 """Contrastive losses on pairs of examples."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from metaflax import linalg
+from metaflax.losses._weighted import zero_padding
 
 
 def cosine_pairs(
@@ -22,6 +24,9 @@ def cosine_pairs(
     Returns:
       The mean over the two kinds of pairs of their weighted mean error.
 
+    Raises:
+      AssertionError: if the axes are others.
+
     Examples:
       >>> features = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
       >>> print(cosine_pairs(features, jnp.array([0, 0, 1]), jnp.ones(3)))
@@ -31,6 +36,12 @@ def cosine_pairs(
       Tunstall et al., `Efficient Few-Shot Learning Without Prompts
       <https://arxiv.org/abs/2209.11055>`_, 2022.
     """
+    message = "features are [U, D], targets and weights [U]"
+    chex.assert_rank([features, targets, weights], [2, 1, 1], custom_message=message)
+    chex.assert_equal_shape_prefix(
+        [features, targets, weights], 1, custom_message=message
+    )
+    features = zero_padding(features, weights)
     unit = linalg.unit(features).astype(features.dtype)  # [U, D]
     alike = (targets[:, None] == targets[None, :]).astype(features.dtype)  # [U, U]
     errors = (unit @ unit.T - alike) ** 2

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.losses._weighted import weighted_mean
+from metaflax.losses._weighted import nan_unless, weighted_mean, zero_padding
 
 
 def language_cross_entropy(
@@ -19,13 +19,14 @@ def language_cross_entropy(
 
     Args:
       logits: `[S, L, V]`, at each token those of the next one.
-      targets: `[S, L]`, ids of the next tokens; -1 where there is no target: in the
-        prompt, and at padding.
+      targets: `[S, L]`, ids of the next tokens; a negative number where there is no
+        target: in the prompt, and at padding.
       weights: of texts `[S]`; each of its tokens counts as much as the text.
       label_smoothing: the share of a target spread evenly over the vocabulary.
 
     Returns:
-      The weighted mean over tokens, in nats, so that long texts count more.
+      The weighted mean over tokens, in nats, so that long texts count more; NaN, as
+      is its derivative, where a target that counts is no id below V.
 
     Raises:
       AssertionError: if the axes are others.
@@ -43,16 +44,17 @@ def language_cross_entropy(
     chex.assert_equal_shape_prefix(
         [logits, targets], 2, custom_message="logits are [S, L, V], targets [S, L]"
     )
+    chex.assert_rank(logits, 3, custom_message="logits are [S, L, V]")
     words, counts = base.token_units(targets, weights)
-    logits = logits.reshape(-1, logits.shape[-1])  # [S * L, V]
+    logits = zero_padding(logits.reshape(-1, logits.shape[-1]), counts)  # [S * L, V]
     # By a sum and a look-up: a distribution over V words a token would cost more.
     total = jax.nn.logsumexp(logits, axis=-1)
-    right = jnp.take_along_axis(logits, words[:, None], axis=-1)[:, 0]
+    right = jnp.take_along_axis(logits, words[:, None], axis=-1, mode="clip")[:, 0]
     each = total - right
     if label_smoothing:
         spread = total - jnp.mean(logits, axis=-1)
         each = (1 - label_smoothing) * each + label_smoothing * spread
-    return weighted_mean(each, counts)
+    return weighted_mean(nan_unless(words < logits.shape[-1], each), counts)
 
 
 def text_likelihoods(logits: jax.Array, targets: jax.Array) -> jax.Array:

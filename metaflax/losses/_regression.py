@@ -1,9 +1,10 @@
 """Regression losses."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from metaflax.losses._weighted import weighted_mean
+from metaflax.losses._weighted import weighted_mean, zero_padding
 
 
 def squared_error(
@@ -19,8 +20,15 @@ def squared_error(
     Returns:
       A scalar.
 
+    Raises:
+      AssertionError: if any of them is not `[U]`; nothing is broadcast.
+
     Examples:
       >>> print(squared_error(jnp.array([1.0, 5.0]), jnp.zeros(2), jnp.array([1, 0])))
       1.0
     """
-    return weighted_mean(jnp.square(outputs - targets.astype(outputs.dtype)), weights)
+    message = "outputs, targets and weights are [U]"
+    chex.assert_equal_shape([outputs, targets, weights], custom_message=message)
+    chex.assert_rank(outputs, 1, custom_message=message)
+    errors = outputs - targets.astype(outputs.dtype)
+    return weighted_mean(jnp.square(zero_padding(errors, weights)), weights)

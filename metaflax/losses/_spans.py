@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax.base import SpanCode
-from metaflax.losses._weighted import weighted_mean
+from metaflax.losses._weighted import nan_unless, weighted_mean, zero_padding
 
 
 def span_cross_entropy(
@@ -22,7 +22,11 @@ def span_cross_entropy(
       weights: `[S]`; 0 marks padding.
 
     Returns:
-      The weighted mean over rows, in nats.
+      The weighted mean over rows, in nats; NaN where a row that counts has a number
+      that is no code.
+
+    Raises:
+      AssertionError: if the axes are others.
 
     Examples:
       >>> codes = jnp.array([[0, -1, 1, 0, 2, -1]])
@@ -37,6 +41,10 @@ def span_cross_entropy(
     chex.assert_shape(
         logits, (*codes.shape, 2), custom_message="span logits are [S, L, 2]"
     )
+    chex.assert_equal_shape_prefix(
+        [codes, weights], 1, custom_message="codes are [S, L], weights [S]"
+    )
+    logits = zero_padding(logits, weights)
     possible = codes > SpanCode.OUTSIDE
     # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
     floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
@@ -45,4 +53,5 @@ def span_cross_entropy(
     bits = jnp.stack([codes & SpanCode.START, codes & SpanCode.END], axis=-1) > 0
     right = bits & possible[..., None]  # [S, L, 2]
     each = -jnp.sum(jnp.where(right, log_likely, 0), axis=(1, 2)) / 2
-    return weighted_mean(each, weights)
+    valid = (codes >= SpanCode.OUTSIDE) & (codes <= SpanCode.BOTH)
+    return weighted_mean(nan_unless(valid.all(axis=1), each), weights)

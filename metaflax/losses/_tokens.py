@@ -1,13 +1,14 @@
 """Token-level losses and metrics."""
 
 from collections.abc import Callable
+from typing import Any
 
-import jax
+import chex
 
-from metaflax import base
+from metaflax import _checks, base
 
 
-def per_token(loss_fn: base.LossFn) -> Callable[..., jax.Array]:
+def per_token(loss_fn: base.LossFn) -> Callable[..., Any]:
     """Turns a loss or a metric of units into one over all tokens of all texts.
 
     Args:
@@ -29,7 +30,14 @@ def per_token(loss_fn: base.LossFn) -> Callable[..., jax.Array]:
       1.3863
     """
 
-    def of_tokens(outputs: base.ClassOutputs, targets, weights) -> jax.Array:
+    def of_tokens(outputs: base.ClassOutputs, targets, weights) -> Any:
+        _checks.check_class_outputs(outputs)
+        chex.assert_equal_shape_prefix(
+            [outputs.logits, targets],
+            2,
+            custom_message="logits are [S, L, N], targets [S, L]",
+        )
+        chex.assert_rank(outputs.logits, 3, custom_message="logits are [S, L, N]")
         logits = outputs.logits.reshape(-1, outputs.logits.shape[-1])  # [S * L, N]
         units = base.token_units(targets, weights)
         return loss_fn(outputs._replace(logits=logits), *units)

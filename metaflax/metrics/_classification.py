@@ -1,9 +1,10 @@
 """Accuracy, F1, precision and recall of one task's queries, padding masked."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from metaflax import base
+from metaflax import _checks, base
 from metaflax.losses import weighted_mean
 
 
@@ -26,6 +27,7 @@ def accuracy(
       >>> print(accuracy(outputs, jnp.array([0, 0]), jnp.ones(2)))
       0.5
     """
+    _check_classes(outputs, targets, weights)
     right = jnp.argmax(outputs.logits, axis=-1) == targets
     return weighted_mean(right.astype(outputs.logits.dtype), weights)
 
@@ -43,6 +45,11 @@ def micro_f1(
     Returns:
       A scalar between 0 and 1; 0 where no label is true and none is predicted.
     """
+    _checks.check_class_outputs(outputs)
+    message = "logits and targets are [U, N], weights [U]"
+    chex.assert_equal_shape([outputs.logits, targets], custom_message=message)
+    chex.assert_equal_shape_prefix([targets, weights], 1, custom_message=message)
+    chex.assert_rank([targets, weights], [2, 1], custom_message=message)
     dtype = outputs.logits.dtype
     counts = weights.astype(dtype)[:, None] * outputs.mask.astype(dtype)[None, :]
     predicted = (outputs.logits > 0).astype(dtype)
@@ -80,8 +87,18 @@ def last_recall(
     return hits / jnp.where(true > 0, true, 1)
 
 
+def _check_classes(outputs, targets, weights) -> None:
+    """Raises an error unless logits are `[U, N]`, targets and weights `[U]`."""
+    _checks.check_class_outputs(outputs)
+    message = "logits are [U, N], targets and weights [U]"
+    each = [outputs.logits, targets, weights]
+    chex.assert_rank(each, [2, 1, 1], custom_message=message)
+    chex.assert_equal_shape_prefix(each, 1, custom_message=message)
+
+
 def _last(outputs, targets, weights) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Weighted counts of the last class: true positives, predicted and true units."""
+    _check_classes(outputs, targets, weights)
     last = outputs.logits.shape[-1] - 1
     weights = weights.astype(outputs.logits.dtype)
     predicted = jnp.argmax(outputs.logits, axis=-1) == last

@@ -1,5 +1,6 @@
 """Pearson's and Spearman's correlation of one task's queries, padding masked."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -21,6 +22,7 @@ def pearson(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.A
       ...               jnp.array([1.0, 1.0, 0.0])))
       1.0
     """
+    _check_numbers(outputs, targets, weights)
     x, y = _deviations(outputs, weights), _deviations(targets, weights)
     w = weights.astype(x.dtype)
     product = jnp.sqrt(jnp.sum(w * x * x)) * jnp.sqrt(jnp.sum(w * y * y))
@@ -40,8 +42,15 @@ def spearman(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.
     Returns:
       A scalar from -1 to 1; 0 where either side is constant.
     """
+    _check_numbers(outputs, targets, weights)
     counts = weights > 0
     return pearson(_ranks(outputs, counts), _ranks(targets, counts), counts)
+
+
+def _check_numbers(*each: jax.Array) -> None:
+    message = "outputs, targets and weights are [U]"
+    chex.assert_equal_shape(each, custom_message=message)
+    chex.assert_rank(each, 1, custom_message=message)
 
 
 def _deviations(x: jax.Array, weights: jax.Array) -> jax.Array:
