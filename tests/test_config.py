@@ -15,6 +15,7 @@ from metaflax import algorithms, base, heads, models, tasks
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm
 from metaflax.config._files import differences
+from metaflax.config._pretraining import check_pretraining
 from metaflax.models.layers._stack import LayerLoop, Remat
 from metaflax.tasks._token_level import TokenOutputs
 
@@ -344,6 +345,44 @@ def test_learned_rates_are_refused_by_what_has_no_use_for_them(name):
 def test_unknown_names_are_answered_with_the_known_ones(settings, said):
     with pytest.raises(ValueError, match=said):
         build(**settings)
+
+
+@pytest.mark.parametrize("name", ["losses", "chain", "apply_updates", "scale", "lbfgs"])
+@pytest.mark.parametrize("setting", ["inner", "outer"])
+def test_what_is_no_optimizer_makes_no_run(setting, name):
+    settings = {
+        "inner": {"algorithm": config_lib.AlgorithmConfig(inner_optimizer=name)},
+        "outer": {"training": config_lib.TrainingConfig(optimizer=name)},
+    }
+    with pytest.raises(ValueError, match=f"optimizer '{name}'.* take adamw, adam, sgd"):
+        config_lib.check(config_lib.Config(**settings[setting]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((n, v) for n in ("learning_rate", "head_learning_rate") for v in (0.0, -1.0)),
+        *(("hyper_learning_rate", v) for v in (float("nan"), float("inf"))),
+        *(("warmup", v) for v in (-0.1, 1.5, float("nan"))),
+        *(("clip_norm", v) for v in (0.0, -1.0, float("nan"))),
+        *(("weight_decay", v) for v in (-0.1, float("inf"))),
+    ],
+)
+def test_numbers_that_train_nothing_are_refused_by_name(name, value):
+    training = config_lib.TrainingConfig(**{name: value})
+    with pytest.raises(ValueError, match=f"{name} is {value}; give a"):
+        config_lib.check(config_lib.Config(training=training))
+    if hasattr(config_lib.LoopConfig, name):
+        loop = config_lib.LoopConfig(**{name: value})
+        with pytest.raises(ValueError, match=f"{name} is {value}; give a"):
+            check_pretraining(config_lib.PretrainConfig(training=loop))
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
+def test_an_inner_rate_is_positive_and_finite(rate):
+    algorithm = config_lib.AlgorithmConfig(inner_learning_rate=rate)
+    with pytest.raises(ValueError, match=f"inner_learning_rate is {rate}; give a"):
+        config_lib.check(config_lib.Config(algorithm=algorithm))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Checks of a run's settings that concern more than one of them."""
 
-from metaflax import tasks
+from metaflax import _optimizers, tasks
 from metaflax.config._factories import build_task
+from metaflax.config._pretraining import check_outer_optimizer
 from metaflax.config._settings import Config, DataConfig
 
 # Least value of counts, by the section that they are in.
@@ -19,6 +20,7 @@ def check(config: Config) -> None:
       ValueError: naming the setting and what it may be.
     """
     _check_numbers(config)
+    _check_optimizers(config)
     task = build_task(config)
     if config.model.pooling == "pooler" and config.model.standardize:
         raise ValueError(
@@ -56,6 +58,17 @@ def _check_numbers(config: Config) -> None:
         raise ValueError(f"max_skipped_steps is {skipped}; give 0 or more.")
     if not 0 <= config.data.variant_rate <= 1:
         raise ValueError(f"variant_rate is {config.data.variant_rate}; give 0 to 1.")
+
+
+def _check_optimizers(config: Config) -> None:
+    algorithm, training = config.algorithm, config.training
+    _optimizers.by_name(algorithm.inner_optimizer)
+    _optimizers.check_rates(inner_learning_rate=algorithm.inner_learning_rate)
+    check_outer_optimizer(training)
+    _optimizers.check_rates(
+        head_learning_rate=training.head_learning_rate,
+        hyper_learning_rate=training.hyper_learning_rate,
+    )
 
 
 def _check_raw_text(data: DataConfig, task: tasks.TaskType) -> None:

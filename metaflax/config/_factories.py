@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from metaflax import (
+    _optimizers,
     _registry,
     algorithms,
     base,
@@ -192,12 +193,7 @@ def build_head(
 def _inner_optimizer(
     config: AlgorithmConfig,
 ) -> optax.GradientTransformation | base.InnerOptimizer:
-    factory = getattr(optax, config.inner_optimizer, None)
-    if factory is None:
-        raise ValueError(
-            f"optax has no optimizer {config.inner_optimizer!r}; take sgd, adam or"
-            " another name in optax."
-        )
+    factory = _optimizers.by_name(config.inner_optimizer)
     # Adam takes a square root, whose derivative at 0 is NaN in the meta-gradient.
     parameters = inspect.signature(factory).parameters
     safe = {"eps_root": 1e-8} if "eps_root" in parameters else {}

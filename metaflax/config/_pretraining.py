@@ -1,9 +1,12 @@
 """Settings of pretraining by masked language modelling."""
 
 import dataclasses
+import math
 from typing import Literal
 
+from metaflax import _optimizers
 from metaflax.config._renamed import accepts_former_names
+from metaflax.config._settings import TrainingConfig
 
 
 @accepts_former_names("network")
@@ -63,7 +66,8 @@ class LoopConfig:
     rows_at_once: int | None = None
     """Rows per forward and backward pass, to save memory (default: all of a step)."""
     optimizer: str = "adamw"
-    """Optimizer: a name in optax, such as adamw."""
+    """Optimizer: a name in optax, such as adamw, or an import path such as
+    `optax.contrib:muon`."""
     learning_rate: float = 1e-4
     """Peak learning rate of the optimizer."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
@@ -98,6 +102,21 @@ class PretrainConfig:
     training: LoopConfig = LoopConfig()
 
 
+def check_outer_optimizer(training: LoopConfig | TrainingConfig) -> None:
+    """Raises ValueError if an optimizer or its numbers make no training."""
+    _optimizers.by_name(training.optimizer)
+    _optimizers.check_rates(learning_rate=training.learning_rate)
+    _optimizers.check_clip_norm(training.clip_norm)
+    if not 0 <= training.warmup <= 1:
+        raise ValueError(
+            f"warmup is {training.warmup}; give a share of the steps from 0 to 1."
+        )
+    if not 0 <= training.weight_decay < math.inf:
+        raise ValueError(
+            f"weight_decay is {training.weight_decay}; give a finite number, 0 or more."
+        )
+
+
 def check_pretraining(config: PretrainConfig) -> None:
     """Raises ValueError if a setting of pretraining is invalid.
 
@@ -122,6 +141,7 @@ def check_pretraining(config: PretrainConfig) -> None:
             f"hidden_size is {network.hidden_size}; give a multiple of num_heads="
             f"{network.num_heads}."
         )
+    check_outer_optimizer(training)
     if training.max_skipped_steps < 0:
         raise ValueError(
             f"max_skipped_steps is {training.max_skipped_steps}; give 0 or more."

@@ -178,7 +178,8 @@ class AlgorithmConfig:
     """Patterns of the parameter paths that inner steps adapt, such as `head` or
     `encoder/layer_5/*`."""
     inner_optimizer: str = "sgd"
-    """Inner optimizer: a name in optax, such as sgd or adam."""
+    """Inner optimizer: a name in optax, such as sgd or adam, or an import path such as
+    `optax.contrib:muon`."""
     inner_learning_rate: float = 0.05
     """Learning rate of the inner optimizer."""
     learned_rates: Literal["tensor", "layer", "parameter"] | None = None
@@ -213,7 +214,8 @@ class TrainingConfig:
     """Loop over the tasks of a step: one after another (scan), all at once (vmap), or
     this many at once; auto chooses by device and memory."""
     optimizer: str = "adamw"
-    """Outer optimizer: a name in optax, such as adamw."""
+    """Outer optimizer: a name in optax, such as adamw, or an import path such as
+    `optax.contrib:muon`."""
     learning_rate: float = 2e-5
     """Peak learning rate of the outer optimizer."""
     head_learning_rate: float | None = None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax
 import optax
 
-from metaflax import tree
+from metaflax import _optimizers, tree
 
 
 def schedule(
@@ -19,8 +19,14 @@ def schedule(
     """Creates a schedule with linear warmup from 0, then constant or decaying to 0.
 
     Raises:
-      ValueError: for an unknown shape, with the known ones.
+      ValueError: for an unknown shape, with the known ones, for a rate that is not
+        positive and finite, or for more warmup than steps.
     """
+    _optimizers.check_rates(learning_rate=learning_rate)
+    if not 0 <= warmup_steps <= num_steps:
+        raise ValueError(
+            f"warmup_steps is {warmup_steps}; give 0 to num_steps={num_steps}."
+        )
     rest = max(1, num_steps - warmup_steps)
     decays = {
         "constant": lambda: optax.constant_schedule(learning_rate),
@@ -48,7 +54,8 @@ def outer_optimizer(
     """Creates an optax optimizer with weight decay of matrices and gradient clipping.
 
     Args:
-      name: of an optax optimizer, such as `adamw`, `sgd`, `lion`.
+      name: of an optax optimizer, such as `adamw`, `sgd`, `lion`, or an import path
+        such as `optax.contrib:muon`.
       learning_rate: a number or a schedule.
       head_learning_rate: for parameters under `head`; None for `learning_rate`.
       inner_learning_rate: for parameters under `inner`, the learned parameters of an
@@ -62,16 +69,17 @@ def outer_optimizer(
       An optax gradient transformation.
 
     Raises:
-      ValueError: if optax has no such optimizer.
+      ValueError: if there is no such optimizer, or a rate or the norm is not positive
+        and finite.
     """
-    factory: Any = getattr(optax, name, None)
-    accepted = inspect.signature(factory).parameters if callable(factory) else {}
-    if factory is None or "learning_rate" not in accepted:
-        raise ValueError(
-            f"optax has no optimizer {name!r}; take adamw, adam, sgd, lion, adafactor"
-            " or another of its names."
-        )
-
+    _optimizers.check_rates(
+        learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate,
+        inner_learning_rate=inner_learning_rate,
+    )
+    _optimizers.check_clip_norm(clip_norm)
+    factory = _optimizers.by_name(name)
+    accepted = inspect.signature(factory).parameters
     masks = {"mask", "weight_decay_mask"} & set(accepted)
 
     def build(rate: float | optax.Schedule, decay: float) -> Any:

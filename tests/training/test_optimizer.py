@@ -121,7 +121,7 @@ def test_the_names_that_the_message_gives_are_names(name):
     assert all(np.all(np.asarray(u) < 0) for u in jax.tree.leaves(updates))
 
 
-@pytest.mark.parametrize("name", ["adamwww", "chain", "__doc__"])
+@pytest.mark.parametrize("name", ["adamwww", "chain", "losses", "scale", "__doc__"])
 def test_an_unknown_name_is_refused_with_known_ones(name):
     with pytest.raises(ValueError, match=f"no optimizer {name!r}; take adamw, adam"):
         training.outer_optimizer(name)
@@ -150,6 +150,24 @@ def test_a_cosine_is_flat_at_first_where_a_line_is_not():
 @pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
 def test_without_warmup_the_first_rate_is_the_whole_one(shape):
     assert float(training.schedule(shape, 2.0, 10, 0)(0)) == 2.0
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan, np.inf])
+def test_rates_and_norms_are_positive(rate):
+    for name in ("learning_rate", "head_learning_rate", "inner_learning_rate"):
+        with pytest.raises(ValueError, match=f"{name} is .*; give a finite number"):
+            training.outer_optimizer("sgd", **{name: rate})
+    with pytest.raises(ValueError, match="learning_rate is "):
+        training.schedule("constant", rate, 10, 0)
+    if rate != np.inf:
+        with pytest.raises(ValueError, match="clip_norm is .*; give a number above 0"):
+            training.outer_optimizer("sgd", clip_norm=rate)
+
+
+@pytest.mark.parametrize("warmup", [-1, 11])
+def test_warmup_is_within_the_steps(warmup):
+    with pytest.raises(ValueError, match=f"warmup_steps is {warmup}; give 0 to"):
+        training.schedule("linear", 1.0, 10, warmup)
 
 
 def test_an_unknown_schedule_is_refused_with_the_known_ones():
