@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.heads._linear import linear_template
-from metaflax.heads._membership import class_mean, membership
+from metaflax.heads._membership import class_mean, counted, membership
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg import unit
 
@@ -50,6 +50,7 @@ def cosine_prototypes(
     check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes)
         directions = unit(features)
         means = unit(class_mean(directions, members))  # [N, D]

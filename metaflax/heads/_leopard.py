@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.heads._membership import class_mean, membership
+from metaflax.heads._membership import class_mean, counted, membership
 from metaflax.heads._mlp import cast, dense, dense_init
 
 
@@ -58,6 +58,7 @@ def leopard(num_features: int, num_classes: int, *, num_hidden: int = 256) -> ba
         }
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         params = cast(head_params, features.dtype)
         members = membership(targets, weights, num_classes)
         rows = class_mean(_mlp(params["generate"], features), members)  # [N, H + 1]

@@ -55,7 +55,7 @@ def linear(
     kernel_init = kernel_init or jax.nn.initializers.normal(0.02)
 
     def init(key):
-        kernel = kernel_init(key, (num_features, num_classes), jnp.float32)
+        kernel = kernel_init(key, (num_features, num_classes), float)
         return {"kernel": kernel, "bias": jnp.zeros(num_classes)}
 
     def fit(head_params, features, targets, weights):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from metaflax import base, linalg
 from metaflax.heads._linear import linear_outputs, linear_template
-from metaflax.heads._membership import membership
+from metaflax.heads._membership import counted, membership
 from metaflax.heads._scale import check_positive, log
 
 # A line search compares these shares of a Newton step.
@@ -76,6 +76,7 @@ def logistic_regression(
         raise ValueError(f"max_steps is 1 or more, got {max_steps}.")
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         labels = membership(targets, jnp.ones_like(weights), num_classes)  # [U, N]
         mask = jnp.any((labels > 0) & (weights > 0)[:, None], axis=0)
         dtype = jnp.promote_types(features.dtype, jnp.float32)

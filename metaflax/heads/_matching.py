@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.heads._membership import membership
+from metaflax.heads._membership import counted, membership
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg import unit
 
@@ -50,6 +50,7 @@ def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:
     check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes)
         scale = jnp.exp(head_params["log_temperature"])
         return {

@@ -18,6 +18,8 @@ def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.
     Raises:
       ValueError: if multi-label targets have another number of classes.
     """
+    if targets.ndim == 2:
+        targets = counted(targets, weights)
     if targets.ndim == 1:
         targets = jax.nn.one_hot(targets, num_classes, dtype=weights.dtype)
     if targets.shape[-1] != num_classes:
@@ -25,6 +27,14 @@ def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.
             f"the head has {num_classes} classes, targets have {targets.shape[-1]}."
         )
     return targets.astype(weights.dtype) * weights[:, None]
+
+
+def counted(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Replaces rows of `values` `[U, ...]` whose weight `[U]` is 0 by zeros.
+
+    A product with 0 leaves a NaN what it is.
+    """
+    return jnp.where((weights != 0).reshape(-1, *[1] * (values.ndim - 1)), values, 0)
 
 
 def class_mean(features: jax.Array, members: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.heads._membership import membership
+from metaflax.heads._membership import counted, membership
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg._types import widen
 
@@ -28,7 +28,8 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
       which the features and the scale :math:`\tau` may adapt; it has no `template`.
 
     Raises:
-      ValueError: if the temperature is not above 0.
+      ValueError: if the temperature is not above 0; from `fit`, if there is no
+        support example.
 
     Examples:
       >>> head = nearest(2)
@@ -45,6 +46,12 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
     check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
+        if features.shape[0] == 0:
+            raise ValueError(
+                "nearest classifies by the nearest of S support examples and got S=0;"
+                " give one or more, of weight 0 if they are padding."
+            )
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes) > 0  # [S, N]
         scale = jnp.exp(head_params["log_temperature"])
         return {

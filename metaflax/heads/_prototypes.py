@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.heads._linear import linear_outputs, linear_template
-from metaflax.heads._membership import class_mean, membership
+from metaflax.heads._membership import class_mean, counted, membership
 from metaflax.heads._scale import check_positive, log
 
 
@@ -48,6 +48,7 @@ def prototypes(
     check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes)
         means = class_mean(features, members)  # [N, D]
         scale = jnp.exp(head_params["log_temperature"]).astype(features.dtype)
@@ -89,6 +90,7 @@ def label_prototypes(
     check_positive("temperature", temperature)
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes)
         others = weights[:, None] - members
         has, lacks = class_mean(features, members), class_mean(features, others)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base, linalg
+from metaflax.heads._membership import counted
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg._types import widen
 
@@ -100,6 +101,7 @@ def ridge_regression(
 
     def fit(head_params, features, targets, weights):
         dtype = features.dtype
+        features, targets = counted(features, weights), counted(targets, weights)
         share = weights.astype(dtype) / jnp.maximum(jnp.sum(weights), 1e-6)  # [U]
         targets = targets.astype(dtype)[:, None]  # [U, 1]
         center, level = share @ features, share @ targets  # [D], [1]

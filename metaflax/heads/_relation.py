@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.heads._membership import class_mean, membership
+from metaflax.heads._membership import class_mean, counted, membership
 from metaflax.heads._mlp import cast
 
 
@@ -69,6 +69,7 @@ def relation(
         }
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         members = membership(targets, weights, num_classes)
         return {
             **cast(head_params, features.dtype),

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from metaflax import base, linalg
 from metaflax.heads._linear import linear_outputs, linear_template
-from metaflax.heads._membership import membership
+from metaflax.heads._membership import counted, membership
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg._types import widen
 
@@ -64,6 +64,7 @@ def ridge(
         }
 
     def fit(head_params, features, targets, weights):
+        features = counted(features, weights)
         dtype = features.dtype
         labels = membership(targets, jnp.ones_like(weights), num_classes)  # [U, N]
         strength = jnp.exp(widen(head_params["log_strength"]))

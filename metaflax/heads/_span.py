@@ -38,7 +38,7 @@ def span(num_features: int) -> base.Head:
     """
 
     def init(key):
-        kernel = 0.02 * jax.random.normal(key, (num_features, 2), jnp.float32)
+        kernel = 0.02 * jax.random.normal(key, (num_features, 2))
         return {"kernel": kernel, "bias": jnp.zeros(2)}
 
     def fit(head_params, features, targets, weights):

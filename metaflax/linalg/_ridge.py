@@ -17,7 +17,8 @@ def ridge(
       W = \arg\min_W \sum_u w_u |x_u^\top W - y_u|^2 + \lambda |W|^2
         = (X^\top \Omega X + \lambda I)^{-1} X^\top \Omega Y,
 
-    by that matrix of D x D or by its dual of U x U, whichever is smaller.
+    by that matrix of D x D or by its dual of U x U, whichever is smaller; by the first
+    where U is a symbolic size of `jax.export`.
 
     Args:
       features: X, `[U, D]`.
@@ -43,11 +44,15 @@ def ridge(
     root = jnp.where(counts, jnp.sqrt(jnp.where(counts, weights, 1)), 0)
     x, y = root[:, None] * x, root[:, None] * y
     num_units, num_features = features.shape
+    # Of a size that is known when a program runs only, as `jax.export` allows, the
+    # dual would be a matrix of unknown size.
+    is_known = isinstance(num_units, int) and isinstance(num_features, int)
+    smaller_dual = is_known and num_units < num_features
     # What rounding of the squares would swallow leaves no positive definite matrix.
     least = 8 * jnp.finfo(dtype).eps * jax.lax.stop_gradient(jnp.sum(x**2))
     shift = jnp.maximum(strength, least)
     with jax.default_matmul_precision("highest"):  # A product of products.
-        if num_units < num_features:
+        if smaller_dual:
             matrix = x @ x.T + shift * jnp.eye(num_units, dtype=dtype)
             kernel = x.T @ jax.scipy.linalg.solve(matrix, y, assume_a="pos")
         else:

@@ -4,11 +4,12 @@ import functools
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import heads, losses
+from metaflax import base, heads, losses
 
 U, D, N, Q = 7, 3, 5, 4
 HEADS = {
@@ -102,6 +103,67 @@ def test_padding_changes_nothing_whatever_it_holds(name):
     other = np.where(counts[:, None], FEATURES, 100)
     filled = logits(name, other, np.where(counts, TARGETS, 0))
     chex.assert_trees_all_close(filled, alone, rtol=1e-5, atol=1e-5)
+
+
+@every
+@pytest.mark.parametrize("filler", [np.nan, np.inf])
+def test_a_row_of_weight_0_never_spreads_into_state_or_gradient(name, filler):
+    counts = WEIGHTS > 0
+    other = np.where(counts[:, None], FEATURES, filler).astype(np.float32)
+    targets = targets_for(name, TARGETS)
+    fit = HEADS[name].fit
+    state = fit(params_of(name), other, targets, WEIGHTS)
+    chex.assert_tree_all_finite(state)
+    np.testing.assert_array_equal(logits(name, other), logits(name))
+    of_parameters, of_features, of_queries = gradient_of(name)(
+        params_of(name), jnp.asarray(other), jnp.asarray(QUERIES)
+    )
+    chex.assert_tree_all_finite((of_parameters, of_features, of_queries))
+    assert np.all(np.asarray(of_features)[~counts] == 0)
+
+
+@every
+def test_a_symbolic_number_of_examples_is_exported(name):
+    def predict(params, features, targets, weights, queries):
+        return answers(name, params, features, targets, weights, queries)
+
+    U, Q = jax.export.symbolic_shape("U, Q")
+    of = jax.ShapeDtypeStruct
+    shapes = of((U, D), "float32"), of((U,), "int32"), of((U,), "float32")
+    params = params_of(name)
+    exported = jax.export.export(jax.jit(predict), platforms=["cpu"])(
+        params, *shapes, of((Q, D), "float32")
+    )
+    outputs = exported.call(
+        params, FEATURES, TARGETS.astype(np.int32), WEIGHTS, QUERIES
+    )
+    assert isinstance(outputs, base.ClassOutputs)
+    np.testing.assert_allclose(outputs.logits, logits(name), **LOOSE)
+
+
+@every
+def test_x64_keeps_one_type(name):
+    with jax.enable_x64(True):
+        params = params_of(name)
+        floats = jax.tree.leaves(params)
+        assert all(x.dtype == jnp.float64 for x in floats)
+        features = FEATURES.astype(np.float64)
+        outputs = answers(name, params, features, TARGETS, WEIGHTS, features)
+        assert outputs.logits.dtype == jnp.float64
+
+
+def test_the_nearest_of_no_support_examples_is_refused():
+    with pytest.raises(ValueError, match="nearest of S support examples and got S=0"):
+        logits("nearest", FEATURES[:0], TARGETS[:0], WEIGHTS[:0])
+
+
+@pytest.mark.parametrize("name", sorted(set(HEADS) - {"nearest"}))
+def test_a_support_set_of_nothing_has_finite_answers_of_no_class(name):
+    outputs = answers(
+        name, params_of(name), FEATURES[:0], TARGETS[:0], WEIGHTS[:0], QUERIES
+    )
+    assert not np.any(outputs.mask)
+    chex.assert_tree_all_finite(outputs.logits)
 
 
 @every
