@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from metaflax import base, tree
+from metaflax import _checks, base, tree
 
 __all__ = [
     "TaskLoop",
@@ -41,10 +41,14 @@ def value_and_grad(
       are `[T, S, ...]` and `[T, Q, ...]`, `keys` is `[T]` or None (deterministic),
       `step` the outer step for what changes with it, None for the end of training,
       `loss` is the mean over tasks, leaves of `info` are `[T, ...]`, and `grads`
-      is the gradient of the mean: None where `trains` chooses nothing.
+      is the gradient of the mean: None where `trains` chooses nothing, and for
+      integers. So an optimizer is given the rest of what `tree.partition` makes, as
+      in the second example.
 
     Raises:
-      ValueError: for an unknown `task_loop`, or if it does not divide T.
+      ValueError: for an unknown `task_loop`; from the function, if it does not divide
+        T, if leaves of tasks or keys have no axis of T tasks, or a pattern of
+        `trains` matches no parameter.
 
     Examples:
       >>> import metaflax, optax
@@ -60,6 +64,26 @@ def value_and_grad(
       >>> (loss, _), grad = value_and_grad(algorithm)(jnp.zeros(()), tasks, None)
       >>> print(loss, grad)
       1.0 -1.0
+
+      A part is trained, beside what is fixed and integers.
+
+      >>> params = {"scale": jnp.ones(()), "shift": jnp.zeros(()), "num": jnp.array(3)}
+      >>> algorithm = metaflax.maml(
+      ...     apply_fn=lambda p, x, key: p["scale"] * x + p["shift"],
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: params,
+      ...     inner_optimizer=optax.sgd(0.1),
+      ... )
+      >>> optimizer = optax.adam(0.1)
+      >>> trained, rest = metaflax.tree.partition(params, "scale")
+      >>> state = optimizer.init(trained)
+      >>> fn = value_and_grad(algorithm, trains="scale")
+      >>> _, grads = fn(params, tasks, None)
+      >>> updates, state = optimizer.update(grads, state, trained)
+      >>> trained = optax.apply_updates(trained, updates)
+      >>> params = metaflax.tree.merge(trained, rest)
+      >>> print(params["scale"].round(4), params["shift"], params["num"])
+      1.1 0.0 3
     """
     if task_loop not in ("auto", "scan", "vmap") and not (
         isinstance(task_loop, int) and task_loop > 0
@@ -76,10 +100,12 @@ def value_and_grad(
         keys: chex.PRNGKey | None = None,
         step: jax.Array | int | None = None,
     ):
-        num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+        num_tasks = _num_tasks(tasks, keys)
         chunk = chunk_size(task_loop, num_tasks)
         num_chunks = num_tasks // chunk
+        _checks.check_patterns("trains", trains, params)
         trained, rest = tree.partition(params, trains)
+        _check_real(trained)
         table, shared = tree.partition(trained, lambda path: path == few_rows.path)
 
         def rows_of(part, rows):
@@ -128,6 +154,43 @@ def value_and_grad(
         return (loss, info), tree.merge(*grads)
 
     return batched
+
+
+def _num_tasks(tasks: base.Task, keys: chex.PRNGKey | None) -> int:
+    """Returns T, the size of the first axis of all leaves."""
+    for name, part in zip(base.Task._fields, tasks, strict=True):
+        weights: Any = getattr(part, "weights", None)
+        shape = () if weights is None else jnp.shape(weights)
+        if weights is not None and len(shape) < 2:
+            raise ValueError(
+                f"weights of the {name} set are {list(shape)}, without an axis of"
+                " tasks; weights of T tasks are [T, U], of one task"
+                " jax.tree.map(lambda x: x[None], task)."
+            )
+    sizes = {jnp.shape(x)[:1] for x in jax.tree.leaves(tasks)}
+    if len(sizes) != 1 or () in sizes:
+        found = ", ".join(str(size[0]) if size else "none" for size in sorted(sizes))
+        raise ValueError(
+            f"leaves of tasks differ in their number of tasks T: {found}; stack tasks"
+            " of one shape along a first axis."
+        )
+    [(num_tasks,)] = sizes
+    if keys is not None and jnp.shape(keys)[:1] != (num_tasks,):
+        raise ValueError(
+            f"keys are {list(jnp.shape(keys))} for {num_tasks} tasks; give one to each:"
+            f" jax.random.split(key, {num_tasks})."
+        )
+    return num_tasks
+
+
+def _check_real(trained: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
+        if jnp.iscomplexobj(leaf):
+            raise ValueError(
+                f"the parameter {tree.path_name(path)} is trained and is {leaf.dtype};"
+                " meta-gradients are of real numbers, so keep its real and imaginary"
+                " parts as two parameters, or leave it out of trains."
+            )
 
 
 def _every_row(algorithm: base.MetaAlgorithm) -> base.FewRows:

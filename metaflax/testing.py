@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import base, tree
+from metaflax import _checks, base, tree
 
 __all__ = [
     "check_meta_gradient",
@@ -69,6 +69,7 @@ def check_meta_gradient(
         trained, rest = tree.partition(params, trains)
         if tree.is_empty(trained):
             raise ValueError(f"nothing to check: no parameter matches {trains!r}.")
+        _checks.check_patterns("trains", trains, params)
 
         @jax.jit
         def value_and_grad(trained):

@@ -83,19 +83,35 @@ def where(spec: Where) -> PathFilter:
                 selected = positive
         return selected
 
-    return matches
+    filter_: Any = matches
+    filter_.patterns = tuple(patterns)
+    return filter_
 
 
 def select(tree: Any, spec: Where) -> Any:
-    """Keeps the float leaves of `tree` whose path `spec` selects; None elsewhere."""
+    """Keeps the float leaves of `tree` whose path `spec` selects; None elsewhere.
+
+    Raises:
+      ValueError: if a leaf is no array.
+    """
     selected = where(spec)
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: (
-            leaf
-            if selected(path_name(path)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-            else None
-        ),
-        tree,
+
+    def chosen(path: tuple[Any, ...], leaf: Any) -> Any:
+        is_float = jnp.issubdtype(_dtype_of(path, leaf), jnp.inexact)
+        return leaf if is_float and selected(path_name(path)) else None
+
+    return jax.tree_util.tree_map_with_path(chosen, tree)
+
+
+def _dtype_of(path: tuple[Any, ...], leaf: Any) -> Any:
+    """Returns the type of an array, or refuses a leaf that is none."""
+    if hasattr(leaf, "dtype"):
+        return leaf.dtype
+    raise ValueError(
+        f"the leaf {path_name(path) or '(top)'} of the parameters is {leaf!r}, a"
+        f" {type(leaf).__name__}, and parameters are arrays; convert numbers by"
+        " jnp.asarray, and keep functions and settings of a module out of the"
+        " parameters, as equinox.partition(module, equinox.is_array) does."
     )
 
 

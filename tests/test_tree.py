@@ -45,6 +45,14 @@ def test_integers_and_booleans_are_never_selected():
     assert chosen["steps"] is None
 
 
+@pytest.mark.parametrize("leaf", [1.0, 2, True, jnp.tanh, "relu"])
+def test_a_leaf_that_is_no_array_is_refused_by_its_path(leaf):
+    params = {"layer": {"kernel": jnp.ones(2), "scale": leaf}}
+    for choose in (tree.select, tree.partition):
+        with pytest.raises(ValueError, match=r"leaf layer/scale .* jnp\.asarray"):
+            choose(params, "*")
+
+
 def test_merging_a_partition_gives_the_tree_back():
     chosen, rest = tree.partition(PARAMS, ["head", "!*mask"])
     assert tree.paths(chosen) == ["head/bias"]

@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base, tree
+from metaflax import _optimizers, base, tree
 from metaflax.inner_optimizers._wide import wide_dtype
 
 Per: TypeAlias = Literal["tensor", "layer", "parameter"] | Callable[[str], str]
+
+KeyPath: TypeAlias = tuple[Any, ...]
+"""The keys to a leaf, as `jax.tree_util` gives them."""
 
 KNOWN = ("tensor", "layer", "parameter")
 
@@ -42,9 +45,10 @@ def learned_rates(
       rate: where every rate begins. (Meta-SGD's paper draws them at random.)
       per: what has a rate of its own. `"tensor"`: each array. `"layer"`: the arrays
         of one module, such as a kernel and its bias, whose paths differ in the last
-        part only. `"parameter"`: each number, which is Meta-SGD. Or a function from
-        paths such as `encoder/layer_0/mlp/up/kernel` to the name of a group, say of
-        a whole transformer layer.
+        part only (in states of NNX, in the last before `value`). `"parameter"`: each
+        number, which is Meta-SGD. Or a function from paths such as
+        `encoder/layer_0/mlp/up/kernel` to the name of a group, say of a whole
+        transformer layer.
       num_steps: K for K rates, one a step; later steps take the last. None for one
         rate that holds at every step.
       optimizer: an optax transformation that applies no rate, so `optax.trace(0.9)`
@@ -58,8 +62,9 @@ def learned_rates(
       scalar or `[K]`; with `"parameter"` it has the shape of its array.
 
     Raises:
-      ValueError: for an unknown `per`, for `num_steps` that is not positive, or for
-        rates of each parameter at each step.
+      ValueError: for an unknown `per`, for `num_steps` that is not positive, for
+        rates of each parameter at each step, or for an optimizer without a finite
+        derivative where a gradient is 0.
 
     Examples:
       >>> fast = {"up": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
@@ -80,7 +85,9 @@ def learned_rates(
       2019: learned rates of each layer at each step.
     """
     _check(per, num_steps)
-    group_of = _module if per == "layer" else per if callable(per) else None
+    if optimizer is not None:
+        _optimizers.check_derivative("learned_rates", optimizer)
+    group_of = _layer_of if per == "layer" else _by_name(per) if callable(per) else None
     steps = () if num_steps is None else (num_steps,)
 
     def init(key, fast):
@@ -125,27 +132,33 @@ def _check(per: Per, num_steps: int | None) -> None:
         )
 
 
-def _module(path: str) -> str:
-    """The path without its last part."""
-    return path.rpartition("/")[0] or "(top)"
+def _layer_of(path: KeyPath) -> str:
+    """The path of the module that holds an array."""
+    *module, last = path
+    # A state of NNX ends in the attribute that holds the array of a variable.
+    if module and last == jax.tree_util.GetAttrKey("value"):
+        module = module[:-1]
+    return tree.path_name(tuple(module)) or "(top)"
 
 
-def _grouped(fast: Any, group_of: Callable[[str], str]) -> dict[str, list[Any]]:
+def _by_name(group_of: Callable[[str], str]) -> Callable[[KeyPath], str]:
+    return lambda path: group_of(tree.path_name(path))
+
+
+def _grouped(fast: Any, group_of: Callable[[KeyPath], str]) -> dict[str, list[Any]]:
     groups: dict[str, list[Any]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(fast):
-        groups.setdefault(group_of(tree.path_name(path)), []).append(leaf)
+        groups.setdefault(group_of(path), []).append(leaf)
     return groups
 
 
 def _spread(
-    rates: Any, group_of: Callable[[str], str] | None, like: Any
+    rates: Any, group_of: Callable[[KeyPath], str] | None, like: Any
 ) -> optax.Params:
     """A tree with the rate of each array in its place."""
     if group_of is None:
         return rates
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: rates[group_of(tree.path_name(path))], like
-    )
+    return jax.tree_util.tree_map_with_path(lambda path, _: rates[group_of(path)], like)
 
 
 def _times_rates(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import tree
+from metaflax import _checks, tree
 
 
 class TrainState(NamedTuple):
@@ -42,7 +42,7 @@ def create(
       trains: which parameters the outer loop changes, as paths.
 
     Raises:
-      ValueError: if `trains` matches no parameter.
+      ValueError: if `trains`, or a pattern of it, matches no parameter.
     """
     params, key = jax.tree.map(jnp.array, (params, key))
     trained = tree.select(params, trains)
@@ -51,4 +51,5 @@ def create(
             f"nothing is trained: no parameter matches {trains!r}; they are"
             f" {tree.paths(params)[:4]}, ..."
         )
+    _checks.check_patterns("trains", trains, params)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained), key)

@@ -44,6 +44,32 @@ def test_a_parameter_has_a_rate_in_its_place():
     chex.assert_trees_all_equal(hyper, expected)
 
 
+def test_the_arrays_of_one_module_of_nnx_share_a_rate():
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Network(nnx.Module):
+        def __init__(self, rngs):
+            self.up = nnx.Linear(2, 3, rngs=rngs)
+            self.down = nnx.Linear(3, 2, rngs=rngs)
+
+    _, state = nnx.split(Network(nnx.Rngs(0)))
+    optimizer = learned_rates(0.5, per="layer")
+    hyper = optimizer.init(KEY, state)
+    assert set(hyper) == {"up", "down"}
+    made = optimizer.make({"up": jnp.array(0.25), "down": jnp.array(0.0)})
+    updates, _ = made.update(state, made.init(state))
+    chex.assert_trees_all_close(
+        jax.tree.leaves(updates["up"]),
+        [-0.25 * x for x in jax.tree.leaves(state["up"])],
+    )
+    assert all(np.all(np.asarray(x) == 0) for x in jax.tree.leaves(updates["down"]))
+
+
+def test_a_leaf_that_is_called_value_is_one_of_its_module():
+    layer = {"attention": {"value": jnp.ones(2), "query": jnp.ones(2)}}
+    assert set(learned_rates(0.5, per="layer").init(KEY, layer)) == {"attention"}
+
+
 def test_the_arrays_of_one_module_share_a_rate():
     optimizer = learned_rates(0.5, per="layer")
     hyper = optimizer.init(KEY, FAST)

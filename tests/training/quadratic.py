@@ -30,7 +30,8 @@ ALGORITHM = base.MetaAlgorithm(
 def tasks(*targets):
     """A batch of tasks, one a target."""
     targets = np.asarray(targets, np.float32)
-    part = base.Batch(np.zeros_like(targets), targets, np.ones_like(targets))
+    weights = np.ones((len(targets), 1), np.float32)
+    part = base.Batch(np.zeros_like(targets), targets, weights)
     return base.Task(part, part)
 
 
