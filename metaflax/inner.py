@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base, tree
+from metaflax import _optimizers, base, tree
 
 __all__ = [
     "Phase",
@@ -101,10 +101,13 @@ def solve(
       A `Solution`; the optimizer's state starts afresh and is dropped.
 
     Raises:
-      ValueError: if there are steps and nothing adapts.
+      ValueError: if there are steps and nothing adapts, or the optimizer cannot take
+        one; for complex parameters.
     """
     start_key, steps_key = base.split_key(key)
     start, fixed = problem.start(params, support, start_key)
+    start = _varying_as(support, start)
+    _check_real(start)
     num_steps = problem.num_steps
     if not num_steps:  # A scan of no steps cannot run without jit.
         return Solution(start, start, fixed, base.InnerInfo(jnp.zeros(0)))
@@ -113,20 +116,29 @@ def solve(
             f"{num_steps} inner steps have nothing to change: what adapts chooses no"
             " parameter that there is; compare it with tree.paths(params)."
         )
-    optimizer = (
-        problem.optimizer
-        if isinstance(problem.optimizer, optax.GradientTransformation)
-        else problem.optimizer(params)
-    )
+    optimizer = _optimizer_of(problem, params)
+    update = _with_extra_arguments(optimizer)
+    value_of = objective(problem)
 
     def step_of(value_and_grad) -> _StepFn:
-        loss_and_grad = value_and_grad(objective(problem))
+        loss_and_grad = value_and_grad(value_of)
 
-        def step(carry, step_key):
+        def step(carry, of_step):
             fast, state = carry
-            loss, grads = loss_and_grad(fast, (start, fixed), support, step_key)
+            step_key, batch = of_step, support
+            if problem.batch_of_step is not None:
+                number, step_key = of_step
+                batch = problem.batch_of_step(support, number)
+            loss, grads = loss_and_grad(fast, (start, fixed), batch, step_key)
             with jax.named_scope("inner_update"):
-                updates, state = optimizer.update(grads, state, fast)
+                updates, state = update(
+                    grads,
+                    state,
+                    fast,
+                    value=loss,
+                    grad=grads,
+                    value_fn=lambda x: value_of(x, (start, fixed), batch, step_key),
+                )
                 fast = optax.apply_updates(fast, updates)
             seen = None if observe is None else observe(fast, fixed)
             return (fast, state), (loss, seen)
@@ -134,13 +146,77 @@ def solve(
         return step
 
     keys = None if steps_key is None else jax.random.split(steps_key, num_steps)
-    carry, outs, first = (start, optimizer.init(start)), [], 0
+    carry, outs, first = (start, _varying_as(support, optimizer.init(start))), [], 0
     for phase in phases or [Phase(num_steps)]:
-        part = None if keys is None else keys[first : first + phase.num_steps]
+        last = first + phase.num_steps
+        part = None if keys is None else keys[first:last]
+        if problem.batch_of_step is not None:
+            part = jnp.arange(first, last), part
         carry, out = _run(phase, step_of(phase.value_and_grad), carry, part)
-        outs, first = [*outs, out], first + phase.num_steps
+        outs, first = [*outs, out], last
     losses, seen = _joined(outs)
     return Solution(start, carry[0], fixed, base.InnerInfo(losses), seen)
+
+
+def _varying_as(support: base.Batch, values: Any) -> Any:
+    """Marks values as different on each device where the support set is.
+
+    Under `jax.shard_map`, the gradient of replicated values would be summed over
+    devices, and thereby over tasks. Elsewhere it does nothing.
+    """
+    axes = frozenset().union(*map(_varying_axes, jax.tree.leaves(support)))
+
+    def mark(x):
+        missing = tuple(sorted(axes - _varying_axes(x)))
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(mark, values) if axes else values
+
+
+def _varying_axes(x: Any) -> frozenset[str]:
+    aval = jax.typeof(x)
+    manual = getattr(aval, "mat", None)
+    return aval.vma if manual is None else manual.varying
+
+
+def _check_real(start: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(start):
+        if jnp.iscomplexobj(leaf):
+            raise ValueError(
+                f"the parameter {tree.path_name(path)} adapts and is {leaf.dtype};"
+                " inner steps descend real numbers, so keep its real and imaginary"
+                " parts as two parameters."
+            )
+
+
+def _optimizer_of(
+    problem: base.InnerProblem, params: optax.Params
+) -> optax.GradientTransformation:
+    """Returns the optimizer of a problem, made from parameters if it is learned."""
+    optimizer = problem.optimizer
+    kinds = (optax.GradientTransformation, optax.MultiSteps)
+    if callable(optimizer) and not isinstance(optimizer, kinds):
+        optimizer = optimizer(params)
+    return _optimizers.as_transformation(optimizer)
+
+
+def _with_extra_arguments(
+    optimizer: optax.GradientTransformation,
+) -> Callable[..., tuple[Any, Any]]:
+    """Returns the update of an optimizer, which names one that it cannot serve."""
+    taking_extra = optax.with_extra_args_support(optimizer)
+
+    def update(grads, state, fast, **extra):
+        try:
+            return taking_extra.update(grads, state, fast, **extra)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(
+                f"the inner optimizer {_optimizers.name_of(optimizer)} cannot take a"
+                " step in an inner loop, which gives it gradients, parameters, value,"
+                f" grad and value_fn ({error}); take another, such as optax.sgd."
+            ) from error
+
+    return update
 
 
 def _run(phase: Phase, step: _StepFn, carry: Any, keys: Any) -> tuple[Any, Any]:

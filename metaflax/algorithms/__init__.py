@@ -24,6 +24,7 @@ from metaflax.algorithms._maml_plus_plus import maml_plus_plus as maml_plus_plus
 from metaflax.algorithms._meta_curvature import meta_curvature as meta_curvature
 from metaflax.algorithms._meta_sgd import meta_sgd as meta_sgd
 from metaflax.algorithms._micro_batches import micro_batched as micro_batched
+from metaflax.algorithms._minibatches import minibatches as minibatches
 from metaflax.algorithms._multi_task import multi_task as multi_task
 from metaflax.algorithms._proto_maml import proto_maml as proto_maml
 from metaflax.algorithms._spec import AlgorithmParts as AlgorithmParts
@@ -53,6 +54,7 @@ __all__ = [
     "meta_curvature",
     "meta_sgd",
     "micro_batched",
+    "minibatches",
     "multi_task",
     "proto_maml",
     "protonet",

@@ -2,7 +2,7 @@
 
 import optax
 
-from metaflax import base, estimators, tree
+from metaflax import _checks, base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
 from metaflax.algorithms._spec import (
     AlgorithmParts,
@@ -95,13 +95,12 @@ def boil(
       <https://arxiv.org/abs/2008.08882>`_, 2021.
     """
     check_num_steps("boil", num_steps)
-    body = tree.where(adapts)
     return compose(
         encode_fn,
         loss_fn,
         init_fn,
         head=head,
-        adapts=lambda path: body(path) and path.startswith("encoder/"),
+        adapts=_checks.narrowed(adapts, lambda path: path.startswith("encoder/")),
         inner_optimizer=inner_optimizer,
         num_steps=num_steps,
         estimator=estimator,

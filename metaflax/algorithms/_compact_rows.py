@@ -99,6 +99,7 @@ def compact_rows(
         predict=predict,
         loss=loss,
         few_rows=base.FewRows(table.path, read, algorithm.loss),
+        resume=None,  # Another support set uses other rows.
     )
 
 

@@ -1,5 +1,6 @@
 """Composition of algorithms from head, adapted parameters, optimizer and estimator."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import chex
 import jax
 import optax
 
-from metaflax import base, inner, tree
+from metaflax import _checks, _optimizers, base, inner, tree
 from metaflax.algorithms._encoding_once import encoding_once
 from metaflax.algorithms._learners import Learner, bare, headed, within_model
 
@@ -25,21 +26,27 @@ def compose(
     resets: tree.Where = tree.nothing,
     proximal: float = 0.0,
     query_weights: Callable[[jax.Array], jax.Array] | None = None,
+    query_loss_fn: base.LossFn | None = None,
+    batch_of_step: Callable[[base.Batch, jax.Array], base.Batch] | None = None,
 ) -> base.MetaAlgorithm:
     """Composes an algorithm; every named algorithm is such a composition.
 
     Args:
       apply_fn: the model, or with a head the encoder: inputs `[U, ...]` to
         features `[U, D]`. The first stages of a `base.StagedApply` run once per task
-        if none of their parameters adapt.
-      loss_fn: `loss_fn(outputs, targets, weights)`, of support and query alike.
+        if none of their parameters adapt. Support and query are encoded apart
+        unless it promises that examples are independent.
+      loss_fn: `loss_fn(outputs, targets, weights)`, a scalar or `(value, aux)` (see
+        `base.LossFn`), of support and query alike.
       init_fn: `params = init_fn(key)` of the model or encoder.
       head: head that initialises the output layer; None if the model contains one.
       adapts: parameters that the inner steps change, as paths (`tree.where`) into the
         model's parameters, or with a head into `{"encoder": ..., "head": ...}`, where
         `head` is the output of `head.fit`.
       inner_optimizer: optimizer of the inner loop; its state is initialised per task.
-        The hyperparameters of one of `inner_optimizers` are meta-learned.
+        It is given the arguments `value`, `grad` and `value_fn` of the support loss,
+        should it take them. The hyperparameters of one of `inner_optimizers` are
+        meta-learned.
       num_steps: number of inner steps K, 0 for none.
       estimator: estimator of the meta-gradient.
       resets: adapted parameters that start at zero for every task and are not learned.
@@ -47,6 +54,9 @@ def compose(
         start.
       query_weights: `query_weights(step)`, `[K]`, weights of the query loss after each
         inner step; None for the last step alone.
+      query_loss_fn: loss of the query set, if it is another.
+      batch_of_step: examples of inner step k out of the support set, such as
+        `minibatches(4)`; None for all of them at every step.
 
     Returns:
       A `MetaAlgorithm` for one task with support leaves `[S, ...]` and query
@@ -55,34 +65,57 @@ def compose(
       puts a model without a head under `"model"`.
 
     Raises:
-      ValueError: if the estimator does not support the other choices, or a learned
-        inner optimizer cannot know the shapes of adapted parameters.
+      ValueError: if the head, the estimator or the inner optimizer is none, the
+        estimator does not support the other choices, or a learned inner optimizer
+        cannot know the shapes of adapted parameters.
     """
 
     def on(learner: Learner) -> base.MetaAlgorithm:
         return assemble(
             learner,
             loss_fn,
-            loss_fn,
+            query_loss_fn or loss_fn,
             inner_optimizer=inner_optimizer,
             num_steps=num_steps,
             estimator=estimator,
             proximal=proximal,
             query_weights=query_weights,
+            batch_of_step=batch_of_step,
         )
 
     if head is None:
         learner = bare(apply_fn, init_fn, adapts, resets)
         is_learned = isinstance(inner_optimizer, base.InnerOptimizer)
-        return on(within_model(learner) if is_learned else learner)
+        return ignoring_padding(on(within_model(learner) if is_learned else learner))
+    _check_head(head)
     _check_template(head, adapts, inner_optimizer)
 
     def on_encoder(encode_fn: base.ApplyFn) -> base.MetaAlgorithm:
         return on(headed(encode_fn, init_fn, head, adapts, resets))
 
     if base.moves_params(estimator):
-        return on_encoder(apply_fn)
-    return encoding_once(apply_fn, adapts, on_encoder)
+        return ignoring_padding(on_encoder(apply_fn))
+    return ignoring_padding(encoding_once(apply_fn, adapts, on_encoder))
+
+
+def ignoring_padding(algorithm: base.MetaAlgorithm) -> base.MetaAlgorithm:
+    """Wraps an algorithm so that non-finite numbers in padding have no effect."""
+
+    def adapt(params, support, key=None):
+        return algorithm.adapt(params, _checks.finite_padding(support), key)
+
+    def loss(params, task, key=None, step=None):
+        task = base.Task(*map(_checks.finite_padding, task))
+        return algorithm.loss(params, task, key, step)
+
+    def resume(params, adapted, support, key=None):
+        assert algorithm.resume is not None  # Else this is not offered.
+        support = _checks.finite_padding(support)
+        return algorithm.resume(params, adapted, support, key)
+
+    return algorithm._replace(
+        adapt=adapt, loss=loss, resume=resume if algorithm.resume else None
+    )
 
 
 def assemble(
@@ -95,6 +128,7 @@ def assemble(
     estimator: base.Estimator,
     proximal: float = 0.0,
     query_weights: Callable[[jax.Array], jax.Array] | None = None,
+    batch_of_step: Callable[[base.Batch, jax.Array], base.Batch] | None = None,
 ) -> base.MetaAlgorithm:
     """Assembles an algorithm from a learner, its inner problem and an estimator.
 
@@ -103,8 +137,10 @@ def assemble(
 
     def support_loss(fast, fixed, support, key):
         outputs = learner.forward(fast, fixed, support.inputs, key)
-        return support_loss_fn(outputs, support.targets, support.weights)
+        result = support_loss_fn(outputs, support.targets, support.weights)
+        return _checks.with_aux(result)[0]
 
+    check_estimator(estimator)
     init, optimizer = _with_hyperparameters(learner, inner_optimizer)
     problem = base.InnerProblem(
         start=learner.begin,
@@ -114,9 +150,10 @@ def assemble(
         finish=learner.finish,
         proximal=proximal,
         query_weights=query_weights,
+        batch_of_step=batch_of_step,
     )
 
-    def adapt(params, support, key=None):
+    def adapted_by(problem, params, support, key):
         chex.assert_equal_shape_prefix(
             jax.tree.leaves((support.targets, support.weights)),
             1,
@@ -124,6 +161,16 @@ def assemble(
         )
         solution = inner.solve(problem, params, support, key)
         return problem.finish(solution.fast, solution.fixed), solution.info
+
+    def adapt(params, support, key=None):
+        return adapted_by(problem, params, support, key)
+
+    def resume(params, adapted, support, key=None):
+        def start(params, support, key):
+            del key
+            return learner.resume(params, adapted, support)
+
+        return adapted_by(problem._replace(start=start), params, support, key)
 
     def predict(params, adapted, inputs, key=None):
         return learner.predict(params, adapted, inputs, key)
@@ -138,6 +185,7 @@ def assemble(
         predict,
         estimator(problem, query_loss),
         inner=base.InnerLoop(inner_optimizer, num_steps, learner.adapts),
+        resume=resume if num_steps else None,
     )
 
 
@@ -147,7 +195,7 @@ def _with_hyperparameters(
 ) -> tuple[base.InitFn, Any]:
     """Returns initial parameters and the optimizer in the form of `InnerProblem`."""
     if not isinstance(inner_optimizer, base.InnerOptimizer):
-        return learner.init, inner_optimizer
+        return learner.init, _optimizers.as_transformation(inner_optimizer)
 
     def init(key):
         params: Any = learner.init(key)
@@ -156,6 +204,15 @@ def _with_hyperparameters(
         return {**params, "inner": hyper}
 
     return init, lambda params: inner_optimizer.make(params["inner"])
+
+
+def _check_head(head: Any) -> None:
+    if not isinstance(head, base.Head):
+        name = getattr(head, "__name__", None) or repr(head)
+        raise ValueError(
+            f"the head is {name}, a {type(head).__name__}; give a base.Head, such as"
+            " metaflax.heads.prototypes(5)."
+        )
 
 
 def _check_template(
@@ -168,6 +225,29 @@ def _check_template(
             " tell its shapes; give the head num_features, or leave it out of what"
             ' adapts with "!head".'
         )
+
+
+def check_estimator(estimator: Any) -> None:
+    """Refuses what is no estimator, such as a function that makes one."""
+    if callable(estimator):
+        try:
+            parameters = list(inspect.signature(estimator).parameters.values())[:2]
+        except (TypeError, ValueError):  # A builtin; calling it will tell.
+            return
+        required = inspect.Parameter.empty
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        variadic = inspect.Parameter.VAR_POSITIONAL
+        if any(p.kind is variadic for p in parameters) or (
+            len(parameters) == 2
+            and all(p.default is required and p.kind not in kinds for p in parameters)
+        ):
+            return
+    name = getattr(estimator, "__name__", None) or repr(estimator)
+    raise ValueError(
+        f"the estimator is {name}, which is not called as estimator(problem,"
+        " query_loss); give one of metaflax.estimators, such as reverse, and call"
+        " those that make one: implicit(), truncated(2)."
+    )
 
 
 def check_num_steps(name: str, num_steps: int) -> None:

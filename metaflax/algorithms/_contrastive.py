@@ -3,7 +3,11 @@
 import optax
 
 from metaflax import base, estimators, losses, tree
-from metaflax.algorithms._compose import assemble, check_num_steps
+from metaflax.algorithms._compose import (
+    assemble,
+    check_num_steps,
+    ignoring_padding,
+)
 from metaflax.algorithms._learners import refitted
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
@@ -47,7 +51,7 @@ def contrastive_fine_tuning(
       <https://arxiv.org/abs/2209.11055>`_, 2022.
     """
     check_num_steps("contrastive_fine_tuning", num_steps)
-    return assemble(
+    algorithm = assemble(
         refitted(encode_fn, init_fn, head, adapts),
         losses.cosine_pairs,
         loss_fn,
@@ -55,6 +59,7 @@ def contrastive_fine_tuning(
         num_steps=num_steps,
         estimator=estimator,
     )
+    return ignoring_padding(algorithm)
 
 
 CONTRASTIVE_FINE_TUNING = AlgorithmSpec(

@@ -29,7 +29,8 @@ def encoding_once(
     """Builds an algorithm that runs stages without adapted parameters once per task.
 
     The leading stages of the encoder without adapted parameters run on support and
-    query together, and inner steps start from their outputs. Under `vmap` over tasks
+    query, together if the encoder promises `examples_independent` and one after the
+    other if not, and inner steps start from their outputs. Under `vmap` over tasks
     their matrix products are merged, since all tasks share these weights. With a key,
     their dropout is sampled once per task, and that of later stages at each step.
 
@@ -61,7 +62,14 @@ def encoding_once(
         algorithm, params, parts, key = ahead(params, list(task), key)
         return algorithm.loss(params, base.Task(*parts), key, step)
 
-    return on_inputs._replace(adapt=adapt, loss=loss)
+    def resume(params, adapted, support, key=None):
+        algorithm, params, [support], key = ahead(params, [support], key)
+        assert algorithm.resume is not None  # Else this is not offered.
+        return algorithm.resume(params, adapted, support, key)
+
+    return on_inputs._replace(
+        adapt=adapt, loss=loss, resume=resume if on_inputs.resume else None
+    )
 
 
 def _staged(encode_fn: base.ApplyFn) -> base.StagedApply:
@@ -93,7 +101,17 @@ def _begun(
     batches: Sequence[base.Batch],
     key: Any,
 ) -> list[base.Batch]:
-    """Runs the first stages once on all batches."""
+    """Runs the first stages once on each example."""
+    if not staged.examples_independent:
+        keys = _keys_like_adapt(key, len(batches))
+        return [
+            batch._replace(
+                inputs=Begun(
+                    batch.inputs, staged.run(encoder, batch.inputs, None, k, 0, num)
+                )
+            )
+            for batch, k in zip(batches, keys, strict=True)
+        ]
     inputs = batches[0].inputs
     for batch in batches[1:]:
         inputs = base.concatenate(inputs, batch.inputs)
@@ -106,6 +124,13 @@ def _begun(
         begun.append(batch._replace(inputs=Begun(batch.inputs, rows)))
         first = last
     return begun
+
+
+def _keys_like_adapt(key: Any, num: int) -> list[Any]:
+    """Returns keys of batches, the first of which is that of a batch alone."""
+    if key is None:
+        return [None] * num
+    return [key, *(jax.random.fold_in(key, i) for i in range(1, num))]
 
 
 def _read_above(staged: base.StagedApply, num: int, encoder: Any) -> Any:

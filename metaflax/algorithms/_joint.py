@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base, tree
+from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
@@ -57,14 +57,16 @@ def joint(
 
     def loss(params, task, key=None, step=None):
         del step
-        support, query = task
+        support, query = map(_checks.finite_padding, task)
         inputs = base.concatenate(support.inputs, query.inputs)
         targets = jnp.concatenate([support.targets, query.targets])
         weights = jnp.concatenate([support.weights, query.weights])
         features = encode_fn(params["encoder"], inputs, key)
         state = head.fit(params["head"], features, targets, weights)
-        value = loss_fn(head.apply(state, features), targets, weights)
-        return value, base.MetaInfo(jnp.zeros(0), jax.lax.stop_gradient(value))
+        result = loss_fn(head.apply(state, features), targets, weights)
+        value, aux = _checks.with_aux(result)
+        info = base.MetaInfo(jnp.zeros(0), value, aux)
+        return value, jax.lax.stop_gradient(info)
 
     return tuned._replace(loss=loss)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 
-from metaflax import base, tree
+from metaflax import _checks, base, tree
 
 
 class Learner(NamedTuple):
@@ -15,6 +15,8 @@ class Learner(NamedTuple):
     Attributes:
       init: `params = init(key)`.
       begin: `fast, fixed = begin(params, support, key)`, see `base.InnerProblem`.
+      resume: `fast, fixed = resume(params, adapted, support)`, the same from an
+        adapted state.
       forward: `outputs = forward(fast, fixed, inputs, key)`, on the support set.
       finish: `adapted = finish(fast, fixed)`.
       predict: `outputs = predict(params, adapted, inputs, key)`.
@@ -25,6 +27,7 @@ class Learner(NamedTuple):
 
     init: base.InitFn
     begin: Callable[[Any, base.Batch, chex.PRNGKey | None], tuple[Any, Any]]
+    resume: Callable[[Any, Any, base.Batch], tuple[Any, Any]]
     forward: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
     finish: Callable[[Any, Any], Any]
     predict: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
@@ -42,12 +45,17 @@ def bare(
 
     def begin(params, support, key):
         del support, key
+        _checks.check_patterns("adapts", adapts, params)
+        _checks.check_patterns("resets", resets, params)
         fast, fixed = tree.partition(params, adapts)
         return tree.zero(fast, resets), fixed
 
     return Learner(
         init=init_fn,
         begin=begin,
+        resume=lambda params, adapted, support: tree.partition(
+            tree.merge(adapted, params), adapts
+        ),
         forward=lambda fast, fixed, inputs, key: apply_fn(
             tree.merge(fast, fixed), inputs, key
         ),
@@ -65,6 +73,9 @@ def within_model(learner: Learner) -> Learner:
     return learner._replace(
         init=lambda key: {"model": learner.init(key)},
         begin=lambda params, support, key: learner.begin(params["model"], support, key),
+        resume=lambda params, adapted, support: learner.resume(
+            params["model"], adapted, support
+        ),
         predict=lambda params, adapted, inputs, key: learner.predict(
             params["model"], adapted, inputs, key
         ),
@@ -89,10 +100,16 @@ def headed(
     def begin(params, support, key):
         features = encode_fn(params["encoder"], support.inputs, key)
         fitted = head.fit(params["head"], features, support.targets, support.weights)
-        fast, fixed = tree.partition(
-            {"encoder": params["encoder"], "head": fitted}, adapts
-        )
+        state = {"encoder": params["encoder"], "head": fitted}
+        _checks.check_patterns("adapts", adapts, state)
+        _checks.check_patterns("resets", resets, state)
+        fast, fixed = tree.partition(state, adapts)
         return tree.zero(fast, resets), fixed
+
+    def resume(params, adapted, support):
+        del support
+        encoder = tree.merge(adapted["encoder"], params["encoder"])
+        return tree.partition({"encoder": encoder, "head": adapted["head"]}, adapts)
 
     def forward(fast, fixed, inputs, key):
         state = tree.merge(fast, fixed)
@@ -110,7 +127,16 @@ def headed(
         fitted = head.template(params["head"]) if head.template else {}
         return tree.select({"encoder": params["encoder"], "head": fitted}, adapts)
 
-    return Learner(init, begin, forward, finish, predict, template, tree.where(adapts))
+    return Learner(
+        init,
+        begin,
+        resume,
+        forward,
+        finish,
+        predict,
+        template,
+        tree.where(adapts),
+    )
 
 
 def refitted(
@@ -124,8 +150,13 @@ def refitted(
 
     def begin(params, support, key):
         del key
+        _checks.check_patterns("adapts", adapts, params)
         fast, fixed = tree.partition({"encoder": params["encoder"]}, adapts)
         return fast, {**fixed, "head": params["head"], "support": support}
+
+    def resume(params, adapted, support):
+        encoder = tree.merge(adapted["encoder"], params["encoder"])
+        return begin({**params, "encoder": encoder}, support, None)
 
     def encoded(fast, fixed, inputs, key=None):
         encoder = tree.merge(fast["encoder"], fixed["encoder"])
@@ -141,5 +172,5 @@ def refitted(
         return tree.select({"encoder": params["encoder"]}, adapts)
 
     return shared._replace(
-        begin=begin, forward=encoded, finish=finish, template=template
+        begin=begin, resume=resume, forward=encoded, finish=finish, template=template
     )

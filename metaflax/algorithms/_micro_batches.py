@@ -84,7 +84,7 @@ def _accumulating(
     fn: Callable[[Any, Any], Any], inputs: Any, key: Any, size: int
 ) -> Any:
     """Evaluates `fn(inputs, key)` on at most `size` examples at a time."""
-    each = _without_packing(inputs)
+    each = without_packing(inputs)
     U = _num_examples(each)
     if size >= U:
         return fn(inputs, key)
@@ -116,7 +116,7 @@ def _accumulating(
     return jax.tree.unflatten(treedef, leaves)
 
 
-def _without_packing(inputs: Any) -> Any:
+def without_packing(inputs: Any) -> Any:
     """Replaces leaves that are packed across examples by their unpacked form."""
 
     def is_packed(x: Any) -> bool:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base, tree
+from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
 
 
@@ -74,12 +74,16 @@ def multi_task(
     def adapt(params, support, key=None):
         return tuned.adapt(of_task(params), support, key)
 
+    def resume(params, adapted, support, key=None):
+        assert tuned.resume is not None  # It takes inner steps.
+        return tuned.resume(of_task(params), adapted, support, key)
+
     def predict(params, adapted, inputs, key=None):
         return tuned.predict(of_task(params), adapted, inputs, key)
 
     def loss(params, task, key=None, step=None):
         del step
-        support, query = task
+        support, query = map(_checks.finite_padding, task)
         inputs = base.concatenate(support.inputs, query.inputs)
         features = encode_fn(params["encoder"], inputs, key)
         joint = params["head"]["joint"]
@@ -87,7 +91,10 @@ def multi_task(
         outputs = base.ClassOutputs(logits, jnp.ones(num_train_classes, bool))
         targets = jnp.concatenate([support.targets, query.targets])
         weights = jnp.concatenate([support.weights, query.weights])
-        value = loss_fn(outputs, targets, weights)
-        return value, base.MetaInfo(jnp.zeros(0), jax.lax.stop_gradient(value))
+        value, aux = _checks.with_aux(loss_fn(outputs, targets, weights))
+        info = base.MetaInfo(jnp.zeros(0), value, aux)
+        return value, jax.lax.stop_gradient(info)
 
-    return tuned._replace(init=init, adapt=adapt, predict=predict, loss=loss)
+    return tuned._replace(
+        init=init, adapt=adapt, predict=predict, loss=loss, resume=resume
+    )

@@ -2,7 +2,7 @@
 
 import optax
 
-from metaflax import base, estimators, tree
+from metaflax import _checks, base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
@@ -48,20 +48,20 @@ def warpgrad(
 
     Raises:
       ValueError: if `num_steps` is not positive; from `init`, if there is no warp
-        layer.
+        layer, or a pattern matches none.
 
     References:
       Flennerhag et al., `Meta-Learning with Warped Gradient Descent
       <https://arxiv.org/abs/1909.00025>`_, 2020.
     """
     check_num_steps("warpgrad", num_steps)
-    is_warp, is_adapted = tree.where(warps), tree.where(adapts)
+    is_warp = tree.where(warps)
     algorithm = compose(
         apply_fn,
         loss_fn,
         init_fn,
         head=head,
-        adapts=lambda path: is_adapted(path) and not is_warp(path),
+        adapts=_checks.narrowed(adapts, lambda path: not is_warp(path)),
         inner_optimizer=inner_optimizer,
         num_steps=num_steps,
         estimator=estimator,
@@ -74,6 +74,7 @@ def warpgrad(
                 f"warpgrad finds no warp layer: no parameter matches {warps!r}; add"
                 " some (models.with_adapters) or name others."
             )
+        _checks.check_patterns("warps", warps, params)
         return params
 
     return algorithm._replace(init=init)

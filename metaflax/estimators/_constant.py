@@ -3,7 +3,7 @@
 import jax
 
 from metaflax import base
-from metaflax.estimators._first_order import first_order
+from metaflax.estimators._first_order import stopped
 
 
 def constant(
@@ -18,7 +18,7 @@ def constant(
     Returns:
       `value, info = loss(params, task, key, step)`, whose gradient is zero.
     """
-    meta_loss = first_order(problem, query_loss)
+    meta_loss = stopped(problem, query_loss)
 
     def loss(params, task, key=None, step=None):
         return jax.lax.stop_gradient(meta_loss(params, task, key, step))

@@ -27,12 +27,18 @@ def displacement(
       displacement for its derivative.
 
     Raises:
-      ValueError: if the problem weighs intermediate steps.
+      ValueError: if there is no inner step, or the problem weighs intermediate
+        steps.
 
     References:
       Nichol et al., `On First-Order Meta-Learning Algorithms
       <https://arxiv.org/abs/1803.02999>`_, 2018.
     """
+    if problem.num_steps < 1:
+        raise ValueError(
+            "displacement is how far inner steps move and takes one or more, got"
+            f" num_steps={problem.num_steps}; take reverse for none."
+        )
     check_judges_the_end("displacement", problem)
     phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
     run = solved_and_judged(problem, query_loss, [phase])

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from metaflax import base, tree
-from metaflax.estimators._first_order import first_order
+from metaflax import _checks, base, tree
+from metaflax.estimators._first_order import stopped
 from metaflax.estimators._surrogate import pulled
 
 
@@ -34,7 +34,8 @@ def evolution(
       perturbs: which meta-parameters, as paths; the rest gets no gradient.
 
     Returns:
-      An `Estimator`. Its loss raises a `ValueError` without a key.
+      An `Estimator`. Its loss raises a `ValueError` without a key, or for a pattern
+      that matches no parameter.
 
     Raises:
       ValueError: if `sigma` or `num_pairs` is not positive.
@@ -53,7 +54,7 @@ def evolution(
     def estimator(
         problem: base.InnerProblem, query_loss: base.QueryLossFn
     ) -> base.MetaLossFn:
-        meta_loss = first_order(problem, query_loss)
+        meta_loss = stopped(problem, query_loss)
 
         def loss(params, task, key=None, step=None):
             if key is None:
@@ -64,6 +65,7 @@ def evolution(
                 )
             noise_key, task_key = jax.random.split(key)
             params_, task = jax.lax.stop_gradient((params, task))
+            _checks.check_patterns("perturbs", perturbs, params_)
             center, rest = tree.partition(params_, perturbs)
 
             def at(noise, sign):

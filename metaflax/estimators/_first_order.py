@@ -3,7 +3,7 @@
 import jax
 
 from metaflax import base, inner
-from metaflax.estimators._unrolled import unrolled
+from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def stopped_value_and_grad(fn):
@@ -32,9 +32,20 @@ def first_order(
     Returns:
       `value, info = loss(params, task, key, step)`.
 
+    Raises:
+      ValueError: if the inner optimizer has no derivative in reverse mode.
+
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
     """
+    check_optimizer("first_order", problem, of_gradients=False)
+    return stopped(problem, query_loss)
+
+
+def stopped(
+    problem: base.InnerProblem, query_loss: base.QueryLossFn
+) -> base.MetaLossFn:
+    """The loss of `first_order`, for those who do not differentiate it."""
     phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
     return unrolled(problem, query_loss, [phase])

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import base, inner, linalg
+from metaflax import _checks, base, inner, linalg
 from metaflax.estimators._first_order import stopped_value_and_grad
 from metaflax.estimators._surrogate import pulled
 from metaflax.estimators._unrolled import check_judges_the_end
@@ -26,12 +26,14 @@ class ImplicitInfo(NamedTuple):
       slope: the norm of the inner objective's gradient where the steps ended; the
         estimate takes it for 0.
       residual: of the linear system, relative to its right-hand side.
+      aux: as in `base.MetaInfo`.
     """
 
     losses: jax.Array
     query_loss: jax.Array
     slope: jax.Array
     residual: jax.Array
+    aux: Any = ()
 
     @property
     def diverged(self) -> jax.Array:
@@ -94,7 +96,8 @@ def implicit(
             def judged(params, fast):
                 _, fixed = problem.start(params, task.support, inner_key)
                 adapted = problem.finish(fast, fixed)
-                return query_loss(params, adapted, task.query, query_key)
+                result = query_loss(params, adapted, task.query, query_key)
+                return _checks.with_aux(result)
 
             def slope(params, support, fast):
                 start, fixed = problem.start(params, support, inner_key)
@@ -107,8 +110,8 @@ def implicit(
             def hessian(direction):
                 return jax.jvp(fixed_slope, (minimum,), (direction,))[1]
 
-            value = judged(params, minimum)
-            by_fast = jax.grad(judged, 1)(params, minimum)
+            value, aux = judged(params, minimum)
+            by_fast, _ = jax.grad(judged, 1, has_aux=True)(params, minimum)
             solved = jax.lax.stop_gradient(solver(hessian, by_fast))
             along = slope(params, task.support, minimum)
             negated = jax.tree.map(jnp.negative, solved.x)
@@ -117,6 +120,7 @@ def implicit(
                 value,
                 optax.tree.norm(along),
                 solved.residual,
+                aux,
             )
             return pulled(value, along, negated), jax.lax.stop_gradient(info)
 
@@ -138,7 +142,13 @@ def _check(problem: base.InnerProblem, remaining: float) -> None:
             "implicit cannot learn an inner optimizer, since a minimum does not depend"
             " on the steps towards it; give a fixed one, or take reverse."
         )
-    left = _share_left(problem.optimizer, problem.proximal, problem.num_steps)
+    if problem.batch_of_step is not None:
+        raise ValueError(
+            "implicit needs one inner objective, and batch_of_step makes another of"
+            " each step; leave it out, or take reverse."
+        )
+    with jax.ensure_compile_time_eval():  # An algorithm may be built within `jit`.
+        left = _share_left(problem.optimizer, problem.proximal, problem.num_steps)
     if not left <= remaining:
         raise ValueError(
             f"implicit takes the inner steps for converged, but {problem.num_steps} of"
@@ -153,8 +163,15 @@ def _share_left(
 ) -> float:
     """The distance to the minimum of a parabola that steps from 1 arrive at."""
     x: Any = jnp.ones(())
-    state = optimizer.init(x)
+    state, optimizer = optimizer.init(x), optax.with_extra_args_support(optimizer)
+
+    def value_fn(x):
+        return curvature / 2 * x**2
+
     for _ in range(num_steps):
-        updates, state = optimizer.update(curvature * x, state, x)
+        grad = curvature * x
+        updates, state = optimizer.update(
+            grad, state, x, value=value_fn(x), grad=grad, value_fn=value_fn
+        )
         x = optax.apply_updates(x, updates)
     return float(jnp.abs(x))

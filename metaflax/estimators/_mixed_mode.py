@@ -10,7 +10,7 @@ import numpy as np
 
 from metaflax import base, tree
 from metaflax.estimators._rematerialized import rematerialized_phase
-from metaflax.estimators._unrolled import unrolled
+from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def mixed_mode(
@@ -41,13 +41,17 @@ def mixed_mode(
       `jax.grad`.
 
     Raises:
-      ValueError: when its derivative is traced, naming the operation, where the
-        inner gradient holds a `custom_vjp`, which has no forward rule.
+      ValueError: if the inner optimizer has no finite derivative where a gradient is
+        0; when its derivative is traced, naming the operation, where the
+        inner gradient holds a `custom_vjp`, which has no forward rule, or where a
+        derivative of the meta-gradient is asked for. `jax.jvp` of the loss raises
+        JAX's own `TypeError`; for both take `reverse`.
 
     References:
       Kemaev et al., `Scalable Meta-Learning via Mixed-Mode Differentiation
       <https://arxiv.org/abs/2505.00793>`_, 2025.
     """
+    check_optimizer("mixed_mode", problem)
     phase = rematerialized_phase(problem.num_steps, forward_over_reverse, remat_every)
     return unrolled(problem, query_loss, [phase])
 
@@ -69,7 +73,8 @@ def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
 
     def forward(*args):
         _check_forward_rules(fn, args)
-        return value_and_grad(*args), args
+        # Not by itself, so that only its way back is marked as a custom one.
+        return jax.value_and_grad(fn)(*args), args
 
     def backward(args, cotangents):
         by_value, by_grad = cotangents
@@ -85,10 +90,24 @@ def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
         total = jax.tree.map(
             lambda g, h: by_value.astype(g.dtype) * g + h, grads, along
         )
-        return tree.merge(total, jax.tree.map(_no_tangent, others))
+        return tree.merge(_once(total), jax.tree.map(_no_tangent, others))
 
     value_and_grad.defvjp(forward, backward)
     return value_and_grad
+
+
+@jax.custom_jvp
+def _once(values: Any) -> Any:
+    """Returns its argument, and refuses to be differentiated."""
+    return values
+
+
+@_once.defjvp
+def _refuse(primals: Any, tangents: Any) -> Any:
+    raise ValueError(
+        "mixed_mode gives a first derivative, the meta-gradient; for a derivative of"
+        " that, such as a Hessian, take the estimator reverse."
+    )
 
 
 def _no_tangent(x: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ import jax
 
 from metaflax import base
 from metaflax.estimators._rematerialized import rematerialized_phase
-from metaflax.estimators._unrolled import unrolled
+from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def reverse(
@@ -29,9 +29,13 @@ def reverse(
       `value, info = loss(params, task, key, step)`, to be differentiated by
       `jax.grad`.
 
+    Raises:
+      ValueError: if the inner optimizer has no finite derivative where a gradient is 0.
+
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017.
     """
+    check_optimizer("reverse", problem)
     phase = rematerialized_phase(problem.num_steps, jax.value_and_grad, remat_every)
     return unrolled(problem, query_loss, [phase])

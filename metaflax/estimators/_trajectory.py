@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from metaflax import base, inner
 from metaflax.estimators._surrogate import pulled
-from metaflax.estimators._unrolled import solved_and_judged
+from metaflax.estimators._unrolled import check_optimizer, solved_and_judged
 
 
 def trajectory(
@@ -32,12 +32,22 @@ def trajectory(
       `value, info = loss(params, task, key, step)`, to be differentiated by
       `jax.grad`.
 
+    Raises:
+      ValueError: if there is no inner step, or the inner optimizer has no finite
+        derivative where a gradient is 0.
+
     References:
       Flennerhag et al., `Meta-Learning with Warped Gradient Descent
       <https://arxiv.org/abs/1909.00025>`_, 2020, equation 8, which leaves open how
       the start is learned.
     """
     num_steps = problem.num_steps
+    if num_steps < 1:
+        raise ValueError(
+            f"trajectory learns from every inner step and takes one or more, got"
+            f" num_steps={num_steps}; take reverse for none."
+        )
+    check_optimizer("trajectory", problem)
     if problem.query_weights is None:
         problem = problem._replace(
             query_weights=lambda step: jnp.full(num_steps, 1 / num_steps)

@@ -4,7 +4,7 @@ import jax
 
 from metaflax import base, inner
 from metaflax.estimators._first_order import stopped_value_and_grad
-from metaflax.estimators._unrolled import unrolled
+from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def truncated(num_steps: int) -> base.Estimator:
@@ -21,7 +21,8 @@ def truncated(num_steps: int) -> base.Estimator:
       An `Estimator`.
 
     Raises:
-      ValueError: if n is negative.
+      ValueError: if n is negative; from the estimator, if the inner optimizer has no
+        finite derivative where a gradient is 0.
 
     References:
       Shaban et al., `Truncated Back-propagation for Bilevel Optimization
@@ -36,6 +37,7 @@ def truncated(num_steps: int) -> base.Estimator:
     def estimator(
         problem: base.InnerProblem, query_loss: base.QueryLossFn
     ) -> base.MetaLossFn:
+        check_optimizer("truncated", problem, of_gradients=num_steps > 0)
         exact = min(num_steps, problem.num_steps)
         phases = [
             inner.Phase(problem.num_steps - exact, stopped_value_and_grad),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from metaflax import base, inner
+from metaflax import _checks, _optimizers, base, inner
 
 
 def solved_and_judged(
@@ -32,7 +33,7 @@ def solved_and_judged(
 
         def judge(fast, fixed):
             adapted = problem.finish(fast, fixed)
-            return query_loss(params, adapted, task.query, query_key)
+            return _checks.with_aux(query_loss(params, adapted, task.query, query_key))
 
         weights_of = problem.query_weights
         observe = None if weights_of is None else judge
@@ -40,12 +41,14 @@ def solved_and_judged(
             problem, params, task.support, inner_key, phases=phases, observe=observe
         )
         if weights_of is None:
-            value = last = judge(solution.fast, solution.fixed)
+            value, aux = judge(solution.fast, solution.fixed)
+            last = value
         else:
-            each = solution.observed  # [K]
+            each, auxiliaries = solution.observed  # [K], leaves [K, ...]
+            aux = jax.tree.map(lambda x: x[-1], auxiliaries)
             weights = weights_of(base.outer_step(step)).astype(each.dtype)
             value, last = jnp.vdot(weights, each), each[-1]
-        info = base.MetaInfo(solution.info.losses, last)
+        info = base.MetaInfo(solution.info.losses, last, aux)
         return value, jax.lax.stop_gradient(info), solution
 
     return fn
@@ -73,6 +76,20 @@ def unrolled(
         return value, info
 
     return loss
+
+
+def check_optimizer(
+    name: str, problem: base.InnerProblem, *, of_gradients: bool = True
+) -> None:
+    """Refuses an inner optimizer through which `name` cannot differentiate.
+
+    A learned one is made from parameters; `inner_optimizers` check what they wrap.
+    """
+    optimizer = problem.optimizer
+    if problem.num_steps and isinstance(
+        optimizer, optax.GradientTransformation | optax.MultiSteps
+    ):
+        _optimizers.check_derivative(name, optimizer, of_gradients=of_gradients)
 
 
 def check_judges_the_end(name: str, problem: base.InnerProblem) -> None:

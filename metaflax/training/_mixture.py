@@ -152,8 +152,15 @@ def for_member(
     def predict(params, adapted, inputs, key=None):
         return algorithm.predict(member_params(params, name), adapted, inputs, key)
 
+    def resume(params, adapted, support, key=None):
+        assert algorithm.resume is not None  # Else this is not offered.
+        return algorithm.resume(member_params(params, name), adapted, support, key)
+
     of_mixture = algorithm._replace(
-        adapt=adapt, predict=predict, loss=weighted(algorithm.loss)
+        adapt=adapt,
+        predict=predict,
+        loss=weighted(algorithm.loss),
+        resume=resume if algorithm.resume else None,
     )
     few = algorithm.few_rows
     if few is None:

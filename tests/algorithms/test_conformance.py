@@ -25,6 +25,7 @@ TOOLS = {
     "compact_rows",
     "compose",
     "micro_batched",
+    "minibatches",
     "why_not_compact",
 }
 NAMES = sorted(set(algorithms.__all__) - TOOLS)
@@ -145,12 +146,13 @@ def test_padding_changes_nothing(name):
 
 
 @every
-def test_what_padding_holds_changes_nothing(name):
+@pytest.mark.parametrize("filler", [7.0, np.nan, np.inf])
+def test_what_padding_holds_changes_nothing(name, filler):
     params, task = params_of(text_free.make(name)), pad(text_free.task())
 
     def fill(batch):
         return batch._replace(
-            inputs=jnp.where(batch.weights[:, None] > 0, batch.inputs, 7.0),
+            inputs=jnp.where(batch.weights[:, None] > 0, batch.inputs, filler),
             targets=jnp.where(batch.weights > 0, batch.targets, 4),
         )
 
@@ -228,6 +230,22 @@ def test_types_are_kept_in_half_precision(name):
     assert loss.dtype == jnp.bfloat16
     chex.assert_trees_all_equal_dtypes(grads, params)
     chex.assert_tree_all_finite(grads)
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_x64_keeps_one_type(name, dtype):
+    with jax.enable_x64(True):
+        algorithm = text_free.make(name)
+        params = params_of(algorithm)
+        assert {str(x.dtype) for x in jax.tree.leaves(params)} == {"float64"}
+        params, task = cast(params, dtype), cast(text_free.task(), dtype)
+        (loss, info), grads = jax.eval_shape(
+            jax.value_and_grad(algorithm.loss, has_aux=True), params, task
+        )
+        adapted, _ = jax.eval_shape(algorithm.adapt, params, task.support)
+        floats = metaflax.tree.select((loss, info, grads, adapted), ["*"])
+        assert {str(x.dtype) for x in jax.tree.leaves(floats)} == {dtype}
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import base
+from metaflax import algorithms, base, losses, tree
 from metaflax.algorithms import _encoding_once
 from tests.algorithms import text_free
 
@@ -30,13 +30,14 @@ def echo(encode_fn):
     )
 
 
-def build(adapts):
+def build(adapts, *, promises=True):
     seen = []
 
-    def encode(params, inputs, key):
+    def run(params, inputs, states, key, first, last):
         seen.append((inputs, key))
         return params["w"] * jax.tree.leaves(inputs)[0]
 
+    encode = base.StagedApply((tree.everything,), run, examples_independent=promises)
     return _encoding_once.encoding_once(encode, adapts, echo), encode, seen
 
 
@@ -57,6 +58,38 @@ def test_the_loss_encodes_support_and_query_in_one_call_and_parts_them_again():
         features = encode(None, part.inputs, None)
         chex.assert_trees_all_equal(features, 10 * whole.inputs)
         chex.assert_trees_all_equal(part[1:], whole[1:])
+
+
+@pytest.mark.parametrize("key", [None, jax.random.key(0)])
+def test_without_a_promise_each_part_is_encoded_alone(key):
+    algorithm, _, seen = build("head", promises=False)
+    (encode, _, task, _), _ = algorithm.loss(PARAMS, base.Task(SUPPORT, QUERY), key)
+    (of_support, support_key), (of_query, query_key) = seen
+    chex.assert_trees_all_equal((of_support, of_query), (SUPPORT.inputs, QUERY.inputs))
+    for part, whole in zip(task, (SUPPORT, QUERY), strict=True):
+        chex.assert_trees_all_equal(encode(None, part.inputs, None), 10 * whole.inputs)
+    algorithm.adapt(PARAMS, SUPPORT, key)
+    assert seen[2][1] == support_key
+    assert (support_key is None and query_key is None) or support_key != query_key
+
+
+def centred(params, inputs, key):
+    """Features less their mean over examples, as batch normalisation has them."""
+    features = text_free.encode(params, inputs, key)
+    return features - jnp.mean(features, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["anil", "protonet", "ridge", "frozen", "matching"])
+def test_an_encoder_of_whole_batches_leaks_nothing_of_the_query_set(name):
+    row = text_free.ROWS[name]
+    make = getattr(algorithms, name)
+    algorithm = make(centred, losses.softmax_cross_entropy, text_free.init, **row)
+    params, task = algorithm.init(jax.random.key(0)), text_free.task()
+    adapted, _ = algorithm.adapt(params, task.support)
+    outputs = algorithm.predict(params, adapted, task.query.inputs)
+    expected = losses.softmax_cross_entropy(outputs, *task.query[1:])
+    value, _ = algorithm.loss(params, task)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("adapts", ["encoder", "*", ["head", "encoder/w"]])

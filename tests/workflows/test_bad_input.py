@@ -191,8 +191,8 @@ def broken_bert(tiny_bert, tmp_path):
     ("options", "said"),
     [
         ({"algorithm": "warpgrad"}, "warpgrad finds no warp layer"),
-        ({"algorithm": "cavia"}, "nothing to change"),
-        ({"algorithm": "maml", "adapts": ("*/lora",)}, "nothing to change"),
+        ({"algorithm": "cavia"}, "context/vector' of adapts matches no parameter"),
+        ({"algorithm": "maml", "adapts": ("*/lora",)}, "adapts matches no parameter"),
         ({"algorithm": "imaml"}, "take more steps, another rate"),
         (
             {"algorithm": "ridge", "task": "multilabel_classification"},

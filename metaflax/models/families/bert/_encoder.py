@@ -98,7 +98,9 @@ def encoder(
         return pool(params, tokens, states) if last > top else states
 
     num_features = _pooling.num_features(pooling, config.hidden_size)
-    return Encoder(init, base.StagedApply(reads, run), num_features)
+    return Encoder(
+        init, base.StagedApply(reads, run, examples_independent=True), num_features
+    )
 
 
 def _check(name: str, choice: str, known: Any) -> None:

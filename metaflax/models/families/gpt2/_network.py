@@ -74,7 +74,7 @@ def gpt(
     )
     return LanguageModel(
         init=functools.partial(_init, config),
-        apply=base.StagedApply(_stages(config), run),
+        apply=base.StagedApply(_stages(config), run, examples_independent=True),
         begin=functools.partial(_begin, config, dtype),
         extend=functools.partial(_extend, config, dtype),
         prompt_tokens=lambda prompts: (
