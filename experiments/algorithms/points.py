@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from metaflax import algorithms, base, heads, losses, models
+from metaflax import algorithms, base, heads, losses, models, tree
 
 NUM_STEPS = 3
 UPPER = ("encoder/layer_4", "encoder/layer_5")
@@ -84,7 +84,12 @@ def zeros(p: Parts) -> base.Head:
 
 def of_unit_variance(p: Parts) -> base.ApplyFn:
     scale = p.num_features**0.5
-    return lambda params, inputs, key: scale * p.encode_fn(params, inputs, key)
+
+    def run(params, inputs, states, key, first, last):
+        del states, first, last
+        return scale * p.encode_fn(params, inputs, key)
+
+    return base.StagedApply((tree.everything,), run, examples_independent=True)
 
 
 def with_init(make, change: Callable[[Any, Any], Any]):
