@@ -64,7 +64,16 @@ def mix(
     console = console_or_quiet(console)
     config_lib.check_mixture(config)
     directory = RunDirectory(run_dir, config_lib.MixtureConfig)
-    directory.check(config)
+    with directory.reserved(config):
+        return _mix(config, directory, console, param_shards)
+
+
+def _mix(
+    config: config_lib.MixtureConfig,
+    directory: RunDirectory,
+    console: Console,
+    param_shards: int | None,
+) -> dict[str, Any]:
     model = load_model(config.model)
     members = load_members(config, model, directory)
     num_tasks = math.gcd(*(member.num_tasks for member in members.values()))

@@ -253,7 +253,8 @@ def train_members(
       composition: the members and how they share parameters and steps.
       config: of the run.
       settings: of the outer loop.
-      directory: of the run; gets config, costs of steps, log and checkpoints.
+      directory: of the run, reserved by the caller; gets config, costs of steps, log
+        and checkpoints.
       console: where messages are printed.
       placement: the devices.
       progress: `sink = progress(step)`, which shows the steps after that one.
@@ -274,6 +275,7 @@ def train_members(
     if not directory.finished:
         for name in composition.parts:
             outer.compiled(name)  # Raises if the step does not fit.
+    directory.lock()
     directory.begin(config)
     for name, member in composition.members.items():
         member.begin()

@@ -57,7 +57,16 @@ def pretrain(
     console = console_or_quiet(console)
     check_pretraining(config)
     directory = RunDirectory(run_dir, config_lib.PretrainConfig)
-    directory.check(config)
+    with directory.reserved(config):
+        return _pretrain(config, directory, console, param_shards)
+
+
+def _pretrain(
+    config: config_lib.PretrainConfig,
+    directory: RunDirectory,
+    console: Console,
+    param_shards: int | None,
+) -> dict[str, Any]:
     member = TextMember(config, load_network(config), directory)
     placement = placement_for(member.num_tasks, param_shards, console)
     member.report(console)

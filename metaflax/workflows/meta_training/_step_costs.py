@@ -20,7 +20,7 @@ class StepCosts:
     `cost.json` has one record per batch shape.
 
     Args:
-      directory: of the run; need not exist yet.
+      directory: of the run; nothing is stored there before the first `write`.
       console: where costs are printed.
       member: name of the member of a mixture that the steps train.
     """
@@ -30,7 +30,7 @@ class StepCosts:
         self._directory = directory
         self._console = console
         self._highest = (0, 0.0)
-        self._is_unknown = False
+        self._is_unknown = self._has_begun = False
         self._records: list[dict[str, Any]] = []
 
     def __call__(self, step: CompiledStep) -> None:
@@ -48,7 +48,7 @@ class StepCosts:
         if cost is not None:
             self._print_if_highest(cost, step.available)
         self._records.append(_record(step))
-        if self._directory.path.is_dir():
+        if self._has_begun:
             self.write()
 
     def _print_if_highest(self, cost: profiling.Cost, available: int | None) -> None:
@@ -65,6 +65,7 @@ class StepCosts:
 
     def write(self) -> None:
         """Writes all records, and keeps those of an interrupted run."""
+        self._has_begun = True
         shapes = [record["shapes"] for record in self._records]
         stored = [x for x in self._stored() if x["shapes"] not in shapes]
         self._directory.write_json(FILE, [*stored, *self._records])

@@ -64,8 +64,19 @@ def train(
         is not finite.
     """
     console = console_or_quiet(console)
-    member = _load_member(config, run_dir)
-    directory = member.directory
+    directory = RunDirectory(run_dir)
+    with directory.reserved(config):
+        return _train(config, directory, console, profile, param_shards)
+
+
+def _train(
+    config: config_lib.Config,
+    directory: RunDirectory,
+    console: Console,
+    profile: bool,
+    param_shards: int | None,
+) -> dict[str, Any]:
+    member = _load_member(config, directory)
     if profile and directory.finished:
         raise ValueError(
             f"{directory.path} holds a finished run, which has no step to profile; name"
@@ -121,18 +132,19 @@ def meta_train(
     Raises:
       ValueError: as for `train`.
     """
-    console = console_or_quiet(console)
-    member = _load_member(config, run_dir)
-    member.report(console)
-    outcome = _train_member(member, console, training.OneDevice(), progress=progress)
-    return _select(member, outcome, console)
+    console, directory = console_or_quiet(console), RunDirectory(run_dir)
+    with directory.reserved(config):
+        member = _load_member(config, directory)
+        member.report(console)
+        outcome = _train_member(
+            member, console, training.OneDevice(), progress=progress
+        )
+        return _select(member, outcome, console)
 
 
-def _load_member(config: config_lib.Config, run_dir: str | Path) -> EpisodicMember:
+def _load_member(config: config_lib.Config, directory: RunDirectory) -> EpisodicMember:
     refuse_baseline(config)
-    run, directory = load_run(config), RunDirectory(run_dir)
-    directory.check(config)
-    return EpisodicMember(run, directory)
+    return EpisodicMember(load_run(config), directory)
 
 
 def _train_member(

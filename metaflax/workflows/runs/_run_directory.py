@@ -1,18 +1,25 @@
 """Run directories: config, versions, log, checkpoints and results on disk."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import filelock
 import jax
 
 from metaflax import _files
 from metaflax import config as config_lib
 from metaflax.config._files import differences
 from metaflax.config._names import check_file_name
-from metaflax.training._processes import barrier, is_coordinator
+from metaflax.training._processes import (
+    barrier,
+    broadcast_from_coordinator,
+    is_coordinator,
+)
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -21,6 +28,8 @@ PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "c
 OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
           "cost.json", "profile.json", "diverged.json", "replay.json",
           "calibration.json")  # fmt: skip
+# File that a training locks, and that stays.
+LOCK = ".lock"
 # Folder of the run directories of the members of a mixture.
 MEMBERS = "members"
 
@@ -40,6 +49,7 @@ class RunDirectory(Generic[C]):
         self.path = Path(path).expanduser().absolute()
         self._config = self.path / "config.json"
         self._selected = self.path / "selected.json"
+        self._lock = filelock.FileLock(self.path / LOCK, thread_local=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -88,10 +98,60 @@ class RunDirectory(Generic[C]):
                     " name another --run-dir, or the same settings to resume it."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not self._may_begin():
             raise ValueError(
                 f"{self.path} exists and is no run directory; name a new one."
             )
+
+    def _may_begin(self) -> bool:
+        """Returns whether there is a folder with no more than `begin` writes first."""
+        return self.path.is_dir() and all(
+            path.name == "environment.json" or path.name.startswith(".")
+            for path in self.path.iterdir()
+        )
+
+    @contextlib.contextmanager
+    def reserved(self, config: C) -> Iterator[None]:
+        """Checks the folder, and keeps other trainings out of it meanwhile.
+
+        A folder with a run is locked at once; a new one by `lock`, when config and data
+        are known to be right. The operating system releases the lock however the
+        process ends.
+
+        Raises:
+          ValueError: as `check` and `lock`.
+        """
+        self.check(config)
+        try:
+            if broadcast_from_coordinator(self._config.exists()):
+                self.lock()
+            yield
+        finally:
+            self._lock.release(force=True)
+
+    def lock(self) -> None:
+        """Locks the folder, which is made if absent, until the end of `reserved`.
+
+        Raises:
+          ValueError: if another training has locked it, or it cannot be written.
+        """
+        problem = self._lock_problem() if is_coordinator() else ""
+        if broadcast_from_coordinator(bool(problem)):
+            raise ValueError(f"{self.path} {problem or 'cannot be locked'}.")
+
+    def _lock_problem(self) -> str:
+        """Locks the folder; returns why that fails, or an empty text."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return (
+                "is in use by another training; wait until it ends, or name another"
+                " --run-dir"
+            )
+        except OSError as error:
+            return f"cannot be written ({error.strerror}); name another --run-dir"
+        return ""
 
     def begin(self, config: C) -> None:
         """Writes config and versions, unless a run is resumed.

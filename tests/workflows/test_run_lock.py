@@ -1,0 +1,71 @@
+"""Tests for the lock of a run directory: one training at a time."""
+
+import filelock
+import pytest
+
+from metaflax import cli, config, training
+from metaflax.workflows import RunDirectory
+from tests.workflows import worlds
+
+IN_USE = "is in use by another training"
+
+
+def test_a_second_training_in_a_run_directory_changes_nothing(
+    world, tmp_path, monkeypatch, capsys
+):
+    runs = [tmp_path / name for name in ("disturbed", "alone")]
+    args = [list(map(str, world.train_args(path, steps=3))) for path in runs]
+    worlds.run(*args[1])
+    fit, disturbed = training.fit, []
+
+    def disturbed_fit(*arguments, **kwargs):
+        monkeypatch.setattr(training, "fit", fit)
+        disturbed.append(cli.main(args[0]))
+        return fit(*arguments, **kwargs)
+
+    monkeypatch.setattr(training, "fit", disturbed_fit)
+    worlds.run(*args[0])
+    assert disturbed == [2]
+    error = capsys.readouterr().err
+    assert f"metaflax: {runs[0]} {IN_USE}; wait until it ends" in error
+    assert error.count("\n") == 1
+    logs = [(path / "log.jsonl").read_text() for path in runs]
+    assert logs[0] == logs[1]
+    worlds.run(*args[0])  # It is free again, and finished.
+
+
+def test_of_two_that_begin_at_once_one_goes_on(tmp_path):
+    """Neither of them sees a run when it starts."""
+    first, second = (RunDirectory(tmp_path / "run") for _ in range(2))
+    mine, other = config.Config(), config.Config(data=config.DataConfig(path="other"))
+    with first.reserved(mine), second.reserved(other):
+        first.lock()
+        with pytest.raises(ValueError, match=IN_USE):
+            second.lock()
+        first.begin(mine)
+        first.lock()  # It holds it.
+    with pytest.raises(ValueError, match="another config"), second.reserved(other):
+        pass
+    with second.reserved(mine), pytest.raises(ValueError, match=IN_USE):
+        first.lock()
+
+
+def test_a_training_that_ended_before_it_began_is_in_nobodys_way(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (".lock", "environment.json", ".config.json.1234.tmp"):
+        (tmp_path / "run" / name).touch()
+        RunDirectory(tmp_path / "run").check(config.Config())
+    (tmp_path / "run" / "other").touch()
+    with pytest.raises(ValueError, match="is no run directory"):
+        RunDirectory(tmp_path / "run").check(config.Config())
+
+
+def test_a_lock_taken_while_data_are_read_is_seen_before_anything_is_written(
+    world, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    with filelock.FileLock(run / ".lock"):
+        assert cli.main([str(x) for x in world.train_args(run)]) == 2
+    assert IN_USE in capsys.readouterr().err
+    assert [path.name for path in run.iterdir()] == [".lock"]
