@@ -1,7 +1,5 @@
 """`python -m metaflax`."""
 
-import sys
+from metaflax.cli._main import script
 
-from metaflax.cli import main
-
-sys.exit(main())
+script()

@@ -18,9 +18,14 @@ __all__ = [
     "file_digest",
     "file_digests",
     "folder_digest",
+    "remove_unfinished",
     "write_json",
     "write_text",
 ]
+
+
+# Scratch paths of writers that have not finished.
+_unfinished: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -130,6 +135,13 @@ def check_absent(folder: str | Path) -> None:
         raise ValueError(f"{folder} exists already; name a new directory.")
 
 
+def remove_unfinished() -> None:
+    """Removes what is half written, before the process ends without an exception."""
+    for scratch in list(_unfinished):
+        with contextlib.suppress(OSError):
+            _remove(scratch)
+
+
 def file_digest(path: str | Path) -> str:
     """Computes the SHA-256 digest of a file, in hex."""
     with Path(path).open("rb") as file:
@@ -222,13 +234,19 @@ def _scratch_path(path: Path) -> Iterator[Path]:
     with _naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    _unfinished.add(scratch)
     try:
         yield scratch
     finally:
-        if scratch.is_dir():
-            shutil.rmtree(scratch, ignore_errors=True)
-        else:
-            scratch.unlink(missing_ok=True)
+        _remove(scratch)
+        _unfinished.discard(scratch)
+
+
+def _remove(scratch: Path) -> None:
+    if scratch.is_dir():
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        scratch.unlink(missing_ok=True)
 
 
 def _opened(path: Path | int, mode: str, place: Path, kind: str = "folder") -> Any:

@@ -3,10 +3,18 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from rich.console import Console
 
+from metaflax.cli._interrupts import ENDING, end_on_interrupt
 from metaflax.cli._parse import Command, parse
+
+
+def script() -> NoReturn:
+    """Runs the command of the process's arguments, and ends the process."""
+    end_on_interrupt()
+    sys.exit(main())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -19,8 +27,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0; 2 after one sentence on standard error about an error; 130
-      after an interruption, with a run left to be resumed; 143 after SIGTERM, with the
-      last step saved; 141 when standard output was closed, as by `| head`.
+      after an interruption, 143 after SIGTERM, with the last step of a run saved; 141
+      when standard output was closed, as by `| head`.
     """
     args = list(sys.argv[1:] if args is None else args)
     if os.getcwd() not in sys.path:
@@ -54,7 +62,7 @@ def _main(args: list[str]) -> int:
         complain(f"{file}{error.strerror or error}.")
         return 2
     except KeyboardInterrupt as error:
-        complain(str(error) or "interrupted; the same command resumes a run.")
+        complain(str(error) or ENDING)
         return getattr(error, "status", 130)
     return 0
 

@@ -57,7 +57,7 @@ def fit(
     patience: int | None = None,
     max_skipped_steps: int = 0,
     sinks: Sequence[Sink] = (),
-    preemption_requested: Callable[[int], bool] = lambda step: False,
+    preemption_requested: Callable[[int], int] = lambda step: 0,
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
@@ -79,8 +79,9 @@ def fit(
       max_skipped_steps: how many consecutive steps may have a non-finite loss or
         gradient, for a `step_fn` that skips them.
       sinks: receive log records.
-      preemption_requested: called with the number of each step before it; if true,
-        the state is saved without a validation, and the run ends.
+      preemption_requested: called with the number of each step before it; if it returns
+        the number of a signal, the state is saved without a validation, and the run
+        ends.
 
     Returns:
       A `FitResult` with the best parameters.
@@ -110,13 +111,13 @@ def fit(
     log = _StepLog(sinks, max_skipped_steps)
     pending = None
     while step < num_steps and not stopping.should_stop(patience):
-        if preemption_requested(step):
+        if number := preemption_requested(step):
             if pending is not None:
                 log.write(*pending)
             if checkpoints.latest_step() != step:
                 checkpoints.save(state, stopping, -math.inf)  # Never the best.
                 checkpoints.wait()
-            raise PreemptedError(step)
+            raise PreemptedError(step, number)
         state, metrics = step_fn(state, next(tasks))
         step += 1
         # Logged one step late, so that the device never waits for the host.

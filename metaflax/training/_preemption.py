@@ -1,9 +1,11 @@
-"""Preemption: ending a run on SIGTERM, which schedulers send first."""
+"""Ending a run between steps, on SIGTERM of a scheduler or on Ctrl-C (SIGINT)."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
@@ -12,41 +14,103 @@ from jax.experimental import multihost_utils
 class PreemptedError(KeyboardInterrupt):
     """Raised after a preemption request, once the run is saved and can be resumed.
 
+    Args:
+      step: the step that was saved.
+      number: of the signal that requested it; SIGTERM for any but SIGINT.
+
     Attributes:
       step: the step that was saved.
+      status: exit status, as a shell reports it for the signal.
     """
 
-    status = 128 + signal.SIGTERM
-    """Exit status, as a shell reports it for the signal."""
-
-    def __init__(self, step: int):
+    def __init__(self, step: int, number: int = signal.SIGTERM):
+        interrupted = number == signal.SIGINT
         super().__init__(
-            f"preempted at step {step}, which is saved; the same command resumes from"
-            " there."
+            f"{'interrupted' if interrupted else 'preempted'} at step {step}, which is"
+            " saved; the same command resumes from there."
         )
         self.step = step
+        self.status = 128 + (signal.SIGINT if interrupted else signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def preemption_requested() -> Iterator[Callable[[int], bool]]:
-    """Catches SIGTERM, and tells whether it was received.
+def preemption_requested() -> Iterator[Callable[[int], int]]:
+    """Catches SIGTERM and the first SIGINT, and tells whether one was received.
 
-    Signals reach only the main thread: in other threads the answer is always false. If
-    one of several processes is preempted, all of them return true at the same future
-    step.
+    An exception in the middle of a step may corrupt compiled code that is running, and
+    is lost where it rises in a callback. A second SIGINT is handled as before. So is
+    the first signal if the body ends without having asked for it.
+
+    Signals reach only the main thread: in other threads the answer is always 0. If one
+    of several processes is preempted, all of them get a number at the same future step.
 
     Yields:
-      `requested = preemption_requested(step)`, to be called before each step.
+      `number = preemption_requested(step)`, to be called before each step: the number
+      of the signal that was received, or 0.
     """
-    if jax.process_count() > 1:
-        yield multihost_utils.reached_preemption_sync_point
-        return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda step: False
+        several = jax.process_count() > 1
+        yield _number_in_all_processes([]) if several else lambda step: 0
         return
-    received = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: received.set())
+    if jax.process_count() > 1:
+        # Jax catches SIGTERM itself, and tells the other processes.
+        with _caught(signal.SIGINT, lambda: os.kill(os.getpid(), signal.SIGTERM)) as it:
+            yield _number_in_all_processes(it)
+        return
+    with (
+        _caught(signal.SIGINT) as interrupts,
+        _caught(signal.SIGTERM) as terminations,
+    ):
+
+        def number(step: int) -> int:
+            del step
+            received = [*terminations, *interrupts]
+            terminations.clear()
+            interrupts.clear()
+            return received[0] if received else 0
+
+        yield number
+
+
+def _number_in_all_processes(received: list[int]) -> Callable[[int], int]:
+    def number(step: int) -> int:
+        if not multihost_utils.reached_preemption_sync_point(step):
+            return 0
+        return received.pop() if received else signal.SIGTERM
+
+    return number
+
+
+@contextlib.contextmanager
+def _caught(
+    number: signal.Signals, on_first: Callable[[], None] = lambda: None
+) -> Iterator[list[int]]:
+    """Collects the first signal of a number, and handles later ones as before.
+
+    Yields:
+      A list that gets the number; if it still holds it at the end, the signal is sent
+      again.
+    """
+    received: list[int] = []
+    before = signal.getsignal(number) or signal.SIG_DFL
+    if number == signal.SIGINT and before == signal.SIG_IGN:
+        yield received  # A shell's background job, which Ctrl-C does not concern.
+        return
+    first = True
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if first:
+            first = False
+            received.append(number)
+            on_first()
+        elif number == signal.SIGINT and callable(before):
+            before(number, frame)
+
+    signal.signal(number, handle)
     try:
-        yield lambda step: received.is_set()
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+    if received:
+        signal.raise_signal(number)

@@ -223,40 +223,92 @@ def latest_state(run_dir):
     return state._replace(key=jax.random.key_data(state.key))
 
 
-# Gets SIGTERM where the log says step 4, a step before validation.
+# Gets a signal where the log says step 4, a step before validation.
 ASKED = """
 import os, signal, sys
-from metaflax import cli
 from metaflax import training
+from metaflax.cli._main import script
+
+number = int(sys.argv.pop(1))
 
 write = training.JsonlLog.write
 
 def asked(self, record):
     write(self, record)
     if record["step"] == 4 and "loss" in record:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
 training.JsonlLog.write = asked
-sys.exit(cli.main(sys.argv[1:]))
+script()
 """
 
 
-def test_a_run_that_is_asked_to_end_saves_and_goes_on(world, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "messages"),
+    [
+        (signal.SIGTERM, ["preempted at step 5, which is saved"]),
+        (signal.SIGINT, ["interrupted: the run", "interrupted at step 5, which is"]),
+    ],
+)
+def test_a_run_that_is_asked_to_end_saves_and_goes_on(
+    number, messages, world, tmp_path
+):
     options = {"steps": 6, "eval_every": 6, "dropout": True, "learning_rate": 1e-2}
     runs = [tmp_path / name for name in ("asked", "whole")]
     args = world.train_args(runs[0], **options)
-    command = [sys.executable, "-c", ASKED, *map(str, args)]
+    command = [sys.executable, "-c", ASKED, str(int(number)), *map(str, args)]
     asked = subprocess.run(command, capture_output=True, text=True)
-    assert asked.returncode == 128 + signal.SIGTERM
+    assert asked.returncode == 128 + number
     # Steps are logged one late.
-    assert "metaflax: preempted at step 5, which is saved" in asked.stderr
-    assert asked.stderr.count("\n") == 1
+    for message, line in zip(messages, asked.stderr.splitlines(), strict=True):
+        assert line.startswith(f"metaflax: {message}")
     worlds.run(*args)
     worlds.run(*world.train_args(runs[1], **options))
     logs = [worlds.read_jsonl(path / "log.jsonl") for path in runs]
     assert logs[0] == logs[1]
     params = [_run.load_trained(path).params for path in runs]
     chex.assert_trees_all_equal(*params)
+
+
+@pytest.mark.slow
+def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
+    world, tmp_path
+):
+    """In its start, its steps, its validations, while it saves and while it tests."""
+    options = {"steps": 400, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
+    options |= {"patience": 1000}
+    args = world.train_args(tmp_path / "run", **options)
+    command = [sys.executable, "-m", "metaflax", *map(str, args)]
+    whole = [str(x) for x in world.train_args(tmp_path / "whole", **options)]
+    started = time.perf_counter()
+    subprocess.run([*command[:3], *whole], check=True)
+    longest = time.perf_counter() - started
+    rng, ends = np.random.default_rng(0), []
+    busy = [sys.executable, "-c", "while True: pass"]
+    load = [subprocess.Popen(busy) for _ in range(4)]
+    try:
+        for _ in range(100):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as one:
+                time.sleep(rng.uniform(0, 2) * longest)
+                one.send_signal(signal.SIGINT)
+                _, error = one.communicate(timeout=600)
+            ends.append(one.returncode)
+            # Python itself ends it while it is imported, and after its end.
+            assert ends[-1] in (0, 130, -signal.SIGINT), error
+            if ends[-1] == 130:
+                assert error.splitlines()[-1].startswith("metaflax: interrupted")
+                assert not list((tmp_path / "run").glob(".*.tmp"))
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+    assert ends.count(130) > 50
+    worlds.run(*args)
+    assert {**results_of(tmp_path / "run"), "seconds": 0} == {
+        **results_of(tmp_path / "whole"),
+        "seconds": 0,
+    }
 
 
 # Kills itself half-way through the line of the log that the second argument says.
