@@ -20,6 +20,7 @@ from metaflax.workflows.runs._run import (
     best_params,
     initial_params,
     load_run,
+    reload_run,
 )
 from metaflax.workflows.runs._run_directory import RunDirectory, check_result_name
 
@@ -68,7 +69,7 @@ def against_baselines(
     console = console_or_quiet(console)
     check_result_name(name)
     directory = RunDirectory(run_dir)
-    run = resize(load_run(directory.config()), episodes, evaluation)
+    run = resize(reload_run(directory), episodes, evaluation)
     if select_by is not None and select_by not in run.task.scores:
         known = ", ".join(run.task.scores)
         raise ValueError(f"unknown score {select_by!r}; known: {known}.")

@@ -11,8 +11,8 @@ from metaflax.workflows.runs._run import (
     best_params,
     evaluator_of,
     initial_params,
-    load_run,
     load_untrained,
+    reload_run,
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -36,7 +36,7 @@ def score_episodes(
       ValueError: if there is no finished run, or a text is too long for its model.
     """
     directory = RunDirectory(run_dir)
-    run = load_run(directory.config())
+    run = reload_run(directory)
     params = None if setting else best_params(directory, initial_params(run))
     run = run if setting is None else with_setting(run, setting)
     parts = run.config, run.task, run.model

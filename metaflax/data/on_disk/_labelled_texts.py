@@ -71,6 +71,12 @@ class LabelledTextSampler:
         """Draws episode `index` of the infinite sequence of `seed`, label by label."""
         return self._draw.episode(seed, index)
 
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the labels that may occur in an episode."""
+        names = self.index.labels.names
+        return [names[n] for group in self.groups for n in group.tolist()]
+
     def text(self, row: int, number: int) -> str:
         """Reads the text of a row."""
         del number  # Labels are not part of the text.

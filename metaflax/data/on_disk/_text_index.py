@@ -56,6 +56,11 @@ class TextIndex:
         return len(self._lines)
 
     @property
+    def digest(self) -> str:
+        """Digest of the content of the indexed files."""
+        return self._folder.name.removeprefix("text-")
+
+    @property
     def words(self) -> Postings:
         """Rows by word, lower-cased.
 

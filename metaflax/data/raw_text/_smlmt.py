@@ -93,6 +93,12 @@ class MaskedWordSampler:
         """
         return self._draw.episode(seed, index)
 
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the masked words that may occur in an episode."""
+        names = self.index.words.names
+        return [names[n] for group in self.groups for n in group.tolist()]
+
     def text(self, row: int, number: int) -> str:
         """Reads the text of a row with word `number` masked."""
         word = self.index.words.names[number]

@@ -36,8 +36,8 @@ from metaflax.workflows.runs._run import (
     best_params,
     initial_params,
     learns_output_layer,
-    load_run,
     num_classes,
+    reload_run,
 )
 from metaflax.workflows.runs._run_directory import (
     RunDirectory,
@@ -98,7 +98,7 @@ def evaluate(
                 f"{method!r} is meta-trained and no baseline; train it in a separate"
                 " run and compare the runs."
             )
-    trained = load_run(directory.config())
+    trained = reload_run(directory)
     before = initial_params(trained)
     after = best_params(directory, before)
     if not directory.calibration.is_file():  # A run of an earlier version.

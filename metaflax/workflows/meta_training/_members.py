@@ -23,6 +23,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
     load_network,
     save_network,
 )
+from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
@@ -80,8 +81,16 @@ class Member(Protocol):
         """Prints a summary of the data."""
         ...
 
+    def record(self) -> data_record.Record:
+        """Returns the record of the data, to tell when they change."""
+        ...
+
+    def check_data(self) -> None:
+        """Raises ValueError if a run in its directory was trained on other data."""
+        ...
+
     def begin(self) -> None:
-        """Writes the member's config to its directory, unless it is there."""
+        """Writes config and record of the data to its directory, if it has none."""
         ...
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
@@ -137,9 +146,18 @@ class EpisodicMember:
         """Prints a summary of the data."""
         report_data(self.run, console)
 
+    def record(self) -> data_record.Record:
+        """Returns the record of the data, to tell when they change."""
+        return self.run.record()
+
+    def check_data(self) -> None:
+        """Raises ValueError if a run in its directory was trained on other data."""
+        source = data_record.source_of(self.run.config.data)
+        data_record.check_record(self.directory.path, self.record(), source)
+
     def begin(self) -> None:
-        """Writes the member's config to its directory, unless it is there."""
-        self.directory.begin(self.run.config)
+        """Writes config and record of the data to its directory, if it has none."""
+        self.directory.begin(self.run.config, self.record())
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
         """Compares both parameters on the same test episodes."""
@@ -218,9 +236,18 @@ class TextMember:
         """Prints a summary of the data."""
         console.print(self._rows.summary())
 
+    def record(self) -> data_record.Record:
+        """Returns the record of the data, to tell when they change."""
+        return self._rows.record()
+
+    def check_data(self) -> None:
+        """Raises ValueError if a run in its directory was trained on other data."""
+        source = self._config.text.text
+        data_record.check_record(self.directory.path, self.record(), source)
+
     def begin(self) -> None:
-        """Writes the member's config to its directory, unless it is there."""
-        self.directory.begin(self._config)
+        """Writes config and record of the data to its directory, if it has none."""
+        self.directory.begin(self._config, self.record())
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
         """Compares both parameters on the same held-out rows, with intervals."""

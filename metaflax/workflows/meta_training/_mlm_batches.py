@@ -97,6 +97,11 @@ class MaskedRows(NamedTuple):
             batch.weights[len(part) :] = 0
             yield batch
 
+    def record(self) -> dict[str, dict[str, Any]]:
+        """Returns the record of the texts, to tell when they change."""
+        index = self.train.index
+        return {"text": {"texts": len(index), "digest": index.digest}}
+
     def summary(self) -> str:
         """Returns a summary of the texts, for a message."""
         held_out = self.valid.last - self.valid.first

@@ -264,9 +264,12 @@ def train_members(
       The outcome; the caller stores what was selected.
 
     Raises:
-      ValueError: if a step does not fit the devices, before anything is written.
+      ValueError: if the data changed or a step does not fit the devices, before
+        anything is written.
       DivergedError: for a loss that is not finite.
     """
+    for member in composition.members.values():
+        member.check_data()
     costs = {
         name: StepCosts(member.directory, console, name)
         for name, member in composition.members.items()
@@ -276,7 +279,10 @@ def train_members(
         for name in composition.parts:
             outer.compiled(name)  # Raises if the step does not fit.
     directory.lock()
-    directory.begin(config)
+    members = composition.members.values()
+    # The member of a run without others shares its directory.
+    records = [m.record() for m in members if m.directory.path == directory.path]
+    directory.begin(config, *records)
     for name, member in composition.members.items():
         member.begin()
         costs[name].write()

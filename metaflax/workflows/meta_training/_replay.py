@@ -16,7 +16,7 @@ from metaflax.workflows.meta_training._members import EpisodicMember
 from metaflax.workflows.meta_training._outer_loop import OuterLoop
 from metaflax.workflows.meta_training._train import DIVERGED
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._run import load_run
+from metaflax.workflows.runs._run import reload_run
 from metaflax.workflows.runs._run_directory import MEMBERS, RunDirectory
 
 FILE = "replay.json"
@@ -76,7 +76,7 @@ def replay(
         )
     settings = config.training
     step = _step_number(directory, step, settings.steps)
-    member = EpisodicMember(load_run(config), directory)
+    member = EpisodicMember(reload_run(directory), directory)
     outer = OuterLoop(single(member, settings), settings, training.OneDevice())
     state, tasks = _before(directory, outer, step)
     first = (step - 1) * settings.tasks_per_step

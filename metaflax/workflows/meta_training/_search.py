@@ -22,6 +22,7 @@ from metaflax.workflows.meta_training._trials import (
     Trials,
     search_identity,
 )
+from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run import load_run
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -60,6 +61,9 @@ def search(
     check_search(config)
     trials = Trials(Path(run_dir).expanduser().absolute(), config)
     run = load_run(config.base)  # Invalid data would fail every trial.
+    with trials.lock():
+        source = data_record.source_of(config.base.data)
+        data_record.keep_record(trials.folder, run.record(), source)
     metric = run.task.scores[0]
     while (claim := trials.claim()) is not None:
         try:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
+from metaflax.workflows.runs._data_record import record_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -128,6 +129,10 @@ class Episodes(NamedTuple):
     ) -> Iterator[base.Task]:
         """Yields the batches of `step` and all later ones, or a share of each."""
         return batches(self.sampler, self.collate, seed, step, size, share)
+
+    def record(self) -> dict[str, Any]:
+        """Returns the record of the texts, to tell when they change."""
+        return record_examples(self.examples)
 
     def summary(self, by: str) -> str:
         """Describes the texts for a message, by `label` or by `domain`."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
+from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -49,6 +50,11 @@ class Run(NamedTuple):
     train: Episodes | FromDisk
     valid: Episodes
     test: Episodes
+
+    def record(self) -> data_record.Record:
+        """Returns the record of the data, to tell when they change."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: episodes.record() for name, episodes in splits.items()}
 
     def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
         """Builds an evaluator of `num` episodes of a seed."""
@@ -125,6 +131,18 @@ def load_run(
         valid=episodes(loaded.splits.valid),
         test=episodes(loaded.splits.test),
     )
+
+
+def reload_run(directory: RunDirectory) -> Run:
+    """Loads the run of a directory, with the data that it was trained on.
+
+    Raises:
+      ValueError: if there is no run, or model or data changed or are gone.
+    """
+    run = load_run(directory.config())
+    source = data_record.source_of(run.config.data)
+    data_record.check_record(directory.path, run.record(), source)
+    return run
 
 
 class Loaded(NamedTuple):

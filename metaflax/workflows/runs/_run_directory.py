@@ -20,6 +20,7 @@ from metaflax.training._processes import (
     broadcast_from_coordinator,
     is_coordinator,
 )
+from metaflax.workflows.runs import _data_record as data_record
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -27,7 +28,9 @@ PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "c
 # Files of the run itself, which results of other commands must not replace.
 OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
           "cost.json", "profile.json", "diverged.json", "replay.json",
-          "calibration.json")  # fmt: skip
+          "calibration.json", data_record.FILE)  # fmt: skip
+# Files that are written before the config, with which a run begins.
+BEFORE_CONFIG = ("environment.json", data_record.FILE)
 # File that a training locks, and that stays.
 LOCK = ".lock"
 # Folder of the run directories of the members of a mixture.
@@ -106,7 +109,7 @@ class RunDirectory(Generic[C]):
     def _may_begin(self) -> bool:
         """Returns whether there is a folder with no more than `begin` writes first."""
         return self.path.is_dir() and all(
-            path.name == "environment.json" or path.name.startswith(".")
+            path.name in BEFORE_CONFIG or path.name.startswith(".")
             for path in self.path.iterdir()
         )
 
@@ -153,8 +156,8 @@ class RunDirectory(Generic[C]):
             return f"cannot be written ({error.strerror}); name another --run-dir"
         return ""
 
-    def begin(self, config: C) -> None:
-        """Writes config and versions, unless a run is resumed.
+    def begin(self, config: C, record: data_record.Record | None = None) -> None:
+        """Writes config, versions and the record of the data, unless a run is resumed.
 
         Raises:
           ValueError: as `check`.
@@ -164,6 +167,8 @@ class RunDirectory(Generic[C]):
         if is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("environment.json", environment())
+            if record is not None:
+                self.write_json(data_record.FILE, record)
             _files.write_text(self._config, config_lib.to_json(config))
         barrier("run begun")
 

@@ -1,7 +1,7 @@
 """Episodes of texts that are read from disk when they are sampled."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,15 @@ class FromDisk(NamedTuple):
     ) -> Iterator[base.Task]:
         """Yields the batches of `step` and all later ones, or a share of each."""
         return batches(self.sampler, self.collate, seed, step, size, share)
+
+    def record(self) -> dict[str, Any]:
+        """Returns the record of the texts, to tell when they change."""
+        sampler = self.sampler
+        return {
+            "classes": sampler.class_names,
+            "texts": self.num_texts,
+            "digest": sampler.index.digest,
+        }
 
     def summary(self, by: str) -> str:
         """Describes the texts for a message."""
