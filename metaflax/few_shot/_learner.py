@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaflax import base, data, models, target_kinds, tasks, tree
+from metaflax import base, data, models, target_kinds, tree
 from metaflax import config as config_lib
+from metaflax.config._factories import build_algorithm, build_head
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.tasks._token_level import TokenOutputs
 from metaflax.workflows.inference._adapt import save_adapted, shown_support, token_batch
 from metaflax.workflows.runs._episodes import codes_of
 from metaflax.workflows.runs._token_outputs import reading
@@ -80,7 +82,7 @@ class Learner:
                 f"{config.data.task} generates texts, which is learned by `metaflax"
                 " adapt`; name a task type of encoders."
             )
-        self._head = config_lib.build_head(
+        self._head = build_head(
             config.algorithm, encoder.num_features, task, LEAST_CLASSES
         )
         if not self._head.is_linear:
@@ -232,7 +234,7 @@ class Learner:
         learned: LearnedTask,
         texts: Sequence[Any],
         tokenized: data.TokenizedTexts,
-    ) -> tasks.TokenOutputs:
+    ) -> TokenOutputs:
         longest = int(tokenized.lengths.max())
         num_outputs = len(learned.head["bias"])
         logits = np.zeros((len(tokenized), longest, num_outputs), np.float32)
@@ -320,7 +322,7 @@ class Learner:
                 encoder.num_features,
             )
         settings = self.config.algorithm
-        return config_lib.build_algorithm(
+        return build_algorithm(
             settings,
             encoder,
             lambda key: self._params["encoder"],

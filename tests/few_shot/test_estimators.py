@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import metaflax
 from metaflax import config, workflows
+from metaflax.workflows.inference._adapt import without_run
 from tests.workflows import worlds
 
 RECORDS = worlds.records(worlds.TOPICS[:3], count=4)
@@ -30,7 +31,7 @@ def test_it_predicts_as_an_adapted_directory_of_the_same_examples(
     classifier, tiny_bert, tmp_path
 ):
     support = worlds.write_jsonl(tmp_path / "support.jsonl", RECORDS)
-    settings = workflows.without_run(str(tiny_bert), "frozen")
+    settings = without_run(str(tiny_bert), "frozen")
     workflows.adapt(support, tmp_path / "adapted", config=settings)
     records = metaflax.load(tmp_path / "adapted")(QUERIES)
     expected = [[r["probabilities"][c] for c in classifier.classes_] for r in records]
@@ -207,5 +208,5 @@ def test_defaults_are_those_of_the_command_line(tiny_bert):
         metaflax.few_shot.LearnerSettings(model=str(tiny_bert))
     )
     expected = config.Config().algorithm
-    assert learner.config.algorithm == workflows.without_run("x", "frozen").algorithm
+    assert learner.config.algorithm == without_run("x", "frozen").algorithm
     assert learner.config.algorithm.temperature == expected.temperature
