@@ -105,7 +105,10 @@ def _check_on_disk(data: DataConfig, task: tasks.TaskType) -> None:
             "scored-texts are built in and fit in memory; leave on_disk out."
         )
     usual = DataConfig()
-    for name in ("domain", "split_by", "unlabelled", "variants", "more_train"):
+    for name in (
+        *("domain", "split_by", "unlabelled", "label_separator"),
+        *("variants", "more_train"),
+    ):
         if getattr(data, name) != getattr(usual, name):
             raise ValueError(
                 f"{name} is {getattr(data, name)!r}, which does not go with on_disk;"

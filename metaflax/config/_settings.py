@@ -76,6 +76,9 @@ class DataConfig:
     """Column of the second text, for task types on pairs."""
     label: str = "label"
     """Column of the label, the labels, or the number to predict."""
+    label_separator: str | None = None
+    """Separator of several labels in one string, such as "|"; without it several labels
+    are a list (in CSV a JSON list)."""
     target: str = "target"
     """Column of the text to generate."""
     on_disk: bool = False

@@ -32,6 +32,11 @@ def labels_of(fields: Fields) -> GoldLabel:
     return GoldLabel(labels=fields.names("label"))
 
 
+def several_labels_of(fields: Fields) -> GoldLabel:
+    """Reads the list of labels of a text; see `Fields.several_names`."""
+    return GoldLabel(labels=fields.several_names("label"))
+
+
 def class_outputs(logits: jax.Array) -> base.ClassOutputs:
     """Wraps logits `[U, N]` of N classes, all of them present."""
     return base.ClassOutputs(logits, jnp.ones(logits.shape[-1], bool))

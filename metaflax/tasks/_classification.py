@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from metaflax import base, losses, metrics
-from metaflax.tasks._base import TaskType
+from metaflax.tasks._base import TaskType, several_labels_of
 
 
 def classification(
@@ -80,6 +80,7 @@ def multilabel_classification(
         loss=balanced if class_weights == "balanced" else smoothed,
         metrics={"micro_f1": metrics.micro_f1},
         decode=decode_labels,
+        gold_label=several_labels_of,
         variants=True,
     )
 

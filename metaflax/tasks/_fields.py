@@ -1,9 +1,13 @@
 """One row of a file, and the checked values that a task type takes from it."""
 
 import dataclasses
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+# Characters that usually separate several names in one string.
+SEPARATORS = ("|", ";", ",", "\t", "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +76,56 @@ class Fields:
 
     def names(self, role: str) -> tuple[str, ...]:
         """One name, or the distinct ones of several, in order."""
-        value = self.value(role)
-        if isinstance(value, str) and self.separator:
-            value = value.split(self.separator)
-        values: Sequence = value if isinstance(value, (list, tuple)) else [value]
-        if not values:
+        items = self.items(role)
+        if not items:
             raise self.refused(
                 role, "is an empty list; give a label, or drop such rows."
             )
-        return tuple(dict.fromkeys(self._name(v, role) for v in values))
+        return tuple(dict.fromkeys(self._name(item, role) for item in items))
+
+    def several_names(self, role: str) -> tuple[str, ...]:
+        """The names of a list; a string that may be meant as one is refused.
+
+        Raises:
+          ValueError: as `names`, and for a string with a character that usually
+            separates names, if no separator is given.
+        """
+        value = self.value(role)
+        single = isinstance(value, str) and self.items(role) == [value]
+        marks = [mark for mark in SEPARATORS if single and mark in value]
+        if marks and not self.separator:
+            raise self.refused(
+                role,
+                f"holds {value!r:.60}, which may be one label or several; give"
+                f" {marks[0]!r} as the label separator, or write a JSON list.",
+            )
+        return self.names(role)
+
+    def items(self, role: str) -> list[Any]:
+        """The items of a list, of a JSON list in a string, or one value alone.
+
+        A string that is no JSON list is divided at the separator, if there is one.
+
+        Examples:
+          >>> Fields({"label": '["a", "b"]'}, "a.csv:2").items("label")
+          ['a', 'b']
+          >>> Fields({"label": "a|b"}, "a.csv:2", separator="|").items("label")
+          ['a', 'b']
+        """
+        value = self.value(role)
+        if not isinstance(value, str):
+            return list(value) if isinstance(value, (list, tuple)) else [value]
+        if (items := _json_list(value)) is not None:
+            return items
+        if self.separator:
+            return [part for part in value.split(self.separator) if part.strip()]
+        if value.lstrip()[:2] in ("['", '["', "('", '("'):
+            raise self.refused(
+                role,
+                f"holds {value!r:.60}, which looks like a list and is no JSON; write a"
+                ' JSON list, such as ["a", "b"].',
+            )
+        return [value]
 
     def number(self, role: str) -> float:
         """A finite number, or the string of one."""
@@ -125,3 +170,14 @@ class Fields:
             f"holds {value!r:.60} where a name, a number or a list of them is"
             " expected.",
         )
+
+
+def _json_list(value: str) -> list[Any] | None:
+    """Parses a JSON list; None for any other string."""
+    if not value.lstrip().startswith("["):
+        return None
+    try:
+        items = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return items if isinstance(items, list) else None

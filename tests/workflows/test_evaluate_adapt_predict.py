@@ -1,5 +1,6 @@
 """Tests from `evaluate` through `adapt` to `predict`, all through files."""
 
+import io
 import json
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
 from metaflax.config._factories import build_algorithm
+from metaflax.workflows.runs._episodes import load_splits
 from metaflax.workflows.runs._loaded_model import load_model
 from tests.workflows import worlds
 
@@ -172,6 +174,46 @@ def multilabel_run(world, tmp_path_factory):
     options = {"task": "multilabel_classification", "learning_rate": 1e-2}
     worlds.run(*world.train_args(run_dir, data=world.multilabel, **options))
     return run_dir
+
+
+def test_csv_predictions_of_several_labels_are_read_back(multilabel_run, tmp_path):
+    """A CSV file that `predict` wrote is a support file of `adapt`."""
+    support, model = tmp_path / "support.csv", tmp_path / "model"
+    rows = ['"topic00 filler00","[""topic00"", ""x|y""]"', "topic01 filler01,topic01"]
+    support.write_text("\n".join(["text,label", *rows]))
+    worlds.run("adapt", "--run", multilabel_run, "--support", support, "--out", model)
+    names = workflows.Predictor(model).names
+    assert names == ["topic00", "x|y", "topic01"]
+
+    def predict(texts):
+        predicted = {
+            "text": texts,
+            "labels": names[:2],
+            "probabilities": {"topic00": 1},
+        }
+        return [predicted for _ in texts]
+
+    predict.batch_size = 1
+    out = io.StringIO()
+    workflows.predict(predict, ["topic00"], out, format="csv")
+    (tmp_path / "out.csv").write_text(out.getvalue())
+    task = tasks.multilabel_classification()
+    [labels] = data.read(tmp_path / "out.csv", task=task, label="labels").labels
+    assert labels == ("topic00", "x|y")
+
+
+def test_labels_are_divided_at_the_separator_of_the_config(world, tmp_path):
+    rows = worlds.read_jsonl(world.multilabel)
+    joined = [row | {"label": "|".join(row["label"])} for row in rows]
+    file = worlds.write_jsonl(tmp_path / "joined.jsonl", joined)
+    task = tasks.multilabel_classification()
+    whole, divided = (
+        load_splits(config.DataConfig(str(path), label_separator="|"), task)
+        for path in (world.multilabel, file)
+    )
+    assert divided.train.labels == whole.train.labels
+    with pytest.raises(ValueError, match="one label or several"):
+        load_splits(config.DataConfig(str(file)), task)
 
 
 def test_several_labels_a_text_from_training_to_prediction(multilabel_run, tmp_path):

@@ -38,7 +38,7 @@ def read(
       text: column of texts.
       text_pair: column of second texts, for tasks on pairs.
       label: column of labels: a name, a number, or a list of them where a text has
-        several.
+        several, which a string may hold as JSON.
       target: column of target texts, for generative tasks.
       domain: column of domains, if any.
       id: column of names of examples, if any.
@@ -82,7 +82,7 @@ def read(
     num_unlabelled = 0
     for place, row in read_rows(source, split=split):
         fields = tasks.Fields(row, place, columns, label_separator)
-        if unlabelled == "drop" and fields.value("label") == []:
+        if unlabelled == "drop" and not fields.items("label"):
             num_unlabelled += 1
             continue
         texts.append(task.form.read(fields))

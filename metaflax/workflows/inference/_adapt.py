@@ -25,6 +25,7 @@ from metaflax.workflows.runs._episodes import (
     codes_of,
     losses_of_cutting,
     losses_of_cutting_pairs,
+    read_examples,
 )
 from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._loaded_model import LoadedModel, locate
@@ -77,12 +78,7 @@ def adapt(
         config = RunDirectory(run_dir).config()
     task = config_lib.build_task(config)
     source = _with_columns(config.data, columns)
-    examples = data.read(
-        support_file,
-        task=task,
-        unlabelled=source.unlabelled,
-        **run_columns(source),
-    )
+    examples = read_examples(support_file, source, task)
     names = first_seen(examples) or [source.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(

@@ -35,7 +35,7 @@ from metaflax.workflows.inference._adapt import (
 )
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._episodes import coarse_buckets, columns
+from metaflax.workflows.runs._episodes import coarse_buckets, read_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import load_trained
 
@@ -97,8 +97,7 @@ def finetune(
     config = _one_label(config)
     task = config_lib.build_task(config)
     train, test = (
-        data.read(file, task=task, **columns(config.data))
-        for file in (train_file, test_file)
+        read_examples(file, config.data, task) for file in (train_file, test_file)
     )
     names = first_seen(train)
     if unknown := sorted(set(test.label_names) - set(names)):

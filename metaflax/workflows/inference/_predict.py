@@ -434,7 +434,7 @@ def _write_csv():
 
 
 def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
-    """Flattens a prediction into columns: joined names, JSON, one per probability."""
+    """Flattens a prediction into columns: lists as JSON, one per probability."""
     row: dict[str, Any] = {}
     for name, value in prediction.items():
         if name == "truncated":
@@ -442,12 +442,7 @@ def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             row |= {f"p({key})": item for key, item in value.items()}
         elif isinstance(value, (list, tuple)):
-            nested = any(isinstance(item, (dict, list)) for item in value)
-            row[name] = (
-                json.dumps(value, ensure_ascii=False)
-                if nested
-                else "|".join(map(str, value))
-            )
+            row[name] = json.dumps(value, ensure_ascii=False)
         else:
             row[name] = value
     return row

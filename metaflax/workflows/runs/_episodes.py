@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,23 +36,43 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     if config.path == "scored-texts":
         examples = data.scored_texts()
     else:
-        examples = _read(config.path, config, task, config.variants)
+        examples = read_examples(
+            config.path, config, task, domain=config.domain, variants=config.variants
+        )
     splits = _split(examples, config)
     if config.more_train is None:
         return splits
-    more = _read(config.more_train, config, task)
+    more = read_examples(config.more_train, config, task, domain=config.domain)
     return data.with_more_training(splits, more, config.split_by)
 
 
-def _read(
-    source: str, config: DataConfig, task: tasks.TaskType, variants: str | None = None
+def read_examples(
+    source: str | Path,
+    config: DataConfig,
+    task: tasks.TaskType,
+    *,
+    domain: str | None = None,
+    variants: str | None = None,
 ) -> data.Examples:
+    """Reads labelled examples by the columns and rules of a config.
+
+    Args:
+      source: see `data.read`.
+      config: names of columns, and how rows are read.
+      task: task type.
+      domain: column of domains, if any.
+      variants: column of variants, if any.
+
+    Raises:
+      ValueError: if they are invalid.
+    """
     return data.read(
         source,
         task=task,
-        domain=config.domain,
+        domain=domain,
         variants=variants,
         unlabelled=config.unlabelled,
+        label_separator=config.label_separator,
         **columns(config),
     )
 
