@@ -1,6 +1,6 @@
 """Checks of a run's settings that concern more than one of them."""
 
-from metaflax import _optimizers, tasks
+from metaflax import _optimizers, target_kinds, tasks
 from metaflax.config._factories import build_task
 from metaflax.config._pretraining import check_outer_optimizer
 from metaflax.config._settings import Config, DataConfig
@@ -41,6 +41,7 @@ def check(config: Config) -> None:
         )
     _check_raw_text(config.data, task)
     _check_variants(config.data, task)
+    _check_rare_classes(config.data, task)
     _check_on_disk(config.data, task)
 
 
@@ -90,6 +91,15 @@ def _check_variants(data: DataConfig, task: tasks.TaskType) -> None:
         )
     if data.path == "scored-texts":
         raise ValueError("scored-texts have no variants; leave them out.")
+
+
+def _check_rare_classes(data: DataConfig, task: tasks.TaskType) -> None:
+    of_texts = target_kinds.of(task).has_classes and not task.raw_text
+    if data.rare_classes == "drop" and not of_texts:
+        raise ValueError(
+            "rare_classes is 'drop', which is for task types whose texts have classes,"
+            f" and {data.task!r} has none; leave it out."
+        )
 
 
 def _check_on_disk(data: DataConfig, task: tasks.TaskType) -> None:

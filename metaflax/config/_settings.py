@@ -87,6 +87,9 @@ class DataConfig:
     fewer texts than an episode needs are left out."""
     unlabelled: Literal["error", "drop"] = "error"
     """Handling of rows with an empty list of labels: an error, or drop them."""
+    rare_classes: Literal["error", "drop"] = "error"
+    """Handling of classes with fewer different texts than an episode needs: an error,
+    or drop them and name them. With on_disk they are always dropped."""
     domain: str | None = None
     """Column of the domain; each episode is sampled from one domain."""
     split_file: str | None = None

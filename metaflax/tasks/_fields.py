@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from metaflax.tasks._label_names import label_name
+
 # Characters that usually separate several names in one string.
 SEPARATORS = ("|", ";", ",", "\t", "\n")
 
@@ -19,6 +21,7 @@ class Fields:
       place: where it stands, such as `reviews.csv:17`.
       columns: the column of a role, where that is not the role's own name.
       separator: what separates several names inside one string, or None.
+      spellings: collects the ways in which each name of `names` is written, or None.
 
     Examples:
       >>> row = Fields({"review": "it barks", "stars": "4"}, "a.csv:2",
@@ -31,6 +34,7 @@ class Fields:
     place: str
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     separator: str | None = None
+    spellings: dict[str, set[str]] | None = None
 
     def column(self, role: str) -> str:
         """The column that plays a role."""
@@ -81,7 +85,11 @@ class Fields:
             raise self.refused(
                 role, "is an empty list; give a label, or drop such rows."
             )
-        return tuple(dict.fromkeys(self._name(item, role) for item in items))
+        names = [self._name(item, role) for item in items]
+        if self.spellings is not None:
+            for name, item in zip(names, items, strict=True):
+                self.spellings.setdefault(name, set()).add(str(item))
+        return tuple(dict.fromkeys(names))
 
     def several_names(self, role: str) -> tuple[str, ...]:
         """The names of a list; a string that may be meant as one is refused.
@@ -159,12 +167,8 @@ class Fields:
             value = None
         if value is None or (isinstance(value, str) and not value.strip()):
             raise self.refused(role, "is missing; fill it in or remove the row.")
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, str):
-            return self._text(value.strip(), role)
-        if isinstance(value, (int, float)):
-            return str(value)
+        if isinstance(value, (bool, int, float, str)):
+            return self._text(label_name(value), role)
         raise self.refused(
             role,
             f"holds {value!r:.60} where a name, a number or a list of them is"

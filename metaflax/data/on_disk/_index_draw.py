@@ -10,6 +10,7 @@ from metaflax.data.on_disk._postings import Postings
 from metaflax.data.on_disk._text_index import Kind, TextIndex
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._equal_texts import text_key
 
 # Whether a text may serve as an example of a name in an episode of several.
 Fits: TypeAlias = Callable[[str, str, frozenset[str]], bool]
@@ -93,8 +94,9 @@ class IndexDraw:
             count = 0
             for row in rows[rng.choice(len(rows), size, replace=False)].tolist():
                 text = self.index.text(row)
-                if text not in seen and self.fits(text, name, together):
-                    seen.add(text)
+                key = text_key(text)
+                if key not in seen and self.fits(text, name, together):
+                    seen.add(key)
                     drawn[place, count] = row
                     count += 1
                     if count == num_rows:

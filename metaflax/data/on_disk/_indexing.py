@@ -26,7 +26,7 @@ from metaflax.data.on_disk._text_index import (
 from metaflax.data.sources import _hub
 from metaflax.data.sources._embedded import cache_folder
 
-_VERSION = "metaflax text 2"
+_VERSION = "metaflax text 3"
 _DIGEST = "sha256"  # The file of an index that holds the digest of all others.
 _CHUNK = 2**16  # Line offsets written at a time.
 # A word that occurs in a single text can form no task.

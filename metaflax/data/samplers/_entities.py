@@ -8,6 +8,7 @@ import numpy as np
 
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.samplers._support_texts import not_in_support
 from metaflax.data.sources._examples import Examples, listing
 
 # Random orders of the sentences to try before an episode fails.
@@ -25,8 +26,8 @@ class EntitySampler:
     of its types has fewer than K entities so far, and none would have more than 2 K.
     So an episode's sentences have no entity of another type, and support sets stay
     close to K-shot although a sentence may have several entities. Queries are drawn in
-    the same way from the remaining sentences. Texts that occur twice in a domain are
-    deduplicated, so that no query repeats a support text.
+    the same way from the remaining sentences whose text is not in the support set, up
+    to case and white space. Texts that occur twice in a domain are deduplicated.
 
     Attributes:
       examples: the examples to draw from: `labels` are the entity types that occur in
@@ -108,7 +109,9 @@ class EntitySampler:
 
         counts = domain.counts[types]  # [N, E]
         only = np.flatnonzero(counts.sum(axis=0, dtype=counts.dtype) == domain.totals)
-        drawn = _support_and_queries(counts[:, only], rng, shot, queries)
+        groups = self.examples.groups
+        only_groups = None if groups is None else groups[domain.numbers[only]]
+        drawn = _support_and_queries(counts[:, only], rng, shot, queries, only_groups)
         if drawn is None:
             names = [self.examples.label_names[c] for c in classes]
             raise ValueError(
@@ -118,8 +121,9 @@ class EntitySampler:
                 " lower shot or queries."
             )
         support, query = (domain.numbers[only[rows]] for rows in drawn)
-        num_empty = min(len(domain.empty), self._num_empty(len(query)))
-        empty = rng.choice(domain.empty, num_empty, replace=False)
+        without = not_in_support(domain.empty, support, groups)
+        num_empty = min(len(without), self._num_empty(len(query)))
+        empty = rng.choice(without, num_empty, replace=False)
         query = np.concatenate([query, empty])
         return Episode(
             classes=classes,
@@ -192,15 +196,23 @@ def _of_domain(
 
 
 def _support_and_queries(
-    counts: np.ndarray, rng: np.random.Generator, shot: int, queries: int
+    counts: np.ndarray,
+    rng: np.random.Generator,
+    shot: int,
+    queries: int,
+    groups: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Selects columns of `counts` `[N, E]` for both, or None if all tries fail."""
+    """Selects columns of `counts` `[N, E]` for both, or None if all tries fail.
+
+    `groups` numbers the groups of equal sentences among the columns.
+    """
     num_sentences = counts.shape[1]
     for _ in range(TRIES):
         support = _greedy(counts, rng.permutation(num_sentences), shot)
         if support is None:
             continue
         rest = np.delete(np.arange(num_sentences), support)
+        rest = not_in_support(rest, support, groups)
         query = _greedy(counts, rng.permutation(rest), queries)
         if query is not None:
             return support, query

@@ -7,6 +7,7 @@ import numpy as np
 
 from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import Examples
 
 
@@ -95,4 +96,4 @@ def _check(source: str, domains: _domains.Domains, groups: np.ndarray) -> None:
 
 def _group_key(text: Hashable) -> Hashable:
     """Returns the source text, or the first turn of a dialogue."""
-    return text[0] if isinstance(text, tuple) and text else text
+    return text_key(text[0] if isinstance(text, tuple) and text else text)

@@ -6,6 +6,7 @@ import numpy as np
 
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.samplers._support_texts import not_in_support
 from metaflax.data.sources._examples import Examples
 
 
@@ -16,7 +17,8 @@ class MultiLabelSampler:
     Labels are drawn as `EpisodeSampler` draws classes. Then, from the rarest label on,
     random examples are added to the support set until `shot` of them have the label; an
     example counts for every drawn label that it has. The query set is drawn in the same
-    way from the remaining examples. So a label may have more than `shot` support
+    way from the remaining examples whose text, up to case and white space, is not in
+    the support set. So a label may have more than `shot` support
     examples, never fewer. If labels mostly co-occur, so that the support set has used
     up their examples, a label may have fewer than `queries` queries.
 
@@ -71,6 +73,8 @@ class MultiLabelSampler:
         free = np.ones(len(numbers), bool)
         support = _greedy(orders, targets, free, shot, spare=queries)
         free[support] = False
+        groups = self.examples.groups
+        free &= np.isin(numbers, not_in_support(numbers, numbers[support], groups))
         query = _greedy(orders, targets, free, queries, spare=0)
         return Episode(
             classes=tuple(classes.tolist()),

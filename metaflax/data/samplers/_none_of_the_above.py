@@ -7,6 +7,7 @@ import numpy as np
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.samplers._single_label import EpisodeSampler
+from metaflax.data.samplers._support_texts import not_in_support
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,7 @@ class WithNone:
     """Adds none-of-the-above queries, whose target is -1, to a sampler's episodes.
 
     These queries are drawn uniformly from all examples of the episode's domain whose
-    class is not in the episode.
+    class is not in the episode and whose text is not in its support set.
 
     Attributes:
       sampler: samples classes, support and the queries of these classes.
@@ -78,7 +79,9 @@ class WithNone:
                 if number not in episode.classes
             ]
         )
-        count = self._num_none(len(episode.query))
+        groups = self.sampler.examples.groups
+        others = not_in_support(others, episode.support, groups)
+        count = min(self._num_none(len(episode.query)), len(others))
         drawn = rng.choice(others, count, replace=False)
         none = np.full(count, -1, episode.query_targets.dtype)
         return dataclasses.replace(

@@ -6,6 +6,7 @@ import numpy as np
 
 from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.samplers._support_texts import replace_support_texts
 from metaflax.data.sources._examples import Examples
 
 
@@ -14,8 +15,9 @@ class NumberSampler:
     """Samples episodes of texts with numeric targets, each from one domain.
 
     A domain is drawn (if there are several), then examples in it, uniformly and
-    without replacement. Texts that occur twice in a domain are deduplicated, so that no
-    query repeats a support text.
+    without replacement. Texts that occur twice in a domain are deduplicated, and a
+    query whose text is in the support set, up to case and white space, is replaced by
+    another one, or left out where there is none.
 
     Attributes:
       examples: the examples to draw from.
@@ -66,7 +68,10 @@ class NumberSampler:
         shot, queries = self._by_domain.draw_counts(rng)
         members = self._by_domain.members[domain]
         drawn = members[rng.choice(len(members), shot + queries, replace=False)]
-        support, query = drawn[:shot], drawn[shot:]
+        support = drawn[:shot]
+        [query] = replace_support_texts(
+            [drawn[shot:]], support, [members], self.examples.groups, seed, index
+        )
         return self._by_domain.episode(domain, support, query, self._numbers)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from metaflax import tasks
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes, Sampler
+from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import listing
 from metaflax.data.sources._sources import read_rows
 
@@ -30,7 +31,8 @@ def out_of_scope_texts(
     Args:
       source: as for `read`, such as `oos.jsonl` of CLINC150. If rows have a column
         `orig_split`, only those of the split `test` are read.
-      known: in-scope texts, which must not occur in the source.
+      known: in-scope texts, which must not occur in the source, up to case and white
+        space.
       form: the form of the texts.
       text: the column of texts.
       text_pair: the column of second texts, if the form has two.
@@ -62,7 +64,8 @@ def out_of_scope_texts(
             f"{source}: holds no text out of scope; give at least one row, and where"
             f" there is a column {SPLIT} one of {TEST!r}."
         )
-    if shared := sorted(map(str, texts.keys() & set(known))):
+    keys = set(map(text_key, known))
+    if shared := sorted(str(text) for text in texts if text_key(text) in keys):
         raise ValueError(
             f"{source}: the texts {listing(shared, most=3)} have a class in the data,"
             " and cannot be out of scope; leave them out."

@@ -141,6 +141,24 @@ def _pools(examples: Examples) -> tuple[Pool, ...]:
     )
 
 
+def count_texts(examples: Examples) -> dict[tuple[str | None, str], int]:
+    """Counts the different texts of each class, by its domain and name."""
+    labels, domains = examples.label_names, examples.domain_names
+    return {
+        (
+            None if pool.domain is None else domains[pool.domain],
+            labels[number],
+        ): _num_different(members, examples.groups)
+        for pool in _pools(examples)
+        for number, members in zip(pool.classes.tolist(), pool.members, strict=True)
+    }
+
+
+def _num_different(members: np.ndarray, groups: np.ndarray | None) -> int:
+    """Counts texts that differ in more than case and white space."""
+    return len(members if groups is None else np.unique(groups[members]))
+
+
 def _check(examples: Examples, pools: Pools) -> None:
     way, shot, queries = pools.way[1], pools.shot[1], pools.queries[1]
     labels, domains = examples.label_names, examples.domain_names
@@ -149,16 +167,16 @@ def _check(examples: Examples, pools: Pools) -> None:
         return "" if pool.domain is None else f" of domain {domains[pool.domain]!r}"
 
     scarce = [
-        f"{labels[c]!r}{place(pool)} ({len(members)})"
+        f"{labels[c]!r}{place(pool)} ({_num_different(members, examples.groups)})"
         for pool in pools.pools
         for c, members in zip(pool.classes.tolist(), pool.members, strict=True)
-        if len(members) < shot + queries
+        if _num_different(members, examples.groups) < shot + queries
     ]
     if scarce:
         raise ValueError(
             f"{examples.name}: an episode takes {shot} + {queries} different texts of a"
             f" class, and these have fewer: {', '.join(scarce)}. Add texts, leave the"
-            " classes out, or lower shot or queries."
+            " classes out (`--rare-classes drop`), or lower shot or queries."
         )
     few = [
         f"{len(pool.classes)} classes{place(pool)}"

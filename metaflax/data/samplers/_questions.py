@@ -7,6 +7,7 @@ import numpy as np
 from metaflax import tasks
 from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import Examples
 
 
@@ -16,9 +17,9 @@ class QuestionSampler:
 
     A domain is drawn (if there are several), then support questions in it, uniformly
     and without replacement, then queries among the questions about other contexts, so
-    that no query shares a context with the support set. Unanswerable questions are as
-    frequent as in the data, except that an answerable one replaces the last support
-    question if all of them are unanswerable.
+    that no query shares a context with the support set, up to case and white space.
+    Unanswerable questions are as frequent as in the data, except that an answerable one
+    replaces the last support question if all of them are unanswerable.
 
     Attributes:
       examples: the examples to draw from.
@@ -56,7 +57,7 @@ class QuestionSampler:
                 f"{self.examples.name}: holds no questions with answers; read it with"
                 " task=tasks.question_answering()."
             )
-        contexts = _domains.group_numbers(text.context for text in texts)
+        contexts = _domains.group_numbers(text_key(text.context) for text in texts)
         answered = np.array([bool(t) for t in self.examples.targets], np.int32)
         domains = _domains.build(self.examples, self.shot, self.queries)
         object.__setattr__(self, "_by_domain", domains)

@@ -6,6 +6,7 @@ import numpy as np
 
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.samplers._support_texts import replace_support_texts
 from metaflax.data.sources._examples import Examples
 
 
@@ -15,7 +16,8 @@ class EpisodeSampler:
 
     A domain is drawn (if there are several), then classes in it, then examples of each
     class, all uniformly and without replacement. Texts that occur twice in a class are
-    deduplicated, so that no query repeats a support text of its class.
+    deduplicated, and a query whose text is in the support set, up to case and white
+    space, is replaced by another one of its class, or left out where there is none.
 
     Attributes:
       examples: the examples to draw from.
@@ -70,11 +72,20 @@ class EpisodeSampler:
             ]
         )  # [way, shot + queries]
         local = np.arange(len(classes), dtype=np.int32)
+        support = drawn[:, :shot].ravel()
+        query = replace_support_texts(
+            [*drawn[:, shot:]],
+            support,
+            [pool.members[c] for c in classes],
+            self.examples.groups,
+            seed,
+            index,
+        )
         return Episode(
             classes=tuple(pool.classes[classes].tolist()),
             domain=pool.domain,
-            support=drawn[:, :shot].ravel(),
+            support=support,
             support_targets=local.repeat(shot),
-            query=drawn[:, shot:].ravel(),
-            query_targets=local.repeat(queries),
+            query=np.concatenate(query),
+            query_targets=local.repeat([len(rows) for rows in query]),
         )

@@ -1,10 +1,13 @@
 """Labelled texts in memory."""
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from metaflax.data.sources import _equal_texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Examples:
       ids: name of each text in its source, or None.
       num_unlabelled: number of rows left out because they had no label.
       variants: alternatives to each text, perhaps none; or None.
+      notes: sentences about what reading the source changed, merged or left out, and
+        what looks like a mistake in it.
 
     Raises:
       ValueError: if the columns differ in length, or a text has no label.
@@ -41,6 +46,7 @@ class Examples:
     num_unlabelled: int = 0
     targets: tuple[Any, ...] | None = None
     variants: tuple[tuple[Hashable, ...], ...] | None = None
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     def __post_init__(self):
         for column in ("labels", "targets", "domains", "ids", "variants"):
@@ -70,6 +76,14 @@ class Examples:
     def domain_names(self) -> tuple[str, ...]:
         """All domains, sorted; empty where there are none."""
         return tuple(sorted(set(self.domains or ())))
+
+    @functools.cached_property
+    def groups(self) -> np.ndarray | None:
+        """Numbers equal for texts that are equal up to case and white space.
+
+        Int32 `[texts]`, or None where all texts differ.
+        """
+        return _equal_texts.group_numbers(self.texts)
 
     @property
     def is_multi_label(self) -> bool:
@@ -163,6 +177,7 @@ def joined(first: Examples, second: Examples) -> Examples:
         num_unlabelled=first.num_unlabelled + second.num_unlabelled,
         targets=both("targets"),
         variants=both("variants", lacking=((),)),
+        notes=first.notes + second.notes,
     )
 
 

@@ -1,5 +1,6 @@
 """Loading of labelled examples, and of texts to predict, from files and the hub."""
 
+import dataclasses
 import glob
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from metaflax import tasks
-from metaflax.data.sources import _hub, _rows
+from metaflax.data.sources import _equal_texts, _hub, _rows
 from metaflax.data.sources._examples import Examples
 
 
@@ -51,7 +52,8 @@ def read(
         it out and counts it in `num_unlabelled`.
 
     Returns:
-      The examples, in the order of the source.
+      The examples, in the order of the source. Their `notes` describe labels written
+      in several ways, labels that look alike, and texts that occur several times.
 
     Raises:
       ValueError: if the source is missing, empty or malformed, a column is unknown, a
@@ -80,8 +82,9 @@ def read(
     names: dict[str, list[str]] = {"domain": [], "id": []}
     others: list[tuple[str, ...]] = []
     num_unlabelled = 0
+    spellings: dict[str, set[str]] = {}
     for place, row in read_rows(source, split=split):
-        fields = tasks.Fields(row, place, columns, label_separator)
+        fields = tasks.Fields(row, place, columns, label_separator, spellings)
         if unlabelled == "drop" and not fields.items("label"):
             num_unlabelled += 1
             continue
@@ -94,7 +97,7 @@ def read(
     if not texts:
         raise ValueError(f"{source}: holds no examples; give at least one row.")
     targets = tuple(one.target for one in gold)
-    return Examples(
+    examples = Examples(
         name=str(source) if split is None else f"{source}[{split}]",
         texts=tuple(texts),
         labels=tuple(one.labels for one in gold),
@@ -104,6 +107,16 @@ def read(
         num_unlabelled=num_unlabelled,
         variants=tuple(others) if variants else None,
     )
+    return dataclasses.replace(examples, notes=_notes(examples, spellings))
+
+
+def _notes(examples: Examples, spellings: dict[str, set[str]]) -> tuple[str, ...]:
+    """Describes labels that look alike and texts that occur several times."""
+    sentences = [
+        *_equal_texts.label_notes(examples.label_names, spellings),
+        *_equal_texts.duplicate_notes(examples.texts, examples.labels, examples.groups),
+    ]
+    return tuple(f"{examples.name}: {sentence}" for sentence in sentences)
 
 
 def _check_variants(task: tasks.TaskType) -> None:

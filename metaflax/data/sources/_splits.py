@@ -11,6 +11,7 @@ import numpy as np
 
 from metaflax.data.sources import _rows
 from metaflax.data.sources._examples import Examples, listing
+from metaflax.tasks._label_names import label_name
 
 SPLIT_NAMES = ("train", "valid", "test")
 
@@ -186,6 +187,13 @@ def names_by_seed(
     }
 
 
+def label_names(names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Writes the names of splits as labels are read, such as `1` for `1.0`."""
+    return {
+        split: list(dict.fromkeys(map(label_name, names[split]))) for split in names
+    }
+
+
 def check_names(
     names: Mapping[str, Sequence[str]],
     known: Collection[str],
@@ -240,6 +248,7 @@ def _split(
     examples: Examples, names: Mapping[str, Sequence[str]], by: str, where: str
 ) -> Splits:
     known = _names(examples, by)
+    names = label_names(names)
     check_names(names, known, where, examples.name, by)
     split_of = {name: split for split in SPLIT_NAMES for name in names[split]}
     groups = examples.labels

@@ -19,7 +19,7 @@ from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pair
 from metaflax.data.batching._token_codes import TokenCodes
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._calibration import Calibration, read_calibration
-from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
     codes_of,
@@ -79,6 +79,7 @@ def adapt(
     task = config_lib.build_task(config)
     source = _with_columns(config.data, columns)
     examples = read_examples(support_file, source, task)
+    report_notes(examples.notes, console)
     names = first_seen(examples) or [source.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
         raise ValueError(

@@ -29,11 +29,12 @@ from metaflax import (
 )
 from metaflax import config as config_lib
 from metaflax._files import check_absent
+from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.inference._adapt import (
     first_seen,
     save_adapted,
 )
-from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import coarse_buckets, read_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -99,6 +100,7 @@ def finetune(
     train, test = (
         read_examples(file, config.data, task) for file in (train_file, test_file)
     )
+    report_notes([*train.notes, *test.notes, *_leaks(train, test)], console)
     names = first_seen(train)
     if unknown := sorted(set(test.label_names) - set(names)):
         raise ValueError(
@@ -137,6 +139,17 @@ def finetune(
         save_adapted(Path(out), model, best, adapted, names, config, task)
         console.print(f"The meta-trained one is in {out}.")
     return results
+
+
+def _leaks(train: data.Examples, test: data.Examples) -> list[str]:
+    """Describes test texts that the model is trained on."""
+    shared = count_shared(test.texts, train.texts)
+    if not shared:
+        return []
+    return [
+        f"{shared} of {len(test)} test texts are training texts too, up to case and"
+        " white space; the accuracy on them says nothing about new texts."
+    ]
 
 
 def _one_label(config: config_lib.Config) -> config_lib.Config:

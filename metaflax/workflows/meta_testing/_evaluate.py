@@ -27,13 +27,14 @@ from metaflax.workflows.meta_testing._curves import (
 from metaflax.workflows.meta_testing._out_of_scope import detection_record, detector
 from metaflax.workflows.meta_testing._report import report
 from metaflax.workflows.runs._calibration import write_calibration
-from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._episodes import columns, make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import compare, describe
 from metaflax.workflows.runs._run import (
     Run,
     best_params,
+    data_notes,
     initial_params,
     learns_output_layer,
     num_classes,
@@ -106,6 +107,7 @@ def evaluate(
         if validator is not None:
             write_calibration(trained, validator, after, directory, console)
     run = resize(trained, episodes, evaluation)
+    report_notes(data_notes(run), console)
     config = run.config
     evaluator = run.test_evaluator()
     for number in export:

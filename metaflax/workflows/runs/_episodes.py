@@ -11,6 +11,7 @@ from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
+from metaflax.data.samplers._rare_classes import without_rare_classes
 from metaflax.workflows.runs._data_record import record_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -203,6 +204,7 @@ def make_episodes(
     Raises:
       ValueError: if a class is too small for the sizes, or a text too long.
     """
+    examples = _without_rare_classes(examples, sizes, config.data)
     sampler = target_kinds.of(task).sampler(examples, sizes)
     return episodes_of(examples, sampler, config, task, model)
 
@@ -222,6 +224,7 @@ def make_training_episodes(
     rate = config.data.variant_rate
     if examples.variants is None or not rate or task.texts is not None:
         return make_episodes(examples, sizes, config, task, model)
+    examples = _without_rare_classes(examples, sizes, config.data)
     variants = data.Variants.of(examples)
     sampler = target_kinds.of(task).sampler(examples, sizes)
     tokenized = model.tokenize(variants.texts, config.data, task.form)
@@ -231,6 +234,25 @@ def make_training_episodes(
         data.WithVariants(sampler, variants, rate),
         coarse_buckets(tokenized),
     )
+
+
+def _without_rare_classes(
+    examples: data.Examples, sizes: EpisodeConfig, config: DataConfig
+) -> data.Examples:
+    """Leaves out classes that are too small for the sizes, if the config says so."""
+    if config.rare_classes == "error":
+        return examples
+    return without_rare_classes(examples, texts_of_a_class(sizes))
+
+
+def most(count: int | tuple[int, int]) -> int:
+    """Returns the upper end of a count or of a (least, most) range."""
+    return count if isinstance(count, int) else count[1]
+
+
+def texts_of_a_class(sizes: EpisodeConfig) -> int:
+    """Returns the largest number of texts that an episode needs of a class."""
+    return most(sizes.shot) + most(sizes.queries)
 
 
 def episodes_of(

@@ -13,8 +13,10 @@ import numpy as np
 from metaflax import data
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.on_disk._text_index import TextIndex
-from metaflax.data.sources._splits import check_names, names_by_file
-from metaflax.workflows.runs._streamed_episodes import most, texts_of_a_class
+from metaflax.data.sources._equal_texts import label_notes
+from metaflax.data.sources._examples import listing
+from metaflax.data.sources._splits import check_names, label_names, names_by_file
+from metaflax.workflows.runs._episodes import most, texts_of_a_class
 
 # Largest number of classes of a held-out split, unless an episode needs more.
 MOST_CLASSES = 200
@@ -63,7 +65,9 @@ def labelled_on_disk(config: Config) -> OnDisk:
     index = data.index_labels(settings.path, text=settings.text, label=settings.label)
     parts, num_unused = _split(index, settings)
     splits = data.Splits(
-        data.Examples(f"{index.path} (train)", (), ()),
+        data.Examples(
+            f"{index.path} (train)", (), (), notes=_notes(index, parts, config)
+        ),
         _held_out(index, parts["valid"], config, "valid"),
         _held_out(index, parts["test"], config, "test"),
         num_unused=num_unused,
@@ -76,6 +80,7 @@ def _split(index: TextIndex, config: DataConfig) -> tuple[dict[str, np.ndarray],
     """Returns the label numbers of each split, and the number of texts in none."""
     names, source = list(index.labels.names), str(index.path)
     names_by_split, where = _split_names(names, source, config)
+    names_by_split = label_names(names_by_split)
     check_names(names_by_split, names, where, source)
     numbers = {name: number for number, name in enumerate(names)}
     parts = {
@@ -84,6 +89,23 @@ def _split(index: TextIndex, config: DataConfig) -> tuple[dict[str, np.ndarray],
     }
     used = sum(int(index.labels.counts[part].sum()) for part in parts.values())
     return parts, len(index) - used
+
+
+def _notes(
+    index: TextIndex, parts: Mapping[str, np.ndarray], config: Config
+) -> tuple[str, ...]:
+    """Describes labels that look alike, and classes that are left out."""
+    notes, postings = label_notes(index.labels.names, {}), index.labels
+    for split, labels in parts.items():
+        sizes = config.episodes.training() if split == "train" else config.episodes
+        least = texts_of_a_class(sizes)
+        if len(rare := labels[postings.counts[labels] < least]):
+            names = [postings.names[number] for number in rare.tolist()]
+            notes.append(
+                f"{len(rare)} classes of meta-{split} with fewer than {least} texts:"
+                f" {listing(names)}; left out."
+            )
+    return tuple(f"{index.path}: {note}" for note in notes)
 
 
 def _split_names(

@@ -11,7 +11,9 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
+from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.runs import _data_record as data_record
+from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -329,3 +331,18 @@ def report_data(run: Run, console: Console) -> None:
         console.print(f"left out, without a label: {dropped} texts")
     if run.splits.num_unused:
         console.print(f"in none of the splits: {run.splits.num_unused} texts")
+    report_notes(data_notes(run), console)
+
+
+def data_notes(run: Run) -> list[str]:
+    """Lists what reading found in the data, and texts that two splits share."""
+    splits, episodes = run.splits, (run.train, run.valid, run.test)
+    parts = [splits.train, splits.valid, splits.test]
+    parts += [e.examples for e in episodes if isinstance(e, Episodes)]
+    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    if shared := count_shared(splits.test.texts, splits.train.texts):
+        notes.append(
+            f"{shared} texts of meta-test occur in meta-train too, under other labels;"
+            " leave them out of one."
+        )
+    return notes

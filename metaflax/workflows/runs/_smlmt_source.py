@@ -14,8 +14,9 @@ from metaflax import data, tasks, tree
 from metaflax.config import Config, EpisodeConfig
 from metaflax.data.on_disk._text_index import TextIndex
 from metaflax.data.raw_text._smlmt import masked_examples
+from metaflax.workflows.runs._episodes import most, texts_of_a_class
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._streamed_episodes import FromDisk, most, texts_of_a_class
+from metaflax.workflows.runs._streamed_episodes import FromDisk
 
 # Largest number of words of a held-out split, and its largest share of all words.
 MOST_WORDS = 50

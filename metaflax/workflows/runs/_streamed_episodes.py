@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaflax import base, data, tasks
-from metaflax.config import Config, EpisodeConfig
+from metaflax.config import Config
 from metaflax.workflows.runs._episodes import batches, coarse_up_to
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -91,13 +91,3 @@ class FromDisk(NamedTuple):
             on_long=self.config.data.on_long,
             max_positions=self.model.max_positions,
         )
-
-
-def most(count: int | tuple[int, int]) -> int:
-    """Returns the upper end of a count or of a (least, most) range."""
-    return count if isinstance(count, int) else count[1]
-
-
-def texts_of_a_class(sizes: EpisodeConfig) -> int:
-    """Returns the largest number of texts that an episode needs of a class."""
-    return most(sizes.shot) + most(sizes.queries)

@@ -1,0 +1,88 @@
+"""Tests for what commands print about data: duplicates, leaks, rare classes."""
+
+import dataclasses
+import json
+
+import pytest
+
+from metaflax import cli, config, tasks
+from metaflax.workflows.inference._finetune import _leaks
+from metaflax.workflows.runs._episodes import make_episodes, read_examples
+from metaflax.workflows.runs._loaded_model import load_model
+from tests.workflows import worlds
+
+
+def test_rare_classes_are_an_error_or_left_out(world, tmp_path, capsys):
+    rows = [*worlds.records(), {"text": "topic00 filler00", "label": "rare"}]
+    file = worlds.write_jsonl(tmp_path / "rows.jsonl", rows)
+    split = {**worlds.SPLIT, "train": [*worlds.SPLIT["train"], "rare"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    options = {"data": file, "split_file": tmp_path / "split.json"}
+    args = world.train_args(tmp_path / "run", **options)
+    assert cli.main([str(arg) for arg in args]) == 2
+    assert "'rare' (1). Add texts, leave the classes out" in capsys.readouterr().err
+    worlds.run(*args, "--rare-classes", "drop")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 classes with fewer than 5 different texts, 1 in all: 'rare' (1)" in shown
+    worlds.run("evaluate", tmp_path / "run")
+    assert "'rare' (1); left out" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_larger_shot_leaves_out_more_classes(world):
+    settings = config.Config()
+    texts = dataclasses.replace(
+        settings.data, rare_classes="drop", max_length=worlds.POSITIONS
+    )
+    settings = dataclasses.replace(settings, data=texts)
+    task, model = (
+        tasks.classification(),
+        load_model(config.ModelConfig(name=str(world.model))),
+    )
+    rows = [*worlds.records(worlds.TOPICS[:3], count=6)]
+    rows += worlds.records(worlds.TOPICS[3:4], count=3)
+    file = worlds.write_jsonl(world.data.with_name("rare.jsonl"), rows)
+    examples = read_examples(file, texts, task)
+    for shot, num_classes in ((1, 4), (2, 3), (4, 3)):
+        sizes = config.EpisodeConfig(way=2, shot=shot, queries=2)
+        episodes = make_episodes(examples, sizes, settings, task, model)
+        assert len(episodes.examples.label_names) == num_classes
+    sizes = dataclasses.replace(sizes, shot=5)
+    with pytest.raises(ValueError, match="no classes cannot make an episode"):
+        make_episodes(examples, sizes, settings, task, model)
+
+
+def test_task_types_without_classes_drop_none():
+    settings = config.Config()
+    for task in ("regression", "smlmt", "translation"):
+        texts = config.DataConfig(task=task, rare_classes="drop")
+        with pytest.raises(ValueError, match="rare_classes is 'drop'"):
+            config.check(dataclasses.replace(settings, data=texts))
+
+
+def test_adapt_names_texts_with_two_labels(trained, tmp_path, capsys):
+    rows = worlds.records(worlds.TOPICS[:3], count=2)
+    rows.append({"text": rows[0]["text"].upper(), "label": worlds.TOPICS[1]})
+    file = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("adapt", "--run", trained, "--support", file, "--out", tmp_path / "out")
+    worlds.run(*args)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "note: " in shown
+    assert "1 texts occur under different labels" in shown
+
+
+def test_test_texts_that_were_trained_on_are_counted(tmp_path):
+    task, settings = tasks.classification(), config.DataConfig()
+    train, test = (
+        read_examples(worlds.write_jsonl(tmp_path / f"{n}.jsonl", rows), settings, task)
+        for n, rows in enumerate(
+            (
+                [{"text": "A b", "label": "x"}, {"text": "c", "label": "y"}],
+                [{"text": " a  B", "label": "x"}, {"text": "d", "label": "y"}],
+            )
+        )
+    )
+    [note] = _leaks(train, test)
+    assert note.startswith("1 of 2 test texts are training texts too")
+    [note] = _leaks(train, train)
+    assert note.startswith("2 of 2")
+    assert _leaks(train, test.select([1])) == []
