@@ -245,7 +245,8 @@ def test_x64_keeps_one_type(name, dtype):
         )
         adapted, _ = jax.eval_shape(algorithm.adapt, params, task.support)
         floats = metaflax.tree.select((loss, info, grads, adapted), ["*"])
-        assert {str(x.dtype) for x in jax.tree.leaves(floats)} == {dtype}
+        # Losses of no inner steps hold no number.
+        assert {str(x.dtype) for x in jax.tree.leaves(floats) if x.size} == {dtype}
 
 
 @pytest.mark.parametrize("name", TRAINED)
