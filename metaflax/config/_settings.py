@@ -61,8 +61,15 @@ class DataConfig:
     """Labelled text, its columns and how its classes are split."""
 
     path: Annotated[str, tyro.conf.arg(name="data")] = ""
-    """Labelled text: a JSONL, CSV, TSV or Parquet file or a pattern of files, a saved
-    data set, a Hugging Face hub name, or the built-in `scored-texts`."""
+    """Labelled text: a JSONL, JSON, CSV, TSV, CoNLL or Parquet file (also .gz), a
+    pattern or folder of files, a folder of texts for each class, a saved data set, a
+    Hugging Face hub name, or the built-in `scored-texts`."""
+    split: str | None = None
+    """Split to read of a saved data set, hub data set or folder (default: the only
+    one)."""
+    encoding: str | None = None
+    """Encoding of text files, such as latin-1 or utf-16 (default: UTF-8, or what a byte
+    order mark names)."""
     task: str = "classification"
     """Task type: a name such as classification, entities, question_answering or
     translation (`metaflax.tasks` lists them), or an import path

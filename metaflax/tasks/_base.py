@@ -15,16 +15,30 @@ from metaflax.tasks._token_level import TokenLevel
 Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
 
+class Remark(NamedTuple):
+    """What reading a row converted or found odd.
+
+    Attributes:
+      what: a plural noun phrase and a verb, such as "entities are widened".
+      example: the case at hand.
+    """
+
+    what: str
+    example: str
+
+
 class GoldLabel(NamedTuple):
     """Gold label of an example.
 
     Attributes:
       labels: the classes it carries, by which episodes are drawn and splits made.
       target: the target of prediction, where that is not one of the labels.
+      remarks: what reading it converted.
     """
 
     labels: tuple[str, ...] = ()
     target: Any = None
+    remarks: tuple[Remark, ...] = ()
 
 
 def labels_of(fields: Fields) -> GoldLabel:

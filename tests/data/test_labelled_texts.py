@@ -131,6 +131,31 @@ def test_a_table_in_several_files_and_batches_is_read_whole(tmp_path):
     assert data.read(tmp_path / "few").texts == ("text 3", "text 1")
 
 
+def test_arrow_files_are_read_in_place_batch_by_batch(tmp_path):
+    """No copy of the texts is made, of a split in several files and batches."""
+    datasets = pytest.importorskip("datasets")
+    pairs = [(f"text {n}", "ab"[n % 2]) for n in range(2500)]
+    table = datasets.Dataset.from_list(rows(pairs))
+    splits = datasets.DatasetDict(train=table, test=table.select([0, 1, 2]))
+    splits.save_to_disk(tmp_path / "saved", num_shards={"train": 2, "test": 1})
+    with pytest.raises(ValueError, match="no split is given"):
+        indexed(tmp_path, tmp_path / "saved")
+    index = data.index_labels(tmp_path / "saved", split="train", cache_dir=tmp_path)
+    assert by_label(index) == by_search(pairs)
+    assert not (index._folder / _text_index.STORE).exists()
+    drawn = np.random.default_rng(0).permutation(2500)[:200].tolist()
+    assert [index.text(row) for row in drawn] == [pairs[row][0] for row in drawn]
+    index.release()
+    assert index._lines._maps == index._lines._batches == {}
+    assert pickle.loads(pickle.dumps(index)).text(2499) == "text 2499"
+    test = data.index_labels(tmp_path / "saved", split="test", cache_dir=tmp_path)
+    assert len(test) == 3
+    file = index._files[-1]
+    os.utime(file, ns=(0, 0))
+    with pytest.raises(ValueError, match="has changed since it was indexed"):
+        index.text(0)
+
+
 def test_a_store_that_was_damaged_is_written_anew(tmp_path):
     source = csv(tmp_path, PETS)
     index = indexed(tmp_path, source)

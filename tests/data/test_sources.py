@@ -58,8 +58,7 @@ def test_parquet_and_saved_directories_read_alike(tmp_path):
     ):
         assert (examples.texts, examples.labels) == (PETS.texts, PETS.labels)
         assert examples.domains == ("a", "b")
-    # Parquet keeps the numbers, which are names as good as any.
-    assert data.read(tmp_path / "pets.parquet").labels == (("1",), ("0",))
+    assert data.read(tmp_path / "pets.parquet").labels == PETS.labels
     assert list(data.read_texts(tmp_path / "pets.parquet")) == list(PETS.texts)
 
     with pytest.raises(ValueError, match="no split is given; choose one of 'train'"):

@@ -44,6 +44,59 @@ def test_an_entity_within_a_word_takes_the_whole_word():
         text="Zurichs See", tags=[{"start": 0, "end": 6, "type": "city"}]
     )
     assert found.target == (tasks.Entity(0, 7, "city"),)
+    [remark] = found.remarks
+    assert remark == (
+        "entities are widened to whole words",
+        "'Zurich' becomes 'Zurichs'",
+    )
+    spaces = gold_label(text="a b", tags=[{"start": 0, "end": 2, "type": "x"}])
+    [remark] = spaces.remarks
+    assert remark.what == "entities lose white space at their ends"
+    whole = gold_label(text="a b", tags=[{"start": 0, "end": 1, "type": "x"}])
+    assert whole.remarks == ()
+
+
+BIO = ["B-x", "I-x", "O", "B-x", "B-y", "I-y"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        (["I-x", "I-x", "O", "I-x", "I-y", "I-y"], "IOB1"),
+        (["B-x", "E-x", "O", "S-x", "B-y", "E-y"], "BIOES"),
+        (["B-x", "L-x", "O", "U-x", "B-y", "L-y"], "BILOU"),
+        (["x", "x", "O", "x", "y", "y"], "bare types"),
+    ],
+)
+def test_tags_of_every_scheme_mean_the_same_and_say_so(tags, scheme):
+    tokens = list("abcdef")
+    expected = gold_label(tokens=tokens, tags=BIO)
+    assert expected.remarks == ()
+    found = gold_label(tokens=tokens, tags=tags)
+    assert found[:2] == expected[:2]
+    [remark] = found.remarks
+    assert remark.what == f"rows have tags in {scheme}, read as BIO"
+
+
+def test_neighbours_of_one_type_stay_apart_where_the_scheme_marks_them():
+    tokens = list("abc")
+    apart = gold_label(tokens=tokens, tags=["B-x", "B-x", "I-x"]).target
+    assert [entity.start for entity in apart] == [0, 2]
+    for tags in (["I-x", "B-x", "I-x"], ["S-x", "B-x", "E-x"], ["U-x", "B-x", "L-x"]):
+        assert gold_label(tokens=tokens, tags=tags).target == apart
+
+
+def test_lists_of_spacy_and_gliner_are_entities():
+    expected = (tasks.Entity(3, 12, "city"),)
+    spacy = {"text": "In São Paulo", "entities": [[3, 12, "city"]]}
+    gliner = {"tokenized_text": ["In", "São", "Paulo"], "ner": [[1, 2, "city"]]}
+    for row, column, whose in ((spacy, "entities", "spaCy"), (gliner, "ner", "GLiNER")):
+        found = tasks.entities().gold_label(tasks.Fields(row, "r.jsonl:1"))
+        assert found[:2] == (("city",), expected)
+        usual, converted = (remark.what for remark in found.remarks)
+        assert usual == f"rows have their labels in {column!r}, without 'label'"
+        assert whose in converted
+        assert SENTENCE.read(tasks.Fields(row, "r.jsonl:1")).text == "In São Paulo"
 
 
 def test_a_sentence_may_hold_no_entity():
@@ -92,15 +145,19 @@ def test_what_is_cut_off_is_counted():
     ("row", "message"),
     [
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 words and 1 tags"),
-        ({"tokens": ["a", "b"], "tags": ["O", "I-x"]}, "follows neither 'B-x' nor"),
-        ({"tokens": ["a"], "tags": ["X"]}, "tags are 'O', 'B-type' and 'I-type'"),
+        ({"tokens": ["a", "b"], "tags": ["B-x", "y"]}, "tags are 'O', 'B-type' and"),
+        ({"tokens": ["a", "b"], "tags": ["L-x", "E-x"]}, "tags are 'O', 'B-type' and"),
+        ({"tokens": ["a"], "tags": ["B"]}, "tags are 'O', 'B-type' and 'I-type'"),
+        ({"tokens": ["a"], "tags": [[0, 0, "x"]]}, "may count words or characters"),
+        ({"tokenized_text": ["a"], "tags": [[0, 1, "x"]]}, "outside of 1 words"),
+        ({"text": "a b", "tags": [[2, 4, "x"]]}, "outside of a text of length 3"),
         ({"tokens": ["a"], "tags": ["B-"]}, "names no type"),
         ({"tokens": ["a", ""], "tags": ["O", "O"]}, "words have no space around"),
         ({"tokens": "a b", "tags": ["O"]}, "is to be a list of words"),
         ({"tokens": [], "tags": []}, "'tokens' is an empty text"),
         ({"text": "a b", "tags": ["O", "O"]}, "no column 'tokens'"),
         ({"text": "a b", "tags": "O O"}, "a list of tags or of entities"),
-        ({"text": "a b", "tags": [3]}, "no object with start, end and type"),
+        ({"text": "a b", "tags": [3]}, "numbers of tags need their names"),
         ({"text": "a b", "tags": [{"start": 0, "end": 1}]}, "has no type"),
         ({"text": "a b", "tags": [{"type": "x"}]}, "no whole numbers start and end"),
         (

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from metaflax import cli, config, tasks
+from metaflax import cli, config, models, tasks
 from metaflax.workflows.inference._finetune import _leaks
 from metaflax.workflows.runs._episodes import make_episodes, read_examples
 from metaflax.workflows.runs._loaded_model import load_model
@@ -68,6 +68,29 @@ def test_adapt_names_texts_with_two_labels(trained, tmp_path, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "note: " in shown
     assert "1 texts occur under different labels" in shown
+
+
+def test_adapt_takes_separator_and_encoding_without_a_run(world, tmp_path):
+    file = tmp_path / "support.csv"
+    rows = "text;label", "topic00 topic01;topic00|topic01", "topic02;topic02"
+    file.write_text("\n".join(rows), encoding="utf-16-le")
+    options = ("--label-separator", "|", "--encoding", "utf-16-le")
+    task = ("--task", "multilabel_classification", "--model", world.model)
+    out = tmp_path / "out"
+    worlds.run("adapt", "--support", file, "--out", out, *task, *options)
+    assert models.load(out).labels == worlds.TOPICS[:3]
+
+
+def test_predict_reads_an_encoding_and_counts_repeated_headers(
+    adapted, tmp_path, capsys
+):
+    file = tmp_path / "texts.csv"
+    file.write_text("id,text\n1,topic00 é\nid,text\n2,topic01\n", encoding="latin-1")
+    args = ("--model", adapted, "--texts", file, "--encoding", "latin-1")
+    worlds.run("predict", *args, "--out", tmp_path / "out.jsonl")
+    assert "left out 1 lines that repeat the header" in capsys.readouterr().err
+    answers = worlds.read_jsonl(tmp_path / "out.jsonl")
+    assert [answer["text"] for answer in answers] == ["topic00 é", "topic01"]
 
 
 def test_test_texts_that_were_trained_on_are_counted(tmp_path):

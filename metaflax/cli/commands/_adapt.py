@@ -24,6 +24,13 @@ class Columns:
     """Column of the text to generate (default: target)."""
     unlabelled: Literal["error", "drop"] | None = None
     """Handling of rows with an empty list of labels (default: error)."""
+    label_separator: str | None = None
+    """Separator of several labels in one string, such as "|" (default: none)."""
+    split: str | None = None
+    """Split of a saved data set, hub data set or folder (default: the only one)."""
+    encoding: str | None = None
+    """Encoding of a text file, such as latin-1 (default: UTF-8, or what a byte order
+    mark names)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Adapt:
     """Learn a new task from a few labelled texts and write a Hugging Face model."""
 
     support: Path
-    """JSONL, CSV or Parquet file of labelled texts, the support set."""
+    """Labelled texts, the support set: a file, folder or data set, as for `train`."""
     out: Path
     """Directory to write, for `predict --model`."""
     run: Path | None = None

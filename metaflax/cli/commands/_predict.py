@@ -77,6 +77,9 @@ class Predict:
     """Column of second texts, for models of pairs of texts."""
     input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
     """Format of the texts (default: by the file's name)."""
+    encoding: str | None = None
+    """Encoding of the texts, such as latin-1 (default: UTF-8, or what a byte order mark
+    names)."""
     batch_size: int = 32
     """Largest number of texts per batch."""
     windows: Literal["mean", "max"] | None = None
@@ -93,6 +96,7 @@ class Predict:
     def execute(self, console: Console) -> None:
         """Writes a prediction for each text."""
         del console  # Standard output is for predictions.
+        from metaflax.data.sources._decoding import Reading
         from metaflax.data.sources._sources import read_input_rows
         from metaflax.workflows.inference._predict import predict_rows
 
@@ -105,18 +109,22 @@ class Predict:
             **self.generation.options(),
             **self.explanation.options(),
         )
+        reading = Reading(self.encoding)
         rows = read_input_rows(
             sys.stdin if self.texts == "-" else self.texts,
             form=predictor.form,
             column=self.column,
             column_pair=self.column_pair,
             format=self.input_format,
+            reading=reading,
         )
 
         def write(file: TextIO) -> None:
             errors = Console(stderr=True, highlight=False, soft_wrap=True)
             note = functools.partial(errors.print, markup=False)
             predict_rows(predictor, rows, file, format=self.format, note=note)
+            for sentence in reading.notes:
+                note(sentence)
 
         if self.out == "-":
             write(sys.stdout)

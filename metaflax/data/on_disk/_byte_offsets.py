@@ -1,19 +1,23 @@
 """Sources of texts whose rows are found by byte offset.
 
-Lines of a file are read in place. The texts of all other sources (CSV, Parquet, Arrow,
-several files) are first copied, line by line, to a store.
+Lines of a file, and Arrow files, are read in place. The texts of all other sources
+(CSV, Parquet, several files) are first copied, line by line, to a store.
 """
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from metaflax import tasks
+from metaflax.data.on_disk._arrow_texts import batches_of
 from metaflax.data.on_disk._lines import MOST_BYTES, Stamp, numbered_lines
-from metaflax.data.sources import _rows, _sources
+from metaflax.data.sources import _hub, _rows, _sources
+from metaflax.data.sources._class_labels import named
+from metaflax.data.sources._decoding import marked_encoding
+from metaflax.data.sources._folders import TEXT_SUFFIX
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _STORED = "text"  # The column of a store.
@@ -35,7 +39,7 @@ class Source(Protocol):
       text: column of texts; None where a line is a text.
       label: column of labels, if any.
       column: column of texts in the lines that are read, those of the store if any.
-      in_place: whether lines are read in place rather than from a store.
+      arrow: column of texts in Arrow files that are read in place; None for lines.
     """
 
     @property
@@ -51,7 +55,11 @@ class Source(Protocol):
     def column(self) -> str | None: ...
 
     @property
-    def in_place(self) -> bool: ...
+    def arrow(self) -> str | None: ...
+
+    def read_in_place(self) -> Sequence[Path]:
+        """Lists the files that texts are read from in place; none for a store."""
+        ...
 
     def files(self) -> list[Path]:
         """Lists the files that the rows come from."""
@@ -79,7 +87,7 @@ class FileOfLines:
     path: Path
     text: str | None
     label: str | None
-    in_place = True
+    arrow = None
 
     @classmethod
     def of(cls, path: Path, text: str, label: str | None) -> "FileOfLines":
@@ -104,6 +112,9 @@ class FileOfLines:
     def files(self) -> list[Path]:
         return [self.path]
 
+    def read_in_place(self) -> list[Path]:
+        return [self.path]
+
     def rows(self, store: Path) -> Iterator[Row]:
         del store  # Lines stay where they are.
         with _rows.opened(self.path) as file:
@@ -123,25 +134,35 @@ class StoredRows:
       source: see `data.read`.
       text: column of texts.
       label: column of labels, if any.
+      split: see `data.read`.
+      encoding: see `data.read`.
     """
 
     source: str | Path
     text: str
     label: str | None
+    split: str | None = None
+    encoding: str | None = None
     column = _STORED
-    in_place = False
+    arrow = None
 
     @property
     def path(self) -> Path:
         return Path(self.source)
 
     def files(self) -> list[Path]:
-        return _sources.files_of(self.source)
+        return _sources.files_of(self.source, self.split)
+
+    def read_in_place(self) -> list[Path]:
+        return []
 
     def rows(self, store: Path) -> Iterator[Row]:
         start = 0
         with store.open("wb") as file:
-            for place, values in _sources.read_rows(self.source):
+            rows = _sources.read_rows(
+                self.source, split=self.split, encoding=self.encoding
+            )
+            for place, values in rows:
                 text, label = _read(values, place, self.text, self.label)
                 line = json.dumps({_STORED: text}, ensure_ascii=False).encode() + b"\n"
                 if len(line) > MOST_BYTES:
@@ -152,6 +173,61 @@ class StoredRows:
                 file.write(line)
                 yield Row(start, text, label)
                 start += len(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrowRows:
+    """A saved data set or hub data set of `datasets`, whose files are read in place.
+
+    Attributes:
+      path: its name in messages.
+      text: column of texts.
+      label: column of labels, if any.
+      arrow_files: its Arrow files.
+      class_names: names of classes that columns hold as numbers.
+    """
+
+    path: Path
+    text: str
+    label: str | None
+    arrow_files: tuple[Path, ...]
+    class_names: Mapping[str, list[str]]
+    column = None
+
+    @property
+    def arrow(self) -> str:
+        return self.text
+
+    def files(self) -> list[Path]:
+        return list(self.arrow_files)
+
+    def read_in_place(self) -> list[Path]:
+        return list(self.arrow_files)
+
+    def rows(self, store: Path) -> Iterator[Row]:
+        del store  # Batches stay where they are.
+        number = 0
+        for start, rows in batches_of(self.arrow_files):
+            for row in rows:
+                number += 1
+                place = f"{self.path}: row {number}"
+                for column, names in self.class_names.items():
+                    row[column] = named(row[column], names)
+                yield Row(start, *_read(row, place, self.text, self.label))
+
+
+def source_of(
+    source: str | Path, text: str, label: str, split: str | None, encoding: str | None
+) -> Source:
+    """Returns the source of labelled texts, read in place where it can be."""
+    path = Path(source).expanduser().absolute()
+    if _hub.is_file(path):
+        if split is None and is_jsonl(path, encoding):
+            return FileOfLines(path, text, label)
+    elif (arrow := _sources.arrow_of(source, split)) is not None:
+        files, class_names = arrow
+        return ArrowRows(Path(source), text, label, tuple(files), class_names)
+    return StoredRows(source, text, label, split, encoding)
 
 
 def digest_of(source: Source, files: Iterable[Path], *more: Any) -> str:
@@ -166,9 +242,41 @@ def digest_of(source: Source, files: Iterable[Path], *more: Any) -> str:
             content = hashlib.file_digest(file, "sha256")  # pyright: ignore
             digest.update(content.digest())
         # The suffix decides how a stored source is read.
-        digest.update(b"" if source.in_place else path.suffix.lower().encode() + b"\0")
-    digest.update(json.dumps([*more, source.text, source.label]).encode())
+        digest.update(_kind(path) if isinstance(source, StoredRows) else b"")
+    digest.update(json.dumps([*more, *_settings(source)]).encode())
     return digest.hexdigest()
+
+
+def _kind(path: Path) -> bytes:
+    """Returns what of its path decides how a file is read: suffix, or class folder."""
+    suffix = _rows.suffix_of(path)
+    folder = path.parent.name if suffix == TEXT_SUFFIX else ""
+    return f"{folder}{suffix}{path.suffix.lower()}\0".encode()
+
+
+def _settings(source: Source) -> list[Any]:
+    """Returns what beside the files decides which rows a source has."""
+    chosen = [source.text, source.label]
+    if isinstance(source, StoredRows):
+        chosen += [source.split, source.encoding]
+    if isinstance(source, ArrowRows):
+        chosen.append("arrow")
+    return chosen
+
+
+def is_jsonl(path: Path, encoding: str | None) -> bool:
+    """Whether a file is JSONL in UTF-8, whose lines can be read in place."""
+    if path.suffix.lower() not in JSON_SUFFIXES or encoding is not None:
+        return False
+    with _rows.opened(path) as file:
+        first, more = file.readline(MOST_BYTES), file.read(1)
+    if marked_encoding(first) is not None:
+        return False
+    if path.suffix.lower() != ".json":
+        return True
+    # An array, or an object over several lines, has no row on its first line.
+    line = first.removeprefix(b"\xef\xbb\xbf").strip()
+    return line.startswith(b"{") and line.endswith(b"}") and bool(more)
 
 
 def stamps_of(files: Iterable[Path]) -> list[Stamp]:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from metaflax._files import atomic_folder, folder_digest
 from metaflax.data.on_disk import _byte_offsets as _addressed
-from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source, StoredRows
+from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source
 from metaflax.data.on_disk._lines import Stamp
 from metaflax.data.on_disk._postings import MOST_NAMES, PostingsBuilder
 from metaflax.data.on_disk._text_index import (
@@ -23,7 +23,6 @@ from metaflax.data.on_disk._text_index import (
     TextIndex,
     words_in,
 )
-from metaflax.data.sources import _hub
 from metaflax.data.sources._embedded import cache_folder
 
 _VERSION = "metaflax text 3"
@@ -82,17 +81,22 @@ def index_labels(
     *,
     text: str = "text",
     label: str = "label",
+    split: str | None = None,
+    encoding: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> TextIndex:
     r"""Indexes labelled texts by label, or loads their index from the cache.
 
-    Like `index_texts`, without words, which cost the most. Lines of JSONL are read in
-    place; the texts of any other source are copied once to a store beside the index.
+    Like `index_texts`, without words, which cost the most. Lines of JSONL, and Arrow
+    files of `datasets`, are read in place; the texts of any other source are copied
+    once to a store beside the index.
 
     Args:
       source: any source of `read`.
       text: column of texts.
       label: column of labels, one per text.
+      split: see `read`.
+      encoding: see `read`.
       cache_dir: folder of cached indices; by default a folder of `cache_folder()`.
 
     Returns:
@@ -114,9 +118,7 @@ def index_labels(
       dog ['barks', 'howls']
       cat ['purrs']
     """
-    path = Path(source).expanduser().absolute()
-    lines = path.suffix.lower() in _addressed.JSON_SUFFIXES and _hub.is_file(path)
-    rows = FileOfLines(path, text, label) if lines else StoredRows(source, text, label)
+    rows = _addressed.source_of(source, text, label, split, encoding)
     return _indexed(rows, ["labels"], cache_dir)
 
 
@@ -173,8 +175,9 @@ def _indexed(
     digest = _addressed.digest_of(source, files, _VERSION, kinds)
     kept = Path(cache_dir) if cache_dir else cache_folder() / "texts"
     folder = kept / f"text-{digest}"
-    stamp = stamps[0] if source.in_place else None
-    if (index := _cached(source.path, folder, stamp)) is not None:
+    read = source.read_in_place()
+    stamp = Stamp.of_all(read) if read else None
+    if (index := _cached(source.path, folder, stamp, read)) is not None:
         return index
     with (
         contextlib.suppress(FileExistsError),  # Another process was faster.
@@ -185,16 +188,18 @@ def _indexed(
             raise ValueError(
                 f"{source.path}: was written to while it was indexed; start again."
             )
-    return TextIndex(source.path, folder, stamp)
+    return TextIndex(source.path, folder, stamp, read)
 
 
-def _cached(path: Path, folder: Path, stamp: Stamp | None) -> TextIndex | None:
+def _cached(
+    path: Path, folder: Path, stamp: Stamp | None, files: Sequence[Path]
+) -> TextIndex | None:
     """Loads the index of a folder; None if there is none, or it is damaged."""
     if not folder.is_dir():
         return None
     try:
         if (folder / _DIGEST).read_text() == folder_digest(folder, {_DIGEST}):
-            return TextIndex(path, folder, stamp)
+            return TextIndex(path, folder, stamp, files)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     shutil.rmtree(folder, ignore_errors=True)  # It is built anew from the texts.
@@ -229,15 +234,21 @@ def _build(source: Source, kinds: list[Kind], folder: Path) -> None:
                 np.array(chunk, STARTS_TYPE).tofile(starts)
                 chunk = []
             row += 1
-        file = source.path if source.in_place else folder / STORE
-        np.array([*chunk, file.stat().st_size], STARTS_TYPE).tofile(starts)
+        read = source.read_in_place() or [folder / STORE]
+        np.array([*chunk, Stamp.of_all(read).size], STARTS_TYPE).tofile(starts)
     if not row:
         raise ValueError(f"{source.path}: holds no text; give at least one line.")
     for kind, _, builder in builders:
         builder.finish(folder / kind)
     shutil.rmtree(scratch)
-    written = {"text": source.column, "in_place": source.in_place, "kinds": kinds}
-    (folder / "index.json").write_text(json.dumps({**written, "rows": row}))
+    written = {
+        "text": source.column,
+        "in_place": bool(source.read_in_place()),
+        "arrow": source.arrow,
+        "kinds": kinds,
+        "rows": row,
+    }
+    (folder / "index.json").write_text(json.dumps(written))
     write_digest(folder)
 
 

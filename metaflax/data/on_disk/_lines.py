@@ -7,7 +7,7 @@ memory-mapped.
 import mmap
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -28,6 +28,13 @@ class Stamp(NamedTuple):
         """Reads the stamp of a path or an open file."""
         status = os.stat(file)
         return cls(status.st_size, status.st_mtime_ns)
+
+    @classmethod
+    def of_all(cls, files: Iterable[Path]) -> "Stamp":
+        """Reads the size of files together, and when the last of them was written."""
+        stamps = [cls.of(file) for file in files]
+        sizes = sum(stamp.size for stamp in stamps)
+        return cls(sizes, max(stamp.written for stamp in stamps))
 
 
 def first_line(raw: bytes) -> str:

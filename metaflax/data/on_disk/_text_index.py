@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from metaflax.data.on_disk._arrow_texts import ArrowTexts
 from metaflax.data.on_disk._lines import Lines, Stamp
 from metaflax.data.on_disk._postings import Postings
 from metaflax.tasks._words import word_spans
@@ -29,20 +31,31 @@ class TextIndex:
     Args:
       path: the file of texts, or the name of the source of stored texts.
       folder: folder of the index.
-      stamp: stamp of the indexed file; None for its current one.
+      stamp: stamp of the indexed files; None for their current one.
+      files: Arrow files that texts are read from; none for lines of a file.
 
     Raises:
       ValueError: if the index is damaged, or the file was written to.
     """
 
-    def __init__(self, path: Path, folder: Path, stamp: Stamp | None = None):
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        stamp: Stamp | None = None,
+        files: Sequence[Path] = (),
+    ):
         self.path = path
         self._folder = folder
+        self._files = tuple(files)
         written = json.loads((folder / "index.json").read_text())
         self._column = written["text"]
         starts = np.memmap(folder / STARTS, STARTS_TYPE, "r")
-        file = path if written["in_place"] else folder / STORE
-        self._lines = Lines(file, starts)
+        if written["arrow"] is None:
+            file = path if written["in_place"] else folder / STORE
+            self._lines = Lines(file, starts)
+        else:
+            self._lines = ArrowTexts(self._files, starts, written["arrow"])
         self._stamp = stamp or self._lines.stamp
         self._check_unchanged()
         if len(starts) != written["rows"] + 1 or starts[-1] != self._stamp.size:
@@ -50,7 +63,7 @@ class TextIndex:
         self._postings = {kind: Postings(folder / kind) for kind in written["kinds"]}
 
     def __reduce__(self):
-        return TextIndex, (self.path, self._folder, self._stamp)
+        return TextIndex, (self.path, self._folder, self._stamp, self._files)
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metaflax.data.sources._class_labels import class_names, named
 from metaflax.data.sources._examples import listing
 from metaflax.data.sources._rows import Row
 
@@ -36,9 +37,15 @@ def is_hub_name(source: str | Path, suffixes: tuple[str, ...]) -> bool:
     )
 
 
+def is_saved(path: Path) -> bool:
+    """Whether `path` is a directory written by `save_to_disk`."""
+    names = ("dataset_dict.json", "state.json", "dataset_info.json")
+    return is_directory(path) and any(is_file(path / name) for name in names)
+
+
 def hub_rows(source: str, split: str | None) -> Iterator[Row]:
     """Yields the rows of a hub data set, `owner/name` or `owner/name:config`."""
-    return _dataset_rows(_fetched(source, split), source, split, iter)
+    return _dataset_rows(fetched(source, split), source, split, iter)
 
 
 def hub_files(source: str) -> list[Path]:
@@ -47,7 +54,7 @@ def hub_files(source: str) -> list[Path]:
     Raises:
       ValueError: if it cannot be downloaded, or is in memory only.
     """
-    data = _fetched(source, None)
+    data = fetched(source, None)
     splits = data.values() if isinstance(data, Mapping) else [data]
     files = [Path(f["filename"]) for split in splits for f in split.cache_files]
     if not files:
@@ -58,7 +65,8 @@ def hub_files(source: str) -> list[Path]:
     return files
 
 
-def _fetched(source: str, split: str | None) -> Any:
+def fetched(source: str, split: str | None) -> Any:
+    """Loads a hub data set."""
     name, _, config = source.partition(":")
     return _loaded(
         source,
@@ -69,6 +77,11 @@ def _fetched(source: str, split: str | None) -> Any:
 
 def saved_rows(path: Path, split: str | None) -> Iterator[Row]:
     """Yields the rows of a directory written by `save_to_disk`."""
+    return _dataset_rows(saved(path, split), str(path), split, _of_files)
+
+
+def saved(path: Path, split: str | None) -> Any:
+    """Loads a directory written by `save_to_disk`."""
     data = _loaded(
         str(path),
         lambda datasets: datasets.load_from_disk(str(path)),
@@ -78,7 +91,21 @@ def saved_rows(path: Path, split: str | None) -> Iterator[Row]:
         raise ValueError(
             f"{path}: holds one data set without splits; leave split={split!r} out."
         )
-    return _dataset_rows(data, str(path), split, _of_files)
+    return data
+
+
+def arrow_files(
+    data: Any, source: str, split: str | None
+) -> tuple[list[Path], dict[str, list[str]]] | None:
+    """Returns the Arrow files of a data set and its names of classes.
+
+    None for one in memory, or whose rows are chosen from those of its files.
+    """
+    data = _split_of(data, source, split)
+    files = [Path(file["filename"]) for file in data.cache_files]
+    if not files or getattr(data, "_indices", None) is not None:
+        return None
+    return files, class_names(data.features)
 
 
 def _loaded(source: str, load: Callable[[Any], Any], advice: str) -> Any:
@@ -102,26 +129,29 @@ def _dataset_rows(
     split: str | None,
     rows_of: Callable[[Any], Iterator[dict[str, Any]]],
 ) -> Iterator[Row]:
+    data = _split_of(data, source, split)
+    columns = class_names(data.features)
+    rows = rows_of(data)
+    del data  # Releases its memory maps.
+    for number, row in enumerate(rows, start=1):
+        for column, names in columns.items():
+            row[column] = named(row[column], names)
+        yield f"{source}: row {number}", row
+
+
+def _split_of(data: Any, source: str, split: str | None) -> Any:
+    """Returns a split of a data set, its only one by default."""
     if isinstance(data, Mapping):  # Several splits.
         if split is None and len(data) == 1:
             split = next(iter(data))
         if split not in data:
             problem = "no split is given" if split is None else f"no split {split!r}"
             raise ValueError(
-                f"{source}: {problem}; choose one of {listing(data)} by split=."
+                f"{source}: {problem}; choose one of {listing(data)} by split= or"
+                " --split."
             )
         data = data[split]
-    named = {
-        column: names
-        for column, feature in data.features.items()
-        if (names := _class_names(feature)) is not None
-    }
-    rows = rows_of(data)
-    del data  # Releases its memory maps.
-    for number, row in enumerate(rows, start=1):
-        for column, names in named.items():
-            row[column] = _named(row[column], names)
-        yield f"{source}: row {number}", row
+    return data
 
 
 def _of_files(data: Any) -> Iterator[dict[str, Any]]:
@@ -140,18 +170,3 @@ def _batches(files: Sequence[str]) -> Iterator[dict[str, Any]]:
         with pa.OSFile(name) as file, pa.ipc.open_stream(file) as stream:
             for batch in stream:
                 yield from batch.to_pylist()
-
-
-def _class_names(feature: Any) -> list[str] | None:
-    """Returns the class names of a column of class numbers, or of lists of them."""
-    inner = getattr(feature, "feature", feature)
-    names = getattr(inner, "names", None)
-    return list(names) if names else None
-
-
-def _named(value: Any, names: list[str]) -> Any:
-    if isinstance(value, list):
-        return [_named(v, names) for v in value]
-    # Other numbers, by convention -1, mean that the label is unknown.
-    known = isinstance(value, int) and 0 <= value < len(names)
-    return names[value] if known else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from metaflax import tasks
-from metaflax.data.sources import _equal_texts, _hub, _rows
+from metaflax.data.sources import _equal_texts, _folders, _hub, _remarks, _rows
+from metaflax.data.sources._decoding import Reading, decoded_lines
 from metaflax.data.sources._examples import Examples
 
 
@@ -25,14 +26,17 @@ def read(
     variants: str | None = None,
     split: str | None = None,
     label_separator: str | None = None,
+    encoding: str | None = None,
     unlabelled: str = "error",
 ) -> Examples:
     r"""Loads labelled examples.
 
     Args:
-      source: a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, or several of them by a
-        pattern such as `folder/*.jsonl`; a directory written by `datasets`'
-        `save_to_disk`; or the name of a data set on the Hugging Face hub
+      source: a file of JSONL, JSON (an array of objects, or an object that holds one),
+        CSV, TSV, CoNLL columns or Parquet, perhaps compressed by gzip, bzip2 or xz, or
+        several of them by a pattern such as `folder/*.jsonl` or as a folder; a folder
+        with a sub-folder of `.txt` files for each class; a directory written by
+        `datasets`' `save_to_disk`; or the name of a data set on the Hugging Face hub
         (`owner/name`, or `owner/name:config`).
       task: makes inputs and targets of a row; by default `tasks.classification()`, a
         text and its labels.
@@ -45,15 +49,19 @@ def read(
       id: column of names of examples, if any.
       variants: column of lists of alternatives to the text, perhaps empty, if any; for
         tasks whose input is one text and whose targets are not its parts.
-      split: split of a hub data set or saved directory.
+      split: split of a hub data set, a saved directory or a folder, whose file or
+        sub-folder of this name is read.
       label_separator: separator of several labels in one string; without it a string
         is one label.
+      encoding: encoding of text files; None for UTF-8, or UTF-16 or UTF-32 where a byte
+        order mark names it.
       unlabelled: `error` raises for a row whose list of labels is empty, `drop` leaves
         it out and counts it in `num_unlabelled`.
 
     Returns:
       The examples, in the order of the source. Their `notes` describe labels written
-      in several ways, labels that look alike, and texts that occur several times.
+      in several ways, labels that look alike, texts that occur several times, and
+      what was converted or left out.
 
     Raises:
       ValueError: if the source is missing, empty or malformed, a column is unknown, a
@@ -83,13 +91,15 @@ def read(
     others: list[tuple[str, ...]] = []
     num_unlabelled = 0
     spellings: dict[str, set[str]] = {}
-    for place, row in read_rows(source, split=split):
+    reading, remarks = Reading(encoding), _remarks.Remarks()
+    for place, row in _rows_of(source, split, reading):
         fields = tasks.Fields(row, place, columns, label_separator, spellings)
         if unlabelled == "drop" and not fields.items("label"):
             num_unlabelled += 1
             continue
         texts.append(task.form.read(fields))
         gold.append(task.gold_label(fields))
+        remarks.add(place, gold[-1].remarks)
         for role in set(names) & set(columns):
             names[role].append(fields.name(role))
         if variants:
@@ -107,16 +117,18 @@ def read(
         num_unlabelled=num_unlabelled,
         variants=tuple(others) if variants else None,
     )
-    return dataclasses.replace(examples, notes=_notes(examples, spellings))
+    notes = [*remarks.sentences(), *_look_alikes(examples, spellings)]
+    notes = [f"{examples.name}: {note}" for note in notes]
+    return dataclasses.replace(examples, notes=(*reading.notes, *notes))
 
 
-def _notes(examples: Examples, spellings: dict[str, set[str]]) -> tuple[str, ...]:
+def _look_alikes(examples: Examples, spellings: dict[str, set[str]]) -> list[str]:
     """Describes labels that look alike and texts that occur several times."""
-    sentences = [
+    texts, labels = examples.texts, examples.labels
+    return [
         *_equal_texts.label_notes(examples.label_names, spellings),
-        *_equal_texts.duplicate_notes(examples.texts, examples.labels, examples.groups),
+        *_equal_texts.duplicate_notes(texts, labels, examples.groups),
     ]
-    return tuple(f"{examples.name}: {sentence}" for sentence in sentences)
 
 
 def _check_variants(task: tasks.TaskType) -> None:
@@ -147,6 +159,7 @@ def read_texts(
     column: str = "text",
     column_pair: str = "text_pair",
     format: str | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Any]:
     r"""Yields texts to predict, one by one as they are read.
 
@@ -157,6 +170,7 @@ def read_texts(
       column_pair: column of second texts, for forms of pairs.
       format: `lines` (a text per line), `jsonl`, `csv` or `tsv`; by default that of
         the suffix of the path, and lines for any other.
+      encoding: as for `read`.
 
     Yields:
       Each text, without its line end. Blank lines at the end are left out.
@@ -171,7 +185,12 @@ def read_texts(
       ['it barks', 'it purrs']
     """
     rows = read_input_rows(
-        source, form=form, column=column, column_pair=column_pair, format=format
+        source,
+        form=form,
+        column=column,
+        column_pair=column_pair,
+        format=format,
+        reading=Reading(encoding),
     )
     for row in rows:
         yield row.text
@@ -184,6 +203,7 @@ def read_input_rows(
     column: str = "text",
     column_pair: str = "text_pair",
     format: str | None = None,
+    reading: Reading | None = None,
 ) -> Iterator[InputRow]:
     r"""Yields texts to predict with all columns of their rows, as they are read.
 
@@ -193,6 +213,7 @@ def read_input_rows(
       column: column of texts.
       column_pair: column of second texts.
       format: format of the source.
+      reading: encoding of the source, and notes about what was left out of it.
 
     Yields:
       Each text, and its row.
@@ -210,7 +231,7 @@ def read_input_rows(
         raise ValueError(
             f"format is {format!r}; the known ones are {', '.join(_TEXT_FORMATS)}."
         )
-    columns = {"text": column, "text_pair": column_pair}
+    columns, reading = {"text": column, "text_pair": column_pair}, reading or Reading()
 
     def texts(rows: Iterable[_rows.Row]) -> Iterator[InputRow]:
         for place, row in rows:
@@ -221,16 +242,15 @@ def read_input_rows(
 
     if isinstance(source, (str, Path)):
         path = Path(source)
-        suffix = path.suffix.lower() if format is None else f".{format}"
-        if suffix == ".parquet":
-            yield from texts(_rows.file_rows(path))
-            return
-        with _rows.opened(path) as file:
-            yield from texts(_stream_rows(file, str(path), suffix, form, column))
+        suffix = _rows.suffix_of(path) if format is None else f".{format}"
+        with _rows.opened_content(path) as file:
+            rows = _stream_rows(file, str(path), suffix, form, column, reading)
+            yield from texts(rows)
     else:
         name = str(getattr(source, "name", "<stream>"))
         stream = _as_bytes(getattr(source, "buffer", source))
-        yield from texts(_stream_rows(stream, name, f".{format}", form, column))
+        rows = _stream_rows(stream, name, f".{format}", form, column, reading)
+        yield from texts(rows)
 
 
 _TEXT_FORMATS = ("lines", "jsonl", "csv", "tsv")
@@ -242,11 +262,11 @@ def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:
 
 
 def _stream_rows(
-    stream: Iterable[bytes], name: str, suffix: str, form: tasks.Form, column: str
+    stream: Any, name: str, suffix: str, form: tasks.Form, column: str, reading: Reading
 ) -> Iterator[_rows.Row]:
     """Yields the rows of a stream; a plain line is a row of one column."""
-    if suffix in _rows.STREAM_READERS:
-        yield from _rows.STREAM_READERS[suffix](stream, name)
+    if suffix in _rows.FORMATS:
+        yield from _rows.FORMATS[suffix](stream, name, reading)
         return
     if form.required != ("text",):
         raise ValueError(
@@ -254,7 +274,7 @@ def _stream_rows(
             f" {' and '.join(form.required)}; give JSONL, CSV or TSV with such columns."
         )
     blank: str | None = None
-    for place, line in _rows.decoded_lines(stream, name):
+    for place, line in decoded_lines(stream, name, reading.encoding):
         if not line.strip():
             blank = blank or place
             continue
@@ -264,13 +284,14 @@ def _stream_rows(
 
 
 def read_rows(
-    source: str | Path, *, split: str | None = None
+    source: str | Path, *, split: str | None = None, encoding: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the rows of a source of `read`, with all their columns.
 
     Args:
       source: see `read`.
-      split: split of a hub data set or saved directory.
+      split: see `read`.
+      encoding: see `read`.
 
     Yields:
       The place of each row, such as `pets.csv:2`, and its values by column.
@@ -287,31 +308,64 @@ def read_rows(
       ...     [row for _, row in read_rows(path)]
       [{'text': 'it barks', 'age': 3}]
     """
+    return _rows_of(source, split, Reading(encoding))
+
+
+def _rows_of(
+    source: str | Path, split: str | None, reading: Reading
+) -> Iterator[_rows.Row]:
     path = Path(source)
-    if _hub.is_directory(path):
+    if _hub.is_saved(path):
         return _hub.saved_rows(path, split)
+    if _hub.is_directory(path):
+        return _folders.folder_rows(path, split, reading)
     if not _hub.is_file(path) and _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
         return _hub.hub_rows(str(source), split)
     if split is not None:
         raise ValueError(
-            f"{source}: split={split!r} is for hub data sets and saved directories; a"
-            " file is read whole."
+            f"{source}: split={split!r} is for hub data sets, saved directories and"
+            " folders; a file is read whole."
         )
     if _hub.is_file(path) or not glob.has_magic(str(source)):
-        return _rows.file_rows(path)
+        return _rows.file_rows(path, reading)
     files = sorted(glob.glob(str(source)))
-    return itertools.chain.from_iterable(_rows.file_rows(Path(f)) for f in files)
+    return itertools.chain.from_iterable(
+        _rows.file_rows(Path(file), reading) for file in files
+    )
 
 
-def files_of(source: str | Path) -> list[Path]:
+def arrow_of(
+    source: str | Path, split: str | None
+) -> tuple[list[Path], dict[str, list[str]]] | None:
+    """Returns the Arrow files of a data set of `datasets`, and its names of classes.
+
+    Returns:
+      Files and class names by column; None for a source of another kind, or one in
+      memory.
+
+    Raises:
+      ValueError: if it cannot be loaded, or has no such split.
+    """
+    path = Path(source)
+    if _hub.is_saved(path):
+        return _hub.arrow_files(_hub.saved(path, split), str(source), split)
+    suffixes = _rows.KNOWN_SUFFIXES
+    if _hub.is_directory(path) or not _hub.is_hub_name(source, suffixes):
+        return None
+    return _hub.arrow_files(_hub.fetched(str(source), split), str(source), split)
+
+
+def files_of(source: str | Path, split: str | None = None) -> list[Path]:
     """Lists the local files of a source of `read_rows`, in order.
 
     Raises:
       ValueError: if there is none.
     """
     path = Path(source)
-    if _hub.is_directory(path):
+    if _hub.is_saved(path):
         return sorted(file for file in path.rglob("*") if file.is_file())
+    if _hub.is_directory(path):
+        return _folders.folder_files(path, split)
     if _hub.is_file(path):
         return [path]
     if _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):

@@ -37,6 +37,8 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
+# How a support file is read, beside its columns; of the run's own, only the separator.
+_SUPPORT_SETTINGS = ("label_separator", "split", "encoding")
 # Name of the file of support texts in an adapted directory.
 SUPPORT = "support.jsonl"
 
@@ -59,7 +61,8 @@ def adapt(
       run_dir: a meta-trained run; None for the pretrained model of `config`.
       config: model, algorithm and task type without a run.
       **columns: columns of the file by their setting in `config.DataConfig`, such as
-        `text` and `label`, and `unlabelled` (default: those of the run or config).
+        `text` and `label`, and `unlabelled`, `label_separator`, `split` and `encoding`
+        (default: those of the run or config; no split and encoding).
 
     Returns:
       The directory.
@@ -78,7 +81,7 @@ def adapt(
         config = RunDirectory(run_dir).config()
     task = config_lib.build_task(config)
     source = _with_columns(config.data, columns)
-    examples = read_examples(support_file, source, task)
+    examples = read_examples(support_file, source, task, split=source.split)
     report_notes(examples.notes, console)
     names = first_seen(examples) or [source.label]
     if len(names) < 2 and target_kinds.of(task).single_label:
@@ -147,13 +150,14 @@ def _with_columns(
     Raises:
       ValueError: for a name that is no setting of columns.
     """
-    known = (*run_columns(config), "unlabelled")
+    known = (*run_columns(config), "unlabelled", *_SUPPORT_SETTINGS)
     if unknown := [name for name in columns if name not in known]:
         raise ValueError(
             f"{unknown[0]!r} is no setting of the columns of a support file; known:"
             f" {', '.join(known)}."
         )
     given = {name: value for name, value in columns.items() if value is not None}
+    config = dataclasses.replace(config, split=None, encoding=None)
     return dataclasses.replace(config, **given)  # pyright: ignore
 
 

@@ -38,7 +38,12 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
         examples = data.scored_texts()
     else:
         examples = read_examples(
-            config.path, config, task, domain=config.domain, variants=config.variants
+            config.path,
+            config,
+            task,
+            domain=config.domain,
+            variants=config.variants,
+            split=config.split,
         )
     splits = _split(examples, config)
     if config.more_train is None:
@@ -54,6 +59,7 @@ def read_examples(
     *,
     domain: str | None = None,
     variants: str | None = None,
+    split: str | None = None,
 ) -> data.Examples:
     """Reads labelled examples by the columns and rules of a config.
 
@@ -63,6 +69,7 @@ def read_examples(
       task: task type.
       domain: column of domains, if any.
       variants: column of variants, if any.
+      split: split of the source, if it has several.
 
     Raises:
       ValueError: if they are invalid.
@@ -72,6 +79,8 @@ def read_examples(
         task=task,
         domain=domain,
         variants=variants,
+        split=split,
+        encoding=config.encoding,
         unlabelled=config.unlabelled,
         label_separator=config.label_separator,
         **columns(config),

@@ -62,7 +62,13 @@ def labelled_on_disk(config: Config) -> OnDisk:
     settings = config.data
     if not settings.path:
         raise ValueError("no data is named; give --data FILE.")
-    index = data.index_labels(settings.path, text=settings.text, label=settings.label)
+    index = data.index_labels(
+        settings.path,
+        text=settings.text,
+        label=settings.label,
+        split=settings.split,
+        encoding=settings.encoding,
+    )
     parts, num_unused = _split(index, settings)
     splits = data.Splits(
         data.Examples(
