@@ -3,6 +3,7 @@
 A run directory, a config file or a search space of the last release has them.
 """
 
+import dataclasses
 import json
 
 import pytest
@@ -75,6 +76,24 @@ def test_a_run_directory_of_the_last_release_is_resumed_as_unchanged(tmp_path):
         run.check(CONFIG)
     assert warnings_of(record) == RENAMES
     assert json.loads((run.path / "config.json").read_text())["data"]["data"]
+
+
+@pytest.mark.parametrize("config", [config_lib.Config(), config_lib.MixtureConfig()])
+def test_a_run_keeps_the_former_defaults_that_it_recorded(config, tmp_path):
+    """They follow from the model now, where the command does not set them."""
+    former = config_lib.ModelConfig(pooling="mean", standardize=True)
+    run = RunDirectory(tmp_path / "run", type(config))
+    run.path.mkdir()
+    recorded = dataclasses.replace(config, model=former)
+    (run.path / "config.json").write_text(config_lib.to_json(recorded))
+    with run.reserved(config) as resumed:
+        assert resumed == recorded
+    other = dataclasses.replace(config.model, pooling="first")
+    with (
+        pytest.raises(ValueError, match="model.pooling: 'first', not 'mean'"),
+        run.reserved(dataclasses.replace(config, model=other)),
+    ):
+        pass
 
 
 def test_former_names_are_keyword_arguments_in_a_config_file(tmp_path):

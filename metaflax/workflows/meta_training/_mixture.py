@@ -64,7 +64,7 @@ def mix(
     console = console_or_quiet(console)
     config_lib.check_mixture(config)
     directory = RunDirectory(run_dir, config_lib.MixtureConfig)
-    with directory.reserved(config):
+    with directory.reserved(config) as config:
         return _mix(config, directory, console, param_shards)
 
 

@@ -57,7 +57,7 @@ def pretrain(
     console = console_or_quiet(console)
     check_pretraining(config)
     directory = RunDirectory(run_dir, config_lib.PretrainConfig)
-    with directory.reserved(config):
+    with directory.reserved(config) as config:
         return _pretrain(config, directory, console, param_shards)
 
 

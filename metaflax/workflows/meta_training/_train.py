@@ -65,7 +65,7 @@ def train(
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
-    with directory.reserved(config):
+    with directory.reserved(config) as config:
         return _train(config, directory, console, profile, param_shards)
 
 
@@ -133,7 +133,7 @@ def meta_train(
       ValueError: as for `train`.
     """
     console, directory = console_or_quiet(console), RunDirectory(run_dir)
-    with directory.reserved(config):
+    with directory.reserved(config) as config:
         member = _load_member(config, directory)
         member.report(console)
         outcome = _train_member(

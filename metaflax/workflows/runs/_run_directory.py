@@ -14,6 +14,7 @@ import jax
 from metaflax import _files
 from metaflax import config as config_lib
 from metaflax.config._files import differences
+from metaflax.config._former_defaults import with_former_defaults
 from metaflax.config._names import check_file_name
 from metaflax.training._processes import (
     barrier,
@@ -114,21 +115,26 @@ class RunDirectory(Generic[C]):
         )
 
     @contextlib.contextmanager
-    def reserved(self, config: C) -> Iterator[None]:
+    def reserved(self, config: C) -> Iterator[C]:
         """Checks the folder, and keeps other trainings out of it meanwhile.
 
         A folder with a run is locked at once; a new one by `lock`, when config and data
         are known to be right. The operating system releases the lock however the
         process ends.
 
+        Yields:
+          The config, with former defaults where a run of an earlier version has them.
+
         Raises:
           ValueError: as `check` and `lock`.
         """
+        if self._config.exists():
+            config = with_former_defaults(config, self.config())
         self.check(config)
         try:
             if broadcast_from_coordinator(self._config.exists()):
                 self.lock()
-            yield
+            yield config
         finally:
             self._lock.release(force=True)
 
