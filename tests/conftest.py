@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-    """Shares compiled programs among workers and subprocesses, for one session."""
+    """Shares compiled programs among workers and subprocesses, for one session.
+
+    And lets them take Ctrl-C, which a background job of a shell ignores.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name  # Workers inherit it.

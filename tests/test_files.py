@@ -200,7 +200,7 @@ def test_only_files_replaces_files():
         or (name.endswith(".replace") and len(node.args) == 1)
     }
     # A damaged checkpoint is moved to a new name.
-    assert calls <= {"files.py", "training/_checkpoints.py"}
+    assert calls <= {"_files.py", "training/_checkpoints.py"}
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: None])

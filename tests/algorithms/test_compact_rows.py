@@ -176,14 +176,14 @@ def test_what_treats_rows_alike_is_served(optimizer):
     ],
 )
 def test_what_does_not_is_refused_with_the_reason(optimizer, reason):
-    algorithm = make("maml", inner_optimizer=optimizer)
+    algorithm = make("fomaml", inner_optimizer=optimizer)
     with pytest.raises(ValueError, match=f"encoder/words.*{reason}.*leave it out"):
         metaflax.compact_rows(algorithm, TABLE)
 
 
 def test_a_table_that_does_not_adapt_may_have_any_inner_optimizer():
     algorithm = make(
-        "maml", inner_optimizer=optax.adamw(0.1), adapts=["*", "!encoder/words"]
+        "fomaml", inner_optimizer=optax.adamw(0.1), adapts=["*", "!encoder/words"]
     )
     metaflax.compact_rows(algorithm, TABLE)
 
