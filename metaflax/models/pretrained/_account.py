@@ -1,10 +1,9 @@
 """Checks that every tensor of a file has a place in the tree, and back."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 # How many tensors of one kind an error names.
 _NAMED = 5
@@ -25,13 +24,13 @@ class Place(NamedTuple):
 
 
 def check(
-    places: Mapping[str, Place], tensors: Mapping[str, np.ndarray], source: object
+    places: Mapping[str, Place], tensors: Mapping[str, Any], source: object
 ) -> None:
     """Raises unless the tensors are exactly those that have a place.
 
     Args:
       places: where each expected tensor goes, by name.
-      tensors: the tensors of the file, by name.
+      tensors: the tensors of the file, by name: arrays, or `StoredTensor`s.
       source: where, for the message.
 
     Raises:
@@ -51,7 +50,7 @@ def check(
         "of no float type": [
             f"{name} ({tensors[name].dtype})"
             for name in shared
-            if not jnp.issubdtype(tensors[name].dtype, jnp.floating)
+            if not _is_float(tensors[name].dtype)
         ],
     }
     problems = [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
@@ -61,6 +60,11 @@ def check(
             + "; ".join(problems)
             + ". Name a complete copy of the model."
         )
+
+
+def _is_float(dtype: Any) -> bool:
+    # A name is that of a type which NumPy lacks, such as floats of 8 bits.
+    return not isinstance(dtype, str) and jnp.issubdtype(dtype, jnp.floating)
 
 
 def _some(names: list[str]) -> str:

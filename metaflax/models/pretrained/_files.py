@@ -1,10 +1,12 @@
 """Finding a checkpoint's files and reading their tensors; nothing is executed."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from metaflax.models.pretrained._sentence_modules import MODULES, network_folder
@@ -25,6 +27,21 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "vocab.txt",
 )
+
+
+# Types of numbers by their names in safetensors files.
+_DTYPES: dict[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
 
 
 def find(path_or_name: str | Path) -> Path:
@@ -107,26 +124,47 @@ def ours(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     return fields
 
 
-def read_tensors(directory: Path) -> dict[str, np.ndarray]:
-    """Reads every tensor of a checkpoint, from one file or from its shards.
+class StoredTensor(NamedTuple):
+    """A tensor of a file, which is read when it is asked for.
+
+    Attributes:
+      shape: its shape.
+      dtype: its type in the file; the file's name of one that NumPy does not have.
+      read: returns it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+    read: Callable[[], np.ndarray]
+
+
+def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
+    """Finds every tensor of a checkpoint, in one file or in its shards.
 
     Args:
       directory: where `model.safetensors` or its index lies; or `pytorch_model.bin` or
         that of it, which is read where there are none of the former.
 
     Returns:
-      Arrays by their names in the files, in the types of the files.
+      Tensors by their names in the files, in the types of the files. Those of
+      safetensors are read one at a time, so that no file is ever held whole.
 
     Raises:
       ValueError: if there are no weights, or they are damaged.
     """
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path in _weight_files(directory):
-        shard = (read_torch_file if path.suffix == ".bin" else read_file)(path)
+        shard = (_torch_tensors if path.suffix == ".bin" else _lazy_tensors)(path)
         if twice := sorted(tensors.keys() & shard.keys()):
             raise ValueError(f"{path} holds {twice[0]}, which another file holds too")
         tensors |= shard
     return tensors
+
+
+def read_tensors(directory: Path) -> dict[str, np.ndarray]:
+    """Reads every tensor of a checkpoint; arguments and errors of `stored_tensors`."""
+    tensors = stored_tensors(directory)
+    return {name: tensor.read() for name, tensor in tensors.items()}
 
 
 def _weight_files(directory: Path) -> list[Path]:
@@ -159,12 +197,51 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
     Raises:
       ValueError: if it is missing or damaged.
     """
+    tensors = _lazy_tensors(path)
+    return {name: tensor.read() for name, tensor in tensors.items()}
+
+
+def _torch_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Reads a file of torch whole."""
+    return {
+        name: StoredTensor(tensor.shape, tensor.dtype, lambda tensor=tensor: tensor)
+        for name, tensor in read_torch_file(path).items()
+    }
+
+
+def _lazy_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Reads the header of a safetensors file."""
+
+    def tensor(name: str, part: Any) -> StoredTensor:
+        kind = str(part.get_dtype())
+        dtype = np.dtype(_DTYPES[kind]) if kind in _DTYPES else kind
+        shape = tuple(part.get_shape())
+        return StoredTensor(shape, dtype, lambda: _read_one(path, name))
+
+    with _opened(path) as file:
+        names = file.keys()
+        return {name: tensor(name, file.get_slice(name)) for name in names}
+
+
+def _read_one(path: Path, name: str) -> np.ndarray:
+    # Opened for each tensor: pages that were read would stay mapped as long as a file.
+    with _opened(path) as file:
+        return file.get_tensor(name)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Opens a safetensors file.
+
+    Raises:
+      ValueError: if it is missing or damaged.
+    """
     import safetensors
-    import safetensors.numpy
 
     try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except (safetensors.SafetensorError, OSError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())  # It may quote lines of the file.
         raise ValueError(
             f"{path} is damaged or no safetensors file ({reason:.200}); fetch it again."

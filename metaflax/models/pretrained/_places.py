@@ -46,7 +46,7 @@ def read(
       ValueError: naming what is missing, unexpected or of another shape.
     """
     tensors, ignored = {}, []
-    for name, tensor in _files.read_tensors(directory).items():
+    for name, tensor in _files.stored_tensors(directory).items():
         ours = rename(name)
         if ours is None:
             ignored.append(name)
@@ -57,13 +57,15 @@ def read(
     _check(targets, tensors, directory)
     leaves = {}
     for name, target in targets.items():
-        wide = tensors[name].astype(np.float32)
+        wide = tensors.pop(name).read().astype(np.float32, copy=False)
         if isinstance(target, Columns):
             parts = np.split(wide, len(target.paths), axis=-1)
-            leaves |= dict(zip(target.paths, parts, strict=True))
+            of_tensor = dict(zip(target.paths, parts, strict=True))
         else:
-            leaves[target.path] = wide.T if target.transposed else wide
-    leaves = {path: jnp.asarray(np.ascontiguousarray(x)) for path, x in leaves.items()}
+            of_tensor = {target.path: wide.T if target.transposed else wide}
+        # One after the other, so that no more than one is held twice.
+        for path, leaf in of_tensor.items():
+            leaves[path] = jnp.asarray(np.ascontiguousarray(leaf))
     return traverse_util.unflatten_dict(leaves, sep="/"), tuple(sorted(ignored))
 
 
@@ -93,7 +95,7 @@ def tensors_of(params: Any, targets: Mapping[str, Target]) -> dict[str, np.ndarr
 
 
 def _check(
-    targets: Mapping[str, Target], tensors: Mapping[str, np.ndarray], source: object
+    targets: Mapping[str, Target], tensors: Mapping[str, Any], source: object
 ) -> None:
     places = {
         name: Place(name, t.shape) if isinstance(t, Columns) else t

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tracemalloc
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ import safetensors.numpy
 from metaflax import models, tree
 from metaflax.models import pretrained
 from metaflax.models.families.bert import _weight_names as _bert_names
-from metaflax.models.pretrained import _files
+from metaflax.models.pretrained import _files, _places
+from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._tokenizer import num_ids
 from tests.models import speakers
 from tests.models.examples import CONFIG
@@ -96,6 +98,23 @@ def test_a_checkpoint_in_shards_is_one(tmp_path):
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"names 'model-00002-of-00002.*not there"):
         models.load(tmp_path)
+
+
+def test_loading_holds_little_more_than_the_file(tmp_path):
+    files = {f"t{i}": np.full((200, 200), i, np.float32) for i in range(40)}
+    safetensors.numpy.save_file(files, tmp_path / "model.safetensors")
+    places = {
+        name: Place(name, (200, 200), transposed=i % 2 == 0)
+        for i, name in enumerate(files)
+    }
+    tracemalloc.start()
+    try:
+        read, _ = _places.read(tmp_path, places, lambda name: name)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(read) == 40
+    assert peak < 1.3 * sum(x.nbytes for x in files.values())
 
 
 def change(files, name, tensor):
