@@ -1,10 +1,6 @@
 """The family of BERT encoders."""
 
-from typing import Any
-
-from metaflax.models.adaptation._adapters import with_adapters
-from metaflax.models.adaptation._context import with_context
-from metaflax.models.adaptation._lora import with_lora
+from metaflax.models.families._additions import ENCODER_ADDITIONS
 from metaflax.models.families._contract import MaskedLMFamily, NewModel, Sizes
 from metaflax.models.families._family import ModelFamily
 from metaflax.models.families.bert import _checkpoint, _masked_lm_checkpoint
@@ -27,29 +23,13 @@ def bert_config(sizes: Sizes) -> BertConfig:
     )
 
 
-def _lora(params: Any, key: Any, size: int) -> Any:
-    return with_lora(params, key, rank=size)
-
-
-def _adapters(params: Any, key: Any, size: int) -> Any:
-    return with_adapters(params, key, size=size)
-
-
-def _context(params: Any, key: Any, size: int) -> Any:
-    return with_context(params, key, size=size)
-
-
 BERT = ModelFamily(
     model_type="bert",
     config_class=BertConfig,
     encoder=encoder,
     read=_checkpoint.read,
     write=_checkpoint.write,
-    additions={
-        "lora_rank": _lora,
-        "adapter_size": _adapters,
-        "context_size": _context,
-    },
+    additions=ENCODER_ADDITIONS,
     word_embedding="embeddings/word",
     masked_lm=MaskedLMFamily(
         masked_lm, init_head, _masked_lm_checkpoint.read, _masked_lm_checkpoint.write

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from metaflax.models.adaptation._adapters import with_adapters
-from metaflax.models.adaptation._lora import with_lora
-from metaflax.models.adaptation._prefix import with_prefix
+from metaflax.models.families._additions import DECODER_ADDITIONS
 from metaflax.models.families._contract import NewModel, Sizes, TextBounds
 from metaflax.models.families._family import ModelFamily
 from metaflax.models.families._named_weights import named_weights
@@ -37,18 +35,6 @@ def _text_bounds(config: GPTConfig, tokenizer: Any) -> TextBounds:
     return TextBounds(begin, end, False, config.n_positions, config.n_positions)
 
 
-def _lora(params: Any, key: Any, size: int) -> Any:
-    return with_lora(params, key, rank=size)
-
-
-def _adapters(params: Any, key: Any, size: int) -> Any:
-    return with_adapters(params, key, size=size)
-
-
-def _prefix(params: Any, key: Any, size: int) -> Any:
-    return with_prefix(params, key, size=size)
-
-
 _READ, _WRITE = named_weights(
     _weight_names.targets,
     _weight_names.rename,
@@ -64,7 +50,7 @@ GPT2 = ModelFamily(
     text_bounds=_text_bounds,
     read=_READ,
     write=_WRITE,
-    additions={"lora_rank": _lora, "adapter_size": _adapters, "prefix_size": _prefix},
+    additions=DECODER_ADDITIONS,
     new=NewModel(_new_config, "gpt"),
     default_task="language_modelling",
 )
