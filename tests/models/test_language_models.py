@@ -16,6 +16,7 @@ import pytest
 
 from metaflax import base, models, tree
 from tests.models.examples import packed
+from tests.models.families.decoders import LLAMAS
 from tests.models.speakers import (
     GPT,
     SEQ2SEQ,
@@ -46,8 +47,16 @@ def seq2seq_case(config=SEQ2SEQ, **kwargs):
     return models.seq2seq(config, **kwargs), pairs(config)
 
 
+def llama_case(name="qwen2 with windows", num_layers=2, **kwargs):
+    config = dataclasses.replace(LLAMAS[name], num_hidden_layers=num_layers)
+    return models.llama(config, **kwargs), texts(config.vocab_size)
+
+
 CASES = {
     "gpt": gpt_case,
+    "llama": llama_case,
+    "one-layer llama": functools.partial(llama_case, "qwen3", 1),
+    "untied llama": functools.partial(llama_case, "mistral"),
     "one-layer gpt": functools.partial(gpt_case, ONE_GPT),
     "one-layer seq2seq": functools.partial(seq2seq_case, ONE_SEQ2SEQ),
     "untied gpt": functools.partial(gpt_case, UNTIED),
@@ -84,7 +93,7 @@ def slow(case):
     return pytest.param(case, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("case", ["gpt", "bridged seq2seq"])
+@pytest.mark.parametrize("case", ["gpt", "llama", "bridged seq2seq"])
 def test_packing_does_not_change_logits(case):
     model, inputs = CASES[case]()
     params, apply = random_params(model), jax.jit(model.apply)
@@ -177,7 +186,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads(case):
     assert all(any(read(path) for read in filters) for path in tree.paths(params))
 
 
-@pytest.mark.parametrize("case", ["gpt", slow("seq2seq")])
+@pytest.mark.parametrize("case", ["gpt", "untied llama", slow("seq2seq")])
 def test_loops_and_rematerialisation_change_no_gradient(case):
     model, inputs = CASES[case]()
     params = random_params(model)
@@ -194,7 +203,9 @@ def test_loops_and_rematerialisation_change_no_gradient(case):
         chex.assert_trees_all_close(other, grads[0], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["one-layer gpt", slow("one-layer seq2seq")])
+@pytest.mark.parametrize(
+    "case", ["one-layer gpt", "one-layer llama", slow("one-layer seq2seq")]
+)
 def test_first_and_second_derivatives_match_differences_in_float64(case):
     shapes = random_params(CASES[case]()[0])
     with jax.enable_x64(True):
@@ -221,7 +232,9 @@ def test_meta_gradients_of_many_tasks_equal_a_loop(case):
     chex.assert_trees_all_close(batched, looped, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["one-layer gpt", "one-layer seq2seq"])
+@pytest.mark.parametrize(
+    "case", ["one-layer gpt", "one-layer llama", "one-layer seq2seq"]
+)
 def test_a_text_of_padding_only_is_finite_and_does_not_touch_the_others(case):
     model, inputs = CASES[case]()
     params, apply = random_params(model), jax.jit(model.apply)
@@ -237,7 +250,7 @@ def test_a_text_of_padding_only_is_finite_and_does_not_touch_the_others(case):
     chex.assert_tree_all_finite(gradient(params, empty))
 
 
-@pytest.mark.parametrize("case", ["gpt", "seq2seq"])
+@pytest.mark.parametrize("case", ["gpt", "llama", "seq2seq"])
 def test_half_precision_stays_close_and_logits_are_wide(case):
     model, inputs = CASES[case]()
     params = model.init(jax.random.key(0))

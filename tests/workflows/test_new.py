@@ -17,15 +17,14 @@ def shapes(tree):
     return jax.tree.map(np.shape, tree)
 
 
-@pytest.mark.parametrize("family", ["gpt", "seq2seq"])
+@pytest.mark.parametrize("family", ["gpt", "llama", "seq2seq"])
 def test_a_new_model_has_the_sizes_that_are_asked_for(family, tmp_path):
     made = workflows.new_language_model(
         tmp_path / "one", TEXTS, family=family, seed=3, **SIZES
     )
     loaded = models.load(made)
-    network = loaded.config if family == "gpt" else loaded.config.decoder
-    make = {"gpt": models.gpt, "seq2seq": models.seq2seq}[family]
-    expected = make(loaded.config).init(jax.random.key(3))
+    network = getattr(loaded.config, "decoder", loaded.config)
+    expected = loaded.family.language_model(loaded.config).init(jax.random.key(3))
     assert network.vocab_size == len(models.pretrained.tokenizer(made)) <= 300
     assert shapes(loaded.params) == shapes(expected)
     jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)

@@ -19,8 +19,9 @@ class New:
     """File of texts to train the tokenizer on; give texts of meta-training only."""
     columns: tuple[str, ...] = ("text", "target")
     """Columns of texts, for a file with columns."""
-    family: Literal["gpt", "seq2seq", "bert"] = "seq2seq"
-    """Architecture: decoder (gpt), encoder-decoder (seq2seq) or encoder (bert)."""
+    family: Literal["gpt", "llama", "seq2seq", "bert"] = "seq2seq"
+    """Architecture: decoder (gpt or llama), encoder-decoder (seq2seq) or encoder
+    (bert)."""
     encoder: str | None = None
     """Directory or hub name of a BERT, or minilm, whose weights and tokenizer become
     the encoder of a seq2seq model; --texts is then not needed."""

@@ -34,6 +34,7 @@ from metaflax.models.pretrained import (
 )
 from metaflax.models.pretrained._checkpoint import Pretrained
 from metaflax.models.pretrained._directory import ProblemType
+from metaflax.models.pretrained._gguf import GGUFFormat
 
 
 def _max_position_embeddings(config: Any) -> int:
@@ -75,6 +76,8 @@ class ModelFamily:
       tokenizer: `tokenizer(directory)`, which is called as those of Hugging Face are.
       tokenizer_files: names of its files, copied to what is saved.
       default_task: task type of a model that names none.
+      gguf: how its networks lie in files of the format GGUF, None for not at all.
+      aliases: further values of `model_type` that the family covers.
       import_path: `package.module:attribute` of a family outside of the package, saved
         with its models so that they load again. Set where a name is resolved.
     """
@@ -95,6 +98,8 @@ class ModelFamily:
     tokenizer: Callable[[Path], Any] = _tokenizer.tokenizer
     tokenizer_files: tuple[str, ...] = _files.TOKENIZER_FILES
     default_task: str = "classification"
+    gguf: GGUFFormat | None = None
+    aliases: tuple[str, ...] = ()
     import_path: str | None = None
 
     def __post_init__(self):

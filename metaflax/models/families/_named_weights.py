@@ -14,7 +14,7 @@ def named_weights(
     targets: Callable[[Any], Mapping[str, _places.Target]],
     rename: Callable[[Any, str], str | None],
     file_name: Callable[[str], str],
-    architecture: str,
+    architecture: str | Callable[[Any], str],
     unread: Callable[[Any], Mapping[str, tuple[int, ...]]] = lambda config: {},
 ) -> tuple[ReadFn, WriteFn]:
     """Makes `read` and `write` of a family from the names of its tensors.
@@ -24,7 +24,7 @@ def named_weights(
       rename: `rename(config, name)`, that name from the one in a file; None for a
         tensor that is left out.
       file_name: the name in a file.
-      architecture: Hugging Face's name of the class.
+      architecture: Hugging Face's name of the class, or `architecture(config)`.
       unread: `unread(config)`, shapes of tensors that the class has and never reads,
         written as zeros.
     """
@@ -42,6 +42,7 @@ def named_weights(
         tensors = {file_name(name): tensor for name, tensor in tensors.items()}
         for name, shape in unread(config).items():
             tensors[name] = np.zeros(shape, np.float32)
-        return Files(config, tensors, head, architecture)
+        name = architecture if isinstance(architecture, str) else architecture(config)
+        return Files(config, tensors, head, name)
 
     return read, write

@@ -9,13 +9,16 @@ from metaflax.models.families._family import ModelFamily
 from metaflax.models.families.bert._family import BERT
 from metaflax.models.families.encoder_decoder._family import ENCODER_DECODER
 from metaflax.models.families.gpt2._family import GPT2
+from metaflax.models.families.llama._family import LLAMA
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._checkpoint import Pretrained
 
 FAMILIES: dict[str, ModelFamily] = {
-    family.model_type: family for family in (BERT, GPT2, ENCODER_DECODER)
+    name: family
+    for family in (BERT, GPT2, LLAMA, ENCODER_DECODER)
+    for name in (family.model_type, *family.aliases)
 }
-"""Model families by the `model_type` of their configurations."""
+"""Model families by each `model_type` of their configurations."""
 
 
 def named_family(name: str) -> ModelFamily:

