@@ -20,7 +20,7 @@ MODULES = [
     if not any(part.startswith("_") for part in module.name.split("."))
 ]
 
-MAX_PUBLIC_NAMES = 420
+MAX_PUBLIC_NAMES = 424
 
 # From the ground up. A module imports from its own layer and those below.
 LAYERS = (
@@ -44,6 +44,7 @@ LAYERS = (
     ("config",),
     ("workflows",),
     ("few_shot",),
+    ("serving",),
     ("cli",),
     ("__main__",),
 )

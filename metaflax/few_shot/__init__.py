@@ -1,11 +1,30 @@
-"""Tasks learned from a few examples in memory: scikit-learn estimators."""
+"""Tasks learned from a few examples in memory: scikit-learn estimators.
 
-from metaflax.few_shot._classifier import FewShotClassifier
-from metaflax.few_shot._learner import LearnedTask, Learner
-from metaflax.few_shot._regressor import FewShotRegressor
-from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner
-from metaflax.few_shot._tagger import FewShotTagger
+Each name loads its module when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metaflax.few_shot._classifier import FewShotClassifier as FewShotClassifier
+    from metaflax.few_shot._learner import LearnedTask as LearnedTask
+    from metaflax.few_shot._learner import Learner as Learner
+    from metaflax.few_shot._regressor import FewShotRegressor as FewShotRegressor
+    from metaflax.few_shot._settings import LearnerSettings as LearnerSettings
+    from metaflax.few_shot._sources import load_learner as load_learner
+    from metaflax.few_shot._tagger import FewShotTagger as FewShotTagger
+
+# The module of each name.
+_MODULE_OF = {
+    "FewShotClassifier": "_classifier",
+    "FewShotRegressor": "_regressor",
+    "FewShotTagger": "_tagger",
+    "LearnedTask": "_learner",
+    "Learner": "_learner",
+    "LearnerSettings": "_settings",
+    "load_learner": "_sources",
+}
 
 __all__ = [
     "FewShotClassifier",
@@ -16,3 +35,16 @@ __all__ = [
     "LearnerSettings",
     "load_learner",
 ]
+
+
+def __getattr__(name: str):
+    """Loads the module of a name when it is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'metaflax.few_shot' has no attribute {name!r}")
+    module = importlib.import_module(f"metaflax.few_shot.{_MODULE_OF[name]}")
+    return globals().setdefault(name, getattr(module, name))
+
+
+def __dir__():
+    """Lists the public names, whether they are loaded or not."""
+    return __all__

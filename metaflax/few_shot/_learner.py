@@ -11,9 +11,11 @@ import numpy as np
 from metaflax import base, data, models, target_kinds, tree
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm, build_head
-from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
 from metaflax.workflows.inference._adapt import save_adapted, shown_support, token_batch
+from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._episodes import codes_of
 from metaflax.workflows.runs._token_outputs import reading
 
@@ -55,10 +57,12 @@ class Learner:
         new head.
       config: of algorithm, model and texts.
       num_classes: number of classes of a trained head.
+      calibration: that of the run whose head it is, if any.
 
     Attributes:
       encoder: the encoder.
       config: the config.
+      calibration: temperature and thresholds that predictions are made with.
       task: the task type.
       shares_encoder: whether tasks leave the encoder as it is.
 
@@ -73,8 +77,9 @@ class Learner:
         params: Mapping[str, Any],
         config: config_lib.Config,
         num_classes: int,
+        calibration: Calibration | None = None,
     ):
-        self.encoder, self.config = encoder, config
+        self.encoder, self.config, self.calibration = encoder, config, calibration
         self._params, self._num_classes = params, num_classes
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
@@ -142,7 +147,11 @@ class Learner:
         return encoded.features @ learned.head["kernel"] + learned.head["bias"]
 
     def predict(
-        self, learned: LearnedTask, texts: Sequence[Any], encoded: Encoded | None = None
+        self,
+        learned: LearnedTask,
+        texts: Sequence[Any],
+        encoded: Encoded | None = None,
+        reject: float | None = None,
     ) -> list[dict[str, Any]]:
         """Predicts any number of texts.
 
@@ -150,28 +159,50 @@ class Learner:
           learned: the task.
           texts: of the task type's form.
           encoded: their features with the encoder of the task (default: encodes them).
+          reject: false-rejection rate, as that of `workflows.Predictor`.
 
         Returns:
           Records as those of `workflows.Predictor`, without the texts.
+
+        Raises:
+          ValueError: if there is no threshold to reject by.
         """
         if not texts:
             return []
+        names = [*self.task.classes(learned.names), *self.task.others]
         if self.task.tokens is None:
             if encoded is None:
                 encoded = self.encoder.encode(texts, learned.encoder)
-            outputs = self.task.outputs(self.logits(learned, encoded))
+            predictions = self._decoded(self.logits(learned, encoded), names, reject)
             coverage = encoded.coverage
         else:
             tokenized = self.encoder.tokenize(texts)
             outputs = self._token_outputs(learned, texts, tokenized)
-            coverage = self.encoder.coverage(texts, tokenized)
-        names = [*self.task.classes(learned.names), *self.task.others]
+            predictions = self.task.decode(outputs, names)
+            coverage = coverage_of(tokenized)
         return [
             {**prediction, "truncated": _truncation(*row)}
-            for prediction, row in zip(
-                self.task.decode(outputs, names), coverage.tolist(), strict=True
-            )
+            for prediction, row in zip(predictions, coverage.tolist(), strict=True)
         ]
+
+    def _decoded(
+        self, logits: np.ndarray, names: list[str], reject: float | None
+    ) -> list[dict[str, Any]]:
+        """Makes predictions of logits, at the temperature, and rejects some of them."""
+        fitted = self.calibration
+        if fitted is None:
+            if reject is not None:
+                raise ValueError(
+                    "there is no threshold to reject texts by, which a run fits on"
+                    " meta-validation; name a run, or leave the rejection out."
+                )
+            return self.task.decode(self.task.outputs(logits), names)
+        outputs = self.task.outputs(logits / np.float32(fitted.temperature))
+        predictions = self.task.decode(outputs, names)
+        predictions = with_raw_scores(predictions, logits, names)
+        if reject is None:
+            return predictions
+        return Rejection(fitted, reject, len(names))(predictions, logits)
 
     def leave_one_out(
         self,
@@ -226,7 +257,8 @@ class Learner:
             list(learned.names),
             self.config,
             self.task,
-            {**shown_support(examples), **(notes or {})},
+            support={**shown_support(examples), **(notes or {})},
+            calibration=self.calibration,
         )
 
     def _token_outputs(

@@ -10,7 +10,10 @@ from metaflax.few_shot._feature_cache import FeatureCache
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._text_encoder import TextEncoder
+from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Encoders that stay in memory, and learners on them.
 MOST_ENCODERS, MOST_LEARNERS = 2, 32
@@ -77,8 +80,10 @@ def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learne
     trained, params = source.trained, source.trained.params
     if not source.is_run or settings.needs_new_head:
         params = {"encoder": params["encoder"]}
-    config = _with(trained.config, settings)
-    return Learner(source.encoder, params, config, trained.num_classes)
+    config, calibration = _with(trained.config, settings), None
+    if "head" in params:
+        calibration = read_calibration(RunDirectory(settings.model))
+    return Learner(source.encoder, params, config, trained.num_classes, calibration)
 
 
 def is_run(model: str) -> bool:
@@ -89,13 +94,10 @@ def is_run(model: str) -> bool:
 def _trained(settings: LearnerSettings) -> Trained:
     """Loads a run, or a pretrained model."""
     if not is_run(settings.model):
-        config = config_lib.Config()
-        named = dataclasses.replace(config.model, name=settings.model)
-        frozen = dataclasses.replace(config.algorithm, name="frozen")
-        config = dataclasses.replace(config, model=named, algorithm=frozen)
-        config = _with(config, settings)
-        config_lib.check(config)
-        return fitted(load_untrained(config, num_classes=2))
+        config = without_run(
+            settings.model, settings.algorithm or "frozen", settings.task
+        )
+        return fitted(load_untrained(_with(config, settings), num_classes=2))
     trained = load_trained(Path(settings.model).expanduser())
     task = trained.config.data.task
     if task != settings.task:
@@ -132,10 +134,7 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
         max_length=min(settings.max_length or longest, longest),
     )
     config = dataclasses.replace(config, algorithm=algorithm, data=texts)
-    task = config_lib.build_task(config)
-    if task.tokens is not None and config.model.pooling != "tokens":
-        model = dataclasses.replace(config.model, pooling="tokens")
-        config = dataclasses.replace(config, model=model)
+    config_lib.check(config)
     return config
 
 

@@ -68,7 +68,7 @@ class TextEncoder:
         features = np.zeros((len(texts), self.num_features), np.float32)
         for rows, chunk in self.chunks(tokenized, adapted):
             features[rows] = chunk
-        return Encoded(features, self.coverage(texts, tokenized))
+        return Encoded(features, coverage_of(tokenized))
 
     def tokenize(self, texts: Sequence[Any]) -> data.TokenizedTexts:
         """Tokenizes texts, truncated to the longest that the model takes."""
@@ -93,16 +93,6 @@ class TextEncoder:
             rows = order[first : first + size]
             tokens = data.collate_texts(tokenized, rows, size, self.buckets)
             yield rows, np.asarray(self._apply(params, tokens))[: len(rows)]
-
-    def coverage(
-        self, texts: Sequence[Any], tokenized: data.TokenizedTexts
-    ) -> np.ndarray:
-        """Counts the tokens that were read of each text, and that it has, `[U, 2]`."""
-        read = total = tokenized.lengths
-        if tokenized.num_truncated:
-            whole = self.form.encode(self.model.tokenizer, list(texts), None)
-            total = np.array([len(row) for row in whole["input_ids"]], np.int64)
-        return np.stack([read, total], axis=-1)
 
     def warm_up(self, text: Any) -> int:
         """Compiles every shape that texts can have.
@@ -132,6 +122,13 @@ class TextEncoder:
             digest.update(f"{tree.path_name(path)} {array.shape} ".encode())
             digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
+
+
+def coverage_of(tokenized: data.TokenizedTexts) -> np.ndarray:
+    """Counts the tokens that were read of each text, and that it has, `[U, 2]`."""
+    if tokenized.coverage is None:
+        return np.stack([tokenized.lengths, tokenized.lengths], axis=-1)
+    return tokenized.coverage
 
 
 def _blank(

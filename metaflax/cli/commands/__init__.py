@@ -21,6 +21,7 @@ from metaflax.cli.commands._quickstart import Quickstart
 from metaflax.cli.commands._replay import Replay
 from metaflax.cli.commands._report import Report
 from metaflax.cli.commands._search import Search
+from metaflax.cli.commands._serve import Serve
 from metaflax.cli.commands._train import Train
 
 # In the order of `metaflax --help`.
@@ -29,6 +30,7 @@ GROUPS = {
     "Other training": (Mix, Search, Finetune, Pretrain, Replay),
     "Models and data": (New, Export, Augment, Cluster),
     "Results": (Report, Compare, Fairness),
+    "Service": (Serve,),
 }
 COMMANDS = {
     command.__name__.lower(): command

@@ -1,0 +1,48 @@
+"""The command `serve`."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from metaflax import few_shot, serving
+
+
+@dataclasses.dataclass(frozen=True)
+class Serve:
+    """Serve a model over HTTP: tasks are taught with a few examples, then predicted."""
+
+    model: str = "minilm"
+    """Meta-trained run directory, or directory or hub name of a pretrained encoder."""
+    store: Path = Path("tasks")
+    """Folder of the tasks: an SQLite database and files of weights."""
+    tokens: Path | None = None
+    """JSON file of bearer tokens by tenant, {"name": "token"} (default: none, one
+    tenant on this machine)."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8000
+    """Port to listen on."""
+    database: str | None = None
+    """SQLAlchemy URL of another database, which several servers may share together
+    with --store (default: SQLite)."""
+    algorithm: str | None = None
+    """Algorithm that learns a task (default: the run's, or frozen)."""
+    head: str | None = None
+    """Output layer that learns a task (default: the algorithm's)."""
+    batch_size: int = 32
+    """Largest number of texts in a forward pass of the encoder."""
+    limits: serving.Limits = dataclasses.field(default_factory=serving.Limits)
+
+    def execute(self, console: Console) -> None:
+        """Serves until the process is asked to end."""
+        learner = few_shot.LearnerSettings(
+            model=self.model,
+            algorithm=self.algorithm,
+            head=self.head,
+            batch_size=self.batch_size,
+        )
+        settings = serving.ServerSettings(
+            learner, self.store, self.database, self.tokens, self.limits
+        )
+        serving.serve(settings, console, host=self.host, port=self.port)

@@ -1,0 +1,192 @@
+"""Batches of texts of many tasks for one encoder."""
+
+import dataclasses
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.serving._errors import ApiError, busy, late
+
+# Of this many batches one begins with texts of the background, so that they go on
+# however many predictions there are.
+BACKGROUND_TURN = 4
+
+
+@dataclasses.dataclass(eq=False)
+class _Job:
+    """Texts to encode, as far as they are."""
+
+    texts: Sequence[Any]
+    key: Hashable  # Texts of one key share an encoder; None is the plain one.
+    adapted: Any
+    deadline: float
+    future: "Future[Encoded]" = dataclasses.field(default_factory=Future)
+    taken: int = 0
+    parts: list[Encoded] = dataclasses.field(default_factory=list)
+
+
+class EncoderQueue:
+    """Encodes texts that many threads ask for, in batches that they share.
+
+    One thread fills each batch with texts that wait, whosever they are. Predictions go
+    before the background, which is the support sets of adaptations.
+
+    Args:
+      encoder: encodes them.
+      max_waiting: most texts of predictions that wait.
+      on_batch: called with the number of texts and of requests of each batch.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        max_waiting: int,
+        on_batch: Callable[[int, int], None] = lambda texts, requests: None,
+    ):
+        self._encoder, self._most, self._on_batch = encoder, max_waiting, on_batch
+        self._jobs: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
+        self._changed = threading.Condition()
+        self._waiting, self._turn, self._closed = 0, 0, False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Number of texts of predictions that wait."""
+        return self._waiting
+
+    def submit(
+        self,
+        texts: Sequence[Any],
+        *,
+        seconds: float,
+        key: Hashable = None,
+        adapted: Any = None,
+        background: bool = False,
+    ) -> "Future[Encoded]":
+        """Asks for the features of texts.
+
+        Args:
+          texts: at least one.
+          seconds: after which they are of no use.
+          key: names the encoder, where `adapted` replaces leaves of it.
+          adapted: those leaves.
+          background: whether predictions go before.
+
+        Returns:
+          A future of their features.
+
+        Raises:
+          ApiError: if too many texts wait.
+        """
+        job = _Job(texts, key, adapted, time.monotonic() + seconds)
+        with self._changed:
+            if self._closed:
+                raise ApiError(503, "closing", "the service ends; try again.")
+            if not background:
+                if self._waiting + len(texts) > self._most:
+                    raise busy("texts")
+                self._waiting += len(texts)
+            self._jobs[background].append(job)
+            self._changed.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Ends the thread; what waits fails."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._closed or any(self._jobs)):
+                    self._changed.wait()
+                if self._closed:
+                    break
+                batch = self._next_batch()
+            if batch:
+                self._encode(batch)
+        for job in [job for jobs in self._jobs for job in jobs]:
+            _fail(job, ApiError(503, "closing", "the service ends; try again."))
+
+    def _next_batch(self) -> list[tuple[_Job, Sequence[Any]]]:
+        """Takes texts of one encoder from the queues, at most a batch of them."""
+        self._drop_late()
+        self._turn += 1
+        queues = [self._jobs[False], self._jobs[True]]
+        if self._turn % BACKGROUND_TURN == 0:
+            queues.reverse()
+        first = next((jobs[0] for jobs in queues if jobs), None)
+        batch, left = [], self._encoder.batch_size
+        for jobs in queues:
+            for job in list(jobs):
+                if first is None or job.key != first.key or not left:
+                    continue
+                texts = job.texts[job.taken : job.taken + left]
+                batch.append((job, texts))
+                job.taken += len(texts)
+                left -= len(texts)
+                if jobs is self._jobs[False]:
+                    self._waiting -= len(texts)
+                if job.taken == len(job.texts):
+                    jobs.remove(job)
+        return batch
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        for background, jobs in enumerate(self._jobs):
+            for job in [job for job in jobs if job.deadline < now]:
+                jobs.remove(job)
+                self._waiting -= 0 if background else len(job.texts) - job.taken
+                _fail(job, late())
+
+    def _encode(self, batch: list[tuple[_Job, Sequence[Any]]]) -> None:
+        texts = [text for _, part in batch for text in part]
+        try:
+            encoded = self._encoder.encode(texts, batch[0][0].adapted)
+        except Exception as error:
+            self._encode_apart(batch, error)
+            return
+        self._on_batch(len(texts), len(batch))
+        first = 0
+        for job, part in batch:
+            _add(job, encoded.of(slice(first, first + len(part))))
+            first += len(part)
+
+    def _encode_apart(
+        self, batch: list[tuple[_Job, Sequence[Any]]], error: Exception
+    ) -> None:
+        """Lets only the request fail whose texts cannot be encoded."""
+        if len(batch) > 1:
+            for item in batch:
+                self._encode([item])
+            return
+        job, _ = batch[0]
+        for jobs in self._jobs:
+            with self._changed:
+                if job in jobs:
+                    jobs.remove(job)
+                    if jobs is self._jobs[False]:
+                        self._waiting -= len(job.texts) - job.taken
+        _fail(job, error)
+
+
+def _add(job: _Job, part: Encoded) -> None:
+    job.parts.append(part)
+    if sum(len(p.features) for p in job.parts) == len(job.texts):
+        joined = Encoded(*map(np.concatenate, zip(*job.parts, strict=True)))
+        if not job.future.done() and job.future.set_running_or_notify_cancel():
+            job.future.set_result(joined)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.future.done() and job.future.set_running_or_notify_cancel():
+        job.future.set_exception(error)

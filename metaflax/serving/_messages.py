@@ -1,0 +1,174 @@
+"""Bodies of requests and answers, from which the OpenAPI document is made."""
+
+from typing import Annotated, Any
+
+import pydantic
+
+MOST_NAME, MOST_LABEL = 200, 200
+
+Label = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_LABEL)]
+
+
+class Message(pydantic.BaseModel):
+    """A body without other fields than those named."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+
+class Example(Message):
+    """A text and its label."""
+
+    text: str = pydantic.Field(min_length=1, description="The text.")
+    label: Label = pydantic.Field(description="Its class.")
+
+
+class NewTask(Message):
+    """Examples that teach a new task."""
+
+    name: str = pydantic.Field(
+        "", max_length=MOST_NAME, description="What you call it."
+    )
+    examples: list[Example] = pydantic.Field(
+        min_length=2, description="Labelled texts of at least two classes."
+    )
+
+
+class MoreExamples(Message):
+    """Examples that a task learns from beside its earlier ones."""
+
+    examples: list[Example] = pydantic.Field(
+        min_length=1, description="Labelled texts."
+    )
+
+
+class Texts(Message):
+    """Texts to predict."""
+
+    texts: list[Annotated[str, pydantic.Field(min_length=1)]] = pydantic.Field(
+        min_length=1, description="The texts."
+    )
+    explain: bool = pydantic.Field(
+        False, description="Whether to add the nearest examples of each text."
+    )
+    reject: float | None = pydantic.Field(
+        None,
+        gt=0,
+        lt=1,
+        description="False-rejection rate: least confident texts get the label null.",
+    )
+
+
+class Held(Message):
+    """What a task is evaluated on."""
+
+    examples: list[Example] | None = pydantic.Field(
+        None, description="Held-out labelled texts (default: leave-one-out)."
+    )
+
+
+class Task(Message):
+    """A task."""
+
+    id: str = pydantic.Field(description="Name of the task in paths.")
+    name: str = pydantic.Field(description="What you call it.")
+    version: int = pydantic.Field(description="1, and one more with each change.")
+    created: float = pydantic.Field(description="Seconds since 1970.")
+    updated: float = pydantic.Field(description="Seconds since 1970.")
+    classes: dict[str, int] = pydantic.Field(description="Examples of each class.")
+
+
+class TaskWithExamples(Task):
+    """A task and what it learned from."""
+
+    examples: list[Example] = pydantic.Field(description="Labelled texts.")
+
+
+class Tasks(Message):
+    """All tasks of a tenant."""
+
+    tasks: list[Task] = pydantic.Field(description="The oldest first.")
+
+
+class Truncation(Message):
+    """How much of a text was read."""
+
+    tokens_read: int = pydantic.Field(description="Tokens that were read.")
+    tokens_total: int = pydantic.Field(description="Tokens of the whole text.")
+
+
+class Nearest(Example):
+    """An example near to a text."""
+
+    similarity: float = pydantic.Field(description="Cosine of the features.")
+
+
+class Prediction(Message):
+    """The prediction of a text."""
+
+    label: str | None = pydantic.Field(
+        description="The most probable class; null where the text was rejected."
+    )
+    probabilities: dict[str, float] = pydantic.Field(
+        description="Of every class, calibrated where the model is that of a run."
+    )
+    raw_score: float | None = pydantic.Field(
+        None, description="Probability of the class before calibration."
+    )
+    best_label: str | None = pydantic.Field(
+        None, description="The most probable class, with `reject`."
+    )
+    confidence: float | None = pydantic.Field(
+        None, description="What the threshold of `reject` is compared with."
+    )
+    truncated: Truncation | None = pydantic.Field(
+        description="Set where the text was too long and its end was not read."
+    )
+    nearest: list[Nearest] | None = pydantic.Field(
+        None, description="Nearest examples, with `explain`."
+    )
+
+
+class Predictions(Message):
+    """Predictions, in the order of the texts."""
+
+    version: int = pydantic.Field(description="Version of the task.")
+    predictions: list[Prediction] = pydantic.Field(description="One a text.")
+
+
+class Wrong(Example):
+    """An example that was predicted wrongly."""
+
+    predicted: str = pydantic.Field(description="The predicted class.")
+
+
+class Evaluation(Message):
+    """How well a task predicts."""
+
+    method: str = pydantic.Field(description="leave_one_out or held_out.")
+    examples: int = pydantic.Field(description="Number of predictions.")
+    accuracy: float = pydantic.Field(description="Share of right predictions.")
+    interval: list[float] = pydantic.Field(description="Its 95 % interval (Wilson).")
+    classes: dict[str, dict[str, float]] = pydantic.Field(
+        description="Precision, recall, F1 and number of each class."
+    )
+    wrong: list[Wrong] = pydantic.Field(description="Wrong predictions.")
+
+
+class Status(Message):
+    """State of the service."""
+
+    status: str = pydantic.Field(description="ok, or what is missing.")
+
+
+class ErrorBody(Message):
+    """What went wrong."""
+
+    code: str = pydantic.Field(description="Short name, for programs.")
+    message: str = pydantic.Field(description="One sentence, for people.")
+    details: Any = pydantic.Field(None, description="Places in the body.")
+
+
+class Error(Message):
+    """An answer other than success."""
+
+    error: ErrorBody = pydantic.Field(description="What went wrong.")

@@ -1,0 +1,108 @@
+"""The service as an application, and as a process."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import few_shot
+from metaflax.serving._limits import Limits
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerSettings:
+    """What the service serves, and where its tasks lie.
+
+    Attributes:
+      learner: the model, and how it learns tasks.
+      store: folder of tasks: an SQLite database and files of weights.
+      database: SQLAlchemy URL of another database; files stay in `store`.
+      tokens: JSON file of tokens by tenant; None for one tenant without a token.
+      limits: bounds of requests.
+    """
+
+    learner: few_shot.LearnerSettings = dataclasses.field(
+        default_factory=few_shot.LearnerSettings
+    )
+    store: Path = Path("tasks")
+    database: str | None = None
+    tokens: Path | None = None
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+def create_app(settings: ServerSettings) -> Any:
+    """Makes the service as an ASGI application.
+
+    Args:
+      settings: what it serves.
+
+    Returns:
+      A Starlette application. It compiles the encoder once it is started, and is ready
+      (`/readyz`) after that.
+
+    Raises:
+      ValueError: if the model, the store or the tokens cannot be used, or the extra is
+        not installed.
+    """
+    try:
+        from metaflax.serving._api import application
+        from metaflax.serving._service import Service
+        from metaflax.serving._store import TaskStore
+        from metaflax.serving._tenants import Tenants
+    except ImportError as error:
+        raise ValueError(
+            f"the service needs {error.name}; run `pip install 'metaflax[serve]'`."
+        ) from None
+    tenants = Tenants.read(settings.tokens)
+    learner = few_shot.load_learner(settings.learner)
+    folder = settings.store.expanduser().absolute()
+    try:
+        if settings.database is None:
+            store = TaskStore.local(folder)
+        else:
+            store = TaskStore(settings.database, folder / "weights")
+    except Exception as error:  # Of the folder, the URL, or the driver.
+        raise ValueError(f"tasks cannot be kept in {folder}: {error}") from error
+    return application(Service(learner, store, settings.limits), tenants)
+
+
+def serve(
+    settings: ServerSettings,
+    console: Console,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+) -> None:
+    """Serves until the process is asked to end.
+
+    Args:
+      settings: what is served.
+      console: where the address is printed.
+      host: address to listen on.
+      port: port to listen on.
+
+    Raises:
+      ValueError: as `create_app`, and for an address of other machines without tokens.
+    """
+    if settings.tokens is None and host not in LOOPBACK:
+        raise ValueError(
+            f"without tokens anyone who reaches {host} could ask; give --tokens FILE,"
+            " or listen on 127.0.0.1."
+        )
+    app = create_app(settings)
+    import uvicorn
+
+    console.print(
+        f"serving on http://{host}:{port}, documented at /docs", soft_wrap=True
+    )
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_keep_alive=30,
+        server_header=False,
+    )

@@ -1,0 +1,393 @@
+"""Tasks of many tenants on one encoder."""
+
+import asyncio
+import concurrent.futures
+import functools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaflax import data, evaluation, target_kinds
+from metaflax.evaluation._report import classification_report
+from metaflax.few_shot import LearnedTask, Learner
+from metaflax.few_shot._examples import examples_of, texts_of
+from metaflax.few_shot._text_encoder import Encoded
+from metaflax.serving import _weights
+from metaflax.serving._batcher import EncoderQueue
+from metaflax.serving._errors import ApiError, busy, late
+from metaflax.serving._limits import Limits
+from metaflax.serving._metrics import Metrics
+from metaflax.serving._store import StoredTask, TaskStore
+
+# Tasks whose weights and features stay in memory.
+MOST_IN_MEMORY = 1_000
+# Attempts to change a task that others change at the same time.
+ATTEMPTS = 5
+# Examples shown with a prediction.
+NUM_NEAREST = 3
+WARM_UP = "a text"
+
+
+class _Ready(NamedTuple):
+    """A task in memory.
+
+    Attributes:
+      stored: the task as it is stored.
+      learned: its weights.
+      encoded: features of its examples; None where they were not needed yet, or where
+        adaptation changes the encoder.
+    """
+
+    stored: StoredTask
+    learned: LearnedTask
+    encoded: Encoded | None = None
+
+
+class Service:
+    """What the HTTP interface asks for, as functions of tenants.
+
+    Args:
+      learner: learns tasks.
+      store: keeps them.
+      limits: bounds of requests.
+
+    Raises:
+      ValueError: if the learner does not classify single texts.
+    """
+
+    def __init__(self, learner: Learner, store: TaskStore, limits: Limits):
+        kind = target_kinds.of(learner.task)
+        if not kind.single_label or learner.task.form.name != "text":
+            raise ValueError(
+                f"the service classifies single texts, and {learner.config.data.task}"
+                " does not; name a run of classification, or a pretrained model."
+            )
+        self.learner, self.store, self.limits = learner, store, limits
+        self.metrics = Metrics()
+        self.ready = False
+        self._queue = EncoderQueue(
+            learner.encoder, limits.max_waiting_texts, self.metrics.count_batch
+        )
+        self._adapting = concurrent.futures.ThreadPoolExecutor(1, "adapting")
+        self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
+        self._memory: OrderedDict[str, _Ready] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Compiles every shape of the encoder, then calls itself ready."""
+        self.learner.encoder.warm_up(WARM_UP)
+        self.ready = True
+
+    def close(self) -> None:
+        """Ends all threads; what waits fails."""
+        self._queue.close()
+        self._adapting.shutdown(cancel_futures=True)
+        self.store.close()
+
+    async def create(
+        self, tenant: str, name: str, rows: Sequence[dict[str, Any]]
+    ) -> StoredTask:
+        """Learns a new task and stores it."""
+        self._check_size(rows)
+
+        def adapt() -> StoredTask:
+            ready = self._learned(rows, None)
+            stored = self.store.create(
+                tenant,
+                name,
+                rows,
+                ready.learned.names,
+                self.learner.encoder.digest,
+                _weights.to_bytes(ready.learned),
+                self.limits.max_tasks,
+            )
+            self._remember(ready._replace(stored=stored))
+            return stored
+
+        return await self._adapt(adapt)
+
+    async def extend(
+        self, tenant: str, id: str, rows: Sequence[dict[str, Any]]
+    ) -> StoredTask:
+        """Learns a task from more examples and all earlier ones."""
+
+        def adapt() -> StoredTask:
+            for _ in range(ATTEMPTS):
+                stored = self.store.get(tenant, id)
+                both = [*stored.examples, *rows]
+                self._check_size(both)
+                ready = self._learned(both, self._recalled(stored))
+                changed = self.store.replace(
+                    stored,
+                    both,
+                    ready.learned.names,
+                    self.learner.encoder.digest,
+                    _weights.to_bytes(ready.learned),
+                )
+                if changed is not None:
+                    self._remember(ready._replace(stored=changed))
+                    return changed
+            raise ApiError(
+                409, "conflict", "the task is being changed by others; try again."
+            )
+
+        return await self._adapt(adapt)
+
+    async def get(self, tenant: str, id: str) -> StoredTask:
+        """Returns a task."""
+        return await asyncio.to_thread(self.store.get, tenant, id)
+
+    async def tasks_of(self, tenant: str) -> list[StoredTask]:
+        """Lists the tasks of a tenant."""
+        return await asyncio.to_thread(self.store.tasks_of, tenant)
+
+    async def delete(self, tenant: str, id: str) -> None:
+        """Deletes a task."""
+        await asyncio.to_thread(self.store.delete, tenant, id)
+        with self._lock:
+            self._memory.pop(id, None)
+
+    async def predict(
+        self,
+        tenant: str,
+        id: str,
+        texts: Sequence[str],
+        *,
+        explain: bool = False,
+        reject: float | None = None,
+    ) -> tuple[StoredTask, list[dict[str, Any]]]:
+        """Predicts texts; with `explain` each has its nearest examples."""
+        inputs = _checked(texts_of, texts, self.learner.task)
+        seconds = self.limits.deadline_seconds
+        ready = await asyncio.to_thread(self._ready, tenant, id)
+        encoded = await self._encode(ready, inputs, seconds)
+        predict = functools.partial(_checked, self.learner.predict)
+        records = await asyncio.to_thread(
+            predict, ready.learned, inputs, encoded, reject
+        )
+        if explain:
+            examples = await self._example_features(ready)
+            nearest = _nearest(encoded, examples, ready.stored.examples)
+            records = [
+                {**r, "nearest": n} for r, n in zip(records, nearest, strict=True)
+            ]
+        return ready.stored, records
+
+    async def evaluate(
+        self, tenant: str, id: str, rows: Sequence[dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        """Evaluates a task on held-out examples, or on its own by leave-one-out."""
+
+        def leave_one_out() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+            ready = self._ready(tenant, id)
+            examples = self._examples(ready.stored.examples)
+            encoded = ready.encoded
+            if encoded is None and self.learner.shares_encoder:
+                encoded = self._encode_background(examples.texts)
+                self._remember(ready._replace(encoded=encoded))
+            names, loo = ready.learned.names, self.learner.leave_one_out
+            return ready.stored.examples, _checked(loo, examples, names, encoded)
+
+        if rows is None:
+            gold, records = await self._adapt(leave_one_out)
+        else:
+            self._check_number(rows)
+            examples = self._examples(rows)
+            texts = [str(text) for text in examples.texts]
+            _, records = await self.predict(tenant, id, texts)
+            gold = list(rows)
+        names = [labels[0] for labels in self._examples(gold).labels]
+        method = "leave_one_out" if rows is None else "held_out"
+        return {"method": method, **_scores(gold, names, records)}
+
+    def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:
+        return _checked(examples_of, rows, self.learner.task)
+
+    def _check_number(self, rows: Sequence[dict[str, Any]]) -> None:
+        if len(rows) > (most := self.limits.max_examples):
+            raise ApiError(
+                422, "too_many_examples", f"a task has at most {most} examples."
+            )
+
+    def _check_size(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Refuses what cannot be learned before anything waits for it."""
+        self._check_number(rows)
+        names = {labels[0] for labels in self._examples(rows).labels}
+        if len(names) < 2:
+            raise ApiError(
+                422, "one_class", "the examples have one class; give at least two."
+            )
+
+    def _learned(self, rows: Sequence[dict[str, Any]], before: _Ready | None) -> _Ready:
+        """Learns a task from rows, of which the first may be those of a version."""
+        started = time.monotonic()
+        examples, encoded = self._examples(rows), None
+        if self.learner.shares_encoder:
+            known = before.encoded if before is not None else None
+            done = 0 if known is None else len(known.features)
+            new = self._encode_background(examples.texts[done:])
+            both = [new] if known is None else [known, new]
+            encoded = Encoded(*map(np.concatenate, zip(*both, strict=True)))
+        names = sorted({labels[0] for labels in examples.labels})
+        learned = _checked(self.learner.learn, examples, names, encoded=encoded)
+        self.metrics.adaptation_seconds.observe(time.monotonic() - started)
+        stored = StoredTask("", "", "", 0, 0.0, 0.0, [], [], "", "", "")
+        return _Ready(stored, learned, encoded)
+
+    async def _adapt(self, function: Callable[[], Any]) -> Any:
+        """Runs a function in the thread of adaptations, unless too many wait."""
+        if not self._room.acquire(blocking=False):
+            raise busy("adaptations", seconds=5)
+        future = self._adapting.submit(function)
+        future.add_done_callback(lambda _: self._room.release())
+        try:
+            seconds = self.limits.adaptation_deadline_seconds
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        except TimeoutError:
+            raise late() from None
+
+    def _ready(self, tenant: str, id: str) -> _Ready:
+        """Returns the newest version of a task, from memory where it is there."""
+        with self._lock:
+            ready = self._memory.get(id)
+        if ready is not None and self._is_newest(ready, tenant):
+            self._remember(ready)
+            return ready
+        stored = self.store.get(tenant, id)
+        encoder = self.learner.encoder
+        if stored.encoder != encoder.digest:
+            raise ApiError(
+                409,
+                "other_model",
+                "the task was learned with another model; PATCH it with an example to"
+                " learn it again.",
+            )
+        content = self.store.weights(stored)
+        learned = _weights.from_bytes(content, stored.classes, encoder.params)
+        ready = _Ready(stored, learned)
+        self._remember(ready)
+        return ready
+
+    def _is_newest(self, ready: _Ready, tenant: str) -> bool:
+        """Whether a task in memory is the tenant's, and as it is stored."""
+        stored = ready.stored
+        if stored.tenant != tenant:
+            return False
+        return self.store.version(tenant, stored.id) == stored.version
+
+    def _recalled(self, stored: StoredTask) -> _Ready | None:
+        """Returns this version of a task, if it is in memory."""
+        with self._lock:
+            ready = self._memory.get(stored.id)
+        return ready if ready is not None and ready.stored == stored else None
+
+    def _remember(self, ready: _Ready) -> None:
+        with self._lock:
+            self._memory[ready.stored.id] = ready
+            self._memory.move_to_end(ready.stored.id)
+            while len(self._memory) > MOST_IN_MEMORY:
+                self._memory.popitem(last=False)
+
+    async def _encode(
+        self, ready: _Ready, texts: Sequence[Any], seconds: float
+    ) -> Encoded:
+        own = None
+        if not ready.learned.shares_encoder:
+            own = (ready.stored.id, ready.stored.version)
+        future = self._queue.submit(
+            texts, seconds=seconds, key=own, adapted=ready.learned.encoder
+        )
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        except TimeoutError:
+            raise late() from None
+
+    def _encode_background(self, texts: Sequence[Any]) -> Encoded:
+        if not texts:
+            return self.learner.encoder.encode(texts)
+        seconds = self.limits.adaptation_deadline_seconds
+        future = self._queue.submit(texts, seconds=seconds, background=True)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            raise late() from None
+
+    async def _example_features(self, ready: _Ready) -> Encoded:
+        if ready.encoded is not None:
+            return ready.encoded
+        texts = self._examples(ready.stored.examples).texts
+        seconds = self.limits.adaptation_deadline_seconds
+        own = None
+        if not ready.learned.shares_encoder:
+            own = (ready.stored.id, ready.stored.version)
+        future = self._queue.submit(
+            texts,
+            seconds=seconds,
+            key=own,
+            adapted=ready.learned.encoder,
+            background=True,
+        )
+        encoded = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        if ready.learned.shares_encoder:
+            self._remember(ready._replace(encoded=encoded))
+        return encoded
+
+    @property
+    def waiting_texts(self) -> int:
+        """Number of texts of predictions that wait for the encoder."""
+        return self._queue.waiting
+
+
+def _checked(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function whose errors are the sender's."""
+    try:
+        return function(*args, **kwargs)
+    except ValueError as error:
+        raise ApiError(422, "unusable", str(error)) from None
+
+
+def _nearest(
+    encoded: Encoded, examples: Encoded, rows: Sequence[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    """Lists the examples nearest to each text, by the cosine of features."""
+    cosines = _unit(encoded.features) @ _unit(examples.features).T  # [U, S]
+    nearest = np.argsort(-cosines, axis=-1, kind="stable")[:, :NUM_NEAREST]
+    return [
+        [{**rows[i], "similarity": round(float(row[i]), 6)} for i in best]
+        for row, best in zip(cosines, nearest, strict=True)
+    ]
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    return features / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def _scores(
+    gold: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    records: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Computes accuracy with its interval, a report by class, and what was wrong."""
+    predicted = [record["label"] for record in records]
+    hits = [a == b for a, b in zip(names, predicted, strict=True)]
+    accuracy = evaluation.share_interval(hits, np.ones(len(hits)))
+    report = classification_report(names, predicted)
+    classes = {name: report[name] for name in sorted({*names, *predicted})}
+    wrong = [
+        {"text": row["text"], "label": name, "predicted": record["label"]}
+        for row, name, record, hit in zip(gold, names, records, hits, strict=True)
+        if not hit
+    ]
+    low, high = float(accuracy.low), float(accuracy.high)
+    return {
+        "examples": len(hits),
+        "accuracy": float(np.mean(hits)),
+        "interval": [low, high],
+        "classes": classes,
+        "wrong": wrong,
+    }

@@ -1,0 +1,314 @@
+"""Tasks on disk: a table of any database, and weights in files beside it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from metaflax.serving._errors import ApiError, unknown_task
+
+# Files that no task refers to are removed once they are this old, in seconds: a younger
+# one may belong to a task that another replica is about to record.
+ORPHAN_AGE = 3600.0
+
+_METADATA = sa.MetaData()
+_TASKS = sa.Table(
+    "metaflax_tasks",
+    _METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("tenant", sa.String(200), nullable=False, index=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+    sa.Column("examples", sa.Text, nullable=False),
+    sa.Column("classes", sa.Text, nullable=False),
+    sa.Column("encoder", sa.String(64), nullable=False),
+    sa.Column("weights", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+)
+
+
+class StoredTask(NamedTuple):
+    """A task of a tenant.
+
+    Attributes:
+      id: name of the task, drawn by the store.
+      tenant: who taught it.
+      name: what the tenant calls it.
+      version: 1, and one more with each change.
+      created: seconds since 1970.
+      updated: seconds since 1970.
+      examples: rows of `text` and `label`.
+      classes: class names in the order of the outputs.
+      encoder: digest of the encoder that it was learned with.
+      weights: name of the file of weights.
+      digest: SHA-256 of that file.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    version: int
+    created: float
+    updated: float
+    examples: list[dict[str, Any]]
+    classes: list[str]
+    encoder: str
+    weights: str
+    digest: str
+
+
+class TaskStore:
+    """Keeps tasks so that no acknowledged one is lost.
+
+    Weights are written to a new file and flushed to the disk before the row that names
+    it is committed. A process killed at any moment leaves the old task or the new one,
+    and at worst a file that no row names.
+
+    Args:
+      url: SQLAlchemy URL of the database.
+      folder: of the files of weights, shared by all replicas.
+    """
+
+    def __init__(self, url: str, folder: str | Path):
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._engine = sa.create_engine(url, pool_pre_ping=True)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _durable)
+        with _reachable():
+            _METADATA.create_all(self._engine)
+        self._remove_orphans()
+
+    @classmethod
+    def local(cls, folder: str | Path) -> "TaskStore":
+        """Opens an SQLite database with its weights in one folder."""
+        path = Path(folder).expanduser().absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(f"sqlite:///{path / 'tasks.sqlite'}", path / "weights")
+
+    def create(
+        self,
+        tenant: str,
+        name: str,
+        examples: Sequence[Mapping[str, Any]],
+        classes: Sequence[str],
+        encoder: str,
+        weights: bytes,
+        most: int,
+    ) -> StoredTask:
+        """Stores a new task.
+
+        Raises:
+          ApiError: if the tenant has as many as `most` tasks, or the store fails.
+        """
+        now = time.time()
+        task = StoredTask(
+            uuid.uuid4().hex, tenant, name, 1, now, now, list(map(dict, examples)),
+            list(classes), encoder, *self._written(weights),
+        )  # fmt: skip
+        with _reachable(), self._engine.begin() as connection:
+            if self._count(connection, tenant) >= most:
+                raise ApiError(
+                    409, "too_many_tasks", f"there are {most} tasks; delete some."
+                )
+            connection.execute(sa.insert(_TASKS).values(**_columns(task)))
+        return task
+
+    def replace(
+        self,
+        task: StoredTask,
+        examples: Sequence[Mapping[str, Any]],
+        classes: Sequence[str],
+        encoder: str,
+        weights: bytes,
+    ) -> StoredTask | None:
+        """Stores the next version of a task.
+
+        Returns:
+          It; None if the task is no longer what it was.
+
+        Raises:
+          ApiError: if the store fails.
+        """
+        file, digest = self._written(weights)
+        changed = task._replace(
+            version=task.version + 1,
+            updated=time.time(),
+            examples=list(map(dict, examples)),
+            classes=list(classes),
+            encoder=encoder,
+            weights=file,
+            digest=digest,
+        )
+        mine = (_TASKS.c.id == task.id) & (_TASKS.c.version == task.version)
+        with _reachable(), self._engine.begin() as connection:
+            update = sa.update(_TASKS).where(mine).values(**_columns(changed))
+            done = connection.execute(update).rowcount == 1
+        self._remove(task.weights if done else file)
+        return changed if done else None
+
+    def get(self, tenant: str, id: str) -> StoredTask:
+        """Returns a task of a tenant.
+
+        Raises:
+          ApiError: if there is none, or the store fails.
+        """
+        with _reachable(), self._engine.connect() as connection:
+            row = connection.execute(sa.select(_TASKS).where(_mine(tenant, id))).first()
+        if row is None:
+            raise unknown_task()
+        return _task(row)
+
+    def version(self, tenant: str, id: str) -> int:
+        """Returns the version of a task of a tenant.
+
+        Raises:
+          ApiError: as `get`.
+        """
+        with _reachable(), self._engine.connect() as connection:
+            query = sa.select(_TASKS.c.version).where(_mine(tenant, id))
+            version = connection.execute(query).scalar()
+        if version is None:
+            raise unknown_task()
+        return version
+
+    def tasks_of(self, tenant: str) -> list[StoredTask]:
+        """Lists the tasks of a tenant, the oldest first."""
+        query = sa.select(_TASKS).where(_TASKS.c.tenant == tenant)
+        query = query.order_by(_TASKS.c.created, _TASKS.c.id)
+        with _reachable(), self._engine.connect() as connection:
+            return [_task(row) for row in connection.execute(query)]
+
+    def delete(self, tenant: str, id: str) -> None:
+        """Deletes a task of a tenant.
+
+        Raises:
+          ApiError: as `get`.
+        """
+        task = self.get(tenant, id)
+        with _reachable(), self._engine.begin() as connection:
+            connection.execute(sa.delete(_TASKS).where(_mine(tenant, id)))
+        self._remove(task.weights)
+
+    def weights(self, task: StoredTask) -> bytes:
+        """Reads the weights of a task.
+
+        Raises:
+          ApiError: if they are gone or damaged.
+        """
+        try:
+            content = (self._folder / task.weights).read_bytes()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != task.digest:
+            raise ApiError(
+                503, "damaged", "the weights of the task are damaged; PATCH the task."
+            )
+        return content
+
+    def ping(self) -> None:
+        """Checks that the database answers.
+
+        Raises:
+          ApiError: if it does not.
+        """
+        with _reachable(), self._engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._engine.dispose()
+
+    def _count(self, connection: sa.Connection, tenant: str) -> int:
+        query = sa.select(sa.func.count()).where(_TASKS.c.tenant == tenant)
+        return connection.execute(query).scalar_one()
+
+    def _written(self, content: bytes) -> tuple[str, str]:
+        """Writes a new file and flushes it; returns its name and digest."""
+        name = f"{uuid.uuid4().hex}.safetensors"
+        scratch = self._folder / f".{name}.tmp"
+        try:
+            with scratch.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.rename(self._folder / name)
+            _flush_folder(self._folder)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise _unavailable() from error
+        return name, hashlib.sha256(content).hexdigest()
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # It is removed as an orphan later.
+            (self._folder / name).unlink(missing_ok=True)
+
+    def _remove_orphans(self) -> None:
+        with _reachable(), self._engine.connect() as connection:
+            known = set(connection.execute(sa.select(_TASKS.c.weights)).scalars())
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(OSError):
+                old = time.time() - path.stat().st_mtime > ORPHAN_AGE
+                if old and path.name not in known:
+                    path.unlink()
+
+
+def _durable(connection: Any, record: Any) -> None:
+    """Makes a commit of SQLite survive a crash, and readers not wait for writers."""
+    del record
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _mine(tenant: str, id: str) -> Any:
+    return (_TASKS.c.tenant == tenant) & (_TASKS.c.id == id)
+
+
+def _columns(task: StoredTask) -> dict[str, Any]:
+    return {
+        **task._asdict(),
+        "examples": json.dumps(task.examples),
+        "classes": json.dumps(task.classes),
+    }
+
+
+def _task(row: Any) -> StoredTask:
+    columns = dict(row._mapping)
+    parsed = {name: json.loads(columns[name]) for name in ("examples", "classes")}
+    return StoredTask(**{**columns, **parsed})
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Turns errors of the database into an answer without internals."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> ApiError:
+    return ApiError(
+        503,
+        "store",
+        "tasks cannot be stored or read at present; try again.",
+        headers={"Retry-After": "5"},
+    )

@@ -1,0 +1,43 @@
+"""What tasks learned, as bytes of safetensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaflax import tree
+from metaflax.few_shot import LearnedTask
+
+
+def to_bytes(learned: LearnedTask) -> bytes:
+    """Serialises the weights of a task."""
+    import safetensors.numpy
+
+    leaves = jax.tree_util.tree_leaves_with_path(
+        {"head": dict(learned.head), "encoder": learned.encoder}
+    )
+    return safetensors.numpy.save(
+        {tree.path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    )
+
+
+def from_bytes(content: bytes, names: Sequence[str], encoder: Any) -> LearnedTask:
+    """Reads the weights of a task.
+
+    Args:
+      content: result of `to_bytes`.
+      names: class names of the task.
+      encoder: parameters of the encoder that it was learned with.
+
+    Returns:
+      The task.
+    """
+    import safetensors.numpy
+
+    tensors = safetensors.numpy.load(content)
+    adapted = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: tensors.get(f"encoder/{tree.path_name(path)}"), encoder
+    )
+    head = {name: tensors[f"head/{name}"] for name in ("kernel", "bias")}
+    return LearnedTask(tuple(names), head, adapted)

@@ -1,0 +1,50 @@
+"""A small service, and a cache folder of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from metaflax import few_shot, serving
+from tests.serving.clients import TOKENS, client_of
+from tests.workflows import worlds
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _apart(tmp_path_factory):
+    """Nothing of the user's is touched."""
+    with worlds.apart(tmp_path_factory.mktemp("apart")):
+        yield
+
+
+@pytest.fixture(scope="package")
+def tiny_bert(tmp_path_factory) -> Path:
+    return worlds.save_bert(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="package")
+def settings(tiny_bert, tmp_path_factory) -> serving.ServerSettings:
+    """A service of two tenants."""
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "tokens.json").write_text(json.dumps(TOKENS))
+    return serving.ServerSettings(
+        learner=few_shot.LearnerSettings(model=str(tiny_bert), batch_size=4),
+        store=folder / "store",
+        tokens=folder / "tokens.json",
+        limits=serving.Limits(max_examples=40, max_body_bytes=20_000),
+    )
+
+
+@pytest.fixture(scope="package")
+def client(settings):
+    """A client of the tenant ann."""
+    with client_of(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def bob(client) -> TestClient:
+    """A client of another tenant of the same application."""
+    headers = {"Authorization": f"Bearer {TOKENS['bob']}"}
+    return TestClient(client.app, headers=headers, raise_server_exceptions=False)

@@ -1,0 +1,256 @@
+"""Tests of the HTTP interface, from examples to answers."""
+
+import dataclasses
+import json
+import re
+import threading
+
+import pytest
+
+import metaflax
+from metaflax import serving
+from metaflax.serving import _messages as messages
+from metaflax.serving._api import OPERATIONS
+from tests.serving.clients import (
+    EXAMPLES,
+    QUERIES,
+    TOKENS,
+    client_of,
+    created,
+    predictions,
+)
+from tests.workflows import worlds
+
+NOWHERE = "0" * 32
+
+
+@pytest.fixture(scope="module")
+def task(client):
+    return created(client, name="topics")
+
+
+def test_a_task_predicts_as_an_estimator_of_the_same_examples(client, task, tiny_bert):
+    classifier = metaflax.FewShotClassifier(tiny_bert, batch_size=4)
+    classifier.fit(*([row[name] for row in EXAMPLES] for name in ("text", "label")))
+    expected = classifier.predict_proba(QUERIES)
+    found = predictions(client, task).predictions
+    rows = [[p.probabilities[c] for c in classifier.classes_] for p in found]
+    assert rows == [pytest.approx(row, abs=1e-4) for row in expected]
+    assert [p.label for p in found] == classifier.predict(QUERIES).tolist()
+    assert all(p.truncated is None for p in found)
+
+
+def test_what_was_not_read_of_a_text_is_told(client, task):
+    [answer] = predictions(client, task, ["filler00 " * 100]).predictions
+    assert answer.truncated == messages.Truncation(
+        tokens_read=worlds.POSITIONS, tokens_total=102
+    )
+
+
+def test_explanations_name_the_nearest_examples(client, task):
+    text = EXAMPLES[4]["text"]
+    [answer] = predictions(client, task, [text], explain=True).predictions
+    assert (answer.nearest[0].text, answer.nearest[0].label) == (
+        text, EXAMPLES[4]["label"],
+    )  # fmt: skip
+    assert answer.nearest[0].similarity == pytest.approx(1)
+    assert len(answer.nearest) == 3
+
+
+def test_more_examples_are_a_task_of_all_of_them(client):
+    grown, whole = created(client, EXAMPLES[:6]), created(client)
+    before = client.get(f"/v1/tasks/{grown}").json()
+    answer = client.patch(f"/v1/tasks/{grown}", json={"examples": EXAMPLES[6:]})
+    assert answer.json()["version"] == before["version"] + 1
+    assert answer.json()["classes"] == dict.fromkeys(worlds.TOPICS[:3], 3)
+    rows = client.get(f"/v1/tasks/{grown}").json()["examples"]
+    assert [(row["text"], row["label"]) for row in rows] == [
+        (row["text"], row["label"]) for row in EXAMPLES
+    ]
+    pairs = zip(
+        predictions(client, grown).predictions,
+        predictions(client, whole).predictions,
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
+
+
+def test_leave_one_out_is_what_each_task_without_one_example_predicts(client, task):
+    answer = client.post(f"/v1/tasks/{task}/evaluate", json={})
+    found = messages.Evaluation.model_validate(answer.json())
+    wrong = []
+    for number, row in enumerate(EXAMPLES):
+        rest = created(client, EXAMPLES[:number] + EXAMPLES[number + 1 :])
+        [prediction] = predictions(client, rest, [row["text"]]).predictions
+        if prediction.label != row["label"]:
+            wrong.append((row["text"], prediction.label))
+    assert [(row.text, row.predicted) for row in found.wrong] == wrong
+    assert found.accuracy == pytest.approx(1 - len(wrong) / len(EXAMPLES))
+    assert found.interval[0] < found.accuracy < found.interval[1] or not wrong
+
+
+def test_held_out_examples_are_scored_too(client, task):
+    held = [{"text": row["text"], "label": row["label"]} for row in EXAMPLES]
+    held[0]["label"] = "never seen"
+    answer = client.post(f"/v1/tasks/{task}/evaluate", json={"examples": held}).json()
+    assert answer["method"] == "held_out"
+    assert answer["examples"] == len(held)
+    assert answer["wrong"][0]["label"] == "never seen"
+    assert answer["classes"]["never seen"]["recall"] == 0
+
+
+def test_a_deleted_task_is_gone(client):
+    task = created(client)
+    assert client.delete(f"/v1/tasks/{task}").status_code == 204
+    assert client.get(f"/v1/tasks/{task}").status_code == 404
+    asked = client.post(f"/v1/tasks/{task}/predict", json={"texts": ["a"]})
+    assert asked.status_code == 404
+
+
+def requests_about(task):
+    """Every request that names a task."""
+    examples = {"examples": EXAMPLES[:1]}
+    yield "GET", f"/v1/tasks/{task}", None
+    yield "PATCH", f"/v1/tasks/{task}", examples
+    yield "DELETE", f"/v1/tasks/{task}", None
+    yield "POST", f"/v1/tasks/{task}/predict", {"texts": ["topic00"]}
+    yield "POST", f"/v1/tasks/{task}/evaluate", {}
+
+
+def test_a_tenant_has_its_own_tasks_only(client, bob, task):
+    named = [path for _, path, _ in requests_about("{id}")]
+    assert set(named) == {o.path for o in OPERATIONS if "{id}" in o.path}
+    theirs, unknown = (
+        [(bob.request(m, p, json=b)) for m, p, b in requests_about(t)]
+        for t in (task, NOWHERE)
+    )
+    assert [a.status_code for a in theirs] == [404] * 5
+    assert [a.text for a in theirs] == [a.text for a in unknown]
+    own = created(bob)
+    assert [t["id"] for t in bob.get("/v1/tasks").json()["tasks"]] == [own]
+    assert own not in [t["id"] for t in client.get("/v1/tasks").json()["tasks"]]
+
+
+@pytest.mark.parametrize("header", ["", "Bearer nonsense", "Basic {token}", "{token}"])
+def test_requests_without_a_known_token_are_refused(header, client, task):
+    header = header.format(token=TOKENS["ann"])
+    paths = [*requests_about(task), ("GET", "/v1/tasks", None)]
+    for method, path, body in paths:
+        answer = client.request(
+            method, path, json=body, headers={"Authorization": header}
+        )
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "invalid"),
+        (b"{", 422, "invalid"),
+        (b"[]", 422, "invalid"),
+        (b"\xff", 422, "invalid"),
+        (b'{"examples": 1e999}', 422, "invalid"),
+        (b"[" * 5000, 422, "invalid"),
+        ({"examples": []}, 422, "invalid"),
+        ({"examples": EXAMPLES, "path": "/etc/passwd"}, 422, "invalid"),
+        ({"examples": [{"text": "a", "label": 1}] * 2}, 422, "invalid"),
+        ({"examples": [{"text": "a", "label": "x" * 201}] * 2}, 422, "invalid"),
+        ({"examples": [{"text": " ", "label": "x"}] * 2}, 422, "unusable"),
+        ({"examples": [{"text": "a", "label": " "}] * 2}, 422, "unusable"),
+        ({"examples": [{"text": "a", "label": "x"}] * 2}, 422, "one_class"),
+        ({"examples": [{"text": "a", "label": "x"}] * 41}, 422, "too_many_examples"),
+        (b" " * 20_001, 413, "too_large"),
+    ],
+)
+def test_unusable_bodies_are_refused_by_name(body, status, code, client, caplog):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    for sent in (content, iter([content])):  # With and without a length.
+        answer = client.post("/v1/tasks", content=sent)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    messages.Error.model_validate(answer.json())
+    assert not caplog.records  # None of them is the service's fault.
+
+
+def test_too_many_texts_at_once_are_refused(client, task):
+    body = {"texts": ["a"] * 257}
+    answer = client.post(f"/v1/tasks/{task}/predict", json=body)
+    assert answer.json()["error"]["code"] == "too_many_texts"
+
+
+def test_rejection_needs_a_run(client, task):
+    body = {"texts": ["topic00"], "reject": 0.05}
+    answer = client.post(f"/v1/tasks/{task}/predict", json=body)
+    assert answer.status_code == 422
+    assert "no threshold to reject" in answer.json()["error"]["message"]
+
+
+def test_a_fault_of_the_service_tells_nothing_of_it(settings, monkeypatch, tmp_path):
+    alone = dataclasses.replace(settings, store=tmp_path / "store")
+    client = client_of(alone)
+    from metaflax.serving._store import TaskStore
+
+    def broken(*args):
+        raise RuntimeError("secret at /srv/secret")
+
+    monkeypatch.setattr(TaskStore, "get", broken)
+    answer = client.get(f"/v1/tasks/{NOWHERE}")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_predictions_go_on_while_a_task_is_learned(client, task, monkeypatch):
+    from metaflax.few_shot import Learner
+
+    begun, go_on, learn = threading.Event(), threading.Event(), Learner.learn
+
+    def slow(self, *args, **kwargs):
+        begun.set()
+        assert go_on.wait(60)
+        return learn(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "learn", slow)
+    made = []
+    thread = threading.Thread(target=lambda: made.append(created(client)))
+    thread.start()
+    try:
+        assert begun.wait(60)
+        assert len(predictions(client, task).predictions) == len(QUERIES)
+        assert not made
+    finally:
+        go_on.set()
+        thread.join()
+    assert made
+
+
+def test_health_metrics_and_documents_need_no_token(client, task):
+    client.headers.pop("authorization")
+    try:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/readyz").status_code == 200
+        lines = client.get("/metrics").text
+        page, document = client.get("/docs").text, client.get("/openapi.json").json()
+    finally:
+        client.headers["authorization"] = f"Bearer {TOKENS['ann']}"
+    counted = re.search(r'requests_total{.*"/v1/tasks",status="201"} (\d+)', lines)
+    assert int(counted[1]) >= 1
+    assert "ann" not in re.findall(r'"(\w+)"', lines)
+    assert task not in lines
+    assert not re.search(r"<script|src=|https?://", page)
+    names = set(document["components"]["schemas"])
+    references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
+    assert set(references) <= names
+    for operation in OPERATIONS:
+        described = document["paths"][operation.path][operation.method.lower()]
+        assert str(operation.status) in described["responses"]
+        assert ("requestBody" in described) == (operation.body is not None)
+        assert operation.path in page
+
+
+def test_limits_are_positive_and_fit_each_other():
+    with pytest.raises(ValueError, match="max_tasks is 0"):
+        serving.Limits(max_tasks=0)
+    with pytest.raises(ValueError, match="at least max_texts"):
+        serving.Limits(max_texts=10, max_waiting_texts=9)

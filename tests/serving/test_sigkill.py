@@ -1,0 +1,91 @@
+"""A server that is killed while it learns tasks loses none that it acknowledged."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx2
+import numpy as np
+import pytest
+
+from tests.serving.clients import EXAMPLES
+
+ROUNDS = 3
+START_SECONDS = 600
+
+
+@contextlib.contextmanager
+def server(model, store):
+    """A server in a process of its own, killed at the end; yields its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    args = ("--model", model, "--store", store, "--port", port, "--batch-size", 4)
+    command = [sys.executable, "-m", "metaflax", "serve", *map(str, args)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not ready(url):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ready(url):
+    try:
+        return httpx2.get(f"{url}/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def teach(url, acknowledged, rng):
+    """Creates and extends tasks until the server is gone."""
+    with contextlib.suppress(httpx2.TransportError), httpx2.Client() as client:
+        while True:
+            if acknowledged and rng.random() < 0.5:
+                path = f"{url}/v1/tasks/{rng.choice(sorted(acknowledged))}"
+                answer = client.patch(path, json={"examples": EXAMPLES[:1]})
+            else:
+                answer = client.post(f"{url}/v1/tasks", json={"examples": EXAMPLES})
+            if answer.is_success:
+                acknowledged[answer.json()["id"]] = answer.json()["version"]
+
+
+def wait_for_changes(acknowledged, number):
+    """Waits until so many more versions of tasks were acknowledged."""
+    most = sum(acknowledged.values()) + number
+    end = time.monotonic() + START_SECONDS
+    while sum(acknowledged.values()) < most:
+        assert time.monotonic() < end, "the server acknowledges nothing"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_sigkill_loses_no_acknowledged_task(tiny_bert, tmp_path):
+    rng, acknowledged = np.random.default_rng(0), {}
+    for number in range(ROUNDS + 1):
+        with server(tiny_bert, tmp_path / "store") as url, httpx2.Client() as client:
+            for id, version in acknowledged.items():
+                task = client.get(f"{url}/v1/tasks/{id}").json()
+                assert task["version"] >= version
+                assert len(task["examples"]) == len(EXAMPLES) + task["version"] - 1
+                answer = client.post(
+                    f"{url}/v1/tasks/{id}/predict", json={"texts": ["topic00"]}
+                )
+                assert answer.status_code == 200, answer.text
+            if number < ROUNDS:
+                args = (url, acknowledged, np.random.default_rng(number))
+                teacher = threading.Thread(target=teach, args=args)
+                teacher.start()
+                wait_for_changes(acknowledged, int(rng.integers(1, 6)))
+                time.sleep(rng.uniform(0, 0.2))
+        if number < ROUNDS:
+            teacher.join()

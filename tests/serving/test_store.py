@@ -1,0 +1,158 @@
+"""Tests of what is kept on disk."""
+
+import dataclasses
+import os
+import sqlite3
+import time
+
+import pytest
+
+from metaflax import few_shot
+from metaflax.serving import _store
+from metaflax.serving._errors import ApiError
+from metaflax.serving._store import TaskStore
+from tests.serving.clients import EXAMPLES, client_of, created, predictions
+from tests.workflows import worlds
+
+ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = TaskStore.local(tmp_path)
+    yield store
+    store.close()
+
+
+def put(store, tenant="ann", most=10):
+    return store.create(tenant, "name", ROWS, ["x", "y"], "encoder", b"weights", most)
+
+
+def files(store):
+    return sorted(path.name for path in store._folder.iterdir())
+
+
+def test_a_task_is_read_as_it_was_written_by_its_tenant_only(store):
+    task = put(store)
+    assert store.get("ann", task.id) == task
+    assert store.weights(task) == b"weights"
+    assert store.tasks_of("bob") == []
+    for call in (store.get, store.version, store.delete):
+        with pytest.raises(ApiError, match="no task with this id"):
+            call("bob", task.id)
+    assert store.tasks_of("ann") == [task]
+
+
+def test_of_two_changes_at_once_one_is_told_to_try_again(store):
+    task = put(store)
+    first = store.replace(task, ROWS * 2, ["x", "y"], "encoder", b"first")
+    assert store.replace(task, ROWS * 3, ["x", "y"], "encoder", b"second") is None
+    assert store.get("ann", task.id) == first
+    assert store.weights(first) == b"first"
+    assert files(store) == [first.weights]  # Neither the old ones nor the second.
+
+
+def test_a_tenant_may_have_so_many_tasks(store):
+    for _ in range(2):
+        put(store, most=2)
+    with pytest.raises(ApiError, match="there are 2 tasks"):
+        put(store, most=2)
+    put(store, tenant="bob", most=2)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_damaged_weights_are_found(damage, store):
+    task = put(store)
+    path = store._folder / task.weights
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(b"weightz" if damage == "flip" else b"weig")
+    with pytest.raises(ApiError, match="damaged") as caught:
+        store.weights(task)
+    assert caught.value.status == 503
+
+
+def test_a_failed_commit_leaves_the_task_before_it(store, monkeypatch):
+    """As if the process ended between the file and the row."""
+    task = put(store)
+
+    def fails(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_store, "_columns", fails)
+        with pytest.raises(KeyboardInterrupt):
+            store.replace(task, ROWS * 2, ["x", "y"], "encoder", b"new")
+    assert store.get("ann", task.id) == task
+    assert store.weights(task) == b"weights"
+
+
+def test_old_files_of_no_task_are_removed_at_the_next_start(store, tmp_path):
+    task = put(store)
+    for name, age in [("old.safetensors", 2 * _store.ORPHAN_AGE), ("new.tmp", 0)]:
+        (store._folder / name).write_bytes(b"")
+        os.utime(store._folder / name, (time.time() - age,) * 2)
+    TaskStore.local(tmp_path).close()
+    assert files(store) == sorted(["new.tmp", task.weights])
+
+
+def test_a_store_that_fails_is_no_fault_of_the_sender(store, tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "tasks.sqlite") as connection:
+        connection.execute("DROP TABLE metaflax_tasks")
+    connection.close()
+    for call in (lambda: put(store), lambda: store.tasks_of("ann")):
+        with pytest.raises(ApiError, match="cannot be stored or read") as caught:
+            call()
+        assert caught.value.status == 503
+    monkeypatch.setattr(os, "fsync", lambda file: _raise(OSError(28, "disk full")))
+    with pytest.raises(ApiError, match="cannot be stored or read"):
+        put(store)
+
+
+def _raise(error):
+    raise error
+
+
+def test_replicas_share_a_store_and_a_restart_keeps_it(settings, tmp_path):
+    shared = dataclasses.replace(settings, store=tmp_path / "store")
+    first, second = (client_of(shared) for _ in range(2))
+    task = created(first)
+    expected = predictions(first, task)
+    assert predictions(second, task) == expected
+    grown = second.patch(f"/v1/tasks/{task}", json={"examples": EXAMPLES[:1]})
+    assert grown.json()["version"] == 2
+    found = predictions(first, task)
+    assert found.version == 2
+    assert found == predictions(client_of(shared), task)
+    assert second.delete(f"/v1/tasks/{task}").status_code == 204
+    asked = first.post(f"/v1/tasks/{task}/predict", json={"texts": ["topic00"]})
+    assert asked.status_code == 404
+
+
+def test_a_task_of_another_model_is_learned_again_by_a_patch(settings, tmp_path):
+    here = dataclasses.replace(settings, store=tmp_path / "store")
+    task = created(client_of(here))
+    other = few_shot.LearnerSettings(
+        model=str(worlds.save_bert(tmp_path / "other", seed=5)), batch_size=4
+    )
+    client = client_of(dataclasses.replace(here, learner=other))
+    asked = client.post(f"/v1/tasks/{task}/predict", json={"texts": ["topic00"]})
+    assert (asked.status_code, asked.json()["error"]["code"]) == (409, "other_model")
+    body = {"examples": EXAMPLES[:1]}
+    assert client.patch(f"/v1/tasks/{task}", json=body).status_code == 200
+    again = created(client, [*EXAMPLES, EXAMPLES[0]])
+    ours, theirs = (predictions(client, t).predictions for t in (task, again))
+    assert ours == theirs
+
+
+def test_tasks_that_adapt_the_encoder_are_kept_whole(settings, tmp_path):
+    tuned = few_shot.LearnerSettings(
+        model=settings.learner.model, algorithm="fine_tuning", num_steps=1, batch_size=4
+    )
+    here = dataclasses.replace(settings, learner=tuned, store=tmp_path / "store")
+    client = client_of(here)
+    tasks = [created(client, part) for part in (EXAMPLES[:6], EXAMPLES[3:])]
+    expected = [predictions(client, task) for task in tasks]
+    restarted = client_of(here)
+    assert [predictions(restarted, task) for task in tasks] == expected
