@@ -24,6 +24,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
     save_network,
 )
 from metaflax.workflows.runs import _data_record as data_record
+from metaflax.workflows.runs import _run_files
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
@@ -90,7 +91,7 @@ class Member(Protocol):
         ...
 
     def begin(self) -> None:
-        """Writes config and record of the data to its directory, if it has none."""
+        """Writes config, data record and pretrained model, unless a run is resumed."""
         ...
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
@@ -156,8 +157,13 @@ class EpisodicMember:
         data_record.check_record(self.directory.path, self.record(), source)
 
     def begin(self) -> None:
-        """Writes config and record of the data to its directory, if it has none."""
-        self.directory.begin(self.run.config, self.record())
+        """Writes config, data record and pretrained model, unless a run is resumed."""
+        self.directory.begin(self.run.config, self._prepare)
+
+    def _prepare(self) -> None:
+        self.directory.write_json(data_record.FILE, self.record())
+        model = self.run.model.pretrained.directory
+        _run_files.keep_model(self.directory.path, model)
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
         """Compares both parameters on the same test episodes."""
@@ -246,8 +252,12 @@ class TextMember:
         data_record.check_record(self.directory.path, self.record(), source)
 
     def begin(self) -> None:
-        """Writes config and record of the data to its directory, if it has none."""
-        self.directory.begin(self._config, self.record())
+        """Writes config and record of the data, unless a run is resumed."""
+
+        def prepare() -> None:
+            self.directory.write_json(data_record.FILE, self.record())
+
+        self.directory.begin(self._config, prepare)
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:
         """Compares both parameters on the same held-out rows, with intervals."""

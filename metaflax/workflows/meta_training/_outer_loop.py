@@ -279,10 +279,8 @@ def train_members(
         for name in composition.parts:
             outer.compiled(name)  # Raises if the step does not fit.
     directory.lock()
-    members = composition.members.values()
-    # The member of a run without others shares its directory.
-    records = [m.record() for m in members if m.directory.path == directory.path]
-    directory.begin(config, *records)
+    if all(m.directory.path != directory.path for m in composition.members.values()):
+        directory.begin(config)  # That of a mixture, apart from its members.
     for name, member in composition.members.items():
         member.begin()
         costs[name].write()

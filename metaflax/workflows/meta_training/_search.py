@@ -26,6 +26,7 @@ from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run import load_run
 from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax.workflows.runs._run_files import PRETRAINED
 
 
 def search(
@@ -90,7 +91,8 @@ def _run_trial(
     else:
         claim.complete(score)
         outcome = f"validation {metric} {score:.4f}"
-    shutil.rmtree(RunDirectory(claim.folder).checkpoints, ignore_errors=True)
+    for folder in (RunDirectory(claim.folder).checkpoints, claim.folder / PRETRAINED):
+        shutil.rmtree(folder, ignore_errors=True)
     console.print(f"{name}: {outcome}", markup=False, soft_wrap=True)
 
 

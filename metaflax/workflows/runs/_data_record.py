@@ -29,7 +29,7 @@ def record_examples(examples: data.Examples) -> dict[str, Any]:
       >>> pets = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
       >>> record = record_examples(pets)
       >>> record["classes"], record["texts"], record["digest"][:8]
-      (['cat', 'dog'], 2, '0c2a4a83')
+      (['cat', 'dog'], 2, '434edbfc')
       >>> again = record_examples(pets.select([1, 0]))
       >>> again["digest"] == record["digest"], again["rows"] == record["rows"]
       (False, True)

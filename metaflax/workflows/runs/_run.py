@@ -25,6 +25,7 @@ from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._labelled_on_disk import labelled_on_disk
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax.workflows.runs._run_files import located_data, located_model
 from metaflax.workflows.runs._smlmt_source import load_masked_words
 from metaflax.workflows.runs._streamed_episodes import FromDisk
 from metaflax.workflows.runs._text_scorer import TextScorer
@@ -141,10 +142,13 @@ def reload_run(directory: RunDirectory) -> Run:
     Raises:
       ValueError: if there is no run, or model or data changed or are gone.
     """
-    run = load_run(directory.config())
-    source = data_record.source_of(run.config.data)
-    data_record.check_record(directory.path, run.record(), source)
-    return run
+    config, path = directory.config(), directory.path
+    model = located_model(config, path)
+    task = config_lib.build_task(config)
+    run = load_run(located_data(config, path), lambda: load_model(model, task))
+    source = data_record.source_of(config.data)
+    data_record.check_record(path, run.record(), source)
+    return run._replace(config=config)
 
 
 class Loaded(NamedTuple):
@@ -274,8 +278,12 @@ def load_trained(run_dir: str | Path) -> Trained:
     directory = RunDirectory(run_dir)
     config = directory.config()
     selected = directory.selected()
-    untrained = load_untrained(config, selected["num_classes"])
-    return untrained._replace(params=best_params(directory, untrained.params))
+    model = located_model(config, directory.path)
+    untrained = load_untrained(
+        dataclasses.replace(config, model=model), selected["num_classes"]
+    )
+    params = best_params(directory, untrained.params)
+    return untrained._replace(config=config, params=params)
 
 
 def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:

@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ from metaflax.training._processes import (
     is_coordinator,
 )
 from metaflax.workflows.runs import _data_record as data_record
+from metaflax.workflows.runs import _run_files
 
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
@@ -31,7 +32,7 @@ OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
           "cost.json", "profile.json", "diverged.json", "replay.json",
           "calibration.json", data_record.FILE)  # fmt: skip
 # Files that are written before the config, with which a run begins.
-BEFORE_CONFIG = ("environment.json", data_record.FILE)
+BEFORE_CONFIG = (_run_files.ENVIRONMENT, data_record.FILE, _run_files.PRETRAINED)
 # File that a training locks, and that stays.
 LOCK = ".lock"
 # Folder of the run directories of the members of a mixture.
@@ -162,8 +163,12 @@ class RunDirectory(Generic[C]):
             return f"cannot be written ({error.strerror}); name another --run-dir"
         return ""
 
-    def begin(self, config: C, record: data_record.Record | None = None) -> None:
-        """Writes config, versions and the record of the data, unless a run is resumed.
+    def begin(self, config: C, prepare: Callable[[], None] = lambda: None) -> None:
+        """Writes config and versions, unless a run is resumed.
+
+        Args:
+          config: of the run.
+          prepare: writes what else the directory needs, before the config.
 
         Raises:
           ValueError: as `check`.
@@ -172,9 +177,12 @@ class RunDirectory(Generic[C]):
         barrier("run checked")  # By all processes, before one writes.
         if is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            self.write_json("environment.json", environment())
-            if record is not None:
-                self.write_json(data_record.FILE, record)
+            places = {
+                "run_directory": str(self.path),
+                "paths": _run_files.local_paths(config),
+            }
+            self.write_json(_run_files.ENVIRONMENT, {**environment(), **places})
+            prepare()
             _files.write_text(self._config, config_lib.to_json(config))
         barrier("run begun")
 

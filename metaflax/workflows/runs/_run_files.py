@@ -1,0 +1,153 @@
+"""Files from outside that a run needs: its own copies, and where the others are."""
+
+import dataclasses
+import glob
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from metaflax import _files
+from metaflax.config import Config, ModelConfig
+from metaflax.models.pretrained._sentence_transformers import sentence_embedding
+
+# Folder of a run directory with the files of the pretrained model.
+PRETRAINED = "pretrained"
+# File of a run directory with versions, and with where files were.
+ENVIRONMENT = "environment.json"
+# Files of models that nothing here reads.
+FOREIGN = (".h5", ".msgpack", ".onnx", ".ot", ".md", ".py", ".tmp")
+# Bytes up to which a file is copied; a larger one is linked where that is possible.
+SMALL = 2**24
+NOUNS = {
+    "model": "pretrained model",
+    "path": "data",
+    "split_file": "split file",
+    "more_train": "additional training data",
+}
+
+
+def local_paths(config: Any) -> dict[str, str]:
+    """Returns the absolute paths of the local files of a config, by setting."""
+    if not isinstance(config, Config):
+        return {}
+    names = {"model": config.model.name, **_data_settings(config)}
+    paths = {
+        setting: os.path.abspath(os.path.expanduser(name))
+        for setting, name in names.items()
+        if name
+    }
+    return {setting: path for setting, path in paths.items() if _exists(path)}
+
+
+def keep_model(run: Path, model: Path) -> None:
+    """Gives a run directory files of its own of a pretrained model.
+
+    Configuration and tokenizer are copied. Weights are linked, which takes no space, or
+    copied where the file system has no links.
+
+    Args:
+      run: the run directory.
+      model: directory of the network.
+    """
+    if (run / PRETRAINED).exists():
+        return
+    embedding = sentence_embedding(model)
+    # Older folders of sentence-transformers keep the network in a folder within.
+    root = model if embedding is None else embedding.directory
+    with _files.atomic_folder(run / PRETRAINED) as folder:
+        for path in {*_model_files(root), *_model_files(model)}:
+            target = folder / path.relative_to(root)
+            target.parent.mkdir(exist_ok=True)
+            _link_or_copy(path, target)
+
+
+def located_model(config: Config, run: Path) -> ModelConfig:
+    """Returns the settings of a run's model, named by where it is now.
+
+    Raises:
+      ValueError: if it was a local directory that is gone.
+    """
+    name, own = config.model.name, run / PRETRAINED
+    if own.is_dir():
+        name = str(own)
+    elif "model" in (recorded := _environment(run).get("paths", {})):
+        name = _present(recorded["model"], run, "model")
+    return dataclasses.replace(config.model, name=name)
+
+
+def located_data(config: Config, run: Path) -> Config:
+    """Returns the config of a run with its data named by where they are now.
+
+    Relative paths are those of the directory in which the run was trained.
+
+    Raises:
+      ValueError: if a local file is gone.
+    """
+    recorded = _environment(run).get("paths", {})
+    names = {
+        setting: _present(recorded[setting], run, setting)
+        for setting in _data_settings(config)
+        if setting in recorded
+    }
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **names))
+
+
+def _data_settings(config: Config) -> dict[str, str | None]:
+    settings = ("path", "split_file", "more_train")
+    return {setting: getattr(config.data, setting) for setting in settings}
+
+
+def _present(path: str, run: Path, setting: str) -> str:
+    """Returns where a file is: where it was, or where it moved to with the run."""
+    moved = None
+    if was := _environment(run).get("run_directory"):
+        moved = os.path.normpath(run / os.path.relpath(path, was))
+    for place in (path, moved):
+        if place and _exists(place):
+            return place
+    raise ValueError(
+        f"{run}: its {NOUNS[setting]} {path} is gone; put it back, or move it together"
+        " with the run."
+    )
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(path) or (glob.has_magic(path) and bool(glob.glob(path)))
+
+
+def _environment(run: Path) -> dict[str, Any]:
+    path = run / ENVIRONMENT
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _model_files(model: Path) -> list[Path]:
+    """Lists the files of a model, with the settings of its modules in subfolders."""
+    paths = [*model.iterdir(), *model.glob("*/config.json")]
+    has_safetensors = any(path.suffix == ".safetensors" for path in paths)
+    return [
+        path
+        for path in sorted(paths)
+        if path.is_file()
+        and path.suffix.lower() not in FOREIGN
+        and not any(part.startswith(".") for part in path.relative_to(model).parts)
+        and not (path.suffix == ".bin" and has_safetensors)
+    ]
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    path = path.resolve()  # The hub's cache holds links.
+    if path.stat().st_size > SMALL:
+        try:
+            os.link(path, target)
+            return
+        except OSError:
+            pass  # Another file system, or one without links.
+    shutil.copyfile(path, target)
