@@ -128,9 +128,14 @@ def check_absent(folder: str | Path) -> None:
     """Refuses to write a new folder over anything but an empty one.
 
     Raises:
-      ValueError: if there is a file, or a folder that holds something.
+      ValueError: if there is a file, or a folder that holds something, or no folder can
+        be made there.
     """
     folder = _linked(Path(folder))
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        problem = "cannot be written" if parent.is_dir() else "is a file"
+        raise ValueError(f"{folder}: {parent} {problem}; name another directory.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists already; name a new directory.")
 

@@ -218,6 +218,22 @@ def test_a_folder_behind_a_link_is_filled(make, tmp_path):
         _files.check_absent(linked(tmp_path / "circle", "circle"))
 
 
+@pytest.mark.parametrize("name", ["file/x", "file/x/y", "locked/x", "locked/x/y"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "locked").mkdir()
+    parent = tmp_path / name.split("/")[0]
+    access = os.access
+    monkeypatch.setattr(  # Root may write everywhere.
+        os, "access", lambda path, mode: path != parent and access(path, mode)
+    )
+    with pytest.raises(ValueError, match=f"{name}: {parent} .*; name another"):
+        _files.check_absent(tmp_path / name)
+    _files.check_absent(tmp_path / "new" / "deep")
+
+
 def test_a_mounted_folder_is_filled(tmp_path, monkeypatch):
     def busy(*_):
         raise OSError(errno.EBUSY, "Device or resource busy")

@@ -6,6 +6,7 @@ import optax
 
 from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
+from metaflax.algorithms._compose import check_num_steps
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
 
 
@@ -45,6 +46,7 @@ def joint(
       Language Understanding Tasks <https://arxiv.org/abs/1908.10423>`_, 2019, where it
       is the baseline.
     """
+    check_num_steps("joint", num_steps)
     tuned = fine_tuning(
         encode_fn,
         loss_fn,

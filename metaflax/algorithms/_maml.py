@@ -115,6 +115,7 @@ def fomaml(
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
     """
+    check_num_steps("fomaml", options.get("num_steps", 5))
     options = {"estimator": estimators.first_order, **options}
     return maml(apply_fn, loss_fn, init_fn, inner_optimizer, **options)
 
@@ -148,6 +149,7 @@ def reptile(
       Nichol et al., `On First-Order Meta-Learning Algorithms
       <https://arxiv.org/abs/1803.02999>`_, 2018.
     """
+    check_num_steps("reptile", options.get("num_steps", 5))
     options = {"estimator": estimators.displacement, **options}
     return maml(apply_fn, loss_fn, init_fn, inner_optimizer, **options)
 

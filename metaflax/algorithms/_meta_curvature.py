@@ -1,6 +1,7 @@
 """MAML with learned preconditioning of inner gradients (meta-curvature)."""
 
 from metaflax import base, estimators, inner_optimizers, tree
+from metaflax.algorithms._compose import check_num_steps
 from metaflax.algorithms._maml import maml
 from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
@@ -52,6 +53,7 @@ def meta_curvature(
       Arnold et al., `When MAML Can Adapt Fast and How to Assist When It Cannot
       <https://arxiv.org/abs/1910.13603>`_, 2021, for factors of low cost.
     """
+    check_num_steps("meta_curvature", num_steps)
     inner_optimizer = (
         inner_optimizers.meta_curvature(learning_rate)
         if rank is None

@@ -1,6 +1,7 @@
 """MAML with a learned learning rate per parameter (Meta-SGD)."""
 
 from metaflax import base, estimators, inner_optimizers, tree
+from metaflax.algorithms._compose import check_num_steps
 from metaflax.algorithms._maml import maml
 from metaflax.algorithms._spec import AlgorithmSpec, with_learning_rate
 
@@ -47,6 +48,7 @@ def meta_sgd(
       Li et al., `Meta-SGD: Learning to Learn Quickly for Few-Shot Learning
       <https://arxiv.org/abs/1707.09835>`_, 2017.
     """
+    check_num_steps("meta_sgd", num_steps)
     return maml(
         apply_fn,
         loss_fn,

@@ -8,6 +8,7 @@ import optax
 
 from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
+from metaflax.algorithms._compose import check_num_steps
 
 
 def multi_task(
@@ -51,6 +52,7 @@ def multi_task(
       Chen et al., `A Closer Look at Few-shot Classification
       <https://arxiv.org/abs/1904.04232>`_, 2019: "Baseline".
     """
+    check_num_steps("multi_task", num_steps)
     tuned = fine_tuning(
         encode_fn,
         loss_fn,

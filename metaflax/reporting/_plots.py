@@ -1,6 +1,7 @@
 """Plots of the learning curve and result of a run."""
 
 import json
+import math
 from pathlib import Path
 
 from metaflax import _files
@@ -52,16 +53,19 @@ def plot_run(
     beside.set_ylabel(f"validation {metric}", color="tab:blue")
 
     names, bars = ("before", "after"), (before, after)
+    # The interval of a single episode is infinite.
+    widths = [x.half_width if math.isfinite(x.half_width) else 0.0 for x in bars]
     right.bar(
         names,
         [bar.mean for bar in bars],
-        yerr=[bar.half_width for bar in bars],
+        yerr=widths,
         color=["0.75", "tab:blue"],
         capsize=4,
     )
     for x, bar in enumerate(bars):
         right.annotate(f"{bar.mean:.3f}", (x, bar.mean / 2), ha="center")
     right.set_ylabel(f"test {metric}, 95 % interval")
-    right.set_ylim(0, max(1.0, *(bar.high for bar in bars)))
+    tops = [bar.mean + width for bar, width in zip(bars, widths, strict=True)]
+    right.set_ylim(0, max(1.0, *tops))
     with _files.atomic_write(path, "wb") as file:
         picture.savefig(file, dpi=120, format="png")

@@ -12,6 +12,7 @@ import pytest
 
 import metaflax
 from metaflax import algorithms, base
+from tests.algorithms import text_free
 
 LR, NUM_STEPS = 0.1, 4
 SHRINK = (1 - LR) ** NUM_STEPS
@@ -109,9 +110,13 @@ def test_an_unknown_way_to_batch_is_refused(task_loop):
         metaflax.value_and_grad(make(algorithms.maml), task_loop=task_loop)
 
 
-def test_no_inner_steps_is_refused_with_advice():
-    with pytest.raises(ValueError, match="at least one inner step.*num_steps=0"):
-        make(algorithms.maml, num_steps=0)
+@pytest.mark.parametrize(
+    "name", [name for name, row in text_free.ROWS.items() if "num_steps" in row]
+)
+def test_no_inner_steps_is_refused_by_name_and_with_advice(name):
+    message = rf"^{name} takes at least one inner step, got num_steps=0.*use protonet"
+    with pytest.raises(ValueError, match=message):
+        text_free.make(name, num_steps=0)
 
 
 def test_a_ragged_support_set_is_named_in_the_error():

@@ -112,6 +112,11 @@ def test_domains_and_ids_come_from_their_columns(tmp_path):
         ("e.csv", "text,label\na,b,c\n", r"e\.csv:2: 3 fields where the header has 2"),
         ("e.csv", "text,label,text\na,b,c\n", "names 'text' more than once"),
         ("e.csv", 'text,label\n"a,b\n', r"e\.csv:2: malformed CSV"),
+        (
+            "e.csv",
+            'text,label\na,b\n\n"c,d\ne,f\ng,h\n',
+            r"e\.csv:4: malformed CSV \(unexpected end of data, in line 6\); close",
+        ),
         ("e.csv", b"text,label\nok,a\ncaf\xe9,b\n", r"e\.csv:3: not UTF-8.*0xe9"),
         ("e.parquet", "no", "not a readable Parquet file"),
         ("e.xlsx", "no", r"'\.xlsx' are not read; use one of \.jsonl"),

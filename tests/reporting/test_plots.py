@@ -3,10 +3,11 @@
 import builtins
 import json
 
+import numpy as np
 import pytest
 
 from metaflax import reporting
-from metaflax.evaluation import Interval
+from metaflax.evaluation import Interval, mean_interval
 
 BEFORE, AFTER = Interval(0.5, 0.05), Interval(0.7, 0.04)
 
@@ -24,10 +25,11 @@ def log(tmp_path):
     return path
 
 
-def test_a_run_becomes_a_png(tmp_path, log):
+@pytest.mark.parametrize("after", [AFTER, mean_interval(np.array([0.7]))])
+def test_a_run_becomes_a_png(after, tmp_path, log):
     pytest.importorskip("matplotlib")
     path = tmp_path / "run.png"
-    reporting.plot_run(path, log, "accuracy", BEFORE, AFTER, title="maml")
+    reporting.plot_run(path, log, "accuracy", BEFORE, after, title="maml")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -53,6 +53,29 @@ def test_a_missing_data_file_is_named(train_refused, tmp_path):
     assert f"{tmp_path / 'nowhere.jsonl'}: no such file; check the path." in error
 
 
+def test_a_pattern_that_matches_nothing_is_named(train_refused, tmp_path):
+    pattern = tmp_path / "nowhere-*.jsonl"
+    assert f"{pattern}: no file matches this pattern" in train_refused(data=pattern)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_size_below_one_is_refused(size, tmp_path, refused):
+    args = ("predict", "--model", tmp_path, "--batch-size", size)
+    assert f"batch_size is {size}; give 1 or more." in refused(*args)
+
+
+def test_a_run_is_no_model_and_becomes_one(tmp_path, train_refused, refused):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for name in ("config.json", "environment.json"):
+        (folder / name).write_text("{}")
+    named = f"{folder} is a run directory and no model"
+    error = refused("predict", "--model", folder)
+    assert f"{named}; give it to `metaflax adapt --run`" in error
+    error = train_refused(model=folder)
+    assert f"{named}; name the directory that `metaflax export` writes" in error
+
+
 def test_no_data_at_all_is_asked_for(world, tmp_path, refused):
     assert "give --data FILE" in refused("train", "--run-dir", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -159,12 +159,16 @@ def csv_rows(
     header: list[str] | None = None
     repeated = 0
     while True:
+        began = start + reader.line_num + 1
         try:
             fields = next(reader, None)
         except csv.Error as error:
+            # An open quote runs on to the end of the file.
+            ended = start + reader.line_num
+            where = f", in line {ended}" if ended > began else ""
             raise ValueError(
-                f"{name}:{start + reader.line_num}: malformed CSV ({error}); quote"
-                " fields that hold quotes or line breaks."
+                f"{name}:{began}: malformed CSV ({error}{where}); close each quote, and"
+                " quote fields that hold quotes or line breaks."
             ) from None
         if fields is None:
             break

@@ -328,7 +328,7 @@ def _rows_of(
         )
     if _hub.is_file(path) or not glob.has_magic(str(source)):
         return _rows.file_rows(path, reading)
-    files = sorted(glob.glob(str(source)))
+    files = _matching(source)
     return itertools.chain.from_iterable(
         _rows.file_rows(Path(file), reading) for file in files
     )
@@ -370,6 +370,17 @@ def files_of(source: str | Path, split: str | None = None) -> list[Path]:
         return [path]
     if _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
         return _hub.hub_files(str(source))
-    if glob.has_magic(str(source)) and (files := sorted(glob.glob(str(source)))):
-        return [Path(file) for file in files]
+    if glob.has_magic(str(source)):
+        return [Path(file) for file in _matching(source)]
     raise ValueError(f"{source}: no such file; check the path.")
+
+
+def _matching(pattern: str | Path) -> list[str]:
+    """Lists the files that match a pattern, in order.
+
+    Raises:
+      ValueError: if none does.
+    """
+    if files := sorted(glob.glob(str(pattern))):
+        return files
+    raise ValueError(f"{pattern}: no file matches this pattern; check it.")

@@ -10,6 +10,7 @@ from metaflax.workflows.inference._explain import Explainer
 from metaflax.workflows.inference._generate import Generator
 from metaflax.workflows.inference._predict import Predictor, TextPredictor
 from metaflax.workflows.inference._triples import TripleFinder
+from metaflax.workflows.runs._run_directory import refuse_run
 
 
 def load(
@@ -56,6 +57,9 @@ def load(
         explainer = metaflax.load("my_model", explain=True, num_nearest=1)
         summarizer = metaflax.load("my_summarizer", num_beams=4)
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give 1 or more.")
+    refuse_run(directory, "give it to `metaflax adapt --run`, which makes one of it")
     if explain and relations is not None:
         raise ValueError("triples cannot be explained; give explain or relations.")
     if relations is not None:

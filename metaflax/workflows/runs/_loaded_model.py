@@ -22,6 +22,7 @@ from metaflax.models.pretrained._sentence_transformers import (
     SentenceEmbedding,
     sentence_embedding,
 )
+from metaflax.workflows.runs._run_directory import refuse_run
 
 # Models that are fetched by pip, by the names that settings give them.
 PIP_MODELS: dict[str, Callable[[], Path]] = {
@@ -245,6 +246,7 @@ def _load(
     config: ModelConfig, task: tasks.TaskType | None, *, generative: bool
 ) -> LoadedModel:
     source = locate(config.name)
+    refuse_run(source, "name the directory that `metaflax export` writes of it")
     pretrained = models.load(source, config.family)
     family = pretrained.family
     if family.generative != generative:

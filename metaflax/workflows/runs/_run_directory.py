@@ -251,6 +251,21 @@ class RunDirectory(Generic[C]):
         return self.path / name
 
 
+def refuse_run(path: str | Path, advice: str) -> None:
+    """Refuses a run directory where a model is asked for.
+
+    Args:
+      path: of a model.
+      advice: how a run becomes such a model.
+
+    Raises:
+      ValueError: if it holds a run.
+    """
+    folder = Path(path).expanduser()
+    if all((folder / name).is_file() for name in ("config.json", "environment.json")):
+        raise ValueError(f"{path} is a run directory and no model; {advice}.")
+
+
 def check_result_name(name: str) -> None:
     """Checks a name of results.
 
