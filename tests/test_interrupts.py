@@ -85,7 +85,7 @@ for work in (finalizers, compiled, blocked, deferred, deferred_and_compiled):
 print(json.dumps(results))
 """
 ENDED = "metaflax: interrupted; the same command resumes a run.\n"
-GOES_ON = "metaflax: interrupted: the run ends after this step"
+GOES_ON = "metaflax: interrupted: ending at the next safe point"
 
 
 @pytest.fixture(scope="module")

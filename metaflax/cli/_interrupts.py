@@ -11,8 +11,8 @@ from metaflax import _files
 
 ENDING = "interrupted; the same command resumes a run."
 ENDING_LATER = (
-    "interrupted: the run ends after this step or validation, saved; once more to end"
-    " at once."
+    "interrupted: ending at the next safe point, after this step or validation;"
+    " interrupt again to end at once."
 )
 
 

@@ -247,7 +247,7 @@ script()
     ("number", "messages"),
     [
         (signal.SIGTERM, ["preempted at step 5, which is saved"]),
-        (signal.SIGINT, ["interrupted: the run", "interrupted at step 5, which is"]),
+        (signal.SIGINT, ["interrupted: ending at", "interrupted at step 5, which is"]),
     ],
 )
 def test_a_run_that_is_asked_to_end_saves_and_goes_on(
