@@ -65,12 +65,6 @@ class DataConfig:
     """Labelled text: a JSONL, JSON, CSV, TSV, CoNLL or Parquet file (also .gz), a
     pattern or folder of files, a folder of texts for each class, a saved data set, a
     Hugging Face hub name, or the built-in `scored-texts`."""
-    split: str | None = None
-    """Split to read of a saved data set, hub data set or folder (default: the only
-    one)."""
-    encoding: str | None = None
-    """Encoding of text files, such as latin-1 or utf-16 (default: UTF-8, or what a byte
-    order mark names)."""
     task: str = "classification"
     """Task type: a name such as classification, entities, question_answering or
     translation (`metaflax.tasks` lists them), or an import path
@@ -84,9 +78,6 @@ class DataConfig:
     """Column of the second text, for task types on pairs."""
     label: str = "label"
     """Column of the label, the labels, or the number to predict."""
-    label_separator: str | None = None
-    """Separator of several labels in one string, such as "|"; without it several labels
-    are a list (in CSV a JSON list)."""
     target: str = "target"
     """Column of the text to generate."""
     on_disk: bool = False
@@ -95,9 +86,6 @@ class DataConfig:
     fewer texts than an episode needs are left out."""
     unlabelled: Literal["error", "drop"] = "error"
     """Handling of rows with an empty list of labels: an error, or drop them."""
-    rare_classes: Literal["error", "drop"] = "error"
-    """Handling of classes with fewer different texts than an episode needs: an error,
-    or drop them and name them. With on_disk they are always dropped."""
     domain: str | None = None
     """Column of the domain; each episode is sampled from one domain."""
     split_file: str | None = None
@@ -131,6 +119,18 @@ class DataConfig:
     on_long: Literal["error", "truncate"] = "truncate"
     """Handling of texts longer than the maximum: an error, or truncate and count
     them."""
+    split: str | None = None
+    """Split to read of a saved data set, hub data set or folder (default: the only
+    one)."""
+    encoding: str | None = None
+    """Encoding of text files, such as latin-1 or utf-16 (default: UTF-8, or what a byte
+    order mark names)."""
+    label_separator: str | None = None
+    """Separator of several labels in one string, such as "|"; without it several labels
+    are a list (in CSV a JSON list)."""
+    rare_classes: Literal["error", "drop"] = "error"
+    """Handling of classes with fewer different texts than an episode needs: an error,
+    or drop them and name them. With on_disk they are always dropped."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -193,7 +193,8 @@ def test_csv_predictions_of_several_labels_are_read_back(multilabel_run, tmp_pat
         }
         return [predicted for _ in texts]
 
-    predict.batch_size = 1
+    predict.batch_size, predict.notes = 1, list
+    predict.form = tasks.multilabel_classification().form
     out = io.StringIO()
     workflows.predict(predict, ["topic00"], out, format="csv")
     (tmp_path / "out.csv").write_text(out.getvalue())

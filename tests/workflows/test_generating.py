@@ -420,7 +420,8 @@ def test_a_model_adapts_without_a_run(runs, tmp_path, refused):
     out = ("--out", tmp_path / "model", "--task", "translation")
     worlds.run(*args, *out, "--algorithm", "fine_tuning")
     [answer, *_] = answered(tmp_path / "model", support)
-    assert set(answer) == {"text", "target", "generated", "score", "truncated"}
+    columns = {"text", "target", "domain"}
+    assert set(answer) == columns | {"generated", "score", "truncated"}
     other = ("--out", tmp_path / "other")
     assert "the head 'prototypes' serves" in refused(*args, *other, *out[2:])
     assert "unknown task 'poetry'" in refused(*args, *other, "--task", "poetry")
