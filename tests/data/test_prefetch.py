@@ -93,3 +93,21 @@ def test_leaving_a_loop_early_ends_the_thread():
 def test_room_for_nothing_is_refused_when_called():
     with pytest.raises(ValueError, match="size=0"):
         data.prefetch([1], size=0)
+
+
+def test_closing_does_not_wait_for_an_item_that_never_comes():
+    arrives = threading.Event()
+
+    def stalled():
+        yield 1
+        arrives.wait(30)
+
+    items = data.prefetch(stalled(), transfer=same, patience=0)
+    next(items)
+    start = time.monotonic()
+    items.close()
+    assert time.monotonic() - start < 5
+    arrives.set()  # Ends the thread.
+    for thread in threading.enumerate():
+        if thread.name == "metaflax-prefetch":
+            thread.join()

@@ -81,7 +81,8 @@ class Predict:
     """Encoding of the texts, such as latin-1 (default: UTF-8, or what a byte order mark
     names)."""
     batch_size: int = 32
-    """Largest number of texts per batch."""
+    """Number of texts of a batch. Classifiers sort texts by length, and take more of
+    texts of fewer than 64 tokens in a batch and fewer of longer ones."""
     windows: Literal["mean", "max"] | None = None
     """Classifiers of single texts: read a text that is too long in windows, which
     overlap by half, and take the mean or the largest of their logits (default:

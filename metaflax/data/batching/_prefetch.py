@@ -14,6 +14,8 @@ def prefetch(
     iterable: Iterable[Any],
     size: int = 2,
     transfer: Callable[[Any], Any] = jax.device_put,
+    *,
+    patience: float | None = None,
 ) -> Generator[Any]:
     """Iterates ahead of the consumer on a background thread.
 
@@ -21,6 +23,8 @@ def prefetch(
       iterable: yields batches.
       size: maximum number of batches kept ready; one more may be in progress.
       transfer: applied to each batch on the thread; by default, moves it to the device.
+      patience: most seconds that closing waits for the item in progress, for an
+        iterable that may block, such as a stream; None to wait for its end.
 
     Yields:
       The items of `iterable`, transferred, in order. The thread starts with the first
@@ -37,11 +41,14 @@ def prefetch(
     """
     if size < 1:
         raise ValueError(f"prefetch keeps at least one item ready, got size={size}.")
-    return _prefetched(iterable, size, transfer)
+    return _prefetched(iterable, size, transfer, patience)
 
 
 def _prefetched(
-    iterable: Iterable[Any], size: int, transfer: Callable[[Any], Any]
+    iterable: Iterable[Any],
+    size: int,
+    transfer: Callable[[Any], Any],
+    patience: float | None,
 ) -> Generator[Any]:
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
     room = threading.Semaphore(size)  # Free slots; released to wake a stopped thread.
@@ -63,7 +70,7 @@ def _prefetched(
     finally:
         stopped.set()
         room.release()
-        thread.join()
+        thread.join(patience)
 
 
 def _produce(

@@ -1,5 +1,6 @@
 """Explanations of a classifier: word attributions and the nearest support texts."""
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from metaflax.models.families._registry import family_of
 from metaflax.tasks._words import word_spans
 from metaflax.workflows.inference._adapt import SUPPORT
 from metaflax.workflows.inference._predict import Predictor, predict_all
+from metaflax.workflows.runs._length_batches import encoded
 
 # Forms of single texts; that of regression allows pairs too.
 FORMS = ("text", "text or pair")
@@ -73,6 +75,7 @@ class Explainer:
         self.form, self.batch_size = predictor.form, batch_size
         self._num_nearest = num_nearest
         self._attribute = _attribution(predictor, num_steps)
+        self._buckets = data.Buckets(predictor.batches.coarse_lengths)
         self._encode = jax.jit(predictor.encoder.apply)
         self._support = _read_support(predictor.pretrained.directory)
         self._support_vectors = self._unit_vectors(
@@ -122,7 +125,7 @@ class Explainer:
         """Computes the attribution of each word."""
         predictor = self.predictor
         spans, special = _token_spans(predictor.tokenizer, text, len(tokenized[row]))
-        tokens = data.collate_texts(tokenized, [row], 1, predictor.buckets, pack=False)
+        tokens = data.collate_texts(tokenized, [row], 1, self._buckets, pack=False)
         replaced = np.zeros(np.shape(tokens.ids)[1], bool)  # [L]
         replaced[: len(special)] = ~special
         target, baseline, attributions = self._attribute(
@@ -171,14 +174,13 @@ class Explainer:
         return self._unit_vectors_of(self.predictor.tokenize(texts))
 
     def _unit_vectors_of(self, tokenized: data.TokenizedTexts) -> np.ndarray:
-        predictor, size, parts = self.predictor, self.batch_size, []
-        for first in range(0, len(tokenized), size):
-            rows = np.arange(first, min(first + size, len(tokenized)))
-            tokens = data.collate_texts(tokenized, rows, size, predictor.buckets)
-            features = self._encode(predictor.params[0], tokens)[: len(rows)]
-            # In float64, since standardisation folded into weights makes them tiny.
-            parts.append(np.asarray(features, np.float64))
-        vectors = np.concatenate(parts)
+        predictor = self.predictor
+        # In float64, since standardisation folded into weights makes them tiny.
+        vectors = np.zeros((len(tokenized), predictor.encoder.num_features))
+        apply = functools.partial(self._encode, predictor.params[0])
+        rows = np.arange(len(tokenized))
+        for part, chunk in encoded(apply, tokenized, rows, predictor.batches):
+            vectors[part] = chunk
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

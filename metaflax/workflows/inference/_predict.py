@@ -1,15 +1,18 @@
 """Prediction with an adapted encoder: labels and probabilities of texts."""
 
+import collections
 import csv
 import dataclasses
+import functools
 import io
 import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO, runtime_checkable
 
 import jax
 import numpy as np
@@ -20,10 +23,19 @@ from metaflax.data.sources._sources import InputRow
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._calibration import Calibration, calibration_of
+from metaflax.workflows.runs._length_batches import (
+    TOKENS_PER_TEXT,
+    LengthBatches,
+    encoded,
+)
 from metaflax.workflows.runs._token_outputs import reading
 
-# One batch shape and few token budgets, to bound the number of compilations.
-BUDGET_RATIO = 4.0
+# Texts that are sorted by length together, for each text of `batch_size`. Of
+# predictions of tokens fewer, since they are kept for the whole window.
+WINDOW, TOKEN_WINDOW = 32, 8
+# Seconds without a new text after which a stream counts as stalled, and the most that
+# a text waits for others.
+STALL_SECONDS, MAX_WAIT_SECONDS = 0.005, 0.1
 # Task types by Hugging Face's problem type of a classifier.
 TASK_NAMES = {
     "multi_label_classification": "multilabel_classification",
@@ -32,11 +44,15 @@ TASK_NAMES = {
 
 
 class Predictor:
-    """Classifier, tagger or question answerer, compiled once per bucket of lengths.
+    """Classifier, tagger or question answerer that batches texts by their lengths.
+
+    Texts are sorted by length and computed in batches of `64 * batch_size` tokens, in
+    one of few shapes, each compiled once. Predictions are in the order of the texts.
 
     Args:
       directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
-      batch_size: largest number of texts in one call.
+      batch_size: number of texts of 64 tokens in one call of the network; of shorter
+        texts it takes more, of longer ones fewer.
       windows: how a classifier of single texts combines the logits of a text that is
         longer than the model takes and is read in windows that overlap by half: their
         mean, or the largest of each class. None truncates such a text.
@@ -51,7 +67,9 @@ class Predictor:
       tokenizer: the Hugging Face tokenizer.
       encoder: the network below the output layer.
       params: parameters of the encoder and of the output layer.
-      buckets: the lengths that texts are padded to.
+      batches: how texts are batched by length.
+      window: number of texts that are sorted by length together; a call with so many
+        texts is fastest.
       form: the form of its input texts.
       truncation: number of texts so far that were truncated.
       num_lost: number of texts so far that lost an entity to truncation.
@@ -100,10 +118,12 @@ class Predictor:
             standardize=pretrained.standardize,
         )
         self.params = jax.device_put((pretrained.params, pretrained.head))
-        lengths = (32, 128, 512)
-        self.buckets = data.Buckets(
-            (*(n for n in lengths if n < self._positions), self._positions),
-            budget_ratio=BUDGET_RATIO,
+        self._num_outputs = int(np.size(pretrained.head["bias"]))
+        self.batches = LengthBatches.up_to(
+            self._positions, batch_size * TOKENS_PER_TEXT
+        )
+        self.window = batch_size * (
+            WINDOW if self.task.tokens is None else TOKEN_WINDOW
         )
 
         def logits(params, tokens):
@@ -115,8 +135,30 @@ class Predictor:
         self._logits = jax.jit(logits)
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Returns predictions for at most `batch_size` texts, in order."""
-        tokenized = self.tokenize(texts)
+        """Returns predictions for any number of texts, in order."""
+        return self._predictions(texts, self.tokenize(texts))
+
+    def in_windows(
+        self, windows: Iterable[list[Any]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yields predictions for each list of texts, and tokenizes the next meanwhile.
+
+        Args:
+          windows: lists of texts, best of `window` texts.
+        """
+        tokenized = data.prefetch(
+            windows,
+            size=1,
+            transfer=lambda texts: (texts, self.tokenize(texts)),
+            patience=1.0,  # A stream may have stalled.
+        )
+        for texts, tokens in tokenized:
+            yield self._predictions(texts, tokens)
+
+    def _predictions(
+        self, texts: list[Any], tokenized: data.TokenizedTexts
+    ) -> list[dict[str, Any]]:
+        """Computes predictions for texts that are tokenized."""
         self.num_lost += tokenized.num_lost
         logits = self._outputs(tokenized)
         fields = self.truncation.records(tokenized)
@@ -185,17 +227,17 @@ class Predictor:
 
     def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
         """Computes the logits of every row, `[R, N]` or `[R, L, N]`."""
-        size, logits = self.batch_size, []
-        for first in range(0, len(tokenized), size):
-            rows = np.arange(first, min(first + size, len(tokenized)))
-            tokens = data.collate_texts(tokenized, rows, size, self.buckets)
-            logits.append(np.asarray(self._logits(self.params, tokens))[: len(rows)])
-        if self.task.tokens is None:
-            return np.concatenate(logits)
-        longest = max(part.shape[1] for part in logits)
-        return np.concatenate(
-            [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0))) for x in logits]
-        )
+        rows, longest = np.arange(len(tokenized)), int(tokenized.lengths.max(initial=0))
+        per_row = () if self.task.tokens is None else (longest,)
+        logits = np.zeros((len(rows), *per_row, self._num_outputs), np.float32)
+        apply = functools.partial(self._logits, self.params)
+        for part, chunk in encoded(apply, tokenized, rows, self.batches):
+            if self.task.tokens is None:
+                logits[part] = chunk
+            else:
+                length = min(chunk.shape[1], longest)
+                logits[part, :length] = chunk[:, :length]
+        return logits
 
 
 def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
@@ -279,12 +321,41 @@ class TextPredictor(BatchPredictor, Protocol):
 
 def predict_all(predictor: BatchPredictor, texts: list[Any]) -> list[dict[str, Any]]:
     """Returns predictions for any number of texts, computed batch by batch."""
-    size = predictor.batch_size
-    return [
-        prediction
-        for first in range(0, len(texts), size)
-        for prediction in predictor(texts[first : first + size])
-    ]
+    size = _window(predictor)
+    windows = (texts[first : first + size] for first in range(0, len(texts), size))
+    return [row for rows in _in_windows(predictor, windows) for row in rows]
+
+
+@runtime_checkable
+class WindowPredictor(BatchPredictor, Protocol):
+    """Predictor that takes many texts at once, and sorts them by length."""
+
+    @property
+    def window(self) -> int:
+        """Number of texts that are sorted together."""
+        ...
+
+    def in_windows(
+        self, windows: Iterable[list[Any]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yields predictions for each list of texts."""
+        ...
+
+
+def _window(predictor: BatchPredictor) -> int:
+    """Returns the number of texts to hand to a predictor at a time."""
+    if isinstance(predictor, WindowPredictor):
+        return predictor.window
+    return predictor.batch_size
+
+
+def _in_windows(
+    predictor: BatchPredictor, windows: Iterable[list[Any]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yields predictions for each list of texts."""
+    if isinstance(predictor, WindowPredictor):
+        return predictor.in_windows(windows)
+    return map(predictor, windows)
 
 
 def predict(
@@ -344,8 +415,15 @@ def predict_rows(
     write = {"jsonl": _write_jsonl, "csv": _write_csv()}[format]
     renamed: dict[str, str] = {}
     count = 0
-    for batch in batches_on_arrival(rows, predictor.batch_size):
-        predictions = predictor([row.text for row in batch])
+    batches: collections.deque[list[InputRow]] = collections.deque()
+
+    def windows() -> Iterator[list[Any]]:
+        for batch in batches_on_arrival(rows, _window(predictor)):
+            batches.append(batch)
+            yield [row.text for row in batch]
+
+    for predictions in _in_windows(predictor, windows()):
+        batch = batches.popleft()
         for row, prediction in zip(batch, predictions, strict=True):
             inputs = predictor.form.row(row.text)
             fields = {n: v for n, v in prediction.items() if n not in inputs}
@@ -375,8 +453,12 @@ def _apart(
 
 
 def batches_on_arrival(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Yields batches of the texts that have arrived, of 1 to `size` texts."""
-    arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * size)
+    """Yields batches of the texts that have arrived, of 1 to `size` texts.
+
+    A batch is complete when no text arrives for `STALL_SECONDS`, and after
+    `MAX_WAIT_SECONDS` at the latest.
+    """
+    arrived: queue.Queue[Any] = queue.Queue(maxsize=2 * size)
     end = object()
 
     def read():
@@ -394,11 +476,16 @@ def batches_on_arrival(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
     item = arrived.get()
     while item is not end:
         batch: list[Any] = []
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
         while is_text(item):
             batch.append(item)
-            if len(batch) == size or arrived.empty():
+            left = max(0.0, deadline - time.monotonic())
+            if len(batch) == size:
                 break
-            item = arrived.get()
+            try:
+                item = arrived.get(timeout=min(STALL_SECONDS, left))
+            except queue.Empty:
+                break
         if batch:
             yield batch
         if isinstance(item, Exception):

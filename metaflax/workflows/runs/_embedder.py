@@ -1,5 +1,6 @@
 """Features of many texts, encoded in batches of like length."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,14 +8,15 @@ import jax
 import numpy as np
 
 from metaflax import data
+from metaflax.workflows.runs._length_batches import LengthBatches, encoded
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
-# Texts embedded in one call; sorted by length, so that little of it is padding.
-EMBED_BATCH = 64
+# Tokens of one call of the encoder.
+EMBED_TOKENS = 2048
 
 
 def embedder(model: LoadedModel):
-    """Makes a function from texts to features that compiles once per bucket.
+    """Makes a function from texts to features that compiles few shapes.
 
     Returns:
       `features = embed(params, tokenized, indices)`, float32 `[examples, D]`, zero
@@ -26,8 +28,8 @@ def embedder(model: LoadedModel):
         params: Any, tokenized: data.TokenizedTexts, indices: np.ndarray
     ) -> np.ndarray:
         features = np.zeros((len(tokenized), model.encoder.num_features), np.float32)
-        for rows, encoded in _encoded(apply, params, tokenized, indices):
-            features[rows] = encoded
+        for rows, chunk in _encoded(apply, params, tokenized, indices):
+            features[rows] = chunk
         return features
 
     return embed
@@ -47,8 +49,8 @@ def token_embedder(model: LoadedModel):
     ) -> np.ndarray:
         size = (len(tokenized.flat), model.encoder.num_features)
         features = np.zeros(size, np.float32)
-        for chunk, encoded in _encoded(apply, params, tokenized, rows):
-            for row, tokens in zip(chunk, encoded, strict=True):
+        for part, chunk in _encoded(apply, params, tokenized, rows):
+            for row, tokens in zip(part, chunk, strict=True):
                 first, last = tokenized.offsets[row : row + 2]
                 features[first:last] = tokens[: last - first]
         return features
@@ -59,19 +61,6 @@ def token_embedder(model: LoadedModel):
 def _encoded(
     apply: Any, params: Any, tokenized: data.TokenizedTexts, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields rows of like length, and their features."""
-    order = rows[np.argsort(tokenized.lengths[rows], kind="stable")]
-    buckets = data.Buckets(budget_ratio=1.5)
-    chunks = [
-        order[start : start + EMBED_BATCH]
-        for start in range(0, len(order), EMBED_BATCH)
-    ]
-    waiting: list[tuple[np.ndarray, Any]] = []
-    for chunk in chunks:
-        batch = data.collate_texts(tokenized, chunk, EMBED_BATCH, buckets)
-        waiting.append((chunk, apply(params, batch)))
-        if len(waiting) > 1:  # The device goes on while the host copies.
-            done, encoded = waiting.pop(0)
-            yield done, np.asarray(encoded)[: len(done)]
-    for done, encoded in waiting:
-        yield done, np.asarray(encoded)[: len(done)]
+    longest = int(tokenized.lengths[rows].max(initial=1))
+    batches = LengthBatches.up_to(longest, EMBED_TOKENS)
+    return encoded(functools.partial(apply, params), tokenized, rows, batches)

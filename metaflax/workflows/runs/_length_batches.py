@@ -1,0 +1,171 @@
+"""Batches of texts of like length, in few shapes, for encoding many texts fast.
+
+Texts are sorted by length and cut into batches of a budget of tokens rather than of a
+number of texts: many short texts, or few long ones, keep the device equally busy. Real
+tokens are packed, so that padding costs something in attention only.
+"""
+
+import bisect
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaflax import data
+
+# Budget of tokens for each text of `batch_size`, the typical length of a text.
+TOKENS_PER_TEXT = 64
+# Padded lengths of batches with fewer tokens than the budget; few, since most of these
+# batches are the last ones of a window or single texts of a stream.
+COARSE_LENGTHS = (32, 128, 512)
+# How many times more texts a batch holds than the budget has of the padded length, so
+# that shorter texts fill it too: the ratio of consecutive lengths, and that of texts to
+# COARSE_LENGTHS, roughly.
+ROWS_RATIO, COARSE_ROWS_RATIO = 1.5, 3
+# Texts that share a batch differ in length by at most this ratio, where they are long
+# enough for attention to padding to matter.
+MAX_LENGTH_RATIO = 4
+# Token budgets are this ratio apart, down to the smallest.
+BUDGET_RATIO, SMALLEST_BUDGET = 4, 32
+
+
+class Shape(NamedTuple):
+    """Shape of a batch, compiled once.
+
+    Attributes:
+      num_rows: B, largest number of texts.
+      length: L, padded length of a text.
+      num_tokens: M, largest number of tokens of all texts.
+    """
+
+    num_rows: int
+    length: int
+    num_tokens: int
+
+    def holds(self, lengths: np.ndarray) -> bool:
+        """Returns whether texts of these lengths fit."""
+        fits = len(lengths) <= self.num_rows and lengths.sum() <= self.num_tokens
+        return bool(fits and lengths.max() <= self.length)
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthBatches:
+    """Divides texts into batches of few shapes by their lengths.
+
+    Attributes:
+      lengths: padded lengths of full batches, in increasing order.
+      num_tokens: budget of tokens of a full batch.
+
+    Examples:
+      >>> batches = LengthBatches.up_to(64, num_tokens=128)
+      >>> lengths = np.array([5, 60, 7, 30, 6, 50])
+      >>> for rows, shape in batches.plan(lengths):
+      ...     print(rows, shape)
+      [1 5] Shape(num_rows=3, length=64, num_tokens=128)
+      [3 2 4 0] Shape(num_rows=6, length=32, num_tokens=128)
+    """
+
+    lengths: tuple[int, ...]
+    num_tokens: int
+
+    @classmethod
+    def up_to(cls, max_length: int, num_tokens: int) -> "LengthBatches":
+        """Returns batches for texts of up to `max_length` tokens."""
+        return cls(data.Buckets.up_to(max_length).lengths, num_tokens)
+
+    @property
+    def coarse_lengths(self) -> tuple[int, ...]:
+        """Padded lengths of batches that are not full."""
+        longest = self.lengths[-1]
+        return (*(n for n in COARSE_LENGTHS if n < longest), longest)
+
+    def shapes(self) -> list[Shape]:
+        """Returns all shapes that batches can have, by number of tokens."""
+        full = [_shape(length, max(self.num_tokens, length)) for length in self.lengths]
+        budgets, budget = [], self.num_tokens // BUDGET_RATIO
+        while budget >= SMALLEST_BUDGET:
+            budgets.append(budget)
+            budget //= BUDGET_RATIO
+        small = [
+            _shape(length, budget, COARSE_ROWS_RATIO)
+            for length in self.coarse_lengths
+            for budget in budgets
+            if length <= budget
+        ]
+        return sorted({*full, *small}, key=lambda s: (s.num_tokens, s.length))
+
+    def plan(self, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, Shape]]:
+        """Yields the texts of each batch, longest first, and its shape.
+
+        Args:
+          lengths: numbers of tokens of the texts, `[R]`.
+
+        Raises:
+          ValueError: if a text is longer than the longest batch.
+        """
+        shapes = self.shapes()
+        order = np.argsort(-lengths, kind="stable")
+        falling = lengths[order]
+        first = 0
+        while first < len(order):
+            last = first + self._num_alike(falling[first:])
+            part = falling[first:last]
+            yield order[first:last], next(s for s in shapes if s.holds(part))
+            first = last
+
+    def _num_alike(self, falling: np.ndarray) -> int:
+        """Counts the first texts that share a batch, of lengths that fall."""
+        longest = int(falling[0])
+        number = bisect.bisect_left(self.lengths, longest)
+        if number == len(self.lengths):
+            raise ValueError(
+                f"a text of {longest} tokens is longer than the longest batch,"
+                f" {self.lengths[-1]}; tokenize with a smaller max_length."
+            )
+        length = self.lengths[number]
+        full = _shape(length, max(self.num_tokens, length))
+        candidates = falling[: full.num_rows]
+        within = np.cumsum(candidates) <= full.num_tokens
+        alike = MAX_LENGTH_RATIO * np.maximum(candidates, self.lengths[0]) >= longest
+        return int(np.sum(within & alike))  # Both are false once they are false.
+
+
+def _shape(length: int, num_tokens: int, rows_ratio: float = ROWS_RATIO) -> Shape:
+    return Shape(math.ceil(rows_ratio * num_tokens / length), length, num_tokens)
+
+
+def encoded(
+    apply: Callable[[Any], Any],
+    tokenized: data.TokenizedTexts,
+    rows: np.ndarray,
+    batches: LengthBatches,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields rows of like length, and what a network computes for them.
+
+    While the device computes a batch, the host makes the next and dispatches it, and
+    only then fetches the outputs of the first.
+
+    Args:
+      apply: `outputs = apply(tokens)`, `[B, ...]` of a jitted function.
+      tokenized: the texts.
+      rows: indices of the rows to encode.
+      batches: how they are batched.
+    """
+    waiting: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
+
+    def fetched() -> tuple[np.ndarray, np.ndarray]:
+        part, outputs = waiting.popleft()
+        return part, np.asarray(outputs)[: len(part)]
+
+    for numbers, shape in batches.plan(tokenized.lengths[rows]):
+        buckets = data.Buckets((shape.length,), budget_multiple=shape.num_tokens)
+        part = rows[numbers]
+        tokens = data.collate_texts(tokenized, part, shape.num_rows, buckets)
+        waiting.append((part, apply(tokens)))
+        if len(waiting) > 1:
+            yield fetched()
+    while waiting:
+        yield fetched()
