@@ -194,7 +194,9 @@ def _object_of(item: Any, words: Sequence[Span] | None) -> Any:
     match item:
         case [int(start), int(end), str(kind)] if words is None:
             return {"start": start, "end": end, "type": kind}
-        case [int(first), int(last), str(kind)] if 0 <= first <= last < len(words):
+        case [int(first), int(last), str(kind)] if (
+            words is not None and 0 <= first <= last < len(words)
+        ):
             return {"start": words[first][0], "end": words[last][1], "type": kind}
         case [int(first), int(last), str(_)]:
             raise ValueError(

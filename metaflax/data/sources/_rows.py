@@ -89,14 +89,12 @@ def _items(held: Any, name: str, reading: Reading) -> list[Any]:
     """Returns the items of an array, or of the only array of objects in an object."""
     if isinstance(held, list):
         return held
-    nested = [
+    match [
         (key, value)
         for key, value in (held.items() if isinstance(held, dict) else ())
         if isinstance(value, (list, dict))
-    ]
-    if len(nested) == 1 and isinstance(nested[0][1], list) and nested[0][1]:
-        key, items = nested[0]
-        if all(isinstance(item, dict) for item in items):
+    ]:
+        case [(key, [_, *_] as items)] if all(isinstance(i, dict) for i in items):
             reading.notes.append(f"{name}: rows are those of the list {key!r}.")
             return items
     return [held]
