@@ -208,5 +208,5 @@ def test_defaults_are_those_of_the_command_line(tiny_bert):
         metaflax.few_shot.LearnerSettings(model=str(tiny_bert))
     )
     expected = config.Config().algorithm
-    assert learner.config.algorithm == without_run("x", "frozen").algorithm
+    assert learner.config.algorithm == without_run(str(tiny_bert)).algorithm
     assert learner.config.algorithm.temperature == expected.temperature

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 import metaflax
+from metaflax import few_shot
+from metaflax.few_shot._examples import examples_of
+from metaflax.workflows.runs._calibration import read_calibration
+from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.workflows import worlds
 
 SUPPORT = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
@@ -40,3 +44,25 @@ def test_a_learned_output_layer_has_room_for_its_classes_only(trained_by):
     assert fitted.predict_proba(QUERIES).shape == (len(QUERIES), 3)
     with pytest.raises(ValueError, match="was\\s+meta-trained for 3"):
         fitted.fit(TEXTS[:4], list("abcd"))
+
+
+def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
+    def learner(**settings):
+        return few_shot.load_learner(
+            few_shot.LearnerSettings(model=str(trained), **settings)
+        )
+
+    own, other = learner(), learner(head="ridge")
+    assert own.calibration == read_calibration(RunDirectory(trained)) is not None
+    assert other.calibration is None
+    examples = examples_of(SUPPORT, own.task)
+    task = own.learn(examples, sorted(set(LABELS)))
+    records = own.predict(task, QUERIES, reject=0.3)
+    threshold = own.calibration.threshold(0.3)
+    for record in records:
+        assert (record["label"] is None) == (record["confidence"] < threshold)
+        assert record["best_label"] == max(
+            record["probabilities"], key=record["probabilities"].get
+        )
+    with pytest.raises(ValueError, match="no threshold to reject"):
+        other.predict(other.learn(examples, sorted(set(LABELS))), QUERIES, reject=0.3)
