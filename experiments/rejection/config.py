@@ -4,8 +4,12 @@ Command (CLINC150 takes a few minutes on 2 idle cores):
 
     METAFLAX_DATA=DIR python experiments/rejection/run.py --runs runs/rejection
 
-Expected: see README.md. `run.py` sets the data and the split.
+Expected: see README.md. `run.py` sets data and split. `python -m metaflax predict
+--reject 0.05` applies such thresholds to a model adapted from a run.
 """
+
+import os
+from pathlib import Path
 
 from metaflax.config import (
     AlgorithmConfig,
@@ -16,8 +20,15 @@ from metaflax.config import (
     TrainingConfig,
 )
 
+DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "clinc150"
+
 config = Config(
-    data=DataConfig(max_length=64),
+    data=DataConfig(
+        path=str(DATA / "examples.jsonl"),
+        split_file=str(DATA / "folds.json"),
+        fold="01",
+        max_length=64,
+    ),
     algorithm=AlgorithmConfig(name="frozen"),
     episodes=EpisodeConfig(way=5, shot=5, queries=5),
     training=TrainingConfig(valid_episodes=200),

@@ -130,7 +130,8 @@ def on_split(config: config_lib.Config, path: Path, split: Any) -> config_lib.Co
     """The config on a file, whose episodes of meta-training are as small as can be."""
     sizes = dataclasses.replace(config.episodes, train_way=2)
     config = dataclasses.replace(config, episodes=sizes)
-    return common.on_data(config, path, split_names=split, max_length=MAX_LENGTH)
+    fields = {"split_names": split, "split_file": None, "fold": None}
+    return common.on_data(config, path, **fields, max_length=MAX_LENGTH)
 
 
 DATA_SETS = {

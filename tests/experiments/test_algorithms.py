@@ -42,7 +42,7 @@ def test_three_methods_train_and_are_compared_on_the_same_episodes(
     fold = {"train": topics[:12], "valid": topics[12:18], "test": topics[18:]}
     (folder / "folds.json").write_text(json.dumps({"01": fold}))
     with worlds.apart(tmp_path):
-        bert = worlds.save_bert(tmp_path / "bert")
+        bert = worlds.save_bert(tmp_path / "bert", num_layers=6)
         monkeypatch.setattr(script.data, "fetch_minilm", lambda: bert)
         world = script.load_world(tmp_path, bert)
         settings = script.Settings(flops=1e6, tasks_per_step=1, test_episodes=10)
