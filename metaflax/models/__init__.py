@@ -7,9 +7,8 @@ from metaflax.models.adaptation._lora import merge_lora, with_lora
 from metaflax.models.adaptation._prefix import with_prefix
 from metaflax.models.families._convert_gguf import convert_gguf
 from metaflax.models.families._family import ModelFamily
-from metaflax.models.families._registry import load, save
+from metaflax.models.families._registry import encoder, load, save
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._encoder import encoder
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
 from metaflax.models.families.encoder_decoder._network import seq2seq
 from metaflax.models.families.gpt2._config import GPTConfig

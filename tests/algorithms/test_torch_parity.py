@@ -1,4 +1,6 @@
-"""Meta-gradients of a BERT against autograd of Hugging Face's, in torch, in float64."""
+"""Meta-gradients of encoders against autograd of torch's, in float64."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,109 +9,116 @@ import optax
 import pytest
 
 from metaflax import algorithms, base, estimators, heads, losses, models, tree
-from tests.models.examples import CONFIG, random_tokens
-from tests.models.pretrained.test_parity import torch_model
+from metaflax.models.pretrained._places import Columns
+from tests.models.families import networks
 
 torch = pytest.importorskip("torch")
 
 NUM_STEPS, RATE, WAY = 2, 0.1, 3
 TARGETS = np.arange(4) % WAY
-KERNEL = 0.3 * np.random.default_rng(7).normal(size=(CONFIG.hidden_size, WAY))
+WIDTH = networks.SIZES["hidden_size"]
+KERNEL = 0.3 * np.random.default_rng(7).normal(size=(WIDTH, WAY))
+MAML = functools.partial(algorithms.maml, estimator=estimators.mixed_mode)
+# XLM-RoBERTa and CamemBERT are RoBERTas.
+FAMILIES = [name for name in networks.FIRST if name not in ("xlm-roberta", "camembert")]
 
 
-def texts(seed):
-    return random_tokens(CONFIG, (7, 3, 5, 6), types=False, seed=seed)
+def texts(config, seed):
+    return networks.random_tokens(config, (7, 3, 5, 6), seed=seed)
 
 
-def torch_meta_gradient(model, *, second_order):
+def torch_meta_gradient(model, config, *, second_order):
     """MAML by hand: gradients of the support loss, a step, the query loss."""
-    model = model.double()
-    params = {f"bert.{n}": p for n, p in model.named_parameters()}
+    params = dict(model.named_parameters())
+    # Of poolers that nobody reads.
+    params = {name: p for name, p in params.items() if not name.startswith("pooler")}
     params["kernel"] = torch.tensor(KERNEL, requires_grad=True)
 
     def loss(params, tokens):
-        of_model = {n[5:]: p for n, p in params.items() if n.startswith("bert.")}
-        inputs = {
-            "input_ids": torch.tensor(np.array(tokens.ids)),
-            "attention_mask": torch.tensor(np.array(tokens.mask)),
-        }
-        states = torch.func.functional_call(model, of_model, (), inputs)
+        of_model = {name: p for name, p in params.items() if name != "kernel"}
+        states = torch.func.functional_call(
+            model, of_model, (), networks.inputs(tokens)
+        )
         logits = states.last_hidden_state[:, 0] @ params["kernel"]
         return torch.nn.functional.cross_entropy(logits, torch.tensor(TARGETS))
 
     fast = params
     for _ in range(NUM_STEPS):
         grads = torch.autograd.grad(
-            loss(fast, texts(0)), list(fast.values()), create_graph=second_order
+            loss(fast, texts(config, 0)),
+            list(fast.values()),
+            create_graph=second_order,
         )
         fast = {n: p - RATE * g for (n, p), g in zip(fast.items(), grads, strict=True)}
-    value = loss(fast, texts(1))
+    value = loss(fast, texts(config, 1))
     grads = torch.autograd.grad(value, list(params.values()))
     return value.item(), dict(zip(params, (g.numpy() for g in grads), strict=True))
 
 
-def our_meta_gradient(directory, factory, **kwargs):
-    with jax.enable_x64(True):
-        pretrained = models.load(directory)
-        encoder = models.encoder(pretrained.config, pooling="first", dtype=jnp.float64)
-        algorithm = factory(
-            encoder.apply,
-            losses.softmax_cross_entropy,
-            lambda key: pretrained.params,
-            optax.sgd(RATE),
-            head=heads.linear(CONFIG.hidden_size, WAY),
-            adapts=["*", "!head/bias"],
-            num_steps=NUM_STEPS,
-            **kwargs,
-        )
-        params = {
-            "encoder": pretrained.params,
-            "head": {"kernel": KERNEL, "bias": np.zeros(WAY)},
-        }
-        params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params)
-        batches = [base.Batch(texts(i), TARGETS, np.ones(4)) for i in (0, 1)]
-        fn = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
-        (value, _), grads = fn(params, base.Task(*batches))
-        return float(value), jax.device_get(grads)
+def our_meta_gradient(pretrained, factory):
+    config = pretrained.config
+    encoder = models.encoder(config, pooling="first", dtype=jnp.float64)
+    params = {k: v for k, v in pretrained.params.items() if k != "pooler"}
+    algorithm = factory(
+        encoder.apply,
+        losses.softmax_cross_entropy,
+        lambda key: params,
+        optax.sgd(RATE),
+        head=heads.linear(WIDTH, WAY),
+        adapts=["*", "!head/bias"],
+        num_steps=NUM_STEPS,
+    )
+    params = {"encoder": params, "head": {"kernel": KERNEL, "bias": np.zeros(WAY)}}
+    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params)
+    batches = [base.Batch(texts(config, i), TARGETS, np.ones(4)) for i in (0, 1)]
+    fn = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
+    (value, _), grads = fn(params, base.Task(*batches))
+    return float(value), jax.device_get(grads)
+
+
+def as_torchs(family, config, grads):
+    """Gradients by torch's names, in its layouts."""
+    paths = tree.paths(grads["encoder"])
+    leaves = dict(zip(paths, jax.tree.leaves(grads["encoder"]), strict=True))
+    named = {"kernel": grads["head"]["kernel"]}
+    for name, target in family.write.args[0].places(config).items():
+        if isinstance(target, Columns):
+            leaf = np.concatenate([leaves[path] for path in target.paths], axis=-1)
+        else:
+            leaf = leaves[target.path]
+        named[name] = leaf.T if target.transposed else leaf
+    return named
 
 
 @pytest.mark.parametrize(
-    ("factory", "kwargs", "second_order"),
+    ("factory", "second_order"),
     [
-        pytest.param(algorithms.maml, {}, True, marks=pytest.mark.slow),
-        (algorithms.maml, {"estimator": estimators.mixed_mode}, True),
-        pytest.param(algorithms.fomaml, {}, False, marks=pytest.mark.slow),
+        (MAML, True),
+        pytest.param(algorithms.fomaml, False, marks=pytest.mark.slow),
     ],
-    ids=["maml", "maml in mixed mode", "fomaml"],
+    ids=["maml in mixed mode", "fomaml"],
 )
-def test_the_meta_gradient_is_that_of_torch(factory, kwargs, second_order, tmp_path):
-    model = torch_model(CONFIG, pooler=False)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_meta_gradient_is_that_of_torch(name, factory, second_order, tmp_path):
+    config = networks.make_config(name, networks.FIRST[name])
+    model = networks.torch_model(config)
     model.save_pretrained(tmp_path)
-    value, expected = torch_meta_gradient(model, second_order=second_order)
-    found_value, found = our_meta_gradient(tmp_path, factory, **kwargs)
-    np.testing.assert_allclose(found_value, value, rtol=1e-9)
-    np.testing.assert_allclose(found["head"]["kernel"], expected["kernel"], rtol=1e-7)
-    pairs = {
-        "embeddings/word": "embeddings.word_embeddings.weight",
-        "layer_0/attention/query/kernel": "encoder.layer.0.attention.self.query.weight",
-        "layer_1/mlp/down/kernel": "encoder.layer.1.output.dense.weight",
-        "layer_1/mlp/norm/scale": "encoder.layer.1.output.LayerNorm.weight",
-    }
-    leaves = dict(
-        zip(
-            tree.paths(found["encoder"]),
-            jax.tree.leaves(found["encoder"]),
-            strict=True,
-        )
+    value, expected = torch_meta_gradient(
+        model.double(), config, second_order=second_order
     )
-    for ours, theirs in pairs.items():
-        want = expected[f"bert.{theirs}"]
-        want = want.T if ours.endswith("kernel") else want
-        scale = np.abs(want).max()
-        np.testing.assert_allclose(leaves[ours], want, atol=1e-8 * scale, err_msg=ours)
-    learned = {"encoder": found["encoder"], "kernel": found["head"]["kernel"]}
-    np.testing.assert_allclose(norm(learned), norm(expected), rtol=1e-9)
+    with jax.enable_x64(True):
+        pretrained = models.load(tmp_path)
+        found_value, found = our_meta_gradient(pretrained, factory)
+    np.testing.assert_allclose(found_value, value, rtol=1e-9)
+    found = as_torchs(pretrained.family, config, found)
+    assert found.keys() == expected.keys()
+    largest = max(np.max(np.abs(grad)) for grad in expected.values())
+    for name, grad in expected.items():
+        np.testing.assert_allclose(
+            found[name], grad, rtol=0, atol=1e-9 * largest, err_msg=name
+        )
 
 
-def norm(values):
-    return np.sqrt(sum(np.sum(np.square(x)) for x in jax.tree.leaves(values)))
+@pytest.mark.slow
+def test_the_exact_meta_gradient_in_reverse_mode_is_that_of_torch(tmp_path):
+    test_the_meta_gradient_is_that_of_torch("bert", algorithms.maml, True, tmp_path)

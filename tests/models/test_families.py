@@ -11,7 +11,6 @@ from stranger import conv as families
 
 from metaflax import models
 from metaflax.models.families._registry import named_family
-from tests.models.examples import CONFIG, random_params
 
 
 @pytest.fixture
@@ -83,9 +82,8 @@ def test_weights_that_the_network_lacks_are_named(conv, tmp_path):
 
 
 def test_what_a_family_does_not_support_is_refused():
-    params = random_params(CONFIG)
-    bert = named_family("bert")
+    few = dataclasses.replace(named_family("gpt2"), additions={"lora_rank": None})
     with pytest.raises(ValueError, match="prefix_size is 2.*they support lora_rank"):
-        bert.add_parameters(params, {"lora_rank": 0, "prefix_size": 2})
+        few.add_parameters({}, {"lora_rank": 0, "prefix_size": 2})
     with pytest.raises(ValueError, match="no masked language model"):
         families.CONV.require_masked_lm()

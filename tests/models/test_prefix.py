@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from tests.models.examples import CONFIG
 from tests.models.speakers import GPT, SEQ2SEQ, pairs, random_params, texts
 
 KEY = jax.random.key(0)
@@ -95,12 +94,6 @@ def test_it_is_saved_beside_what_hugging_face_knows(kind, tmp_path):
     loaded = models.load(tmp_path / "out")
     assert loaded.purpose == {"task": "x"}
     jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
-
-
-def test_an_encoder_has_no_place_for_one():
-    params = models.encoder(CONFIG).init(KEY)
-    with pytest.raises(ValueError, match="prefixes are for generative networks"):
-        models.with_prefix(params, KEY)
 
 
 def test_a_prefix_is_added_once():

@@ -116,6 +116,16 @@ def test_the_more_runs_again_the_less_memory_a_backward_pass_takes(order, task_l
     assert none > 1.1 * dots > 1.1 * 1.1 * layers
 
 
+def test_weights_that_layers_share_are_not_copied_in_a_loop():
+    weight, biases = jnp.ones((3, 3)), jnp.ones((4, 1, 3))
+    layer = lambda x, arguments: x @ arguments[0] + arguments[1]  # noqa: E731
+    layers = [(layer, (weight, bias)) for bias in biases]
+    run = lambda x: _stack.run_layers(x, layers, layer_loop="scan")  # noqa: E731
+    jaxpr = str(jax.make_jaxpr(run)(jnp.ones((2, 3))))
+    assert "4,1,3]" in jaxpr
+    assert "4,3,3]" not in jaxpr
+
+
 @pytest.mark.parametrize("name", ["layer_loop", "remat"])
 def test_an_unknown_way_to_run_layers_is_refused(name):
     with pytest.raises(ValueError, match=f"{name}='twice'; there is"):

@@ -18,7 +18,7 @@ def with_adapters(
     size: int = 16,
     where: tree.Where = "*",
 ) -> dict[str, Any]:
-    r"""Adds bottleneck adapters to the layers of a BERT.
+    r"""Adds bottleneck adapters to the layers of a network.
 
     What a layer's attention or feed-forward part adds to its residual, :math:`h`,
     becomes
@@ -35,7 +35,7 @@ def with_adapters(
     the rest adapts, they are warp layers: they shape the gradients of the others.
 
     Args:
-      params: of a BERT, as `encoder(...).init` or `models.load` give them.
+      params: of a network, as `encoder(...).init` or `models.load` give them.
       key: draws D, normal with standard deviation 1 / sqrt(in).
       size: C, features of the bottleneck.
       where: the parts, by paths such as `layer_0/attention` and `layer_0/mlp`;
@@ -46,7 +46,7 @@ def with_adapters(
 
     Raises:
       ValueError: if `size` is not positive, if `where` chooses no part or one that has
-        an adapter, or if these are not the parameters of one BERT.
+        an adapter, or if these are not the parameters of one network.
 
     Examples:
       >>> from metaflax.models import BertConfig, encoder
@@ -63,12 +63,12 @@ def with_adapters(
       with Warped Gradient Descent <https://arxiv.org/abs/1909.00025>`_, 2019.
     """
     _extras.check_size("size", size)
-    flat = _extras.flatten_bert(params)
-    parts = _extras.choose(_parts(flat), where, flat, _extras.ADAPTER)
+    flat = _extras.flatten_network(params)
+    outputs = _outputs(flat)
+    parts = _extras.choose(list(outputs), where, flat, _extras.ADAPTER)
     keys = jax.random.split(key, len(parts))
     for part, part_key in zip(parts, keys, strict=True):
-        scale = flat[f"{part}/norm/scale"]
-        (D,), dtype = scale.shape, scale.dtype
+        D, dtype = outputs[part].shape[1], outputs[part].dtype
         adapter = f"{part}/{_extras.ADAPTER}"
         noise = jax.random.normal(part_key, (D, size), dtype)
         flat[f"{adapter}/down/kernel"] = noise * D**-0.5
@@ -78,10 +78,12 @@ def with_adapters(
     return _extras.unflatten(flat)
 
 
-def _parts(flat: dict[str, Any]) -> list[str]:
-    """Returns the blocks that end in a residual and a norm, by path."""
-    return [
-        path.removesuffix("/norm/scale")
-        for path in flat
-        if path.startswith("layer_") and path.endswith("/norm/scale")
-    ]
+def _outputs(flat: dict[str, Any]) -> dict[str, Any]:
+    """Returns the last kernels of the blocks that add to a residual, by path."""
+    outputs = {}
+    for path, leaf in flat.items():
+        block, _, name = path.removesuffix("/kernel").rpartition("/")
+        in_layer = block.count("/") == 1 and block.startswith("layer_")
+        if in_layer and name in ("output", "down"):
+            outputs[block] = leaf
+    return outputs

@@ -17,7 +17,7 @@ def with_context(
 
     The sum of embeddings of every token becomes :math:`e + c K`, where the network
     finds `embeddings/context/vector`, c `[C]`, and `embeddings/context/kernel`, K
-    `[C, D]`. An inner loop that adapts `"embeddings/context/vector"` holds C numbers
+    `[C, E]`. An inner loop that adapts `"embeddings/context/vector"` holds C numbers
     per task, whose meaning the outer loop learns in all the rest. c starts at zero, so
     the function is unchanged at first.
 
@@ -37,7 +37,7 @@ def with_context(
 
     Raises:
       ValueError: if `size` is not positive, if there is a context already, or if these
-        are not the parameters of one BERT.
+        are not the parameters of one network.
 
     Examples:
       >>> from metaflax.models import BertConfig, encoder
@@ -53,7 +53,7 @@ def with_context(
       <https://arxiv.org/abs/1810.03642>`_, 2019.
     """
     _extras.check_size("size", size)
-    flat = _extras.flatten_bert(params)
+    flat = _extras.flatten_network(params)
     (module,) = _extras.choose(["embeddings"], "embeddings", flat, _extras.CONTEXT)
     context, word = f"{module}/{_extras.CONTEXT}", flat["embeddings/word"]
     D, dtype = word.shape[1], word.dtype

@@ -20,7 +20,7 @@ def with_lora(
     where: tree.Where = ("*/attention/query", "*/attention/value"),
     scale: float = 1.0,
 ) -> dict[str, Any]:
-    r"""Adds low-rank factors A and B to dense modules of a BERT.
+    r"""Adds low-rank factors A and B to dense modules of a network.
 
     A module that computes :math:`x W + b` computes :math:`x W + (x A) B + b` where it
     finds `lora/down`, A `[in, r]`, and `lora/up`, B `[r, out]`. B starts at zero, so
@@ -28,7 +28,7 @@ def with_lora(
     (in + out) numbers per task and module: the product A B is never formed.
 
     Args:
-      params: of a BERT, as `encoder(...).init` or `models.load` give them.
+      params: of a network, as `encoder(...).init` or `models.load` give them.
       key: draws A.
       rank: r.
       where: the modules, by paths such as `layer_0/attention/query`, `layer_0/mlp/up`
@@ -43,7 +43,7 @@ def with_lora(
 
     Raises:
       ValueError: if `rank` or `scale` is not positive, if `where` chooses no module or
-        one that has factors, or if these are not the parameters of one BERT.
+        one that has factors, or if these are not the parameters of one network.
 
     Examples:
       >>> from metaflax.models import BertConfig, encoder
@@ -65,7 +65,7 @@ def with_lora(
             f"scale must be positive and finite, got {scale!r}; it multiplies A, and"
             " without A neither factor has a gradient"
         )
-    flat = _extras.flatten_bert(params)
+    flat = _extras.flatten_network(params)
     modules = _extras.choose(_dense(flat), where, flat, _extras.LORA)
     keys = jax.random.split(key, len(modules))
     for module, module_key in zip(modules, keys, strict=True):
@@ -118,8 +118,9 @@ def _dense(flat: dict[str, Any]) -> list[str]:
     """Returns the paths of the dense modules of a network."""
     return [
         path.removesuffix("/kernel")
-        for path in flat
+        for path, leaf in flat.items()
         if path.startswith(("layer_", "pooler/"))
         and path.endswith("/kernel")
+        and leaf.ndim == 2  # Not those of convolutions.
         and not _extras.part_of(path, _extras.ADAPTER)
     ]

@@ -15,7 +15,7 @@ _SPREAD = 0.02
 def with_prefix(
     params: optax.Params, key: chex.PRNGKey, *, size: int = 8
 ) -> dict[str, Any]:
-    r"""Adds keys and values that all tokens see to each layer of a language model.
+    r"""Adds keys and values that all tokens see to each layer of a network.
 
     The attention of a layer over keys :math:`K` and values :math:`V` becomes that over
     :math:`[P_K; K]` and :math:`[P_V; V]` where it finds `attention/prefix/keys` and
@@ -25,7 +25,7 @@ def with_prefix(
     and values. They have no positions.
 
     Args:
-      params: of a decoder such as `gpt`, or the `decoder` of a `seq2seq`.
+      params: of an encoder, a `gpt`, or the `decoder` of a `seq2seq`.
       key: draws keys and values, normal with standard deviation 0.02. They are further
         tokens to attend to, and change the model's outputs a little from the start.
       size: P.
@@ -35,7 +35,7 @@ def with_prefix(
 
     Raises:
       ValueError: if `size` is not positive, if there are prefixes already, or if these
-        are not the parameters of one generative network.
+        are not the parameters of one network.
 
     Examples:
       >>> from metaflax import models, tree
@@ -51,13 +51,7 @@ def with_prefix(
       <https://arxiv.org/abs/2101.00190>`_, 2021; here without its reparameterization.
     """
     _extras.check_size("size", size)
-    flat = _extras.flatten_bert(params)
-    generates = any("/cross_attention/" in path for path in flat)
-    if "embeddings/token_type" in flat and not generates:
-        raise ValueError(
-            "these are the parameters of an encoder, and prefixes are for"
-            " generative networks: a gpt, or the decoder of a seq2seq"
-        )
+    flat = _extras.flatten_network(params)
     end = "/attention/key/kernel"
     layers = [path.removesuffix("/key/kernel") for path in flat if path.endswith(end)]
     modules = _extras.choose(layers, "*", flat, _extras.PREFIX)

@@ -26,15 +26,10 @@ def _prefix(params: Any, key: Any, size: int) -> Any:
     return with_prefix(params, key, size=size)
 
 
-ENCODER_ADDITIONS: Mapping[Setting, AddFn] = {
+ADDITIONS: Mapping[Setting, AddFn] = {
     "lora_rank": _lora,
     "adapter_size": _adapters,
     "context_size": _context,
-}
-"""What encoders can be adapted by."""
-
-DECODER_ADDITIONS: Mapping[Setting, AddFn] = {
-    **ENCODER_ADDITIONS,
     "prefix_size": _prefix,
 }
-"""What decoder-only models can be adapted by."""
+"""Functions of the settings that all encoders and decoders support."""

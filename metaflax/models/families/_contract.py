@@ -34,12 +34,15 @@ class Files(NamedTuple):
       tensors: of the weight file, by name.
       head: output layer that the weight file does not hold, None for none.
       architecture: Hugging Face's name of the class that reads it, None for none.
+      pooling: of the features that the head in the weight file takes, where it is
+        another than "pooler".
     """
 
     config: Any
     tensors: Mapping[str, np.ndarray]
     head: Mapping[str, Any] | None = None
     architecture: str | None = None
+    pooling: str | None = None
 
 
 class ReadFn(Protocol):

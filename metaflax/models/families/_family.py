@@ -183,7 +183,7 @@ class ModelFamily:
         content = _files.read_json(path)
         config, purpose = self.parse(content, path), _files.ours(content, path)
         params, ignored, head, labels = read(directory, content, config)
-        if "pooling" in purpose:
+        if "pooling" in purpose and head is None:
             stored = _files.read_file(directory / _files.HEAD)
             head = {name: jnp.asarray(tensor) for name, tensor in stored.items()}
             labels = _directory.labels_of(content, path)
@@ -220,13 +220,16 @@ class ModelFamily:
         `merge_lora` first; adapters and context vectors have no place in the format.
         Prefixes have none in Hugging Face's, and go to a file of their own.
 
-        A BERT with a linear head is a `BertForSequenceClassification` whose logits are
-        those of the head on the pooled features. That class knows only the pooler, so
-        other poolings are folded into its weights, where the mean and standardised
-        features cost one more layer. Loaded back, the network with `pooling="pooler"`
-        and the loaded head gives the same logits. Folded weights are for use, not for
-        more training: their scales span many orders of magnitude. With the poolings
-        "entities" and "tokens", and in other families, the head has a file of its own.
+        An encoder with a linear head is a `BertForSequenceClassification` (of its own
+        family) whose logits are those of the head on the pooled features, or with
+        pooling "tokens" a `BertForTokenClassification`. The former knows only the
+        pooler, so other poolings are folded into its weights, where the mean and
+        standardised features cost one more layer. Loaded back, the network with the
+        loaded pooling and head gives the same logits. Folded weights are for use, not
+        for more training: their scales span many orders of magnitude. The head has a
+        file of its own with the pooling "entities", and where the family's class
+        cannot express it: the mean in MPNet, the mean and standardised features in
+        ALBERT. So it has in generative families.
 
         Args:
           directory: which must not exist yet, or be empty.
@@ -257,6 +260,8 @@ class ModelFamily:
         ours = dict(purpose or {})
         if files.head is not None:
             ours |= {"pooling": pooling, "standardize": standardize}
+        elif files.pooling is not None:
+            ours |= {"pooling": files.pooling, "standardize": False}
         self._save(target, files, copied, fields, ours, prefix, notes)
 
     def save_masked_lm(

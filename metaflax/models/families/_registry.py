@@ -4,18 +4,43 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 from metaflax import _registry
 from metaflax.models.families._family import ModelFamily
+from metaflax.models.families.albert._family import ALBERT
 from metaflax.models.families.bert._family import BERT
+from metaflax.models.families.deberta._family import DEBERTA
+from metaflax.models.families.distilbert._family import DISTILBERT
+from metaflax.models.families.electra._family import ELECTRA
 from metaflax.models.families.encoder_decoder._family import ENCODER_DECODER
 from metaflax.models.families.gpt2._family import GPT2
 from metaflax.models.families.llama._family import LLAMA
+from metaflax.models.families.modernbert._family import MODERNBERT
+from metaflax.models.families.mpnet._family import MPNET
+from metaflax.models.families.roberta._family import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from metaflax.models.layers._pooling import Encoder, Pooling
+from metaflax.models.layers._stack import LayerLoop, Remat
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._checkpoint import Pretrained
 
 FAMILIES: dict[str, ModelFamily] = {
     name: family
-    for family in (BERT, GPT2, LLAMA, ENCODER_DECODER)
+    for family in (
+        BERT,
+        ROBERTA,
+        XLM_ROBERTA,
+        CAMEMBERT,
+        DISTILBERT,
+        MPNET,
+        ELECTRA,
+        ALBERT,
+        MODERNBERT,
+        DEBERTA,
+        GPT2,
+        LLAMA,
+        ENCODER_DECODER,
+    )
     for name in (family.model_type, *family.aliases)
 }
 """Model families by each `model_type` of their configurations."""
@@ -165,6 +190,76 @@ def save_masked_lm(
     """
     _family_of_config(config).save_masked_lm(
         directory, config, params, tokenizer_from=tokenizer_from
+    )
+
+
+def encoder(
+    config: Any,
+    *,
+    pooling: Pooling = "mean",
+    standardize: bool = False,
+    dtype: Any = jnp.float32,
+    layer_loop: LayerLoop = "auto",
+    remat: Remat = "none",
+) -> Encoder:
+    r"""Builds an encoder whose hidden states are pooled to one vector for each text.
+
+    Args:
+      config: of the network, of a class that a family of the package has.
+      pooling: "mean", over the real tokens with the special ones; "first", the hidden
+        state of the first token; "pooler", the output of the pretrained pooler;
+        "entities", the concatenated hidden states at the two marks of a text
+        (`Tokens.marks`), so that D is twice the network's; "tokens", no pooling: the
+        hidden state of every token, arbitrary at padding.
+      standardize: whether features :math:`x` become :math:`(x - \bar x) / (\sqrt D
+        \sigma_x)`, which are centred and of unit length. Distances and inner
+        products of such features mean the same whatever the pooling; a zero vector
+        stays zero, with finite derivatives.
+      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+        float32 from `init`; softmax, norms and features are at least float32. For
+        float64 throughout, parameters must be float64 too.
+      layer_loop: "unroll" unrolls the layers; "scan" runs consecutive layers of equal
+        shapes in one loop over a stacked copy of their parameters, so that compile
+        time does not grow with their number; "auto" scans from 24 layers on, and
+        wherever layers are rematerialised.
+      remat: which activations are kept for the backward pass and not recomputed: all
+        for "none"; the inputs and the products with weights for "dots", not attention,
+        norms and activations; the inputs of layers alone for "layers", the memory of
+        one layer's activations instead of all for about a third more time. Numbers
+        stay the same.
+
+    Returns:
+      An `Encoder`, whose stages are the embeddings, each layer, and the pooling.
+
+    Raises:
+      ValueError: if the configuration is of no encoder of the package, `pooling`,
+        `layer_loop` or `remat` is unknown, and from `apply` if texts are too long, the
+        parameters hold no pooler to read, or the texts have no marks.
+
+    Examples:
+      >>> import jax
+      >>> from metaflax.models import BertConfig, Tokens
+      >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
+      ...                     num_hidden_layers=1, intermediate_size=16)
+      >>> model = encoder(config, standardize=True)
+      >>> params = model.init(jax.random.key(0))
+      >>> ids = jnp.array([[1, 5, 2], [1, 2, 0]])
+      >>> features = model.apply(params, Tokens(ids, None, ids > 0), None)
+      >>> print(features.shape, jnp.linalg.norm(features, axis=1).round(4))
+      (2, 8) [1. 1.]
+    """
+    build = _family_of_config(config).encoder
+    if build is None:
+        raise ValueError(
+            f"a {type(config).__name__} is of generative models; give one of an encoder"
+        )
+    return build(
+        config,
+        pooling=pooling,
+        standardize=standardize,
+        dtype=dtype,
+        layer_loop=layer_loop,
+        remat=remat,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,9 @@ class TransformerConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
 
+    # Sizes that a subclass checks.
+    unchecked: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self):
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(
@@ -71,6 +74,8 @@ class TransformerConfig:
             )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name in self.unchecked:
+                continue
             if field.name.startswith(("num_", "vocab", "type_", "max_")) or (
                 field.name.endswith("_size")
             ):
@@ -89,6 +94,79 @@ class TransformerConfig:
             raise ValueError(
                 f"num_attention_heads={self.num_attention_heads} does not divide"
                 f" hidden_size={self.hidden_size}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig(TransformerConfig):
+    """Sizes and rates of an encoder, from and to a Hugging Face configuration.
+
+    Attributes:
+      model_type: the family's name.
+      supported: fields that change the network, and the values that it can serve, the
+        default first.
+      renamed: names of fields in the file, where those differ from ours; None for
+        fields that are the same in all networks of the family.
+      pad_token_id: id of padding.
+    """
+
+    model_type: ClassVar[str]
+    supported: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    renamed: ClassVar[Mapping[str, str | None]] = {}
+
+    pad_token_id: int = 0
+
+    @property
+    def longest_text(self) -> int:
+        """Most tokens of a text."""
+        return self.max_position_embeddings
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Self:
+        """Parses a Hugging Face configuration, the content of `config.json`.
+
+        Args:
+          config: the dictionary; fields without meaning for the network are ignored,
+            absent ones have Hugging Face's defaults.
+
+        Returns:
+          The configuration.
+
+        Raises:
+          ValueError: if the configuration asks for what the network does not do.
+        """
+        check_supported(config, {"model_type": (cls.model_type,), **cls.supported})
+        names = {
+            f.name: cls.renamed.get(f.name, f.name) for f in dataclasses.fields(cls)
+        }
+        return cls(
+            **{
+                ours: config[name]
+                for ours, name in names.items()
+                if name is not None and name in config
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the Hugging Face configuration of this network."""
+        fixed = {name: values[0] for name, values in self.supported.items()}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        names = {name: self.renamed.get(name, name) for name in values}
+        fields = {
+            name: values[ours] for ours, name in names.items() if name is not None
+        }
+        return {"model_type": self.model_type, **fixed, **fields}
+
+    def check_positions(self, first: int) -> None:
+        """Refuses a position embedding without a row for any token.
+
+        Raises:
+          ValueError: if there are no more rows than the `first` ones without a token.
+        """
+        if self.max_position_embeddings <= first:
+            raise ValueError(
+                f"max_position_embeddings must be above {first}, for the rows before"
+                f" belong to no token; got {self.max_position_embeddings}"
             )
 
 

@@ -23,16 +23,16 @@ def flatten(params: Any) -> dict[str, Any]:
     return dict(traverse_util.flatten_dict(dict(params), sep="/"))
 
 
-def flatten_bert(params: Any) -> dict[str, Any]:
+def flatten_network(params: Any) -> dict[str, Any]:
     """Returns the leaves of one network by their slash-joined paths.
 
     Raises:
-      ValueError: if this is no tree of one BERT.
+      ValueError: if this is no tree of one network.
     """
     if "embeddings" not in params or "layer_0" not in params:
         raise ValueError(
-            "leaves are added to the parameters of one BERT, which hold embeddings and"
-            f" layer_0; got a tree of {', '.join(map(str, params)) or 'nothing'}"
+            "leaves are added to the parameters of one network, which hold embeddings"
+            f" and layer_0; got a tree of {', '.join(map(str, params)) or 'nothing'}"
         )
     return flatten(params)
 

@@ -67,17 +67,25 @@ class Dense(nn.Module):
 
 
 class Norm(nn.Module):
-    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it."""
+    """Layer normalisation over the features, as `flax.linen.LayerNorm` names it.
+
+    Attributes:
+      epsilon: added to variances.
+      use_bias: whether there is a bias beside the scale.
+    """
 
     epsilon: float
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
+        x = _smooth.normalize(x, self.epsilon) * jnp.asarray(scale, x.dtype)[None]
+        if not self.use_bias:
+            return x
         bias = self.param("bias", nn.initializers.zeros, shape)
-        scale, bias = (jnp.asarray(p, x.dtype)[None] for p in (scale, bias))
-        return _smooth.normalize(x, self.epsilon) * scale + bias
+        return x + jnp.asarray(bias, x.dtype)[None]
 
 
 class Block(nn.Module):
@@ -100,8 +108,8 @@ class Block(nn.Module):
             name=name,
         )
 
-    def norm(self, x: jax.Array) -> jax.Array:
-        norm = Norm(self.config.layer_norm_eps, name="norm")
+    def norm(self, x: jax.Array, *, use_bias: bool = True) -> jax.Array:
+        norm = Norm(self.config.layer_norm_eps, use_bias, name="norm")
         return norm(widened(x)).astype(self.dtype)
 
     def rms_norm(self, x: jax.Array, name: str = "norm") -> jax.Array:
@@ -131,15 +139,21 @@ class Adapter(Block):
 
 
 class Embedding(Block):
-    """Base of the embeddings of a network: tables by name."""
+    """Base of the embeddings of a network: tables by name.
+
+    Attributes:
+      width: features E of a row; None for those of a token.
+    """
+
+    width: int | None = None
 
     def table(self, name: str, num_rows: int) -> jax.Array:
-        """Returns a table `[num_rows, D]`; called from compact methods only."""
+        """Returns a table `[num_rows, E]`; called from compact methods only."""
         if not self.is_initializing():
             # Whatever number of rows it has: an algorithm may hold only those in use.
             return self.get_variable("params", name)
         init = nn.initializers.normal(self.config.initializer_range)
-        return self.param(name, init, (num_rows, self.config.hidden_size))
+        return self.param(name, init, (num_rows, self.width or self.config.hidden_size))
 
     def words_at(
         self, ids: jax.Array, positions: jax.Array, rows: _packing.Rows

@@ -78,8 +78,23 @@ def _looped(
 ) -> jax.Array:
     # In a separate loop there is nothing that the second run could be merged with.
     layer = _rematerialized(layer, remat, prevent_cse=False)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *all_arguments)
-    x, _ = jax.lax.scan(lambda x, arguments: (layer(x, arguments), None), x, stacked)
+    treedef = jax.tree.structure(all_arguments[0])
+    columns = list(zip(*map(jax.tree.leaves, all_arguments), strict=True))
+    # Weights that layers share are no copies of themselves.
+    same = [all(leaf is column[0] for leaf in column) for column in columns]
+    stacked = [
+        jnp.stack(column) for column, one in zip(columns, same, strict=True) if not one
+    ]
+
+    def step(x: jax.Array, own: Sequence[Any]) -> tuple[jax.Array, None]:
+        rest = iter(own)
+        leaves = [
+            column[0] if one else next(rest)
+            for column, one in zip(columns, same, strict=True)
+        ]
+        return layer(x, jax.tree.unflatten(treedef, leaves)), None
+
+    x, _ = jax.lax.scan(step, x, stacked, length=len(all_arguments))
     return x
 
 

@@ -18,13 +18,22 @@ class Columns(NamedTuple):
     Attributes:
       paths: the slash-joined paths in our tree, first columns first.
       shape: how the file holds it.
+      transposed: whether the file holds the transpose.
     """
 
     paths: tuple[str, ...]
     shape: tuple[int, ...]
+    transposed: bool = False
 
 
 Target: TypeAlias = Place | Columns
+
+
+def below(name: str, target: Target) -> Target:
+    """Moves a target below `name` in our tree."""
+    if isinstance(target, Columns):
+        return target._replace(paths=tuple(f"{name}/{path}" for path in target.paths))
+    return target._replace(path=f"{name}/{target.path}")
 
 
 def read(
@@ -45,24 +54,48 @@ def read(
     Raises:
       ValueError: naming what is missing, unexpected or of another shape.
     """
-    tensors, ignored = {}, []
-    for name, tensor in _files.stored_tensors(directory).items():
+    return tree_of(_files.stored_tensors(directory), targets, rename, directory)
+
+
+def tree_of(
+    tensors: Mapping[str, _files.StoredTensor],
+    targets: Mapping[str, Target],
+    rename: Callable[[str], str | None],
+    source: object,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Reads the tree of stored tensors, all of them accounted for.
+
+    Args:
+      tensors: by their names in files.
+      targets: where each goes, by name.
+      rename: that name from the one in a file; None for a tensor that is left out.
+      source: where they come from, for errors.
+
+    Returns:
+      Nested dictionaries of float32 leaves, and the names of what was left out.
+
+    Raises:
+      ValueError: naming what is missing, unexpected or of another shape.
+    """
+    kept, ignored = {}, []
+    for name, tensor in tensors.items():
         ours = rename(name)
         if ours is None:
             ignored.append(name)
-        elif ours in tensors:
-            raise ValueError(f"{directory} holds {ours} under two names")
+        elif ours in kept:
+            raise ValueError(f"{source} holds {ours} under two names")
         else:
-            tensors[ours] = tensor
-    _check(targets, tensors, directory)
+            kept[ours] = tensor
+    _check(targets, kept, source)
     leaves = {}
     for name, target in targets.items():
-        wide = tensors.pop(name).read().astype(np.float32, copy=False)
+        wide = kept.pop(name).read().astype(np.float32, copy=False)
+        wide = wide.T if target.transposed else wide
         if isinstance(target, Columns):
             parts = np.split(wide, len(target.paths), axis=-1)
             of_tensor = dict(zip(target.paths, parts, strict=True))
         else:
-            of_tensor = {target.path: wide.T if target.transposed else wide}
+            of_tensor = {target.path: wide}
         # One after the other, so that no more than one is held twice.
         for path, leaf in of_tensor.items():
             leaves[path] = jnp.asarray(np.ascontiguousarray(leaf))
@@ -82,7 +115,8 @@ def tensors_of(params: Any, targets: Mapping[str, Target]) -> dict[str, np.ndarr
         if isinstance(target, Columns):
             parts = [leaves.pop(path) for path in target.paths if path in leaves]
             if len(parts) == len(target.paths):
-                tensors[name] = np.concatenate(parts, axis=-1)
+                whole = np.concatenate(parts, axis=-1)
+                tensors[name] = whole.T if target.transposed else whole
         elif target.path in leaves:
             leaf = leaves.pop(target.path)
             tensors[name] = leaf.T if target.transposed else leaf

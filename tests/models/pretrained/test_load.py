@@ -22,7 +22,8 @@ from tests.workflows import worlds
 
 def tensors(prefix="", dtype=np.float32):
     """A BERT under Hugging Face's names; no two numbers of a tensor are equal."""
-    places = _bert_names.places(CONFIG, pooler=True)
+    files = _bert_names.FILES
+    places = files.places(CONFIG) | files.pooler_places(CONFIG, files.pooler)
     return {
         prefix + name: np.arange(np.prod(place.shape), dtype=np.float32)
         .reshape(place.shape)

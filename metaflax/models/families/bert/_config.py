@@ -2,22 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from metaflax.models.layers._config import TransformerConfig, check_supported
-
-# Fields of a Hugging Face configuration that change the network, and the values that
-# ours can serve.
-_SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "model_type": ("bert",),
-    "position_embedding_type": ("absolute",),
-    "is_decoder": (False,),
-    "add_cross_attention": (False,),
-}
+from metaflax.models.layers._config import EncoderConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig(TransformerConfig):
+class BertConfig(EncoderConfig):
     """Sizes and rates of a BERT encoder; names and defaults as Hugging Face.
 
     Attributes:
@@ -34,34 +25,16 @@ class BertConfig(TransformerConfig):
       initializer_range: standard deviation of fresh weights.
       layer_norm_eps: added to variances.
       pad_token_id: id of padding.
+
+    Examples:
+      >>> config = BertConfig.from_dict({"model_type": "bert", "hidden_size": 384})
+      >>> config.hidden_size, config.num_hidden_layers
+      (384, 12)
     """
 
-    pad_token_id: int = 0
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> "BertConfig":
-        """Parses a Hugging Face configuration, the content of `config.json`.
-
-        Args:
-          config: the dictionary; fields without meaning for the network are ignored,
-            absent ones have Hugging Face's defaults.
-
-        Returns:
-          The `BertConfig`.
-
-        Raises:
-          ValueError: if the configuration asks for what the network does not do.
-
-        Examples:
-          >>> config = BertConfig.from_dict({"model_type": "bert", "hidden_size": 384})
-          >>> config.hidden_size, config.num_hidden_layers
-          (384, 12)
-        """
-        check_supported(config, _SUPPORTED)
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: config[name] for name in names if name in config})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the Hugging Face configuration of this network."""
-        fixed = {name: values[0] for name, values in _SUPPORTED.items()}
-        return {**fixed, **dataclasses.asdict(self)}
+    model_type: ClassVar[str] = "bert"
+    supported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "add_cross_attention": (False,),
+    }

@@ -1,12 +1,12 @@
 """The family of BERT encoders."""
 
-from metaflax.models.families._additions import ENCODER_ADDITIONS
 from metaflax.models.families._contract import MaskedLMFamily, NewModel, Sizes
-from metaflax.models.families._family import ModelFamily
-from metaflax.models.families.bert import _checkpoint, _masked_lm_checkpoint
+from metaflax.models.families._encoder_family import encoder_family
+from metaflax.models.families.bert import _masked_lm_checkpoint
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._encoder import encoder
 from metaflax.models.families.bert._masked_lm import init_head, masked_lm
+from metaflax.models.families.bert._network import NETWORK
+from metaflax.models.families.bert._weight_names import FILES
 
 
 def bert_config(sizes: Sizes) -> BertConfig:
@@ -23,14 +23,10 @@ def bert_config(sizes: Sizes) -> BertConfig:
     )
 
 
-BERT = ModelFamily(
-    model_type="bert",
-    config_class=BertConfig,
-    encoder=encoder,
-    read=_checkpoint.read,
-    write=_checkpoint.write,
-    additions=ENCODER_ADDITIONS,
-    word_embedding="embeddings/word",
+BERT = encoder_family(
+    BertConfig,
+    NETWORK,
+    FILES,
     masked_lm=MaskedLMFamily(
         masked_lm, init_head, _masked_lm_checkpoint.read, _masked_lm_checkpoint.write
     ),

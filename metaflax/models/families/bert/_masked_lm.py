@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._network import NETWORK
 from metaflax.models.layers import _stack
 from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.layers._tokens import Tokens
@@ -71,11 +71,11 @@ def masked_lm(
       Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
       Understanding <https://arxiv.org/abs/1810.04805>`_, 2019.
     """
-    last = len(_bert.stages(config))
+    last = len(NETWORK.stages(config))
 
     def init(key: chex.PRNGKey) -> Any:
         encoder_key, head_key = jax.random.split(key)
-        encoder = _bert.init_bert(config, encoder_key)
+        encoder = NETWORK.init(config, encoder_key)
         return {"encoder": encoder, "head": init_head(config, head_key)}
 
     def apply(params: Any, tokens: Tokens, key: chex.PRNGKey | None = None):
@@ -84,7 +84,7 @@ def masked_lm(
                 "a masked language model predicts the words at the marks of a text, and"
                 " these tokens have none."
             )
-        states = _bert.run_stages(
+        states = NETWORK.run_stages(
             config,
             params["encoder"],
             tokens,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metaflax.models.families._contract import Contents, Files
-from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._weight_names import FILES, places
 from metaflax.models.pretrained import _files, _places
 from metaflax.models.pretrained._account import Place
 
@@ -20,7 +20,7 @@ _IGNORED = (
     "cls.seq_relationship.",
     "pooler.",
     "qa_outputs.",
-    _bert_names.CLASSIFIER,
+    "classifier.",
 )
 
 
@@ -31,7 +31,7 @@ def read(directory: Path, content: Mapping[str, Any], config: BertConfig) -> Con
             f"{directory / 'config.json'}: the network ties its output layer to the"
             " word embeddings, and tie_word_embeddings is false."
         )
-    names = map(_bert_names.clean, _files.read_tensors(directory))
+    names = map(FILES.clean, _files.stored_tensors(directory))
     has_head = any(_kept(name) and name.startswith(_HEAD) for name in names)
     targets = _targets(config, head=has_head)
     return Contents(*_places.read(directory, targets, _renamed))
@@ -53,7 +53,7 @@ def _kept(name: str) -> bool:
 
 def _renamed(name: str) -> str | None:
     """Returns the name of a tensor without prefix; None for one that is left out."""
-    name = _bert_names.clean(name)
+    name = FILES.clean(name)
     return name if _kept(name) else None
 
 
@@ -64,8 +64,7 @@ def _file_name(name: str) -> str:
 def _targets(config: BertConfig, *, head: bool) -> dict[str, _places.Target]:
     """Returns where every tensor goes, by its name without prefix."""
     targets: dict[str, _places.Target] = {
-        name: place._replace(path=f"encoder/{place.path}")
-        for name, place in _bert_names.places(config, pooler=False).items()
+        name: _places.below("encoder", place) for name, place in places(config).items()
     }
     if head:
         D, transform = config.hidden_size, f"{_HEAD}transform"

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert import _network as _bert
 from metaflax.models.families.bert._config import BertConfig
+from metaflax.models.families.bert._network import NETWORK as BERT
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Cache, LanguageModel, Pair
-from metaflax.models.layers import _attention, _modules, _packing, _stack
+from metaflax.models.layers import _attention, _encoder, _modules, _packing, _stack
 from metaflax.models.layers._attention import KeyValues, Past, Source
 from metaflax.models.layers._tokens import Tokens
 
@@ -151,9 +151,9 @@ class _States(NamedTuple):
 
 def _stages(config: Seq2SeqConfig) -> tuple[Any, ...]:
     """Returns the parameters of each stage: encoder, decoder, logits."""
-    below, *layers = (f"decoder/{name}" for name in _bert.stages(config.decoder))
+    below, *layers = (f"decoder/{name}" for name in BERT.stages(config.decoder))
     return (
-        *(f"encoder/{name}" for name in _bert.stages(config.encoder)),
+        *(f"encoder/{name}" for name in BERT.stages(config.encoder)),
         (below, "bridge"),
         *layers,
         ("decoder/head", "decoder/embeddings/word"),
@@ -176,9 +176,9 @@ def _run_stages(
     """Runs some of the stages, at least one, on whole pairs; see `base.StagedApply`."""
     encoder_key, decoder_key = base.split_key(key)
     how = {"dtype": dtype, "layer_loop": layer_loop, "remat": remat}
-    num_below = len(_bert.stages(config.encoder))
+    num_below = len(BERT.stages(config.encoder))
     if first < num_below:
-        states = _bert.run_stages(
+        states = BERT.run_stages(
             config.encoder,
             params["encoder"],
             pair.source,
@@ -209,7 +209,7 @@ def _decode(
 ) -> Any:
     """Runs some of the decoder's stages, of which 0 takes the encoder's states."""
     decoder, weights = config.decoder, params["decoder"]
-    _bert.check_length(decoder, pair.target)
+    _encoder.check_length(decoder, pair.target)
     rows, mask = _packing.rows_of(pair.target), jnp.asarray(pair.target.mask)
     first_key, *keys = base.split_key(key, 1 + decoder.num_hidden_layers)
     if first == 0:
@@ -271,8 +271,8 @@ def _begin(
     decoder, weights = config.decoder, params["decoder"]
     room, limit = decoder.max_position_embeddings, "max_position_embeddings"
     _language_model.check_room(1, num_new, room, f"decoder's {limit}")
-    last = len(_bert.stages(config.encoder))
-    encoded = _bert.run_stages(
+    last = len(BERT.stages(config.encoder))
+    encoded = BERT.run_stages(
         config.encoder, params["encoder"], prompts, None, None, 0, last, dtype=dtype
     )
     source_rows = _packing.rows_of(prompts)
@@ -383,7 +383,7 @@ def _init(config: Seq2SeqConfig, key: chex.PRNGKey) -> dict[str, Any]:
     )
     for i in range(decoder.num_hidden_layers):
         decoder_params[f"layer_{i}"] = draw(jax.random.fold_in(keys[2], i))["params"]
-    drawn: Any = {"encoder": _bert.init_bert(config.encoder, keys[3])}
+    drawn: Any = {"encoder": BERT.init(config.encoder, keys[3])}
     drawn["decoder"] = decoder_params
     if config.encoder.hidden_size != D:
         bridge = _modules.Dense(

@@ -4,7 +4,7 @@ from metaflax.models.families.bert import _weight_names as _bert_names
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.families.encoder_decoder._config import Seq2SeqConfig
 from metaflax.models.pretrained._account import Place
-from metaflax.models.pretrained._places import Target
+from metaflax.models.pretrained._places import Target, below
 
 _BRIDGE = "enc_to_dec_proj"
 _POOLER = "encoder.pooler."
@@ -26,12 +26,12 @@ def rename(config: Seq2SeqConfig, name: str) -> str | None:
 
 def targets(config: Seq2SeqConfig) -> dict[str, Target]:
     """Returns where every tensor of networks of this size goes, by name in a file."""
-    encoder = _bert_names.places(config.encoder, pooler=False)
-    decoder = _bert_names.places(config.decoder, pooler=False)
+    encoder = _bert_names.places(config.encoder)
+    decoder = _bert_names.places(config.decoder)
     decoder |= _crossing(decoder)
     places: dict[str, Target] = {
-        **{f"encoder.{name}": _below("encoder", p) for name, p in encoder.items()},
-        **{f"decoder.bert.{name}": _below("decoder", p) for name, p in decoder.items()},
+        **{f"encoder.{name}": below("encoder", p) for name, p in encoder.items()},
+        **{f"decoder.bert.{name}": below("decoder", p) for name, p in decoder.items()},
         **_head(config.decoder),
     }
     E, D = config.encoder.hidden_size, config.decoder.hidden_size
@@ -47,18 +47,14 @@ def unread(config: Seq2SeqConfig) -> dict[str, tuple[int, ...]]:
     return {f"{_POOLER}dense.weight": (E, E), f"{_POOLER}dense.bias": (E,)}
 
 
-def _below(tree: str, place: Place) -> Place:
-    return place._replace(path=f"{tree}/{place.path}")
-
-
-def _crossing(decoder: dict[str, Place]) -> dict[str, Place]:
+def _crossing(decoder: dict[str, Target]) -> dict[str, Target]:
     """Returns the places of cross-attention, from those of self-attention."""
     return {
         name.replace(".attention.", ".crossattention."): place._replace(
             path=place.path.replace("/attention/", "/cross_attention/")
         )
         for name, place in decoder.items()
-        if ".attention." in name
+        if ".attention." in name and isinstance(place, Place)
     }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metaflax.models.families._additions import DECODER_ADDITIONS
+from metaflax.models.families._additions import ADDITIONS
 from metaflax.models.families._contract import NewModel, Sizes, TextBounds
 from metaflax.models.families._family import ModelFamily
 from metaflax.models.families._named_weights import named_weights
@@ -50,7 +50,7 @@ GPT2 = ModelFamily(
     text_bounds=_text_bounds,
     read=_READ,
     write=_WRITE,
-    additions=DECODER_ADDITIONS,
+    additions=ADDITIONS,
     new=NewModel(_new_config, "gpt"),
     default_task="language_modelling",
 )

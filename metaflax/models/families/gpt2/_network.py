@@ -183,7 +183,7 @@ def _layers(
 def _embed(
     config: GPTConfig, dtype: Any, params: Any, ids: jax.Array, view: View, key: Any
 ) -> jax.Array:
-    embeddings = Embeddings(config.blocks, dtype, config.embd_pdrop)
+    embeddings = Embeddings(config.blocks, dtype, rate=config.embd_pdrop)
     variables = {"params": params["embeddings"]}
     x = embeddings.apply(variables, ids, view.places, view.rows, key)
     return cast(jax.Array, x)

@@ -1,0 +1,3 @@
+"""ALBERT encoders."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""DeBERTa encoders, versions 2 and 3."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""DistilBERT encoders."""
+
+__all__ = ()

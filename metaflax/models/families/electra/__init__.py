@@ -1,0 +1,3 @@
+"""ELECTRA encoders."""
+
+__all__ = ()

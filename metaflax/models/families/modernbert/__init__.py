@@ -1,0 +1,3 @@
+"""ModernBERT encoders."""
+
+__all__ = ()

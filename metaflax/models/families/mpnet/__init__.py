@@ -1,0 +1,3 @@
+"""MPNet encoders."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""RoBERTa, XLM-RoBERTa and CamemBERT encoders."""
+
+__all__ = ()

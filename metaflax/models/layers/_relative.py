@@ -1,0 +1,88 @@
+"""Relative positions: distances between tokens, and what is looked up by them.
+
+A distance is that of a token attended to (column j) from the one that attends (row i),
+j - i. Tables by distance have 2 L - 1 rows, from distance 1 - L to L - 1.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def distances(length: int) -> np.ndarray:
+    """Returns all distances in texts of L tokens, ascending, `[2 L - 1]`."""
+    return np.arange(1 - length, length)
+
+
+def two_sided_buckets(
+    distance: np.ndarray, *, num_buckets: int, far: int
+) -> np.ndarray:
+    """Sorts distances into buckets, finely where they are short.
+
+    Half of the buckets are for either side. Of these, half hold one distance each, and
+    the others grow with its logarithm.
+
+    Args:
+      distance: whole numbers.
+      num_buckets: number of buckets.
+      far: from this distance on all are in the last bucket of their side.
+
+    Returns:
+      Numbers of buckets.
+
+    References:
+      Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
+      Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020.
+    """
+    side = num_buckets // 2
+    single = side // 2
+    size = np.abs(distance)
+    # In float32, as networks were trained with.
+    octaves = np.log(np.maximum(size, 1).astype(np.float32) / np.float32(single))
+    octaves = octaves / np.float32(math.log(far / single)) * np.float32(side - single)
+    long = np.minimum(single + octaves.astype(np.int64), side - 1)
+    return np.where(size < single, size, long) + np.where(distance > 0, side, 0)
+
+
+def log_buckets(distance: np.ndarray, *, num_buckets: int, far: int) -> np.ndarray:
+    """Shortens distances: exact up to half of the buckets, then their logarithm.
+
+    Args:
+      distance: whole numbers.
+      num_buckets: S, number of buckets of either sign.
+      far: the distance that is shortened to S - 1.
+
+    Returns:
+      Shortened distances, of the same signs.
+
+    References:
+      He et al., `DeBERTaV3 <https://arxiv.org/abs/2111.09543>`_, 2021.
+    """
+    middle, size = num_buckets // 2, np.abs(distance)
+    octaves = np.log(np.maximum(size, middle).astype(np.float32) / np.float32(middle))
+    octaves = octaves / np.log(np.float32((far - 1) / middle)) * np.float32(middle - 1)
+    long = np.ceil(octaves).astype(np.int64) + middle
+    return np.where(size <= middle, distance, np.sign(distance) * long)
+
+
+def by_pairs(x: jax.Array) -> jax.Array:
+    """Selects for each pair of tokens what belongs to their distance.
+
+    Args:
+      x: `[..., L, 2 L - 1]`, for each row i by distance, ascending.
+
+    Returns:
+      `[..., L, L]`, for each row i by column j. No indexing: its derivative would add
+      up one number after the other.
+    """
+    *batch, length, num_distances = x.shape
+    if length == 1:
+        return x
+    # In rows of one more, the columns of row i begin i places further left.
+    padding = [(0, 0)] * (len(batch) + 1) + [(0, 1)]
+    flat = jnp.pad(x, padding).reshape(*batch, length * (num_distances + 1))
+    start = length - 1
+    flat = flat[..., start : start + length * num_distances]
+    return flat.reshape(*batch, length, num_distances)[..., :length]
