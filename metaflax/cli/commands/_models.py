@@ -1,0 +1,16 @@
+"""The command `models`."""
+
+import dataclasses
+
+from rich.console import Console
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """List the model families, what each can do, and the models that pip fetches."""
+
+    def execute(self, console: Console) -> None:
+        """Prints tables of model families and of models."""
+        from metaflax.workflows.runs._model_list import list_models
+
+        list_models(console)
