@@ -19,8 +19,46 @@ TARGETS = np.arange(4) % WAY
 WIDTH = networks.SIZES["hidden_size"]
 KERNEL = 0.3 * np.random.default_rng(7).normal(size=(WIDTH, WAY))
 MAML = functools.partial(algorithms.maml, estimator=estimators.mixed_mode)
-# XLM-RoBERTa and CamemBERT are RoBERTas.
-FAMILIES = [name for name in networks.FIRST if name not in ("xlm-roberta", "camembert")]
+# XLM-RoBERTa and CamemBERT are RoBERTas; the slow ones differ from others least.
+SLOW = ("roberta", "distilbert", "electra", "albert")
+FAMILIES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in networks.FIRST
+    if name not in ("xlm-roberta", "camembert")
+]
+
+
+@pytest.fixture(autouse=True)
+def _float64_throughout(monkeypatch):
+    """Keeps torch from rounding scales, rotations and softmax to float32."""
+    models_ = pytest.importorskip("transformers").models
+    deberta = models_.deberta_v2.modeling_deberta_v2
+    modernbert = models_.modernbert.modeling_modernbert
+    softmax = torch.nn.functional.softmax
+
+    def angles(self, x, position_ids, layer_type):
+        d = x.shape[-1] // self.config.num_attention_heads
+        base = self.config.rope_parameters[layer_type]["rope_theta"]
+        inverse = 1.0 / base ** (torch.arange(0, d, 2, dtype=x.dtype) / d)
+        turned = torch.cat([position_ids[..., None] * inverse] * 2, dim=-1)
+        return turned.cos(), turned.sin()
+
+    def rotated(q, k, cos, sin, unsqueeze_dim=1):
+        cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+        return tuple(x * cos + modernbert.rotate_half(x) * sin for x in (q, k))
+
+    monkeypatch.setattr(
+        deberta,
+        "scaled_size_sqrt",
+        lambda query, factor: torch.tensor(
+            float(query.shape[-1] * factor), dtype=query.dtype
+        ).sqrt(),
+    )
+    monkeypatch.setattr(modernbert.ModernBertRotaryEmbedding, "forward", angles)
+    monkeypatch.setattr(modernbert, "apply_rotary_pos_emb", rotated)
+    monkeypatch.setattr(
+        torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim)
+    )
 
 
 def texts(config, seed):
