@@ -278,7 +278,7 @@ def test_a_pattern_reads_its_files_in_order_and_names_them_in_errors(tmp_path):
     write(tmp_path, "c.jsonl", '{"text": " ", "label": "cat"}\n')
     with pytest.raises(ValueError, match=r"c\.jsonl:1: 'text' is an empty text"):
         data.read(tmp_path / "*")
-    with pytest.raises(ValueError, match="holds no examples"):
+    with pytest.raises(ValueError, match="no file matches this pattern"):
         data.read(tmp_path / "*.tsv")
 
 

@@ -34,7 +34,11 @@ def test_episodes_are_drawn_and_a_table_shows_it(script, tmp_path):
     found = {stage: script.run_stage(stage, source, 0.2) for stage in stages}
     assert found["open"]["episodes"] > 10
     assert found["batches"]["episodes"] >= script.TASKS
-    assert found["open"]["most_resident_mib"] >= found["open"]["resident_mib_after"]
+    # The system counts the two at different moments.
+    most, after = (
+        found["open"][n] for n in ("most_resident_mib", "resident_mib_after")
+    )
+    assert most >= 0.99 * after
     lines = script.table(found).splitlines()
     assert len(lines) == 2 + sum(map(len, found.values()))
     assert "| make | rows | 2,000 |" in lines
