@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from metaflax.workflows.inference._finetune import finetune as finetune
     from metaflax.workflows.inference._generate import Generator as Generator
     from metaflax.workflows.inference._load import load as load
-    from metaflax.workflows.inference._predict import Predictor as Predictor
     from metaflax.workflows.inference._predict import predict as predict
+    from metaflax.workflows.inference._predictor import Predictor as Predictor
     from metaflax.workflows.inference._triples import TripleFinder as TripleFinder
     from metaflax.workflows.meta_testing._compare_runs import (
         compare_runs as compare_runs,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Explainer": "inference._explain",
     "Generator": "inference._generate",
-    "Predictor": "inference._predict",
+    "Predictor": "inference._predictor",
     "Replacing": "data_preparation._variants",
     "RunDirectory": "runs._run_directory",
     "TripleFinder": "inference._triples",

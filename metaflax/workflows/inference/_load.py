@@ -8,7 +8,8 @@ from typing import Any
 from metaflax.models.families._registry import family_of
 from metaflax.workflows.inference._explain import Explainer
 from metaflax.workflows.inference._generate import Generator
-from metaflax.workflows.inference._predict import Predictor, TextPredictor
+from metaflax.workflows.inference._predict import TextPredictor
+from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.inference._triples import TripleFinder
 from metaflax.workflows.runs._run_directory import refuse_run
 

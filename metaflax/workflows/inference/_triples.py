@@ -7,7 +7,8 @@ from typing import Any
 from metaflax import tasks
 from metaflax.tasks._relations import NONE
 from metaflax.tasks._sentences import SENTENCE
-from metaflax.workflows.inference._predict import Predictor, predict_all
+from metaflax.workflows.inference._predict import predict_all
+from metaflax.workflows.inference._predictor import Predictor
 
 
 class TripleFinder:

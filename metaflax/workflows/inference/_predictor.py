@@ -1,0 +1,282 @@
+"""Predictor of adapted encoders: labels and probabilities of texts."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data, models, target_kinds, tasks
+from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.inference._truncation import TruncationCount
+from metaflax.workflows.runs._calibration import Calibration, calibration_of
+from metaflax.workflows.runs._length_batches import (
+    TOKENS_PER_TEXT,
+    LengthBatches,
+    encoded,
+)
+from metaflax.workflows.runs._token_outputs import reading
+
+# Texts that are sorted by length together, for each text of `batch_size`. Of
+# predictions of tokens fewer, since they are kept for the whole window.
+WINDOW, TOKEN_WINDOW = 32, 8
+# Task types by Hugging Face's problem type of a classifier.
+TASK_NAMES = {
+    "multi_label_classification": "multilabel_classification",
+    "regression": "regression",
+}
+
+
+class Predictor:
+    """Classifier, tagger or question answerer that batches texts by their lengths.
+
+    Texts are sorted by length and computed in batches of `64 * batch_size` tokens, in
+    one of few shapes, each compiled once. Predictions are in the order of the texts.
+
+    Args:
+      directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
+      batch_size: number of texts of 64 tokens in one call of the network; of shorter
+        texts it takes more, of longer ones fewer.
+      windows: how a classifier of single texts combines the logits of a text that is
+        longer than the model takes and is read in windows that overlap by half: their
+        mean, or the largest of each class. None truncates such a text.
+      reject: false-rejection rate: a text gets the label None where the confidence of
+        its prediction is below a threshold that so many texts of known classes are
+        below, by meta-validation. None rejects nothing.
+
+    Attributes:
+      pretrained: the loaded model.
+      task: the task type that the model was adapted to.
+      names: class names.
+      tokenizer: the Hugging Face tokenizer.
+      encoder: the network below the output layer.
+      params: parameters of the encoder and of the output layer.
+      batches: how texts are batched by length.
+      window: number of texts that are sorted by length together; a call with so many
+        texts is fastest.
+      form: the form of its input texts.
+      truncation: number of texts so far that were truncated.
+      num_lost: number of texts so far that lost an entity to truncation.
+      calibration: temperature and thresholds that were fitted on meta-validation; None
+        for a directory that was adapted without a run, or by an earlier version.
+
+    Raises:
+      ValueError: if the directory holds no sequence classifier, or one that does not
+        read texts in windows, or has no calibration to reject by.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        batch_size: int = 32,
+        *,
+        windows: Literal["mean", "max"] | None = None,
+        reject: float | None = None,
+    ):
+        pretrained = models.load(directory)
+        if pretrained.head is None or pretrained.labels is None:
+            raise ValueError(
+                f"{directory} holds an encoder without an output layer; run `metaflax"
+                f" adapt --model {directory}` on labelled texts first."
+            )
+        self.pretrained = pretrained
+        self.task = saved_task(pretrained)
+        self.names = list(pretrained.labels)
+        self.form = self.task.form
+        self.batch_size = batch_size
+        self._combine = None if windows is None else _combination(windows, self.task)
+        self.truncation, self.num_lost = TruncationCount(), 0
+        self.calibration = _saved_calibration(pretrained)
+        self._rejection = None if reject is None else self._rejection_at(reject)
+        family = pretrained.family
+        self.tokenizer = pretrained.tokenizer()
+        self._positions = min(
+            family.max_positions(pretrained.config),
+            self.tokenizer.model_max_length,
+            # None in directories of earlier versions, and of other libraries.
+            pretrained.max_length or sys.maxsize,
+        )
+        self.encoder = encoder = family.encoder(
+            pretrained.config,
+            pooling=pretrained.pooling,
+            standardize=pretrained.standardize,
+        )
+        self.params = jax.device_put((pretrained.params, pretrained.head))
+        self._num_outputs = int(np.size(pretrained.head["bias"]))
+        self.batches = LengthBatches.up_to(
+            self._positions, batch_size * TOKENS_PER_TEXT
+        )
+        self.window = batch_size * (
+            WINDOW if self.task.tokens is None else TOKEN_WINDOW
+        )
+
+        def logits(params, tokens):
+            encoder_params, head = params
+            features = encoder.apply(encoder_params, tokens, None)
+            products = features @ head["kernel"]  # [B, N], or [B, L, N] of tokens.
+            return products + head["bias"].reshape(*[1] * (products.ndim - 1), -1)
+
+        self._logits = jax.jit(logits)
+
+    def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
+        """Returns predictions for any number of texts, in order."""
+        return self._predictions(texts, self.tokenize(texts))
+
+    def in_windows(
+        self, windows: Iterable[list[Any]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yields predictions for each list of texts, and tokenizes the next meanwhile.
+
+        Args:
+          windows: lists of texts, best of `window` texts.
+        """
+        tokenized = data.prefetch(
+            windows,
+            size=1,
+            transfer=lambda texts: (texts, self.tokenize(texts)),
+            patience=1.0,  # A stream may have stalled.
+        )
+        for texts, tokens in tokenized:
+            yield self._predictions(texts, tokens)
+
+    def _predictions(
+        self, texts: list[Any], tokenized: data.TokenizedTexts
+    ) -> list[dict[str, Any]]:
+        """Computes predictions for texts that are tokenized."""
+        self.num_lost += tokenized.num_lost
+        logits = self._outputs(tokenized)
+        fields = self.truncation.records(tokenized)
+        if self._combine is not None and tokenized.owners is not None:
+            logits, counts = _by_text(logits, tokenized.owners, self._combine)
+            fields = [f | {"windows": n} for f, n in zip(fields, counts, strict=True)]
+        predictions = self._decoded(texts, tokenized, logits)
+        rows = zip(map(self.form.row, texts), predictions, fields, strict=True)
+        return [{**row, **prediction, **more} for row, prediction, more in rows]
+
+    @property
+    def temperature(self) -> float:
+        """The number that divides logits; 1 without a calibration."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def num_rejected(self) -> int:
+        """Number of texts so far that were rejected."""
+        return 0 if self._rejection is None else self._rejection.num_rejected
+
+    def _rejection_at(self, rate: float) -> Rejection:
+        if self.calibration is None:
+            raise ValueError(
+                f"{self.pretrained.directory} has no threshold to reject texts by,"
+                " which is fitted on meta-validation; adapt it again from a run (--run)"
+                " of a task type with one class per text, or leave the rejection out."
+            )
+        return Rejection(self.calibration, rate, len(self.names))
+
+    def _decoded(
+        self, texts: list[Any], tokenized: data.TokenizedTexts, logits: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """Makes predictions of logits, at the temperature, and rejects some of them."""
+        if self.task.tokens is not None:
+            outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
+            return self.task.decode(outputs, self.names)
+        outputs = self.task.outputs(logits / np.float32(self.temperature))
+        predictions = self.task.decode(outputs, self.names)
+        if self.calibration is not None:
+            predictions = with_raw_scores(predictions, logits, self.names)
+        if self._rejection is not None:
+            predictions = self._rejection(predictions, logits)
+        return predictions
+
+    def notes(self) -> list[str]:
+        """Returns sentences about texts that were truncated or rejected."""
+        windows = " or read them in windows (`windows`, --windows)"
+        advice = f"shorten them{windows if self.form.encode_windows else ''}"
+        notes = self.truncation.notes(self._positions, advice)
+        if self.num_lost:
+            notes.append(f"{self.num_lost} of them lost an entity.")
+        if self._rejection is not None:
+            notes += self._rejection.notes()
+        return notes
+
+    def tokenize(self, texts: list[Any]) -> data.TokenizedTexts:
+        """Tokenizes texts of the model's form, truncated or in windows."""
+        return data.tokenize(
+            self.tokenizer,
+            texts,
+            max_length=self._positions,
+            form=self.form if self._combine is None else self.form.in_windows(),
+            on_long="truncate",
+            max_positions=self._positions,
+        )
+
+    def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
+        """Computes the logits of every row, `[R, N]` or `[R, L, N]`."""
+        rows, longest = np.arange(len(tokenized)), int(tokenized.lengths.max(initial=0))
+        per_row = () if self.task.tokens is None else (longest,)
+        logits = np.zeros((len(rows), *per_row, self._num_outputs), np.float32)
+        apply = functools.partial(self._logits, self.params)
+        for part, chunk in encoded(apply, tokenized, rows, self.batches):
+            if self.task.tokens is None:
+                logits[part] = chunk
+            else:
+                length = min(chunk.shape[1], longest)
+                logits[part, :length] = chunk[:, :length]
+        return logits
+
+
+def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
+    """Returns what reduces the logits of the windows of a text.
+
+    Raises:
+      ValueError: if there is no such combination, or the task type reads no windows.
+    """
+    known = {"mean": np.add, "max": np.maximum}
+    if windows not in known:
+        raise ValueError(f"windows is {windows!r}; it is {' or '.join(known)}.")
+    if not target_kinds.of(task).has_classes or task.tokens is not None:
+        raise ValueError(
+            "windows are for classifiers of texts, and this model predicts"
+            f" {target_kinds.of(task).noun}; leave the windows out."
+        )
+    task.form.in_windows()  # Raises for forms of more than one text.
+    return known[windows]
+
+
+def _by_text(
+    logits: np.ndarray, owners: np.ndarray, combine: np.ufunc
+) -> tuple[np.ndarray, list[int]]:
+    """Combines the logits `[R, N]` of windows; also counts the windows of each text."""
+    counts = np.bincount(owners)  # Every text has a window.
+    firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    combined = combine.reduceat(logits, firsts, axis=0)  # [U, N]
+    if combine is np.add:
+        combined = combined / counts[:, None].astype(combined.dtype)
+    return combined, counts.tolist()
+
+
+def _saved_calibration(
+    pretrained: models.pretrained.Pretrained,
+) -> Calibration | None:
+    """Reads the calibration of an adapted directory."""
+    record = pretrained.purpose.get("calibration")
+    if record is None:
+        return None
+    return calibration_of(record, str(pretrained.directory / "config.json"))
+
+
+def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
+    """Returns the task type of an adapted directory.
+
+    That of another Hugging Face classifier follows from its problem type.
+    """
+    config = config_lib.Config()
+    name = pretrained.task or TASK_NAMES.get(
+        pretrained.problem_type or "", "classification"
+    )
+    data_config = dataclasses.replace(config.data, task=name)
+    return config_lib.build_task(dataclasses.replace(config, data=data_config))
