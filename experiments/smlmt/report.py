@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from few_shot import INTENTS, Scores
 
 from experiments import common
-from few_shot import INTENTS, Scores
 from metaflax import evaluation
 
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
+import few_shot
 import mixture
 import report
 from rich.console import Console
 
-import few_shot
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
