@@ -9,6 +9,7 @@ from metaflax import cli, config, models, tasks
 from metaflax.workflows.inference._finetune import _leaks
 from metaflax.workflows.runs._episodes import make_episodes, read_examples
 from metaflax.workflows.runs._loaded_model import load_model
+from metaflax.workflows.runs._run import data_notes, load_run
 from tests.workflows import worlds
 
 
@@ -109,3 +110,16 @@ def test_test_texts_that_were_trained_on_are_counted(tmp_path):
     [note] = _leaks(train, train)
     assert note.startswith("2 of 2")
     assert _leaks(train, test.select([1])) == []
+
+
+def test_texts_of_both_meta_training_and_meta_test_are_counted(world, tmp_path):
+    rows = worlds.records()
+    shared = {"text": rows[0]["text"].upper(), "label": worlds.SPLIT["test"][0]}
+    assert rows[0]["label"] in worlds.SPLIT["train"]
+    for data, notes in ((rows, []), ([*rows, shared], ["in meta-train too: 1;"])):
+        file = worlds.write_jsonl(tmp_path / "rows.jsonl", data)
+        args = map(str, world.train_args(tmp_path / "run", data=file))
+        run = load_run(cli.parse(list(args)).settings)
+        found = [note for note in data_notes(run) if "of meta-test" in note]
+        assert len(found) == len(notes)
+        assert all(part in note for part, note in zip(notes, found, strict=True))

@@ -350,7 +350,7 @@ def data_notes(run: Run) -> list[str]:
     notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     if shared := count_shared(splits.test.texts, splits.train.texts):
         notes.append(
-            f"{shared} texts of meta-test occur in meta-train too, under other labels;"
-            " leave them out of one."
+            f"texts of meta-test that occur in meta-train too: {shared}; leave them out"
+            " of one of the two."
         )
     return notes
