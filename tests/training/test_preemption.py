@@ -1,6 +1,7 @@
 """Tests for requests to end between steps: none is lost, and none is an exception."""
 
 import signal
+import sys
 import threading
 
 import pytest
@@ -42,6 +43,42 @@ def test_a_request_that_came_after_the_last_step_is_not_lost(number, passed_on):
         signal.raise_signal(number)
         assert not passed_on
     assert passed_on == [number]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_while_requests_are_read_is_not_lost(number, passed_on):
+    """At each operation of the interpreter that reading them takes."""
+
+    def read_while_it_arrives_at(place):
+        """Returns the numbers that two readings gave, and whether the place exists."""
+        count = -1
+
+        def trace(frame, event, argument):
+            nonlocal count
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                count += 1
+                if count == place:
+                    signal.raise_signal(number)
+            return trace
+
+        with preemption_requested() as requested:
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                first = requested(0)
+            finally:
+                sys.settrace(before)
+            return [first, requested(1)], count >= place
+
+    place, exists = 0, True
+    while exists:
+        numbers, exists = read_while_it_arrives_at(place)
+        if exists:
+            assert sorted(numbers) == [0, number]
+        place += 1
+    assert place > 5
+    assert not passed_on
 
 
 def test_a_second_interrupt_is_handled_as_before(passed_on):
