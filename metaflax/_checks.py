@@ -10,6 +10,7 @@ from metaflax import base, tree
 __all__ = [
     "check_class_outputs",
     "check_patterns",
+    "check_real",
     "finite_padding",
     "narrowed",
     "with_aux",
@@ -94,6 +95,25 @@ compare it with tree.paths(params), such as encoder.
             raise ValueError(
                 f"the pattern {pattern!r} of {name} matches no parameter; compare it"
                 f" with tree.paths(params), such as {some}."
+            )
+
+
+def check_real(role: str, params: Any) -> None:
+    """Refuses complex parameters, whose gradient is no direction of descent.
+
+    Args:
+      role: verb phrase for the message, such as `adapts`.
+      params: the parameters with that role.
+
+    Raises:
+      ValueError: with the path of the first complex parameter.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if jnp.iscomplexobj(leaf):
+            raise ValueError(
+                f"the parameter {tree.path_name(path)} {role} and is {leaf.dtype};"
+                " gradients are taken of real numbers, so keep its real and imaginary"
+                " parts as two parameters, or choose other parameters."
             )
 
 

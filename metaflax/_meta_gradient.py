@@ -105,7 +105,7 @@ def value_and_grad(
         num_chunks = num_tasks // chunk
         _checks.check_patterns("trains", trains, params)
         trained, rest = tree.partition(params, trains)
-        _check_real(trained)
+        _checks.check_real("is trained", trained)
         table, shared = tree.partition(trained, lambda path: path == few_rows.path)
 
         def rows_of(part, rows):
@@ -183,25 +183,15 @@ def _num_tasks(tasks: base.Task, keys: chex.PRNGKey | None) -> int:
     return num_tasks
 
 
-def _check_real(trained: Any) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
-        if jnp.iscomplexobj(leaf):
-            raise ValueError(
-                f"the parameter {tree.path_name(path)} is trained and is {leaf.dtype};"
-                " meta-gradients are of real numbers, so keep its real and imaginary"
-                " parts as two parameters, or leave it out of trains."
-            )
-
-
 def _every_row(algorithm: base.MetaAlgorithm) -> base.FewRows:
     """Wraps an algorithm without a row table, so that both kinds have one interface."""
     return base.FewRows(None, lambda params, task: (None, task), algorithm.loss)
 
 
 def _each(fn: Callable[..., Any], chunk: int) -> Callable[..., Any]:
-    """`fn` over a leading axis of length `chunk`.
+    """Maps `fn` over a leading axis of length `chunk`.
 
-    One alone gets no batch axis, so that products stay plain matrix products.
+    A single task gets no batch axis, so that products stay plain matrix products.
     """
     if chunk > 1:
         return jax.vmap(fn)
@@ -225,7 +215,7 @@ def _add_rows(table: Any, rows: Any, of_rows: Any) -> Any:
 
 
 def chunk_size(task_loop: TaskLoop, num_tasks: int) -> int:
-    """The number of tasks per chunk, for a batch of a given size.
+    """Returns the number of tasks per chunk, for a batch of a given size.
 
     Raises:
       ValueError: if it does not divide the batch.

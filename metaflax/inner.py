@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import _optimizers, base, tree
+from metaflax import _checks, _optimizers, base, tree
 
 __all__ = [
     "Phase",
@@ -107,7 +107,7 @@ def solve(
     start_key, steps_key = base.split_key(key)
     start, fixed = problem.start(params, support, start_key)
     start = _varying_as(support, start)
-    _check_real(start)
+    _checks.check_real("adapts", start)
     num_steps = problem.num_steps
     if not num_steps:  # A scan of no steps cannot run without jit.
         return Solution(start, start, fixed, base.InnerInfo(jnp.zeros(0)))
@@ -174,19 +174,10 @@ def _varying_as(support: base.Batch, values: Any) -> Any:
 
 
 def _varying_axes(x: Any) -> frozenset[str]:
+    """Returns the mesh axes along which a value differs between devices."""
     aval = jax.typeof(x)
-    manual = getattr(aval, "mat", None)
+    manual = getattr(aval, "mat", None)  # In JAX 0.10; `vma` before.
     return aval.vma if manual is None else manual.varying
-
-
-def _check_real(start: Any) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(start):
-        if jnp.iscomplexobj(leaf):
-            raise ValueError(
-                f"the parameter {tree.path_name(path)} adapts and is {leaf.dtype};"
-                " inner steps descend real numbers, so keep its real and imaginary"
-                " parts as two parameters."
-            )
 
 
 def _optimizer_of(
@@ -194,16 +185,14 @@ def _optimizer_of(
 ) -> optax.GradientTransformation:
     """Returns the optimizer of a problem, made from parameters if it is learned."""
     optimizer = problem.optimizer
-    kinds = (optax.GradientTransformation, optax.MultiSteps)
-    if callable(optimizer) and not isinstance(optimizer, kinds):
-        optimizer = optimizer(params)
-    return _optimizers.as_transformation(optimizer)
+    made = optimizer(params) if callable(optimizer) else optimizer
+    return _optimizers.as_transformation(made)
 
 
 def _with_extra_arguments(
     optimizer: optax.GradientTransformation,
 ) -> Callable[..., tuple[Any, Any]]:
-    """Returns the update of an optimizer, which names one that it cannot serve."""
+    """Returns the update of an optimizer, with its name in the error if it fails."""
     taking_extra = optax.with_extra_args_support(optimizer)
 
     def update(grads, state, fast, **extra):
