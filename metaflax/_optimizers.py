@@ -57,7 +57,7 @@ def by_name(name: str) -> Factory:
         )
     try:
         jax.eval_shape(_steps_of(factory(learning_rate=0.1), {}), _TREE, _TREE)
-    except Exception as error:  # Whatever its code raises, it cannot serve.
+    except Exception as error:  # Code of other packages may raise any type.
         raise ValueError(
             f"the optimizer {name!r} needs more than a learning rate and gradients"
             f" ({_first_line(error)}); take adamw, adam, sgd, lion or adafactor."
@@ -129,9 +129,9 @@ def name_of(optimizer: optax.GradientTransformation) -> str:
 def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) -> None:
     """Refuses an optimizer that has no finite derivative where a gradient is 0.
 
-    It is tried on a small tree, where some entries of the gradient are 0, as they are
-    for rows of an embedding that a task does not read. One for other trees alone, such
-    as with labels of parameters, is not tried.
+    It is tried on a small tree where some entries of the gradient are 0, as in the rows
+    of an embedding table that a task does not use. An optimizer that accepts other trees
+    only, such as one with a label per parameter, is not tried.
 
     Args:
       user: what differentiates through it, for the message.
@@ -145,7 +145,7 @@ def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) ->
     steps = _steps_of(taking_extra, _value_and_grad_of)
     try:
         jax.eval_shape(steps, _TREE, _TREE)
-    except Exception:  # It is for other trees, or what it lacks is said at its step.
+    except _OF_OTHER_TREES:  # The inner solve reports any other fault.
         return
     with jax.ensure_compile_time_eval():
         grads = jax.tree.map(lambda x: jnp.zeros_like(x).at[0].set(1), _TREE)
@@ -155,7 +155,7 @@ def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) ->
             else:
                 _, pull = jax.vjp(lambda fast: steps(grads, fast), _TREE)
             slopes = pull(_TREE)
-        except Exception as error:  # A while loop has no derivative in reverse mode.
+        except _NOT_DIFFERENTIABLE as error:
             raise ValueError(
                 f"{user} differentiates the inner optimizer"
                 f" {name_of(optimizer)}, which has no derivative in reverse mode"
@@ -171,6 +171,13 @@ def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) ->
             " take another optimizer, or the estimator first_order."
         )
 
+
+# What optimizers raise for parameters of another structure: a missing field, key,
+# argument or leaf, or a failed check.
+_OF_OTHER_TREES = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
+# What JAX raises for an operation without a derivative in reverse mode: a while loop or
+# a callback, a function with a rule for forward mode only, a primitive without any.
+_NOT_DIFFERENTIABLE = (ValueError, TypeError, NotImplementedError)
 
 # Arrays of NumPy, since importing a module must not start a device.
 _TREE = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
