@@ -130,8 +130,8 @@ def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) ->
     """Refuses an optimizer that has no finite derivative where a gradient is 0.
 
     It is tried on a small tree where some entries of the gradient are 0, as in the rows
-    of an embedding table that a task does not use. An optimizer that accepts other trees
-    only, such as one with a label per parameter, is not tried.
+    of an embedding table that a task does not use. An optimizer for other trees only,
+    such as one with a label per parameter, is not tried.
 
     Args:
       user: what differentiates through it, for the message.
