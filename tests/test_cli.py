@@ -1,12 +1,13 @@
 """Tests for the command line itself; what the commands do is tested in workflows/."""
 
+import dataclasses
 import re
 import subprocess
 import sys
 
 import pytest
 
-from metaflax import cli
+from metaflax import cli, workflows
 from metaflax import config as config_lib
 from metaflax.cli._options import options_of
 from metaflax.cli._renamed import RENAMED
@@ -68,6 +69,19 @@ def test_options_have_the_types_of_their_settings(option, group, name, value):
 def test_a_profile_is_asked_for_by_a_flag(command):
     assert cli.parse([command, "--profile"]).profile
     assert not cli.parse([command]).profile
+
+
+@pytest.mark.parametrize("model", [None, "mpnet", "a/directory"])
+def test_a_quickstart_starts_from_any_model(model, monkeypatch):
+    configs = []
+    monkeypatch.setattr(
+        workflows, "train", lambda config, *_, **__: configs.append(config)
+    )
+    cli.main(["quickstart", *(["--model", model] if model else [])])
+    default = workflows.quickstart_config()
+    assert default.model == config_lib.ModelConfig(name="minilm")
+    name = config_lib.ModelConfig(name=model or "minilm")
+    assert configs == [dataclasses.replace(default, model=name)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

