@@ -7,6 +7,7 @@ import shutil
 import pytest
 import safetensors.numpy
 
+import metaflax
 from metaflax import cli
 from tests.workflows import worlds
 
@@ -74,6 +75,19 @@ def test_a_run_is_no_model_and_becomes_one(tmp_path, train_refused, refused):
     assert f"{named}; give it to `metaflax adapt --run`" in error
     error = train_refused(model=folder)
     assert f"{named}; name the directory that `metaflax export` writes" in error
+
+
+def test_an_adapted_model_learns_no_other_task(
+    adapted, world, tmp_path, train_refused, refused
+):
+    """Its weights have a further layer and other scales, for its own output layer."""
+    named = f"{adapted} holds an adapted model"
+    assert named in train_refused(model=adapted)
+    args = ("--support", world.data, "--out", tmp_path / "out")
+    assert named in refused("adapt", "--model", adapted, *args)
+    classifier = metaflax.FewShotClassifier(model=str(adapted))
+    with pytest.raises(ValueError, match="give the run or the model"):
+        classifier.fit(["it barks", "it purrs"], ["dog", "cat"])
 
 
 def test_no_data_at_all_is_asked_for(world, tmp_path, refused):

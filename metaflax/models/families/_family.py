@@ -262,6 +262,8 @@ class ModelFamily:
             ours |= {"pooling": pooling, "standardize": standardize}
         elif files.pooling is not None:
             ours |= {"pooling": files.pooling, "standardize": False}
+        elif head is not None and (pooling == "mean" or standardize):
+            ours |= {"folded": {"pooling": pooling, "standardize": standardize}}
         self._save(target, files, copied, fields, ours, prefix, notes)
 
     def save_masked_lm(

@@ -62,6 +62,15 @@ class Pretrained(NamedTuple):
         return self.purpose.get("standardize", False)
 
     @property
+    def is_folded(self) -> bool:
+        """Whether the weights include the pooling of the head.
+
+        A layer was added and others scaled so that Hugging Face's class computes the
+        pooling; another head has no use for such states.
+        """
+        return "folded" in self.purpose
+
+    @property
     def max_length(self) -> int | None:
         """The most tokens of a text that the model was adapted for, if recorded.
 

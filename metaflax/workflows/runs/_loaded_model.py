@@ -256,6 +256,11 @@ def _load(
                 f" ({', '.join(_model_types(generative=False))})."
             )
         )
+    if pretrained.is_folded:
+        raise ValueError(
+            f"{source} holds an adapted model, whose weights include the pooling of its"
+            " output layer; give the run or the model that it was adapted from."
+        )
     params = pretrained.params
     if config.pooling != "pooler":  # Nothing uses it, so nothing should train it.
         params = {k: v for k, v in params.items() if k != "pooler"}
