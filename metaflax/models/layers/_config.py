@@ -1,6 +1,8 @@
 """Sizes and rates that the blocks of all transformers take."""
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -28,7 +30,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 """Activation functions by their names in Hugging Face's configurations."""
 
-MAX_LAYERS = 10_000
+MAX_LAYERS, MAX_SIZE = 10_000, 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,29 +69,20 @@ class TransformerConfig:
     unchecked: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(
-                f"the network has no activation hidden_act={self.hidden_act!r}; it"
-                f" has {', '.join(ACTIVATIONS)}"
-            )
+        check_activation("hidden_act", self.hidden_act)
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in self.unchecked:
+            name, value = field.name, getattr(self, field.name)
+            if name in self.unchecked:
                 continue
-            if field.name.startswith(("num_", "vocab", "type_", "max_")) or (
-                field.name.endswith("_size")
+            if name.startswith(("num_", "vocab", "type_", "max_")) or (
+                name.endswith("_size")
             ):
-                if not is_integer(value, at_least=1):
-                    raise ValueError(
-                        f"{field.name} must be a positive integer, got {value!r}"
-                    )
-            elif field.name.endswith("_prob") and not 0 <= value < 1:
-                raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
+                check_integer(name, value)
+            elif name.endswith("_prob"):
+                check_rate(name, value)
         check_num_layers("num_hidden_layers", self.num_hidden_layers)
-        if not self.layer_norm_eps >= 0:
-            raise ValueError(
-                f"layer_norm_eps must not be negative, got {self.layer_norm_eps!r}"
-            )
+        for name in ("layer_norm_eps", "initializer_range"):
+            check_not_negative(name, getattr(self, name))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"num_attention_heads={self.num_attention_heads} does not divide"
@@ -170,14 +163,65 @@ class EncoderConfig(TransformerConfig):
             )
 
 
-def check_num_layers(name: str, number: int) -> None:
+def check_activation(name: str, value: Any) -> None:
+    """Refuses what is no key of `ACTIVATIONS`.
+
+    Raises:
+      ValueError: naming the field, its value, and the activations.
+    """
+    if not isinstance(value, str) or value not in ACTIVATIONS:
+        raise ValueError(
+            f"the network has no activation {name}={value!r:.40}; it has"
+            f" {', '.join(ACTIVATIONS)}"
+        )
+
+
+def check_integer(name: str, value: Any, *, at_least: int = 1) -> None:
+    """Refuses what is no integer, below a bound, or above any size of an array.
+
+    Raises:
+      ValueError: naming the field and its value.
+    """
+    if not is_integer(value, at_least=at_least):
+        kind = "a positive integer"
+        if at_least != 1:
+            kind = f"an integer of at least {at_least}"
+        raise ValueError(f"{name} must be {kind}, got {value!r:.40}")
+    if value > MAX_SIZE:
+        raise ValueError(f"{name} may be {MAX_SIZE} at most, got {value!r:.40}")
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Refuses what is no dropout rate.
+
+    Raises:
+      ValueError: naming the field and its value.
+    """
+    if not is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value!r:.40}")
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Refuses what is no finite number, or below zero.
+
+    Raises:
+      ValueError: naming the field and its value.
+    """
+    if not is_number(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r:.40}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value!r:.40}")
+
+
+def check_num_layers(name: str, number: Any) -> None:
     """Refuses more layers than any network has, before each is given a name.
 
     Raises:
       ValueError: naming the field and its value.
     """
+    check_integer(name, number)
     if number > MAX_LAYERS:
-        raise ValueError(f"{name} may be {MAX_LAYERS} at most, got {number}")
+        raise ValueError(f"{name} may be {MAX_LAYERS} at most, got {number!r:.40}")
 
 
 def check_supported(
@@ -207,8 +251,18 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
     if not is_integer(value, at_least=0) or value >= vocab_size:
         raise ValueError(
             f"{name} must be None or one id below vocab_size={vocab_size}, got"
-            f" {value!r}"
+            f" {value!r:.40}"
         )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite real number, no bool."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # An integer that no float holds.
+        return False
 
 
 def is_integer(value: Any, *, at_least: int) -> bool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax.models.layers import _modules
-from metaflax.models.layers._config import is_integer
+from metaflax.models.layers._config import is_number
 
 # Fields of a scaling beside its base, by its name in Hugging Face's configurations:
 # those that it must have, and those that it may.
@@ -265,6 +265,5 @@ def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _check_positive(name: str, value: Any) -> None:
-    real = is_integer(value, at_least=1) or isinstance(value, float)
-    if not real or not math.isfinite(value) or value <= 0:
+    if not is_number(value) or value <= 0:
         raise ValueError(f"{name} must be a positive number, got {value!r:.40}")

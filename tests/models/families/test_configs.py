@@ -1,10 +1,14 @@
 """Configurations of encoders: what networks cannot do is refused by name."""
 
+import math
+import tracemalloc
+
 import jax
 import pytest
 
 from metaflax import models
 from metaflax.models.families._registry import FAMILIES
+from metaflax.models.families.llama._config import MODEL_TYPES
 from tests.models.families import networks
 
 
@@ -31,7 +35,11 @@ SCALED = {"full_attention": {"rope_type": "dynamic", "factor": 2.0}}
         ("albert", {"num_hidden_groups": 13}, "num_hidden_groups=13 is above"),
         ("albert", {"inner_group_num": 0}, "inner_group_num must be a positive"),
         ("modernbert", {"layer_types": ["linear_attention"]}, "'linear_attention'"),
-        ("modernbert", {"layer_types": ["full_attention"]}, "names 1 layers of"),
+        (
+            "modernbert",
+            {"layer_types": ["full_attention"]},
+            "names 1 layers, and num_hidden_layers is 22",
+        ),
         ("modernbert", {"rope_parameters": SCALED}, "rope_type='dynamic'"),
         ("modernbert", {"classifier_pooling": "max"}, "classifier_pooling='max'"),
         ("deberta-v2", {"pos_att_type": "p2p|c2p"}, "pos_att_type='p2p'"),
@@ -44,6 +52,67 @@ def test_what_a_network_cannot_do_is_refused_by_name(name, fields, message):
     kind = FAMILIES[name].config_class
     with pytest.raises(ValueError, match=message):
         kind.from_dict({**kind().to_dict(), **fields})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["many", {"of": 2}, math.nan, -2, True, pytest.param(10**400, id="10**400")],
+)
+@pytest.mark.parametrize("name", [*networks.FIRST, "gpt2", *MODEL_TYPES])
+def test_a_number_that_makes_no_sense_is_refused_by_name(name, value):
+    kind = FAMILIES[name].config_class
+    fields = kind.from_dict({"model_type": name}).to_dict()
+    renamed = {theirs: ours for ours, theirs in getattr(kind, "renamed", {}).items()}
+    numbers = [
+        field
+        for field, usual in fields.items()
+        if isinstance(usual, int | float)
+        and not isinstance(usual, bool)
+        # Which most encoders do not compute with.
+        and field != "pad_token_id"
+    ]
+    assert len(numbers) > 8
+    for field in numbers:
+        with pytest.raises(ValueError, match=renamed.get(field, field)):
+            kind.from_dict({**fields, field: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("modernbert", {"layer_types": 3}),
+        ("modernbert", {"layer_types": [["full_attention"]]}),
+        ("qwen2", {"use_sliding_window": True, "layer_types": 3}),
+        ("deberta-v2", {"pos_att_type": 3}),
+        ("deberta-v2", {"pos_att_type": ["c2p", 3]}),
+        ("bert", {"hidden_act": ["gelu"]}),
+    ],
+)
+def test_what_is_no_list_or_name_is_refused_by_name(name, fields):
+    with pytest.raises(ValueError, match=r"layer_type|layer of type|pos_att|hidden_ac"):
+        FAMILIES[name].config_class.from_dict({"model_type": name, **fields})
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("bert", {"num_hidden_layers": 10**6}),
+        ("modernbert", {"num_hidden_layers": 10**6}),
+        ("qwen3", {"num_hidden_layers": 10**6, "use_sliding_window": True}),
+        ("albert", {"inner_group_num": 10**6}),
+        ("gpt2", {"n_layer": 10**6}),
+    ],
+)
+def test_more_layers_than_any_network_has_are_refused_before_each_has_a_name(
+    name, fields
+):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="may be 10000 at most"):
+            FAMILIES[name].config_class.from_dict({"model_type": name, **fields})
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["roberta", "mpnet"])

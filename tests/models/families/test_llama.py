@@ -192,7 +192,7 @@ def test_added_parameters_are_applied_where_they_are_found(name, setting, added)
         ({"layer_types": ["full_attention"]}, "layer_types=.*in a llama"),
         ({"num_key_value_heads": 2}, "num_key_value_heads=2 does not divide"),
         ({"head_dim": 5}, "head_dim must be even.* got 5"),
-        ({"head_dim": "many"}, "head_dim must be None or a positive integer"),
+        ({"head_dim": "many"}, "head_dim must be a positive integer"),
         ({"hidden_act": "glu"}, "hidden_act='glu'"),
         ({"eos_token_id": [2, 99]}, "eos_token_id must be None or one id"),
         (

@@ -4,7 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from metaflax.models.layers._config import EncoderConfig, is_integer
+from metaflax.models.layers._config import (
+    EncoderConfig,
+    check_integer,
+    check_num_layers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +56,11 @@ class AlbertConfig(EncoderConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not is_integer(self.inner_group_num, at_least=1):
-            raise ValueError(
-                f"inner_group_num must be a positive integer, got"
-                f" {self.inner_group_num!r}"
-            )
+        check_integer("inner_group_num", self.inner_group_num)
+        check_num_layers(
+            "num_hidden_layers * inner_group_num",
+            self.num_hidden_layers * self.inner_group_num,
+        )
         if self.num_hidden_groups > self.num_hidden_layers:
             raise ValueError(
                 f"num_hidden_groups={self.num_hidden_groups} is above"

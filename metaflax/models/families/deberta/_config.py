@@ -4,7 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from metaflax.models.layers._config import ACTIVATIONS, EncoderConfig, is_integer
+from metaflax.models.layers._config import (
+    EncoderConfig,
+    check_activation,
+    check_integer,
+)
 
 _TERMS = ("c2p", "p2c")
 
@@ -75,12 +79,12 @@ class DebertaV2Config(EncoderConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.embedding_size is not None:
-            _check_integer("embedding_size", self.embedding_size, at_least=1)
+            check_integer("embedding_size", self.embedding_size)
         for name in ("type_vocab_size", "conv_kernel_size"):
-            _check_integer(name, getattr(self, name), at_least=0)
+            check_integer(name, getattr(self, name), at_least=0)
         for name in ("max_relative_positions", "position_buckets"):
-            _check_integer(name, getattr(self, name), at_least=-1)
-        _check_integer("conv_groups", self.conv_groups, at_least=1)
+            check_integer(name, getattr(self, name), at_least=-1)
+        check_integer("conv_groups", self.conv_groups)
         if self.conv_kernel_size and self.conv_kernel_size % 2 == 0:
             raise ValueError(
                 "the network cannot do an even conv_kernel_size, got"
@@ -91,7 +95,7 @@ class DebertaV2Config(EncoderConfig):
                 f"conv_groups={self.conv_groups} does not divide"
                 f" hidden_size={self.hidden_size}"
             )
-        if unknown := sorted(set(self.pos_att_type) - {*_TERMS}):
+        if unknown := [term for term in self.pos_att_type if term not in _TERMS]:
             raise ValueError(
                 f"the network cannot do pos_att_type={unknown[0]!r}; it supports"
                 f" {', '.join(_TERMS)}"
@@ -102,11 +106,7 @@ class DebertaV2Config(EncoderConfig):
                 " none and layer_norm"
             )
         for name in ("conv_act", "pooler_hidden_act"):
-            if getattr(self, name) not in ACTIVATIONS:
-                raise ValueError(
-                    f"the network has no activation {name}={getattr(self, name)!r}; it"
-                    f" has {', '.join(ACTIVATIONS)}"
-                )
+            check_activation(name, getattr(self, name))
 
     @property
     def embedding_width(self) -> int:
@@ -151,20 +151,23 @@ class DebertaV2Config(EncoderConfig):
         terms = config.get("pos_att_type") or ()
         if isinstance(terms, str):
             terms = [term.strip() for term in terms.lower().split("|")]
+        if not isinstance(terms, list | tuple):
+            raise ValueError(f"pos_att_type must be a list, got {terms!r:.40}")
         norm = str(config.get("norm_rel_ebd") or "none").lower()
-        size = config.get("hidden_size", cls.hidden_size)
-        heads = config.get("num_attention_heads", cls.num_attention_heads)
-        fields = {**config, "pos_att_type": tuple(terms), "norm_rel_ebd": norm}
+        parsed = super().from_dict(
+            {**config, "pos_att_type": tuple(terms), "norm_rel_ebd": norm}
+        )
+        size = parsed.hidden_size
         for name, usual in (
             ("pooler_hidden_size", size),
-            ("attention_head_size", size // heads if heads else size),
+            ("attention_head_size", size // parsed.num_attention_heads),
         ):
-            if fields.get(name, usual) != usual:
+            if config.get(name, usual) != usual:
                 raise ValueError(
                     f"the network cannot do {name}={config[name]!r}; it supports"
                     f" {usual} only, for this hidden_size"
                 )
-        return super().from_dict(fields)
+        return parsed
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the Hugging Face configuration of this network."""
@@ -174,10 +177,3 @@ class DebertaV2Config(EncoderConfig):
             "pooler_hidden_size": self.hidden_size,
         }
         return fields
-
-
-def _check_integer(name: str, value: Any, *, at_least: int) -> None:
-    if not is_integer(value, at_least=at_least):
-        raise ValueError(
-            f"{name} must be an integer of {at_least} at least, got {value!r}"
-        )

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaflax.models.layers._config import (
-    ACTIVATIONS,
     TransformerConfig,
+    check_activation,
+    check_integer,
+    check_not_negative,
     check_num_layers,
+    check_rate,
     check_supported,
     check_token_id,
-    is_integer,
 )
 
 # Fields of a Hugging Face configuration that change the network, and the values that
@@ -64,30 +66,19 @@ class GPTConfig:
     eos_token_id: int | None = 50256
 
     def __post_init__(self):
-        if self.activation_function not in ACTIVATIONS:
-            raise ValueError(
-                "the network has no activation"
-                f" activation_function={self.activation_function!r}; it has"
-                f" {', '.join(ACTIVATIONS)}"
-            )
+        check_activation("activation_function", self.activation_function)
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name.startswith("n_") or field.name == "vocab_size":
-                absent = value is None and field.name == "n_inner"
-                if not absent and not is_integer(value, at_least=1):
-                    raise ValueError(
-                        f"{field.name} must be a positive integer, got {value!r}"
-                    )
-            elif field.name.endswith("_pdrop") and not 0 <= value < 1:
-                raise ValueError(f"{field.name} must lie in [0, 1), got {value!r}")
-            elif field.name.endswith("_token_id"):
-                check_token_id(field.name, value, self.vocab_size)
+            name, value = field.name, getattr(self, field.name)
+            if name.startswith("n_") or name == "vocab_size":
+                if value is not None or name != "n_inner":
+                    check_integer(name, value)
+            elif name.endswith("_pdrop"):
+                check_rate(name, value)
+            elif name.endswith("_token_id"):
+                check_token_id(name, value, self.vocab_size)
         check_num_layers("n_layer", self.n_layer)
-        if not self.layer_norm_epsilon >= 0:
-            raise ValueError(
-                "layer_norm_epsilon must not be negative, got"
-                f" {self.layer_norm_epsilon!r}"
-            )
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            check_not_negative(name, getattr(self, name))
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_head={self.n_head} does not divide n_embd={self.n_embd}"
@@ -133,10 +124,11 @@ class GPTConfig:
         names = [field.name for field in dataclasses.fields(cls)]
         known = {name: config[name] for name in names if name in config}
         size = known.get("vocab_size", cls.vocab_size)
+        check_integer("vocab_size", size)
         for name in ("bos_token_id", "eos_token_id"):
             # The usual ids in a small vocabulary, which lacks them: there are none.
-            token = known.get(name, getattr(cls, name))
-            if isinstance(token, int) and token >= size:
+            usual = getattr(cls, name)
+            if known.get(name, usual) == usual >= size:
                 known[name] = None
         return cls(**known)
 

@@ -6,14 +6,20 @@ from typing import Any
 
 from metaflax.models.layers._config import (
     TransformerConfig,
+    check_integer,
+    check_not_negative,
     check_num_layers,
+    check_rate,
     check_supported,
     check_token_id,
-    is_integer,
+)
+from metaflax.models.layers._layer_types import (
+    FULL,
+    SLIDING,
+    check_layer_types,
+    parse_layer_types,
 )
 from metaflax.models.layers._rotary import RotaryConfig
-
-FULL, SLIDING = "full_attention", "sliding_attention"
 
 # Defaults of Hugging Face's configurations that differ from those of a Llama.
 _QWEN = {
@@ -138,14 +144,13 @@ class LlamaConfig:
                 f"unknown model_type={self.model_type!r}; there is"
                 f" {', '.join(MODEL_TYPES)}"
             )
-        _ = self.blocks  # Which checks what it holds.
-        check_num_layers("num_hidden_layers", self.num_hidden_layers)
+        check_rate("attention_dropout", self.attention_dropout)
+        check_not_negative("rms_norm_eps", self.rms_norm_eps)
+        _ = self.blocks  # Which checks the rest of what it holds.
         for name in ("num_key_value_heads", "head_dim", "sliding_window"):
             value = getattr(self, name)
-            if value is not None and not is_integer(value, at_least=1):
-                raise ValueError(
-                    f"{name} must be None or a positive integer, got {value!r:.40}"
-                )
+            if value is not None:
+                check_integer(name, value)
         if self.num_attention_heads % self.num_kv:
             raise ValueError(
                 f"num_key_value_heads={self.num_kv} does not divide"
@@ -156,28 +161,13 @@ class LlamaConfig:
                 f"head_dim must be even, since rotary positions pair features, got"
                 f" {self.head_size}"
             )
-        self._check_layer_types()
+        if self.layer_types is not None:
+            check_layer_types(self.layer_types, self.num_hidden_layers)
         for name in ("bos_token_id", "pad_token_id"):
             check_token_id(name, getattr(self, name), self.vocab_size)
         ends = self.eos_token_id if isinstance(self.eos_token_id, tuple) else ()
         for end in ends or (self.end,):
             check_token_id("eos_token_id", end, self.vocab_size)
-
-    def _check_layer_types(self) -> None:
-        if self.layer_types is None:
-            return
-        if len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types)} layers, and"
-                f" num_hidden_layers is {self.num_hidden_layers}"
-            )
-        if unknown := [
-            kind for kind in self.layer_types if kind not in (FULL, SLIDING)
-        ]:
-            raise ValueError(
-                f"the network has no layer of type {unknown[0]!r:.40}; it has {FULL}"
-                f" and {SLIDING}"
-            )
 
     @property
     def num_kv(self) -> int:
@@ -256,6 +246,7 @@ class LlamaConfig:
         if isinstance(known.get("eos_token_id"), list):
             known["eos_token_id"] = tuple(known["eos_token_id"]) or None
         size = known.get("vocab_size", cls.vocab_size)
+        check_integer("vocab_size", size)
         for name in ("bos_token_id", "eos_token_id"):
             # The usual ids in a small vocabulary, which lacks them: there are none.
             token = known.get(name, getattr(cls, name))
@@ -302,5 +293,7 @@ def _qwen_windows(
     if types is None:
         num = known.get("num_hidden_layers", LlamaConfig.num_hidden_layers)
         first = config.get("max_window_layers", 28)
+        check_num_layers("num_hidden_layers", num)
+        check_integer("max_window_layers", first, at_least=0)
         types = [SLIDING if i >= first else FULL for i in range(num)]
-    return {"layer_types": tuple(types)}
+    return {"layer_types": parse_layer_types(types)}

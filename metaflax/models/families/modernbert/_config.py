@@ -2,15 +2,23 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
-from metaflax.models.layers._config import ACTIVATIONS, EncoderConfig, is_integer
+from metaflax.models.layers._config import (
+    EncoderConfig,
+    check_activation,
+    check_integer,
+    check_num_layers,
+    check_rate,
+)
+from metaflax.models.layers._layer_types import (
+    FULL,
+    SLIDING,
+    LayerType,
+    check_layer_types,
+    parse_layer_types,
+)
 from metaflax.models.layers._rotary import RotaryConfig
-
-LayerType: TypeAlias = Literal["full_attention", "sliding_attention"]
-
-FULL: LayerType = "full_attention"
-LOCAL: LayerType = "sliding_attention"
 
 _GLOBAL, _LOCAL = (RotaryConfig(rope_theta=base) for base in (160000.0, 10000.0))
 
@@ -83,38 +91,16 @@ class ModernBertConfig(EncoderConfig):
         if self.layer_types is None:
             types = _alternating(self.num_hidden_layers, 3)
             object.__setattr__(self, "layer_types", types)
-        known = {FULL, LOCAL}
-        if unknown := sorted(set(map(str, self.layer_types or ())) - known):
-            raise ValueError(
-                f"the network has no layers of type {unknown[0]!r}; it has"
-                f" {FULL} and {LOCAL}"
-            )
-        if len(self.layer_types or ()) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types or ())} layers of"
-                f" num_hidden_layers={self.num_hidden_layers}"
-            )
-        if not is_integer(self.local_attention, at_least=1):
-            raise ValueError(
-                "local_attention must be a positive integer, got"
-                f" {self.local_attention!r}"
-            )
-        if not 0 <= self.embedding_dropout < 1:
-            raise ValueError(
-                f"embedding_dropout must lie in [0, 1), got {self.embedding_dropout!r}"
-            )
+        check_layer_types(self.layer_types or (), self.num_hidden_layers)
+        check_integer("local_attention", self.local_attention)
+        check_rate("embedding_dropout", self.embedding_dropout)
         if self.classifier_pooling not in ("cls", "mean"):
             raise ValueError(
                 "the network cannot do"
                 f" classifier_pooling={self.classifier_pooling!r}; it supports cls and"
                 " mean"
             )
-        if self.classifier_activation not in ACTIVATIONS:
-            raise ValueError(
-                "the network has no activation"
-                f" classifier_activation={self.classifier_activation!r}; it has"
-                f" {', '.join(ACTIVATIONS)}"
-            )
+        check_activation("classifier_activation", self.classifier_activation)
         if self.hidden_size // self.num_attention_heads % 2:
             raise ValueError(
                 f"hidden_size={self.hidden_size} gives each of"
@@ -152,20 +138,15 @@ class ModernBertConfig(EncoderConfig):
         types = config.get("layer_types")
         if types is None:
             every = config.get("global_attn_every_n_layers", 3)
-            if not is_integer(every, at_least=1) or not is_integer(
-                num_layers, at_least=1
-            ):
-                raise ValueError(
-                    "num_hidden_layers and global_attn_every_n_layers must be positive"
-                    f" integers, got {num_layers!r} and {every!r}"
-                )
+            check_integer("global_attn_every_n_layers", every)
+            check_num_layers("num_hidden_layers", num_layers)
             types = _alternating(num_layers, every)
-        parsed = super().from_dict({**config, "layer_types": tuple(types)})
+        parsed = super().from_dict({**config, "layer_types": parse_layer_types(types)})
         positions = {
             field: _rotary(config, kind, theta)
             for field, kind, theta in (
                 ("global_positions", FULL, "global_rope_theta"),
-                ("local_positions", LOCAL, "local_rope_theta"),
+                ("local_positions", SLIDING, "local_rope_theta"),
             )
         }
         return dataclasses.replace(parsed, **positions)
@@ -175,7 +156,7 @@ class ModernBertConfig(EncoderConfig):
         parameters = {}
         for kind, positions in (
             (FULL, self.global_positions),
-            (LOCAL, self.local_positions),
+            (SLIDING, self.local_positions),
         ):
             fields = positions.to_dict()
             scaling = fields["rope_scaling"] or {"rope_type": "default"}
@@ -188,7 +169,7 @@ class ModernBertConfig(EncoderConfig):
 
 def _alternating(num_layers: int, every: int) -> tuple[LayerType, ...]:
     """Returns layer types of which one in `every`, from the first on, is full."""
-    return tuple(LOCAL if i % every else FULL for i in range(num_layers))
+    return tuple(SLIDING if i % every else FULL for i in range(num_layers))
 
 
 def _rotary(config: Mapping[str, Any], kind: str, theta: str) -> RotaryConfig:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.modernbert._config import FULL, LOCAL, ModernBertConfig
+from metaflax.models.families.modernbert._config import ModernBertConfig
 from metaflax.models.layers import _attention, _modules, _packing, _rotary
 from metaflax.models.layers._attention import KeyValues, split_heads
 from metaflax.models.layers._config import ACTIVATIONS
@@ -33,6 +33,7 @@ from metaflax.models.layers._encoder_blocks import (
     padding_bias,
     sources,
 )
+from metaflax.models.layers._layer_types import FULL, SLIDING
 from metaflax.models.layers._pooling import Pooling
 from metaflax.models.layers._tokens import Tokens
 
@@ -85,7 +86,7 @@ class Positions(nn.Module):
         local = jnp.minimum(bias, _attention.MASKED * far[None, None])
         kinds = {
             FULL: (bias, config.global_positions),
-            LOCAL: (local, config.local_positions),
+            SLIDING: (local, config.local_positions),
         }
         return Shared(
             bias,
@@ -234,7 +235,7 @@ class Pooler(_modules.Block):
 
 
 def _layers(config: ModernBertConfig, dtype: Any) -> list[tuple[str, nn.Module]]:
-    alike = {kind: Layer(config, dtype, kind) for kind in (FULL, LOCAL)}
+    alike = {kind: Layer(config, dtype, kind) for kind in (FULL, SLIDING)}
     layers: list[tuple[str, nn.Module]] = [
         (layer_name(i), alike[kind]) for i, kind in enumerate(config.layer_types or ())
     ]
