@@ -144,6 +144,22 @@ def test_a_folder_of_files_is_read_in_order(tmp_path):
         rows_of(tmp_path / "data", split="c")
 
 
+def test_a_copy_of_a_data_set_of_the_hub_has_the_splits_of_its_files(tmp_path):
+    """Without `datasets`: a folder `data`, several files a split, a card."""
+    write(tmp_path, "pets/README.md", "# Pets\n")
+    for number, row in enumerate(ROWS):
+        name = f"pets/data/train-0000{number}-of-0000{len(ROWS)}.jsonl"
+        write(tmp_path, name, json.dumps(row))
+    assert rows_of(tmp_path / "pets") == ROWS
+    write(tmp_path, "pets/data/test-00000-of-00001.jsonl", json.dumps(ROWS[0]))
+    assert rows_of(tmp_path / "pets", split="train") == ROWS
+    assert rows_of(tmp_path / "pets", split="test") == ROWS[:1]
+    with pytest.raises(ValueError, match="no split 'x'; choose one of 'test', 'train'"):
+        rows_of(tmp_path / "pets", split="x")
+    with pytest.raises(ValueError, match="no split is given; choose one of 'test'"):
+        rows_of(tmp_path / "pets")
+
+
 def test_a_folder_for_each_class_holds_texts(tmp_path):
     for split in ("train", "test"):
         for label in ("pos", "neg"):

@@ -1,6 +1,7 @@
 """Folders of files in known formats, or of one folder of texts for each class."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from metaflax.data.sources import _rows
@@ -8,31 +9,37 @@ from metaflax.data.sources._decoding import Reading, decoded_lines
 from metaflax.data.sources._examples import listing
 
 TEXT_SUFFIX = ".txt"
+# Names on the hub: its folder of files, and the numbers of a file of a split.
+_DATA = "data"
+_SHARD = re.compile(r"-\d+-of-\d+(?=\.)")
 
 
 def folder_files(folder: Path, split: str | None) -> list[Path]:
     """Lists the files of a folder, or of a split of it, in order.
 
-    They are the files with a known suffix in the folder, or else the `.txt` files of
-    its sub-folders. A split is a sub-folder, or the files of its name, such as
-    `test.csv`.
+    They are the files with a known suffix in the folder, in its sub-folder `data`, as
+    data sets of the hub have it, or else the `.txt` files of its sub-folders. A split
+    is a sub-folder, or the files of its name, such as `test.csv` or
+    `test-00000-of-00002.parquet`.
 
     Raises:
-      ValueError: if there are none.
+      ValueError: if there are none, or files of the hub are of several splits.
     """
     if split is not None and (folder / split).is_dir():
         return folder_files(folder / split, None)
     entries = sorted(path for path in folder.iterdir() if path.name[:1] != ".")
     tables = [p for p in entries if p.is_file() and _rows.suffix_of(p) in _rows.FORMATS]
+    if not tables and (folder / _DATA).is_dir():
+        return folder_files(folder / _DATA, split)
+    splits = [_SHARD.sub("", path.name).partition(".")[0] for path in tables]
     if split is not None:
-        chosen = [path for path in tables if path.name.partition(".")[0] == split]
+        chosen = [p for p, name in zip(tables, splits, strict=True) if name == split]
         if not chosen:
-            known = {path.name.partition(".")[0] for path in tables}
-            known |= {path.name for path in entries if path.is_dir()}
-            raise ValueError(
-                f"{folder}: no split {split!r}; choose one of {listing(sorted(known))}."
-            )
+            known = {*splits, *(path.name for path in entries if path.is_dir())}
+            raise _no_split(folder, f"no split {split!r}", known)
         return chosen
+    if len(set(splits)) > 1 and all(_SHARD.search(path.name) for path in tables):
+        raise _no_split(folder, "no split is given", splits)
     files = tables or [p for p in sorted(folder.rglob("*")) if _is_text(folder, p)]
     if not files:
         raise ValueError(
@@ -41,6 +48,13 @@ def folder_files(folder: Path, split: str | None) -> list[Path]:
             " each class, or a directory written by save_to_disk."
         )
     return files
+
+
+def _no_split(folder: Path, problem: str, known: Iterable[str]) -> ValueError:
+    return ValueError(
+        f"{folder}: {problem}; choose one of {listing(sorted(set(known)))} by split= or"
+        " --split."
+    )
 
 
 def folder_rows(
