@@ -105,19 +105,89 @@ def test_a_source_that_changed_is_indexed_anew(tmp_path, write):
     assert by_label(indexed(tmp_path, write(tmp_path, MORE))) == by_search(MORE)
 
 
-def test_a_data_set_of_the_hub_is_indexed_from_where_it_was_fetched_to(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub whose data sets are local folders; `hub["owner/name"] = folder`."""
     datasets = pytest.importorskip("datasets")
-    fetched = datasets.load_from_disk(saved(tmp_path, PETS))
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: fetched)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow")
+    folders = {}
+
+    def on_hub(load):
+        def of_folder(name, *args, **kwargs):
+            if name not in folders:
+                raise ConnectionError("the hub is down\nTraceback")
+            return load(str(folders[name]), *args, **kwargs)
+
+        return of_folder
+
+    for name in ("load_dataset", "load_dataset_builder"):
+        monkeypatch.setattr(datasets, name, on_hub(getattr(datasets, name)))
+    return folders
+
+
+@pytest.mark.parametrize("write", [jsonl, csv, parquet], ids=lambda f: f.__name__)
+def test_a_data_set_of_the_hub_is_streamed_into_its_index(tmp_path, hub, write):
+    """Once, without a copy by `datasets`; also where the hub is down afterwards."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    hub["owner/pets"] = repository
+    write(repository, PETS)
     assert by_label(indexed(tmp_path, "owner/pets")) == by_search(PETS)
-    in_memory = datasets.Dataset.from_list(rows(PETS))
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: in_memory)
+    assert not list((tmp_path / "arrow").rglob("*.arrow"))
+    hub.clear()
+    assert by_label(indexed(tmp_path, "owner/pets")) == by_search(PETS)
     with pytest.raises(
-        ValueError, match="owner/pets: `datasets` does not cache it on disk"
-    ):
-        indexed(tmp_path, "owner/pets")
+        ValueError, match=r"the hub is down\); check the name"
+    ) as caught:
+        indexed(tmp_path, "owner/pets", split="train")
+    assert "\n" not in str(caught.value)
+    hub["owner/pets"] = repository
+    write(repository, MORE)
+    assert by_label(indexed(tmp_path, "owner/pets")) == by_search(MORE)
+    with pytest.raises(ValueError, match="no split 'test'; choose one of 'train'"):
+        indexed(tmp_path, "owner/pets", split="test")
+
+
+def test_a_data_set_in_the_cache_of_datasets_is_read_there(tmp_path, hub):
+    datasets = pytest.importorskip("datasets")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    hub["owner/pets"] = repository
+    csv(repository, PETS)
+    datasets.load_dataset("owner/pets", split="train")
+    index = indexed(tmp_path, "owner/pets")
+    assert by_label(index) == by_search(PETS)
+    assert not (index._folder / _text_index.STORE).exists()
+
+
+def test_a_part_of_a_split_is_fetched_instead_of_streamed(tmp_path, hub):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    hub["owner/pets"] = repository
+    csv(repository, PETS)
+    part = indexed(tmp_path, "owner/pets", split="train[:2]")
+    assert by_label(part) == by_search(PETS[:2])
+
+
+def test_a_stream_that_breaks_off_leaves_no_index(tmp_path, hub, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    hub["owner/pets"] = repository
+    csv(repository, PETS)
+    with monkeypatch.context() as broken:
+        read = datasets.IterableDataset.__iter__
+
+        def breaking(self):
+            first, *_ = read(self)
+            yield first
+            raise ConnectionError("reset by peer")
+
+        broken.setattr(datasets.IterableDataset, "__iter__", breaking)
+        with pytest.raises(ValueError, match=r"after row 1 \(reset by peer\); start"):
+            indexed(tmp_path, "owner/pets")
+    assert not list((tmp_path / "cache").glob("*text*"))
+    assert by_label(indexed(tmp_path, "owner/pets")) == by_search(PETS)
 
 
 def test_a_table_in_several_files_and_batches_is_read_whole(tmp_path):

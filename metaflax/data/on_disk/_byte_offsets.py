@@ -1,7 +1,7 @@
 """Sources of texts whose rows are found by byte offset.
 
 Lines of a file, and Arrow files, are read in place. The texts of all other sources
-(CSV, Parquet, several files) are first copied, line by line, to a store.
+(CSV, Parquet, several files, streams) are first copied, line by line, to a store.
 """
 
 import dataclasses
@@ -159,10 +159,7 @@ class StoredRows:
     def rows(self, store: Path) -> Iterator[Row]:
         start = 0
         with store.open("wb") as file:
-            rows = _sources.read_rows(
-                self.source, split=self.split, encoding=self.encoding
-            )
-            for place, values in rows:
+            for place, values in self._labelled_rows():
                 text, label = _read(values, place, self.text, self.label)
                 line = json.dumps({_STORED: text}, ensure_ascii=False).encode() + b"\n"
                 if len(line) > MOST_BYTES:
@@ -173,6 +170,13 @@ class StoredRows:
                 file.write(line)
                 yield Row(start, text, label)
                 start += len(line)
+
+    def settings(self) -> list[Any]:
+        """Returns what beside files and columns decides which rows there are."""
+        return [self.split, self.encoding]
+
+    def _labelled_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return _sources.read_rows(self.source, split=self.split, encoding=self.encoding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +262,7 @@ def _settings(source: Source) -> list[Any]:
     """Returns what beside the files decides which rows a source has."""
     chosen = [source.text, source.label]
     if isinstance(source, StoredRows):
-        chosen += [source.split, source.encoding]
+        chosen += source.settings()
     if isinstance(source, ArrowRows):
         chosen.append("arrow")
     return chosen

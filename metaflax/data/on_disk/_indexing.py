@@ -13,6 +13,7 @@ import numpy as np
 from metaflax._files import atomic_folder, folder_digest
 from metaflax.data.on_disk import _byte_offsets as _addressed
 from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source
+from metaflax.data.on_disk._hub_streams import stream_of
 from metaflax.data.on_disk._lines import Stamp
 from metaflax.data.on_disk._postings import MOST_NAMES, PostingsBuilder
 from metaflax.data.on_disk._text_index import (
@@ -73,7 +74,7 @@ def index_texts(
     """
     source = FileOfLines.of(Path(path).expanduser().absolute(), text, label)
     kinds: list[Kind] = ["words"] if label is None else ["words", "labels"]
-    return _indexed(source, kinds, cache_dir)
+    return _indexed(source, kinds, _kept(cache_dir))
 
 
 def index_labels(
@@ -89,7 +90,8 @@ def index_labels(
 
     Like `index_texts`, without words, which cost the most. Lines of JSONL, and Arrow
     files of `datasets`, are read in place; the texts of any other source are copied
-    once to a store beside the index.
+    once to a store beside the index. A data set of the hub that the cache of `datasets`
+    does not hold is streamed into the store, its text and label columns alone.
 
     Args:
       source: any source of `read`.
@@ -118,8 +120,15 @@ def index_labels(
       dog ['barks', 'howls']
       cat ['purrs']
     """
-    rows = _addressed.source_of(source, text, label, split, encoding)
-    return _indexed(rows, ["labels"], cache_dir)
+    kept = _kept(cache_dir)
+    rows = stream_of(source, text, label, split, kept)
+    rows = rows or _addressed.source_of(source, text, label, split, encoding)
+    return _indexed(rows, ["labels"], kept)
+
+
+def _kept(cache_dir: str | Path | None) -> Path:
+    """Returns the folder of cached indices."""
+    return Path(cache_dir) if cache_dir else cache_folder() / "texts"
 
 
 class _Names(NamedTuple):
@@ -166,14 +175,11 @@ _KINDS: Mapping[Kind, _Names] = {
 }
 
 
-def _indexed(
-    source: Source, kinds: list[Kind], cache_dir: str | Path | None
-) -> TextIndex:
+def _indexed(source: Source, kinds: list[Kind], kept: Path) -> TextIndex:
     """Loads the index of a source from the cache, or builds it."""
     files = source.files()
     stamps = _addressed.stamps_of(files)  # Later writes are detected.
     digest = _addressed.digest_of(source, files, _VERSION, kinds)
-    kept = Path(cache_dir) if cache_dir else cache_folder() / "texts"
     folder = kept / f"text-{digest}"
     read = source.read_in_place()
     stamp = Stamp.of_all(read) if read else None

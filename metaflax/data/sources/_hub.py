@@ -9,6 +9,7 @@ from metaflax.data.sources._class_labels import class_names, named
 from metaflax.data.sources._examples import listing
 from metaflax.data.sources._rows import Row
 
+_HUB_ADVICE = "check the name and the network, or give the path of a local file"
 _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(:[\w.-]+)?")
 
 
@@ -71,8 +72,60 @@ def fetched(source: str, split: str | None) -> Any:
     return _loaded(
         source,
         lambda datasets: datasets.load_dataset(name, config or None, split=split),
-        "check the name and the network, or give the path of a local file",
+        _HUB_ADVICE,
     )
+
+
+def builder_of(source: str) -> Any:
+    """Looks a hub data set up, without loading its rows.
+
+    Raises:
+      ValueError: if there is none, or the hub cannot be reached.
+    """
+    name, _, config = source.partition(":")
+    return _loaded(
+        source,
+        lambda datasets: datasets.load_dataset_builder(name, config or None),
+        _HUB_ADVICE,
+    )
+
+
+def is_prepared(builder: Any) -> bool:
+    """Whether the cache of `datasets` holds the data set, as Arrow files."""
+    return is_saved(Path(builder.cache_dir))
+
+
+def streamed_rows(
+    builder: Any, source: str, split: str | None, columns: Sequence[str]
+) -> Iterator[Row]:
+    """Yields the rows of a hub data set as they arrive; nothing is kept of them.
+
+    Args:
+      builder: of the data set.
+      source: its name in messages.
+      split: see `_split_of`.
+      columns: the columns that are read; others need not be fetched or decoded.
+
+    Raises:
+      ValueError: if it has no such split, or the stream breaks off.
+    """
+    splits = _loaded(source, lambda _: builder.as_streaming_dataset(), _HUB_ADVICE)
+
+    def rows_of(data: Any) -> Iterator[dict[str, Any]]:
+        if set(columns) <= set(data.features or ()):
+            data = data.select_columns(list(columns))
+        number = 0
+        try:
+            for row in data:
+                yield row
+                number += 1
+        except Exception as error:  # Any error of the network or of a file's format.
+            raise ValueError(
+                f"{source}: the stream broke off after row {number}"
+                f" ({_first_line(error)}); start again."
+            ) from error
+
+    return _dataset_rows(splits, source, split, rows_of)
 
 
 def saved_rows(path: Path, split: str | None) -> Iterator[Row]:
@@ -94,6 +147,11 @@ def saved(path: Path, split: str | None) -> Any:
     return data
 
 
+def is_part(split: str | None) -> bool:
+    """Whether a split is a part or a union of splits, as `train[:10%]` is."""
+    return split is not None and ("[" in split or "+" in split)
+
+
 def arrow_files(
     data: Any, source: str, split: str | None
 ) -> tuple[list[Path], dict[str, list[str]]] | None:
@@ -103,7 +161,7 @@ def arrow_files(
     """
     data = _split_of(data, source, split)
     files = [Path(file["filename"]) for file in data.cache_files]
-    if not files or getattr(data, "_indices", None) is not None:
+    if not files or is_part(split) or getattr(data, "_indices", None) is not None:
         return None
     return files, class_names(data.features)
 
@@ -119,8 +177,13 @@ def _loaded(source: str, load: Callable[[Any], Any], advice: str) -> Any:
     try:
         return load(datasets)
     except Exception as error:  # Any error of the hub, the network, a builder or Arrow.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{source}: cannot be loaded ({reason}); {advice}.") from error
+        raise ValueError(
+            f"{source}: cannot be loaded ({_first_line(error)}); {advice}."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _dataset_rows(
@@ -130,7 +193,7 @@ def _dataset_rows(
     rows_of: Callable[[Any], Iterator[dict[str, Any]]],
 ) -> Iterator[Row]:
     data = _split_of(data, source, split)
-    columns = class_names(data.features)
+    columns = class_names(data.features or {})  # A stream may not know them.
     rows = rows_of(data)
     del data  # Releases its memory maps.
     for number, row in enumerate(rows, start=1):

@@ -319,7 +319,7 @@ def _rows_of(
         return _hub.saved_rows(path, split)
     if _hub.is_directory(path):
         return _folders.folder_rows(path, split, reading)
-    if not _hub.is_file(path) and _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
+    if is_on_hub(source):
         return _hub.hub_rows(str(source), split)
     if split is not None:
         raise ValueError(
@@ -349,10 +349,17 @@ def arrow_of(
     path = Path(source)
     if _hub.is_saved(path):
         return _hub.arrow_files(_hub.saved(path, split), str(source), split)
-    suffixes = _rows.KNOWN_SUFFIXES
-    if _hub.is_directory(path) or not _hub.is_hub_name(source, suffixes):
+    if not is_on_hub(source):
         return None
     return _hub.arrow_files(_hub.fetched(str(source), split), str(source), split)
+
+
+def is_on_hub(source: str | Path) -> bool:
+    """Whether a source is the name of a data set on the hub, and no local path."""
+    path = Path(source)
+    if _hub.is_directory(path) or _hub.is_file(path):
+        return False
+    return _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES)
 
 
 def files_of(source: str | Path, split: str | None = None) -> list[Path]:
@@ -368,7 +375,7 @@ def files_of(source: str | Path, split: str | None = None) -> list[Path]:
         return _folders.folder_files(path, split)
     if _hub.is_file(path):
         return [path]
-    if _hub.is_hub_name(source, _rows.KNOWN_SUFFIXES):
+    if is_on_hub(source):
         return _hub.hub_files(str(source))
     if glob.has_magic(str(source)):
         return [Path(file) for file in _matching(source)]
