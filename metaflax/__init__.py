@@ -8,6 +8,7 @@ loads when it is first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from metaflax import _program as _program  # Before what takes long to import.
 from metaflax import algorithms as algorithms
 from metaflax import base as base
 from metaflax import estimators as estimators

@@ -1,6 +1,7 @@
 """Tests for Ctrl-C at the command line: never lost, and never an exception."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -59,7 +60,9 @@ def child(work, folder):
     os.kill(process, signal.SIGINT)
     still_there = None
     if b"deferred" in message:
-        while not (folder / "stderr").stat().st_size:
+        for _ in range(2000):
+            if (folder / "stderr").stat().st_size:
+                break
             time.sleep(0.01)
         still_there = os.waitpid(process, os.WNOHANG) == (0, 0)
         os.kill(process, signal.SIGINT)
@@ -116,3 +119,29 @@ def test_where_the_first_interrupt_is_a_request_the_second_one_ends(work, result
         assert result["left"] == ["stderr"]
         assert first.startswith(GOES_ON)
         assert second == ENDED
+
+
+@pytest.mark.parametrize("option", [["-m", "metaflax"], ["-mmetaflax"]])
+@pytest.mark.parametrize("module", ["numpy", "jax"])
+def test_an_interrupt_ends_a_command_while_its_modules_are_imported(module, option):
+    """By the signal, as for any program, with no word about imports."""
+    command = [sys.executable, "-X", "importtime", *option, "--help"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if line.split("|")[-1].strip().startswith(f"{module}."):
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "Error" not in error
+    assert "Traceback" not in error
+
+
+def test_the_package_leaves_interrupts_of_other_programs_alone():
+    code = "import signal, metaflax, metaflax.cli; print(signal.getsignal(2).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "default_int_handler"

@@ -34,6 +34,7 @@ LAYERS = (
         "_checks",
         "_meta_gradient",
         "_optimizers",
+        "_program",
         "_registry",
     ),
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
