@@ -129,7 +129,7 @@ def test_an_interrupt_ends_a_command_while_its_modules_are_imported(module, opti
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        for line in process.stderr:
+        for line in process.stderr or ():
             if line.split("|")[-1].strip().startswith(f"{module}."):
                 break
         process.send_signal(signal.SIGINT)
