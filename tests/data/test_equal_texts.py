@@ -113,6 +113,45 @@ def test_equal_texts_are_on_one_side_of_an_episode(kind):
                 assert examples.labels[row] == (label,)
 
 
+def test_variants_keep_equal_texts_on_one_side():
+    """Variants that equal each other or other texts, in case or in white space."""
+    rng = np.random.default_rng(0)
+    texts = tuple(f"{label} {n}" for label in "abcd" for n in range(8))
+    spellings = [str.upper, str.title, str.lower, lambda text: f" {text} "]
+    variants = tuple(
+        tuple(spellings[rng.integers(4)](texts[rng.integers(32)]) for _ in range(3))
+        for _ in texts
+    )
+    labels = tuple((text[0],) for text in texts)
+    examples = data.Examples("varied", texts, labels, variants=variants)
+    varied = data.Variants.of(examples)
+    assert len(varied.texts) > len(texts)
+    sampler = data.WithVariants(data.EpisodeSampler(examples, 4, 4, 4), varied, 0.8)
+    for index in range(60):
+        episode = sampler.episode(0, index)
+        support, query = (
+            {" ".join(varied.texts[row].lower().split()) for row in side}
+            for side in (episode.support, episode.query)
+        )
+        assert not support & query
+        assert len(support | query) == 32
+
+
+def test_texts_on_disk_are_equal_up_to_case_and_space_as_well(tmp_path):
+    rows = [(text, label) for label in "ab" for text in (f"x {label}", "one", "two")]
+    rows += [(text.upper() + " ", label) for text, label in rows]
+    index = data.index_labels(write(tmp_path, rows), cache_dir=tmp_path)
+    held_out = data.labelled_examples(
+        index, np.arange(2), least=2, most=9, most_labels=9
+    )
+    assert len(held_out) == 6
+    sampler = data.LabelledTextSampler(index, (np.arange(2),), 2, 1, 1)
+    for number in range(40):
+        episode = sampler.episode(0, number)
+        rows = [*episode.support, *episode.query]
+        assert len({index.text(row).lower().strip() for row in rows}) == 4
+
+
 def test_episodes_without_equal_texts_stay_as_they_are():
     """Only queries that are in the support set are replaced, and all of them are."""
     texts = tuple(f"{n} {c}" for c in "abcd" for n in range(10))

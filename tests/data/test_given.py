@@ -43,6 +43,17 @@ def test_published_sets_are_episodes_with_the_whole_evaluation_file(tmp_path):
         assert [texts[n] for n in episode.query] == [q["text"] for q in QUERIES]
 
 
+def test_evaluation_texts_in_training_sets_are_counted_and_stay(tmp_path):
+    shared = [row("eval-4", " C One", "c"), row("eval-5", "a two", "a")]
+    write(tmp_path, SETS, QUERIES + shared)
+    given, _ = data.published_sets(tmp_path)
+    assert given.sizes.num_queries == 6
+    [note] = [note for note in given.examples.notes if "evaluation texts" in note]
+    assert "2 of 6 evaluation texts are also in" in note
+    write(tmp_path, SETS, QUERIES)
+    assert "evaluation texts" not in str(data.published_sets(tmp_path)[0].examples)
+
+
 def test_some_queries_are_drawn_once_for_all_sets(tmp_path):
     write(tmp_path, SETS, QUERIES)
     (first, second), again = (

@@ -8,6 +8,7 @@ from metaflax.data.on_disk import _index_draw
 from metaflax.data.on_disk._text_index import TextIndex
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import Examples
 
 
@@ -105,7 +106,8 @@ def labelled_examples(
       name: name of the examples in messages; by default the path of the texts.
 
     Returns:
-      The examples, label by label; no text occurs twice in a label.
+      The examples, label by label; no text occurs twice in a label, up to case and
+      white space.
 
     Raises:
       ValueError: if the texts have no labels.
@@ -136,7 +138,8 @@ def labelled_examples(
         rows = postings.rows(number)
         num_candidates = min(len(rows), _index_draw.CANDIDATES * most)
         drawn = rows[rng.choice(len(rows), num_candidates, replace=False)]
-        different = list(dict.fromkeys(map(index.text, drawn.tolist())))[:most]
+        by_key = {text_key(text): text for text in map(index.text, drawn.tolist())}
+        different = list(by_key.values())[:most]
         if len(different) >= least:
             texts += different
             names += [(postings.names[number],)] * len(different)

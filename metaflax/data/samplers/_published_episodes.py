@@ -9,6 +9,7 @@ import numpy as np
 
 from metaflax import tasks
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
+from metaflax.data.sources._equal_texts import count_shared
 from metaflax.data.sources._examples import Examples
 from metaflax.data.sources._sources import read
 
@@ -57,7 +58,8 @@ def published_sets(
 
     Returns:
       An episode per training set, in the order of the file, and the number of examples
-      per class of each.
+      per class of each. They stay as published: a note of their examples counts
+      evaluation texts that are in a training set too.
 
     Raises:
       ValueError: if a file is missing or malformed, or an id has another form.
@@ -89,6 +91,7 @@ def published_sets(
         texts=sets.texts + queries.texts,
         labels=sets.labels + queries.labels,
         ids=None,
+        notes=(*sets.notes, *queries.notes, *_shared_note(queries, sets)),
     )
     classes = tuple(range(len(examples.label_names)))
     class_of = {name: local for local, name in enumerate(examples.label_names)}
@@ -100,6 +103,16 @@ def published_sets(
     )
     shots = tuple(len(episode.support) // len(classes) for episode in episodes)
     return FixedEpisodes(examples, episodes), shots
+
+
+def _shared_note(queries: Examples, sets: Examples) -> list[str]:
+    """Describes evaluation texts that are in training sets as well."""
+    if not (num_shared := count_shared(queries.texts, sets.texts)):
+        return []
+    return [
+        f"{queries.name}: {num_shared} of {len(queries)} evaluation texts are also in"
+        f" {sets.name}, up to case and white space; scores count them."
+    ]
 
 
 def _groups(sets: Examples) -> list[np.ndarray]:

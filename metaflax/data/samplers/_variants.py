@@ -8,6 +8,7 @@ import numpy as np
 
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes, Sampler
+from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import Examples
 
 
@@ -35,21 +36,23 @@ class Variants(NamedTuple):
     def of(cls, examples: Examples) -> "Variants":
         """Collects the variants of examples.
 
-        A variant that equals another text, or a variant of an earlier text, is dropped,
-        so that different texts of an episode stay different.
+        A variant that equals another text, or a variant of an earlier text, up to case
+        and white space, is dropped, so that different texts of an episode stay
+        different.
         """
         variants = examples.variants or ((),) * len(examples)
-        owner: dict[Hashable, Hashable] = {text: text for text in examples.texts}
+        owner = {key: key for key in map(text_key, examples.texts)}
         texts: list[Hashable] = list(examples.texts)
         first, counts = np.zeros((2, len(examples)), np.int32)
         for number, (text, text_variants) in enumerate(
             zip(examples.texts, variants, strict=True)
         ):
             first[number] = len(texts)
+            key = text_key(text)
             texts += [
                 variant
                 for variant in dict.fromkeys(text_variants)
-                if variant != text and owner.setdefault(variant, text) == text
+                if variant != text and owner.setdefault(text_key(variant), key) == key
             ]
             counts[number] = len(texts) - first[number]
         return cls(tuple(texts), first, counts)
