@@ -157,6 +157,16 @@ def test_every_former_name_leads_to_an_option():
     assert not set(RENAMED) & set(options)
 
 
+def test_an_unknown_command_is_named_with_the_most_similar_one(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["trian", "--data", "x.csv"])
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("metaflax: 'trian' is no command. Did you mean train?")
+    assert all(command in error for command in COMMANDS)
+
+
 @pytest.mark.parametrize("args", [["sorcery"], ["train", "--sorcery", "1"], []])
 def test_unknown_commands_and_options_exit_with_2(args, capsys):
     with pytest.raises(SystemExit) as exit_info:

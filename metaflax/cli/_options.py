@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import textwrap
 import types
@@ -93,6 +94,7 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default
 
 
+@functools.cache
 def field_docs(kind: type) -> dict[str, str]:
     """Reads the docstrings below the fields of a dataclass, each as one line."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -1,11 +1,12 @@
 """Parsing of the command line."""
 
-import functools
-import operator
+import difflib
+import itertools
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Annotated, Protocol
+from typing import NoReturn, Protocol
 
 import tyro
 from rich.console import Console
@@ -54,26 +55,32 @@ def parse(
     if not args or args[0] in ("-h", "--help"):
         print(overview(shutil.get_terminal_size().columns))
         raise SystemExit(0 if args else 2)
-    defaults = {}
-    if args[0] == "train" and (path := _value_of(args, "--config")):
-        command = COMMANDS["train"]
-        defaults["train"] = command(settings=config_lib.load_file(path))
-    views = {name: view(c, defaults.get(name)) for name, c in COMMANDS.items()}
+    name, *options = args
+    if name not in COMMANDS:
+        _refuse(name)
+    command, defaults = COMMANDS[name], None
+    if name == "train" and (path := _value_of(options, "--config")):
+        defaults = command(settings=config_lib.load_file(path))
+    # Only the view of this command is made, since that of all takes a quarter second.
     parsed = tyro.cli(
-        functools.reduce(
-            operator.or_,
-            [  # pyright: ignore
-                Annotated[kind, tyro.conf.subcommand(name)]
-                for name, kind in views.items()
-            ],
-        ),
-        args=args,
-        prog="metaflax",
-        description=DESCRIPTION,
+        view(command, defaults),
+        args=options,
+        prog=f"metaflax {name}",
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    [command] = [COMMANDS[name] for name, v in views.items() if isinstance(parsed, v)]
     return command_of(command, parsed)
+
+
+def _refuse(name: str) -> NoReturn:
+    """Ends with the commands that there are, the most similar one first."""
+    similar = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f" Did you mean {similar[0]}?" if similar else ""
+    print(
+        f"metaflax: {name!r} is no command.{hint} The commands are"
+        f" {', '.join(COMMANDS)}; metaflax --help describes them.",
+        file=sys.stderr,
+    )
+    raise SystemExit(2)
 
 
 def overview(width: int) -> str:
@@ -97,9 +104,9 @@ def overview(width: int) -> str:
 
 
 def _value_of(args: list[str], name: str) -> str | None:
-    for arg, following in zip(args, [*args[1:], None], strict=True):
+    for arg, following in itertools.pairwise([*args, None]):
         if arg == name:
             return following
-        if arg.startswith(f"{name}="):
+        if arg and arg.startswith(f"{name}="):
             return arg.removeprefix(f"{name}=")
     return None
