@@ -1,6 +1,7 @@
 """Atomic writes, and digests of files and folders."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,12 +19,15 @@ __all__ = [
     "file_digest",
     "file_digests",
     "folder_digest",
+    "full_disk_named",
     "remove_unfinished",
     "write_json",
     "write_text",
 ]
 
 
+# Errors of a disk, a quota or a limit of file sizes that is exhausted.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Scratch paths of writers that have not finished.
 _unfinished: set[Path] = set()
 
@@ -59,7 +63,7 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[A
     """
     path = Path(path)
     if (stream := _stream(path)) is not None:
-        with _opened(stream, mode, path, "file") as file:
+        with full_disk_named(path), _opened(stream, mode, path, "file") as file:
             yield file
         return
     target = _linked(path)
@@ -138,6 +142,26 @@ def check_absent(folder: str | Path) -> None:
         raise ValueError(f"{folder}: {parent} {problem}; name another directory.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists already; name a new directory.")
+
+
+@contextlib.contextmanager
+def full_disk_named(path: str | Path) -> Iterator[None]:
+    """Names what cannot be written where a disk becomes full.
+
+    The operating system names nothing, or the file that is copied from.
+
+    Raises:
+      ValueError: with the path, if the body fails since there is no space left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ValueError(
+            f"{path}: cannot be written ({error.strerror}); free some space, and start"
+            " again."
+        ) from error
 
 
 def remove_unfinished() -> None:
@@ -241,7 +265,8 @@ def _scratch_path(path: Path) -> Iterator[Path]:
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     _unfinished.add(scratch)
     try:
-        yield scratch
+        with full_disk_named(path):
+            yield scratch
     finally:
         _remove(scratch)
         _unfinished.discard(scratch)

@@ -4,6 +4,8 @@ import ast
 import errno
 import hashlib
 import os
+import resource
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -53,6 +55,42 @@ def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
     _files.write_text(path, "new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text() == "new"
+
+
+def write_file(path):
+    _files.write_text(path, "x" * 1000)
+
+
+def write_folder(path):
+    """By a copy, whose error names the file that is read."""
+    with _files.atomic_folder(path) as folder:
+        shutil.copyfile(__file__, folder / "copy")
+
+
+def write_log(path):
+    log = JsonlLog(path)
+    try:
+        log.write({"step": 1, "text": "x" * 1000})
+    finally:
+        log.close()
+
+
+def write_pipe(path):
+    path.symlink_to("/dev/full")
+    write_file(path)
+
+
+@pytest.mark.parametrize("write", [write_file, write_folder, write_log, write_pipe])
+def test_a_full_disk_is_reported_by_the_path_that_is_written(tmp_path, write):
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
+    try:
+        with pytest.raises(ValueError, match="free some space") as caught:
+            write(tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert str(caught.value).startswith(f"{tmp_path / 'new'}: cannot be written (")
+    assert not [name for name in names(tmp_path) if name.endswith(".tmp")]
 
 
 def regular(path):

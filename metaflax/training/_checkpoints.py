@@ -1,6 +1,9 @@
 """Orbax checkpoints: the two latest and the best, each with digests."""
 
 import contextlib
+import errno
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,7 @@ class Checkpoints:
             record=ocp.args.JsonSave(record),
         )
         self._pending = step
+        self._write(lambda: _check_space(self._directory, state))
         self._write(
             lambda: self._manager.save(
                 step, args=items, metrics={"score": score, "step": step}
@@ -105,7 +109,7 @@ class Checkpoints:
             self._pending = None
             raise ValueError(
                 f"{self._directory / str(step)} could not be written"
-                f" ({_first_line(error)}); older checkpoints are complete. Free"
+                f" ({_reason(error)}); older checkpoints are complete. Free"
                 " some space, and start again to resume from the latest."
             ) from error
 
@@ -259,6 +263,13 @@ def _parts(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "rest": state._replace(params=None)}
 
 
+def _check_space(directory: Path, state: TrainState) -> None:
+    """Refuses to begin where there is no space for the arrays, and leaves it free."""
+    leaves = jax.tree.leaves(state)
+    if shutil.disk_usage(directory).free < sum(leaf.nbytes for leaf in leaves):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _copied(state: TrainState) -> TrainState:
     """Returns a copy, since the next step overwrites the memory of the state.
 
@@ -272,6 +283,13 @@ def _copied(state: TrainState) -> TrainState:
 def _first_line(error: Exception) -> str:
     """Returns the first line of an error message, shortened."""
     return str(error).strip().split("\n")[0][:200]
+
+
+def _reason(error: Exception) -> str:
+    """Returns why writing failed, plainly where the disk is full."""
+    # TensorStore and Orbax have types of their own for it.
+    full = "RESOURCE_EXHAUSTED" in str(error) or "[Errno 28]" in str(error)
+    return os.strerror(errno.ENOSPC) if full else _first_line(error)
 
 
 def _target(like: Any) -> ocp.args.StandardRestore:

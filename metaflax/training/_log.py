@@ -35,16 +35,26 @@ class JsonlLog:
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= resume_after]
             _files.write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a")
+        self._path, self._file = path, path.open("a")
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends a record."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        """Appends a record.
+
+        Raises:
+          ValueError: if the disk is full.
+        """
+        with _files.full_disk_named(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Closes the file.
+
+        Raises:
+          ValueError: if the disk is full.
+        """
+        with _files.full_disk_named(self._path):
+            self._file.close()
 
 
 def _step_of(line: str) -> float:

@@ -180,6 +180,22 @@ def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
     again.close()
 
 
+def test_what_the_disk_has_no_space_for_is_not_begun(
+    tmp_path, checkpoints, monkeypatch
+):
+    stopping = training.Stopping(0.5, 1, 0)
+    checkpoints.save(state_at(1), stopping, 0.5)
+    checkpoints.wait()
+    with monkeypatch.context() as disk:
+        usage = shutil.disk_usage(tmp_path)._replace(free=20)
+        disk.setattr(shutil, "disk_usage", lambda path: usage)
+        with pytest.raises(ValueError, match=r"checkpoints/2 could not .* \(No space"):
+            checkpoints.save(state_at(2), stopping, 0.4)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1"]
+    checkpoints.save(state_at(2), stopping, 0.4)
+    assert_bit_equal(checkpoints.restore(state_at(0), 2)[0], state_at(2))
+
+
 def damage(path, rng, how):
     content = bytearray(path.read_bytes())
     if how == "bit" and content:

@@ -1,9 +1,11 @@
 """Tests for `train`: what it leaves, what it learns, what it compiles, its resuming."""
 
 import dataclasses
+import errno
 import itertools
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -275,7 +277,7 @@ def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
     world, tmp_path
 ):
     """In its start, its steps, its validations, while it saves and while it tests."""
-    options = {"steps": 400, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
+    options = {"steps": 60, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
     options |= {"patience": 1000}
     args = world.train_args(tmp_path / "run", **options)
     command = [sys.executable, "-m", "metaflax", *map(str, args)]
@@ -309,6 +311,48 @@ def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
         **results_of(tmp_path / "whole"),
         "seconds": 0,
     }
+
+
+@pytest.mark.parametrize("place", ["checkpoint", "log", "results"])
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
+    place, world, tmp_path, capsys, monkeypatch
+):
+    options = {"steps": 4, "eval_every": 2, "valid_episodes": 4, "test_episodes": 4}
+    args = world.train_args(tmp_path / "run", **options)
+    if place == "checkpoint":
+        frees = iter([10**9, 10**9, 0])
+        usage = shutil.disk_usage
+        full = lambda path: usage(path)._replace(free=next(frees))  # noqa: E731
+        patched = shutil, "disk_usage", full
+    elif place == "log":
+        patched = training.JsonlLog, "write", refusing(training.JsonlLog.write, 5)
+    else:
+        patched = RunDirectory, "write_json", refusing(RunDirectory.write_json, 3)
+    with monkeypatch.context() as disk:
+        disk.setattr(*patched)
+        assert cli.main([str(arg) for arg in args]) == 2
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "run") in sentence
+    assert "No space left on device" in sentence
+    assert "ree some space" in sentence
+    assert not (tmp_path / "run" / "results.json").exists()
+    worlds.run(*args)
+    assert (tmp_path / "run" / "results.json").is_file()
+    log = worlds.read_jsonl(tmp_path / "run" / "log.jsonl")
+    steps = [(record["step"], "loss" in record) for record in log]
+    assert len(steps) == len(set(steps)) == 4 + 3
+
+
+def refusing(function, count):
+    """The function, which from its call of that number on finds the disk full."""
+    calls = itertools.count(1)
+
+    def refused(*args):
+        if next(calls) >= count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return function(*args)
+
+    return refused
 
 
 # Kills itself half-way through the line of the log that the second argument says.

@@ -205,10 +205,10 @@ class OuterLoop:
         with contextlib.ExitStack() as stack:
             checkpoints = training.Checkpoints(directory.checkpoints)
             stack.callback(checkpoints.close)
-            resumed = checkpoints.quarantine_damaged(self.state, console.print) or 0
-            if resumed:
-                console.print(f"resuming from step {resumed}")
-            sinks = _sinks(directory, resumed, progress, settings.log_sinks)
+            latest = checkpoints.quarantine_damaged(self.state, console.print)
+            if latest:
+                console.print(f"resuming from step {latest}")
+            sinks = _sinks(directory, latest, progress, settings.log_sinks)
             for sink in sinks:
                 stack.callback(sink.close)
 
@@ -333,13 +333,17 @@ class _Labelled:
 
 def _sinks(
     directory: RunDirectory,
-    resumed: int,
+    latest: int | None,
     progress: Callable[[int], training.Sink],
     names: Sequence[str],
 ) -> list[training.Sink]:
-    """Returns where records are written; only the coordinator writes any."""
+    """Returns where records are written; only the coordinator writes any.
+
+    Without a checkpoint (`latest`), records of a run that ended before are left out.
+    """
     if not is_coordinator():
         return []
-    log = training.JsonlLog(directory.log, resume_after=resumed)
+    kept = -1 if latest is None else latest
+    log = training.JsonlLog(directory.log, resume_after=kept)
     make = (_registry.resolve("log sink", LOG_SINKS, name) for name in names)
-    return [log, progress(resumed), *(sink(directory.path) for sink in make)]
+    return [log, progress(latest or 0), *(sink(directory.path) for sink in make)]

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import sys
+import threading
+from types import TracebackType
 
 
 def quiet_logs() -> None:
@@ -12,3 +15,26 @@ def quiet_logs() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if not isinstance(sys.excepthook, _QuietHook):
+        sys.excepthook = _QuietHook()
+
+
+class _QuietHook:
+    """Exception hook that leaves out what TensorStore reports to it.
+
+    Its threads do so for each array of a checkpoint that they finish after the writing
+    of another one failed, whose error is raised in the main thread.
+    """
+
+    def __init__(self):
+        self._before = sys.excepthook
+
+    def __call__(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType | None,
+    ) -> None:
+        elsewhere = threading.current_thread() is not threading.main_thread()
+        if not (elsewhere and str(error) == "Event loop is closed"):
+            self._before(kind, error, trace)

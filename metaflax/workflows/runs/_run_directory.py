@@ -135,7 +135,8 @@ class RunDirectory(Generic[C]):
         try:
             if broadcast_from_coordinator(self._config.exists()):
                 self.lock()
-            yield config
+            with _files.full_disk_named(self.path):  # By any other writer.
+                yield config
         finally:
             self._lock.release(force=True)
 
