@@ -75,6 +75,7 @@ def test_mixed_mode_is_reverse_mode_in_float64(mixed, keyed):
         assert relative_error(found, expected) < 1e-9
 
 
+@pytest.mark.slow
 def test_mixed_mode_is_reverse_mode_in_float32():
     expected = meta_gradient(estimators.reverse, jnp.float32)
     found = meta_gradient(estimators.mixed_mode, jnp.float32)

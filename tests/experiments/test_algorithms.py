@@ -32,6 +32,7 @@ def test_targets_are_numbered_among_all_classes_for_a_joint_classifier(script):
     assert names == [examples.labels[i][0] for i in episode.support]
 
 
+@pytest.mark.slow
 def test_three_methods_train_and_are_compared_on_the_same_episodes(
     script, tmp_path, monkeypatch
 ):

@@ -255,6 +255,7 @@ def smaller(file, bert):
     )
 
 
+@pytest.mark.slow
 def test_financial_news_runs_in_miniature(script, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "scored_texts", scored_texts)
     news_folder(tmp_path / "data")

@@ -166,6 +166,7 @@ def dialogues(data, config):
         worlds.write_jsonl(data / folder / "dialogues.jsonl", rows)
 
 
+@pytest.mark.slow
 def test_dialogue_runs_in_miniature(small, tmp_path):
     script, config = small("dialogue")
     dialogues(tmp_path / "data", config)

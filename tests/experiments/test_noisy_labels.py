@@ -27,6 +27,7 @@ def test_only_the_labels_of_the_noisy_set_are_flipped(script):
     chex.assert_trees_all_equal(noisy.test, right.test)
 
 
+@pytest.mark.slow
 def test_learned_weights_tell_wrong_labels_and_help(script):
     learner = script.weighting(estimators.mixed_mode)
     world = script.draw_world(0, 0.4)

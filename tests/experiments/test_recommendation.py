@@ -214,6 +214,7 @@ def test_neighbours_and_likeness_follow_the_taste(choose, scores, users_lib):
     assert ndcg["similar"] > ndcg["popularity"] + 0.1
 
 
+@pytest.mark.slow
 def test_the_script_writes_results_and_a_picture(
     script, users_lib, tmp_path, monkeypatch
 ):

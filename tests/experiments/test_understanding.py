@@ -263,6 +263,7 @@ def test_entities_run_in_miniature(of_entities, tmp_path):
     assert splits.test.label_names == ("creative-work", "product")
 
 
+@pytest.mark.slow
 def test_triples_run_in_miniature(of_entities, small, tmp_path, capsys, monkeypatch):
     _, config = of_entities
     workflows.train(config, tmp_path / "entities", silent())
@@ -306,6 +307,7 @@ def questions(data):
         worlds.write_jsonl(data / "xquad" / f"{language}.jsonl", rows)
 
 
+@pytest.mark.slow
 def test_questions_run_in_miniature(small, tmp_path):
     data = tmp_path / "data"
     questions(data)

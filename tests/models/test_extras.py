@@ -149,6 +149,7 @@ def test_the_gradient_of_a_selection_is_its_part_of_the_whole():
         )
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives_match_differences_in_float64():
     small = dataclasses.replace(ONE, hidden_size=6, layer_norm_eps=1e-3)
     with jax.enable_x64(True):

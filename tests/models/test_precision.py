@@ -46,7 +46,7 @@ def test_sums_over_many_rows_and_features_do_not_stop_growing():
 @pytest.mark.parametrize(
     "estimator",
     [
-        estimators.first_order,
+        pytest.param(estimators.first_order, marks=pytest.mark.slow),
         pytest.param(estimators.reverse, marks=pytest.mark.slow),
         pytest.param(estimators.mixed_mode, marks=pytest.mark.slow),
     ],

@@ -43,7 +43,7 @@ def derivatives(layer_loop, remat):
     ("layer_loop", "remat"),
     [
         ("scan", "layers"),
-        ("unroll", "dots"),
+        pytest.param("unroll", "dots", marks=pytest.mark.slow),
         pytest.param("scan", "none", marks=pytest.mark.slow),
         pytest.param("scan", "dots", marks=pytest.mark.slow),
     ],

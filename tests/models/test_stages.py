@@ -77,7 +77,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads():
 @pytest.mark.parametrize(
     "estimator",
     [
-        "reverse",
+        pytest.param("reverse", marks=pytest.mark.slow),
         "reptile",
         pytest.param("mixed_mode", marks=pytest.mark.slow),
         pytest.param("first_order", marks=pytest.mark.slow),
@@ -147,6 +147,7 @@ def flops(algorithm, config, **kwargs):
     return fn.lower(params, tasks, None).compile().cost_analysis()["flops"]
 
 
+@pytest.mark.slow
 def test_lower_layers_cost_the_same_whatever_the_number_of_inner_steps():
     wide = dataclasses.replace(CONFIG, hidden_size=48, intermediate_size=192)
 

@@ -104,12 +104,12 @@ def make(name):
     [
         ("maml", "scan"),
         pytest.param("maml", "vmap", marks=pytest.mark.slow),
-        ("mixed mode", "scan"),
+        pytest.param("mixed mode", "scan", marks=pytest.mark.slow),
         pytest.param("implicit", "vmap", marks=pytest.mark.slow),
         pytest.param("learned rates", "scan", marks=pytest.mark.slow),
         pytest.param("preconditioned", "vmap", marks=pytest.mark.slow),
         ("generated head", "scan"),
-        ("lean", "scan"),
+        pytest.param("lean", "scan", marks=pytest.mark.slow),
         pytest.param("lean", "vmap", marks=pytest.mark.slow),
         ("first order, on rows", "scan"),
         pytest.param("first order, on rows", "vmap", marks=pytest.mark.slow),
@@ -155,7 +155,9 @@ def test_the_step_of_a_mixtures_member_lowers():
             assert exported.platforms == (platform,)
 
 
-@pytest.mark.parametrize("task_loop", ["scan", "vmap"])
+@pytest.mark.parametrize(
+    "task_loop", ["scan", pytest.param("vmap", marks=pytest.mark.slow)]
+)
 def test_a_step_on_a_mesh_lowers(task_loop):
     """Of one device, since an export is bound to as many as there are."""
     algorithm, optimizer = make("lean"), training.outer_optimizer("adamw", 1e-3)

@@ -253,6 +253,7 @@ def test_a_head_that_no_classifier_has_is_not_written(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_rates_of_a_layer_of_zeros_hold_for_its_number_of_classes(
     trained_by, tmp_path, refused
 ):
@@ -266,6 +267,7 @@ def test_rates_of_a_layer_of_zeros_hold_for_its_number_of_classes(
     assert "meta-trained for 3" in error
 
 
+@pytest.mark.slow
 def test_low_rank_factors_become_part_of_the_kernels(trained_by, tmp_path):
     run_dir = trained_by(
         "fomaml", lora_rank=2, adapts=("*/lora", "head"), inner_learning_rate=0.5

@@ -26,6 +26,7 @@ def costs_of(run_dir):
     return json.loads((run_dir / "cost.json").read_text())
 
 
+@pytest.mark.slow
 def test_fewer_tasks_at_once_fit_a_small_device_with_the_same_losses(
     world, tmp_path, pretend, capsys
 ):

@@ -143,6 +143,7 @@ def test_a_curve_meets_the_evaluation_at_its_own_number_of_shots(trained, full):
     assert by_shot[1]["protocol"] != found["protocol"]
 
 
+@pytest.mark.slow
 def test_a_curve_over_inner_steps_meets_it_likewise(trained_by):
     run_dir = trained_by("fomaml")
     worlds.run("evaluate", run_dir, "--name", "steps", "--curve-inner-steps", 0, 2)

@@ -124,6 +124,7 @@ def test_a_directory_without_its_support_says_so_in_a_sentence(
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_numbers_and_several_labels_are_explained_too(world, tmp_path):
     rng = np.random.default_rng(0)
     rows = {

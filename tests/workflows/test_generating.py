@@ -6,6 +6,7 @@ stands for in all domains, which meta-training tells. The words of a domain neve
 are those of others, in another pair.
 """
 
+import functools
 import json
 
 import numpy as np
@@ -75,8 +76,9 @@ KINDS = {
         },
     ),
 }
-every = pytest.mark.parametrize("kind", KINDS)
-GENERATED = pytest.mark.parametrize("kind", ["translation", "dialogue"])
+SLOW = pytest.param("translation", marks=pytest.mark.slow)
+every = pytest.mark.parametrize("kind", [SLOW, "dialogue", "language_modelling"])
+GENERATED = pytest.mark.parametrize("kind", [SLOW, "dialogue"])
 
 
 def new_model(folder, family):
@@ -95,7 +97,22 @@ def new_model(folder, family):
 
 
 @pytest.fixture(scope="module")
-def runs(world, tmp_path_factory):
+def ingredients(tmp_path_factory):
+    """From a task type to its data and its new model."""
+    folder = tmp_path_factory.mktemp("ingredients")
+
+    @functools.cache
+    def made(kind):
+        rows, family, _ = KINDS[kind]
+        if not (folder / family).exists():
+            new_model(folder, family)
+        return worlds.write_jsonl(folder / f"{kind}.jsonl", rows()), folder / family
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def runs(ingredients, world, tmp_path_factory):
     """A run of each task type that learnt something."""
     folder = tmp_path_factory.mktemp("generating")
     made = {}
@@ -103,14 +120,11 @@ def runs(world, tmp_path_factory):
     def run(kind, **more):
         name = "-".join([kind, *map(str, more.values())])
         if name not in made:
-            rows, family, options = KINDS[kind]
-            if not (folder / family).exists():
-                new_model(folder, family)
-            data = worlds.write_jsonl(folder / f"{kind}.jsonl", rows())
+            (data, model), (_, _, options) = ingredients(kind), KINDS[kind]
             made[name] = folder / name
             settings = {
                 "task": kind,
-                "model": folder / family,
+                "model": model,
                 "domain": "domain",
                 "split_by": "domain",
                 "max_length": LONGEST_READ,
@@ -221,6 +235,7 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
     assert f"1 of the targets truncated to {LONGEST_SAID} tokens" in said
 
 
+@pytest.mark.slow
 def test_hugging_face_says_the_same(runs, tmp_path):
     torch = pytest.importorskip("torch")
     import transformers
@@ -265,13 +280,14 @@ def refused(capsys):
     ],
 )
 def test_a_bad_row_of_a_support_file_is_named(
-    kind, changes, said, runs, tmp_path, refused
+    kind, changes, said, ingredients, tmp_path, refused
 ):
     rows = KINDS[kind][0](count=1)[:3]
     rows[1] = {**rows[1], **changes}
     support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
-    args = ("--support", support, "--out", tmp_path / "out", "--run", runs(kind))
-    error = refused("adapt", *args)
+    model = ("--model", ingredients(kind)[1], "--task", kind)
+    args = ("--support", support, "--out", tmp_path / "out", *model)
+    error = refused("adapt", *args, "--algorithm", "fine_tuning")
     assert "support.jsonl:2" in error
     assert said in error
     assert not (tmp_path / "out").exists()
@@ -296,33 +312,32 @@ def test_a_bad_row_of_a_support_file_is_named(
     ],
 )
 def test_what_makes_no_run_is_refused_before_anything_is_written(
-    options, said, runs, world, tmp_path, refused
+    options, said, ingredients, world, tmp_path, refused
 ):
-    config = json.loads((runs("translation") / "config.json").read_text())
+    data, model = ingredients("translation")
     settings = {
         "task": "translation",
-        "model": config["model"]["name"],
+        "model": model,
         "domain": "domain",
         "split_by": "domain",
         "max_length": LONGEST_READ,
         "max_target_length": LONGEST_SAID,
         "algorithm": "fomaml",
     } | options
-    data = config["data"]["path"]
     args = world.train_args(tmp_path / "run", data=data, **settings)
     assert said in " ".join(refused(*args).split())
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
-    config = json.loads((runs("translation") / "config.json").read_text())
+def test_an_unknown_language_is_named(ingredients, world, tmp_path, refused):
+    data, model = ingredients("translation")
     split = tmp_path / "split.json"
     split.write_text(json.dumps({**worlds.SPLIT, "test": ["eng-xyz"]}))
     args = world.train_args(
         tmp_path / "run",
-        data=config["data"]["path"],
+        data=data,
         task="translation",
-        model=config["model"]["name"],
+        model=model,
         domain="domain",
         split_by="domain",
         split_file=split,
@@ -330,16 +345,15 @@ def test_an_unknown_language_is_named(runs, world, tmp_path, refused):
     assert "test names 'eng-xyz', which no example of" in refused(*args)
 
 
-def test_an_encoder_generates_no_texts(runs, world, tmp_path, refused):
-    config = json.loads((runs("translation") / "config.json").read_text())
+def test_an_encoder_generates_no_texts(ingredients, world, tmp_path, refused):
     options = {"task": "translation", "domain": "domain", "split_by": "domain"}
-    data = config["data"]["path"]
+    data, _ = ingredients("translation")
     args = world.train_args(tmp_path / "run", data=data, **options)
     assert "of type 'bert', which generates no texts" in refused(*args)
 
 
 def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, refused):
-    _, folder, model = adapted(runs("translation"), 0, tmp_path)
+    _, folder, model = adapted(runs("dialogue"), 0, tmp_path)
     args = ("--model", model, "--texts", folder / "query.jsonl")
     assert "num_beams must be a positive integer" in refused(
         "predict", *args, "--num-beams", 0
@@ -364,12 +378,13 @@ def test_a_penalty_keeps_words_from_being_said_again(tmp_path):
     assert once[0] < once[1] == 1
 
 
-def test_a_model_of_two_networks_begins_all_that_it_says(runs, tmp_path, refused):
-    run_dir = runs("translation")
-    config = json.loads((run_dir / "config.json").read_text())
+def test_a_model_of_two_networks_begins_all_that_it_says(
+    ingredients, tmp_path, refused
+):
+    _, model_directory = ingredients("translation")
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", text_rows())
     args = ("--task", "language_modelling", "--data", rows, "--domain", "domain")
-    model = ("--model", config["model"]["name"], "--split-by", "domain")
+    model = ("--model", model_directory, "--split-by", "domain")
     lengths = ("--max-length", LONGEST_READ, "--max-target-length", LONGEST_SAID)
     error = refused("train", *args, *model, *lengths, "--run-dir", tmp_path / "run",
                     "--algorithm", "fomaml")  # fmt: skip
@@ -396,6 +411,7 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     assert "give --texts FILE" in refused("new", "--out", tmp_path / "other")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "added", [pytest.param("lora", marks=pytest.mark.slow), "prefix"]
 )
@@ -412,11 +428,9 @@ def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
     assert (model / "prefix.safetensors").exists() == (added == "prefix")
 
 
-def test_a_model_adapts_without_a_run(runs, tmp_path, refused):
-    run_dir = runs("translation")
-    config = json.loads((run_dir / "config.json").read_text())
+def test_a_model_adapts_without_a_run(ingredients, tmp_path, refused):
     support = worlds.write_jsonl(tmp_path / "support.jsonl", pair_rows(count=1))
-    args = ("adapt", "--support", support, "--model", config["model"]["name"])
+    args = ("adapt", "--support", support, "--model", ingredients("translation")[1])
     out = ("--out", tmp_path / "model", "--task", "translation")
     worlds.run(*args, *out, "--algorithm", "fine_tuning")
     [answer, *_] = answered(tmp_path / "model", support)

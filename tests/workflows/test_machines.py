@@ -172,6 +172,7 @@ def test_all_save_when_one_is_asked_to_end_and_one_alone_goes_on(world, tmp_path
     assert_alike(tmp_path / "run", tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_tasks_that_devices_cannot_share_are_refused(world, tmp_path):
     args = world.train_args(tmp_path / "run", **{**OPTIONS, "tasks_per_step": 3})
     done = launch(args)

@@ -57,6 +57,7 @@ def trained(world, raw, tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.slow
 def test_meta_training_on_masked_words_raises_accuracy_on_words_it_never_saw(trained):
     results = json.loads((trained / "results.json").read_text())
     risen = results["paired_difference_from_before"]["after"]["accuracy"]

@@ -286,6 +286,7 @@ def test_a_mixture_itself_is_no_run_and_names_its_members(mixed, capsys):
     assert "masked, pairs, topics, words" in error
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     even = ShareConfig(weight=1.0)
     members = {
@@ -315,6 +316,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     assert set(later) == {"topics", "masked"}
 
 
+@pytest.mark.slow
 def test_a_member_of_no_weight_is_tested_and_never_trained(folder, tmp_path, silent):
     members = {
         "topics": topics(folder),

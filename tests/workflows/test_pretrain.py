@@ -99,6 +99,7 @@ def test_transformers_says_the_same_words(pretrained):
         assert said["token_str"] in words
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(raw, tmp_path, capsys):
     options = {"steps": 20, "eval_every": 10, "rows_per_step": 4, "dropout": True,
                "rows_at_once": 2}  # fmt: skip

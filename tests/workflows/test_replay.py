@@ -47,6 +47,7 @@ def test_a_replayed_step_is_the_one_that_was_taken(step, few, capsys):
     assert mean == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_says_how_to_look_closer(world, tmp_path, refused):
     run_dir = tmp_path / "run"
     options = {"steps": 9, "eval_every": 9, "learning_rate": 1e30, "warmup": 0.0}

@@ -125,6 +125,7 @@ def test_no_episode_of_a_test_class_is_drawn(world, tmp_path, monkeypatch, silen
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_as_if_all_had_been_asked_for_at_once(
     searched, world, tmp_path, silent
 ):

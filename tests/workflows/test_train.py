@@ -248,7 +248,10 @@ script()
 @pytest.mark.parametrize(
     ("number", "messages"),
     [
-        (signal.SIGTERM, ["preempted at step 5, which is saved"]),
+        pytest.param(
+            *(signal.SIGTERM, ["preempted at step 5, which is saved"]),
+            marks=pytest.mark.slow,
+        ),
         (signal.SIGINT, ["interrupted: ending at", "interrupted at step 5, which is"]),
     ],
 )

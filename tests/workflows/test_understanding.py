@@ -183,6 +183,7 @@ def test_meta_training_raises_the_metric_on_what_it_never_saw(kind, runs):
     assert risen(runs(kind), metric_of(kind)) > 0.05
 
 
+@pytest.mark.slow
 def test_meta_training_learns_what_is_none_of_the_relations(runs):
     run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
     assert risen(run_dir, "accuracy") > 0.05
@@ -249,6 +250,7 @@ def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
             assert anew[method] == pytest.approx(kept[method], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_none_of_the_relations_is_answered_too(runs, tmp_path):
     run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
     scores, query, answers = adapted_and_answered(run_dir, 0, tmp_path)
