@@ -200,6 +200,7 @@ def test_a_table_that_is_not_there_is_named():
         few.adapt(few.init(jax.random.key(0)), task(0).support)
 
 
+@pytest.mark.slow
 def test_the_words_of_a_bert_are_such_a_table():
     config = models.BertConfig(
         vocab_size=50,

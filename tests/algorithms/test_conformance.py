@@ -36,6 +36,7 @@ EXACT = sorted(set(TRAINED) - {"fomaml", "imaml", "reptile", "warpgrad"})
 FIRST_ORDER = ("leopard", "proto_maml")
 SUPPORT, QUERY = 7, 9
 every = pytest.mark.parametrize("name", NAMES)
+EAGER = ("maml", "imaml", "reptile", "protonet")
 
 
 def test_the_suite_makes_every_exported_algorithm():
@@ -103,7 +104,11 @@ def cast(tree, dtype):
     )
 
 
-@every
+# Operations one by one take a second and more for each algorithm.
+@pytest.mark.parametrize(
+    "name",
+    [n if n in EAGER else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_jit_equals_eager(name):
     algorithm = text_free.make(name)
     params, task, key = params_of(algorithm), pad(text_free.task()), jax.random.key(3)

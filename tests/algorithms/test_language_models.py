@@ -59,7 +59,7 @@ def gradient(make, estimator, adapts):
     ("make", "adapts"),
     [
         pytest.param(of_gpt, "encoder", marks=pytest.mark.slow),
-        (of_gpt, "*/prefix"),
+        pytest.param(of_gpt, "*/prefix", marks=pytest.mark.slow),
         pytest.param(
             of_seq2seq,
             ("encoder/decoder/head", "*/decoder/layer_1/*/lora"),

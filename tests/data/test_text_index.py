@@ -141,7 +141,12 @@ def test_starts_that_lead_elsewhere_are_found_or_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["starts.int64", "words/rows.npy", "words/names.txt", "words/starts.npy"]
+    "name",
+    [
+        *("starts.int64", "words/names.txt"),
+        pytest.param("words/rows.npy", marks=pytest.mark.slow),
+        pytest.param("words/starts.npy", marks=pytest.mark.slow),
+    ],
 )
 def test_no_bit_of_an_index_is_taken_for_another(tmp_path, name):
     index = indexed(tmp_path, "a b\nb a\na")

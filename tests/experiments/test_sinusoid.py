@@ -31,6 +31,7 @@ def test_tasks_are_sines_within_their_bounds(script):
     np.testing.assert_allclose(waves @ coefficients, y, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -248,6 +248,7 @@ def of_entities(small, tmp_path):
     return script, config
 
 
+@pytest.mark.slow
 def test_entities_run_in_miniature(of_entities, tmp_path):
     script, config = of_entities
     assert len(script.frozen(config, "nearest", script.counted(config))) == 6

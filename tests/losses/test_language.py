@@ -40,6 +40,7 @@ def test_what_is_not_asked_for_changes_nothing():
     np.testing.assert_allclose(one, two)
 
 
+@pytest.mark.slow
 def test_its_derivatives_are_those_of_differences():
     def loss(logits):
         return losses.language_cross_entropy(

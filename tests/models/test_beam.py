@@ -26,8 +26,16 @@ def every_text(end):
             yield text, length
 
 
-@pytest.mark.parametrize("penalty", [-1.0, 0.0, 1.0, 2.5])
-@pytest.mark.parametrize("end", [None, END])
+@pytest.mark.parametrize(
+    ("penalty", "end"),
+    [
+        *((1.0, END), (0.0, None), (-1.0, END)),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(2.5, END), (0.0, END), (-1.0, None), (1.0, None), (2.5, None)]
+        ),
+    ],
+)
 def test_with_room_for_every_text_the_best_is_found(end, penalty):
     generate = models.beam_search(
         MODEL,

@@ -250,7 +250,10 @@ def test_a_text_of_padding_only_is_finite_and_does_not_touch_the_others(case):
     chex.assert_tree_all_finite(gradient(params, empty))
 
 
-@pytest.mark.parametrize("case", ["gpt", "llama", "seq2seq"])
+@pytest.mark.parametrize(
+    "case",
+    ["llama", *(pytest.param(c, marks=pytest.mark.slow) for c in ("gpt", "seq2seq"))],
+)
 def test_half_precision_stays_close_and_logits_are_wide(case):
     model, inputs = CASES[case]()
     params = model.init(jax.random.key(0))

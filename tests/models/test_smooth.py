@@ -31,7 +31,9 @@ def test_values_are_those_of_the_usual_function(ours, reference):
         np.testing.assert_allclose(ours(X), reference(X), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("function", [_smooth.gelu, normalize])
+@pytest.mark.parametrize(
+    "function", [_smooth.gelu, pytest.param(normalize, marks=pytest.mark.slow)]
+)
 def test_derivatives_agree_with_differences_in_every_direction_to_third_order(function):
     with jax.enable_x64(True):
         check_grads(function, (jnp.asarray(X),), 3, ["fwd", "rev"], rtol=1e-5)

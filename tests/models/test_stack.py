@@ -57,7 +57,9 @@ def test_how_layers_run_changes_no_number_and_no_derivative(layer_loop, remat):
     jax.tree.map(check, expected, derivatives(layer_loop, remat))
 
 
-@pytest.mark.parametrize("remat", ["none", "layers"])
+@pytest.mark.parametrize(
+    "remat", ["none", pytest.param("layers", marks=pytest.mark.slow)]
+)
 def test_layers_in_a_loop_may_differ_in_what_was_added_to_them(remat):
     params = models.with_adapters(PARAMS, jax.random.key(2), size=3, where="layer_1")
     gradients = [

@@ -32,8 +32,24 @@ ESTIMATORS = {
 }
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
-@pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
+def as_they_are(tokens):
+    return tokens
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pack"),
+    [
+        ("mean", packed),
+        ("pooler", as_they_are),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                *(("first", packed), ("pooler", packed)),
+                *(("mean", as_they_are), ("first", as_they_are)),
+            ]
+        ),
+    ],
+)
 def test_stages_one_after_the_other_give_what_all_do_with_the_same_dropout(
     pooling, pack
 ):
@@ -100,7 +116,7 @@ def test_running_lower_layers_ahead_changes_no_meta_gradient(estimator):
 @pytest.mark.parametrize(
     ("adapts", "pooling"),
     [
-        ("encoder/layer_1", "first"),
+        pytest.param("encoder/layer_1", "first", marks=pytest.mark.slow),
         pytest.param("encoder/layer_1", "pooler", marks=pytest.mark.slow),
         ("encoder/pooler", "pooler"),
         ("head", "first"),
@@ -167,6 +183,7 @@ def test_lower_layers_cost_the_same_whatever_the_number_of_inner_steps():
     assert of_a_step(4) == pytest.approx(of_a_step(1), rel=0.01)
 
 
+@pytest.mark.slow
 def test_lower_layers_that_nothing_trains_have_no_backward_pass():
     wide = dataclasses.replace(CONFIG, hidden_size=48, intermediate_size=192)
 

@@ -74,7 +74,15 @@ def whole(tmp_path_factory):
     return run, run.fit()
 
 
-@pytest.mark.parametrize("step", [0, 1, 2, 4])
+@pytest.mark.parametrize(
+    "step",
+    [
+        0,
+        pytest.param(1, marks=pytest.mark.slow),
+        2,
+        pytest.param(4, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_was_asked_to_end_is_saved_where_it_is(step, run, whole):
     asked = iter([*[False] * step, True])
     with pytest.raises(

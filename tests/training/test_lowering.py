@@ -108,7 +108,7 @@ def make(name):
         pytest.param("implicit", "vmap", marks=pytest.mark.slow),
         pytest.param("learned rates", "scan", marks=pytest.mark.slow),
         pytest.param("preconditioned", "vmap", marks=pytest.mark.slow),
-        ("generated head", "scan"),
+        pytest.param("generated head", "scan", marks=pytest.mark.slow),
         pytest.param("lean", "scan", marks=pytest.mark.slow),
         pytest.param("lean", "vmap", marks=pytest.mark.slow),
         ("first order, on rows", "scan"),
@@ -135,6 +135,7 @@ def test_a_training_step_lowers(name, task_loop):
         assert exported.platforms == (platform,)
 
 
+@pytest.mark.slow
 def test_the_step_of_a_mixtures_member_lowers():
     members = {name: make(name) for name in ("first order, on rows", "protonet")}
     plain = training.outer_optimizer("adamw", 1e-3, clip_norm=None)

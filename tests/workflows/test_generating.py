@@ -163,13 +163,13 @@ def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
         assert risen(runs(kind), "bleu") > 10
 
 
-def adapted(run_dir, number, tmp_path):
+@functools.cache
+def adapted(run_dir):
     """An episode's line of scores, its folder, and the model adapted to it."""
-    name = ("--name", "exported", "--export-episodes", number)
-    worlds.run("evaluate", run_dir, *name)
-    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
-    folder = run_dir / f"exported.episode{number}"
-    model = tmp_path / "model"
+    worlds.run("evaluate", run_dir, "--name", "exported", "--export-episodes", 1)
+    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[1]
+    folder = run_dir / "exported.episode1"
+    model = folder / "model"
     support = folder / "support.jsonl"
     worlds.run("adapt", "--support", support, "--out", model, "--run", run_dir)
     return scores["after"], folder, model
@@ -182,10 +182,8 @@ def answered(model, texts, *options):
 
 
 @GENERATED
-def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
-    kind, runs, tmp_path
-):
-    scores, folder, model = adapted(runs(kind), 1, tmp_path)
+def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(kind, runs):
+    scores, folder, model = adapted(runs(kind))
     query = worlds.read_jsonl(folder / "query.jsonl")
     answers = answered(model, folder / "query.jsonl")
     assert [a["text"] for a in answers] == [q["text"] for q in query]
@@ -198,7 +196,7 @@ def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
 
 
 def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
-    scores, folder, model = adapted(runs("language_modelling"), 0, tmp_path)
+    scores, folder, model = adapted(runs("language_modelling"))
     assert set(scores) == {"loss", "log_likelihood", "perplexity"}
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
     begun = row["text"].split(" tail")[0]
@@ -211,7 +209,7 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
 
 
 def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
-    _, folder, model = adapted(runs("dialogue"), 0, tmp_path)
+    _, folder, model = adapted(runs("dialogue"))
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
     # The same in the end, which is kept.
     starts = ("filler00 " * 90, "filler01 " * 60 + "filler00 " * 30)
@@ -236,11 +234,11 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_hugging_face_says_the_same(runs, tmp_path):
+def test_hugging_face_says_the_same(runs):
     torch = pytest.importorskip("torch")
     import transformers
 
-    _, folder, model = adapted(runs("dialogue"), 2, tmp_path)
+    _, folder, model = adapted(runs("dialogue"))
     answers = answered(model, folder / "query.jsonl")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(model).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
@@ -352,8 +350,8 @@ def test_an_encoder_generates_no_texts(ingredients, world, tmp_path, refused):
     assert "of type 'bert', which generates no texts" in refused(*args)
 
 
-def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, tmp_path, refused):
-    _, folder, model = adapted(runs("dialogue"), 0, tmp_path)
+def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, refused):
+    _, folder, model = adapted(runs("dialogue"))
     args = ("--model", model, "--texts", folder / "query.jsonl")
     assert "num_beams must be a positive integer" in refused(
         "predict", *args, "--num-beams", 0
@@ -415,12 +413,12 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
 @pytest.mark.parametrize(
     "added", [pytest.param("lora", marks=pytest.mark.slow), "prefix"]
 )
-def test_few_weights_adapt_and_are_kept(added, runs, tmp_path):
+def test_few_weights_adapt_and_are_kept(added, runs):
     kind = "dialogue"
     sizes = {"lora": {"lora_rank": 2}, "prefix": {"prefix_size": 2}}[added]
     few = {"steps": 2, "eval_every": 2, "test_episodes": 4, "inner_learning_rate": 0.5}
     run_dir = runs(kind, adapts=f"*/{added}", **sizes, **few)
-    scores, folder, model = adapted(run_dir, 1, tmp_path)
+    scores, folder, model = adapted(run_dir)
     answers = answered(model, folder / "query.jsonl")
     true = [row["target"] for row in worlds.read_jsonl(folder / "query.jsonl")]
     said = [answer["generated"] for answer in answers]

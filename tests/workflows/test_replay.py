@@ -30,7 +30,9 @@ def refused(capsys):
     return run
 
 
-@pytest.mark.parametrize("step", [1, pytest.param(3, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize(
+    "step", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3)), 5]
+)
 def test_a_replayed_step_is_the_one_that_was_taken(step, few, capsys):
     worlds.run("replay", few, "--step", step)
     assert f"step {step}, by episode" in capsys.readouterr().out

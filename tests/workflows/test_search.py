@@ -98,6 +98,7 @@ def test_a_search_started_again_says_the_same_and_tries_nothing(searched, capsys
     assert "best.py" in shown
 
 
+@pytest.mark.slow
 def test_no_episode_of_a_test_class_is_drawn(world, tmp_path, monkeypatch, silent):
     """Nor does it matter what texts of these classes say."""
     drawn = set()

@@ -40,7 +40,7 @@ LEARNERS = {
 }
 
 # One without inner steps, of a generated head, and of low-rank factors.
-QUICK = ("leopard", "maml", "protonet")
+QUICK = ("maml", "protonet")
 
 
 def results_of(run_dir):
@@ -252,7 +252,11 @@ script()
             *(signal.SIGTERM, ["preempted at step 5, which is saved"]),
             marks=pytest.mark.slow,
         ),
-        (signal.SIGINT, ["interrupted: ending at", "interrupted at step 5, which is"]),
+        pytest.param(
+            signal.SIGINT,
+            ["interrupted: ending at", "interrupted at step 5, which is"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_that_is_asked_to_end_saves_and_goes_on(

@@ -4,6 +4,7 @@ Each trains for real on a made-up language: what is to be said of a text lies in
 that an untrained network does not tell from filler.
 """
 
+import functools
 import itertools
 import json
 
@@ -194,13 +195,21 @@ def test_meta_training_learns_what_is_none_of_the_relations(runs):
     assert results["report"][tasks.relations(none=True).others[0]]["support"] == 40 * 2
 
 
-def adapted_and_answered(run_dir, number, tmp_path):
-    """An episode's line of scores, its queries, and what `predict` says of them."""
-    name = ("--name", "exported", "--export-episodes", number)
-    worlds.run("evaluate", run_dir, *name)
-    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[number]
-    folder = run_dir / f"exported.episode{number}"
-    model, out = tmp_path / "model", tmp_path / "out.jsonl"
+def exported(run_dir):
+    """The folder of the episode that `adapted_and_answered` exports."""
+    return run_dir / "exported.episode1"
+
+
+@functools.cache
+def adapted_and_answered(run_dir):
+    """An episode's line of scores, its queries, and what `predict` says of them.
+
+    The adapted model is in the folder `model` of the exported episode.
+    """
+    worlds.run("evaluate", run_dir, "--name", "exported", "--export-episodes", 1)
+    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[1]
+    folder = exported(run_dir)
+    model, out = folder / "model", folder / "out.jsonl"
     support, query = folder / "support.jsonl", folder / "query.jsonl"
     worlds.run("adapt", "--support", support, "--out", model, "--run", run_dir)
     worlds.run("predict", "--model", model, "--texts", query, "--out", out)
@@ -212,10 +221,8 @@ def spans_of(entities):
 
 
 @every
-def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
-    kind, runs, tmp_path
-):
-    scores, query, answers = adapted_and_answered(runs(kind), 1, tmp_path)
+def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(kind, runs):
+    scores, query, answers = adapted_and_answered(runs(kind))
     roles = ("text", "text_pair", "tokens", "question", "context")
     read = [{k: a[k] for k in q if k in roles} for q, a in
             zip(query, answers, strict=True)]  # fmt: skip
@@ -262,11 +269,11 @@ def test_none_of_the_relations_is_answered_too(runs, tmp_path):
     assert [answer["head"] for answer in answers] == [row["head"] for row in query]
 
 
-def test_answers_of_pairs_and_relations_are_columns_too(runs, tmp_path, capsys):
+def test_answers_of_pairs_and_relations_are_columns_too(runs, capsys):
     for kind in ("pair_classification", "relations"):
-        adapted_and_answered(runs(kind), 0, tmp_path / kind)
-        folder = runs(kind) / "exported.episode0"
-        args = ("--model", tmp_path / kind / "model", "--format", "csv")
+        adapted_and_answered(runs(kind))
+        folder = exported(runs(kind))
+        args = ("--model", folder / "model", "--format", "csv")
         capsys.readouterr()
         worlds.run("predict", *args, "--texts", folder / "query.jsonl")
         header, *lines = capsys.readouterr().out.splitlines()
@@ -275,22 +282,22 @@ def test_answers_of_pairs_and_relations_are_columns_too(runs, tmp_path, capsys):
         assert len(lines) == 9
 
 
-def test_hugging_face_loads_a_regression(runs, tmp_path):
+def test_hugging_face_loads_a_regression(runs):
     torch = pytest.importorskip("torch")
     import transformers
 
-    _, query, answers = adapted_and_answered(runs("regression"), 2, tmp_path)
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
-        tmp_path / "model"
-    ).eval()
+    _, query, answers = adapted_and_answered(runs("regression"))
+    model = exported(runs("regression")) / "model"
+    auto = transformers.AutoModelForSequenceClassification
+    theirs = auto.from_pretrained(model).eval()
     assert theirs.config.problem_type == "regression"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     texts = [row["text"] for row in query]
     with torch.no_grad():
         said = theirs(**tokenizer(texts, padding=True, return_tensors="pt")).logits
     ours = [answer["score"] for answer in answers]
     np.testing.assert_allclose(said.numpy()[:, 0], ours, atol=1e-4)
-    assert models.load(tmp_path / "model").task == "regression"
+    assert models.load(model).task == "regression"
 
 
 @pytest.fixture
@@ -335,9 +342,10 @@ def test_a_bad_row_of_a_support_file_is_named(
 
 
 def test_lines_cannot_hold_pairs(runs, tmp_path, refused):
-    adapted_and_answered(runs("pair_classification"), 0, tmp_path)
+    adapted_and_answered(runs("pair_classification"))
     (tmp_path / "lines.txt").write_text("topic00\n")
-    args = ("--model", tmp_path / "model", "--texts", tmp_path / "lines.txt")
+    model = exported(runs("pair_classification")) / "model"
+    args = ("--model", model, "--texts", tmp_path / "lines.txt")
     assert "the inputs of this model are text and text_pair" in refused(
         "predict", *args
     )
@@ -370,9 +378,9 @@ def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
 def test_entities_and_relations_chain_into_triples(runs, tmp_path):
     models = {}
     for kind in ("entities", "relations"):
-        adapted_and_answered(runs(kind), 0, tmp_path / kind)
-        models[kind] = tmp_path / kind / "model"
-    query = runs("entities") / "exported.episode0" / "query.jsonl"
+        adapted_and_answered(runs(kind))
+        models[kind] = exported(runs(kind)) / "model"
+    query = exported(runs("entities")) / "query.jsonl"
     # Two sentences in one, so that there is something to relate.
     rows = worlds.read_jsonl(query)
     joined = [{"text": f"{a['text']} {b['text']}"} for a in rows for b in rows]
@@ -407,9 +415,9 @@ def test_entities_and_relations_chain_into_triples(runs, tmp_path):
     assert len(answer["triples"]) == probable
 
 
-def test_triples_want_entities_first_and_relations_second(runs, tmp_path, refused):
-    adapted_and_answered(runs("relations"), 0, tmp_path)
-    model = tmp_path / "model"
+def test_triples_want_entities_first_and_relations_second(runs, refused):
+    adapted_and_answered(runs("relations"))
+    model = exported(runs("relations")) / "model"
     error = refused("predict", "--model", model, "--relations", model)
     assert "takes a mention as input and is not for the task type entities" in error
 

@@ -1,6 +1,7 @@
 """Tests for Llama, Mistral, Qwen2 and Qwen3 against Hugging Face's, in torch."""
 
 import dataclasses
+import itertools
 import json
 
 import chex
@@ -23,6 +24,8 @@ from tests.models.test_generate_parity import assert_same_texts, torch_generates
 # Texts of more tokens than the windows hold.
 LENGTHS = (7, 3, 1, 5)
 GENERATING = ("llama", "mistral", "qwen2 with windows", "qwen3")
+# Networks and numbers of beams of the default tests.
+QUICK = (("llama", 3), ("qwen2 with windows", 1), ("qwen3", 3))
 
 
 @pytest.fixture
@@ -123,8 +126,13 @@ def generators(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("name", GENERATING)
-@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "num_beams"),
+    [
+        case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow)
+        for case in itertools.product(GENERATING, (1, 3))
+    ],
+)
 def test_generated_texts_are_torchs(name, num_beams, generators):
     model, params, theirs = generators[name]
     setting = {"max_new": 9, "end": 2, "pad": 0}
