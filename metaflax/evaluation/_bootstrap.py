@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 # Numbers of episodes drawn at a time, so that memory does not grow with their number.
 MOST_DRAWN = 2**22
@@ -158,7 +158,7 @@ def median_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
     values = np.sort(np.asarray(values, np.float64))
     if values.ndim != 1 or not len(values):
         raise ValueError(f"values are [E], at least one, got shape {values.shape}.")
-    below = int(stats.binom.ppf((1 - confidence) / 2, len(values), 0.5))
+    below = int(scipy.stats.binom.ppf((1 - confidence) / 2, len(values), 0.5))
     place = max(below - 1, 0)
     return Estimate(
         float(np.median(values)), float(values[place]), float(values[-1 - place])

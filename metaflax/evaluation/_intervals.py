@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 class Interval(NamedTuple):
@@ -48,7 +48,7 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
     if scores.size == 1:
         return Interval(float(scores[0]), float("inf"))
     error = scores.std(ddof=1) / np.sqrt(scores.size)
-    width = stats.t.ppf((1 + confidence) / 2, scores.size - 1) * error
+    width = scipy.stats.t.ppf((1 + confidence) / 2, scores.size - 1) * error
     return Interval(float(scores.mean()), float(width))
 
 
@@ -154,7 +154,7 @@ def stratified_interval(
         return Interval(mean, 0.0)
     freedom = parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1))
     error = np.sqrt(parts.sum()) / len(folds)
-    return Interval(mean, float(stats.t.ppf((1 + confidence) / 2, freedom) * error))
+    return Interval(mean, float(scipy.stats.t.ppf((1 + confidence) / 2, freedom) * error))
 
 
 def _nested_mean(scores: Any) -> float:

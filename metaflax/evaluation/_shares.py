@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+import scipy
 
 from metaflax.evaluation._bootstrap import Estimate
 
@@ -41,7 +41,7 @@ def share_interval(
         return Estimate(0.0, 0.0, 1.0)
     share = float(hits.sum() / total)
     number = total**2 / float(np.sum(chances**2))
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(scipy.stats.norm.ppf((1 + confidence) / 2))
     centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     spread = np.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
     half = z / (1 + z**2 / number) * float(spread)

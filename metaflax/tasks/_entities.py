@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from scipy import special
+import scipy
 
 from metaflax import heads, losses, metrics
 from metaflax.metrics._entities import entity_counts, entity_counts_by_type
@@ -172,7 +172,7 @@ def decode_entities(
     lengths = np.array([len(words) for words, _ in placed])
     scores = np.zeros((len(placed), max(lengths, default=0), len(names)))
     for row, logits, (_, first) in zip(scores, outputs.logits, placed, strict=True):
-        row[: len(first)] = special.log_softmax(logits[first], axis=-1)
+        row[: len(first)] = scipy.special.log_softmax(logits[first], axis=-1)
     best = viterbi(scores, lengths, *_allowed(scheme, len(types), transitions))
     answers = []
     for sentence, (words, _), classes, row in zip(
