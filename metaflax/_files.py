@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -20,6 +21,7 @@ __all__ = [
     "file_digests",
     "folder_digest",
     "full_disk_named",
+    "json_text",
     "remove_unfinished",
     "write_json",
     "write_text",
@@ -124,8 +126,31 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes a JSON file atomically, indented; see `atomic_write`."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Writes a JSON file atomically, indented; see `atomic_write` and `json_text`."""
+    write_text(path, json_text(content, indent=2) + "\n")
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """Formats JSON, in which numbers that are not finite are null, as in JavaScript.
+
+    Args:
+      content: what JSON can hold, and NaN and infinities.
+      **options: of `json.dumps`.
+
+    Examples:
+      >>> json_text({"mean": 0.5, "half_width": float("inf")})
+      '{"mean": 0.5, "half_width": null}'
+    """
+    return json.dumps(_with_nulls(content), allow_nan=False, **options)
+
+
+def _with_nulls(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _with_nulls(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_with_nulls(value) for value in content]
+    finite = not isinstance(content, float) or math.isfinite(content)
+    return content if finite else None
 
 
 def check_absent(folder: str | Path) -> None:

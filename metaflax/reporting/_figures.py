@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ def has_plots() -> bool:
     import importlib.util
 
     return importlib.util.find_spec("matplotlib") is not None
+
+
+def error_bar(interval: Interval) -> float:
+    """Returns the half-width to draw; that of a single episode is infinite."""
+    return interval.half_width if math.isfinite(interval.half_width) else 0.0
 
 
 def methods_figure(intervals: Mapping[str, Interval], label: str) -> bytes:
@@ -35,7 +41,7 @@ def methods_figure(intervals: Mapping[str, Interval], label: str) -> bytes:
             axes.errorbar(
                 interval.mean,
                 place,
-                xerr=interval.half_width,
+                xerr=error_bar(interval),
                 fmt="o",
                 color=colour,
                 capsize=4,
@@ -63,7 +69,7 @@ def curve_figure(points: Mapping[int, Interval], setting: str, label: str) -> by
         axes.errorbar(
             values,
             [points[value].mean for value in values],
-            yerr=[points[value].half_width for value in values],
+            yerr=[error_bar(points[value]) for value in values],
             fmt="o-",
             color=COLOURS[0],
             capsize=4,

@@ -2,10 +2,13 @@
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from metaflax import _files
 from metaflax.evaluation import Interval
+from metaflax.reporting._figures import error_bar
 
 
 def plot_run(
@@ -38,10 +41,7 @@ def plot_run(
         ) from error
 
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    losses = [(r["step"], r["loss"]) for r in records if "loss" in r]
-    valid = [
-        (r["step"], r[f"valid_{metric}"]) for r in records if f"valid_{metric}" in r
-    ]
+    losses, valid = _curve(records, "loss"), _curve(records, f"valid_{metric}")
     picture = figure.Figure(figsize=(9, 3.4), layout="constrained")
     left, right = picture.subplots(1, 2, width_ratios=[2, 1])
     picture.suptitle(title)
@@ -53,8 +53,7 @@ def plot_run(
     beside.set_ylabel(f"validation {metric}", color="tab:blue")
 
     names, bars = ("before", "after"), (before, after)
-    # The interval of a single episode is infinite.
-    widths = [x.half_width if math.isfinite(x.half_width) else 0.0 for x in bars]
+    widths = [error_bar(bar) for bar in bars]
     right.bar(
         names,
         [bar.mean for bar in bars],
@@ -69,3 +68,12 @@ def plot_run(
     right.set_ylim(0, max(1.0, *tops))
     with _files.atomic_write(path, "wb") as file:
         picture.savefig(file, dpi=120, format="png")
+
+
+def _curve(records: Iterable[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Returns steps and values of a record, with a gap where one is not finite."""
+    return [
+        (record["step"], math.nan if record[name] is None else record[name])
+        for record in records
+        if name in record
+    ]

@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,17 +16,23 @@ PERCENT = (
 
 
 def interval_text(name: str, interval: Interval, *, sign: bool = False) -> str:
-    """Formats a mean with its interval: `81.7 ± 1.6 %`.
+    """Formats a mean with its interval, `81.7 ± 1.6 %`, which one episode has not.
 
     Examples:
       >>> interval_text("accuracy", Interval(0.817, 0.016))
       '81.7 ± 1.6 %'
+      >>> interval_text("accuracy", Interval(0.817, float("inf")))
+      '81.7 %'
     """
     plus = "+" if sign else ""
     if name in PERCENT:
         mean, width = 100 * interval.mean, 100 * interval.half_width
-        return f"{mean:{plus}.1f} ± {width:.1f} %"
-    return f"{interval.mean:{plus}.4f} ± {interval.half_width:.4f}"
+        width_text = f" ± {width:.1f}" if math.isfinite(width) else ""
+        return f"{mean:{plus}.1f}{width_text} %"
+    width = interval.half_width
+    return f"{interval.mean:{plus}.4f}" + (
+        f" ± {width:.4f}" if math.isfinite(width) else ""
+    )
 
 
 def estimate_text(estimate: Estimate) -> str:

@@ -176,7 +176,7 @@ def _marked(
             wider = after.start < before.start or after.end > before.end
             remarks.append(
                 Remark(
-                    "entities are widened to whole words"
+                    "entities are widened to whole words, as which they are scored"
                     if wider
                     else "entities lose white space at their ends",
                     f"{text[before.start : before.end]!r:.60} becomes"

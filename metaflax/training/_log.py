@@ -44,7 +44,7 @@ class JsonlLog:
           ValueError: if the disk is full.
         """
         with _files.full_disk_named(self._path):
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(_files.json_text(record) + "\n")
             self._file.flush()
 
     def close(self) -> None:

@@ -234,8 +234,8 @@ def test_pairs_of_spacy_and_widened_entities_are_counted(tmp_path):
     assert notes[0].startswith("2 rows have their labels in 'entities'")
     assert notes[1].startswith("2 rows have lists that count characters, as spaCy")
     assert notes[2] == (
-        f"2 entities are widened to whole words, the first at {path}: row 1: 'iPhone'"
-        " becomes 'iPhone15Pro'."
+        "2 entities are widened to whole words, as which they are scored, the first at"
+        f" {path}: row 1: 'iPhone' becomes 'iPhone15Pro'."
     )
 
 

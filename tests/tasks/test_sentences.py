@@ -46,7 +46,7 @@ def test_an_entity_within_a_word_takes_the_whole_word():
     assert found.target == (tasks.Entity(0, 7, "city"),)
     [remark] = found.remarks
     assert remark == (
-        "entities are widened to whole words",
+        "entities are widened to whole words, as which they are scored",
         "'Zurich' becomes 'Zurichs'",
     )
     spaces = gold_label(text="a b", tags=[{"start": 0, "end": 2, "type": "x"}])

@@ -210,6 +210,39 @@ def test_without_matplotlib_there_are_tables_alone(trained, full, monkeypatch):
     assert "img" not in check_alone(text).tags
 
 
+def test_one_episode_has_no_interval_and_its_files_are_json(trained, tmp_path, capsys):
+    """Also with the methods, curves and queries whose scores vary over episodes."""
+    asked = ("--curve-shots", 1, 2, "--baselines", "frozen", "--test-episodes", 1)
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    for run_dir in (trained, other):
+        worlds.run("evaluate", run_dir, "--name", "one", *asked)
+    assert "inf" not in capsys.readouterr().out.split()
+
+    def strict(path):
+        def refuse(word):
+            pytest.fail(f"{path} holds {word}, which is no JSON")
+
+        lines = path.read_text().splitlines() if path.suffix == ".jsonl" else ()
+        for text in lines or [path.read_text()]:
+            content = json.loads(text, parse_constant=refuse)
+        return content
+
+    [accuracy] = {
+        (by_metric["accuracy"]["mean"] is None, by_metric["accuracy"]["half_width"])
+        for by_metric in strict(trained / "one.json")["intervals"].values()
+    }
+    assert accuracy == (False, None)
+    strict(trained / "one.episodes.jsonl")
+    worlds.run("report", trained, "--name", "one")
+    page = (trained / "one.html").read_text()
+    assert "± inf" not in page
+    compared = tmp_path / "compared.html"
+    worlds.run("compare", trained, other, "--name", "one", "--out", compared)
+    assert "inf" not in capsys.readouterr().out.split()
+    assert "± inf" not in compared.read_text()
+
+
 def test_what_training_left_has_a_page_too_and_what_is_not_there_has_none(
     trained, capsys
 ):

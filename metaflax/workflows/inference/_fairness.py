@@ -1,7 +1,6 @@
 """Counterfactual fairness: changes of predictions when names or genders are swapped."""
 
 import collections
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import data, evaluation
-from metaflax._files import write_text
+from metaflax._files import json_text, write_text
 from metaflax.data.raw_text._swaps import SwappedText, Swaps, swapped_texts
 from metaflax.workflows.inference._predict import BatchPredictor, predict_all
 from metaflax.workflows.runs._console import console_or_quiet
@@ -97,7 +96,7 @@ def fairness_report(
     """
     console = console_or_quiet(console)
     results = fairness(predictor, texts, swaps)
-    write_text(Path(out), json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    write_text(Path(out), json_text(results, indent=2, ensure_ascii=False) + "\n")
     table = Table(title="predictions with swapped words, 95 % intervals over texts")
     for column in ("", "texts", "pairs", "mean change", "largest", "changed labels"):
         table.add_column(column, justify="right" if column else "left")

@@ -14,7 +14,7 @@ from metaflax.reporting import _html
 from metaflax.reporting._costs import memory
 from metaflax.reporting._figures import has_plots, methods_figure
 from metaflax.reporting._tables import PERCENT
-from metaflax.workflows.meta_testing._report import interval, read_results
+from metaflax.workflows.meta_testing._report import estimate, interval, read_results
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -217,7 +217,7 @@ def _further_results(runs: Sequence[Evaluated]) -> Any:
     results = [run.results for run in runs]
     if all("calibration" in result for result in results):
         errors = [result["calibration"]["as_is"]["error"] for result in results]
-        texts = [reporting.estimate_text(evaluation.Estimate(**e)) for e in errors]
+        texts = [reporting.estimate_text(estimate(e)) for e in errors]
         rows.append(["calibration error", *texts])
     if all("detection" in result for result in results):
         for score in results[0]["detection"]["scores"]:

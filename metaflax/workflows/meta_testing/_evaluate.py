@@ -10,7 +10,7 @@ from rich.console import Console
 
 from metaflax import _registry, algorithms, data, evaluation, tasks
 from metaflax import config as config_lib
-from metaflax._files import write_text
+from metaflax._files import json_text, write_text
 from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
 from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
@@ -198,7 +198,7 @@ def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:
     """Writes a JSON line per episode with the metrics of each method."""
     count = len(next(iter(scores.values())).metrics["loss"])
     lines = [
-        json.dumps(
+        json_text(
             {
                 "episode": number,
                 **{

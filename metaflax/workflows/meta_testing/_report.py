@@ -1,6 +1,7 @@
 """HTML report of an evaluation."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,24 @@ def intervals_of(
     }
 
 
-def interval(record: Mapping[str, float]) -> evaluation.Interval:
-    """Parses an interval from its JSON record."""
-    return evaluation.Interval(**record)
+def interval(record: Mapping[str, float | None]) -> evaluation.Interval:
+    """Parses an interval from its JSON record, in which infinity and NaN are null.
+
+    Examples:
+      >>> interval({"mean": 0.5, "half_width": None})
+      Interval(mean=0.5, half_width=inf)
+    """
+    mean, width = record["mean"], record["half_width"]
+    return evaluation.Interval(
+        math.nan if mean is None else mean, math.inf if width is None else width
+    )
+
+
+def estimate(record: Mapping[str, float | None]) -> evaluation.Estimate:
+    """Parses an estimate from its JSON record, in which NaN is null."""
+    return evaluation.Estimate(
+        **{name: math.nan if x is None else x for name, x in record.items()}
+    )
 
 
 def scores_section(results: Mapping[str, Any]) -> Html:
@@ -182,7 +198,7 @@ def _calibration(record: Mapping[str, Any]) -> Html:
     rows = [
         [
             name,
-            reporting.estimate_text(evaluation.Estimate(**record[key]["error"])),
+            reporting.estimate_text(estimate(record[key]["error"])),
             reporting.interval_text("log_loss", interval(record[key]["log_loss"])),
         ]
         for key, name in names.items()
@@ -214,7 +230,7 @@ def _points(
     columns = (curve["confidence"], curve["accuracy"], curve["count"])
     for confidence, accuracy, count in zip(*columns, strict=True):
         if accuracy is not None:
-            yield confidence, evaluation.Estimate(**accuracy), count
+            yield confidence, estimate(accuracy), count
 
 
 def _detection(record: Mapping[str, Any]) -> Html:
@@ -259,7 +275,7 @@ def _confusion(record: Mapping[str, Any]) -> Html:
             pair["true"],
             pair.get("predicted", pair.get("said")),  # "said" before 0.1.0.
             f"{pair['number']} of {pair['chances']}",
-            reporting.estimate_text(evaluation.Estimate(**pair["share"])),
+            reporting.estimate_text(estimate(pair["share"])),
         ]
         for pair in record["pairs"]
     ]
@@ -283,9 +299,9 @@ def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
         value = rows_by_name[name][column]
         if column == "support":
             return str(int(value))
-        if (estimate := intervals.get(name, {}).get(column)) is not None:
-            return reporting.estimate_text(evaluation.Estimate(**estimate))
-        return f"{value:.3f}"
+        if (share := intervals.get(name, {}).get(column)) is not None:
+            return reporting.estimate_text(estimate(share))
+        return "" if value is None else f"{value:.3f}"
 
     rows = [[name, *(cell(name, c) for c in columns)] for name in rows_by_name]
     table = _html.html_table(["", *columns], rows)
