@@ -1,6 +1,9 @@
-"""Meta-gradients of encoders against autograd of torch's, in float64."""
+"""Meta-gradients of every family against autograd of Hugging Face's networks."""
 
+import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,40 +11,135 @@ import numpy as np
 import optax
 import pytest
 
-from metaflax import algorithms, base, estimators, heads, losses, models, tree
-from metaflax.models.pretrained._places import Columns
+import metaflax
+from metaflax import algorithms, base, estimators, heads, losses, models
+from metaflax.models.families._registry import FAMILIES
 from tests.models.families import networks
+from tests.models.families.decoders import LLAMAS
+from tests.models.speakers import GPT
 
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
-NUM_STEPS, RATE, WAY = 2, 0.1, 3
-TARGETS = np.arange(4) % WAY
+NUM_STEPS, NUM_TASKS, RATE, WAY = 2, 2, 0.1, 3
 WIDTH = networks.SIZES["hidden_size"]
 KERNEL = 0.3 * np.random.default_rng(7).normal(size=(WIDTH, WAY))
-MAML = functools.partial(algorithms.maml, estimator=estimators.mixed_mode)
-# XLM-RoBERTa and CamemBERT are RoBERTas; the slow ones differ from others least.
-SLOW = ("roberta", "distilbert", "electra", "albert")
-FAMILIES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in networks.FIRST
-    if name not in ("xlm-roberta", "camembert")
-]
+IGNORED = -1  # Target of a token that counts for nothing.
+MIXED = functools.partial(algorithms.maml, estimator=estimators.mixed_mode)
+cross_entropy = torch.nn.functional.cross_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a kind of network is trained on, here and in torch.
+
+    Attributes:
+      auto_class: Hugging Face's class of the network.
+      adapted: `apply, head, loss_fn, params = adapted(family, config)`, of our side;
+        `params` are of the head.
+      targets: `targets(tokens)`, of a batch.
+      loss: `loss(call, kernel, targets)`, of torch's side, where `call()` returns the
+        outputs of the network.
+    """
+
+    auto_class: str
+    adapted: Callable[[Any, Any], tuple[Any, Any, Any, Any]]
+    targets: Callable[[Any], np.ndarray]
+    loss: Callable[[Any, Any, Any], Any]
+
+
+def _classifier(family, config):
+    encoder = family.encoder(
+        config, pooling="first", standardize=False, dtype=jnp.float64
+    )
+    head = {"kernel": KERNEL, "bias": np.zeros(WAY)}
+    linear = heads.linear(WIDTH, WAY)
+    return encoder.apply, linear, losses.softmax_cross_entropy, head
+
+
+def _language_model(family, config):
+    apply = family.language_model(config, dtype=jnp.float64).apply
+    return apply, heads.identity(), losses.language_cross_entropy, {}
+
+
+def _next_tokens(tokens):
+    ids, mask = np.asarray(tokens.ids), np.asarray(tokens.mask)
+    after = np.where(mask[:, 1:], ids[:, 1:], IGNORED)
+    return np.pad(after, ((0, 0), (0, 1)), constant_values=IGNORED)
+
+
+ENCODER = Kind(
+    "AutoModel",
+    _classifier,
+    lambda tokens: np.arange(len(tokens.ids)) % WAY,
+    lambda call, kernel, targets: cross_entropy(
+        call().last_hidden_state[:, 0] @ kernel, targets
+    ),
+)
+DECODER = Kind(
+    "AutoModelForCausalLM",
+    _language_model,
+    _next_tokens,
+    lambda call, kernel, targets: cross_entropy(
+        call().logits.flatten(0, 1), targets.flatten().long(), ignore_index=IGNORED
+    ),
+)
+# Two layers where they share parameters, or differ in what they attend to.
+TWO_LAYERS = {"albert", "modernbert"}
+TABLE = {
+    name: (
+        ENCODER,
+        networks.make_config(
+            name, fields, num_hidden_layers=2 if name in TWO_LAYERS else 1
+        ),
+    )
+    for name, fields in networks.FIRST.items()
+} | {
+    name: (DECODER, config)
+    for name, config in {
+        "gpt2": dataclasses.replace(GPT, n_layer=1),
+        **{
+            name: dataclasses.replace(c, num_hidden_layers=1)
+            for name, c in LLAMAS.items()
+            if name in FAMILIES
+        },
+    }.items()
+    if name in FAMILIES
+}
+FACTORIES = {
+    "maml in mixed mode": (MIXED, True),
+    "fomaml": (algorithms.fomaml, False),
+    "maml in reverse mode": (algorithms.maml, True),
+}
+QUICK = [("mpnet", "maml in mixed mode"), ("llama", "maml in mixed mode")]
+CASES = [(name, how) for name in TABLE for how in FACTORIES if "reverse" not in how]
+CASES += [("bert", "maml in reverse mode"), ("llama", "maml in reverse mode")]
+
+
+def _angles(module, x, position_ids, layer_type=None):
+    """Rotary positions in float64."""
+    config = module.config
+    rope = config.rope_parameters
+    theta = (rope[layer_type] if layer_type else rope)["rope_theta"]
+    d = getattr(config, "head_dim", None)
+    d = d or config.hidden_size // config.num_attention_heads
+    frequencies = theta ** -(torch.arange(0, d, 2, dtype=x.dtype) / d)
+    turned = torch.cat([position_ids[..., None] * frequencies] * 2, dim=-1)
+    return turned.cos(), turned.sin()
+
+
+def _rms_norm(module, x):
+    """A norm in float64."""
+    mean = x.pow(2).mean(-1, keepdim=True)
+    return module.weight * x * torch.rsqrt(mean + module.variance_epsilon)
 
 
 @pytest.fixture(autouse=True)
 def _float64_throughout(monkeypatch):
-    """Keeps torch from rounding scales, rotations and softmax to float32."""
-    models_ = pytest.importorskip("transformers").models
-    deberta = models_.deberta_v2.modeling_deberta_v2
-    modernbert = models_.modernbert.modeling_modernbert
+    """Keeps torch from rounding softmax, scales and rotations to float32."""
+    deberta = transformers.models.deberta_v2.modeling_deberta_v2
+    modernbert = transformers.models.modernbert.modeling_modernbert
     softmax = torch.nn.functional.softmax
-
-    def angles(self, x, position_ids, layer_type):
-        d = x.shape[-1] // self.config.num_attention_heads
-        base = self.config.rope_parameters[layer_type]["rope_theta"]
-        inverse = 1.0 / base ** (torch.arange(0, d, 2, dtype=x.dtype) / d)
-        turned = torch.cat([position_ids[..., None] * inverse] * 2, dim=-1)
-        return turned.cos(), turned.sin()
 
     def rotated(q, k, cos, sin, unsqueeze_dim=1):
         cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
@@ -54,109 +152,125 @@ def _float64_throughout(monkeypatch):
             float(query.shape[-1] * factor), dtype=query.dtype
         ).sqrt(),
     )
-    monkeypatch.setattr(modernbert.ModernBertRotaryEmbedding, "forward", angles)
     monkeypatch.setattr(modernbert, "apply_rotary_pos_emb", rotated)
     monkeypatch.setattr(
         torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim)
     )
 
 
-def texts(config, seed):
-    return networks.random_tokens(config, (7, 3, 5, 6), seed=seed)
+def _in_float64(model):
+    for module in model.modules():
+        for name, forward in (("RotaryEmbedding", _angles), ("RMSNorm", _rms_norm)):
+            if type(module).__name__.endswith(name):
+                module.forward = functools.partial(forward, module)
+    return model.double()
 
 
-def torch_meta_gradient(model, config, *, second_order):
+def batch(kind, config, seed):
+    # No more padding than a window, or torch has rows that see nothing.
+    tokens = networks.random_tokens(config, (7, 5, 6, 5), seed=seed)
+    return base.Batch(tokens, kind.targets(tokens), np.ones(4))
+
+
+def torch_meta_gradient(kind, model, config, *, second_order):
     """MAML by hand: gradients of the support loss, a step, the query loss."""
     params = dict(model.named_parameters())
     # Of poolers that nobody reads.
     params = {name: p for name, p in params.items() if not name.startswith("pooler")}
-    params["kernel"] = torch.tensor(KERNEL, requires_grad=True)
+    if kind is ENCODER:
+        params["kernel"] = torch.tensor(KERNEL, requires_grad=True)
 
-    def loss(params, tokens):
+    def loss(params, seed):
+        tokens, targets, _ = batch(kind, config, seed)
         of_model = {name: p for name, p in params.items() if name != "kernel"}
-        states = torch.func.functional_call(
-            model, of_model, (), networks.inputs(tokens)
+        call = functools.partial(
+            torch.func.functional_call, model, of_model, (), networks.inputs(tokens)
         )
-        logits = states.last_hidden_state[:, 0] @ params["kernel"]
-        return torch.nn.functional.cross_entropy(logits, torch.tensor(TARGETS))
+        return kind.loss(call, params.get("kernel"), torch.tensor(targets))
 
-    fast = params
-    for _ in range(NUM_STEPS):
-        grads = torch.autograd.grad(
-            loss(fast, texts(config, 0)),
-            list(fast.values()),
-            create_graph=second_order,
-        )
-        fast = {n: p - RATE * g for (n, p), g in zip(fast.items(), grads, strict=True)}
-    value = loss(fast, texts(config, 1))
-    grads = torch.autograd.grad(value, list(params.values()))
-    return value.item(), dict(zip(params, (g.numpy() for g in grads), strict=True))
+    total = 0
+    for task in range(NUM_TASKS):
+        fast = params
+        for _ in range(NUM_STEPS):
+            support_loss = loss(fast, 2 * task)
+            grads = torch.autograd.grad(
+                support_loss, list(fast.values()), create_graph=second_order
+            )
+            steps = zip(fast.items(), grads, strict=True)
+            fast = {name: p - RATE * g for (name, p), g in steps}
+        total = total + loss(fast, 2 * task + 1) / NUM_TASKS
+    grads = torch.autograd.grad(total, list(params.values()))
+    return total.item(), dict(zip(params, (g.numpy() for g in grads), strict=True))
 
 
-def our_meta_gradient(pretrained, factory):
-    config = pretrained.config
-    encoder = models.encoder(config, pooling="first", dtype=jnp.float64)
-    params = {k: v for k, v in pretrained.params.items() if k != "pooler"}
+def our_meta_gradient(kind, pretrained, factory):
+    """The mean loss of all tasks, and its gradients by torch's names."""
+    config, family = pretrained.config, pretrained.family
+    apply, head, loss_fn, head_params = kind.adapted(family, config)
+    encoder = {k: v for k, v in pretrained.params.items() if k != "pooler"}
     algorithm = factory(
-        encoder.apply,
-        losses.softmax_cross_entropy,
-        lambda key: params,
+        apply,
+        loss_fn,
+        lambda key: encoder,
         optax.sgd(RATE),
-        head=heads.linear(WIDTH, WAY),
-        adapts=["*", "!head/bias"],
+        head=head,
+        adapts=["*", "!head/bias"] if head_params else "*",
         num_steps=NUM_STEPS,
     )
-    params = {"encoder": params, "head": {"kernel": KERNEL, "bias": np.zeros(WAY)}}
+    params = {"encoder": encoder, "head": head_params}
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params)
-    batches = [base.Batch(texts(config, i), TARGETS, np.ones(4)) for i in (0, 1)]
-    fn = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
-    (value, _), grads = fn(params, base.Task(*batches))
-    return float(value), jax.device_get(grads)
+    tasks = [
+        base.Task(*(batch(kind, config, 2 * number + i) for i in (0, 1)))
+        for number in range(NUM_TASKS)
+    ]
+    tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks)
+    fn = jax.jit(metaflax.value_and_grad(algorithm, task_loop="scan"))
+    (value, _), grads = fn(params, tasks, None)
+    grads = jax.device_get(grads)
+    named = _as_files(family, config, grads["encoder"])
+    if kind is ENCODER:
+        named["kernel"] = grads["head"]["kernel"]
+    return float(value), named
 
 
-def as_torchs(family, config, grads):
-    """Gradients by torch's names, in its layouts."""
-    paths = tree.paths(grads["encoder"])
-    leaves = dict(zip(paths, jax.tree.leaves(grads["encoder"]), strict=True))
-    named = {"kernel": grads["head"]["kernel"]}
-    for name, target in family.write.args[0].places(config).items():
-        if isinstance(target, Columns):
-            leaf = np.concatenate([leaves[path] for path in target.paths], axis=-1)
-        else:
-            leaf = leaves[target.path]
-        named[name] = leaf.T if target.transposed else leaf
-    return named
+def _as_files(family, config, grads):
+    """Gradients as weight files have them; those hold float32, so it takes two."""
+    high = jax.tree.map(np.float32, grads)
+    low = jax.tree.map(lambda x, y: np.float32(x - y), grads, high)
+    high, low = (
+        family.write(config, part, None, "tokens", False).tensors
+        for part in (high, low)
+    )
+    return {name: np.float64(high[name]) + low[name] for name in high}
 
 
 @pytest.mark.parametrize(
-    ("factory", "second_order"),
+    ("name", "how"),
     [
-        (MAML, True),
-        pytest.param(algorithms.fomaml, False, marks=pytest.mark.slow),
+        pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow])
+        for case in CASES
     ],
-    ids=["maml in mixed mode", "fomaml"],
 )
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_meta_gradient_is_that_of_torch(name, factory, second_order, tmp_path):
-    config = networks.make_config(name, networks.FIRST[name])
-    model = networks.torch_model(config)
+def test_meta_gradients_are_those_of_torch(name, how, tmp_path):
+    (kind, config), (factory, second_order) = TABLE[name], FACTORIES[how]
+    model = networks.torch_model(config, kind.auto_class)
     model.save_pretrained(tmp_path)
     value, expected = torch_meta_gradient(
-        model.double(), config, second_order=second_order
+        kind, _in_float64(model), config, second_order=second_order
     )
     with jax.enable_x64(True):
         pretrained = models.load(tmp_path)
-        found_value, found = our_meta_gradient(pretrained, factory)
-    np.testing.assert_allclose(found_value, value, rtol=1e-9)
-    found = as_torchs(pretrained.family, config, found)
-    assert found.keys() == expected.keys()
+        assert pretrained.config.to_dict() == config.to_dict()
+        our_value, grads = our_meta_gradient(kind, pretrained, factory)
+    np.testing.assert_allclose(our_value, value, rtol=1e-9)
+    assert grads.keys() == expected.keys()
     largest = max(np.max(np.abs(grad)) for grad in expected.values())
-    for name, grad in expected.items():
+    for key, grad in expected.items():
         np.testing.assert_allclose(
-            found[name], grad, rtol=0, atol=1e-9 * largest, err_msg=name
+            grads[key], grad, rtol=0, atol=1e-9 * largest, err_msg=key
         )
 
 
-@pytest.mark.slow
-def test_the_exact_meta_gradient_in_reverse_mode_is_that_of_torch(tmp_path):
-    test_the_meta_gradient_is_that_of_torch("bert", algorithms.maml, True, tmp_path)
+def test_every_encoder_and_decoder_has_its_case():
+    two_networks = {"encoder-decoder", "t5"}
+    assert set(TABLE) == set(FAMILIES) - two_networks

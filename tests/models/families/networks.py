@@ -1,4 +1,4 @@
-"""Tiny networks of every family of encoders, here and in torch."""
+"""Tiny networks of every family of encoders, and networks in torch of any family."""
 
 import functools
 
@@ -112,8 +112,9 @@ def random_tokens(config, lengths=(7, 3, 5), *, length=7, left=(), seed=0):
     mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.int32)
     for number in left:
         mask[number] = mask[number, ::-1]
-    ids = rng.integers(config.pad_token_id + 1, config.vocab_size, mask.shape, np.int32)
-    ids = np.where(mask, ids, config.pad_token_id)
+    pad = getattr(config, "pad_token_id", None) or 0
+    ids = rng.integers(pad + 1, config.vocab_size, mask.shape, np.int32)
+    ids = np.where(mask, ids, pad)
     return models.Tokens(jnp.asarray(ids), None, jnp.asarray(mask))
 
 
