@@ -4,6 +4,7 @@ Both are compared with torch in `test_generate_parity.py`.
 """
 
 import functools
+import itertools
 
 import chex
 import jax
@@ -135,6 +136,28 @@ MAKERS = {
     "sampling": functools.partial(models.sampling, top_k=5),
     "beam search": functools.partial(models.beam_search, num_beams=3),
 }
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_any_of_several_ends_stops_a_text(name):
+    model, params, prompts = CASES["gpt"]
+    key = jax.random.key(0)
+    endless = np.asarray(MAKERS[name](model, max_new=T)(params, prompts, key).ids)
+
+    def first_of(ends):
+        return [next((w for w in text if w in ends), None) for text in endless.tolist()]
+
+    pairs = itertools.combinations(np.unique(endless).tolist(), 2)
+    ends = next(pair for pair in pairs if {*first_of(pair)} >= {*pair})
+    ids, mask, _ = MAKERS[name](model, max_new=T, end=ends)(params, prompts, key)
+    lengths = np.asarray(mask).sum(axis=1)
+    last = np.take_along_axis(np.asarray(ids), lengths[:, None] - 1, axis=1)[:, 0]
+    for text, length in zip(np.asarray(ids), lengths, strict=True):
+        assert not np.isin(text[: length - 1], ends).any()
+        assert length == T or text[length - 1] in ends
+    if name != "beam search":  # Others choose the same words up to an end.
+        expected = first_of(ends)
+        assert [w if w in ends else None for w in last.tolist()] == expected
 
 
 @pytest.mark.parametrize("name", MAKERS)

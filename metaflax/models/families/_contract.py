@@ -80,6 +80,7 @@ class TextBounds(NamedTuple):
       max_input: maximum number of input tokens.
       max_target: maximum number of generated tokens; where inputs are not `separate`,
         both together have at most `max_input`.
+      further_ends: ids beside `end` at which generation stops.
     """
 
     begin: int | None
@@ -87,6 +88,7 @@ class TextBounds(NamedTuple):
     separate: bool
     max_input: int
     max_target: int
+    further_ends: tuple[int, ...] = ()
 
 
 class Sizes(NamedTuple):

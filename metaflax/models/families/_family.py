@@ -173,7 +173,7 @@ class ModelFamily:
         if self.masked_lm is None:
             raise ValueError(
                 f"models of type {self.model_type!r} have no masked language model;"
-                " name one that has, such as a BERT."
+                " `metaflax models` lists those that have."
             )
         return self.masked_lm
 
@@ -298,9 +298,13 @@ class ModelFamily:
     def _target(
         self, directory: str | Path, tokenizer_from: str | Path
     ) -> tuple[Path, list[Path]]:
-        """Returns the directory to write, and the tokenizer files to copy."""
+        """Returns the directory to write, and the files to copy into it."""
         target = _directory.unused(directory)
-        return target, _directory.existing(tokenizer_from, self.tokenizer_files)
+        copied = _directory.existing(tokenizer_from, self.tokenizer_files)
+        settings = copied[0].parent / _files.GENERATION
+        if self.generative and settings.exists():
+            copied.append(settings)
+        return target, copied
 
     def _save(
         self,

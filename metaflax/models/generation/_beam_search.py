@@ -7,6 +7,7 @@ beams form one tree, and `visible` marks the nodes that a beam descends from. Co
 keys and values from beam to beam would cost more than attending to them.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import chex
@@ -31,7 +32,7 @@ def beam_search(
     *,
     max_new: int,
     num_beams: int = 4,
-    end: int | None = None,
+    end: int | Sequence[int] | None = None,
     pad: int = 0,
     length_penalty: float = 1.0,
     early_stopping: bool | Literal["never"] = False,
@@ -46,7 +47,8 @@ def beam_search(
       model: `gpt` or `seq2seq`.
       max_new: new tokens T, at most.
       num_beams: texts K that are pursued side by side.
-      end: the id that ends a text; None for texts of T tokens.
+      end: the id that ends a text, or several any of which does; None for texts of T
+        tokens.
       pad: the id that fills texts up.
       length_penalty: above 0 favours long texts, below 0 short ones.
       early_stopping: whether a prompt is done once K texts have ended. If False, it is

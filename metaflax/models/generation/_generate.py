@@ -6,7 +6,7 @@ All shapes are static: prompts are padded to P, generated texts to T. So a funct
 here is compiled once for each (B, P). Its loop ends as soon as every text has ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -45,7 +45,7 @@ def greedy(
     model: LanguageModel,
     *,
     max_new: int,
-    end: int | None = None,
+    end: int | Sequence[int] | None = None,
     pad: int = 0,
     repetition_penalty: float = 1.0,
 ) -> GenerateFn:
@@ -54,7 +54,8 @@ def greedy(
     Args:
       model: `gpt` or `seq2seq`.
       max_new: new tokens T, at most.
-      end: the id that ends a text; None for texts of T tokens.
+      end: the id that ends a text, or several any of which does; None for texts of T
+        tokens.
       pad: the id that fills texts up.
       repetition_penalty: above 1, makes words less likely that have occurred, in the
         prompt (of a `gpt`) or since; 1 for no difference.
@@ -87,7 +88,7 @@ def sampling(
     model: LanguageModel,
     *,
     max_new: int,
-    end: int | None = None,
+    end: int | Sequence[int] | None = None,
     pad: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -99,7 +100,8 @@ def sampling(
     Args:
       model: `gpt` or `seq2seq`.
       max_new: new tokens T, at most.
-      end: the id that ends a text; None for texts of T tokens.
+      end: the id that ends a text, or several any of which does; None for texts of T
+        tokens.
       pad: the id that fills texts up.
       temperature: divides logits; below 1 likely words get likelier.
       top_k: how many words may be drawn, the most likely ones; None for all.
@@ -156,7 +158,7 @@ class Decoding(NamedTuple):
 
     model: LanguageModel
     max_new: int
-    end: int | None
+    end: tuple[int, ...]
     pad: int
     repetition_penalty: float
 
@@ -180,13 +182,13 @@ class Decoding(NamedTuple):
 
     def ends(self, ids: jax.Array) -> jax.Array:
         """Marks the ids that end a text."""
-        return jnp.zeros(ids.shape, bool) if self.end is None else ids == self.end
+        return jnp.isin(ids, jnp.asarray(self.end, ids.dtype))
 
 
 def checked(
     model: LanguageModel,
     max_new: int,
-    end: int | None,
+    end: int | Sequence[int] | None,
     pad: int,
     repetition_penalty: float,
 ) -> Decoding:
@@ -201,13 +203,15 @@ def checked(
         raise ValueError(
             f"repetition_penalty must be positive, got {repetition_penalty!r}"
         )
-    for name, token in (("end", end), ("pad", pad)):
-        if token is not None and not 0 <= token < model.vocab_size:
+    ends = tuple(end) if isinstance(end, Sequence) else (end,)
+    ends = tuple(token for token in ends if token is not None)
+    for name, token in (*(("end", token) for token in ends), ("pad", pad)):
+        if not 0 <= token < model.vocab_size:
             raise ValueError(
                 f"{name} must be an id below the model's vocab_size="
                 f"{model.vocab_size}, got {token!r}"
             )
-    return Decoding(model, max_new, end, pad, repetition_penalty)
+    return Decoding(model, max_new, ends, pad, repetition_penalty)
 
 
 class _State(NamedTuple):

@@ -19,6 +19,7 @@ TORCH_WEIGHTS = "pytorch_model.bin"
 INDEX = ".index.json"
 HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
 PREFIX = "prefix.safetensors"  # Prefixes, for which it has none either.
+GENERATION = "generation_config.json"  # Which may name further ids that end texts.
 OURS = "metaflax"  # Key of our fields in config.json.
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -76,6 +77,7 @@ def find(path_or_name: str | Path) -> Path:
         WEIGHTS + INDEX,
         HEAD,
         PREFIX,
+        GENERATION,
         MODULES,
         "sentence_*_config.json",
         "*_Pooling/config.json",
@@ -110,6 +112,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no JSON object")
     return content
+
+
+def generation_ends(directory: Path) -> tuple[int, ...]:
+    """Returns the ids at which a checkpoint's generation settings have texts end.
+
+    Raises:
+      ValueError: if they are no ids.
+    """
+    path = directory / GENERATION
+    if not path.exists():
+        return ()
+    ends = read_json(path).get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    for end in ends:
+        if isinstance(end, bool) or not isinstance(end, int) or end < 0:
+            raise ValueError(f"{path}: eos_token_id={end!r:.40} is no token id")
+    return tuple(ends)
 
 
 def ours(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
 from metaflax.data.sources import _gguf_models
 from metaflax.models import Pooling
 from metaflax.models.generation._generate import GenerateFn
+from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._sentence_transformers import (
     SentenceEmbedding,
     sentence_embedding,
@@ -52,6 +53,8 @@ class LoadedModel(NamedTuple):
       max_positions: largest number of tokens of a text of an encoder: that of the
         network, of the tokenizer, or of a sentence-transformers folder.
       language: the network of a generative model, None for an encoder.
+      further_ends: ids of tokens that end a generated text, beside the one that ends
+        targets.
     """
 
     pretrained: models.pretrained.Pretrained
@@ -61,6 +64,7 @@ class LoadedModel(NamedTuple):
     standardize: bool = True
     max_positions: int = 0
     language: models.LanguageModel | None = None
+    further_ends: tuple[int, ...] = ()
 
     @property
     def family(self) -> models.ModelFamily:
@@ -185,16 +189,16 @@ class LoadedModel(NamedTuple):
         return make(
             self.language,
             max_new=layout.max_target_length,
-            end=layout.end,
+            end=(layout.end, *self.further_ends),
             repetition_penalty=repetition_penalty,
         )
 
     def text(self, ids: Any, mask: Any) -> str:
         """Decodes generated tokens `[T]`, without the one that ends the text."""
-        return self.tokenizer.decode(
-            [int(i) for i, real in zip(ids, mask, strict=True) if real],
-            skip_special_tokens=True,
-        ).strip()
+        kept = [int(i) for i, real in zip(ids, mask, strict=True) if real]
+        if kept and kept[-1] in self.further_ends:  # Which need not be special.
+            kept.pop()
+        return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
 
     def save(self, target: Path, params: Any, **kwargs: Any) -> None:
         """Writes the model with these parameters, see `ModelFamily.save`."""
@@ -285,7 +289,14 @@ def _built(
     if family.language_model is not None:
         language = family.language_model(pretrained.config, **how)
         encoder = models.Encoder(language.init, language.apply, language.vocab_size)
-        return LoadedModel(pretrained, encoder, tokenizer, language=language)
+        assert family.text_bounds is not None  # Generative families have them.
+        bounds = family.text_bounds(pretrained.config, tokenizer)
+        settings = _files.generation_ends(pretrained.directory)
+        ends = dict.fromkeys((*bounds.further_ends, *settings))
+        further = tuple(end for end in ends if end != bounds.end)
+        return LoadedModel(
+            pretrained, encoder, tokenizer, language=language, further_ends=further
+        )
     assert family.encoder is not None
     embedding = sentence_embedding(pretrained.directory)
     pooling = config.pooling or _default_pooling(embedding, task)

@@ -109,8 +109,8 @@ class LlamaConfig:
       layer_types: of each layer, "full_attention" or "sliding_attention"; None for
         sliding layers throughout where there is a window.
       bos_token_id: id of the first token of a text, None for none.
-      eos_token_id: id of its last token, or several of which the first is meant; None
-        for none.
+      eos_token_id: id of its last token; of several, any ends a generated text and the
+        first ends targets. None for none.
       pad_token_id: id of padding, None for none.
     """
 
@@ -194,6 +194,12 @@ class LlamaConfig:
         """Id of the last token of a text, the first of several; None for none."""
         ends = self.eos_token_id
         return ends[0] if isinstance(ends, tuple) else ends
+
+    @property
+    def further_ends(self) -> tuple[int, ...]:
+        """Ids beside `end` at which generation stops."""
+        ends = self.eos_token_id
+        return ends[1:] if isinstance(ends, tuple) else ()
 
     def window(self, layer: int) -> int | None:
         """Returns the tokens that those of a layer attend to; None for all."""

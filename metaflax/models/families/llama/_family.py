@@ -33,7 +33,7 @@ def _text_bounds(config: LlamaConfig, tokenizer: Any) -> TextBounds:
     end = tokenizer.eos_token_id if config.end is None else config.end
     begin = end if config.bos_token_id is None else config.bos_token_id
     longest = config.max_position_embeddings
-    return TextBounds(begin, end, False, longest, longest)
+    return TextBounds(begin, end, False, longest, longest, config.further_ends)
 
 
 _READ, _WRITE = named_weights(
