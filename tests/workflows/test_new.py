@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, workflows
-from metaflax.models.families._registry import load_masked_lm
-from metaflax.models.families.bert._masked_lm import masked_lm
+from metaflax.models.families._registry import FAMILIES, load_masked_lm
 from tests.workflows import worlds
 
 SIZES = {"vocab_size": 300, "width": 16, "layers": 2, "heads": 2, "positions": 24}
@@ -35,7 +34,7 @@ def test_a_new_bert_is_one_to_pretrain_and_to_encode_with(tmp_path):
         tmp_path / "one", TEXTS, family="bert", seed=3, **SIZES
     )
     loaded = load_masked_lm(made)
-    expected = masked_lm(loaded.config).init(jax.random.key(3))
+    expected = FAMILIES["bert"].masked_lm.network(loaded.config).init(jax.random.key(3))
     jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)
     assert loaded.config.vocab_size == len(models.pretrained.tokenizer(made))
     encoder = models.load(made).params

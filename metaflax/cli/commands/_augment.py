@@ -10,12 +10,12 @@ from metaflax import workflows
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Add variants of labelled texts, in which a BERT replaced some words."""
+    """Add variants of labelled texts, with words that a masked language model chose."""
 
     data: str
     """JSONL, CSV, TSV or Parquet file, pattern of files, saved data set or hub name."""
     model: str
-    """Directory or hub name of a BERT with the output layer of masked language
+    """Directory or hub name of an encoder with the output layer of masked language
     modelling, such as `pretrain` writes."""
     out: Path
     """JSONL file to write: the rows, and a column variants for `train --variants`."""

@@ -14,7 +14,7 @@ from metaflax.cli.commands._machines import Machines
 
 @dataclasses.dataclass(frozen=True)
 class Pretrain:
-    """Pretrain a BERT on raw text as a masked language model, for `train --model`."""
+    """Pretrain an encoder as a masked language model of raw text, for `train`."""
 
     FIRST: ClassVar = (
         *("text", "model", "fresh", "steps", "rows_per_step", "learning_rate"),

@@ -93,7 +93,7 @@ def _read(
 
     def rename(name: str) -> str | None:
         name = files.clean(name)
-        if name in places or not name.startswith(_left_out(files)):
+        if name in places or not name.startswith(left_out_names(files)):
             return name
         return None
 
@@ -103,7 +103,7 @@ def _read(
     return Contents(params, left_out, head, labels)
 
 
-def _left_out(files: EncoderFiles) -> tuple[str, ...]:
+def left_out_names(files: EncoderFiles) -> tuple[str, ...]:
     """Returns beginnings of names that files may hold beside what is read of them."""
     modules = files.pooler, files.hidden.removeprefix(files.prefix), files.output
     return (

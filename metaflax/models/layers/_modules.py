@@ -185,12 +185,23 @@ class PostNormMlp(Block):
 
 
 class TiedWordHead(Block):
-    """Output layer from states to logits, tied to the word embedding `[V, D]`."""
+    """Output layer from states to logits, tied to the word embedding `[V, E]`.
+
+    Attributes:
+      activation: behind the dense layer; None for the configuration's `hidden_act`.
+      dense_bias: whether the dense layer has a bias.
+      norm_bias: whether the norm has one.
+    """
+
+    activation: str | None = None
+    dense_bias: bool = True
+    norm_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, word: jax.Array) -> jax.Array:
-        hidden = self.dense("dense", self.config.hidden_size)(x)
-        x = self.norm(ACTIVATIONS[self.config.hidden_act](hidden))
+        dense = self.dense("dense", word.shape[1], use_bias=self.dense_bias)
+        hidden = ACTIVATIONS[self.activation or self.config.hidden_act](dense(x))
+        x = self.norm(hidden, use_bias=self.norm_bias)
         bias = self.param("bias", nn.initializers.zeros, (word.shape[0],))
         logits = widened(jnp.matmul(x, jnp.asarray(word, self.dtype).T))
         return logits + bias.astype(logits.dtype)[None]

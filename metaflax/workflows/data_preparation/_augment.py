@@ -46,7 +46,7 @@ def augment(
 
     Args:
       source: labelled texts, input of `data.read`.
-      model: directory or hub name of a BERT with an output layer for masked words,
+      model: directory or hub name of an encoder with an output layer for masked words,
         such as the folder `model` of a run of `pretrain`.
       out: the JSONL file to write, which must not exist.
       console: where progress goes; None for nowhere.

@@ -278,7 +278,7 @@ class TextMember:
         best_step: int | None = None,
         placement: Placement | None = None,
     ) -> None:
-        """Writes a `BertForMaskedLM` to the folder `model`."""
+        """Writes the masked language model to the folder `model`."""
         del best_step, placement  # The directory has no checkpoints of its own.
         if not is_coordinator():
             return

@@ -9,8 +9,8 @@ import numpy as np
 
 from metaflax import base, losses, models
 from metaflax import config as config_lib
+from metaflax.models.families._masked_lm import MaskedLM
 from metaflax.models.families._registry import family_of, load_masked_lm
-from metaflax.models.families.bert._masked_lm import MaskedLM
 from metaflax.models.pretrained._tokenizer import num_ids
 from metaflax.workflows.meta_training._mlm_batches import MaskedRows
 from metaflax.workflows.runs._loaded_model import locate

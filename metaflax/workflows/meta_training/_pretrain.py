@@ -33,14 +33,14 @@ def pretrain(
     *,
     param_shards: int | None = None,
 ) -> dict[str, Any]:
-    """Trains a BERT as a masked language model, and scores held-out text.
+    """Trains an encoder as a masked language model, and scores held-out text.
 
     Started again on the same directory it resumes from the latest checkpoint.
 
     Args:
       config: of the run.
       run_dir: gets config, versions, costs of steps, log, checkpoints, results, and in
-        its folder `model` the `BertForMaskedLM` that scored best, for `train --model`.
+        its folder `model` the masked language model that scored best, for `train`.
       console: where progress is printed; None to print nothing.
       param_shards: how many devices share a copy of the parameters, where all devices
         share the tasks of a step, `rows_at_once` rows each; None to use one device.

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
-from metaflax.models.families._registry import load_masked_lm, save_masked_lm
-from metaflax.models.families.bert._masked_lm import init_head, masked_lm
+from metaflax.models.families._registry import FAMILIES, load_masked_lm, save_masked_lm
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 from tests.workflows import worlds
 
+BERT = FAMILIES["bert"].masked_lm
 MARKS = jnp.array([[1, 6, 0], [2, 0, 1], [0, 0, 0], [4, 1, 3]])
 TOKENS = random_tokens()._replace(marks=MARKS)
 
@@ -36,7 +36,7 @@ def words(tmp_path_factory):
 
 def params_of(config=CONFIG, seed=0):
     """Parameters with every leaf away from its start."""
-    head = jax.eval_shape(functools.partial(init_head, config),
+    head = jax.eval_shape(functools.partial(BERT.init_head, config),
                           jax.random.key(0))  # fmt: skip
     rng = np.random.default_rng(seed + 100)
     drawn = jax.tree.map(lambda x: jnp.asarray(0.5 * rng.normal(size=x.shape),
@@ -46,7 +46,7 @@ def params_of(config=CONFIG, seed=0):
 
 
 def logits(params, tokens, config=CONFIG):
-    return jax.jit(masked_lm(config).apply)(params, tokens, None)
+    return jax.jit(BERT.network(config).apply)(params, tokens, None)
 
 
 def torch_logits(model, tokens):
@@ -151,7 +151,7 @@ def test_words_that_only_the_output_reads_learn_too():
     @jax.jit
     @jax.grad
     def gradient(params):
-        found = masked_lm(CONFIG).apply(params, TOKENS, None)
+        found = BERT.network(CONFIG).apply(params, TOKENS, None)
         return jnp.mean(jax.nn.log_softmax(found)[..., 0])
 
     found = gradient(params)
@@ -160,10 +160,10 @@ def test_words_that_only_the_output_reads_learn_too():
 
 
 def test_init_draws_all_parameters():
-    shapes = jax.eval_shape(masked_lm(CONFIG).init, jax.random.key(0))
+    shapes = jax.eval_shape(BERT.network(CONFIG).init, jax.random.key(0))
     chex.assert_trees_all_equal_shapes(shapes, params_of())
 
 
 def test_texts_without_marks_are_refused():
     with pytest.raises(ValueError, match="at the marks of a text"):
-        masked_lm(CONFIG).apply(params_of(), random_tokens(), None)
+        BERT.network(CONFIG).apply(params_of(), random_tokens(), None)

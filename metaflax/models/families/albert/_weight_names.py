@@ -4,6 +4,7 @@ import functools
 
 from metaflax.models.families import _fold, _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.albert._config import AlbertConfig
 from metaflax.models.layers._encoder import layer_name
 from metaflax.models.pretrained._places import Target
@@ -45,4 +46,11 @@ FILES = EncoderFiles(
     hidden="albert.pooler",
     ignored=("predictions.", "sop_classifier."),  # Masked words, order of sentences.
     fold=functools.partial(_fold.fold, extra_layer="none"),
+)
+
+WORD_HEAD = WordHead(
+    dense="predictions.dense",
+    norm="predictions.LayerNorm",
+    bias="predictions.bias",
+    decoder="predictions.decoder",
 )

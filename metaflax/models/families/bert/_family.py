@@ -1,12 +1,10 @@
 """The family of BERT encoders."""
 
-from metaflax.models.families._contract import MaskedLMFamily, NewModel, Sizes
+from metaflax.models.families._contract import NewModel, Sizes
 from metaflax.models.families._encoder_family import encoder_family
-from metaflax.models.families.bert import _masked_lm_checkpoint
 from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._masked_lm import init_head, masked_lm
 from metaflax.models.families.bert._network import NETWORK
-from metaflax.models.families.bert._weight_names import FILES
+from metaflax.models.families.bert._weight_names import FILES, WORD_HEAD
 
 
 def bert_config(sizes: Sizes) -> BertConfig:
@@ -27,8 +25,6 @@ BERT = encoder_family(
     BertConfig,
     NETWORK,
     FILES,
-    masked_lm=MaskedLMFamily(
-        masked_lm, init_head, _masked_lm_checkpoint.read, _masked_lm_checkpoint.write
-    ),
+    WORD_HEAD,
     new=NewModel(bert_config, "bert"),
 )

@@ -2,6 +2,7 @@
 
 from metaflax.models.families import _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.bert._config import BertConfig
 from metaflax.models.pretrained._places import Target
 
@@ -19,4 +20,11 @@ FILES = EncoderFiles(
     pooler="pooler.dense",
     hidden="bert.pooler.dense",
     ignored=("cls.",),  # Masked words and next sentence.
+)
+
+WORD_HEAD = WordHead(
+    dense="cls.predictions.transform.dense",
+    norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+    decoder="cls.predictions.decoder",
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from metaflax.models.families import _fold, _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.deberta._config import DebertaV2Config
 from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._places import Target
@@ -117,4 +118,11 @@ FILES = EncoderFiles(
         "encoder.LayerNorm.",
     ),
     fold=_folded,
+)
+
+WORD_HEAD = WordHead(
+    dense="cls.predictions.transform.dense",
+    norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+    decoder="cls.predictions.decoder",
 )

@@ -4,6 +4,7 @@ import functools
 
 from metaflax.models.families import _fold, _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.distilbert._config import DistilBertConfig
 from metaflax.models.pretrained._places import Target
 
@@ -36,4 +37,11 @@ FILES = EncoderFiles(
     hidden="pre_classifier",
     ignored=("vocab_",),  # Masked words.
     fold=functools.partial(_fold.fold, activation="relu"),
+)
+
+WORD_HEAD = WordHead(
+    dense="vocab_transform",
+    norm="vocab_layer_norm",
+    bias="vocab_projector.bias",
+    decoder="vocab_projector",
 )

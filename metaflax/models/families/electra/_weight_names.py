@@ -4,7 +4,9 @@ import functools
 
 from metaflax.models.families import _fold, _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.electra._config import ElectraConfig
+from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.pretrained._places import Target
 
 
@@ -28,4 +30,12 @@ FILES = EncoderFiles(
     # Replaced and masked words.
     ignored=("discriminator_predictions.", "generator_"),
     fold=functools.partial(_fold.fold, activation="gelu"),
+)
+
+WORD_HEAD = WordHead(
+    dense="generator_predictions.dense",
+    norm="generator_predictions.LayerNorm",
+    bias="generator_lm_head.bias",
+    decoder="generator_lm_head",
+    module=functools.partial(TiedWordHead, activation="gelu"),
 )

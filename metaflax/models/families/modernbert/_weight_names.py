@@ -1,9 +1,13 @@
 """Names of ModernBERT's tensors: Hugging Face's and ours."""
 
+from typing import Any
+
 from metaflax.models.families import _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.modernbert import _fold
 from metaflax.models.families.modernbert._config import ModernBertConfig
+from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._places import Columns, Target
 
@@ -93,4 +97,23 @@ FILES = EncoderFiles(
     ignored=("decoder.",),  # Masked words.
     pooler_places=_pooler_places,
     fold=_fold.fold,
+)
+
+
+def _word_head(config: ModernBertConfig, dtype: Any) -> TiedWordHead:
+    return TiedWordHead(
+        config,
+        dtype,
+        activation=config.classifier_activation,
+        dense_bias=config.classifier_bias,
+        norm_bias=config.norm_bias,
+    )
+
+
+WORD_HEAD = WordHead(
+    dense="head.dense",
+    norm="head.norm",
+    bias="decoder.bias",
+    decoder="decoder",
+    module=_word_head,
 )

@@ -4,7 +4,9 @@ import functools
 
 from metaflax.models.families import _fold, _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.mpnet._config import MPNetConfig
+from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.pretrained._account import Place
 from metaflax.models.pretrained._places import Target
 
@@ -42,4 +44,12 @@ FILES = EncoderFiles(
     ignored=("lm_head.",),  # Masked words.
     # Relative positions keep the attention of one more layer from being uniform.
     fold=functools.partial(_fold.fold, extra_layer="normalizes"),
+)
+
+WORD_HEAD = WordHead(
+    dense="lm_head.dense",
+    norm="lm_head.layer_norm",
+    bias="lm_head.bias",
+    decoder="lm_head.decoder",
+    module=functools.partial(TiedWordHead, activation="gelu"),
 )

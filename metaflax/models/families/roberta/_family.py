@@ -7,8 +7,8 @@ from metaflax.models.families.roberta._config import (
     XLMRobertaConfig,
 )
 from metaflax.models.families.roberta._network import NETWORK
-from metaflax.models.families.roberta._weight_names import files
+from metaflax.models.families.roberta._weight_names import WORD_HEAD, files
 
-ROBERTA = encoder_family(RobertaConfig, NETWORK, files("Roberta"))
-XLM_ROBERTA = encoder_family(XLMRobertaConfig, NETWORK, files("XLMRoberta"))
-CAMEMBERT = encoder_family(CamembertConfig, NETWORK, files("Camembert"))
+ROBERTA = encoder_family(RobertaConfig, NETWORK, files("Roberta"), WORD_HEAD)
+XLM_ROBERTA = encoder_family(XLMRobertaConfig, NETWORK, files("XLMRoberta"), WORD_HEAD)
+CAMEMBERT = encoder_family(CamembertConfig, NETWORK, files("Camembert"), WORD_HEAD)

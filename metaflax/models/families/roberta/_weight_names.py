@@ -1,8 +1,12 @@
 """Names of RoBERTa's tensors: Hugging Face's and ours."""
 
+import functools
+
 from metaflax.models.families import _tensor_names
 from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.families.roberta._config import RobertaConfig
+from metaflax.models.layers._modules import TiedWordHead
 from metaflax.models.pretrained._places import Target
 
 
@@ -23,3 +27,12 @@ def files(architecture: str) -> EncoderFiles:
         output="classifier.out_proj",
         ignored=("lm_head.",),  # Masked words.
     )
+
+
+WORD_HEAD = WordHead(
+    dense="lm_head.dense",
+    norm="lm_head.layer_norm",
+    bias="lm_head.bias",
+    decoder="lm_head.decoder",
+    module=functools.partial(TiedWordHead, activation="gelu"),
+)

@@ -1,5 +1,6 @@
-"""BERT as a masked language model."""
+"""Masked language models: an encoder below an output layer tied to its words."""
 
+import functools
 from typing import Any, NamedTuple, cast
 
 import chex
@@ -7,10 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
-from metaflax.models.families.bert._config import BertConfig
-from metaflax.models.families.bert._network import NETWORK
+from metaflax.models.families import _masked_lm_files
+from metaflax.models.families._contract import MaskedLMFamily
+from metaflax.models.families._encoder_files import EncoderFiles
+from metaflax.models.families._masked_lm_files import WordHead
 from metaflax.models.layers import _stack
-from metaflax.models.layers._modules import TiedWordHead
+from metaflax.models.layers._config import EncoderConfig
+from metaflax.models.layers._encoder import EncoderNetwork
 from metaflax.models.layers._tokens import Tokens
 
 
@@ -27,14 +31,35 @@ class MaskedLM(NamedTuple):
     apply: base.ApplyFn
 
 
+def masked_lm_family(
+    network: EncoderNetwork, files: EncoderFiles, head: WordHead
+) -> MaskedLMFamily:
+    """Makes the masked language models of a family of encoders.
+
+    Args:
+      network: the parts of its networks.
+      files: names of the encoder's tensors.
+      head: the output layer.
+    """
+    return MaskedLMFamily(
+        network=functools.partial(masked_lm, network, files, head),
+        init_head=functools.partial(head.init, files),
+        read=functools.partial(_masked_lm_files.read, files, head),
+        write=functools.partial(_masked_lm_files.write, files, head),
+    )
+
+
 def masked_lm(
-    config: BertConfig,
+    network: EncoderNetwork,
+    files: EncoderFiles,
+    head: WordHead,
+    config: EncoderConfig,
     *,
     dtype: Any = jnp.float32,
     layer_loop: _stack.LayerLoop = "auto",
     remat: _stack.Remat = "none",
 ) -> MaskedLM:
-    r"""Builds a BERT with the output layer of masked language modelling.
+    r"""Builds an encoder with the output layer of masked language modelling.
 
     The states at the marks go through a dense layer, the activation and a norm, and
     meet every word's embedding, which is thereby both input and output layer:
@@ -47,7 +72,10 @@ def masked_lm(
     of all tokens would cost more than the network.
 
     Args:
-      config: the network.
+      network: the parts of the encoder.
+      files: names of the encoder's tensors.
+      head: the output layer.
+      config: sizes and rates.
       dtype: of computation; logits are at least float32.
       layer_loop: whether layers are unrolled or scanned, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.
@@ -57,9 +85,11 @@ def masked_lm(
       than the model's positions.
 
     Examples:
+      >>> from metaflax.models import BertConfig
+      >>> from metaflax.models.families import FAMILIES
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
       ...                     num_hidden_layers=1, intermediate_size=16)
-      >>> model = masked_lm(config)
+      >>> model = FAMILIES["bert"].masked_lm.network(config)
       >>> params = model.init(jax.random.key(0))
       >>> ids = jnp.array([[1, 4, 5, 2], [1, 4, 4, 2]])  # 4 is the mask.
       >>> marks = jnp.array([[1, 0], [1, 2]])
@@ -71,12 +101,12 @@ def masked_lm(
       Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
       Understanding <https://arxiv.org/abs/1810.04805>`_, 2019.
     """
-    last = len(NETWORK.stages(config))
+    last, module = len(network.stages(config)), head.module(config, dtype)
 
     def init(key: chex.PRNGKey) -> Any:
         encoder_key, head_key = jax.random.split(key)
-        encoder = NETWORK.init(config, encoder_key)
-        return {"encoder": encoder, "head": init_head(config, head_key)}
+        encoder = network.init(config, encoder_key)
+        return {"encoder": encoder, "head": head.init(files, config, head_key)}
 
     def apply(params: Any, tokens: Tokens, key: chex.PRNGKey | None = None):
         if tokens.marks is None:
@@ -84,7 +114,7 @@ def masked_lm(
                 "a masked language model predicts the words at the marks of a text, and"
                 " these tokens have none."
             )
-        states = NETWORK.run_stages(
+        states = network.run_stages(
             config,
             params["encoder"],
             tokens,
@@ -101,16 +131,7 @@ def masked_lm(
         word = params["encoder"]["embeddings"]["word"]
         variables = {"params": params["head"]}
         rows = marked.reshape(-1, marked.shape[-1])  # [B * P, D]
-        logits = cast(
-            jax.Array, TiedWordHead(config, dtype).apply(variables, rows, word)
-        )
+        logits = cast(jax.Array, module.apply(variables, rows, word))
         return logits.reshape(*marks.shape, -1)  # [B, P, V]
 
     return MaskedLM(init, apply)
-
-
-def init_head(config: BertConfig, key: chex.PRNGKey) -> Any:
-    """Initialises an output layer, for an encoder that came without one."""
-    state = jnp.zeros((1, config.hidden_size))
-    word = jnp.zeros((config.vocab_size, config.hidden_size))
-    return TiedWordHead(config, jnp.float32).init(key, state, word)["params"]
