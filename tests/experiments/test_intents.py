@@ -87,3 +87,41 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsy
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("intents: there is no ")
     assert "--data" in said
+
+
+def test_a_frozen_encoder_is_scored_on_the_same_episodes(
+    folder, tmp_path, monkeypatch, capsys
+):
+    script = scripts.load("intents", "frozen")
+    config_of = script.intents.config_of
+
+    def small(folder):
+        config = config_of(folder)
+        return dataclasses.replace(
+            config,
+            data=dataclasses.replace(config.data, max_length=24),
+            episodes=dataclasses.replace(
+                config.episodes, way=3, queries=2, train_way=4
+            ),
+            evaluation=dataclasses.replace(
+                config.evaluation, test_episodes=3, batch_episodes=3
+            ),
+        )
+
+    monkeypatch.setattr(script.intents, "config_of", small)
+    out = tmp_path / "out"
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        options = ["--model", str(bert), "--data", str(folder), "--out", str(out)]
+        monkeypatch.setattr("sys.argv", ["frozen.py", *options])
+        assert script.main() == 0
+        first = capsys.readouterr().out
+        assert script.main() == 0  # Nothing is computed again.
+    assert capsys.readouterr().out == first
+    assert [line.split("|")[1].strip() for line in first.splitlines()] == [
+        *("a", "a", "all", "all")
+    ]
+    for shot in script.intents.SHOTS:
+        scores = json.loads((out / f"a.shot{shot}.json").read_text())
+        assert len(scores["accuracy"]) == 3
+        assert scores["seconds"] > 0

@@ -1,0 +1,84 @@
+"""A frozen encoder with class means on all folds at 1 and 5 shots; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/intents/frozen.py --model mpnet [--out DIR]
+    [--folds 01 02] [--data FOLDER]
+
+Episodes are those of run.py. A finished score is not computed again, so that the
+command may be interrupted.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+import numpy as np
+import run as intents
+
+from experiments import common
+from metaflax import config as config_lib
+from metaflax import evaluation, workflows
+from metaflax.workflows.runs._run import initial_params, load_run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument("--data", type=Path, help="folder of examples and folds")
+    parser.add_argument("--out", type=Path, help="default: runs/intents-MODEL")
+    parser.add_argument("--folds", nargs="+", help="all by default")
+    args = parser.parse_args()
+    out = args.out or Path(f"runs/intents-{Path(args.model).name}")
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    config = intents.config_of(args.data)
+    config = dataclasses.replace(
+        config, model=dataclasses.replace(config.model, name=args.model)
+    )
+    folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
+    out.mkdir(parents=True, exist_ok=True)
+    for fold in folds:
+        for shot in intents.SHOTS:
+            path = out / f"{fold}.shot{shot}.json"
+            if not path.is_file():
+                path.write_text(json.dumps(score(config, fold, shot)) + "\n")
+            print(row(fold, shot, [json.loads(path.read_text())]), flush=True)
+    for shot in intents.SHOTS:
+        paths = [out / f"{fold}.shot{shot}.json" for fold in folds]
+        print(row("all", shot, [json.loads(path.read_text()) for path in paths]))
+    return 0
+
+
+def score(config: config_lib.Config, fold: str, shot: int) -> dict:
+    """Returns the accuracy of each test episode, and the seconds that all took."""
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, fold=fold),
+        episodes=dataclasses.replace(config.episodes, shot=shot),
+    )
+    run = load_run(config)
+    start = time.perf_counter(), time.process_time()
+    scores = run.test_evaluator()(initial_params(run))
+    wall, cpu = (now - then for now, then in zip(_now(), start, strict=True))
+    accuracy = np.asarray(scores.metrics["accuracy"], float).tolist()
+    return {"accuracy": accuracy, "seconds": wall, "cpu_seconds": cpu}
+
+
+def row(fold: str, shot: int, results: list[dict]) -> str:
+    """Formats a row of the README's table, with the seconds it took."""
+    each = np.concatenate([result["accuracy"] for result in results])
+    interval = common.percent(evaluation.mean_interval(each))
+    seconds = sum(result["cpu_seconds"] for result in results)
+    return f"| {fold} | {shot} | {interval} | {seconds:.0f} |"
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
