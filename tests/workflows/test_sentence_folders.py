@@ -2,15 +2,17 @@
 
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
 
 import metaflax
-from metaflax import cli, config, data, tasks, workflows
+from metaflax import cli, config, data, models, tasks, workflows
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.inference._adapt import without_run
 from metaflax.workflows.runs._loaded_model import load_model
+from tests.models.families import networks
 from tests.workflows import worlds
 
 TRANSFORMER = "sentence_transformers.models.Transformer"
@@ -74,6 +76,28 @@ def test_pooling_and_normalisation_are_those_of_the_folder(
     assert found.max_positions == 16
     same = config.ModelConfig(str(world.model), expected, normalize)
     np.testing.assert_array_equal(features(found), features(load_model(same)))
+
+
+@pytest.mark.parametrize("name", networks.FIRST)
+def test_folders_of_every_family_load(name, tmp_path):
+    sizes = {"vocab_size": len(worlds.VOCABULARY), "num_hidden_layers": 1}
+    network = networks.make_config(name, networks.FIRST[name], **sizes)
+    worlds.save_tokenizer(tmp_path / "words")
+    params = networks.random_params(network)
+    plain = tmp_path / "plain"
+    models.save(plain, network, params, tokenizer_from=tmp_path / "words")
+    pooling = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    world = types.SimpleNamespace(model=plain)
+    folder = sentence_folder(world, tmp_path / "st", pooling=pooling, network="net")
+    found = load_model(config.ModelConfig(str(folder)))
+    assert found.family.model_type == name
+    assert (found.pooling, found.standardize, found.max_positions) == (
+        "first",
+        True,
+        16,
+    )
+    same = load_model(config.ModelConfig(str(plain), "first", True))
+    np.testing.assert_array_equal(features(found), features(same))
 
 
 def test_settings_take_precedence_over_the_folder(world, tmp_path):

@@ -321,6 +321,22 @@ def whole(tmp_path_factory):
     return write_gguf(folder / "m.gguf", config, params).read_bytes(), folder
 
 
+@pytest.mark.parametrize("number", [99, 2**31])
+def test_an_unknown_quantisation_is_refused_by_its_number(number, whole):
+    content, folder = bytearray(whole[0]), whole[1]
+    name = b"token_embd.weight"
+    at = content.index(name) + len(name)
+    num_axes = int.from_bytes(content[at : at + 4], "little")
+    at += 4 + 8 * num_axes
+    content[at : at + 4] = number.to_bytes(4, "little")
+    path = folder / "odd.gguf"
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=rf"odd\.gguf.*{number}") as caught:
+        models.convert_gguf(path, folder / "converted")
+    assert "\n" not in str(caught.value)
+    assert not (folder / "converted").exists()
+
+
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(data=st.data())
 def test_a_damaged_file_is_one_sentence_or_read(whole, data):
