@@ -154,7 +154,9 @@ def stratified_interval(
         return Interval(mean, 0.0)
     freedom = parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1))
     error = np.sqrt(parts.sum()) / len(folds)
-    return Interval(mean, float(scipy.stats.t.ppf((1 + confidence) / 2, freedom) * error))
+    return Interval(
+        mean, float(scipy.stats.t.ppf((1 + confidence) / 2, freedom) * error)
+    )
 
 
 def _nested_mean(scores: Any) -> float:

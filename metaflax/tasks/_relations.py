@@ -153,7 +153,7 @@ def _marker_ids(tokenizer: Any) -> list[int]:
     if missing:
         raise ValueError(
             f"the tokenizer has no {', '.join(missing)} to mark entities by; take a"
-            " BERT whose vocabulary has them."
+            " model whose vocabulary has them."
         )
     return ids
 

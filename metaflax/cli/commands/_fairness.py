@@ -13,7 +13,7 @@ class Fairness:
     """Measure how a classifier's predictions change with swapped names or genders."""
 
     model: Path
-    """Directory that `adapt` wrote, or a BERT sequence classifier in Hugging Face's
+    """Directory that `adapt` wrote, or a sequence classifier in Hugging Face's
     format."""
     templates: Path
     """File of texts that contain such words, or placeholders, as `{names} is late`."""

@@ -61,8 +61,8 @@ class Predict:
     """
 
     model: Path
-    """Directory that `adapt` wrote, or a BERT sequence classifier, GPT-2 or
-    encoder-decoder in Hugging Face's format."""
+    """Directory that `adapt` wrote, or a sequence classifier or generative model in
+    Hugging Face's format."""
     relations: Path | None = None
     """Directory of a relation classifier, to add triples to the entities of --model."""
     texts: str = "-"

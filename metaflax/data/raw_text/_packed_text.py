@@ -35,7 +35,7 @@ class PackedText:
 
     Attributes:
       index: the indexed text.
-      tokenizer: a fast Hugging Face tokenizer of a BERT.
+      tokenizer: a fast Hugging Face tokenizer of an encoder.
       length: L, the number of tokens of a row.
       first: the first text of the range.
       last: one past the last text of the range.

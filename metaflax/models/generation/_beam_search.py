@@ -44,7 +44,7 @@ def beam_search(
     :math:`\alpha` the length penalty. Everything is as in Hugging Face's `generate`.
 
     Args:
-      model: `gpt` or `seq2seq`.
+      model: generative model, such as `gpt` or `llama` builds.
       max_new: new tokens T, at most.
       num_beams: texts K that are pursued side by side.
       end: the id that ends a text, or several any of which does; None for texts of T

@@ -52,13 +52,13 @@ def greedy(
     """Decodes greedily: takes the most likely word at each step.
 
     Args:
-      model: `gpt` or `seq2seq`.
+      model: generative model, such as `gpt` or `llama` builds.
       max_new: new tokens T, at most.
       end: the id that ends a text, or several any of which does; None for texts of T
         tokens.
       pad: the id that fills texts up.
       repetition_penalty: above 1, makes words less likely that have occurred, in the
-        prompt (of a `gpt`) or since; 1 for no difference.
+        prompt (of a decoder) or since; 1 for no difference.
 
     Returns:
       A compiled `GenerateFn`, which may be vectorised over parameters and prompts. It
@@ -98,7 +98,7 @@ def sampling(
     """Samples each word from the distribution of the model.
 
     Args:
-      model: `gpt` or `seq2seq`.
+      model: generative model, such as `gpt` or `llama` builds.
       max_new: new tokens T, at most.
       end: the id that ends a text, or several any of which does; None for texts of T
         tokens.

@@ -30,7 +30,7 @@ class Explainer:
     tokens between the special tokens. A word's attribution is the sum over its tokens.
 
     Args:
-      directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
+      directory: output of `adapt`, or a sequence classifier of Hugging Face.
       batch_size: largest number of texts in one call.
       num_nearest: number of support texts shown with each prediction.
       num_steps: number of gradients along the path from the baseline.

@@ -21,8 +21,8 @@ class Generator:
     """Adapted generative model, compiled once per bucket of lengths.
 
     Args:
-      directory: output of `adapt`, or any GPT-2 or encoder-decoder of Hugging Face: the
-        former then continues texts, the latter summarises them.
+      directory: output of `adapt`, or any generative model of Hugging Face: a decoder
+        then continues texts, an encoder-decoder summarises them.
       batch_size: largest number of texts in one call.
       num_beams: beams of beam search; 1 for greedy decoding.
       repetition_penalty: above 1, lowers the logits of words that have occurred.

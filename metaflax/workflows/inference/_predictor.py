@@ -39,7 +39,7 @@ class Predictor:
     one of few shapes, each compiled once. Predictions are in the order of the texts.
 
     Args:
-      directory: output of `adapt`, or a BERT sequence classifier of Hugging Face.
+      directory: output of `adapt`, or a sequence classifier of Hugging Face.
       batch_size: number of texts of 64 tokens in one call of the network; of shorter
         texts it takes more, of longer ones fewer.
       windows: how a classifier of single texts combines the logits of a text that is
