@@ -105,6 +105,22 @@ def test_the_help_of_every_option_stands_alone(command):
         assert not vague, option
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_every_decoding_setting_is_an_option(command):
+    options = {option.name for option in options_of(COMMANDS[command])}
+    settings = {f.name for f in dataclasses.fields(config_lib.DecodingConfig)}
+    assert settings <= options
+
+
+@pytest.mark.parametrize(
+    "args", [["evaluate", "runs/one"], ["predict", "--model", "one"]]
+)
+def test_only_decoding_settings_that_are_given_override(args):
+    given = cli.parse([*args, "--num-beams", "4"])
+    assert given.decoding == {"num_beams": 4}  # pyright: ignore
+    assert cli.parse(args).decoding == {}  # pyright: ignore
+
+
 def test_the_options_that_people_need_first_come_first(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])

@@ -23,6 +23,24 @@ OPTION_NAMES: dict[tuple[str, ...], str] = {
 METAVARS = {str: "STR", int: "INT", float: "FLOAT", Path: "PATH"}
 
 
+class Overrides(NamedTuple):
+    """Marks a field that holds those settings of a config that an option was given for.
+
+    Attributes:
+      config: dataclass of the settings, each of which becomes an option.
+      otherwise: what a setting is without its option, for the help text; None for the
+        default of the config.
+
+    Examples:
+      ::
+
+        decoding: Annotated[Mapping[str, Any], Overrides(DecodingConfig, "the run's")]
+    """
+
+    config: type
+    otherwise: str | None = None
+
+
 class Option(NamedTuple):
     """Option of a command, which sets a field of its dataclass or of one within it.
 
@@ -65,7 +83,9 @@ def _options(
         inner, field_markers = _split(hints[field.name])
         value = _default(field) if defaults is None else getattr(defaults, field.name)
         place = (*path, field.name)
-        if dataclasses.is_dataclass(inner):
+        if marker := _overrides(field_markers):
+            yield from _overriding_options(marker, place)
+        elif dataclasses.is_dataclass(inner):
             yield from _options(inner, value, place, (*markers, *field_markers), inner)
         else:
             yield Option(
@@ -78,6 +98,23 @@ def _options(
                 texts.get(field.name, ""),
                 section,
             )
+
+
+def _overrides(markers: tuple) -> Overrides | None:
+    return next((m for m in markers if isinstance(m, Overrides)), None)
+
+
+def _overriding_options(marker: Overrides, path: tuple[str, ...]) -> Iterator[Option]:
+    """Makes the options of settings, each None unless it is given."""
+    for option in options_of(marker.config):
+        default = marker.otherwise or option.default
+        yield option._replace(
+            path=(*path, *option.path),
+            kind=option.kind | None,
+            default=None,
+            help=f"{option.help.removesuffix('.')} (default: {default}).",
+            section=marker.config,
+        )
 
 
 def _split(hint: Any) -> tuple[Any, tuple]:
@@ -96,7 +133,18 @@ def _default(field: dataclasses.Field) -> Any:
 
 @functools.cache
 def field_docs(kind: type) -> dict[str, str]:
-    """Reads the docstrings below the fields of a dataclass, each as one line."""
+    """Reads the docstrings below the fields of a dataclass, each as one line.
+
+    Those of the dataclasses that it inherits from come first.
+    """
+    texts: dict[str, str] = {}
+    for parent in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(parent):
+            texts |= _own_field_docs(parent)
+    return texts
+
+
+def _own_field_docs(kind: type) -> dict[str, str]:
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}
@@ -204,12 +252,13 @@ def _values(parsed: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _build(kind: type, values: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
-    return kind(
-        **{
-            name: _build(hints[name], value)
-            if dataclasses.is_dataclass(hints[name])
-            else value
-            for name, value in values.items()
-        }
-    )
+    hints = typing.get_type_hints(kind, include_extras=True)
+    built = {}
+    for name, value in values.items():
+        inner, markers = _split(hints[name])
+        if _overrides(markers):
+            value = {key: given for key, given in value.items() if given is not None}
+        elif dataclasses.is_dataclass(inner):
+            value = _build(inner, value)
+        built[name] = value
+    return kind(**built)

@@ -34,6 +34,7 @@ from metaflax.config._settings import EpisodeConfig as EpisodeConfig
 from metaflax.config._settings import EvaluationConfig as EvaluationConfig
 from metaflax.config._settings import ModelConfig as ModelConfig
 from metaflax.config._settings import TrainingConfig as TrainingConfig
+from metaflax.models.generation._decoding import DecodingConfig as DecodingConfig
 
 __all__ = [
     "TASKS",
@@ -42,6 +43,7 @@ __all__ = [
     "Config",
     "Count",
     "DataConfig",
+    "DecodingConfig",
     "EpisodeConfig",
     "EvaluationConfig",
     "Integers",

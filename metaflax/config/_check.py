@@ -8,7 +8,7 @@ from metaflax.config._settings import Config, DataConfig
 # Least value of counts, by the section that they are in.
 _COUNTS = {
     "training": ("steps", "tasks_per_step", "eval_every", "valid_episodes"),
-    "evaluation": ("test_episodes", "batch_episodes", "num_beams"),
+    "evaluation": ("test_episodes", "batch_episodes"),
     "data": ("max_target_length",),
 }
 
@@ -50,11 +50,7 @@ def _check_numbers(config: Config) -> None:
         for name in names:
             if (count := getattr(getattr(config, section), name)) < 1:
                 raise ValueError(f"{name} is {count}; give 1 or more.")
-    if not config.evaluation.repetition_penalty > 0:
-        raise ValueError(
-            f"repetition_penalty is {config.evaluation.repetition_penalty}; give a"
-            " number above 0, 1 for none."
-        )
+    config.evaluation.check()
     if (skipped := config.training.max_skipped_steps) < 0:
         raise ValueError(f"max_skipped_steps is {skipped}; give 0 or more.")
     if not 0 <= config.data.variant_rate <= 1:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import tyro
 
 from metaflax.config._renamed import accepts_former_names
+from metaflax.models.generation._decoding import DecodingConfig
 
 Count: TypeAlias = int | tuple[int, int]
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
@@ -276,8 +277,8 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """Meta-testing."""
+class EvaluationConfig(DecodingConfig):
+    """Meta-testing, and how generative models decode in it."""
 
     test_episodes: int = 600
     """Number of test episodes, the same ones before and after training."""
@@ -285,10 +286,6 @@ class EvaluationConfig:
     """Seed for sampling test episodes."""
     batch_episodes: int = 10
     """Episodes scored in one call."""
-    num_beams: int = 1
-    """Beams of beam search in generation; 1 decodes greedily."""
-    repetition_penalty: float = 1.0
-    """Factor above 1 that makes tokens already generated less likely; 1 for none."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """The command `evaluate`."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from metaflax import workflows
+from metaflax.cli._options import Overrides
+from metaflax.models.generation._decoding import DecodingConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +31,6 @@ class Evaluate:
     """Number of test episodes (default: the run's)."""
     test_seed: int | None = None
     """Seed for sampling test episodes (default: the run's)."""
-    num_beams: int | None = None
-    """Number of beams for generating a text (default: the run's)."""
-    repetition_penalty: float | None = None
-    """Penalty above 1 on tokens that a generated text repeats (default: the run's)."""
     baselines: tuple[str, ...] = ()
     """Baselines to score on the same episodes: frozen, fine_tuning."""
     inner_optimizer: str | None = None
@@ -48,6 +47,9 @@ class Evaluate:
     """Numbers of support examples per class for a curve of scores over shots."""
     curve_inner_steps: tuple[int, ...] = ()
     """Numbers of inner steps for a curve of scores over adaptation."""
+    decoding: Annotated[Mapping[str, Any], Overrides(DecodingConfig, "the run's")] = (
+        dataclasses.field(default_factory=dict)
+    )
 
     def execute(self, console: Console) -> None:
         """Scores the run on test episodes."""
@@ -57,9 +59,9 @@ class Evaluate:
             console,
             name=self.name,
             episodes=self._override(config.episodes, "way", "shot", "queries"),
-            evaluation=self._override(
-                config.evaluation,
-                *("test_episodes", "test_seed", "num_beams", "repetition_penalty"),
+            evaluation=dataclasses.replace(
+                self._override(config.evaluation, "test_episodes", "test_seed"),
+                **self.decoding,
             ),
             baselines=self.baselines,
             baseline=dataclasses.replace(

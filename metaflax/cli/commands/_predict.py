@@ -3,34 +3,17 @@
 import dataclasses
 import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 from rich.console import Console
 
 import metaflax
 from metaflax import _files
+from metaflax.cli._options import Overrides
 from metaflax.cli.commands._machines import Flag
-
-
-@dataclasses.dataclass(frozen=True)
-class Generation:
-    """Generative models: how a text is generated."""
-
-    num_beams: int | None = None
-    """Number of beams of the search (default: 1, greedy search)."""
-    repetition_penalty: float | None = None
-    """Penalty above 1 on tokens that a generated text repeats (default: 1)."""
-    max_new_tokens: int | None = None
-    """Largest number of generated tokens (default: that of training)."""
-
-    def options(self) -> dict[str, Any]:
-        """Returns the options that were given, for `metaflax.load`."""
-        return _given(
-            num_beams=self.num_beams,
-            repetition_penalty=self.repetition_penalty,
-            max_new=self.max_new_tokens,
-        )
+from metaflax.models.generation._decoding import DecodingConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +74,12 @@ class Predict:
     """Classifiers adapted from a run: share of the texts of known classes that may be
     rejected; a text gets the label null where its confidence is below the threshold
     fitted for that share on meta-validation (default: none is rejected)."""
-    generation: Generation = dataclasses.field(default_factory=Generation)
+    max_new_tokens: int | None = None
+    """Generative models: largest number of generated tokens (default: that of
+    training)."""
+    decoding: Annotated[Mapping[str, Any], Overrides(DecodingConfig)] = (
+        dataclasses.field(default_factory=dict)
+    )
     explanation: Explanation = dataclasses.field(default_factory=Explanation)
 
     def execute(self, console: Console) -> None:
@@ -106,8 +94,10 @@ class Predict:
             self.batch_size,
             explain=self.explanation.explain,
             relations=self.relations,
-            **_given(windows=self.windows, reject=self.reject),
-            **self.generation.options(),
+            **_given(
+                windows=self.windows, reject=self.reject, max_new=self.max_new_tokens
+            ),
+            **self.decoding,
             **self.explanation.options(),
         )
         reading = Reading(self.encoding)

@@ -10,6 +10,7 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax.data.batching._seq2seq_batches import tokenize_prompts
+from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
 
@@ -24,8 +25,7 @@ class Generator:
       directory: output of `adapt`, or any generative model of Hugging Face: a decoder
         then continues texts, an encoder-decoder summarises them.
       batch_size: largest number of texts in one call.
-      num_beams: beams of beam search; 1 for greedy decoding.
-      repetition_penalty: above 1, lowers the logits of words that have occurred.
+      decoding: how a text is decoded (default: greedily).
       max_new: most tokens of a generated text; None for those of training.
 
     Attributes:
@@ -33,7 +33,8 @@ class Generator:
       truncation: number of texts so far that were truncated.
 
     Raises:
-      ValueError: if the directory holds no generative model, or there is no beam.
+      ValueError: if the directory holds no generative model, or a setting of decoding
+        makes no sense.
     """
 
     def __init__(
@@ -41,17 +42,14 @@ class Generator:
         directory: str | Path,
         batch_size: int = 32,
         *,
-        num_beams: int = 1,
-        repetition_penalty: float = 1.0,
+        decoding: DecodingConfig = DecodingConfig(),  # noqa: B008 (frozen)
         max_new: int | None = None,
     ):
         self._model = load_generative(config_lib.ModelConfig(name=str(directory)))
         texts = _data_config(self._model, max_new)
         self._task = config_lib.build_task(config_lib.Config(data=texts))
         self._layout = self._model.text_layout(texts)
-        self._generate = self._model.generator(
-            self._layout, num_beams, repetition_penalty
-        )
+        self._generate = self._model.generator(self._layout, decoding)
         self._params = jax.device_put(self._model.pretrained.params)
         self.form = self._task.form
         self.batch_size = batch_size

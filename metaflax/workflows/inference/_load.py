@@ -1,11 +1,13 @@
 """The predictor that fits a directory."""
 
+import dataclasses
 import functools
 import inspect
 from pathlib import Path
 from typing import Any
 
 from metaflax.models.families._registry import family_of
+from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.workflows.inference._explain import Explainer
 from metaflax.workflows.inference._generate import Generator
 from metaflax.workflows.inference._predict import TextPredictor
@@ -35,8 +37,9 @@ def load(
       explain: whether to add explanations, by `workflows.Explainer`.
       relations: directory of a relation classifier, for the triples of
         `workflows.TripleFinder`; `directory` then holds a tagger of entities.
-      **options: further arguments of the predictor's class, such as `num_beams` of
-        `workflows.Generator` or `num_nearest` of `workflows.Explainer`.
+      **options: further arguments of the predictor's class, such as `num_nearest` of
+        `workflows.Explainer`, and for a generative model the settings of
+        `config.DecodingConfig` by name, such as `num_beams`.
 
     Returns:
       The predictor. `predictor.notes()` gives sentences about what its predictions so
@@ -68,17 +71,28 @@ def load(
         kind, make = TripleFinder, functools.partial(TripleFinder, relations=relations)
     else:
         kind = make = _class_of(directory, explain)
-    known = [
-        name
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
+    known, decoding = _options_of(kind)
     if unknown := [name for name in options if name not in known]:
         raise ValueError(
             f"{directory} is loaded as a {kind.__name__}, which has no option"
             f" {', '.join(unknown)}; its options are {', '.join(known) or 'none'}."
         )
+    if settings := {name: options.pop(name) for name in decoding if name in options}:
+        options["decoding"] = DecodingConfig(**settings)
     return make(directory, batch_size=batch_size, **options)
+
+
+def _options_of(kind: type) -> tuple[list[str], list[str]]:
+    """Lists the options of a predictor, and those of them that are of decoding."""
+    known = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    if "decoding" not in known:
+        return known, []
+    decoding = [field.name for field in dataclasses.fields(DecodingConfig)]
+    return [*known, *decoding], decoding
 
 
 def _class_of(directory: str | Path, explain: bool) -> Any:

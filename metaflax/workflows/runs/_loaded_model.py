@@ -1,8 +1,7 @@
 """The model that a config names, loaded: network, weights, tokenizer."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from metaflax.data.batching import _seq2seq_batches
 from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
 from metaflax.data.sources import _gguf_models
 from metaflax.models import Pooling
+from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.models.generation._generate import GenerateFn
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._sentence_transformers import (
@@ -174,23 +174,13 @@ class LoadedModel(NamedTuple):
             )
         return PairLayout(begin, end, bounds.separate, read, target)
 
-    def generator(
-        self, layout: PairLayout, num_beams: int, repetition_penalty: float = 1.0
-    ) -> GenerateFn:
-        """Returns greedy decoding, or a beam search.
-
-        Raises:
-          ValueError: if there is no beam, or the penalty is not positive.
-        """
-        make: Callable[..., GenerateFn] = models.greedy
+    def generator(self, layout: PairLayout, decoding: DecodingConfig) -> GenerateFn:
+        """Returns the decoder of generated texts, see `DecodingConfig.decoder`."""
         assert self.language is not None  # Encoders generate nothing.
-        if num_beams != 1:
-            make = functools.partial(models.beam_search, num_beams=num_beams)
-        return make(
+        return decoding.decoder(
             self.language,
             max_new=layout.max_target_length,
             end=(layout.end, *self.further_ends),
-            repetition_penalty=repetition_penalty,
         )
 
     def text(self, ids: Any, mask: Any) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from metaflax import base, data, evaluation, metrics, tasks
-from metaflax.config import AlgorithmConfig, EvaluationConfig
+from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
 from metaflax.evaluation._generated import GenerationBatch
+from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.tasks._text_level import recall_name
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -26,7 +27,7 @@ class TextScorer:
         model: LoadedModel,
         task: tasks.TaskType,
         episodes: Episodes,
-        decoding: EvaluationConfig,
+        decoding: DecodingConfig,
     ):
         assert task.texts is not None
         assert episodes.pairs is not None
@@ -46,9 +47,7 @@ class TextScorer:
             self.algorithm,
             task.loss,
             task.metrics,
-            model.generator(
-                pairs.layout, decoding.num_beams, decoding.repetition_penalty
-            ),
+            model.generator(pairs.layout, decoding),
         )
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "TextScorer":
