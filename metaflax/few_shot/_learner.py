@@ -13,8 +13,9 @@ from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
-from metaflax.workflows.inference._adapt import save_adapted, shown_support, token_batch
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.inference._saved_model import save_adapted, shown_support
+from metaflax.workflows.inference._support_sets import token_batch
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._episodes import codes_of
 from metaflax.workflows.runs._token_outputs import reading

@@ -10,7 +10,7 @@ from metaflax.few_shot._feature_cache import FeatureCache
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._text_encoder import TextEncoder
-from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
 from metaflax.workflows.runs._run_directory import RunDirectory

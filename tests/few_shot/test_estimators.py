@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import metaflax
 from metaflax import config, workflows
-from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.inference._pretrained_config import without_run
 from tests.workflows import worlds
 
 RECORDS = worlds.records(worlds.TOPICS[:3], count=4)

@@ -7,8 +7,8 @@ import pytest
 
 from metaflax import cli, models
 from metaflax.cli.commands._adapt import Pretrained
-from metaflax.workflows.inference import _adapt
-from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.inference import _pretrained_config
+from metaflax.workflows.inference._pretrained_config import without_run
 from tests.workflows import worlds
 from tests.workflows.test_understanding import entity_rows
 
@@ -36,7 +36,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Pretrained)])
 def test_no_option_is_without_effect(name, monkeypatch):
-    monkeypatch.setattr(_adapt, "sentence_embedding", lambda name: None)
+    monkeypatch.setattr(_pretrained_config, "sentence_embedding", lambda name: None)
     task = {"task": "relations"} if name == "none_rate" else {}
     plain = without_run(**task)
     value = OTHERS.get(name, 0.5)

@@ -10,7 +10,7 @@ import pytest
 import metaflax
 from metaflax import cli, config, data, models, tasks, workflows
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
-from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._loaded_model import load_model
 from tests.models.families import networks
 from tests.workflows import worlds

@@ -97,7 +97,7 @@ class Adapt:
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
-        from metaflax.workflows.inference._adapt import without_run
+        from metaflax.workflows.inference._pretrained_config import without_run
 
         settings = _given(self.pretrained)
         if self.run is not None and settings:

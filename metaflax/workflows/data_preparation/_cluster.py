@@ -10,7 +10,7 @@ from metaflax import config as config_lib
 from metaflax import data, tasks
 from metaflax._files import atomic_write
 from metaflax.workflows.data_preparation._jsonl_output import check_new
-from metaflax.workflows.inference._adapt import without_run
+from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._run import fitted, load_trained, load_untrained

@@ -1,34 +1,30 @@
 """Adaptation to a new task from a file of labelled texts."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 
-from metaflax import _registry, base, data, target_kinds, tasks, tree
 from metaflax import config as config_lib
+from metaflax import target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax.config._factories import build_algorithm, build_head
-from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
-from metaflax.data.batching._token_codes import TokenCodes
-from metaflax.models.pretrained._sentence_transformers import sentence_embedding
-from metaflax.workflows.runs._calibration import Calibration, read_calibration
+from metaflax.workflows.inference._saved_model import (
+    save_adapted,
+    save_generative,
+    shown_support,
+)
+from metaflax.workflows.inference._support_sets import first_seen, support_set
+from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
+from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._episodes import (
-    coarse_buckets,
-    codes_of,
-    losses_of_cutting,
-    losses_of_cutting_pairs,
     read_examples,
 )
-from metaflax.workflows.runs._episodes import columns as run_columns
-from metaflax.workflows.runs._loaded_model import LoadedModel, locate
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import (
     Trained,
     fitted,
@@ -39,8 +35,6 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 
 # How a support file is read, beside its columns; of the run's own, only the separator.
 _SUPPORT_SETTINGS = ("label_separator", "split", "encoding")
-# Name of the file of support texts in an adapted directory.
-SUPPORT = "support.jsonl"
 
 
 def adapt(
@@ -106,7 +100,7 @@ def adapt(
         num_steps=config.algorithm.eval_num_steps,
     )
     _check_linear(config, model, task, room)
-    support, cut = _support(model, examples, names, config, task, room)
+    support, cut = support_set(model, examples, names, config, task, room)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
     if model.family.generative:
         save_generative(target, model, params, adapted, config)
@@ -161,46 +155,6 @@ def _with_columns(
     return dataclasses.replace(config, **given)  # pyright: ignore
 
 
-def _support(
-    model: LoadedModel,
-    examples: data.Examples,
-    names: list[str],
-    config: config_lib.Config,
-    task: tasks.TaskType,
-    room: int,
-) -> tuple[base.Batch, str]:
-    """Makes a support set of all examples, and says what was truncated."""
-    if task.texts is not None:
-        pairs = model.tokenize_pairs(
-            examples.texts, examples.targets or (), config.data, task.texts
-        )
-        return pairs_batch(pairs), losses_of_cutting_pairs(pairs)
-    tokenized = model.tokenize(examples.texts, config.data, task.form)
-    codes = codes_of(examples, names, tokenized, task)
-    support = (
-        support_batch(examples, names, tokenized, room, task)
-        if codes is None
-        else token_batch(tokenized, codes, len(names), room)
-    )
-    return support, losses_of_cutting(tokenized, codes)
-
-
-def pairs_batch(pairs: TokenizedPairs) -> base.Batch:
-    """Makes one support set of all inputs and target texts."""
-    rows = np.arange(len(pairs.inputs), dtype=np.int32)
-    none = np.zeros(len(rows), np.int32)
-    episode = data.Episode((), None, rows, none, rows[:0], none[:0])
-    task = collate_pairs(
-        [episode],
-        pairs,
-        buckets=coarse_buckets(pairs.prompts, pairs.inputs),
-        num_classes=1,
-        num_support=len(rows),
-        num_queries=0,
-    )
-    return jax.tree.map(lambda x: x[0], task.support)
-
-
 def _is_calibrated(task: tasks.TaskType) -> bool:
     return target_kinds.of(task).single_label and task.tokens is None
 
@@ -238,173 +192,3 @@ def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
             " whose heads take any number, or train with a larger way."
         )
     return trained.num_classes
-
-
-def first_seen(examples: data.Examples) -> list[str]:
-    """Lists label names in the order in which they first occur.
-
-    The classes of an exported episode so keep their numbers.
-    """
-    return list(dict.fromkeys(name for labels in examples.labels for name in labels))
-
-
-def support_batch(
-    examples: data.Examples,
-    names: list[str],
-    tokenized: data.TokenizedTexts,
-    num_classes: int,
-    task: tasks.TaskType,
-) -> base.Batch:
-    """Collates all examples into one support set."""
-    inputs = data.collate_texts(
-        tokenized, np.arange(len(examples)), len(examples), coarse_buckets(tokenized)
-    )
-    to_arrays = target_kinds.of(task).to_arrays
-    assert to_arrays is not None  # Targets of tokens are made by `token_batch`.
-    targets = to_arrays(examples, names, num_classes)
-    return base.Batch(inputs, targets, np.ones(len(examples), np.float32))
-
-
-def token_batch(
-    tokenized: data.TokenizedTexts,
-    codes: TokenCodes,
-    num_names: int,
-    num_classes: int,
-) -> base.Batch:
-    """Collates all rows of tokens and their targets into one support set."""
-    rows = np.arange(len(tokenized))
-    inputs = data.collate_texts(tokenized, rows, len(rows), coarse_buckets(tokenized))
-    targets = np.full(np.shape(inputs.ids), -1, np.int32)  # [S, L]
-    for row, target in zip(rows, targets, strict=True):
-        row_codes = codes.flat[tokenized.offsets[row] : tokenized.offsets[row + 1]]
-        target[: len(row_codes)] = codes.local(row_codes, range(num_names), num_classes)
-    return base.Batch(inputs, targets, np.ones(len(rows), np.float32))
-
-
-def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
-    """Returns what a saved generative model is for: task type and lengths of texts."""
-    names = ("task", "max_length", "max_target_length")
-    return {name: getattr(config.data, name) for name in names}
-
-
-def save_generative(
-    target: Path,
-    model: LoadedModel,
-    params: Any,
-    adapted: Any,
-    config: config_lib.Config,
-) -> None:
-    """Writes an adapted generative model."""
-    merged = tree.merge(adapted["encoder"], params["encoder"])
-    model.save(target, merged, purpose=generative_purpose(config))
-
-
-def save_adapted(
-    target: Path,
-    model: LoadedModel,
-    params: Any,
-    adapted: Any,
-    names: list[str],
-    config: config_lib.Config,
-    task: tasks.TaskType,
-    *,
-    support: Mapping[str, str] | None = None,
-    calibration: Calibration | None = None,
-) -> None:
-    """Writes an adapted model as a Hugging Face sequence classifier.
-
-    Raises:
-      ValueError: if its encoder has parts that the format cannot express.
-    """
-    head = jax.tree.map(np.asarray, adapted["head"])
-    # The task's own classes come first, then room that it does not need.
-    room, classes = len(head["bias"]), task.classes(names)
-    kept = [*range(len(classes)), *range(room - len(task.others), room)]
-    model.save(
-        target,
-        tree.merge(adapted["encoder"], params["encoder"]),
-        head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
-        labels=[*classes, *task.others],
-        pooling=model.pooling,
-        standardize=model.standardize,
-        problem_type=target_kinds.of(task).problem_type,
-        purpose=_purpose(model, config, calibration),
-        notes=support,
-    )
-
-
-def _purpose(
-    model: LoadedModel, config: config_lib.Config, calibration: Calibration | None
-) -> dict[str, Any]:
-    """Returns what a saved classifier is for, and its calibration if it has one."""
-    purpose = {"task": config.data.task, "max_length": model.max_positions}
-    if calibration is None:
-        return purpose
-    return purpose | {"calibration": calibration._asdict()}
-
-
-def shown_support(examples: data.Examples) -> dict[str, str]:
-    """Makes the file of support texts for the explanations of `predict --explain`."""
-    if not all(isinstance(text, str) for text in examples.texts):
-        return {}  # Explanations are of single texts.
-    rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
-    lines = [
-        json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n"
-        for text, label in rows
-    ]
-    return {SUPPORT: "".join(lines)}
-
-
-def without_run(
-    model: str = "minilm",
-    algorithm: str = "frozen",
-    task: str = "classification",
-    **settings: Any,
-) -> config_lib.Config:
-    """Makes the config for adapting a pretrained model without a run.
-
-    Args:
-      model: directory or hub name of the model.
-      algorithm: adaptation, such as frozen or fine_tuning.
-      task: task type.
-      **settings: further settings of the model, the data, the episodes or the
-        algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
-        default of `max_length` is that of a sentence-transformers folder.
-
-    Raises:
-      ValueError: for an unknown task type or setting, or settings that do not fit each
-        other.
-    """
-    config = config_lib.Config()
-    _registry.resolve("task", config_lib.TASKS, task)
-    given = {name: value for name, value in settings.items() if value is not None}
-    sections: dict[str, dict[str, Any]] = {
-        "model": {"name": model},
-        "data": {"task": task},
-        "episodes": {},
-        "algorithm": {"name": algorithm},
-    }
-    for section, values in sections.items():
-        fields = {field.name for field in dataclasses.fields(getattr(config, section))}
-        for name in (fields & set(given)) - {"name", "path"}:
-            values[name] = given.pop(name)
-    if given:
-        raise ValueError(
-            f"there is no setting {next(iter(given))!r} of a model, its data or its"
-            " adaptation; see `metaflax adapt --help`."
-        )
-    config = dataclasses.replace(
-        config,
-        **{
-            section: dataclasses.replace(getattr(config, section), **values)
-            for section, values in sections.items()
-        },
-    )
-    config_lib.check(config)
-    if "max_length" in sections["data"] or config_lib.build_task(config).texts:
-        return config
-    embedding = sentence_embedding(locate(model))
-    if embedding is None or embedding.max_length is None:
-        return config
-    own = dataclasses.replace(config.data, max_length=embedding.max_length)
-    return dataclasses.replace(config, data=own)

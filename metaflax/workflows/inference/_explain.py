@@ -13,9 +13,9 @@ import numpy as np
 from metaflax import data, evaluation, models, target_kinds, tree
 from metaflax.models.families._registry import family_of
 from metaflax.tasks._words import word_spans
-from metaflax.workflows.inference._adapt import SUPPORT
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
+from metaflax.workflows.inference._saved_model import SUPPORT
 from metaflax.workflows.runs._length_batches import encoded
 
 # Forms of single texts; that of regression allows pairs too.

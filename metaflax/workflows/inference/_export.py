@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metaflax._files import check_absent
-from metaflax.workflows.inference._adapt import generative_purpose
+from metaflax.workflows.inference._saved_model import generative_purpose
 from metaflax.workflows.runs._run import load_trained
 
 

@@ -30,10 +30,8 @@ from metaflax import (
 from metaflax import config as config_lib
 from metaflax._files import check_absent
 from metaflax.data.sources._equal_texts import count_shared
-from metaflax.workflows.inference._adapt import (
-    first_seen,
-    save_adapted,
-)
+from metaflax.workflows.inference._saved_model import save_adapted
+from metaflax.workflows.inference._support_sets import first_seen
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import coarse_buckets, read_examples

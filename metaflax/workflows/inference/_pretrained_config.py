@@ -1,0 +1,64 @@
+"""Configs for adapting a pretrained model without a run."""
+
+import dataclasses
+from typing import Any
+
+from metaflax import _registry
+from metaflax import config as config_lib
+from metaflax.models.pretrained._sentence_transformers import sentence_embedding
+from metaflax.workflows.runs._loaded_model import locate
+
+
+def without_run(
+    model: str = "minilm",
+    algorithm: str = "frozen",
+    task: str = "classification",
+    **settings: Any,
+) -> config_lib.Config:
+    """Makes the config for adapting a pretrained model without a run.
+
+    Args:
+      model: directory or hub name of the model.
+      algorithm: adaptation, such as frozen or fine_tuning.
+      task: task type.
+      **settings: further settings of the model, the data, the episodes or the
+        algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
+        default of `max_length` is that of a sentence-transformers folder.
+
+    Raises:
+      ValueError: for an unknown task type or setting, or settings that do not fit each
+        other.
+    """
+    config = config_lib.Config()
+    _registry.resolve("task", config_lib.TASKS, task)
+    given = {name: value for name, value in settings.items() if value is not None}
+    sections: dict[str, dict[str, Any]] = {
+        "model": {"name": model},
+        "data": {"task": task},
+        "episodes": {},
+        "algorithm": {"name": algorithm},
+    }
+    for section, values in sections.items():
+        fields = {field.name for field in dataclasses.fields(getattr(config, section))}
+        for name in (fields & set(given)) - {"name", "path"}:
+            values[name] = given.pop(name)
+    if given:
+        raise ValueError(
+            f"there is no setting {next(iter(given))!r} of a model, its data or its"
+            " adaptation; see `metaflax adapt --help`."
+        )
+    config = dataclasses.replace(
+        config,
+        **{
+            section: dataclasses.replace(getattr(config, section), **values)
+            for section, values in sections.items()
+        },
+    )
+    config_lib.check(config)
+    if "max_length" in sections["data"] or config_lib.build_task(config).texts:
+        return config
+    embedding = sentence_embedding(locate(model))
+    if embedding is None or embedding.max_length is None:
+        return config
+    own = dataclasses.replace(config.data, max_length=embedding.max_length)
+    return dataclasses.replace(config, data=own)

@@ -1,0 +1,91 @@
+"""Files of adapted models, in Hugging Face's format."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data, target_kinds, tasks, tree
+from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._loaded_model import LoadedModel
+
+# Name of the file of support texts in an adapted directory.
+SUPPORT = "support.jsonl"
+
+
+def save_adapted(
+    target: Path,
+    model: LoadedModel,
+    params: Any,
+    adapted: Any,
+    names: list[str],
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    *,
+    support: Mapping[str, str] | None = None,
+    calibration: Calibration | None = None,
+) -> None:
+    """Writes an adapted model as a Hugging Face sequence classifier.
+
+    Raises:
+      ValueError: if its encoder has parts that the format cannot express.
+    """
+    head = jax.tree.map(np.asarray, adapted["head"])
+    # The task's own classes come first, then room that it does not need.
+    room, classes = len(head["bias"]), task.classes(names)
+    kept = [*range(len(classes)), *range(room - len(task.others), room)]
+    model.save(
+        target,
+        tree.merge(adapted["encoder"], params["encoder"]),
+        head={"kernel": head["kernel"][:, kept], "bias": head["bias"][kept]},
+        labels=[*classes, *task.others],
+        pooling=model.pooling,
+        standardize=model.standardize,
+        problem_type=target_kinds.of(task).problem_type,
+        purpose=_purpose(model, config, calibration),
+        notes=support,
+    )
+
+
+def _purpose(
+    model: LoadedModel, config: config_lib.Config, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Returns what a saved classifier is for, and its calibration if it has one."""
+    purpose = {"task": config.data.task, "max_length": model.max_positions}
+    if calibration is None:
+        return purpose
+    return purpose | {"calibration": calibration._asdict()}
+
+
+def save_generative(
+    target: Path,
+    model: LoadedModel,
+    params: Any,
+    adapted: Any,
+    config: config_lib.Config,
+) -> None:
+    """Writes an adapted generative model."""
+    merged = tree.merge(adapted["encoder"], params["encoder"])
+    model.save(target, merged, purpose=generative_purpose(config))
+
+
+def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
+    """Returns what a saved generative model is for: task type and lengths of texts."""
+    names = ("task", "max_length", "max_target_length")
+    return {name: getattr(config.data, name) for name in names}
+
+
+def shown_support(examples: data.Examples) -> dict[str, str]:
+    """Makes the file of support texts for the explanations of `predict --explain`."""
+    if not all(isinstance(text, str) for text in examples.texts):
+        return {}  # Explanations are of single texts.
+    rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
+    lines = [
+        json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n"
+        for text, label in rows
+    ]
+    return {SUPPORT: "".join(lines)}
