@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, models, tasks
-from metaflax.data.batching import _seq2seq_batches
+from metaflax.data.batching import _seq2seq_batches, _seq2seq_tokens
 
 BEGIN, END = 1, 2
 TEXTS = ("a b", "c d e f g h")
@@ -23,11 +23,11 @@ def tokenizers(tmp_path_factory):
 
 
 def layout(family, *, read=14, said=8):
-    return _seq2seq_batches.PairLayout(BEGIN, END, family == "seq2seq", read, said)
+    return _seq2seq_tokens.PairLayout(BEGIN, END, family == "seq2seq", read, said)
 
 
 def tokenized(tokenizers, family, *, level=None, on_long="error", **sizes):
-    return _seq2seq_batches.tokenize_pairs(
+    return _seq2seq_tokens.tokenize_pairs(
         tokenizers[family],
         TEXTS,
         TARGETS,
@@ -104,7 +104,7 @@ def test_what_is_too_long_is_refused_or_cut_and_counted(tokenizers):
 
 def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.dialogue().texts
-    prompts = _seq2seq_batches.tokenize_prompts(
+    prompts = _seq2seq_tokens.tokenize_prompts(
         tokenizer, [("a b c d", "e f")], level=level, layout=layout("gpt", read=5)
     )
     assert tokenizer.decode(prompts[0][:-1]) == "\ne f"
@@ -115,7 +115,7 @@ def test_of_a_dialogue_the_latest_turns_are_kept(tokenizers):
 
 def test_what_is_begun_goes_on_behind_the_beginning(tokenizers):
     tokenizer, level = tokenizers["gpt"], tasks.language_modelling().texts
-    prompts = _seq2seq_batches.tokenize_prompts(
+    prompts = _seq2seq_tokens.tokenize_prompts(
         tokenizer, ["a b"], level=level, layout=layout("gpt")
     )
     assert prompts[0].tolist() == [BEGIN, *words(tokenizer, "a b")]

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data
-from metaflax.data.batching._seq2seq_batches import tokenize_prompts
+from metaflax.data.batching._seq2seq_tokens import tokenize_prompts
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative

@@ -5,7 +5,8 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax import config as config_lib
-from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
+from metaflax.data.batching._seq2seq_batches import collate_pairs
+from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,

@@ -9,7 +9,8 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax.config import Config, DataConfig, EpisodeConfig
-from metaflax.data.batching._seq2seq_batches import TokenizedPairs, collate_pairs
+from metaflax.data.batching._seq2seq_batches import collate_pairs
+from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
 from metaflax.data.samplers._rare_classes import without_rare_classes
 from metaflax.workflows.runs._data_record import record_examples

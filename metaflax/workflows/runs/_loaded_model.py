@@ -12,8 +12,8 @@ import numpy as np
 from metaflax import algorithms, base, data, models, tasks
 from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
-from metaflax.data.batching import _seq2seq_batches
-from metaflax.data.batching._seq2seq_batches import PairLayout, TokenizedPairs
+from metaflax.data.batching import _seq2seq_tokens
+from metaflax.data.batching._seq2seq_tokens import PairLayout, TokenizedPairs
 from metaflax.data.sources import _gguf_models
 from metaflax.models import Pooling
 from metaflax.models.generation._decoding import DecodingConfig
@@ -130,7 +130,7 @@ class LoadedModel(NamedTuple):
         level: tasks.TextLevel,
     ) -> TokenizedPairs:
         """Tokenizes inputs and target texts of a generative model."""
-        return _seq2seq_batches.tokenize_pairs(
+        return _seq2seq_tokens.tokenize_pairs(
             self.tokenizer,
             texts,
             targets,
