@@ -1,5 +1,6 @@
 """What the scikit-learn estimators have in common."""
 
+import abc
 import functools
 import json
 from collections.abc import Iterable, Sequence
@@ -16,12 +17,13 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner, load_source
+from metaflax.workflows.inference._predict import predict_all
 
 # File of settings and targets in a saved estimator.
 ESTIMATOR = "estimator.json"
 
 
-class FewShotEstimator(BaseEstimator):
+class FewShotEstimator(BaseEstimator, abc.ABC):
     """Base of the estimators: settings, support set, saving and loading.
 
     Attributes:
@@ -167,12 +169,7 @@ class FewShotEstimator(BaseEstimator):
         if self._saved is not None:
             predictor = _predictor(self._saved, self.batch_size)
             inputs = texts_of(self._inputs(given), predictor.task, "X")
-            size = self.batch_size
-            return [
-                record
-                for first in range(0, len(inputs), size)
-                for record in predictor(inputs[first : first + size])
-            ]
+            return predict_all(predictor, inputs)
         learner = self._learner()
         if learner.encoder.digest != self.encoder_digest_:
             raise ValueError(
@@ -219,16 +216,17 @@ class FewShotEstimator(BaseEstimator):
         """Makes the input columns of rows."""
         return [{"text": _plain(text)} for text in texts]
 
+    @abc.abstractmethod
     def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
         """Lists class names in the order of the outputs."""
-        raise NotImplementedError
 
     def _state(self) -> Any:
-        """Returns what `_restore` takes, as JSON."""
-        raise NotImplementedError
+        """Returns what `_restore` takes beside the support set, as JSON."""
+        return None
 
     def _restore(self, state: Any) -> None:
-        raise NotImplementedError
+        """Restores what `_state` returned."""
+        del state
 
 
 @functools.lru_cache(maxsize=4)

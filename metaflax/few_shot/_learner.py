@@ -11,20 +11,24 @@ import numpy as np
 from metaflax import base, data, models, target_kinds, tree
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm, build_head
+from metaflax.few_shot._support import (
+    feature_support,
+    power_of_two,
+    text_support,
+    token_support,
+)
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
-from metaflax.workflows.inference._support_sets import token_batch
 from metaflax.workflows.runs._calibration import Calibration
-from metaflax.workflows.runs._episodes import codes_of
 from metaflax.workflows.runs._token_outputs import reading
 
 # Logit of a class without examples.
 ABSENT = float(np.finfo(np.float32).min) / 2
-# Support sets and classes are padded to powers of two from these on, so that tasks of
-# different size share a compiled adaptation.
-LEAST_SUPPORT, LEAST_CLASSES = 8, 2
+# Classes are padded to powers of two from this on, so that tasks of different size
+# share a compiled adaptation.
+LEAST_CLASSES = 2
 
 
 class LearnedTask(NamedTuple):
@@ -130,10 +134,14 @@ class Learner:
             has.
         """
         room = self._padded_classes(len(names))
-        if self.task.tokens is not None:
-            support = self._token_support(examples, names, room)
+        if self.shares_encoder:
+            if encoded is None:
+                encoded = self.encoder.encode(examples.texts)
+            support = feature_support(encoded, self.task, examples, names, room)
+        elif self.task.tokens is not None:
+            support = token_support(self.encoder, self.task, examples, names, room)
         else:
-            support = self._text_support(examples, names, room, encoded)
+            support = text_support(self.encoder, self.task, examples, names, room)
         if weights is not None:
             support.weights[: len(weights)] *= weights
         adapted, _ = self._adapting(room)(self._meta_params(room), support)
@@ -271,43 +279,10 @@ class Learner:
         longest = int(tokenized.lengths.max())
         num_outputs = len(learned.head["bias"])
         logits = np.zeros((len(tokenized), longest, num_outputs), np.float32)
-        for rows, features in self.encoder.chunks(tokenized, learned.encoder):
+        for rows, features in self.encoder.in_batches(tokenized, learned.encoder):
             chunk = features[:, :longest] @ learned.head["kernel"]  # [R, L, N]
             logits[rows, : chunk.shape[1]] = chunk + learned.head["bias"]
         return reading(texts, np.arange(len(texts)), tokenized, logits)
-
-    def _text_support(
-        self,
-        examples: data.Examples,
-        names: Sequence[str],
-        room: int,
-        encoded: Encoded | None,
-    ) -> base.Batch:
-        """Makes a padded support set of features, or of tokens."""
-        size = _power_of_two(len(examples), LEAST_SUPPORT)
-        to_arrays = target_kinds.of(self.task).to_arrays
-        assert to_arrays is not None  # Only task types with targets of tokens lack it.
-        targets = to_arrays(examples, list(names), room)
-        if self.shares_encoder:
-            if encoded is None:
-                encoded = self.encoder.encode(examples.texts)
-            inputs = _padded(encoded.features, size)
-        else:
-            tokenized, rows = (
-                self.encoder.tokenize(examples.texts),
-                range(len(examples)),
-            )
-            inputs = data.collate_texts(tokenized, rows, size, self.encoder.buckets)
-        weights = np.ones(len(examples), np.float32)
-        return base.Batch(inputs, _padded(targets, size), _padded(weights, size))
-
-    def _token_support(
-        self, examples: data.Examples, names: Sequence[str], room: int
-    ) -> base.Batch:
-        tokenized = self.encoder.tokenize(examples.texts)
-        codes = codes_of(examples, names, tokenized, self.task)
-        assert codes is not None
-        return token_batch(tokenized, codes, len(names), room)
 
     def _padded_classes(self, num_names: int) -> int:
         """Returns the number of classes of the head: padded, or as it was trained.
@@ -323,7 +298,7 @@ class Learner:
                 f"the examples have {num_names} class; give examples of at least two."
             )
         if not self._head.per_class:
-            return num_names if of_tokens else _power_of_two(num_names, LEAST_CLASSES)
+            return num_names if of_tokens else power_of_two(num_names, LEAST_CLASSES)
         if not self._has_head:
             return num_names
         if num_names > self._num_classes:
@@ -388,21 +363,6 @@ class Learner:
         if "mask" in head:
             bias = np.where(np.asarray(head["mask"]), bias, np.float32(ABSENT))
         return {"kernel": kernel[:, kept], "bias": bias[kept]}
-
-
-def _power_of_two(number: int, least: int) -> int:
-    """Returns the smallest power of two times `least` that is not below `number`."""
-    size = least
-    while size < number:
-        size *= 2
-    return size
-
-
-def _padded(array: np.ndarray, size: int) -> np.ndarray:
-    """Pads the first axis with zeros."""
-    rows = np.zeros((size, *array.shape[1:]), array.dtype)
-    rows[: len(array)] = array
-    return rows
 
 
 def _truncation(read: int, total: int) -> dict[str, int] | None:

@@ -60,9 +60,3 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
 
     def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
         return [NUMBER]
-
-    def _state(self) -> Any:
-        return None
-
-    def _restore(self, state: Any) -> None:
-        """Restores nothing beside the support set."""

@@ -83,12 +83,6 @@ class FewShotTagger(FewShotEstimator):
             raise ValueError("no example has an entity; give some with entities.")
         return list(examples.label_names)
 
-    def _state(self) -> Any:
-        return None
-
-    def _restore(self, state: Any) -> None:
-        """Restores nothing beside the support set."""
-
 
 def tags_of(words: Sequence[str], entities: Sequence[Mapping[str, Any]]) -> list[str]:
     """Writes entities of words joined by spaces as BIO tags.

@@ -9,7 +9,12 @@ import jax
 import numpy as np
 
 from metaflax import data, models, tasks, tree
-from metaflax.workflows.runs._episodes import coarse_up_to
+from metaflax.workflows.runs._length_batches import (
+    TOKENS_PER_TEXT,
+    LengthBatches,
+    Shape,
+    encoded,
+)
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -30,14 +35,15 @@ class Encoded(NamedTuple):
 
 
 class TextEncoder:
-    """Encodes texts in batches of few shapes, each compiled once.
+    """Encodes texts in batches of few shapes by length, each compiled once.
 
     Args:
       model: network and tokenizer.
       params: parameters of the encoder.
       form: the form of the texts.
       max_length: most tokens of a text; longer ones are truncated.
-      batch_size: most texts in one call of the network.
+      batch_size: texts of 64 tokens in one call of the network; of shorter ones more,
+        of longer ones fewer.
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class TextEncoder:
         self.model, self.params, self.form = model, params, form
         self.max_length, self.batch_size = max_length, batch_size
         self.num_features = model.encoder.num_features
-        self.buckets = data.Buckets(coarse_up_to(max_length).lengths, budget_ratio=4.0)
+        self.batches = LengthBatches.up_to(max_length, batch_size * TOKENS_PER_TEXT)
         self._apply = jax.jit(model.encoder.apply)
 
     def encode(self, texts: Sequence[Any], adapted: Any = None) -> Encoded:
@@ -66,7 +72,7 @@ class TextEncoder:
         """
         tokenized = self.tokenize(texts)
         features = np.zeros((len(texts), self.num_features), np.float32)
-        for rows, chunk in self.chunks(tokenized, adapted):
+        for rows, chunk in self.in_batches(tokenized, adapted):
             features[rows] = chunk
         return Encoded(features, coverage_of(tokenized))
 
@@ -81,18 +87,15 @@ class TextEncoder:
             max_positions=self.model.family.max_positions(self.model.pretrained.config),
         )
 
-    def chunks(
+    def in_batches(
         self, tokenized: data.TokenizedTexts, adapted: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields rows of like length, and their features `[R, ...]`."""
-        size, params = self.batch_size, self.params
+        params = self.params
         if not tree.is_empty(adapted):
             params = tree.merge(adapted, params)
-        order = np.argsort(tokenized.lengths, kind="stable")
-        for first in range(0, len(order), size):
-            rows = order[first : first + size]
-            tokens = data.collate_texts(tokenized, rows, size, self.buckets)
-            yield rows, np.asarray(self._apply(params, tokens))[: len(rows)]
+        apply = functools.partial(self._apply, params)
+        return encoded(apply, tokenized, np.arange(len(tokenized)), self.batches)
 
     def warm_up(self, text: Any) -> int:
         """Compiles every shape that texts can have.
@@ -103,15 +106,10 @@ class TextEncoder:
         Returns:
           The number of shapes.
         """
-        size, like, count = self.batch_size, self.tokenize([text]), 0
-        for length in self.buckets.lengths:
-            budget = 0
-            while budget < size * length:
-                budget = self.buckets.budget(budget + 1)
-                blank = _blank(size, length, min(budget, size * length), like)
-                jax.block_until_ready(self._apply(self.params, blank))
-                count += 1
-        return count
+        like, shapes = self.tokenize([text]), self.batches.shapes()
+        for shape in shapes:
+            jax.block_until_ready(self._apply(self.params, _blank(shape, like)))
+        return len(shapes)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -131,16 +129,14 @@ def coverage_of(tokenized: data.TokenizedTexts) -> np.ndarray:
     return tokenized.coverage
 
 
-def _blank(
-    size: int, length: int, budget: int, like: data.TokenizedTexts
-) -> models.Tokens:
+def _blank(shape: Shape, like: data.TokenizedTexts) -> models.Tokens:
     """Makes a batch of one-token texts with the parts that other texts have."""
-    ids = np.zeros((size, length), np.int32)
+    ids = np.zeros((shape.num_rows, shape.length), np.int32)
     mask = np.zeros_like(ids)
     mask[:, 0] = 1
-    packed = np.full(budget, ids.size, np.int32)
-    real = np.flatnonzero(mask)[:budget]
+    packed = np.full(shape.num_tokens, ids.size, np.int32)
+    real = np.flatnonzero(mask)[: shape.num_tokens]
     packed[: len(real)] = real
-    marks = None if like.marks is None else np.zeros((size, 2), np.int32)
+    marks = None if like.marks is None else np.zeros((shape.num_rows, 2), np.int32)
     types = None if like.types is None else np.zeros_like(ids)
     return models.Tokens(ids, types, mask, packed, marks)

@@ -1,0 +1,86 @@
+"""Support sets of a learner, padded so that tasks of different size share programs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaflax import base, data, target_kinds, tasks
+from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.workflows.inference._support_sets import token_batch
+from metaflax.workflows.runs._episodes import coarse_up_to, codes_of
+
+# Support sets are padded to powers of two from this on.
+LEAST_SUPPORT = 8
+
+
+def feature_support(
+    encoded: Encoded,
+    task: tasks.TaskType,
+    examples: data.Examples,
+    names: Sequence[str],
+    room: int,
+) -> base.Batch:
+    """Makes a padded support set of features `[S, D]`."""
+    size = power_of_two(len(examples), LEAST_SUPPORT)
+    return _batch(_padded(encoded.features, size), task, examples, names, room)
+
+
+def text_support(
+    encoder: TextEncoder,
+    task: tasks.TaskType,
+    examples: data.Examples,
+    names: Sequence[str],
+    room: int,
+) -> base.Batch:
+    """Makes a padded support set of tokens `[S, L]`."""
+    size, rows = power_of_two(len(examples), LEAST_SUPPORT), range(len(examples))
+    lengths = coarse_up_to(encoder.max_length).lengths
+    buckets = data.Buckets(lengths, budget_ratio=4.0)
+    tokenized = encoder.tokenize(examples.texts)
+    inputs = data.collate_texts(tokenized, rows, size, buckets)
+    return _batch(inputs, task, examples, names, room)
+
+
+def token_support(
+    encoder: TextEncoder,
+    task: tasks.TaskType,
+    examples: data.Examples,
+    names: Sequence[str],
+    room: int,
+) -> base.Batch:
+    """Makes a support set of tokens with a target each `[S, L]`."""
+    tokenized = encoder.tokenize(examples.texts)
+    codes = codes_of(examples, names, tokenized, task)
+    assert codes is not None
+    return token_batch(tokenized, codes, len(names), room)
+
+
+def power_of_two(number: int, least: int) -> int:
+    """Returns the smallest power of two times `least` that is not below `number`."""
+    size = least
+    while size < number:
+        size *= 2
+    return size
+
+
+def _batch(
+    inputs: object,
+    task: tasks.TaskType,
+    examples: data.Examples,
+    names: Sequence[str],
+    room: int,
+) -> base.Batch:
+    """Adds padded targets and weights of one target per text to inputs."""
+    size = power_of_two(len(examples), LEAST_SUPPORT)
+    to_arrays = target_kinds.of(task).to_arrays
+    assert to_arrays is not None  # Only task types with targets of tokens lack it.
+    targets = to_arrays(examples, list(names), room)
+    weights = np.ones(len(examples), np.float32)
+    return base.Batch(inputs, _padded(targets, size), _padded(weights, size))
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    """Pads the first axis with zeros."""
+    rows = np.zeros((size, *array.shape[1:]), array.dtype)
+    rows[: len(array)] = array
+    return rows
