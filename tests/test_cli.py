@@ -11,7 +11,7 @@ from metaflax import cli, workflows
 from metaflax import config as config_lib
 from metaflax.cli._options import options_of
 from metaflax.cli._renamed import RENAMED
-from metaflax.cli.commands import COMMANDS
+from metaflax.cli.commands._table import COMMANDS
 
 CONFIG = """
 from metaflax.config import Config, DataConfig, EpisodeConfig, TrainingConfig

@@ -11,12 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import algorithms, base, heads, models, tasks
+from metaflax import base, models
 from metaflax import config as config_lib
+from metaflax.algorithms._table import ALGORITHMS
 from metaflax.config._factories import build_algorithm
-from metaflax.config._files import differences
+from metaflax.config._files import differences, to_json
 from metaflax.config._pretraining import check_pretraining
+from metaflax.heads._table import HEADS
 from metaflax.models.layers._stack import LayerLoop, Remat
+from metaflax.tasks._questions import Question
 from metaflax.tasks._token_level import TokenOutputs
 
 OTHER = {str: "other", bool: True, int: 7, float: 0.75}
@@ -61,13 +64,13 @@ NUM_SETTINGS = sum(len(vars(group)) for group in vars(DEFAULT).values())
 
 @pytest.mark.parametrize("config", [DEFAULT, CHANGED])
 def test_json_and_back_is_the_same_config(config):
-    assert config_lib.from_json(config_lib.to_json(config)) == config
+    assert config_lib.from_json(to_json(config)) == config
 
 
 def test_differences_name_every_changed_setting_and_nothing_else():
     assert len(differences(DEFAULT, CHANGED)) == NUM_SETTINGS
     assert differences(CHANGED, CHANGED) == []
-    back = config_lib.from_json(config_lib.to_json(CHANGED))
+    back = config_lib.from_json(to_json(CHANGED))
     assert differences(back, CHANGED) == []
     longer = dataclasses.replace(
         DEFAULT, training=dataclasses.replace(DEFAULT.training, steps=7)
@@ -104,7 +107,7 @@ def test_what_is_no_config_is_refused(text):
     ],
 )
 def test_values_of_other_types_are_refused_by_name(group, name, value, said, tmp_path):
-    content = json.loads(config_lib.to_json(DEFAULT))
+    content = json.loads(to_json(DEFAULT))
     content[group][name] = value
     with pytest.raises(ValueError, match=f"not the config of a run: {said}"):
         config_lib.from_json(json.dumps(content))
@@ -206,13 +209,13 @@ def build(task="classification", add=lambda params, key: params, **settings):
 NEEDS = {"imaml": {"num_steps": 50}, "warpgrad": {"add": models.with_adapters}}
 
 
-@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_is_built_from_its_name(name):
     algorithm = build(name=name, **NEEDS.get(name, {}))
     params = jax.eval_shape(algorithm.init, jax.random.key(0))
     assert set(params) >= {"encoder", "head"}
     learned = "kernel" in params["head"]
-    assert learned == (algorithms.ALGORITHMS[name].default_head == "linear")
+    assert learned == (ALGORITHMS[name].default_head == "linear")
 
 
 def test_micro_batches_change_no_answer():
@@ -226,9 +229,9 @@ def test_micro_batches_change_no_answer():
         build(name="maml", micro_batch_size=0)
 
 
-@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
-    head = algorithms.ALGORITHMS[name].default_head
+    head = ALGORITHMS[name].default_head
     if head in ("linear", "prototypes"):
         build("multilabel_classification", name=name, **NEEDS.get(name, {}))
     else:
@@ -236,9 +239,9 @@ def test_several_labels_are_served_or_refused_by_name_of_the_head(name):
             build("multilabel_classification", name=name)
 
 
-@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_numbers_are_served_or_refused_by_name_of_the_head(name):
-    head = algorithms.ALGORITHMS[name].default_head
+    head = ALGORITHMS[name].default_head
     if head in ("linear", "prototypes", "ridge"):
         build("regression", name=name, **NEEDS.get(name, {}))
     else:
@@ -246,7 +249,7 @@ def test_numbers_are_served_or_refused_by_name_of_the_head(name):
             build("regression", name=name)
 
 
-@pytest.mark.parametrize("name", heads.HEADS)
+@pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_built_from_its_name(name):
     tasks = {
         "label_prototypes": "multilabel_classification",
@@ -283,7 +286,7 @@ def test_a_threshold_decides_when_a_question_has_no_answer(threshold, expected):
     )
     spans = np.array([[-1, -1], [0, 3]], np.int32)
     logits = np.array([[[0.5, 0.5], [0.0, 0.0]]])
-    read = TokenOutputs([tasks.Question("Who?", "Ada")], [0], [spans], logits)
+    read = TokenOutputs([Question("Who?", "Ada")], [0], [spans], logits)
     [answer] = config_lib.build_task(config).decode(read, ())
     assert answer["answer"] == expected
 

@@ -17,7 +17,7 @@ from metaflax.config import (
     TextMember,
     TrainingConfig,
 )
-from metaflax.config._files import differences
+from metaflax.config._files import differences, to_json
 from metaflax.config._mixture import pretraining_of, run_of, sampling
 
 INTENTS = TaskMember(
@@ -44,7 +44,7 @@ def mixed(**members):
 
 
 def test_json_and_back_is_the_same_mixture():
-    text = config_lib.to_json(CONFIG)
+    text = to_json(CONFIG)
     assert config_lib.from_json(text, MixtureConfig) == CONFIG
 
 
@@ -52,13 +52,13 @@ def test_json_and_back_is_the_same_mixture():
 def test_what_is_no_mixture_is_refused(text):
     with pytest.raises(ValueError, match="not the config of a run"):
         config_lib.from_json(text, MixtureConfig)
-    whole = config_lib.to_json(CONFIG).replace('"rows_at_once"', '"sorcery"')
+    whole = to_json(CONFIG).replace('"rows_at_once"', '"sorcery"')
     with pytest.raises(ValueError, match=r"nothing has the settings.*sorcery"):
         config_lib.from_json(whole, MixtureConfig)
 
 
 def test_differences_name_members_and_their_settings():
-    back = config_lib.from_json(config_lib.to_json(CONFIG), MixtureConfig)
+    back = config_lib.from_json(to_json(CONFIG), MixtureConfig)
     assert differences(CONFIG, back) == []
     other = mixed(intents=shared(INTENTS, weight=2.0), entities=ENTITIES, raw=RAW)
     other = dataclasses.replace(other, temperature=1.0)

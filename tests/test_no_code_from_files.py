@@ -17,6 +17,8 @@ from metaflax import training
 from metaflax.data.batching import _tokenize
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
+from metaflax.training._state import TrainState
+from metaflax.training._stopping import Stopping
 from tests.fuzz.damage import refusal
 
 SOURCES = sorted(Path(metaflax.__file__).parent.rglob("*.py"))
@@ -160,12 +162,12 @@ def collected():
 )
 @pytest.mark.usefixtures("collected")
 def test_pickles_in_place_of_a_checkpoint_are_not_run(payload, tmp_path):
-    state = training.TrainState(
+    state = TrainState(
         jnp.zeros((), jnp.int32), {"w": jnp.ones(3)}, (), jnp.zeros(2, jnp.uint32)
     )
     folder = tmp_path / "checkpoints"
     checkpoints = training.Checkpoints(folder)
-    checkpoints.save(state, training.Stopping(), 0.0)
+    checkpoints.save(state, Stopping(), 0.0)
     checkpoints.close()
     said = []
     for path in [path for path in folder.rglob("*") if path.is_file()]:

@@ -10,6 +10,7 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax.config import _renamed
+from metaflax.config._files import to_json
 from metaflax.config._search import check_search, with_settings
 from metaflax.workflows import RunDirectory
 
@@ -23,7 +24,7 @@ CONFIG = config_lib.Config(
 
 def former_json(config):
     """What the last release wrote for a config."""
-    content = json.loads(config_lib.to_json(config))
+    content = json.loads(to_json(config))
     for former, current in _renamed.RENAMED.items():
         group, name = current.split(".")
         if name in content.get(group, {}):
@@ -63,7 +64,7 @@ def test_pretraining_and_members_of_mixtures_have_former_names_too():
     mixture = config_lib.MixtureConfig(
         members={"topics": config_lib.TaskMember(config_lib.DataConfig("a.jsonl"))}
     )
-    text = config_lib.to_json(mixture).replace('"path"', '"data"')
+    text = to_json(mixture).replace('"path"', '"data"')
     with pytest.warns(FutureWarning, match="data.data is now data.path"):
         assert config_lib.from_json(text, config_lib.MixtureConfig) == mixture
 
@@ -85,7 +86,7 @@ def test_a_run_keeps_the_former_defaults_that_it_recorded(config, tmp_path):
     run = RunDirectory(tmp_path / "run", type(config))
     run.path.mkdir()
     recorded = dataclasses.replace(config, model=former)
-    (run.path / "config.json").write_text(config_lib.to_json(recorded))
+    (run.path / "config.json").write_text(to_json(recorded))
     with run.reserved(config) as resumed:
         assert resumed == recorded
     other = dataclasses.replace(config.model, pooling="first")

@@ -7,7 +7,7 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax.config import Choice, Config, Integers, LogUniform, SearchConfig, Uniform
-from metaflax.config._files import differences
+from metaflax.config._files import differences, to_json
 from metaflax.config._python import to_python
 from metaflax.config._search import check_search, with_settings
 
@@ -102,7 +102,7 @@ def test_a_config_as_a_python_or_a_json_file_is_read_as_it_was(tmp_path):
     )
     for name, text in (
         ("best.py", to_python(config)),
-        ("best.json", config_lib.to_json(config)),
+        ("best.json", to_json(config)),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert config_lib.load_file(tmp_path / name) == config

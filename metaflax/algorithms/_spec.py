@@ -39,7 +39,7 @@ class AlgorithmSpec(NamedTuple):
 
     Attributes:
       build: `algorithm = build(parts)`.
-      default_head: name of its head in `heads.HEADS`, for targets that are classes.
+      default_head: name of its head, for targets that are classes.
       has_inner_steps: whether it takes gradient steps on the support set.
       is_baseline: whether it has no meta-gradient, so that it is not meta-trained.
       adapts_generative: whether it can adapt a generative model, whose output layer is

@@ -14,7 +14,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax.cli._options import command_of, view
 from metaflax.cli._renamed import with_new_names
-from metaflax.cli.commands import COMMANDS, GROUPS
+from metaflax.cli.commands._table import COMMANDS, GROUPS
 
 DESCRIPTION = (
     "Meta-learning for language models: learn new text tasks from a few examples."

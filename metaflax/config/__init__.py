@@ -5,11 +5,9 @@ directory all say the same `Config`.
 """
 
 from metaflax.config._check import check as check
-from metaflax.config._factories import TASKS as TASKS
 from metaflax.config._factories import build_task as build_task
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
-from metaflax.config._files import to_json as to_json
 from metaflax.config._mixture import MixtureConfig as MixtureConfig
 from metaflax.config._mixture import ShareConfig as ShareConfig
 from metaflax.config._mixture import TaskMember as TaskMember
@@ -19,11 +17,9 @@ from metaflax.config._pretraining import LoopConfig as LoopConfig
 from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
 from metaflax.config._pretraining import RawTextConfig as RawTextConfig
-from metaflax.config._python import to_python as to_python
 from metaflax.config._search import Choice as Choice
 from metaflax.config._search import Integers as Integers
 from metaflax.config._search import LogUniform as LogUniform
-from metaflax.config._search import Range as Range
 from metaflax.config._search import SearchConfig as SearchConfig
 from metaflax.config._search import Uniform as Uniform
 from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
@@ -37,7 +33,6 @@ from metaflax.config._settings import TrainingConfig as TrainingConfig
 from metaflax.models.generation._decoding import DecodingConfig as DecodingConfig
 
 __all__ = [
-    "TASKS",
     "AlgorithmConfig",
     "Choice",
     "Config",
@@ -53,7 +48,6 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "PretrainConfig",
-    "Range",
     "RawTextConfig",
     "SearchConfig",
     "ShareConfig",
@@ -66,6 +60,4 @@ __all__ = [
     "check_mixture",
     "from_json",
     "load_file",
-    "to_json",
-    "to_python",
 ]

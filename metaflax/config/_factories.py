@@ -13,12 +13,15 @@ from metaflax import (
     _registry,
     algorithms,
     base,
-    heads,
     inner_optimizers,
     target_kinds,
     tasks,
 )
+from metaflax.algorithms._spec import AlgorithmParts
+from metaflax.algorithms._table import ALGORITHMS
 from metaflax.config._settings import AlgorithmConfig, Config
+from metaflax.heads._table import HEADS
+from metaflax.tasks._masked_words import masked_words
 from metaflax.tasks._viterbi import AbstractTransitions
 
 
@@ -71,7 +74,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "summarization": _of_texts(tasks.summarization),
     "dialogue": _of_texts(tasks.dialogue),
     "language_modelling": _of_texts(tasks.language_modelling),
-    "smlmt": _of_classes(tasks.masked_words),
+    "smlmt": _of_classes(masked_words),
 }
 
 
@@ -136,7 +139,7 @@ def build_algorithm(
             " encoder/decoder/layer_1."
         )
     if config.learned_rates and not spec.may_learn_rates:
-        able = (name for name, s in algorithms.ALGORITHMS.items() if s.may_learn_rates)
+        able = (name for name, s in ALGORITHMS.items() if s.may_learn_rates)
         raise ValueError(
             f"learned_rates is {config.learned_rates!r}, which {config.name} does not"
             f" use; leave it out, or take {', '.join(able)}."
@@ -145,7 +148,7 @@ def build_algorithm(
     if config.micro_batch_size is not None:
         encode_fn = algorithms.micro_batched(encode_fn, config.micro_batch_size)
     return spec.build(
-        algorithms.AlgorithmParts(
+        AlgorithmParts(
             encode_fn=encode_fn,
             loss_fn=task.loss,
             init_fn=init_fn,
@@ -165,7 +168,7 @@ def resolve_algorithm(name: str) -> algorithms.AlgorithmSpec:
     Raises:
       ValueError: for an unknown name.
     """
-    return _registry.resolve("algorithm", algorithms.ALGORITHMS, name)
+    return _registry.resolve("algorithm", ALGORITHMS, name)
 
 
 def build_head(
@@ -184,7 +187,7 @@ def build_head(
     """
     default = resolve_algorithm(config.name).default_head
     name = config.head or target_kinds.of(task).heads.get(default, default)
-    build = _registry.resolve("head", heads.HEADS, name)
+    build = _registry.resolve("head", HEADS, name)
     head = build(num_features, task.head_size(num_classes), config)
     task.check_head(name, head)
     return head

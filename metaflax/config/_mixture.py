@@ -28,7 +28,7 @@ from metaflax.config._settings import (
 )
 
 if TYPE_CHECKING:
-    from metaflax import data
+    from metaflax.data.samplers._mixture import Mixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +151,7 @@ def pretraining_of(config: MixtureConfig, name: str) -> PretrainConfig:
     )
 
 
-def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "data.Mixture":
+def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "Mixture":
     """Builds the distribution of members over training steps.
 
     Args:
@@ -161,12 +161,11 @@ def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "data.Mixture":
     Raises:
       ValueError: if shares are invalid, or no member is active at a step.
     """
-    from metaflax import data
-    from metaflax.data.samplers._mixture import temperature_weights
+    from metaflax.data.samplers._mixture import Mixture, temperature_weights
 
     shares = {name: member.share for name, member in config.members.items()}
     unnamed = {n: sizes[n] for n, share in shares.items() if share.weight is None}
-    return data.Mixture(
+    return Mixture(
         weights=temperature_weights(unnamed, config.temperature)
         | {n: share.weight for n, share in shares.items() if share.weight is not None},
         spans={name: (share.starts, share.ends) for name, share in shares.items()},

@@ -9,12 +9,13 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from metaflax import _registry, heads
+from metaflax import _registry
 from metaflax.config._check import check
 from metaflax.config._factories import resolve_algorithm
 from metaflax.config._renamed import current_names
 from metaflax.config._settings import Config
 from metaflax.config._types import fits, type_name
+from metaflax.heads._table import HEADS
 
 # Validation scores are not comparable across values of these settings. Of `data`, only
 # the settings of training data can be searched.
@@ -291,4 +292,4 @@ def _check_run(config: Config) -> None:
             " another algorithm."
         )
     if algorithm.head is not None:
-        _registry.resolve("head", heads.HEADS, algorithm.head)
+        _registry.resolve("head", HEADS, algorithm.head)

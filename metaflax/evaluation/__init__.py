@@ -1,18 +1,9 @@
 """Meta-testing: adapts to episodes, scores their queries, computes intervals."""
 
-from metaflax.evaluation._attributions import (
-    integrated_gradients as integrated_gradients,
-)
-from metaflax.evaluation._bootstrap import Estimate as Estimate
 from metaflax.evaluation._bootstrap import bootstrap_interval as bootstrap_interval
 from metaflax.evaluation._bootstrap import median_interval as median_interval
 from metaflax.evaluation._bootstrap import paired_bootstrap as paired_bootstrap
-from metaflax.evaluation._calibration import Calibration as Calibration
 from metaflax.evaluation._calibration import calibration as calibration
-from metaflax.evaluation._confusion import confusion_matrix as confusion_matrix
-from metaflax.evaluation._detection import detection as detection
-from metaflax.evaluation._generated import Generation as Generation
-from metaflax.evaluation._generated import generating_scorer as generating_scorer
 from metaflax.evaluation._intervals import Interval as Interval
 from metaflax.evaluation._intervals import mean_interval as mean_interval
 from metaflax.evaluation._intervals import nested_interval as nested_interval
@@ -24,18 +15,11 @@ from metaflax.evaluation._score import scorer as scorer
 from metaflax.evaluation._shares import share_interval as share_interval
 
 __all__ = [
-    "Calibration",
-    "Estimate",
-    "Generation",
     "Interval",
     "Scores",
     "bootstrap_interval",
     "calibration",
-    "confusion_matrix",
-    "detection",
     "evaluate",
-    "generating_scorer",
-    "integrated_gradients",
     "mean_interval",
     "median_interval",
     "nested_interval",

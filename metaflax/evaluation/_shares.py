@@ -1,8 +1,8 @@
 """Binomial proportion intervals (Wilson) over episodes."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 import scipy
+from numpy.typing import ArrayLike
 
 from metaflax.evaluation._bootstrap import Estimate
 

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metaflax.few_shot._classifier import FewShotClassifier as FewShotClassifier
-    from metaflax.few_shot._learner import LearnedTask as LearnedTask
-    from metaflax.few_shot._learner import Learner as Learner
     from metaflax.few_shot._regressor import FewShotRegressor as FewShotRegressor
-    from metaflax.few_shot._settings import LearnerSettings as LearnerSettings
-    from metaflax.few_shot._sources import load_learner as load_learner
     from metaflax.few_shot._tagger import FewShotTagger as FewShotTagger
 
 # The module of each name.
@@ -20,20 +16,12 @@ _MODULE_OF = {
     "FewShotClassifier": "_classifier",
     "FewShotRegressor": "_regressor",
     "FewShotTagger": "_tagger",
-    "LearnedTask": "_learner",
-    "Learner": "_learner",
-    "LearnerSettings": "_settings",
-    "load_learner": "_sources",
 }
 
 __all__ = [
     "FewShotClassifier",
     "FewShotRegressor",
     "FewShotTagger",
-    "LearnedTask",
-    "Learner",
-    "LearnerSettings",
-    "load_learner",
 ]
 
 

@@ -17,14 +17,10 @@ from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
 from metaflax.heads._span import span as span
-from metaflax.heads._table import HEADS as HEADS
-from metaflax.heads._table import HeadSettings as HeadSettings
 from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
-    "HEADS",
-    "HeadSettings",
     "cosine_prototypes",
     "identity",
     "label_prototypes",

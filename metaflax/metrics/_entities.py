@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Hashable, Sequence
 from typing import TypeAlias
 
-# A tuple `(start, end, type)`, such as `tasks.Entity`.
+# A tuple `(start, end, type)`.
 EntityTuple: TypeAlias = tuple[int, int, Hashable]
 
 

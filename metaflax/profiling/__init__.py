@@ -2,17 +2,13 @@
 
 from metaflax.profiling._cost import Cost as Cost
 from metaflax.profiling._cost import cost as cost
-from metaflax.profiling._memory import free_memory as free_memory
 from metaflax.profiling._memory import hand_back as hand_back
 from metaflax.profiling._products import matmul_flops as matmul_flops
-from metaflax.profiling._profile import Profile as Profile
 from metaflax.profiling._profile import profile as profile
 
 __all__ = [
     "Cost",
-    "Profile",
     "cost",
-    "free_memory",
     "hand_back",
     "matmul_flops",
     "profile",

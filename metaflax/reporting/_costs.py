@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from metaflax.profiling import Cost, Profile
-from metaflax.profiling._profile import Row
+from metaflax.profiling import Cost
+from metaflax.profiling._profile import Profile, Row
 
 _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))

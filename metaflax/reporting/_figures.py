@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from metaflax.evaluation import Estimate, Interval
+from metaflax.evaluation import Interval
+from metaflax.evaluation._bootstrap import Estimate
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#666666")
 

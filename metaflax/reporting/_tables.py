@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from metaflax.evaluation import Estimate, Interval
+from metaflax.evaluation import Interval
+from metaflax.evaluation._bootstrap import Estimate
 
 # Metrics that are shares, shown in percent.
 PERCENT = (

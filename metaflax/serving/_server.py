@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import few_shot
+from metaflax.few_shot._settings import LearnerSettings
 from metaflax.serving._limits import Limits
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -24,9 +24,7 @@ class ServerSettings:
       limits: bounds of requests.
     """
 
-    learner: few_shot.LearnerSettings = dataclasses.field(
-        default_factory=few_shot.LearnerSettings
-    )
+    learner: LearnerSettings = dataclasses.field(default_factory=LearnerSettings)
     store: Path = Path("tasks")
     database: str | None = None
     tokens: Path | None = None
@@ -48,6 +46,7 @@ def create_app(settings: ServerSettings) -> Any:
         not installed.
     """
     try:
+        from metaflax.few_shot._sources import load_learner
         from metaflax.serving._api import application
         from metaflax.serving._service import Service
         from metaflax.serving._store import TaskStore
@@ -57,7 +56,7 @@ def create_app(settings: ServerSettings) -> Any:
             f"the service needs {error.name}; run `pip install 'metaflax[serve]'`."
         ) from None
     tenants = Tenants.read(settings.tokens)
-    learner = few_shot.load_learner(settings.learner)
+    learner = load_learner(settings.learner)
     folder = settings.store.expanduser().absolute()
     try:
         if settings.database is None:

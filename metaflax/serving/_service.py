@@ -13,8 +13,8 @@ import numpy as np
 
 from metaflax import data, evaluation, target_kinds
 from metaflax.evaluation._report import classification_report
-from metaflax.few_shot import LearnedTask, Learner
 from metaflax.few_shot._examples import examples_of, texts_of
+from metaflax.few_shot._learner import LearnedTask, Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
 from metaflax.serving._batcher import EncoderQueue

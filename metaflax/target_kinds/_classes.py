@@ -6,13 +6,15 @@ import jax
 import numpy as np
 
 from metaflax import data
+from metaflax.data.samplers._multilabel import MultiLabelSampler
+from metaflax.data.samplers._none_of_the_above import WithNone
 from metaflax.evaluation._report import classification_report, label_report
 from metaflax.target_kinds._base import EpisodeCounts, EvaluatedQueries, TargetKind
 
 
 def _class_sampler(examples: data.Examples, counts: EpisodeCounts) -> data.Sampler:
     sampler = data.EpisodeSampler(examples, counts.way, counts.shot, counts.queries)
-    return data.WithNone(sampler, counts.none_rate) if counts.none_rate else sampler
+    return WithNone(sampler, counts.none_rate) if counts.none_rate else sampler
 
 
 def _class_numbers(
@@ -74,7 +76,7 @@ CLASSES = TargetKind(
 
 LABELS = TargetKind(
     name="labels",
-    sampler=lambda examples, counts: data.MultiLabelSampler(
+    sampler=lambda examples, counts: MultiLabelSampler(
         examples, counts.way, counts.shot, counts.queries
     ),
     to_arrays=_label_rows,

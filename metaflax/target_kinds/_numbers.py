@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metaflax import data
+from metaflax.data.samplers._numbers import NumberSampler
 from metaflax.evaluation._report import number_report
 from metaflax.target_kinds._base import EvaluatedQueries, TargetKind
 
@@ -26,7 +26,7 @@ def _number_report(evaluated: EvaluatedQueries) -> dict[str, Any]:
 
 NUMBERS = TargetKind(
     name="numbers",
-    sampler=lambda examples, counts: data.NumberSampler(
+    sampler=lambda examples, counts: NumberSampler(
         examples, counts.shot, counts.queries
     ),
     to_arrays=lambda examples, names, num_classes: np.array(

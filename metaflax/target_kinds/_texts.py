@@ -1,11 +1,11 @@
 """Targets that are texts to generate."""
 
-from metaflax import data
+from metaflax.data.samplers._generation import GenerationSampler
 from metaflax.target_kinds._base import TargetKind
 
 TEXTS = TargetKind(
     name="texts",
-    sampler=lambda examples, counts: data.GenerationSampler(
+    sampler=lambda examples, counts: GenerationSampler(
         examples, counts.shot, counts.queries
     ),
     noun="texts",

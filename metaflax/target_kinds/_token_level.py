@@ -1,11 +1,12 @@
 """Targets of tokens: tags of entities, and answer spans."""
 
 from metaflax import data
+from metaflax.data.samplers._entities import EntitySampler
 from metaflax.target_kinds._base import TargetKind
 
 TAGS = TargetKind(
     name="tags",
-    sampler=lambda examples, counts: data.EntitySampler(
+    sampler=lambda examples, counts: EntitySampler(
         examples, counts.way, counts.shot, counts.queries, counts.none_rate
     ),
 )

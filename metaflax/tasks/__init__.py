@@ -1,14 +1,11 @@
 """Task types: inputs, targets, losses, metrics and decoding of predictions."""
 
-from metaflax.tasks._base import GoldLabel as GoldLabel
 from metaflax.tasks._base import TaskType as TaskType
 from metaflax.tasks._classification import classification as classification
 from metaflax.tasks._classification import (
     multilabel_classification as multilabel_classification,
 )
 from metaflax.tasks._entities import entities as entities
-from metaflax.tasks._entity_spans import Entity as Entity
-from metaflax.tasks._entity_spans import Run as Run
 from metaflax.tasks._entity_spans import runs_of_entities as runs_of_entities
 from metaflax.tasks._fields import Fields as Fields
 from metaflax.tasks._forms import TEXT as TEXT
@@ -18,22 +15,16 @@ from metaflax.tasks._generation import language_modelling as language_modelling
 from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
-from metaflax.tasks._masked_words import masked_words as masked_words
 from metaflax.tasks._pair_classification import PAIR as PAIR
-from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
 from metaflax.tasks._question_answering import (
     question_answering as question_answering,
 )
-from metaflax.tasks._questions import Answer as Answer
-from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
-from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
-from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._text_level import TextLevel as TextLevel
@@ -49,16 +40,8 @@ __all__ = [
     "PAIR",
     "TEXT",
     "TURNS",
-    "Answer",
-    "Entity",
     "Fields",
     "Form",
-    "GoldLabel",
-    "Mention",
-    "Pair",
-    "Question",
-    "Run",
-    "Sentence",
     "TaskType",
     "TextLevel",
     "TokenLevel",
@@ -67,7 +50,6 @@ __all__ = [
     "dialogue",
     "entities",
     "language_modelling",
-    "masked_words",
     "multilabel_classification",
     "pair_classification",
     "question_answering",

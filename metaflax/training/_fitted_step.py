@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaflax import _meta_gradient, base, profiling, tree
+from metaflax.profiling import _memory
 from metaflax.training import _processes
 from metaflax.training._mesh import check_tasks
 from metaflax.training._state import TrainState
@@ -69,7 +70,7 @@ class FittedStep:
         task_loop: _meta_gradient.TaskLoop = "auto",
         *,
         mesh: Mesh | None = None,
-        free_memory: Callable[[Any], int | None] = profiling.free_memory,
+        free_memory: Callable[[Any], int | None] = _memory.free_memory,
         on_compiled: Callable[[CompiledStep], None] = lambda step: None,
         max_shapes: int | None = None,
     ):

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from metaflax.workflows.data_preparation._variants import Replacing as Replacing
     from metaflax.workflows.inference._adapt import adapt as adapt
     from metaflax.workflows.inference._explain import Explainer as Explainer
-    from metaflax.workflows.inference._explain import (
-        check_by_deletion as check_by_deletion,
-    )
     from metaflax.workflows.inference._export import export as export
     from metaflax.workflows.inference._fairness import fairness as fairness
     from metaflax.workflows.inference._finetune import finetune as finetune
@@ -66,7 +63,6 @@ _MODULE_OF = {
     "adapt": "inference._adapt",
     "augment": "data_preparation._augment",
     "cache_compilations": "runs._compilation_cache",
-    "check_by_deletion": "inference._explain",
     "cluster": "data_preparation._cluster",
     "compare_runs": "meta_testing._compare_runs",
     "evaluate": "meta_testing._evaluate",
@@ -101,7 +97,6 @@ __all__ = [
     "adapt",
     "augment",
     "cache_compilations",
-    "check_by_deletion",
     "cluster",
     "compare_runs",
     "evaluate",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._episodes import EpisodeSizes
 
 PAD = 9
 
@@ -38,7 +39,7 @@ def episode(classes=(0, 1), support=(0, 1), query=(2,), multi=False):
     )
 
 
-SIZES = data.EpisodeSizes(num_classes=3, num_support=3, num_queries=2)
+SIZES = EpisodeSizes(num_classes=3, num_support=3, num_queries=2)
 
 
 def collate(episodes, tokens, **options):

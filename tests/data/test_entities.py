@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax import data, tasks
+from metaflax import data
 from metaflax.data.samplers import _entities
+from metaflax.data.samplers._entities import EntitySampler
+from metaflax.data.samplers._episodes import EpisodeSizes
+from metaflax.tasks._entity_spans import Entity
 
 LETTERS = "abcdef"
 
@@ -17,7 +20,7 @@ LETTERS = "abcdef"
 def sentences(texts, domains=None, name="letters"):
     """Each letter is an entity of its own type; other characters are in none."""
     targets = tuple(
-        tuple(tasks.Entity(n, n + 1, c) for n, c in enumerate(text) if c in LETTERS)
+        tuple(Entity(n, n + 1, c) for n, c in enumerate(text) if c in LETTERS)
         for text in texts
     )
     labels = tuple(tuple(sorted({e.type for e in found})) for found in targets)
@@ -33,9 +36,9 @@ def random_texts(num=300, seed=0):
 TEXTS = random_texts()
 HALVES = tuple("xy"[n % 2] for n in range(len(TEXTS)))
 SAMPLERS = {
-    "fixed": data.EntitySampler(sentences(TEXTS), 3, 2, 3),
-    "ranges": data.EntitySampler(sentences(TEXTS), (1, 4), (1, 3), (1, 4), 0.25),
-    "domains": data.EntitySampler(sentences(TEXTS, HALVES), (2, 4), 1, 2, 0.5),
+    "fixed": EntitySampler(sentences(TEXTS), 3, 2, 3),
+    "ranges": EntitySampler(sentences(TEXTS), (1, 4), (1, 3), (1, 4), 0.25),
+    "domains": EntitySampler(sentences(TEXTS, HALVES), (2, 4), 1, 2, 0.5),
 }
 
 
@@ -98,8 +101,8 @@ def test_queries_have_their_share_of_sentences_without_entities():
 
 def test_where_no_sentence_is_without_entities_none_is_added():
     full = sentences([text for text in TEXTS if text[0] in LETTERS])
-    with_rate = data.EntitySampler(full, 2, 1, 1, empty_rate=0.9)
-    assert with_rate.sizes == data.EpisodeSizes(2, 2, 2)
+    with_rate = EntitySampler(full, 2, 1, 1, empty_rate=0.9)
+    assert with_rate.sizes == EpisodeSizes(2, 2, 2)
     assert all(full.labels[n] for n in with_rate.episode(0, 0).query)
 
 
@@ -139,7 +142,7 @@ def test_sentences_are_taken_as_a_plain_walk_takes_them():
 
 def test_sentences_of_a_type_are_uniform():
     texts = [f"{c}{n}" for c in "ab" for n in range(12)]
-    sampler = data.EntitySampler(sentences(texts), 2, 1, 2)
+    sampler = EntitySampler(sentences(texts), 2, 1, 2)
     drawn = [n for e in data.fixed_list(sampler, 0, 2000) for n in e.support.tolist()]
     found = np.bincount(drawn, minlength=24)
     expected = len(drawn) / 24
@@ -155,7 +158,7 @@ def test_types_are_in_random_order():
 
 def test_a_text_given_twice_is_drawn_once():
     texts = ["a", "a", "aa", "a 1", "b", "b 1", "x", "x"]
-    sampler = data.EntitySampler(sentences(texts), 2, 1, 1, empty_rate=0.5)
+    sampler = EntitySampler(sentences(texts), 2, 1, 1, empty_rate=0.5)
     drawn = {n for e in data.fixed_list(sampler, 0, 50) for n in (*e.support, *e.query)}
     assert drawn == {0, 2, 3, 4, 5, 6}
 
@@ -163,17 +166,17 @@ def test_a_text_given_twice_is_drawn_once():
 def test_types_that_never_stand_alone_are_named():
     # "a" and "b" have entities enough, but never without the other, and "c".
     twins = sentences([f"abc {n}" for n in range(6)] + ["c 7", "c 8"])
-    sampler = data.EntitySampler(twins, 2, 1, 1)
+    sampler = EntitySampler(twins, 2, 1, 1)
     said = r"found no episode of 1 \+ 1 entities a type for '[abc]', '[abc]': too many"
     with pytest.raises(ValueError, match=said):
         sampler.episode(0, 0)
-    assert data.EntitySampler(twins, 3, 1, 1).episode(0, 0).support.size
+    assert EntitySampler(twins, 3, 1, 1).episode(0, 0).support.size
 
 
 def test_an_unlucky_order_is_tried_anew():
     # A support of both "ab" leaves no queries for "b"; of one, all is well.
     texts = ["ab 0", "ab 1", "a 2", "a 3", "a 4", "a 5"]
-    sampler = data.EntitySampler(sentences(texts), 2, 1, 1)
+    sampler = EntitySampler(sentences(texts), 2, 1, 1)
     for episode in data.fixed_list(sampler, 0, 50):
         for numbers in (episode.support, episode.query):
             found, _ = counts(sampler, episode, numbers)
@@ -192,7 +195,7 @@ def test_an_unlucky_order_is_tried_anew():
 )
 def test_episodes_that_cannot_be_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
-        data.EntitySampler(
+        EntitySampler(
             sentences(TEXTS), **{"way": 2, "shot": 1, "queries": 1, **options}
         )
 
@@ -203,22 +206,22 @@ def test_types_with_too_few_entities_are_named_with_their_domain():
     with pytest.raises(
         ValueError, match=r"1 \+ 2 entities.*: 'b' of domain 'x' \(1\), 'a' of .*'y'"
     ):
-        data.EntitySampler(found, 2, 1, 2)
+        EntitySampler(found, 2, 1, 2)
     with pytest.raises(ValueError, match="2 types of domain 'x', 2 types of domain"):
-        data.EntitySampler(found, 3, 1, 1)
+        EntitySampler(found, 3, 1, 1)
 
 
 def test_examples_without_entities_are_refused():
     plain = data.Examples("x", ("a", "b"), (("c",), ("d",)))
     with pytest.raises(ValueError, match="x: holds no entities"):
-        data.EntitySampler(plain, 1, 1, 1)
+        EntitySampler(plain, 1, 1, 1)
     with pytest.raises(ValueError, match="no types cannot make an episode"):
-        data.EntitySampler(data.Examples("x", (), (), targets=()), 1, 1, 1)
+        EntitySampler(data.Examples("x", (), (), targets=()), 1, 1, 1)
 
 
 def test_labels_that_are_not_the_types_are_refused():
-    entities = (tasks.Entity(0, 1, "a"),)
+    entities = (Entity(0, 1, "a"),)
     for labels in ((), ("b",), ("a", "b")):
         wrong = data.Examples("x", ("a",), (labels,), targets=(entities,))
         with pytest.raises(ValueError, match=r"labels of text 0 are .* of 'a'; labels"):
-            data.EntitySampler(wrong, 1, 1, 1)
+            EntitySampler(wrong, 1, 1, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._multilabel import MultiLabelSampler
 
 
 def letters(names="abcdef", per_class=12, name="letters"):
@@ -46,7 +47,7 @@ def multi(seed=0, num=200, names="abcdef"):
 SAMPLERS = {
     "single": data.EpisodeSampler(letters(), (2, 5), (1, 3), (1, 4)),
     "domains": data.EpisodeSampler(by_domain(), (2, 4), 2, 3),
-    "multi": data.MultiLabelSampler(multi(), (2, 4), (1, 3), 2),
+    "multi": MultiLabelSampler(multi(), (2, 4), (1, 3), 2),
 }
 
 
@@ -132,7 +133,7 @@ def test_every_class_has_its_shots_and_queries():
 
 
 def test_every_label_is_carried_by_enough_examples():
-    sampler = data.MultiLabelSampler(multi(), 3, 2, 4)
+    sampler = MultiLabelSampler(multi(), 3, 2, 4)
     for episode in data.fixed_list(sampler, 0, 50):
         assert episode.support_targets.sum(axis=0).min() >= 2
         assert episode.query_targets.sum(axis=0).min() >= 4
@@ -142,7 +143,7 @@ def test_every_label_is_carried_by_enough_examples():
 def test_labels_that_always_occur_together_still_make_episodes():
     texts = tuple(f"t{n}" for n in range(4))
     examples = data.Examples("twins", texts, (("a", "b"),) * 4)
-    episode = data.MultiLabelSampler(examples, 2, 2, 2).episode(0, 0)
+    episode = MultiLabelSampler(examples, 2, 2, 2).episode(0, 0)
     assert episode.support_targets.tolist() == [[1, 1], [1, 1]]
     assert episode.query_targets.tolist() == [[1, 1], [1, 1]]
 
@@ -183,7 +184,7 @@ def test_a_text_given_twice_is_drawn_once():
 def test_all_classes_with_too_few_texts_are_named_with_advice():
     scarce = letters("ab", 3)
     examples = data.Examples("few", (*scarce.texts, "c0"), (*scarce.labels, ("c",)))
-    for sampler in (data.EpisodeSampler, data.MultiLabelSampler):
+    for sampler in (data.EpisodeSampler, MultiLabelSampler):
         with pytest.raises(
             ValueError, match=r"takes 1 \+ 4 .* 'a' \(3\), 'b' \(3\), 'c' \(1\)\. Add"
         ):

@@ -6,9 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from metaflax import data, tasks
+from metaflax import data
+from metaflax.data.samplers._entities import EntitySampler
+from metaflax.data.samplers._multilabel import MultiLabelSampler
+from metaflax.data.samplers._none_of_the_above import WithNone
+from metaflax.data.samplers._numbers import NumberSampler
 from metaflax.data.samplers._out_of_scope import out_of_scope_texts
 from metaflax.data.samplers._rare_classes import without_rare_classes
+from metaflax.data.sources._splits import split_by_names
+from metaflax.tasks._entity_spans import Entity
 from tests.tasks.test_label_names import COFFEE
 
 
@@ -61,7 +67,7 @@ def test_labels_that_look_alike_stay_apart_and_are_both_named(pair, tmp_path):
 def test_names_of_a_split_are_written_as_labels_are():
     letters = data.Examples("l", tuple("abc"), (("1",), ("true",), ("x",)))
     names = {"train": ["1.0"], "valid": ["True"], "test": ["x"]}
-    assert data.split_by_names(letters, names).train.texts == ("a",)
+    assert split_by_names(letters, names).train.texts == ("a",)
 
 
 def test_texts_given_twice_are_counted_within_and_across_classes(tmp_path):
@@ -89,9 +95,9 @@ def crowded(kind):
     )
     return {
         "classes": lambda: data.EpisodeSampler(examples, 3, 2, 3),
-        "none": lambda: data.WithNone(data.EpisodeSampler(examples, 3, 2, 3), 0.2),
-        "labels": lambda: data.MultiLabelSampler(examples, 3, 2, 3),
-        "numbers": lambda: data.NumberSampler(numbers, 8, 8),
+        "none": lambda: WithNone(data.EpisodeSampler(examples, 3, 2, 3), 0.2),
+        "labels": lambda: MultiLabelSampler(examples, 3, 2, 3),
+        "numbers": lambda: NumberSampler(numbers, 8, 8),
     }[kind]()
 
 
@@ -202,9 +208,9 @@ def test_rare_classes_are_left_out_counted_and_named():
 
 def test_sentences_with_entities_and_texts_on_disk_are_on_one_side(tmp_path):
     texts = [f"{'X' if n % 2 else 'x'} {n // 2}" for n in range(16)]
-    gold = tuple((tasks.Entity(0, 1, "t"),) for _ in texts)
+    gold = tuple((Entity(0, 1, "t"),) for _ in texts)
     sentences = data.Examples("s", tuple(texts), (("t",),) * 16, targets=gold)
-    entities = data.EntitySampler(sentences, way=1, shot=2, queries=2)
+    entities = EntitySampler(sentences, way=1, shot=2, queries=2)
     rows = [(text, label) for text in texts for label in ("a", "b")]
     index = data.index_labels(write(tmp_path, rows), cache_dir=tmp_path)
     on_disk = data.LabelledTextSampler(index, (np.arange(2),), 2, 1, 1)

@@ -9,6 +9,8 @@ import lzma
 import pytest
 
 from metaflax import data, tasks
+from metaflax.data.sources._sources import read_texts
+from metaflax.tasks._entity_spans import Entity
 
 ROWS = [
     {"text": "it barks, lóud", "label": "dog"},
@@ -52,7 +54,7 @@ def test_every_format_gives_the_same_rows_compressed_or_not(name, suffix, tmp_pa
     content = CONTENTS[name].encode()
     path = write(tmp_path, name + suffix, SPACES.get(suffix, bytes)(content))
     assert rows_of(path) == ROWS
-    assert list(data.read_texts(path)) == [row["text"] for row in ROWS]
+    assert list(read_texts(path)) == [row["text"] for row in ROWS]
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -60,7 +62,7 @@ def test_every_format_gives_the_same_rows_compressed_or_not(name, suffix, tmp_pa
 def test_a_byte_order_mark_names_the_encoding(name, encoding, tmp_path):
     path = write(tmp_path, name, CONTENTS[name], encoding)
     assert rows_of(path) == ROWS
-    assert list(data.read_texts(path)) == [row["text"] for row in ROWS]
+    assert list(read_texts(path)) == [row["text"] for row in ROWS]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16-le", "utf-8"])
@@ -214,7 +216,7 @@ def test_columns_of_words_and_tags_are_sentences(name, content, tmp_path):
     path = write(tmp_path, name, content)
     examples = data.read(path, task=tasks.entities())
     assert [text.text for text in examples.texts] == ["In São Paulo", "# Hi"]
-    assert examples.targets == ((tasks.Entity(3, 12, "city"),), ())
+    assert examples.targets == ((Entity(3, 12, "city"),), ())
     places = [place for place, _ in data.read_rows(path)]
     assert places[0].startswith(f"{path}:")
 
@@ -229,7 +231,7 @@ def test_pairs_of_spacy_and_widened_entities_are_counted(tmp_path):
     pair = ["iPhone15Pro sold", {"entities": [[0, 6, "product"]]}]
     path = write(tmp_path, "spacy.json", json.dumps([pair, pair]))
     examples = data.read(path, task=tasks.entities())
-    assert examples.targets == ((tasks.Entity(0, 11, "product"),),) * 2
+    assert examples.targets == ((Entity(0, 11, "product"),),) * 2
     notes = [note.partition(": ")[2] for note in examples.notes]
     assert notes[0].startswith("2 rows have their labels in 'entities'")
     assert notes[1].startswith("2 rows have lists that count characters, as spaCy")
@@ -254,4 +256,4 @@ def test_class_names_beside_numbers_are_read_from_parquet(tmp_path):
     saved.save_to_disk(tmp_path / "saved")
     for source in ("tags.parquet", "saved"):
         examples = data.read(tmp_path / source, task=tasks.entities())
-        assert examples.targets == ((tasks.Entity(3, 7, "city"),),)
+        assert examples.targets == ((Entity(3, 7, "city"),),)

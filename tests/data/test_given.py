@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, tasks
+from metaflax.data.samplers._episodes import EpisodeSizes
 
 
 def row(name, text, label, **more):
@@ -29,7 +30,7 @@ def test_published_sets_are_episodes_with_the_whole_evaluation_file(tmp_path):
     write(tmp_path, SETS, QUERIES)
     given, shots = data.published_sets(tmp_path)
     assert shots == (1, 2)
-    assert given.sizes == data.EpisodeSizes(3, 6, 4)
+    assert given.sizes == EpisodeSizes(3, 6, 4)
     names, texts = given.examples.label_names, given.examples.texts
     for number, count in ((0, 3), (1, 6)):
         episode = given.episode(7, number)
@@ -100,4 +101,4 @@ def test_episodes_without_classes_have_room_for_one():
     rows = np.array([0], np.int32), np.array([1.0], np.float32)
     episode = data.Episode((), None, *rows, *rows)
     given = data.FixedEpisodes(examples, (episode,))
-    assert given.sizes == data.EpisodeSizes(1, 1, 1)
+    assert given.sizes == EpisodeSizes(1, 1, 1)

@@ -13,6 +13,7 @@ import pytest
 from metaflax import data
 from metaflax.data.on_disk import _byte_offsets as _addressed
 from metaflax.data.on_disk import _indexing, _postings, _text_index
+from metaflax.data.on_disk._labelled_texts import labelled_examples
 from tests.workflows import worlds
 
 PETS = (("it barks", "dog"), ("it purrs", "cat"), ("it howls\nat night", "dog"))
@@ -397,7 +398,7 @@ def test_episodes_do_not_depend_on_what_is_read_ahead(sampler):
 def test_some_examples_are_read_into_memory(sampler):
     index, labels = sampler.index, np.arange(0, 300, 2)
     sizes = {"least": 10, "most": 12, "most_labels": 20}
-    some = data.labelled_examples(index, labels, **sizes)
+    some = labelled_examples(index, labels, **sizes)
     wanted = {index.labels.names[n] for n in labels.tolist()}
     assert len(some.label_names) == 20
     assert set(some.label_names) <= wanted
@@ -406,9 +407,9 @@ def test_some_examples_are_read_into_memory(sampler):
                if names == (label,)]  # fmt: skip
         assert 10 <= len(own) == len(set(own)) <= 12
         assert {int(text.split()[-1]) for text in own} == {int(label[5:])}
-    assert some == data.labelled_examples(index, labels, **sizes)
-    assert some != data.labelled_examples(index, labels, seed=1, **sizes)
-    none = data.labelled_examples(index, labels, least=30, most=40, most_labels=9)
+    assert some == labelled_examples(index, labels, **sizes)
+    assert some != labelled_examples(index, labels, seed=1, **sizes)
+    none = labelled_examples(index, labels, least=30, most=40, most_labels=9)
     assert len(none) == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from metaflax import data, tasks
 from metaflax.data.on_disk import _text_index
+from metaflax.data.raw_text._word_groups import embedding_clusters
 from tests.workflows import worlds
 
 WORDS = [f"word{n}" for n in range(12)]
@@ -248,13 +249,13 @@ def test_clusters_hold_words_that_lie_together():
     centres = np.eye(4)[rng.integers(0, 4, 200)]
     vectors = centres * rng.uniform(1, 5, (200, 1)) + 0.1 * rng.normal(size=(200, 4))
     words = np.arange(1000, 1200)
-    clusters = data.embedding_clusters(vectors, words, 4)
+    clusters = embedding_clusters(vectors, words, 4)
     assert sorted(np.concatenate(clusters).tolist()) == words.tolist()
     for cluster in clusters:
         assert len({centres[n - 1000].argmax() for n in cluster}) == 1
-    again = data.embedding_clusters(vectors, words, 4)
+    again = embedding_clusters(vectors, words, 4)
     assert json.dumps([c.tolist() for c in again]) == json.dumps(
         [c.tolist() for c in clusters]
     )
     with pytest.raises(ValueError, match="200 words do not make 201 clusters"):
-        data.embedding_clusters(vectors, words, 201)
+        embedding_clusters(vectors, words, 201)

@@ -4,15 +4,14 @@ import collections
 
 import pytest
 
-from metaflax import data
-from metaflax.data.samplers._mixture import temperature_weights
+from metaflax.data.samplers._mixture import Mixture, temperature_weights
 
 ALWAYS = (0.0, 1.0)
 
 
 def mixture(weights, num_steps=4000, **spans):
     spans = {name: spans.get(name, ALWAYS) for name in weights}
-    return data.Mixture(weights, spans, num_steps)
+    return Mixture(weights, spans, num_steps)
 
 
 @pytest.mark.parametrize(

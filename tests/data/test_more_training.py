@@ -3,6 +3,7 @@
 import pytest
 
 from metaflax import data
+from metaflax.data.sources._more_training import with_more_training
 
 
 def examples(names, **columns):
@@ -18,21 +19,21 @@ def splits(names=("abc", "de", "fg"), **columns):
 
 def test_they_come_after_those_of_training_and_nothing_else_changes():
     before = splits()
-    after = data.with_more_training(before, examples("xy"))
+    after = with_more_training(before, examples("xy"))
     assert after.train.texts == before.train.texts + examples("xy").texts
     assert after.train.label_names == tuple("abcxy")
     assert (after.valid, after.test) == (before.valid, before.test)
 
 
 def test_classes_of_training_may_have_more_texts():
-    after = data.with_more_training(splits(), examples("a"))
+    after = with_more_training(splits(), examples("a"))
     assert after.train.labels.count(("a",)) == 4
 
 
 @pytest.mark.parametrize(("leaked", "where"), [("xd", "valid"), ("xg", "test")])
 def test_a_class_that_is_held_out_is_refused(leaked, where):
     with pytest.raises(ValueError, match=f"'{leaked[1]}', which are of meta-{where}"):
-        data.with_more_training(splits(), examples(leaked))
+        with_more_training(splits(), examples(leaked))
 
 
 def test_splits_by_domain_refuse_a_domain_and_not_a_class():
@@ -40,17 +41,17 @@ def test_splits_by_domain_refuse_a_domain_and_not_a_class():
         return examples(names, domains=(domain,) * 4)
 
     three = data.Splits(of("sea"), of("land"), of("air"))
-    joined = data.with_more_training(three, of("fire"), by="domain").train
+    joined = with_more_training(three, of("fire"), by="domain").train
     assert joined.domain_names == ("fire", "sea")
     with pytest.raises(ValueError, match="domains 'land'"):
-        data.with_more_training(three, of("land"), by="domain")
+        with_more_training(three, of("land"), by="domain")
     with pytest.raises(ValueError, match="only one of them has domains"):
-        data.with_more_training(three, examples("ab"), by="domain")
+        with_more_training(three, examples("ab"), by="domain")
 
 
 def test_variants_that_are_missing_are_none_and_ids_are_left_out():
     some = {"variants": (("v",), ()), "ids": ("1", "2")}
     before = splits("ade", **some)
-    train = data.with_more_training(before, examples("xy")).train
+    train = with_more_training(before, examples("xy")).train
     assert train.variants == (("v",), (), (), (), (), ())
     assert train.ids is None

@@ -3,6 +3,7 @@
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._none_of_the_above import WithNone
 
 TEXTS = tuple(f"{label}{n}" for label in "abcde" for n in range(10))
 EXAMPLES = data.Examples("x", TEXTS, tuple((text[0],) for text in TEXTS))
@@ -10,7 +11,7 @@ EXAMPLES = data.Examples("x", TEXTS, tuple((text[0],) for text in TEXTS))
 
 def sampler(rate, way=3, queries=4, examples=EXAMPLES):
     inside = data.EpisodeSampler(examples, way, 2, queries)
-    return inside, data.WithNone(inside, rate)
+    return inside, WithNone(inside, rate)
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.0, 0), (0.25, 4), (0.5, 12)])
@@ -34,7 +35,7 @@ def test_others_are_of_the_episodes_domain():
     examples = data.Examples("x", TEXTS, EXAMPLES.labels, domains)
     inside = data.EpisodeSampler(examples, 2, 2, 2)
     with pytest.raises(ValueError, match="there are 0 texts of others, and 4 are to"):
-        data.WithNone(inside, 0.5)  # One domain has two classes only.
+        WithNone(inside, 0.5)  # One domain has two classes only.
     alone = examples.select(i for i, domain in enumerate(domains) if domain == "x")
     _, outside = sampler(0.5, way=2, queries=2, examples=alone)
     texts = {alone.texts[row][0] for row in outside.episode(0, 0).query}

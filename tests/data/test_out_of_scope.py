@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from metaflax import data
-from metaflax.data.samplers._out_of_scope import out_of_scope_texts
+from metaflax.data.samplers._episodes import content_hash
+from metaflax.data.samplers._out_of_scope import WithOutOfScope, out_of_scope_texts
 
 
 def letters():
@@ -41,7 +42,7 @@ def test_a_text_that_has_a_class_and_a_file_of_none_are_refused(tmp_path):
 
 def test_episodes_are_the_samplers_own_with_as_many_other_texts_behind():
     sampler = data.EpisodeSampler(letters(), way=3, shot=1, queries=(1, 2))
-    wider = data.WithOutOfScope(sampler, first=24, count=10)
+    wider = WithOutOfScope(sampler, first=24, count=10)
     assert wider.sizes == sampler.sizes._replace(num_queries=12)
     drawn = set()
     for index in range(60):
@@ -60,7 +61,7 @@ def test_episodes_are_the_samplers_own_with_as_many_other_texts_behind():
 def test_fewer_texts_than_an_episode_takes_are_refused():
     sampler = data.EpisodeSampler(letters(), way=3, shot=1, queries=2)
     with pytest.raises(ValueError, match="there are 5 texts.* takes 6"):
-        data.WithOutOfScope(sampler, first=24, count=5)
+        WithOutOfScope(sampler, first=24, count=5)
 
 
 def test_the_content_of_episodes_is_told_apart_where_their_numbers_are_the_same():
@@ -72,6 +73,6 @@ def test_the_content_of_episodes_is_told_apart_where_their_numbers_are_the_same(
     wider = data.EpisodeSampler(others, way=2, shot=1, queries=2)
     same = data.fixed_list(wider, 0, 5)
     assert data.protocol_hash(episodes) == data.protocol_hash(same)
-    found = data.content_hash(episodes, examples)
-    assert found != data.content_hash(same, others)
-    assert found == data.content_hash(reversed(episodes), letters())
+    found = content_hash(episodes, examples)
+    assert found != content_hash(same, others)
+    assert found == content_hash(reversed(episodes), letters())

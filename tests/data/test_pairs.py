@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from metaflax import data, models, tasks
+from metaflax import data, tasks
 from metaflax.data.batching import _seq2seq_batches, _seq2seq_tokens
+from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 
 BEGIN, END = 1, 2
 TEXTS = ("a b", "c d e f g h")
@@ -15,7 +16,7 @@ TARGETS = ("x y", "z x y z")
 def tokenizers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizers")
     return {
-        family: models.pretrained.train_tokenizer(
+        family: train_tokenizer(
             [*TEXTS, *TARGETS], folder / family, vocab_size=259, family=family
         )
         for family in ("gpt", "seq2seq")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import data
-from metaflax.tasks import Answer, Question
+from metaflax.tasks._questions import Answer, Question
 
 
 def examples(domains=("x", "y"), contexts=12, each=2, answered=0.3, seed=0):

@@ -9,6 +9,8 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data, tasks
+from metaflax.data.sources._sources import read_texts
+from metaflax.tasks._pair_classification import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR
 
 PETS = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
@@ -59,7 +61,7 @@ def test_parquet_and_saved_directories_read_alike(tmp_path):
         assert (examples.texts, examples.labels) == (PETS.texts, PETS.labels)
         assert examples.domains == ("a", "b")
     assert data.read(tmp_path / "pets.parquet").labels == PETS.labels
-    assert list(data.read_texts(tmp_path / "pets.parquet")) == list(PETS.texts)
+    assert list(read_texts(tmp_path / "pets.parquet")) == list(PETS.texts)
 
     with pytest.raises(ValueError, match="no split is given; choose one of 'train'"):
         data.read(tmp_path / "splits")
@@ -217,12 +219,12 @@ def test_what_is_written_as_jsonl_is_read_back(tmp_path_factory, rows):
 def test_texts_to_predict_come_from_lines_columns_and_streams(tmp_path):
     texts = ["it barks", "it purrs"]
     lines = write(tmp_path, "t.txt", "it barks\r\nit purrs\n\n")
-    assert list(data.read_texts(lines)) == texts
+    assert list(read_texts(lines)) == texts
     csv = "n,said\n1,it barks\n2,it purrs\n"
-    assert list(data.read_texts(write(tmp_path, "t.csv", csv), column="said")) == texts
+    assert list(read_texts(write(tmp_path, "t.csv", csv), column="said")) == texts
     jsonl = '{"text": "it barks"}\n{"text": "it purrs"}\n'
-    assert list(data.read_texts(io.StringIO(jsonl), format="jsonl")) == texts
-    assert list(data.read_texts(io.BytesIO(b"it barks\nit purrs"))) == texts
+    assert list(read_texts(io.StringIO(jsonl), format="jsonl")) == texts
+    assert list(read_texts(io.BytesIO(b"it barks\nit purrs"))) == texts
 
 
 def test_texts_are_read_lazily():
@@ -230,7 +232,7 @@ def test_texts_are_read_lazily():
         while True:
             yield "again\n"
 
-    assert next(data.read_texts(endless())) == "again"
+    assert next(read_texts(endless())) == "again"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_texts_are_read_lazily():
 )
 def test_texts_that_cannot_be_read_are_named(stream, options, message):
     with pytest.raises(ValueError, match=message):
-        list(data.read_texts(stream, **options))
+        list(read_texts(stream, **options))
 
 
 def test_columns_of_other_lengths_and_missing_labels_are_refused():
@@ -287,24 +289,24 @@ def test_a_task_type_says_what_is_read_of_a_row(tmp_path):
     path = write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
     columns = {"text": "question", "text_pair": "review", "label": "stars"}
     numbers = data.read(path, task=tasks.regression(), domain="from", **columns)
-    assert numbers.texts == (tasks.Pair("why", "so"),)
+    assert numbers.texts == (Pair("why", "so"),)
     assert (numbers.labels, numbers.targets) == (((),), (4.0,))
     assert numbers.domains == ("shop",)
     pairs = data.read(path, task=tasks.pair_classification(), **columns)
     assert (pairs.texts, pairs.labels) == (numbers.texts, (("4",),))
     assert pairs.targets is None
     columns = {"column": "question", "column_pair": "review"}
-    texts = list(data.read_texts(path, form=tasks.PAIR, **columns))
-    assert texts == [tasks.Pair("why", "so")]
+    texts = list(read_texts(path, form=tasks.PAIR, **columns))
+    assert texts == [Pair("why", "so")]
 
 
 def test_lines_are_texts_only_where_a_text_is_all_there_is_to_read():
     lines = io.StringIO("it barks\n")
-    assert list(data.read_texts(lines, form=TEXT_OR_PAIR)) == ["it barks"]
+    assert list(read_texts(lines, form=TEXT_OR_PAIR)) == ["it barks"]
     with pytest.raises(
         ValueError, match="the inputs of this model are text and text_pair"
     ):
-        list(data.read_texts(io.StringIO("it barks\n"), form=tasks.PAIR))
+        list(read_texts(io.StringIO("it barks\n"), form=tasks.PAIR))
 
 
 def variants_file(tmp_path, *variants):

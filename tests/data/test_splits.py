@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data
+from metaflax.data.sources._splits import check_disjoint, split_by_seed
 
 
 def letters(names="abcdef", per_class=3):
@@ -26,7 +27,7 @@ def test_a_file_says_which_class_goes_where(tmp_path):
     assert splits.train.label_names == ("a", "b")
     assert splits.test.texts == ("d0", "d1", "d2")
     assert (splits.unused, splits.num_unused) == (("e", "f"), 6)
-    data.check_disjoint(splits)
+    check_disjoint(splits)
 
 
 def test_a_fold_is_chosen_by_name(tmp_path):
@@ -66,9 +67,9 @@ def test_a_missing_split_file_and_unknown_by_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         data.split_by_file(letters(), tmp_path / "none.json")
     with pytest.raises(ValueError, match="by 'label' or by 'domain'"):
-        data.split_by_seed(letters(), 0, by="color")
+        split_by_seed(letters(), 0, by="color")
     with pytest.raises(ValueError, match="has no domains to split by"):
-        data.split_by_seed(letters(), 0, by="domain")
+        split_by_seed(letters(), 0, by="domain")
 
 
 def test_a_text_goes_to_a_split_only_with_all_its_labels(tmp_path):
@@ -88,28 +89,28 @@ def test_domains_are_kept_apart_while_they_share_labels(tmp_path):
     content = {"train": ["q"], "valid": ["p"], "test": ["r"]}
     splits = data.split_by_file(examples, write(tmp_path, content), by="domain")
     assert splits.train.texts == ("v", "x")
-    data.check_disjoint(splits, by="domain")
+    check_disjoint(splits, by="domain")
     with pytest.raises(ValueError, match="train and valid share the labels 'yes'"):
-        data.check_disjoint(splits)
+        check_disjoint(splits)
 
 
 def test_a_seed_gives_the_same_split_again_and_another_seed_another():
-    first, again = (data.split_by_seed(letters(), 0) for _ in range(2))
+    first, again = (split_by_seed(letters(), 0) for _ in range(2))
     assert first == again
-    assert any(data.split_by_seed(letters(), s).test != first.test for s in (1, 2, 3))
+    assert any(split_by_seed(letters(), s).test != first.test for s in (1, 2, 3))
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.0, 0.5, -0.5)])
 def test_fractions_that_make_no_sense_are_refused(fractions):
     with pytest.raises(ValueError, match="three above 0 that add up to 1"):
-        data.split_by_seed(letters(), 0, fractions)
+        split_by_seed(letters(), 0, fractions)
 
 
 def test_too_few_classes_and_negative_seeds_are_refused():
     with pytest.raises(ValueError, match="2 labels cannot make three splits"):
-        data.split_by_seed(letters("ab"), 0)
+        split_by_seed(letters("ab"), 0)
     with pytest.raises(ValueError, match="seed is -1"):
-        data.split_by_seed(letters(), -1)
+        split_by_seed(letters(), -1)
 
 
 @hypothesis.given(
@@ -121,7 +122,7 @@ def test_too_few_classes_and_negative_seeds_are_refused():
 def test_every_class_is_in_one_split_of_nearly_its_share(names, seed, weights):
     fractions = tuple(weight / sum(weights) for weight in weights)
     examples = letters("".join(sorted(names)), per_class=1)
-    splits = data.split_by_seed(examples, seed, fractions)
+    splits = split_by_seed(examples, seed, fractions)
     parts = [splits.train, splits.valid, splits.test]
     assert sorted(n for part in parts for n in part.label_names) == sorted(names)
     for part, fraction in zip(parts, fractions, strict=True):

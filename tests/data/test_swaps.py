@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from metaflax import data
-from metaflax.data.raw_text._swaps import read_swaps, swap_words
+from metaflax.data.raw_text._swaps import SWAPS, read_swaps, swap_words
 
 
 @pytest.mark.parametrize(
@@ -21,18 +20,18 @@ from metaflax.data.raw_text._swaps import read_swaps, swap_words
     ],
 )
 def test_words_are_swapped_both_ways_in_the_case_they_had(text, swapped):
-    assert swap_words(text, data.SWAPS["gender"]) == swapped
+    assert swap_words(text, SWAPS["gender"]) == swapped
 
 
 def test_swapping_twice_gives_the_text_again():
     text = "His sister and her brother said that men and a girl saw Mrs Jones."
-    once = swap_words(text, data.SWAPS["gender"])
+    once = swap_words(text, SWAPS["gender"])
     assert once != text
-    assert swap_words(once, data.SWAPS["gender"]) == text
+    assert swap_words(once, SWAPS["gender"]) == text
 
 
 def test_no_word_of_the_list_is_in_two_pairs():
-    for pairs in data.SWAPS.values():
+    for pairs in SWAPS.values():
         words = [word for pair in pairs for word in pair]
         assert len(words) == len(set(words))
 
@@ -54,5 +53,5 @@ def test_files_of_anything_else_are_refused_with_the_form(content, tmp_path):
 
 def test_swaps_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "swaps.json"
-    path.write_text(json.dumps(data.SWAPS))
-    assert read_swaps(path) == data.SWAPS
+    path.write_text(json.dumps(SWAPS))
+    assert read_swaps(path) == SWAPS

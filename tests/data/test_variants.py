@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from metaflax import data
+from metaflax.data.samplers._multilabel import MultiLabelSampler
+from metaflax.data.samplers._variants import Variants, WithVariants
 
 NUM_VARIANTS = 3
 
@@ -23,9 +25,9 @@ def letters(num_texts=8, classes="abcd"):
 
 
 def sampler_of(examples, rate=0.5):
-    variants = data.Variants.of(examples)
+    variants = Variants.of(examples)
     sampler = data.EpisodeSampler(examples, (2, 4), (1, 3), 2)
-    return data.WithVariants(sampler, variants, rate)
+    return WithVariants(sampler, variants, rate)
 
 
 def read(sampler, episode):
@@ -85,7 +87,7 @@ def test_a_text_that_occurs_twice_reads_the_variants_of_either():
     examples = data.Examples(
         "twice", ("x", "x"), (("a",), ("b",)), variants=(("y",), ("y", "z"))
     )
-    found = data.Variants.of(examples)
+    found = Variants.of(examples)
     assert found.texts == ("x", "x", "y", "y", "z")
     assert found.counts.tolist() == [1, 2]
 
@@ -114,7 +116,7 @@ def test_several_readers_make_the_list_of_one():
 
 def test_examples_without_variants_are_read_as_they_are():
     plain = data.Examples("x", ("a", "b"), (("l",), ("m",)))
-    assert data.Variants.of(plain).texts == ("a", "b")
+    assert Variants.of(plain).texts == ("a", "b")
     assert letters().select([1, 0]).variants == (
         ("a1/0", "a1/1", "a1/2"),
         ("a0/0", "a0/1", "a0/2"),
@@ -131,8 +133,8 @@ def test_texts_of_several_labels_have_variants_too():
     plain = letters()
     labels = tuple(("a", "b") if n % 2 else ("c",) for n in range(len(plain)))
     examples = data.Examples("m", plain.texts, labels, variants=plain.variants)
-    sampler = data.WithVariants(
-        data.MultiLabelSampler(examples, 2, 2, 2), data.Variants.of(examples), 1.0
+    sampler = WithVariants(
+        MultiLabelSampler(examples, 2, 2, 2), Variants.of(examples), 1.0
     )
     episode = sampler.episode(0, 0)
     assert all("/" in text for part in read(sampler, episode) for text in part)

@@ -8,7 +8,9 @@ from metaflax.evaluation._confusion import (
     EpisodePredictions,
     class_intervals,
     confused_pairs,
+    confusion_matrix,
 )
+from metaflax.evaluation._detection import detection
 from metaflax.evaluation._report import classification_report
 from metaflax.metrics._calibration import reliability_bins
 
@@ -27,7 +29,7 @@ def drawn_episodes(seed=0, num=40):
 def test_counts_are_those_of_sklearn_and_chances_of_episodes_with_both():
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     episodes = drawn_episodes()
-    counts, chances = evaluation.confusion_matrix(episodes, list("abcde"))
+    counts, chances = confusion_matrix(episodes, list("abcde"))
     true = [name for own in episodes for name in own.true]
     said = [name for own in episodes for name in own.predicted]
     np.testing.assert_array_equal(counts, sklearn_metrics.confusion_matrix(true, said))
@@ -38,7 +40,7 @@ def test_counts_are_those_of_sklearn_and_chances_of_episodes_with_both():
 
 def test_confused_pairs_are_the_largest_counts_off_the_diagonal():
     episodes = drawn_episodes()
-    counts, chances = evaluation.confusion_matrix(episodes, list("abcde"))
+    counts, chances = confusion_matrix(episodes, list("abcde"))
     pairs = confused_pairs(episodes, list("abcde"), most=4)
     wrong = sorted(counts[~np.eye(5, dtype=bool)], reverse=True)
     assert [pair.number for pair in pairs] == wrong[:4]
@@ -102,7 +104,7 @@ def test_detection_is_a_mean_over_episodes_of_each_score():
     rng = np.random.default_rng(0)
     inside = [rng.normal(size=(8, 3)) + 1 for _ in range(5)]
     outside = [rng.normal(size=(8, 3)) for _ in range(5)]
-    found = evaluation.detection(inside, outside)
+    found = detection(inside, outside)
     areas = [
         metrics.auroc(a.max(axis=1), b.max(axis=1))
         for a, b in zip(inside, outside, strict=True)
@@ -118,6 +120,6 @@ def test_detection_is_a_mean_over_episodes_of_each_score():
 
 def test_a_shift_of_logits_changes_what_the_largest_says_and_no_probability():
     queries, others = np.array([[2.0, 0.0]]), np.array([[1.0, 0.5]])
-    shifted = evaluation.detection([queries, queries], [others + 9, others + 9])
+    shifted = detection([queries, queries], [others + 9, others + 9])
     assert shifted["largest_logit"]["auroc"].mean == 0
     assert shifted["largest_probability"]["auroc"].mean == 1

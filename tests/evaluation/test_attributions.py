@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaflax import evaluation
+from metaflax.evaluation._attributions import integrated_gradients
 
 
 def network(x):
@@ -23,7 +23,7 @@ def drawn(seed):
 @pytest.mark.parametrize("num_steps", [1, 3, 64])
 def test_a_linear_function_is_explained_exactly_by_any_number_of_steps(num_steps):
     weights, inputs, baseline = drawn(1), drawn(2), drawn(3)
-    found = evaluation.integrated_gradients(
+    found = integrated_gradients(
         lambda x: jnp.sum(weights * x) + 7, inputs, baseline, num_steps=num_steps
     )
     chex.assert_trees_all_close(
@@ -33,20 +33,20 @@ def test_a_linear_function_is_explained_exactly_by_any_number_of_steps(num_steps
 
 
 def test_attributions_add_up_to_the_difference_of_outputs():
-    found = evaluation.integrated_gradients(network, drawn(1), drawn(2))
+    found = integrated_gradients(network, drawn(1), drawn(2))
     assert abs(network(drawn(1)) - network(drawn(2))) > 0.01
     chex.assert_trees_all_close(
         found.difference, network(drawn(1)) - network(drawn(2)), rtol=1e-5
     )
     chex.assert_trees_all_close(jnp.sum(found.values), found.difference, atol=1e-3)
-    coarse = evaluation.integrated_gradients(network, drawn(1), drawn(2), num_steps=2)
+    coarse = integrated_gradients(network, drawn(1), drawn(2), num_steps=2)
     assert coarse.error > found.error  # Which is the error that it says.
     error = abs(float(jnp.sum(coarse.values)) - float(coarse.difference))
     assert float(coarse.error) == pytest.approx(error, abs=1e-6)
 
 
 def test_a_product_is_shared_in_halves_and_the_unused_gets_nothing():
-    found = evaluation.integrated_gradients(
+    found = integrated_gradients(
         lambda x: x[0] * x[1], jnp.array([3.0, 2.0, 5.0]), jnp.zeros(3), num_steps=2
     )
     chex.assert_trees_all_close(found.values, jnp.array([3.0, 3.0, 0.0]), rtol=1e-6)
@@ -55,13 +55,13 @@ def test_a_product_is_shared_in_halves_and_the_unused_gets_nothing():
 def test_what_is_as_in_the_baseline_gets_nothing():
     inputs = drawn(1)
     baseline = drawn(2).at[1].set(inputs[1])
-    found = evaluation.integrated_gradients(network, inputs, baseline)
+    found = integrated_gradients(network, inputs, baseline)
     assert not np.any(found.values[1])
     assert np.all(found.values[0])
 
 
 def test_no_steps_and_other_shapes_are_refused():
     with pytest.raises(ValueError, match="num_steps is 0; give 1 or more"):
-        evaluation.integrated_gradients(network, drawn(1), drawn(2), num_steps=0)
+        integrated_gradients(network, drawn(1), drawn(2), num_steps=0)
     with pytest.raises(AssertionError, match="differ in shape"):
-        evaluation.integrated_gradients(network, drawn(1), jnp.zeros((3, 1)))
+        integrated_gradients(network, drawn(1), jnp.zeros((3, 1)))

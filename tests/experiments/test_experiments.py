@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from metaflax import algorithms
 from metaflax import config as config_lib
+from metaflax.algorithms._table import ALGORITHMS
+from metaflax.config._factories import TASKS
+from metaflax.config._files import to_json
 from metaflax.config._search import check_search
 from tests.experiments import scripts
 from tests.workflows import worlds
@@ -30,9 +32,9 @@ def folder(tmp_path, monkeypatch):
 def test_every_config_loads_and_names_what_there_is(path, folder):
     config = config_lib.load_file(path)
     config_lib.check(config)
-    assert config_lib.from_json(config_lib.to_json(config)) == config
-    assert config.algorithm.name in algorithms.ALGORITHMS
-    assert config.data.task in config_lib.TASKS
+    assert config_lib.from_json(to_json(config)) == config
+    assert config.algorithm.name in ALGORITHMS
+    assert config.data.task in TASKS
     source = Path(config.data.path)
     if source.is_relative_to("runs"):  # Made by the experiment's own script.
         assert source.parts[1] == name_of(path)

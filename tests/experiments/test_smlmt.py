@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from metaflax import config as config_lib
+from metaflax.config._files import to_json
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -43,7 +44,7 @@ def test_the_mixture_loads_and_opens_with_its_command(monkeypatch, tmp_path):
     path = scripts.EXPERIMENTS / "smlmt" / "mixture.py"
     config = config_lib.load_file(path, config_lib.MixtureConfig)
     config_lib.check_mixture(config)
-    text = config_lib.to_json(config)
+    text = to_json(config)
     assert config_lib.from_json(text, config_lib.MixtureConfig) == config
     opening = path.read_text().split('"""')[1]
     assert "python -m metaflax mix" in opening

@@ -12,6 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 import metaflax
 from metaflax import config, workflows
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
 from metaflax.workflows.inference._pretrained_config import without_run
 from tests.workflows import worlds
 
@@ -204,9 +206,7 @@ def test_settings_that_are_no_settings_are_refused(tiny_bert, tmp_path):
 
 
 def test_defaults_are_those_of_the_command_line(tiny_bert):
-    learner = metaflax.few_shot.load_learner(
-        metaflax.few_shot.LearnerSettings(model=str(tiny_bert))
-    )
+    learner = load_learner(LearnerSettings(model=str(tiny_bert)))
     expected = config.Config().algorithm
     assert learner.config.algorithm == without_run(str(tiny_bert)).algorithm
     assert learner.config.algorithm.temperature == expected.temperature

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from metaflax import config as config_lib
+from metaflax.config._files import to_json
 from metaflax.config._pretraining import check_pretraining
 from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.fuzz.damage import (
@@ -34,7 +35,7 @@ KINDS = {
 
 
 def plain(config):
-    return json.loads(config_lib.to_json(config))
+    return json.loads(to_json(config))
 
 
 def checked(config, check):
@@ -43,9 +44,9 @@ def checked(config, check):
         return
     _, refused = refusal(check, config)
     assert refused is None or "\n" not in refused
-    written = config_lib.to_json(config)
+    written = to_json(config)
     again = config_lib.from_json(written, type(config))
-    assert config_lib.to_json(again) == written
+    assert to_json(again) == written
 
 
 @SIZES
@@ -68,7 +69,7 @@ def test_damaged_configs_are_read_or_refused(kind, thousands, tmp_path):
     directory = RunDirectory(tmp_path, type(config))
     path = tmp_path / "config.json"
 
-    @inputs(80, thousands, damage=files_like(config_lib.to_json(config).encode()))
+    @inputs(80, thousands, damage=files_like(to_json(config).encode()))
     def _(damage):
         path.write_bytes(damage)
         checked(read_or_refused(lambda _: directory.config(), path), check)
@@ -106,5 +107,5 @@ def test_the_files_that_are_damaged_are_good(tmp_path):
     (tmp_path / "settings.py").write_text(SCRIPT)
     assert config_lib.load_file(tmp_path / "settings.py").training.steps == 3
     for config, _ in KINDS.values():
-        again = config_lib.from_json(config_lib.to_json(config), type(config))
+        again = config_lib.from_json(to_json(config), type(config))
         assert dataclasses.asdict(again) == dataclasses.asdict(config)

@@ -7,6 +7,7 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax import data
+from metaflax.data.sources._sources import read_texts
 from tests.fuzz.damage import (
     SIZES,
     as_json,
@@ -85,7 +86,7 @@ def test_damaged_text_files_are_read_or_refused(
     def check(damage):
         path.write_bytes(damage)
         check_examples(read_or_refused(lambda p: data.read(p, **roles), path))
-        read_or_refused(lambda p: list(data.read_texts(p)), path)
+        read_or_refused(lambda p: list(read_texts(p)), path)
 
 
 def test_the_files_that_are_damaged_are_good(tmp_path):
@@ -132,7 +133,7 @@ def test_damaged_parquet_is_read_or_refused(thousands, tmp_path):
     def check(damage):
         path.write_bytes(damage)
         read_or_refused(lambda p: data.read(p, **ROLES), path)
-        read_or_refused(lambda p: list(data.read_texts(p)), path)
+        read_or_refused(lambda p: list(read_texts(p)), path)
 
 
 @SIZES
@@ -149,7 +150,7 @@ def test_damaged_texts_to_predict_are_read_or_refused(format, thousands, tmp_pat
     @inputs(80, thousands, damage=files_like(content))
     def check(damage):
         path.write_bytes(damage)
-        texts = read_or_refused(lambda p: list(data.read_texts(p, format=format)), path)
+        texts = read_or_refused(lambda p: list(read_texts(p, format=format)), path)
         for text in texts or ():
             assert text.strip()
             text.encode("utf-8")

@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data
+from metaflax.data.sources._splits import check_disjoint
 from tests.fuzz.damage import (
     SIZES,
     as_json,
@@ -38,7 +39,7 @@ def test_damaged_split_files_are_read_or_refused(content, fold, thousands, tmp_p
         splits = read_or_refused(lambda p: data.split_by_file(LETTERS, p, fold), path)
         if splits is None:
             return
-        data.check_disjoint(splits)
+        check_disjoint(splits)
         parts = (splits.train, splits.valid, splits.test)
         assert all(map(len, parts))
         assert sum(map(len, parts)) + splits.num_unused == len(LETTERS)

@@ -13,11 +13,11 @@ from metaflax.metrics._entities import (
     entity_counts,
     entity_counts_by_type,
 )
-from metaflax.tasks._entity_spans import entities_of_tags
+from metaflax.tasks._entity_spans import Entity, entities_of_tags
 
 TYPES = ("art", "city", "river")
 NAMES = (*tasks.BIO.tags(TYPES), "O")
-E = tasks.Entity
+E = Entity
 
 
 def random_tags(rng, num_words):

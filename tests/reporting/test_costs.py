@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from metaflax import profiling
-from metaflax.profiling._profile import HostTimes, Row
+from metaflax.profiling._profile import HostTimes, Profile, Row
 from metaflax.reporting._costs import cost_line, host_line, profile_tables
 
 ROWS = (
@@ -15,7 +15,7 @@ ROWS = (
     Row("mlp", "matrix product", True, 2.0, 4.0, 4e9),
     Row("norm", "elementwise and sums", False, 1.0, 3.0, 0.0),
 )
-PROFILE = profiling.Profile(
+PROFILE = Profile(
     step_ms=7.5,
     profiled_ms=8.0,
     idle_ms=1.0,

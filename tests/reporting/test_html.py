@@ -6,7 +6,8 @@ import xml.etree.ElementTree
 
 import pytest
 
-from metaflax.evaluation import Estimate, Interval
+from metaflax.evaluation import Interval
+from metaflax.evaluation._bootstrap import Estimate
 from metaflax.reporting import _figures, _html
 from tests.reporting.pages import check_alone
 

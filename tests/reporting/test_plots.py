@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from metaflax import reporting
 from metaflax.evaluation import Interval, mean_interval
+from metaflax.reporting._plots import plot_run
 
 BEFORE, AFTER = Interval(0.5, 0.05), Interval(0.7, 0.04)
 
@@ -29,7 +29,7 @@ def log(tmp_path):
 def test_a_run_becomes_a_png(after, tmp_path, log):
     pytest.importorskip("matplotlib")
     path = tmp_path / "run.png"
-    reporting.plot_run(path, log, "accuracy", BEFORE, after, title="maml")
+    plot_run(path, log, "accuracy", BEFORE, after, title="maml")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -43,6 +43,4 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, log, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(ValueError, match=r"pip install 'metaflax\[plots\]'"):
-        reporting.plot_run(
-            tmp_path / "run.png", log, "accuracy", BEFORE, AFTER, title=""
-        )
+        plot_run(tmp_path / "run.png", log, "accuracy", BEFORE, AFTER, title="")

@@ -4,15 +4,14 @@ import io
 
 from rich.console import Console
 
-from metaflax import reporting
-from metaflax.reporting._progress import counting
+from metaflax.reporting._progress import ProgressSink, counting
 
 VALIDATION = {"step": 2, "valid_accuracy": 0.75, "valid_loss": 0.5}
 
 
 def shown(*records, terminal):
     console = Console(file=io.StringIO(), width=120, force_terminal=terminal)
-    sink = reporting.ProgressSink(console, num_steps=4, tasks_per_step=8, start=1)
+    sink = ProgressSink(console, num_steps=4, tasks_per_step=8, start=1)
     for record in records:
         sink.write(record)
     sink.close()

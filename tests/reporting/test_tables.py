@@ -7,6 +7,7 @@ from rich.console import Console
 
 from metaflax import reporting
 from metaflax.evaluation import Interval
+from metaflax.reporting._tables import interval_text, report_table
 
 
 def rendered(table):
@@ -35,7 +36,7 @@ def cells(line):
 def test_shares_are_in_percent_and_differences_have_signs(
     name, interval, sign, expected
 ):
-    assert reporting.interval_text(name, interval, sign=sign) == expected
+    assert interval_text(name, interval, sign=sign) == expected
 
 
 def test_a_comparison_has_a_row_a_metric_and_signs_for_differences_only():
@@ -62,7 +63,7 @@ def test_a_comparison_has_a_row_a_metric_and_signs_for_differences_only():
 
 def test_a_report_has_a_row_a_class_and_leaves_out_single_numbers():
     row = {"precision": 1.0, "recall": 0.5, "f1-score": 2 / 3, "support": 4.0}
-    table = reporting.report_table({"sports": row, "accuracy": 0.5, "macro avg": row})
+    table = report_table({"sports": row, "accuracy": 0.5, "macro avg": row})
     rows = [cells(line) for line in rendered(table).splitlines() if "│" in line]
     assert rows == [
         ["sports", "1.000", "0.500", "0.667", "4"],
@@ -72,7 +73,7 @@ def test_a_report_has_a_row_a_class_and_leaves_out_single_numbers():
 
 def test_a_report_of_numbers_has_their_columns():
     row = {"pearson": 0.5, "mse": 2.0, "support": 7}
-    table = rendered(reporting.report_table({"images": row}))
+    table = rendered(report_table({"images": row}))
     lines = [cells(line) for line in table.splitlines() if "│" in line or "┃" in line]
     assert lines == [
         ["", "pearson", "mse", "support"],

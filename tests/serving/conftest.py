@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from metaflax import few_shot, serving
+from metaflax import serving
+from metaflax.few_shot._settings import LearnerSettings
 from tests.serving.clients import TOKENS, client_of
 from tests.workflows import worlds
 
@@ -29,7 +30,7 @@ def settings(tiny_bert, tmp_path_factory) -> serving.ServerSettings:
     folder = tmp_path_factory.mktemp("service")
     (folder / "tokens.json").write_text(json.dumps(TOKENS))
     return serving.ServerSettings(
-        learner=few_shot.LearnerSettings(model=str(tiny_bert), batch_size=4),
+        learner=LearnerSettings(model=str(tiny_bert), batch_size=4),
         store=folder / "store",
         tokens=folder / "tokens.json",
         limits=serving.Limits(max_examples=40, max_body_bytes=20_000),

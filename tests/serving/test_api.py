@@ -202,7 +202,7 @@ def test_a_fault_of_the_service_tells_nothing_of_it(settings, monkeypatch, tmp_p
 
 
 def test_predictions_go_on_while_a_task_is_learned(client, task, monkeypatch):
-    from metaflax.few_shot import Learner
+    from metaflax.few_shot._learner import Learner
 
     begun, go_on, learn = threading.Event(), threading.Event(), Learner.learn
 

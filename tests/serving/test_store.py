@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from metaflax import few_shot
+from metaflax.few_shot._settings import LearnerSettings
 from metaflax.serving import _store
 from metaflax.serving._errors import ApiError
 from metaflax.serving._store import TaskStore
@@ -133,7 +133,7 @@ def test_replicas_share_a_store_and_a_restart_keeps_it(settings, tmp_path):
 def test_a_task_of_another_model_is_learned_again_by_a_patch(settings, tmp_path):
     here = dataclasses.replace(settings, store=tmp_path / "store")
     task = created(client_of(here))
-    other = few_shot.LearnerSettings(
+    other = LearnerSettings(
         model=str(worlds.save_bert(tmp_path / "other", seed=5)), batch_size=4
     )
     client = client_of(dataclasses.replace(here, learner=other))
@@ -147,7 +147,7 @@ def test_a_task_of_another_model_is_learned_again_by_a_patch(settings, tmp_path)
 
 
 def test_tasks_that_adapt_the_encoder_are_kept_whole(settings, tmp_path):
-    tuned = few_shot.LearnerSettings(
+    tuned = LearnerSettings(
         model=settings.learner.model, algorithm="fine_tuning", num_steps=1, batch_size=4
     )
     here = dataclasses.replace(settings, learner=tuned, store=tmp_path / "store")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import config, data, target_kinds, tasks
+from metaflax.target_kinds._base import EvaluatedQueries
 
 KINDS = target_kinds.TARGET_KINDS
 
@@ -19,7 +20,7 @@ def evaluated(episodes, logits, others=()):
     """Queries of a data set with the classes a, b and c."""
     labels = tuple((name,) for name in "abc")
     examples = data.Examples("letters", ("1", "2", "3"), labels)
-    return target_kinds.EvaluatedQueries(examples, episodes, np.array(logits), others)
+    return EvaluatedQueries(examples, episodes, np.array(logits), others)
 
 
 def test_every_task_type_has_a_kind_that_samples():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax.tasks import Question
 from metaflax.tasks._best_spans import decode_answers
+from metaflax.tasks._questions import Question
 from metaflax.tasks._token_level import TokenOutputs
 from metaflax.tasks._windows import encode_questions
 from tests.tasks.test_windows import TOKENIZER

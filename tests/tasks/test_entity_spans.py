@@ -5,11 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import tasks
-from metaflax.tasks._entity_spans import entities_of_runs, entities_of_tags, whole_words
+from metaflax.tasks._entity_spans import (
+    Entity,
+    Run,
+    entities_of_runs,
+    entities_of_tags,
+    whole_words,
+)
 from metaflax.tasks._words import word_spans
 from tests.tasks.texts import TEXTS, TYPES, entities_in
 
-E = tasks.Entity
+E = Entity
 WORDS = ((0, 2), (3, 8), (8, 9), (12, 14))
 
 
@@ -109,12 +115,12 @@ def test_runs_of_words_are_entities_again(drawn):
 def test_entities_beyond_the_words_at_hand_are_left_out_or_cut():
     entities = [E(0, 2, "x"), E(3, 9, "y"), E(12, 14, "x")]
     runs = tasks.runs_of_entities(entities, WORDS[:2], ["x", "y"])
-    assert runs == (tasks.Run(0, 1, 0), tasks.Run(1, 2, 1))
+    assert runs == (Run(0, 1, 0), Run(1, 2, 1))
 
 
 def test_a_word_of_two_entities_is_in_the_first():
     entities = [E(0, 2, "x"), E(3, 8, "x")]
-    assert tasks.runs_of_entities(entities, [(0, 8)], ["x"]) == (tasks.Run(0, 1, 0),)
+    assert tasks.runs_of_entities(entities, [(0, 8)], ["x"]) == (Run(0, 1, 0),)
 
 
 def test_an_entity_of_no_known_type_is_refused():

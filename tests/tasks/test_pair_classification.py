@@ -3,6 +3,7 @@
 import pytest
 
 from metaflax import data, tasks
+from metaflax.tasks._pair_classification import Pair
 from tests.tasks import words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -11,7 +12,7 @@ TOKENIZER = words.tokenizer("abcdefgh")
 def tokenized(pairs, max_length):
     return data.tokenize(
         TOKENIZER,
-        [tasks.Pair(*pair) for pair in pairs],
+        [Pair(*pair) for pair in pairs],
         max_length=max_length,
         form=tasks.PAIR,
         on_long="truncate",

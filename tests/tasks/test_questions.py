@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax.tasks import Answer, Fields, Question
+from metaflax.tasks import Fields
 from metaflax.tasks._questions import (
+    Answer,
+    Question,
     answers_row,
     question_row,
     read_answers,

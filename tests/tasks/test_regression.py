@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, heads, tasks
+from metaflax.tasks._pair_classification import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR
 from tests.tasks import words
 
@@ -18,13 +19,13 @@ def fields(**values):
 def test_a_row_has_a_number_and_one_text_or_two():
     one, two = fields(text="a", score=2), fields(text="a", text_pair="b", score="0.5")
     assert TASK.form.read(one) == "a"
-    assert TASK.form.read(two) == tasks.Pair("a", "b")
+    assert TASK.form.read(two) == Pair("a", "b")
     assert [TASK.gold_label(row).target for row in (one, two)] == [2.0, 0.5]
     assert TASK.gold_label(one).labels == ()
 
 
 def test_texts_and_pairs_are_tokenized_side_by_side():
-    mixed = ["a b", tasks.Pair("c", "d"), "e"]
+    mixed = ["a b", Pair("c", "d"), "e"]
     tokens = data.tokenize(TOKENIZER, mixed, max_length=8, form=TEXT_OR_PAIR)
     assert [words.as_text(TOKENIZER, row) for row in tokens] == [
         "[CLS] a b [SEP]",
@@ -34,7 +35,7 @@ def test_texts_and_pairs_are_tokenized_side_by_side():
     assert tokens.types.tolist() == [0] * 4 + [0, 0, 0, 1, 1] + [0] * 3
 
 
-@pytest.mark.parametrize("text", ["a", tasks.Pair("a", "b")])
+@pytest.mark.parametrize("text", ["a", Pair("a", "b")])
 def test_a_text_is_written_as_it_was_read(text):
     row = TEXT_OR_PAIR.row(text)
     assert TEXT_OR_PAIR.read(tasks.Fields(row, "")) == text

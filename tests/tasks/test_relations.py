@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import base, data, heads, losses, tasks
+from metaflax.tasks._relations import Mention
 from tests.tasks import words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -33,12 +34,12 @@ def tokenized(mentions, max_length=64):
 
 def test_the_first_range_of_words_is_an_entity():
     mention = read(FEWREL)
-    assert mention == tasks.Mention("a b c d e", head=(6, 9), tail=(2, 3))
+    assert mention == Mention("a b c d e", head=(6, 9), tail=(2, 3))
 
 
 def test_ranges_of_characters_are_read_where_there_are_no_tokens():
     row = {"text": "a bc d", "head": [2, 4], "tail": {"spans": [[5, 6]]}}
-    assert read(row) == tasks.Mention("a bc d", (2, 4), (5, 6))
+    assert read(row) == Mention("a bc d", (2, 4), (5, 6))
 
 
 @given(st.data())

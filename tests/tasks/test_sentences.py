@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from metaflax import data, tasks
 from metaflax.data.batching._token_codes import token_codes
-from metaflax.tasks._sentences import SENTENCE
+from metaflax.tasks._base import GoldLabel
+from metaflax.tasks._entity_spans import Entity
+from metaflax.tasks._sentences import SENTENCE, Sentence
 from metaflax.tasks._words import word_spans
 from tests.tasks import texts, words
 
@@ -24,18 +26,18 @@ def gold_label(**row):
 
 def test_words_of_a_row_are_joined_by_spaces():
     read = SENTENCE.read(fields(tokens=["In", "São", "Paulo"]))
-    assert read == tasks.Sentence("In São Paulo", ((0, 2), (3, 6), (7, 12)))
+    assert read == Sentence("In São Paulo", ((0, 2), (3, 6), (7, 12)))
 
 
 def test_tags_and_spans_say_the_same():
-    entity = tasks.Entity(3, 12, "city")
+    entity = Entity(3, 12, "city")
     by_tags = gold_label(tokens=["In", "São", "Paulo"], tags=["O", "B-city", "I-city"])
     span = {"start": 3, "end": 12, "text": "São Paulo"}
     by_spans = [
         gold_label(text="In São Paulo", tags=[{**span, name: "city"}])
         for name in ("type", "label", "slot")
     ]
-    assert by_tags == tasks.GoldLabel(("city",), (entity,))
+    assert by_tags == GoldLabel(("city",), (entity,))
     assert by_spans == [by_tags] * 3
 
 
@@ -43,7 +45,7 @@ def test_an_entity_within_a_word_takes_the_whole_word():
     found = gold_label(
         text="Zurichs See", tags=[{"start": 0, "end": 6, "type": "city"}]
     )
-    assert found.target == (tasks.Entity(0, 7, "city"),)
+    assert found.target == (Entity(0, 7, "city"),)
     [remark] = found.remarks
     assert remark == (
         "entities are widened to whole words, as which they are scored",
@@ -87,7 +89,7 @@ def test_neighbours_of_one_type_stay_apart_where_the_scheme_marks_them():
 
 
 def test_lists_of_spacy_and_gliner_are_entities():
-    expected = (tasks.Entity(3, 12, "city"),)
+    expected = (Entity(3, 12, "city"),)
     spacy = {"text": "In São Paulo", "entities": [[3, 12, "city"]]}
     gliner = {"tokenized_text": ["In", "São", "Paulo"], "ner": [[1, 2, "city"]]}
     for row, column, whose in ((spacy, "entities", "spaCy"), (gliner, "ner", "GLiNER")):
@@ -100,8 +102,8 @@ def test_lists_of_spacy_and_gliner_are_entities():
 
 
 def test_a_sentence_may_hold_no_entity():
-    assert gold_label(tokens=["a"], tags=["O"]) == tasks.GoldLabel((), ())
-    assert gold_label(text="a", tags=[]) == tasks.GoldLabel((), ())
+    assert gold_label(tokens=["a"], tags=["O"]) == GoldLabel((), ())
+    assert gold_label(text="a", tags=[]) == GoldLabel((), ())
 
 
 @given(st.data())
@@ -112,7 +114,7 @@ def test_sentences_and_entities_of_any_text_are_written_as_they_were_read(drawn)
     entities = drawn.draw(texts.entities_in(spans))
     level = tasks.entities().tokens
     for sentence in (
-        tasks.Sentence(text, spans),
+        Sentence(text, spans),
         SENTENCE.read(fields(tokens=[text[a:b] for a, b in spans])),
     ):
         row = SENTENCE.row(sentence)
@@ -131,7 +133,7 @@ def test_every_token_knows_its_characters_and_special_ones_have_none():
 
 def test_what_is_cut_off_is_counted():
     sentence = SENTENCE.read(fields(text="a b c d e"))
-    target = (tasks.Entity(2, 3, "x"), tasks.Entity(6, 9, "x"))
+    target = (Entity(2, 3, "x"), Entity(6, 9, "x"))
     level = tasks.entities().tokens
     tokenized = data.tokenize(
         TOKENIZER, [sentence], max_length=6, form=SENTENCE, on_long="truncate"
@@ -193,7 +195,7 @@ def test_a_wrong_row_is_named_by_place_and_column(row, message):
 def test_codes_of_an_episode_are_those_of_its_types():
     level = tasks.entities(tagging="bio").tokens
     sentence = SENTENCE.read(fields(text="a b c d"))
-    target = (tasks.Entity(0, 3, "y"), tasks.Entity(6, 7, "x"))
+    target = (Entity(0, 3, "y"), Entity(6, 7, "x"))
     spans = np.array([(-1, -1), (0, 1), (2, 3), (4, 5), (6, 7), (-1, -1)])
     codes = level.place(sentence, target, spans, ["x", "y"])
     assert codes.tolist() == [-1, 2, 3, 4, 0, -1]

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from metaflax.tasks import BIO, IO, Run
+from metaflax.tasks import BIO, IO
+from metaflax.tasks._entity_spans import Run
 from metaflax.tasks._tagging import Tagging
 
 N = 3

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax.tasks import Question
+from metaflax.tasks._questions import Question
 from metaflax.tasks._windows import encode_questions
 from tests.tasks import words
 

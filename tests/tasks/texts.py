@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from metaflax import tasks
+from metaflax.tasks._entity_spans import Entity
 
 # Combining marks, joiners, emoji of several characters, right to left, scripts without
 # spaces, white space of every width, line ends of every kind, controls.
@@ -39,6 +39,6 @@ def entities_in(draw, words):
         end = min(place + length, len(words))
         if length and draw(st.booleans()):
             span = words[place][0], words[end - 1][1]
-            entities.append(tasks.Entity(*span, draw(st.sampled_from(TYPES))))
+            entities.append(Entity(*span, draw(st.sampled_from(TYPES))))
         place = max(end, place + 1)
     return tuple(entities)

@@ -17,7 +17,8 @@ import optax
 
 import metaflax
 from metaflax import base, heads, losses, models, training
-from metaflax.training._placement import Placement
+from metaflax.training._mesh import make_mesh
+from metaflax.training._placement import OneDevice, Placement
 from metaflax.training._processes import is_coordinator
 
 NUM_TASKS = 8
@@ -77,8 +78,8 @@ def make(name: str, dtype: Any) -> base.MetaAlgorithm:
 
 def placement_of(devices: int, param_shards: int) -> Placement:
     if devices == 1:
-        return training.OneDevice()
-    mesh = training.make_mesh(param_shards, jax.devices()[:devices])
+        return OneDevice()
+    mesh = make_mesh(param_shards, jax.devices()[:devices])
     return training.OverDevices(mesh)
 
 

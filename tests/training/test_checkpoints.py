@@ -12,6 +12,9 @@ import optax
 import pytest
 
 from metaflax import training
+from metaflax.training._checkpoints import DamagedError
+from metaflax.training._state import TrainState
+from metaflax.training._stopping import Stopping
 
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1))
 PARAMS = {"encoder": {"w": jnp.array([0.1, 0.2])}, "steps": jnp.arange(3)}
@@ -24,7 +27,7 @@ def state_at(step, seed=0):
     _, opt_state = OPTIMIZER.update(
         {"encoder": {"w": w}, "steps": None}, state.opt_state
     )
-    return training.TrainState(jnp.int32(step), params, opt_state, state.key)
+    return TrainState(jnp.int32(step), params, opt_state, state.key)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def falling(tmp_path_factory):
     """A run whose score falls from its second step on."""
     folder = tmp_path_factory.mktemp("run")
     opened = training.Checkpoints(folder)
-    stopping = training.Stopping()
+    stopping = Stopping()
     for step, score in enumerate([0.3, 0.9, 0.5, 0.4, 0.2]):
         stopping = stopping.update(score, step)
         opened.save(state_at(step), stopping, score)
@@ -74,7 +77,7 @@ def test_a_restored_state_is_the_saved_one_to_the_bit(falling):
             jax.random.normal(state.key), jax.random.normal(state_at(0).key)
         )
     _, stopping = opened.restore(like, 4)
-    assert stopping == training.Stopping(0.9, 1, 3)
+    assert stopping == Stopping(0.9, 1, 3)
     opened.close()
 
 
@@ -99,13 +102,13 @@ def test_a_new_run_has_no_checkpoint(checkpoints):
 
 
 def test_what_a_killed_process_left_unfinished_is_ignored(tmp_path, checkpoints):
-    checkpoints.save(state_at(1), training.Stopping(0.5, 1, 0), 0.5)
+    checkpoints.save(state_at(1), Stopping(0.5, 1, 0), 0.5)
     checkpoints.wait()
     leftover = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     (leftover / "params").mkdir(parents=True)
     again = training.Checkpoints(tmp_path / "checkpoints")
     assert again.latest_step() == 1
-    again.save(state_at(2), training.Stopping(0.6, 2, 0), 0.6)
+    again.save(state_at(2), Stopping(0.6, 2, 0), 0.6)
     state, stopping = again.restore(state_at(0), 2)
     assert_bit_equal(state, state_at(2))
     assert stopping.best_step == 2
@@ -160,7 +163,7 @@ def collected():
 @DAMAGES
 @pytest.mark.usefixtures("collected")
 def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
-    stopping = training.Stopping(0.5, 1, 0)
+    stopping = Stopping(0.5, 1, 0)
     checkpoints.save(state_at(1), stopping, 0.5)
     checkpoints.wait()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -231,7 +234,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
         )
         assert "it is ignored, and was moved to" in sentence
         assert any(tmp_path.glob(f"damaged/{step}-*/params"))
-    opened.save(state_at(5), training.Stopping(1.0, 5, 0), 1.0)
+    opened.save(state_at(5), Stopping(1.0, 5, 0), 1.0)
     assert opened.latest_step() == 5
     opened.close()
 
@@ -258,7 +261,7 @@ def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path
         if step is not None:
             state, stopping = opened.restore(state_at(0, seed=5), step)
             assert_bit_equal(state, state_at(step))
-            expected = training.Stopping()
+            expected = Stopping()
             for validated in range(step + 1):
                 expected = expected.update(scores[validated], validated)
             assert stopping == expected
@@ -283,7 +286,7 @@ def test_a_damaged_file_is_found_before_anything_is_read(
         damage(path, random.Random(0), "bit")
         opened = training.Checkpoints(folder, read_only=True)
         monkeypatch.setattr(opened._manager, "restore", None)
-        with pytest.raises(training.DamagedError, match="checkpoints/4 is damaged"):
+        with pytest.raises(DamagedError, match="checkpoints/4 is damaged"):
             opened.restore(state_at(0), 4)
         opened.close()
         path.write_bytes(whole)

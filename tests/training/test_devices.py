@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metaflax import training
-from metaflax.training._mesh import check_tasks
+from metaflax.training._mesh import check_tasks, make_mesh
 from tests.environment import with_devices
 
 # Devices, how many of them share a copy of the parameters, tasks at once on each.
@@ -145,20 +145,23 @@ import sys
 from pathlib import Path
 import jax, numpy as np, optax
 from metaflax import training
+from metaflax.training._mesh import make_mesh
+from metaflax.training._placement import OneDevice
+from metaflax.training._stopping import Stopping
 
 def state():
     params = {"kernel": np.arange(4096.0, dtype=np.float32).reshape(64, 64)}
     return training.create(params, optax.adam(0.1), jax.random.key(5, impl="rbg"))
 
-mesh = training.make_mesh(4)
+mesh = make_mesh(4)
 for number, places in enumerate(
-    [(training.OneDevice(), training.OverDevices(mesh)),
-     (training.OverDevices(mesh), training.OneDevice())]
+    [(OneDevice(), training.OverDevices(mesh)),
+     (training.OverDevices(mesh), OneDevice())]
 ):
     saved, like = (place.place(state()) for place in places)
     saved = saved._replace(step=saved.step + 7)
     checkpoints = training.Checkpoints(Path(sys.argv[1], str(number)))
-    checkpoints.save(saved, training.Stopping(0.5, 7, 0), 0.5)
+    checkpoints.save(saved, Stopping(0.5, 7, 0), 0.5)
     found, _ = checkpoints.restore(like, 7)
     checkpoints.close()
     for one, two, wanted in zip(*map(jax.tree.leaves, (found, saved, like))):
@@ -180,10 +183,10 @@ def test_a_checkpoint_of_some_devices_is_read_on_others(tmp_path):
 
 
 def test_tasks_that_cannot_be_shared_are_refused():
-    mesh = training.make_mesh(devices=jax.devices()[:1])
+    mesh = make_mesh(devices=jax.devices()[:1])
     check_tasks(mesh, 3)
     with pytest.raises(ValueError, match="param_shards is 2, and there are 1 devices"):
-        training.make_mesh(2, jax.devices()[:1])
+        make_mesh(2, jax.devices()[:1])
     with pytest.raises(ValueError, match=r"coordinator.* are \('here:1', None, 0\); "):
         training.initialize_distributed("here:1", None, 0)
     with pytest.raises(ValueError, match="coordinator is 'here'; give an address and"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from metaflax import training
+from metaflax.training._stopping import Stopping
 from tests.training import quadratic
 
 OPTIMIZER = training.outer_optimizer("adam", 0.1)
@@ -168,7 +169,7 @@ def scores(*values):
 def test_patience_ends_a_run_and_the_best_parameters_are_returned(run):
     result = run.fit(validate=scores(0.1, 0.8, 0.7, 0.6), patience=2, num_steps=100)
     assert (result.steps, result.stopped_early) == (6, True)
-    assert result.stopping == training.Stopping(0.8, 2, 2)
+    assert result.stopping == Stopping(0.8, 2, 2)
     state, tasks = quadratic.state(OPTIMIZER), quadratic.tasks_from(0)
     for _ in range(2):
         state, _ = step_fn()(state, next(tasks))

@@ -6,6 +6,7 @@ import optax
 import pytest
 
 from metaflax import profiling, training
+from metaflax.profiling._memory import free_memory
 from metaflax.training import _fitted_step
 from metaflax.training._fitted_step import FittedStep
 from tests.training import quadratic
@@ -85,7 +86,7 @@ def test_a_step_whose_cost_is_unknown_is_taken_all_the_same(broken, monkeypatch)
         raise RuntimeError("no analysis")
 
     monkeypatch.setattr(profiling, broken, fails)
-    step = FittedStep(make_step, "vmap", free_memory=profiling.free_memory)
+    step = FittedStep(make_step, "vmap", free_memory=free_memory)
     compiled = step.compiled(quadratic.state(SGD), TASKS)
     assert (compiled.cost is None) == (broken == "cost")
     assert (compiled.available is None) == (broken != "hand_back")

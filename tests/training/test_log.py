@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from metaflax import training
-from metaflax.training._log import LOG_SINKS
+from metaflax.training._log import LOG_SINKS, TensorBoardLog
 
 
 def written(path):
@@ -46,7 +46,7 @@ def test_a_log_may_begin_in_the_middle_of_nothing(tmp_path):
 
 def test_tensorboard_gets_the_numbers_of_a_record(tmp_path):
     pytest.importorskip("tensorboardX")
-    log = training.TensorBoardLog(tmp_path)
+    log = TensorBoardLog(tmp_path)
     log.write({"step": 3, "loss": 0.5, "note": "words"})
     log.close()
     (events,) = (tmp_path / "tensorboard").glob("events.out.tfevents.*")

@@ -12,6 +12,7 @@ import pytest
 
 from metaflax import algorithms, base, estimators, heads, losses, models, training
 from metaflax.training import _mixture
+from metaflax.training._mesh import make_mesh
 
 CONFIG = models.BertConfig(
     vocab_size=30,
@@ -162,7 +163,7 @@ def test_the_step_of_a_mixtures_member_lowers():
 def test_a_step_on_a_mesh_lowers(task_loop):
     """Of one device, since an export is bound to as many as there are."""
     algorithm, optimizer = make("lean"), training.outer_optimizer("adamw", 1e-3)
-    placement = training.OverDevices(training.make_mesh())
+    placement = training.OverDevices(make_mesh())
     params = algorithm.init(jax.random.key(0))
     state = training.create(params, optimizer, jax.random.key(1, impl="rbg"))
     step = training.make_step(

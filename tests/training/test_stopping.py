@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from metaflax import training
+from metaflax.training._stopping import Stopping
 
 
 def after(*scores):
-    stopping = training.Stopping()
+    stopping = Stopping()
     for step, score in enumerate(scores):
         stopping = stopping.update(score, 10 * step)
     return stopping
@@ -39,4 +39,4 @@ def test_it_stops_when_patience_is_used_up():
 
 def test_json_keeps_it():
     stopping = after(0.5, 0.4)
-    assert training.Stopping(**json.loads(json.dumps(stopping._asdict()))) == stopping
+    assert Stopping(**json.loads(json.dumps(stopping._asdict()))) == stopping

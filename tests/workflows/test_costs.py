@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from metaflax import cli, profiling
+from metaflax import cli
+from metaflax.workflows.meta_training import _outer_loop
 from tests.workflows import worlds
 
 
@@ -13,7 +14,7 @@ def pretend(monkeypatch):
     """Pretends that a device has so many bytes left."""
 
     def limit(size):
-        monkeypatch.setattr(profiling, "free_memory", lambda device: size)
+        monkeypatch.setattr(_outer_loop, "free_memory", lambda device: size)
 
     return limit
 
@@ -87,7 +88,10 @@ def test_a_step_whose_program_cannot_be_analysed_trains_all_the_same(
     ("broken", "message"),
     [
         ("metaflax.profiling.profile", "No profile was made: no trace"),
-        ("metaflax.reporting.plot_run", "No plot was made: no trace"),
+        (
+            "metaflax.workflows.meta_training._train.plot_run",
+            "No plot was made: no trace",
+        ),
     ],
 )
 def test_a_profile_or_plot_that_fails_does_not_end_a_run(

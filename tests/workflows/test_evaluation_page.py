@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, evaluation, metrics, workflows
-from metaflax import config as config_lib
+from metaflax.config._files import to_json
 from metaflax.workflows.meta_testing import _report
 from metaflax.workflows.meta_testing._out_of_scope import detector
 from metaflax.workflows.runs._encoder_scorers import LogitScorer
@@ -347,7 +347,7 @@ def test_a_browser_shows_the_page_without_complaint(trained, full, tmp_path):
 
 
 def test_a_run_has_the_sizes_of_the_command_in_its_record(trained, full):
-    told = config_lib.to_json(workflows.RunDirectory(trained).config())
+    told = to_json(workflows.RunDirectory(trained).config())
     changed = results(trained, full)["config"]
     expected = json.loads(told)
     expected["evaluation"]["test_episodes"] = 24

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, workflows
+from metaflax.workflows.inference._explain import check_by_deletion
 from tests.workflows import worlds
 
 
@@ -66,13 +67,13 @@ def test_the_word_of_the_class_is_what_most_is_attributed_to(answers):
 def test_deleting_what_is_attributed_most_to_lowers_the_probability_more(
     explainer, texts
 ):
-    found = workflows.check_by_deletion(explainer, texts)
+    found = check_by_deletion(explainer, texts)
     assert found.difference.low > 0
     assert found.difference.mean == pytest.approx(
         found.attributed.mean - found.random.mean
     )
     with pytest.raises(ValueError, match="no text has two words"):
-        workflows.check_by_deletion(explainer, ["topic00"])
+        check_by_deletion(explainer, ["topic00"])
 
 
 def test_the_nearest_of_a_support_text_is_itself(adapted, explainer):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import metaflax
-from metaflax import few_shot
 from metaflax.few_shot._examples import examples_of
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.workflows import worlds
@@ -48,9 +49,7 @@ def test_a_learned_output_layer_has_room_for_its_classes_only(trained_by):
 
 def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
     def learner(**settings):
-        return few_shot.load_learner(
-            few_shot.LearnerSettings(model=str(trained), **settings)
-        )
+        return load_learner(LearnerSettings(model=str(trained), **settings))
 
     own, other = learner(), learner(head="ridge")
     assert own.calibration == read_calibration(RunDirectory(trained)) is not None

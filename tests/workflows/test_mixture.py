@@ -28,6 +28,7 @@ from metaflax.config import (
     TaskMember,
     TextMember,
 )
+from metaflax.config._files import to_json
 from metaflax.config._mixture import run_of
 from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows import RunDirectory
@@ -130,7 +131,7 @@ def mixed(folder, tmp_path_factory):
                      valid_episodes=20)  # fmt: skip
     wanted = dataclasses.replace(config.evaluation, test_episodes=40)
     config = dataclasses.replace(config, evaluation=wanted)
-    (run_dir.parent / "config.json").write_text(config_lib.to_json(config))
+    (run_dir.parent / "config.json").write_text(to_json(config))
     file = run_dir.parent / "config.py"
     file.write_text(
         "from pathlib import Path\n"

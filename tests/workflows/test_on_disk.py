@@ -9,6 +9,7 @@ import pytest
 
 from metaflax import cli, data
 from metaflax import config as config_lib
+from metaflax.config._files import to_json
 from metaflax.workflows import RunDirectory, load_run
 from metaflax.workflows.runs import _labelled_on_disk
 from tests.workflows import worlds
@@ -180,5 +181,5 @@ def test_a_mixture_takes_it_as_a_member(world):
         members={"topics": config_lib.TaskMember(member)},
     )
     config_lib.check_mixture(config)
-    text = config_lib.to_json(config)
+    text = to_json(config)
     assert config_lib.from_json(text, config_lib.MixtureConfig) == config

@@ -17,7 +17,9 @@ import jax
 import numpy as np
 import pytest
 
-from metaflax import algorithms, cli, config, evaluation, training, workflows
+from metaflax import cli, config, evaluation, training, workflows
+from metaflax.algorithms._table import ALGORITHMS
+from metaflax.training._placement import OneDevice
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.meta_training import _composition, _members, _outer_loop
 from metaflax.workflows.runs import _run
@@ -98,7 +100,7 @@ def test_algorithms_meta_train_and_meta_test(algorithm, trained_by):
 
 
 @pytest.mark.parametrize(
-    "baseline", [n for n, s in algorithms.ALGORITHMS.items() if s.is_baseline]
+    "baseline", [n for n, s in ALGORITHMS.items() if s.is_baseline]
 )
 def test_baselines_are_refused_with_advice(baseline, world, tmp_path, capsys):
     args = world.train_args(tmp_path / "run", algorithm=baseline)
@@ -218,7 +220,7 @@ def latest_state(run_dir):
     settings = run.config.training
     member = _members.EpisodicMember(run, directory)
     composition = _composition.single(member, settings)
-    outer = _outer_loop.OuterLoop(composition, settings, training.OneDevice())
+    outer = _outer_loop.OuterLoop(composition, settings, OneDevice())
     checkpoints = training.Checkpoints(run_dir / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(outer.state, checkpoints.steps()[-1])
     checkpoints.close()

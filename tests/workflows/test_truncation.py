@@ -10,6 +10,10 @@ import pytest
 
 import metaflax
 from metaflax import cli, config, data, metrics, tasks, workflows
+from metaflax.tasks._pair_classification import Pair
+from metaflax.tasks._questions import Question
+from metaflax.tasks._relations import Mention
+from metaflax.tasks._sentences import Sentence
 from metaflax.tasks._words import word_spans
 from tests.workflows import worlds
 from tests.workflows.test_understanding import (
@@ -30,32 +34,32 @@ KINDS = {
         pair_rows,
         "mean",
         {},
-        [tasks.Pair(FILLER, LONG), tasks.Pair(FILLER, FILLER)],
+        [Pair(FILLER, LONG), Pair(FILLER, FILLER)],
     ),
     "regression": (
         lambda: [{"text": FILLER, "label": 1}, {"text": "topic00", "label": 2}],
         "mean",
         {},
-        [tasks.Pair(LONG, FILLER), FILLER],
+        [Pair(LONG, FILLER), FILLER],
     ),
     "entities": (
         entity_rows,
         "tokens",
         {"label": "tags"},
-        [tasks.Sentence(text, word_spans(text)) for text in (LONG, FILLER)],
+        [Sentence(text, word_spans(text)) for text in (LONG, FILLER)],
     ),
     "relations": (
         relation_rows,
         "entities",
         {},
-        [tasks.Mention(text, (0, 8), (9, 17)) for text in (LONG, FILLER)],
+        [Mention(text, (0, 8), (9, 17)) for text in (LONG, FILLER)],
     ),
     "question_answering": (
         question_rows,
         "tokens",
         {},
         # The context is read whole, in windows; a question is cut.
-        [tasks.Question(LONG, FILLER), tasks.Question(FILLER, LONG)],
+        [Question(LONG, FILLER), Question(FILLER, LONG)],
     ),
 }
 

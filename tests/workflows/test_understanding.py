@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from metaflax import cli, metrics, models, tasks, workflows
+from metaflax.tasks._relations import Mention
 from metaflax.workflows.runs._encoder_scorers import TokenScorer
 from tests.workflows import worlds
 
@@ -397,7 +398,7 @@ def test_entities_and_relations_chain_into_triples(runs, tmp_path):
             entity["start"] for entity in answer["entities"]
         }
         spans = [(triple[e]["start"], triple[e]["end"]) for e in ("head", "tail")]
-        [said] = related([tasks.Mention(answer["text"], *spans)])
+        [said] = related([Mention(answer["text"], *spans)])
         assert said["label"] == triple["relation"]
         score = said["probabilities"][said["label"]]
         assert triple["score"] == pytest.approx(score, abs=1e-4)
@@ -410,7 +411,7 @@ def test_entities_and_relations_chain_into_triples(runs, tmp_path):
     probable = 0
     for first, second in itertools.combinations(spans, 2):
         pairs = [(first, second), (second, first)]
-        said = related([tasks.Mention(answer["text"], *pair) for pair in pairs])
+        said = related([Mention(answer["text"], *pair) for pair in pairs])
         probable += max(max(s["probabilities"].values()) for s in said) >= 0.5
     assert len(answer["triples"]) == probable
 

@@ -27,14 +27,14 @@ class Fairness:
 
     def execute(self, console: Console) -> None:
         """Writes and prints the changes by group."""
-        from metaflax import data
-        from metaflax.data.raw_text._swaps import read_swaps
+        from metaflax.data.raw_text._swaps import SWAPS, read_swaps
+        from metaflax.data.sources._sources import read_texts
         from metaflax.workflows.inference._fairness import fairness_report
 
         fairness_report(
             metaflax.load(self.model),
-            list(data.read_texts(self.templates, column=self.column)),
+            list(read_texts(self.templates, column=self.column)),
             self.out,
             console,
-            swaps=read_swaps(self.swaps) if self.swaps else data.SWAPS,
+            swaps=read_swaps(self.swaps) if self.swaps else SWAPS,
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metaflax import few_shot, serving
+from metaflax import serving
+from metaflax.few_shot._settings import LearnerSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Serve:
 
     def execute(self, console: Console) -> None:
         """Serves until the process is asked to end."""
-        learner = few_shot.LearnerSettings(
+        learner = LearnerSettings(
             model=self.model,
             algorithm=self.algorithm,
             head=self.head,

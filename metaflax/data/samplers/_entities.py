@@ -32,7 +32,7 @@ class EntitySampler:
     Attributes:
       examples: the examples to draw from: `labels` are the entity types that occur in
         a sentence, none if it has no entity, and `targets` its entities, a tuple of
-        `tasks.Entity`.
+        `Entity`.
       way: N, entity types per episode, or (least, most), drawn uniformly.
       shot: K, support entities per type, or (least, most), drawn uniformly.
       queries: K of the query set, query entities per type, or (least, most), drawn
@@ -162,7 +162,7 @@ class _Sentences(NamedTuple):
 def _sentences(examples: Examples) -> tuple[_Sentences, ...]:
     if examples.targets is None:
         raise ValueError(
-            f"{examples.name}: holds no entities; give a tuple of tasks.Entity a text"
+            f"{examples.name}: holds no entities; give a tuple of Entity a text"
             " as targets."
         )
     class_of = {name: i for i, name in enumerate(examples.label_names)}

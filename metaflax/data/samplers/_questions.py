@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from metaflax import tasks
 from metaflax.data.samplers import _domains, _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._equal_texts import text_key
 from metaflax.data.sources._examples import Examples
+from metaflax.tasks._questions import Question
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class QuestionSampler:
     _answered: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        texts = [t for t in self.examples.texts if isinstance(t, tasks.Question)]
+        texts = [t for t in self.examples.texts if isinstance(t, Question)]
         if self.examples.targets is None or len(texts) < len(self.examples):
             raise ValueError(
                 f"{self.examples.name}: holds no questions with answers; read it with"

@@ -11,6 +11,7 @@ from metaflax import tasks
 from metaflax.data.sources import _equal_texts, _folders, _hub, _remarks, _rows
 from metaflax.data.sources._decoding import Reading, decoded_lines
 from metaflax.data.sources._examples import Examples
+from metaflax.tasks._base import GoldLabel
 
 
 def read(
@@ -86,7 +87,7 @@ def read(
         _check_variants(task)
         columns["variants"] = variants
     texts: list[Hashable] = []
-    gold: list[tasks.GoldLabel] = []
+    gold: list[GoldLabel] = []
     names: dict[str, list[str]] = {"domain": [], "id": []}
     others: list[tuple[str, ...]] = []
     num_unlabelled = 0

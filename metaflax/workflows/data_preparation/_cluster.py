@@ -7,8 +7,10 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, tasks
+from metaflax import tasks
 from metaflax._files import atomic_write
+from metaflax.data.raw_text import _clusters
+from metaflax.data.sources._sources import read_texts
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._console import console_or_quiet
@@ -35,7 +37,7 @@ def cluster(
     the same file, which is written whole or not at all.
 
     Args:
-      source: input of `data.read_texts`.
+      source: texts, as a file, a folder or a data set of the hub.
       out: the JSONL file of `text` and `label` to write, which must not exist.
       console: where a summary goes; None for nowhere.
       number: number of clusters.
@@ -71,13 +73,13 @@ def cluster(
             f"{run_dir or model} does not encode single texts as vectors; name a run"
             " of classification, or a pretrained encoder."
         )
-    texts = list(data.read_texts(source, column=column))
+    texts = list(read_texts(source, column=column))
     tokenized = encoder.tokenize(texts, trained.config.data, task.form)
     features = embedder(encoder)(
         trained.params["encoder"], tokenized, np.arange(len(texts))
     )
     try:
-        clusters = data.clusters(features, number, seed)
+        clusters = _clusters.clusters(features, number, seed)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     width = len(str(number - 1))

@@ -8,9 +8,11 @@ from typing import Any
 
 import jax
 
-from metaflax import data, models, tasks
+from metaflax import models, tasks
 from metaflax._files import check_absent
+from metaflax.data.sources._sources import read_texts
 from metaflax.models.families._registry import named_family
+from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 from metaflax.workflows.runs._loaded_model import locate
 
 # Model types by the names that `metaflax new` gives them.
@@ -66,7 +68,7 @@ def new_language_model(
             f" {', '.join(MODEL_TYPES)}."
         )
     with tempfile.TemporaryDirectory() as files:
-        tokenizer = models.pretrained.train_tokenizer(
+        tokenizer = train_tokenizer(
             texts, files, vocab_size=vocab_size, family=model_family.new.tokenizer
         )
         sizes = models.families.Sizes(
@@ -152,5 +154,5 @@ def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
       ValueError: if the file cannot be read, or lacks a column.
     """
     for column in columns:
-        for turns in data.read_texts(file, form=tasks.TURNS, column=column):
+        for turns in read_texts(file, form=tasks.TURNS, column=column):
             yield from turns

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import data, evaluation, models, target_kinds, tree
+from metaflax.evaluation._attributions import integrated_gradients
 from metaflax.models.families._registry import family_of
 from metaflax.tasks._words import word_spans
 from metaflax.workflows.inference._predict import predict_all
@@ -215,7 +216,7 @@ def _attribution(predictor: Predictor, num_steps: int):
         padding = word[predictor.tokenizer.pad_token_id or 0]
         baseline = jnp.where(replaced[:, None], padding[None], inputs)
         target = jnp.argmax(scores(inputs))
-        attributions = evaluation.integrated_gradients(
+        attributions = integrated_gradients(
             lambda table: scores(table)[target], inputs, baseline, num_steps=num_steps
         )
         by_token = attributions._replace(values=jnp.sum(attributions.values, axis=1))

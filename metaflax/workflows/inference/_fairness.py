@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from metaflax import data, evaluation
+from metaflax import evaluation
 from metaflax._files import json_text, write_text
-from metaflax.data.raw_text._swaps import SwappedText, Swaps, swapped_texts
+from metaflax.data.raw_text._swaps import SWAPS, SwappedText, Swaps, swapped_texts
 from metaflax.workflows.inference._predict import BatchPredictor, predict_all
 from metaflax.workflows.runs._console import console_or_quiet
 
@@ -19,7 +19,7 @@ from metaflax.workflows.runs._console import console_or_quiet
 def fairness(
     predictor: BatchPredictor,
     texts: Sequence[str],
-    swaps: Swaps = data.SWAPS,
+    swaps: Swaps = SWAPS,
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def fairness(
       predictor: a model of classes, labels or numbers.
       texts: texts with words of the swaps in them, or templates with a placeholder for
         a word of a group, such as `{gender}`.
-      swaps: pairs of words by group, such as `data.SWAPS`.
+      swaps: pairs of words by group, such as `SWAPS` of `data/raw_text/_swaps.py`.
       seed: seed of the bootstrap over texts.
 
     Returns:
@@ -77,7 +77,7 @@ def fairness_report(
     out: str | Path,
     console: Console | None = None,
     *,
-    swaps: Swaps = data.SWAPS,
+    swaps: Swaps = SWAPS,
 ) -> dict[str, Any]:
     """Writes the results of `fairness` as JSON and prints them as a table.
 

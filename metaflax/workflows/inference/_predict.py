@@ -34,7 +34,7 @@ class TextPredictor(BatchPredictor, Protocol):
 
     @property
     def form(self) -> tasks.Form:
-        """The form of its input texts, for `data.read_texts`."""
+        """The form of its input texts."""
         ...
 
     def notes(self) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from metaflax import _registry
 from metaflax import config as config_lib
+from metaflax.config._factories import TASKS
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._loaded_model import locate
 
@@ -30,7 +31,7 @@ def without_run(
         other.
     """
     config = config_lib.Config()
-    _registry.resolve("task", config_lib.TASKS, task)
+    _registry.resolve("task", TASKS, task)
     given = {name: value for name, value in settings.items() if value is not None}
     sections: dict[str, dict[str, Any]] = {
         "model": {"name": model},

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
-from metaflax.tasks._relations import NONE
+from metaflax.tasks._relations import NONE, Mention
 from metaflax.tasks._sentences import SENTENCE
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
@@ -65,7 +65,7 @@ class TripleFinder:
             for head, tail in itertools.permutations(prediction["entities"], 2)
         ]
         mentions = [
-            tasks.Mention(texts[number].text, _span(head), _span(tail))
+            Mention(texts[number].text, _span(head), _span(tail))
             for number, head, tail in pairs
         ]
         # The best triple of each pair of entities, in either direction.

@@ -5,8 +5,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from metaflax import evaluation, metrics, reporting
-from metaflax.evaluation._confusion import class_intervals, confused_pairs
+from metaflax import evaluation, metrics
+from metaflax.evaluation._calibration import Calibration
+from metaflax.evaluation._confusion import (
+    class_intervals,
+    confused_pairs,
+    confusion_matrix,
+)
+from metaflax.reporting._tables import estimate_text
 from metaflax.workflows.runs._episodes import make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -54,7 +60,7 @@ def calibration_record(
     logits, targets = evaluator.query_logits(scores)
     plain = evaluation.calibration(logits, targets)
     record: dict[str, Any] = {"as_is": _to_record(plain)}
-    summary = f"calibration error {reporting.estimate_text(plain.error)}"
+    summary = f"calibration error {estimate_text(plain.error)}"
     if (validator := validation_evaluator(run)) is not None:
         validation = map(np.concatenate, validator.query_logits(validator(params)))
         temperature = metrics.fit_temperature(*validation)
@@ -65,7 +71,7 @@ def calibration_record(
             "scaled": _to_record(scaled),
         }
         summary += (
-            f", {reporting.estimate_text(scaled.error)} at temperature"
+            f", {estimate_text(scaled.error)} at temperature"
             f" {temperature:.3g}, fitted on meta-validation"
         )
     console.print(summary, soft_wrap=True)
@@ -97,7 +103,7 @@ def confusion_record(
         "pairs": [pair._asdict() | {"share": pair.share._asdict()} for pair in pairs]
     }
     if len(names) <= MOST_NAMES:
-        counts, chances = evaluation.confusion_matrix(predictions, names)
+        counts, chances = confusion_matrix(predictions, names)
         record |= {
             "names": names,
             "counts": counts.tolist(),
@@ -113,7 +119,7 @@ def confusion_record(
     return record
 
 
-def _to_record(calibration: evaluation.Calibration) -> dict[str, Any]:
+def _to_record(calibration: Calibration) -> dict[str, Any]:
     sizes = np.maximum(calibration.bins.number, 1)
     return {
         "error": calibration.error._asdict(),

@@ -8,12 +8,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from metaflax import data, evaluation, reporting
+from metaflax import data, evaluation
 from metaflax._files import write_text
+from metaflax.evaluation._bootstrap import Estimate
 from metaflax.reporting import _html
 from metaflax.reporting._costs import memory
 from metaflax.reporting._figures import has_plots, methods_figure
-from metaflax.reporting._tables import PERCENT
+from metaflax.reporting._tables import PERCENT, estimate_text, interval_text
 from metaflax.workflows.meta_testing._report import estimate, interval, read_results
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -141,12 +142,12 @@ def _rows(first: str, intervals: Any, differences: Any) -> list[list[str]]:
             difference = ""
             if run != first:
                 difference = _difference_text(metric, differences[run][metric])
-            row += [reporting.interval_text(metric, mean), difference]
+            row += [interval_text(metric, mean), difference]
         rows.append(row)
     return rows
 
 
-def _difference_text(metric: str, difference: evaluation.Estimate) -> str:
+def _difference_text(metric: str, difference: Estimate) -> str:
     """Formats a difference with the bounds of its interval."""
     if metric in PERCENT:
         value, low, high = (100 * number for number in difference)
@@ -217,12 +218,12 @@ def _further_results(runs: Sequence[Evaluated]) -> Any:
     results = [run.results for run in runs]
     if all("calibration" in result for result in results):
         errors = [result["calibration"]["as_is"]["error"] for result in results]
-        texts = [reporting.estimate_text(estimate(e)) for e in errors]
+        texts = [estimate_text(estimate(e)) for e in errors]
         rows.append(["calibration error", *texts])
     if all("detection" in result for result in results):
         for score in results[0]["detection"]["scores"]:
             areas = [r["detection"]["scores"][score]["auroc"] for r in results]
-            texts = [reporting.interval_text("auroc", interval(area)) for area in areas]
+            texts = [interval_text("auroc", interval(area)) for area in areas]
             rows.append([f"AUROC of the {score.replace('_', ' ')}", *texts])
     if all("adaptation" in result for result in results):
         times = [result["adaptation"]["seconds"] for result in results]

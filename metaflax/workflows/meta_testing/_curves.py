@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from metaflax import data, evaluation, reporting
+from metaflax import data, evaluation
+from metaflax.reporting._tables import interval_text
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
 
@@ -89,7 +90,7 @@ def curve_record(curve: Curve, params: Any, console: Console) -> list[dict[str, 
         first = evaluator.task.scores[0]
         console.print(
             f"{curve.setting.replace('_', ' ')} {value}: {first}"
-            f" {reporting.interval_text(first, intervals[first])}"
+            f" {interval_text(first, intervals[first])}"
         )
         records.append(
             {

@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import _registry, algorithms, data, evaluation, tasks
+from metaflax import _registry, data, evaluation, tasks
 from metaflax import config as config_lib
 from metaflax._files import json_text, write_text
+from metaflax.algorithms._table import ALGORITHMS
+from metaflax.config._files import to_json
 from metaflax.workflows.meta_testing._adaptation_cost import adaptation_record
 from metaflax.workflows.meta_testing._calibration import (
     calibration_record,
@@ -91,7 +93,7 @@ def evaluate(
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
     check_result_name(name)
-    specs = algorithms.ALGORITHMS.items()
+    specs = ALGORITHMS.items()
     known = {name: spec for name, spec in specs if spec.is_baseline}
     for method in baselines:
         if not _registry.resolve("baseline", known, method).is_baseline:
@@ -133,7 +135,7 @@ def evaluate(
         results["detection"] = record
     results["curves"] = {c.setting: curve_record(c, after, console) for c in curves}
     results["adaptation"] = adaptation_record(evaluator, after, console)
-    results["config"] = json.loads(config_lib.to_json(config))
+    results["config"] = json.loads(to_json(config))
     results["environment"] = environment()
     directory.write_json(f"{name}.json", results)
     _write_episodes(directory.path / f"{name}.episodes.jsonl", scores)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from metaflax import data, evaluation, reporting
-from metaflax.data.samplers._out_of_scope import out_of_scope_texts
+from metaflax.data.samplers._out_of_scope import WithOutOfScope, out_of_scope_texts
+from metaflax.evaluation import _detection
+from metaflax.reporting._tables import interval_text
 from metaflax.workflows.runs._episodes import coarse_buckets, columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -38,7 +39,7 @@ def detector(run: Run, source: str | Path) -> Evaluator:
     texts = out_of_scope_texts(source, known, form=form, text=text, text_pair=pair)
     examples = test.examples
     tokenized = model.tokenize((*examples.texts, *texts), run.config.data, form)
-    sampler = data.WithOutOfScope(test.sampler, len(examples), len(texts))
+    sampler = WithOutOfScope(test.sampler, len(examples), len(texts))
     buckets = coarse_buckets(tokenized)
     episodes = test._replace(tokenized=tokenized, sampler=sampler, buckets=buckets)
     return run._replace(test=episodes).test_evaluator()
@@ -61,14 +62,12 @@ def detection_record(
     logits, _ = evaluator.query_logits(evaluator(params))
     # [Q], then as many out-of-scope texts.
     halves = [np.split(array, 2) for array in logits]
-    detection = evaluation.detection([a for a, _ in halves], [b for _, b in halves])
+    detection = _detection.detection([a for a, _ in halves], [b for _, b in halves])
     for name, scores in detection.items():
-        false_positives = reporting.interval_text(
-            "false_positives", scores["false_positives"]
-        )
+        false_positives = interval_text("false_positives", scores["false_positives"])
         console.print(
             f"out-of-scope detection by the {name.replace('_', ' ')}: AUROC"
-            f" {reporting.interval_text('auroc', scores['auroc'])}, accepted at 95 %"
+            f" {interval_text('auroc', scores['auroc'])}, accepted at 95 %"
             f" recall {false_positives}",
             soft_wrap=True,
         )

@@ -9,10 +9,13 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import evaluation, reporting
+from metaflax import evaluation
 from metaflax._files import write_text
+from metaflax.config._files import to_json
+from metaflax.evaluation._bootstrap import Estimate
 from metaflax.reporting import _costs, _figures, _html
 from metaflax.reporting._html import Html
+from metaflax.reporting._tables import estimate_text, interval_text
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -64,7 +67,7 @@ def report(
     config = directory.config()
     results = read_results(directory, name)
     if "config" not in results:  # `train` writes them to separate files.
-        results["config"] = json.loads(config_lib.to_json(config))
+        results["config"] = json.loads(to_json(config))
         results["environment"] = directory.read_json("environment.json")
     path = directory.path / f"{name}.html"
     write_text(path, run_page(directory.path.name, results))
@@ -90,7 +93,7 @@ def read_results(directory: RunDirectory, name: str) -> dict[str, Any]:
     if "config" in results:
         # Former names of settings become the current ones.
         config = config_lib.from_json(json.dumps(results["config"]))
-        results["config"] = json.loads(config_lib.to_json(config))
+        results["config"] = json.loads(to_json(config))
     return results
 
 
@@ -141,9 +144,9 @@ def interval(record: Mapping[str, float | None]) -> evaluation.Interval:
     )
 
 
-def estimate(record: Mapping[str, float | None]) -> evaluation.Estimate:
+def estimate(record: Mapping[str, float | None]) -> Estimate:
     """Parses an estimate from its JSON record, in which NaN is null."""
-    return evaluation.Estimate(
+    return Estimate(
         **{name: math.nan if x is None else x for name, x in record.items()}
     )
 
@@ -185,10 +188,7 @@ def _interval_texts(
     *,
     sign: bool = False,
 ) -> list[str]:
-    return [
-        reporting.interval_text(metric, intervals[metric], sign=sign)
-        for metric in metrics
-    ]
+    return [interval_text(metric, intervals[metric], sign=sign) for metric in metrics]
 
 
 def _calibration(record: Mapping[str, Any]) -> Html:
@@ -198,8 +198,8 @@ def _calibration(record: Mapping[str, Any]) -> Html:
     rows = [
         [
             name,
-            reporting.estimate_text(estimate(record[key]["error"])),
-            reporting.interval_text("log_loss", interval(record[key]["log_loss"])),
+            estimate_text(estimate(record[key]["error"])),
+            interval_text("log_loss", interval(record[key]["log_loss"])),
         ]
         for key, name in names.items()
     ]
@@ -215,7 +215,7 @@ def _calibration(record: Mapping[str, Any]) -> Html:
         parts.append(_html.picture(figure, "accuracy by confidence"))
     for name, points in curves.items():
         bins = [
-            [f"{confidence:.3f}", count, reporting.estimate_text(accuracy)]
+            [f"{confidence:.3f}", count, estimate_text(accuracy)]
             for confidence, accuracy, count in points
         ]
         columns = ["mean confidence", "queries", "accuracy"]
@@ -225,7 +225,7 @@ def _calibration(record: Mapping[str, Any]) -> Html:
 
 def _points(
     curve: Mapping[str, Any],
-) -> Iterator[tuple[float, evaluation.Estimate, int]]:
+) -> Iterator[tuple[float, Estimate, int]]:
     """Yields mean confidence, accuracy and count of each bin that is not empty."""
     columns = (curve["confidence"], curve["accuracy"], curve["count"])
     for confidence, accuracy, count in zip(*columns, strict=True):
@@ -237,10 +237,8 @@ def _detection(record: Mapping[str, Any]) -> Html:
     rows = [
         [
             name.replace("_", " "),
-            reporting.interval_text("auroc", interval(intervals["auroc"])),
-            reporting.interval_text(
-                "false_positives", interval(intervals["false_positives"])
-            ),
+            interval_text("auroc", interval(intervals["auroc"])),
+            interval_text("false_positives", interval(intervals["false_positives"])),
         ]
         for name, intervals in record["scores"].items()
     ]
@@ -275,7 +273,7 @@ def _confusion(record: Mapping[str, Any]) -> Html:
             pair["true"],
             pair.get("predicted", pair.get("said")),  # "said" before 0.1.0.
             f"{pair['number']} of {pair['chances']}",
-            reporting.estimate_text(estimate(pair["share"])),
+            estimate_text(estimate(pair["share"])),
         ]
         for pair in record["pairs"]
     ]
@@ -300,7 +298,7 @@ def _classes(report: Mapping[str, Any], intervals: Mapping[str, Any]) -> Html:
         if column == "support":
             return str(int(value))
         if (share := intervals.get(name, {}).get(column)) is not None:
-            return reporting.estimate_text(estimate(share))
+            return estimate_text(estimate(share))
         return "" if value is None else f"{value:.3f}"
 
     rows = [[name, *(cell(name, c) for c in columns)] for name in rows_by_name]

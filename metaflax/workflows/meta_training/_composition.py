@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from metaflax import base, data, training, tree
+from metaflax import base, training, tree
 from metaflax import config as config_lib
+from metaflax.data.samplers._mixture import Mixture
 from metaflax.training import _mixture
 from metaflax.workflows.meta_training._members import Member
 
@@ -79,7 +80,7 @@ MEAN_SCORE = "score"
 def sharing_encoder(
     members: Mapping[str, Member],
     config: config_lib.MixtureConfig,
-    sampling: data.Mixture,
+    sampling: Mixture,
 ) -> Composition:
     """Returns the run of members that share an encoder.
 

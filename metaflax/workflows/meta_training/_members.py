@@ -15,6 +15,8 @@ from metaflax import config as config_lib
 from metaflax.config._mixture import pretraining_of, run_of
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
+from metaflax.training._state import TrainState
+from metaflax.training._stopping import Stopping
 from metaflax.workflows.meta_training._mlm_batches import MaskedRows
 from metaflax.workflows.meta_training._mlm_evaluator import (
     MaskedWordScorer,
@@ -183,12 +185,12 @@ class EpisodicMember:
             return
         key = jax.random.key(self.run.config.training.seed, impl="rbg")
         # The run is not resumed from here, so that the state has no optimizer.
-        state = training.TrainState(jnp.asarray(best_step), params, (), key)
+        state = TrainState(jnp.asarray(best_step), params, (), key)
         state = placement.place(state)
         checkpoints = training.Checkpoints(self.directory.checkpoints)
         try:
             if checkpoints.latest_step() is None:
-                stopping = training.Stopping(best_step=best_step)
+                stopping = Stopping(best_step=best_step)
                 checkpoints.save(state, stopping, 0.0)
         finally:
             checkpoints.close()

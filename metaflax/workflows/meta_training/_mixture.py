@@ -10,8 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, reporting, training
+from metaflax import training
 from metaflax.config import _mixture
+from metaflax.data.samplers._mixture import Mixture
+from metaflax.reporting._progress import ProgressSink
 from metaflax.training._mixture import member_params
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
@@ -106,9 +108,7 @@ def _mix(
     return results
 
 
-def _report(
-    members: Mapping[str, Member], sampling: data.Mixture, console: Console
-) -> None:
+def _report(members: Mapping[str, Member], sampling: Mixture, console: Console) -> None:
     """Prints each member's share of the steps and its data."""
     shares = sampling.shares()
     for name, member in members.items():
@@ -125,9 +125,7 @@ def _train(
 ) -> Outcome:
     settings = config.training
     # Batches of members differ in size, so that the progress bar counts steps.
-    progress = functools.partial(
-        reporting.ProgressSink, console, settings.steps, 1, unit="steps"
-    )
+    progress = functools.partial(ProgressSink, console, settings.steps, 1, unit="steps")
     try:
         return train_members(
             composition,

@@ -11,6 +11,7 @@ from metaflax import base, losses, models
 from metaflax import config as config_lib
 from metaflax.models.families._masked_lm import MaskedLM
 from metaflax.models.families._registry import family_of, load_masked_lm
+from metaflax.models.pretrained._files import find
 from metaflax.models.pretrained._tokenizer import num_ids
 from metaflax.workflows.meta_training._mlm_batches import MaskedRows
 from metaflax.workflows.runs._loaded_model import locate
@@ -46,7 +47,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
     settings, key = config.network, jax.random.key(config.training.seed)
     source = locate(settings.model)
     if settings.fresh:
-        directory = models.pretrained.find(source)
+        directory = find(source)
         # A tokenizer alone has no configuration, and is taken for a BERT's.
         described = (directory / "config.json").is_file()
         family = family_of(directory, None if described else "bert")

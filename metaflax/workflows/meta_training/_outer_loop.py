@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from metaflax import _meta_gradient, _registry, base, data, profiling, training
+from metaflax import _meta_gradient, _registry, base, data, training
 from metaflax import config as config_lib
+from metaflax.profiling._memory import free_memory
+from metaflax.training._fit import FitResult
 from metaflax.training._fitted_step import CompiledStep, FittedStep
+from metaflax.training._interpolation import best_interpolation
 from metaflax.training._log import LOG_SINKS
-from metaflax.training._placement import Placement, spread_over
+from metaflax.training._placement import OneDevice, Placement, spread_over
 from metaflax.training._preemption import preemption_requested
 from metaflax.training._processes import is_coordinator
+from metaflax.training._state import TrainState
 from metaflax.workflows.meta_training._composition import Composition
 from metaflax.workflows.meta_training._step_costs import StepCosts
 from metaflax.workflows.runs._run import commit_to_device
@@ -124,7 +128,7 @@ class OuterLoop:
             make_step,
             self._composition.members[name].task_loop,
             mesh=mesh,
-            free_memory=profiling.free_memory,
+            free_memory=free_memory,
             on_compiled=self._costs.get(name, lambda step: None),
             max_shapes=part.max_shapes,
         )
@@ -151,9 +155,7 @@ class OuterLoop:
         tasks = self.transfer(self.draw(name, 0)).tasks
         return self._steps[name].compiled(self.state, tasks)
 
-    def step(
-        self, state: training.TrainState, draw: Draw
-    ) -> tuple[training.TrainState, dict[str, Any]]:
+    def step(self, state: TrainState, draw: Draw) -> tuple[TrainState, dict[str, Any]]:
         """Takes the outer step of the member that was drawn."""
         return self._steps[draw.member](state, draw.tasks)
 
@@ -181,7 +183,7 @@ class OuterLoop:
                 return fitted.stopping.best  # Known from the run.
             return self._validate(params)[self._composition.score]
 
-        best = training.best_interpolation(
+        best = best_interpolation(
             self.start, fitted.params, settings.interpolate, validate
         )
         return Outcome(
@@ -200,7 +202,7 @@ class OuterLoop:
         directory: RunDirectory,
         console: Console,
         progress: Callable[[int], training.Sink],
-    ) -> training.FitResult:
+    ) -> FitResult:
         settings, whole = self._settings, self._placement.whole
         with contextlib.ExitStack() as stack:
             checkpoints = training.Checkpoints(directory.checkpoints)
@@ -303,7 +305,7 @@ def placement_for(
       ValueError: if the devices cannot share the tasks or the parameters.
     """
     if param_shards is None:
-        return training.OneDevice()
+        return OneDevice()
     placement = spread_over(num_tasks, param_shards)
     if placement.mesh is not None:
         console.print(

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import reporting, training
+from metaflax import training
 from metaflax.config._pretraining import check_pretraining
+from metaflax.reporting._progress import ProgressSink
 from metaflax.training._placement import Placement
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import TextMember
@@ -102,7 +103,7 @@ def _train(
 ) -> Outcome:
     settings = _outer_settings(config.training)
     progress = functools.partial(
-        reporting.ProgressSink,
+        ProgressSink,
         console,
         settings.steps,
         config.training.rows_per_step,

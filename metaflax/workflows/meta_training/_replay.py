@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaflax import _meta_gradient, base, training, tree
+from metaflax.training._placement import OneDevice
+from metaflax.training._state import TrainState
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import EpisodicMember
 from metaflax.workflows.meta_training._outer_loop import OuterLoop
@@ -77,7 +79,7 @@ def replay(
     settings = config.training
     step = _step_number(directory, step, settings.steps)
     member = EpisodicMember(reload_run(directory), directory)
-    outer = OuterLoop(single(member, settings), settings, training.OneDevice())
+    outer = OuterLoop(single(member, settings), settings, OneDevice())
     state, tasks = _before(directory, outer, step)
     first = (step - 1) * settings.tasks_per_step
     loss_and_grad = _meta_gradient.value_and_grad(
@@ -119,7 +121,7 @@ def _step_number(directory: RunDirectory, step: int | None, num_steps: int) -> i
 
 def _before(
     directory: RunDirectory, outer: OuterLoop, step: int
-) -> tuple[training.TrainState, base.Task]:
+) -> tuple[TrainState, base.Task]:
     """Returns the state before a step, and the batch of the step."""
     state = outer.state
     if directory.checkpoints.is_dir():
@@ -136,7 +138,7 @@ def _before(
 
 
 def _arguments(
-    state: training.TrainState, tasks: base.Task, dropout: bool
+    state: TrainState, tasks: base.Task, dropout: bool
 ) -> list[tuple[Any, ...]]:
     """Returns the arguments of each episode's meta-gradient, as in the step."""
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax._files import json_text, write_text
+from metaflax.config._files import to_json
 from metaflax.config._python import to_python
 from metaflax.config._search import check_search, with_settings
 from metaflax.reporting._search import plot_search, search_table, short
@@ -143,7 +144,7 @@ def _write_results(
         best_config = with_settings(config.base, _tuples(best["settings"]))
         for name, text in (
             ("search.json", json_text(results, indent=2) + "\n"),
-            ("best.json", config_lib.to_json(best_config)),
+            ("best.json", to_json(best_config)),
             ("best.py", to_python(best_config)),
         ):
             write_text(trials.folder / name, text)

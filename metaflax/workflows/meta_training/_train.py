@@ -11,9 +11,11 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import evaluation, profiling, reporting, training
+from metaflax import evaluation, profiling, training
 from metaflax.reporting._costs import host_line, profile_tables
-from metaflax.training._placement import Placement
+from metaflax.reporting._plots import plot_run
+from metaflax.reporting._progress import ProgressSink
+from metaflax.training._placement import OneDevice, Placement
 from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import single
 from metaflax.workflows.meta_training._members import EpisodicMember
@@ -136,9 +138,7 @@ def meta_train(
     with directory.reserved(config) as config:
         member = _load_member(config, directory)
         member.report(console)
-        outcome = _train_member(
-            member, console, training.OneDevice(), progress=progress
-        )
+        outcome = _train_member(member, console, OneDevice(), progress=progress)
         return _select(member, outcome, console)
 
 
@@ -167,7 +167,7 @@ def _train_member(
             placement=placement,
             progress=progress
             or functools.partial(
-                reporting.ProgressSink,
+                ProgressSink,
                 console,
                 settings.steps,
                 settings.tasks_per_step,
@@ -239,7 +239,7 @@ def _plot(member: EpisodicMember, results: dict[str, Any], console: Console) -> 
         return
     directory, metric, intervals = member.directory, member.score, results["intervals"]
     try:
-        reporting.plot_run(
+        plot_run(
             directory.path / "result.png",
             directory.log,
             metric,

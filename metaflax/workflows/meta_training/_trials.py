@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from metaflax import config as config_lib
 from metaflax._files import write_text
+from metaflax.config._files import to_json
 
 # Files of a search's directory; run directories of trials are in `trials`.
 CONFIG, JOURNAL, LOCK = "search_config.json", "trials.journal", "search.lock"
@@ -241,7 +242,7 @@ def search_identity(config: config_lib.SearchConfig) -> str:
     """Returns, as JSON, what identifies a search: all but the number of trials."""
     return json.dumps(
         {
-            "base": json.loads(config_lib.to_json(config.base)),
+            "base": json.loads(to_json(config.base)),
             "space": {
                 name: {"kind": type(domain).__name__, **dataclasses.asdict(domain)}
                 for name, domain in config.space.items()

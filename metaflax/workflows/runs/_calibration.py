@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from metaflax import evaluation, metrics
+from metaflax import metrics
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
-from metaflax.evaluation._detection import CONFIDENCES
+from metaflax.evaluation._detection import CONFIDENCES, detection
 from metaflax.metrics._calibration import LOWEST_TEMPERATURE
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._evaluator import Evaluator
@@ -130,7 +130,7 @@ def calibrate(run: Run, evaluator: Evaluator, params: Any) -> Calibration | None
             [np.asarray(x, np.float64) / temperature for x in part]
             for part in (logits, others)
         )
-        detected = evaluation.detection(inside, outside)
+        detected = detection(inside, outside)
         auroc = {name: scores["auroc"]._asdict() for name, scores in detected.items()}
         best = max(auroc, key=lambda name: auroc[name]["mean"])
         calibration = calibration._replace(score=best, auroc=auroc)

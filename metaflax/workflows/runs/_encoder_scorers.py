@@ -15,6 +15,7 @@ from metaflax import base, data, evaluation, models, target_kinds, tasks, tree
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._features import collate_features
+from metaflax.target_kinds._base import EvaluatedQueries
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -125,9 +126,7 @@ class LogitScorer:
         kind, examples = target_kinds.of(self.task), self.source.examples
         assert kind.report is not None  # `target_kinds.of` saw to it.
         return kind.report(
-            target_kinds.EvaluatedQueries(
-                examples, episodes, scores.logits, self.task.others
-            )
+            EvaluatedQueries(examples, episodes, scores.logits, self.task.others)
         )
 
     def samples(

@@ -12,7 +12,11 @@ from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.batching._seq2seq_batches import collate_pairs
 from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
+from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.data.samplers._rare_classes import without_rare_classes
+from metaflax.data.samplers._variants import Variants, WithVariants
+from metaflax.data.sources._more_training import with_more_training
+from metaflax.data.sources._splits import split_by_names, split_by_seed
 from metaflax.workflows.runs._data_record import record_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -50,7 +54,7 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     if config.more_train is None:
         return splits
     more = read_examples(config.more_train, config, task, domain=config.domain)
-    return data.with_more_training(splits, more, config.split_by)
+    return with_more_training(splits, more, config.split_by)
 
 
 def read_examples(
@@ -90,12 +94,12 @@ def read_examples(
 
 def _split(examples: data.Examples, config: DataConfig) -> data.Splits:
     if config.split_names is not None:
-        return data.split_by_names(examples, config.split_names, config.split_by)
+        return split_by_names(examples, config.split_names, config.split_by)
     if config.split_file is not None:
         return data.split_by_file(
             examples, config.split_file, config.fold, config.split_by
         )
-    return data.split_by_seed(examples, config.split_seed, by=config.split_by)
+    return split_by_seed(examples, config.split_seed, by=config.split_by)
 
 
 class Episodes(NamedTuple):
@@ -120,7 +124,7 @@ class Episodes(NamedTuple):
     pairs: TokenizedPairs | None = None
 
     @property
-    def sizes(self) -> data.EpisodeSizes:
+    def sizes(self) -> EpisodeSizes:
         """Size of the largest episode, with padded classes."""
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
@@ -172,7 +176,7 @@ class Episodes(NamedTuple):
         groups = examples.label_names if by == "label" else examples.domain_names
         kind = {"label": "classes", "domain": "domains"}[by]
         description = ", ".join(groups) if len(groups) < 8 else f"{len(groups)} {kind}"
-        if isinstance(self.sampler, data.WithVariants):
+        if isinstance(self.sampler, WithVariants):
             num_variants = int(self.sampler.variants.counts.sum())
             description += f", {num_variants} variants of them"
         truncation = (
@@ -235,13 +239,13 @@ def make_training_episodes(
     if examples.variants is None or not rate or task.texts is not None:
         return make_episodes(examples, sizes, config, task, model)
     examples = _without_rare_classes(examples, sizes, config.data)
-    variants = data.Variants.of(examples)
+    variants = Variants.of(examples)
     sampler = target_kinds.of(task).sampler(examples, sizes)
     tokenized = model.tokenize(variants.texts, config.data, task.form)
     return Episodes(
         examples,
         tokenized,
-        data.WithVariants(sampler, variants, rate),
+        WithVariants(sampler, variants, rate),
         coarse_buckets(tokenized),
     )
 

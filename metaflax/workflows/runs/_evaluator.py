@@ -9,6 +9,7 @@ import numpy as np
 
 from metaflax import base, data, evaluation, target_kinds, tasks
 from metaflax.evaluation._confusion import EpisodePredictions
+from metaflax.target_kinds._base import EvaluatedQueries
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._scorer import EpisodeResult, Scorer
 
@@ -120,8 +121,8 @@ class Evaluator:
         """Shows generated texts of several methods beside the references."""
         return self._scorer.samples(self.episodes, scores)
 
-    def _evaluated(self, scores: evaluation.Scores) -> target_kinds.EvaluatedQueries:
-        return target_kinds.EvaluatedQueries(
+    def _evaluated(self, scores: evaluation.Scores) -> EvaluatedQueries:
+        return EvaluatedQueries(
             self.source.examples, self.episodes, scores.logits, self.task.others
         )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from metaflax import data
 from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.data.on_disk._labelled_texts import labelled_examples
 from metaflax.data.on_disk._text_index import TextIndex
 from metaflax.data.sources._equal_texts import label_notes
 from metaflax.data.sources._examples import listing
@@ -130,7 +131,7 @@ def _held_out(
     index: TextIndex, labels: np.ndarray, config: Config, split: str
 ) -> data.Examples:
     num_needed = texts_of_a_class(config.episodes)
-    examples = data.labelled_examples(
+    examples = labelled_examples(
         index,
         labels,
         least=num_needed,

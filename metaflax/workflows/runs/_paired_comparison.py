@@ -8,6 +8,8 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting, target_kinds
+from metaflax.data.samplers._episodes import content_hash
+from metaflax.reporting._tables import report_table
 from metaflax.workflows.runs._evaluator import Evaluator
 
 
@@ -39,11 +41,11 @@ def compare(
     )
     report = evaluator.report(list(scores.values())[-1])
     if len(report) <= 40:
-        console.print(reporting.report_table(report))
+        console.print(report_table(report))
     return {
         "episodes": len(evaluator.episodes),
         "protocol": data.protocol_hash(evaluator.episodes),
-        "content": data.content_hash(evaluator.episodes, evaluator.source.examples),
+        "content": content_hash(evaluator.episodes, evaluator.source.examples),
         **comparison,
         "report": report,
     }

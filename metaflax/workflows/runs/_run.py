@@ -12,6 +12,7 @@ from metaflax import config as config_lib
 from metaflax import data, tasks, training
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.data.sources._equal_texts import count_shared
+from metaflax.training._interpolation import interpolate
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
@@ -327,7 +328,7 @@ def best_params(directory: RunDirectory, start: Any) -> Any:
     finally:
         checkpoints.close()
     share = selected["share"]
-    return best if share == 1 else training.interpolate(start, best, share)
+    return best if share == 1 else interpolate(start, best, share)
 
 
 def report_data(run: Run, console: Console) -> None:

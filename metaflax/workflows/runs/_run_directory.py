@@ -13,7 +13,7 @@ import jax
 
 from metaflax import _files
 from metaflax import config as config_lib
-from metaflax.config._files import differences
+from metaflax.config._files import differences, to_json
 from metaflax.config._former_defaults import with_former_defaults
 from metaflax.config._names import check_file_name
 from metaflax.training._processes import (
@@ -184,7 +184,7 @@ class RunDirectory(Generic[C]):
             }
             self.write_json(_run_files.ENVIRONMENT, {**environment(), **places})
             prepare()
-            _files.write_text(self._config, config_lib.to_json(config))
+            _files.write_text(self._config, to_json(config))
         barrier("run begun")
 
     def config(self) -> C:

@@ -14,6 +14,7 @@ from metaflax import data, tasks, tree
 from metaflax.config import Config, EpisodeConfig
 from metaflax.data.on_disk._text_index import TextIndex
 from metaflax.data.raw_text._smlmt import masked_examples
+from metaflax.data.raw_text._word_groups import embedding_clusters
 from metaflax.workflows.runs._episodes import most, texts_of_a_class
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._streamed_episodes import FromDisk
@@ -99,7 +100,7 @@ def _groups(
     if clusters:
         vectors = word_vectors(model, [index.words.names[n] for n in words.tolist()])
         seed = config.data.split_seed
-        groups = data.embedding_clusters(vectors, words, clusters, seed)
+        groups = embedding_clusters(vectors, words, clusters, seed)
     else:
         groups = data.frequency_bands(index, config.data.word_bands, words)
     way = most(sizes.way)

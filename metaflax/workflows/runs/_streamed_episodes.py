@@ -7,6 +7,7 @@ import numpy as np
 
 from metaflax import base, data, tasks
 from metaflax.config import Config
+from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.workflows.runs._episodes import batches, coarse_up_to
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -33,7 +34,7 @@ class FromDisk(NamedTuple):
     room: int = 0
 
     @property
-    def sizes(self) -> data.EpisodeSizes:
+    def sizes(self) -> EpisodeSizes:
         """Size of the largest episode, with padded classes."""
         sizes = self.sampler.sizes
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))

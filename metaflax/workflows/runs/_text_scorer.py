@@ -10,7 +10,7 @@ from metaflax import base, data, evaluation, metrics, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
-from metaflax.evaluation._generated import GenerationBatch
+from metaflax.evaluation._generated import GenerationBatch, generating_scorer
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.tasks._text_level import recall_name
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
@@ -43,7 +43,7 @@ class TextScorer:
             episodes.sizes.num_classes,
             num_steps=config.eval_num_steps,
         )
-        self._score = evaluation.generating_scorer(
+        self._score = generating_scorer(
             self.algorithm,
             task.loss,
             task.metrics,
@@ -69,7 +69,7 @@ class TextScorer:
             yield batch
 
     def score(self, params: Any, batch: GenerationBatch) -> Any:
-        """An `evaluation.Generation` with leaves `[T, ...]`."""
+        """A `Generation` with leaves `[T, ...]`."""
         return self._score(params, batch)
 
     def result(self, episode: data.Episode, row: Any) -> EpisodeResult:

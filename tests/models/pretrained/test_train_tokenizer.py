@@ -7,15 +7,14 @@ import pytest
 from metaflax import models
 from metaflax.models import pretrained
 from metaflax.models.families._registry import family_of
+from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 
 TEXTS = ("the cat sat on the mat", "die Katze saß auf der Matte", "Кіт сидів")
 
 
 @pytest.mark.parametrize("family", ["gpt", "seq2seq"])
 def test_any_text_comes_back_as_it_was(family, tmp_path):
-    made = pretrained.train_tokenizer(
-        TEXTS, tmp_path / "words", vocab_size=280, family=family
-    )
+    made = train_tokenizer(TEXTS, tmp_path / "words", vocab_size=280, family=family)
     loaded = pretrained.tokenizer(tmp_path / "words")
     assert len(made) == len(loaded) <= 280
     for text in (*TEXTS, " Leading  spaces\nand 数字 never seen\t"):
@@ -29,15 +28,13 @@ def test_any_text_comes_back_as_it_was(family, tmp_path):
 
 
 def test_frequent_pairs_become_words(tmp_path):
-    made = pretrained.train_tokenizer(["zebra"] * 9, tmp_path, vocab_size=263)
+    made = train_tokenizer(["zebra"] * 9, tmp_path, vocab_size=263)
     assert len(made("zebra", add_special_tokens=False).input_ids) == 1
 
 
 def test_a_bert_has_word_pieces_of_its_own(tmp_path):
     texts = [*TEXTS, *["Señor zebra"] * 9]
-    made = pretrained.train_tokenizer(
-        texts, tmp_path / "words", vocab_size=100, family="bert"
-    )
+    made = train_tokenizer(texts, tmp_path / "words", vocab_size=100, family="bert")
     loaded = pretrained.tokenizer(tmp_path / "words")
     assert len(made) == len(loaded) <= 100
     pieces = loaded.convert_ids_to_tokens(loaded("Senor ZEBRA cat-mat").input_ids)
@@ -56,14 +53,14 @@ def test_a_bert_has_word_pieces_of_its_own(tmp_path):
 
 def test_a_vocabulary_without_room_for_letters_is_refused(tmp_path):
     with pytest.raises(ValueError, match="15 has no room for [34] letters and 13"):
-        pretrained.train_tokenizer(["ab", "c"], tmp_path, vocab_size=15, family="bert")
+        train_tokenizer(["ab", "c"], tmp_path, vocab_size=15, family="bert")
 
 
 def test_a_vocabulary_without_room_for_bytes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="258 has no room for 256 bytes and 3"):
-        pretrained.train_tokenizer(TEXTS, tmp_path, vocab_size=258)
+        train_tokenizer(TEXTS, tmp_path, vocab_size=258)
     with pytest.raises(ValueError, match="no texts to learn a tokenizer from"):
-        pretrained.train_tokenizer([], tmp_path, vocab_size=300)
+        train_tokenizer([], tmp_path, vocab_size=300)
 
 
 @pytest.mark.parametrize(
