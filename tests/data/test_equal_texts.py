@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from metaflax import data
+from metaflax.data.on_disk._labelled_texts import labelled_examples
 from metaflax.data.samplers._entities import EntitySampler
 from metaflax.data.samplers._multilabel import MultiLabelSampler
 from metaflax.data.samplers._none_of_the_above import WithNone
 from metaflax.data.samplers._numbers import NumberSampler
 from metaflax.data.samplers._out_of_scope import out_of_scope_texts
 from metaflax.data.samplers._rare_classes import without_rare_classes
+from metaflax.data.samplers._variants import Variants, WithVariants
 from metaflax.data.sources._splits import split_by_names
 from metaflax.tasks._entity_spans import Entity
 from tests.tasks.test_label_names import COFFEE
@@ -130,9 +132,9 @@ def test_variants_keep_equal_texts_on_one_side():
     )
     labels = tuple((text[0],) for text in texts)
     examples = data.Examples("varied", texts, labels, variants=variants)
-    varied = data.Variants.of(examples)
+    varied = Variants.of(examples)
     assert len(varied.texts) > len(texts)
-    sampler = data.WithVariants(data.EpisodeSampler(examples, 4, 4, 4), varied, 0.8)
+    sampler = WithVariants(data.EpisodeSampler(examples, 4, 4, 4), varied, 0.8)
     for index in range(60):
         episode = sampler.episode(0, index)
         support, query = (
@@ -147,9 +149,7 @@ def test_texts_on_disk_are_equal_up_to_case_and_space_as_well(tmp_path):
     rows = [(text, label) for label in "ab" for text in (f"x {label}", "one", "two")]
     rows += [(text.upper() + " ", label) for text, label in rows]
     index = data.index_labels(write(tmp_path, rows), cache_dir=tmp_path)
-    held_out = data.labelled_examples(
-        index, np.arange(2), least=2, most=9, most_labels=9
-    )
+    held_out = labelled_examples(index, np.arange(2), least=2, most=9, most_labels=9)
     assert len(held_out) == 6
     sampler = data.LabelledTextSampler(index, (np.arange(2),), 2, 1, 1)
     for number in range(40):

@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_older_checkpoints_whole(tmp_path, checkpoints):
 def test_what_the_disk_has_no_space_for_is_not_begun(
     tmp_path, checkpoints, monkeypatch
 ):
-    stopping = training.Stopping(0.5, 1, 0)
+    stopping = Stopping(0.5, 1, 0)
     checkpoints.save(state_at(1), stopping, 0.5)
     checkpoints.wait()
     with monkeypatch.context() as disk:
