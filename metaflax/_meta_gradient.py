@@ -169,9 +169,9 @@ def _num_tasks(tasks: base.Task, keys: chex.PRNGKey | None) -> int:
             )
     sizes = {jnp.shape(x)[:1] for x in jax.tree.leaves(tasks)}
     if len(sizes) != 1 or () in sizes:
-        found = ", ".join(str(size[0]) if size else "none" for size in sorted(sizes))
+        numbers = ", ".join(str(size[0]) if size else "none" for size in sorted(sizes))
         raise ValueError(
-            f"leaves of tasks differ in their number of tasks T: {found}; stack tasks"
+            f"leaves of tasks differ in their number of tasks T: {numbers}; stack tasks"
             " of one shape along a first axis."
         )
     [(num_tasks,)] = sizes

@@ -1,4 +1,4 @@
-"""How the meta-gradient is taken: an `Estimator` each, or a function that makes one."""
+"""Estimators of the meta-gradient: `base.Estimator`s, and functions that make one."""
 
 from metaflax.estimators._annealed import annealed as annealed
 from metaflax.estimators._constant import constant as constant

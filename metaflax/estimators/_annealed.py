@@ -1,4 +1,4 @@
-"""One estimator early in training, another later."""
+"""Annealing from one estimator of the meta-gradient to another."""
 
 import jax
 

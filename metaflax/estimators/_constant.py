@@ -1,4 +1,4 @@
-"""No meta-gradient: for baselines, which are adapted but never meta-trained."""
+"""The estimator of baselines, which have no meta-gradient."""
 
 import jax
 

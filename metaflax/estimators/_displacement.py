@@ -1,4 +1,4 @@
-"""Reptile's meta-gradient: how far adaptation moved."""
+"""Reptile's meta-gradient: the displacement of the adapted parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from metaflax.estimators._unrolled import check_judges_the_end, solved_and_judge
 def displacement(
     problem: base.InnerProblem, query_loss: base.QueryLossFn
 ) -> base.MetaLossFn:
-    r"""Moves the start towards where adaptation arrived.
+    r"""Estimates the meta-gradient by start minus adapted parameters, as Reptile.
 
     The meta-gradient of what adapts is :math:`\phi_0 - \phi_K`, carried back
     through whatever made :math:`\phi_0`; parameters that no start depends on get

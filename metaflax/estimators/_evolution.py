@@ -1,4 +1,4 @@
-"""A meta-gradient without derivatives."""
+"""Meta-gradients without derivatives, by evolution strategies."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def evolution(
     *,
     perturbs: tree.Where = tree.everything,
 ) -> base.Estimator:
-    r"""An estimator by antithetic evolution strategies.
+    r"""Estimates the meta-gradient by antithetic evolution strategies.
 
     It is the gradient of the query loss smoothed by a normal of deviation
     :math:`\sigma`, from P pairs of opposite perturbations:

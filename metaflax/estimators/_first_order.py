@@ -18,7 +18,7 @@ def stopped_value_and_grad(fn):
 def first_order(
     problem: base.InnerProblem, query_loss: base.QueryLossFn
 ) -> base.MetaLossFn:
-    r"""Stops the inner gradients and nothing else.
+    r"""Estimates the meta-gradient to first order: inner gradients are constants.
 
     The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that
     whatever made the start (prototypes, a generated head) learns, as do learned

@@ -1,4 +1,4 @@
-"""The meta-gradient of an inner minimum, whatever path led to it."""
+"""Implicit meta-gradients, at a minimum of the inner objective."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ TEN_STEPS = functools.partial(linalg.conjugate_gradient, max_steps=10)
 
 
 class ImplicitInfo(NamedTuple):
-    """`base.MetaInfo`, and how far its two assumptions hold.
+    """`base.MetaInfo`, and how well the assumptions of `implicit` hold.
 
     Attributes:
       losses: `[K]`, the inner objective before each inner step.
@@ -46,7 +46,7 @@ def implicit(
     *,
     remaining: float = 0.1,
 ) -> base.Estimator:
-    r"""An estimator by the implicit function theorem.
+    r"""Estimates the meta-gradient by the implicit function theorem.
 
     At a minimum :math:`\phi^*` of the inner objective :math:`F(\phi, \theta) =
     L_S(\phi, \theta) + \frac{\lambda}{2} |\phi - \phi_0(\theta)|^2`,

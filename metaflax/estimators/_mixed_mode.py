@@ -1,4 +1,4 @@
-"""The exact meta-gradient with forward mode over reverse: little memory."""
+"""Exact meta-gradients by forward-over-reverse differentiation, in little memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def mixed_mode(
     *,
     remat_every: int | None = None,
 ) -> base.MetaLossFn:
-    r"""The gradient of `reverse`, with inner gradients differentiated forwards.
+    r"""Computes the gradient of `reverse` by forward-over-reverse differentiation.
 
     The way back through an inner gradient needs
     :math:`v \mapsto \partial_{(\phi, \eta)} \langle v, \nabla_\phi L(\phi, \eta)
@@ -116,7 +116,7 @@ def _no_tangent(x: Any) -> np.ndarray:
 
 
 def _check_forward_rules(fn: Callable[..., Any], args: Any) -> None:
-    """Refuses a gradient that holds an operation of which only the way back is known.
+    """Refuses operations that define a reverse-mode derivative alone.
 
     JAX would say so too, but when it compiles, and without a name.
     """

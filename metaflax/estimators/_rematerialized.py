@@ -1,4 +1,4 @@
-"""Trading time for memory: inner steps that run again on the way back."""
+"""Rematerialised inner steps: recomputed in the backward pass, to save memory."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from metaflax import inner
 def rematerialized_phase(
     num_steps: int, value_and_grad: Callable[..., Any], remat_every: int | None
 ) -> inner.Phase:
-    """A phase that keeps what adapts once every so many steps, and nothing else.
+    """Makes a phase that stores adapted parameters at every n-th step alone.
 
     Args:
       num_steps: of the phase.

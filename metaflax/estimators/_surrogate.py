@@ -1,4 +1,4 @@
-"""Losses whose derivative is given instead of derived."""
+"""Surrogate losses, whose derivative is given."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def pulled(value: jax.Array, point: Any, gradient: Any) -> jax.Array:
-    """`value`, with `gradient` for its derivative with respect to `point`.
+    """Returns `value`, whose derivative with respect to `point` is `gradient`.
 
     The derivative of `value` itself stays. What is added is linear in the point and
     worth nothing.

@@ -1,4 +1,4 @@
-"""A meta-gradient of each inner step by itself, all along the way."""
+"""Meta-gradients of single inner steps along the trajectory of adaptation."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The exact derivative of the last inner steps alone."""
+"""Truncated meta-gradients, through the last inner steps alone."""
 
 import jax
 
@@ -8,7 +8,7 @@ from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def truncated(num_steps: int) -> base.Estimator:
-    r"""An estimator that differentiates through the last n inner steps.
+    r"""Differentiates through the last n inner steps.
 
     The gradients of the earlier K - n steps count as constants, as in
     `first_order`, which is n = 0; `reverse` is n = K. Time and memory are those of

@@ -14,7 +14,7 @@ def solved_and_judged(
     query_loss: base.QueryLossFn,
     phases: Sequence[inner.Phase],
 ):
-    """Adapts and judges: what every estimator that follows the inner steps does.
+    """Runs the inner solve and evaluates the query loss.
 
     Where the problem weighs intermediate steps the value is the weighted sum of the
     query losses after each.
@@ -59,7 +59,7 @@ def unrolled(
     query_loss: base.QueryLossFn,
     phases: Sequence[inner.Phase],
 ) -> base.MetaLossFn:
-    """The query loss, differentiable through the inner steps as `phases` have it.
+    """Computes the query loss, differentiable through the inner steps as `phases` say.
 
     Args:
       problem: the inner problem.

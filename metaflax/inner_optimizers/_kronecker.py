@@ -1,4 +1,4 @@
-"""Kronecker-factored preconditioning by matrices of low rank."""
+"""Learned Kronecker-factored preconditioning, with factors of low rank."""
 
 import jax
 import jax.numpy as jnp

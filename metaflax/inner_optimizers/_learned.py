@@ -1,4 +1,4 @@
-"""Any optimizer of optax with its numbers learned."""
+"""Optimizers of optax with learned hyperparameters."""
 
 import inspect
 import numbers
@@ -16,7 +16,7 @@ from metaflax.inner_optimizers._wide import wide_dtype
 def learned(
     factory: Callable[..., optax.GradientTransformation], **hyperparameters: float
 ) -> base.InnerOptimizer:
-    r"""Learns the numbers that an optimizer of optax is made with.
+    r"""Learns the hyperparameters of an optimizer of optax.
 
     All of what adapts shares them: with `optax.sgd`, `learning_rate` and `momentum`
     this learns :math:`\alpha` and :math:`\mu` of
@@ -105,7 +105,7 @@ def _check(factory: Callable[..., Any], hyperparameters: Mapping[str, Any]) -> N
 def _in_type_of(
     hyper: Any, optimizer: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """The optimizer in the type of its hyperparameters, updates in that of gradients.
+    """Runs an optimizer in the type of its hyperparameters; updates keep their type.
 
     Times a learned number, a gradient in bfloat16 turns into float32; the optimizer's
     state would change its type from one step to the next.

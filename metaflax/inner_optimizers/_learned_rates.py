@@ -1,4 +1,4 @@
-"""Learned rates: of a tensor, a layer, a parameter, or of each step."""
+"""Learned learning rates per tensor, layer, parameter or inner step."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ KNOWN = ("tensor", "layer", "parameter")
 
 
 class _Steps(NamedTuple):
-    """How many inner steps were taken."""
+    """Number of inner steps so far."""
 
     taken: jax.Array
 
@@ -31,7 +31,7 @@ def learned_rates(
     num_steps: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
 ) -> base.InnerOptimizer:
-    r"""Learns by how much each part of the model moves, and at each step.
+    r"""Learns learning rates per tensor, layer or parameter, and per inner step.
 
     With :math:`u_k` what `optimizer` makes of the gradient at step k, part g of what
     adapts takes the step
@@ -133,7 +133,7 @@ def _check(per: Per, num_steps: int | None) -> None:
 
 
 def _layer_of(path: KeyPath) -> str:
-    """The path of the module that holds an array."""
+    """Returns the path of the module that holds an array."""
     *module, last = path
     # A state of NNX ends in the attribute that holds the array of a variable.
     if module and last == jax.tree_util.GetAttrKey("value"):
@@ -155,7 +155,7 @@ def _grouped(fast: Any, group_of: Callable[[KeyPath], str]) -> dict[str, list[An
 def _spread(
     rates: Any, group_of: Callable[[KeyPath], str] | None, like: Any
 ) -> optax.Params:
-    """A tree with the rate of each array in its place."""
+    """Returns a tree with the rate of each array in its place."""
     if group_of is None:
         return rates
     return jax.tree_util.tree_map_with_path(lambda path, _: rates[group_of(path)], like)

@@ -1,4 +1,4 @@
-"""Meta-Curvature: a full matrix for each axis of each gradient."""
+"""Meta-Curvature: a learned matrix for each axis of each gradient."""
 
 import jax.numpy as jnp
 
@@ -7,7 +7,7 @@ from metaflax.inner_optimizers._preconditioned import preconditioned
 
 
 def meta_curvature(rate: float = 0.01) -> base.InnerOptimizer:
-    r"""Learns how the parts of a gradient mix before it is descended.
+    r"""Learns a linear transformation of each axis of the gradients.
 
     A kernel's gradient G, `[in, out]`, is multiplied from both sides, and a tensor
     of n axes on each by the matrix of that axis:

@@ -1,4 +1,4 @@
-"""Gradient descent with a learned linear map on each axis of each gradient."""
+"""Gradient descent with a linear preconditioner on each axis of each gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def preconditioned(
     init_factor: Callable[[Any, int, Any], Any],
     multiply: Callable[[Any, jax.Array], jax.Array],
 ) -> base.InnerOptimizer:
-    """Multiplies each axis of a gradient by a factor, then all by minus a rate.
+    """Preconditions each axis of a gradient by a matrix, then scales by minus a rate.
 
     Args:
       rate: where the learned rate of each tensor begins.
@@ -62,7 +62,7 @@ def preconditioned(
 
 
 def _along(axis: int, multiply: Callable[..., jax.Array], factor: Any, x: jax.Array):
-    """A factor times one axis of a tensor: the mode product."""
+    """Computes the mode product: a matrix times one axis of a tensor."""
     first = jnp.moveaxis(x, axis, 0)
     matrix = first.reshape(first.shape[0], -1)
     return jnp.moveaxis(multiply(factor, matrix).reshape(first.shape), 0, axis)

@@ -1,4 +1,4 @@
-"""The type of learned numbers."""
+"""The dtype of learned hyperparameters."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ import jax.numpy as jnp
 
 
 def wide_dtype(tree: Any) -> Any:
-    """The type of numbers learned for these leaves together: float32 or wider."""
+    """Returns the dtype of a hyperparameter that leaves share: float32 or wider."""
     return jnp.result_type(jnp.float32, *(leaf.dtype for leaf in jax.tree.leaves(tree)))

@@ -1,4 +1,4 @@
-"""Tasks on disk: a table of any database, and weights in files beside it."""
+"""Storage of tasks: a table of a database, and files of weights."""
 
 import contextlib
 import hashlib

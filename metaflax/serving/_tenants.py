@@ -1,4 +1,4 @@
-"""Tenants: who may ask, and how often."""
+"""Tenants: bearer tokens and rate limits."""
 
 import hashlib
 import hmac
@@ -71,18 +71,18 @@ class Tenants:
         if self._digests is None:
             return ANYONE
         scheme, _, token = (authorization or "").partition(" ")
-        digest, found = _digest(token.strip()), None
+        digest, tenant = _digest(token.strip()), None
         for name, known in self._digests.items():  # All, so that time tells nothing.
             if hmac.compare_digest(digest, known):
-                found = name
-        if found is None or scheme.lower() != "bearer":
+                tenant = name
+        if tenant is None or scheme.lower() != "bearer":
             raise ApiError(
                 401,
                 "unauthorized",
                 "send the header `Authorization: Bearer TOKEN` with a known token.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        return found
+        return tenant
 
 
 class RateLimit:

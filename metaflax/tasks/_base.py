@@ -16,7 +16,7 @@ Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
 
 class Remark(NamedTuple):
-    """What reading a row converted or found odd.
+    """A remark about a row: what reading it converted, or what is unusual in it.
 
     Attributes:
       what: a plural noun phrase and a verb, such as "entities are widened".

@@ -153,7 +153,7 @@ class Fields:
             )
         if not value.strip():
             raise self.refused(role, "is an empty text; remove the row.")
-        # Most texts are ASCII, which is told at once.
+        # Most texts are ASCII, which is quick to check.
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise self.refused(
                 role,

@@ -143,9 +143,9 @@ TEXT = Form(
 )
 
 # Target texts of a generative language model.
-TARGET_TEXT = TEXT._replace(name="said", encode=encode_target, encode_windows=None)
+TARGET_TEXT = TEXT._replace(name="target", encode=encode_target, encode_windows=None)
 
 # Beginnings of target texts, which a model continues.
 TARGET_PREFIX = TARGET_TEXT._replace(
-    name="begun", encode=keeping_the_end(encode_target)
+    name="target prefix", encode=keeping_the_end(encode_target)
 )

@@ -12,7 +12,7 @@ _BEGINS, _ENDS = frozenset("BSU"), frozenset("ESLU")
 def to_bio(tags: Sequence[str]) -> tuple[list[str], str | None]:
     """Converts tags of words to BIO.
 
-    Three schemes are told apart from BIO: IOB1, in which `B-` is for entities right
+    Three schemes beside BIO are recognised: IOB1, in which `B-` is for entities right
     after another one of their type alone; BIOES and BILOU, which mark the last word of
     an entity and entities of one word; and bare types, in which neighbours of the same
     type are one entity.

@@ -47,7 +47,7 @@ class EntitySampler:
         found, because they co-occur with other types or too often in one sentence.
 
     Examples:
-      >>> from metaflax.tasks import Entity
+      >>> from metaflax.tasks._entity_spans import Entity
       >>> letters = ("ab", "cd", "a", "b", "c", "d", "aa", "bb", "cc", "dd")
       >>> entities = tuple(
       ...     tuple(Entity(n, n + 1, c) for n, c in enumerate(text)) for text in letters

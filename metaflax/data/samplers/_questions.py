@@ -31,7 +31,7 @@ class QuestionSampler:
         about other contexts.
 
     Examples:
-      >>> from metaflax.tasks import Answer, Question
+      >>> from metaflax.tasks._questions import Answer, Question
       >>> texts = tuple(Question("Who?", f"{name} does.") for name in "ABCD")
       >>> answers = tuple((Answer(text.context[0], 0, 1),) for text in texts)
       >>> who = Examples("who", texts, ((),) * 4, targets=answers)

@@ -1,4 +1,4 @@
-"""Texts that are equal up to case and white space, and what is said of them."""
+"""Notes about texts that are equal up to case and white space."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from typing import Any
@@ -108,7 +108,7 @@ def label_notes(names: Iterable[str], spellings: Mapping[str, Set[Any]]) -> list
 
 
 def _shown(names: Sequence[str] | Set[str]) -> str:
-    """Formats names so that names which look the same are told apart."""
+    """Formats names so that those which look the same differ."""
     looks = {repr(name) for name in names}
     ordered = sorted(names)
     show = repr if all(look.isascii() for look in looks) else ascii

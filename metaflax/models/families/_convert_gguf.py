@@ -43,7 +43,7 @@ def convert_gguf(
     target = _directory.unused(directory)
     file = _gguf.read_gguf(path)
     family = _family_of(file)
-    assert family.gguf is not None  # By which it was found.
+    assert family.gguf is not None  # It was looked up by it.
     try:
         config = family.config_class.from_dict(family.gguf.config(file))
         places = family.gguf.tensors(file, config)

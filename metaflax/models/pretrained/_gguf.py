@@ -148,10 +148,10 @@ def _bounded_reader(package: Any) -> Any:
 
     class Reader(package.GGUFReader):
         def _get(self, offset: Any, dtype: Any, count: Any = 1, override_order=None):
-            found = super()._get(offset, dtype, count, override_order)
-            if len(found) != int(count):
+            values = super()._get(offset, dtype, count, override_order)
+            if len(values) != int(count):
                 raise ValueError(f"it ends before byte {int(offset) + int(count)}")
-            return found
+            return values
 
         def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
             if raw_type == package.GGUFValueType.ARRAY:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 CONTROL, USER_DEFINED = 3, 4
-"""Kinds of tokens that are found whole in a text; the former are special."""
+"""Kinds of tokens that no merge may split; the former are special."""
 
 # How texts are split before they are merged, as llama.cpp has it.
 _ENGLISH = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -82,11 +82,11 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Any:
     kinds = _list(metadata, "token_type", int, len(tokens))
     whole = {CONTROL: rules.add_special_tokens, USER_DEFINED: rules.add_tokens}
     for number, add in whole.items():
-        found = [t for t, k in zip(tokens, kinds, strict=True) if k == number]
+        selected = [t for t, k in zip(tokens, kinds, strict=True) if k == number]
         add(
             [
                 tokenizers.AddedToken(t, normalized=False, special=number == CONTROL)
-                for t in found
+                for t in selected
             ]
         )
     if rules.get_vocab_size() != len(tokens):
@@ -180,9 +180,9 @@ def _merges_by_score(
     merges = []
     for token, score in zip(tokens, scores, strict=True):
         cuts = ((token[:i], token[i:]) for i in range(1, len(token)))
-        found = [cut for cut in cuts if cut[0] in numbers and cut[1] in numbers]
-        found.sort(key=lambda cut: (numbers[cut[0]], numbers[cut[1]]))
-        merges += [(score, *cut) for cut in found]
+        parts = [cut for cut in cuts if cut[0] in numbers and cut[1] in numbers]
+        parts.sort(key=lambda cut: (numbers[cut[0]], numbers[cut[1]]))
+        merges += [(score, *cut) for cut in parts]
     merges.sort(key=lambda merge: (-merge[0], -len(merge[1]), -len(merge[2])))
     return [(first, second) for _, first, second in merges]
 
@@ -213,7 +213,7 @@ def _enclose(
         ends[name] = [token] if asked and token is not None else []
     if not any(ends.values()):
         return
-    around = {token for found in ends.values() for token in found}
+    around = {token for added in ends.values() for token in added}
     parts = [" ".join([*ends["bos"], side, *ends["eos"]]) for side in ("$A", "$B:1")]
     rules.post_processor = processors.TemplateProcessing(
         single=parts[0],

@@ -1,4 +1,4 @@
-"""Batches of texts of like length, in few shapes, for encoding many texts fast.
+"""Batches of texts of similar length, in few shapes, for fast encoding of many texts.
 
 Texts are sorted by length and cut into batches of a budget of tokens rather than of a
 number of texts: many short texts, or few long ones, keep the device equally busy. Real

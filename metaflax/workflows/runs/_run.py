@@ -344,7 +344,7 @@ def report_data(run: Run, console: Console) -> None:
 
 
 def data_notes(run: Run) -> list[str]:
-    """Lists what reading found in the data, and texts that two splits share."""
+    """Lists remarks about the data, and the texts that two splits share."""
     splits, episodes = run.splits, (run.train, run.valid, run.test)
     parts = [splits.train, splits.valid, splits.test]
     parts += [e.examples for e in episodes if isinstance(e, Episodes)]

@@ -78,14 +78,14 @@ def _head_dim(file: GGUF, content: dict[str, Any]) -> int:
     if not all(isinstance(n, int) and n > 0 for n in (width, heads)):
         raise ValueError(f"it has heads {heads!r:.40} of {width!r:.40} features")
     rotated = file.field("rope.dimension_count", width // heads)
-    found = file.field("attention.key_length", rotated)
+    head_dim = file.field("attention.key_length", rotated)
     for name in ("attention.value_length", "rope.dimension_count"):
-        if file.field(name, found) != found:
+        if file.field(name, head_dim) != head_dim:
             raise ValueError(
                 f"the network cannot do {name}={file.field(name)!r:.40} where keys"
-                f" have {found!r:.40} features"
+                f" have {head_dim!r:.40} features"
             )
-    return found
+    return head_dim
 
 
 def _rotary(file: GGUF, content: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _llama3(file: GGUF, base: float, head_dim: int) -> dict[str, Any]:
 def _tensors(file: GGUF, config: LlamaConfig) -> dict[str, GGUFTensor]:
     """Returns where each tensor goes, by llama.cpp's name."""
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_kv}
-    found = {}
+    places = {}
     for name, target in _weight_names.targets(config).items():
         module, _, leaf = name.rpartition(".")
         prefix = ""
@@ -138,8 +138,8 @@ def _tensors(file: GGUF, config: LlamaConfig) -> dict[str, GGUFTensor]:
         # llama.cpp turns features of a Llama alone.
         if file.architecture == "llama" and theirs in heads:
             place = place._replace(convert=interleaved(heads[theirs]))
-        found[f"{prefix}{theirs}.{leaf}"] = place
-    return found
+        places[f"{prefix}{theirs}.{leaf}"] = place
+    return places
 
 
 LLAMA_GGUF = GGUFFormat(
