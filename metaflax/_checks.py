@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base, tree
+from metaflax.tree._selection import PathFilter
 
 __all__ = [
     "check_class_outputs",
@@ -62,7 +63,7 @@ def with_aux(result: Any) -> tuple[jax.Array, Any]:
     return value, aux
 
 
-def narrowed(spec: tree.Where, to: tree.PathFilter) -> tree.PathFilter:
+def narrowed(spec: tree.Where, to: PathFilter) -> PathFilter:
     """Restricts a filter to paths that `to` selects too."""
     selected = tree.where(spec)
     filter_: Any = lambda path: selected(path) and to(path)  # noqa: E731

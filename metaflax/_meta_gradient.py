@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import _checks, base, tree
+from metaflax.base._contract import FewRows
+from metaflax.tree._paths import take_rows
 
 __all__ = [
     "TaskLoop",
@@ -109,7 +111,7 @@ def value_and_grad(
         table, shared = tree.partition(trained, lambda path: path == few_rows.path)
 
         def rows_of(part, rows):
-            return tree.take_rows(part, few_rows.path, rows)
+            return take_rows(part, few_rows.path, rows)
 
         def chunk_loss(shared, few, rows, tasks, keys):
             def one(few, rows, task, key):
@@ -183,9 +185,9 @@ def _num_tasks(tasks: base.Task, keys: chex.PRNGKey | None) -> int:
     return num_tasks
 
 
-def _every_row(algorithm: base.MetaAlgorithm) -> base.FewRows:
+def _every_row(algorithm: base.MetaAlgorithm) -> FewRows:
     """Wraps an algorithm without a row table, so that both kinds have one interface."""
-    return base.FewRows(None, lambda params, task: (None, task), algorithm.loss)
+    return FewRows(None, lambda params, task: (None, task), algorithm.loss)
 
 
 def _each(fn: Callable[..., Any], chunk: int) -> Callable[..., Any]:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax import _checks, _optimizers, base, tree
+from metaflax import _checks, _optimizers, base
+from metaflax.tree._paths import is_empty
 
 __all__ = [
     "Phase",
@@ -111,7 +112,7 @@ def solve(
     num_steps = problem.num_steps
     if not num_steps:  # A scan of no steps cannot run without jit.
         return Solution(start, start, fixed, base.InnerInfo(jnp.zeros(0)))
-    if tree.is_empty(start):
+    if is_empty(start):
         raise ValueError(
             f"{num_steps} inner steps have nothing to change: what adapts chooses no"
             " parameter that there is; compare it with tree.paths(params)."

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import _checks, base, tree
+from metaflax.tree._paths import is_empty
 
 __all__ = [
     "check_meta_gradient",
@@ -67,7 +68,7 @@ def check_meta_gradient(
             params = algorithm.init(jax.random.key(0))
         params, task = _doubled(params), _doubled(task)
         trained, rest = tree.partition(params, trains)
-        if tree.is_empty(trained):
+        if is_empty(trained):
             raise ValueError(f"nothing to check: no parameter matches {trains!r}.")
         _checks.check_patterns("trains", trains, params)
 

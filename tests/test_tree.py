@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from metaflax import tree
+from metaflax.tree._paths import is_empty
 
 PARAMS = {
     "encoder": {"embeddings": jnp.ones(2), "layer_0": {"kernel": jnp.full(2, 2.0)}},
@@ -67,8 +68,8 @@ def test_merging_takes_the_first_that_is_there():
 
 
 def test_emptiness_is_having_no_leaf():
-    assert tree.is_empty(tree.select(PARAMS, tree.nothing))
-    assert not tree.is_empty(PARAMS)
+    assert is_empty(tree.select(PARAMS, tree.nothing))
+    assert not is_empty(PARAMS)
 
 
 def test_optax_descends_a_selection_and_holds_nothing_for_the_rest():

@@ -8,6 +8,8 @@ import numpy as np
 import optax
 
 from metaflax import base, tree
+from metaflax.base._contract import FewRows, RowTable
+from metaflax.tree._paths import nested, take_rows
 
 
 class FewRowsAdapted(NamedTuple):
@@ -23,9 +25,7 @@ class FewRowsAdapted(NamedTuple):
     adapted: Any
 
 
-def compact_rows(
-    algorithm: base.MetaAlgorithm, table: base.RowTable
-) -> base.MetaAlgorithm:
+def compact_rows(algorithm: base.MetaAlgorithm, table: RowTable) -> base.MetaAlgorithm:
     """Wraps an algorithm to adapt only the rows of a table that a task uses.
 
     A task of some hundred words reads few of an embedding's tens of thousands of
@@ -55,7 +55,7 @@ def compact_rows(
       ...     init_fn=lambda key: {"words": jnp.zeros(30_000)},
       ...     inner_optimizer=optax.sgd(1.0),
       ... )
-      >>> table = base.RowTable("words", lambda ids: ids, lambda ids, new: new)
+      >>> table = RowTable("words", lambda ids: ids, lambda ids, new: new)
       >>> support = base.Batch(jnp.array([7, 9]), jnp.ones(2), jnp.ones(2))
       >>> algorithm = compact_rows(words, table)
       >>> params = algorithm.init(jax.random.key(0))
@@ -80,17 +80,17 @@ def compact_rows(
 
     def loss(params, task, key=None, step=None):
         rows, task = read(params, task)
-        return algorithm.loss(tree.take_rows(params, table.path, rows), task, key, step)
+        return algorithm.loss(take_rows(params, table.path, rows), task, key, step)
 
     def adapt(params, support, key=None):
         rows, (inputs,) = _read(table, params, [support.inputs])
-        few = tree.take_rows(params, table.path, rows)
+        few = take_rows(params, table.path, rows)
         adapted, info = algorithm.adapt(few, support._replace(inputs=inputs), key)
         return FewRowsAdapted(rows, adapted), info
 
     def predict(params, adapted, inputs, key=None):
         rows, (inputs,) = _read(table, params, [inputs])
-        few = tree.take_rows(params, table.path, rows)
+        few = take_rows(params, table.path, rows)
         adapted = _adapted_rows(few, adapted, table, rows)
         return algorithm.predict(few, adapted, inputs, key)
 
@@ -98,12 +98,12 @@ def compact_rows(
         adapt=adapt,
         predict=predict,
         loss=loss,
-        few_rows=base.FewRows(table.path, read, algorithm.loss),
+        few_rows=FewRows(table.path, read, algorithm.loss),
         resume=None,  # Another support set uses other rows.
     )
 
 
-def why_not_compact(algorithm: base.MetaAlgorithm, table: base.RowTable) -> str | None:
+def why_not_compact(algorithm: base.MetaAlgorithm, table: RowTable) -> str | None:
     """Explains why leaving out unused rows would change the result.
 
     Rows must be updated independently: `compact_rows` does not support an inner
@@ -146,12 +146,12 @@ def _numbered(num_rows: int) -> np.ndarray:
     return 1 + np.arange(num_rows * 3, dtype=np.float32).reshape(num_rows, 3)
 
 
-def _two_steps(optimizer: Any, table: base.RowTable, num_rows: int) -> np.ndarray:
+def _two_steps(optimizer: Any, table: RowTable, num_rows: int) -> np.ndarray:
     """Takes two steps on a table of rows, of which the first `FEW` have a gradient."""
     start = jnp.asarray(_numbered(num_rows))
     has_gradient = jnp.arange(num_rows)[:, None] < FEW
-    fast = tree.nested(table.path, start)
-    grads = tree.nested(table.path, jnp.where(has_gradient, 1 / start, 0))
+    fast = nested(table.path, start)
+    grads = nested(table.path, jnp.where(has_gradient, 1 / start, 0))
     state = optimizer.init(fast)
     for _ in range(2):
         updates, state = optimizer.update(grads, state, fast)
@@ -160,9 +160,9 @@ def _two_steps(optimizer: Any, table: base.RowTable, num_rows: int) -> np.ndarra
 
 
 def _hyperparameters(
-    optimizer: base.InnerOptimizer, table: base.RowTable, num_rows: int
+    optimizer: base.InnerOptimizer, table: RowTable, num_rows: int
 ) -> Any:
-    fast = tree.nested(table.path, jnp.asarray(_numbered(num_rows)))
+    fast = nested(table.path, jnp.asarray(_numbered(num_rows)))
     return optimizer.init(jax.random.key(0), fast)
 
 
@@ -172,7 +172,7 @@ def _same_shapes(first: Any, second: Any) -> bool:
 
 
 def _read(
-    table: base.RowTable, params: Any, inputs: list[Any]
+    table: RowTable, params: Any, inputs: list[Any]
 ) -> tuple[jax.Array, list[Any]]:
     """Returns the rows `[U]` that inputs use, and the inputs with indices into them."""
     num_rows = tree.leaf(params, table.path).shape[0]
@@ -194,7 +194,7 @@ def _read(
 
 
 def _adapted_rows(
-    few: Any, made: FewRowsAdapted, table: base.RowTable, rows: jax.Array
+    few: Any, made: FewRowsAdapted, table: RowTable, rows: jax.Array
 ) -> Any:
     """Returns adapted parameters on other rows; rows not adapted are as in `few`."""
     path = next((p for p in tree.paths(made.adapted) if table.path.endswith(p)), None)

@@ -11,6 +11,7 @@ import optax
 from metaflax import _checks, _optimizers, base, inner, tree
 from metaflax.algorithms._encoding_once import encoding_once
 from metaflax.algorithms._learners import Learner, bare, headed, within_model
+from metaflax.base._contract import InnerLoop, moves_params
 
 
 def compose(
@@ -93,7 +94,7 @@ def compose(
     def on_encoder(encode_fn: base.ApplyFn) -> base.MetaAlgorithm:
         return on(headed(encode_fn, init_fn, head, adapts, resets))
 
-    if base.moves_params(estimator):
+    if moves_params(estimator):
         return ignoring_padding(on_encoder(apply_fn))
     return ignoring_padding(encoding_once(apply_fn, adapts, on_encoder))
 
@@ -184,7 +185,7 @@ def assemble(
         adapt,
         predict,
         estimator(problem, query_loss),
-        inner=base.InnerLoop(inner_optimizer, num_steps, learner.adapts),
+        inner=InnerLoop(inner_optimizer, num_steps, learner.adapts),
         resume=resume if num_steps else None,
     )
 

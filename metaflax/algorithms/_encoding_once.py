@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from metaflax import base, tree
+from metaflax.base._units import concatenate
 
 
 class Begun(NamedTuple):
@@ -114,7 +115,7 @@ def _begun(
         ]
     inputs = batches[0].inputs
     for batch in batches[1:]:
-        inputs = base.concatenate(inputs, batch.inputs)
+        inputs = concatenate(inputs, batch.inputs)
     states = staged.run(encoder, inputs, None, key, 0, num)
 
     begun, first = [], 0

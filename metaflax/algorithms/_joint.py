@@ -8,6 +8,7 @@ from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
 from metaflax.algorithms._compose import check_num_steps
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
+from metaflax.base._units import concatenate
 
 
 def joint(
@@ -60,7 +61,7 @@ def joint(
     def loss(params, task, key=None, step=None):
         del step
         support, query = map(_checks.finite_padding, task)
-        inputs = base.concatenate(support.inputs, query.inputs)
+        inputs = concatenate(support.inputs, query.inputs)
         targets = jnp.concatenate([support.targets, query.targets])
         weights = jnp.concatenate([support.weights, query.weights])
         features = encode_fn(params["encoder"], inputs, key)

@@ -7,6 +7,7 @@ import chex
 import jax
 
 from metaflax import _checks, base, tree
+from metaflax.tree._selection import PathFilter, zero
 
 
 class Learner(NamedTuple):
@@ -32,7 +33,7 @@ class Learner(NamedTuple):
     finish: Callable[[Any, Any], Any]
     predict: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
     template: Callable[[Any], Any]
-    adapts: tree.PathFilter
+    adapts: PathFilter
 
 
 def bare(
@@ -48,7 +49,7 @@ def bare(
         _checks.check_patterns("adapts", adapts, params)
         _checks.check_patterns("resets", resets, params)
         fast, fixed = tree.partition(params, adapts)
-        return tree.zero(fast, resets), fixed
+        return zero(fast, resets), fixed
 
     return Learner(
         init=init_fn,
@@ -104,7 +105,7 @@ def headed(
         _checks.check_patterns("adapts", adapts, state)
         _checks.check_patterns("resets", resets, state)
         fast, fixed = tree.partition(state, adapts)
-        return tree.zero(fast, resets), fixed
+        return zero(fast, resets), fixed
 
     def resume(params, adapted, support):
         del support

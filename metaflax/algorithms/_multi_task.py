@@ -9,6 +9,7 @@ import optax
 from metaflax import _checks, base, tree
 from metaflax.algorithms._baselines import fine_tuning
 from metaflax.algorithms._compose import check_num_steps
+from metaflax.base._units import concatenate
 
 
 def multi_task(
@@ -86,7 +87,7 @@ def multi_task(
     def loss(params, task, key=None, step=None):
         del step
         support, query = map(_checks.finite_padding, task)
-        inputs = base.concatenate(support.inputs, query.inputs)
+        inputs = concatenate(support.inputs, query.inputs)
         features = encode_fn(params["encoder"], inputs, key)
         joint = params["head"]["joint"]
         logits = features @ joint["kernel"] + joint["bias"][None, :]

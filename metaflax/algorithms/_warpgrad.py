@@ -5,6 +5,7 @@ import optax
 from metaflax import _checks, base, estimators, tree
 from metaflax.algorithms._compose import check_num_steps, compose
 from metaflax.algorithms._spec import AlgorithmSpec, with_inner_optimizer
+from metaflax.tree._paths import is_empty
 
 
 def warpgrad(
@@ -69,7 +70,7 @@ def warpgrad(
 
     def init(key):
         params = algorithm.init(key)
-        if tree.is_empty(tree.select(params, warps)):
+        if is_empty(tree.select(params, warps)):
             raise ValueError(
                 f"warpgrad finds no warp layer: no parameter matches {warps!r}; add"
                 " some (models.with_adapters) or name others."

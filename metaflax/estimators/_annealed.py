@@ -3,6 +3,7 @@
 import jax
 
 from metaflax import base
+from metaflax.base._contract import moves_params, moving_params, outer_step
 from metaflax.estimators._first_order import first_order
 from metaflax.estimators._reverse import reverse
 
@@ -40,11 +41,11 @@ def annealed(
             if step is None:
                 return late(params, task, key)
             return jax.lax.cond(
-                base.outer_step(step) < until, early, late, params, task, key, step
+                outer_step(step) < until, early, late, params, task, key, step
             )
 
         return loss
 
-    if base.moves_params(before) or base.moves_params(after):
-        return base.moving_params(estimator)
+    if moves_params(before) or moves_params(after):
+        return moving_params(estimator)
     return estimator

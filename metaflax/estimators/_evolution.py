@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import _checks, base, tree
+from metaflax.base._contract import moving_params
 from metaflax.estimators._first_order import stopped
 from metaflax.estimators._surrogate import pulled
 
@@ -89,7 +90,7 @@ def evolution(
 
         return loss
 
-    return base.moving_params(estimator)
+    return moving_params(estimator)
 
 
 def _normal_like(key, point):

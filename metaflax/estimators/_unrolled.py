@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from metaflax import _checks, _optimizers, base, inner
+from metaflax.base._contract import outer_step
 
 
 def solved_and_judged(
@@ -46,7 +47,7 @@ def solved_and_judged(
         else:
             each, auxiliaries = solution.observed  # [K], leaves [K, ...]
             aux = jax.tree.map(lambda x: x[-1], auxiliaries)
-            weights = weights_of(base.outer_step(step)).astype(each.dtype)
+            weights = weights_of(outer_step(step)).astype(each.dtype)
             value, last = jnp.vdot(weights, each), each[-1]
         info = base.MetaInfo(solution.info.losses, last, aux)
         return value, jax.lax.stop_gradient(info), solution

@@ -12,7 +12,6 @@ from metaflax.evaluation._intervals import stratified_interval as stratified_int
 from metaflax.evaluation._score import Scores as Scores
 from metaflax.evaluation._score import evaluate as evaluate
 from metaflax.evaluation._score import scorer as scorer
-from metaflax.evaluation._shares import share_interval as share_interval
 
 __all__ = [
     "Interval",
@@ -26,6 +25,5 @@ __all__ = [
     "paired_bootstrap",
     "paired_interval",
     "scorer",
-    "share_interval",
     "stratified_interval",
 ]

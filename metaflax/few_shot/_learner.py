@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaflax import base, data, models, target_kinds, tree
+from metaflax import base, data, models, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.few_shot._support import (
@@ -19,6 +19,7 @@ from metaflax.few_shot._support import (
 )
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
+from metaflax.tree._paths import is_empty
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
@@ -47,7 +48,7 @@ class LearnedTask(NamedTuple):
     @property
     def shares_encoder(self) -> bool:
         """Whether the encoder is the learner's, as that of other tasks."""
-        return tree.is_empty(self.encoder)
+        return is_empty(self.encoder)
 
 
 class Learner:
@@ -351,7 +352,7 @@ class Learner:
         support = base.Batch(tokens, targets, np.ones(2, np.float32))
         adapt = self._algorithms(room, False).adapt
         adapted, _ = jax.eval_shape(adapt, self._meta_params(room), support)
-        return tree.is_empty(adapted["encoder"])
+        return is_empty(adapted["encoder"])
 
     def _output_layer(
         self, head: Mapping[str, Any], names: Sequence[str]

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from metaflax import data, models, tasks, tree
+from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._length_batches import (
     TOKENS_PER_TEXT,
     LengthBatches,
@@ -92,7 +93,7 @@ class TextEncoder:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields rows of like length, and their features `[R, ...]`."""
         params = self.params
-        if not tree.is_empty(adapted):
+        if not is_empty(adapted):
             params = tree.merge(adapted, params)
         apply = functools.partial(self._apply, params)
         return encoded(apply, tokenized, np.arange(len(tokenized)), self.batches)

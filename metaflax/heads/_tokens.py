@@ -3,6 +3,7 @@
 import jax
 
 from metaflax import base
+from metaflax.base._units import token_units
 
 
 def per_token(head: base.Head) -> base.Head:
@@ -35,7 +36,7 @@ def per_token(head: base.Head) -> base.Head:
         return features.reshape(-1, features.shape[-1])  # [S * L, D]
 
     def fit(head_params, features, targets, weights):
-        units = base.token_units(targets, weights)
+        units = token_units(targets, weights)
         return head.fit(head_params, flat(features), *units)
 
     def apply(state, features):

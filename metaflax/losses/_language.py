@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from metaflax import base
+from metaflax.base._units import token_units
 from metaflax.losses._weighted import nan_unless, weighted_mean, zero_padding
 
 
@@ -45,7 +45,7 @@ def language_cross_entropy(
         [logits, targets], 2, custom_message="logits are [S, L, V], targets [S, L]"
     )
     chex.assert_rank(logits, 3, custom_message="logits are [S, L, V]")
-    words, counts = base.token_units(targets, weights)
+    words, counts = token_units(targets, weights)
     logits = zero_padding(logits.reshape(-1, logits.shape[-1]), counts)  # [S * L, V]
     # By a sum and a look-up: a distribution over V words a token would cost more.
     total = jax.nn.logsumexp(logits, axis=-1)

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from metaflax.base import SpanCode
+from metaflax.base._units import SpanCode
 from metaflax.losses._weighted import nan_unless, weighted_mean, zero_padding
 
 
@@ -18,7 +18,7 @@ def span_cross_entropy(
 
     Args:
       logits: `[S, L, 2]`, of beginning and of ending at each token.
-      codes: `[S, L]`, a `base.SpanCode` each.
+      codes: `[S, L]`, a `SpanCode` each.
       weights: `[S]`; 0 marks padding.
 
     Returns:

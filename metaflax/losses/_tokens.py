@@ -6,6 +6,7 @@ from typing import Any
 import chex
 
 from metaflax import _checks, base
+from metaflax.base._units import token_units
 
 
 def per_token(loss_fn: base.LossFn) -> Callable[..., Any]:
@@ -39,7 +40,7 @@ def per_token(loss_fn: base.LossFn) -> Callable[..., Any]:
         )
         chex.assert_rank(outputs.logits, 3, custom_message="logits are [S, L, N]")
         logits = outputs.logits.reshape(-1, outputs.logits.shape[-1])  # [S * L, N]
-        units = base.token_units(targets, weights)
+        units = token_units(targets, weights)
         return loss_fn(outputs._replace(logits=logits), *units)
 
     return of_tokens

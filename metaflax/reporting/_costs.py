@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from metaflax.profiling import Cost
+from metaflax.profiling._cost import Cost
 from metaflax.profiling._profile import Profile, Row
 
 _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))

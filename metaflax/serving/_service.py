@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaflax import data, evaluation, target_kinds
+from metaflax import data, target_kinds
 from metaflax.evaluation._report import classification_report
+from metaflax.evaluation._shares import share_interval
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import LearnedTask, Learner
 from metaflax.few_shot._text_encoder import Encoded
@@ -375,7 +376,7 @@ def _scores(
     """Computes accuracy with its interval, a report by class, and what was wrong."""
     predicted = [record["label"] for record in records]
     hits = [a == b for a, b in zip(names, predicted, strict=True)]
-    accuracy = evaluation.share_interval(hits, np.ones(len(hits)))
+    accuracy = share_interval(hits, np.ones(len(hits)))
     report = classification_report(names, predicted)
     classes = {name: report[name] for name in sorted({*names, *predicted})}
     wrong = [

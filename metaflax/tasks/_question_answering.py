@@ -51,7 +51,7 @@ def question_answering(
         answer must be to predict no answer; values below 0 predict it more often.
 
     Returns:
-      A `TaskType` whose targets are codes `[S, L]` (`base.SpanCode`) and whose outputs
+      A `TaskType` whose targets are codes `[S, L]` (`SpanCode`) and whose outputs
       are logits `[S, L, 2]`. Answers are scored by SQuAD's F1 of words, which model
       selection follows, and exact match.
 

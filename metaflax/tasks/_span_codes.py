@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaflax.base import SpanCode
+from metaflax.base._units import SpanCode
 from metaflax.tasks._questions import Answer, Question
 
 
 def span_codes(
     text: Question, answers: Sequence[Answer], spans: np.ndarray, names: Sequence[str]
 ) -> np.ndarray:
-    """Encodes an answer as the `base.SpanCode` of each token of a row, int32 `[L]`.
+    """Encodes an answer as the `SpanCode` of each token of a row, int32 `[L]`.
 
     Of several gold answers the target is the first that the row holds whole; where it
     holds none, the target is its first token, [CLS].

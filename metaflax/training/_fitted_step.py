@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from metaflax import _meta_gradient, base, profiling, tree
 from metaflax.profiling import _memory
+from metaflax.profiling._cost import Cost
 from metaflax.training import _processes
 from metaflax.training._mesh import check_tasks
 from metaflax.training._state import TrainState
@@ -35,10 +36,10 @@ class CompiledStep(NamedTuple):
     """
 
     run: jax.stages.Compiled
-    cost: profiling.Cost | None
+    cost: Cost | None
     available: int | None
     tasks_at_once: int
-    rejected: tuple[tuple[int, profiling.Cost | None], ...]
+    rejected: tuple[tuple[int, Cost | None], ...]
     shapes: dict[str, tuple[int, ...]]
 
 
@@ -142,7 +143,7 @@ class FittedStep:
         return _processes.minimum_over_processes(least)
 
 
-def fits(cost: profiling.Cost | None, free: int | None) -> bool:
+def fits(cost: Cost | None, free: int | None) -> bool:
     """Returns whether the free memory holds what a step needs beside its arguments."""
     return free is None or cost is None or cost.new <= free
 
@@ -157,7 +158,7 @@ def smaller_chunk(chunk: int, num_tasks: int) -> int:
     return max(d for d in range(1, chunk // 2 + 1) if num_tasks % d == 0)
 
 
-def too_large(cost: profiling.Cost | None, free: int | None) -> str:
+def too_large(cost: Cost | None, free: int | None) -> str:
     """Returns the error message for a step that does not fit the device."""
     if cost is None or free is None:
         which = "needs more memory than the device has"
@@ -175,7 +176,7 @@ def too_large(cost: profiling.Cost | None, free: int | None) -> str:
 
 def _compile(
     step: Any, state: TrainState, tasks: base.Task
-) -> tuple[jax.stages.Compiled | None, profiling.Cost | None]:
+) -> tuple[jax.stages.Compiled | None, Cost | None]:
     """Compiles a step and estimates its cost; no step if memory was too small."""
     lowered = step.lower(state, tasks)
     try:

@@ -13,6 +13,7 @@ import optax
 
 from metaflax import base, tree
 from metaflax.training._partitioned_optimizer import in_parts
+from metaflax.tree._selection import PathFilter
 
 ENCODER = "encoder"
 
@@ -57,7 +58,7 @@ def member_params(params: Any, name: str) -> Any:
     }
 
 
-def member_paths(name: str, trains: tree.Where = tree.everything) -> tree.PathFilter:
+def member_paths(name: str, trains: tree.Where = tree.everything) -> PathFilter:
     """Returns which parameters a member's steps change: encoder and private ones.
 
     Args:
@@ -80,7 +81,7 @@ def member_paths(name: str, trains: tree.Where = tree.everything) -> tree.PathFi
     )
 
 
-def _private(name: str) -> tree.PathFilter:
+def _private(name: str) -> PathFilter:
     """Returns a predicate for paths of a member's private parameters."""
 
     def is_private(path: str) -> bool:

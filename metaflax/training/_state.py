@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from metaflax import _checks, tree
+from metaflax.tree._paths import is_empty
 
 
 class TrainState(NamedTuple):
@@ -46,7 +47,7 @@ def create(
     """
     params, key = jax.tree.map(jnp.array, (params, key))
     trained = tree.select(params, trains)
-    if tree.is_empty(trained):
+    if is_empty(trained):
         raise ValueError(
             f"nothing is trained: no parameter matches {trains!r}; they are"
             f" {tree.paths(params)[:4]}, ..."

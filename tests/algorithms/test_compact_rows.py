@@ -13,10 +13,11 @@ import pytest
 import metaflax
 from metaflax import algorithms, base, heads, inner_optimizers, losses, models, testing
 from metaflax.algorithms._compact_rows import why_not_compact
+from metaflax.base._contract import RowTable
 from tests.algorithms import text_free
 
 NUM_ROWS, LENGTH = 40, 2
-TABLE = base.RowTable("encoder/words", lambda ids: ids, lambda ids, numbers: numbers)
+TABLE = RowTable("encoder/words", lambda ids: ids, lambda ids, numbers: numbers)
 
 
 def encode(params, ids, key):

@@ -16,6 +16,7 @@ import pytest
 import metaflax
 from metaflax import algorithms, base, estimators, heads, testing
 from metaflax.algorithms._table import ALGORITHMS
+from metaflax.tree._paths import is_empty
 from tests.algorithms import text_free
 
 TOOLS = {
@@ -349,7 +350,7 @@ def test_anil_encodes_the_support_set_once_and_adapts_the_head_only():
         algorithm.adapt, params_of(algorithm), text_free.task().support
     )
     assert len(calls) == 1
-    assert metaflax.tree.is_empty(adapted["encoder"])
+    assert is_empty(adapted["encoder"])
 
 
 def test_trains_leaves_the_rest_without_a_gradient():

@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from metaflax import algorithms, base, estimators, heads, losses, models, tree
+from metaflax import algorithms, base, estimators, heads, losses, models
+from metaflax.tree._paths import is_empty
 from tests.models import speakers
 
 
@@ -90,7 +91,7 @@ def test_what_is_read_runs_once_where_only_what_says_adapts():
     )
     start = algorithm.init(jax.random.key(0))
     adapted, info = jax.jit(algorithm.adapt)(start, task.support)
-    assert tree.is_empty(adapted["encoder"]["encoder"])
+    assert is_empty(adapted["encoder"]["encoder"])
     # The same by hand.
     own, losses_by_hand = params, []
     for _ in range(2):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaflax import losses
-from metaflax.base import SpanCode
+from metaflax.base._units import SpanCode
 
 S, L = 6, 9
 

@@ -15,6 +15,7 @@ import optax
 import pytest
 
 from metaflax import base, models, tree
+from metaflax.tree._paths import is_empty
 from tests.models.examples import packed
 from tests.models.families.decoders import LLAMAS
 from tests.models.speakers import (
@@ -174,7 +175,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads(case):
     states = None
     for i, reads in enumerate(model.apply.reads):
         own = tree.select(params, reads)
-        assert not tree.is_empty(own)
+        assert not is_empty(own)
         states = jax.eval_shape(
             lambda own, states, i=i: model.apply.run(
                 own, inputs, states, None, i, i + 1

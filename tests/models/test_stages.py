@@ -12,6 +12,7 @@ import pytest
 
 import metaflax
 from metaflax import base, estimators, losses, models, tree
+from metaflax.tree._paths import is_empty
 from tests.models.episodes import (
     WAY,
     algorithm,
@@ -78,7 +79,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads():
     states = None
     for i, reads in enumerate(model.reads):
         own = tree.select(params, reads)
-        assert not tree.is_empty(own)
+        assert not is_empty(own)
         states = jax.eval_shape(
             lambda own, states, i=i: model.run(
                 own, random_tokens(), states, None, i, i + 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from metaflax import profiling
+from metaflax.profiling._cost import Cost
 from metaflax.profiling._profile import HostTimes, Profile, Row
 from metaflax.reporting._costs import cost_line, host_line, profile_tables
 
@@ -46,7 +46,7 @@ def rows_of(table):
     ],
 )
 def test_a_cost_is_a_line(cost, available, said):
-    line = cost_line(profiling.Cost(*cost), available)
+    line = cost_line(Cost(*cost), available)
     assert line.startswith(said)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaflax.base import SpanCode
+from metaflax.base._units import SpanCode
 from metaflax.tasks._questions import Answer, Question
 from metaflax.tasks._span_codes import num_lost, span_codes
 from metaflax.tasks._windows import encode_questions

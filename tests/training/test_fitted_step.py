@@ -6,6 +6,7 @@ import optax
 import pytest
 
 from metaflax import profiling, training
+from metaflax.profiling._cost import Cost
 from metaflax.profiling._memory import free_memory
 from metaflax.training import _fitted_step
 from metaflax.training._fitted_step import FittedStep
@@ -108,7 +109,7 @@ def test_where_not_even_one_task_fits_both_sizes_and_remedies_are_told(costly):
 
 
 def test_a_refusal_is_one_sentence_with_numbers():
-    cost = profiling.Cost(0, 0, 2**30, 0, 0, 5 * 2**29)
+    cost = Cost(0, 0, 2**30, 0, 0, 5 * 2**29)
     said = _fitted_step.too_large(cost, 2**30)
     assert "needs 3.5 GiB of memory and the device has 2 for it" in said
     assert "bfloat16" in said

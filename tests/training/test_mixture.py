@@ -13,6 +13,7 @@ import pytest
 
 import metaflax
 from metaflax import base, training
+from metaflax.base._contract import RowTable
 from metaflax.training import _mixture
 
 NAMES = ("first", "second")
@@ -137,7 +138,7 @@ def words():
         inner_optimizer=optax.sgd(0.1),
         num_steps=2,
     )
-    table = base.RowTable("encoder/words", lambda ids: ids, lambda ids, new: new)
+    table = RowTable("encoder/words", lambda ids: ids, lambda ids, new: new)
     return maml, metaflax.compact_rows(maml, table)
 
 

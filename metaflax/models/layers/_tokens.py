@@ -5,7 +5,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
-from metaflax import base
+from metaflax.base._contract import RowTable
 
 
 class Tokens(NamedTuple):
@@ -82,7 +82,7 @@ class Tokens(NamedTuple):
         )
 
 
-def word_table(path: str = "encoder/embeddings/word") -> base.RowTable:
+def word_table(path: str = "encoder/embeddings/word") -> RowTable:
     """Describes the word embedding of a network as a table of rows.
 
     Args:
@@ -91,7 +91,7 @@ def word_table(path: str = "encoder/embeddings/word") -> base.RowTable:
     Returns:
       A `RowTable`, for `metaflax.compact_rows`.
     """
-    return base.RowTable(
+    return RowTable(
         path,
         numbers=lambda tokens: tokens.ids,
         renumbered=lambda tokens, ids: tokens._replace(ids=ids),

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import profiling
+from metaflax.profiling._cost import Cost
 from metaflax.reporting._costs import cost_line, memory
 from metaflax.training._fitted_step import CompiledStep
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -51,7 +51,7 @@ class StepCosts:
         if self._has_begun:
             self.write()
 
-    def _print_if_highest(self, cost: profiling.Cost, available: int | None) -> None:
+    def _print_if_highest(self, cost: Cost, available: int | None) -> None:
         size = cost.peak, cost.flops or 0.0
         if size <= self._highest:
             return

@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaflax import base, data, evaluation, models, target_kinds, tasks, tree
+from metaflax import base, data, evaluation, models, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._features import collate_features
 from metaflax.target_kinds._base import EvaluatedQueries
+from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -90,7 +91,7 @@ class LogitScorer:
             params,
             jax.tree.map(lambda leaf: leaf[0], support),
         )
-        return tree.is_empty(adapted["encoder"])
+        return is_empty(adapted["encoder"])
 
     def batches(
         self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool

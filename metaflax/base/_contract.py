@@ -1,114 +1,17 @@
-"""The contract: what a task is, and what a meta-learning algorithm is.
-
-Letters used for axes throughout: T tasks, S support examples, Q query examples,
-U labelled units (texts, later also tokens or pairs), N classes, L tokens,
-D features, K inner steps.
-"""
+"""The protocols of models, losses, heads, estimators and meta-learning algorithms."""
 
 import dataclasses
-import enum
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
 import jax.export
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from metaflax import tree
-
-__all__ = [
-    "AdaptFn",
-    "ApplyFn",
-    "Array",
-    "Batch",
-    "ClassOutputs",
-    "Estimator",
-    "FewRows",
-    "Head",
-    "InitFn",
-    "InnerInfo",
-    "InnerLoop",
-    "InnerOptimizer",
-    "InnerProblem",
-    "LossFn",
-    "MetaAlgorithm",
-    "MetaInfo",
-    "MetaLossFn",
-    "PredictFn",
-    "QueryLossFn",
-    "RowTable",
-    "SpanCode",
-    "StagedApply",
-    "Task",
-    "concatenate",
-    "diverged",
-    "masked_outputs",
-    "moves_params",
-    "moving_params",
-    "outer_step",
-    "split_key",
-    "token_units",
-]
-
-Array: TypeAlias = jax.Array | np.ndarray
-
-
-class Batch(NamedTuple):
-    """Labelled examples; leaves share their leading axis `[U, ...]`.
-
-    Attributes:
-      inputs: the model's inputs, any pytree.
-      targets: the gold outputs, for instance class numbers `[U]`.
-      weights: `[U]`, how much each example counts; 0 marks padding.
-    """
-
-    inputs: Any
-    targets: Any
-    weights: Array
-
-
-class Task(NamedTuple):
-    """One episode: learn from `support` `[S, ...]`, be judged on `query` `[Q, ...]`."""
-
-    support: Batch
-    query: Batch
-
-
-class ClassOutputs(NamedTuple):
-    """The outputs of a head for classification.
-
-    Attributes:
-      logits: `[U, N]`; those of absent classes are very negative, so that an
-        absent class never wins and softmax gives it no mass.
-      mask: `[N]`, true where the class occurs in the support set.
-    """
-
-    logits: Array
-    mask: Array
-
-
-class SpanCode(enum.IntEnum):
-    """The role of a token in the answer span of its row.
-
-    START and END are bits, so that the answer of one token is both. Where a row holds
-    no answer, its first token, [CLS], is.
-
-    Attributes:
-      OUTSIDE: not a candidate: padding, the question, separators.
-      INSIDE: a candidate that neither starts nor ends the gold answer.
-      START: the first token of the gold answer.
-      END: the last token of the gold answer.
-      BOTH: the gold answer is this token alone.
-    """
-
-    OUTSIDE = -1
-    INSIDE = 0
-    START = 1
-    END = 2
-    BOTH = 3
+from metaflax.base._units import Array, Batch, ClassOutputs, Task
 
 
 def diverged(losses: jax.Array) -> jax.Array:
@@ -468,54 +371,3 @@ def outer_step(step: jax.Array | int | None) -> jax.Array:
 def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | None]:
     """Splits a key into `num`; None, which means deterministic, stays None."""
     return [None] * num if key is None else list(jax.random.split(key, num))
-
-
-def concatenate(first: Any, second: Any) -> Any:
-    """Concatenates two sets of inputs, leaves `[U, ...]`, along their first axis.
-
-    Inputs whose leaves are not all of that form have a method `concatenate`.
-    """
-    if hasattr(first, "concatenate"):
-        return first.concatenate(second)
-    return jax.tree.map(lambda *xs: jnp.concatenate(xs), first, second)
-
-
-def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
-    """Puts classes outside `mask` `[N]` out of reach of any real logit `[U, N]`."""
-    # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
-    floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
-    return ClassOutputs(jnp.where(mask[None, :], logits, floor), mask)
-
-
-def token_units(targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The tokens of texts as units: those whose target is -1 do not count.
-
-    Args:
-      targets: class numbers `[S, L]`; -1 where a token is no unit (padding, special
-        tokens, later pieces of a word).
-      weights: of texts `[S]`; each of its tokens counts as much as the text.
-
-    Returns:
-      Targets `[S * L]`, 0 in place of -1, and weights `[S * L]`, 0 there.
-
-    Raises:
-      AssertionError: if targets or weights have other axes.
-
-    Examples:
-      >>> targets = jnp.array([[2, 1], [0, -1]])
-      >>> print(*token_units(targets, jnp.array([1.0, 0.5])))
-      [2 1 0 0] [1.  1.  0.5 0. ]
-    """
-    chex.assert_rank(
-        [targets, weights],
-        [2, 1],
-        custom_message="targets of tokens are [S, L], weights of texts [S]",
-    )
-    chex.assert_equal_shape_prefix(
-        [targets, weights],
-        1,
-        custom_message="targets of tokens are [S, L], weights of texts [S]",
-    )
-    units = targets >= 0
-    counts = jnp.where(units, jnp.asarray(weights)[:, None], 0)
-    return jnp.where(units, targets, 0).ravel(), counts.ravel()

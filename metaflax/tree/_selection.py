@@ -1,44 +1,18 @@
-"""Selects leaves of a parameter tree by their paths.
-
-A leaf's path joins its keys by slashes: `encoder/layer_0/attention/query/kernel`.
-What is not selected becomes `None`, which JAX treats as an empty subtree: gradients,
-optimizer states and checkpoints of a selection hold nothing for the rest.
-"""
+"""Selection of leaves by patterns of their paths."""
 
 import fnmatch
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-__all__ = [
-    "PathFilter",
-    "Where",
-    "everything",
-    "is_empty",
-    "leaf",
-    "merge",
-    "nested",
-    "nothing",
-    "partition",
-    "path_name",
-    "paths",
-    "select",
-    "take_rows",
-    "update",
-    "where",
-    "zero",
-]
+from metaflax.tree._paths import path_name
 
 PathFilter: TypeAlias = Callable[[str], bool]
+
+
 Where: TypeAlias = str | Sequence[str] | PathFilter
-
-
-def path_name(path: tuple[Any, ...]) -> str:
-    """The slash-joined name of a key path as `jax.tree_util` gives it."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def everything(path: str) -> bool:
@@ -143,44 +117,3 @@ def merge(*trees: Any) -> Any:
         return next((leaf for leaf in leaves if leaf is not None), None)
 
     return jax.tree.map(first, *trees, is_leaf=lambda x: x is None)
-
-
-def leaf(tree: Any, path: str) -> Any:
-    """Returns the leaf at a path.
-
-    Raises:
-      ValueError: if there is none, with some of those there are.
-    """
-    for here, value in jax.tree_util.tree_leaves_with_path(tree):
-        if path_name(here) == path:
-            return value
-    raise ValueError(f"there is no leaf {path!r}; there is {paths(tree)[:4]}, ...")
-
-
-def update(tree: Any, path: str | None, fn: Callable[[Any], Any]) -> Any:
-    """Applies `fn` to the leaf at a path, if there is one."""
-    return jax.tree_util.tree_map_with_path(
-        lambda here, leaf: fn(leaf) if path_name(here) == path else leaf, tree
-    )
-
-
-def take_rows(tree: Any, path: str | None, rows: Any) -> Any:
-    """Takes rows of the leaf at a path; zeros for rows beyond its last."""
-    return update(tree, path, lambda x: x.at[rows].get(mode="fill", fill_value=0))
-
-
-def nested(path: str, leaf: Any) -> dict[str, Any]:
-    """Builds the tree of dictionaries that holds one leaf, at a path."""
-    return functools.reduce(
-        lambda below, name: {name: below}, reversed(path.split("/")), leaf
-    )
-
-
-def paths(tree: Any) -> list[str]:
-    """Lists the path of every leaf, in tree order."""
-    return [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
-
-
-def is_empty(tree: Any) -> bool:
-    """True where a tree has no leaf."""
-    return not jax.tree.leaves(tree)

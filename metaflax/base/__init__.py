@@ -1,0 +1,52 @@
+"""The contract: what a task is, and what a meta-learning algorithm is.
+
+Letters used for axes throughout: T tasks, S support examples, Q query examples,
+U labelled units (texts, later also tokens or pairs), N classes, L tokens,
+D features, K inner steps.
+"""
+
+from metaflax.base._contract import (
+    AdaptFn,
+    ApplyFn,
+    Estimator,
+    Head,
+    InitFn,
+    InnerInfo,
+    InnerOptimizer,
+    InnerProblem,
+    LossFn,
+    MetaAlgorithm,
+    MetaInfo,
+    MetaLossFn,
+    PredictFn,
+    QueryLossFn,
+    StagedApply,
+    diverged,
+    split_key,
+)
+from metaflax.base._units import Array, Batch, ClassOutputs, Task, masked_outputs
+
+__all__ = [
+    "AdaptFn",
+    "ApplyFn",
+    "Array",
+    "Batch",
+    "ClassOutputs",
+    "Estimator",
+    "Head",
+    "InitFn",
+    "InnerInfo",
+    "InnerOptimizer",
+    "InnerProblem",
+    "LossFn",
+    "MetaAlgorithm",
+    "MetaInfo",
+    "MetaLossFn",
+    "PredictFn",
+    "QueryLossFn",
+    "StagedApply",
+    "Task",
+    "diverged",
+    "masked_outputs",
+    "split_key",
+]
