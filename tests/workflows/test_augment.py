@@ -276,7 +276,7 @@ def test_a_file_that_exists_and_one_that_is_not_jsonl_are_not_written(
     assert taken.read_text() == "mine\n"
 
 
-def test_what_it_says_is_how_many_variants_of_how_many_texts(
+def test_the_number_of_variants_and_texts_is_printed(
     source, masked_lm, tmp_path, capsys
 ):
     rows = augment(source, masked_lm, tmp_path / "out.jsonl")

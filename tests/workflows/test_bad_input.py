@@ -237,7 +237,9 @@ def broken_bert(tiny_bert, tmp_path):
         ),
     ],
 )
-def test_an_algorithm_without_what_it_needs_is_refused(options, said, train_refused):
+def test_an_algorithm_without_its_required_settings_is_refused(
+    options, said, train_refused
+):
     assert said in train_refused(**options)
 
 

@@ -33,7 +33,7 @@ def purity(rows):
     return sum(max(own.values()) for own in counts.values()) / len(rows)
 
 
-def test_a_meta_trained_encoder_finds_classes_that_it_never_saw(
+def test_a_meta_trained_encoder_clusters_unseen_classes(
     texts, trained, tiny_bert, tmp_path, capsys
 ):
     found = clustered(texts, tmp_path / "by_run.jsonl", run=trained)

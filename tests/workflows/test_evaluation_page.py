@@ -133,7 +133,7 @@ def test_detection_is_recorded_for_each_score(trained, full):
         assert 0 <= scores["false_positives"]["mean"] <= 1
 
 
-def test_a_curve_meets_the_evaluation_at_its_own_number_of_shots(trained, full):
+def test_a_curve_equals_the_evaluation_at_its_number_of_shots(trained, full):
     found = results(trained, full)
     [curve] = found["curves"].values()
     by_shot = {point["value"]: point for point in curve}
@@ -144,7 +144,9 @@ def test_a_curve_meets_the_evaluation_at_its_own_number_of_shots(trained, full):
 
 
 @pytest.mark.slow
-def test_a_curve_over_inner_steps_meets_it_likewise(trained_by):
+def test_a_curve_over_inner_steps_equals_the_evaluation_at_its_number_of_steps(
+    trained_by,
+):
     run_dir = trained_by("fomaml")
     worlds.run("evaluate", run_dir, "--name", "steps", "--curve-inner-steps", 0, 2)
     found = results(run_dir, "steps")
@@ -243,9 +245,7 @@ def test_one_episode_has_no_interval_and_its_files_are_json(trained, tmp_path, c
     assert "± inf" not in compared.read_text()
 
 
-def test_what_training_left_has_a_page_too_and_what_is_not_there_has_none(
-    trained, capsys
-):
+def test_training_results_have_a_page_and_missing_ones_have_none(trained, capsys):
     worlds.run("report", trained, "--name", "results")
     check_alone((trained / "results.html").read_text())
     assert cli.main(["report", str(trained), "--name", "nothing"]) == 2

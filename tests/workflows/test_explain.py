@@ -56,7 +56,7 @@ def test_words_add_up_from_the_baseline_to_the_probability(adapted, answers):
     assert np.ptp([answer["baseline"] for answer in answers]) > 0
 
 
-def test_the_word_of_the_class_is_what_most_is_attributed_to(answers):
+def test_the_word_of_the_class_has_the_largest_attribution(answers):
     right = [answer for answer in answers if answer["label"] in answer["text"]]
     assert len(right) > 40
     most = [max(a["words"], key=lambda w: w["attribution"])["word"] for a in right]
@@ -64,7 +64,7 @@ def test_the_word_of_the_class_is_what_most_is_attributed_to(answers):
     assert np.mean(found) > 0.9
 
 
-def test_deleting_what_is_attributed_most_to_lowers_the_probability_more(
+def test_deleting_words_of_large_attribution_lowers_the_probability_more(
     explainer, texts
 ):
     found = check_by_deletion(explainer, texts)

@@ -157,7 +157,7 @@ def risen(run_dir, metric):
 
 
 @every
-def test_meta_training_helps_to_speak_of_what_it_never_saw(kind, runs):
+def test_meta_training_improves_generation_in_unseen_domains(kind, runs):
     assert risen(runs(kind), "log_likelihood") > 1
     if kind != "language_modelling":
         assert risen(runs(kind), "bleu") > 10
@@ -208,7 +208,7 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
     assert len(short["generated"]) < len(answer["generated"])
 
 
-def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
+def test_long_texts_are_truncated_and_reported(runs, tmp_path, capsys):
     _, folder, model = adapted(runs("dialogue"))
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
     # The same in the end, which is kept.
@@ -234,7 +234,7 @@ def test_what_is_too_long_is_cut_and_said(runs, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_hugging_face_says_the_same(runs):
+def test_hugging_face_generates_the_same_texts(runs):
     torch = pytest.importorskip("torch")
     import transformers
 
@@ -361,7 +361,7 @@ def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, refused):
     )
 
 
-def test_a_penalty_keeps_words_from_being_said_again(tmp_path):
+def test_a_repetition_penalty_prevents_repeated_words(tmp_path):
     model = new_model(tmp_path, "gpt")  # Which says the same again and again.
     texts = worlds.write_jsonl(tmp_path / "texts.jsonl", [{"text": "lead0 says"}])
     options = ("--max-new-tokens", 8)
@@ -376,9 +376,7 @@ def test_a_penalty_keeps_words_from_being_said_again(tmp_path):
     assert once[0] < once[1] == 1
 
 
-def test_a_model_of_two_networks_begins_all_that_it_says(
-    ingredients, tmp_path, refused
-):
+def test_an_encoder_decoder_refuses_to_continue_a_text(ingredients, tmp_path, refused):
     _, model_directory = ingredients("translation")
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", text_rows())
     args = ("--task", "language_modelling", "--data", rows, "--domain", "domain")

@@ -197,7 +197,7 @@ sys.exit(status)
 
 
 @pytest.mark.slow
-def test_processes_find_each_other_by_what_slurm_says(world, tmp_path):
+def test_processes_find_each_other_by_variables_of_slurm(world, tmp_path):
     """As under `srun`, which says these variables."""
     with socket.socket() as free:
         while True:  # The port is made of the job's number.

@@ -58,7 +58,7 @@ def trained(world, raw, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_meta_training_on_masked_words_raises_accuracy_on_words_it_never_saw(trained):
+def test_meta_training_on_masked_words_raises_accuracy_on_unseen_words(trained):
     results = json.loads((trained / "results.json").read_text())
     risen = results["paired_difference_from_before"]["after"]["accuracy"]
     assert risen["mean"] - risen["half_width"] > 0.05

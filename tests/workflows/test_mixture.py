@@ -169,7 +169,7 @@ def risen(results, metric):
         ("masked", "log_likelihood", 1.0),
     ],
 )
-def test_every_member_rises_on_what_it_never_saw(member, metric, least, mixed):
+def test_every_member_improves_on_unseen_classes(member, metric, least, mixed):
     run_dir, _ = mixed
     results = results_of(run_dir)["members"][member]
     assert risen(results, metric) > least
@@ -184,7 +184,7 @@ def test_masked_words_are_scored_by_perplexity_too(mixed):
         assert math.exp(-likely) == pytest.approx(perplexity)
 
 
-def test_each_step_is_one_members_and_validation_says_all_scores(mixed):
+def test_each_step_trains_one_member_and_validation_logs_all_scores(mixed):
     run_dir, _ = mixed
     records = worlds.read_jsonl(run_dir / "log.jsonl")
     steps = [r["member"] for r in records if "loss" in r]
@@ -370,7 +370,7 @@ def test_steps_that_are_not_finite_are_left_out_and_say_whose_they_were(
     assert (skipped["step"], skipped["member"]) == (2, "topics")
 
 
-def test_a_diverging_run_says_whose_step_it_was(folder, tmp_path, silent):
+def test_a_diverging_run_names_the_member_of_the_step(folder, tmp_path, silent):
     members = {"topics": topics(folder)}
     config = mixture(folder, members, learning_rate=1e30, optimizer="sgd",
                      clip_norm=None, warmup=0.0)  # fmt: skip

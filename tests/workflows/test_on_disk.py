@@ -43,7 +43,7 @@ def classes_of(run):
     }
 
 
-def test_meta_training_from_disk_raises_accuracy_on_classes_it_never_saw(trained):
+def test_meta_training_from_disk_raises_accuracy_on_unseen_classes(trained):
     results = json.loads((trained / "results.json").read_text())
     risen = results["paired_difference_from_before"]["after"]["accuracy"]
     assert risen["mean"] - risen["half_width"] > 0.05

@@ -49,7 +49,7 @@ def test_every_text_of_a_file_is_answered_in_order(name, write, adapted, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {name, "out.jsonl"}
 
 
-def test_csv_answers_say_what_jsonl_ones_say(adapted, tmp_path, capsys):
+def test_csv_predictions_equal_jsonl_ones(adapted, tmp_path, capsys):
     texts = tmp_path / "texts.jsonl"
     awkward = ['topic00, "quoted" filler00', *TEXTS[:3]]
     worlds.write_jsonl(texts, [{"text": text} for text in awkward])

@@ -76,7 +76,7 @@ def test_perplexity_of_held_out_text_falls_below_that_of_words_alone(pretrained)
     assert min(valid) == pytest.approx(found["after"])
 
 
-def test_what_it_leaves_goes_on_where_it_ended(pretrained, raw, tmp_path):
+def test_the_saved_model_continues_at_the_validated_loss(pretrained, raw, tmp_path):
     worlds.run(*args((raw[0], pretrained / "model"), tmp_path / "run", fresh=False,
                      steps=1, eval_every=1))  # fmt: skip
     before = results(tmp_path / "run")["perplexity"]["before"]
@@ -90,7 +90,7 @@ def test_its_encoder_is_meta_trained_like_any_other(pretrained):
     assert models.pretrained.tokenizer(pretrained / "model").mask_token == "[MASK]"
 
 
-def test_transformers_says_the_same_words(pretrained):
+def test_transformers_predicts_the_same_words(pretrained):
     pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     fill = transformers.pipeline("fill-mask", model=str(pretrained / "model"))

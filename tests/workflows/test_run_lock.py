@@ -50,7 +50,7 @@ def test_of_two_that_begin_at_once_one_goes_on(tmp_path):
         first.lock()
 
 
-def test_a_training_that_ended_before_it_began_is_in_nobodys_way(tmp_path):
+def test_a_directory_left_before_the_first_step_is_taken_again(tmp_path):
     (tmp_path / "run").mkdir()
     for name in (".lock", "environment.json", ".config.json.1234.tmp"):
         (tmp_path / "run" / name).touch()

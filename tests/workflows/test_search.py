@@ -88,7 +88,9 @@ def test_the_best_is_a_config_that_train_takes(searched):
     assert own.training.learning_rate == best["settings"]["training.learning_rate"]
 
 
-def test_a_search_started_again_says_the_same_and_tries_nothing(searched, capsys):
+def test_a_finished_search_started_again_prints_the_same_and_runs_no_trial(
+    searched, capsys
+):
     file, folder = searched
     before = found_in(folder)
     worlds.run("search", "--config", file, "--run-dir", folder)
@@ -224,7 +226,7 @@ def test_a_killed_trial_is_taken_up_again_and_ends_as_if_nothing_had_happened(
     assert found_in(folder)["trials"] == found_in(whole)["trials"]
 
 
-def test_settings_that_make_no_run_are_said_and_passed_over(
+def test_settings_that_make_no_run_are_reported_and_skipped(
     world, tmp_path, capsys, monkeypatch
 ):
     def broken(config, *args, **kwargs):
@@ -258,7 +260,7 @@ def trials(tmp_path):
     return _trials.Trials(tmp_path / "out", config)
 
 
-def test_what_validates_below_the_median_is_ended_and_counts_as_done(trials):
+def test_trials_below_the_median_are_pruned_and_count_as_done(trials):
     for _ in range(2):
         claim = trials.claim()
         for step, score in enumerate((0.2, 0.6, 0.9)):

@@ -140,9 +140,7 @@ def test_damaged_files_are_named(name, content, world, tmp_path):
         load_model(config.ModelConfig(str(folder)))
 
 
-def test_adapt_and_predict_read_as_many_tokens_as_the_folder_says(
-    world, tmp_path, capsys
-):
+def test_adapt_and_predict_take_the_max_length_of_the_folder(world, tmp_path, capsys):
     folder = sentence_folder(world, tmp_path / "st", max_length=10)
     rows = worlds.records(worlds.TOPICS[:2], count=2)
     rows[0]["text"] = " ".join([rows[0]["text"], *worlds.FILLER])

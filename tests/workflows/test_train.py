@@ -71,7 +71,7 @@ def test_a_run_leaves_config_versions_log_checkpoints_results_and_a_plot(trained
     assert {selected["best_step"], 30} <= steps
 
 
-def test_meta_training_lifts_accuracy_on_classes_it_never_saw(trained):
+def test_meta_training_raises_accuracy_on_unseen_classes(trained):
     results = results_of(trained)
     before, after = (results["intervals"][m]["accuracy"] for m in ("before", "after"))
     assert after["mean"] > before["mean"]
@@ -109,7 +109,7 @@ def test_baselines_are_refused_with_advice(baseline, world, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_started_again_says_the_same_and_changes_nothing(
+def test_a_finished_run_started_again_prints_the_same_and_changes_nothing(
     world, trained_by, capsys
 ):
     run_dir = trained_by("protonet")

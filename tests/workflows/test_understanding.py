@@ -181,7 +181,7 @@ def metric_of(kind):
 
 
 @every
-def test_meta_training_raises_the_metric_on_what_it_never_saw(kind, runs):
+def test_meta_training_raises_the_metric_on_unseen_classes(kind, runs):
     assert risen(runs(kind), metric_of(kind)) > 0.05
 
 
@@ -424,9 +424,7 @@ def test_triples_want_entities_first_and_relations_second(runs, refused):
 
 
 @pytest.mark.parametrize("kind", ["entities", "question_answering"])
-def test_what_is_said_of_tokens_wants_all_their_features(
-    kind, world, tmp_path, refused
-):
+def test_predictions_of_tokens_need_the_pooling_tokens(kind, world, tmp_path, refused):
     args = world.train_args(tmp_path / "run", task=kind, pooling="mean")
     assert "task types with targets of tokens, such as entities" in refused(*args)
 

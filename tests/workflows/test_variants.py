@@ -80,7 +80,7 @@ def test_a_resumed_run_reads_what_one_that_was_not_interrupted_reads(
     chex.assert_trees_all_equal(batches(run, count=4)[2:], batches(again, 2, count=2))
 
 
-def test_variants_are_told_of_and_trained_on(world, varied, tmp_path, capsys):
+def test_variants_are_reported_and_trained_on(world, varied, tmp_path, capsys):
     worlds.run(*world.train_args(tmp_path / "run", data=varied[0], model=varied[1],
                                  variants="others"))  # fmt: skip
     count = 20 * len(worlds.SPLIT["train"])
