@@ -68,6 +68,8 @@ class Attention(_modules.Block):
         *,
         scale: chex.Numeric | None = None,
         past: Past | None = None,
+        head_size: int | None = None,
+        use_bias: bool = True,
     ) -> tuple[jax.Array, KeyValues]:
         """Computes attention; called from compact methods only.
 
@@ -78,17 +80,21 @@ class Attention(_modules.Block):
           key: for dropout; None for none.
           scale: multiplies scores; None for one over the root of d.
           past: earlier tokens, attended to as well.
+          head_size: d; None for D / H.
+          use_bias: whether projections have biases.
 
         Returns:
           `[R, D]` for the query tokens, and keys and values of all tokens attended to.
         """
         config = self.config
-        D, H = config.hidden_size, config.num_attention_heads
+        H = config.num_attention_heads
+        d = config.hidden_size // H if head_size is None else head_size
 
         def project(name: str, source: Source) -> jax.Array:
-            return source.rows.unpack(self.dense(name, D)(source.x))
+            dense = self.dense(name, H * d, use_bias=use_bias)
+            return source.rows.unpack(dense(source.x))
 
-        scale = (D // H) ** -0.5 if scale is None else scale
+        scale = d**-0.5 if scale is None else scale
         query = project("query", queries) * jnp.asarray(scale, self.dtype)
         if isinstance(context, KeyValues):
             kept = context
@@ -99,7 +105,8 @@ class Attention(_modules.Block):
         if past is not None:
             kept = past.kept.updated(kept, past.slot)
         query = split_heads(query, H)
-        return self.mixed(query, kept, bias, queries.rows, key), kept
+        mixed = self.mixed(query, kept, bias, queries.rows, key, use_bias=use_bias)
+        return mixed, kept
 
     def mixed(
         self,

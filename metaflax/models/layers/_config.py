@@ -41,7 +41,7 @@ class TransformerConfig:
       vocab_size: rows of the word embedding.
       hidden_size: features D of a token.
       num_hidden_layers: number of layers.
-      num_attention_heads: attention heads of a layer; they divide `hidden_size`.
+      num_attention_heads: attention heads of a layer.
       intermediate_size: width of the feed-forward block.
       hidden_act: activation of that block, a key of `ACTIVATIONS`.
       hidden_dropout_prob: dropout rate of embeddings and of residual updates.
@@ -83,11 +83,6 @@ class TransformerConfig:
         check_num_layers("num_hidden_layers", self.num_hidden_layers)
         for name in ("layer_norm_eps", "initializer_range"):
             check_not_negative(name, getattr(self, name))
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"num_attention_heads={self.num_attention_heads} does not divide"
-                f" hidden_size={self.hidden_size}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +103,10 @@ class EncoderConfig(TransformerConfig):
     renamed: ClassVar[Mapping[str, str | None]] = {}
 
     pad_token_id: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_heads(self.hidden_size, self.num_attention_heads)
 
     @property
     def longest_text(self) -> int:
@@ -211,6 +210,18 @@ def check_not_negative(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number, got {value!r:.40}")
     if value < 0:
         raise ValueError(f"{name} must not be negative, got {value!r:.40}")
+
+
+def check_heads(hidden_size: int, num_heads: int) -> None:
+    """Refuses heads that do not divide the features of a token.
+
+    Raises:
+      ValueError: naming both numbers.
+    """
+    if hidden_size % num_heads:
+        raise ValueError(
+            f"num_attention_heads={num_heads} does not divide hidden_size={hidden_size}"
+        )
 
 
 def check_num_layers(name: str, number: Any) -> None:

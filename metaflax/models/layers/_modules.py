@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metaflax import base
 from metaflax.models.layers import _extra_parameters as _extras
 from metaflax.models.layers import _norms, _packing, _smooth, _stack
 from metaflax.models.layers._config import ACTIVATIONS, TransformerConfig
@@ -182,6 +183,33 @@ class PostNormMlp(Block):
         hidden = ACTIVATIONS[self.config.hidden_act](up)
         down = self.dense("down", self.config.hidden_size)(hidden)
         return self.norm(x + self.adapted(self.dropout(down, key)))
+
+
+class GatedMlp(Block):
+    """Feed-forward block whose hidden units are gated; RMS norm before, and residual.
+
+    Attributes:
+      use_bias: whether its dense layers have biases.
+
+    References:
+      Shazeer, `GLU Variants Improve Transformer <https://arxiv.org/abs/2002.05202>`_,
+      2020.
+    """
+
+    use_bias: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
+        config, use_bias = self.config, self.use_bias
+        hidden_key, output_key = base.split_key(key)
+        normed = self.rms_norm(x)
+        gate, up = (
+            self.dense(name, config.intermediate_size, use_bias=use_bias)(normed)
+            for name in ("gate", "up")
+        )
+        hidden = self.dropout(ACTIVATIONS[config.hidden_act](gate) * up, hidden_key)
+        down = self.dense("down", config.hidden_size, use_bias=use_bias)(hidden)
+        return x + self.adapted(self.dropout(down, output_key))
 
 
 class TiedWordHead(Block):

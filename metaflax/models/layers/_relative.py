@@ -37,13 +37,41 @@ def two_sided_buckets(
       Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020.
     """
     side = num_buckets // 2
-    single = side // 2
-    size = np.abs(distance)
+    buckets = _size_buckets(np.abs(distance), num_buckets=side, far=far)
+    return buckets + np.where(distance > 0, side, 0)
+
+
+def one_sided_buckets(
+    distance: np.ndarray, *, num_buckets: int, far: int
+) -> np.ndarray:
+    """Sorts distances to earlier tokens into buckets, finely where they are short.
+
+    Half of the buckets hold one distance each, and the others grow with its logarithm.
+
+    Args:
+      distance: whole numbers; positive ones share the bucket of zero.
+      num_buckets: number of buckets.
+      far: from this distance back on all are in the last bucket.
+
+    Returns:
+      Numbers of buckets.
+
+    References:
+      Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
+      Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020.
+    """
+    return _size_buckets(np.maximum(-distance, 0), num_buckets=num_buckets, far=far)
+
+
+def _size_buckets(size: np.ndarray, *, num_buckets: int, far: int) -> np.ndarray:
+    """Sorts the sizes of distances into buckets."""
+    single = num_buckets // 2
     # In float32, as networks were trained with.
     octaves = np.log(np.maximum(size, 1).astype(np.float32) / np.float32(single))
-    octaves = octaves / np.float32(math.log(far / single)) * np.float32(side - single)
-    long = np.minimum(single + octaves.astype(np.int64), side - 1)
-    return np.where(size < single, size, long) + np.where(distance > 0, side, 0)
+    octaves = octaves / np.float32(math.log(far / single))
+    octaves = octaves * np.float32(num_buckets - single)
+    long = np.minimum(single + octaves.astype(np.int64), num_buckets - 1)
+    return np.where(size < single, size, long)
 
 
 def log_buckets(distance: np.ndarray, *, num_buckets: int, far: int) -> np.ndarray:
@@ -65,6 +93,23 @@ def log_buckets(distance: np.ndarray, *, num_buckets: int, far: int) -> np.ndarr
     octaves = octaves / np.log(np.float32((far - 1) / middle)) * np.float32(middle - 1)
     long = np.ceil(octaves).astype(np.int64) + middle
     return np.where(size <= middle, distance, np.sign(distance) * long)
+
+
+def bias_by_pairs(table: jax.Array, buckets: np.ndarray) -> jax.Array:
+    """Selects the bias of scores of pairs of tokens, by the bucket of their distance.
+
+    Args:
+      table: `[buckets, H]`.
+      buckets: `[2 L - 1]`, of the distances, ascending.
+
+    Returns:
+      `[H, L, L]`, for each row i by column j.
+    """
+    chosen = jax.nn.one_hot(buckets, table.shape[0], dtype=table.dtype)
+    by_distance = jnp.matmul(chosen, table, precision="highest").T  # [H, 2 L - 1]
+    H, num = by_distance.shape
+    rows = jnp.broadcast_to(by_distance[:, None], (H, (num + 1) // 2, num))
+    return by_pairs(rows)
 
 
 def by_pairs(x: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 from metaflax.models.layers._config import (
     TransformerConfig,
+    check_heads,
     check_integer,
     check_not_negative,
     check_num_layers,
@@ -147,6 +148,7 @@ class LlamaConfig:
         check_rate("attention_dropout", self.attention_dropout)
         check_not_negative("rms_norm_eps", self.rms_norm_eps)
         _ = self.blocks  # Which checks the rest of what it holds.
+        check_heads(self.hidden_size, self.num_attention_heads)
         for name in ("num_key_value_heads", "head_dim", "sliding_window"):
             value = getattr(self, name)
             if value is not None:

@@ -31,7 +31,6 @@ from metaflax.models.generation._decoder import (
 from metaflax.models.generation._language_model import LanguageModel
 from metaflax.models.layers import _attention, _modules, _packing, _rotary, _stack
 from metaflax.models.layers._attention import KeyValues, Past
-from metaflax.models.layers._config import ACTIVATIONS
 from metaflax.models.layers._rotary import Angles
 
 
@@ -137,29 +136,6 @@ class Attention(_attention.Attention):
         return x + mixed, kept
 
 
-class GatedMlp(_modules.Block):
-    """Feed-forward block whose hidden units are gated; norm before, and residual.
-
-    References:
-      Shazeer, `GLU Variants Improve Transformer <https://arxiv.org/abs/2002.05202>`_,
-      2020.
-    """
-
-    use_bias: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array, key: chex.PRNGKey | None) -> jax.Array:
-        config, use_bias = self.config, self.use_bias
-        normed = self.rms_norm(x)
-        gate, up = (
-            self.dense(name, config.intermediate_size, use_bias=use_bias)(normed)
-            for name in ("gate", "up")
-        )
-        hidden = ACTIVATIONS[config.hidden_act](gate) * up
-        down = self.dense("down", config.hidden_size, use_bias=use_bias)(hidden)
-        return x + self.adapted(self.dropout(down, key))
-
-
 class Layer(_modules.Block):
     """Attention block, then feed-forward block."""
 
@@ -179,7 +155,8 @@ class Layer(_modules.Block):
         attention_key, mlp_key = base.split_key(key)
         attention = Attention(*parts, self.sizes, name="attention")
         x, kept = attention(x, rows, bias, angles, past, attention_key)
-        return GatedMlp(*parts, self.sizes.mlp_bias, name="mlp")(x, mlp_key), kept
+        mlp = _modules.GatedMlp(*parts, self.sizes.mlp_bias, name="mlp")
+        return mlp(x, mlp_key), kept
 
 
 class Norm(_modules.Block):
