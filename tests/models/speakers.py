@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaflax import models, tree
+from metaflax.models.families.t5._config import T5Config
 from tests.models.examples import CONFIG, random_tokens
 
 GPT = models.GPTConfig(
@@ -24,6 +25,19 @@ DECODER = dataclasses.replace(
 )
 SEQ2SEQ = models.Seq2SeqConfig(
     CONFIG, DECODER, decoder_start_token_id=1, eos_token_id=2, pad_token_id=0
+)
+T5 = T5Config(
+    vocab_size=23,
+    d_model=12,
+    d_kv=5,
+    d_ff=20,
+    num_layers=2,
+    num_heads=3,
+    relative_attention_num_buckets=6,
+    relative_attention_max_distance=10,
+    feed_forward_proj="gated-gelu",
+    tie_word_embeddings=False,
+    eos_token_id=2,
 )
 
 
@@ -44,7 +58,7 @@ def varied_params(model, *, seed=0):
 
     def varied(path, x):
         name = tree.path_name(path)
-        if name.endswith("embeddings/position"):
+        if name.endswith(("embeddings/position", "relative/bias")):
             return 6 * x  # Or it says the same word on and on.
         return x.at[2].add(1) if name.endswith("head/bias") else x
 
@@ -69,7 +83,11 @@ def padded_left(tokens):
 
 def pairs(config=SEQ2SEQ, *, seed=0):
     """Sources, and targets that begin as the configuration has it."""
-    source = random_tokens(config.encoder, seed=seed)
-    target = texts(config.decoder.vocab_size, (4, 6, 2, 1), length=6, seed=seed + 1)
+    if isinstance(config, T5Config):
+        source, num_words = texts(config.vocab_size, seed=seed), config.vocab_size
+    else:
+        source = random_tokens(config.encoder, seed=seed)
+        num_words = config.decoder.vocab_size
+    target = texts(num_words, (4, 6, 2, 1), length=6, seed=seed + 1)
     ids = target.ids.at[:, 0].set(config.decoder_start_token_id)
     return models.Pair(source, target._replace(ids=ids))

@@ -13,12 +13,21 @@ import numpy as np
 import pytest
 
 from metaflax import models
+from metaflax.models.families.t5._network import t5
 from metaflax.models.generation import _sampling
 from tests.models.examples import random_tokens
-from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_params
+from tests.models.speakers import (
+    GPT,
+    SEQ2SEQ,
+    T5,
+    padded_left,
+    texts,
+    varied_params,
+)
 
 T, END = 8, 2
 GPT_MODEL, SEQ2SEQ_MODEL = models.gpt(GPT), models.seq2seq(SEQ2SEQ)
+T5_MODEL = t5(T5)
 CASES = {
     "gpt": (GPT_MODEL, varied_params(GPT_MODEL), texts(GPT.vocab_size)),
     "seq2seq": (
@@ -26,17 +35,18 @@ CASES = {
         varied_params(SEQ2SEQ_MODEL),
         random_tokens(SEQ2SEQ.encoder),
     ),
+    "t5": (T5_MODEL, varied_params(T5_MODEL), texts(T5.vocab_size)),
 }
 
 
 def whole(case, ids, mask):
     """Inputs of `apply` for prompts and what follows, and where that begins."""
-    _, _, prompts = CASES[case]
+    model, _, prompts = CASES[case]
     if case == "gpt":
         ids = jnp.concatenate([prompts.ids, ids], axis=1)
         mask = jnp.concatenate([prompts.mask, mask], axis=1)
         return models.Tokens(ids, None, mask), prompts.ids.shape[1]
-    first = jnp.full((len(ids), 1), SEQ2SEQ.decoder_start_token_id)
+    first, _ = model.prompt_tokens(prompts)
     ids = jnp.concatenate([first, ids], axis=1)
     mask = jnp.concatenate([jnp.ones_like(first), mask], axis=1)
     return models.Pair(prompts, models.Tokens(ids, None, mask)), 1

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from metaflax import models
+from metaflax.models.families.t5._network import t5
 from tests.models.examples import random_tokens
-from tests.models.speakers import GPT, SEQ2SEQ, padded_left, texts, varied_params
+from tests.models.speakers import (
+    GPT,
+    SEQ2SEQ,
+    T5,
+    padded_left,
+    texts,
+    varied_params,
+)
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -35,6 +43,12 @@ def seq2seqs(tmp_path_factory):
     """An encoder-decoder and its parameters for each seed, and torch's."""
     model = models.seq2seq(SEQ2SEQ)
     return saved(tmp_path_factory, model, SEQ2SEQ, models.save)
+
+
+@pytest.fixture(scope="module")
+def t5s(tmp_path_factory):
+    """A T5 and its parameters for each seed, and torch's."""
+    return saved(tmp_path_factory, t5(T5), T5, models.save)
 
 
 def saved(tmp_path_factory, model, config, save):
@@ -92,18 +106,25 @@ def gpt_cases(gpts, *, padded, make, **setting):
     return np.concatenate(lengths)
 
 
-def seq2seq_cases(seq2seqs, *, make, **setting):
+def bert_sources(seed):
+    return random_tokens(SEQ2SEQ.encoder, seed=seed)
+
+
+def t5_sources(seed):
+    """Sources and targets are longer than the distances of most buckets."""
+    return texts(T5.vocab_size, (13, 3, 1, 12), length=13, seed=seed)
+
+
+def seq2seq_cases(seq2seqs, *, make, sources=bert_sources, **setting):
     """Compares texts of all seeds; how long they are."""
     model, found = seq2seqs
     generate = make(model, max_new=T, end=END, pad=PAD, **setting)
     lengths = []
     for seed, (params, theirs) in zip(SEEDS, found, strict=True):
-        prompts = random_tokens(SEQ2SEQ.encoder, seed=seed)
-        inputs = {
-            "input_ids": prompts.ids,
-            "attention_mask": prompts.mask,
-            "token_type_ids": prompts.types,
-        }
+        prompts = sources(seed)
+        inputs = {"input_ids": prompts.ids, "attention_mask": prompts.mask}
+        if prompts.types is not None:
+            inputs["token_type_ids"] = prompts.types
         expected = torch_generates(theirs, inputs, 1, **setting)
         lengths.append(assert_same_texts(generate, params, prompts, expected))
     return np.concatenate(lengths)
@@ -120,6 +141,13 @@ def test_greedy_texts_of_gpts_are_torchs(gpts):
 
 def test_greedy_texts_of_encoder_decoders_are_torchs(seq2seqs):
     assert some_end(seq2seq_cases(seq2seqs, make=models.greedy))
+
+
+@pytest.mark.parametrize("setting", [None, BEAMS[2], BEAMS[4]])
+def test_texts_of_t5s_are_torchs(t5s, setting):
+    make = models.greedy if setting is None else models.beam_search
+    cases = seq2seq_cases(t5s, make=make, sources=t5_sources, **(setting or {}))
+    assert some_end(cases)
 
 
 @pytest.mark.parametrize("setting", BEAMS)

@@ -18,12 +18,15 @@ class Contents(NamedTuple):
       ignored: names of tensors that were left out.
       head: output layer `{"kernel": [D, N], "bias": [N]}`, None for none.
       labels: its N class names.
+      config: of the network, where the tensors show another than config.json has; None
+        for that one.
     """
 
     params: Any
     ignored: tuple[str, ...] = ()
     head: Mapping[str, Any] | None = None
     labels: tuple[str, ...] | None = None
+    config: Any = None
 
 
 class Files(NamedTuple):

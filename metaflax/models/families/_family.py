@@ -182,13 +182,13 @@ class ModelFamily:
         path = directory / "config.json"
         content = _files.read_json(path)
         config, purpose = self.parse(content, path), _files.ours(content, path)
-        params, ignored, head, labels = read(directory, content, config)
+        params, ignored, head, labels, settled = read(directory, content, config)
         if "pooling" in purpose and head is None:
             stored = _files.read_file(directory / _files.HEAD)
             head = {name: jnp.asarray(tensor) for name, tensor in stored.items()}
             labels = _directory.labels_of(content, path)
         return Pretrained(
-            config,
+            config if settled is None else settled,
             _prefix_file.restored(params, directory),
             directory,
             self,

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from metaflax.models.families._contract import Contents, Files, ReadFn, WriteFn
-from metaflax.models.pretrained import _places
+from metaflax.models.pretrained import _files, _places
+
+Stored: TypeAlias = Mapping[str, _files.StoredTensor]
 
 
 def named_weights(
@@ -16,6 +18,7 @@ def named_weights(
     file_name: Callable[[str], str],
     architecture: str | Callable[[Any], str],
     unread: Callable[[Any], Mapping[str, tuple[int, ...]]] = lambda config: {},
+    resolve: Callable[[Any, Stored], tuple[Any, Stored]] = lambda *stored: stored,
 ) -> tuple[ReadFn, WriteFn]:
     """Makes `read` and `write` of a family from the names of its tensors.
 
@@ -27,14 +30,22 @@ def named_weights(
       architecture: Hugging Face's name of the class, or `architecture(config)`.
       unread: `unread(config)`, shapes of tensors that the class has and never reads,
         written as zeros.
+      resolve: `config, tensors = resolve(config, tensors)`, the configuration that the
+        tensors of a file show, and those tensors without further names of the same one.
     """
 
     def read(directory: Path, content: Mapping[str, Any], config: Any) -> Contents:
         del content
-        places = targets(config)
-        return Contents(
-            *_places.read(directory, places, lambda name: rename(config, name))
+        stored = _files.stored_tensors(directory)
+        try:
+            config, tensors = resolve(config, stored)
+        except ValueError as error:
+            raise ValueError(f"{directory}: {error}") from error
+        params, ignored = _places.tree_of(
+            tensors, targets(config), lambda name: rename(config, name), directory
         )
+        ignored = sorted({*ignored, *(stored.keys() - tensors.keys())})
+        return Contents(params, tuple(ignored), config=config)
 
     def write(config: Any, params: Any, head: Any, pooling: str, standardize: bool):
         del pooling, standardize

@@ -19,6 +19,7 @@ from metaflax.models.families.llama._family import LLAMA
 from metaflax.models.families.modernbert._family import MODERNBERT
 from metaflax.models.families.mpnet._family import MPNET
 from metaflax.models.families.roberta._family import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from metaflax.models.families.t5._family import T5
 from metaflax.models.layers._pooling import Encoder, Pooling
 from metaflax.models.layers._stack import LayerLoop, Remat
 from metaflax.models.pretrained import _files
@@ -40,6 +41,7 @@ FAMILIES: dict[str, ModelFamily] = {
         GPT2,
         LLAMA,
         ENCODER_DECODER,
+        T5,
     )
     for name in (family.model_type, *family.aliases)
 }

@@ -58,7 +58,7 @@ def test_what_a_network_cannot_do_is_refused_by_name(name, fields, message):
     "value",
     ["many", {"of": 2}, math.nan, -2, True, pytest.param(10**400, id="10**400")],
 )
-@pytest.mark.parametrize("name", [*networks.FIRST, "gpt2", *MODEL_TYPES])
+@pytest.mark.parametrize("name", [*networks.FIRST, "gpt2", "t5", *MODEL_TYPES])
 def test_a_number_that_makes_no_sense_is_refused_by_name(name, value):
     kind = FAMILIES[name].config_class
     fields = kind.from_dict({"model_type": name}).to_dict()
@@ -101,6 +101,7 @@ def test_what_is_no_list_or_name_is_refused_by_name(name, fields):
         ("qwen3", {"num_hidden_layers": 10**6, "use_sliding_window": True}),
         ("albert", {"inner_group_num": 10**6}),
         ("gpt2", {"n_layer": 10**6}),
+        ("t5", {"num_decoder_layers": 10**6}),
     ],
 )
 def test_more_layers_than_any_network_has_are_refused_before_each_has_a_name(

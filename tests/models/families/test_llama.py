@@ -12,13 +12,14 @@ import pytest
 from metaflax import models, tree
 from metaflax.models.families.llama import _config, _weight_names
 from tests.models.families.decoders import DECODERS, LLAMA, LLAMAS
+from tests.models.families.encoder_decoders import ENCODER_DECODERS
 from tests.models.pretrained.test_language_models import (
     assert_close_where_real,
     gpt_inputs,
     randomize,
     run,
 )
-from tests.models.speakers import padded_left, random_params, texts
+from tests.models.speakers import padded_left, pairs, random_params, texts
 from tests.models.test_generate_parity import assert_same_texts, torch_generates
 
 # Texts of more tokens than the windows hold.
@@ -162,19 +163,21 @@ def test_beyond_the_window_nothing_is_seen():
     assert differs.tolist() == [False, False, True, True, True, False, False]
 
 
-@pytest.mark.parametrize(
-    ("setting", "added"),
-    [
-        ("lora_rank", "lora"),
-        ("adapter_size", "adapter"),
-        ("context_size", "context/vector"),
-        ("prefix_size", "prefix"),
-    ],
-)
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_added_parameters_are_applied_where_they_are_found(name, setting, added):
-    network, config = DECODERS[name]
+ADDED = {
+    "lora_rank": "lora",
+    "adapter_size": "adapter",
+    "context_size": "context/vector",
+    "prefix_size": "prefix",
+}
+
+
+@pytest.mark.parametrize("setting", ADDED)
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
+def test_added_parameters_are_applied_where_they_are_found(name, setting):
+    added = ADDED[setting]
+    network, config = (DECODERS | ENCODER_DECODERS)[name]
     model, tokens = network(config), texts(config.vocab_size)
+    tokens = pairs(config) if name in ENCODER_DECODERS else tokens
     params, apply = random_params(model), jax.jit(model.apply)
     expected = apply(params, tokens, None)
     grown = models.families.FAMILIES[name].add_parameters(params, {setting: 2})

@@ -12,16 +12,8 @@ import safetensors.numpy
 
 from metaflax import models
 from metaflax.models.families.gpt2 import _weight_names as _gpt_names
-from tests.models.examples import CONFIG
-from tests.models.speakers import (
-    DECODER,
-    GPT,
-    SEQ2SEQ,
-    padded_left,
-    pairs,
-    random_params,
-    texts,
-)
+from tests.models.families import encoder_decoders
+from tests.models.speakers import GPT, padded_left, pairs, random_params, texts
 
 GPTS = {
     "as usual": {},
@@ -30,25 +22,10 @@ GPTS = {
     "unscaled": {"scale_attn_weights": False, "layer_norm_epsilon": 1e-3},
     "by layer": {"scale_attn_by_inverse_layer_idx": True, "n_head": 1},
 }
-SEQ2SEQS = {
-    "as usual": {},
-    "bridge": {"encoder": {"hidden_size": 15, "num_hidden_layers": 1}},
-    "deep": {"decoder": {"num_hidden_layers": 3, "hidden_act": "gelu_new"}},
-    "wide": {"decoder": {"intermediate_size": 33, "layer_norm_eps": 1e-3}},
-}
 
 
 def gpt_config(name):
     return dataclasses.replace(GPT, **GPTS[name])
-
-
-def seq2seq_config(name):
-    changes = SEQ2SEQS[name]
-    return dataclasses.replace(
-        SEQ2SEQ,
-        encoder=dataclasses.replace(CONFIG, **changes.get("encoder", {})),
-        decoder=dataclasses.replace(DECODER, **changes.get("decoder", {})),
-    )
 
 
 @pytest.fixture
@@ -93,16 +70,6 @@ def gpt_inputs(tokens):
     return inputs | {"position_ids": places}
 
 
-def seq2seq_inputs(pair):
-    return {
-        "input_ids": pair.source.ids,
-        "attention_mask": pair.source.mask,
-        "token_type_ids": pair.source.types,
-        "decoder_input_ids": pair.target.ids,
-        "decoder_attention_mask": pair.target.mask,
-    }
-
-
 def assert_close_where_real(ours, theirs, mask, atol=1e-4):
     real = np.asarray(mask)[:, :, None]
     np.testing.assert_allclose(ours * real, theirs * real, rtol=0, atol=atol)
@@ -124,24 +91,22 @@ def test_logits_of_random_gpts_equal_torchs(name, side, torch, transformers, tmp
     assert_close_where_real(ours, run(torch, model, **gpt_inputs(tokens)), tokens.mask)
 
 
-@pytest.mark.parametrize("name", SEQ2SEQS)
-def test_logits_of_random_encoder_decoders_equal_torchs(
-    name, torch, transformers, tmp_path
-):
-    config = seq2seq_config(name)
-    theirs = transformers.EncoderDecoderConfig(**config.to_dict())
-    theirs._attn_implementation = "eager"
-    model = randomize(torch, transformers.EncoderDecoderModel(theirs))
+@pytest.mark.parametrize("name", encoder_decoders.CONFIGS)
+def test_logits_of_random_encoder_decoders_equal_torchs(name, torch, tmp_path):
+    config = encoder_decoders.CONFIGS[name]
+    model = randomize(torch, encoder_decoders.torch_model(config))
     model.save_pretrained(tmp_path)
     loaded = models.load(tmp_path)
-    assert loaded.config == config
-    pooler = "encoder.pooler.dense"
-    assert loaded.ignored == (f"{pooler}.bias", f"{pooler}.weight")
+    assert loaded.config.to_dict() == config.to_dict()
+    pooler = ("encoder.pooler.dense.bias", "encoder.pooler.dense.weight")
+    assert loaded.ignored == (() if name in encoder_decoders.T5S else pooler)
 
-    pair = pairs(config)
-    ours = jax.jit(models.seq2seq(config).apply)(loaded.params, pair, None)
-    theirs = run(torch, model, **seq2seq_inputs(pair))
-    assert_close_where_real(ours, theirs, pair.target.mask)
+    apply = jax.jit(encoder_decoders.network(config)(config).apply)
+    for pair in encoder_decoders.batches(config):
+        theirs = run(torch, model, **encoder_decoders.inputs(pair))
+        ours = apply(loaded.params, pair, None)
+        scale = np.abs(theirs).max()
+        assert_close_where_real(ours, theirs, pair.target.mask, 1e-5 * scale)
 
 
 @pytest.mark.parametrize("name", ["as usual", "untied"])
@@ -167,26 +132,29 @@ def test_a_saved_gpt_has_equal_logits_in_transformers(
     chex.assert_trees_all_equal(loaded.params, params)
 
 
-@pytest.mark.parametrize("name", ["as usual", "bridge"])
+@pytest.mark.parametrize("name", ["two berts", "bridge", *encoder_decoders.T5S])
 def test_a_saved_encoder_decoder_has_equal_logits_in_transformers(
     name, torch, transformers, tmp_path, words
 ):
-    config = seq2seq_config(name)
-    model, pair = models.seq2seq(config), pairs(config)
-    params = random_params(model)
+    config = encoder_decoders.CONFIGS[name]
+    model = encoder_decoders.network(config)(config)
+    pair, params = pairs(config), random_params(model)
     models.save(tmp_path / "saved", config, params, tokenizer_from=words)
     theirs, info = transformers.AutoModelForSeq2SeqLM.from_pretrained(
         tmp_path / "saved", output_loading_info=True
     )
     assert not any(info.values()), info
-    assert theirs.generation_config.decoder_start_token_id == 1
+    start = theirs.generation_config.decoder_start_token_id
+    assert start == config.decoder_start_token_id
+    expected = run(torch, theirs.eval(), **encoder_decoders.inputs(pair))
     assert_close_where_real(
         jax.jit(model.apply)(params, pair, None),
-        run(torch, theirs.eval(), **seq2seq_inputs(pair)),
+        expected,
         pair.target.mask,
+        1e-5 * np.abs(expected).max(),
     )
     loaded = models.load(tmp_path / "saved")
-    assert loaded.config == config
+    assert loaded.config.to_dict() == config.to_dict()
     chex.assert_trees_all_equal(loaded.params, params)
 
 

@@ -1,0 +1,3 @@
+"""T5 encoder-decoders."""
+
+__all__ = ()
