@@ -16,7 +16,7 @@ def shapes(tree):
     return jax.tree.map(np.shape, tree)
 
 
-@pytest.mark.parametrize("family", ["gpt", "llama", "seq2seq"])
+@pytest.mark.parametrize("family", ["gpt", "llama", "seq2seq", "t5"])
 def test_a_new_model_has_the_sizes_that_are_asked_for(family, tmp_path):
     made = workflows.new_language_model(
         tmp_path / "one", TEXTS, family=family, seed=3, **SIZES
@@ -40,6 +40,11 @@ def test_a_new_bert_is_one_to_pretrain_and_to_encode_with(tmp_path):
     encoder = models.load(made).params
     kept = {name: expected["encoder"][name] for name in encoder}
     jax.tree.map(np.testing.assert_array_equal, encoder, kept)
+
+
+def test_a_family_that_cannot_be_new_names_those_that_can(tmp_path):
+    with pytest.raises(ValueError, match="'mpnet' cannot be made new; name bert.*t5"):
+        workflows.new_language_model(tmp_path / "one", TEXTS, family="mpnet", **SIZES)
 
 
 def test_sizes_that_make_no_network_leave_nothing_behind(tmp_path):

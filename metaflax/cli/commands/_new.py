@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -19,9 +18,9 @@ class New:
     """File of texts to train the tokenizer on; give texts of meta-training only."""
     columns: tuple[str, ...] = ("text", "target")
     """Columns of texts, for a file with columns."""
-    family: Literal["gpt", "llama", "seq2seq", "bert"] = "seq2seq"
-    """Architecture: decoder (gpt or llama), encoder-decoder (seq2seq) or encoder
-    (bert)."""
+    family: str = "seq2seq"
+    """Architecture: decoder (gpt or llama), encoder-decoder (seq2seq, of two BERTs, or
+    t5), encoder (bert), or the import path of a family outside the package."""
     encoder: str | None = None
     """Directory or hub name of a BERT, or minilm, whose weights and tokenizer become
     the encoder of a seq2seq model; --texts is then not needed."""

@@ -15,13 +15,8 @@ from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 from metaflax.workflows.runs._loaded_model import locate
 
-# Model types by the names that `metaflax new` gives them.
-MODEL_TYPES = {
-    "gpt": "gpt2",
-    "llama": "llama",
-    "seq2seq": "encoder-decoder",
-    "bert": "bert",
-}
+# Model types by the other names that `metaflax new` gives them.
+MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder"}
 
 
 def new_language_model(
@@ -42,9 +37,9 @@ def new_language_model(
     Args:
       out: the directory to write.
       texts: training texts of the tokenizer: those of meta-training, of no other split.
-      family: `gpt` or `llama`, a decoder; `seq2seq`, an encoder-decoder; `bert`, an
-        encoder, for `pretrain` and all tasks that generate nothing; or a `model_type`
-        or an import path of a `ModelFamily`.
+      family: `gpt` or `llama`, a decoder; `seq2seq` or `t5`, an encoder-decoder;
+        `bert`, an encoder, for `pretrain` and all tasks that generate nothing; or a
+        `model_type` or an import path of a `ModelFamily`.
       vocab_size: largest vocabulary of the tokenizer.
       width: features of a token.
       layers: number of layers of each network.
@@ -65,7 +60,7 @@ def new_language_model(
     if model_family.new is None:
         raise ValueError(
             f"models of type {model_family.model_type!r} cannot be made new; name"
-            f" {', '.join(MODEL_TYPES)}."
+            f" {', '.join(_new_families())}."
         )
     with tempfile.TemporaryDirectory() as files:
         tokenizer = train_tokenizer(
@@ -76,6 +71,16 @@ def new_language_model(
         )
         _save_new(target, model_family, sizes, jax.random.key(seed), files)
     return target
+
+
+def _new_families() -> list[str]:
+    """Returns the names of families whose models can be made new."""
+    names = {model_type: name for name, model_type in MODEL_TYPES.items()}
+    return [
+        names.get(name, name)
+        for name, family in models.families.FAMILIES.items()
+        if family.new is not None
+    ]
 
 
 def _save_new(
