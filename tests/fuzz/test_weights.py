@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from metaflax import models
 from metaflax.models import pretrained
-from metaflax.models.families._registry import load_masked_lm
+from metaflax.models.families._registry import FAMILIES, load_masked_lm
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
 from tests.fuzz.damage import (
@@ -96,6 +96,9 @@ def checkpoints(tmp_path_factory):
     source = {"tokenizer_from": folder / "words"}
     models.save(folder / "gpt", speakers.GPT, gpt, **source)
     models.save(folder / "seq2seq", speakers.SEQ2SEQ, pair, **source)
+    t5 = FAMILIES["t5"]
+    params = speakers.random_params(t5.language_model(speakers.T5))
+    t5.save(folder / "t5", speakers.T5, params, **source)
     return folder
 
 
@@ -104,6 +107,7 @@ LOADERS = {
     "masked words": load_masked_lm,
     "gpt": models.load,
     "seq2seq": models.load,
+    "t5": models.load,
 }
 
 
@@ -112,7 +116,7 @@ LOADERS = {
 def test_odd_configurations_of_checkpoints_are_read_or_refused(
     name, checkpoints, thousands, tmp_path
 ):
-    source = checkpoints / (name if name in ("gpt", "seq2seq") else "bert")
+    source = checkpoints / (name if name in ("gpt", "seq2seq", "t5") else "bert")
     folder = shutil.copytree(source, tmp_path / "model")
     path = folder / "config.json"
     good = json.loads(path.read_text())
