@@ -11,7 +11,8 @@ import safetensors.numpy
 
 from metaflax import models
 from metaflax.models import pretrained
-from metaflax.models.families._registry import FAMILIES, load_masked_lm
+from metaflax.models.families._registry import load_masked_lm
+from metaflax.models.families.t5._network import t5
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._torch_files import read_torch_file
 from tests.fuzz.damage import (
@@ -96,9 +97,8 @@ def checkpoints(tmp_path_factory):
     source = {"tokenizer_from": folder / "words"}
     models.save(folder / "gpt", speakers.GPT, gpt, **source)
     models.save(folder / "seq2seq", speakers.SEQ2SEQ, pair, **source)
-    t5 = FAMILIES["t5"]
-    params = speakers.random_params(t5.language_model(speakers.T5))
-    t5.save(folder / "t5", speakers.T5, params, **source)
+    params = speakers.random_params(t5(speakers.T5))
+    models.save(folder / "t5", speakers.T5, params, **source)
     return folder
 
 
