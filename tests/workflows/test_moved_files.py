@@ -1,6 +1,7 @@
 """Tests for runs whose files moved: they work, or say exactly which file is gone."""
 
 import json
+import os
 import shutil
 
 import chex
@@ -139,12 +140,39 @@ def test_a_run_keeps_what_its_model_consists_of(linked, tmp_path, monkeypatch):
     _run_files.keep_model(run, tmp_path / "another")  # It has one.
     own = run / "pretrained"
     files = {p.relative_to(own).as_posix() for p in own.rglob("*") if p.is_file()}
-    assert files == set(kept)
+    assert files == {*kept, *([".linked.json"] if linked else [])}
     weights = own / "model.safetensors"
     assert not weights.is_symlink()
     assert weights.samefile(tmp_path / "blob") is linked
     assert weights.read_text() == "weights" * 10
     assert not (own / "config.json").samefile(model / "config.json")
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_weights_rewritten_in_place_are_refused_where_they_are_linked(
+    linked, trained, tmp_path, monkeypatch
+):
+    """A copy of them does no harm, nor does another time of the same content."""
+    monkeypatch.setattr(_run_files, "SMALL", 50)
+    if not linked:
+        monkeypatch.setattr("os.link", refuse)
+    model, run = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(trained / "pretrained", model)
+    run.mkdir()
+    _run_files.keep_model(run, model)
+    config = RunDirectory(trained).config()
+    os.utime(model / "model.safetensors", ns=(0, 0))
+    located = _run_files.located_model(config, run)
+    assert located.name == str(run / "pretrained")
+    shutil.copytree(run, tmp_path / "copied")
+    with (model / "model.safetensors").open("r+b") as file:
+        file.write(b"other weights")
+    assert _run_files.located_model(config, tmp_path / "copied")
+    if linked:
+        with pytest.raises(ValueError, match=r"model.safetensors was rewritten since"):
+            _run_files.located_model(config, run)
+    else:
+        assert _run_files.located_model(config, run) == located
 
 
 def refuse(*_):

@@ -1,5 +1,6 @@
 """Files from outside that a run needs: its own copies, and where the others are."""
 
+import contextlib
 import dataclasses
 import glob
 import json
@@ -14,6 +15,10 @@ from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 
 # Folder of a run directory with the files of the pretrained model.
 PRETRAINED = "pretrained"
+# File of that folder with the digests of the files that are linked.
+LINKED = ".linked.json"
+# Linux's request to clone a file.
+_FICLONE = 0x40049409
 # File of a run directory with versions, and with where files were.
 ENVIRONMENT = "environment.json"
 # Files of models that nothing here reads.
@@ -44,8 +49,10 @@ def local_paths(config: Any) -> dict[str, str]:
 def keep_model(run: Path, model: Path) -> None:
     """Gives a run directory files of its own of a pretrained model.
 
-    Configuration and tokenizer are copied. Weights are linked, which takes no space, or
-    copied where the file system has no links.
+    Configuration and tokenizer are copied. Weights are cloned or linked, which takes no
+    space, or copied where the file system can do neither. A clone keeps its content
+    when the original is rewritten in place; of a link the digest is recorded, by which
+    `located_model` tells.
 
     Args:
       run: the run directory.
@@ -57,20 +64,27 @@ def keep_model(run: Path, model: Path) -> None:
     # Older folders of sentence-transformers keep the network in a folder within.
     root = model if embedding is None else embedding.directory
     with _files.atomic_folder(run / PRETRAINED) as folder:
+        linked: dict[str, Any] = {}
         for path in {*_model_files(root), *_model_files(model)}:
             target = folder / path.relative_to(root)
             target.parent.mkdir(exist_ok=True)
-            _link_or_copy(path, target)
+            if _link_or_copy(path, target):
+                content = {"stat": _stat(target), "sha256": _files.file_digest(target)}
+                linked[target.relative_to(folder).as_posix()] = content
+        if linked:
+            _files.write_json(folder / LINKED, linked)
 
 
 def located_model(config: Config, run: Path) -> ModelConfig:
     """Returns the settings of a run's model, named by where it is now.
 
     Raises:
-      ValueError: if it was a local directory that is gone.
+      ValueError: if it was a local directory that is gone, or if its weights were
+        rewritten.
     """
     name, own = config.model.name, run / PRETRAINED
     if own.is_dir():
+        _check_linked(own)
         name = str(own)
     elif "model" in (recorded := _environment(run).get("paths", {})):
         name = _present(recorded["model"], run, "model")
@@ -117,8 +131,31 @@ def _exists(path: str) -> bool:
     return os.path.exists(path) or (glob.has_magic(path) and bool(glob.glob(path)))
 
 
+def _check_linked(folder: Path) -> None:
+    """Refuses linked files that were rewritten, be it under their other name."""
+    for name, recorded in _read_json(folder / LINKED).items():
+        path = folder / name
+        if not path.is_file() or recorded["stat"] == _stat(path):
+            continue
+        if recorded["sha256"] != _files.file_digest(path):
+            raise ValueError(
+                f"{path} was rewritten since the run began, in the file that it is a"
+                " link of; put the former weights back, or train a new run."
+            )
+
+
+def _stat(path: Path) -> list[int]:
+    """Returns size and time, which change whenever a file is written to."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
 def _environment(run: Path) -> dict[str, Any]:
-    path = run / ENVIRONMENT
+    return _read_json(run / ENVIRONMENT)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; an empty one if there is no such file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -142,12 +179,30 @@ def _model_files(model: Path) -> list[Path]:
     ]
 
 
-def _link_or_copy(path: Path, target: Path) -> None:
+def _link_or_copy(path: Path, target: Path) -> bool:
+    """Makes a file of the same content; returns whether it is linked to the other."""
     path = path.resolve()  # The hub's cache holds links.
     if path.stat().st_size > SMALL:
-        try:
+        with contextlib.suppress(OSError):  # A file system that cannot.
+            _clone(path, target)
+            return False
+        with contextlib.suppress(OSError):  # Another file system, or one without links.
+            target.unlink(missing_ok=True)
             os.link(path, target)
-            return
-        except OSError:
-            pass  # Another file system, or one without links.
+            return True
     shutil.copyfile(path, target)
+    return False
+
+
+def _clone(path: Path, target: Path) -> None:
+    """Makes a file that shares its blocks with another one until either is written.
+
+    Raises:
+      OSError: where the file system does not support it.
+    """
+    try:
+        import fcntl
+    except ImportError as error:  # Not on every operating system.
+        raise OSError(str(error)) from error
+    with path.open("rb") as source, target.open("wb") as file:
+        fcntl.ioctl(file.fileno(), _FICLONE, source.fileno())
