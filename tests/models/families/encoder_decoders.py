@@ -9,6 +9,7 @@ from metaflax import models
 from metaflax.models.families.t5._config import T5Config
 from metaflax.models.families.t5._network import t5
 from tests.models.examples import CONFIG
+from tests.models.families.networks import randomized
 from tests.models.speakers import DECODER, SEQ2SEQ, T5, padded_left, pairs, texts
 
 SEQ2SEQ_CHANGES = {
@@ -53,7 +54,7 @@ def network(config):
 
 
 def torch_model(config):
-    """Hugging Face's network, with an output layer as the configuration has it."""
+    """Hugging Face's random network, with an output layer as the configuration has."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     fields = config.to_dict()
@@ -65,7 +66,7 @@ def torch_model(config):
         # Transformers ties them whatever the configuration, but for what files hold.
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
         model.all_tied_weights_keys.pop("lm_head.weight")
-    return model
+    return randomized(model)
 
 
 def batches(config):
@@ -88,4 +89,9 @@ def inputs(pair):
         "decoder_input_ids": pair.target.ids,
         "decoder_attention_mask": pair.target.mask,
     }
-    return {name: np.array(x) for name, x in named.items() if x is not None}
+    torch = pytest.importorskip("torch")
+    return {
+        name: torch.tensor(np.array(x)).long()
+        for name, x in named.items()
+        if x is not None
+    }

@@ -93,17 +93,21 @@ def make_config(name, fields, **more):
 
 def torch_model(config, kind="AutoModel", seed=0, **kwargs):
     """A network of transformers, all of whose parameters are random."""
-    torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoConfig.for_model(**config.to_dict(), **kwargs)
     theirs._attn_implementation = "eager"
-    model = getattr(transformers, kind).from_config(theirs).eval()
+    return randomized(getattr(transformers, kind).from_config(theirs), seed)
+
+
+def randomized(model, seed=0):
+    """Gives every parameter of torch's network random numbers, norms around one."""
+    torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(0.3 * noise + (parameter == 1))
-    return model
+    return model.eval()
 
 
 def random_tokens(config, lengths=(7, 3, 5), *, length=7, left=(), seed=0):
