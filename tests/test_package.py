@@ -36,6 +36,7 @@ LAYERS = (
         "_optimizers",
         "_program",
         "_registry",
+        "_wording",
     ),
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),

@@ -75,8 +75,8 @@ def test_names_of_a_split_are_written_as_labels_are():
 def test_texts_given_twice_are_counted_within_and_across_classes(tmp_path):
     rows = [("Hi", "a"), ("hi ", "a"), ("hi", "b"), ("ho", "b"), ("he", "b")]
     within, across = data.read(write(tmp_path, rows)).notes
-    assert "1 texts repeat another one of the same label" in within
-    assert "1 texts occur under different labels, such as 'Hi' under 'a' and 'b'" in (
+    assert "1 text repeats another one of the same label" in within
+    assert "1 text occurs under different labels, such as 'Hi' under 'a' and 'b'" in (
         across
     )
     assert data.read(write(tmp_path, rows[2:])).notes == ()

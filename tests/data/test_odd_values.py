@@ -5,6 +5,7 @@ import json
 import pytest
 
 from metaflax import data, tasks
+from metaflax.data.sources._sources import read_texts
 
 WORDS = ("null", "NA", "None", "nan", "NaN", "true", "-", "not nurse")
 
@@ -22,7 +23,7 @@ def test_a_word_that_stands_for_nothing_elsewhere_is_a_text_and_a_label(word, tm
     examples = data.read(path)
     assert examples.texts == (word, "nurse")
     assert examples.labels == ((word,), ("nurse",))
-    assert list(data.read_texts(path)) == [word, "nurse"]
+    assert list(read_texts(path)) == [word, "nurse"]
 
 
 def test_a_column_may_be_null_in_the_first_rows_and_have_any_type_later(tmp_path):

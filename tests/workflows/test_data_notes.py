@@ -24,7 +24,7 @@ def test_rare_classes_are_an_error_or_left_out(world, tmp_path, capsys):
     assert "'rare' (1). Add texts, leave the classes out" in capsys.readouterr().err
     worlds.run(*args, "--rare-classes", "drop")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "1 classes with fewer than 5 different texts, 1 in all: 'rare' (1)" in shown
+    assert "1 class with fewer than 5 different texts, 1 in all: 'rare' (1)" in shown
     worlds.run("evaluate", tmp_path / "run")
     assert "'rare' (1); left out" in " ".join(capsys.readouterr().out.split())
 
@@ -68,7 +68,7 @@ def test_adapt_names_texts_with_two_labels(trained, tmp_path, capsys):
     worlds.run(*args)
     shown = " ".join(capsys.readouterr().out.split())
     assert "note: " in shown
-    assert "1 texts occur under different labels" in shown
+    assert "1 text occurs under different labels" in shown
 
 
 def test_adapt_takes_separator_and_encoding_without_a_run(world, tmp_path):
@@ -89,7 +89,7 @@ def test_predict_reads_an_encoding_and_counts_repeated_headers(
     file.write_text("id,text\n1,topic00 é\nid,text\n2,topic01\n", encoding="latin-1")
     args = ("--model", adapted, "--texts", file, "--encoding", "latin-1")
     worlds.run("predict", *args, "--out", tmp_path / "out.jsonl")
-    assert "left out 1 lines that repeat the header" in capsys.readouterr().err
+    assert "left out 1 line that repeats the header" in capsys.readouterr().err
     answers = worlds.read_jsonl(tmp_path / "out.jsonl")
     assert [answer["text"] for answer in answers] == ["topic00 é", "topic01"]
 

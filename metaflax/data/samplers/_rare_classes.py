@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from metaflax._wording import counted
 from metaflax.data.samplers import _pools
 from metaflax.data.sources._examples import Examples
 
@@ -39,8 +40,9 @@ def without_rare_classes(examples: Examples, least: int) -> Examples:
         f"{name!r}{'' if domain is None else f' of domain {domain!r}'} ({count})"
         for (domain, name), count in sorted(rare.items(), key=str)
     ]
+    classes = counted(len(rare), "class", "classes")
     note = (
-        f"{examples.name}: {len(rare)} classes with fewer than {least} different texts,"
+        f"{examples.name}: {classes} with fewer than {least} different texts,"
         f" {len(examples) - len(kept)} in all: {', '.join(shown)}; left out."
     )
     named = dataclasses.replace(

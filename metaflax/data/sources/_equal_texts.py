@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaflax._wording import counted
 from metaflax.tasks._label_names import similar_names
 
 
@@ -71,15 +72,17 @@ def duplicate_notes(
     notes = []
     if repeated:
         notes.append(
-            f"{repeated} texts repeat another one of the same label, up to case and"
-            " white space; no episode has a text in both support and query set."
+            f"{counted(repeated, 'text repeats', 'texts repeat')} another one of the"
+            " same label, up to case and white space; no episode has a text in both"
+            " support and query set."
         )
     if several := [group for group, known in seen.items() if len(known) > 1]:
         group = several[0]
         shown = " and ".join(repr(" ".join(one) or "none") for one in seen[group][:2])
+        number = counted(len(several), "text occurs", "texts occur")
         notes.append(
-            f"{len(several)} texts occur under different labels, such as"
-            f" {texts[first[group]]!r:.80} under {shown}; check the labels."
+            f"{number} under different labels, such as {texts[first[group]]!r:.80}"
+            f" under {shown}; check the labels."
         )
     return notes
 
@@ -116,5 +119,9 @@ def _shown(names: Sequence[str] | Set[str]) -> str:
 
 
 def _at_most(notes: list[str], most: int = 5) -> list[str]:
-    rest = len(notes) - most
-    return notes[:most] + ([f"{rest} more labels are alike."] if rest > 0 else [])
+    if (rest := len(notes) - most) <= 0:
+        return notes
+    return [
+        *notes[:most],
+        f"{counted(rest, 'more label is', 'more labels are')} alike.",
+    ]

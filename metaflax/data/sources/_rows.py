@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from metaflax._wording import counted
 from metaflax.data.sources._class_labels import named
 from metaflax.data.sources._conll import conll_rows
 from metaflax.data.sources._decoding import Reading, decoded_lines
@@ -185,7 +186,8 @@ def csv_rows(
         else:
             yield place, dict(zip(header, fields, strict=True))
     if repeated:
-        note = f"{name}: left out {repeated} lines that repeat the header."
+        lines = counted(repeated, "line that repeats", "lines that repeat")
+        note = f"{name}: left out {lines} the header."
         reading.notes.append(note)
 
 

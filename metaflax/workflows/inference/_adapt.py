@@ -11,6 +11,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import target_kinds, tasks
 from metaflax._files import check_absent
+from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.workflows.inference._saved_model import (
     save_adapted,
@@ -118,9 +119,8 @@ def adapt(
             calibration=calibration,
         )
         what = target_kinds.of(task).describe_adapted(len(names))
-    console.print(
-        f"adapted to {what} from {len(examples)} texts{cut}: {target}", soft_wrap=True
-    )
+    texts = counted(len(examples), "text")
+    console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
     if calibration is not None:
         console.print(
             f"calibrated at temperature {calibration.temperature:.3g}, fitted on"

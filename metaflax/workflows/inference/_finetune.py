@@ -29,6 +29,7 @@ from metaflax import (
 )
 from metaflax import config as config_lib
 from metaflax._files import check_absent
+from metaflax._wording import counted
 from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.inference._saved_model import save_adapted
 from metaflax.workflows.inference._support_sets import first_seen
@@ -125,8 +126,8 @@ def finetune(
     results["difference"] = evaluation.paired_interval(*right.values())
     console.print(
         reporting.comparison_table(
-            f"fine-tuned on {len(train)} texts of {len(names)} classes,"
-            f" {len(test)} test texts",
+            f"fine-tuned on {counted(len(train), 'text')} of {len(names)} classes,"
+            f" {counted(len(test), 'test text')}",
             {start: {"accuracy": interval} for start, interval in results.items()},
             ("accuracy",),
         )

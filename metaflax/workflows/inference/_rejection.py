@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import metrics
+from metaflax._wording import counted
 from metaflax.workflows.runs._calibration import Calibration
 
 
@@ -57,8 +58,9 @@ class Rejection:
     def notes(self) -> list[str]:
         """Returns a sentence about what was rejected, and by which threshold."""
         fitted = self._calibration
+        texts = counted(self.num_texts, "text was", "texts were")
         return [
-            f"{self.num_rejected} of {self.num_texts} texts were rejected (label null):"
+            f"{self.num_rejected} of {texts} rejected (label null):"
             f" their {fitted.score.replace('_', ' ')} is below {self.threshold:.4g}, as"
             f" for {100 * self._rate:g} % of the queries of {fitted.episodes}"
             f" meta-validation; this model has {self._num_classes} classes."

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import data
+from metaflax._wording import counted
 
 
 class TruncationCount:
@@ -45,7 +46,8 @@ class TruncationCount:
         """
         if not self.num_truncated:
             return []
+        texts = counted(self.num_texts, "text was", "texts were")
         return [
-            f"{self.num_truncated} of {self.num_texts} texts were truncated to"
+            f"{self.num_truncated} of {texts} truncated to"
             f" {most} tokens (field `truncated`); {advice}."
         ]

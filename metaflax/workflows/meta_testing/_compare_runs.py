@@ -10,6 +10,7 @@ from rich.table import Table
 
 from metaflax import data, evaluation
 from metaflax._files import write_text
+from metaflax._wording import counted
 from metaflax.evaluation._bootstrap import Estimate
 from metaflax.reporting import _html
 from metaflax.reporting._costs import memory
@@ -81,7 +82,8 @@ def compare_runs(
     }
     rows = _rows(first.name, intervals, differences)
     columns = ["run", *(c for m in metrics for c in (m, f"{m}, difference"))]
-    table = Table(title=f"{first.results['episodes']} episodes, the same for all")
+    episodes = counted(first.results["episodes"], "episode")
+    table = Table(title=f"{episodes}, the same for all")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import _files, data
+from metaflax._wording import counted
 from metaflax.config import DataConfig
 from metaflax.data.sources._examples import listing
 
@@ -131,7 +132,7 @@ def differences(before: Record, after: Record) -> list[str]:
         old, new = before[split], after[split]
         if old["texts"] != new["texts"]:
             changes.append(
-                f"{split} has {new['texts']} texts instead of {old['texts']}"
+                f"{split} has {counted(new['texts'], 'text')} instead of {old['texts']}"
             )
         elif old["digest"] != new["digest"]:
             same = "rows" in old and old["rows"] == new.get("rows")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
+from metaflax._wording import counted
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.batching._seq2seq_batches import collate_pairs
 from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
@@ -184,7 +185,7 @@ class Episodes(NamedTuple):
             if self.pairs is None
             else losses_of_cutting_pairs(self.pairs)
         )
-        return f"{len(examples)} texts of {description}{truncation}"
+        return f"{counted(len(examples), 'text')} of {description}{truncation}"
 
 
 def batches(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metaflax import data
+from metaflax._wording import counted
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.on_disk._labelled_texts import labelled_examples
 from metaflax.data.on_disk._text_index import TextIndex
@@ -49,7 +50,8 @@ class OnDisk(NamedTuple):
         """Description of the training texts for a message."""
         num_classes = sum(map(len, self.sampler.groups))
         rare = f", {self.num_rare} with too few texts left out" if self.num_rare else ""
-        return f"{self.num_texts} texts of {num_classes} classes on disk{rare}"
+        classes = counted(num_classes, "class", "classes")
+        return f"{counted(self.num_texts, 'text')} of {classes} on disk{rare}"
 
 
 def labelled_on_disk(config: Config) -> OnDisk:
@@ -108,8 +110,9 @@ def _notes(
         least = texts_of_a_class(sizes)
         if len(rare := labels[postings.counts[labels] < least]):
             names = [postings.names[number] for number in rare.tolist()]
+            classes = counted(len(rare), "class", "classes")
             notes.append(
-                f"{len(rare)} classes of meta-{split} with fewer than {least} texts:"
+                f"{classes} of meta-{split} with fewer than {counted(least, 'text')}:"
                 f" {listing(names)}; left out."
             )
     return tuple(f"{index.path}: {note}" for note in notes)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks, training
+from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.data.sources._equal_texts import count_shared
 from metaflax.training._interpolation import interpolate
@@ -337,9 +338,10 @@ def report_data(run: Run, console: Console) -> None:
         source = getattr(run, name)
         console.print(f"meta-{name}: {source.summary(run.config.data.split_by)}")
     if dropped := run.splits.train.num_unlabelled:
-        console.print(f"left out, without a label: {dropped} texts")
+        console.print(f"left out, without a label: {counted(dropped, 'text')}")
     if run.splits.num_unused:
-        console.print(f"in none of the splits: {run.splits.num_unused} texts")
+        unused = counted(run.splits.num_unused, "text")
+        console.print(f"in none of the splits: {unused}")
     report_notes(data_notes(run), console)
 
 

@@ -1,0 +1,20 @@
+"""Wording of messages."""
+
+__all__ = ("counted",)
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Formats a count with its noun, and with a verb that agrees if there is one.
+
+    Args:
+      number: the count.
+      one: what follows the number 1.
+      several: what follows all other numbers; by default `one` with an s.
+
+    Examples:
+      >>> counted(1, "text"), counted(0, "text"), counted(1, "class", "classes")
+      ('1 text', '0 texts', '1 class')
+      >>> counted(1, "text repeats", "texts repeat")
+      '1 text repeats'
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"
