@@ -258,7 +258,7 @@ def _build(kind: type, values: dict[str, Any]) -> Any:
         inner, markers = _split(hints[name])
         if _overrides(markers):
             value = {key: given for key, given in value.items() if given is not None}
-        elif dataclasses.is_dataclass(inner):
+        elif isinstance(inner, type) and dataclasses.is_dataclass(inner):
             value = _build(inner, value)
         built[name] = value
     return kind(**built)
