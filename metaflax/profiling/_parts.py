@@ -1,6 +1,6 @@
 """Parts of a training step, by the scopes that an operation was traced in.
 
-A path such as `jit(step)/while/body/transpose(jvp(Bert))/layer_0/mlp/up/dot_general`
+A path such as `jit(step)/while/body/transpose(jvp(encoder))/layer_0/mlp/up/dot_general`
 lists transformations around names, and scopes and modules of the network from the
 outside in, the operation last.
 """
@@ -20,7 +20,7 @@ _PARTS = (
     ("embeddings", {"embeddings"}),
     ("attention", {"attention"}),
     ("mlp", {"mlp"}),
-    ("encoder, rest", {"Bert", "pooler", "adapter"}),
+    ("encoder, rest", {"encoder", "pooler", "adapter"}),
 )
 # Differentiated operations outside the network.
 _HEAD = "head and loss"
@@ -53,7 +53,7 @@ def place_of(paths: Iterable[str]) -> Place:
       A `Place`.
 
     Examples:
-      >>> place_of(["jit(step)/while/body/transpose(jvp(Bert))/layer_0/mlp/up/dot"])
+      >>> place_of(["jit(step)/while/body/transpose(jvp(encoder))/layer_0/mlp/up/dot"])
       Place(part='mlp', backward=True)
     """
     first, *rest = [_place(path) for path in paths]

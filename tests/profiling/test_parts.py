@@ -1,22 +1,28 @@
 """Tests for which part of a step an operation belongs to."""
 
+import dataclasses
+import re
+
+import jax
 import pytest
 
+from metaflax import models
 from metaflax.profiling._parts import Place, place_of
+from tests.models.examples import CONFIG, random_params, random_tokens
 
 TASK = "jit(step)/while/body/closed_call"
-INNER = f"{TASK}/transpose(jvp())/closed_call/jvp(Bert)"
+INNER = f"{TASK}/transpose(jvp())/closed_call/jvp(encoder)"
 
 
 @pytest.mark.parametrize(
     ("path", "part", "backward"),
     [
-        (f"{TASK}/jvp(Bert)/layer_0/attention/query/query/dot", "attention", False),
+        (f"{TASK}/jvp(encoder)/layer_0/attention/query/query/dot", "attention", False),
         (f"{INNER}/layer_0/attention/attention.norm/norm/mul", "norm", True),
-        (f"{TASK}/jvp(Bert)/embeddings/gather", "embeddings", False),
-        (f"{TASK}/jvp(Bert)/layer_1/mlp/mlp.dropout/Dropout_0/lt", "dropout", False),
-        (f"{TASK}/transpose(jvp(Bert))/layer_1/mlp/down/down/dot", "mlp", True),
-        (f"{TASK}/jvp(Bert)/reshape", "encoder, rest", False),
+        (f"{TASK}/jvp(encoder)/embeddings/gather", "embeddings", False),
+        (f"{TASK}/jvp(encoder)/layer_1/mlp/mlp.dropout/Dropout_0/lt", "dropout", False),
+        (f"{TASK}/transpose(jvp(encoder))/layer_1/mlp/down/down/dot", "mlp", True),
+        (f"{TASK}/jvp(encoder)/reshape", "encoder, rest", False),
         (f"{TASK}/jvp()/inner_update/add", "inner update", False),
         ("jit(step)/outer_optimizer/mul", "outer optimizer", False),
         (f"{TASK}/transpose(jvp(jit(log_softmax)))/neg", "head and loss", True),
@@ -30,6 +36,23 @@ def test_paths_tell_part_and_direction(path, part, backward):
 
 
 def test_a_fusion_whose_own_path_says_nothing_is_what_most_of_it_is():
-    mlp, norm = f"{TASK}/jvp(Bert)/mlp/add", f"{TASK}/jvp(Bert)/mlp/norm/mul"
+    mlp, norm = f"{TASK}/jvp(encoder)/mlp/add", f"{TASK}/jvp(encoder)/mlp/norm/mul"
     assert place_of([f"{TASK}/add", norm, mlp, mlp]) == Place("mlp", False)
     assert place_of([norm, mlp, mlp]) == Place("norm", False)
+
+
+def test_the_operations_of_an_encoder_are_in_its_parts():
+    config = dataclasses.replace(CONFIG, num_hidden_layers=1)
+    model, params = models.encoder(config), random_params(config, pooler=False)
+
+    def total(params):
+        return model.apply(params, random_tokens(config), None).sum()
+
+    program = jax.jit(jax.grad(total)).lower(params).compile().as_text()
+    paths = re.findall(r'op_name="(jit[^"]*)"', program)
+    for module in ("TokenEmbeddings", "PostNormLayer"):
+        parts = {place_of([path]).part for path in paths if module in path}
+        assert parts
+        assert not parts & {"head and loss", "other"}
+    found = {place_of([path]).part for path in paths}
+    assert {"embeddings", "attention", "mlp", "norm"} <= found

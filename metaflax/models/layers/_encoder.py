@@ -80,6 +80,7 @@ class EncoderNetwork:
         variables = {"params": params.get("relative", {})}  # It may need none.
         return cast(Shared, self.relative(config, dtype).apply(variables, tokens))
 
+    @jax.named_scope("encoder")  # Profiles find it by this name.
     def run_stages(
         self,
         config: Any,
@@ -125,7 +126,9 @@ class EncoderNetwork:
         if states is None:
             embeddings = self.embeddings(config, dtype)
             variables = {"params": params["embeddings"]}
-            x = cast(jax.Array, embeddings.apply(variables, tokens, rows, first_key))
+            with jax.named_scope("embeddings"):
+                x = embeddings.apply(variables, tokens, rows, first_key)
+            x = cast(jax.Array, x)
         else:
             x = rows.pack(states)
         numbers = range(max(first - 1, 0), last - 1)
