@@ -7,6 +7,7 @@ import pytest
 
 from metaflax import models, workflows
 from metaflax.config import DataConfig, ModelConfig
+from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.models.pretrained import _files
 from metaflax.workflows.runs._loaded_model import load_generative
 
@@ -31,7 +32,7 @@ def plain(tmp_path_factory):
 
 def generated(loaded):
     prompts = models.Tokens(np.array([[70, 80, 90]]), None, np.ones((1, 3), np.int32))
-    generate = loaded.generator(loaded.text_layout(SHORT), 1)
+    generate = loaded.generator(loaded.text_layout(SHORT), DecodingConfig())
     ids, mask, _ = generate(loaded.pretrained.params, prompts)
     return [int(i) for i in ids[0][: int(mask.sum())]], loaded.text(ids[0], mask[0])
 

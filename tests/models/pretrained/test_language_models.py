@@ -59,7 +59,10 @@ def randomize(torch, model, seed=0):
 
 def run(torch, model, **inputs):
     """The logits of Hugging Face's model."""
-    inputs = {k: torch.tensor(np.array(v)).long() for k, v in inputs.items()}
+    inputs = {
+        k: v if torch.is_tensor(v) else torch.tensor(np.array(v)).long()
+        for k, v in inputs.items()
+    }
     with torch.no_grad():
         return model(**inputs).logits.numpy()
 
