@@ -24,7 +24,7 @@ def without_rare_classes(examples: Examples, least: int) -> Examples:
       >>> kept.texts
       ('a', 'b')
       >>> print(*kept.notes)
-      pets: 1 classes with fewer than 2 different texts, 1 in all: 'cat' (1); left out.
+      pets: 1 class with fewer than 2 different texts, 1 in all: 'cat' (1); left out.
     """
     counts = _pools.count_texts(examples)
     rare = {key: count for key, count in counts.items() if count < least}
