@@ -225,6 +225,22 @@ def test_sampling_is_a_function_of_its_key_and_of_each_text_alone():
     )
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_sampling_with_a_cache_is_that_without(case):
+    model, params, prompts = CASES[case]
+    key, setting = jax.random.key(4), {"temperature": 0.8, "top_k": 9, "top_p": 0.9}
+    generated = models.sampling(model, max_new=T, **setting)(params, prompts, key)
+    at_once = jax.jit(functools.partial(logits_at_once, case))
+    ids = jnp.zeros_like(generated.ids)
+    for step in range(T):
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(
+            jax.random.fold_in(key, step), jnp.arange(len(ids))
+        )
+        drawn = _sampling.draw(at_once(ids)[:, step], keys, **setting)
+        ids = ids.at[:, step].set(drawn)
+    np.testing.assert_array_equal(generated.ids, ids)
+
+
 @pytest.mark.parametrize(
     "likely", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-4}]
 )
