@@ -13,6 +13,7 @@ from metaflax.data.on_disk._indexing import index_labels, index_texts
 from metaflax.data.on_disk._jsonl_store import store_texts
 from metaflax.data.on_disk._labelled_texts import LabelledTextSampler
 from metaflax.data.raw_text._smlmt import MaskedWordSampler, masked
+from metaflax.data.raw_text._swaps import SWAPS
 from metaflax.data.raw_text._topics import topics
 from metaflax.data.raw_text._word_groups import frequency_bands
 from metaflax.data.samplers._episodes import Episode, Sampler, fixed_list, protocol_hash
@@ -21,10 +22,11 @@ from metaflax.data.samplers._questions import QuestionSampler
 from metaflax.data.samplers._single_label import EpisodeSampler
 from metaflax.data.sources._embedded import cache_folder, fetch_minilm, scored_texts
 from metaflax.data.sources._examples import Examples
-from metaflax.data.sources._sources import read, read_rows
+from metaflax.data.sources._sources import read, read_rows, read_texts
 from metaflax.data.sources._splits import Splits, names_by_seed, split_by_file
 
 __all__ = [
+    "SWAPS",
     "Buckets",
     "Episode",
     "EpisodeSampler",
@@ -52,6 +54,7 @@ __all__ = [
     "published_sets",
     "read",
     "read_rows",
+    "read_texts",
     "scored_texts",
     "share_out",
     "split_by_file",

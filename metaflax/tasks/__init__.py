@@ -16,15 +16,19 @@ from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
 from metaflax.tasks._pair_classification import PAIR as PAIR
+from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
 from metaflax.tasks._question_answering import (
     question_answering as question_answering,
 )
+from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import regression as regression
 from metaflax.tasks._relations import MENTION as MENTION
+from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
+from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._text_level import TextLevel as TextLevel
@@ -42,6 +46,10 @@ __all__ = [
     "TURNS",
     "Fields",
     "Form",
+    "Mention",
+    "Pair",
+    "Question",
+    "Sentence",
     "TaskType",
     "TextLevel",
     "TokenLevel",

@@ -33,7 +33,7 @@ def fairness(
       predictor: a model of classes, labels or numbers.
       texts: texts with words of the swaps in them, or templates with a placeholder for
         a word of a group, such as `{gender}`.
-      swaps: pairs of words by group, such as `SWAPS` of `data/raw_text/_swaps.py`.
+      swaps: pairs of words by group, such as `data.SWAPS`.
       seed: seed of the bootstrap over texts.
 
     Returns:

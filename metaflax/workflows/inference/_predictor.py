@@ -124,7 +124,12 @@ class Predictor:
         self._logits = jax.jit(logits)
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Returns predictions for any number of texts, in order."""
+        """Returns predictions for any number of texts, in order.
+
+        Args:
+          texts: in the form of the task type: strings, or a `tasks.Pair`, `Question`,
+            `Mention` or `Sentence` each. `data.read_texts` reads them from a file.
+        """
         return self._predictions(texts, self.tokenize(texts))
 
     def in_windows(
