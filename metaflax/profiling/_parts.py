@@ -20,7 +20,7 @@ _PARTS = (
     ("embeddings", {"embeddings"}),
     ("attention", {"attention"}),
     ("mlp", {"mlp"}),
-    ("encoder, rest", {"encoder", "pooler", "adapter"}),
+    ("network, rest", {"encoder", "decoder", "pooler", "adapter"}),
 )
 # Differentiated operations outside the network.
 _HEAD = "head and loss"

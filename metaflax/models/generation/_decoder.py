@@ -174,7 +174,8 @@ def _run_stages(
     view = _whole_texts(_packing.rows_of(tokens), jnp.asarray(tokens.mask))
     first_key, *keys = base.split_key(key, 1 + decoder.num_layers)
     if first == 0:
-        x = decoder.embed(params, jnp.asarray(tokens.ids), view, first_key)
+        with jax.named_scope("embeddings"):  # Profiles find it by this name.
+            x = decoder.embed(params, jnp.asarray(tokens.ids), view, first_key)
     else:
         x = view.rows.pack(cast(jax.Array, states))
 
@@ -189,8 +190,9 @@ def _run_stages(
         (without_cache(layer), (arguments, keys[number]))
         for number, (layer, arguments) in zip(numbers, pairs, strict=True)
     ]
-    x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
-    x = view.rows.unpack(x)
+    with jax.named_scope("decoder"):
+        x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
+        x = view.rows.unpack(x)
     return _logits(decoder, params, x) if last > 1 + decoder.num_layers else x
 
 

@@ -247,7 +247,8 @@ def _decode(
     bridge_key, embed_key, output_key, *keys = base.split_key(key, 3 + num)
     if first == 0:
         read = parts.bridge(params, states, bridge_key)
-        x = parts.embed(params, ids, view, embed_key)
+        with jax.named_scope("embeddings"):  # Profiles find it by this name.
+            x = parts.embed(params, ids, view, embed_key)
     else:
         read, x = states.read, view.rows.pack(states.x)
     source_rows = _packing.rows_of(pair.source)
@@ -264,7 +265,8 @@ def _decode(
         (without_cache(layer), (arguments, keys[number]))
         for number, (layer, arguments) in zip(numbers, pairs, strict=True)
     ]
-    x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
+    with jax.named_scope("decoder"):
+        x = _stack.run_layers(x, layers, layer_loop=layer_loop, remat=remat)
     if last <= 1 + num:
         return _States(read, view.rows.unpack(x))
     return view.rows.unpack(parts.logits(params, x, output_key))
