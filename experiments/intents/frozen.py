@@ -40,12 +40,11 @@ def main() -> int:
         config, model=dataclasses.replace(config.model, name=args.model)
     )
     folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
-    out.mkdir(parents=True, exist_ok=True)
     for fold in folds:
         for shot in intents.SHOTS:
             path = out / f"{fold}.shot{shot}.json"
             if not path.is_file():
-                path.write_text(json.dumps(score(config, fold, shot)) + "\n")
+                common.write_json(path, score(config, fold, shot))
             print(row(fold, shot, [json.loads(path.read_text())]), flush=True)
     for shot in intents.SHOTS:
         paths = [out / f"{fold}.shot{shot}.json" for fold in folds]
