@@ -127,7 +127,7 @@ def test_what_is_begun_goes_on_behind_the_beginning(tokenizers):
 
 def test_two_networks_cannot_go_on_with_a_text(tokenizers):
     level = tasks.language_modelling()
-    with pytest.raises(ValueError, match="take a GPT"):
+    with pytest.raises(ValueError, match="take a decoder"):
         tokenized(tokenizers, "seq2seq", level=level)
 
 

@@ -1,9 +1,9 @@
 """Tokens of source texts and target texts of generative language models.
 
 Every target starts with a begin token and ends with an end token. A decoder-only model
-(a GPT) takes the source and the target as one sequence; an encoder-decoder takes them
-as two. Either way the model predicts the next token at every position, and the gold
-token there is a code, as for the tokens of other task types.
+(such as a GPT-2) takes the source and the target as one sequence; an encoder-decoder
+takes them as two. Either way the model predicts the next token at every position, and
+the gold token there is a code, as for the tokens of other task types.
 """
 
 import dataclasses
@@ -147,7 +147,7 @@ def tokenize_prompts(
     if layout.separate_encoder:
         raise ValueError(
             "an encoder-decoder generates whole texts and cannot continue a given"
-            " beginning; take a GPT."
+            " beginning; take a decoder, such as a GPT-2 or a Llama."
         )
     prefix_tokens = tokenize(
         tokenizer,
@@ -213,7 +213,7 @@ def _tokenize_sources(
         if layout.separate_encoder:
             raise ValueError(
                 "this task type has no source text, and an encoder-decoder takes one;"
-                " take a GPT."
+                " take a decoder, such as a GPT-2 or a Llama."
             )
         pad = tokenizer.pad_token_id or 0
         return _concatenated([np.array(begin)] * len(texts), pad, 0)
