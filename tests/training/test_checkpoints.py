@@ -270,8 +270,11 @@ def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path
         found.add((how, step))
         opened.close()
         shutil.rmtree(folder)
-    # All of it happens: nothing lost, an older one, none.
-    assert {step for _, step in found} == {4, 3, None}
+    # Nothing is lost, or an older one is taken, or none. Orbax names files at random,
+    # so that few cases need not hit all three.
+    steps = {step for _, step in found}
+    assert steps <= {4, 3, None}
+    assert cases < 100 or steps == {4, 3, None}
 
 
 def test_a_damaged_file_is_found_before_anything_is_read(
