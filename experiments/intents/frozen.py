@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
+import recipe
 import run as intents
 
 from experiments import common
@@ -55,11 +56,11 @@ def main() -> int:
 def score(config: config_lib.Config, fold: str, shot: int) -> dict:
     """Returns the accuracy of each test episode, and the seconds that all took."""
     config = dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, fold=fold),
-        episodes=dataclasses.replace(config.episodes, shot=shot),
+        config, data=dataclasses.replace(config.data, fold=fold)
     )
-    run = load_run(config)
+    config = recipe.fit(config).labelled
+    episodes = dataclasses.replace(config.episodes, shot=shot)
+    run = load_run(dataclasses.replace(config, episodes=episodes))
     start = time.perf_counter(), time.process_time()
     scores = run.test_evaluator()(initial_params(run))
     wall, cpu = (now - then for now, then in zip(_now(), start, strict=True))

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
+import recipe
 import unlabelled
 from rich.console import Console
 
@@ -26,8 +27,6 @@ from metaflax import evaluation, workflows
 HERE = Path(__file__).parent
 SHOTS = (1, 5)
 LABELLED, UNLABELLED = "labelled", "unlabelled"
-# There are three times as many classes, and clusters are noisy.
-STEPS_WITH_CLUSTERS = 160
 
 
 def main() -> int:
@@ -79,19 +78,19 @@ def run_fold(
         raise ValueError(f"there is no fold {fold}, of {', '.join(splits)}.")
     start = time.perf_counter()
     source = dataclasses.replace(config.data, fold=fold)
-    labelled = dataclasses.replace(config, data=source)
-    train_and_test(labelled, runs / fold / LABELLED, console)
+    fitted = recipe.fit(dataclasses.replace(config, data=source))
+    train_and_test(fitted.labelled, runs / fold / LABELLED, console)
     made = runs / fold / "clusters.jsonl"
     unlabelled.write(
-        Path(source.path), splits[fold]["train"], runs / fold / LABELLED, made, console
+        Path(source.path),
+        splits[fold]["train"],
+        fitted.num_clusters,
+        runs / fold / LABELLED,
+        made,
+        console,
     )
-    source = dataclasses.replace(source, more_train=str(made))
-    longer = dataclasses.replace(
-        config.training,
-        steps=STEPS_WITH_CLUSTERS,
-        eval_every=min(40, STEPS_WITH_CLUSTERS),
-    )
-    both = dataclasses.replace(config, data=source, training=longer)
+    more = dataclasses.replace(fitted.both.data, more_train=str(made))
+    both = dataclasses.replace(fitted.both, data=more)
     train_and_test(both, runs / fold / UNLABELLED, console)
     console.print(f"fold {fold}: {(time.perf_counter() - start) / 60:.1f} minutes")
 

@@ -14,17 +14,21 @@ from rich.console import Console
 
 from metaflax import workflows
 
-NUM_CLUSTERS = 100
-
 
 def write(
-    examples: Path, train: list[str], run_dir: Path, out: Path, console: Console
+    examples: Path,
+    train: list[str],
+    number: int,
+    run_dir: Path,
+    out: Path,
+    console: Console,
 ) -> None:
     """Writes texts of classes that are not of training, with clusters for labels.
 
     Args:
       examples: the data set.
       train: names of the training classes.
+      number: number of clusters.
       run_dir: meta-trained on these.
       out: file to write.
       console: where a summary goes.
@@ -37,4 +41,4 @@ def write(
     texts = out.with_name("texts.jsonl")
     lines = (json.dumps({"text": unlabelled[i]}) for i in order)
     texts.write_text("\n".join(lines) + "\n")
-    workflows.cluster(texts, out, console, number=NUM_CLUSTERS, run_dir=run_dir)
+    workflows.cluster(texts, out, console, number=number, run_dir=run_dir)

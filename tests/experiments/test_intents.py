@@ -7,6 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
+from metaflax.config import EpisodeConfig
 from metaflax.workflows import RunDirectory
 from tests.experiments import scripts
 from tests.workflows import worlds
@@ -24,11 +25,8 @@ def folder(tmp_path):
     return folder
 
 
-def test_three_models_are_compared_on_any_folder_in_the_format(
-    folder, tmp_path, monkeypatch
-):
+def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monkeypatch):
     script = scripts.load("intents")
-    monkeypatch.setattr(script.unlabelled, "NUM_CLUSTERS", 4)
     config = script.config_of(folder)
     assert config.data.path == str(folder / "examples.jsonl")
     with worlds.apart(tmp_path):
@@ -36,10 +34,6 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
         config = dataclasses.replace(
             config,
             model=dataclasses.replace(config.model, name=str(bert)),
-            data=dataclasses.replace(config.data, max_length=24),
-            episodes=dataclasses.replace(
-                config.episodes, way=3, queries=2, train_way=4
-            ),
             training=dataclasses.replace(
                 config.training, steps=1, eval_every=1, valid_episodes=2
             ),
@@ -48,7 +42,7 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
             ),
         )
         runs, console = tmp_path / "runs", Console(file=io.StringIO())
-        monkeypatch.setattr(script, "STEPS_WITH_CLUSTERS", 1)
+        monkeypatch.setattr(script.recipe, "STEPS_WITH_CLUSTERS", 1)
         script.run_fold(runs, "a", {"a": worlds.SPLIT}, config, console)
         table = script.summary(runs, ["a"])
     rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
@@ -77,7 +71,7 @@ def test_three_models_are_compared_on_any_folder_in_the_format(
     known = worlds.read_jsonl(folder / "examples.jsonl")
     others = [r["text"] for r in known if r["label"] not in worlds.SPLIT["train"]]
     assert sorted(row["text"] for row in made) == sorted(others)
-    assert len({row["label"] for row in made}) == 4
+    assert len({row["label"] for row in made}) == 6  # As many texts as a class has.
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys):
@@ -99,10 +93,6 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
         config = config_of(folder)
         return dataclasses.replace(
             config,
-            data=dataclasses.replace(config.data, max_length=24),
-            episodes=dataclasses.replace(
-                config.episodes, way=3, queries=2, train_way=4
-            ),
             evaluation=dataclasses.replace(
                 config.evaluation, test_episodes=3, batch_episodes=3
             ),
@@ -125,3 +115,64 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
         scores = json.loads((out / f"a.shot{shot}.json").read_text())
         assert len(scores["accuracy"]) == 3
         assert scores["seconds"] > 0
+
+
+MOST = EpisodeConfig(way=5, shot=1, queries=5, train_way=40, train_queries=2)
+
+
+def test_the_sizes_of_clinc150_are_those_of_its_config():
+    recipe = scripts.load("intents", "recipe")
+    counts = [150] * 50
+    assert recipe.episode_sizes(MOST, counts, {"valid": counts, "test": counts}) == MOST
+    assert recipe.num_clusters(counts, 15_000) == 100
+
+
+@pytest.mark.parametrize("train", [[6] * 2, [2, 9], [170] * 18, [9] * 39, [30] * 400])
+@pytest.mark.parametrize("held_out", [[6, 300], [11] * 4, [20] * 30])
+def test_episodes_of_every_number_of_classes_can_be_drawn(train, held_out):
+    recipe = scripts.load("intents", "recipe")
+    sizes = recipe.episode_sizes(MOST, train, {"valid": held_out, "test": [9] * 6})
+    for most, counts, shot in (
+        (sizes.training(), train, 1),
+        (sizes, held_out, recipe.MOST_SHOTS),
+    ):
+        assert 2 <= most.way <= len(counts)
+        assert 1 <= most.queries <= min(counts) - shot
+    assert sizes.train_way <= MOST.train_way
+    assert sizes.way <= MOST.way
+    # Narrower than there are classes, so that episodes differ.
+    assert sizes.train_way < len(train) or len(train) == 2
+
+
+def test_a_class_with_too_few_texts_to_test_is_named_before_training():
+    recipe = scripts.load("intents", "recipe")
+    with pytest.raises(ValueError, match=r"a test class has 5 different texts"):
+        recipe.episode_sizes(MOST, [9] * 9, {"valid": [9] * 9, "test": [9, 5]})
+
+
+@pytest.mark.parametrize("folds", [{"train": 3, "valid": 2, "test": 7}])
+def test_folds_with_other_numbers_of_classes_get_other_sizes(folds, folder, tmp_path):
+    recipe = scripts.load("intents", "recipe")
+    names = iter(worlds.TOPICS)
+    fold = {split: [next(names) for _ in range(n)] for split, n in folds.items()}
+    splits = {"wide": worlds.SPLIT, "narrow": fold}
+    (folder / "folds.json").write_text(json.dumps(splits))
+    config = scripts.load("intents").config_of(folder)
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        model = dataclasses.replace(config.model, name=str(bert))
+        wide, narrow = (
+            recipe.fit(
+                dataclasses.replace(
+                    config,
+                    model=model,
+                    data=dataclasses.replace(config.data, fold=name),
+                )
+            )
+            for name in splits
+        )
+    assert (wide.labelled.episodes.way, narrow.labelled.episodes.way) == (3, 2)
+    assert (wide.labelled.episodes.train_way, wide.num_clusters) == (5, 6)
+    assert (narrow.labelled.episodes.train_way, narrow.num_clusters) == (2, 9)
+    assert narrow.both.episodes.train_way == 10  # Of 3 classes and 9 clusters.
+    assert narrow.labelled.data.max_length == 16
