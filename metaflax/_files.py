@@ -16,6 +16,7 @@ from typing import Any, Literal
 __all__ = [
     "atomic_folder",
     "atomic_write",
+    "cache_folder",
     "check_absent",
     "file_digest",
     "file_digests",
@@ -151,6 +152,14 @@ def _with_nulls(content: Any) -> Any:
         return [_with_nulls(value) for value in content]
     finite = not isinstance(content, float) or math.isfinite(content)
     return content if finite else None
+
+
+def cache_folder() -> Path:
+    """Returns the cache folder: `$METAFLAX_CACHE`, or the user's cache directory."""
+    if folder := os.environ.get("METAFLAX_CACHE"):
+        return Path(folder).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "metaflax"
 
 
 def check_absent(folder: str | Path) -> None:

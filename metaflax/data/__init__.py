@@ -4,6 +4,7 @@
 from a seed and an index, and `collate` turns episodes into arrays for the device.
 """
 
+from metaflax._files import cache_folder
 from metaflax.data.batching._batching import Buckets, collate, collate_texts
 from metaflax.data.batching._lazy_collate import collate_lazy
 from metaflax.data.batching._prefetch import prefetch
@@ -20,7 +21,7 @@ from metaflax.data.samplers._episodes import Episode, Sampler, fixed_list, proto
 from metaflax.data.samplers._published_episodes import FixedEpisodes, published_sets
 from metaflax.data.samplers._questions import QuestionSampler
 from metaflax.data.samplers._single_label import EpisodeSampler
-from metaflax.data.sources._embedded import cache_folder, fetch_minilm, scored_texts
+from metaflax.data.sources._embedded import fetch_minilm, scored_texts
 from metaflax.data.sources._examples import Examples
 from metaflax.data.sources._sources import read, read_rows, read_texts
 from metaflax.data.sources._splits import Splits, names_by_seed, split_by_file

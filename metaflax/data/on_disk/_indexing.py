@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaflax._files import atomic_folder, folder_digest
+from metaflax._files import atomic_folder, cache_folder, folder_digest
 from metaflax.data.on_disk import _byte_offsets as _addressed
 from metaflax.data.on_disk._byte_offsets import FileOfLines, Row, Source
 from metaflax.data.on_disk._hub_streams import stream_of
@@ -24,7 +24,6 @@ from metaflax.data.on_disk._text_index import (
     TextIndex,
     words_in,
 )
-from metaflax.data.sources._embedded import cache_folder
 
 _VERSION = "metaflax text 3"
 _DIGEST = "sha256"  # The file of an index that holds the digest of all others.

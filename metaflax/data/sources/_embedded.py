@@ -5,10 +5,10 @@ its SHA-256 digest is the one given here.
 """
 
 import html
-import os
 import tarfile
 from pathlib import Path, PurePosixPath
 
+from metaflax._files import cache_folder
 from metaflax.data.sources import _archives
 from metaflax.data.sources._archives import FileInParts, Package
 from metaflax.data.sources._examples import Examples
@@ -50,14 +50,6 @@ _FILES = {
     "editorials": "nytEditorialSnippets_GroundTruth.txt",
     "products": "amazonReviewSnippets_GroundTruth.txt",
 }
-
-
-def cache_folder() -> Path:
-    """Returns the cache folder: `$METAFLAX_CACHE`, or the user's cache directory."""
-    if folder := os.environ.get("METAFLAX_CACHE"):
-        return Path(folder).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "metaflax"
 
 
 def fetch_minilm() -> Path:

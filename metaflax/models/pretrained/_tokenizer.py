@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from metaflax.models.pretrained import _files
+from metaflax.models.pretrained import _files, _tokenizer_class
 
 
 def tokenizer(path_or_name: str | Path) -> Any:
@@ -28,12 +28,8 @@ def tokenizer(path_or_name: str | Path) -> Any:
             " vocab.txt; copy it there from the pretrained model."
         )
 
-    import transformers
-
     try:
-        loaded = transformers.AutoTokenizer.from_pretrained(
-            str(directory), use_fast=True, trust_remote_code=False
-        )
+        loaded = _tokenizer_class.load(directory, lambda: _by_class(directory))
     except Exception as error:  # Rust's parser raises bare exceptions.
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"{directory} holds no tokenizer: {reason}") from error
@@ -43,6 +39,14 @@ def tokenizer(path_or_name: str | Path) -> Any:
             " tokenizer.json"
         )
     return loaded
+
+
+def _by_class(directory: Path) -> Any:
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(
+        str(directory), use_fast=True, trust_remote_code=False
+    )
 
 
 def num_ids(tokenizer: Any) -> int:
