@@ -1,5 +1,6 @@
 """Optimizers of optax: lookup by name, and what an inner loop asks of one."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -141,6 +142,12 @@ def check_derivative(user: str, optimizer: Any, *, of_gradients: bool = True) ->
     Raises:
       ValueError: if the derivative is not finite, or there is none in reverse mode.
     """
+    _check_derivative_once(user, optimizer, of_gradients)
+
+
+# Algorithms are built anew while they are traced, with the same optimizer.
+@functools.lru_cache(maxsize=64)
+def _check_derivative_once(user: str, optimizer: Any, of_gradients: bool) -> None:
     taking_extra = optax.with_extra_args_support(as_transformation(optimizer))
     steps = _steps_of(taking_extra, _value_and_grad_of)
     try:
