@@ -164,6 +164,7 @@ def test_multi_steps_move_at_every_second_step():
     np.testing.assert_allclose(adapted["used"], 1.0)
 
 
+@pytest.mark.slow
 def test_a_line_search_adapts_but_has_no_meta_gradient():
     algorithm = make(optax.lbfgs(), estimator=estimators.constant)
     adapted, _ = algorithm.adapt(algorithm.init(jax.random.key(0)), SUPPORT)

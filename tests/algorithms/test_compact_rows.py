@@ -14,6 +14,7 @@ import metaflax
 from metaflax import algorithms, base, heads, inner_optimizers, losses, models, testing
 from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.base._contract import RowTable
+from tests import marks
 from tests.algorithms import text_free
 
 NUM_ROWS, LENGTH = 40, 2
@@ -61,9 +62,10 @@ def tasks(num):
 # These learn a number for each parameter or row, which a row alone does not have.
 BY_ROW = ("meta_curvature", "meta_sgd")
 SERVED = sorted(set(text_free.ROWS) - set(BY_ROW))
+QUICK = ("anil", "cavia", "fomaml", "maml", "protonet", "reptile", "warpgrad")
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", marks.quick(SERVED, QUICK))
 def test_loss_and_gradient_are_those_of_the_whole_table(name):
     whole = make(name)
     few = metaflax.compact_rows(whole, TABLE)
@@ -75,8 +77,8 @@ def test_loss_and_gradient_are_those_of_the_whole_table(name):
     chex.assert_trees_all_close(*gradient, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("task_loop", ["scan", "vmap", 2])
-@pytest.mark.parametrize("trains", ["*", ["*", "!encoder/words"]])
+@pytest.mark.parametrize("task_loop", marks.quick(["scan", "vmap", 2], ["scan", 2]))
+@pytest.mark.parametrize("trains", marks.quick(["*", ["*", "!encoder/words"]], ["*"]))
 def test_a_batch_adds_up_the_rows_of_its_tasks(task_loop, trains):
     whole = make("maml")
     few = metaflax.compact_rows(whole, TABLE)

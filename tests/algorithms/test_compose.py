@@ -12,6 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 import metaflax
 from metaflax import algorithms, base, estimators, heads, losses, tree
+from tests import marks
 from tests.algorithms import text_free
 
 TASK = text_free.task()
@@ -48,7 +49,7 @@ def with_accuracy(outputs, targets, weights):
     return value, {"hits": hits, "mean": jnp.mean(outputs.logits)}
 
 
-@pytest.mark.parametrize("name", sorted(text_free.ROWS))
+@pytest.mark.parametrize("name", marks.quick(sorted(text_free.ROWS), text_free.CORE))
 def test_what_a_loss_returns_beside_its_value_comes_back(name):
     def make(loss_fn):
         factory = getattr(algorithms, name)
@@ -121,7 +122,9 @@ def test_minibatches_take_the_next_examples_in_turn(num_steps):
     np.testing.assert_allclose(info.losses[1], np.mean([(2 - 10) ** 2, (2 - 1) ** 2]))
 
 
-@pytest.mark.parametrize("name", ["reverse", "mixed_mode", "first_order"])
+@pytest.mark.parametrize(
+    "name", marks.quick(["reverse", "mixed_mode", "first_order"], ["reverse"])
+)
 def test_minibatches_of_features_that_were_encoded_once(name):
     common = {
         "head": text_free.LINEAR,
@@ -175,7 +178,7 @@ def test_going_on_takes_the_steps_that_follow():
     )
 
 
-@pytest.mark.parametrize("name", STEPPING)
+@pytest.mark.parametrize("name", marks.quick(STEPPING, text_free.CORE))
 def test_every_algorithm_with_inner_steps_goes_on_from_an_adapted_state(name):
     algorithm = text_free.make(name)
     params = params_of(algorithm)
@@ -289,8 +292,8 @@ SECOND = {
 }
 
 
-@pytest.mark.parametrize("num_steps", [1, 5])
-@pytest.mark.parametrize("remat_every", [None, 1])
+@pytest.mark.parametrize("num_steps", marks.quick([1, 5], [5]))
+@pytest.mark.parametrize("remat_every", marks.quick([None, 1], [1]))
 @pytest.mark.parametrize("derivative", SECOND.values(), ids=SECOND)
 def test_mixed_mode_refuses_a_second_derivative_by_name(
     derivative, remat_every, num_steps

@@ -17,6 +17,7 @@ import metaflax
 from metaflax import algorithms, base, estimators, heads, testing
 from metaflax.algorithms._table import ALGORITHMS
 from metaflax.tree._paths import is_empty
+from tests import marks
 from tests.algorithms import text_free
 
 TOOLS = {
@@ -38,7 +39,7 @@ EXACT = sorted(set(TRAINED) - {"fomaml", "imaml", "reptile", "warpgrad"})
 FIRST_ORDER = ("leopard", "proto_maml")
 SUPPORT, QUERY = 7, 9
 every = pytest.mark.parametrize("name", NAMES)
-EAGER = ("maml", "imaml", "reptile", "protonet")
+core = pytest.mark.parametrize("name", marks.quick(NAMES, text_free.CORE))
 
 
 def test_the_suite_makes_every_exported_algorithm():
@@ -109,7 +110,7 @@ def cast(tree, dtype):
 # Operations one by one take a second and more for each algorithm.
 @pytest.mark.parametrize(
     "name",
-    [n if n in EAGER else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+    marks.quick(NAMES, ["maml", "protonet", "reptile"]),
 )
 def test_jit_equals_eager(name):
     algorithm = text_free.make(name)
@@ -120,8 +121,22 @@ def test_jit_equals_eager(name):
     )
 
 
-@every
-@pytest.mark.parametrize("task_loop", ["scan", "vmap"])
+# How tasks are looped over is the same for all.
+IN_BOTH_LOOPS = ("fomaml", "maml", "protonet", "reptile")
+
+
+@pytest.mark.parametrize(
+    ("name", "task_loop"),
+    [
+        *((name, "scan") for name in NAMES),
+        *((name, "vmap") for name in IN_BOTH_LOOPS),
+        *(
+            pytest.param(name, "vmap", marks=pytest.mark.slow)
+            for name in NAMES
+            if name not in IN_BOTH_LOOPS
+        ),
+    ],
+)
 def test_a_batch_equals_a_loop_and_is_traced_once_for_any_way_and_shot(name, task_loop):
     params = params_of(text_free.make(name))
     sizes = [(2, 2), (3, 2), (4, 1), (2, 3)]
@@ -218,7 +233,7 @@ def test_absent_classes_never_win(name):
     assert np.all(probabilities[:, 2:] == 0)
 
 
-@every
+@core
 def test_the_same_key_gives_the_same_result_and_another_key_another(name):
     params, task = params_of(text_free.make(name)), pad(text_free.task())
     first, again, other = (
@@ -229,7 +244,7 @@ def test_the_same_key_gives_the_same_result_and_another_key_another(name):
     assert first != other
 
 
-@every
+@core
 def test_types_are_kept_in_half_precision(name):
     params = cast(params_of(text_free.make(name)), jnp.bfloat16)
     task = cast(pad(text_free.task()), jnp.bfloat16)
@@ -239,7 +254,7 @@ def test_types_are_kept_in_half_precision(name):
     chex.assert_tree_all_finite(grads)
 
 
-@every
+@core
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_x64_keeps_one_type(name, dtype):
     with jax.enable_x64(True):
@@ -256,7 +271,7 @@ def test_x64_keeps_one_type(name, dtype):
         assert {str(x.dtype) for x in jax.tree.leaves(floats) if x.size} == {dtype}
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", marks.quick(TRAINED, text_free.CORE))
 def test_gradients_are_finite_where_features_do_not_reach(name):
     """A column of zeros gives leaves with zero gradient, which Adam's root dislikes."""
     kwargs = {}

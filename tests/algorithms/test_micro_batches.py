@@ -11,6 +11,7 @@ import pytest
 
 import metaflax
 from metaflax import algorithms, base, estimators, heads, losses, models
+from tests import marks
 from tests.algorithms import text_free
 from tests.models import examples
 
@@ -64,13 +65,11 @@ def make(name, apply_fn, **changes):
     return factory(apply_fn, losses.softmax_cross_entropy, text_free.init, **arguments)
 
 
-# The others differ in what `mixed_mode` and `implicit` already cover.
-LONG = ("annealed", "displacement", "trajectory", "learned rates", "all classes")
+# The others differ in what these already cover.
+QUICK = ("reverse", "mixed_mode", "first_order", "pairs", "prototypes")
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES]
-)
+@pytest.mark.parametrize("case", marks.quick(CASES, QUICK))
 def test_the_meta_gradient_is_that_of_all_examples_at_once(case):
     name, changes = CASES[case]
     in_parts = algorithms.micro_batched(text_free.encode, 3)

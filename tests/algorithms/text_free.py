@@ -77,6 +77,8 @@ ROWS = {
         "warps": "encoder/bias",
     },
 }
+# One of each kind, for what depends on how an algorithm adapts and differentiates.
+CORE = ("anil", "imaml", "maml", "protonet", "reptile", "ridge")
 
 
 def make(name, **changes):

@@ -59,7 +59,7 @@ def relative_error(first, second):
 @pytest.mark.parametrize(
     ("mixed", "keyed"),
     [
-        (estimators.mixed_mode, False),
+        pytest.param(estimators.mixed_mode, False, marks=pytest.mark.slow),
         pytest.param(
             functools.partial(estimators.mixed_mode, remat_every=3),
             True,

@@ -33,6 +33,7 @@ def cases(script, setting):
     return list(script.cases(setting))
 
 
+@pytest.mark.slow
 def test_both_say_the_same_and_either_takes_time(script, setting, cases):
     rows = [row for case in cases for row in script.speed(setting, case)]
     assert [row["network"] for row in rows[::2]] == NETWORKS

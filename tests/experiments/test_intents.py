@@ -25,6 +25,7 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monkeypatch):
     script = scripts.load("intents")
     config = script.config_of(folder)

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from metaflax import base, inner_optimizers
+from tests import marks
 from tests.inner_optimizers import problems
 
 KEY = jax.random.key(0)
@@ -117,7 +118,7 @@ def test_where_nothing_adapts_nothing_is_done(optimizer):
 
 
 @every
-@pytest.mark.parametrize("num_steps", [2, 5])
+@pytest.mark.parametrize("num_steps", marks.quick([2, 5], [2]))
 def test_types_of_what_adapts_are_kept_and_learned_numbers_are_wide(
     optimizer, num_steps
 ):

@@ -16,6 +16,7 @@ import pytest
 
 from metaflax import models, tree
 from metaflax.models.layers import _modules
+from tests import marks
 from tests.models import examples
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
@@ -88,7 +89,10 @@ def test_packing_does_not_change_features(pooling):
     )
 
 
-@pytest.mark.parametrize(("pooling", "types"), [("mean", True), ("first", False)])
+@pytest.mark.parametrize(
+    ("pooling", "types"),
+    [("mean", True), pytest.param("first", False, marks=pytest.mark.slow)],
+)
 def test_packing_changes_no_derivative(pooling, types):
     tokens = random_tokens(types=types)
     chex.assert_trees_all_close(
@@ -108,7 +112,7 @@ def test_both_second_order_modes_agree_on_packed_texts():
     )
 
 
-@pytest.mark.parametrize("batched_by", ["vmap", "scan"])
+@pytest.mark.parametrize("batched_by", marks.quick(["vmap", "scan"], ["scan"]))
 def test_derivatives_of_a_batch_of_packed_batches_equal_a_loop(batched_by):
     batches = [
         packed(random_tokens(seed=3)),
@@ -168,7 +172,7 @@ def test_a_text_of_padding_only_is_finite_and_does_not_touch_the_others(pooling,
     chex.assert_tree_all_finite(apply(tokens=empty))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first"])
+@pytest.mark.parametrize("pooling", marks.quick(["mean", "first"], ["mean"]))
 def test_a_text_of_padding_only_has_finite_derivatives(pooling):
     empty = packed(random_tokens(lengths=(2, 0)), 6)
     start = models.encoder(ONE, pooling=pooling).init(jax.random.key(0))
@@ -177,7 +181,7 @@ def test_a_text_of_padding_only_has_finite_derivatives(pooling):
     )
 
 
-@pytest.mark.parametrize("pooling", ["mean", "pooler"])
+@pytest.mark.parametrize("pooling", marks.quick(["mean", "pooler"], ["pooler"]))
 def test_first_and_second_derivatives_match_differences_in_float64(pooling):
     small = dataclasses.replace(ONE, hidden_size=6, layer_norm_eps=1e-3)
     with jax.enable_x64(True):

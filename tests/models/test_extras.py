@@ -64,7 +64,9 @@ def gradient_of_all():
 
 
 @pytest.mark.parametrize("names", [*[(name,) for name in ADDITIONS], tuple(ADDITIONS)])
-@pytest.mark.parametrize("key", [None, jax.random.key(3)])
+@pytest.mark.parametrize(
+    "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(3)]
+)
 def test_additions_change_nothing_at_first_with_and_without_dropout(names, key):
     for tokens in (TOKENS, packed(TOKENS)):
         chex.assert_trees_all_close(

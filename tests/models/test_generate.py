@@ -15,6 +15,7 @@ import pytest
 from metaflax import models
 from metaflax.models.families.t5._network import t5
 from metaflax.models.generation import _sampling
+from tests import marks
 from tests.models.examples import random_tokens
 from tests.models.speakers import (
     GPT,
@@ -26,6 +27,7 @@ from tests.models.speakers import (
 )
 
 T, END = 8, 2
+IN_BEAMS = functools.partial(models.beam_search, num_beams=3)
 GPT_MODEL, SEQ2SEQ_MODEL = models.gpt(GPT), models.seq2seq(SEQ2SEQ)
 T5_MODEL = t5(T5)
 CASES = {
@@ -107,9 +109,19 @@ def test_logits_with_a_cache_are_those_without(case):
 
 
 @pytest.mark.parametrize(
-    "make", [models.greedy, functools.partial(models.beam_search, num_beams=3)]
+    ("case", "make"),
+    [
+        ("gpt", models.greedy),
+        ("seq2seq", IN_BEAMS),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                *(("gpt", IN_BEAMS), ("seq2seq", models.greedy)),
+                *(("t5", models.greedy), ("t5", IN_BEAMS)),
+            ]
+        ),
+    ],
 )
-@pytest.mark.parametrize("case", CASES)
 def test_padding_and_order_of_prompts_change_nothing(case, make):
     model, params, prompts = CASES[case]
     generate = make(model, max_new=T, end=END)
@@ -126,7 +138,7 @@ def test_padding_and_order_of_prompts_change_nothing(case, make):
         np.testing.assert_allclose(found.scores, expected.scores[places], atol=1e-5)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", marks.quick(CASES, ["gpt", "t5"]))
 def test_texts_stop_at_their_end(case):
     model, params, prompts = CASES[case]
     endless = np.asarray(models.greedy(model, max_new=T)(params, prompts).ids)
@@ -225,7 +237,7 @@ def test_sampling_is_a_function_of_its_key_and_of_each_text_alone():
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", marks.quick(CASES, ["gpt"]))
 def test_sampling_with_a_cache_is_that_without(case):
     model, params, prompts = CASES[case]
     key, setting = jax.random.key(4), {"temperature": 0.8, "top_k": 9, "top_p": 0.9}
@@ -295,7 +307,7 @@ def test_words_that_have_occurred_are_penalized():
 
 
 @pytest.mark.parametrize("name", ["greedy", "beam search"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", marks.quick(CASES, ["gpt"]))
 def test_a_large_repetition_penalty_forbids_repetition(name, case):
     model, params, prompts = CASES[case]
     generate = MAKERS[name](model, max_new=T, repetition_penalty=1e6)

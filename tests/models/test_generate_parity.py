@@ -6,6 +6,7 @@ import pytest
 
 from metaflax import models
 from metaflax.models.families.t5._network import t5
+from tests import marks
 from tests.models.examples import random_tokens
 from tests.models.speakers import (
     GPT,
@@ -143,14 +144,14 @@ def test_greedy_texts_of_encoder_decoders_are_torchs(seq2seqs):
     assert some_end(seq2seq_cases(seq2seqs, make=models.greedy))
 
 
-@pytest.mark.parametrize("setting", [None, BEAMS[2], BEAMS[4]])
+@pytest.mark.parametrize("setting", marks.quick([None, *BEAMS], [None, BEAMS[4]]))
 def test_texts_of_t5s_are_torchs(t5s, setting):
     make = models.greedy if setting is None else models.beam_search
     cases = seq2seq_cases(t5s, make=make, sources=t5_sources, **(setting or {}))
     assert some_end(cases)
 
 
-@pytest.mark.parametrize("setting", BEAMS)
+@pytest.mark.parametrize("setting", marks.quick(BEAMS, BEAMS[3:]))
 def test_the_best_texts_of_gpts_are_torchs(gpts, setting):
     # Torch penalises words of padding, too.
     padded = "repetition_penalty" not in setting
@@ -160,7 +161,7 @@ def test_the_best_texts_of_gpts_are_torchs(gpts, setting):
 
 @pytest.mark.parametrize(
     "setting",
-    [*(pytest.param(b, marks=pytest.mark.slow) for b in BEAMS[:3]), *BEAMS[3:]],
+    marks.quick(BEAMS, BEAMS[4:]),
 )
 def test_the_best_texts_of_encoder_decoders_are_torchs(seq2seqs, setting):
     make = models.beam_search

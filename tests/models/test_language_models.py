@@ -105,7 +105,7 @@ def slow(case):
     return pytest.param(case, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("case", ["gpt", "llama", "bridged seq2seq", "t5"])
+@pytest.mark.parametrize("case", ["gpt", "llama", slow("bridged seq2seq"), "t5"])
 def test_packing_does_not_change_logits(case):
     model, inputs = CASES[case]()
     params, apply = random_params(model), jax.jit(model.apply)
@@ -132,7 +132,7 @@ def test_padding_on_either_side_changes_no_logits_of_a_gpt():
         np.testing.assert_allclose(wider[i, 2 : 2 + n], expected[i, :n], atol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["seq2seq", "t5"])
+@pytest.mark.parametrize("case", [slow("seq2seq"), "t5"])
 def test_padding_changes_no_logits_of_an_encoder_decoder(case):
     model, pair = CASES[case]()
     apply = jax.jit(functools.partial(model.apply, random_params(model)))
@@ -199,7 +199,9 @@ def test_a_stage_needs_no_parameter_but_those_it_reads(case):
     assert all(any(read(path) for read in filters) for path in tree.paths(params))
 
 
-@pytest.mark.parametrize("case", ["gpt", "untied llama", slow("seq2seq"), slow("t5")])
+@pytest.mark.parametrize(
+    "case", ["untied llama", slow("gpt"), slow("seq2seq"), slow("t5")]
+)
 def test_loops_and_rematerialisation_change_no_gradient(case):
     model, inputs = CASES[case]()
     params = random_params(model)
@@ -219,7 +221,7 @@ def test_loops_and_rematerialisation_change_no_gradient(case):
 @pytest.mark.parametrize(
     "case",
     [
-        "one-layer gpt",
+        slow("one-layer gpt"),
         "one-layer llama",
         slow("one-layer seq2seq"),
         slow("one-layer t5"),
@@ -254,7 +256,13 @@ def test_meta_gradients_of_many_tasks_equal_a_loop(case):
 
 
 @pytest.mark.parametrize(
-    "case", ["one-layer gpt", "one-layer llama", "one-layer seq2seq", "one-layer t5"]
+    "case",
+    [
+        "one-layer gpt",
+        "one-layer llama",
+        slow("one-layer seq2seq"),
+        slow("one-layer t5"),
+    ],
 )
 def test_a_text_of_padding_only_is_finite_and_does_not_touch_the_others(case):
     model, inputs = CASES[case]()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metaflax import models, tree
+from tests import marks
 from tests.models.speakers import GPT, SEQ2SEQ, pairs, random_params, texts
 
 KEY = jax.random.key(0)
@@ -25,6 +26,8 @@ def of_seq2seq():
     return model, grown, both, both.source
 
 
+# The long computations; another kind of model has its prefix in the same layer.
+some = pytest.mark.parametrize("make", marks.quick([of_gpt, of_seq2seq], [of_gpt]))
 every = pytest.mark.parametrize("make", [of_gpt, of_seq2seq])
 
 
@@ -46,7 +49,7 @@ def test_only_what_says_texts_has_a_prefix(make):
             } == {3}  # fmt: skip
 
 
-@every
+@some
 def test_a_prefix_changes_what_is_said_and_has_a_gradient(make):
     model, params, inputs, _ = make()
     changed = np.abs(model.apply(params, inputs) - model.apply(loud(params), inputs))
@@ -61,7 +64,7 @@ def test_a_prefix_changes_what_is_said_and_has_a_gradient(make):
         assert np.abs(leaf).max() > 1e-6
 
 
-@every
+@some
 def test_words_one_after_the_other_are_those_at_once(make):
     model, params, _, prompts = make()
     params = loud(params)

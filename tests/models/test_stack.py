@@ -42,7 +42,7 @@ def derivatives(layer_loop, remat):
 @pytest.mark.parametrize(
     ("layer_loop", "remat"),
     [
-        ("scan", "layers"),
+        pytest.param("scan", "layers", marks=pytest.mark.slow),
         pytest.param("unroll", "dots", marks=pytest.mark.slow),
         pytest.param("scan", "none", marks=pytest.mark.slow),
         pytest.param("scan", "dots", marks=pytest.mark.slow),

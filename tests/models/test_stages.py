@@ -41,12 +41,12 @@ def as_they_are(tokens):
     ("pooling", "pack"),
     [
         ("mean", packed),
-        ("pooler", as_they_are),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
                 *(("first", packed), ("pooler", packed)),
                 *(("mean", as_they_are), ("first", as_they_are)),
+                ("pooler", as_they_are),
             ]
         ),
     ],
@@ -95,7 +95,7 @@ def test_a_stage_needs_no_parameter_but_those_it_reads():
     "estimator",
     [
         pytest.param("reverse", marks=pytest.mark.slow),
-        "reptile",
+        pytest.param("reptile", marks=pytest.mark.slow),
         pytest.param("mixed_mode", marks=pytest.mark.slow),
         pytest.param("first_order", marks=pytest.mark.slow),
     ],
@@ -119,7 +119,7 @@ def test_running_lower_layers_ahead_changes_no_meta_gradient(estimator):
     [
         pytest.param("encoder/layer_1", "first", marks=pytest.mark.slow),
         pytest.param("encoder/layer_1", "pooler", marks=pytest.mark.slow),
-        ("encoder/pooler", "pooler"),
+        pytest.param("encoder/pooler", "pooler", marks=pytest.mark.slow),
         ("head", "first"),
     ],
 )

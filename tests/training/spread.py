@@ -39,6 +39,7 @@ class Setting:
     meshes: by name, devices, how many of them share a copy of the parameters, and how
       many tasks each takes at once; no mesh where there is one device.
     algorithm: a name in metaflax.
+    float32: whether the first meta-gradient is computed in float32 too.
     num_steps: outer steps in float64.
     coordinator: address of process 0, of several.
     num_processes: how many.
@@ -48,6 +49,7 @@ class Setting:
     out: str
     meshes: Mapping[str, tuple[int, int, str]]
     algorithm: str = "maml"
+    float32: bool = True
     num_steps: int = 20
     coordinator: str | None = None
     num_processes: int = 1
@@ -123,12 +125,14 @@ def main(setting: Setting) -> None:
     found = {}
     for name, mesh in setting.meshes.items():
         # From one start, the first parameters of plain descent are the meta-gradient.
-        first = trained(setting, mesh, optax.sgd(1.0), jnp.float32, 1)
+        parts = {}
+        if setting.float32:
+            parts["first"] = trained(setting, mesh, optax.sgd(1.0), jnp.float32, 1)
         jax.config.update("jax_enable_x64", True)
         adam = training.outer_optimizer("adamw", 1e-3)
-        last = trained(setting, mesh, adam, jnp.float64, setting.num_steps)
+        parts["last"] = trained(setting, mesh, adam, jnp.float64, setting.num_steps)
         jax.config.update("jax_enable_x64", False)
-        for kind, numbers in (("first", first), ("last", last)):
+        for kind, numbers in parts.items():
             found |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
     if is_coordinator():
         np.savez(setting.out, **found)

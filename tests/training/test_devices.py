@@ -17,7 +17,6 @@ from tests.environment import with_devices
 # Devices, how many of them share a copy of the parameters, tasks at once on each.
 MESHES = {
     "one": (1, 1, "scan"),
-    "two": (2, 1, "scan"),
     "four, parameters shared": (4, 2, "scan"),
 }
 MORE_MESHES = {
@@ -53,16 +52,16 @@ def numbers(file):
     return found
 
 
-def on_meshes(meshes, folder):
+def on_meshes(meshes, folder, **setting):
     out = folder / "numbers.npz"
     num_devices = max(devices for devices, _, _ in meshes.values())
-    ended(start(num_devices, out=str(out), meshes=meshes))
+    ended(start(num_devices, out=str(out), meshes=meshes, **setting))
     return numbers(out)
 
 
 @pytest.fixture(scope="module")
 def in_one_process(tmp_path_factory):
-    return on_meshes(MESHES, tmp_path_factory.mktemp("devices"))
+    return on_meshes(MESHES, tmp_path_factory.mktemp("devices"), float32=False)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +71,8 @@ def on_more_meshes(tmp_path_factory):
 
 def assert_alike(found, expected, *, first=1e-6, last=1e-9):
     for part, tolerance in (("first", first), ("last", last)):
+        if part not in expected:
+            continue
         assert set(found[part]) == set(expected[part])
         for name, value in expected[part].items():
             if name.startswith(("losses", "params")):
@@ -88,7 +89,7 @@ def assert_several_are_as_one(found, meshes, name):
 
 
 def test_several_devices_give_the_numbers_of_one(in_one_process):
-    """The first meta-gradient in float32, and 20 steps with dropout in float64."""
+    """20 steps with dropout in float64."""
     assert_several_are_as_one(in_one_process, MESHES, "four, parameters shared")
 
 

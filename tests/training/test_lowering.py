@@ -112,11 +112,11 @@ def make(name):
         pytest.param("generated head", "scan", marks=pytest.mark.slow),
         pytest.param("lean", "scan", marks=pytest.mark.slow),
         pytest.param("lean", "vmap", marks=pytest.mark.slow),
-        ("first order, on rows", "scan"),
+        pytest.param("first order, on rows", "scan", marks=pytest.mark.slow),
         pytest.param("first order, on rows", "vmap", marks=pytest.mark.slow),
         pytest.param("displacement", "vmap", marks=pytest.mark.slow),
         ("head only", "vmap"),
-        ("matching", "vmap"),
+        pytest.param("matching", "vmap", marks=pytest.mark.slow),
         pytest.param("relation", "vmap", marks=pytest.mark.slow),
         ("protonet", "scan"),
         pytest.param("protonet", "vmap", marks=pytest.mark.slow),
@@ -158,7 +158,7 @@ def test_the_step_of_a_mixtures_member_lowers():
 
 
 @pytest.mark.parametrize(
-    "task_loop", ["scan", pytest.param("vmap", marks=pytest.mark.slow)]
+    "task_loop", [pytest.param(t, marks=pytest.mark.slow) for t in ("scan", "vmap")]
 )
 def test_a_step_on_a_mesh_lowers(task_loop):
     """Of one device, since an export is bound to as many as there are."""

@@ -6,6 +6,7 @@ import pytest
 
 from metaflax import cli
 from metaflax.workflows.meta_training import _outer_loop
+from tests import marks
 from tests.workflows import worlds
 
 
@@ -63,7 +64,7 @@ def test_a_step_that_cannot_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("broken", ["_cost.parse", "cost"])
+@pytest.mark.parametrize("broken", marks.quick(["_cost.parse", "cost"], ["cost"]))
 def test_a_step_whose_program_cannot_be_analysed_trains_all_the_same(
     broken, world, trained_by, tmp_path, capsys, monkeypatch
 ):
@@ -87,7 +88,10 @@ def test_a_step_whose_program_cannot_be_analysed_trains_all_the_same(
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ("metaflax.profiling.profile", "No profile was made: no trace"),
+        pytest.param(
+            *("metaflax.profiling.profile", "No profile was made: no trace"),
+            marks=pytest.mark.slow,
+        ),
         (
             "metaflax.workflows.meta_training._train.plot_run",
             "No plot was made: no trace",

@@ -71,7 +71,7 @@ def test_other_sizes_are_other_episodes_and_baselines_stand_beside(trained, caps
     "algorithm",
     [
         "protonet",
-        "anil",
+        pytest.param("anil", marks=pytest.mark.slow),
         pytest.param("proto_maml", marks=pytest.mark.slow),
         pytest.param("fomaml", marks=pytest.mark.slow),
     ],
@@ -112,8 +112,15 @@ def test_an_adapted_directory_needs_neither_run_nor_model(
             path.with_name(path.name + "-away").rename(path)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first"])
-@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize(
+    ("pooling", "standardize"),
+    [
+        ("mean", True),
+        ("first", False),
+        pytest.param("mean", False, marks=pytest.mark.slow),
+        pytest.param("first", True, marks=pytest.mark.slow),
+    ],
+)
 def test_torch_computes_the_logits_of_the_adapted_model(
     world, pooling, standardize, tmp_path, silent
 ):
@@ -281,7 +288,8 @@ def test_fine_tuning_refuses_a_test_label_that_training_lacks(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("way", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [2, 4])
 def test_prototypes_are_evaluated_at_any_way(way, world, tmp_path):
     """Validation and training keep their sizes."""
     names = {**worlds.SPLIT, "test": worlds.TOPICS[8:], "valid": worlds.TOPICS[6:8]}
@@ -307,6 +315,7 @@ def test_a_learned_layer_is_evaluated_at_the_ways_it_has_room_for(
     assert capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_learned_layer_may_be_wider_in_training_than_in_the_test(world, tmp_path):
     options = {"algorithm": "anil", "train_way": 5, "way": 2}
     run_dir = tmp_path / "run"

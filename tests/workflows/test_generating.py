@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, metrics, models, workflows
+from tests import marks
 from tests.workflows import worlds
 
 ASKS = {f"ask{i}": f"answer{i}" for i in range(4)}
@@ -78,10 +79,19 @@ KINDS = {
 }
 # Trained for a moment, to see that every layer serves the family.
 SHORT = {"steps": 2, "eval_every": 2, "test_episodes": 4}
-OTHERS = {"t5": (pair_rows, "t5", {"task": "translation", **SHORT})}
-SLOW, T5 = (pytest.param(k, marks=pytest.mark.slow) for k in ("translation", "t5"))
-every = pytest.mark.parametrize("kind", [SLOW, "dialogue", "language_modelling"])
-GENERATED = pytest.mark.parametrize("kind", [SLOW, "dialogue", T5])
+OTHERS = {
+    "brief": (dialogue_rows, "gpt", {"task": "dialogue", **SHORT}),
+    "t5": (pair_rows, "t5", {"task": "translation", **SHORT}),
+}
+every = pytest.mark.parametrize(
+    "kind",
+    marks.quick(
+        ["translation", "dialogue", "language_modelling"], ["language_modelling"]
+    ),
+)
+GENERATED = pytest.mark.parametrize(
+    "kind", marks.quick(["translation", "dialogue", "brief", "t5"], ["brief"])
+)
 
 
 def new_model(folder, family):
@@ -212,7 +222,7 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
 
 
 def test_long_texts_are_truncated_and_reported(runs, tmp_path, capsys):
-    _, folder, model = adapted(runs("dialogue"))
+    _, folder, model = adapted(runs("brief"))
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
     # The same in the end, which is kept.
     starts = ("filler00 " * 90, "filler01 " * 60 + "filler00 " * 30)
@@ -229,7 +239,7 @@ def test_long_texts_are_truncated_and_reported(runs, tmp_path, capsys):
             rows[0] | {"target": "says " * 40},
         ],
     )
-    out = ("--out", tmp_path / "other", "--run", runs("dialogue"))
+    out = ("--out", tmp_path / "other", "--run", runs("brief"))
     worlds.run("adapt", "--support", support, *out)
     said = " ".join(capsys.readouterr().out.split())
     assert f"1 of the prompts truncated to {LONGEST_READ} tokens" in said
@@ -364,7 +374,7 @@ def test_an_encoder_generates_no_texts(ingredients, world, tmp_path, refused):
 
 
 def test_a_beam_of_none_is_refused_where_texts_are_generated(runs, refused):
-    _, folder, model = adapted(runs("dialogue"))
+    _, folder, model = adapted(runs("brief"))
     args = ("--model", model, "--texts", folder / "query.jsonl")
     assert "num_beams must be a positive integer" in refused(
         "predict", *args, "--num-beams", 0
@@ -425,7 +435,7 @@ def test_a_new_model_is_made_from_a_file(tmp_path, refused):
     "added", [pytest.param("lora", marks=pytest.mark.slow), "prefix"]
 )
 def test_few_weights_adapt_and_are_kept(added, runs):
-    kind = "dialogue"
+    kind = "brief"
     sizes = {"lora": {"lora_rank": 2}, "prefix": {"prefix_size": 2}}[added]
     few = {"steps": 2, "eval_every": 2, "test_episodes": 4, "inner_learning_rate": 0.5}
     run_dir = runs(kind, adapts=f"*/{added}", **sizes, **few)

@@ -47,19 +47,25 @@ def train_args(world, raw, run_dir, **options):
     return world.train_args(run_dir, data=text, **{"model": bert, **OPTIONS, **options})
 
 
+RANGES = {"train_way": (2, 4), "train_shot": (1, 3), "train_queries": 3}
+
+
 @pytest.fixture(scope="module")
 def trained(world, raw, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("smlmt") / "run"
-    options = {"steps": 60, "eval_every": 20, "tasks_per_step": 4}
-    options |= {"valid_episodes": 20, "test_episodes": 40, "learning_rate": 1e-2}
-    ranges = {"train_way": (2, 4), "train_shot": (1, 3), "train_queries": 3}
-    worlds.run(*train_args(world, raw, run_dir, **options, **ranges))
+    worlds.run(*train_args(world, raw, run_dir, **RANGES))
     return run_dir
 
 
 @pytest.mark.slow
-def test_meta_training_on_masked_words_raises_accuracy_on_unseen_words(trained):
-    results = json.loads((trained / "results.json").read_text())
+def test_meta_training_on_masked_words_raises_accuracy_on_unseen_words(
+    world, raw, tmp_path
+):
+    run_dir = tmp_path / "run"
+    options = {"steps": 60, "eval_every": 20, "tasks_per_step": 4}
+    options |= {"valid_episodes": 20, "test_episodes": 40, "learning_rate": 1e-2}
+    worlds.run(*train_args(world, raw, run_dir, **options, **RANGES))
+    results = json.loads((run_dir / "results.json").read_text())
     risen = results["paired_difference_from_before"]["after"]["accuracy"]
     assert risen["mean"] - risen["half_width"] > 0.05
 

@@ -15,7 +15,7 @@ def few(world, tmp_path_factory):
     """A run of five steps with dropout, validated after the fourth."""
     run_dir = tmp_path_factory.mktemp("few") / "run"
     options = {"steps": 5, "eval_every": 4, "dropout": True, "tasks_per_step": 3}
-    worlds.run(*world.train_args(run_dir, algorithm="fomaml", **options))
+    worlds.run(*world.train_args(run_dir, algorithm="fomaml", num_steps=1, **options))
     return run_dir
 
 

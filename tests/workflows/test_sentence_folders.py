@@ -12,6 +12,7 @@ from metaflax import cli, config, data, models, tasks, workflows
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._loaded_model import load_model
+from tests import marks
 from tests.models.families import networks
 from tests.workflows import worlds
 
@@ -78,7 +79,9 @@ def test_pooling_and_normalisation_are_those_of_the_folder(
     np.testing.assert_array_equal(features(found), features(load_model(same)))
 
 
-@pytest.mark.parametrize("name", networks.FIRST)
+@pytest.mark.parametrize(
+    "name", marks.quick(networks.FIRST, ["bert", "modernbert", "mpnet"])
+)
 def test_folders_of_every_family_load(name, tmp_path):
     sizes = {"vocab_size": len(worlds.VOCABULARY), "num_hidden_layers": 1}
     network = networks.make_config(name, networks.FIRST[name], **sizes)

@@ -23,6 +23,7 @@ from metaflax.training._placement import OneDevice
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.meta_training import _composition, _members, _outer_loop
 from metaflax.workflows.runs import _run
+from tests import marks
 from tests.workflows import worlds
 
 # Of each kind of parameters and estimators one; tests/algorithms has them all.
@@ -41,8 +42,7 @@ LEARNERS = {
     "warpgrad": {"adapter_size": 4},
 }
 
-# One without inner steps, of a generated head, and of low-rank factors.
-QUICK = ("maml", "protonet")
+QUICK = ("protonet",)
 
 
 def results_of(run_dir):
@@ -124,6 +124,7 @@ def test_a_finished_run_started_again_prints_the_same_and_changes_nothing(
     assert "resuming from step 2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
     world, tmp_path, monkeypatch, silent
 ):
@@ -322,7 +323,9 @@ def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
     }
 
 
-@pytest.mark.parametrize("place", ["checkpoint", "log", "results"])
+@pytest.mark.parametrize(
+    "place", marks.quick(["checkpoint", "log", "results"], ["checkpoint"])
+)
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
     place, world, tmp_path, capsys, monkeypatch
 ):
@@ -384,6 +387,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_path):
     options = {"steps": 6, "eval_every": 3, "dropout": True, "learning_rate": 1e-2}
     options |= {"valid_episodes": 20, "tasks_per_step": 4}
@@ -410,6 +414,7 @@ def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_p
     assert any(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_in_one_sentence(trained, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(trained, run_dir)

@@ -15,6 +15,7 @@ from scipy import stats
 from metaflax import cli, metrics, models, tasks, workflows
 from metaflax.tasks._relations import Mention
 from metaflax.workflows.runs._encoder_scorers import TokenScorer
+from tests import marks
 from tests.workflows import worlds
 
 
@@ -132,7 +133,10 @@ KINDS = {
         {"pooling": "entities", "train_way": 6, "tasks_per_step": 2, "steps": 100},
     ),
 }
-every = pytest.mark.parametrize("kind", KINDS)
+every = pytest.mark.parametrize(
+    "kind",
+    marks.quick(KINDS, ["pair_classification", "entities", "question_answering"]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -270,19 +274,23 @@ def test_none_of_the_relations_is_answered_too(runs, tmp_path):
     assert [answer["head"] for answer in answers] == [row["head"] for row in query]
 
 
-def test_answers_of_pairs_and_relations_are_columns_too(runs, capsys):
-    for kind in ("pair_classification", "relations"):
-        adapted_and_answered(runs(kind))
-        folder = exported(runs(kind))
-        args = ("--model", folder / "model", "--format", "csv")
-        capsys.readouterr()
-        worlds.run("predict", *args, "--texts", folder / "query.jsonl")
-        header, *lines = capsys.readouterr().out.splitlines()
-        assert header.startswith("text,")
-        assert ",label,p(" in header
-        assert len(lines) == 9
+@pytest.mark.parametrize(
+    "kind",
+    marks.quick(["pair_classification", "relations"], ["pair_classification"]),
+)
+def test_answers_of_pairs_and_relations_are_columns_too(kind, runs, capsys):
+    adapted_and_answered(runs(kind))
+    folder = exported(runs(kind))
+    args = ("--model", folder / "model", "--format", "csv")
+    capsys.readouterr()
+    worlds.run("predict", *args, "--texts", folder / "query.jsonl")
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.startswith("text,")
+    assert ",label,p(" in header
+    assert len(lines) == 9
 
 
+@pytest.mark.slow
 def test_hugging_face_loads_a_regression(runs):
     torch = pytest.importorskip("torch")
     import transformers

@@ -11,6 +11,7 @@ import pytest
 
 from metaflax import models, tree
 from metaflax.models.families.llama import _config, _weight_names
+from tests import marks
 from tests.models.families.decoders import DECODERS, LLAMA, LLAMAS
 from tests.models.families.encoder_decoders import ENCODER_DECODERS
 from tests.models.pretrained.test_language_models import (
@@ -172,7 +173,7 @@ ADDED = {
 
 
 @pytest.mark.parametrize("setting", ADDED)
-@pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
+@pytest.mark.parametrize("name", marks.quick(["gpt2", "llama", "t5"], ["llama", "t5"]))
 def test_added_parameters_are_applied_where_they_are_found(name, setting):
     added = ADDED[setting]
     network, config = (DECODERS | ENCODER_DECODERS)[name]

@@ -37,7 +37,12 @@ def logits(config, params, head, tokens, **kwargs):
 
 @pytest.mark.parametrize("name", networks.FIRST)
 @pytest.mark.parametrize(
-    ("pooling", "standardize"), [("mean", True), ("first", False), ("tokens", True)]
+    ("pooling", "standardize"),
+    [
+        ("mean", True),
+        ("tokens", True),
+        pytest.param("first", False, marks=pytest.mark.slow),
+    ],
 )
 def test_torch_gives_the_logits_of_what_is_saved(
     name, pooling, standardize, tmp_path, words
