@@ -10,6 +10,7 @@ from metaflax.workflows.runs._episodes import episodes_of
 from metaflax.workflows.runs._run import (
     best_params,
     evaluator_of,
+    fitted,
     initial_params,
     load_untrained,
     reload_run,
@@ -64,7 +65,8 @@ def score_pretrained(
     """
     config_lib.check(config)
     task = config_lib.build_task(config)
-    start = load_untrained(config, given.sizes.num_classes)
+    start = fitted(load_untrained(config, given.sizes.num_classes))
+    config = start.config
     episodes = episodes_of(given.examples, given, config, task, start.model)
     num = len(given.episodes)
     return evaluator_of(config, start.model, task, episodes, 0, num)(start.params)

@@ -79,12 +79,14 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
 
 
 def build_task(config: Config) -> tasks.TaskType:
-    """Builds the task type of a config, with its metric for model selection.
+    """Builds the task type of a config, with its form and metric for selection.
 
     Raises:
-      ValueError: for an unknown task type or metric.
+      ValueError: for an unknown task type or metric, or a pair encoding of single
+        texts.
     """
     task = _registry.resolve("task", TASKS, config.data.task)(config)
+    task = task._replace(form=task.form.encoded_as(config.model.pair_encoding))
     select_by = config.training.select_by
     if select_by is None:
         return task

@@ -23,6 +23,7 @@ from metaflax.config._settings import (
     EpisodeConfig,
     EvaluationConfig,
     ModelConfig,
+    PairEncoding,
     Pooling,
     TrainingConfig,
 )
@@ -59,6 +60,8 @@ class TaskMember:
     """Meta-learning algorithm of the member."""
     pooling: Pooling | None = None
     """Pooling of hidden states for the member (default: that of the mixture)."""
+    pair_encoding: PairEncoding | None = None
+    """Encoding of pairs of texts for the member (default: that of the mixture)."""
     valid_episodes: int | None = None
     """Episodes per validation of the member (default: that of the mixture)."""
     share: ShareConfig = ShareConfig()
@@ -105,12 +108,15 @@ def run_of(config: MixtureConfig, name: str) -> Config:
     """Returns the config of a single run on a member with episodes."""
     member = config.members[name]
     assert isinstance(member, TaskMember)
-    pooling = member.pooling or config.model.pooling
+    of_member = {
+        "pooling": member.pooling or config.model.pooling,
+        "pair_encoding": member.pair_encoding or config.model.pair_encoding,
+    }
     training, valid_episodes = config.training, member.valid_episodes
     if valid_episodes is not None:
         training = dataclasses.replace(training, valid_episodes=valid_episodes)
     return Config(
-        model=dataclasses.replace(config.model, pooling=pooling),
+        model=dataclasses.replace(config.model, **of_member),
         data=member.data,
         episodes=member.episodes,
         algorithm=member.algorithm,

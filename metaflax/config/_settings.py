@@ -10,6 +10,7 @@ from metaflax.config._renamed import accepts_former_names
 from metaflax.models.generation._decoding import DecodingConfig
 
 Count: TypeAlias = int | tuple[int, int]
+PairEncoding: TypeAlias = Literal["one_sequence", "two_towers", "both"]
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 
 
@@ -29,6 +30,10 @@ class ModelConfig:
     pooler, the two marked entities of `relations`, or none (`tokens`: one vector per
     token). By default tokens for task types with targets of tokens, else what a
     sentence-transformers folder names, else mean."""
+    pair_encoding: PairEncoding = "one_sequence"
+    """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
+    with product and absolute difference of the two vectors as features (two_towers), or
+    the features of both encodings (both)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length; by default whether
     a sentence-transformers folder normalises its vectors, and True for other models

@@ -346,7 +346,8 @@ class Learner:
         if self._has_head and self._head.per_class:
             room = self._num_classes
         ids = np.zeros((2, 4), np.int32)
-        tokens = models.Tokens(ids, None, np.ones_like(ids), None, ids[:, :2])
+        marks = ids[:, : self.task.form.num_marks]
+        tokens = models.Tokens(ids, None, np.ones_like(ids), None, marks)
         shape = (2, room) if kind.has_classes and not kind.single_label else (2,)
         targets = np.zeros(shape, np.int32 if kind.single_label else np.float32)
         support = base.Batch(tokens, targets, np.ones(2, np.float32))

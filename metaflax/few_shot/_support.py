@@ -34,7 +34,8 @@ def text_support(
 ) -> base.Batch:
     """Makes a padded support set of tokens `[S, L]`."""
     size, rows = power_of_two(len(examples), LEAST_SUPPORT), range(len(examples))
-    lengths = coarse_up_to(encoder.max_length).lengths
+    longest = encoder.form.row_length(encoder.max_length)
+    lengths = coarse_up_to(longest).lengths
     buckets = data.Buckets(lengths, budget_ratio=4.0)
     tokenized = encoder.tokenize(examples.texts)
     inputs = data.collate_texts(tokenized, rows, size, buckets)

@@ -58,7 +58,9 @@ class TextEncoder:
         self.model, self.params, self.form = model, params, form
         self.max_length, self.batch_size = max_length, batch_size
         self.num_features = model.encoder.num_features
-        self.batches = LengthBatches.up_to(max_length, batch_size * TOKENS_PER_TEXT)
+        self.batches = LengthBatches.up_to(
+            form.row_length(max_length), batch_size * TOKENS_PER_TEXT
+        )
         self._apply = jax.jit(model.encoder.apply)
 
     def encode(self, texts: Sequence[Any], adapted: Any = None) -> Encoded:
@@ -138,6 +140,8 @@ def _blank(shape: Shape, like: data.TokenizedTexts) -> models.Tokens:
     packed = np.full(shape.num_tokens, ids.size, np.int32)
     real = np.flatnonzero(mask)[: shape.num_tokens]
     packed[: len(real)] = real
-    marks = None if like.marks is None else np.zeros((shape.num_rows, 2), np.int32)
+    marks = None
+    if like.marks is not None:
+        marks = np.zeros((shape.num_rows, like.marks.shape[1]), np.int32)
     types = None if like.types is None else np.zeros_like(ids)
     return models.Tokens(ids, types, mask, packed, marks)

@@ -15,11 +15,11 @@ from metaflax.tasks._generation import language_modelling as language_modelling
 from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
-from metaflax.tasks._pair_classification import PAIR as PAIR
-from metaflax.tasks._pair_classification import Pair as Pair
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
+from metaflax.tasks._pairs import PAIR as PAIR
+from metaflax.tasks._pairs import Pair as Pair
 from metaflax.tasks._question_answering import (
     question_answering as question_answering,
 )

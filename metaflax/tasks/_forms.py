@@ -4,12 +4,16 @@ In memory an input is the value that its form's `read` returns. It is hashable, 
 the rest of the package keeps, splits and draws all forms in the same way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from metaflax import models
 from metaflax.tasks._fields import Fields
 
 Encoded = dict[str, list[Any]]
+# The pair encoding that all forms have.
+ONE_SEQUENCE = "one_sequence"
 EncodeFn: TypeAlias = Callable[[Any, Sequence[Any], int | None], Encoded]
 
 
@@ -33,6 +37,12 @@ class Form(NamedTuple):
         the tokens of each text that its rows hold, and that it has.
       encode_windows: as `encode`, of texts as overlapping windows; None for a form
         whose texts are not to be read in windows.
+      encoder: `encoder = encoder(encoder)`, makes an encoder of such rows from one of
+        single sequences.
+      num_marks: number of `marks` of a row.
+      row_length: `row_length(max_length)`, most tokens of a row.
+      pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
+        inputs that are no pairs.
     """
 
     name: str
@@ -42,6 +52,26 @@ class Form(NamedTuple):
     encode: EncodeFn
     windows: bool = False
     encode_windows: EncodeFn | None = None
+    encoder: Callable[[models.Encoder], models.Encoder] = lambda encoder: encoder
+    num_marks: int = 0
+    row_length: Callable[[int], int] = lambda max_length: max_length
+    pair_encodings: Mapping[str, "Form"] = MappingProxyType({})
+
+    def encoded_as(self, pair_encoding: str) -> "Form":
+        """Returns the form whose pairs are encoded in another way.
+
+        Raises:
+          ValueError: if inputs of this form are no pairs.
+        """
+        if pair_encoding == ONE_SEQUENCE:
+            return self
+        if pair_encoding not in self.pair_encodings:
+            raise ValueError(
+                f"pair_encoding is {pair_encoding!r}, and inputs of the form"
+                f" {self.name!r} are no pairs of texts; leave it out, or take a task"
+                " type on pairs, such as pair_classification."
+            )
+        return self.pair_encodings[pair_encoding]
 
     def in_windows(self) -> "Form":
         """Returns the form whose long texts become overlapping windows.

@@ -10,7 +10,7 @@ from metaflax import losses, metrics
 from metaflax.tasks._base import GoldLabel, TaskType
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Encoded, Form
-from metaflax.tasks._pair_classification import PAIR, Pair
+from metaflax.tasks._pairs import PAIR, PAIR_ENCODINGS, Pair
 
 
 def either(fields: Fields) -> str | Pair:
@@ -44,6 +44,7 @@ TEXT_OR_PAIR = Form(
     read=either,
     row=lambda text: (PAIR if isinstance(text, Pair) else TEXT).row(text),
     encode=encode_either,
+    pair_encodings=PAIR_ENCODINGS,
 )
 
 

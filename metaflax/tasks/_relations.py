@@ -164,6 +164,7 @@ MENTION = Form(
     read=read_mention,
     row=lambda m: {"text": m.text, "head": list(m.head), "tail": list(m.tail)},
     encode=encode_mentions,
+    num_marks=2,
 )
 
 

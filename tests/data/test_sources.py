@@ -10,7 +10,7 @@ import pytest
 
 from metaflax import data, tasks
 from metaflax.data.sources._sources import read_texts
-from metaflax.tasks._pair_classification import Pair
+from metaflax.tasks._pairs import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR
 
 PETS = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))

@@ -1,9 +1,11 @@
 """Tests for pairs: how they are read, and how they become two segments."""
 
+import itertools
+
 import pytest
 
 from metaflax import data, tasks
-from metaflax.tasks._pair_classification import Pair
+from metaflax.tasks._pairs import Pair
 from tests.tasks import words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -39,6 +41,62 @@ def test_the_longer_text_is_cut_first_and_counted(pair, expected):
     tokens = tokenized([pair, ("a", "b")], 7)
     assert words.as_text(TOKENIZER, tokens[0]) == expected
     assert tokens.num_truncated == 1
+
+
+@pytest.mark.parametrize("kind", ["pair_classification", "regression"])
+@pytest.mark.parametrize(
+    ("encoding", "expected", "marks"),
+    [
+        ("two_towers", "[CLS] a b [SEP] [CLS] c [SEP]", [0, 4]),
+        (
+            "both",
+            "[CLS] a b [SEP] c [SEP] [CLS] a b [SEP] [CLS] c [SEP]",
+            [0, 6, 10],
+        ),
+    ],
+)
+def test_other_encodings_hold_each_text_apart(kind, encoding, expected, marks):
+    form = getattr(tasks, kind)().form.encoded_as(encoding)
+    tokens = data.tokenize(TOKENIZER, [Pair("a b", "c")], max_length=8, form=form)
+    assert words.as_text(TOKENIZER, tokens[0]) == expected
+    assert tokens.marks.tolist() == [marks]
+    assert form.row(Pair("a b", "c")) == {"text": "a b", "text_pair": "c"}
+
+
+@pytest.mark.parametrize("encoding", ["two_towers", "both"])
+@pytest.mark.parametrize("first", range(1, 9))
+@pytest.mark.parametrize("second", [1, 4, 8])
+@pytest.mark.parametrize("max_length", [8, 9])
+def test_no_sequence_is_longer_than_the_model_takes(
+    encoding, first, second, max_length
+):
+    letters = "abcdefgh"
+    pair = Pair(" ".join(letters[:first]), " ".join(letters[:second]))
+    tokens = data.tokenize(
+        TOKENIZER,
+        [pair],
+        max_length=max_length,
+        form=tasks.PAIR.encoded_as(encoding),
+        on_long="truncate",
+    )
+    row = words.as_text(TOKENIZER, tokens[0]).split(" ")
+    starts = [*tokens.marks[0].tolist(), len(row)]
+    parts = [row[a:b] for a, b in itertools.pairwise(starts)]
+    num_parts = {"two_towers": 2, "both": 3}[encoding]
+    assert len(parts) == num_parts
+    assert all(part[0] == "[CLS]" and part[-1] == "[SEP]" for part in parts)
+    assert sum(map(len, parts[-2:])) <= max_length
+    assert max(map(len, parts)) <= max_length
+    # Half of a row, which `of_parts` builds on.
+    assert num_parts == 2 or max(map(len, parts)) <= -(-len(row) // 2)
+    whole = first + second + 4 <= max_length
+    assert (tokens.num_truncated == 0) == whole
+
+
+def test_single_texts_have_no_pair_encoding():
+    assert tasks.TEXT.encoded_as("one_sequence") is tasks.TEXT
+    with pytest.raises(ValueError, match=r"pair_encoding is 'two_towers', .*'text'"):
+        tasks.TEXT.encoded_as("two_towers")
 
 
 def test_a_row_is_read_and_written_back():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metaflax import data, heads, tasks
-from metaflax.tasks._pair_classification import Pair
+from metaflax.tasks._pairs import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR
 from tests.tasks import words
 

@@ -10,7 +10,7 @@ import pytest
 
 import metaflax
 from metaflax import cli, config, data, metrics, tasks, workflows
-from metaflax.tasks._pair_classification import Pair
+from metaflax.tasks._pairs import Pair
 from metaflax.tasks._questions import Question
 from metaflax.tasks._relations import Mention
 from metaflax.tasks._sentences import Sentence

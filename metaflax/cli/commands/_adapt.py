@@ -7,7 +7,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from metaflax import workflows
-from metaflax.config._settings import Pooling
+from metaflax.config._settings import PairEncoding, Pooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,9 @@ class Pretrained:
     pooling: Pooling | None = None
     """Pooling of an encoder's hidden states (default: tokens for task types with
     targets of tokens, else that of a sentence-transformers folder, else mean)."""
+    pair_encoding: PairEncoding | None = None
+    """Encoding of pairs of texts: as one sequence, each text by itself (two_towers), or
+    both (default: one_sequence)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length (default: whether a
     sentence-transformers folder normalises its vectors; True for other models)."""

@@ -168,7 +168,8 @@ def _tokenize(
             encoded["owners"] = [start + owner for owner in encoded["owners"]]
         rows = encoded["input_ids"]
         totals = encoded.get("totals") or _totals(encoded, start, len(chunk))
-        long = [i for i, row in enumerate(rows) if len(row) > max_length]
+        most = form.row_length(max_length)
+        long = [i for i, row in enumerate(rows) if len(row) > most]
         if long:  # The form truncates, and keeps the special tokens.
             truncated = form.encode(tokenizer, [chunk[i] for i in long], max_length)
             for column, shortened in truncated.items():
@@ -179,7 +180,7 @@ def _tokenize(
             first = int(cut[0])
             raise ValueError(
                 f"example {start + first} has {totals[first]} tokens and the limit"
-                f" is {max_length}: {str(chunk[first])[:40]!r}... Shorten it, raise"
+                f" is {most}: {str(chunk[first])[:40]!r}... Shorten it, raise"
                 " max_length, or choose on_long='truncate'."
             )
         coverage.append(np.stack([read, totals], axis=-1))

@@ -210,6 +210,7 @@ class ModelFamily:
         labels: Sequence[str] | None = None,
         pooling: Pooling = "pooler",
         standardize: bool = False,
+        head_apart: bool = False,
         problem_type: ProblemType = "single_label_classification",
         purpose: Mapping[str, Any] | None = None,
         notes: Mapping[str, str] | None = None,
@@ -227,9 +228,9 @@ class ModelFamily:
         standardised features cost one more layer. Loaded back, the network with the
         loaded pooling and head gives the same logits. Folded weights are for use, not
         for more training: their scales span many orders of magnitude. The head has a
-        file of its own with the pooling "entities", and where the family's class
-        cannot express it: the mean in MPNet, the mean and standardised features in
-        ALBERT. So it has in generative families.
+        file of its own with `head_apart`, with the pooling "entities", and where the
+        family's class cannot express it: the mean in MPNet, the mean and standardised
+        features in ALBERT. So it has in generative families.
 
         Args:
           directory: which must not exist yet, or be empty.
@@ -241,6 +242,8 @@ class ModelFamily:
           labels: the N class names; None for LABEL_0, LABEL_1, ...
           pooling: of the features that the head takes.
           standardize: whether it takes standardised features.
+          head_apart: whether the head goes to a file of its own, since it takes more
+            than the pooled features of one sequence.
           problem_type: Hugging Face's name for the kind of targets.
           purpose: what the model is for, kept as it is in `Pretrained.purpose`.
           notes: texts of other files, by their names.
@@ -256,7 +259,11 @@ class ModelFamily:
             fields = _directory.class_fields(labels, head, problem_type)
         plain, prefix = _prefix_file.split(params)
         write = self.write or self._write_by_path
-        files = write(config, plain, head, pooling, standardize)
+        if head_apart:
+            files = write(config, plain, None, pooling, standardize)
+            files = files._replace(head=head)
+        else:
+            files = write(config, plain, head, pooling, standardize)
         ours = dict(purpose or {})
         if files.head is not None:
             ours |= {"pooling": pooling, "standardize": standardize}

@@ -62,6 +62,11 @@ class Pretrained(NamedTuple):
         return self.purpose.get("standardize", False)
 
     @property
+    def pair_encoding(self) -> Any:
+        """How the pairs of texts of the head are encoded."""
+        return self.purpose.get("pair_encoding", "one_sequence")
+
+    @property
     def is_folded(self) -> bool:
         """Whether the weights include the pooling of the head.
 

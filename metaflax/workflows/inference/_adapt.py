@@ -13,6 +13,8 @@ from metaflax import target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head
+from metaflax.models.pretrained._files import HEAD
+from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._saved_model import (
     save_adapted,
     save_generative,
@@ -121,6 +123,13 @@ def adapt(
         what = target_kinds.of(task).describe_adapted(len(names))
     texts = counted(len(examples), "text")
     console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
+    if config.model.pair_encoding != ONE_SEQUENCE:
+        console.print(
+            f"its output layer, in {HEAD}, takes features of texts that are encoded"
+            " apart, as no class of Hugging Face does; metaflax loads all of it, and"
+            " AutoModel the encoder",
+            soft_wrap=True,
+        )
     if calibration is not None:
         console.print(
             f"calibrated at temperature {calibration.temperature:.3g}, fitted on"

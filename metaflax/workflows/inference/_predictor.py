@@ -101,15 +101,17 @@ class Predictor:
             # None in directories of earlier versions, and of other libraries.
             pretrained.max_length or sys.maxsize,
         )
-        self.encoder = encoder = family.encoder(
-            pretrained.config,
-            pooling=pretrained.pooling,
-            standardize=pretrained.standardize,
+        self.encoder = encoder = self.form.encoder(
+            family.encoder(
+                pretrained.config,
+                pooling=pretrained.pooling,
+                standardize=pretrained.standardize,
+            )
         )
         self.params = jax.device_put((pretrained.params, pretrained.head))
         self._num_outputs = int(np.size(pretrained.head["bias"]))
         self.batches = LengthBatches.up_to(
-            self._positions, batch_size * TOKENS_PER_TEXT
+            self.form.row_length(self._positions), batch_size * TOKENS_PER_TEXT
         )
         self.window = batch_size * (
             WINDOW if self.task.tokens is None else TOKEN_WINDOW
@@ -279,7 +281,9 @@ def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
 
     That of another Hugging Face classifier follows from its problem type.
     """
-    config = config_lib.Config()
+    config = config_lib.Config(
+        model=config_lib.ModelConfig(pair_encoding=pretrained.pair_encoding)
+    )
     name = pretrained.task or TASK_NAMES.get(
         pretrained.problem_type or "", "classification"
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks, tree
+from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -45,6 +46,7 @@ def save_adapted(
         labels=[*classes, *task.others],
         pooling=model.pooling,
         standardize=model.standardize,
+        head_apart=config.model.pair_encoding != ONE_SEQUENCE,
         problem_type=target_kinds.of(task).problem_type,
         purpose=_purpose(model, config, calibration),
         notes=support,
@@ -56,6 +58,8 @@ def _purpose(
 ) -> dict[str, Any]:
     """Returns what a saved classifier is for, and its calibration if it has one."""
     purpose = {"task": config.data.task, "max_length": model.max_positions}
+    if config.model.pair_encoding != ONE_SEQUENCE:
+        purpose |= {"pair_encoding": config.model.pair_encoding}
     if calibration is None:
         return purpose
     return purpose | {"calibration": calibration._asdict()}

@@ -297,6 +297,8 @@ def _built(
     encoder = family.encoder(
         pretrained.config, pooling=pooling, standardize=standardize, **how
     )
+    if task is not None:
+        encoder = task.form.encoder(encoder)
     lengths = [family.max_positions(pretrained.config), tokenizer.model_max_length]
     if embedding is not None and embedding.max_length is not None:
         lengths.append(embedding.max_length)

@@ -1,0 +1,97 @@
+"""Accuracy of a frozen encoder on published training sets; see README.md.
+
+Usage: python experiments/leopard/run.py FOLDER [FOLDER ...] [--model minilm]
+    [--heads prototypes ...] [--pair-encodings two_towers ...] [--out DIR]
+
+A folder holds `train_episodes.jsonl` and `eval.jsonl` in the format of LEOPARD; pairs
+have a column `text_pair`. A finished score is not computed again, so that the command
+may be interrupted.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+import numpy as np
+
+from experiments import common
+from metaflax import config as config_lib
+from metaflax import data, workflows
+
+HEADS = ("prototypes",)
+PAIR_ENCODINGS = ("one_sequence", "two_towers")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="each holds one task")
+    parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument("--heads", nargs="+", default=HEADS)
+    parser.add_argument("--pair-encodings", nargs="+", default=PAIR_ENCODINGS)
+    parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
+    args = parser.parse_args()
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    results: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    try:
+        for folder in args.folders:
+            encodings = args.pair_encodings if holds_pairs(folder) else ("",)
+            for encoding, head in itertools.product(encodings, args.heads):
+                name = "-".join(filter(None, (folder.name, encoding, head)))
+                path = args.out / Path(args.model).name / f"{name}.json"
+                if not path.exists():
+                    common.write_json(path, score(folder, args.model, head, encoding))
+                results[folder.name, encoding, head] = json.loads(path.read_text())
+    except (ValueError, FileNotFoundError) as error:
+        print(f"leopard: {error}", file=sys.stderr)
+        return 2
+    print(table(results))
+    return 0
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Whether the rows of a folder hold a second text."""
+    with (folder / "eval.jsonl").open(encoding="utf-8") as file:
+        return "text_pair" in json.loads(next(file))
+
+
+def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]:
+    """Returns the accuracy on each training set, by shot."""
+    kind = "pair_classification" if holds_pairs(folder) else "classification"
+    config = config_lib.Config(
+        model=config_lib.ModelConfig(
+            name=model, pair_encoding=encoding or "one_sequence"
+        ),
+        data=config_lib.DataConfig(task=kind),
+        algorithm=config_lib.AlgorithmConfig(name="frozen", head=head),
+    )
+    given, shots = data.published_sets(folder, task=config_lib.build_task(config))
+    accuracy = common.score_pretrained(config, given).metrics["accuracy"]
+    of_shot = np.array(shots)
+    return {shot: accuracy[of_shot == shot].tolist() for shot in sorted(set(shots))}
+
+
+def table(results: dict[tuple[str, ...], dict[str, list[float]]]) -> str:
+    """A Markdown table of means and standard deviations over training sets."""
+    shots = sorted({shot for by_shot in results.values() for shot in by_shot}, key=int)
+    rows = [
+        [*names, *(mean_and_std(by_shot.get(shot, [])) for shot in shots)]
+        for names, by_shot in results.items()
+    ]
+    header = ["task", "pairs", "head", *(f"{shot} shots" for shot in shots)]
+    return common.markdown_table(header, rows)
+
+
+def mean_and_std(by_set: list[float]) -> str:
+    """Mean and standard deviation over training sets, as LEOPARD reports them."""
+    if len(by_set) < 2:
+        return "".join(f"{100 * accuracy:.1f}" for accuracy in by_set)
+    return f"{100 * np.mean(by_set):.1f} ± {100 * np.std(by_set, ddof=1):.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Encoders of rows that hold several sequences, each encoded by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from metaflax import base, linalg, tree
+from metaflax.models.layers._pooling import Encoder
+from metaflax.models.layers._tokens import Tokens
+
+
+def two_towers(encoder: Encoder) -> Encoder:
+    """Encodes the two texts of a pair apart and compares their features.
+
+    Args:
+      encoder: encoder of single texts, to D features.
+
+    Returns:
+      An encoder of rows of two sequences, to the features of `compared`.
+
+    References:
+      Conneau et al., `Supervised Learning of Universal Sentence Representations from
+      Natural Language Inference Data <https://arxiv.org/abs/1705.02364>`_, 2017;
+      Reimers and Gurevych, `Sentence-BERT <https://arxiv.org/abs/1908.10084>`_, 2019.
+    """
+    return of_parts(
+        encoder,
+        2,
+        lambda x: compared(x[:, 0], x[:, 1]),
+        NUM_BLOCKS * encoder.num_features,
+    )
+
+
+def sequence_and_towers(encoder: Encoder) -> Encoder:
+    """Encodes a pair as one sequence and in two towers, and joins the features.
+
+    Args:
+      encoder: encoder of single sequences, to D features.
+
+    Returns:
+      An encoder of rows of three sequences, the pair and each of its texts.
+    """
+
+    def joined(x: jax.Array) -> jax.Array:
+        return jnp.concatenate([x[:, 0], compared(x[:, 1], x[:, 2])], axis=-1)
+
+    return of_parts(encoder, 3, joined, (1 + NUM_BLOCKS) * encoder.num_features)
+
+
+# Blocks of features of `compared`.
+NUM_BLOCKS = 2
+
+
+def compared(u: jax.Array, v: jax.Array) -> jax.Array:
+    """Returns `[u * v, |u - v|]`, `[B, 2 D]`, of features at unit length.
+
+    Departure from Conneau et al.: `u` and `v` themselves are left out. What a few
+    examples say of them is the topic, and not how the texts are related.
+    """
+    u, v = linalg.unit(u), linalg.unit(v)
+    return jnp.concatenate([u * v, jnp.abs(u - v)], axis=-1)
+
+
+def of_parts(
+    encoder: Encoder,
+    num_parts: int,
+    combine: Callable[[jax.Array], jax.Array],
+    num_features: int,
+) -> Encoder:
+    """Makes an encoder of rows of P sequences from an encoder of one.
+
+    Args:
+      encoder: encoder of single sequences, to D features.
+      num_parts: P. `Tokens.marks` `[B, P]` says where each sequence of a row begins.
+        No sequence is longer than half of the L tokens of a padded row where P is above
+        2, as is so where the first holds all the others.
+      combine: `features = combine(x)`, from `[B, P, D]` to `[B, F]`.
+      num_features: F.
+
+    Returns:
+      An encoder with the parameters and the stages of `encoder`.
+    """
+
+    def run(params, tokens, states, key, first, last):
+        B = jnp.shape(tokens.ids)[0]
+        below = None
+        if states is not None:
+            below = states.reshape(-1, *states.shape[2:])  # [B, P, ...] to [B P, ...].
+        parts = apart(tokens, num_parts)
+        x = staged.run(params, parts, below, key, first, last)
+        x = x.reshape(B, num_parts, *x.shape[1:])
+        return combine(x) if last == len(staged.reads) else x
+
+    staged = _staged(encoder.apply)
+    apply = base.StagedApply(staged.reads, run, staged.examples_independent)
+    return Encoder(encoder.init, apply, num_features)
+
+
+def apart(tokens: Tokens, num_parts: int) -> Tokens:
+    """Splits rows `[B, L]` of P sequences into rows `[B P, L]` of one.
+
+    Packed rows stay packed: the real tokens are the same ones in the same order.
+    """
+    B, L = jnp.shape(tokens.ids)
+    length = L if num_parts <= 2 else -(-L // 2)
+    lengths = jnp.sum(jnp.asarray(tokens.mask), axis=1)  # [B]
+    # Rows of padding may have any marks.
+    starts = jnp.minimum(jnp.asarray(tokens.marks), lengths[:, None])  # [B, P]
+    ends = jnp.concatenate([starts[:, 1:], lengths[:, None]], axis=1)
+    steps = jnp.arange(length)[None, None, :]
+    sources = jnp.minimum(starts[..., None] + steps, L - 1).reshape(B, -1)
+    mask = (steps < (ends - starts)[..., None]).reshape(-1, length)  # [B P, length]
+
+    def split(x: Any) -> jax.Array:
+        each = jnp.take_along_axis(jnp.asarray(x), sources, axis=1)
+        return jnp.where(mask, each.reshape(mask.shape), 0)
+
+    return Tokens(
+        split(tokens.ids),
+        None if tokens.types is None else split(tokens.types),
+        mask.astype(jnp.int32),
+        None if tokens.packed is None else _moved(tokens, starts, length),
+    )
+
+
+def _moved(tokens: Tokens, starts: jax.Array, length: int) -> jax.Array:
+    """Returns where the packed tokens lie in rows of one sequence."""
+    B, L = jnp.shape(tokens.ids)
+    P = starts.shape[1]
+    packed = jnp.asarray(tokens.packed)  # [M]
+    rows, places = jnp.minimum(packed // L, B - 1), packed % L
+    parts = jnp.sum(places[:, None] >= starts[rows], axis=1) - 1  # [M]
+    moved = (rows * P + parts) * length + places - starts[rows, parts]
+    return jnp.where(packed < B * L, moved, B * P * length)
+
+
+def _staged(apply_fn: base.ApplyFn) -> base.StagedApply:
+    """Returns an encoder in stages, in a single one where it has none."""
+    if isinstance(apply_fn, base.StagedApply):
+        return apply_fn
+
+    def run(
+        params: Any, tokens: Any, states: Any, key: chex.PRNGKey | None, *_: int
+    ) -> Any:
+        del states
+        return apply_fn(params, tokens, key)
+
+    return base.StagedApply((tree.everything,), run)

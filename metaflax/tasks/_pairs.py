@@ -1,0 +1,118 @@
+"""Pairs of texts: in one sequence, in two towers, or both."""
+
+import itertools
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from metaflax.models.layers import _parts
+from metaflax.tasks._fields import Fields
+from metaflax.tasks._forms import Encoded, Form, encode_texts, tokenize
+
+
+class Pair(NamedTuple):
+    """Two texts, of which a model takes both as input."""
+
+    first: str
+    second: str
+
+
+def read_pair(fields: Fields) -> Pair:
+    """Reads the texts of the roles `text` and `text_pair`."""
+    return Pair(fields.text("text"), fields.text("text_pair"))
+
+
+def encode_pairs(
+    tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
+) -> Encoded:
+    """`[CLS] first [SEP] second [SEP]`, segments 0 and 1, the longer one cut first."""
+    firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
+    return tokenize(
+        tokenizer, firsts, seconds, max_length=max_length, return_token_type_ids=True
+    )
+
+
+def encode_towers(
+    tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
+) -> Encoded:
+    """`[CLS] first [SEP] [CLS] second [SEP]`, the longer one cut first.
+
+    The two `marks` of a row are where its texts begin.
+    """
+    return _joined([_tower_rows(tokenizer, pair, max_length) for pair in pairs])
+
+
+def encode_both(
+    tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
+) -> Encoded:
+    """The pair in one sequence and, behind it, in two towers.
+
+    The three `marks` of a row are where its sequences begin.
+    """
+    encoded = encode_pairs(tokenizer, pairs, max_length)
+    rows, types = [], []
+    for pair, ids, segments in zip(
+        pairs, encoded["input_ids"], encoded["token_type_ids"], strict=True
+    ):
+        room = None if max_length is None else 2 * max_length - len(ids)
+        towers = _tower_rows(tokenizer, pair, room)
+        rows.append([ids, *towers])
+        types.append([*segments, *[0] * sum(map(len, towers))])
+    return {**_joined(rows), "token_type_ids": types}
+
+
+def _tower_rows(tokenizer: Any, pair: Pair, max_length: int | None) -> list[list[int]]:
+    """Returns the ids of each text, in all at most `max_length`."""
+    ids = encode_texts(tokenizer, pair, None)["input_ids"]
+    if max_length is None or sum(map(len, ids)) <= max_length:
+        return ids
+    most = _shares([*map(len, ids)], max_length)
+    return [
+        encode_texts(tokenizer, [text], length)["input_ids"][0]
+        for text, length in zip(pair, most, strict=True)
+    ]
+
+
+def _shares(lengths: list[int], room: int) -> list[int]:
+    """Divides room for two texts, of which the longer one is cut first.
+
+    Examples:
+      >>> _shares([4, 30], 20), _shares([30, 40], 21)
+      ([4, 16], [11, 10])
+    """
+    first = min(lengths[0], max(room - lengths[1], room - room // 2))
+    return [first, min(lengths[1], room - first)]
+
+
+def _joined(rows: list[list[list[int]]]) -> Encoded:
+    """Concatenates the sequences of each row, and marks where each begins."""
+    marks = [
+        [sum(map(len, row[:number])) for number in range(len(row))] for row in rows
+    ]
+    ids = [[*itertools.chain.from_iterable(row)] for row in rows]
+    return {"input_ids": ids, "marks": marks}
+
+
+def _in_parts(name: str, encode: Any, **fields: Any) -> Form:
+    return Form(
+        name=name,
+        required=("text", "text_pair"),
+        read=read_pair,
+        row=lambda pair: {"text": pair.first, "text_pair": pair.second},
+        encode=encode,
+        **fields,
+    )
+
+
+TWO_TOWERS = _in_parts(
+    "pair in two towers", encode_towers, encoder=_parts.two_towers, num_marks=2
+)
+BOTH = _in_parts(
+    "pair in one sequence and two towers",
+    encode_both,
+    encoder=_parts.sequence_and_towers,
+    num_marks=3,
+    row_length=lambda max_length: 2 * max_length,
+)
+PAIR_ENCODINGS = MappingProxyType({"two_towers": TWO_TOWERS, "both": BOTH})
+PAIR = _in_parts("pair", encode_pairs, pair_encodings=PAIR_ENCODINGS)

@@ -1,0 +1,138 @@
+"""Tests that pairs are encoded in every way from training to prediction."""
+
+import json
+
+import numpy as np
+import pytest
+
+from metaflax import cli, config, models, tasks, workflows
+from metaflax.config._mixture import run_of
+from tests.workflows import worlds
+
+KINDS = {
+    "pair_classification": {},
+    "regression": {"algorithm": "ridge", "label": "score"},
+}
+WIDTH = 32
+
+
+def rows(topics=worlds.TOPICS, count=8):
+    """Pairs of a topic, whose word is in both texts or in the first alone."""
+    rng, found = np.random.default_rng(0), []
+    for topic in topics:
+        for number in range(count):
+            other = topic if number % 2 else "filler00"
+            [first], [second] = (
+                worlds.texts([word], 1, rng, longest=4) for word in (topic, other)
+            )
+            row = {"text": first, "text_pair": second, "label": topic}
+            score = number % 2 + rng.normal() / 9
+            found.append({**row, "domain": topic, "score": score})
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("encoding", "width"), [("two_towers", 2), ("both", 3)])
+def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
+    kind, encoding, width, world, tmp_path, capsys
+):
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows(worlds.TOPICS[:2], 4))
+    head = {"regression": "ridge_regression"}.get(kind, "prototypes")
+    column = KINDS[kind].get("label", "label")
+    options = ("--task", kind, "--pair-encoding", encoding, "--head", head)
+    out = tmp_path / "out"
+    worlds.run(
+        *("adapt", "--support", support, "--out", out, "--model", world.model),
+        *(*options, "--label", column),
+    )
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "takes features of texts that are encoded apart" in printed
+
+    # The encoder is Hugging Face's, the output layer ours.
+    content = json.loads((out / "config.json").read_text())
+    assert content["architectures"] == ["BertModel"]
+    loaded, predictor = models.load(out), workflows.Predictor(out)
+    assert loaded.pair_encoding == encoding
+    assert loaded.head["kernel"].shape[0] == width * WIDTH
+
+    # One longer than the model takes is cut, and says so.
+    texts = [("topic00 filler01", "topic00"), ("topic00", "filler02 " * 99)]
+    pairs = [tasks.PAIR.read(tasks.Fields(_row(*each), "")) for each in texts]
+    records = predictor(pairs)
+    assert [record["truncated"] is None for record in records] == [True, False]
+
+    # The outputs are those of each text encoded by itself.
+    encoder = models.encoder(loaded.config, standardize=True)
+
+    def encoded(*columns):
+        how = {"return_tensors": "np", "return_token_type_ids": True}
+        tokens = predictor.tokenizer(*columns, **how)
+        parts = (tokens[n] for n in ("input_ids", "token_type_ids", "attention_mask"))
+        return np.asarray(encoder.apply(loaded.params, models.Tokens(*parts)))[0]
+
+    first, second = texts[0]
+    u, v = (x / np.linalg.norm(x) for x in map(encoded, ([first], [second])))
+    features = np.concatenate([u * v, np.abs(u - v)])
+    if encoding == "both":
+        features = np.concatenate([encoded([first], [second]), features])
+    outputs = features @ np.asarray(loaded.head["kernel"]) + loaded.head["bias"]
+    if kind == "regression":
+        assert records[0]["score"] == pytest.approx(float(outputs[0]), abs=1e-4)
+    else:
+        odds = np.exp(outputs - outputs.max())
+        found = [records[0]["probabilities"][name] for name in loaded.labels]
+        np.testing.assert_allclose(found, odds / odds.sum(), atol=1e-4)
+
+
+def _row(first, second):
+    return {"text": first, "text_pair": second}
+
+
+def test_single_texts_are_refused_with_a_sentence(world, tmp_path, capsys):
+    args = world.train_args(tmp_path / "run", pair_encoding="two_towers")
+    assert cli.main([str(arg) for arg in args]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pair_encoding is 'two_towers', and inputs of the form 'text'" in said
+
+
+def test_a_member_of_a_mixture_has_an_encoding_of_its_own():
+    members = {
+        "towers": config.TaskMember(
+            config.DataConfig(task="pair_classification"), pair_encoding="two_towers"
+        ),
+        "intents": config.TaskMember(config.DataConfig()),
+    }
+    mixture = config.MixtureConfig(members=members)
+    forms = [config.build_task(run_of(mixture, name)).form.name for name in members]
+    assert forms == ["pair in two towers", "text"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["two_towers", "both"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
+    kind, encoding, world, tmp_path
+):
+    data = worlds.write_jsonl(tmp_path / "pairs.jsonl", rows())
+    options = {"task": kind, "pair_encoding": encoding, "steps": 1, "eval_every": 1}
+    sizes = {"tasks_per_step": 1, "valid_episodes": 2, "test_episodes": 2}
+    options |= {**sizes, "batch_episodes": 2, "shot": 3, "queries": 2}
+    options |= {"max_length": 24, **KINDS[kind]}
+    if kind == "regression":
+        options |= {"domain": "domain", "split_by": "domain"}
+    run_dir = tmp_path / "run"
+    worlds.run(*world.train_args(run_dir, data=data, **options))
+    worlds.run("evaluate", run_dir, "--name", "exported", "--export-episodes", 1)
+    folder = run_dir / "exported.episode1"
+    scores = worlds.read_jsonl(run_dir / "exported.episodes.jsonl")[1]["after"]
+    model, query, out = (folder / n for n in ("model", "query.jsonl", "out.jsonl"))
+    support = folder / "support.jsonl"
+    worlds.run("adapt", "--support", support, "--out", model, "--run", run_dir)
+    worlds.run("predict", "--model", model, "--texts", query, "--out", out)
+    pairs = list(zip(worlds.read_jsonl(out), worlds.read_jsonl(query), strict=True))
+    if kind == "regression":
+        found = np.mean([(a["score"] - q["score"]) ** 2 for a, q in pairs])
+        assert found == pytest.approx(scores["mse"], rel=1e-3)
+    else:
+        found = np.mean([a["label"] == q["label"] for a, q in pairs])
+        assert found == pytest.approx(scores["accuracy"])
