@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.experiments import scripts
+from tests.workflows import worlds
 
 pytestmark = scripts.beside_tests
 WIDTH, LENGTH, TASKS, WAY = 128, 6, 2, 3
@@ -134,3 +135,27 @@ def test_without_data_the_loop_is_not_measured(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["overhead.py"])
     assert overhead.main() == 2
     assert "METAFLAX_DATA names the folder" in capsys.readouterr().err
+
+
+def test_prediction_is_measured_on_texts_of_the_data(monkeypatch, capsys, tmp_path):
+    predict = scripts.load("benchmark", "predict")
+    monkeypatch.setattr(sys, "argv", ["predict.py", "metaflax"])
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path))
+    assert predict.main() == 2
+    assert "METAFLAX_DATA names the folder" in capsys.readouterr().err
+    (tmp_path / "clinc150").mkdir()
+    worlds.write_jsonl(
+        tmp_path / "clinc150" / "examples.jsonl",
+        [
+            {"text": f"{topic} filler00", "label": topic}
+            for topic in worlds.TOPICS[:3] * 5
+        ],
+    )
+    model = worlds.save_bert(tmp_path / "model", width=64)
+    arguments = ["--model", str(model), "--repeats", "1", "--batch-size", "2"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", "metaflax", *arguments])
+    assert predict.main() == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["texts"] == 15
+    assert result["texts_a_second"] > 0
+    assert 0 < result["loss"] < np.log(27)  # That of the likeliest class.

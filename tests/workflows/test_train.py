@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import chex
 import jax
@@ -286,41 +287,58 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(
 def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
     world, tmp_path
 ):
-    """In its start, its steps, its validations, while it saves and while it tests."""
+    """In its start, its steps, its validations, while it saves and while it tests.
+
+    Six runs at a time are the load.
+    """
     options = {"steps": 60, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
     options |= {"patience": 1000}
-    args = world.train_args(tmp_path / "run", **options)
-    command = [sys.executable, "-m", "metaflax", *map(str, args)]
-    whole = [str(x) for x in world.train_args(tmp_path / "whole", **options)]
-    started = time.perf_counter()
-    subprocess.run([*command[:3], *whole], check=True)
-    longest = time.perf_counter() - started
-    rng, ends = np.random.default_rng(0), []
-    busy = [sys.executable, "-c", "while True: pass"]
-    load = [subprocess.Popen(busy) for _ in range(4)]
-    try:
-        for _ in range(100):
-            shutil.rmtree(tmp_path / "run", ignore_errors=True)
-            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as one:
-                time.sleep(rng.uniform(0, 2) * longest)
-                one.send_signal(signal.SIGINT)
-                _, error = one.communicate(timeout=600)
-            ends.append(one.returncode)
-            # Python itself ends it while it is imported, and after its end.
-            assert ends[-1] in (0, 130, -signal.SIGINT), error
-            if ends[-1] == 130:
-                assert error.splitlines()[-1].startswith("metaflax: interrupted")
-                assert not list((tmp_path / "run").glob(".*.tmp"))
-    finally:
-        for process in load:
-            process.kill()
-            process.wait()
-    assert ends.count(130) > 50
-    worlds.run(*args)
-    assert {**results_of(tmp_path / "run"), "seconds": 0} == {
-        **results_of(tmp_path / "whole"),
-        "seconds": 0,
-    }
+
+    def args(name):
+        return [str(x) for x in world.train_args(tmp_path / name, **options)]
+
+    def interrupted(number, delay):
+        """Returns how a run ended that was interrupted, and its errors."""
+        command = [sys.executable, "-m", "metaflax", *args(f"run{number}")]
+        run_dir = tmp_path / f"run{number}"
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as run:
+            try:
+                _, error = run.communicate(timeout=delay)
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGINT)
+                _, error = run.communicate(timeout=600)
+        lost = [*run_dir.rglob(".*.tmp"), *tmp_path.glob(f".run{number}*.tmp")]
+        if run.returncode == 0 or number % 20:
+            shutil.rmtree(run_dir, ignore_errors=True)
+        return number, run.returncode, error, lost
+
+    ends = []
+    with ThreadPoolExecutor(6) as pool:
+        started = time.perf_counter()
+        rounds = pool.map(interrupted, range(6), [600.0] * 6)
+        assert all(code == 0 for _, code, _, _ in rounds)
+        longest = time.perf_counter() - started
+        delays, numbers = np.random.default_rng(0), itertools.count(6)
+        while sum(code != 0 for _, code, _, _ in ends) < 100:
+            more = [next(numbers) for _ in range(30)]
+            ends += pool.map(interrupted, more, delays.uniform(0, longest, 30))
+    for _, code, error, lost in ends:
+        # Python itself ends it while it starts, and after its end.
+        assert code in (0, 130, -signal.SIGINT), error
+        assert "Traceback" not in error
+        assert not lost
+        if code == 130:
+            assert error.splitlines()[-1].startswith("metaflax: interrupted")
+    codes = [code for _, code, _, _ in ends]
+    assert codes.count(130) > 50
+    worlds.run(*args("whole"))
+    whole = {**results_of(tmp_path / "whole"), "seconds": 0}
+    for number, code, _, _ in ends:
+        if code == 130 and number % 20 == 0:
+            worlds.run(*args(f"run{number}"))
+            assert {**results_of(tmp_path / f"run{number}"), "seconds": 0} == whole
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Relative positions: distances between tokens, and what is looked up by them.
+"""Relative positions of tokens, and tables looked up by them.
 
-A distance is that of a token attended to (column j) from the one that attends (row i),
-j - i. Tables by distance have 2 L - 1 rows, from distance 1 - L to L - 1.
+The relative position, or distance, of a key (column j) from a query (row i) is j - i.
+Tables by distance have 2 L - 1 rows, from distance 1 - L to L - 1.
 """
 
 import math
