@@ -88,7 +88,9 @@ def _recorded(record: Path) -> list[str] | None:
 def _without_class(directory: Path, inputs: list[str]) -> Any:
     import transformers
 
-    loaded = transformers.PreTrainedTokenizerFast.from_pretrained(str(directory))
+    loaded = transformers.PreTrainedTokenizerFast.from_pretrained(
+        str(directory), trust_remote_code=False
+    )
     loaded.model_input_names = inputs
     return loaded
 
