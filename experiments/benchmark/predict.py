@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", choices=list(PROGRAMS))
     parser.add_argument("--texts", choices=list(TEXTS), default="questions")
-    parser.add_argument("--number", type=int, default=2000, help="at most so many texts")
+    parser.add_argument("--number", type=int, default=2000, help="of texts, at most")
     parser.add_argument("--model", type=Path, help="(default: all-MiniLM-L6-v2)")
     parser.add_argument(
         "--package", type=Path, help="checkout of metaflax (default: the installed)"
