@@ -4,8 +4,8 @@ Usage: METAFLAX_DATA=DIR python experiments/benchmark/predict.py metaflax
 
 Both classify the same texts with the same encoder and a random output layer.
 `questions` are those of clinc150, of about 13 tokens; `reviews` are the longest quarter
-of the reviews of amazon_sentiment. With `--serve` the program predicts all texts for every
-line `step` on its input and prints how long that took.
+of the reviews of amazon_sentiment. With `--serve` the program predicts all texts for
+every line `step` on its input and prints how long that took.
 """
 
 import argparse
@@ -115,7 +115,9 @@ def by_sentence_transformers(
     head = _head(encoder.get_sentence_embedding_dimension())
 
     def probabilities(texts: list[str]) -> np.ndarray:
-        features = encoder.encode(texts, batch_size, show_progress_bar=False)
+        features = encoder.encode(
+            texts, batch_size=batch_size, show_progress_bar=False
+        )
         products = np.exp(features @ head["kernel"])
         return products / products.sum(axis=1, keepdims=True)
 
