@@ -115,9 +115,7 @@ def by_sentence_transformers(
     head = _head(encoder.get_sentence_embedding_dimension())
 
     def probabilities(texts: list[str]) -> np.ndarray:
-        features = encoder.encode(
-            texts, batch_size=batch_size, show_progress_bar=False
-        )
+        features = encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
         products = np.exp(features @ head["kernel"])
         return products / products.sum(axis=1, keepdims=True)
 
