@@ -1,6 +1,11 @@
 """Output layers: how each is fitted to a support set and applied."""
 
+from metaflax.heads._centred import (
+    centred_logistic_regression as centred_logistic_regression,
+)
+from metaflax.heads._centred import centred_prototypes as centred_prototypes
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
+from metaflax.heads._gaussian import gaussian as gaussian
 from metaflax.heads._identity import identity as identity
 from metaflax.heads._leopard import leopard as leopard
 from metaflax.heads._linear import linear as linear
@@ -21,7 +26,10 @@ from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
+    "centred_logistic_regression",
+    "centred_prototypes",
     "cosine_prototypes",
+    "gaussian",
     "identity",
     "label_prototypes",
     "leopard",

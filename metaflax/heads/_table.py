@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from metaflax import base
+from metaflax.heads._centred import centred_logistic_regression, centred_prototypes
 from metaflax.heads._cosine_prototypes import cosine_prototypes
+from metaflax.heads._gaussian import gaussian
 from metaflax.heads._identity import identity
 from metaflax.heads._leopard import leopard
 from metaflax.heads._linear import linear
@@ -54,6 +56,15 @@ HEADS: dict[str, HeadBuilder] = {
     "ridge": lambda d, n, settings: ridge(n, strength=settings.strength),
     "logistic_regression": lambda d, n, settings: logistic_regression(
         n, strength=settings.strength
+    ),
+    "centred_prototypes": lambda d, n, settings: centred_prototypes(
+        n, temperature=settings.temperature
+    ),
+    "centred_logistic_regression": lambda d, n, settings: centred_logistic_regression(
+        n, strength=settings.strength
+    ),
+    "gaussian": lambda d, n, settings: gaussian(
+        n, temperature=settings.temperature, strength=settings.strength
     ),
     "leopard": lambda d, n, settings: leopard(d, n),
     "linear_regression": lambda d, n, settings: linear_regression(d),

@@ -13,7 +13,10 @@ from metaflax import base, heads, losses
 
 U, D, N, Q = 7, 3, 5, 4
 HEADS = {
+    "centred_logistic_regression": heads.centred_logistic_regression(N, num_features=D),
+    "centred_prototypes": heads.centred_prototypes(N, num_features=D),
     "cosine_prototypes": heads.cosine_prototypes(N, num_features=D),
+    "gaussian": heads.gaussian(N, num_features=D),
     "label_prototypes": heads.label_prototypes(N, num_features=D),
     "leopard": heads.leopard(D, N, num_hidden=6),
     "linear": heads.linear(D, N),
@@ -268,7 +271,10 @@ def test_the_template_is_what_fit_gives_in_shapes_and_types(name):
 @pytest.mark.parametrize(
     "factory",
     [
+        heads.centred_logistic_regression,
+        heads.centred_prototypes,
         heads.cosine_prototypes,
+        heads.gaussian,
         heads.label_prototypes,
         heads.logistic_regression,
         heads.prototypes,
