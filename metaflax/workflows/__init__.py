@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from metaflax.workflows.inference._load import load as load
     from metaflax.workflows.inference._predict import predict as predict
     from metaflax.workflows.inference._predictor import Predictor as Predictor
+    from metaflax.workflows.inference._suggest import suggest as suggest
     from metaflax.workflows.inference._triples import TripleFinder as TripleFinder
     from metaflax.workflows.meta_testing._compare_runs import (
         compare_runs as compare_runs,
@@ -83,6 +84,7 @@ _MODULE_OF = {
     "replay": "meta_training._replay",
     "report": "meta_testing._report",
     "search": "meta_training._search",
+    "suggest": "inference._suggest",
     "texts_of_file": "data_preparation._new_model",
     "train": "meta_training._train",
 }
@@ -117,6 +119,7 @@ __all__ = [
     "replay",
     "report",
     "search",
+    "suggest",
     "texts_of_file",
     "train",
 ]

@@ -18,13 +18,14 @@ from metaflax.cli.commands._replay import Replay
 from metaflax.cli.commands._report import Report
 from metaflax.cli.commands._search import Search
 from metaflax.cli.commands._serve import Serve
+from metaflax.cli.commands._suggest import Suggest
 from metaflax.cli.commands._train import Train
 
 # In the order of `metaflax --help`.
 GROUPS = {
     "First steps": (Quickstart, Train, Evaluate, Adapt, Predict),
     "Other training": (Mix, Search, Finetune, Pretrain, Replay),
-    "Models and data": (Models, New, Export, Augment, Cluster),
+    "Models and data": (Models, New, Export, Augment, Cluster, Suggest),
     "Results": (Report, Compare, Fairness),
     "Service": (Serve,),
 }

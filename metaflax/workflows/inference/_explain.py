@@ -1,6 +1,5 @@
 """Explanations of a classifier: word attributions and the nearest support texts."""
 
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from metaflax.tasks._words import word_spans
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.inference._saved_model import SUPPORT
-from metaflax.workflows.runs._length_batches import encoded
+from metaflax.workflows.inference._selection import unit_vectors
 
 # Forms of single texts; that of regression allows pairs too.
 FORMS = ("text", "text or pair")
@@ -78,8 +77,7 @@ class Explainer:
         self._num_nearest = num_nearest
         self._attribute = _attribution(predictor, num_steps)
         self._buckets = data.Buckets(predictor.batches.coarse_lengths)
-        self._encode = jax.jit(predictor.encoder.apply)
-        self._support = _read_support(predictor.pretrained.directory)
+        self._support = read_support(predictor.pretrained.directory)
         self._support_vectors = self._unit_vectors(
             [row["text"] for row in self._support]
         )
@@ -157,7 +155,8 @@ class Explainer:
         """Finds the support texts nearest to each text."""
         if not self._support:
             return [{}] * count
-        similar = self._unit_vectors_of(tokenized) @ self._support_vectors.T  # [B, S]
+        vectors = unit_vectors(self.predictor.features(tokenized))
+        similar = vectors @ self._support_vectors.T  # [B, S]
         order = np.argsort(-similar, axis=1, kind="stable")[:, : self._num_nearest]
         return [
             {
@@ -173,17 +172,8 @@ class Explainer:
         """Computes feature vectors of unit length, `[S, D]`."""
         if not texts:
             return np.zeros((0, self.predictor.encoder.num_features))
-        return self._unit_vectors_of(self.predictor.tokenize(texts))
-
-    def _unit_vectors_of(self, tokenized: data.TokenizedTexts) -> np.ndarray:
-        predictor = self.predictor
-        # In float64, since standardisation folded into weights makes them tiny.
-        vectors = np.zeros((len(tokenized), predictor.encoder.num_features))
-        apply = functools.partial(self._encode, predictor.params[0])
-        rows = np.arange(len(tokenized))
-        for part, chunk in encoded(apply, tokenized, rows, predictor.batches):
-            vectors[part] = chunk
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        tokenized = self.predictor.tokenize(texts)
+        return unit_vectors(self.predictor.features(tokenized))
 
 
 def _probabilities(predictor: Predictor):
@@ -240,7 +230,7 @@ def _token_spans(
     return encoded["offset_mapping"], np.array(encoded["special_tokens_mask"], bool)
 
 
-def _read_support(directory: Path) -> list[dict[str, Any]]:
+def read_support(directory: Path) -> list[dict[str, Any]]:
     """Reads the support texts that `adapt` wrote; none in an older directory."""
     path = directory / SUPPORT
     if not path.is_file():

@@ -150,7 +150,7 @@ def predict_rows(
         for row, prediction in zip(batch, predictions, strict=True):
             inputs = predictor.form.row(row.text)
             fields = {n: v for n, v in prediction.items() if n not in inputs}
-            out.write(write({**_apart(row.columns, fields, renamed), **fields}))
+            out.write(write({**rename_columns(row.columns, fields, renamed), **fields}))
         out.flush()
         count += len(batch)
     for name, new in renamed.items():
@@ -160,10 +160,16 @@ def predict_rows(
     return count
 
 
-def _apart(
+def rename_columns(
     columns: Mapping[str, Any], fields: Mapping[str, Any], renamed: dict[str, str]
 ) -> dict[str, Any]:
-    """Renames columns that have the name of a field, and records their new names."""
+    """Renames columns that have the name of a field, and records their new names.
+
+    Args:
+      columns: of an input row.
+      fields: what is written beside them.
+      renamed: gets the new name of each column that was renamed.
+    """
     kept = {}
     for name, value in columns.items():
         new = name

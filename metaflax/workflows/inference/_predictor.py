@@ -124,6 +124,7 @@ class Predictor:
             return products + head["bias"].reshape(*[1] * (products.ndim - 1), -1)
 
         self._logits = jax.jit(logits)
+        self._features = jax.jit(encoder.apply)
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
         """Returns predictions for any number of texts, in order.
@@ -220,6 +221,15 @@ class Predictor:
             on_long="truncate",
             max_positions=self._positions,
         )
+
+    def features(self, tokenized: data.TokenizedTexts) -> np.ndarray:
+        """Computes the vectors that the output layer of a text takes, `[R, D]`."""
+        features = np.zeros((len(tokenized), self.encoder.num_features), np.float32)
+        apply = functools.partial(self._features, self.params[0])
+        rows = np.arange(len(tokenized))
+        for part, chunk in encoded(apply, tokenized, rows, self.batches):
+            features[part] = chunk
+        return features
 
     def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
         """Computes the logits of every row, `[R, N]` or `[R, L, N]`."""
