@@ -17,6 +17,8 @@ from metaflax.base._contract import RowTable
 from tests import marks
 from tests.algorithms import text_free
 
+pytestmark = pytest.mark.thorough
+
 NUM_ROWS, LENGTH = 40, 2
 TABLE = RowTable("encoder/words", lambda ids: ids, lambda ids, numbers: numbers)
 

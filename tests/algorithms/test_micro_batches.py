@@ -15,6 +15,8 @@ from tests import marks
 from tests.algorithms import text_free
 from tests.models import examples
 
+pytestmark = pytest.mark.thorough
+
 SUPPORT, QUERY = 7, 5
 
 CASES = {

@@ -298,6 +298,7 @@ def _as_files(family, config, grads):
         for case in CASES
     ],
 )
+@pytest.mark.thorough
 def test_meta_gradients_are_those_of_torch(name, how, tmp_path):
     (kind, config), (factory, second_order) = TABLE[name], FACTORIES[how]
     model = kind.torch_model(config)

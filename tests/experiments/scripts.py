@@ -11,6 +11,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 beside_tests = pytest.mark.skipif(
     not EXPERIMENTS.exists(), reason="experiments are not beside tests"
 )
+# Those of each test of a script.
+marks = [beside_tests, pytest.mark.thorough]
 
 
 def load(name: str, script: str = "run"):

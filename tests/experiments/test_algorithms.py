@@ -9,7 +9,7 @@ from tests.algorithms import text_free
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 @pytest.fixture(scope="module")

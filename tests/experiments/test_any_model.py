@@ -10,9 +10,10 @@ from tests import marks
 
 README = Path(__file__).parents[2] / "experiments" / "any_model" / "README.md"
 
-pytestmark = pytest.mark.skipif(
-    not README.is_file(), reason="experiments are not beside tests"
-)
+pytestmark = [
+    pytest.mark.skipif(not README.is_file(), reason="experiments are not beside tests"),
+    pytest.mark.thorough,
+]
 
 MODELS = ("A dict of arrays", "A Linen module", "An NNX module", "A BERT that adapts")
 

@@ -13,7 +13,7 @@ from metaflax.workflows import RunDirectory
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 def clinc150(folder):

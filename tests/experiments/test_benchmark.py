@@ -9,7 +9,7 @@ import pytest
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 WIDTH, LENGTH, TASKS, WAY = 128, 6, 2, 3
 
 

@@ -18,7 +18,7 @@ from metaflax import data, evaluation, models
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 LABELS = ("negative", "neutral", "positive")
 

@@ -13,7 +13,7 @@ from metaflax import workflows
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 SIZES = {"vocab_size": 300, "width": 16, "layers": 1, "heads": 2, "positions": 48}
 ONE = {"inner_learning_rate": (1e-3,), "num_steps": (1,)}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.experiments import scripts
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 NETWORKS = ["GPT-2, 1 x 64", "encoder-decoder, 1 x 64"]
 
 

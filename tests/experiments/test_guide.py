@@ -7,9 +7,10 @@ import pytest
 
 GUIDE = Path(__file__).parents[2] / "experiments" / "guide" / "README.md"
 
-pytestmark = pytest.mark.skipif(
-    not GUIDE.is_file(), reason="experiments are not beside tests"
-)
+pytestmark = [
+    pytest.mark.skipif(not GUIDE.is_file(), reason="experiments are not beside tests"),
+    pytest.mark.thorough,
+]
 
 
 def blocks():

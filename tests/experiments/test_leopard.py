@@ -8,7 +8,7 @@ import pytest
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 def save_task(folder, topics, pairs):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.experiments import scripts
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 @pytest.mark.slow

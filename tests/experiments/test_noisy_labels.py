@@ -10,7 +10,7 @@ import pytest
 from metaflax import base, estimators, testing
 from tests.experiments import scripts
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 @pytest.fixture

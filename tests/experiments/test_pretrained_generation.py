@@ -8,7 +8,7 @@ import pytest
 from metaflax import workflows
 from tests.experiments import scripts
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 @pytest.fixture(scope="module")

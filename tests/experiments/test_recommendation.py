@@ -13,7 +13,7 @@ from metaflax import config as config_lib
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 NUM_FILMS, NUM_USERS, NUM_RATED = 80, 60, 32
 WORDS = ("robots", "ghosts", "horses", "trains")

@@ -13,7 +13,7 @@ from metaflax.workflows.runs._run import Run, load_run
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 @pytest.fixture

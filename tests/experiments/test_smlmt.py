@@ -14,7 +14,7 @@ from metaflax.config._files import to_json
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = scripts.marks
 
 
 def silent():

@@ -19,6 +19,8 @@ from tests.fuzz.damage import (
     refusal,
 )
 
+pytestmark = pytest.mark.thorough
+
 MIXTURE = config_lib.MixtureConfig(
     members={
         "intents": config_lib.TaskMember(

@@ -18,6 +18,8 @@ from tests.fuzz.damage import (
     read_or_refused,
 )
 
+pytestmark = pytest.mark.thorough
+
 ROWS = [
     {"text": "it barks", "label": "dog", "from": "mail", "id": 7, "others": ["yap"]},
     {"text": "él ronronea", "label": "cat", "from": "web", "id": "x", "others": []},

@@ -17,6 +17,8 @@ from tests.models.speakers import (
     varied_params,
 )
 
+pytestmark = pytest.mark.thorough
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 

@@ -13,6 +13,8 @@ from metaflax import models
 from metaflax.models.layers import _stack
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
+pytestmark = pytest.mark.thorough
+
 DEEP = dataclasses.replace(CONFIG, num_hidden_layers=3)
 PARAMS, VECTOR = random_params(DEEP), random_params(DEEP, seed=1)
 TOKENS = random_tokens()

@@ -23,6 +23,8 @@ from tests.models.episodes import (
 )
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
+pytestmark = pytest.mark.thorough
+
 PARAMS = random_params(CONFIG)
 NUM_STAGES = CONFIG.num_hidden_layers + 2  # The embeddings and the pooling.
 ESTIMATORS = {

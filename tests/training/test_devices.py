@@ -14,6 +14,8 @@ from metaflax import training
 from metaflax.training._mesh import check_tasks, make_mesh
 from tests.environment import with_devices
 
+pytestmark = pytest.mark.thorough
+
 # Devices, how many of them share a copy of the parameters, tasks at once on each.
 MESHES = {
     "one": (1, 1, "scan"),

@@ -14,6 +14,8 @@ from metaflax import algorithms, base, estimators, heads, losses, models, traini
 from metaflax.training import _mixture
 from metaflax.training._mesh import make_mesh
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = models.BertConfig(
     vocab_size=30,
     hidden_size=16,

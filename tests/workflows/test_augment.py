@@ -20,6 +20,8 @@ from metaflax.workflows.data_preparation._word_filler import WordFiller
 from tests.models.examples import random_params
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 PIECES = ("un", "like", "##like", "##ly", "##s", "!", ",", "'", "[unused1]", "Topic00")
 VOCABULARY = (*worlds.VOCABULARY, *PIECES)
 WHOLE = {*worlds.TOPICS, *worlds.FILLER, "un", "like"}

@@ -8,6 +8,8 @@ import pytest
 from metaflax import cli
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 TEXTS = worlds.records(worlds.TOPICS[6:], count=12, seed=5)
 
 

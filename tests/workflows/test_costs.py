@@ -9,6 +9,8 @@ from metaflax.workflows.meta_training import _outer_loop
 from tests import marks
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def pretend(monkeypatch):

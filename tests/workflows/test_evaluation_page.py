@@ -261,6 +261,7 @@ def two(trained, trained_by):
     return runs
 
 
+@pytest.mark.thorough
 def test_runs_on_the_same_episodes_are_compared_one_by_one(two, tmp_path, silent):
     out = tmp_path / "page.html"
     found = workflows.compare_runs(two, silent, name="eight", out=out)
@@ -282,6 +283,7 @@ def test_runs_on_the_same_episodes_are_compared_one_by_one(two, tmp_path, silent
     assert found["protocol"] in page.text
 
 
+@pytest.mark.thorough
 def test_runs_on_different_episodes_are_refused_with_their_hashes(two, capsys):
     other = ("--name", "other", "--test-episodes", 8)
     worlds.run("evaluate", two[0], *other)
@@ -294,6 +296,7 @@ def test_runs_on_different_episodes_are_refused_with_their_hashes(two, capsys):
         assert results(run_dir, "other")["protocol"][:12] in said
 
 
+@pytest.mark.thorough
 def test_the_same_numbers_of_other_texts_are_refused_too(two, silent):
     told = results(two[1], "eight") | {"content": "0" * 64}
     path = two[1] / "elsewhere.json"
@@ -307,6 +310,7 @@ def test_the_same_numbers_of_other_texts_are_refused_too(two, silent):
         workflows.compare_runs(two, silent, name="elsewhere")
 
 
+@pytest.mark.thorough
 def test_one_run_alone_and_one_without_episodes_are_not_compared(two, silent):
     with pytest.raises(ValueError, match="two runs at least"):
         workflows.compare_runs(two[:1], silent)

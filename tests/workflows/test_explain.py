@@ -10,6 +10,8 @@ from metaflax import cli, workflows
 from metaflax.workflows.inference._explain import check_by_deletion
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def explainer(adapted):

@@ -18,7 +18,7 @@ from tests.environment import with_devices
 from tests.experiments import scripts
 from tests.workflows import worlds
 
-pytestmark = scripts.beside_tests
+pytestmark = [scripts.beside_tests, pytest.mark.thorough]
 
 OPTIONS = {"steps": 6, "eval_every": 2, "dropout": True, "learning_rate": 1e-2}
 OPTIONS |= {"tasks_per_step": 4, "valid_episodes": 8, "param_shards": 2}

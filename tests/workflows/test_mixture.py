@@ -37,6 +37,8 @@ from tests.workflows import worlds
 from tests.workflows.test_masked_words import PAIRS, sentences
 from tests.workflows.test_understanding import pair_rows
 
+pytestmark = pytest.mark.thorough
+
 VOCABULARY = (*worlds.VOCABULARY, *(word for pair in PAIRS for word in pair))
 SIZES = EpisodeConfig(way=3, shot=2, queries=3)
 

@@ -14,6 +14,8 @@ from metaflax.workflows import RunDirectory, load_run
 from metaflax.workflows.runs import _labelled_on_disk
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):

@@ -16,6 +16,8 @@ from metaflax import cli, models
 from metaflax.models.families._registry import load_masked_lm
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 THINGS = tuple(tuple(f"thing{n}{letter}" for letter in "abcd") for n in range(6))
 VOCABULARY = (*worlds.SPECIAL, *(word for words in THINGS for word in words))
 OPTIONS = {

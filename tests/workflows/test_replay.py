@@ -9,6 +9,8 @@ import pytest
 from metaflax import cli
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def few(world, tmp_path_factory):

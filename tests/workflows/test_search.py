@@ -15,6 +15,8 @@ from metaflax.config._python import to_python
 from metaflax.workflows.meta_training import _search, _trials
 from tests.workflows import worlds
 
+pytestmark = pytest.mark.thorough
+
 SPACE = {
     "training.learning_rate": LogUniform(1e-4, 3e-2),
     "algorithm.head": Choice(("prototypes", "ridge")),

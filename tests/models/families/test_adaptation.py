@@ -39,6 +39,7 @@ def loss_and_gradient(config, params, tokens, **how):
 @pytest.mark.parametrize(
     "name", marks.quick(NAMES, ["albert", "deberta-v2", "modernbert"])
 )
+@pytest.mark.thorough
 def test_packing_loops_and_rematerialisation_change_no_gradient(name):
     config = networks.make_config(name, networks.FIRST[name], num_hidden_layers=3)
     params, tokens = grown(name, config), networks.random_tokens(config)
