@@ -164,6 +164,7 @@ ROOMS = {
         "meta_testing",
         "inference",
         "data_preparation",
+        "watching",
     ),
 }
 

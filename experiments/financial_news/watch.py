@@ -10,10 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What a day may exceed the usual level by before it counts, in standard deviations:
-# half of a shift that is worth an alarm.
-ALLOWANCE = 0.5
-THRESHOLDS = np.arange(0.5, 15.0, 0.1)
+from metaflax.workflows.watching._control_chart import THRESHOLDS, cusum
 
 
 class Days(NamedTuple):
@@ -113,19 +110,7 @@ class Chart:
 
         After an alarm the statistic begins anew.
         """
-        return run(self.excess(days, scores), self.threshold)
-
-
-def run(excess: np.ndarray, threshold: float | np.ndarray):
-    """The statistic and its alarms for excesses `[..., D]`, by a threshold `[...]`."""
-    statistic, alarms = np.zeros(excess.shape), np.zeros(excess.shape, bool)
-    now = np.zeros(excess.shape[:-1])
-    for day in range(excess.shape[-1]):
-        now = np.maximum(0.0, now + excess[..., day] - ALLOWANCE)
-        statistic[..., day] = now
-        alarms[..., day] = now > threshold
-        now = np.where(alarms[..., day], 0.0, now)
-    return statistic, alarms
+        return cusum(self.excess(days, scores), self.threshold)
 
 
 def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> Chart:
@@ -148,7 +133,7 @@ def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> 
         raise ValueError("all scores of the past are alike; nothing is to be watched.")
     excess = Chart(level, deviation, np.inf).excess(days, scores)
     every = np.broadcast_to(excess, (len(THRESHOLDS), *excess.shape))
-    _, alarms = run(every, THRESHOLDS[:, None])
+    _, alarms = cusum(every, THRESHOLDS[:, None])
     kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= rate)
     if not len(kept):
         raise ValueError(

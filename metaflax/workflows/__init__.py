@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from metaflax.workflows.runs._logs import quiet_logs as quiet_logs
     from metaflax.workflows.runs._run import load_run as load_run
     from metaflax.workflows.runs._run_directory import RunDirectory as RunDirectory
+    from metaflax.workflows.watching._watch import watch as watch
 
 # The module of each name.
 _MODULE_OF = {
@@ -87,6 +88,7 @@ _MODULE_OF = {
     "suggest": "inference._suggest",
     "texts_of_file": "data_preparation._new_model",
     "train": "meta_training._train",
+    "watch": "watching._watch",
 }
 
 __all__ = [
@@ -122,6 +124,7 @@ __all__ = [
     "suggest",
     "texts_of_file",
     "train",
+    "watch",
 ]
 
 

@@ -30,7 +30,7 @@ def script():
 
 def test_the_statistic_adds_up_excess_and_begins_anew_after_an_alarm(script):
     excess = np.array([0.0, 1.5, 2.5, -1.0, 4.0])
-    statistic, alarms = script.stream.watch.run(excess, 2.9)
+    statistic, alarms = script.stream.watch.cusum(excess, 2.9)
     np.testing.assert_allclose(statistic, [0.0, 1.0, 3.0, 0.0, 3.5])
     assert alarms.tolist() == [False, False, True, False, True]
 

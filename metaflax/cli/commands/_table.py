@@ -20,6 +20,7 @@ from metaflax.cli.commands._search import Search
 from metaflax.cli.commands._serve import Serve
 from metaflax.cli.commands._suggest import Suggest
 from metaflax.cli.commands._train import Train
+from metaflax.cli.commands._watch import Watch
 
 # In the order of `metaflax --help`.
 GROUPS = {
@@ -27,7 +28,7 @@ GROUPS = {
     "Other training": (Mix, Search, Finetune, Pretrain, Replay),
     "Models and data": (Models, New, Export, Augment, Cluster, Suggest),
     "Results": (Report, Compare, Fairness),
-    "Service": (Serve,),
+    "Service": (Serve, Watch),
 }
 COMMANDS = {
     command.__name__.lower(): command

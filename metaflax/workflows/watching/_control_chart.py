@@ -1,0 +1,109 @@
+"""One-sided CUSUM control charts of the shares of classes in a stream of texts.
+
+Texts are taken in groups of a fixed size. A chart adds up how far the mean probability
+of a class in a group exceeds its usual level, and gives an alarm above a threshold.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# What a group may exceed the usual level by before it counts, in standard deviations:
+# half of a shift that is worth an alarm.
+ALLOWANCE = 0.5
+THRESHOLDS = np.arange(0.5, 15.0, 0.1)
+# Resampled streams of usual texts that a threshold is chosen on, and their groups.
+NUM_STREAMS, NUM_GROUPS = 20, 500
+# Share of the false-alarm rate that a threshold is chosen for: usual texts are a sample
+# too.
+MARGIN = 0.5
+
+
+class Chart(NamedTuple):
+    """A control chart of one class.
+
+    Attributes:
+      level: usual mean of the probability.
+      deviation: usual standard deviation of the probability of one text.
+      threshold: above which the statistic gives an alarm.
+
+    References:
+      Page, `Continuous Inspection Schemes
+      <https://doi.org/10.1093/biomet/41.1-2.100>`_, Biometrika 1954.
+    """
+
+    level: float
+    deviation: float
+    threshold: float
+
+    def excess(self, mean: float, size: int) -> float:
+        """How far a group's mean lies above the level, in its standard deviations."""
+        return (mean - self.level) / (self.deviation / size**0.5)
+
+    def next(self, statistic: float, mean: float, size: int) -> float:
+        """Returns the statistic after a group of texts."""
+        return max(0.0, statistic + self.excess(mean, size) - ALLOWANCE)
+
+
+def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
+    """Fits a chart to probabilities of usual texts, which need no labels.
+
+    Args:
+      past: `[U]`, probabilities of the class.
+      size: number of texts of a group.
+      rate: largest number of false alarms per group.
+      seed: seed of the streams, which draw usual texts with replacement.
+
+    Returns:
+      The chart with the lowest threshold that has at most half of the rate on these
+      streams.
+
+    Raises:
+      ValueError: if all probabilities are alike, or no threshold has so few alarms.
+
+    Examples:
+      >>> past = np.random.default_rng(0).beta(1, 8, 1000)
+      >>> chart = fit(past, size=20, rate=0.01)
+      >>> chart.next(0.0, mean=chart.level, size=20)
+      0.0
+      >>> chart.next(0.0, mean=0.5, size=20) > chart.threshold
+      True
+    """
+    level, deviation = float(past.mean()), float(past.std())
+    if not deviation:
+        raise ValueError("all usual texts have the same probability of it")
+    rng = np.random.default_rng(seed)
+    means = rng.choice(past, (NUM_STREAMS, NUM_GROUPS, size)).mean(axis=-1)
+    excess = (means - level) / (deviation / size**0.5)
+    every = np.broadcast_to(excess, (len(THRESHOLDS), *excess.shape))
+    _, alarms = cusum(every, THRESHOLDS[:, None])
+    kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= MARGIN * rate)
+    if not len(kept):
+        raise ValueError(
+            f"no threshold up to {THRESHOLDS[-1]:.1f} has at most {rate:g} false alarms"
+            " per group"
+        )
+    return Chart(level, deviation, float(THRESHOLDS[kept[0]]))
+
+
+def cusum(
+    excess: np.ndarray, threshold: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes statistics and alarms of whole streams.
+
+    Args:
+      excess: `[..., G]`, how far each group lies above the usual level.
+      threshold: of each stream, `[...]`.
+
+    Returns:
+      The statistic, and where it gave an alarm, `[..., G]` each. After an alarm the
+      statistic begins anew.
+    """
+    statistic, alarms = np.zeros(excess.shape), np.zeros(excess.shape, bool)
+    now = np.zeros(excess.shape[:-1])
+    for group in range(excess.shape[-1]):
+        now = np.maximum(0.0, now + excess[..., group] - ALLOWANCE)
+        statistic[..., group] = now
+        alarms[..., group] = now > threshold
+        now = np.where(alarms[..., group], 0.0, now)
+    return statistic, alarms

@@ -1,0 +1,118 @@
+"""Lines of a stream: standard input, a file that grows, or clients of a socket."""
+
+import os
+import queue
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# Seconds between looks at a file that has not grown.
+POLL_SECONDS = 0.2
+# Longest line of a client of a socket, in bytes, and lines that wait at most.
+MAX_LINE, MAX_WAITING = 2**20, 10_000
+
+
+class ReplacedError(Exception):
+    """A file that was followed is now another one, or shorter."""
+
+
+def lines_of(source: str, *, follow: bool) -> tuple[str, Iterable[bytes]]:
+    """Opens a stream of lines.
+
+    Args:
+      source: `-` for standard input, `tcp://HOST:PORT` to listen there, or a file.
+      follow: whether the end of a file is waited beyond, until the process ends.
+
+    Returns:
+      The name of the stream, and its lines.
+
+    Raises:
+      ValueError: if the file cannot be read, or the address not listened at.
+    """
+    if source == "-":
+        return "<stdin>", sys.stdin.buffer
+    if source.startswith("tcp://"):
+        return source, _received(source)
+    if not Path(source).is_file():
+        raise ValueError(
+            f"{source}: is no file; name one, - for standard input, or an address to"
+            " listen at, such as tcp://127.0.0.1:9000."
+        )
+    return source, _followed(Path(source)) if follow else _whole(Path(source))
+
+
+def _whole(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _followed(path: Path) -> Iterator[bytes]:
+    """Yields the lines of a file, and those that are appended to it later.
+
+    Raises:
+      ReplacedError: once the path names another file, or the file was cut off.
+    """
+    with path.open("rb") as file:
+        own = os.fstat(file.fileno())
+        begun = b""
+        while True:
+            piece = file.readline()
+            begun += piece
+            if begun.endswith(b"\n"):
+                yield begun
+                begun = b""
+            elif not piece:
+                _check_same(path, own.st_ino, file.tell())
+                time.sleep(POLL_SECONDS)
+
+
+def _check_same(path: Path, number: int, position: int) -> None:
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return  # It is about to be replaced.
+    if now.st_ino != number or now.st_size < position:
+        raise ReplacedError(str(path))
+
+
+def _received(address: str) -> Iterator[bytes]:
+    """Listens at an address, and yields the lines of all clients."""
+    parts = urlsplit(address)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError(
+            f"{address} is no address; give a host and a port, as in"
+            " tcp://127.0.0.1:9000."
+        )
+    arrived: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline(MAX_LINE + 1):
+                if len(line) > MAX_LINE:
+                    return  # A client that sends no lines is not listened to.
+                arrived.put(line if line.endswith(b"\n") else line + b"\n")
+
+    server = _server((parts.hostname, parts.port), Handler, address)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def lines() -> Iterator[bytes]:
+        with server:
+            while True:
+                yield arrived.get()
+
+    return lines()
+
+
+def _server(address: tuple[str, int], handler: Any, name: str) -> Any:
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address, daemon_threads = True, True
+
+    try:
+        return Server(address, handler)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be listened at: {error}.") from error

@@ -1,0 +1,401 @@
+"""Labels of a stream of texts, and alarms where a class becomes more frequent."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import metaflax
+from metaflax import _files, target_kinds, tasks
+from metaflax.data.sources._sources import InputRow, read_input_rows
+from metaflax.workflows.inference._predict import (
+    batches_on_arrival,
+    predict_all,
+    rename_columns,
+)
+from metaflax.workflows.inference._predictor import Predictor
+from metaflax.workflows.watching import _text_stream
+from metaflax.workflows.watching._monitor import Monitor
+from metaflax.workflows.watching._outputs import AppendedFile, Webhook
+
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the texts come from.
+
+    Attributes:
+      texts: a file, `-` for standard input, or `tcp://HOST:PORT` to listen there.
+      follow: whether to wait for lines that are appended to a file.
+      column: column of texts, of JSONL and CSV.
+      format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
+    """
+
+    texts: str
+    follow: bool = False
+    column: str = "text"
+    format: str | None = None
+
+    @property
+    def row_format(self) -> str:
+        """The format of the rows."""
+        suffix = Path(self.texts).suffix[1:]
+        known = suffix if suffix in ("jsonl", "csv", "tsv") else "lines"
+        return self.format or known
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the same rows can be read again."""
+        return self.texts != "-" and not self.texts.startswith("tcp://")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Where the results go.
+
+    Attributes:
+      labels: file of a prediction for each text, `-` for standard output; None for
+        none.
+      alarms: file of alarms, `-` for standard output.
+      webhook: address that alarms are posted to.
+      state: file that lets a later start continue; None for none.
+    """
+
+    labels: str | None = None
+    alarms: str = "-"
+    webhook: str | None = None
+    state: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """When there is an alarm.
+
+    Attributes:
+      classes: those that are watched; empty for all.
+      group_size: number of texts that a chart takes together.
+      false_alarms: largest rate of false alarms per group, of all classes together.
+    """
+
+    classes: Sequence[str] = ()
+    group_size: int = 20
+    false_alarms: float = 0.005
+
+    def __post_init__(self):
+        if self.group_size < 1:
+            raise ValueError(f"the group size is {self.group_size}; give 1 or more.")
+        if not 0 < self.false_alarms < 1:
+            raise ValueError(
+                f"the rate of false alarms is {self.false_alarms}; give a number"
+                " between 0 and 1, such as 0.005 for one in 200 groups."
+            )
+
+
+def watch(
+    directory: str | Path,
+    texts: str | Path,
+    *,
+    past: str | Path | None = None,
+    follow: bool = False,
+    classes: Sequence[str] = (),
+    group_size: int = 20,
+    false_alarms: float = 0.005,
+    alarms: str | Path = "-",
+    labels: str | Path | None = None,
+    webhook: str | None = None,
+    state: str | Path | None = None,
+    column: str = "text",
+    format: str | None = None,
+    batch_size: int = 32,
+    note: Note = lambda sentence: None,
+) -> int:
+    """Labels texts as they arrive, and gives an alarm where a class surges.
+
+    A control chart (CUSUM) of each class watches its mean probability in groups of
+    texts. Its level and threshold come from usual texts, without labels. A file is read
+    on from where the state says, and lines of alarms and labels that were written after
+    the state are written again; a webhook may get such an alarm twice.
+
+    Args:
+      directory: a classifier that `adapt` wrote.
+      texts: a file, `-` for standard input, or `tcp://HOST:PORT` to listen there.
+      past: file of usual texts, in the format of its name; needed unless there is a
+        state.
+      follow: whether to wait for lines that are appended to the file of texts.
+      classes: those that are watched; empty for all.
+      group_size: number of texts that a chart takes together.
+      false_alarms: largest rate of false alarms per group, of all classes together.
+      alarms: file that alarms are appended to, `-` for standard output.
+      labels: file that the prediction of each text is appended to.
+      webhook: address that alarms are posted to.
+      state: file that lets a later start continue.
+      column: column of texts, of JSONL and CSV.
+      format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
+      batch_size: number of texts of 64 tokens in one call of the network.
+      note: gets sentences about rows that were left out and alarms not delivered.
+
+    Returns:
+      The number of texts of this call.
+
+    Raises:
+      ValueError: if the directory holds no classifier, the past is missing or too
+        small, or the state is of other settings.
+
+    Examples:
+      ::
+
+        workflows.watch("my_news", "news.log", past="last_year.txt", follow=True,
+                        classes=["negative"], alarms="alarms.jsonl", state="state.json")
+    """
+    source = Source(str(texts), follow, column, format)
+    limits = Limits(tuple(classes), group_size, false_alarms)
+    outputs = Outputs(
+        None if labels is None else str(labels),
+        str(alarms),
+        webhook,
+        None if state is None else Path(state),
+    )
+    predictor = _classifier(directory, batch_size)
+    watched = _watched(predictor, limits)
+    identity = {
+        "model": _files.folder_digest(Path(directory)),
+        "classes": watched,
+        "group_size": limits.group_size,
+        "false_alarms": limits.false_alarms,
+    }
+    stood = _read_state(outputs.state, identity)
+    if stood is None:
+        stood = _State(identity, _fitted(predictor, watched, limits, source, past))
+    with _opened(outputs, stood.sizes, note) as writer:
+        return _run(predictor, source, stood, writer, note)
+
+
+@dataclasses.dataclass
+class _State:
+    """What a later start needs.
+
+    Attributes:
+      identity: model and settings that it belongs to.
+      monitor: the charts.
+      num_texts: number of texts so far.
+      num_rows: number of rows of the present file that were read.
+      first_row: digest of the first row of that file.
+      sizes: bytes of the files of labels and alarms.
+    """
+
+    identity: dict[str, Any]
+    monitor: Monitor
+    num_texts: int = 0
+    num_rows: int = 0
+    first_row: str | None = None
+    sizes: dict[str, int | None] = dataclasses.field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        return {**vars(self), "monitor": self.monitor.record()}
+
+
+def _read_state(path: Path | None, identity: dict[str, Any]) -> _State | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        state = _State(**{**record, "monitor": Monitor.from_record(record["monitor"])})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no state of `watch`: {error}; name another file, or remove it."
+        ) from error
+    for name, value in identity.items():
+        if state.identity.get(name) != value:
+            raise ValueError(
+                f"{path} is the state of another {name.replace('_', ' ')}; name another"
+                " file, or remove it to begin anew."
+            )
+    return state
+
+
+@dataclasses.dataclass
+class _Writer:
+    """Writes labels, alarms and the state, in the order that loses none of them."""
+
+    alarms: AppendedFile
+    labels: AppendedFile | None
+    webhook: Webhook | None
+    state: Path | None
+
+    def label(self, row: dict[str, Any]) -> None:
+        if self.labels:
+            self.labels.write(row)
+
+    def alarm(self, alarm: dict[str, Any]) -> None:
+        self.alarms.write(alarm)
+        if self.webhook:
+            self.webhook.send(alarm)
+
+    def save(self, state: _State) -> None:
+        if self.labels:
+            state.sizes["labels"] = self.labels.size()
+        state.sizes["alarms"] = self.alarms.size()
+        if self.state is not None:
+            _files.write_json(self.state, state.record())
+
+
+@contextlib.contextmanager
+def _opened(outputs: Outputs, sizes: dict[str, Any], note: Note) -> Iterator[_Writer]:
+    """Opens all outputs, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(output: Any) -> Any:
+            return stack.enter_context(contextlib.closing(output))
+
+        hook, labels = outputs.webhook, outputs.labels
+        yield _Writer(
+            webhook=None if hook is None else opened(Webhook(hook, note)),
+            alarms=opened(AppendedFile(outputs.alarms, sizes.get("alarms"))),
+            labels=None
+            if labels is None
+            else opened(AppendedFile(labels, sizes.get("labels"))),
+            state=outputs.state,
+        )
+
+
+def _run(
+    predictor: Predictor, source: Source, state: _State, writer: _Writer, note: Note
+) -> int:
+    count, goes_on = 0, True
+    while goes_on:
+        goes_on = False
+        rows = _unread(_rows(predictor.form, source, note), source, state)
+        try:
+            for batch in batches_on_arrival(rows, predictor.window):
+                _take(predictor, batch, state, writer)
+                count += len(batch)
+        except _text_stream.ReplacedError:
+            note(f"{source.texts} was replaced; the new file is read from its start.")
+            state.num_rows, state.first_row = 0, None
+            goes_on = True
+    for sentence in predictor.notes():
+        note(sentence)
+    return count
+
+
+def _take(
+    predictor: Predictor, batch: Sequence[InputRow], state: _State, writer: _Writer
+) -> None:
+    """Predicts a batch, and writes what comes of it."""
+    predictions = predictor([row.text for row in batch])
+    for row, prediction in zip(batch, predictions, strict=True):
+        inputs = predictor.form.row(row.text)
+        fields = {n: v for n, v in prediction.items() if n not in inputs}
+        writer.label({**rename_columns(row.columns, fields, {}), **fields})
+        state.num_texts += 1
+        state.num_rows += 1
+        state.first_row = state.first_row or _digest(row)
+        shown = " | ".join(map(str, inputs.values()))
+        state.monitor, alarms = state.monitor.after(shown, prediction["probabilities"])
+        for alarm in alarms:
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            writer.alarm({"time": now, "text_number": state.num_texts, **alarm})
+    writer.save(state)
+
+
+def _rows(form: tasks.Form, source: Source, note: Note) -> Iterator[InputRow]:
+    """Yields the rows of a stream; a bad line is left out, with a note."""
+    name, lines = _text_stream.lines_of(source.texts, follow=source.follow)
+
+    def read(lines: Iterable[bytes]) -> Iterator[InputRow]:
+        stream: Any = _Lines(name, lines)
+        return read_input_rows(
+            stream, form=form, column=source.column, format=source.row_format
+        )
+
+    if source.row_format in ("csv", "tsv"):  # Later rows depend on the first.
+        yield from read(lines)
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield from read([line])
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{name}:1: ")
+            note(f"{name}: line {number} is left out: {reason}")
+
+
+class _Lines:
+    """An iterable of lines with the name of their stream."""
+
+    def __init__(self, name: str, lines: Iterable[bytes]):
+        self.name, self._lines = name, lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._lines)
+
+
+def _unread(
+    rows: Iterator[InputRow], source: Source, state: _State
+) -> Iterator[InputRow]:
+    """Skips the rows of a file that the state has, unless it is another file."""
+    if not source.is_file or not state.num_rows:
+        return rows
+    first = next(rows, None)
+    if first is None or _digest(first) != state.first_row:
+        state.num_rows, state.first_row = 0, None
+        return itertools.chain([] if first is None else [first], rows)
+    return itertools.islice(rows, state.num_rows - 1, None)
+
+
+def _digest(row: InputRow) -> str:
+    content = json.dumps([str(row.text), dict(row.columns)], default=str)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _classifier(directory: str | Path, batch_size: int) -> Predictor:
+    predictor = metaflax.load(directory, batch_size)
+    if not isinstance(predictor, Predictor) or not _has_classes(predictor.task):
+        raise ValueError(
+            f"{directory} is no classifier of texts, whose classes could be watched;"
+            " name the directory of one that `adapt` wrote."
+        )
+    return predictor
+
+
+def _has_classes(task: tasks.TaskType) -> bool:
+    return target_kinds.of(task).has_classes and task.tokens is None
+
+
+def _watched(predictor: Predictor, limits: Limits) -> list[str]:
+    for name in limits.classes:
+        if name not in predictor.names:
+            raise ValueError(
+                f"{name!r} is no class of the model; its classes are"
+                f" {', '.join(predictor.names)}."
+            )
+    return sorted(set(limits.classes)) or list(predictor.names)
+
+
+def _fitted(
+    predictor: Predictor,
+    watched: Sequence[str],
+    limits: Limits,
+    source: Source,
+    past: str | Path | None,
+) -> Monitor:
+    if past is None:
+        raise ValueError(
+            "charts need the usual level of each class; give a file of usual texts"
+            " (past, --past)."
+        )
+    rows = read_input_rows(past, form=predictor.form, column=source.column)
+    texts = [row.text for row in rows]
+    predictions = predict_all(predictor, texts)
+    shares = [{n: row["probabilities"][n] for n in watched} for row in predictions]
+    try:
+        return Monitor.fitted(shares, limits.group_size, limits.false_alarms)
+    except ValueError as error:
+        raise ValueError(f"{past}: {error}") from error
