@@ -30,12 +30,14 @@ from metaflax.algorithms import fine_tuning as fine_tuning
 from metaflax.algorithms import fomaml as fomaml
 from metaflax.algorithms import frozen as frozen
 from metaflax.algorithms import imaml as imaml
+from metaflax.algorithms import in_context as in_context
 from metaflax.algorithms import leopard as leopard
 from metaflax.algorithms import maml as maml
 from metaflax.algorithms import maml_plus_plus as maml_plus_plus
 from metaflax.algorithms import matching as matching
 from metaflax.algorithms import meta_curvature as meta_curvature
 from metaflax.algorithms import meta_sgd as meta_sgd
+from metaflax.algorithms import metaicl as metaicl
 from metaflax.algorithms import micro_batched as micro_batched
 from metaflax.algorithms import multi_task as multi_task
 from metaflax.algorithms import proto_maml as proto_maml
@@ -102,6 +104,7 @@ __all__ = [
     "frozen",
     "heads",
     "imaml",
+    "in_context",
     "inner",
     "inner_optimizers",
     "leopard",
@@ -113,6 +116,7 @@ __all__ = [
     "matching",
     "meta_curvature",
     "meta_sgd",
+    "metaicl",
     "metrics",
     "micro_batched",
     "models",

@@ -23,6 +23,8 @@ from metaflax.algorithms._maml import reptile as reptile
 from metaflax.algorithms._maml_plus_plus import maml_plus_plus as maml_plus_plus
 from metaflax.algorithms._meta_curvature import meta_curvature as meta_curvature
 from metaflax.algorithms._meta_sgd import meta_sgd as meta_sgd
+from metaflax.algorithms._metaicl import in_context as in_context
+from metaflax.algorithms._metaicl import metaicl as metaicl
 from metaflax.algorithms._micro_batches import micro_batched as micro_batched
 from metaflax.algorithms._minibatches import minibatches as minibatches
 from metaflax.algorithms._multi_task import multi_task as multi_task
@@ -42,6 +44,7 @@ __all__ = [
     "fomaml",
     "frozen",
     "imaml",
+    "in_context",
     "joint",
     "leopard",
     "maml",
@@ -49,6 +52,7 @@ __all__ = [
     "matching",
     "meta_curvature",
     "meta_sgd",
+    "metaicl",
     "micro_batched",
     "minibatches",
     "multi_task",

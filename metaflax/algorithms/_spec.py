@@ -45,6 +45,8 @@ class AlgorithmSpec(NamedTuple):
       adapts_generative: whether it can adapt a generative model, whose output layer is
         within the network.
       may_learn_rates: whether `parts.inner_optimizer` may have learned rates.
+      in_context: whether it conditions a generative model on the support set, whose
+        examples a template then writes.
     """
 
     build: Callable[[AlgorithmParts], base.MetaAlgorithm]
@@ -53,6 +55,7 @@ class AlgorithmSpec(NamedTuple):
     is_baseline: bool = False
     adapts_generative: bool = True
     may_learn_rates: bool = False
+    in_context: bool = False
 
 
 Build = Callable[[AlgorithmParts], base.MetaAlgorithm]

@@ -12,6 +12,7 @@ from metaflax.algorithms._maml import FOMAML, MAML, REPTILE
 from metaflax.algorithms._maml_plus_plus import MAML_PLUS_PLUS
 from metaflax.algorithms._meta_curvature import META_CURVATURE
 from metaflax.algorithms._meta_sgd import META_SGD
+from metaflax.algorithms._metaicl import IN_CONTEXT, METAICL
 from metaflax.algorithms._proto_maml import PROTO_MAML
 from metaflax.algorithms._spec import AlgorithmSpec
 from metaflax.algorithms._warpgrad import WARPGRAD
@@ -34,6 +35,8 @@ ALGORITHMS: dict[str, AlgorithmSpec] = {
     "matching": MATCHING,
     "relation": RELATION,
     "ridge": RIDGE,
+    "metaicl": METAICL,
+    "in_context": IN_CONTEXT,
     "frozen": FROZEN,
     "joint": JOINT,
     "fine_tuning": FINE_TUNING,

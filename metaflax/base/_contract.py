@@ -83,6 +83,20 @@ class ApplyFn(Protocol):
     ) -> Any: ...
 
 
+class InContext(NamedTuple):
+    """How a model conditions on a support set, without a gradient step.
+
+    Attributes:
+      read: `context = read(params, support, key)`, what the model makes of the support
+        set once a task, such as keys and values of its tokens.
+      apply: `outputs = apply(params, context, inputs, key)`, outputs of queries, each
+        of them alone with the context.
+    """
+
+    read: Callable[[Any, Batch, chex.PRNGKey | None], Any]
+    apply: Callable[[Any, Any, Any, chex.PRNGKey | None], Any]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class StagedApply:
     """An `ApplyFn` in stages, of which the first may run ahead of the rest.
@@ -108,6 +122,7 @@ class StagedApply:
         absent.
       examples_independent: promises that no row of a state or output depends on the
         inputs of other rows.
+      in_context: how the model conditions on a support set; None where it does not.
 
     Examples:
       >>> def run(params, x, states, key, first, last):
@@ -125,6 +140,7 @@ class StagedApply:
     reads: tuple[tree.Where, ...]
     run: Callable[[Any, Any, Any, chex.PRNGKey | None, int, int], Any]
     examples_independent: bool = False
+    in_context: InContext | None = None
 
     def __call__(
         self, params: Any, inputs: Any, key: chex.PRNGKey | None = None

@@ -22,6 +22,7 @@ from metaflax.algorithms._table import ALGORITHMS
 from metaflax.config._settings import AlgorithmConfig, Config
 from metaflax.heads._table import HEADS
 from metaflax.tasks._masked_words import masked_words
+from metaflax.tasks._templates import BUILT_IN, read_template
 from metaflax.tasks._viterbi import AbstractTransitions
 
 
@@ -87,6 +88,8 @@ def build_task(config: Config) -> tasks.TaskType:
     """
     task = _registry.resolve("task", TASKS, config.data.task)(config)
     task = task._replace(form=task.form.encoded_as(config.model.pair_encoding))
+    if (template := template_for(config)) is not None:
+        task = task.written(template)
     select_by = config.training.select_by
     if select_by is None:
         return task
@@ -103,6 +106,20 @@ def build_task(config: Config) -> tasks.TaskType:
             " package.module:attribute."
         )
     return task._replace(select_by=select_by)
+
+
+def template_for(config: Config) -> tasks.Template | None:
+    """Returns the template of a config; None for none.
+
+    Raises:
+      ValueError: if it names none that there is.
+    """
+    name = config.data.template
+    if name is not None:
+        return None if name == "none" else read_template(name)
+    if not resolve_algorithm(config.algorithm.name).in_context:
+        return None
+    return read_template(config.data.task) if config.data.task in BUILT_IN else None
 
 
 def build_algorithm(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaflax import base, tree
+from metaflax import base
 from metaflax.losses._language import text_likelihoods
 
 
@@ -43,7 +43,7 @@ def generating_scorer(
     algorithm: base.MetaAlgorithm,
     loss_fn: base.LossFn,
     metrics: Mapping[str, Callable[..., jax.Array]],
-    generate: Callable[[Any, Any], Any],
+    generate: Callable[[Any, Any, Any], Any],
 ) -> Callable[[Any, GenerationBatch], Generation]:
     """Builds a jitted function that adapts a generative model, scores and generates.
 
@@ -53,7 +53,7 @@ def generating_scorer(
       algorithm: what adapts, on `{"encoder": language model, "head": {}}`.
       loss_fn: `loss_fn(logits, targets, weights)`.
       metrics: the same form, by name.
-      generate: `generated = generate(params, prompts)`, of the language model.
+      generate: `generated = generate(params, adapted, prompts)`.
 
     Returns:
       `generation = score(params, batch)`. Deterministic.
@@ -75,8 +75,7 @@ def generating_scorer(
         }
         generated = likelihoods = None
         if prompts is not None:
-            weights = tree.merge(adapted["encoder"], params["encoder"])
-            generated = generate(weights, prompts)
+            generated = generate(params, adapted, prompts)
         if candidates is not None:
             likelihoods = jax.lax.map(
                 lambda batch: text_likelihoods(predicted(batch), batch.targets),

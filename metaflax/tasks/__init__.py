@@ -31,6 +31,7 @@ from metaflax.tasks._relations import relations as relations
 from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
+from metaflax.tasks._templates import Template as Template
 from metaflax.tasks._text_level import TextLevel as TextLevel
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
 from metaflax.tasks._turns import TURNS as TURNS
@@ -51,6 +52,7 @@ __all__ = [
     "Question",
     "Sentence",
     "TaskType",
+    "Template",
     "TextLevel",
     "TokenLevel",
     "abstract_transitions",

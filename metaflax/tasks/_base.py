@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import TEXT, Form
+from metaflax.tasks._templates import Template, written_form
 from metaflax.tasks._text_level import TextLevel
 from metaflax.tasks._token_level import TokenLevel
 
@@ -115,6 +116,31 @@ class TaskType(NamedTuple):
         if self.select_by is None:
             return names
         return self.select_by, *(name for name in names if name != self.select_by)
+
+    def written(self, template: Template) -> "TaskType":
+        """Returns the task type whose examples a template writes.
+
+        Raises:
+          ValueError: if the template does not write examples of this task type.
+        """
+        if self.texts is None or self.texts.source_form is None:
+            raise ValueError(
+                "a template writes the input and the text to generate of an example,"
+                " and this task type does not have both; leave the template out."
+            )
+        inputs = {role for _, role in template.parts("prompt") if role}
+        if template.roles() - inputs != {"target"} or "target" in inputs:
+            raise ValueError(
+                f"the template has the target {template.target!r}; that of a text to"
+                " generate holds {target} alone, such as ' {target}'."
+            )
+        level = self.texts._replace(
+            source_form=written_form(self.texts.source_form, template),
+            pair=lambda text, target: (text, template.target.format(target=target)),
+            end=template.end,
+            begins=False,
+        )
+        return self._replace(texts=level)
 
     def check_head(self, name: str, head: base.Head) -> None:
         """Checks that a head serves this task type's kind of targets.

@@ -20,6 +20,9 @@ class TextLevel(NamedTuple):
       rows: `{role: value} = rows(target)`, from which `TaskType.gold_label` reads it.
       recalls: numbers k: recall@k is a score too, the share of queries whose reference
         is among the k likeliest of the references of all queries of the episode.
+      end: what ends a target, one token; None for what ends the model's texts.
+      begins: whether a token between source and target begins the target, which a
+        template makes needless.
     """
 
     source_form: Form | None
@@ -29,6 +32,8 @@ class TextLevel(NamedTuple):
     score: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
     rows: Callable[[Any], dict[str, Any]]
     recalls: tuple[int, ...] = ()
+    end: str | None = None
+    begins: bool = True
 
     @property
     def scores(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ TOOLS = {
     "why_not_compact",
 }
 NAMES = sorted(set(algorithms.__all__) - TOOLS)
-BASELINES = ("contrastive_fine_tuning", "fine_tuning", "frozen")
+BASELINES = ("contrastive_fine_tuning", "fine_tuning", "frozen", "in_context")
 TRAINED = sorted(set(NAMES) - set(BASELINES))
 # Those whose estimator is exact as they come, or with `reverse` in its place.
 EXACT = sorted(set(TRAINED) - {"fomaml", "imaml", "reptile", "warpgrad"})
@@ -203,8 +203,10 @@ def test_the_order_of_examples_changes_nothing(name):
     [
         "contrastive_fine_tuning",
         "frozen",
+        "in_context",
         "leopard",
         "matching",
+        "metaicl",
         "proto_maml",
         "protonet",
         "relation",

@@ -19,6 +19,32 @@ def encode(params, inputs, key):
     return jnp.where(keep, 2 * features, jnp.zeros((), features.dtype))
 
 
+def read_examples(params, support, key):
+    """Features of the support set, and one-hot targets, zero for padding."""
+    features = encode(params, support.inputs, key)
+    one_hot = jax.nn.one_hot(support.targets, N, dtype=features.dtype)
+    return features, one_hot * support.weights[:, None]
+
+
+def attend(params, context, inputs, key):
+    """Classifies by attention over the features of a support set."""
+    features, one_hot = context
+    scores = encode(params, inputs, key) @ features.T
+    is_real = one_hot.sum(axis=1) > 0
+    shares = jax.nn.softmax(jnp.where(is_real[None], scores, -1e9)) @ one_hot
+    logits = jnp.log(shares + jnp.asarray(1e-6, shares.dtype))
+    return base.masked_outputs(logits, one_hot.sum(axis=0) > 0)
+
+
+class Attentive:
+    """The encoder, and attention over a support set in the place of a head."""
+
+    in_context = base.InContext(read_examples, attend)
+
+    def __call__(self, params, inputs, key=None):
+        return encode(params, inputs, key)
+
+
 def init(key):
     return {"kernel": jax.random.normal(key, (D_IN, D)), "bias": jnp.zeros(D)}
 
@@ -45,6 +71,7 @@ ROWS = {
     "fomaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "frozen": {"head": PROTOTYPES},
     "imaml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 8},
+    "in_context": {},
     "joint": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "leopard": {"head": heads.leopard(D, N, num_hidden=4), "num_steps": 2},
     "maml": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
@@ -58,6 +85,7 @@ ROWS = {
     "matching": {"head": heads.matching(N)},
     "meta_curvature": {"head": LINEAR, "num_steps": 2, "learning_rate": 0.3},
     "meta_sgd": {"head": LINEAR, "num_steps": 2, "learning_rate": 0.3},
+    "metaicl": {},
     "multi_task": {
         "inner_optimizer": SGD,
         "head": LINEAR,
@@ -85,7 +113,8 @@ def make(name, **changes):
     """Any exported algorithm on the small encoder."""
     factory = getattr(algorithms, name)
     arguments = {**ROWS[name], **changes}
-    return factory(encode, losses.softmax_cross_entropy, init, **arguments)
+    model = Attentive() if name in ("in_context", "metaicl") else encode
+    return factory(model, losses.softmax_cross_entropy, init, **arguments)
 
 
 def batch(rng, targets, size):

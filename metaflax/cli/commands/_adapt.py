@@ -7,6 +7,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from metaflax import workflows
+from metaflax.cli.commands._machines import Flag
 from metaflax.config._settings import PairEncoding, Pooling
 
 
@@ -40,9 +41,13 @@ class Pretrained:
     model: str | None = None
     """Directory or hub name of a pretrained model (default: minilm)."""
     algorithm: str | None = None
-    """Adaptation: frozen, or fine_tuning for generative models (default: frozen)."""
+    """Adaptation: frozen, or for generative models fine_tuning or in_context (default:
+    frozen)."""
     task: str | None = None
     """Task type of the support set (default: classification)."""
+    template: str | None = None
+    """Prompt template of a generative model, see `train --template` (default: the task
+    type's with in_context, else none)."""
     head: str | None = None
     """Output layer, such as prototypes, ridge or logistic_regression (default: the
     algorithm's)."""
@@ -95,6 +100,9 @@ class Adapt:
     """Directory to write, for `predict --model`."""
     run: Path | None = None
     """Meta-trained run directory (default: none, adapt a pretrained model)."""
+    keep_context: Flag = False
+    """Keep the keys and values of the support set of a model that is adapted in context
+    (metaicl), so that `predict` need not encode it again."""
     columns: Columns = dataclasses.field(default_factory=Columns)
     pretrained: Pretrained = dataclasses.field(default_factory=Pretrained)
 
@@ -115,6 +123,7 @@ class Adapt:
             console,
             run_dir=self.run,
             config=None if self.run else without_run(**settings),
+            keep_context=self.keep_context,
             **_given(self.columns),
         )
 

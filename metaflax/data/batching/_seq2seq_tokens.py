@@ -97,6 +97,8 @@ def tokenize_pairs(
         max_positions=layout.max_target_length,
         **options,
     )
+    if level.end is not None:
+        _refuse_early_ends(target_tokens, targets, level.end, layout.end)
     # A truncated target gets no end token, so that the model learns no false end.
     target_rows = [
         np.append(row, layout.end)[: layout.max_target_length]
@@ -208,7 +210,8 @@ def _tokenize_sources(
     **options: Any,
 ) -> TokenizedTexts:
     """Tokenizes sources, and for a decoder-only model appends the begin token."""
-    begin = [] if layout.separate_encoder else [layout.begin]
+    begins = level.begins and not layout.separate_encoder
+    begin = [layout.begin] if begins else []
     if level.source_form is None:
         if layout.separate_encoder:
             raise ValueError(
@@ -232,13 +235,26 @@ def _tokenize_sources(
     return _concatenated(rows, tokenized.pad_id, tokenized.num_truncated, coverage)
 
 
+def _refuse_early_ends(
+    tokenized: TokenizedTexts, targets: Sequence[Any], end: str, token: int
+) -> None:
+    """Raises ValueError if a target holds the token that is to end it."""
+    for number, row in enumerate(_rows_of(tokenized)):
+        if token in row:
+            raise ValueError(
+                f"the target of example {number} holds {end!r}, which ends targets in"
+                f" the template: {str(targets[number])[:40]!r}...; give a template with"
+                " another end, or none (the token that ends the model's texts)."
+            )
+
+
 def _teacher_forced(
     prompts: TokenizedTexts, targets: Rows, layout: PairLayout
 ) -> tuple[Rows, Rows]:
     """Builds the inputs under teacher forcing, and the next token of each of them."""
     if layout.separate_encoder:  # The encoder takes the prompts.
         return [np.append(layout.begin, row[:-1]) for row in targets], targets
-    # Prompts end with the begin token, the first that has a token to predict.
+    # The last token of a prompt, usually the begin token, predicts the first target.
     inputs, codes = [], []
     for prompt, row in zip(_rows_of(prompts), targets, strict=True):
         inputs.append(np.append(prompt, row[:-1]))

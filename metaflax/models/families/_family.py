@@ -214,6 +214,7 @@ class ModelFamily:
         problem_type: ProblemType = "single_label_classification",
         purpose: Mapping[str, Any] | None = None,
         notes: Mapping[str, str] | None = None,
+        tensors: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({}),
     ) -> None:
         """Writes a directory that `load` reads, and transformers where it has a class.
 
@@ -247,6 +248,7 @@ class ModelFamily:
           problem_type: Hugging Face's name for the kind of targets.
           purpose: what the model is for, kept as it is in `Pretrained.purpose`.
           notes: texts of other files, by their names.
+          tensors: tensors of other safetensors files, by the files' names.
 
         Raises:
           ValueError: if the directory holds anything, there are no tokenizer files,
@@ -271,7 +273,7 @@ class ModelFamily:
             ours |= {"pooling": files.pooling, "standardize": False}
         elif head is not None and (pooling == "mean" or standardize):
             ours |= {"folded": {"pooling": pooling, "standardize": standardize}}
-        self._save(target, files, copied, fields, ours, prefix, notes)
+        self._save(target, files, copied, fields, ours, prefix, notes, tensors)
 
     def save_masked_lm(
         self,
@@ -322,6 +324,7 @@ class ModelFamily:
         ours: Mapping[str, Any] = MappingProxyType({}),
         prefix: Mapping[str, np.ndarray] = MappingProxyType({}),
         notes: Mapping[str, str] | None = None,
+        more_tensors: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({}),
     ) -> None:
         ours = dict(ours)
         content = {
@@ -336,7 +339,7 @@ class ModelFamily:
             ours |= {"family": self.import_path}
         if ours:
             content[_files.OURS] = ours
-        tensors = {_files.WEIGHTS: files.tensors}
+        tensors = {**more_tensors, _files.WEIGHTS: files.tensors}
         if prefix:
             tensors[_files.PREFIX] = prefix
         if files.head is not None:

@@ -1,12 +1,14 @@
 """Decoder-only language models out of embeddings, layers and an output layer.
 
-Letters of shapes: B texts, L tokens of a text, l new ones, S key-value slots, R rows
-(tokens of the batch that are worked on), D features, V words, K beams.
+Letters of shapes: B texts, L tokens of a text, l new ones, S key-value slots, C slots
+of a context, R rows (tokens of the batch that are worked on), D features, V words, K
+beams.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, cast
 
 import chex
 import jax
@@ -14,92 +16,17 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.generation import _language_model
-from metaflax.models.generation._language_model import Cache, LanguageModel
-from metaflax.models.layers import _attention, _modules, _packing, _stack
-from metaflax.models.layers._attention import KeyValues, Past
+from metaflax.models.generation._decoder_parts import (
+    Decoder,
+    LayerFn,
+    View,
+    layer_name,
+)
+from metaflax.models.generation._language_model import Cache, Context, LanguageModel
+from metaflax.models.generation._support_tokens import support_text
+from metaflax.models.layers import _attention, _packing, _stack
+from metaflax.models.layers._attention import KeyValues, Past, SharedKeyValues
 from metaflax.models.layers._tokens import Tokens
-
-
-class View(NamedTuple):
-    """New tokens of a batch, and the slots of keys and values that they attend to.
-
-    Attributes:
-      rows: how the tokens `[B, l]` lie in their batch.
-      visible: `[B, l, S]`, which slots each token attends to.
-      places: `[B, l]`, positions of the tokens.
-      slot_places: `[B, S]`, positions of the slots.
-    """
-
-    rows: _packing.Rows
-    visible: jax.Array
-    places: jax.Array
-    slot_places: jax.Array
-
-    def within(self, window: int) -> jax.Array:
-        """Returns those visible slots that lie less than `window` positions back."""
-        distance = self.places[:, :, None] - self.slot_places[:, None]
-        return self.visible & (distance < window)
-
-
-class LayerFn(Protocol):
-    """Runs a layer: `x, kept = layer(x, arguments, past, key)`.
-
-    `x` is `[R, D]`; `kept` are keys and values of all slots, those of `past` included.
-    """
-
-    def __call__(
-        self, x: jax.Array, arguments: Any, past: Past | None, key: Any, /
-    ) -> tuple[jax.Array, KeyValues]: ...
-
-
-class LayersFn(Protocol):
-    """Returns layers and their arguments: `layers = layers(params, view, numbers)`.
-
-    Layers that differ in their arguments alone are the same function, so that they can
-    become one loop.
-    """
-
-    def __call__(
-        self, params: Any, view: View, numbers: Sequence[int], /
-    ) -> list[tuple[LayerFn, Any]]: ...
-
-
-class EmbedFn(Protocol):
-    """Embeds tokens: `x = embed(params, ids, view, key)`, `[R, D]`."""
-
-    def __call__(self, params: Any, ids: jax.Array, view: View, key: Any, /) -> Any: ...
-
-
-class LogitsFn(Protocol):
-    """Computes logits `[R, V]` of states `[R, D]`: `logits(params, x)`."""
-
-    def __call__(self, params: Any, x: jax.Array, /) -> jax.Array: ...
-
-
-class Decoder(NamedTuple):
-    """Parts of a decoder-only language model, as pure functions.
-
-    Attributes:
-      init: `params = init(key)`, fresh parameters.
-      embed: the tokens' embeddings.
-      layers: the layers.
-      logits: the output layer.
-      num_layers: how many layers there are.
-      max_positions: longest text in tokens.
-      limit: name of that in the configuration.
-      output: parameters of the output layer.
-      vocab_size: V.
-    """
-
-    init: base.InitFn
-    embed: EmbedFn
-    layers: LayersFn
-    logits: LogitsFn
-    num_layers: int
-    max_positions: int
-    limit: str
-    output: str | tuple[str, ...]
-    vocab_size: int
 
 
 def decoder_only(
@@ -121,10 +48,32 @@ def decoder_only(
     """
     _language_model.check_layers(layer_loop, remat)
     stages = "embeddings", *map(layer_name, range(decoder.num_layers)), decoder.output
-    run = functools.partial(_run_stages, decoder, layer_loop=layer_loop, remat=remat)
-    return LanguageModel(
+    loops = {"layer_loop": layer_loop, "remat": remat}
+    run = functools.partial(_run_stages, decoder, **loops)
+    read = functools.partial(_read, decoder, **loops)
+    whole = base.StagedApply(stages, run, examples_independent=True)
+
+    def in_context(size: int) -> base.StagedApply:
+        def following(params: Any, context: Context, inputs: Any, key: Any) -> Any:
+            return after(context).apply(params, inputs, key)
+
+        reading = base.InContext(functools.partial(read, size), following)
+        return dataclasses.replace(whole, in_context=reading)
+
+    def after(context: Context) -> LanguageModel:
+        behind = {"context": context}
+        run_behind = functools.partial(run, **behind)
+        return model._replace(
+            apply=base.StagedApply(stages, run_behind, examples_independent=True),
+            begin=functools.partial(_begin, decoder, **behind),
+            extend=functools.partial(_extend, decoder, **behind),
+            in_context=None,
+            after=None,
+        )
+
+    model = LanguageModel(
         init=decoder.init,
-        apply=base.StagedApply(stages, run, examples_independent=True),
+        apply=whole,
         begin=functools.partial(_begin, decoder),
         extend=functools.partial(_extend, decoder),
         prompt_tokens=lambda prompts: (
@@ -132,28 +81,10 @@ def decoder_only(
             jnp.asarray(prompts.mask),
         ),
         vocab_size=decoder.vocab_size,
+        in_context=in_context,
+        after=after,
     )
-
-
-def layer_name(number: int) -> str:
-    """Returns the name of a layer in the parameter tree."""
-    return f"layer_{number}"
-
-
-def word_logits(params: Any, x: jax.Array, *, tied: bool, dtype: Any) -> jax.Array:
-    """Computes logits `[R, V]` of normalised states `[R, D]`, at least float32.
-
-    Args:
-      params: with `embeddings/word`, or with `head/kernel`.
-      x: the states.
-      tied: whether the output layer is tied to the word embedding.
-      dtype: of the product.
-    """
-    if tied:
-        kernel = jnp.asarray(params["embeddings"]["word"], dtype).T
-    else:
-        kernel = jnp.asarray(params["head"]["kernel"], dtype)
-    return _modules.widened(jnp.matmul(x.astype(dtype), kernel))
+    return model
 
 
 def _run_stages(
@@ -167,11 +98,13 @@ def _run_stages(
     *,
     layer_loop: _stack.LayerLoop,
     remat: _stack.Remat,
+    context: Context | None = None,
 ) -> jax.Array:
     """Runs some of the stages, at least one, on whole texts; see `base.StagedApply`."""
     length = jnp.shape(tokens.ids)[1]
-    _language_model.check_room(length, 0, decoder.max_positions, decoder.limit)
-    view = _whole_texts(_packing.rows_of(tokens), jnp.asarray(tokens.mask))
+    decoder.check_room(length, 0, context)
+    mask = jnp.asarray(tokens.mask)
+    view = _whole_texts(_packing.rows_of(tokens), mask, context)
     first_key, *keys = base.split_key(key, 1 + decoder.num_layers)
     if first == 0:
         with jax.named_scope("embeddings"):  # Profiles find it by this name.
@@ -182,12 +115,13 @@ def _run_stages(
     @functools.cache
     def without_cache(layer: LayerFn) -> _stack.LayerFn:
         """Returns a layer as `run_layers` calls it, the same for the same layer."""
-        return lambda x, both: layer(x, both[0], None, both[1])[0]
+        return lambda x, all_three: layer(x, *all_three)[0]
 
     numbers = range(max(first - 1, 0), min(last - 1, decoder.num_layers))
+    pasts = _pasts(decoder, context)
     pairs = decoder.layers(params, view, numbers)
     layers = [
-        (without_cache(layer), (arguments, keys[number]))
+        (without_cache(layer), (arguments, pasts[number], keys[number]))
         for number, (layer, arguments) in zip(numbers, pairs, strict=True)
     ]
     with jax.named_scope("decoder"):
@@ -196,17 +130,57 @@ def _run_stages(
     return _logits(decoder, params, x) if last > 1 + decoder.num_layers else x
 
 
+def _read(
+    decoder: Decoder,
+    size: int,
+    params: Any,
+    support: base.Batch,
+    key: chex.PRNGKey | None,
+    *,
+    layer_loop: _stack.LayerLoop,
+    remat: _stack.Remat,
+) -> Context:
+    """Encodes a support set as one text; see `LanguageModel.in_context`."""
+    text = support_text(support, size)
+    ids, mask = text.ids[None], text.mask[None]
+    decoder.check_room(ids.shape[1], 0)
+    view = _whole_texts(_packing.Rows((1, ids.shape[1]), None, None), mask)
+    first_key, *keys = base.split_key(key, 1 + decoder.num_layers)
+
+    @functools.cache
+    def collecting(layer: LayerFn) -> _stack.CollectFn:
+        """Returns a layer with its keys and values, the same for the same layer."""
+        return lambda x, both: layer(x, both[0], None, both[1])
+
+    with jax.named_scope("embeddings"):
+        x = decoder.embed(params, ids, view, first_key)
+    pairs = decoder.layers(params, view, range(decoder.num_layers))
+    layers = [
+        (collecting(layer), (arguments, key))
+        for key, (layer, arguments) in zip(keys, pairs, strict=True)
+    ]
+    with jax.named_scope("decoder"):
+        _, kept = _stack.run_and_collect(x, layers, layer_loop=layer_loop, remat=remat)
+    return Context(tuple(kept), text.mask, text.left_out)
+
+
 def _begin(
-    decoder: Decoder, params: Any, prompts: Tokens, num_new: int, num_beams: int = 1
+    decoder: Decoder,
+    params: Any,
+    prompts: Tokens,
+    num_new: int,
+    num_beams: int = 1,
+    *,
+    context: Context | None = None,
 ) -> tuple[jax.Array, Cache]:
     """Encodes prompts; see `LanguageModel`."""
     ids, mask = jnp.asarray(prompts.ids), jnp.asarray(prompts.mask)
     num_texts, length = ids.shape
-    limit = decoder.max_positions, decoder.limit
-    _language_model.check_room(length, num_new, *limit)
-    view = _whole_texts(_packing.Rows((num_texts, length), None, None), mask)
+    decoder.check_room(length, num_new, context)
+    rows = _packing.Rows((num_texts, length), None, None)
+    view = _whole_texts(rows, mask, context)
     x = decoder.embed(params, ids, view, None)
-    x, kept = _run_cached(decoder, params, x, view, [None] * decoder.num_layers)
+    x, kept = _run_cached(decoder, params, x, view, _pasts(decoder, context))
 
     # The last real token, wherever the padding lies.
     last = jnp.max(jnp.where(mask.astype(bool), jnp.arange(length)[None], 0), axis=1)
@@ -222,6 +196,8 @@ def _extend(
     ids: jax.Array,
     visible: jax.Array,
     step: chex.Numeric,
+    *,
+    context: Context | None = None,
 ) -> tuple[jax.Array, Cache]:
     """Appends a token to each beam; see `LanguageModel`."""
     num_texts, num_beams = ids.shape
@@ -234,10 +210,10 @@ def _extend(
         slot_places=jnp.concatenate(
             [_attention.positions(cache.mask), length + steps], axis=1
         ),
-    )
+    ).behind(context)
     x = decoder.embed(params, ids, view, None)
     slot = cache.mask.shape[1] + step * num_beams
-    pasts = [Past(kept, slot) for kept in cache.kept]
+    pasts = _pasts(decoder, context, cache.kept, slot)
     x, kept = _run_cached(decoder, params, x, view, pasts)
     logits = _logits(decoder, params, view.rows.unpack(x))
     return logits, cache._replace(kept=kept)
@@ -250,17 +226,40 @@ def _run_cached(
     view: View,
     pasts: Sequence[Past | None],
 ) -> tuple[jax.Array, tuple[KeyValues, ...]]:
-    """Runs every layer, and returns its keys and values."""
+    """Runs every layer, and returns its keys and values, without those of a context."""
     layers, all_kept = decoder.layers(params, view, range(decoder.num_layers)), []
     for (layer, arguments), past in zip(layers, pasts, strict=True):
         x, kept = layer(x, arguments, past, None)
-        all_kept.append(kept)
+        all_kept.append(kept.own if isinstance(kept, SharedKeyValues) else kept)
     return x, tuple(all_kept)
 
 
-def _whole_texts(rows: _packing.Rows, mask: jax.Array) -> View:
+def _pasts(
+    decoder: Decoder,
+    context: Context | None,
+    own: Sequence[KeyValues | None] | None = None,
+    slot: chex.Numeric = 0,
+) -> list[Past | None]:
+    """Returns what new tokens attend to in each layer: a context, and own slots.
+
+    Args:
+      decoder: the decoder.
+      context: the context; None for none.
+      own: the texts' own slots in each layer; None before there are any.
+      slot: number of the first new one of them.
+    """
+    own = own or [None] * decoder.num_layers
+    if context is not None:
+        pairs = zip(context.kept, own, strict=True)
+        return [Past(SharedKeyValues(*pair), slot) for pair in pairs]
+    return [None if kept is None else Past(kept, slot) for kept in own]
+
+
+def _whole_texts(
+    rows: _packing.Rows, mask: jax.Array, context: Context | None = None
+) -> View:
     places = _attention.positions(mask)
-    return View(rows, _attention.causal(mask), places, places)
+    return View(rows, _attention.causal(mask), places, places).behind(context)
 
 
 def _logits(decoder: Decoder, params: Any, x: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Generative language models: logits of next tokens, at once or step by step."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, get_args
 
 import chex
@@ -74,6 +75,20 @@ class PromptFn(Protocol):
     def __call__(self, prompts: Any, /) -> tuple[jax.Array, jax.Array]: ...
 
 
+class Context(NamedTuple):
+    """Keys and values of C tokens that all texts of a batch follow.
+
+    Attributes:
+      kept: of each layer, `[G, C, d]` of G heads.
+      mask: `[C]`, which of the slots are real tokens.
+      left_out: `[]`, number of examples that did not fit, each left out whole.
+    """
+
+    kept: tuple[_attention.KeyValues, ...]
+    mask: jax.Array
+    left_out: jax.Array
+
+
 class LanguageModel(NamedTuple):
     """A generative language model, as pure functions.
 
@@ -85,6 +100,11 @@ class LanguageModel(NamedTuple):
       extend: appends new tokens, one of each beam.
       prompt_tokens: the tokens that new ones follow.
       vocab_size: V.
+      in_context: `apply = in_context(size)`, the same `base.StagedApply` with
+        `in_context`, which encodes a support set of at most `size` tokens; further
+        examples are left out whole. None for models that condition on no context.
+      after: `model = after(context)`, the model of texts that follow a `Context`; None
+        where `in_context` is.
     """
 
     init: base.InitFn
@@ -93,6 +113,8 @@ class LanguageModel(NamedTuple):
     extend: ExtendFn
     prompt_tokens: PromptFn
     vocab_size: int
+    in_context: Callable[[int], base.StagedApply] | None = None
+    after: "Callable[[Context], LanguageModel] | None" = None
 
 
 class Pair(NamedTuple):

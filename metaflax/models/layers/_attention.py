@@ -1,10 +1,11 @@
 """Attention with a key-value cache.
 
-Letters of shapes: B texts, H heads, d features of a head, D features, R rows (tokens of
-the batch that are worked on), l query tokens of a text, S key-value slots.
+Letters of shapes: B texts, H heads, G heads with keys and values of their own, d
+features of a head, D features, R rows (tokens of the batch that are worked on), l query
+tokens of a text, S key-value slots, C slots that all texts share.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import chex
 import jax
@@ -41,11 +42,82 @@ class KeyValues(NamedTuple):
         pairs = zip(others, self, strict=True)
         return KeyValues(*(jnp.concatenate(pair, axis=1) for pair in pairs))
 
+    def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
+        """Products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
+        num_heads = len(query) // num_texts
+        # Queries that share keys and values are rows of one product.
+        grouped = query.reshape(len(self.keys), -1, query.shape[-1])
+        scores = jnp.matmul(grouped, self.keys.swapaxes(1, 2))
+        return scores.reshape(num_texts, num_heads, -1, self.keys.shape[1])
+
+    def mix(self, weights: jax.Array) -> jax.Array:
+        """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, S]`."""
+        num_texts, num_heads, _, num_slots = weights.shape
+        grouped = weights.reshape(len(self.values), -1, num_slots)
+        mixed = jnp.matmul(grouped, self.values)
+        return mixed.reshape(num_texts * num_heads, -1, mixed.shape[-1])
+
+
+class SharedKeyValues(NamedTuple):
+    """Slots that all texts share, of one context, before those of each text.
+
+    The shared ones are stored once, however many texts attend to them.
+
+    Attributes:
+      shared: those of the context, `[G, C, d]`.
+      own: those of the texts, `[B * G, S, d]`; None before there are any.
+    """
+
+    shared: KeyValues
+    own: KeyValues | None = None
+
+    @property
+    def keys(self) -> jax.Array:
+        """Keys of the texts' own slots."""
+        assert self.own is not None
+        return self.own.keys
+
+    def updated(self, new: KeyValues, slot: chex.Numeric) -> "SharedKeyValues":
+        """Writes new keys and values, from number `slot` of the texts' own on."""
+        own = new if self.own is None else self.own.updated(new, slot)
+        return self._replace(own=own)
+
+    def prepended(self, others: KeyValues) -> "SharedKeyValues":
+        """Puts those of `others`, the same for all texts, before all slots."""
+        num_heads = len(self.shared.keys)
+        first = KeyValues(*(x[:num_heads] for x in others))
+        return self._replace(shared=self.shared.prepended(first))
+
+    def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
+        """Products `[B, H, l, C + S]` of queries `[B * H, l, d]` with the keys."""
+        assert self.own is not None
+        keys = self.shared.keys
+        grouped = query.reshape(num_texts, len(keys), -1, query.shape[-1])
+        shared = jnp.einsum("bgnd,gcd->bgnc", grouped, keys)
+        own = self.own.scores(query, num_texts)
+        shared = shared.reshape(*own.shape[:3], keys.shape[1])
+        return jnp.concatenate([shared, own], axis=-1)
+
+    def mix(self, weights: jax.Array) -> jax.Array:
+        """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, C + S]`."""
+        assert self.own is not None
+        values = self.shared.values
+        num_shared = values.shape[1]
+        of_shared = weights[..., :num_shared]
+        num_texts = len(weights)
+        grouped = of_shared.reshape(num_texts, len(values), -1, num_shared)
+        shared = jnp.einsum("bgnc,gcd->bgnd", grouped, values)
+        own = self.own.mix(weights[..., num_shared:])
+        return shared.reshape(own.shape) + own
+
+
+Slots: TypeAlias = KeyValues | SharedKeyValues
+
 
 class Past(NamedTuple):
     """Keys and values of earlier tokens, and the slot of the first new one."""
 
-    kept: KeyValues
+    kept: Slots
     slot: chex.Numeric
 
 
@@ -70,7 +142,7 @@ class Attention(_modules.Block):
         past: Past | None = None,
         head_size: int | None = None,
         use_bias: bool = True,
-    ) -> tuple[jax.Array, KeyValues]:
+    ) -> tuple[jax.Array, Slots]:
         """Computes attention; called from compact methods only.
 
         Args:
@@ -97,13 +169,12 @@ class Attention(_modules.Block):
         scale = d**-0.5 if scale is None else scale
         query = project("query", queries) * jnp.asarray(scale, self.dtype)
         if isinstance(context, KeyValues):
-            kept = context
+            new = context
         else:
-            kept = KeyValues(
+            new = KeyValues(
                 *(split_heads(project(name, context), H) for name in ("key", "value"))
             )
-        if past is not None:
-            kept = past.kept.updated(kept, past.slot)
+        kept = new if past is None else past.kept.updated(new, past.slot)
         query = split_heads(query, H)
         mixed = self.mixed(query, kept, bias, queries.rows, key, use_bias=use_bias)
         return mixed, kept
@@ -111,7 +182,7 @@ class Attention(_modules.Block):
     def mixed(
         self,
         query: jax.Array,
-        slots: KeyValues,
+        slots: Slots,
         bias: jax.Array,
         rows: _packing.Rows,
         key: chex.PRNGKey | None,
@@ -132,7 +203,6 @@ class Attention(_modules.Block):
           `[R, D]` for the query tokens.
         """
         config, num_texts = self.config, rows.shape[0]
-        H, d = len(query) // num_texts, query.shape[-1]
         bias = jnp.asarray(bias)
         if self.has_variable("params", _extras.PREFIX):
             prefix = self.get_variable("params", _extras.PREFIX)
@@ -142,17 +212,13 @@ class Attention(_modules.Block):
             slots = slots.prepended(before)
             bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (len(prefix["keys"]), 0)))
 
-        # Queries that share keys and values are rows of one product.
-        query = query.reshape(len(slots.keys), -1, d)
-        scores = jnp.matmul(query, slots.keys.swapaxes(1, 2))
-        scores = scores.reshape(num_texts, H, -1, bias.shape[-1])
+        scores = slots.scores(query, num_texts)
         weights = jax.nn.softmax(scores.astype(bias.dtype) + bias).astype(self.dtype)
         weights_key, output_key = base.split_key(key)
         rate = config.attention_probs_dropout_prob
         weights = self.dropout(weights, weights_key, rate)
 
-        weights = weights.reshape(len(slots.values), -1, bias.shape[-1])
-        mixed = jnp.matmul(weights, slots.values).reshape(num_texts * H, -1, d)
+        mixed = slots.mix(weights)
         mixed = rows.pack(merge_heads(mixed, num_texts))  # [R, H * d]
         dense = self.dense("output", config.hidden_size, use_bias=use_bias)
         return self.adapted(self.dropout(dense(mixed), output_key))

@@ -1,5 +1,6 @@
 """Stacks of layers: unrolled or scanned, with or without rematerialisation."""
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -12,6 +13,7 @@ LayerLoop: TypeAlias = Literal["auto", "scan", "unroll"]
 Remat: TypeAlias = Literal["none", "dots", "layers"]
 
 LayerFn: TypeAlias = Callable[[jax.Array, Any], jax.Array]
+CollectFn: TypeAlias = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
 
 # From here on a loop is the default. Unrolled layers run faster, since they need no
 # stacked copy of their parameters, but what has to be compiled for a second derivative
@@ -54,28 +56,59 @@ def run_layers(
     Returns:
       The output of the last layer.
     """
+
+    @functools.cache
+    def collecting(layer: LayerFn) -> CollectFn:
+        """Returns a layer with an empty second output, the same for the same layer."""
+        return lambda x, arguments: (layer(x, arguments), None)
+
+    pairs = [(collecting(layer), arguments) for layer, arguments in layers]
+    return run_and_collect(x, pairs, layer_loop=layer_loop, remat=remat)[0]
+
+
+def run_and_collect(
+    x: jax.Array,
+    layers: Sequence[tuple[CollectFn, Any]],
+    *,
+    layer_loop: LayerLoop = "auto",
+    remat: Remat = "none",
+) -> tuple[jax.Array, list[Any]]:
+    """Runs layers one after the other, and collects their second outputs.
+
+    Args:
+      x: input of the first layer.
+      layers: as for `run_layers`, of layers `x, y = layer(x, arguments)`.
+      layer_loop: as for `run_layers`.
+      remat: as for `run_layers`.
+
+    Returns:
+      The output of the last layer, and the second output of each.
+    """
     loops = layer_loop == "scan" or (
         layer_loop == "auto" and (len(layers) >= MIN_SCANNED or remat != "none")
     )
+    collected = []
     for (layer, *_), alike in itertools.groupby(layers, _kind):
         all_arguments = [arguments for _, arguments in alike]
         run = _looped if loops and len(all_arguments) > 1 else _unrolled
-        x = run(layer, remat, x, all_arguments)
-    return x
+        x, outputs = run(layer, remat, x, all_arguments)
+        collected += outputs
+    return x, collected
 
 
 def _unrolled(
-    layer: LayerFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
-) -> jax.Array:
-    layer = _rematerialized(layer, remat, prevent_cse=True)
+    layer: CollectFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
+) -> tuple[jax.Array, list[Any]]:
+    layer, outputs = _rematerialized(layer, remat, prevent_cse=True), []
     for arguments in all_arguments:
-        x = layer(x, arguments)
-    return x
+        x, output = layer(x, arguments)
+        outputs.append(output)
+    return x, outputs
 
 
 def _looped(
-    layer: LayerFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
-) -> jax.Array:
+    layer: CollectFn, remat: Remat, x: jax.Array, all_arguments: Sequence[Any]
+) -> tuple[jax.Array, list[Any]]:
     # In a separate loop there is nothing that the second run could be merged with.
     layer = _rematerialized(layer, remat, prevent_cse=False)
     treedef = jax.tree.structure(all_arguments[0])
@@ -86,19 +119,20 @@ def _looped(
         jnp.stack(column) for column, one in zip(columns, same, strict=True) if not one
     ]
 
-    def step(x: jax.Array, own: Sequence[Any]) -> tuple[jax.Array, None]:
+    def step(x: jax.Array, own: Sequence[Any]) -> tuple[jax.Array, Any]:
         rest = iter(own)
         leaves = [
             column[0] if one else next(rest)
             for column, one in zip(columns, same, strict=True)
         ]
-        return layer(x, jax.tree.unflatten(treedef, leaves)), None
+        return layer(x, jax.tree.unflatten(treedef, leaves))
 
-    x, _ = jax.lax.scan(step, x, stacked, length=len(all_arguments))
-    return x
+    num = len(all_arguments)
+    x, outputs = jax.lax.scan(step, x, stacked, length=num)
+    return x, [jax.tree.map(lambda leaf, i=i: leaf[i], outputs) for i in range(num)]
 
 
-def _rematerialized(layer: LayerFn, remat: Remat, *, prevent_cse: bool) -> LayerFn:
+def _rematerialized(layer: CollectFn, remat: Remat, *, prevent_cse: bool) -> CollectFn:
     if remat == "none":
         return layer
     names = [_PRODUCT] if remat == "dots" else []
@@ -106,7 +140,7 @@ def _rematerialized(layer: LayerFn, remat: Remat, *, prevent_cse: bool) -> Layer
     return jax.checkpoint(layer, policy=policy, prevent_cse=prevent_cse)
 
 
-def _kind(layer: tuple[LayerFn, Any]) -> Any:
+def _kind(layer: tuple[CollectFn, Any]) -> Any:
     """Returns what must agree for layers to be one loop; comparable."""
     fn, arguments = layer
     leaves, treedef = jax.tree.flatten(arguments)

@@ -12,9 +12,10 @@ from metaflax import config as config_lib
 from metaflax import target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax._wording import counted
-from metaflax.config._factories import build_algorithm, build_head
+from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.models.pretrained._files import HEAD
 from metaflax.tasks._forms import ONE_SEQUENCE
+from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
 from metaflax.workflows.inference._saved_model import (
     save_adapted,
     save_generative,
@@ -47,6 +48,7 @@ def adapt(
     *,
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
+    keep_context: bool = False,
     **columns: str | None,
 ) -> Path:
     """Adapts a model to a new task from a file of labelled texts.
@@ -57,6 +59,9 @@ def adapt(
       console: where a summary goes; None for nowhere.
       run_dir: a meta-trained run; None for the pretrained model of `config`.
       config: model, algorithm and task type without a run.
+      keep_context: whether a model adapted in context (metaicl) keeps the keys and
+        values of its support set beside the texts, so that they are not encoded again
+        when it is loaded.
       **columns: columns of the file by their setting in `config.DataConfig`, such as
         `text` and `label`, and `unlabelled`, `label_separator`, `split` and `encoding`
         (default: those of the run or config; no split and encoding).
@@ -66,7 +71,8 @@ def adapt(
 
     Raises:
       ValueError: for a file that cannot be used, or with more classes than a learned
-        output layer has, or for both a run and a config.
+        output layer has, for both a run and a config, or for a context to keep where
+        there is none.
     """
     console = console_or_quiet(console)
     target = Path(out).expanduser()
@@ -76,6 +82,11 @@ def adapt(
     config = config or config_lib.Config()
     if run_dir is not None:
         config = RunDirectory(run_dir).config()
+    if keep_context and not resolve_algorithm(config.algorithm.name).in_context:
+        raise ValueError(
+            f"{config.algorithm.name} reads no context whose keys and values could be"
+            " kept; leave keep_context out, or take metaicl or in_context."
+        )
     task = config_lib.build_task(config)
     source = _with_columns(config.data, columns)
     examples = read_examples(support_file, source, task, split=source.split)
@@ -106,8 +117,18 @@ def adapt(
     support, cut = support_set(model, examples, names, config, task, room)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
     if model.family.generative:
-        save_generative(target, model, params, adapted, config)
+        save_generative(
+            target,
+            model,
+            params,
+            adapted,
+            config,
+            support=support_lines(examples, task),
+            keep_context=keep_context,
+        )
         what = config.data.task
+        if "context" in adapted:
+            report_notes(left_out_notes(adapted["context"], len(examples)), console)
     else:
         save_adapted(
             target,

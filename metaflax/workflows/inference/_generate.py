@@ -8,9 +8,12 @@ import jax
 import numpy as np
 
 from metaflax import config as config_lib
-from metaflax import data
-from metaflax.data.batching._seq2seq_tokens import tokenize_prompts
+from metaflax import data, tasks
+from metaflax.data.batching._seq2seq_tokens import PairLayout, tokenize_prompts
 from metaflax.models.generation._decoding import DecodingConfig
+from metaflax.models.generation._generate import GenerateFn
+from metaflax.tasks._templates import template_of
+from metaflax.workflows.inference._kept_context import load_context
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
 
@@ -47,10 +50,15 @@ class Generator:
     ):
         self._model = load_generative(config_lib.ModelConfig(name=str(directory)))
         texts = _data_config(self._model, max_new)
-        self._task = config_lib.build_task(config_lib.Config(data=texts))
-        self._layout = self._model.text_layout(texts)
-        self._generate = self._model.generator(self._layout, decoding)
+        self._model = self._model.with_room(texts)
+        self._task = _saved_task(self._model, texts)
+        self._layout = self._model.text_layout(texts, self._task.texts)
         self._params = jax.device_put(self._model.pretrained.params)
+        self._generate = self._model.generator(self._layout, decoding)
+        self._context = None
+        if self._model.pretrained.purpose.get("in_context"):
+            self._context = load_context(self._model, texts, self._task)
+            self._generate = _after_context(self._model, self._layout, decoding)
         self.form = self._task.form
         self.batch_size = batch_size
         self.truncation = TruncationCount()
@@ -69,7 +77,10 @@ class Generator:
         fields = self.truncation.records(prompts)
         rows = np.arange(len(texts))
         batch = data.collate_texts(prompts, rows, self.batch_size, self._buckets)
-        outputs = jax.tree.map(np.asarray, self._generate(self._params, batch))
+        weights = self._params
+        if self._context is not None:
+            weights = weights, self._context
+        outputs = jax.tree.map(np.asarray, self._generate(weights, batch))
         generated = [
             (self._model.text(ids, mask), score)
             for ids, mask, score in list(zip(*outputs, strict=True))[: len(texts)]
@@ -81,6 +92,27 @@ class Generator:
     def notes(self) -> list[str]:
         """Returns a sentence about the texts that were truncated."""
         return self.truncation.notes(self._layout.max_source_length, "shorten them")
+
+
+def _after_context(
+    model: LoadedModel, layout: PairLayout, decoding: DecodingConfig
+) -> GenerateFn:
+    """Returns the decoder of parameters and a context, compiled once a shape."""
+
+    def generate(params: Any, prompts: Any, key: Any = None) -> Any:
+        weights, context = params
+        return model.generator(layout, decoding, context)(weights, prompts, key)
+
+    return jax.jit(generate)
+
+
+def _saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskType:
+    """Returns the task type that a model was adapted to, with its template."""
+    task = config_lib.build_task(config_lib.Config(data=texts))
+    template = model.pretrained.purpose.get("template")
+    if template is None:
+        return task
+    return task.written(template_of(template, f"{model.pretrained.directory}"))
 
 
 def _data_config(model: LoadedModel, max_new: int | None) -> config_lib.DataConfig:

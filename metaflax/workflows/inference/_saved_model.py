@@ -10,12 +10,15 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks, tree
+from metaflax.config._factories import template_for
 from metaflax.tasks._forms import ONE_SEQUENCE
+from metaflax.workflows.inference._kept_context import (
+    CONTEXT,
+    SUPPORT,
+    context_tensors,
+)
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
-
-# Name of the file of support texts in an adapted directory.
-SUPPORT = "support.jsonl"
 
 
 def save_adapted(
@@ -71,16 +74,32 @@ def save_generative(
     params: Any,
     adapted: Any,
     config: config_lib.Config,
+    *,
+    support: str = "",
+    keep_context: bool = False,
 ) -> None:
-    """Writes an adapted generative model."""
+    """Writes an adapted generative model.
+
+    One adapted in context keeps its support set, and if `keep_context` its keys and
+    values.
+    """
     merged = tree.merge(adapted["encoder"], params["encoder"])
-    model.save(target, merged, purpose=generative_purpose(config))
+    purpose, notes, tensors = generative_purpose(config), {}, {}
+    if "context" in adapted:
+        purpose["in_context"] = True
+        notes[SUPPORT] = support
+        if keep_context:
+            tensors[CONTEXT] = context_tensors(adapted["context"])
+    model.save(target, merged, purpose=purpose, notes=notes, tensors=tensors)
 
 
 def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
     """Returns what a saved generative model is for: task type and lengths of texts."""
     names = ("task", "max_length", "max_target_length")
-    return {name: getattr(config.data, name) for name in names}
+    purpose = {name: getattr(config.data, name) for name in names}
+    if (template := template_for(config)) is not None:
+        purpose["template"] = template.record()
+    return purpose
 
 
 def shown_support(examples: data.Examples) -> dict[str, str]:

@@ -131,6 +131,12 @@ class Episodes(NamedTuple):
         return sizes._replace(num_classes=max(self.room, sizes.num_classes))
 
     @property
+    def example_lengths(self) -> np.ndarray:
+        """Number of tokens of each example of a generative task type in a context."""
+        assert self.pairs is not None
+        return self.pairs.inputs.lengths + 1  # The last token is no input.
+
+    @property
     def num_texts(self) -> int:
         """Number of texts that episodes are sampled from."""
         return len(self.examples)

@@ -98,6 +98,31 @@ class LoadedModel(NamedTuple):
             read = min(config.max_length, bounds.max_input - target)
         return dataclasses.replace(config, max_length=read, max_target_length=target)
 
+    def with_room(self, config: DataConfig) -> "LoadedModel":
+        """Lets a decoder read a support set at the positions that texts leave free.
+
+        Args:
+          config: which says how long texts are.
+        """
+        size = self.context_size(config)
+        if size is None:
+            return self  # Algorithms that need a context say so.
+        assert self.language is not None
+        assert self.language.in_context is not None
+        encoder = self.encoder._replace(apply=self.language.in_context(size))
+        return self._replace(encoder=encoder)
+
+    def context_size(self, config: DataConfig) -> int | None:
+        """Returns the largest number of tokens of a context before texts of a config.
+
+        None where the model conditions on no context, or has no positions for it.
+        """
+        if self.language is None or self.language.in_context is None:
+            return None
+        longest = config.max_length + config.max_target_length
+        size = self._bounds().max_input - longest
+        return size if size > 0 else None
+
     def compact(self, algorithm: base.MetaAlgorithm) -> base.MetaAlgorithm:
         """Lets tasks adapt only the words that they use, where that is the same."""
         path = self.family.word_embedding
@@ -135,13 +160,19 @@ class LoadedModel(NamedTuple):
             texts,
             targets,
             level=level,
-            layout=self.text_layout(config),
+            layout=self.text_layout(config, level),
             on_long=config.on_long,
             cache_dir=data.cache_folder() / "tokens",
         )
 
-    def text_layout(self, config: DataConfig) -> PairLayout:
+    def text_layout(
+        self, config: DataConfig, level: tasks.TextLevel | None = None
+    ) -> PairLayout:
         """Returns how inputs and targets of these lengths become tokens.
+
+        Args:
+          config: which says how long they are.
+          level: which may say what ends targets.
 
         Raises:
           ValueError: if the model has no tokens to begin and to end texts with, or too
@@ -149,6 +180,8 @@ class LoadedModel(NamedTuple):
         """
         bounds = self._bounds()
         begin, end = bounds.begin, bounds.end
+        if level is not None and level.end is not None:
+            end = self._only_token(level.end)
         if begin is None or end is None:
             missing = {"begins": begin, "ends": end}
             verbs = " or ".join(
@@ -174,19 +207,43 @@ class LoadedModel(NamedTuple):
             )
         return PairLayout(begin, end, bounds.separate, read, target)
 
-    def generator(self, layout: PairLayout, decoding: DecodingConfig) -> GenerateFn:
-        """Returns the decoder of generated texts, see `DecodingConfig.decoder`."""
-        assert self.language is not None  # Encoders generate nothing.
+    def _only_token(self, text: str) -> int:
+        """Returns the token of a text of one.
+
+        Raises:
+          ValueError: if it is none, or several.
+        """
+        tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(tokens) != 1:
+            raise ValueError(
+                f"the template ends targets with {text!r}, {len(tokens)} tokens in"
+                f" {self.pretrained.directory}; give an `end` of one token, or none"
+                " (the token that ends the model's texts)."
+            )
+        return int(tokens[0])
+
+    def generator(
+        self, layout: PairLayout, decoding: DecodingConfig, context: Any = None
+    ) -> GenerateFn:
+        """Returns the decoder of texts, which may follow a context.
+
+        See `DecodingConfig.decoder` and `LanguageModel.after`.
+        """
+        language = self.language
+        assert language is not None  # Encoders generate nothing.
+        if context is not None:
+            assert language.after is not None  # Else nothing read it.
+            language = language.after(context)
         return decoding.decoder(
-            self.language,
+            language,
             max_new=layout.max_target_length,
-            end=(layout.end, *self.further_ends),
+            end=tuple(dict.fromkeys((layout.end, *self._ends))),
         )
 
     def text(self, ids: Any, mask: Any) -> str:
         """Decodes generated tokens `[T]`, without the one that ends the text."""
         kept = [int(i) for i, real in zip(ids, mask, strict=True) if real]
-        if kept and kept[-1] in self.further_ends:  # Which need not be special.
+        if kept and kept[-1] in self._ends:  # Which need not be special.
             kept.pop()
         return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
 
@@ -199,6 +256,12 @@ class LoadedModel(NamedTuple):
             tokenizer_from=self.pretrained.directory,
             **kwargs,
         )
+
+    @property
+    def _ends(self) -> tuple[int, ...]:
+        """Tokens that end the model's texts, whatever ends targets."""
+        end = self._bounds().end
+        return self.further_ends if end is None else (end, *self.further_ends)
 
     def _bounds(self) -> models.families.TextBounds:
         assert self.family.text_bounds is not None  # Generative families have them.

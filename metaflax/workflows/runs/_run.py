@@ -16,6 +16,7 @@ from metaflax.data.sources._equal_texts import count_shared
 from metaflax.training._interpolation import interpolate
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import report_notes
+from metaflax.workflows.runs._context_losses import context_notes
 from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
@@ -123,13 +124,14 @@ def load_run(
     if task.raw_text:
         loader = _raw_text
     loaded = loader(config, task, load or (lambda: load_model(config.model, task)))
+    model = loaded.model.with_room(config.data)
 
     def episodes(examples: data.Examples) -> Episodes:
-        return make_episodes(examples, config.episodes, config, task, loaded.model)
+        return make_episodes(examples, config.episodes, config, task, model)
 
     return Run(
         config,
-        loaded.model,
+        model,
         task,
         loaded.splits,
         train=loaded.train,
@@ -291,7 +293,7 @@ def load_trained(run_dir: str | Path) -> Trained:
 def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
     """Loads a pretrained model with a new head for `num_classes` classes."""
     task = config_lib.build_task(config)
-    model = load_model(config.model, task)
+    model = load_model(config.model, task).with_room(config.data)
     algorithm = build_algorithm(
         config.algorithm,
         model.encoder,
@@ -306,7 +308,8 @@ def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
 def fitted(trained: Trained) -> Trained:
     """Limits the text length to the longest input of the model."""
     texts = trained.model.fitted(trained.config.data)
-    return trained._replace(config=dataclasses.replace(trained.config, data=texts))
+    config = dataclasses.replace(trained.config, data=texts)
+    return trained._replace(config=config, model=trained.model.with_room(texts))
 
 
 def best_params(directory: RunDirectory, start: Any) -> Any:
@@ -351,6 +354,9 @@ def data_notes(run: Run) -> list[str]:
     parts = [splits.train, splits.valid, splits.test]
     parts += [e.examples for e in episodes if isinstance(e, Episodes)]
     notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    of_splits = {"train": run.train, "valid": run.valid, "test": run.test}
+    in_memory = {n: e for n, e in of_splits.items() if isinstance(e, Episodes)}
+    notes += context_notes(run.config, run.model, in_memory)
     if shared := count_shared(splits.test.texts, splits.train.texts):
         notes.append(
             f"texts of meta-test that occur in meta-train too: {shared}; leave them out"

@@ -1,21 +1,40 @@
 """The scorer of generative models, by the texts that they generate."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from metaflax import base, data, evaluation, metrics, tasks
+from metaflax import base, data, evaluation, metrics, tasks, tree
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._seq2seq_batches import collate_candidates, collate_prompts
+from metaflax.data.batching._seq2seq_tokens import PairLayout
 from metaflax.evaluation._generated import GenerationBatch, generating_scorer
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.tasks._text_level import recall_name
 from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
+
+
+def adapted_generator(
+    model: LoadedModel, layout: PairLayout, decoding: DecodingConfig
+) -> Callable[[Any, Any, Any], Any]:
+    """Returns `generated = generate(params, adapted, prompts)`.
+
+    A task changed the weights, or is the context of each prompt.
+    """
+    plain = model.generator(layout, decoding)
+
+    def generate(params: Any, adapted: Any, prompts: Any) -> Any:
+        weights = tree.merge(adapted["encoder"], params["encoder"])
+        if "context" not in adapted:
+            return plain(weights, prompts)
+        return model.generator(layout, decoding, adapted["context"])(weights, prompts)
+
+    return generate
 
 
 class TextScorer:
@@ -47,7 +66,7 @@ class TextScorer:
             self.algorithm,
             task.loss,
             task.metrics,
-            model.generator(pairs.layout, decoding),
+            adapted_generator(model, pairs.layout, decoding),
         )
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "TextScorer":

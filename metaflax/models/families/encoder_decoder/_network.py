@@ -129,7 +129,7 @@ class Attention(_attention.Attention):
         key: chex.PRNGKey | None,
     ) -> tuple[jax.Array, KeyValues]:
         added, kept = self.attend(queries, context, bias, key, past=past)
-        return self.norm(queries.x + added), kept
+        return self.norm(queries.x + added), cast(KeyValues, kept)
 
 
 class Layer(_modules.Block):

@@ -21,17 +21,17 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.families.gpt2._config import GPTConfig
-from metaflax.models.generation._decoder import (
+from metaflax.models.generation._decoder import decoder_only
+from metaflax.models.generation._decoder_parts import (
     Decoder,
     LayerFn,
     View,
-    decoder_only,
     layer_name,
     word_logits,
 )
 from metaflax.models.generation._language_model import LanguageModel
 from metaflax.models.layers import _attention, _modules, _packing, _stack
-from metaflax.models.layers._attention import KeyValues, Past, Source
+from metaflax.models.layers._attention import Past, Slots, Source
 from metaflax.models.layers._config import ACTIVATIONS
 
 
@@ -119,7 +119,7 @@ class Attention(_attention.Attention):
         scale: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, KeyValues]:
+    ) -> tuple[jax.Array, Slots]:
         normed = Source(self.norm(x), rows)
         added, kept = self.attend(normed, normed, bias, key, scale=scale, past=past)
         return x + added, kept
@@ -148,7 +148,7 @@ class Layer(_modules.Block):
         scale: jax.Array,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, KeyValues]:
+    ) -> tuple[jax.Array, Slots]:
         parts = self.config, self.dtype
         attention_key, mlp_key = base.split_key(key)
         x, kept = Attention(*parts, name="attention")(

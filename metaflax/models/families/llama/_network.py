@@ -20,17 +20,17 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.families.llama._config import LlamaConfig
-from metaflax.models.generation._decoder import (
+from metaflax.models.generation._decoder import decoder_only
+from metaflax.models.generation._decoder_parts import (
     Decoder,
     LayerFn,
     View,
-    decoder_only,
     layer_name,
     word_logits,
 )
 from metaflax.models.generation._language_model import LanguageModel
 from metaflax.models.layers import _attention, _modules, _packing, _rotary, _stack
-from metaflax.models.layers._attention import KeyValues, Past
+from metaflax.models.layers._attention import KeyValues, Past, Slots
 from metaflax.models.layers._rotary import Angles
 
 
@@ -114,7 +114,7 @@ class Attention(_attention.Attention):
         angles: Angles,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, KeyValues]:
+    ) -> tuple[jax.Array, Slots]:
         sizes = self.sizes
         H, G, d = sizes.num_attention_heads, sizes.num_kv, sizes.head_size
         normed = self.rms_norm(x)
@@ -130,10 +130,10 @@ class Attention(_attention.Attention):
             kept = kept._replace(keys=self.rms_norm(kept.keys, "key_norm"))
         query = _rotary.rotate(query, angles) * jnp.asarray(d**-0.5, self.dtype)
         kept = kept._replace(keys=_rotary.rotate(kept.keys, angles))
-        if past is not None:
-            kept = past.kept.updated(kept, past.slot)
-        mixed = self.mixed(query, kept, bias, rows, key, use_bias=sizes.has_output_bias)
-        return x + mixed, kept
+        slots = kept if past is None else past.kept.updated(kept, past.slot)
+        use_bias = sizes.has_output_bias
+        mixed = self.mixed(query, slots, bias, rows, key, use_bias=use_bias)
+        return x + mixed, slots
 
 
 class Layer(_modules.Block):
@@ -150,7 +150,7 @@ class Layer(_modules.Block):
         angles: Angles,
         past: Past | None,
         key: chex.PRNGKey | None,
-    ) -> tuple[jax.Array, KeyValues]:
+    ) -> tuple[jax.Array, Slots]:
         parts = self.config, self.dtype
         attention_key, mlp_key = base.split_key(key)
         attention = Attention(*parts, self.sizes, name="attention")

@@ -23,7 +23,7 @@ import numpy as np
 
 from metaflax import base
 from metaflax.models.families.t5._config import T5Config
-from metaflax.models.generation._decoder import layer_name, word_logits
+from metaflax.models.generation._decoder_parts import layer_name, word_logits
 from metaflax.models.generation._encoder_decoder import (
     EncoderDecoder,
     LayerFn,
@@ -146,7 +146,7 @@ class Attention(_attention.Attention):
             head_size=self.sizes.d_kv,
             use_bias=False,
         )
-        return x + added, kept
+        return x + added, cast(KeyValues, kept)
 
 
 class Mlp(_modules.Block):

@@ -1,0 +1,106 @@
+"""What a model adapted in context keeps: its support set, and its keys and values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data, tasks
+from metaflax._wording import counted
+from metaflax.models.generation._language_model import Context
+from metaflax.models.layers._attention import KeyValues
+from metaflax.models.pretrained import _files
+from metaflax.workflows.inference._support_sets import support_set
+from metaflax.workflows.runs._loaded_model import LoadedModel
+
+# Files of an adapted directory: support examples by role, and their keys and values.
+SUPPORT, CONTEXT = "support.jsonl", "context.safetensors"
+
+
+def support_lines(examples: data.Examples, task: tasks.TaskType) -> str:
+    """Writes a support set as JSONL, by the roles of its columns."""
+    records = [
+        {**task.form.row(text), **gold_columns(examples, number, task)}
+        for number, text in enumerate(examples.texts)
+    ]
+    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+
+
+def gold_columns(
+    examples: data.Examples, number: int, task: tasks.TaskType
+) -> dict[str, Any]:
+    """Returns the target of an example by role."""
+    assert task.texts is not None
+    assert examples.targets is not None
+    return task.texts.rows(examples.targets[number])
+
+
+def context_tensors(context: Context) -> dict[str, np.ndarray]:
+    """Returns the keys and values of a context by name, without its padding."""
+    kept = np.asarray(context.mask).astype(bool)
+    tensors = {
+        f"layer_{number}.{name}": np.ascontiguousarray(np.asarray(part)[:, kept])
+        for number, layer in enumerate(context.kept)
+        for name, part in layer._asdict().items()
+    }
+    return {**tensors, "left_out": np.asarray(context.left_out)}
+
+
+def load_context(
+    model: LoadedModel, config: config_lib.DataConfig, task: tasks.TaskType
+) -> Context:
+    """Loads the context of an adapted directory, or encodes its support set.
+
+    Args:
+      model: the model of the directory, with room for the context.
+      config: lengths of its texts.
+      task: its task type.
+
+    Raises:
+      ValueError: if the directory holds no support set, or a damaged one.
+    """
+    directory = model.pretrained.directory
+    if (directory / CONTEXT).is_file():
+        return _stored_context(directory / CONTEXT)
+    read = getattr(model.encoder.apply, "in_context", None)
+    if read is None:
+        raise ValueError(
+            f"{directory} was adapted in context, and its model has no positions beside"
+            " the longest text; lower max_new_tokens."
+        )
+    examples = data.read(directory / SUPPORT, task=task)
+    support, _ = support_set(model, examples, [], config_of(config), task, 1)
+    return jax.jit(read.read)(model.pretrained.params, support, None)
+
+
+def config_of(config: config_lib.DataConfig) -> config_lib.Config:
+    """Returns a whole config with these settings of texts."""
+    return config_lib.Config(data=config)
+
+
+def left_out_notes(context: Context, num_examples: int) -> list[str]:
+    """Returns a sentence about support examples that the context has no room for."""
+    left_out = int(context.left_out)
+    if not left_out:
+        return []
+    examples = counted(num_examples, "support example is", "support examples are")
+    return [
+        f"{left_out} of {examples} left out, since the model has no positions for them;"
+        " give fewer or shorter ones, or lower max_length or max_target_length."
+    ]
+
+
+def _stored_context(path: Path) -> Context:
+    tensors = _files.read_file(path)
+    left_out = tensors.pop("left_out")
+    layers: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        layer, part = name.removeprefix("layer_").split(".")
+        layers.setdefault(int(layer), {})[part] = jnp.asarray(tensor)
+    kept = tuple(KeyValues(**layers[number]) for number in sorted(layers))
+    num_slots = kept[0].keys.shape[1]
+    return Context(kept, jnp.ones(num_slots, bool), jnp.asarray(left_out))

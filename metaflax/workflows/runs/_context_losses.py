@@ -1,0 +1,54 @@
+"""Support examples that do not fit the context of a model, counted before training."""
+
+import numpy as np
+
+from metaflax import config as config_lib
+from metaflax import data
+from metaflax.config._factories import resolve_algorithm
+from metaflax.workflows.runs._episodes import Episodes
+from metaflax.workflows.runs._loaded_model import LoadedModel
+
+# Episodes of each split that are looked at.
+NUM_EPISODES = 100
+
+
+def context_notes(
+    config: config_lib.Config, model: LoadedModel, splits: dict[str, Episodes]
+) -> list[str]:
+    """Describes what does not fit a context, for an algorithm that learns in context.
+
+    Args:
+      config: of the run.
+      model: its model.
+      splits: episodes by the name of their split.
+
+    Returns:
+      A sentence for each split of which support examples are left out.
+
+    Raises:
+      ValueError: instead, if `on_long` is `error`.
+    """
+    size = model.context_size(config.data)
+    if size is None or not resolve_algorithm(config.algorithm.name).in_context:
+        return []
+    notes = []
+    for name, episodes in splits.items():
+        left_out, total = _left_out(episodes, size)
+        if left_out:
+            notes.append(
+                f"meta-{name}: {left_out} of {total} support examples of the first"
+                f" {NUM_EPISODES} episodes do not fit a context of {size} tokens and"
+                " are left out whole; lower shot, max_length or max_target_length."
+            )
+    if notes and config.data.on_long == "error":
+        raise ValueError(f"{notes[0].removesuffix('.')}, or set on_long to 'truncate'.")
+    return notes
+
+
+def _left_out(episodes: Episodes, size: int) -> tuple[int, int]:
+    """Counts support examples that are left out, and all of them."""
+    lengths, left_out, total = episodes.example_lengths, 0, 0
+    for episode in data.fixed_list(episodes.sampler, 0, NUM_EPISODES):
+        ends = np.cumsum(lengths[episode.support])
+        left_out, total = left_out + int(np.sum(ends > size)), total + len(ends)
+    return left_out, total
