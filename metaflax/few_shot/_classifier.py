@@ -21,8 +21,9 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     Args:
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
       algorithm: name of an algorithm (default: the run's, or frozen).
-      head: name of an output layer such as prototypes, ridge or logistic_regression
-        (default: the algorithm's).
+      head: name of an output layer such as prototypes, ridge or logistic_regression, or
+        auto, which chooses one by cross-validation on the texts of `fit` and prints the
+        choice on standard error (default: the algorithm's).
       strength: regularisation strength of closed-form heads such as ridge.
       temperature: scale of distances in heads such as prototypes.
       adapts: patterns of the parameter paths that inner steps adapt.
@@ -35,6 +36,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       classes_: the labels, sorted.
       support_texts_: the texts that it learned from.
       support_targets_: their labels.
+      head_choice_: accuracy of each head in cross-validation, with head auto.
       learned_: the output layer, and what was adapted of the encoder.
 
     Examples:

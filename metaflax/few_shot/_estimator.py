@@ -3,6 +3,7 @@
 import abc
 import functools
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,11 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner, load_source
+from metaflax.workflows.inference._head_choice import (
+    AUTO,
+    HeadChoice,
+    check_choosable,
+)
 from metaflax.workflows.inference._predict import predict_all
 
 # File of settings and targets in a saved estimator.
@@ -29,9 +35,11 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     Attributes:
       support_texts_: the texts that it learned from.
       support_targets_: their targets.
+      head_choice_: how the head was chosen, where `head` is `auto`; else None.
     """
 
     _task: ClassVar[str]
+    head_choice_: HeadChoice | None = None
 
     def __init__(
         self,
@@ -84,7 +92,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         }
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
-        learner.save(directory, self.learned_, self._examples(learner), notes)
+        examples, choice = self._examples(learner), self.head_choice_
+        learner.save(directory, self.learned_, examples, notes, choice)
 
     @classmethod
     def load(cls, directory: str | Path) -> Any:
@@ -144,16 +153,34 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
                 f"there are {len(texts)} texts and {len(targets)} targets; give each"
                 " text one."
             )
-        learner = self._learner()
+        learner, choice = load_learner(self._settings(None)), None
         examples = examples_of(self._rows(texts, targets), learner.task, "X, y")
+        if self.head == AUTO:
+            choice = self._head_choice(learner, targets, examples)
+            print(choice, file=sys.stderr)
+            learner = load_learner(self._settings(choice))
         self.learned_ = learner.learn(
             examples,
             self._names(targets, examples),
             encoded=self._encoded(learner, examples.texts),
         )
         self.support_texts_, self.support_targets_ = texts, targets
+        self.head_choice_ = choice
         self.encoder_digest_ = learner.encoder.digest
         self.saved_ = None
+
+    def _head_choice(
+        self, learner: Learner, targets: list[Any], examples: data.Examples
+    ) -> HeadChoice:
+        if self.strength is not None:
+            raise ValueError(
+                f"strength is {self.strength}, which the head {AUTO!r} chooses as well;"
+                " leave it out, or name a head."
+            )
+        check_choosable(learner.config.algorithm, learner.task)
+        encoded = load_source(self._settings(None)).features.encode(examples.texts)
+        names = self._names(targets, examples)
+        return learner.choose_head(examples, names, encoded)
 
     def _partial_fit(self, texts: list[Any], targets: list[Any]) -> None:
         """Learns from these examples and all earlier ones."""
@@ -183,17 +210,19 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _encoded(self, learner: Learner, texts: Sequence[Any]):
         if not learner.shares_encoder:
             return None
-        return load_source(self._settings()).features.encode(texts)
+        return load_source(self._settings(None)).features.encode(texts)
 
     def _examples(self, learner: Learner) -> data.Examples:
         rows = self._rows(self.support_texts_, self.support_targets_)
         return examples_of(rows, learner.task, "X, y")
 
     def _learner(self) -> Learner:
-        return load_learner(self._settings())
+        return load_learner(self._settings(self.head_choice_))
 
-    def _settings(self) -> LearnerSettings:
+    def _settings(self, choice: HeadChoice | None) -> LearnerSettings:
         params = self._plain_params()
+        if params["head"] == AUTO:
+            params |= _chosen_head(choice)
         if params["adapts"] is not None:
             params["adapts"] = tuple(params["adapts"])
         return LearnerSettings(task=self._task, **params)
@@ -227,6 +256,13 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _restore(self, state: Any) -> None:
         """Restores what `_state` returned."""
         del state
+
+
+def _chosen_head(choice: HeadChoice | None) -> dict[str, Any]:
+    """Returns the settings of the head that was chosen, or of the default one."""
+    if choice is None or choice.is_default:
+        return {"head": None}
+    return {"algorithm": "frozen", "head": choice.name, **choice.settings}
 
 
 @functools.lru_cache(maxsize=4)

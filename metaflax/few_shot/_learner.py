@@ -20,6 +20,11 @@ from metaflax.few_shot._support import (
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
 from metaflax.tree._paths import is_empty
+from metaflax.workflows.inference._head_choice import (
+    HeadChoice,
+    check_choosable,
+    choose_head,
+)
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
@@ -152,6 +157,30 @@ class Learner:
             jax.tree.map(np.asarray, adapted["encoder"]),
         )
 
+    def choose_head(
+        self, examples: data.Examples, names: Sequence[str], encoded: Encoded
+    ) -> HeadChoice:
+        """Chooses among heads by cross-validation on a support set.
+
+        Args:
+          examples: the support set.
+          names: class names in the order of the outputs.
+          encoded: features of the texts.
+
+        Raises:
+          ValueError: if no head is fitted to fixed features of classes.
+        """
+        check_choosable(self.config.algorithm, self.task)
+        to_arrays = target_kinds.of(self.task).to_arrays
+        assert to_arrays is not None  # `check_choosable` refuses others.
+        return choose_head(
+            encoded.features,
+            to_arrays(examples, list(names), len(names)),
+            self.config.algorithm,
+            self.task,
+            self._params.get("head"),
+        )
+
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""
         return encoded.features @ learned.head["kernel"] + learned.head["bias"]
@@ -246,6 +275,7 @@ class Learner:
         learned: LearnedTask,
         examples: data.Examples,
         notes: Mapping[str, str] | None = None,
+        choice: HeadChoice | None = None,
     ) -> None:
         """Writes a task as `metaflax adapt` does, for `metaflax.load`.
 
@@ -254,6 +284,7 @@ class Learner:
           learned: the task.
           examples: its support set, written for explanations.
           notes: texts of further files, by their names.
+          choice: how the head was chosen, if it was.
 
         Raises:
           ValueError: if the directory holds anything, or the format cannot express the
@@ -269,6 +300,7 @@ class Learner:
             self.task,
             support={**shown_support(examples), **(notes or {})},
             calibration=self.calibration,
+            choice=choice,
         )
 
     def _token_outputs(

@@ -49,7 +49,8 @@ class Pretrained:
     """Prompt template of a generative model, see `train --template` (default: the task
     type's with in_context, else none)."""
     head: str | None = None
-    """Output layer, such as prototypes, ridge or logistic_regression (default: the
+    """Output layer, such as prototypes, ridge or logistic_regression, or auto, which
+    chooses one by cross-validation on the support set, also with --run (default: the
     algorithm's)."""
     pooling: Pooling | None = None
     """Pooling of an encoder's hidden states (default: tokens for task types with
@@ -111,6 +112,9 @@ class Adapt:
         from metaflax.workflows.inference._pretrained_config import without_run
 
         settings = _given(self.pretrained)
+        choose_head = settings.get("head") == "auto"
+        if choose_head:
+            del settings["head"]
         if self.run is not None and settings:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in settings)
             raise ValueError(
@@ -124,6 +128,7 @@ class Adapt:
             run_dir=self.run,
             config=None if self.run else without_run(**settings),
             keep_context=self.keep_context,
+            choose_head=choose_head,
             **_given(self.columns),
         )
 

@@ -1,20 +1,25 @@
 """Adaptation to a new task from a file of labelled texts."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import target_kinds, tasks
+from metaflax import data, target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.models.pretrained._files import HEAD
 from metaflax.tasks._forms import ONE_SEQUENCE
+from metaflax.workflows.inference._head_choice import HeadChoice, check_choosable
+from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
 from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
 from metaflax.workflows.inference._saved_model import (
     save_adapted,
@@ -24,6 +29,7 @@ from metaflax.workflows.inference._saved_model import (
 from metaflax.workflows.inference._support_sets import first_seen, support_set
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
+from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._episodes import (
     read_examples,
@@ -49,6 +55,7 @@ def adapt(
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
     keep_context: bool = False,
+    choose_head: bool = False,
     **columns: str | None,
 ) -> Path:
     """Adapts a model to a new task from a file of labelled texts.
@@ -62,6 +69,8 @@ def adapt(
       keep_context: whether a model adapted in context (metaicl) keeps the keys and
         values of its support set beside the texts, so that they are not encoded again
         when it is loaded.
+      choose_head: whether to choose among heads by cross-validation on the support set,
+        see `HeadChoice`; the choice is printed on standard error.
       **columns: columns of the file by their setting in `config.DataConfig`, such as
         `text` and `label`, and `unlabelled`, `label_separator`, `split` and `encoding`
         (default: those of the run or config; no split and encoding).
@@ -88,6 +97,8 @@ def adapt(
             " kept; leave keep_context out, or take metaicl or in_context."
         )
     task = config_lib.build_task(config)
+    if choose_head:
+        check_choosable(config.algorithm, task)
     source = _with_columns(config.data, columns)
     examples = read_examples(support_file, source, task, split=source.split)
     report_notes(examples.notes, console)
@@ -102,9 +113,15 @@ def adapt(
         if run_dir is None
         else load_trained(run_dir)
     )
+    calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
+    choice = None
+    if choose_head:
+        choice = _head_choice(trained, examples, names, task)
+        print(choice, file=sys.stderr)
+        trained = _with_choice(trained, choice, task, len(names))
+        calibration = calibration if choice.is_default else None
     room = _room(trained, len(names), support_file)
     model, params, config = trained.model, trained.params, trained.config
-    calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
     algorithm = build_algorithm(
         config.algorithm,
         model.encoder,
@@ -140,6 +157,7 @@ def adapt(
             task,
             support=shown_support(examples),
             calibration=calibration,
+            choice=choice,
         )
         what = target_kinds.of(task).describe_adapted(len(names))
     texts = counted(len(examples), "text")
@@ -155,6 +173,11 @@ def adapt(
         console.print(
             f"calibrated at temperature {calibration.temperature:.3g}, fitted on"
             f" {calibration.queries} {calibration.episodes} queries of meta-validation",
+            soft_wrap=True,
+        )
+    elif choice is not None and not choice.is_default and run_dir is not None:
+        console.print(
+            f"not calibrated: the temperature of the run is not for {choice.name}",
             soft_wrap=True,
         )
     elif run_dir is not None and _is_calibrated(task):
@@ -183,6 +206,45 @@ def _with_columns(
     given = {name: value for name, value in columns.items() if value is not None}
     config = dataclasses.replace(config, split=None, encoding=None)
     return dataclasses.replace(config, **given)  # pyright: ignore
+
+
+def _head_choice(
+    trained: Trained, examples: data.Examples, names: list[str], task: tasks.TaskType
+) -> HeadChoice:
+    """Chooses a head by the features of the support set."""
+    tokenized = trained.model.tokenize(examples.texts, trained.config.data, task.form)
+    features = embedder(trained.model)(
+        trained.params["encoder"], tokenized, np.arange(len(examples))
+    )
+    to_arrays = target_kinds.of(task).to_arrays
+    assert to_arrays is not None  # `check_choosable` refuses others.
+    targets = to_arrays(examples, names, len(names))
+    return choose_head_by(
+        features,
+        targets,
+        trained.config.algorithm,
+        task,
+        trained.params.get("head"),
+    )
+
+
+def _with_choice(
+    trained: Trained, choice: HeadChoice, task: tasks.TaskType, num_classes: int
+) -> Trained:
+    """The same encoder with a new head of the kind that was chosen."""
+    if choice.is_default:
+        return trained
+    settings = choice.applied(trained.config.algorithm)
+    encoder = trained.model.encoder
+    algorithm = build_algorithm(
+        settings, encoder, trained.model.init, task, num_classes
+    )
+    fresh: Any = algorithm.init(jax.random.key(0))
+    return trained._replace(
+        config=dataclasses.replace(trained.config, algorithm=settings),
+        params={**fresh, "encoder": trained.params["encoder"]},
+        num_classes=num_classes,
+    )
 
 
 def _is_calibrated(task: tasks.TaskType) -> bool:

@@ -12,6 +12,7 @@ from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks, tree
 from metaflax.config._factories import template_for
 from metaflax.tasks._forms import ONE_SEQUENCE
+from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._kept_context import (
     CONTEXT,
     SUPPORT,
@@ -32,6 +33,7 @@ def save_adapted(
     *,
     support: Mapping[str, str] | None = None,
     calibration: Calibration | None = None,
+    choice: HeadChoice | None = None,
 ) -> None:
     """Writes an adapted model as a Hugging Face sequence classifier.
 
@@ -51,18 +53,23 @@ def save_adapted(
         standardize=model.standardize,
         head_apart=config.model.pair_encoding != ONE_SEQUENCE,
         problem_type=target_kinds.of(task).problem_type,
-        purpose=_purpose(model, config, calibration),
+        purpose=_purpose(model, config, calibration, choice),
         notes=support,
     )
 
 
 def _purpose(
-    model: LoadedModel, config: config_lib.Config, calibration: Calibration | None
+    model: LoadedModel,
+    config: config_lib.Config,
+    calibration: Calibration | None,
+    choice: HeadChoice | None,
 ) -> dict[str, Any]:
     """Returns what a saved classifier is for, and its calibration if it has one."""
     purpose = {"task": config.data.task, "max_length": model.max_positions}
     if config.model.pair_encoding != ONE_SEQUENCE:
         purpose |= {"pair_encoding": config.model.pair_encoding}
+    if choice is not None:
+        purpose |= {"chosen_head": choice.record()}
     if calibration is None:
         return purpose
     return purpose | {"calibration": calibration._asdict()}

@@ -1,0 +1,215 @@
+"""Choice of an output layer by cross-validation on the support set."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import base, target_kinds, tasks
+from metaflax.config import AlgorithmConfig
+from metaflax.config._factories import build_head, resolve_algorithm
+
+# The name that asks for a choice where a head is named.
+AUTO = "auto"
+# Heads beside the default one, with their strengths, which were chosen together with
+# the rule on validation classes; see experiments/heads.
+CANDIDATES: Mapping[str, Mapping[str, float]] = {
+    "gaussian": {"strength": 3.0},
+    "centred_logistic_regression": {"strength": 0.1},
+}
+MOST_FOLDS = 5
+
+
+class HeadChoice(NamedTuple):
+    """A chosen output layer.
+
+    Attributes:
+      name: name of the head.
+      settings: its settings; empty for the default head.
+      is_default: whether it is the head that serves without a choice.
+      accuracy: of each head in cross-validation; empty where none was possible.
+      num_folds: number of folds.
+    """
+
+    name: str
+    settings: Mapping[str, float]
+    is_default: bool
+    accuracy: Mapping[str, float]
+    num_folds: int
+
+    def __str__(self) -> str:
+        if not self.accuracy:
+            return (
+                f"head {self.name}: a class has one text, which leaves none to compare"
+                " heads on"
+            )
+        scores = ", ".join(f"{n} {100 * a:.1f} %" for n, a in self.accuracy.items())
+        return (
+            f"head {self.name}, by accuracy in {self.num_folds}-fold cross-validation"
+            f" on the support set: {scores}"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Returns the choice as JSON."""
+        return {
+            "name": self.name,
+            "settings": dict(self.settings),
+            "accuracy": dict(self.accuracy),
+            "folds": self.num_folds,
+        }
+
+    def applied(self, config: AlgorithmConfig) -> AlgorithmConfig:
+        """The config of an algorithm with the chosen head on a frozen encoder."""
+        if self.is_default:
+            return config
+        fields: Any = {"name": "frozen", "head": self.name, **self.settings}
+        return dataclasses.replace(config, **fields)
+
+
+def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
+    """Refuses to choose a head where no head is fitted to fixed features of classes.
+
+    Raises:
+      ValueError: naming what stands against it.
+    """
+    kind = target_kinds.of(task)
+    if not kind.single_label or task.tokens is not None or task.others:
+        raise ValueError(
+            f"the head {AUTO!r} chooses among heads of one class a text, and this task"
+            f" type predicts {kind.noun if not task.others else task.others[0]}; name a"
+            " head, or leave it out."
+        )
+    if resolve_algorithm(config.name).has_inner_steps:
+        raise ValueError(
+            f"the head {AUTO!r} is chosen on features that do not adapt, and"
+            f" {config.name} adapts by inner steps; take another algorithm or leave the"
+            " head out."
+        )
+
+
+def choose_head(
+    features: np.ndarray,
+    targets: np.ndarray,
+    config: AlgorithmConfig,
+    task: tasks.TaskType,
+    head_params: Any = None,
+) -> HeadChoice:
+    """Chooses the head with the highest accuracy in stratified cross-validation.
+
+    Candidates are the default head, first, and `CANDIDATES`; where accuracies are
+    equal, the first is taken. There are as many folds as the smallest class has texts,
+    at most `MOST_FOLDS`; with one text in a class the default head is taken.
+
+    Args:
+      features: `[S, D]` of the support set.
+      targets: class numbers `[S]`.
+      config: algorithm whose head is the default; class means stand in for one that is
+        not linear.
+      task: task type of one class a text.
+      head_params: parameters of the default head (default: new ones).
+
+    Returns:
+      The choice, the same one for the same support set.
+
+    Raises:
+      ValueError: as `check_choosable`.
+
+    Examples:
+      >>> features = np.array([[0.0, 9.0], [0.1, -9.0], [1.0, 8.0], [1.1, -8.0]])
+      >>> targets = np.array([0, 0, 1, 1])
+      >>> config = AlgorithmConfig("frozen")
+      >>> choose_head(features, targets, config, tasks.classification()).num_folds
+      2
+    """
+    check_choosable(config, task)
+    num_features, num_classes = features.shape[1], int(targets.max()) + 1
+    default = config.head or resolve_algorithm(config.name).default_head
+    serves = build_head(config, num_features, task, num_classes).is_linear
+    if not serves:
+        default, head_params = "prototypes", None
+        config = dataclasses.replace(config, name="frozen", head=default)
+    folds = stratified_folds(targets)
+    if (num_folds := int(folds.max()) + 1) < 2:
+        return HeadChoice(default, {}, serves, {}, 0)
+    configs = {default: config}
+    for name, settings in CANDIDATES.items():
+        fields: Any = {"name": "frozen", "head": name, **settings}
+        configs.setdefault(name, dataclasses.replace(config, **fields))
+    padded, accuracy = _padded(features, targets, folds), {}
+    for name, tried in configs.items():
+        score = _compiled(tried, num_features, _power_of_two(num_classes, 4))
+        correct = score(*padded, head_params if name == default else None)
+        accuracy[name] = round(float(np.mean(correct[: len(targets)])), 6)
+    best = max(accuracy, key=lambda name: accuracy[name])  # The first of equals.
+    settings = {} if best == default else CANDIDATES[best]
+    is_default = serves and best == default
+    return HeadChoice(best, settings, is_default, accuracy, num_folds)
+
+
+def stratified_folds(targets: np.ndarray) -> np.ndarray:
+    """Assigns examples to folds, those of a class in turn.
+
+    Args:
+      targets: class numbers `[S]`.
+
+    Returns:
+      The fold of each example, `[S]`, of as many folds as the smallest class has
+      examples, at most `MOST_FOLDS`.
+
+    Examples:
+      >>> stratified_folds(np.array([0, 0, 1, 1, 1]))
+      array([0, 1, 0, 1, 0])
+    """
+    counts = np.unique(targets, return_counts=True)[1]
+    folds = np.zeros(len(targets), int)
+    for number in np.unique(targets):
+        rows = np.flatnonzero(targets == number)
+        folds[rows] = np.arange(len(rows)) % min(int(counts.min()), MOST_FOLDS)
+    return folds
+
+
+def _padded(
+    features: np.ndarray, targets: np.ndarray, folds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pads examples with a fold of their own, -1, so that few shapes are compiled."""
+    size = _power_of_two(len(targets), 16) - len(targets)
+    return (
+        np.pad(features.astype(np.float32), ((0, size), (0, 0))),
+        np.pad(targets.astype(np.int32), (0, size)),
+        np.pad(folds.astype(np.int32), (0, size), constant_values=-1),
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(config: AlgorithmConfig, num_features: int, num_classes: int):
+    """Makes a function that says which held-out examples a head classifies right."""
+    head = build_head(config, num_features, tasks.classification(), num_classes)
+    fresh = head.init(jax.random.key(0))
+
+    @jax.jit
+    def held_out(features, targets, folds, params):
+        def of_fold(fold):
+            weights = jnp.where((folds >= 0) & (folds != fold), 1.0, 0.0)
+            state = head.fit(params, features, targets, weights)
+            outputs: base.ClassOutputs = head.apply(state, features)
+            return jnp.argmax(outputs.logits, axis=-1) == targets  # [S]
+
+        correct = jax.vmap(of_fold)(jnp.arange(MOST_FOLDS))  # [K, S]
+        return correct[jnp.maximum(folds, 0), jnp.arange(len(folds))]
+
+    def score(features, targets, folds, params) -> np.ndarray:
+        params = fresh if params is None else params
+        return np.asarray(held_out(features, targets, folds, params))
+
+    return score
+
+
+def _power_of_two(number: int, least: int) -> int:
+    size = least
+    while size < number:
+        size *= 2
+    return size
