@@ -47,16 +47,22 @@ def watch(adapted, files, tmp_path):
     return run
 
 
-def test_a_threshold_has_no_more_false_alarms_than_its_rate():
-    rng = np.random.default_rng(3)
-    past = rng.beta(1, 6, 4000)
-    for rate in (0.02, 0.005):
-        chart = _control_chart.fit(past, 20, rate)
+@pytest.mark.parametrize("num_past", [150, 2000])
+def test_charts_keep_to_the_rate_in_the_mean_over_samples_of_usual_texts(num_past):
+    rng, found = np.random.default_rng(3), []
+    for seed in range(6):
+        chart = _control_chart.fit(rng.beta(1, 6, num_past), 20, 0.01, seed=seed)
         # Other texts of the same distribution.
-        means = rng.beta(1, 6, (50, 1000, 20)).mean(axis=-1)
+        means = rng.beta(1, 6, (20, 500, 20)).mean(axis=-1)
         excess = (means - chart.level) / (chart.deviation / 20**0.5)
-        _, alarms = _control_chart.cusum(excess, chart.threshold)
-        assert 0 < alarms.mean() <= rate
+        found.append(_control_chart.cusum(excess, chart.threshold)[1].mean())
+    assert 0.002 < np.mean(found) < 0.015
+
+
+def test_the_fewer_usual_texts_the_higher_is_the_threshold():
+    past = np.random.default_rng(0).beta(1, 6, 2000)
+    thresholds = [_control_chart.fit(past[:n], 20, 0.01).threshold for n in (100, 2000)]
+    assert thresholds[0] > 1.3 * thresholds[1]
 
 
 def test_a_chart_group_by_group_is_that_of_the_whole_stream():

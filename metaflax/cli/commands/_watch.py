@@ -25,8 +25,9 @@ class Watch:
     """Stream of texts: a file, - for standard input, or tcp://HOST:PORT to listen
     there. A row is a line, or a row of JSONL, CSV or TSV."""
     past: Path | None = None
-    """File of usual texts, without labels, that the charts are fitted to; 100 or more.
-    Not needed where --state names the state of an earlier start."""
+    """File of usual texts, without labels, that the charts are fitted to: 100 or more,
+    and the more, the sooner a surge is noticed. Not needed where --state names the
+    state of an earlier start."""
     follow: Flag = False
     """Wait for lines that are appended to the file of texts, as `tail -F` does."""
     classes: tuple[str, ...] = ()
@@ -34,7 +35,8 @@ class Watch:
     group_size: int = 20
     """Number of texts that a chart takes together."""
     false_alarms: float = 0.005
-    """Largest rate of false alarms per group of texts, of all classes together."""
+    """Rate of false alarms per group of texts, of all classes together; a mean over
+    samples of usual texts."""
     alarms: str = "-"
     """File that alarms are appended to, one JSON object per line; - for standard
     output."""

@@ -11,12 +11,9 @@ import numpy as np
 # What a group may exceed the usual level by before it counts, in standard deviations:
 # half of a shift that is worth an alarm.
 ALLOWANCE = 0.5
-THRESHOLDS = np.arange(0.5, 15.0, 0.1)
-# Resampled streams of usual texts that a threshold is chosen on, and their groups.
-NUM_STREAMS, NUM_GROUPS = 20, 500
-# Share of the false-alarm rate that a threshold is chosen for: usual texts are a sample
-# too.
-MARGIN = 0.5
+THRESHOLDS = np.arange(0.5, 60.0, 0.25)
+# Streams that a threshold is chosen on, and their groups.
+NUM_STREAMS, NUM_GROUPS = 100, 400
 
 
 class Chart(NamedTuple):
@@ -48,15 +45,18 @@ class Chart(NamedTuple):
 def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
     """Fits a chart to probabilities of usual texts, which need no labels.
 
+    The usual texts are a sample, whose level is not quite that of the texts to come. So
+    each stream that a threshold is chosen on is drawn from another resample of them:
+    the fewer they are, the higher is the threshold.
+
     Args:
       past: `[U]`, probabilities of the class.
       size: number of texts of a group.
       rate: largest number of false alarms per group.
-      seed: seed of the streams, which draw usual texts with replacement.
+      seed: seed of the streams.
 
     Returns:
-      The chart with the lowest threshold that has at most half of the rate on these
-      streams.
+      The chart with the lowest threshold that keeps to the rate on these streams.
 
     Raises:
       ValueError: if all probabilities are alike, or no threshold has so few alarms.
@@ -73,11 +73,14 @@ def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
     if not deviation:
         raise ValueError("all usual texts have the same probability of it")
     rng = np.random.default_rng(seed)
-    means = rng.choice(past, (NUM_STREAMS, NUM_GROUPS, size)).mean(axis=-1)
+    samples = rng.choice(past, (NUM_STREAMS, len(past)))
+    means = np.stack(
+        [rng.choice(own, (NUM_GROUPS, size)).mean(axis=-1) for own in samples]
+    )
     excess = (means - level) / (deviation / size**0.5)
     every = np.broadcast_to(excess, (len(THRESHOLDS), *excess.shape))
-    _, alarms = cusum(every, THRESHOLDS[:, None])
-    kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= MARGIN * rate)
+    alarms = cusum(every, THRESHOLDS[:, None])[1]
+    kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= rate)
     if not len(kept):
         raise ValueError(
             f"no threshold up to {THRESHOLDS[-1]:.1f} has at most {rate:g} false alarms"

@@ -1,0 +1,182 @@
+"""Watches streams of product reviews for complaints; see README.md.
+
+Usage: METAFLAX_DATA=DIR python experiments/complaints/run.py [--out DIR] [--draws N]
+
+A classifier learns from a few reviews of a product. The charts of `metaflax watch` are
+fitted to usual reviews, without their labels, and read streams of later ones: quiet
+ones, and ones where complaints double or triple.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+import numpy as np
+
+import metaflax
+from experiments import common
+from metaflax import evaluation
+from metaflax.workflows.watching import _control_chart
+
+COMPLAINT = "negative"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Attributes:
+    draws: support sets of each product.
+    shot: support reviews of each class.
+    usual: share of complaints on quiet days.
+    surges: how many times as many there are later.
+    pasts: numbers of usual reviews that charts are fitted to.
+    group: reviews that a chart takes together.
+    false_alarms: rate per group that the charts are asked for.
+    streams: quiet streams, and surges of each size.
+    groups: groups of a quiet stream; a surge has a tenth.
+    """
+
+    draws: int = 10
+    shot: int = 16
+    usual: float = 0.15
+    surges: tuple[float, ...] = (2.0, 3.0)
+    pasts: tuple[int, ...] = (100, 200, 400, 800)
+    group: int = 20
+    false_alarms: float = 0.005
+    streams: int = 20
+    groups: int = 500
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/complaints"))
+    parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument("--draws", type=int, default=Sizes().draws)
+    args = parser.parse_args()
+    folder = Path(os.environ.get("METAFLAX_DATA", "")) / "amazon_sentiment"
+    if not folder.is_dir():
+        print(
+            "complaints: METAFLAX_DATA names no folder of data sets.", file=sys.stderr
+        )
+        return 2
+    rows = [json.loads(x) for x in (folder / "examples.jsonl").read_text().splitlines()]
+    sizes = dataclasses.replace(Sizes(), draws=args.draws)
+    results = {
+        product: [
+            watched(reviews, args.model, np.random.default_rng((number, draw)), sizes)
+            for draw in range(sizes.draws)
+        ]
+        for number, (product, reviews) in enumerate(products(rows).items())
+    }
+    common.write_json(args.out / "results.json", results)
+    print(table(results))
+    return 0
+
+
+def products(rows: Sequence[dict], least: int = 300) -> dict[str, list[dict]]:
+    """Groups reviews by product; those with enough of each class."""
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        found.setdefault(row["domain"], []).append(row)
+
+    def is_large(reviews: list[dict]) -> bool:
+        complaints = sum(row["label"] == COMPLAINT for row in reviews)
+        return min(complaints, len(reviews) - complaints) >= least
+
+    return {name: found[name] for name in sorted(found) if is_large(found[name])}
+
+
+def watched(
+    reviews: Sequence[dict], model: str, rng: np.random.Generator, sizes: Sizes
+) -> dict[str, dict[str, float]]:
+    """Measures the charts of one support set of a product, by size of the past.
+
+    Half of the other reviews are the past, and half come later.
+    """
+    is_complaint = np.array([row["label"] == COMPLAINT for row in reviews])
+    by_class = [rng.permutation(np.flatnonzero(is_complaint == c)) for c in (0, 1)]
+    support = np.concatenate([numbers[: sizes.shot] for numbers in by_class])
+    classifier = metaflax.FewShotClassifier(model).fit(
+        [reviews[i]["text"] for i in support], [reviews[i]["label"] for i in support]
+    )
+    column = list(classifier.classes_).index(COMPLAINT)
+    texts = [row["text"] for row in reviews]
+    shares = classifier.predict_proba(texts)[:, column]
+    rest = [numbers[sizes.shot :] for numbers in by_class]
+    earlier = [shares[numbers[: len(numbers) // 2]] for numbers in rest]
+    later = [shares[numbers[len(numbers) // 2 :]] for numbers in rest]
+
+    quiet = drawn(later, sizes.usual, (sizes.streams, sizes.groups, sizes.group), rng)
+    surging = {
+        surge: drawn(
+            later,
+            sizes.usual * surge,
+            (sizes.streams, sizes.groups // 10, sizes.group),
+            rng,
+        )
+        for surge in sizes.surges
+    }
+    found = {}
+    for number in sizes.pasts:
+        past = drawn(earlier, sizes.usual, (number,), rng)
+        chart = _control_chart.fit(past, sizes.group, sizes.false_alarms)
+        measured = {"false alarms in 100 groups": 100 * alarms(chart, quiet).mean()}
+        for surge, stream in surging.items():
+            given = alarms(chart, stream)
+            first = np.where(given.any(axis=1), given.argmax(axis=1) + 1, np.nan)
+            measured[f"delay at {surge:g} times"] = float(np.nanmean(first))
+            measured[f"missed at {surge:g} times"] = float(np.isnan(first).mean())
+        found[f"{number}"] = {name: float(value) for name, value in measured.items()}
+    return found
+
+
+def drawn(
+    shares: Sequence[np.ndarray],
+    rate: float,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draws reviews with replacement, complaints at a rate.
+
+    Args:
+      shares: probabilities of being a complaint, of other reviews and of complaints.
+      rate: share of complaints.
+      shape: of the result.
+      rng: draws.
+    """
+    others, complaints = (rng.choice(values, shape) for values in shares)
+    return np.where(rng.random(shape) < rate, complaints, others)
+
+
+def alarms(chart: _control_chart.Chart, stream: np.ndarray) -> np.ndarray:
+    """Returns where streams `[R, G, size]` give alarms, `[R, G]`."""
+    size = stream.shape[-1]
+    excess = (stream.mean(axis=-1) - chart.level) / (chart.deviation / size**0.5)
+    return _control_chart.cusum(excess, chart.threshold)[1]
+
+
+def table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
+    """Formats means over products and draws, with their intervals."""
+    each = [draw for draws in results.values() for draw in draws]
+    columns = list(next(iter(each[0].values())))
+    lines = [
+        "| usual reviews | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 1) + "|",
+    ]
+    for past in each[0]:
+        cells = []
+        for column in columns:
+            values = np.array([draw[past][column] for draw in each])
+            interval = evaluation.mean_interval(values[~np.isnan(values)])
+            cells.append(f"{interval.mean:.2f} ± {interval.half_width:.2f}")
+        lines.append(f"| {past} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
