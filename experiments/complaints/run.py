@@ -128,9 +128,12 @@ def watched(
         measured = {"false alarms in 100 groups": 100 * alarms(chart, quiet).mean()}
         for surge, stream in surging.items():
             given = alarms(chart, stream)
-            first = np.where(given.any(axis=1), given.argmax(axis=1) + 1, np.nan)
-            measured[f"delay at {surge:g} times"] = float(np.nanmean(first))
-            measured[f"missed at {surge:g} times"] = float(np.isnan(first).mean())
+            # A surge that is missed counts as one that is noticed after its end.
+            first = np.where(
+                given.any(axis=1), given.argmax(axis=1) + 1, given.shape[1] + 1
+            )
+            measured[f"delay at {surge:g} times"] = first.mean()
+            measured[f"missed at {surge:g} times"] = 1 - given.any(axis=1).mean()
         found[f"{number}"] = {name: float(value) for name, value in measured.items()}
     return found
 
@@ -172,7 +175,7 @@ def table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
         cells = []
         for column in columns:
             values = np.array([draw[past][column] for draw in each])
-            interval = evaluation.mean_interval(values[~np.isnan(values)])
+            interval = evaluation.mean_interval(values)
             cells.append(f"{interval.mean:.2f} ± {interval.half_width:.2f}")
         lines.append(f"| {past} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
