@@ -39,7 +39,7 @@ def save_task(folder, topics, pairs):
 @pytest.mark.parametrize(
     ("pairs", "num_topics", "names"),
     [
-        (False, 3, ["task-prototypes"]),
+        pytest.param(False, 3, ["task-prototypes"], marks=pytest.mark.thorough),
         (True, 2, ["task-one_sequence-prototypes", "task-two_towers-prototypes"]),
     ],
 )

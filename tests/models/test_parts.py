@@ -85,6 +85,7 @@ def test_an_encoder_without_stages_is_one_stage():
     np.testing.assert_allclose(features[:-1], expected[:-1], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_gradients_flow_through_both_towers(inner):
     tokens, _ = rows_of(TOWERS[:2] + TOWERS[-1:], 5)
     apply = _parts.two_towers(inner).apply

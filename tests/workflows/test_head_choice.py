@@ -96,6 +96,7 @@ def test_what_has_no_head_to_choose_is_one_sentence(task, algorithm, problem):
         _head_choice.check_choosable(settings, task)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("meta_trained", [False, True])
 def test_the_choice_is_printed_and_kept(
     meta_trained, world, trained, tmp_path, capsys, monkeypatch
@@ -129,6 +130,7 @@ def test_the_choice_is_printed_and_kept(
         assert {p["label"] for p in predictions} <= set(worlds.TOPICS[:3])
 
 
+@pytest.mark.thorough
 def test_a_chosen_head_is_the_one_of_that_name(world, tmp_path):
     rows = worlds.records(worlds.TOPICS[:3], count=4, seed=1)
     support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)

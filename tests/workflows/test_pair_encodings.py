@@ -31,7 +31,10 @@ def rows(topics=worlds.TOPICS, count=8):
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["pair_classification", pytest.param("regression", marks=pytest.mark.thorough)],
+)
 @pytest.mark.parametrize(("encoding", "width"), [("two_towers", 2), ("both", 3)])
 def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
     kind, encoding, width, world, tmp_path, capsys
