@@ -1,4 +1,4 @@
-"""The README's example does what it says."""
+"""The README is short, its examples do what they say, and its numbers are measured."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,13 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 SECTION = re.DOTALL | re.MULTILINE
 
+pytestmark = pytest.mark.skipif(
+    not README.is_file(), reason="the README is not beside the tests"
+)
+
 
 def example(heading):
     """The code of the only Python example of a section."""
-    if not README.is_file():
-        pytest.skip("the README is not beside the tests")
     (section,) = re.findall(rf"^## {heading}$.*?(?=^## )", README.read_text(), SECTION)
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     return code
@@ -36,3 +38,27 @@ def test_the_estimator_learns_and_saves(minilm, tmp_path, monkeypatch):
     assert made["accuracy"] > 0.5
     assert made["predicted"].tolist() == ["delivery", "refund"]
     assert (tmp_path / "my_model" / "config.json").is_file()
+
+
+def test_it_fits_on_two_screens():
+    assert len(README.read_text().splitlines()) <= 120
+
+
+def test_links_lead_to_files():
+    for url in re.findall(r"\]\(([^)#:]+)\)", README.read_text()):
+        assert (README.parent / url).exists(), url
+
+
+def test_every_number_of_its_table_is_on_the_page_of_the_experiment():
+    experiment, rows = None, 0
+    for line in README.read_text().splitlines():
+        if not line.startswith("|") or "±" not in line:
+            continue
+        if link := re.search(r"\((experiments/\w+)/\)", line):
+            experiment = link[1]
+        assert experiment, "the first row names its experiment"
+        page = (README.parent / experiment / "README.md").read_text()
+        for value in re.findall(r"\d+\.\d+ ± \d+\.\d+", line):
+            assert value in page, f"{value} is not in {experiment}/README.md"
+        rows += 1
+    assert rows >= 5

@@ -1,0 +1,185 @@
+"""The page of results: tables of `results.json`, and those of READMEs."""
+
+import json
+import re
+from pathlib import Path
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+# Licences of the sets of data, and the sets that each experiment uses.
+LICENCES = {
+    "amazon_sentiment": "Amazon reviews: none stated, for research",
+    "chatterbot_corpus": "chatterbot-corpus: BSD 3-clause",
+    "clinc150": "CLINC150: CC BY 3.0",
+    "dialogsum": "DialogSum: CC BY-NC-SA 4.0, not for commercial use",
+    "education": "student answers: CC BY-SA 3.0",
+    "fewrel": "FewRel: MIT",
+    "financial_phrasebank": "Financial PhraseBank: CC BY-NC-SA 3.0, not for"
+    " commercial use",
+    "leopard": "LEOPARD: none stated, for research",
+    "medical": "medical texts: mixed",
+    "movielens_small": "MovieLens: GroupLens research terms",
+    "nli": "entailment: mixed, for research, not for commercial use",
+    "scitldr": "SciTLDR: Apache-2.0",
+    "sgd_dialogue": "Schema-Guided Dialogue: CC BY-SA 4.0",
+    "span_extraction": "span extraction: CC BY 4.0",
+    "stsb": "STS benchmark: mixed, mostly CC BY-SA",
+    "subjqa": "SubjQA: for research",
+    "tatoeba_mt": "Tatoeba: CC BY 2.0 FR",
+    "unlabelled_sentences": "Wikipedia: CC BY-SA 3.0 and 4.0",
+    "vaderSentiment": "vaderSentiment: MIT",
+    "wnut17": "WNUT 17: CC BY 4.0",
+    "xquad": "XQuAD: CC BY-SA 4.0",
+}
+USES = {
+    "algorithms": ("clinc150",),
+    "augmentation": ("clinc150",),
+    "benchmark": ("amazon_sentiment", "clinc150"),
+    "complaints": ("amazon_sentiment",),
+    "customer_service": ("chatterbot_corpus", "clinc150", "sgd_dialogue"),
+    "dialogue": ("chatterbot_corpus", "sgd_dialogue"),
+    "entities": ("span_extraction", "wnut17"),
+    "financial_news": ("financial_phrasebank",),
+    "generation": ("unlabelled_sentences",),
+    "genres": ("movielens_small",),
+    "heads": ("clinc150", "financial_phrasebank", "medical"),
+    "intents": ("clinc150",),
+    "language_modelling": ("unlabelled_sentences",),
+    "leopard": ("education", "leopard", "nli"),
+    "likeness": ("stsb",),
+    "pairs": ("leopard", "stsb", "subjqa"),
+    "question_answering": ("subjqa", "xquad"),
+    "quickstart": ("vaderSentiment",),
+    "recommendation": ("movielens_small",),
+    "rejection": ("clinc150", "medical"),
+    "relations": ("fewrel",),
+    "search": ("clinc150",),
+    "smlmt": ("clinc150", "fewrel", "leopard", "stsb", "unlabelled_sentences"),
+    "summarization": ("dialogsum", "scitldr", "subjqa", "unlabelled_sentences"),
+    "translation": ("tatoeba_mt",),
+    "triples": ("fewrel",),
+}
+MADE_DATA = "made by the experiment, or part of scikit-learn"
+
+
+def load(name, file="results.json"):
+    """The numbers of an experiment."""
+    return json.loads((EXPERIMENTS / name / file).read_text())
+
+
+def _table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def memory_table():
+    """Temporary memory (MiB) by estimator and number of inner steps."""
+    made = load("memory")["rows"]
+    steps = sorted({row["num_steps"] for row in made})
+    names = list(dict.fromkeys(row["estimator"] for row in made))
+    size = {(row["estimator"], row["num_steps"]): row["bytes"] for row in made}
+    rows = [[n, *(f"{size[n, k] / 2**20:.0f}" for k in steps)] for n in names]
+    return _table(["MiB", *(f"K = {k}" for k in steps)], rows)
+
+
+def noisy_labels_table():
+    """Mean accuracy (%) over draws of data, noise and start."""
+    accuracies = load("noisy_labels")["accuracies"]
+    rows = [
+        [name, f"{100 * sum(values) / len(values):.1f}"]
+        for name, values in accuracies.items()
+    ]
+    return _table(["trained on", "accuracy (%)"], rows)
+
+
+def sinusoid_table():
+    """Squared error after one inner step."""
+    rows = [
+        [e["method"], str(e["shot"]), f"{e['mean']:.2f} ± {e['half_width']:.2f}"]
+        for e in load("sinusoid")["errors"]
+        if e["inner_steps"] == 1
+    ]
+    return _table(["method", "points", "squared error, 1 step"], rows)
+
+
+def rejection_table():
+    """Rejected texts (%) at each stated rate."""
+
+    def percent(interval):
+        if interval is None:
+            return ""
+        return f"{100 * interval['mean']:.1f} ± {100 * interval['half_width']:.1f}"
+
+    kinds = ("false rejections", "classes held out", "out of scope")
+    names = {"clinc150": "CLINC150"}
+    rows = [
+        [
+            names.get(data, data.replace("medical ", "medical, ")),
+            f"{100 * float(rate):.0f} %",
+        ]
+        + [percent(rejected.get(kind)) for kind in kinds]
+        for data, result in load("rejection").items()
+        for rate, rejected in result["rejection"].items()
+    ]
+    return _table(["data", "stated rate", *kinds], rows)
+
+
+def generation_table():
+    """Tokens a second of generation, beside torch on the same weights."""
+    rows = [
+        [
+            row["network"],
+            row["search"],
+            f"{row['tokens_per_second']['metaflax']:,.0f}",
+            f"{row['tokens_per_second']['torch']:,.0f}",
+            f"{row['ratio']:.2f}",
+        ]
+        for row in load("generation")["speed"]
+    ]
+    header = ["network", "search", "tokens/s", "tokens/s, torch", "ratio"]
+    return _table(header, rows)
+
+
+FROM_JSON = {
+    "generation": generation_table,
+    "memory": memory_table,
+    "noisy_labels": noisy_labels_table,
+    "rejection": rejection_table,
+    "sinusoid": sinusoid_table,
+}
+
+
+def tables_of_readme(name):
+    """The tables of an experiment's README that hold intervals."""
+    text = (EXPERIMENTS / name / "README.md").read_text()
+    tables = re.findall(r"^\|.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    # Links of a README lead nowhere on this page: their texts stay.
+    return [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", t) for t in tables if "±" in t]
+
+
+def page():
+    """The page's Markdown."""
+    lines = [
+        "# Results",
+        "",
+        "This page is made when the documentation is built. Where an experiment keeps"
+        " its `results.json`, the table is computed from it; the other tables are those"
+        " of the experiment's page, which has commands, settings and discussion. Each"
+        " score is a mean with a 95 % interval over a fixed list of episodes, and"
+        " differences are paired on that list.",
+        "",
+    ]
+    for folder in sorted(p.parent for p in EXPERIMENTS.glob("*/README.md")):
+        name = folder.name
+        tables = [FROM_JSON[name]()] if name in FROM_JSON else tables_of_readme(name)
+        if not tables:
+            continue
+        title = (folder / "README.md").read_text().splitlines()[0].removeprefix("# ")
+        lines += [f"## {title}", ""]
+        lines += [f"[Experiment](experiments/{name}/index.md). Data:"]
+        licences = "; ".join(LICENCES[data] for data in USES.get(name, ()))
+        lines[-1] += f" {licences or MADE_DATA}."
+        for table in tables:
+            lines += ["", table.strip()]
+        lines.append("")
+    return "\n".join(lines)

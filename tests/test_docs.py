@@ -1,0 +1,161 @@
+"""What the documentation shows runs: its Python, its commands, its numbers."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from metaflax import cli
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+pytestmark = pytest.mark.skipif(
+    not DOCS.is_dir(), reason="the documentation is not beside the tests"
+)
+
+
+def pages():
+    """Pages that were written by hand, and the README."""
+    folders = ("", "tutorials", "howto", "explanation", "reference", "zh")
+    found = [page for name in folders for page in sorted((DOCS / name).glob("*.md"))]
+    generated = {DOCS / "results.md", DOCS / "reference" / "commands.md"}
+    return [ROOT / "README.md", *(page for page in found if page not in generated)]
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language):
+    fences = re.findall(r"^```(.*?)\n(.*?)^```", page.read_text(), re.M | re.S)
+    return [code for name, code in fences if name == language]
+
+
+WITH_PYTHON = [page for page in pages()[1:] if blocks(page, "python")]
+NEEDS_MINILM = {page for page in WITH_PYTHON if 'model="minilm"' in page.read_text()}
+
+
+def run_blocks(page):
+    made: dict = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, name_of(page), "exec"), made)
+
+
+@pytest.mark.parametrize("page", set(WITH_PYTHON) - NEEDS_MINILM, ids=name_of)
+def test_python_of_a_page_runs_from_top_to_bottom(page):
+    run_blocks(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", NEEDS_MINILM, ids=name_of)
+def test_python_with_a_pretrained_encoder_runs(page, minilm):
+    run_blocks(page)
+
+
+def shown_commands():
+    """Every `metaflax` command of a page, as its arguments."""
+    found = {}
+    for page in pages():
+        for block in blocks(page, ""):
+            for line in block.replace("\\\n", " ").splitlines():
+                match = re.search(r"(?:python -m )?metaflax (\w+ .*|\w+)$", line)
+                if not match or line.startswith("#"):
+                    continue
+                args = shlex.split(match[1].split(" &")[0].split(" | ")[0], True)
+                if "--config" not in args:  # The file would have to be there.
+                    found.setdefault(tuple(args), name_of(page))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("args", "page"), list(shown_commands().items()), ids=lambda value: str(value)[:60]
+)
+def test_a_shown_command_has_these_options(args, page):
+    renamed = []
+    cli.parse(args, renamed.append)
+    assert not renamed, f"{page} shows a former name"
+
+
+def extension(name, monkeypatch):
+    """A module of the extensions of the documentation."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    spec = importlib.util.spec_from_file_location(
+        name, DOCS / "_extensions" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_computed_from_results_are_those_of_the_experiments(monkeypatch):
+    results_page = extension("results_page", monkeypatch)
+    for name, table in results_page.FROM_JSON.items():
+        readme = (results_page.EXPERIMENTS / name / "README.md").read_text()
+        rows = table().splitlines()[2:]
+        assert rows
+        for row in rows:  # A page may have more columns.
+            assert row.rstrip("| ") in readme, f"{name}: {row}"
+
+
+def test_the_page_of_results_has_every_experiment_with_intervals(monkeypatch):
+    results_page = extension("results_page", monkeypatch)
+    page = results_page.page()
+    for readme in results_page.EXPERIMENTS.glob("*/README.md"):
+        name = readme.parent.name
+        if "±" in readme.read_text():
+            assert f"(experiments/{name}/index.md)" in page
+    for value in ("83.6 ± 0.9", "97.86 ± 0.16", "0.63 ± 0.06"):
+        assert value in page
+
+
+def test_experiments_on_data_of_others_have_a_licence(monkeypatch):
+    results_page = extension("results_page", monkeypatch)
+    for readme in results_page.EXPERIMENTS.glob("*/README.md"):
+        folder = readme.parent
+        used = results_page.USES.get(folder.name, ())
+        text = "".join(path.read_text() for path in folder.glob("*.py"))
+        text += readme.read_text()
+        assert all(data in text for data in used), folder.name
+        if "METAFLAX_DATA" in text and "±" in readme.read_text():
+            assert used, f"{folder.name} names no data"
+
+
+def test_links_of_copied_pages_lead_to_pages(monkeypatch):
+    generated = extension("generated_pages", monkeypatch)
+    intents = generated.EXPERIMENTS / "intents" / "README.md"
+    pairs = generated.EXPERIMENTS / "pairs" / "README.md"
+    targets = {
+        intents: generated.DOCS / "experiments" / "intents" / "index.md",
+        pairs: generated.DOCS / "experiments" / "pairs" / "index.md",
+    }
+    text = "[pairs](../pairs/) [run.py](run.py) ![p](p.png) [web](https://x.org)"
+    assert generated.relinked(text, intents, targets) == (
+        "[pairs](../pairs/index.md) `experiments/intents/run.py` ![p](p.png)"
+        " [web](https://x.org)"
+    )
+
+
+def test_the_api_has_a_page_for_every_public_module_with_every_name(monkeypatch):
+    generated = extension("generated_pages", monkeypatch)
+    modules = generated.public_modules()
+    assert {"metaflax", "metaflax.losses", "metaflax.workflows"} <= set(modules)
+    page = generated.api_page("metaflax.losses")
+    from metaflax import losses
+
+    for name in losses.__all__:
+        assert f".. autofunction:: metaflax.losses.{name}\n" in page
+    # Names that are exported twice are described once, at their home.
+    assert ".. autofunction:: metaflax.maml" not in generated.api_page("metaflax")
+    assert "<metaflax.algorithms.maml>" in generated.api_page("metaflax")
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    import metaflax
+
+    text = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", text, re.M)[1] == metaflax.__version__
