@@ -61,7 +61,10 @@ class Solution(NamedTuple):
 
 
 def objective(problem: base.InnerProblem) -> Callable[..., jax.Array]:
-    """The inner objective: the support loss plus the proximal term.
+    """Builds the inner objective: the support loss plus the proximal term.
+
+    Args:
+      problem: the inner problem.
 
     Returns:
       `value = fn(fast, (start, fixed), support, key)`.

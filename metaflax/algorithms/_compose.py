@@ -69,6 +69,25 @@ def compose(
       ValueError: if the head, the estimator or the inner optimizer is none, the
         estimator does not support the other choices, or a learned inner optimizer
         cannot know the shapes of adapted parameters.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import estimators, heads, losses
+      >>> algorithm = compose(
+      ...     lambda scale, x, key: scale * x,
+      ...     losses.softmax_cross_entropy,
+      ...     lambda key: jnp.ones(()),
+      ...     head=heads.zeros(1, 2),
+      ...     adapts="head",
+      ...     inner_optimizer=optax.sgd(1.0),
+      ...     num_steps=1,
+      ...     estimator=estimators.reverse,
+      ... )
+      >>> x, classes = jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> adapted, _ = algorithm.adapt(params, base.Batch(x, classes, jnp.ones(2)))
+      >>> print(algorithm.predict(params, adapted, x).logits.argmax(axis=-1))
+      [0 1]
     """
 
     def on(learner: Learner) -> base.MetaAlgorithm:

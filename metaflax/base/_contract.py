@@ -15,7 +15,13 @@ from metaflax.base._units import Array, Batch, ClassOutputs, Task
 
 
 def diverged(losses: jax.Array) -> jax.Array:
-    """Whether inner steps raised a loss `[..., K]` or made it non-finite; bool `[...]`.
+    """Tells whether inner steps raised a loss or made it non-finite.
+
+    Args:
+      losses: `[..., K]`, the loss before each inner step.
+
+    Returns:
+      bool `[...]`.
 
     Examples:
       >>> print(diverged(jnp.array([[2.0, 1.0], [2.0, 3.0], [2.0, jnp.nan]])))
@@ -385,5 +391,19 @@ def outer_step(step: jax.Array | int | None) -> jax.Array:
 
 
 def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | None]:
-    """Splits a key into `num`; None, which means deterministic, stays None."""
+    """Splits a key; None, which means deterministic, stays None.
+
+    Args:
+      key: a key, or None.
+      num: number of keys to make of it.
+
+    Returns:
+      `num` keys, or as many times None.
+
+    Examples:
+      >>> split_key(None)
+      [None, None]
+      >>> len(split_key(jax.random.key(0), 3))
+      3
+    """
     return [None] * num if key is None else list(jax.random.split(key, num))

@@ -78,7 +78,21 @@ def concatenate(first: Any, second: Any) -> Any:
 
 
 def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
-    """Puts classes outside `mask` `[N]` out of reach of any real logit `[U, N]`."""
+    """Puts classes that are masked out below any real logit.
+
+    Args:
+      logits: `[U, N]`.
+      mask: `[N]` bool, True for the classes of the task.
+
+    Returns:
+      The logits, a finite floor where `mask` is False, with the mask.
+
+    Examples:
+      >>> logits = jnp.array([[1.0, 5.0, 2.0]])
+      >>> outputs = masked_outputs(logits, jnp.array([True, False, True]))
+      >>> print(jnp.argmax(outputs.logits, axis=-1))
+      [2]
+    """
     # Finite, so that 0 * (-inf) never makes a NaN in a loss or its derivative.
     floor = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
     return ClassOutputs(jnp.where(mask[None, :], logits, floor), mask)

@@ -68,7 +68,12 @@ def _main(args: list[str]) -> int:
 
 
 def run(command: Command, console: Console) -> None:
-    """Runs a command with quiet logs and cached compilations."""
+    """Runs a command with quiet logs and cached compilations.
+
+    Args:
+      command: a command with its options, as `parse` returns it.
+      console: where it prints.
+    """
     from metaflax import workflows
 
     workflows.quiet_logs()

@@ -16,6 +16,9 @@ _COUNTS = {
 def check(config: Config) -> None:
     """Refuses settings that make no run.
 
+    Args:
+      config: settings of a run.
+
     Raises:
       ValueError: naming the setting and what it may be.
     """

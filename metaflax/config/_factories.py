@@ -82,6 +82,12 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
 def build_task(config: Config) -> tasks.TaskType:
     """Builds the task type of a config, with its form and metric for selection.
 
+    Args:
+      config: settings of a run, of which `data.task` names the task type.
+
+    Returns:
+      The task type.
+
     Raises:
       ValueError: for an unknown task type or metric, or a pair encoding of single
         texts.

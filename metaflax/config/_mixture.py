@@ -180,7 +180,10 @@ def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "Mixture":
 
 
 def check_mixture(config: MixtureConfig) -> None:
-    """Raises ValueError if a setting of a mixture is invalid.
+    """Refuses settings that make no mixture.
+
+    Args:
+      config: settings of a mixture.
 
     Raises:
       ValueError: with the member, the setting and its allowed values.

@@ -119,7 +119,11 @@ class Integers:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Uniform distribution on a tuple of values, of the type of the setting."""
+    """Uniform distribution on a tuple of values, of the type of the setting.
+
+    Args:
+      values: the values.
+    """
 
     values: tuple[Any, ...]
 

@@ -8,7 +8,12 @@ import scipy
 
 
 class Interval(NamedTuple):
-    """A mean and the half-width of its interval: mean +- half_width."""
+    """A mean and the half-width of its interval: mean +- half_width.
+
+    Attributes:
+      mean: the centre.
+      half_width: half the width, not negative.
+    """
 
     mean: float
     half_width: float

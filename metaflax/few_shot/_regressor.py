@@ -16,7 +16,17 @@ NUMBER = "label"
 class FewShotRegressor(RegressorMixin, FewShotEstimator):
     """Text regressor that learns from a few texts with numbers.
 
-    See `FewShotClassifier` for its arguments; the default head is ridge regression.
+    Args:
+      model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
+      algorithm: name of an algorithm (default: the run's, or frozen).
+      head: name of an output layer (default: ridge regression).
+      strength: regularisation strength of closed-form heads such as ridge.
+      temperature: scale of distances in heads such as prototypes.
+      adapts: patterns of the parameter paths that inner steps adapt.
+      num_steps: number of inner steps.
+      inner_learning_rate: learning rate of inner steps.
+      max_length: most tokens of a text; longer texts are truncated.
+      batch_size: most texts in one call of the encoder.
 
     Attributes:
       support_texts_: the texts that it learned from.

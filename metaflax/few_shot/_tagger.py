@@ -15,7 +15,17 @@ class FewShotTagger(FewShotEstimator):
     objects with `start`, `end` and `type` that count characters. Predictions have the
     form of the text: tags for words, entities for a string.
 
-    See `FewShotClassifier` for its arguments.
+    Args:
+      model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
+      algorithm: name of an algorithm (default: the run's, or frozen).
+      head: name of an output layer (default: the algorithm's).
+      strength: regularisation strength of closed-form heads such as ridge.
+      temperature: scale of distances in heads such as prototypes.
+      adapts: patterns of the parameter paths that inner steps adapt.
+      num_steps: number of inner steps.
+      inner_learning_rate: learning rate of inner steps.
+      max_length: most tokens of a text; longer texts are truncated.
+      batch_size: most texts in one call of the encoder.
 
     Attributes:
       support_texts_: the texts that it learned from.

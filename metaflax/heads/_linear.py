@@ -51,6 +51,11 @@ def linear(
 
     Returns:
       A `Head` for one class (`classes`) or several labels (`labels`) a unit.
+
+    Examples:
+      >>> params = linear(4, 3).init(jax.random.key(0))
+      >>> print(params["kernel"].shape, params["bias"].shape)
+      (4, 3) (3,)
     """
     kernel_init = kernel_init or jax.nn.initializers.normal(0.02)
 

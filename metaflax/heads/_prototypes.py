@@ -86,6 +86,13 @@ def label_prototypes(
 
     Raises:
       ValueError: if the temperature is not above 0.
+
+    Examples:
+      >>> head = label_prototypes(1)
+      >>> features, targets = jnp.array([[0.0], [2.0]]), jnp.array([[0], [1]])
+      >>> state = head.fit(head.init(None), features, targets, jnp.ones(2))
+      >>> print(head.apply(state, jnp.array([[1.5]])).logits)
+      [[2.]]
     """
     check_positive("temperature", temperature)
 

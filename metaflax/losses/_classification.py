@@ -85,6 +85,12 @@ def sigmoid_cross_entropy(
     Raises:
       AssertionError: if the axes are others.
       ValueError: if the outputs are no `ClassOutputs`.
+
+    Examples:
+      >>> outputs = base.ClassOutputs(jnp.zeros((1, 2)), jnp.ones(2, bool))
+      >>> loss = sigmoid_cross_entropy(outputs, jnp.array([[0, 1]]), jnp.ones(1))
+      >>> print(f"{loss:.4f}")  # log(2)
+      0.6931
     """
     _checks.check_class_outputs(outputs)
     chex.assert_equal_shape(
@@ -110,7 +116,15 @@ def sigmoid_cross_entropy(
 def balanced_class_weights(
     targets: jax.Array, weights: jax.Array, num_classes: int
 ) -> jax.Array:
-    """Computes class weights `[N]`, U / (N_present x count), that balance classes.
+    """Computes class weights that balance classes: U / (N_present x count).
+
+    Args:
+      targets: `[U]` class numbers.
+      weights: `[U]`, 0 for padding.
+      num_classes: N.
+
+    Returns:
+      `[N]` weights.
 
     Examples:
       >>> print(balanced_class_weights(jnp.array([0, 0, 0, 1]), jnp.ones(4), 2))
@@ -124,7 +138,14 @@ def balanced_class_weights(
 
 
 def balanced_label_weights(targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes label weights `[N]`, inverse to the label's frequency, with mean 1.
+    """Computes label weights, inverse to the label's frequency, with mean 1.
+
+    Args:
+      targets: `[U, N]`, 1 where a unit has the label.
+      weights: `[U]`, 0 for padding.
+
+    Returns:
+      `[N]` weights.
 
     Examples:
       >>> targets = jnp.array([[1, 1], [1, 0], [1, 0]])

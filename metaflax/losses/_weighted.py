@@ -8,9 +8,16 @@ from metaflax import base
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes the weighted mean of `values` `[U]`; 0 if all weights `[U]` are 0.
+    """Computes a weighted mean; 0 if all weights are 0.
 
     A value of weight 0 has no effect, whatever it is.
+
+    Args:
+      values: `[U]`.
+      weights: `[U]`, not negative.
+
+    Returns:
+      A scalar.
 
     Raises:
       AssertionError: if either is not `[U]`; nothing is broadcast.

@@ -44,6 +44,12 @@ def micro_f1(
 
     Returns:
       A scalar between 0 and 1; 0 where no label is true and none is predicted.
+
+    Examples:
+      >>> logits = jnp.array([[1.0, -1.0], [1.0, 1.0]])
+      >>> outputs = base.ClassOutputs(logits, jnp.ones(2, bool))
+      >>> print(f"{micro_f1(outputs, jnp.array([[1, 0], [0, 1]]), jnp.ones(2)):.1f}")
+      0.8
     """
     _checks.check_class_outputs(outputs)
     message = "logits and targets are [U, N], weights [U]"

@@ -41,6 +41,11 @@ def spearman(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.
 
     Returns:
       A scalar from -1 to 1; 0 where either side is constant.
+
+    Examples:
+      >>> print(spearman(jnp.array([1.0, 2.0, 9.0]), jnp.array([10.0, 20.0, 30.0]),
+      ...                jnp.ones(3)))
+      1.0
     """
     _check_numbers(outputs, targets, weights)
     counts = weights > 0

@@ -15,6 +15,12 @@ TARGET_KINDS: dict[str, TargetKind] = {
 def of(task: tasks.TaskType) -> TargetKind:
     """Returns the kind of a task type's targets, its own or the one that it names.
 
+    Args:
+      task: the task type.
+
+    Returns:
+      Its target kind.
+
     Raises:
       ValueError: if it names none that there is, or its own lacks a part.
 

@@ -11,7 +11,12 @@ from metaflax.tasks._forms import Encoded, Form, encode_texts, tokenize
 
 
 class Pair(NamedTuple):
-    """Two texts, of which a model takes both as input."""
+    """Two texts, of which a model takes both as input.
+
+    Attributes:
+      first: such as a premise.
+      second: such as a hypothesis.
+    """
 
     first: str
     second: str

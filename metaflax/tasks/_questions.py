@@ -7,7 +7,12 @@ from metaflax.tasks._fields import Fields
 
 
 class Question(NamedTuple):
-    """Question and the context that may contain its answer."""
+    """Question and the context that may contain its answer.
+
+    Attributes:
+      question: one question.
+      context: the text that is searched for its answer.
+    """
 
     question: str
     context: str

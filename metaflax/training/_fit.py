@@ -35,6 +35,10 @@ class FitResult(NamedTuple):
 class DivergedError(ValueError):
     """Raised for a non-finite meta-loss; the last good checkpoint is kept.
 
+    Args:
+      message: one sentence.
+      step: the outer step with the non-finite loss.
+
     Attributes:
       step: the outer step with the non-finite loss.
     """

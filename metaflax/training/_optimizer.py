@@ -18,6 +18,15 @@ def schedule(
 ) -> optax.Schedule:
     """Creates a schedule with linear warmup from 0, then constant or decaying to 0.
 
+    Args:
+      shape: of the rate after the warmup.
+      learning_rate: its peak.
+      num_steps: outer steps in all.
+      warmup_steps: steps in which the rate rises from 0 to its peak.
+
+    Returns:
+      The learning rate as a function of the step.
+
     Raises:
       ValueError: for an unknown shape, with the known ones, for a rate that is not
         positive and finite, or for more warmup than steps.

@@ -8,12 +8,26 @@ import jax
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """The slash-joined name of a key path as `jax.tree_util` gives it."""
+    """Joins the keys of a path by slashes.
+
+    Args:
+      path: a key path, as `jax.tree_util` gives it.
+
+    Returns:
+      The path's name, such as `encoder/layer_0/bias`.
+    """
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def leaf(tree: Any, path: str) -> Any:
     """Returns the leaf at a path.
+
+    Args:
+      tree: a tree of arrays.
+      path: the leaf's path.
+
+    Returns:
+      The leaf.
 
     Raises:
       ValueError: if there is none, with some of those there are.
@@ -25,7 +39,20 @@ def leaf(tree: Any, path: str) -> Any:
 
 
 def update(tree: Any, path: str | None, fn: Callable[[Any], Any]) -> Any:
-    """Applies `fn` to the leaf at a path, if there is one."""
+    """Applies a function to the leaf at a path, if there is one.
+
+    Args:
+      tree: a tree of arrays.
+      path: the leaf's path; None for no leaf.
+      fn: the function.
+
+    Returns:
+      The tree, with the function's result at the path.
+
+    Examples:
+      >>> update({"a": 1, "b": 2}, "b", lambda x: x + 40)
+      {'a': 1, 'b': 42}
+    """
     return jax.tree_util.tree_map_with_path(
         lambda here, leaf: fn(leaf) if path_name(here) == path else leaf, tree
     )
@@ -44,7 +71,18 @@ def nested(path: str, leaf: Any) -> dict[str, Any]:
 
 
 def paths(tree: Any) -> list[str]:
-    """Lists the path of every leaf, in tree order."""
+    """Lists the path of every leaf, in tree order.
+
+    Args:
+      tree: a tree of arrays.
+
+    Returns:
+      The paths.
+
+    Examples:
+      >>> paths({"encoder": {"kernel": 1, "bias": 2}, "head": 3})
+      ['encoder/bias', 'encoder/kernel', 'head']
+    """
     return [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 

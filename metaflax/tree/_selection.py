@@ -16,13 +16,27 @@ Where: TypeAlias = str | Sequence[str] | PathFilter
 
 
 def everything(path: str) -> bool:
-    """Selects every leaf."""
+    """Selects every leaf.
+
+    Args:
+      path: of a leaf.
+
+    Returns:
+      True.
+    """
     del path
     return True
 
 
 def nothing(path: str) -> bool:
-    """Selects no leaf."""
+    """Selects no leaf.
+
+    Args:
+      path: of a leaf.
+
+    Returns:
+      False.
+    """
     del path
     return False
 
@@ -63,7 +77,14 @@ def where(spec: Where) -> PathFilter:
 
 
 def select(tree: Any, spec: Where) -> Any:
-    """Keeps the float leaves of `tree` whose path `spec` selects; None elsewhere.
+    """Keeps the float leaves of a tree whose path is selected; None elsewhere.
+
+    Args:
+      tree: a tree of arrays.
+      spec: which leaves, by their paths; see `where`.
+
+    Returns:
+      The tree with None in place of all other leaves.
 
     Raises:
       ValueError: if a leaf is no array.
@@ -90,7 +111,18 @@ def _dtype_of(path: tuple[Any, ...], leaf: Any) -> Any:
 
 
 def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
-    """Splits `tree` into what `spec` selects and the rest, each None elsewhere."""
+    """Splits a tree into what is selected and the rest, each None elsewhere.
+
+    Args:
+      tree: a tree of arrays.
+      spec: which leaves, by their paths; see `where`.
+
+    Returns:
+      The selected leaves, and all others; `merge` joins them again.
+
+    Raises:
+      ValueError: if a leaf is no array.
+    """
     selected = select(tree, spec)
     rest = jax.tree.map(
         lambda leaf, taken: leaf if taken is None else None,
@@ -111,7 +143,18 @@ def zero(tree: Any, spec: Where) -> Any:
 
 
 def merge(*trees: Any) -> Any:
-    """Merges trees of one structure: the first leaf that is not None."""
+    """Merges trees of one structure: the first leaf that is not None.
+
+    Args:
+      *trees: trees that `partition` made, or others of the same structure.
+
+    Returns:
+      The merged tree.
+
+    Examples:
+      >>> merge({"a": 1, "b": None}, {"a": None, "b": 2})
+      {'a': 1, 'b': 2}
+    """
 
     def first(*leaves: Any) -> Any:
         return next((leaf for leaf in leaves if leaf is not None), None)

@@ -59,7 +59,16 @@ class Sampler(Protocol):
 
 
 def fixed_list(sampler: Sampler, seed: int, num: int) -> tuple[Episode, ...]:
-    """Samples the first `num` episodes of a seed, for evaluating all methods."""
+    """Samples a fixed list of episodes, for evaluating all methods.
+
+    Args:
+      sampler: samples an episode from a seed and an index.
+      seed: of the list.
+      num: number of episodes; a longer list begins with the shorter one.
+
+    Returns:
+      The episodes 0 to `num - 1` of the seed.
+    """
     return tuple(sampler.episode(seed, index) for index in range(num))
 
 
@@ -68,6 +77,12 @@ def protocol_hash(episodes: Iterable[Episode]) -> str:
 
     Two methods were compared on the same episodes of a data set if their hashes agree.
     The hash is of indices of examples and classes; `content_hash` is of their texts.
+
+    Args:
+      episodes: a list of episodes, such as that of `fixed_list`.
+
+    Returns:
+      64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for episode in episodes:

@@ -155,6 +155,13 @@ def language_model_from_encoder(
 def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
     """Yields all texts in some columns of a file, those of lists of turns one by one.
 
+    Args:
+      file: of labelled or unlabelled texts, in any format that `data.read` reads.
+      columns: names of the columns of texts.
+
+    Yields:
+      The texts.
+
     Raises:
       ValueError: if the file cannot be read, or lacks a column.
     """
