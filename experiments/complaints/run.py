@@ -94,9 +94,10 @@ def products(rows: Sequence[dict], least: int = 300) -> dict[str, list[dict]]:
 def watched(
     reviews: Sequence[dict], model: str, rng: np.random.Generator, sizes: Sizes
 ) -> dict[str, dict[str, float]]:
-    """Measures the charts of one support set of a product, by size of the past.
+    """Measures the charts of one support set, by kind and size of the past.
 
-    Half of the other reviews are the past, and half come later.
+    The stream is like the past where both are drawn from all other reviews, and apart
+    from it where the past is drawn from one half of them and the stream from the other.
     """
     is_complaint = np.array([row["label"] == COMPLAINT for row in reviews])
     by_class = [rng.permutation(np.flatnonzero(is_complaint == c)) for c in (0, 1)]
@@ -107,35 +108,49 @@ def watched(
     column = list(classifier.classes_).index(COMPLAINT)
     texts = [row["text"] for row in reviews]
     shares = classifier.predict_proba(texts)[:, column]
-    rest = [numbers[sizes.shot :] for numbers in by_class]
-    earlier = [shares[numbers[: len(numbers) // 2]] for numbers in rest]
-    later = [shares[numbers[len(numbers) // 2 :]] for numbers in rest]
-
-    quiet = drawn(later, sizes.usual, (sizes.streams, sizes.groups, sizes.group), rng)
-    surging = {
-        surge: drawn(
-            later,
-            sizes.usual * surge,
-            (sizes.streams, sizes.groups // 10, sizes.group),
-            rng,
-        )
-        for surge in sizes.surges
-    }
+    rest = [shares[numbers[sizes.shot :]] for numbers in by_class]
+    halves = [(each[: len(each) // 2], each[len(each) // 2 :]) for each in rest]
     found = {}
-    for number in sizes.pasts:
-        past = drawn(earlier, sizes.usual, (number,), rng)
-        chart = _control_chart.fit(past, sizes.group, sizes.false_alarms)
-        measured = {"false alarms in 100 groups": 100 * alarms(chart, quiet).mean()}
-        for surge, stream in surging.items():
-            given = alarms(chart, stream)
-            # A surge that is missed counts as one that is noticed after its end.
-            first = np.where(
-                given.any(axis=1), given.argmax(axis=1) + 1, given.shape[1] + 1
+    for kind, past, later in (
+        ("like it", rest, rest),
+        ("apart", *zip(*halves, strict=True)),
+    ):
+        streams = {
+            surge: drawn(
+                later,
+                sizes.usual * surge,
+                (
+                    sizes.streams,
+                    sizes.groups if surge == 1 else sizes.groups // 10,
+                    sizes.group,
+                ),
+                rng,
             )
-            measured[f"delay at {surge:g} times"] = first.mean()
-            measured[f"missed at {surge:g} times"] = 1 - given.any(axis=1).mean()
-        found[f"{number}"] = {name: float(value) for name, value in measured.items()}
+            for surge in (1.0, *sizes.surges)
+        }
+        for number in sizes.pasts:
+            values = drawn(past, sizes.usual, (number,), rng)
+            chart = _control_chart.fit(values, sizes.group, sizes.false_alarms)
+            found[f"{kind} | {number}"] = measured(chart, streams)
     return found
+
+
+def measured(
+    chart: _control_chart.Chart, streams: dict[float, np.ndarray]
+) -> dict[str, float]:
+    """Returns false alarms of the quiet stream, delays and misses of the others."""
+    found = {"false alarms in 100 groups": 100 * alarms(chart, streams[1.0]).mean()}
+    for surge, stream in streams.items():
+        if surge == 1:
+            continue
+        given = alarms(chart, stream)
+        # A surge that is missed counts as one that is noticed after its end.
+        first = np.where(
+            given.any(axis=1), given.argmax(axis=1) + 1, given.shape[1] + 1
+        )
+        found[f"delay at {surge:g} times"] = first.mean()
+        found[f"missed at {surge:g} times"] = 1 - given.any(axis=1).mean()
+    return {name: float(value) for name, value in found.items()}
 
 
 def drawn(
@@ -168,8 +183,8 @@ def table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
     each = [draw for draws in results.values() for draw in draws]
     columns = list(next(iter(each[0].values())))
     lines = [
-        "| usual reviews | " + " | ".join(columns) + " |",
-        "| --- " * (len(columns) + 1) + "|",
+        "| stream | usual reviews | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 2) + "|",
     ]
     for past in each[0]:
         cells = []

@@ -2,7 +2,7 @@
 
 `transformers` names a class for the tokenizer of each family, and looking it up imports
 torch where it is installed: two seconds before the first text is read. Most classes add
-nothing to `tokenizer.json`. Whether that is so is found out once for a set of files, by
+nothing to `tokenizer.json`. Whether that is so is decided once for a set of files, by
 comparing both tokenizers, and kept in the cache folder.
 """
 
@@ -71,8 +71,8 @@ def _digest(directory: Path) -> str:
     digest.update(f"{transformers.__version__} {tokenizers.__version__}".encode())
     for name in _SOURCES:
         path = directory / name
-        found = _files.file_digest(path) if path.is_file() else "absent"
-        digest.update(f"{name} {found}".encode())
+        content = _files.file_digest(path) if path.is_file() else "absent"
+        digest.update(f"{name} {content}".encode())
     return digest.hexdigest()[:32]
 
 

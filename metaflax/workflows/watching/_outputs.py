@@ -44,12 +44,12 @@ class AppendedFile:
             self._cut(path, size)
 
     def _cut(self, path: str, size: int) -> None:
-        found = os.fstat(self._file.fileno()).st_size
-        if found < size:
+        num_bytes = os.fstat(self._file.fileno()).st_size
+        if num_bytes < size:
             self.close()
             raise ValueError(
-                f"{path} has {found} bytes, and the state says {size}; put it back, or"
-                " remove the state to begin anew."
+                f"{path} has {num_bytes} bytes, and the state says {size}; put it back,"
+                " or remove the state to begin anew."
             )
         self._file.truncate(size)
 
