@@ -73,16 +73,16 @@ class Template:
           Pairs: a literal and None, or what stands before a value and its role. Spaces
           go to the value, as they do in the tokens of running text.
         """
-        found: list[tuple[str, str | None]] = []
+        parts: list[tuple[str, str | None]] = []
         for literal, role, _, _ in string.Formatter().parse(getattr(self, name)):
             if role is None:
-                found.append((literal, None))
+                parts.append((literal, None))
                 continue
             bare = literal.rstrip(" ")
             if bare:
-                found.append((bare, None))
-            found.append((literal[len(bare) :], role))
-        return found
+                parts.append((bare, None))
+            parts.append((literal[len(bare) :], role))
+        return parts
 
     def record(self) -> dict[str, Any]:
         """Returns the content of a file of the template."""
@@ -156,10 +156,10 @@ def read_template(name: str | Path) -> Template:
     if str(name) not in BUILT_IN and str(name).endswith(_SUFFIX):
         path = Path(name).expanduser()
     else:
-        found: Any = _registry.resolve("template", BUILT_IN, str(name))
-        if isinstance(found, Template):
-            return found
-        path = found
+        template: Any = _registry.resolve("template", BUILT_IN, str(name))
+        if isinstance(template, Template):
+            return template
+        path = template
     if not isinstance(path, Path):
         raise ValueError(f"{name} is a {type(path).__name__}, and no tasks.Template.")
     try:
