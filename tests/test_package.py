@@ -38,6 +38,7 @@ LAYERS = (
         "_registry",
         "_wording",
     ),
+    ("interop",),
     ("losses", "metrics", "heads", "inner_optimizers", "estimators", "models"),
     ("algorithms", "tasks"),
     ("data", "evaluation"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaflax import base, data, models, target_kinds
+from metaflax import base, data, metrics, models, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.few_shot._support import (
@@ -25,6 +25,7 @@ from metaflax.workflows.inference._head_choice import (
     check_choosable,
     choose_head,
 )
+from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
@@ -69,11 +70,13 @@ class Learner:
       config: of algorithm, model and texts.
       num_classes: number of classes of a trained head.
       calibration: that of the run whose head it is, if any.
+      run_dir: the run that the encoder is of, if any; model cards describe it.
 
     Attributes:
       encoder: the encoder.
       config: the config.
       calibration: temperature and thresholds that predictions are made with.
+      run_dir: the run that the encoder is of, if any.
       task: the task type.
       shares_encoder: whether tasks leave the encoder as it is.
 
@@ -89,8 +92,10 @@ class Learner:
         config: config_lib.Config,
         num_classes: int,
         calibration: Calibration | None = None,
+        run_dir: Path | None = None,
     ):
         self.encoder, self.config, self.calibration = encoder, config, calibration
+        self.run_dir = run_dir
         self._params, self._num_classes = params, num_classes
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
@@ -184,6 +189,12 @@ class Learner:
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""
         return encoded.features @ learned.head["kernel"] + learned.head["bias"]
+
+    def probabilities(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
+        """Computes the calibrated probabilities of classes, `[U, N]`."""
+        fitted = self.calibration
+        temperature = 1.0 if fitted is None else fitted.temperature
+        return metrics.softened(self.logits(learned, encoded), temperature)
 
     def predict(
         self,
@@ -290,15 +301,25 @@ class Learner:
           ValueError: if the directory holds anything, or the format cannot express the
             encoder.
         """
+        target = Path(directory).expanduser()
+        card = adapted_card(
+            target,
+            self.config,
+            learned.names,
+            examples,
+            run_dir=self.run_dir,
+            calibration=self.calibration,
+            max_length=self.encoder.max_length,
+        )
         save_adapted(
-            Path(directory).expanduser(),
+            target,
             self.encoder.model,
             self._params,
             {"encoder": learned.encoder, "head": learned.head},
             list(learned.names),
             self.config,
             self.task,
-            support={**shown_support(examples), **(notes or {})},
+            notes={CARD: card, **shown_support(examples), **(notes or {})},
             calibration=self.calibration,
             choice=choice,
         )

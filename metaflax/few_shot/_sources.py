@@ -83,7 +83,10 @@ def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learne
     config, calibration = _with(trained.config, settings), None
     if "head" in params:
         calibration = read_calibration(RunDirectory(settings.model))
-    return Learner(source.encoder, params, config, trained.num_classes, calibration)
+    run_dir = Path(settings.model).expanduser() if source.is_run else None
+    return Learner(
+        source.encoder, params, config, trained.num_classes, calibration, run_dir
+    )
 
 
 def is_run(model: str) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -10,15 +11,25 @@ from metaflax import workflows
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write the meta-trained model of a run, for `train --model` or other libraries."""
+    """Write a model for other libraries: of a run, or as a graph without Python."""
 
-    run: Path
-    """Meta-trained run directory."""
     out: Path
-    """Directory to write, in Hugging Face's format."""
+    """Directory to write."""
+    run: Path | None = None
+    """Meta-trained run directory, whose encoder or generative model is written in
+    Hugging Face's format, for `train --model` or other libraries."""
+    model: Path | None = None
+    """Directory that `adapt` wrote, for the formats stablehlo and onnx."""
+    format: Literal["hf", "stablehlo", "onnx"] = "hf"
+    """Format: Hugging Face's (hf), or a graph from tokens to logits and probabilities
+    for `jax.export` (stablehlo) or onnxruntime (onnx)."""
 
     def execute(self, console: Console) -> None:
         """Writes the model."""
-        directory = workflows.export(self.run, self.out)
-        message = f"the model of the run: {directory}"
-        console.print(message, markup=False, soft_wrap=True)
+        given = self.run if self.format == "hf" else self.model
+        if given is None or (self.run and self.model):
+            option = "--run RUN" if self.format == "hf" else "--model DIR"
+            raise ValueError(f"--format {self.format} takes {option}, and it alone.")
+        directory = workflows.export(given, self.out, self.format)
+        what = "the model of the run" if self.format == "hf" else "the graph"
+        console.print(f"{what}: {directory}", markup=False, soft_wrap=True)

@@ -44,16 +44,16 @@ class KeyValues(NamedTuple):
 
     def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
         """Products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
-        num_heads = len(query) // num_texts
+        num_heads = query.shape[0] // num_texts
         # Queries that share keys and values are rows of one product.
-        grouped = query.reshape(len(self.keys), -1, query.shape[-1])
+        grouped = query.reshape(self.keys.shape[0], -1, query.shape[-1])
         scores = jnp.matmul(grouped, self.keys.swapaxes(1, 2))
         return scores.reshape(num_texts, num_heads, -1, self.keys.shape[1])
 
     def mix(self, weights: jax.Array) -> jax.Array:
         """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, S]`."""
         num_texts, num_heads, _, num_slots = weights.shape
-        grouped = weights.reshape(len(self.values), -1, num_slots)
+        grouped = weights.reshape(self.values.shape[0], -1, num_slots)
         mixed = jnp.matmul(grouped, self.values)
         return mixed.reshape(num_texts * num_heads, -1, mixed.shape[-1])
 
@@ -207,7 +207,7 @@ class Attention(_modules.Block):
         if self.has_variable("params", _extras.PREFIX):
             prefix = self.get_variable("params", _extras.PREFIX)
             repeated = (self.repeated(prefix[n], num_texts) for n in KeyValues._fields)
-            num_kv = len(slots.keys) // num_texts
+            num_kv = slots.keys.shape[0] // num_texts
             before = KeyValues(*(split_heads(x, num_kv) for x in repeated))
             slots = slots.prepended(before)
             bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (len(prefix["keys"]), 0)))

@@ -87,7 +87,7 @@ def states_at_marks(x: jax.Array, marks: chex.Array | None) -> jax.Array:
             " pooling, or a task type that marks them."
         )
     states = jnp.take_along_axis(x, jnp.asarray(marks)[:, :, None], axis=1)
-    return states.reshape(len(x), -1)  # [B, 2, D] to [B, 2 D].
+    return states.reshape(x.shape[0], -1)  # [B, 2, D] to [B, 2 D].
 
 
 def standardized(x: jax.Array, eps: float) -> jax.Array:

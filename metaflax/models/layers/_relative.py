@@ -5,6 +5,8 @@ Tables by distance have 2 L - 1 rows, from distance 1 - L to L - 1.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,26 @@ import numpy as np
 def distances(length: int) -> np.ndarray:
     """Returns all distances in texts of L tokens, ascending, `[2 L - 1]`."""
     return np.arange(1 - length, length)
+
+
+def for_distances(
+    of: Callable[[np.ndarray], np.ndarray], length: Any, longest: int
+) -> Any:
+    """Computes what belongs to each distance in texts of L tokens.
+
+    Args:
+      of: function of distances, in NumPy.
+      length: L; a symbolic one of `jax.export` too.
+      longest: bound of a symbolic L. What belongs to the distances of shorter texts is
+        the middle of what belongs to those of the longest.
+
+    Returns:
+      `[2 L - 1]`, for ascending distances.
+    """
+    if isinstance(length, int):
+        return of(distances(length))
+    every = jnp.asarray(of(distances(longest)))
+    return every[longest - length : longest + length - 1]
 
 
 def two_sided_buckets(

@@ -1,5 +1,6 @@
 """Bias of attention scores by the distance between tokens, learned in buckets."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +20,7 @@ class RelativeBias(nn.Module):
       num_heads: attention heads H.
       init_table: draws the table `bias`, `[buckets, H]`.
       dtype: of computation.
+      longest_text: most tokens of a text, where its length is symbolic.
 
     References:
       Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
@@ -30,16 +32,16 @@ class RelativeBias(nn.Module):
     num_heads: int
     init_table: nn.initializers.Initializer
     dtype: Any
+    longest_text: int = 512
 
     @nn.compact
     def __call__(self, tokens: Tokens) -> Shared:
         shape = self.num_buckets, self.num_heads
         table: jax.Array = self.param("bias", self.init_table, shape)
         bias = padding_bias(tokens, self.dtype)
-        buckets = _relative.two_sided_buckets(
-            _relative.distances(bias.shape[-1]),
-            num_buckets=self.num_buckets,
-            far=self.far,
+        sort = functools.partial(
+            _relative.two_sided_buckets, num_buckets=self.num_buckets, far=self.far
         )
+        buckets = _relative.for_distances(sort, bias.shape[-1], self.longest_text)
         relative = _relative.bias_by_pairs(table, buckets).astype(bias.dtype)
         return Shared(bias + relative[None])  # [B, H, L, L]

@@ -21,6 +21,7 @@ from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import HeadChoice, check_choosable
 from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
 from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
+from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._saved_model import (
     save_adapted,
     save_generative,
@@ -133,6 +134,15 @@ def adapt(
     _check_linear(config, model, task, room)
     support, cut = support_set(model, examples, names, config, task, room)
     adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    card = adapted_card(
+        target,
+        config,
+        names,
+        examples,
+        run_dir=None if run_dir is None else Path(run_dir).expanduser(),
+        calibration=calibration,
+        max_length=config.data.max_length,
+    )
     if model.family.generative:
         save_generative(
             target,
@@ -140,6 +150,7 @@ def adapt(
             params,
             adapted,
             config,
+            notes={CARD: card},
             support=support_lines(examples, task),
             keep_context=keep_context,
         )
@@ -155,7 +166,7 @@ def adapt(
             names,
             config,
             task,
-            support=shown_support(examples),
+            notes={CARD: card, **shown_support(examples)},
             calibration=calibration,
             choice=choice,
         )

@@ -172,6 +172,11 @@ class Predictor:
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
+    def max_length(self) -> int:
+        """The most tokens of a text that are read."""
+        return self._positions
+
+    @property
     def num_rejected(self) -> int:
         """Number of texts so far that were rejected."""
         return 0 if self._rejection is None else self._rejection.num_rejected

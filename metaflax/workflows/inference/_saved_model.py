@@ -31,11 +31,13 @@ def save_adapted(
     config: config_lib.Config,
     task: tasks.TaskType,
     *,
-    support: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
     calibration: Calibration | None = None,
     choice: HeadChoice | None = None,
 ) -> None:
     """Writes an adapted model as a Hugging Face sequence classifier.
+
+    `notes` are texts of further files, by their names.
 
     Raises:
       ValueError: if its encoder has parts that the format cannot express.
@@ -54,7 +56,7 @@ def save_adapted(
         head_apart=config.model.pair_encoding != ONE_SEQUENCE,
         problem_type=target_kinds.of(task).problem_type,
         purpose=_purpose(model, config, calibration, choice),
-        notes=support,
+        notes=notes,
     )
 
 
@@ -82,22 +84,23 @@ def save_generative(
     adapted: Any,
     config: config_lib.Config,
     *,
+    notes: Mapping[str, str] | None = None,
     support: str = "",
     keep_context: bool = False,
 ) -> None:
-    """Writes an adapted generative model.
+    """Writes an adapted generative model; `notes` are further files.
 
     One adapted in context keeps its support set, and if `keep_context` its keys and
     values.
     """
     merged = tree.merge(adapted["encoder"], params["encoder"])
-    purpose, notes, tensors = generative_purpose(config), {}, {}
+    purpose, files, tensors = generative_purpose(config), dict(notes or {}), {}
     if "context" in adapted:
         purpose["in_context"] = True
-        notes[SUPPORT] = support
+        files[SUPPORT] = support
         if keep_context:
             tensors[CONTEXT] = context_tensors(adapted["context"])
-    model.save(target, merged, purpose=purpose, notes=notes, tensors=tensors)
+    model.save(target, merged, purpose=purpose, notes=files, tensors=tensors)
 
 
 def generative_purpose(config: config_lib.Config) -> dict[str, Any]:

@@ -14,6 +14,7 @@ References:
   <https://arxiv.org/abs/2111.09543>`_, 2021.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -77,13 +78,15 @@ class Positions(_modules.Block):
         table = table.astype(self.dtype)
         if config.norm_rel_ebd == "layer_norm":
             table = self.norm(table)
-        return Shared(bias, table[_rows_of_distances(config, bias.shape[-1])])
+        rows = functools.partial(_rows_of_distances, config)
+        length, longest = bias.shape[-1], config.longest_text
+        return Shared(bias, table[_relative.for_distances(rows, length, longest)])
 
 
-def _rows_of_distances(config: DebertaV2Config, length: int) -> np.ndarray:
-    """Returns the row of the embedding of each distance, ascending, `[C]`."""
+def _rows_of_distances(config: DebertaV2Config, distance: np.ndarray) -> np.ndarray:
+    """Returns the row of the embedding of each distance `[C]`."""
     # Theirs is the distance of the token that attends from the other.
-    distance = -_relative.distances(length)
+    distance = -distance
     if config.position_buckets > 0:
         distance = _relative.log_buckets(
             distance, num_buckets=config.position_buckets, far=config.farthest

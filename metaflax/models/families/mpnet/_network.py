@@ -23,7 +23,12 @@ _FAR = 128
 def _relative(config: MPNetConfig, dtype: Any) -> RelativeBias:
     init = nn.initializers.normal(config.initializer_range)
     return RelativeBias(
-        config.num_buckets, _FAR, config.num_attention_heads, init, dtype
+        config.num_buckets,
+        _FAR,
+        config.num_attention_heads,
+        init,
+        dtype,
+        config.longest_text,
     )
 
 

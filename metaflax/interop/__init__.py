@@ -1,0 +1,3 @@
+"""Formats in which other runtimes read a traced function."""
+
+__all__ = []

@@ -1,0 +1,248 @@
+"""Model cards of written models: what they are made of, how good, and their limits."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metaflax import config as config_lib
+from metaflax import data
+from metaflax._wording import counted
+from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._paired_comparison import describe_sizes
+
+CARD = "README.md"
+# Most classes that are listed by name.
+MOST_CLASSES = 60
+# Pipelines of the Hugging Face hub, by task type.
+PIPELINES = {
+    "classification": "text-classification",
+    "multilabel_classification": "text-classification",
+    "pair_classification": "text-classification",
+    "relations": "text-classification",
+    "regression": "text-classification",
+    "entities": "token-classification",
+    "question_answering": "question-answering",
+    "summarization": "summarization",
+    "translation": "translation",
+}
+USE = """```python
+import metaflax
+
+predictor = metaflax.load("{name}")
+predictor(["a text"])
+```
+
+It is in Hugging Face's format too.
+"""
+USE_STABLEHLO = """```python
+import jax.export, numpy as np, safetensors.numpy, transformers
+
+graph = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
+weights = safetensors.numpy.load_file("weights.safetensors")
+tokenizer = transformers.AutoTokenizer.from_pretrained(".")
+inputs = tokenizer(["a text"], padding=True, truncation=True, return_tensors="np")
+outputs = graph.call(weights, *(inputs[n].astype(np.int32) for n in {inputs}))
+```
+"""
+USE_ONNX = """```python
+import numpy as np, onnxruntime, transformers
+
+session = onnxruntime.InferenceSession("model.onnx")
+tokenizer = transformers.AutoTokenizer.from_pretrained(".")
+inputs = tokenizer(["a text"], padding=True, truncation=True, return_tensors="np")
+outputs = session.run(None, {{n: inputs[n].astype(np.int64) for n in {inputs}}})
+```
+"""
+
+
+def adapted_card(
+    target: Path,
+    config: config_lib.Config,
+    names: Sequence[str],
+    examples: data.Examples,
+    *,
+    run_dir: Path | None = None,
+    calibration: Calibration | None = None,
+    max_length: int | None = None,
+) -> str:
+    """Writes the card of a model that was adapted to a task.
+
+    Args:
+      target: directory of the model.
+      config: of algorithm, model and texts.
+      names: class names.
+      examples: the support set.
+      run_dir: the meta-trained run; None for a pretrained model.
+      calibration: of the run, if it has one.
+      max_length: most tokens of a text.
+    """
+    counts = Counter(label for labels in examples.labels for label in set(labels))
+    texts = counted(len(examples), "text")
+    classes = [
+        f"- `{name}`: {counted(counts[name], 'example')}" for name in sorted(counts)
+    ]
+    if len(classes) > MOST_CLASSES:
+        hidden = len(classes) - MOST_CLASSES
+        classes = [*classes[:MOST_CLASSES], f"- and {hidden} more"]
+    how = f"`{config.algorithm.name}`" + (
+        " without meta-training" if run_dir is None else " from a meta-trained model"
+    )
+    source = Path(examples.name).name
+    sections = {
+        "Use": USE.format(name=target.name),
+        "Task": f"`{config.data.task}`, adapted by {how} from the {texts} of"
+        f" `{source}`.\n\n" + "\n".join(classes),
+        "Data": _data(config, source, run_dir),
+        "Scores": _scores(config, run_dir),
+        "Calibration": _calibration(calibration, run_dir),
+        "Limits": _limits(len(examples), max_length, run_dir),
+    }
+    return _card(target.name, config, sections)
+
+
+def exported_card(name: str, source: Path, use: str, difference: float) -> str:
+    """Writes the card of a graph, which continues that of the model it was made of.
+
+    Args:
+      name: of the directory.
+      source: directory of the model.
+      use: how the graph is run.
+      difference: of its outputs from those of metaflax; NaN if none was measured.
+    """
+    compared = (
+        "It was not compared with metaflax, since onnxruntime is not installed."
+        if difference != difference
+        else "Its outputs differ from those of metaflax by at most"
+        f" {max(difference, 1e-9):.1e} on the texts that it was compared on."
+    )
+    section = f"## Graph\n\n{compared}\n\n{use}"
+    path = source / CARD
+    before = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
+    return f"{before.rstrip()}\n\n{section}"
+
+
+def encoder_card(name: str, config: config_lib.Config, run_dir: Path) -> str:
+    """Writes the card of the model of a run, adapted to nothing."""
+    sections = {
+        "Use": "Start `metaflax train --model`, `metaflax finetune` or a program of"
+        " Hugging Face's from it; it has no output layer.",
+        "Task": f"`{config.data.task}`, meta-trained by `{config.algorithm.name}`.",
+        "Data": _data(config, None, run_dir),
+        "Scores": _scores(config, run_dir),
+        "Limits": "Scores are of tasks from the data above; on other data they differ.",
+    }
+    return _card(name, config, sections)
+
+
+def _card(name: str, config: config_lib.Config, sections: Mapping[str, str]) -> str:
+    from huggingface_hub import ModelCard, ModelCardData  # Slow to import.
+
+    tags = ["metaflax", "few-shot", config.algorithm.name]
+    fields: dict[str, Any] = {"library_name": "metaflax", "tags": tags}
+    if config.data.task in PIPELINES:
+        fields["pipeline_tag"] = PIPELINES[config.data.task]
+    body = "\n\n".join(
+        f"## {title}\n\n{text.strip()}" for title, text in sections.items() if text
+    )
+    header = ModelCardData(**fields).to_yaml()
+    content = f"---\n{header}\n---\n\n# {name}\n\n{body}\n"
+    return str(ModelCard(content, ignore_metadata_errors=False))
+
+
+def _data(config: config_lib.Config, support: str | None, run_dir: Path | None) -> str:
+    rows = [f"- pretrained model: `{_short(config.model.name)}`"]
+    if run_dir is not None:
+        rows.append(f"- meta-training: `{_short(config.data.path)}`")
+        if config.data.more_train:
+            more = _short(config.data.more_train)
+            rows.append(f"- additional meta-training: `{more}`")
+        for split, content in (_read(run_dir / "data.json") or {}).items():
+            classes = len(content.get("classes", ()))
+            rows.append(
+                f"- {split} split: {counted(content.get('texts', 0), 'text')},"
+                f" {counted(classes, 'class', 'classes')}, SHA-256"
+                f" `{str(content.get('digest', ''))[:16]}...`"
+            )
+    if support is not None:
+        rows.append(f"- support set: `{support}`")
+    rows.append(
+        "\nLicences were not stated. Those of the pretrained model and of each data set"
+        " apply to this model; add them before you publish it."
+    )
+    return "\n".join(rows)
+
+
+def _scores(config: config_lib.Config, run_dir: Path | None) -> str:
+    """Makes a table of the test scores of a run."""
+    if run_dir is None:
+        return (
+            "None was measured. `metaflax.FewShotClassifier` with scikit-learn's"
+            " `cross_val_score`, or held-out texts, tell how good it is."
+        )
+    results = _read(run_dir / "results.json")
+    if not results or "intervals" not in results:
+        return "The run has no test scores; `metaflax evaluate` makes them."
+    intervals = results["intervals"]
+    metrics = [name for name in next(iter(intervals.values())) if name != "loss"]
+    rows = [
+        f"| | {' | '.join(metrics)} |",
+        f"| --- |{' --- |' * len(metrics)}",
+    ]
+    for method, values in intervals.items():
+        cells = [f"{values[m]['mean']:.3f} ± {_width(values[m]):.3f}" for m in metrics]
+        rows.append(f"| {method} meta-training | {' | '.join(cells)} |")
+    sizes = describe_sizes(config)
+    return (
+        f"Of {results['episodes']} test episodes ({sizes}) of classes or domains that"
+        " meta-training did not have, with 95 % intervals. They are of such tasks in"
+        " general, and not of the task that this model was adapted to.\n\n"
+        + "\n".join(rows)
+    )
+
+
+def _calibration(calibration: Calibration | None, run_dir: Path | None) -> str:
+    if calibration is None:
+        return "Probabilities are not calibrated." + (
+            " Only a meta-trained run has data to calibrate on." if not run_dir else ""
+        )
+    return (
+        f"Temperature {calibration.temperature:.3g}, fitted on"
+        f" {calibration.queries} queries of {calibration.episodes} episodes of"
+        " meta-validation, with thresholds of rejection (`metaflax predict --reject`)."
+    )
+
+
+def _limits(num_texts: int, max_length: int | None, run_dir: Path | None) -> str:
+    rows = [
+        f"- It learned from {counted(num_texts, 'text')}: what these do not show, it"
+        " does not know.",
+        "- A text of none of the classes gets one of them all the same"
+        + (" unless texts are rejected." if run_dir else "."),
+    ]
+    if max_length:
+        rows.append(
+            f"- Texts are truncated to {max_length} tokens, as predictions tell."
+        )
+    return "\n".join(rows)
+
+
+def _short(name: str) -> str:
+    """Returns the name of a model or data set without the folders it lies in."""
+    path = Path(name).expanduser()
+    local = path.is_absolute() or name.startswith((".", "~")) or path.exists()
+    return path.name if local else name
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _width(interval: Mapping[str, Any]) -> float:
+    """Returns the half-width of an interval; JSON has null for an infinite one."""
+    width = interval["half_width"]
+    return float("inf") if width is None else float(width)

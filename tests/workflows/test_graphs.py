@@ -1,0 +1,123 @@
+"""Tests of adapted models as graphs that other runtimes run without metaflax."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import transformers
+
+import metaflax
+from metaflax import cli
+from metaflax.workflows.inference import _graphs
+from metaflax.workflows.runs._calibration import Calibration
+from tests.workflows import worlds
+
+TOPICS = worlds.TOPICS[:3]
+QUERIES = [row["text"] for row in worlds.records(TOPICS, count=3, seed=9)]
+# Runs a directory as somebody does who has jax and a tokenizer, and no metaflax.
+STRANGER = """
+import json, sys
+sys.modules["metaflax"] = None  # Importing it fails.
+from pathlib import Path
+import jax.export, numpy as np, safetensors.numpy, transformers
+folder = Path(sys.argv[1])
+graph = jax.export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))
+weights = safetensors.numpy.load_file(folder / "weights.safetensors")
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+texts = json.loads(sys.argv[2])
+inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
+names = ("input_ids", "attention_mask", "token_type_ids")
+arrays = [inputs[name].astype(np.int32) for name in names if name in inputs]
+print(np.asarray(graph.call(weights, *arrays)["probabilities"]).tolist())
+"""
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_bert, tmp_path_factory):
+    """A classifier of three topics, at a temperature."""
+    folder = tmp_path_factory.mktemp("adapted")
+    support = worlds.records(TOPICS, count=3, seed=1)
+    file = worlds.write_jsonl(folder / "support.jsonl", support)
+    worlds.run(
+        *("adapt", "--support", file, "--out", folder / "out", "--model", tiny_bert)
+    )
+    path = folder / "out" / "config.json"
+    config = json.loads(path.read_text())
+    fitted = Calibration(4.0, "largest_probability", (), (), 60, "3-way 3-shot", {})
+    config["metaflax"]["calibration"] = fitted._asdict()
+    path.write_text(json.dumps(config))
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def expected(adapted):
+    rows = metaflax.load(adapted)(QUERIES)
+    return np.array([list(row["probabilities"].values()) for row in rows])
+
+
+def exported(adapted, folder, format):
+    worlds.run("export", "--model", adapted, "--out", folder, "--format", format)
+    return folder
+
+
+def test_stablehlo_is_called_without_metaflax(adapted, expected, tmp_path):
+    folder = exported(adapted, tmp_path / "graph", "stablehlo")
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, folder, json.dumps(QUERIES)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-4)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["labels"] == list(TOPICS)
+    assert metadata["temperature"] == 4
+
+
+def test_onnx_takes_what_the_tokenizer_returns(adapted, expected, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    folder = exported(adapted, tmp_path / "graph", "onnx")
+    session = runtime.InferenceSession(str(folder / "model.onnx"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for texts, rows in ((QUERIES, expected), (QUERIES[:1], expected[:1])):
+        inputs = tokenizer(texts, padding=True, return_tensors="np")
+        logits, probabilities = session.run(
+            ["logits", "probabilities"], {k: v.astype(int) for k, v in inputs.items()}
+        )
+        np.testing.assert_allclose(probabilities, rows, atol=1e-4)
+        assert (logits.argmax(1) == rows.argmax(1)).all()
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["labels"]) == list(TOPICS)
+    assert (folder / "config.json").is_file()
+
+
+@pytest.mark.parametrize("problem", ["run", "exists", "both", "graph differs"])
+def test_what_cannot_be_exported_is_refused(
+    adapted, tmp_path, capsys, monkeypatch, problem
+):
+    out = tmp_path / "out"
+    args = ["--model", adapted, "--out", out, "--format", "stablehlo"]
+    match problem:
+        case "run":
+            args[1] = tmp_path / "run"
+            args[1].mkdir()
+            for name in ("config.json", "environment.json"):
+                (args[1] / name).write_text("{}")
+        case "exists":
+            out.mkdir()
+            (out / "notes.txt").write_text("mine")
+        case "both":
+            args += ["--run", adapted]
+        case "graph differs":
+            monkeypatch.setattr(_graphs, "TOLERANCE", -1.0)
+    assert cli.main(["export", *map(str, args)]) == 2
+    message = capsys.readouterr().err
+    assert {
+        "run": "adapt it to a task first",
+        "exists": "exists already",
+        "both": "it alone",
+        "graph differs": "nothing was written",
+    }[problem] in message
+    left = [path.name for path in out.iterdir()] if out.exists() else []
+    assert left == (["notes.txt"] if problem == "exists" else [])
