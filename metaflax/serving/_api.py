@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,14 +11,22 @@ from typing import Any, NamedTuple, TypeVar
 
 import pydantic
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from metaflax.serving import _messages as messages
 from metaflax.serving._documents import docs_page, openapi
 from metaflax.serving._errors import ApiError, late
+from metaflax.serving._page import page_routes
 from metaflax.serving._service import Service
 from metaflax.serving._store import StoredTask
 from metaflax.serving._tenants import RateLimit, Tenants
@@ -37,6 +46,7 @@ class Operation(NamedTuple):
       run: `content = await run(api, tenant, request, body)`.
       body: class of the body of the request; None for none.
       status: of success.
+      media: media type of a success that is a file; None for JSON or none.
     """
 
     method: str
@@ -46,6 +56,7 @@ class Operation(NamedTuple):
     run: Callable[..., Awaitable[Any]]
     body: type[messages.Message] | None = None
     status: int = 200
+    media: str | None = None
 
 
 async def create(service: Service, tenant: str, request: Request, body: Any) -> Any:
@@ -95,6 +106,26 @@ async def evaluate(service: Service, tenant: str, request: Request, body: Any) -
     return await service.evaluate(tenant, _id(request), rows)
 
 
+async def suggest(service: Service, tenant: str, request: Request, body: Any) -> Any:
+    """Suggests texts to label next."""
+    task, rows = await service.suggest(
+        tenant, _id(request), body.texts, body.number, body.strategy
+    )
+    return {"version": task.version, "suggestions": rows}
+
+
+async def model(service: Service, tenant: str, request: Request, body: Any) -> Any:
+    """Returns a task as a model, zipped."""
+    del body
+    archive = await service.archive(tenant, _id(request))
+    return FileResponse(
+        archive,
+        media_type="application/zip",
+        filename="model.zip",
+        background=BackgroundTask(shutil.rmtree, archive.parent, ignore_errors=True),
+    )
+
+
 OPERATIONS = (
     Operation(
         "POST", "/v1/tasks", "Learns a new task from examples.",
@@ -118,6 +149,15 @@ OPERATIONS = (
         "POST", "/v1/tasks/{id}/evaluate",
         "Evaluates a task, by leave-one-out or on held-out examples.",
         messages.Evaluation, evaluate, messages.Held,
+    ),
+    Operation(
+        "POST", "/v1/tasks/{id}/suggest", "Suggests which texts to label next.",
+        messages.Suggestions, suggest, messages.Pool,
+    ),
+    Operation(
+        "GET", "/v1/tasks/{id}/model",
+        "Returns a task as a model in Hugging Face's format, zipped.", None, model,
+        media="application/zip",
     ),
 )  # fmt: skip
 
@@ -160,6 +200,7 @@ def application(service: Service, tenants: Tenants) -> Starlette:
         return HTMLResponse(page)
 
     routes += [
+        *page_routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/metrics", metrics),
@@ -194,6 +235,8 @@ def _endpoint(
         if operation.body is not None:
             body = _parsed(operation.body, await _body(request, service), service)
         content = await operation.run(service, tenant, request, body)
+        if isinstance(content, Response):
+            return content
         if operation.answer is None:
             return Response(status_code=operation.status)
         return JSONResponse(content, operation.status)

@@ -36,7 +36,8 @@ def openapi(
     """Makes the OpenAPI document of operations.
 
     Args:
-      operations: with `method`, `path`, `summary`, `body`, `answer`, `status`.
+      operations: with `method`, `path`, `summary`, `body`, `answer`, `status`,
+        `media`.
       error: class of the body of errors.
       secured: whether requests need a token.
     """
@@ -69,6 +70,9 @@ def _operation(operation: Any, references: Any, error: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success."}
     if operation.answer:
         success["content"] = _json(references[operation.answer, "serialization"])
+    elif operation.media:
+        schema = {"type": "string", "contentMediaType": operation.media}
+        success["content"] = {operation.media: {"schema": schema}}
     responses = {str(operation.status): success}
     for status, text in ERRORS.items():
         responses[status] = {"description": text, "content": _json(error)}

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import pydantic
 
+from metaflax.workflows.inference._selection import Strategy
+
 MOST_NAME, MOST_LABEL = 200, 200
 
 Label = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_LABEL)]
@@ -55,6 +57,20 @@ class Texts(Message):
         gt=0,
         lt=1,
         description="False-rejection rate: least confident texts get the label null.",
+    )
+
+
+class Pool(Message):
+    """Unlabelled texts, of which some are to be labelled next."""
+
+    texts: list[Annotated[str, pydantic.Field(min_length=1)]] = pydantic.Field(
+        min_length=1, description="The texts."
+    )
+    number: int = pydantic.Field(
+        20, ge=1, le=1000, description="Most texts to suggest."
+    )
+    strategy: Strategy = pydantic.Field(
+        "mix", description="How they are selected, as by `metaflax suggest`."
     )
 
 
@@ -133,6 +149,22 @@ class Predictions(Message):
 
     version: int = pydantic.Field(description="Version of the task.")
     predictions: list[Prediction] = pydantic.Field(description="One a text.")
+
+
+class Suggestion(Message):
+    """A text to label."""
+
+    text: str = pydantic.Field(description="The text.")
+    predicted: str = pydantic.Field(description="The most probable class.")
+    probabilities: dict[str, float] = pydantic.Field(description="Of every class.")
+    score: float = pydantic.Field(description="How much it was preferred, 0 to 1.")
+
+
+class Suggestions(Message):
+    """Texts to label next, best first; without texts that the task has learned."""
+
+    version: int = pydantic.Field(description="Version of the task.")
+    suggestions: list[Suggestion] = pydantic.Field(description="The texts.")
 
 
 class Wrong(Example):

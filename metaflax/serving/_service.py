@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +19,14 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import LearnedTask, Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
+from metaflax.serving._archive import write_archive
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import ApiError, busy, late
 from metaflax.serving._limits import Limits
 from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
+from metaflax.serving._suggestions import suggestions
+from metaflax.workflows.inference._selection import Strategy
 
 # Tasks whose weights and features stay in memory.
 MOST_IN_MEMORY = 1_000
@@ -178,6 +182,40 @@ class Service:
             ]
         return ready.stored, records
 
+    async def suggest(
+        self,
+        tenant: str,
+        id: str,
+        texts: Sequence[str],
+        number: int,
+        strategy: Strategy,
+    ) -> tuple[StoredTask, list[dict[str, Any]]]:
+        """Suggests which of unlabelled texts to label next."""
+        if len(texts) > (most := self.limits.max_examples):
+            raise ApiError(422, "too_many_texts", f"send at most {most} texts.")
+        ready = await asyncio.to_thread(self._ready, tenant, id)
+        learned = {row["text"] for row in ready.stored.examples}
+        pool = [text for text in dict.fromkeys(texts) if text not in learned]
+        if not pool:
+            return ready.stored, []
+        inputs = _checked(texts_of, pool, self.learner.task)
+        encoded = await self._encode_apart(ready, inputs)
+
+        rows = await asyncio.to_thread(
+            suggestions, self.learner, ready.learned, pool, encoded, number, strategy
+        )
+        return ready.stored, rows
+
+    async def archive(self, tenant: str, id: str) -> Path:
+        """Writes a task as a model, zipped, into a new folder of its own."""
+        ready = await asyncio.to_thread(self._ready, tenant, id)
+
+        examples = self._examples(ready.stored.examples)
+        write = functools.partial(_checked, write_archive)
+        return await self._adapt(
+            functools.partial(write, self.learner, ready.learned, examples)
+        )
+
     async def evaluate(
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]] | None
     ) -> dict[str, Any]:
@@ -321,6 +359,13 @@ class Service:
         if ready.encoded is not None:
             return ready.encoded
         texts = self._examples(ready.stored.examples).texts
+        encoded = await self._encode_apart(ready, texts)
+        if ready.learned.shares_encoder:
+            self._remember(ready._replace(encoded=encoded))
+        return encoded
+
+    async def _encode_apart(self, ready: _Ready, texts: Sequence[Any]) -> Encoded:
+        """Encodes any number of texts, after those of predictions."""
         seconds = self.limits.adaptation_deadline_seconds
         own = None
         if not ready.learned.shares_encoder:
@@ -332,10 +377,10 @@ class Service:
             adapted=ready.learned.encoder,
             background=True,
         )
-        encoded = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-        if ready.learned.shares_encoder:
-            self._remember(ready._replace(encoded=encoded))
-        return encoded
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        except TimeoutError:
+            raise late() from None
 
     @property
     def waiting_texts(self) -> int:

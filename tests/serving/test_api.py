@@ -1,9 +1,11 @@
 """Tests of the HTTP interface, from examples to answers."""
 
 import dataclasses
+import io
 import json
 import re
 import threading
+import zipfile
 
 import pytest
 
@@ -116,6 +118,8 @@ def requests_about(task):
     yield "DELETE", f"/v1/tasks/{task}", None
     yield "POST", f"/v1/tasks/{task}/predict", {"texts": ["topic00"]}
     yield "POST", f"/v1/tasks/{task}/evaluate", {}
+    yield "POST", f"/v1/tasks/{task}/suggest", {"texts": ["topic00"]}
+    yield "GET", f"/v1/tasks/{task}/model", None
 
 
 def test_a_tenant_has_its_own_tasks_only(client, bob, task):
@@ -125,7 +129,7 @@ def test_a_tenant_has_its_own_tasks_only(client, bob, task):
         [(bob.request(m, p, json=b)) for m, p, b in requests_about(t)]
         for t in (task, NOWHERE)
     )
-    assert [a.status_code for a in theirs] == [404] * 5
+    assert [a.status_code for a in theirs] == [404] * 7
     assert [a.text for a in theirs] == [a.text for a in unknown]
     own = created(bob)
     assert [t["id"] for t in bob.get("/v1/tasks").json()["tasks"]] == [own]
@@ -223,6 +227,36 @@ def test_predictions_go_on_while_a_task_is_learned(client, task, monkeypatch):
         go_on.set()
         thread.join()
     assert made
+
+
+@pytest.mark.parametrize("strategy", ["mix", "diversity"])
+def test_suggestions_are_unlabelled_texts_with_their_predictions(
+    client, task, strategy
+):
+    texts = [EXAMPLES[0]["text"], *QUERIES, QUERIES[0]]
+    body = {"texts": texts, "number": 4, "strategy": strategy}
+    answer = client.post(f"/v1/tasks/{task}/suggest", json=body)
+    rows = messages.Suggestions.model_validate(answer.json()).suggestions
+    assert len({row.text for row in rows} & set(QUERIES)) == len(rows) == 4
+    found = predictions(client, task, [row.text for row in rows]).predictions
+    for row, prediction in zip(rows, found, strict=True):
+        assert row.predicted == prediction.label
+        assert row.probabilities == pytest.approx(prediction.probabilities, abs=1e-4)
+    known = {"texts": texts[:1]}
+    answer = client.post(f"/v1/tasks/{task}/suggest", json=known)
+    assert answer.json()["suggestions"] == []
+
+
+def test_a_task_is_returned_as_a_model_that_predicts_the_same(client, task, tmp_path):
+    answer = client.get(f"/v1/tasks/{task}/model")
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    rows = metaflax.load(tmp_path / "model")(QUERIES[:2])
+    found = predictions(client, task, QUERIES[:2]).predictions
+    for row, prediction in zip(rows, found, strict=True):
+        assert row["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-4)
+    assert (tmp_path / "model" / "README.md").is_file()
 
 
 def test_health_metrics_and_documents_need_no_token(client, task):

@@ -1,0 +1,35 @@
+"""A task as a zipped model."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from metaflax import data
+from metaflax.few_shot._learner import LearnedTask, Learner
+
+
+def write_archive(
+    learner: Learner, learned: LearnedTask, examples: data.Examples
+) -> Path:
+    """Writes a task as `metaflax adapt` does, zipped.
+
+    Args:
+      learner: the model.
+      learned: the task.
+      examples: its support set.
+
+    Returns:
+      The archive, alone in a new folder, which the caller removes.
+
+    Raises:
+      ValueError: if Hugging Face's format cannot express the encoder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="metaflax-"))
+    try:
+        learner.save(folder / "model", learned, examples)
+        name = shutil.make_archive(str(folder / "archive"), "zip", folder, "model")
+        shutil.rmtree(folder / "model")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Path(name)
