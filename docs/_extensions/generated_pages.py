@@ -51,7 +51,19 @@ def _directive(module, name, value):
         return lines
     if typing.get_origin(value) is None and callable(value):
         return [f".. autofunction:: {module}.{name}"]
+    if type(value).__module__ == "builtins":  # Autodoc would describe its class.
+        return [f".. py:data:: {module}.{name}"]
     return [f".. autodata:: {module}.{name}", "   :no-value:"]
+
+
+def _plural(text):
+    """Ends code before a letter that follows it, as in the plural of a name."""
+
+    def ended(match):
+        code, letter = match.groups()
+        return rf"``{code}``\ {letter}" if letter else match.group(0)
+
+    return re.sub(r"``.+?``|:\w+:`[^`]*`|`([^`]+)`_*(\w?)", ended, text, flags=re.S)
 
 
 def _summary(value):
@@ -79,7 +91,7 @@ def api_page(module):
     loaded = importlib.import_module(module)
     names = [n for n in loaded.__all__ if not inspect.ismodule(getattr(loaded, n))]
     lines = [module, "=" * len(module), "", f".. module:: {module}", ""]
-    lines += [inspect.getdoc(loaded) or "", ""]
+    lines += [_plural(inspect.getdoc(loaded) or ""), ""]
     lines += [".. list-table::", "   :widths: 30 70", ""]
     for name in names:
         value = getattr(loaded, name)
@@ -205,12 +217,19 @@ def write_all(app=None):
 
 
 def _skip_field(app, what, name, obj, skip, options):
-    """Leaves out the fields of tuples, which the class's docstring describes."""
-    return True if "Alias for field number" in (obj.__doc__ or "") else None
+    """Leaves out fields of tuples, which their class describes, and scikit-learn's."""
+    alias = "Alias for field number" in (obj.__doc__ or "")
+    return True if alias or re.fullmatch(r"set_\w+_request", name) else None
+
+
+def _process(app, what, name, obj, options, lines):
+    """Ends code in docstrings where a letter follows it."""
+    lines[:] = _plural("\n".join(lines)).split("\n")
 
 
 def setup(app):
     """Writes the pages before they are read."""
     app.connect("builder-inited", write_all)
     app.connect("autodoc-skip-member", _skip_field)
+    app.connect("autodoc-process-docstring", _process)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -59,8 +59,8 @@ class ModelConfig:
     """Number of prefix keys and values added to every layer of a generative model, to
     be adapted with `--adapts */prefix`; 0 adds none."""
     family: str | None = None
-    """Model family: a `model_type`, or the import path `package.module:attribute` of a
-    `ModelFamily`; by default what the model's config.json names."""
+    """Model family, by its `model_type` or the import path of a `ModelFamily`; by
+    default what the model's config.json names."""
 
 
 @accepts_former_names("data")
