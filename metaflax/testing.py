@@ -31,7 +31,7 @@ def check_meta_gradient(
 
     Along random directions d of unit length, :math:`\langle g, d \rangle` has to
     equal the derivative of the loss along d, taken from four evaluations with an
-    error of order `spacing`^4. Only exact estimators pass: those of first order,
+    error of fourth order in `spacing`. Only exact estimators pass: those of first order,
     displacement or evolution are no derivatives of the loss.
 
     Args:
