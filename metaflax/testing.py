@@ -31,8 +31,8 @@ def check_meta_gradient(
 
     Along random directions d of unit length, :math:`\langle g, d \rangle` has to
     equal the derivative of the loss along d, taken from four evaluations with an
-    error of fourth order in `spacing`. Only exact estimators pass: those of first order,
-    displacement or evolution are no derivatives of the loss.
+    error of fourth order in `spacing`. Only exact estimators pass: those of first
+    order, displacement or evolution are no derivatives of the loss.
 
     Args:
       algorithm: to be checked. What it computes in a type of its own choice

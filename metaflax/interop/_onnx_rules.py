@@ -285,7 +285,7 @@ def _convolution(graph: Graph, inputs: Sequence[str], equation: Any) -> str:
         dilations=list(params["rhs_dilation"]),
         group=params["feature_group_count"],
     )
-    return graph.transposed(result, np.argsort(numbers.out_spec))
+    return graph.transposed(result, np.argsort(numbers.out_spec).tolist())
 
 
 RULES: dict[str, Callable[[Graph, Sequence[str], Any], str | list[str]]] = {

@@ -138,11 +138,13 @@ def _traced(predictor: Predictor) -> _Traced:
         return outputs
 
     longest = predictor.max_length
-    shape = jax_export.symbolic_shape(
+    num_texts, num_tokens = jax_export.symbolic_shape(
         "texts, tokens", constraints=[f"tokens <= {longest}"]
     )
     params = {"encoder": predictor.params[0], "head": predictor.params[1]}
-    return _Traced(run, jax.tree.map(np.asarray, params), inputs, shape)
+    return _Traced(
+        run, jax.tree.map(np.asarray, params), inputs, (num_texts, num_tokens)
+    )
 
 
 def _metadata(predictor: Predictor) -> dict[str, Any]:
@@ -211,7 +213,8 @@ def _onnx_runner(folder: Path) -> Any:
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {name: value.astype(np.int64) for name, value in inputs.items()}
-        return dict(zip(names, session.run(names, given), strict=True))
+        outputs = map(np.asarray, session.run(names, given))
+        return dict(zip(names, outputs, strict=True))
 
     return run
 
