@@ -45,13 +45,13 @@ def run_blocks(page):
         exec(compile(code, name_of(page), "exec"), made)
 
 
-@pytest.mark.parametrize("page", set(WITH_PYTHON) - NEEDS_MINILM, ids=name_of)
+@pytest.mark.parametrize("page", sorted(set(WITH_PYTHON) - NEEDS_MINILM), ids=name_of)
 def test_python_of_a_page_runs_from_top_to_bottom(page):
     run_blocks(page)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", NEEDS_MINILM, ids=name_of)
+@pytest.mark.parametrize("page", sorted(NEEDS_MINILM), ids=name_of)
 def test_python_with_a_pretrained_encoder_runs(page, minilm):
     run_blocks(page)
 
