@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaflax.workflows.watching._control_chart import THRESHOLDS, cusum
+from metaflax.workflows.watching._control_chart import cusum
+
+THRESHOLDS = np.arange(0.5, 15.0, 0.1)
 
 
 class Days(NamedTuple):

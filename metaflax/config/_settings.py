@@ -30,10 +30,6 @@ class ModelConfig:
     pooler, the two marked entities of `relations`, or none (`tokens`: one vector per
     token). By default tokens for task types with targets of tokens, else what a
     sentence-transformers folder names, else mean."""
-    pair_encoding: PairEncoding = "one_sequence"
-    """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
-    with product and absolute difference of the two vectors as features (two_towers), or
-    the features of both encodings (both)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length; by default whether
     a sentence-transformers folder normalises its vectors, and True for other models
@@ -61,6 +57,10 @@ class ModelConfig:
     family: str | None = None
     """Model family, by its `model_type` or the import path of a `ModelFamily`; by
     default what the model's config.json names."""
+    pair_encoding: PairEncoding = "one_sequence"
+    """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
+    with product and absolute difference of the two vectors as features (two_towers), or
+    the features of both encodings (both)."""
 
 
 @accepts_former_names("data")

@@ -1,4 +1,4 @@
-"""What the README sends to the service is what the service takes."""
+"""What the guide sends to the service is what the service takes."""
 
 import re
 import shlex
@@ -8,15 +8,13 @@ import pytest
 
 from metaflax import cli
 
-README = Path(__file__).parents[2] / "README.md"
-HEADING = "## A service in ten lines"
+GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "serve.md"
 
 
-def test_the_requests_of_the_readme_are_answered(client):
-    if not README.is_file():
-        pytest.skip("the README is not beside the tests")
-    section = README.read_text().split(HEADING)[1].split("\n## ")[0]
-    [code] = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+def test_the_requests_of_the_guide_are_answered(client):
+    if not GUIDE.is_file():
+        pytest.skip("the documentation is not beside the tests")
+    [code] = re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     joined = re.sub(r"\n\s+", " ", code)  # A body goes on in indented lines.
     lines = [shlex.split(line, comments=True) for line in joined.splitlines()]
     [command] = [words for words in lines if "serve" in words]

@@ -31,13 +31,21 @@ OTHERS = {
     "transitions": (0.1,) * 7,
     "none_logit": 2.0,
     "null_threshold": 2.0,
+    "pair_encoding": "two_towers",
+    "template": "summarization",
+}
+# The task type of options that not all have.
+TASKS = {
+    "none_rate": "relations",
+    "pair_encoding": "pair_classification",
+    "template": "summarization",
 }
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Pretrained)])
 def test_no_option_is_without_effect(name, monkeypatch):
     monkeypatch.setattr(_pretrained_config, "sentence_embedding", lambda name: None)
-    task = {"task": "relations"} if name == "none_rate" else {}
+    task = {"task": TASKS[name]} if name in TASKS else {}
     plain = without_run(**task)
     value = OTHERS.get(name, 0.5)
     changed = without_run(**{**task, name: value})
