@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from metaflax.workflows.runs._calibration import Calibration
 from tests.workflows import worlds
 
 
@@ -71,6 +72,22 @@ def adapted(trained, tmp_path_factory) -> Path:
     support = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
     file = worlds.write_jsonl(folder / "support.jsonl", support)
     worlds.run("adapt", "--support", file, "--out", folder / "out", "--run", trained)
+    return folder / "out"
+
+
+@pytest.fixture(scope="package")
+def calibrated(tiny_bert, tmp_path_factory) -> Path:
+    """A classifier of the first three topics without a run, at a temperature of 4."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    support = worlds.records(worlds.TOPICS[:3], count=3, seed=1)
+    file = worlds.write_jsonl(folder / "support.jsonl", support)
+    start = ("--model", tiny_bert)
+    worlds.run("adapt", "--support", file, "--out", folder / "out", *start)
+    path = folder / "out" / "config.json"
+    config = json.loads(path.read_text())
+    fitted = Calibration(4.0, "largest_probability", (), (), 60, "3-way 3-shot", {})
+    config["metaflax"]["calibration"] = fitted._asdict()
+    path.write_text(json.dumps(config))
     return folder / "out"
 
 

@@ -11,7 +11,6 @@ import transformers
 import metaflax
 from metaflax import cli
 from metaflax.workflows.inference import _graphs
-from metaflax.workflows.runs._calibration import Calibration
 from tests.workflows import worlds
 
 TOPICS = worlds.TOPICS[:3]
@@ -35,35 +34,18 @@ print(np.asarray(graph.call(weights, *arrays)["probabilities"]).tolist())
 
 
 @pytest.fixture(scope="module")
-def adapted(tiny_bert, tmp_path_factory):
-    """A classifier of three topics, at a temperature."""
-    folder = tmp_path_factory.mktemp("adapted")
-    support = worlds.records(TOPICS, count=3, seed=1)
-    file = worlds.write_jsonl(folder / "support.jsonl", support)
-    worlds.run(
-        *("adapt", "--support", file, "--out", folder / "out", "--model", tiny_bert)
-    )
-    path = folder / "out" / "config.json"
-    config = json.loads(path.read_text())
-    fitted = Calibration(4.0, "largest_probability", (), (), 60, "3-way 3-shot", {})
-    config["metaflax"]["calibration"] = fitted._asdict()
-    path.write_text(json.dumps(config))
-    return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def expected(adapted):
-    rows = metaflax.load(adapted)(QUERIES)
+def expected(calibrated):
+    rows = metaflax.load(calibrated)(QUERIES)
     return np.array([list(row["probabilities"].values()) for row in rows])
 
 
-def exported(adapted, folder, format):
-    worlds.run("export", "--model", adapted, "--out", folder, "--format", format)
+def exported(calibrated, folder, format):
+    worlds.run("export", "--model", calibrated, "--out", folder, "--format", format)
     return folder
 
 
-def test_stablehlo_is_called_without_metaflax(adapted, expected, tmp_path):
-    folder = exported(adapted, tmp_path / "graph", "stablehlo")
+def test_stablehlo_is_called_without_metaflax(calibrated, expected, tmp_path):
+    folder = exported(calibrated, tmp_path / "graph", "stablehlo")
     done = subprocess.run(
         [sys.executable, "-c", STRANGER, folder, json.dumps(QUERIES)],
         capture_output=True, text=True, check=False,
@@ -75,9 +57,9 @@ def test_stablehlo_is_called_without_metaflax(adapted, expected, tmp_path):
     assert metadata["temperature"] == 4
 
 
-def test_onnx_takes_what_the_tokenizer_returns(adapted, expected, tmp_path):
+def test_onnx_takes_what_the_tokenizer_returns(calibrated, expected, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
-    folder = exported(adapted, tmp_path / "graph", "onnx")
+    folder = exported(calibrated, tmp_path / "graph", "onnx")
     session = runtime.InferenceSession(str(folder / "model.onnx"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     for texts, rows in ((QUERIES, expected), (QUERIES[:1], expected[:1])):
@@ -94,10 +76,10 @@ def test_onnx_takes_what_the_tokenizer_returns(adapted, expected, tmp_path):
 
 @pytest.mark.parametrize("problem", ["run", "exists", "both", "graph differs"])
 def test_what_cannot_be_exported_is_refused(
-    adapted, tmp_path, capsys, monkeypatch, problem
+    calibrated, tmp_path, capsys, monkeypatch, problem
 ):
     out = tmp_path / "out"
-    args = ["--model", adapted, "--out", out, "--format", "stablehlo"]
+    args = ["--model", calibrated, "--out", out, "--format", "stablehlo"]
     match problem:
         case "run":
             args[1] = tmp_path / "run"
@@ -108,7 +90,7 @@ def test_what_cannot_be_exported_is_refused(
             out.mkdir()
             (out / "notes.txt").write_text("mine")
         case "both":
-            args += ["--run", adapted]
+            args += ["--run", calibrated]
         case "graph differs":
             monkeypatch.setattr(_graphs, "TOLERANCE", -1.0)
     assert cli.main(["export", *map(str, args)]) == 2
@@ -121,3 +103,22 @@ def test_what_cannot_be_exported_is_refused(
     }[problem] in message
     left = [path.name for path in out.iterdir()] if out.exists() else []
     assert left == (["notes.txt"] if problem == "exists" else [])
+
+
+@pytest.mark.parametrize("pair_encoding", ["two_towers", "both"])
+def test_texts_that_are_encoded_apart_are_refused(
+    pair_encoding, tiny_bert, tmp_path, capsys
+):
+    rows = [
+        {"text": row["text"], "text_pair": "filler00", "label": row["label"]}
+        for row in worlds.records(TOPICS, count=2)
+    ]
+    support, model = worlds.write_jsonl(tmp_path / "s.jsonl", rows), tmp_path / "model"
+    worlds.run(
+        *("adapt", "--support", support, "--out", model, "--model", tiny_bert),
+        *("--task", "pair_classification", "--pair-encoding", pair_encoding),
+    )
+    args = ["--model", model, "--out", tmp_path / "out", "--format", "stablehlo"]
+    assert cli.main(["export", *map(str, args)]) == 2
+    assert "graphs take one plain sequence" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

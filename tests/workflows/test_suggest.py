@@ -8,27 +8,9 @@ import numpy as np
 import pytest
 
 from metaflax import cli, workflows
-from metaflax.workflows.runs._calibration import Calibration
 from tests.workflows import worlds
 
 TOPICS = worlds.TOPICS[:3]
-
-
-@pytest.fixture(scope="module")
-def adapted(tiny_bert, tmp_path_factory):
-    """A classifier of three topics, at a temperature."""
-    folder = tmp_path_factory.mktemp("adapted")
-    support = worlds.records(TOPICS, count=3, seed=1)
-    file = worlds.write_jsonl(folder / "support.jsonl", support)
-    worlds.run(
-        *("adapt", "--support", file, "--out", folder / "out", "--model", tiny_bert)
-    )
-    path = folder / "out" / "config.json"
-    config = json.loads(path.read_text())
-    fitted = Calibration(4.0, "largest_probability", (), (), 60, "3-way 3-shot", {})
-    config["metaflax"]["calibration"] = fitted._asdict()
-    path.write_text(json.dumps(config))
-    return folder / "out"
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +27,11 @@ def pool(tmp_path_factory):
 
 @pytest.mark.parametrize("strategy", ["mix", "uncertainty", "margin", "diversity"])
 def test_suggestions_are_rows_of_the_pool_with_the_predictions_of_predict(
-    adapted, pool, tmp_path, strategy
+    calibrated, pool, tmp_path, strategy
 ):
     out = tmp_path / "next.jsonl"
     worlds.run(
-        *("suggest", "--model", adapted, "--texts", pool, "--number", 5),
+        *("suggest", "--model", calibrated, "--texts", pool, "--number", 5),
         *("--strategy", strategy, "--out", out),
     )
     rows, given = worlds.read_jsonl(out), worlds.read_jsonl(pool)
@@ -58,7 +40,7 @@ def test_suggestions_are_rows_of_the_pool_with_the_predictions_of_predict(
         source = given[row["row"] - 1]
         assert {name: row[name] for name in source} == source
         assert row["row"] > 9  # The first nine are those that it learned from.
-    expected = workflows.load(adapted)([row["text"] for row in rows])
+    expected = workflows.load(calibrated)([row["text"] for row in rows])
     assert [r["predicted"] for r in rows] == [e["label"] for e in expected]
     for row, answer in zip(rows, expected, strict=True):
         assert row["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-4)
@@ -66,8 +48,16 @@ def test_suggestions_are_rows_of_the_pool_with_the_predictions_of_predict(
     assert scores == sorted(scores, reverse=True)
 
 
-def test_what_is_left_out_is_told(adapted, pool, capsys):
-    args = ["suggest", "--model", str(adapted), "--texts", str(pool), "--number", "99"]
+def test_what_is_left_out_is_told(calibrated, pool, capsys):
+    args = [
+        "suggest",
+        "--model",
+        str(calibrated),
+        "--texts",
+        str(pool),
+        "--number",
+        "99",
+    ]
     assert cli.main(args) == 0
     out, notes = capsys.readouterr()
     assert len(out.splitlines()) == 30
@@ -76,16 +66,16 @@ def test_what_is_left_out_is_told(adapted, pool, capsys):
     assert "99 texts were asked for, and it has 30 texts" in notes
 
 
-def test_columns_with_the_names_of_fields_are_renamed(adapted, tmp_path, capsys):
+def test_columns_with_the_names_of_fields_are_renamed(calibrated, tmp_path, capsys):
     texts = worlds.texts(TOPICS[:2], 4, np.random.default_rng(0))
     file = tmp_path / "pool.csv"
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([("text", "score"), *((t, 7) for t in texts)])
-    rows, notes = workflows.suggest(adapted, file, 2)
+    rows, notes = workflows.suggest(calibrated, file, 2)
     assert [row["input_score"] for row in rows] == ["7", "7"]
     assert "the column 'score' of the texts is written as 'input_score'." in notes
     worlds.run(
-        *("suggest", "--model", adapted, "--texts", file, "--number", 2),
+        *("suggest", "--model", calibrated, "--texts", file, "--number", 2),
         *("--format", "csv"),
     )
     written = list(csv.DictReader(capsys.readouterr().out.splitlines()))
@@ -94,14 +84,14 @@ def test_columns_with_the_names_of_fields_are_renamed(adapted, tmp_path, capsys)
 
 @pytest.mark.parametrize("problem", ["empty line", "no text left", "number"])
 def test_nothing_is_written_where_something_is_wrong(
-    adapted, pool, tmp_path, capsys, problem
+    calibrated, pool, tmp_path, capsys, problem
 ):
     out, file = tmp_path / "out.jsonl", tmp_path / "pool.jsonl"
     rows = worlds.read_jsonl(pool)
     rows = rows[:9] if problem == "no text left" else [*rows, {"text": ""}]
     number = 0 if problem == "number" else 3
     worlds.write_jsonl(file, rows[:-1] if problem == "number" else rows)
-    args = ["suggest", "--model", adapted, "--texts", file, "--number", number]
+    args = ["suggest", "--model", calibrated, "--texts", file, "--number", number]
     assert cli.main([str(arg) for arg in [*args, "--out", out]]) == 2
     printed, message = capsys.readouterr()
     assert not printed
@@ -114,8 +104,8 @@ def test_nothing_is_written_where_something_is_wrong(
     assert expected[problem] in message
 
 
-def test_models_of_other_targets_are_refused(adapted, pool, tmp_path):
-    other = shutil.copytree(adapted, tmp_path / "labels")
+def test_models_of_other_targets_are_refused(calibrated, pool, tmp_path):
+    other = shutil.copytree(calibrated, tmp_path / "labels")
     config = json.loads((other / "config.json").read_text())
     config["problem_type"] = "multi_label_classification"
     config["metaflax"]["task"] = "multilabel_classification"

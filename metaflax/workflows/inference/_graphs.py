@@ -97,15 +97,11 @@ def export_graph(directory: str | Path, out: str | Path, format: GraphFormat) ->
 
 def _traced(predictor: Predictor) -> _Traced:
     pretrained, tokenizer = predictor.pretrained, predictor.tokenizer
-    if pretrained.pooling == "entities":
+    if predictor.form.num_marks:
         raise ValueError(
-            f"{pretrained.directory} reads texts with marked entities, and graphs take"
-            " plain texts; use `metaflax.load`."
-        )
-    if predictor.form.row_length(predictor.max_length) != predictor.max_length:
-        raise ValueError(
-            f"{pretrained.directory} encodes the two texts of a pair apart, and graphs"
-            " take one sequence; use `metaflax.load`."
+            f"{pretrained.directory} reads inputs of the form {predictor.form.name!r},"
+            " with marked places, and graphs take one plain sequence; use"
+            " `metaflax.load`."
         )
     kind = target_kinds.of(predictor.task)
     scores = None if predictor.task.tokens is not None else kind.probabilities
