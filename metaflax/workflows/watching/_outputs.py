@@ -9,9 +9,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from metaflax import _files
+
+Note: TypeAlias = Callable[[str], None]
 
 # Attempts to deliver an alarm, seconds of each, and of the wait for the last ones.
 ATTEMPTS, ATTEMPT_SECONDS, LAST_SECONDS = 3, 10.0, 30.0
@@ -79,7 +81,7 @@ class Webhook:
       ValueError: for another kind of address.
     """
 
-    def __init__(self, url: str, note: Callable[[str], None]):
+    def __init__(self, url: str, note: Note):
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"the webhook is {url!r}; give an http or https address.")
         self._url, self._note = url, note

@@ -1,12 +1,11 @@
 """Labels of a stream of texts, and alarms where a class becomes more frequent."""
 
-import contextlib
 import dataclasses
 import datetime
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,14 @@ from metaflax.workflows.inference._predict import (
 from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.watching import _text_stream
 from metaflax.workflows.watching._monitor import Monitor
-from metaflax.workflows.watching._outputs import AppendedFile, Webhook
-
-Note = Callable[[str], None]
+from metaflax.workflows.watching._outputs import Note
+from metaflax.workflows.watching._state import (
+    Outputs,
+    State,
+    Writer,
+    opened_outputs,
+    read_state,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,24 +57,6 @@ class Source:
     def is_file(self) -> bool:
         """Whether the same rows can be read again."""
         return self.texts != "-" and not self.texts.startswith("tcp://")
-
-
-@dataclasses.dataclass(frozen=True)
-class Outputs:
-    """Where the results go.
-
-    Attributes:
-      labels: file of a prediction for each text, `-` for standard output; None for
-        none.
-      alarms: file of alarms, `-` for standard output.
-      webhook: address that alarms are posted to.
-      state: file that lets a later start continue; None for none.
-    """
-
-    labels: str | None = None
-    alarms: str = "-"
-    webhook: str | None = None
-    state: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,103 +155,15 @@ def watch(
         "group_size": limits.group_size,
         "false_alarms": limits.false_alarms,
     }
-    stood = _read_state(outputs.state, identity)
+    stood = read_state(outputs.state, identity)
     if stood is None:
-        stood = _State(identity, _fitted(predictor, watched, limits, source, past))
-    with _opened(outputs, stood.sizes, note) as writer:
+        stood = State(identity, _fitted(predictor, watched, limits, source, past))
+    with opened_outputs(outputs, stood.sizes, note) as writer:
         return _run(predictor, source, stood, writer, note)
 
 
-@dataclasses.dataclass
-class _State:
-    """What a later start needs.
-
-    Attributes:
-      identity: model and settings that it belongs to.
-      monitor: the charts.
-      num_texts: number of texts so far.
-      num_rows: number of rows of the present file that were read.
-      first_row: digest of the first row of that file.
-      sizes: bytes of the files of labels and alarms.
-    """
-
-    identity: dict[str, Any]
-    monitor: Monitor
-    num_texts: int = 0
-    num_rows: int = 0
-    first_row: str | None = None
-    sizes: dict[str, int | None] = dataclasses.field(default_factory=dict)
-
-    def record(self) -> dict[str, Any]:
-        return {**vars(self), "monitor": self.monitor.record()}
-
-
-def _read_state(path: Path | None, identity: dict[str, Any]) -> _State | None:
-    if path is None or not path.exists():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        state = _State(**{**record, "monitor": Monitor.from_record(record["monitor"])})
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no state of `watch`: {error}; name another file, or remove it."
-        ) from error
-    for name, value in identity.items():
-        if state.identity.get(name) != value:
-            raise ValueError(
-                f"{path} is the state of another {name.replace('_', ' ')}; name another"
-                " file, or remove it to begin anew."
-            )
-    return state
-
-
-@dataclasses.dataclass
-class _Writer:
-    """Writes labels, alarms and the state, in the order that loses none of them."""
-
-    alarms: AppendedFile
-    labels: AppendedFile | None
-    webhook: Webhook | None
-    state: Path | None
-
-    def label(self, row: dict[str, Any]) -> None:
-        if self.labels:
-            self.labels.write(row)
-
-    def alarm(self, alarm: dict[str, Any]) -> None:
-        self.alarms.write(alarm)
-        if self.webhook:
-            self.webhook.send(alarm)
-
-    def save(self, state: _State) -> None:
-        if self.labels:
-            state.sizes["labels"] = self.labels.size()
-        state.sizes["alarms"] = self.alarms.size()
-        if self.state is not None:
-            _files.write_json(self.state, state.record())
-
-
-@contextlib.contextmanager
-def _opened(outputs: Outputs, sizes: dict[str, Any], note: Note) -> Iterator[_Writer]:
-    """Opens all outputs, and closes them."""
-    with contextlib.ExitStack() as stack:
-
-        def opened(output: Any) -> Any:
-            return stack.enter_context(contextlib.closing(output))
-
-        hook, labels = outputs.webhook, outputs.labels
-        yield _Writer(
-            webhook=None if hook is None else opened(Webhook(hook, note)),
-            alarms=opened(AppendedFile(outputs.alarms, sizes.get("alarms"))),
-            labels=None
-            if labels is None
-            else opened(AppendedFile(labels, sizes.get("labels"))),
-            state=outputs.state,
-        )
-
-
 def _run(
-    predictor: Predictor, source: Source, state: _State, writer: _Writer, note: Note
+    predictor: Predictor, source: Source, state: State, writer: Writer, note: Note
 ) -> int:
     count, goes_on = 0, True
     while goes_on:
@@ -285,7 +183,7 @@ def _run(
 
 
 def _take(
-    predictor: Predictor, batch: Sequence[InputRow], state: _State, writer: _Writer
+    predictor: Predictor, batch: Sequence[InputRow], state: State, writer: Writer
 ) -> None:
     """Predicts a batch, and writes what comes of it."""
     predictions = predictor([row.text for row in batch])
@@ -338,7 +236,7 @@ class _Lines:
 
 
 def _unread(
-    rows: Iterator[InputRow], source: Source, state: _State
+    rows: Iterator[InputRow], source: Source, state: State
 ) -> Iterator[InputRow]:
     """Skips the rows of a file that the state has, unless it is another file."""
     if not source.is_file or not state.num_rows:
