@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from metaflax.few_shot._learner import LearnedTask, Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._selection import Strategy, select
@@ -18,7 +16,7 @@ def suggestions(
     number: int,
     strategy: Strategy,
 ) -> list[dict[str, Any]]:
-    """Selects texts of a pool, and tells what the task predicts for them.
+    """Selects texts of a pool, with what the task predicts for them.
 
     Args:
       learner: the model.
@@ -34,14 +32,6 @@ def suggestions(
     shares = learner.probabilities(learned, encoded)
     names = [*learned.names, *learner.task.others]
     return [
-        {
-            "text": pool[row],
-            "predicted": names[int(np.argmax(shares[row]))],
-            "probabilities": {
-                name: round(float(share), 6)
-                for name, share in zip(names, shares[row], strict=True)
-            },
-            "score": round(score, 6),
-        }
-        for row, score in select(shares, encoded.features, number, strategy)
+        {"text": pool[selected.row], **selected.record(names, shares)}
+        for selected in select(shares, encoded.features, number, strategy)
     ]

@@ -1,5 +1,6 @@
 """Selection of the unlabelled texts whose labels would help a classifier most."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -20,6 +21,23 @@ class Selected(NamedTuple):
 
     row: int
     score: float
+
+    def record(self, names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+        """Returns its prediction and score as they are written.
+
+        Args:
+          names: of the N classes.
+          probabilities: `[U, N]`, those of all rows.
+        """
+        shares = probabilities[self.row]
+        return {
+            "predicted": names[int(np.argmax(shares))],
+            "probabilities": {
+                name: round(float(share), 6)
+                for name, share in zip(names, shares, strict=True)
+            },
+            "score": round(self.score, 6),
+        }
 
 
 def select(

@@ -88,17 +88,9 @@ def suggest(
     chosen = select(shares, features, number, strategy, seed=seed)
     renamed: dict[str, str] = {}
     records = []
-    for index, score in chosen:
-        place, row = rows[index]
-        fields = {
-            "row": place,
-            "predicted": predictor.names[int(np.argmax(shares[index]))],
-            "probabilities": {
-                name: round(float(share), 6)
-                for name, share in zip(predictor.names, shares[index], strict=True)
-            },
-            "score": round(score, 6),
-        }
+    for selected in chosen:
+        place, row = rows[selected.row]
+        fields = {"row": place, **selected.record(predictor.names, shares)}
         records.append({**rename_columns(row.columns, fields, renamed), **fields})
     return records, [
         *_notes(str(texts), counts, len(records), number),
