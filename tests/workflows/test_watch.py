@@ -186,6 +186,18 @@ def test_a_bad_line_is_left_out_with_a_note(watch, tmp_path):
     ]
 
 
+def test_columns_and_encoding_are_those_of_the_options(watch, tmp_path):
+    stream = tmp_path / "stream.csv"
+    stream.write_text("review,id\nété topic00 filler01,1\n", "latin-1")
+    past = tmp_path / "past.csv"
+    past.write_text("review\n" + "\n".join(lines(120, TOPICS, 3)), "latin-1")
+    out = tmp_path / "labels.jsonl"
+    options = {"past": past, "column": "review", "encoding": "latin-1", "labels": out}
+    assert watch(stream, **options) == 1
+    [row] = worlds.read_jsonl(out)
+    assert row["review"].startswith("été")
+
+
 def test_a_file_is_followed_until_another_one_takes_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr(_text_stream, "POLL_SECONDS", 0.01)
     path = tmp_path / "log"

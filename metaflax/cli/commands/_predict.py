@@ -12,6 +12,7 @@ from rich.console import Console
 import metaflax
 from metaflax import _files
 from metaflax.cli._options import Overrides
+from metaflax.cli.commands._input import Input
 from metaflax.cli.commands._machines import Flag
 from metaflax.models.generation._decoding import DecodingConfig
 
@@ -54,15 +55,6 @@ class Predict:
     """File or pipe of predictions to write; - for standard output."""
     format: Literal["jsonl", "csv"] = "jsonl"
     """Format of the predictions."""
-    column: str = "text"
-    """Column of texts, for a file with columns."""
-    column_pair: str = "text_pair"
-    """Column of second texts, for models of pairs of texts."""
-    input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
-    """Format of the texts (default: by the file's name)."""
-    encoding: str | None = None
-    """Encoding of the texts, such as latin-1 (default: UTF-8, or what a byte order mark
-    names)."""
     batch_size: int = 32
     """Number of texts of a batch. Classifiers sort texts by length, and take more of
     texts of fewer than 64 tokens in a batch and fewer of longer ones."""
@@ -81,6 +73,7 @@ class Predict:
         dataclasses.field(default_factory=dict)
     )
     explanation: Explanation = dataclasses.field(default_factory=Explanation)
+    input: Input = dataclasses.field(default_factory=Input)
 
     def execute(self, console: Console) -> None:
         """Writes a prediction for each text."""
@@ -100,13 +93,13 @@ class Predict:
             **self.decoding,
             **self.explanation.options(),
         )
-        reading = Reading(self.encoding)
+        reading = Reading(self.input.encoding)
         rows = read_input_rows(
             sys.stdin if self.texts == "-" else self.texts,
             form=predictor.form,
-            column=self.column,
-            column_pair=self.column_pair,
-            format=self.input_format,
+            column=self.input.column,
+            column_pair=self.input.column_pair,
+            format=self.input.input_format,
             reading=reading,
         )
 

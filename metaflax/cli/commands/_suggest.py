@@ -8,6 +8,7 @@ from typing import Literal
 from rich.console import Console
 
 from metaflax import _files, workflows
+from metaflax.cli.commands._input import Input
 from metaflax.workflows.inference._selection import Strategy
 
 
@@ -29,19 +30,11 @@ class Suggest:
     """File of suggestions to write; - for standard output."""
     format: Literal["jsonl", "csv"] = "jsonl"
     """Format of the suggestions."""
-    column: str = "text"
-    """Column of texts, for a pool with columns."""
-    column_pair: str = "text_pair"
-    """Column of second texts, for models of pairs of texts."""
-    input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
-    """Format of the pool (default: by the file's name)."""
-    encoding: str | None = None
-    """Encoding of the pool, such as latin-1 (default: UTF-8, or what a byte order mark
-    names)."""
     batch_size: int = 32
     """Number of texts of 64 tokens in a batch."""
     seed: int = 0
     """Seed for the initial centres of k-means."""
+    input: Input = dataclasses.field(default_factory=Input)
 
     def execute(self, console: Console) -> None:
         """Writes the suggestions once all are made."""
@@ -53,10 +46,10 @@ class Suggest:
             self.texts,
             self.number,
             self.strategy,
-            column=self.column,
-            column_pair=self.column_pair,
-            format=self.input_format,
-            encoding=self.encoding,
+            column=self.input.column,
+            column_pair=self.input.column_pair,
+            format=self.input.input_format,
+            encoding=self.input.encoding,
             batch_size=self.batch_size,
             seed=self.seed,
         )

@@ -2,12 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
 from metaflax import workflows
 from metaflax._wording import counted
+from metaflax.cli.commands._input import Input
 from metaflax.cli.commands._machines import Flag
 
 
@@ -47,12 +47,9 @@ class Watch:
     """Address that each alarm is posted to as JSON."""
     state: Path | None = None
     """File of the state, with which a later start continues where this one ended."""
-    column: str = "text"
-    """Column of texts, for a stream with columns."""
-    input_format: Literal["lines", "jsonl", "csv", "tsv"] | None = None
-    """Format of the texts (default: by the file's name)."""
     batch_size: int = 32
     """Number of texts of 64 tokens in a batch."""
+    input: Input = dataclasses.field(default_factory=Input)
 
     def execute(self, console: Console) -> None:
         """Watches until the stream ends."""
@@ -74,8 +71,10 @@ class Watch:
             labels=self.out,
             webhook=self.webhook,
             state=self.state,
-            column=self.column,
-            format=self.input_format,
+            column=self.input.column,
+            column_pair=self.input.column_pair,
+            format=self.input.input_format,
+            encoding=self.input.encoding,
             batch_size=self.batch_size,
             note=note,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import metaflax
 from metaflax import _files, target_kinds, tasks
+from metaflax.data.sources._decoding import Reading
 from metaflax.data.sources._sources import InputRow, read_input_rows
 from metaflax.workflows.inference._predict import (
     batches_on_arrival,
@@ -38,13 +39,17 @@ class Source:
       texts: a file, `-` for standard input, or `tcp://HOST:PORT` to listen there.
       follow: whether to wait for lines that are appended to a file.
       column: column of texts, of JSONL and CSV.
+      column_pair: column of second texts, for models of pairs.
       format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
+      encoding: of the texts; None for UTF-8 or what a byte order mark names.
     """
 
     texts: str
     follow: bool = False
     column: str = "text"
+    column_pair: str = "text_pair"
     format: str | None = None
+    encoding: str | None = None
 
     @property
     def row_format(self) -> str:
@@ -52,6 +57,19 @@ class Source:
         suffix = Path(self.texts).suffix[1:]
         known = suffix if suffix in ("jsonl", "csv", "tsv") else "lines"
         return self.format or known
+
+    def rows_of(
+        self, stream: Any, form: tasks.Form, format: str | None
+    ) -> Iterator[InputRow]:
+        """Yields the rows of a stream or a file with such columns."""
+        return read_input_rows(
+            stream,
+            form=form,
+            column=self.column,
+            column_pair=self.column_pair,
+            format=format,
+            reading=Reading(self.encoding),
+        )
 
     @property
     def is_file(self) -> bool:
@@ -97,7 +115,9 @@ def watch(
     webhook: str | None = None,
     state: str | Path | None = None,
     column: str = "text",
+    column_pair: str = "text_pair",
     format: str | None = None,
+    encoding: str | None = None,
     batch_size: int = 32,
     note: Note = lambda sentence: None,
 ) -> int:
@@ -122,7 +142,9 @@ def watch(
       webhook: address that alarms are posted to.
       state: file that lets a later start continue.
       column: column of texts, of JSONL and CSV.
+      column_pair: column of second texts, for models of pairs.
       format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
+      encoding: of the texts; None for UTF-8 or what a byte order mark names.
       batch_size: number of texts of 64 tokens in one call of the network.
       note: gets sentences about rows that were left out and alarms not delivered.
 
@@ -139,7 +161,7 @@ def watch(
         workflows.watch("my_news", "news.log", past="last_year.txt", follow=True,
                         classes=["negative"], alarms="alarms.jsonl", state="state.json")
     """
-    source = Source(str(texts), follow, column, format)
+    source = Source(str(texts), follow, column, column_pair, format, encoding)
     limits = Limits(tuple(classes), group_size, false_alarms)
     outputs = Outputs(
         None if labels is None else str(labels),
@@ -208,9 +230,7 @@ def _rows(form: tasks.Form, source: Source, note: Note) -> Iterator[InputRow]:
 
     def read(lines: Iterable[bytes]) -> Iterator[InputRow]:
         stream: Any = _Lines(name, lines)
-        return read_input_rows(
-            stream, form=form, column=source.column, format=source.row_format
-        )
+        return source.rows_of(stream, form, source.row_format)
 
     if source.row_format in ("csv", "tsv"):  # Later rows depend on the first.
         yield from read(lines)
@@ -289,8 +309,7 @@ def _fitted(
             "charts need the usual level of each class; give a file of usual texts"
             " (past, --past)."
         )
-    rows = read_input_rows(past, form=predictor.form, column=source.column)
-    texts = [row.text for row in rows]
+    texts = [row.text for row in source.rows_of(past, predictor.form, None)]
     predictions = predict_all(predictor, texts)
     shares = [{n: row["probabilities"][n] for n in watched} for row in predictions]
     try:
