@@ -242,7 +242,7 @@ def _head_choice(
 def _with_choice(
     trained: Trained, choice: HeadChoice, task: tasks.TaskType, num_classes: int
 ) -> Trained:
-    """The same encoder with a new head of the kind that was chosen."""
+    """Returns the same encoder with a new head of the kind that was chosen."""
     if choice.is_default:
         return trained
     settings = choice.applied(trained.config.algorithm)

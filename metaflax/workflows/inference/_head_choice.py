@@ -63,7 +63,7 @@ class HeadChoice(NamedTuple):
         }
 
     def applied(self, config: AlgorithmConfig) -> AlgorithmConfig:
-        """The config of an algorithm with the chosen head on a frozen encoder."""
+        """Returns a config with the chosen head on a frozen encoder."""
         if self.is_default:
             return config
         fields: Any = {"name": "frozen", "head": self.name, **self.settings}
