@@ -34,6 +34,7 @@ def symbolic(dtype=np.int32, longest=20):
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
+@pytest.mark.thorough
 def test_networks_of_every_family_for_any_number_of_texts_and_tokens(name, case):
     config = networks.make_config(name, case)
     encoder = models.encoder(config, pooling="mean", standardize=True)

@@ -79,6 +79,7 @@ def run_dir(settings, tmp_path_factory):
     return path
 
 
+@pytest.mark.thorough
 def test_training_compares_with_the_plain_model_in_context(run_dir):
     options = ("--baselines", "in_context", "--export-episodes", 1)
     worlds.run("evaluate", run_dir, "--name", "compared", *options)
@@ -131,6 +132,7 @@ def generated_by_hand(model, support, query):
     return found
 
 
+@pytest.mark.thorough
 def test_support_examples_that_do_not_fit_are_counted_or_refused_in_training(
     settings, tmp_path, capsys
 ):

@@ -323,8 +323,18 @@ def refused(capsys):
     ("kind", "changes", "said"),
     [
         ("pair_classification", {"text_pair": " "}, "'text_pair' is an empty text"),
-        ("regression", {"score": "much"}, "'score' holds 'much' where a number"),
-        ("regression", {"score": None}, "'score' holds None where a number"),
+        pytest.param(
+            "regression",
+            {"score": "much"},
+            "'score' holds 'much' where a number",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            "regression",
+            {"score": None},
+            "'score' holds None where a number",
+            marks=pytest.mark.thorough,
+        ),
         ("entities", {"tags": ["O"]}, "words and 1 tags; give a tag a word"),
         ("entities", {"tokens": "a"}, "'tokens' is to be a list of words"),
         ("question_answering", {"answers": "a"}, "'answers'"),
@@ -333,8 +343,18 @@ def refused(capsys):
             {"answers": [{"text": "not there", "start": 0}]},
             "'answers'",
         ),
-        ("relations", {"head": {"spans": [[0, 99]]}}, "[0, 99], outside of a text"),
-        ("relations", {"tail": {"spans": []}}, "a range [start, end] is expected"),
+        pytest.param(
+            "relations",
+            {"head": {"spans": [[0, 99]]}},
+            "[0, 99], outside of a text",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            "relations",
+            {"tail": {"spans": []}},
+            "a range [start, end] is expected",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_bad_row_of_a_support_file_is_named(
@@ -360,6 +380,7 @@ def test_lines_cannot_hold_pairs(runs, tmp_path, refused):
     )
 
 
+@pytest.mark.thorough
 def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):
     rows = relation_rows(count=2)[:4]
     long = {"tokens": [*rows[0]["tokens"], *["filler00"] * 60], "label": "topic00"}
@@ -376,6 +397,7 @@ def test_entities_lost_to_truncation_are_reported(runs, tmp_path, capsys):
     assert len(captured.out.splitlines()) == 5
 
 
+@pytest.mark.thorough
 def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
     rows = worlds.write_jsonl(tmp_path / "rows.jsonl", number_rows(count=1)[:2])
     files = ("--run", runs("regression"), "--train", rows, "--test", rows)
@@ -384,6 +406,7 @@ def test_numbers_are_not_fine_tuned_as_classes(runs, tmp_path, refused):
     )
 
 
+@pytest.mark.thorough
 def test_entities_and_relations_chain_into_triples(runs, tmp_path):
     models = {}
     for kind in ("entities", "relations"):

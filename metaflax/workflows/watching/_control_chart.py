@@ -4,6 +4,7 @@ Texts are taken in groups of a fixed size. A chart adds up how far the mean prob
 of a class in a group exceeds its usual level, and gives an alarm above a threshold.
 """
 
+import bisect
 from typing import NamedTuple
 
 import numpy as np
@@ -78,15 +79,16 @@ def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
         [rng.choice(own, (NUM_GROUPS, size)).mean(axis=-1) for own in samples]
     )
     excess = (means - level) / (deviation / size**0.5)
-    every = np.broadcast_to(excess, (len(THRESHOLDS), *excess.shape))
-    alarms = cusum(every, THRESHOLDS[:, None])[1]
-    kept = np.flatnonzero(alarms.mean(axis=(1, 2)) <= rate)
-    if not len(kept):
+    # The higher the threshold, the fewer the alarms.
+    number = bisect.bisect_left(
+        THRESHOLDS, -rate, key=lambda h: -cusum(excess, h)[1].mean()
+    )
+    if number == len(THRESHOLDS):
         raise ValueError(
             f"no threshold up to {THRESHOLDS[-1]:.1f} has at most {rate:g} false alarms"
             " per group"
         )
-    return Chart(level, deviation, float(THRESHOLDS[kept[0]]))
+    return Chart(level, deviation, float(THRESHOLDS[number]))
 
 
 def cusum(

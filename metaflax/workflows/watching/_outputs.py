@@ -70,20 +70,21 @@ class AppendedFile:
         return os.fstat(self._file.fileno()).st_size if self._seekable else None
 
 
+def check_url(url: str) -> None:
+    """Raises ValueError if an address is neither http nor https."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"the webhook is {url!r}; give an http or https address.")
+
+
 class Webhook:
     """Delivers alarms to an address by POST, in the background and in order.
 
     Args:
       url: http or https.
       note: gets a sentence about each alarm that was not delivered.
-
-    Raises:
-      ValueError: for another kind of address.
     """
 
     def __init__(self, url: str, note: Note):
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"the webhook is {url!r}; give an http or https address.")
         self._url, self._note = url, note
         self._waiting: queue.Queue[Mapping[str, Any]] = queue.Queue()
         threading.Thread(target=self._deliver, daemon=True).start()

@@ -9,7 +9,7 @@ from typing import Any
 
 from metaflax import _files
 from metaflax.workflows.watching._monitor import Monitor
-from metaflax.workflows.watching._outputs import AppendedFile, Note, Webhook
+from metaflax.workflows.watching._outputs import AppendedFile, Note, Webhook, check_url
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Outputs:
     alarms: str = "-"
     webhook: str | None = None
     state: Path | None = None
+
+    def __post_init__(self):
+        if self.webhook is not None:
+            check_url(self.webhook)
 
 
 @dataclasses.dataclass

@@ -34,16 +34,33 @@ def lines_of(source: str, *, follow: bool) -> tuple[str, Iterable[bytes]]:
     Raises:
       ValueError: if the file cannot be read, or the address not listened at.
     """
+    check(source)
     if source == "-":
         return "<stdin>", sys.stdin.buffer
     if source.startswith("tcp://"):
         return source, _received(source)
-    if not Path(source).is_file():
+    return source, _followed(Path(source)) if follow else _whole(Path(source))
+
+
+def check(source: str) -> None:
+    """Raises ValueError if a source is no file, and no other stream by its form."""
+    if source.startswith("tcp://"):
+        _host_and_port(source)
+    elif source != "-" and not Path(source).is_file():
         raise ValueError(
             f"{source}: is no file; name one, - for standard input, or an address to"
             " listen at, such as tcp://127.0.0.1:9000."
         )
-    return source, _followed(Path(source)) if follow else _whole(Path(source))
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    parts = urlsplit(address)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError(
+            f"{address} is no address; give a host and a port, as in"
+            " tcp://127.0.0.1:9000."
+        )
+    return parts.hostname, parts.port
 
 
 def _whole(path: Path) -> Iterator[bytes]:
@@ -82,12 +99,6 @@ def _check_same(path: Path, number: int, position: int) -> None:
 
 def _received(address: str) -> Iterator[bytes]:
     """Listens at an address, and yields the lines of all clients."""
-    parts = urlsplit(address)
-    if parts.hostname is None or parts.port is None:
-        raise ValueError(
-            f"{address} is no address; give a host and a port, as in"
-            " tcp://127.0.0.1:9000."
-        )
     arrived: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
 
     class Handler(socketserver.StreamRequestHandler):
@@ -97,7 +108,7 @@ def _received(address: str) -> Iterator[bytes]:
                     return  # A client that sends no lines is not listened to.
                 arrived.put(line if line.endswith(b"\n") else line + b"\n")
 
-    server = _server((parts.hostname, parts.port), Handler, address)
+    server = _server(_host_and_port(address), Handler, address)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def lines() -> Iterator[bytes]:

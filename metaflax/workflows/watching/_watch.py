@@ -71,6 +71,10 @@ class Source:
             reading=Reading(self.encoding),
         )
 
+    def check(self) -> None:
+        """Raises ValueError if there is no such file, or the address is none."""
+        _text_stream.check(self.texts)
+
     @property
     def is_file(self) -> bool:
         """Whether the same rows can be read again."""
@@ -178,6 +182,7 @@ def watch(
         "false_alarms": limits.false_alarms,
     }
     stood = read_state(outputs.state, identity)
+    source.check()
     if stood is None:
         stood = State(identity, _fitted(predictor, watched, limits, source, past))
     with opened_outputs(outputs, stood.sizes, note) as writer:

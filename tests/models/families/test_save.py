@@ -44,6 +44,7 @@ def logits(config, params, head, tokens, **kwargs):
         pytest.param("first", False, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.thorough
 def test_torch_gives_the_logits_of_what_is_saved(
     name, pooling, standardize, tmp_path, words
 ):
