@@ -154,6 +154,18 @@ def test_the_api_has_a_page_for_every_public_module_with_every_name(monkeypatch)
     assert "<metaflax.algorithms.maml>" in generated.api_page("metaflax")
 
 
+@pytest.mark.parametrize("printed", ["a 0.98 b", "a 0.92 c", "a 0.92 b\nmore"])
+def test_the_first_hour_notices_an_output_that_is_not_the_one_shown(printed):
+    spec = importlib.util.spec_from_file_location(
+        "first_hour", ROOT / ".ci" / "first_hour.py"
+    )
+    first_hour = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(first_hour)
+    first_hour.compare("a 0.92 b", "a 0.921 b\n")
+    with pytest.raises(SystemExit):
+        first_hour.compare("a 0.92 b", printed)
+
+
 def test_the_version_to_cite_is_that_of_the_package():
     import metaflax
 

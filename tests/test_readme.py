@@ -37,7 +37,7 @@ def test_the_estimator_learns_and_saves(minilm, tmp_path, monkeypatch):
     exec(example("A scikit-learn estimator in ten lines"), made)
     assert made["accuracy"] > 0.5
     assert made["predicted"].tolist() == ["delivery", "refund"]
-    assert (tmp_path / "my_model" / "config.json").is_file()
+    assert (tmp_path / "my_classifier" / "config.json").is_file()
 
 
 def test_it_fits_on_two_screens():
