@@ -13,6 +13,7 @@ from metaflax import (
     _registry,
     algorithms,
     base,
+    heads,
     inner_optimizers,
     target_kinds,
     tasks,
@@ -75,6 +76,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
     "summarization": _of_texts(tasks.summarization),
     "dialogue": _of_texts(tasks.dialogue),
     "language_modelling": _of_texts(tasks.language_modelling),
+    "multiple_choice": lambda config: tasks.multiple_choice(),
     "smlmt": _of_classes(masked_words),
 }
 
@@ -123,8 +125,9 @@ def template_for(config: Config) -> tasks.Template | None:
     name = config.data.template
     if name is not None:
         return None if name == "none" else read_template(name)
-    if not resolve_algorithm(config.algorithm.name).in_context:
-        return None
+    in_context = resolve_algorithm(config.algorithm.name).in_context
+    if not in_context and config.data.task != "multiple_choice":
+        return None  # Only generative models choose.
     return read_template(config.data.task) if config.data.task in BUILT_IN else None
 
 
@@ -156,7 +159,7 @@ def build_algorithm(
     """
     spec = resolve_algorithm(config.name)
     head = task.complete(build_head(config, encoder.num_features, task, num_classes))
-    if task.texts is not None and not spec.adapts_generative:
+    if task.is_generative and not spec.adapts_generative:
         raise ValueError(
             f"{config.name} is for encoders below a head: a generative model has its"
             " own output layer, and no context. Take maml, fomaml or reptile,"
@@ -210,6 +213,13 @@ def build_head(
     Raises:
       ValueError: for an unknown name, or a head that does not fit the task type.
     """
+    if task.template is not None:
+        if config.head is not None:
+            raise ValueError(
+                f"the head is {config.head!r}, and a generative model compares the"
+                " likelihoods of choices without a head; leave it out."
+            )
+        return heads.identity()
     default = resolve_algorithm(config.name).default_head
     name = config.head or target_kinds.of(task).heads.get(default, default)
     build = _registry.resolve("head", HEADS, name)

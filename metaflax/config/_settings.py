@@ -225,6 +225,9 @@ class AlgorithmConfig:
     """Share of the target probability that is spread over the other classes."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Weights of classes in the loss: equal, or balanced by their frequency."""
+    calibrate: bool = False
+    """Whether likelihoods of classes and choices under a generative model are divided
+    by those for a text without content (contextual calibration)."""
 
 
 @accepts_former_names("training")

@@ -17,11 +17,13 @@ def softmax_cross_entropy(
     label_smoothing: float = 0.0,
     class_weights: jax.Array | None = None,
 ) -> jax.Array:
-    """Computes the softmax cross-entropy of padded classes.
+    """Computes the softmax cross-entropy of padded classes, or choices of each row.
 
     Args:
-      outputs: logits `[U, N]` and the class mask `[N]`.
-      targets: class numbers `[U]`, from 0 to N - 1.
+      outputs: logits `[U, N]` and the class mask `[N]`. Where rows differ in their
+        choices, the logits of absent ones are out of reach, so that they get no
+        probability; label smoothing does not apply to such rows.
+      targets: class numbers `[U]`, from 0 to N - 1, or numbers of choices.
       weights: `[U]`; 0 marks padding.
       label_smoothing: the share of a target spread evenly over present classes.
       class_weights: `[N]`, how much examples of each class count; the mean divides

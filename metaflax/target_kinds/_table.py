@@ -2,13 +2,14 @@
 
 from metaflax import tasks
 from metaflax.target_kinds._base import TargetKind
+from metaflax.target_kinds._choices import CHOICES
 from metaflax.target_kinds._classes import CLASSES, LABELS
 from metaflax.target_kinds._numbers import NUMBERS
 from metaflax.target_kinds._texts import TEXTS
 from metaflax.target_kinds._token_level import SPANS, TAGS
 
 TARGET_KINDS: dict[str, TargetKind] = {
-    kind.name: kind for kind in (CLASSES, LABELS, NUMBERS, TAGS, SPANS, TEXTS)
+    kind.name: kind for kind in (CLASSES, LABELS, CHOICES, NUMBERS, TAGS, SPANS, TEXTS)
 }
 
 

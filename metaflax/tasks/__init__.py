@@ -15,6 +15,7 @@ from metaflax.tasks._generation import language_modelling as language_modelling
 from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
+from metaflax.tasks._multiple_choice import multiple_choice as multiple_choice
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "entities",
     "language_modelling",
     "multilabel_classification",
+    "multiple_choice",
     "pair_classification",
     "question_answering",
     "regression",

@@ -85,6 +85,8 @@ class TaskType(NamedTuple):
       on_disk: whether texts may stay on disk: of one text and one label a row.
       raw_text: whether classes are made of text without labels.
       select_by: the score that model selection follows; None for the first.
+      template: what writes an example with its class or choice, whose likelihoods a
+        generative model compares; None for encoders.
     """
 
     kind: str
@@ -106,6 +108,7 @@ class TaskType(NamedTuple):
     on_disk: bool = False
     raw_text: bool = False
     select_by: str | None = None
+    template: Template | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -123,6 +126,8 @@ class TaskType(NamedTuple):
         Raises:
           ValueError: if the template does not write examples of this task type.
         """
+        if self.kind in ("classes", "choices") and self.tokens is None:
+            return self._written_choices(template)
         if self.texts is None or self.texts.source_form is None:
             raise ValueError(
                 "a template writes the input and the text to generate of an example,"
@@ -141,6 +146,28 @@ class TaskType(NamedTuple):
             begins=False,
         )
         return self._replace(texts=level)
+
+    def _written_choices(self, template: Template) -> "TaskType":
+        """Returns the task type that compares the likelihoods of classes or choices."""
+        if self.others or self.raw_text:
+            raise ValueError(
+                "a template writes the classes of an episode, and this task type has"
+                " others, or none with a name; leave the template out."
+            )
+        roles = template.roles()
+        known = {*self.form.required, "label"} - {"choices"}
+        if "label" not in roles or roles - known:
+            names = ", ".join(f"{{{role}}}" for role in sorted(known))
+            raise ValueError(
+                f"the template writes {', '.join(sorted(roles))}, and one of this task"
+                f" type writes {{label}}, and may write {names}."
+            )
+        return self._replace(template=template, variants=False, on_disk=False)
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether the model generates texts, or compares their likelihoods."""
+        return self.texts is not None or self.template is not None
 
     def check_head(self, name: str, head: base.Head) -> None:
         """Checks that a head serves this task type's kind of targets.

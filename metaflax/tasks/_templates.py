@@ -36,6 +36,9 @@ class Template:
         ends the model's texts.
       content_free: texts without content, in the place of all columns but the label,
         whose predictions calibration evens out.
+      mean: whether the score of a choice is the mean log-probability of its tokens, so
+        that long ones are not worse, or else their sum.
+      labels: what is written for the name of a class; by default the name itself.
 
     Raises:
       ValueError: for a placeholder that is no name, or a part without one.
@@ -50,6 +53,8 @@ class Template:
     target: str
     end: str | None = None
     content_free: tuple[str, ...] = ("N/A",)
+    mean: bool = True
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("prompt", "target"):
@@ -88,6 +93,10 @@ class Template:
         """Returns the content of a file of the template."""
         content = dataclasses.asdict(self) | {"content_free": list(self.content_free)}
         return {name: value for name, value in content.items() if value is not None}
+
+    def words(self, label: str) -> str:
+        """Returns what is written for the name of a class, or for a choice."""
+        return self.labels.get(label, label)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -211,8 +220,8 @@ def encode_parts(
     """
     literals = [text for text, role in parts if role is None]
     fields = [(text, role) for text, role in parts if role is not None]
-    values = [space + _text(row, role) for row in rows for space, role in fields]
-    tokens = iter(_plain(tokenizer, [*literals, *values]))
+    values = [space + value_text(row, role) for row in rows for space, role in fields]
+    tokens = iter(plain_tokens(tokenizer, [*literals, *values]))
     of_literals = [next(tokens) for _ in literals]
     room = None
     if max_length is not None:
@@ -224,14 +233,14 @@ def encode_parts(
             )
     encoded = []
     for row in rows:
-        cut = _cut([next(tokens) for _ in fields], row, fields, room)
+        cut = cut_values([next(tokens) for _ in fields], row, fields, room)
         written, kept = iter(of_literals), iter(cut)
         each = [next(written) if role is None else next(kept) for _, role in parts]
         encoded.append([token for piece in each for token in piece])
     return encoded
 
 
-def _cut(
+def cut_values(
     pieces: list[list[int]],
     row: Mapping[str, Any],
     fields: Sequence[tuple[str, str]],
@@ -260,7 +269,7 @@ def _largest_length(lengths: Sequence[int], room: int) -> int:
     return most
 
 
-def _text(row: Mapping[str, Any], role: str) -> str:
+def value_text(row: Mapping[str, Any], role: str) -> str:
     if role not in row:
         raise ValueError(
             f"the template writes {{{role}}}, and an example has"
@@ -270,7 +279,7 @@ def _text(row: Mapping[str, Any], role: str) -> str:
     return value if isinstance(value, str) else "\n".join(map(str, value))
 
 
-def _plain(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def plain_tokens(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Tokens of texts, without special ones; none of an empty text."""
     if not texts:
         return []

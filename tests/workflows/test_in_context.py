@@ -159,7 +159,7 @@ def test_support_examples_that_do_not_fit_are_counted(model, tmp_path, capsys):
     }
     worlds.run("adapt", *worlds.arguments(options))
     printed = " ".join(capsys.readouterr().out.split())
-    assert "of 12 support examples are left out" in printed
+    assert "support examples are left out, since" in printed
 
 
 @pytest.mark.parametrize(

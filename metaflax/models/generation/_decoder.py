@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.generation import _language_model
+from metaflax.models.generation._choices import Choices, calibrated, choice_outputs
 from metaflax.models.generation._decoder_parts import (
     Decoder,
     LayerFn,
@@ -90,7 +91,49 @@ def decoder_only(
 def _run_stages(
     decoder: Decoder,
     params: Any,
+    inputs: Tokens | Choices,
+    states: Any,
+    key: chex.PRNGKey | None,
+    first: int,
+    last: int,
+    **how: Any,
+) -> Any:
+    """Runs some of the stages, at least one, on whole texts; see `base.StagedApply`."""
+    if not isinstance(inputs, Choices):
+        tokens = inputs
+        length = jnp.shape(tokens.ids)[1]
+        decoder.check_room(length, 0, how.get("context"))
+        mask = jnp.asarray(tokens.mask)
+        view = _whole_texts(_packing.rows_of(tokens), mask)
+        return _run_view(decoder, params, tokens, view, states, key, first, last, **how)
+
+    def run(choices: Choices, states: Any) -> Any:
+        visible = choices.visible()
+        places = jnp.maximum(jnp.sum(visible, axis=-1) - 1, 0)
+        view = View(_packing.rows_of(choices.tokens), visible, places, places)
+        arguments = params, choices.tokens, view, states, key, first, last
+        x = _run_view(decoder, *arguments, **how)
+        return choice_outputs(choices, x) if last > 1 + decoder.num_layers else x
+
+    if inputs.content_free is None:
+        return run(inputs, states)
+    own, free = (None, None) if first == 0 else states
+    blank = inputs.content_free
+    shape = blank.present.shape[:2]
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (blank, free))
+    outputs, of_blank = run(inputs, own), run(*flat)
+    if last > 1 + decoder.num_layers:
+        logits = of_blank.logits
+        logits = logits.reshape(*shape, *logits.shape[1:])
+        return calibrated(outputs, logits, inputs.present)
+    return outputs, of_blank.reshape(*shape, *of_blank.shape[1:])
+
+
+def _run_view(
+    decoder: Decoder,
+    params: Any,
     tokens: Tokens,
+    view: View,
     states: jax.Array | None,
     key: chex.PRNGKey | None,
     first: int,
@@ -100,11 +143,8 @@ def _run_stages(
     remat: _stack.Remat,
     context: Context | None = None,
 ) -> jax.Array:
-    """Runs some of the stages, at least one, on whole texts; see `base.StagedApply`."""
-    length = jnp.shape(tokens.ids)[1]
-    decoder.check_room(length, 0, context)
-    mask = jnp.asarray(tokens.mask)
-    view = _whole_texts(_packing.rows_of(tokens), mask, context)
+    """Runs some of the stages on tokens that attend as a view has it."""
+    view = view.behind(context)
     first_key, *keys = base.split_key(key, 1 + decoder.num_layers)
     if first == 0:
         with jax.named_scope("embeddings"):  # Profiles find it by this name.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
+from metaflax.models.generation._choices import Choices
 from metaflax.models.layers import _attention
 
 
@@ -35,7 +36,8 @@ def support_text(support: base.Batch, size: int) -> SupportText:
 
     Args:
       support: inputs are `Tokens` `[S, L]`, and targets `[S, L]` the next token of
-        each, -1 where there is none.
+        each, -1 where there is none; or `Choices`, and the number of the right one
+        `[S]`.
       size: largest number of tokens.
 
     Returns:
@@ -50,13 +52,18 @@ def support_text(support: base.Batch, size: int) -> SupportText:
       >>> print(text.ids, text.mask.sum(), text.left_out)
       [5 6 8 7 9] 5 0
     """
-    tokens = support.inputs
+    tokens, targets = support.inputs, jnp.asarray(support.targets)
+    if isinstance(tokens, Choices):  # Which hold the end of their targets.
+        tokens, targets = (
+            tokens.of_choice(targets),
+            jnp.full(tokens.tokens.ids.shape, -1),
+        )
     ids, weights = jnp.asarray(tokens.ids), jnp.asarray(support.weights)
     mask = jnp.asarray(tokens.mask).astype(bool) & (weights > 0)[:, None]
     num_examples, length = ids.shape
     order = jnp.arange(length)
     last = jnp.max(jnp.where(mask, order, 0), axis=1, keepdims=True)
-    final = jnp.take_along_axis(jnp.asarray(support.targets), last, axis=1)[:, 0]
+    final = jnp.take_along_axis(targets, last, axis=1)[:, 0]
     has_final = (final >= 0) & mask.any(axis=1)
     lengths = jnp.sum(mask, axis=1) + has_final  # [S]
     ends = jnp.cumsum(lengths)

@@ -151,12 +151,13 @@ def adapt(
             adapted,
             config,
             notes={CARD: card},
+            names=names,
             support=support_lines(examples, task),
             keep_context=keep_context,
         )
         what = config.data.task
         if "context" in adapted:
-            report_notes(left_out_notes(adapted["context"], len(examples)), console)
+            report_notes(left_out_notes(adapted["context"]), console)
     else:
         save_adapted(
             target,
@@ -267,7 +268,7 @@ def _check_linear(
 ) -> None:
     settings, num_features = config.algorithm, model.encoder.num_features
     head = build_head(settings, num_features, task, room)
-    if task.texts is None and not head.is_linear:
+    if not task.is_generative and not head.is_linear:
         raise ValueError(
             f"the head of {settings.name} is no linear layer, which a classifier in"
             " Hugging Face's format has; take an algorithm or --head with one, such as"

@@ -49,9 +49,9 @@ class Generator:
         max_new: int | None = None,
     ):
         self._model = load_generative(config_lib.ModelConfig(name=str(directory)))
-        texts = _data_config(self._model, max_new)
+        texts = data_config(self._model, max_new)
         self._model = self._model.with_room(texts)
-        self._task = _saved_task(self._model, texts)
+        self._task = saved_task(self._model, texts)
         self._layout = self._model.text_layout(texts, self._task.texts)
         self._params = jax.device_put(self._model.pretrained.params)
         self._generate = self._model.generator(self._layout, decoding)
@@ -106,7 +106,7 @@ def _after_context(
     return jax.jit(generate)
 
 
-def _saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskType:
+def saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskType:
     """Returns the task type that a model was adapted to, with its template."""
     task = config_lib.build_task(config_lib.Config(data=texts))
     template = model.pretrained.purpose.get("template")
@@ -115,7 +115,7 @@ def _saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskT
     return task.written(template_of(template, f"{model.pretrained.directory}"))
 
 
-def _data_config(model: LoadedModel, max_new: int | None) -> config_lib.DataConfig:
+def data_config(model: LoadedModel, max_new: int | None) -> config_lib.DataConfig:
     """Returns task type and lengths that a model was adapted with, or that fit it."""
     purpose = model.pretrained.purpose
     task = purpose.get("task", model.family.default_task)

@@ -34,9 +34,10 @@ def gold_columns(
     examples: data.Examples, number: int, task: tasks.TaskType
 ) -> dict[str, Any]:
     """Returns the target of an example by role."""
-    assert task.texts is not None
-    assert examples.targets is not None
-    return task.texts.rows(examples.targets[number])
+    if examples.targets is None:
+        return {"label": examples.labels[number][0]}
+    target = examples.targets[number]
+    return {"label": target} if task.texts is None else task.texts.rows(target)
 
 
 def context_tensors(context: Context) -> dict[str, np.ndarray]:
@@ -73,24 +74,22 @@ def load_context(
             " the longest text; lower max_new_tokens."
         )
     examples = data.read(directory / SUPPORT, task=task)
-    support, _ = support_set(model, examples, [], config_of(config), task, 1)
+    names = list(model.pretrained.purpose.get("labels", ()))
+    algorithm = config_lib.AlgorithmConfig(name="in_context")
+    whole = config_lib.Config(data=config, algorithm=algorithm)
+    support, _ = support_set(model, examples, names, whole, task, len(names))
     return jax.jit(read.read)(model.pretrained.params, support, None)
 
 
-def config_of(config: config_lib.DataConfig) -> config_lib.Config:
-    """Returns a whole config with these settings of texts."""
-    return config_lib.Config(data=config)
-
-
-def left_out_notes(context: Context, num_examples: int) -> list[str]:
+def left_out_notes(context: Context) -> list[str]:
     """Returns a sentence about support examples that the context has no room for."""
     left_out = int(context.left_out)
     if not left_out:
         return []
-    examples = counted(num_examples, "support example is", "support examples are")
+    examples = counted(left_out, "support example is", "support examples are")
     return [
-        f"{left_out} of {examples} left out, since the model has no positions for them;"
-        " give fewer or shorter ones, or lower max_length or max_target_length."
+        f"{examples} left out, since the model has no positions for them; give fewer or"
+        " shorter ones, or lower max_length or max_target_length."
     ]
 
 

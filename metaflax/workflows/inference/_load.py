@@ -8,6 +8,7 @@ from typing import Any
 
 from metaflax.models.families._registry import family_of
 from metaflax.models.generation._decoding import DecodingConfig
+from metaflax.workflows.inference._choose import Chooser, is_chooser
 from metaflax.workflows.inference._explain import Explainer
 from metaflax.workflows.inference._generate import Generator
 from metaflax.workflows.inference._predict import TextPredictor
@@ -98,5 +99,7 @@ def _options_of(kind: type) -> tuple[list[str], list[str]]:
 def _class_of(directory: str | Path, explain: bool) -> Any:
     if explain:
         return Explainer
+    if is_chooser(directory):
+        return Chooser
     is_generative = family_of(directory).generative
     return Generator if is_generative else Predictor

@@ -1,7 +1,7 @@
 """Files of adapted models, in Hugging Face's format."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def save_generative(
     config: config_lib.Config,
     *,
     notes: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
     support: str = "",
     keep_context: bool = False,
 ) -> None:
@@ -95,6 +96,8 @@ def save_generative(
     """
     merged = tree.merge(adapted["encoder"], params["encoder"])
     purpose, files, tensors = generative_purpose(config), dict(notes or {}), {}
+    if config_lib.build_task(config).template is not None:
+        purpose |= {"labels": list(names), "calibrate": config.algorithm.calibrate}
     if "context" in adapted:
         purpose["in_context"] = True
         files[SUPPORT] = support

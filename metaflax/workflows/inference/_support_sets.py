@@ -5,9 +5,12 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax import config as config_lib
+from metaflax.config._factories import resolve_algorithm
+from metaflax.data.batching._choice_batches import collate_choices
 from metaflax.data.batching._seq2seq_batches import collate_pairs
 from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes
+from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.workflows.runs._episodes import (
     coarse_buckets,
     codes_of,
@@ -39,6 +42,8 @@ def support_set(
             examples.texts, examples.targets or (), config.data, task.texts
         )
         return pairs_batch(pairs), losses_of_cutting_pairs(pairs)
+    if task.template is not None:
+        return _choice_batch(model, examples, names, config, task)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, names, tokenized, task)
     support = (
@@ -47,6 +52,35 @@ def support_set(
         else token_batch(tokenized, codes, len(names), room)
     )
     return support, losses_of_cutting(tokenized, codes)
+
+
+def _choice_batch(
+    model: LoadedModel,
+    examples: data.Examples,
+    names: list[str],
+    config: config_lib.Config,
+    task: tasks.TaskType,
+) -> tuple[base.Batch, str]:
+    """Makes one support set of all texts with their choices."""
+    written = model.write_choices(
+        examples.texts, names, config.data, task, calibrate=False
+    )
+    to_arrays = target_kinds.of(task).to_arrays
+    assert to_arrays is not None  # Classes and choices have them.
+    rows, none = np.arange(len(examples), dtype=np.int32), np.zeros(0, np.int32)
+    gold = to_arrays(examples, names, len(names))
+    episode = data.Episode(tuple(range(len(names))), None, rows, gold, none, none)
+    most = max(len(written.choices_of(int(n), names)) for n in rows)
+    batch = collate_choices(
+        [episode],
+        written,
+        names,
+        EpisodeSizes(most, len(rows), 0),
+        only_gold=resolve_algorithm(config.algorithm.name).in_context,
+    )
+    cut = written.num_truncated
+    note = f", {cut} truncated to {config.data.max_length} tokens" if cut else ""
+    return jax.tree.map(lambda x: x[0], batch.support), note
 
 
 def pairs_batch(pairs: TokenizedPairs) -> base.Batch:

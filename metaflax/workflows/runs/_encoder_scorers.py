@@ -139,6 +139,16 @@ class LogitScorer:
         return []
 
 
+class ChoiceScorer(LogitScorer):
+    """Scores queries by the likelihoods of their choices under a generative model."""
+
+    def _encodes_once(
+        self, episodes: Sequence[data.Episode], num_features: int
+    ) -> bool:
+        del episodes, num_features  # Texts are read with their choices.
+        return False
+
+
 class TokenScorer(LogitScorer):
     """Scores queries by predictions that the task type decodes from token logits."""
 

@@ -10,6 +10,12 @@ import numpy as np
 from metaflax import base, data, target_kinds, tasks
 from metaflax._wording import counted
 from metaflax.config import Config, DataConfig, EpisodeConfig
+from metaflax.config._factories import resolve_algorithm
+from metaflax.data.batching._choice_batches import (
+    WrittenChoices,
+    collate_choices,
+    example_lengths,
+)
 from metaflax.data.batching._seq2seq_batches import collate_pairs
 from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
@@ -114,6 +120,8 @@ class Episodes(NamedTuple):
       codes: target of each token; None unless the task type labels tokens.
       room: number of classes to pad to, if larger than that of the sampler.
       pairs: tokenized prompts and target texts; None unless the task type generates.
+      choices: texts and choices that a template wrote; None without one.
+      only_gold: whether support examples come with their right choice alone.
     """
 
     examples: data.Examples
@@ -123,6 +131,8 @@ class Episodes(NamedTuple):
     codes: TokenCodes | None = None
     room: int = 0
     pairs: TokenizedPairs | None = None
+    choices: WrittenChoices | None = None
+    only_gold: bool = False
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -133,6 +143,8 @@ class Episodes(NamedTuple):
     @property
     def example_lengths(self) -> np.ndarray:
         """Number of tokens of each example of a generative task type in a context."""
+        if self.choices is not None:
+            return example_lengths(self.choices, self.examples)
         assert self.pairs is not None
         return self.pairs.inputs.lengths + 1  # The last token is no input.
 
@@ -153,6 +165,15 @@ class Episodes(NamedTuple):
         self, episodes: Sequence[data.Episode], share: np.ndarray | None = None
     ) -> base.Task:
         """Stacks episodes as arrays of tokens, or a share of the stack."""
+        if self.choices is not None:
+            return collate_choices(
+                episodes,
+                self.choices,
+                self.examples.label_names,
+                self.sizes,
+                only_gold=self.only_gold,
+                share=share,
+            )
         if self.pairs is not None:
             sizes = self.sizes._asdict()
             return collate_pairs(
@@ -290,6 +311,8 @@ def episodes_of(
     """
     if task.texts is not None:
         return _generative_episodes(examples, sampler, config.data, task, model)
+    if task.template is not None:
+        return _choice_episodes(examples, sampler, config, task, model)
     tokenized = model.tokenize(examples.texts, config.data, task.form)
     codes = codes_of(examples, examples.label_names, tokenized, task)
     return Episodes(examples, tokenized, sampler, coarse_buckets(tokenized), codes)
@@ -311,6 +334,32 @@ def _generative_episodes(
         coarsest_buckets(pairs.prompts, pairs.inputs), budget_ratio=2.0
     )
     return Episodes(examples, pairs.inputs, sampler, buckets, pairs.codes, pairs=pairs)
+
+
+def _choice_episodes(
+    examples: data.Examples,
+    sampler: data.Sampler,
+    config: Config,
+    task: tasks.TaskType,
+    model: LoadedModel,
+) -> Episodes:
+    """Builds the episodes of classes or choices whose likelihoods are compared."""
+    names, settings = examples.label_names, config.algorithm
+    written = model.write_choices(
+        examples.texts, names, config.data, task, calibrate=settings.calibrate
+    )
+    lengths = example_lengths(written, examples)
+    rows = np.zeros(int(lengths.sum()), np.int32)
+    tokenized = data.TokenizedTexts(rows, np.concatenate([[0], np.cumsum(lengths)]))
+    tokenized = dataclasses.replace(tokenized, num_truncated=written.num_truncated)
+    return Episodes(
+        examples,
+        tokenized,
+        sampler,
+        coarse_buckets(tokenized),
+        choices=written,
+        only_gold=resolve_algorithm(settings.name).in_context,
+    )
 
 
 def codes_of(

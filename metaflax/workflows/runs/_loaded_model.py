@@ -13,6 +13,7 @@ from metaflax import algorithms, base, data, models, tasks
 from metaflax.algorithms._compact_rows import why_not_compact
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.data.batching import _seq2seq_tokens
+from metaflax.data.batching._choice_batches import WrittenChoices, write_choices
 from metaflax.data.batching._seq2seq_tokens import PairLayout, TokenizedPairs
 from metaflax.data.sources import _gguf_models
 from metaflax.models import Pooling
@@ -165,6 +166,30 @@ class LoadedModel(NamedTuple):
             cache_dir=data.cache_folder() / "tokens",
         )
 
+    def write_choices(
+        self,
+        texts: Sequence[Any],
+        names: Sequence[str],
+        config: DataConfig,
+        task: tasks.TaskType,
+        *,
+        calibrate: bool,
+    ) -> WrittenChoices:
+        """Tokenizes texts with their choices, as the task type's template has it."""
+        assert task.template is not None
+        end = task.template.end
+        return write_choices(
+            self.tokenizer,
+            texts,
+            task,
+            names,
+            max_length=config.max_length,
+            max_target_length=config.max_target_length,
+            end=self.text_layout(config).end if end is None else self._only_token(end),
+            calibrate=calibrate,
+            on_long=config.on_long,
+        )
+
     def text_layout(
         self, config: DataConfig, level: tasks.TextLevel | None = None
     ) -> PairLayout:
@@ -280,7 +305,7 @@ def load_model(config: ModelConfig, task: tasks.TaskType | None = None) -> Loade
       ValueError: if they cannot be had, do not fit the config, or are of the other kind
         of model.
     """
-    if task is not None and task.texts is not None:
+    if task is not None and task.is_generative:
         return load_generative(config)
     return _load(config, task, generative=False)
 

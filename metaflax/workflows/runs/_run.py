@@ -17,7 +17,11 @@ from metaflax.training._interpolation import interpolate
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._context_losses import context_notes
-from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
+from metaflax.workflows.runs._encoder_scorers import (
+    ChoiceScorer,
+    LogitScorer,
+    TokenScorer,
+)
 from metaflax.workflows.runs._episodes import (
     Episodes,
     load_splits,
@@ -85,6 +89,8 @@ def evaluator_of(
     decoding, parts = config.evaluation, (config.algorithm, model, task, episodes)
     if task.texts is not None:
         scorer = TextScorer(*parts, decoding)
+    elif task.template is not None:
+        scorer = ChoiceScorer(*parts)
     else:
         scorer = (LogitScorer if task.tokens is None else TokenScorer)(*parts)
     return Evaluator(

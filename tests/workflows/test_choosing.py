@@ -1,0 +1,107 @@
+"""Tests that generative models choose classes and answers, from `train` on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from metaflax import cli, workflows
+from tests.workflows import worlds
+
+SOURCES = ("source0", "source1", "source2")
+SPLIT = {"train": SOURCES[:1], "valid": SOURCES[1:2], "test": SOURCES[2:]}
+
+
+def questions():
+    """Questions with two or three choices, each with a twin of the opposite answer."""
+    rng, found = np.random.default_rng(0), []
+    for source in SOURCES:
+        for number in range(8):
+            choices = rng.permutation(worlds.FILLER)[: 2 + number % 2].tolist()
+            for label in (0, 1):
+                text = f"{source} {number} {label}"
+                row = {"text": text, "choices": choices, "domain": source}
+                found.append({**row, "label": label})
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    texts = [f"{row['text']} {' '.join(row['choices'])}" for row in questions()]
+    texts += [row["text"] for row in worlds.records(count=2)]
+    return workflows.new_language_model(
+        tmp_path_factory.mktemp("models") / "gpt",
+        [*texts, "Question: Answer: Text: Label: \n"],
+        family="gpt2",
+        vocab_size=330,
+        width=8,
+        heads=2,
+        layers=1,
+        positions=256,
+        dropout=0.0,
+    )
+
+
+CASES = {
+    "multiple_choice": {
+        "domain": "domain",
+        "split_by": "domain",
+        "way": None,
+        "calibrate": True,
+    },
+    "classification": {"template": "classification_channel", "algorithm": "metaicl"},
+}
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_a_run_learns_evaluates_adapts_and_predicts(task, model, world, tmp_path):
+    run, folder = tmp_path / "run", tmp_path / "run" / "exported.episode0"
+    data, split = world.data, world.split
+    if task == "multiple_choice":
+        data = worlds.write_jsonl(tmp_path / "questions.jsonl", questions())
+        split = tmp_path / "split.json"
+        split.write_text(json.dumps(SPLIT))
+    options = {
+        "task": task,
+        "model": model,
+        "split_file": split,
+        "max_length": 40,
+        "max_target_length": 16,
+        "algorithm": "metaicl",
+        "shot": 2,
+        "queries": 2,
+        "test_episodes": 2,
+        "valid_episodes": 2,
+        "steps": 1,
+        "eval_every": 1,
+    }
+    worlds.run(*world.train_args(run, data=data, **options | CASES[task]))
+    more = ("--name", "exported", "--export-episodes", 0, "--baselines", "in_context")
+    worlds.run("evaluate", run, *more)
+    scores = worlds.read_jsonl(run / "exported.episodes.jsonl")[0]
+    support, query = folder / "support.jsonl", folder / "query.jsonl"
+    out, adapted = tmp_path / "out.jsonl", tmp_path / "model"
+    worlds.run("adapt", "--support", support, "--out", adapted, "--run", run)
+    worlds.run("predict", "--model", adapted, "--texts", query, "--out", out)
+    answers, gold = worlds.read_jsonl(out), worlds.read_jsonl(query)
+    right = [a["label"] == g["label"] for a, g in zip(answers, gold, strict=True)]
+    assert np.mean(right) == pytest.approx(scores["after"]["accuracy"])
+    for answer, row in zip(answers, gold, strict=True):
+        shares = answer["probabilities"]
+        if task == "multiple_choice":
+            assert len(shares) == len(row["choices"])
+            assert answer["choice"] == row["choices"][answer["label"]]
+        else:
+            assert set(shares) == {r["label"] for r in gold}
+            shares = list(shares.values())
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
+
+
+def test_rows_without_the_right_choice_are_refused(model, tmp_path, capsys):
+    row = {"text": "which", "choices": ["a", "b"], "label": "c"}
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", [row, row])
+    given = {"task": "multiple_choice", "algorithm": "in_context", "model": model}
+    paths = {"support": support, "out": tmp_path / "model"}
+    assert cli.main(["adapt", *worlds.arguments({**given, **paths})]) != 0
+    message = " ".join(capsys.readouterr().err.split())
+    assert "support.jsonl:1: 'label' is 'c', and the row has 2 choices" in message
