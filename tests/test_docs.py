@@ -171,3 +171,5 @@ def test_the_version_to_cite_is_that_of_the_package():
 
     text = (ROOT / "CITATION.cff").read_text()
     assert re.search(r"^version: (.+)$", text, re.M)[1] == metaflax.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## (\S+)", changes, re.M)[1] == metaflax.__version__

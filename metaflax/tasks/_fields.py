@@ -10,6 +10,8 @@ from metaflax.tasks._label_names import label_name
 
 # Characters that usually separate several names in one string.
 SEPARATORS = ("|", ";", ",", "\t", "\n")
+# Roles whose column an option of the command line names.
+NAMED = ("text", "text_pair", "label", "target", "domain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,10 @@ class Fields:
           ValueError: if there is no such column.
         """
         if not self.has(role):
+            option = f" with --{role.replace('_', '-')}" if role in NAMED else ""
             raise ValueError(
                 f"{self.place}: no column {self.column(role)!r}; the columns are"
-                f" {', '.join(map(repr, self.values))}. Name the right one."
+                f" {', '.join(map(repr, self.values))}. Name the right one{option}."
             )
         return self.values[self.column(role)]
 

@@ -210,7 +210,10 @@ def refused(capsys, **options):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"text": "txet"}, r"rows.jsonl:1: no column 'txet'; .* Name the right one"),
+        (
+            {"text": "txet"},
+            r"rows.jsonl:1: no column 'txet'; .* Name the right one with --text",
+        ),
         ({"share": 0}, r"share is 0.0; give above 0 to 1"),
         ({"share": 1.1}, r"share is 1.1; give above 0 to 1"),
         ({"variants": 0}, r"variants is 0; give 1 or more"),

