@@ -16,7 +16,8 @@ def data_folder() -> Path:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Reads the rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
 def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> int:

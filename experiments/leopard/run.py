@@ -4,8 +4,9 @@ Usage: python experiments/leopard/run.py FOLDER [FOLDER ...] [--model minilm]
     [--heads prototypes ...] [--pair-encodings two_towers ...] [--out DIR]
 
 A folder holds `train_episodes.jsonl` and `eval.jsonl` in the format of LEOPARD; pairs
-have a column `text_pair`. A finished score is not computed again, so that the command
-may be interrupted.
+have a column `text_pair`. Unless encodings are named, a pair is a text and its phrase
+where most second texts occur in the first, and two towers otherwise. A finished score
+is not computed again, so that the command may be interrupted.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from metaflax import config as config_lib
 from metaflax import data, workflows
 
 HEADS = ("prototypes",)
-PAIR_ENCODINGS = ("one_sequence", "two_towers")
+MAX_LENGTH = 256
 
 
 def main() -> int:
@@ -31,7 +32,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, help="each holds one task")
     parser.add_argument("--model", default="minilm", help="name or directory")
     parser.add_argument("--heads", nargs="+", default=HEADS)
-    parser.add_argument("--pair-encodings", nargs="+", default=PAIR_ENCODINGS)
+    parser.add_argument("--pair-encodings", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
     workflows.quiet_logs()
@@ -39,7 +40,8 @@ def main() -> int:
     results: dict[tuple[str, ...], dict[str, list[float]]] = {}
     try:
         for folder in args.folders:
-            encodings = args.pair_encodings if holds_pairs(folder) else ("",)
+            usual = pair_encoding(folder)
+            encodings = (args.pair_encodings or [usual]) if usual else [""]
             for encoding, head in itertools.product(encodings, args.heads):
                 name = "-".join(filter(None, (folder.name, encoding, head)))
                 path = args.out / Path(args.model).name / f"{name}.json"
@@ -53,20 +55,23 @@ def main() -> int:
     return 0
 
 
-def holds_pairs(folder: Path) -> bool:
-    """Whether the rows of a folder hold a second text."""
-    with (folder / "eval.jsonl").open(encoding="utf-8") as file:
-        return "text_pair" in json.loads(next(file))
+def pair_encoding(folder: Path) -> str:
+    """Returns the encoding that suits the pairs of a folder, empty for single texts."""
+    rows = [*common.read_jsonl(folder / "eval.jsonl")]
+    if "text_pair" not in rows[0]:
+        return ""
+    occurs = [row["text_pair"].lower() in row["text"].lower() for row in rows]
+    return "phrase" if np.mean(occurs) > 0.5 else "two_towers"
 
 
 def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]:
     """Returns the accuracy on each training set, by shot."""
-    kind = "pair_classification" if holds_pairs(folder) else "classification"
+    kind = "pair_classification" if encoding else "classification"
     config = config_lib.Config(
         model=config_lib.ModelConfig(
             name=model, pair_encoding=encoding or "one_sequence"
         ),
-        data=config_lib.DataConfig(task=kind),
+        data=config_lib.DataConfig(task=kind, max_length=MAX_LENGTH),
         algorithm=config_lib.AlgorithmConfig(name="frozen", head=head),
     )
     given, shots = data.published_sets(folder, task=config_lib.build_task(config))

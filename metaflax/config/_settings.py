@@ -10,7 +10,7 @@ from metaflax.config._renamed import accepts_former_names
 from metaflax.models.generation._decoding import DecodingConfig
 
 Count: TypeAlias = int | tuple[int, int]
-PairEncoding: TypeAlias = Literal["one_sequence", "two_towers", "both"]
+PairEncoding: TypeAlias = Literal["one_sequence", "two_towers", "both", "phrase"]
 Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 
 
@@ -59,8 +59,10 @@ class ModelConfig:
     default what the model's config.json names."""
     pair_encoding: PairEncoding = "one_sequence"
     """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
-    with product and absolute difference of the two vectors as features (two_towers), or
-    the features of both encodings (both)."""
+    with product and absolute difference of the two vectors as features (two_towers),
+    the features of both encodings (both), or, where the second text is a phrase of the
+    first, such as an entity to be typed, the means of its tokens there and by itself
+    (phrase)."""
 
 
 @accepts_former_names("data")

@@ -1,4 +1,4 @@
-"""Pairs of texts: in one sequence, in two towers, or both."""
+"""Pairs of texts: in one sequence, in two towers, both, or text and phrase."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from metaflax.models.layers import _parts
 from metaflax.tasks._fields import Fields
 from metaflax.tasks._forms import Encoded, Form, encode_texts, tokenize
+from metaflax.tasks._phrases import encode_phrases
 
 
 class Pair(NamedTuple):
@@ -119,5 +120,10 @@ BOTH = _in_parts(
     num_marks=3,
     row_length=lambda max_length: 2 * max_length,
 )
-PAIR_ENCODINGS = MappingProxyType({"two_towers": TWO_TOWERS, "both": BOTH})
+PHRASE = _in_parts(
+    "text and phrase", encode_phrases, encoder=_parts.phrase_in_text, num_marks=4
+)
+PAIR_ENCODINGS = MappingProxyType(
+    {"two_towers": TWO_TOWERS, "both": BOTH, "phrase": PHRASE}
+)
 PAIR = _in_parts("pair", encode_pairs, pair_encodings=PAIR_ENCODINGS)

@@ -53,6 +53,7 @@ def test_the_longer_text_is_cut_first_and_counted(pair, expected):
             "[CLS] a b [SEP] c [SEP] [CLS] a b [SEP] [CLS] c [SEP]",
             [0, 6, 10],
         ),
+        ("phrase", "[CLS] a b [SEP] [CLS] c [SEP]", [0, 4, 1, 3]),
     ],
 )
 def test_other_encodings_hold_each_text_apart(kind, encoding, expected, marks):
@@ -63,7 +64,7 @@ def test_other_encodings_hold_each_text_apart(kind, encoding, expected, marks):
     assert form.row(Pair("a b", "c")) == {"text": "a b", "text_pair": "c"}
 
 
-@pytest.mark.parametrize("encoding", ["two_towers", "both"])
+@pytest.mark.parametrize("encoding", ["two_towers", "both", "phrase"])
 @pytest.mark.parametrize("first", range(1, 9))
 @pytest.mark.parametrize("second", [1, 4, 8])
 @pytest.mark.parametrize("max_length", [8, 9])
@@ -80,9 +81,9 @@ def test_no_sequence_is_longer_than_the_model_takes(
         on_long="truncate",
     )
     row = words.as_text(TOKENIZER, tokens[0]).split(" ")
-    starts = [*tokens.marks[0].tolist(), len(row)]
+    num_parts = {"two_towers": 2, "both": 3, "phrase": 2}[encoding]
+    starts = [*tokens.marks[0, :num_parts].tolist(), len(row)]
     parts = [row[a:b] for a, b in itertools.pairwise(starts)]
-    num_parts = {"two_towers": 2, "both": 3}[encoding]
     assert len(parts) == num_parts
     assert all(part[0] == "[CLS]" and part[-1] == "[SEP]" for part in parts)
     assert sum(map(len, parts[-2:])) <= max_length
@@ -91,6 +92,39 @@ def test_no_sequence_is_longer_than_the_model_takes(
     assert num_parts == 2 or max(map(len, parts)) <= -(-len(row) // 2)
     whole = first + second + 4 <= max_length
     assert (tokens.num_truncated == 0) == whole
+
+
+@pytest.mark.parametrize("start", range(8))
+@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("max_length", [8, 9, 30])
+def test_a_phrase_is_marked_where_it_occurs_however_much_is_cut(
+    start, length, max_length
+):
+    letters = "abcdefgh"
+    phrase = " ".join(letters[start : start + length])
+    tokens = data.tokenize(
+        TOKENIZER,
+        [Pair(" ".join(letters), phrase.upper())],
+        max_length=max_length,
+        form=tasks.PAIR.encoded_as("phrase"),
+        on_long="truncate",
+    )
+    row = words.as_text(TOKENIZER, tokens[0]).split(" ")
+    first, second, begin, end = tokens.marks[0].tolist()
+    room = max_length - 2 - len(row[second:])
+    assert row[begin:end] == phrase.split(" ")[:room]
+    assert first == 0
+    assert begin >= 1
+    assert end < second
+    assert row[second - 1] == "[SEP]"
+    assert len(row) <= max_length
+    assert len(row) == max_length or tokens.num_truncated == 0
+
+
+def test_a_phrase_that_does_not_occur_is_the_whole_text():
+    form = tasks.PAIR.encoded_as("phrase")
+    tokens = data.tokenize(TOKENIZER, [Pair("a b", "h")], max_length=9, form=form)
+    assert tokens.marks.tolist() == [[0, 4, 1, 3]]
 
 
 def test_single_texts_have_no_pair_encoding():

@@ -35,7 +35,9 @@ def rows(topics=worlds.TOPICS, count=8):
     "kind",
     ["pair_classification", pytest.param("regression", marks=pytest.mark.thorough)],
 )
-@pytest.mark.parametrize(("encoding", "width"), [("two_towers", 2), ("both", 3)])
+@pytest.mark.parametrize(
+    ("encoding", "width"), [("two_towers", 2), ("both", 3), ("phrase", 2)]
+)
 def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
     kind, encoding, width, world, tmp_path, capsys
 ):
@@ -67,17 +69,23 @@ def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
     # The outputs are those of each text encoded by itself.
     encoder = models.encoder(loaded.config, standardize=True)
 
-    def encoded(*columns):
+    def encoded(*columns, **more):
         how = {"return_tensors": "np", "return_token_type_ids": True}
         tokens = predictor.tokenizer(*columns, **how)
         parts = (tokens[n] for n in ("input_ids", "token_type_ids", "attention_mask"))
-        return np.asarray(encoder.apply(loaded.params, models.Tokens(*parts)))[0]
+        read = models.Tokens(*parts, **more)
+        return np.asarray(encoder.apply(loaded.params, read))[0]
 
     first, second = texts[0]
     u, v = (x / np.linalg.norm(x) for x in map(encoded, ([first], [second])))
     features = np.concatenate([u * v, np.abs(u - v)])
     if encoding == "both":
         features = np.concatenate([encoded([first], [second]), features])
+    if encoding == "phrase":
+        words = predictor.tokenizer([first], return_offsets_mapping=True)
+        inside = [0 <= a < b <= len(second) for a, b in words["offset_mapping"][0]]
+        within = encoded([first], pooled=np.array([inside], np.int32))
+        features = np.concatenate([within, encoded([second])])
     outputs = features @ np.asarray(loaded.head["kernel"]) + loaded.head["bias"]
     if kind == "regression":
         assert records[0]["score"] == pytest.approx(float(outputs[0]), abs=1e-4)
@@ -111,7 +119,7 @@ def test_a_member_of_a_mixture_has_an_encoding_of_its_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["two_towers", "both"])
+@pytest.mark.parametrize("encoding", ["two_towers", "both", "phrase"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(
     kind, encoding, world, tmp_path

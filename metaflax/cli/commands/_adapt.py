@@ -56,8 +56,8 @@ class Pretrained:
     """Pooling of an encoder's hidden states (default: tokens for task types with
     targets of tokens, else that of a sentence-transformers folder, else mean)."""
     pair_encoding: PairEncoding | None = None
-    """Encoding of pairs of texts: as one sequence, each text by itself (two_towers), or
-    both (default: one_sequence)."""
+    """Encoding of pairs of texts: as one sequence, each text by itself (two_towers),
+    both, or as a phrase within the first text (default: one_sequence)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length (default: whether a
     sentence-transformers folder normalises its vectors; True for other models)."""

@@ -50,6 +50,37 @@ def sequence_and_towers(encoder: Encoder) -> Encoder:
     return of_parts(encoder, 3, joined, (1 + NUM_BLOCKS) * encoder.num_features)
 
 
+def phrase_in_text(encoder: Encoder) -> Encoder:
+    """Encodes a phrase where it occurs in a text, and by itself, and joins the two.
+
+    Args:
+      encoder: encoder of single texts, to D features that are means of tokens.
+
+    Returns:
+      An encoder of rows of two sequences, the text and the phrase, to `[B, 2 D]`. The
+      first half averages the tokens of the phrase in the text, as the last two
+      `Tokens.marks` say, the second half those of the phrase alone; each is of unit
+      length.
+    """
+
+    def joined(x: jax.Array) -> jax.Array:
+        return linalg.unit(x).reshape(x.shape[0], -1)  # [B, 2, D] to [B, 2 D].
+
+    return of_parts(encoder, 2, joined, 2 * encoder.num_features, split=_with_phrase)
+
+
+def _with_phrase(tokens: Tokens, num_parts: int) -> Tokens:
+    """Splits rows, where the first part averages the tokens between two marks."""
+    marks = jnp.asarray(tokens.marks)  # [B, P + 2]
+    parts = apart(tokens._replace(marks=marks[:, :num_parts]), num_parts)
+    length = jnp.shape(parts.mask)[-1]
+    mask = jnp.asarray(parts.mask).reshape(-1, num_parts, length)  # [B, P, L]
+    places = jnp.arange(length)[None, :]  # [1, L]
+    inside = (places >= marks[:, -2, None]) & (places < marks[:, -1, None])  # [B, L]
+    pooled = mask.at[:, 0].multiply(inside.astype(mask.dtype))
+    return parts._replace(pooled=pooled.reshape(-1, length))
+
+
 # Blocks of features of `compared`.
 NUM_BLOCKS = 2
 
@@ -69,6 +100,8 @@ def of_parts(
     num_parts: int,
     combine: Callable[[jax.Array], jax.Array],
     num_features: int,
+    *,
+    split: Callable[[Tokens, int], Tokens] | None = None,
 ) -> Encoder:
     """Makes an encoder of rows of P sequences from an encoder of one.
 
@@ -79,6 +112,7 @@ def of_parts(
         2, as is so where the first holds all the others.
       combine: `features = combine(x)`, from `[B, P, D]` to `[B, F]`.
       num_features: F.
+      split: `parts = split(tokens, num_parts)`, `apart` by default.
 
     Returns:
       An encoder with the parameters and the stages of `encoder`.
@@ -89,7 +123,7 @@ def of_parts(
         below = None
         if states is not None:
             below = states.reshape(-1, *states.shape[2:])  # [B, P, ...] to [B P, ...].
-        parts = apart(tokens, num_parts)
+        parts = (split or apart)(tokens, num_parts)
         x = staged.run(params, parts, below, key, first, last)
         x = x.reshape(B, num_parts, *x.shape[1:])
         return combine(x) if last == len(staged.reads) else x

@@ -50,8 +50,8 @@ def pool(
     Args:
       x: states `[B, L, D]`; `[B, D]` of first tokens for "first" and "pooler".
       tokens: the B texts.
-      pooling: "mean" over real tokens, "entities" for the states at both
-        `Tokens.marks`; all others leave `x` as it is.
+      pooling: "mean" over real tokens, or those of `Tokens.pooled`, "entities" for
+        the states at both `Tokens.marks`; all others leave `x` as it is.
       standardize: whether features are centred and scaled to unit length.
       eps: added to their variance.
 
@@ -59,11 +59,18 @@ def pool(
       Features, at least float32.
 
     Raises:
-      ValueError: for pooling "entities" of texts without two marks.
+      ValueError: for pooling "entities" of texts without two marks, and for other
+        pooling than "mean" where `tokens.pooled` says what to average.
     """
     x = _modules.widened(x)
+    if tokens.pooled is not None and pooling != "mean":
+        raise ValueError(
+            f"pooling is {pooling!r}, and the tokens of a phrase are averaged; take"
+            " pooling mean, or another pair encoding than phrase."
+        )
     if pooling == "mean":
-        x = mean_of_tokens(x, jnp.asarray(tokens.mask))
+        averaged = tokens.mask if tokens.pooled is None else tokens.pooled
+        x = mean_of_tokens(x, jnp.asarray(averaged))
     if pooling == "entities":
         x = states_at_marks(x, tokens.marks)
     return standardized(x, eps) if standardize else x

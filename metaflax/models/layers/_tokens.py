@@ -26,6 +26,8 @@ class Tokens(NamedTuple):
         large enough for every batch that shares a compiled step.
       marks: `[B, P]` int32, the places in each text of P tokens that stand for parts
         of it, such as entities; None where nothing uses them.
+      pooled: `[B, L]`, 1 for a token that pooling "mean" averages, which encoders of
+        parts of texts set; None for all real tokens.
 
     Examples:
       >>> import numpy as np
@@ -42,6 +44,7 @@ class Tokens(NamedTuple):
     mask: chex.Array
     packed: chex.Array | None = None
     marks: chex.Array | None = None
+    pooled: chex.Array | None = None
 
     def unpacked(self) -> "Tokens":
         """Returns the same texts without packing: every leaf is `[B, ...]`."""
