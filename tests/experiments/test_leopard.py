@@ -5,13 +5,14 @@ import sys
 
 import pytest
 
+from metaflax import config as config_lib
 from tests.experiments import scripts
 from tests.workflows import worlds
 
 pytestmark = scripts.marks
 
 
-def save_task(folder, topics, pairs):
+def save_task(folder, topics, second):
     """A task in LEOPARD's format, of two training sets of one shot and one of two."""
     folder.mkdir()
 
@@ -19,7 +20,7 @@ def save_task(folder, topics, pairs):
         texts = {"text": f"{topic} filler01"}
         return {
             **texts,
-            **({"text_pair": topic} if pairs else {}),
+            **({} if second is None else {"text_pair": second.format(topic)}),
             "label": topic,
         } | more
 
@@ -37,22 +38,28 @@ def save_task(folder, topics, pairs):
 
 
 @pytest.mark.parametrize(
-    ("pairs", "num_topics", "names"),
+    ("second", "num_topics", "options", "names"),
     [
-        pytest.param(False, 3, ["task-prototypes"], marks=pytest.mark.thorough),
-        (True, 2, ["task-one_sequence-prototypes", "task-two_towers-prototypes"]),
+        pytest.param(None, 3, (), ["task-prototypes"], marks=pytest.mark.thorough),
+        ("{}", 2, (), ["task-phrase-prototypes"]),
+        ("filler02 {}", 2, (), ["task-two_towers-prototypes"]),
+        pytest.param(
+            *("{}", 2, ("--pair-encodings", "one_sequence", "both")),
+            ["task-both-prototypes", "task-one_sequence-prototypes"],
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_any_folder_in_the_format_is_scored(
-    pairs, num_topics, names, tmp_path, monkeypatch, capsys
+    second, num_topics, options, names, tmp_path, monkeypatch, capsys
 ):
     script = scripts.load("leopard")
-    folder = save_task(tmp_path / "task", worlds.TOPICS[:num_topics], pairs)
+    folder = save_task(tmp_path / "task", worlds.TOPICS[:num_topics], second)
     out = tmp_path / "out"
     with worlds.apart(tmp_path):
         bert = worlds.save_bert(tmp_path / "bert")
-        options = ["--model", str(bert), "--heads", "prototypes", "--out", str(out)]
-        monkeypatch.setattr(sys, "argv", ["run.py", str(folder), *options])
+        named = ["--model", str(bert), "--heads", "prototypes", "--out", str(out)]
+        monkeypatch.setattr(sys, "argv", ["run.py", str(folder), *named, *options])
         assert script.main() == 0
         first = capsys.readouterr().out
         assert script.main() == 0  # Nothing is computed again.
@@ -70,3 +77,56 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["run.py", str(tmp_path / "nowhere")])
     assert script.main() == 2
     assert capsys.readouterr().err.startswith("leopard: ")
+
+
+def test_the_mixture_makes_a_run():
+    path = scripts.EXPERIMENTS / "leopard" / "mixture.py"
+    config = config_lib.load_file(path, config_lib.MixtureConfig)
+    config_lib.check_mixture(config)
+
+
+def save_sources(folder, tested):
+    """A row of each source, and a task of LEOPARD that tests on one text."""
+    pair = {"text": "One two three four five", "text_pair": "Six.", "domain": "all"}
+    tags = ["B-PER", "I-PER", "B-PER", "O", "B-ORG", "I-PER"]
+    words = {"id": "0", "tokens": list("abcdef"), "tags": tags, "domain": "all"}
+    for name, row in {
+        "amazon_sentiment/examples": pair,
+        "nli/all": pair,
+        "education/examples": pair,
+        "ner_extra/all": words,
+        "leopard/task/eval": {"text": tested},
+    }.items():
+        path = folder / f"{name}.jsonl"
+        path.parent.mkdir(parents=True)
+        worlds.write_jsonl(path, [row])
+    return folder
+
+
+@pytest.fixture
+def prepare(monkeypatch):
+    script = scripts.load("leopard", "prepare")
+    scored = [("films", "1", score, "Fine") for score in (-3.0, -2.0, 0.4, 0.6, 2.0)]
+    monkeypatch.setattr(script._embedded, "scored_rows", lambda: scored)
+    return script
+
+
+def test_what_the_mixture_learns_from_is_written_with_its_domains(prepare, tmp_path):
+    data = save_sources(tmp_path / "data", "Nothing of what it learns from")
+    out = tmp_path / "out"
+    counts = prepare.prepare(data, out)
+    rows = {path.stem: worlds.read_jsonl(path) for path in out.glob("*.jsonl")}
+    assert {name: len(found) for name, found in rows.items()} == counts
+    assert all("domain" in row for found in rows.values() for row in found)
+    # An entity ends where another type or another beginning follows.
+    entities = [(row["text_pair"], row["label"]) for row in rows["types"]]
+    assert entities == [("a b", "PER"), ("c", "PER"), ("e", "ORG")]
+    levels = ["very negative", "negative", "positive", "very positive"]
+    assert [row["label"] for row in rows["levels"]] == levels
+
+
+@pytest.mark.parametrize("tested", ["one TWO, three four - five!", "a b c d e f"])
+def test_a_text_that_is_tested_on_is_refused(prepare, tested, tmp_path):
+    data = save_sources(tmp_path / "data", tested)
+    with pytest.raises(ValueError, match=r"1 texts of \w+ are LEOPARD's"):
+        prepare.prepare(data, tmp_path / "out")

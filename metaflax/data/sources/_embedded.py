@@ -6,6 +6,7 @@ its SHA-256 digest is the one given here.
 
 import html
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from metaflax._files import cache_folder
@@ -117,13 +118,7 @@ def scored_texts(threshold: float = 0.5) -> Examples:
     """
     if not 0 <= threshold < 4:
         raise ValueError(f"threshold is {threshold}; scores lie between -4 and 4.")
-    folder = fetch_scored_texts()
-    rows = [
-        (domain, number, score, text)
-        for domain, name in _FILES.items()
-        for number, score, text in parse_scores((folder / name).read_bytes(), name)
-        if abs(score) > threshold
-    ]
+    rows = [row for row in scored_rows() if abs(row[2]) > threshold]
     if not rows:
         raise ValueError(f"no text scores beyond {threshold}; lower the threshold.")
     return Examples(
@@ -135,6 +130,14 @@ def scored_texts(threshold: float = 0.5) -> Examples:
         domains=tuple(domain for domain, *_ in rows),
         ids=tuple(f"{domain}/{number}" for domain, number, *_ in rows),
     )
+
+
+def scored_rows() -> Iterator[tuple[str, str, float, str]]:
+    """Reads domain, number, mean score and text of each sentence of `scored_texts`."""
+    folder = fetch_scored_texts()
+    for domain, name in _FILES.items():
+        for row in parse_scores((folder / name).read_bytes(), name):
+            yield domain, *row
 
 
 def parse_scores(content: bytes, name: str) -> list[tuple[str, float, str]]:
