@@ -4,7 +4,8 @@
 From the top of each page to its end: files that it names are written, commands and
 Python run, and what it shows as their output is compared, numbers to two digits. Long
 commands are shortened by the options below. Where the model cannot be fetched, what
-needs it is skipped. `first_hour.py VENV` takes an existing environment instead.
+needs it is skipped. `first_hour.py VENV PAGE ...` takes an existing environment and
+other tutorials instead.
 """
 
 import json
@@ -94,7 +95,7 @@ class Stranger:
             before = text[: fence.start()].rstrip().splitlines()[-1]
             named = re.search(r"[Ww]rite .*`([\w.]+)`", before)
             if language == "python":
-                self.run([str(self.bin / "python"), "-c", code], code, "model=" in code)
+                self.run([str(self.bin / "python"), "-c", code], code, "minilm" in code)
             elif language == "text" and named:
                 (self.clone / named[1]).write_text(code)
             elif language == "text" and self.printed:
@@ -182,11 +183,11 @@ class Stranger:
             sys.exit("The service has no page, or did not end.")
 
 
-def main(environment=None):
-    """Follows both pages."""
+def main(environment=None, *pages):
+    """Follows the pages, by default both."""
     with tempfile.TemporaryDirectory() as home:
         stranger = Stranger(Path(home), environment)
-        for page in PAGES:
+        for page in pages or PAGES:
             print(f"==== {page}", flush=True)
             stranger.follow(page)
 

@@ -36,23 +36,32 @@ def blocks(page, language):
 
 
 WITH_PYTHON = [page for page in pages()[1:] if blocks(page, "python")]
-NEEDS_MINILM = {page for page in WITH_PYTHON if 'model="minilm"' in page.read_text()}
+NEEDS_MINILM = {
+    page for page in WITH_PYTHON if '"minilm"' in "".join(blocks(page, "python"))
+}
 
 
-def run_blocks(page):
+@pytest.fixture
+def run_blocks(tmp_path, monkeypatch):
+    """Runs the Python blocks of a page, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return run_in_order
+
+
+def run_in_order(page):
     made: dict = {}
     for code in blocks(page, "python"):
         exec(compile(code, name_of(page), "exec"), made)
 
 
 @pytest.mark.parametrize("page", sorted(set(WITH_PYTHON) - NEEDS_MINILM), ids=name_of)
-def test_python_of_a_page_runs_from_top_to_bottom(page):
+def test_python_of_a_page_runs_from_top_to_bottom(page, run_blocks):
     run_blocks(page)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(NEEDS_MINILM), ids=name_of)
-def test_python_with_a_pretrained_encoder_runs(page, minilm):
+def test_python_with_a_pretrained_encoder_runs(page, minilm, run_blocks):
     run_blocks(page)
 
 
