@@ -167,11 +167,12 @@ class Stranger:
         print("==", *words, flush=True)
         program = [str(self.bin / words[0]), *words[1:], "--port", str(port)]
         service = subprocess.Popen(program, cwd=self.clone, env=self.environ)
-        for _ in range(240):
+        for _ in range(600):  # Until it is ready: it compiles first.
             time.sleep(0.5)
             if service.poll() is not None:
                 sys.exit(f"The service ended with {service.returncode}.")
             try:
+                urllib.request.urlopen(f"http://localhost:{port}/readyz")
                 page = urllib.request.urlopen(f"http://localhost:{port}/").read()
                 break
             except OSError:
@@ -179,7 +180,7 @@ class Stranger:
         else:
             sys.exit("The service does not answer.")
         service.send_signal(signal.SIGTERM)
-        if b"<html" not in page or service.wait(60) not in (0, 143, -15):
+        if b"<html" not in page or service.wait(300) not in (0, 143, -15):
             sys.exit("The service has no page, or did not end.")
 
 
