@@ -103,6 +103,8 @@ def extension(name, monkeypatch):
 
 def test_tables_computed_from_results_are_those_of_the_experiments(monkeypatch):
     results_page = extension("results_page", monkeypatch)
+    kept = {p.parent.name for p in results_page.EXPERIMENTS.glob("*/results.json")}
+    assert set(results_page.FROM_JSON) == kept
     for name, table in results_page.FROM_JSON.items():
         readme = (results_page.EXPERIMENTS / name / "README.md").read_text()
         rows = table().splitlines()[2:]

@@ -140,10 +140,25 @@ def generation_table():
     return _table(header, rows)
 
 
+def recommendation_table():
+    """NDCG@10 over all later films by number of ratings, and RMSE."""
+    results = load("recommendation")["all folds"]["all later films"]
+    by_rating = [results[ratings]["scores"] for ratings in ("5", "10", "20")]
+    rows = []
+    for name in sorted(by_rating[0], key=lambda n: by_rating[2][n]["NDCG@10"]):
+        ndcg = [scores[name]["NDCG@10"] for scores in by_rating]
+        row = [name, *(f"{mean:.3f} ± {width:.3f}" for mean, width in ndcg)]
+        rmse = [scores[name].get("RMSE") for scores in by_rating]
+        rows.append(row + [f"{value[0]:.3f}" if value else "" for value in rmse])
+    header = ["", "NDCG@10, 5 ratings", "10", "20", "RMSE: 5", "10", "20"]
+    return _table(header, rows)
+
+
 FROM_JSON = {
     "generation": generation_table,
     "memory": memory_table,
     "noisy_labels": noisy_labels_table,
+    "recommendation": recommendation_table,
     "rejection": rejection_table,
     "sinusoid": sinusoid_table,
 }
