@@ -30,6 +30,7 @@ SHORTER = {
     "quickstart": "--steps 4 --test-episodes 10",
     "train": "--steps 2 --test-episodes 8",
 }
+INPUTS = re.compile(r"--(?:data|support|texts) (\S+)")
 ELSEWHERE = "pytest"  # `.ci/run` runs the tests.
 CLASSES = "parcel refund password invoice account card loan flight hotel ticket router"
 WORDS = "find show cancel change check book lose return pay track sell rent"
@@ -98,7 +99,7 @@ class Stranger:
                 self.run([str(self.bin / "python"), "-c", code], code, "minilm" in code)
             elif language == "text" and named:
                 (self.clone / named[1]).write_text(code)
-            elif language == "text" and self.printed:
+            elif language == "text" and self.printed and before == "```":
                 compare(code, self.printed)
                 print(f"   as shown in {page}", flush=True)
             elif not language:
@@ -113,6 +114,10 @@ class Stranger:
             return
         self.ran.add(command)
         words = shlex.split(command)
+        absent = [w for w in INPUTS.findall(command) if not (self.clone / w).exists()]
+        if absent:
+            print(f"== skipped, no page writes {', '.join(absent)}: {command}")
+            return
         verb = words[3] if words[1:3] == ["-m", "metaflax"] else ""
         words += SHORTER.get(verb, "").split()
         if verb == "serve":
