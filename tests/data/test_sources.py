@@ -10,6 +10,7 @@ import pytest
 
 from metaflax import data, tasks
 from metaflax.data.sources._sources import read_texts
+from metaflax.tasks._label_names import label_name
 from metaflax.tasks._pairs import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR
 
@@ -213,7 +214,7 @@ def test_what_is_written_as_jsonl_is_read_back(tmp_path_factory, rows):
     path = write(tmp_path_factory.getbasetemp(), "back.jsonl", lines)
     examples = data.read(path)
     assert examples.texts == tuple(text for text, _ in rows)
-    assert examples.labels == tuple((name.strip(),) for _, name in rows)
+    assert examples.labels == tuple((label_name(name),) for _, name in rows)
 
 
 def test_texts_to_predict_come_from_lines_columns_and_streams(tmp_path):
