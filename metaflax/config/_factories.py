@@ -125,9 +125,10 @@ def template_for(config: Config) -> tasks.Template | None:
     name = config.data.template
     if name is not None:
         return None if name == "none" else read_template(name)
-    in_context = resolve_algorithm(config.algorithm.name).in_context
-    if not in_context and config.data.task != "multiple_choice":
-        return None  # Only generative models choose.
+    if not resolve_algorithm(config.algorithm.name).in_context:
+        task = _registry.resolve("task", TASKS, config.data.task)(config)
+        if not task.only_generative:
+            return None
     return read_template(config.data.task) if config.data.task in BUILT_IN else None
 
 

@@ -87,6 +87,7 @@ class TaskType(NamedTuple):
       select_by: the score that model selection follows; None for the first.
       template: what writes an example with its class or choice, whose likelihoods a
         generative model compares; None for encoders.
+      only_generative: whether no encoder serves it, so that a template always does.
     """
 
     kind: str
@@ -109,6 +110,7 @@ class TaskType(NamedTuple):
     raw_text: bool = False
     select_by: str | None = None
     template: Template | None = None
+    only_generative: bool = False
 
     @property
     def scores(self) -> tuple[str, ...]:

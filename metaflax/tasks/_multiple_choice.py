@@ -96,6 +96,7 @@ def multiple_choice() -> TaskType:
         decode=decode_choices,
         variants=False,
         on_disk=False,
+        only_generative=True,
     )
 
 

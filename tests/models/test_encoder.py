@@ -51,6 +51,13 @@ def test_entities_are_refused_where_texts_have_no_marks():
         models.encoder(CONFIG, pooling="entities").apply(PARAMS, random_tokens(), None)
 
 
+def test_the_mean_of_some_tokens_is_refused_with_another_pooling():
+    tokens = random_tokens()
+    tokens = tokens._replace(pooled=tokens.mask)
+    with pytest.raises(ValueError, match="take pooling mean"):
+        models.encoder(CONFIG, pooling="first").apply(PARAMS, tokens, None)
+
+
 def test_texts_put_together_keep_their_marks():
     tokens = random_tokens()._replace(marks=jnp.array([[1, 2]] * 4))
     both = tokens.concatenate(tokens._replace(marks=tokens.marks + 2))

@@ -228,9 +228,10 @@ class _OwnParts:
             if cut != whole:
                 num_truncated += 1
                 if on_long == "error":
+                    shown = value_text(row, fields[0][1])[:40]
                     raise ValueError(
                         f"example {number} has {sum(map(len, whole))} tokens and the"
-                        f" template leaves room for {room}: {values[0][:40]!r}..."
+                        f" template leaves room for {room}: {shown!r}..."
                         " Shorten it, raise max_length, or choose on_long='truncate'."
                     )
             for column, piece in zip(columns, cut, strict=True):
