@@ -16,20 +16,22 @@ class Export:
     out: Path
     """Directory to write."""
     run: Path | None = None
-    """Meta-trained run directory, whose encoder or generative model is written in
-    Hugging Face's format, for `train --model` or other libraries."""
+    """Meta-trained run directory, whose encoder or generative model is written, for
+    `train --model` or other libraries (formats hf and sentence-transformers)."""
     model: Path | None = None
     """Directory that `adapt` wrote, for the formats stablehlo and onnx."""
-    format: Literal["hf", "stablehlo", "onnx"] = "hf"
-    """Format: Hugging Face's (hf), or a graph from tokens to logits and probabilities
-    for `jax.export` (stablehlo) or onnxruntime (onnx)."""
+    format: Literal["hf", "sentence-transformers", "stablehlo", "onnx"] = "hf"
+    """Format: Hugging Face's (hf), an encoder for sentence-transformers, or a graph
+    from tokens to logits and probabilities for `jax.export` (stablehlo) or onnxruntime
+    (onnx)."""
 
     def execute(self, console: Console) -> None:
         """Writes the model."""
-        given = self.run if self.format == "hf" else self.model
+        of_run = self.format in ("hf", "sentence-transformers")
+        given = self.run if of_run else self.model
         if given is None or (self.run and self.model):
-            option = "--run RUN" if self.format == "hf" else "--model DIR"
+            option = "--run RUN" if of_run else "--model DIR"
             raise ValueError(f"--format {self.format} takes {option}, and it alone.")
         directory = workflows.export(given, self.out, self.format)
-        what = "the model of the run" if self.format == "hf" else "the graph"
+        what = "the model of the run" if of_run else "the graph"
         console.print(f"{what}: {directory}", markup=False, soft_wrap=True)

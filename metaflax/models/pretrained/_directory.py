@@ -112,10 +112,12 @@ def write(
             (folder / "config.json").write_text(text + "\n", encoding="utf-8")
             for name, tensors in files.items():
                 path, metadata = folder / name, {"format": "pt"}
+                path.parent.mkdir(exist_ok=True)
                 safetensors.numpy.save_file(dict(tensors), path, metadata=metadata)
                 # safetensors lets nobody but the owner read its files.
                 shutil.copymode(folder / "config.json", path)
             for name, note in (notes or {}).items():
+                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_text(note, encoding="utf-8")
             for path in tokenizer_files:
                 shutil.copyfile(path, folder / path.name)

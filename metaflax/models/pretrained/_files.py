@@ -81,6 +81,7 @@ def find(path_or_name: str | Path) -> Path:
         MODULES,
         "sentence_*_config.json",
         "*_Pooling/config.json",
+        "*_Center/config.json",
         *TOKENIZER_FILES,
     ]
     of_torch = [TORCH_WEIGHTS, "pytorch_model-*.bin", TORCH_WEIGHTS + INDEX]

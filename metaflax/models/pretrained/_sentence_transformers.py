@@ -1,8 +1,11 @@
-"""Pooling, normalisation and lengths that a sentence-transformers folder asks for."""
+"""Pooling, normalisation and lengths of sentence-transformers folders."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
 
 from metaflax.models.pretrained import _files
 from metaflax.models.pretrained._sentence_modules import (
@@ -22,6 +25,10 @@ POOLINGS: dict[str, SentencePooling] = {
 }
 # Modules that are done here, or that do nothing in prediction.
 DONE = ("Transformer", "Pooling", "Normalize", "Dropout")
+# Folder of the dense layer that centres features, as standardised features are here.
+CENTER = "2_Center"
+# Types of the modules in every release of sentence-transformers.
+_TYPE = "sentence_transformers.models."
 
 
 class SentenceEmbedding(NamedTuple):
@@ -65,7 +72,7 @@ def sentence_embedding(path_or_name: str | Path) -> SentenceEmbedding | None:
     embedding = SentenceEmbedding(
         folder, None, "Normalize" in kinds, _max_length(list(lengths))
     )
-    if others := [kind for kind in kinds if kind not in DONE]:
+    if others := [k for k, path in modules if k not in DONE and path != CENTER]:
         return embedding._replace(unsupported=f"a module {others[0]}")
     poolings = [path for kind, path in modules if kind == "Pooling"]
     if len(poolings) != 1:
@@ -76,6 +83,62 @@ def sentence_embedding(path_or_name: str | Path) -> SentenceEmbedding | None:
     return embedding._replace(
         unsupported=f"the pooling {' and '.join(names) or 'none'}"
     )
+
+
+def sentence_files(
+    pooling: str, standardize: bool, num_features: int, max_length: int
+) -> tuple[dict[str, str], dict[str, dict[str, np.ndarray]]]:
+    """Makes the files beside a network with which sentence-transformers loads it.
+
+    Standardised features are centred by a dense layer before they get unit length.
+
+    Args:
+      pooling: of token states.
+      standardize: whether features are standardised.
+      num_features: of a text.
+      max_length: most tokens of a text.
+
+    Returns:
+      The content of text files, and that of safetensors files, by their names.
+
+    Raises:
+      ValueError: for a pooling that sentence-transformers does not have.
+    """
+    fields = [name for name, known in POOLINGS.items() if known == pooling]
+    if not fields:
+        raise ValueError(
+            f"sentence-transformers has no pooling {pooling!r}; export a run with"
+            f" pooling {' or '.join(dict.fromkeys(POOLINGS.values()))}, or take"
+            " --format hf."
+        )
+    modules = {"": "Transformer", "1_Pooling": "Pooling"}
+    settings: dict[str, Any] = {
+        "sentence_bert_config.json": {
+            "max_seq_length": max_length,
+            "do_lower_case": False,
+        },
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": num_features,
+            **{n: n in fields for n in POOLINGS if n.startswith("pooling_mode")},
+        },
+    }
+    tensors: dict[str, dict[str, np.ndarray]] = {}
+    if standardize:
+        modules |= {CENTER: "Dense", "3_Normalize": "Normalize"}
+        settings[f"{CENTER}/config.json"] = {
+            "in_features": num_features,
+            "out_features": num_features,
+            "bias": False,
+            "activation_function": "torch.nn.modules.linear.Identity",
+        }
+        centering = np.eye(num_features, dtype=np.float32) - 1 / num_features
+        weights = {"linear.weight": centering.astype(np.float32)}
+        tensors[f"{CENTER}/{_files.WEIGHTS}"] = weights
+    settings[MODULES] = [
+        {"idx": i, "name": str(i), "path": path, "type": _TYPE + kind}
+        for i, (path, kind) in enumerate(modules.items())
+    ]
+    return {n: json.dumps(s, indent=2) + "\n" for n, s in settings.items()}, tensors
 
 
 def _folder(network: Path) -> Path | None:

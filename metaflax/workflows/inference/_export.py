@@ -1,16 +1,20 @@
 """Export of meta-trained and adapted models to the formats of other libraries."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from metaflax._files import check_absent
+from metaflax.models.pretrained._sentence_transformers import sentence_files
 from metaflax.workflows.inference._graphs import export_graph
 from metaflax.workflows.inference._model_card import CARD, encoder_card
 from metaflax.workflows.inference._saved_model import generative_purpose
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import load_trained
 from metaflax.workflows.runs._run_directory import refuse_run
 
-ExportFormat: TypeAlias = Literal["hf", "stablehlo", "onnx"]
+ExportFormat: TypeAlias = Literal["hf", "sentence-transformers", "stablehlo", "onnx"]
+SENTENCES = "sentence-transformers"
 
 
 def export(source: str | Path, out: str | Path, format: ExportFormat = "hf") -> Path:
@@ -21,11 +25,16 @@ def export(source: str | Path, out: str | Path, format: ExportFormat = "hf") -> 
     of another run, or of fine-tuning. How features are pooled is for the config of that
     run to say.
 
+    `sentence-transformers` writes the encoder of a run with its pooling, and layers
+    that centre features and scale them to unit length where they are standardised, so
+    that `SentenceTransformer(out).encode` gives the same features (up to the epsilon of
+    the variance, which that library does not add).
+
     `stablehlo` and `onnx` write what `adapt` made, encoder and output layer, as a graph
     from tokens to logits and probabilities, with symbolic numbers of texts and tokens.
 
     Args:
-      source: a finished run for `hf`, an adapted directory for the graphs.
+      source: a finished run, or an adapted directory for the graphs.
       out: the directory to write.
       format: of the model.
 
@@ -33,20 +42,58 @@ def export(source: str | Path, out: str | Path, format: ExportFormat = "hf") -> 
       The directory.
 
     Raises:
-      ValueError: if it exists, the source is none for the format, its encoder has parts
-        that the format has no place for, or a graph computes anything else.
+      ValueError: if it exists, the source is none for the format, which has no place
+        for its pooling or for parts of its encoder, or a graph computes anything else.
     """
     target = Path(out).expanduser()
     check_absent(target)
-    if format != "hf":
+    if format not in ("hf", SENTENCES):
         refuse_run(source, f"adapt it to a task first, and export that to {format}")
         export_graph(source, target, format)
         return target
     trained = load_trained(source)
-    generative = trained.model.family.generative
-    purpose = generative_purpose(trained.config) if generative else None
-    card = encoder_card(target.name, trained.config, Path(source).expanduser())
-    trained.model.save(
-        target, trained.params["encoder"], purpose=purpose, notes={CARD: card}
+    model, params = trained.model, trained.params["encoder"]
+    sentences = format == SENTENCES
+    card = encoder_card(
+        target.name, trained.config, Path(source).expanduser(), sentences=sentences
     )
+    if sentences:
+        save_sentences(target, model, params, notes={CARD: card})
+    else:
+        generative = model.family.generative
+        purpose = generative_purpose(trained.config) if generative else None
+        model.save(target, params, purpose=purpose, notes={CARD: card})
     return target
+
+
+def save_sentences(
+    target: Path,
+    model: LoadedModel,
+    params: Any,
+    *,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes an encoder as sentence-transformers loads it.
+
+    Args:
+      target: the directory to write.
+      model: an encoder of texts.
+      params: its parameters.
+      notes: texts of further files, by their names.
+
+    Raises:
+      ValueError: if that library has no such model.
+    """
+    family = model.family
+    if family.generative or family.import_path is not None:
+        raise ValueError(
+            "sentence-transformers loads encoders of Hugging Face's families, and"
+            f" {family.model_type!r} is none; take --format hf."
+        )
+    files, tensors = sentence_files(
+        model.pooling,
+        model.standardize,
+        model.pretrained.config.hidden_size,
+        model.max_positions,
+    )
+    model.save(target, params, notes={**files, **(notes or {})}, tensors=tensors)

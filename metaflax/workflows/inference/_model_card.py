@@ -36,6 +36,15 @@ predictor(["a text"])
 
 It is in Hugging Face's format too.
 """
+USE_SENTENCES = """```python
+from sentence_transformers import SentenceTransformer
+
+embeddings = SentenceTransformer("{name}").encode(["a text"])
+```
+
+They are the features that output layers of metaflax take. `metaflax train --model`
+starts from it too.
+"""
 USE_STABLEHLO = """```python
 import jax.export, numpy as np, safetensors.numpy, transformers
 
@@ -123,26 +132,46 @@ def exported_card(name: str, source: Path, use: str, difference: float) -> str:
     return f"{before.rstrip()}\n\n{section}"
 
 
-def encoder_card(name: str, config: config_lib.Config, run_dir: Path) -> str:
-    """Writes the card of the model of a run, adapted to nothing."""
+def encoder_card(
+    name: str, config: config_lib.Config, run_dir: Path, *, sentences: bool = False
+) -> str:
+    """Writes the card of the model of a run, adapted to nothing.
+
+    Args:
+      name: of the directory.
+      config: of the run.
+      run_dir: its directory.
+      sentences: whether the model is one of sentence-transformers.
+    """
+    use = (
+        "Start `metaflax train --model`, `metaflax finetune` or a program of Hugging"
+        " Face's from it; it has no output layer."
+    )
     sections = {
-        "Use": "Start `metaflax train --model`, `metaflax finetune` or a program of"
-        " Hugging Face's from it; it has no output layer.",
+        "Use": USE_SENTENCES.format(name=name) if sentences else use,
         "Task": f"`{config.data.task}`, meta-trained by `{config.algorithm.name}`.",
         "Data": _data(config, None, run_dir),
         "Scores": _scores(config, run_dir),
         "Limits": "Scores are of tasks from the data above; on other data they differ.",
     }
-    return _card(name, config, sections)
+    library = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+    }
+    return _card(name, config, sections, **library if sentences else {})
 
 
-def _card(name: str, config: config_lib.Config, sections: Mapping[str, str]) -> str:
+def _card(
+    name: str, config: config_lib.Config, sections: Mapping[str, str], **more: str
+) -> str:
+    """Writes a card with a header, in which `more` are fields that differ."""
     from huggingface_hub import ModelCard, ModelCardData  # Slow to import.
 
     tags = ["metaflax", "few-shot", config.algorithm.name]
     fields: dict[str, Any] = {"library_name": "metaflax", "tags": tags}
     if config.data.task in PIPELINES:
         fields["pipeline_tag"] = PIPELINES[config.data.task]
+    fields |= more
     body = "\n\n".join(
         f"## {title}\n\n{text.strip()}" for title, text in sections.items() if text
     )
