@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import subprocess
 import sys
 
@@ -134,6 +135,44 @@ def test_the_options_that_people_need_first_come_first(capsys):
     assert titles[0] == "options"
     assert len(titles) > 5
     assert all(title.startswith("advanced") for title in titles[1:])
+
+
+def completions(words, script, directory):
+    """What bash completes the last word to."""
+    lines = [f"source {script}", f"COMP_WORDS=({shlex.join(words)})"]
+    lines += [f"COMP_CWORD={len(words) - 1}", "_metaflax", 'echo "${COMPREPLY[@]}"']
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_names(tmp_path, capsys):
+    assert cli.main(["completion", "bash"]) == 0
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    for words, found in [
+        (["tr"], ["train"]),
+        (["train", "--learning"], ["--learning-rate"]),
+        (["train", "--steps", "3", "--sho"], ["--shot"]),
+        (["train", "--algorithm", "proto"], ["proto_maml", "protonet"]),
+        (["train", "--data", "scr"], ["script"]),
+        (["export", "--format", ""], ["hf", "onnx", "stablehlo"]),
+        (["report", "scr"], []),  # Left to bash, which completes names of files.
+    ]:
+        completed = completions(["metaflax", *words], script, tmp_path)
+        assert sorted(completed) == found
+
+
+def test_a_shell_without_a_script_is_refused(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["completion", "ksh"])
+    assert exit_info.value.code == 2
+    assert "bash" in capsys.readouterr().err
 
 
 def test_the_help_lists_every_command(capsys):

@@ -74,7 +74,7 @@ def shown_commands():
                 match = re.search(r"(?:python -m )?metaflax (\w+ .*|\w+)$", line)
                 if not match or line.startswith("#"):
                     continue
-                args = shlex.split(match[1].split(" &")[0].split(" | ")[0], True)
+                args = shlex.split(re.split(" [&|>]", match[1])[0], comments=True)
                 if "--config" not in args:  # The file would have to be there.
                     found.setdefault(tuple(args), name_of(page))
     return found

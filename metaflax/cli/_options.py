@@ -7,7 +7,7 @@ import inspect
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -158,7 +158,7 @@ def _own_field_docs(kind: type) -> dict[str, str]:
     return texts
 
 
-def view(command: type, defaults: Any = None) -> type:
+def view(command: type, options: Sequence[Option]) -> type:
     """Makes the dataclass from which tyro parses a command.
 
     The options of `command.FIRST` come first, then a group for each nested dataclass;
@@ -166,12 +166,11 @@ def view(command: type, defaults: Any = None) -> type:
 
     Args:
       command: dataclass of the command.
-      defaults: instance whose values are the defaults; None for the fields' own.
+      options: its options.
 
     Returns:
       A dataclass whose instances `command_of` takes.
     """
-    options = options_of(command, defaults)
     first = getattr(command, "FIRST", None)
     if first is None:
         first = [option.name for option in options if option.section is None]

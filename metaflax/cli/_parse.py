@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax.cli._options import command_of, view
+from metaflax.cli._options import command_of, options_of, view
 from metaflax.cli._renamed import with_new_names
 from metaflax.cli.commands._table import COMMANDS, GROUPS
 
@@ -63,7 +63,7 @@ def parse(
         defaults = command(settings=config_lib.load_file(path))
     # Only the view of this command is made, since that of all takes a quarter second.
     parsed = tyro.cli(
-        view(command, defaults),
+        view(command, options_of(command, defaults)),
         args=options,
         prog=f"metaflax {name}",
         config=(tyro.conf.OmitArgPrefixes,),
@@ -99,7 +99,11 @@ def overview(width: int) -> str:
                 break_on_hyphens=False,
             )
     lines += ["", "Examples:", textwrap.indent(EXAMPLES, "  "), ""]
-    lines += textwrap.wrap("metaflax COMMAND --help explains its options.", width)
+    lines += textwrap.wrap(
+        "metaflax COMMAND --help explains its options; metaflax completion makes Tab"
+        " complete them.",
+        width,
+    )
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from metaflax.cli.commands._adapt import Adapt
 from metaflax.cli.commands._augment import Augment
 from metaflax.cli.commands._cluster import Cluster
 from metaflax.cli.commands._compare import Compare
+from metaflax.cli.commands._completion import Completion
 from metaflax.cli.commands._evaluate import Evaluate
 from metaflax.cli.commands._export import Export
 from metaflax.cli.commands._fairness import Fairness
@@ -29,6 +30,7 @@ GROUPS = {
     "Models and data": (Models, New, Export, Augment, Cluster, Suggest),
     "Results": (Report, Compare, Fairness),
     "Service": (Serve, Watch),
+    "Shell": (Completion,),
 }
 COMMANDS = {
     command.__name__.lower(): command
