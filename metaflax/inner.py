@@ -34,6 +34,23 @@ class Phase(NamedTuple):
         give it a derivative of its own.
       wrap: put around every segment of steps, for instance `jax.checkpoint`.
       segment: steps in each.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, inner
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: (w - support.targets) ** 2,
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=3,
+      ... )
+      >>> support = base.Batch((), jnp.array(2.0), jnp.ones(()))
+      >>> def stopped(fn):
+      ...     return lambda *args: jax.lax.stop_gradient(jax.value_and_grad(fn)(*args))
+      >>> phases = [inner.Phase(2, stopped), inner.Phase(1)]  # The last step is exact.
+      >>> reached = lambda w: inner.solve(problem, w, support, phases=phases).fast
+      >>> print(reached(0.0), jax.grad(reached)(0.0))
+      1.75 0.5
     """
 
     num_steps: int
@@ -51,6 +68,20 @@ class Solution(NamedTuple):
       fixed: what the inner loss read besides, as `InnerProblem.start` gave it.
       info: the support losses on the way.
       observed: what `observe` saw after each step, `[K, ...]`; None without.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax
+      >>> from metaflax import base, inner
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: (w - support.targets) ** 2,
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=2,
+      ... )
+      >>> support = base.Batch((), jnp.array(2.0), jnp.ones(()))
+      >>> solution = inner.solve(problem, jnp.zeros(()), support)
+      >>> print(solution.start, solution.fast, solution.info.losses)
+      0.0 1.5 [4. 1.]
     """
 
     start: Any
@@ -68,6 +99,20 @@ def objective(problem: base.InnerProblem) -> Callable[..., jax.Array]:
 
     Returns:
       `value = fn(fast, (start, fixed), support, key)`.
+
+    Examples:
+      >>> import optax
+      >>> from metaflax import base, inner
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: (w - 2) ** 2,
+      ...     optimizer=optax.sgd(0.1),
+      ...     num_steps=1,
+      ...     proximal=4.0,
+      ... )
+      >>> value = inner.objective(problem)
+      >>> print(value(1.0, (0.0, ()), None, None))  # 1, plus 4 / 2 times 1.
+      3.0
     """
 
     def value(fast, begun, support, key):
@@ -107,6 +152,22 @@ def solve(
     Raises:
       ValueError: if there are steps and nothing adapts, or the optimizer cannot take
         one; for complex parameters.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax
+      >>> from metaflax import base, inner
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: (w - support.targets) ** 2,
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=3,
+      ... )
+      >>> support = base.Batch((), jnp.array(2.0), jnp.ones(()))
+      >>> solution = inner.solve(
+      ...     problem, jnp.zeros(()), support, observe=lambda w, fixed: w
+      ... )
+      >>> print(solution.observed, solution.info.losses)
+      [1.   1.5  1.75] [4.   1.   0.25]
     """
     start_key, steps_key = base.split_key(key)
     start, fixed = problem.start(params, support, start_key)

@@ -41,6 +41,24 @@ def anil(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.anil(
+      ...     lambda w, x, key: w * x,
+      ...     losses.softmax_cross_entropy,
+      ...     lambda key: jnp.ones(()),
+      ...     optax.sgd(1.0),
+      ...     head=heads.zeros(1, 2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x, classes = jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])
+      >>> support = metaflax.Batch(x, classes, jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      >>> print(adapted["encoder"], adapted["head"]["kernel"].round(2))
+      None [[-1.18  1.18]]
+
     References:
       Raghu et al., `Rapid Learning or Feature Reuse? Towards Understanding the
       Effectiveness of MAML <https://arxiv.org/abs/1909.09157>`_, 2020.
@@ -90,6 +108,25 @@ def boil(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.boil(
+      ...     lambda w, x, key: w * x,
+      ...     losses.softmax_cross_entropy,
+      ...     lambda key: jnp.ones(()),
+      ...     optax.sgd(1.0),
+      ...     head=heads.linear(1, 2),
+      ... )
+      >>> params = {**algorithm.init(jax.random.key(0))}
+      >>> params["head"] = {"kernel": jnp.array([[-1.0, 1.0]]), "bias": jnp.zeros(2)}
+      >>> x, classes = jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])
+      >>> support = metaflax.Batch(x, classes, jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      >>> print(adapted["encoder"].round(2), adapted["head"]["kernel"])
+      1.68 [[-1.  1.]]
+
     References:
       Oh et al., `BOIL: Towards Representation Change for Few-shot Learning
       <https://arxiv.org/abs/2008.08882>`_, 2021.
@@ -100,7 +137,7 @@ def boil(
         loss_fn,
         init_fn,
         head=head,
-        adapts=_checks.narrowed(adapts, lambda path: path.startswith("encoder/")),
+        adapts=_checks.narrowed(adapts, lambda path: path.split("/")[0] == "encoder"),
         inner_optimizer=inner_optimizer,
         num_steps=num_steps,
         estimator=estimator,

@@ -29,6 +29,28 @@ def frozen(
 
     Returns:
       A `MetaAlgorithm` whose loss has no gradient.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.frozen(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     head=heads.prototypes(2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> batch = metaflax.Batch(jnp.array([[0.0], [1.0]]), jnp.arange(2), jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, batch)
+      >>> x = jnp.array([[0.2], [0.9]])
+      >>> outputs = jax.jit(algorithm.predict)(params, adapted, x)
+      >>> print(outputs.logits.argmax(-1))
+      [0 1]
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> grads, _ = gradient(params, metaflax.Task(batch, batch))
+      >>> print(grads["encoder"])
+      0.0
     """
     return protonet(
         encode_fn, loss_fn, init_fn, head=head, estimator=estimators.constant
@@ -61,6 +83,24 @@ def fine_tuning(
 
     Raises:
       ValueError: if `num_steps` is not positive.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.fine_tuning(
+      ...     lambda w, x, key: w * x,
+      ...     losses.softmax_cross_entropy,
+      ...     lambda key: jnp.ones(()),
+      ...     optax.sgd(1.0),
+      ...     head=heads.zeros(1, 2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x, classes = jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])
+      >>> support = metaflax.Batch(x, classes, jnp.ones(2))
+      >>> _, info = jax.jit(algorithm.adapt)(params, support)
+      >>> print(f"{info.losses[0]:.2f}, then {info.losses[-1]:.2f}")
+      0.69, then 0.00
     """
     check_num_steps("fine_tuning", num_steps)
     return compose(

@@ -49,6 +49,22 @@ def cavia(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> algorithm = metaflax.cavia(
+      ...     apply_fn=lambda params, x, key: params["slope"] * x + params["context"],
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: {"slope": jnp.ones(()), "context": jnp.ones(())},
+      ...     inner_optimizer=optax.sgd(0.25),
+      ...     context="context",
+      ...     num_steps=2,
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> support = metaflax.Batch(jnp.ones(2), 2 * jnp.ones(2), jnp.ones(2))
+      >>> print(jax.jit(algorithm.adapt)(params, support)[0])
+      {'context': Array(0.75, dtype=float32), 'slope': None}
+
     References:
       Zintgraf et al., `Fast Context Adaptation via Meta-Learning
       <https://arxiv.org/abs/1810.03642>`_, 2019.

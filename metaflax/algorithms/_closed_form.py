@@ -80,6 +80,24 @@ def matching(
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.matching(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     head=heads.matching(2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> support = metaflax.Batch(x, jnp.arange(2), jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      >>> outputs = jax.jit(algorithm.predict)(params, adapted, 5 * x[::-1])
+      >>> print(outputs.logits.argmax(-1))
+      [1 0]
+
     References:
       Vinyals et al., `Matching Networks for One Shot Learning
       <https://arxiv.org/abs/1606.04080>`_, 2016.
@@ -111,6 +129,24 @@ def relation(
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.relation(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     head=heads.relation(2, 2, num_hidden=4),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> batch = metaflax.Batch(x, jnp.arange(2), jnp.ones(2))
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> grads, _ = gradient(params, metaflax.Task(batch, batch))
+      >>> print(sorted(grads["head"]))
+      ['class_kernel', 'hidden_bias', 'score_bias', 'score_kernel', 'unit_kernel']
+
     References:
       Sung et al., `Learning to Compare: Relation Network for Few-Shot Learning
       <https://arxiv.org/abs/1711.06025>`_, 2018.
@@ -141,6 +177,24 @@ def ridge(
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.ridge(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     head=heads.ridge(2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> support = metaflax.Batch(x, jnp.arange(2), jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      >>> outputs = jax.jit(algorithm.predict)(params, adapted, 5 * x[::-1])
+      >>> print(outputs.logits.argmax(-1))
+      [1 0]
 
     References:
       Bertinetto et al., `Meta-learning with differentiable closed-form solvers

@@ -46,6 +46,24 @@ def contrastive_fine_tuning(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.contrastive_fine_tuning(
+      ...     encode_fn=lambda kernel, x, key: x @ kernel,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.eye(2),
+      ...     inner_optimizer=optax.sgd(0.5),
+      ...     head=heads.prototypes(2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x = jnp.array([[1.0, 0.2], [1.0, 0.4], [1.0, 0.8], [1.0, 1.0]])
+      >>> support = metaflax.Batch(x, jnp.array([0, 0, 1, 1]), jnp.ones(4))
+      >>> _, info = jax.jit(algorithm.adapt)(params, support)
+      >>> print(f"{info.losses[0]:.2f}, then {info.losses[-1]:.2f}")
+      0.41, then 0.05
+
     References:
       Tunstall et al., `Efficient Few-Shot Learning Without Prompts
       <https://arxiv.org/abs/2209.11055>`_, 2022.

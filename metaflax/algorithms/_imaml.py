@@ -50,6 +50,22 @@ def imaml(
       ValueError: if `num_steps` or `proximal` is not positive, or the inner steps
         cannot come near the minimum.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> algorithm = metaflax.imaml(
+      ...     apply_fn=lambda w, x, key: w * x,
+      ...     loss_fn=lambda out, y, weights: 0.5 * jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: jnp.zeros(()),
+      ...     inner_optimizer=optax.sgd(0.25),
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> task = metaflax.Task(batch, batch)
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> grad, info = gradient(jnp.zeros(()), task)
+      >>> print(f"{grad:.3f}", info.slope < 0.001)
+      -0.500 True
+
     References:
       Rajeswaran et al., `Meta-Learning with Implicit Gradients
       <https://arxiv.org/abs/1909.04630>`_, 2019.

@@ -42,6 +42,23 @@ def joint(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import algorithms, base, heads, losses
+      >>> algorithm = algorithms.joint(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.squared_error,
+      ...     init_fn=lambda key: jnp.zeros(()),
+      ...     inner_optimizer=optax.sgd(0.25),
+      ...     head=heads.identity(),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> support = base.Batch(jnp.ones(1), jnp.ones(1), jnp.ones(1))
+      >>> query = base.Batch(jnp.ones(1), 3 * jnp.ones(1), jnp.ones(1))
+      >>> value, _ = algorithm.loss(params, base.Task(support, query))
+      >>> print(value)
+      5.0
+
     References:
       Dou et al., `Investigating Meta-Learning Algorithms for Low-Resource Natural
       Language Understanding Tasks <https://arxiv.org/abs/1908.10423>`_, 2019, where it

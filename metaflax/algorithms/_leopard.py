@@ -40,6 +40,21 @@ def leopard(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.leopard(
+      ...     encode_fn=lambda params, x, key: x @ params["dense"],
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: {"dense": jnp.eye(2)},
+      ...     head=heads.leopard(2, 3),
+      ...     learning_rate=0.01,
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> print(*params["inner"])
+      encoder head head/embed/hidden head/embed/output
+
     References:
       Bansal et al., `Learning to Few-Shot Learn Across Diverse Natural Language
       Classification Tasks <https://arxiv.org/abs/1911.03863>`_, 2020.

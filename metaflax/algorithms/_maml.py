@@ -111,6 +111,19 @@ def fomaml(
     Raises:
       ValueError: as `maml`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> squared = lambda out, y, weights: jnp.mean(weights * (out - y) ** 2)
+      >>> parts = lambda w, x, key: w * x, squared, lambda key: jnp.zeros(())
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> task = metaflax.Task(batch, batch)
+      >>> for factory in metaflax.maml, metaflax.fomaml:
+      ...     algorithm = factory(*parts, optax.sgd(0.25), num_steps=1)
+      ...     print(jax.grad(algorithm.loss, has_aux=True)(jnp.zeros(()), task)[0])
+      -1.0
+      -2.0
+
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.
@@ -144,6 +157,18 @@ def reptile(
 
     Raises:
       ValueError: as `maml`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> squared = lambda out, y, weights: jnp.mean(weights * (out - y) ** 2)
+      >>> parts = lambda w, x, key: w * x, squared, lambda key: jnp.zeros(())
+      >>> algorithm = metaflax.reptile(*parts, optax.sgd(0.25), num_steps=2)
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> task, start = metaflax.Task(batch, batch), jnp.zeros(())
+      >>> adapted, _ = algorithm.adapt(start, batch)
+      >>> print(adapted, jax.grad(algorithm.loss, has_aux=True)(start, task)[0])
+      1.5 -1.5
 
     References:
       Nichol et al., `On First-Order Meta-Learning Algorithms

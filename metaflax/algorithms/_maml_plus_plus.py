@@ -53,6 +53,20 @@ def maml_plus_plus(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> algorithm = metaflax.maml_plus_plus(
+      ...     apply_fn=lambda params, x, key: params["dense"]["kernel"] * x,
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: {"dense": {"kernel": jnp.zeros(())}},
+      ...     learning_rate=0.25,
+      ...     num_steps=3,
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> print(params["inner"])
+      {'dense': Array([0.25, 0.25, 0.25], dtype=float32)}
+
     References:
       Antoniou et al., `How to Train Your MAML <https://arxiv.org/abs/1810.09502>`_,
       2019.

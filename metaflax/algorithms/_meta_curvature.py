@@ -48,6 +48,18 @@ def meta_curvature(
     Raises:
       ValueError: if `num_steps` or `rank` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> algorithm = metaflax.meta_curvature(
+      ...     apply_fn=lambda params, x, key: (x @ params["kernel"])[:, 0],
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: {"kernel": jnp.zeros((3, 1))},
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> print(jax.tree.map(jnp.shape, params["inner"]))
+      {'kernel': {'axis_0': (3, 3), 'axis_1': (1, 1), 'rate': ()}}
+
     References:
       Park and Oliva, `Meta-Curvature <https://arxiv.org/abs/1902.03356>`_, 2019.
       Arnold et al., `When MAML Can Adapt Fast and How to Assist When It Cannot

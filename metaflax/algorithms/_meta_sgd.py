@@ -44,6 +44,23 @@ def meta_sgd(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> algorithm = metaflax.meta_sgd(
+      ...     apply_fn=lambda params, x, key: params["kernel"] * x,
+      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: {"kernel": jnp.zeros(())},
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> support = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> for rate in 0.25, -0.25:
+      ...     params["inner"]["kernel"] = rate
+      ...     adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      ...     print(adapted["kernel"])
+      1.0
+      -1.0
+
     References:
       Li et al., `Meta-SGD: Learning to Learn Quickly for Few-Shot Learning
       <https://arxiv.org/abs/1707.09835>`_, 2017.

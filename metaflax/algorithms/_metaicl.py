@@ -104,6 +104,23 @@ def in_context(
     Raises:
       ValueError: as `metaicl`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import base
+      >>> mean = base.InContext(
+      ...     read=lambda w, support, key: w * jnp.mean(support.targets),
+      ...     apply=lambda w, context, x, key: context + 0 * x,
+      ... )
+      >>> squared = lambda out, y, weights: jnp.mean(weights * (out - y) ** 2)
+      >>> algorithm = metaflax.in_context(mean, squared, lambda key: jnp.ones(()))
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> batch = base.Batch(jnp.zeros(2), jnp.array([1.0, 3.0]), jnp.ones(2))
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> grads, info = gradient(params, base.Task(batch, batch))
+      >>> print(info.query_loss, grads["encoder"])
+      1.0 0.0
+
     References:
       Brown et al., `Language Models are Few-Shot Learners
       <https://arxiv.org/abs/2005.14165>`_, 2020.

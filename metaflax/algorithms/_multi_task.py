@@ -49,6 +49,25 @@ def multi_task(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.multi_task(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     inner_optimizer=optax.sgd(0.1),
+      ...     head=heads.zeros(4, 2),
+      ...     num_features=4,
+      ...     num_train_classes=64,
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> support = metaflax.Batch(jnp.eye(2, 4), jnp.arange(2), jnp.ones(2))
+      >>> adapted, _ = jax.jit(algorithm.adapt)(params, support)
+      >>> params["head"]["joint"]["kernel"].shape, adapted["head"]["kernel"].shape
+      ((4, 64), (4, 2))
+
     References:
       Chen et al., `A Closer Look at Few-shot Classification
       <https://arxiv.org/abs/1904.04232>`_, 2019: "Baseline".

@@ -40,6 +40,24 @@ def proto_maml(
     Raises:
       ValueError: if `num_steps` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import heads, losses
+      >>> algorithm = metaflax.proto_maml(
+      ...     encode_fn=lambda w, x, key: w * x,
+      ...     loss_fn=losses.softmax_cross_entropy,
+      ...     init_fn=lambda key: jnp.ones(()),
+      ...     inner_optimizer=optax.sgd(0.1),
+      ...     head=heads.prototypes(2),
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> x = jnp.array([[0.0], [2.0]])
+      >>> support = metaflax.Batch(x, jnp.arange(2), jnp.ones(2))
+      >>> _, info = jax.jit(algorithm.adapt)(params, support)
+      >>> print(f"{info.losses[0]:.3f}")  # Where MAML would start from log(2).
+      0.018
+
     References:
       Triantafillou et al., `Meta-Dataset: A Dataset of Datasets for Learning to
       Learn from Few Examples <https://arxiv.org/abs/1903.03096>`_, 2020.

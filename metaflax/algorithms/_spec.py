@@ -47,6 +47,24 @@ class AlgorithmSpec(NamedTuple):
       may_learn_rates: whether `parts.inner_optimizer` may have learned rates.
       in_context: whether it conditions a generative model on the support set, whose
         examples a template then writes.
+
+    Examples:
+      >>> import optax
+      >>> import metaflax
+      >>> from metaflax import algorithms
+      >>> def build(parts):
+      ...     return metaflax.maml(
+      ...         parts.encode_fn,
+      ...         parts.loss_fn,
+      ...         parts.init_fn,
+      ...         optax.chain(optax.clip(1.0), parts.inner_optimizer),
+      ...         head=parts.head,
+      ...         num_steps=parts.num_steps,
+      ...     )
+      >>> CLIPPED_MAML = algorithms.AlgorithmSpec(build)
+      >>> # In a file `mine.py`, it is trained by `--algorithm mine:CLIPPED_MAML`.
+      >>> CLIPPED_MAML.default_head, CLIPPED_MAML.has_inner_steps
+      ('linear', True)
     """
 
     build: Callable[[AlgorithmParts], base.MetaAlgorithm]

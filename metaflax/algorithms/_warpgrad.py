@@ -51,6 +51,22 @@ def warpgrad(
       ValueError: if `num_steps` is not positive; from `init`, if there is no warp
         layer, or a pattern matches none.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> algorithm = metaflax.warpgrad(
+      ...     apply_fn=lambda params, x, key: params["warp"] * params["layer"] * x,
+      ...     loss_fn=lambda out, y, weights: 0.5 * jnp.mean(weights * (out - y) ** 2),
+      ...     init_fn=lambda key: {"layer": jnp.zeros(()), "warp": 2 * jnp.ones(())},
+      ...     inner_optimizer=optax.sgd(0.1),
+      ...     warps="warp",
+      ...     num_steps=1,
+      ... )
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> support = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> print(jax.jit(algorithm.adapt)(params, support)[0])
+      {'layer': Array(0.4, dtype=float32), 'warp': None}
+
     References:
       Flennerhag et al., `Meta-Learning with Warped Gradient Descent
       <https://arxiv.org/abs/1909.00025>`_, 2020.

@@ -27,6 +27,26 @@ def annealed(
     Returns:
       An `Estimator`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import estimators
+      >>> algorithm = metaflax.maml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ...     num_steps=1,
+      ...     estimator=estimators.annealed(until=100),
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> task = metaflax.Task(batch, batch)
+      >>> gradient = jax.grad(algorithm.loss, has_aux=True)
+      >>> for step in 0, 100:  # Of first order, then of second.
+      ...     print(gradient(jnp.zeros(()), task, None, step)[0])
+      -2.0
+      -1.0
+
     References:
       Antoniou et al., `How to Train Your MAML <https://arxiv.org/abs/1810.09502>`_,
       2019: derivative-order annealing.

@@ -30,6 +30,22 @@ def displacement(
       ValueError: if there is no inner step, or the problem weighs intermediate
         steps.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: jnp.mean((w - support.targets) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=2,
+      ... )
+      >>> loss = estimators.displacement(
+      ...     problem, lambda params, w, query, key: jnp.mean((w - query.targets) ** 2)
+      ... )
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> print(jax.grad(loss, has_aux=True)(jnp.zeros(()), base.Task(batch, batch))[0])
+      -1.5
+
     References:
       Nichol et al., `On First-Order Meta-Learning Algorithms
       <https://arxiv.org/abs/1803.02999>`_, 2018.

@@ -41,6 +41,25 @@ def evolution(
     Raises:
       ValueError: if `sigma` or `num_pairs` is not positive.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import estimators
+      >>> algorithm = metaflax.maml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ...     num_steps=1,
+      ...     estimator=estimators.evolution(num_pairs=1000),
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> task, key = metaflax.Task(batch, batch), jax.random.key(0)
+      >>> grad, _ = gradient(jnp.zeros(()), task, key)
+      >>> print(f"{grad:.1f}")
+      -1.0
+
     References:
       Salimans et al., `Evolution Strategies as a Scalable Alternative to
       Reinforcement Learning <https://arxiv.org/abs/1703.03864>`_, 2017. Song et al.,

@@ -35,6 +35,22 @@ def first_order(
     Raises:
       ValueError: if the inner optimizer has no derivative in reverse mode.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: jnp.mean((w - support.targets) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=1,
+      ... )
+      >>> loss = estimators.first_order(
+      ...     problem, lambda params, w, query, key: jnp.mean((w - query.targets) ** 2)
+      ... )
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> print(jax.grad(loss, has_aux=True)(jnp.zeros(()), base.Task(batch, batch))[0])
+      -2.0
+
     References:
       Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep
       Networks <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.2.

@@ -71,6 +71,25 @@ def implicit(
       minimum lies does not depend on it), with weights of intermediate steps, or
       whose inner steps cannot come near a minimum.
 
+    Examples:
+      >>> import functools
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import estimators, linalg
+      >>> series = functools.partial(linalg.neumann_series, step_size=0.5, num_steps=9)
+      >>> algorithm = metaflax.imaml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: 0.5 * jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ...     estimator=estimators.implicit(series),
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> gradient = jax.jit(jax.grad(algorithm.loss, has_aux=True))
+      >>> grad, info = gradient(jnp.zeros(()), metaflax.Task(batch, batch))
+      >>> print(f"{grad:.3f}", info.residual)
+      -0.500 0.0
+
     References:
       Rajeswaran et al., `Meta-Learning with Implicit Gradients
       <https://arxiv.org/abs/1909.04630>`_, 2019. Lorraine et al., `Optimizing

@@ -47,6 +47,22 @@ def mixed_mode(
         derivative of the meta-gradient is asked for. `jax.jvp` of the loss raises
         JAX's own `TypeError`; for both take `reverse`.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: jnp.mean((w - support.targets) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=1,
+      ... )
+      >>> loss = estimators.mixed_mode(
+      ...     problem, lambda params, w, query, key: jnp.mean((w - query.targets) ** 2)
+      ... )
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> print(jax.grad(loss, has_aux=True)(jnp.zeros(()), base.Task(batch, batch))[0])
+      -1.0
+
     References:
       Kemaev et al., `Scalable Meta-Learning via Mixed-Mode Differentiation
       <https://arxiv.org/abs/2505.00793>`_, 2025.

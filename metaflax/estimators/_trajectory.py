@@ -36,6 +36,24 @@ def trajectory(
       ValueError: if there is no inner step, or the inner optimizer has no finite
         derivative where a gradient is 0.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda params, support, key: (params["w"], params["scale"]),
+      ...     loss=lambda w, scale, support, key: jnp.mean((scale * w - 2) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=2,
+      ... )
+      >>> loss = estimators.trajectory(
+      ...     problem, lambda params, w, query, key: jnp.mean((w - query.targets) ** 2)
+      ... )
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> params = {"w": jnp.zeros(()), "scale": jnp.ones(())}
+      >>> grads, _ = jax.grad(loss, has_aux=True)(params, base.Task(batch, batch))
+      >>> print(grads["scale"], grads["w"])
+      -1.0 -1.5
+
     References:
       Flennerhag et al., `Meta-Learning with Warped Gradient Descent
       <https://arxiv.org/abs/1909.00025>`_, 2020, equation 8, which leaves open how

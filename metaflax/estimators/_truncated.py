@@ -24,6 +24,25 @@ def truncated(num_steps: int) -> base.Estimator:
       ValueError: if n is negative; from the estimator, if the inner optimizer has no
         finite derivative where a gradient is 0.
 
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: jnp.mean((w - support.targets) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=2,
+      ... )
+      >>> query_loss = lambda params, w, query, key: jnp.mean((w - query.targets) ** 2)
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> for exact_steps in 0, 1, 2:
+      ...     loss = estimators.truncated(exact_steps)(problem, query_loss)
+      ...     task = base.Task(batch, batch)
+      ...     print(jax.grad(loss, has_aux=True)(jnp.zeros(()), task)[0])
+      -1.0
+      -0.5
+      -0.25
+
     References:
       Shaban et al., `Truncated Back-propagation for Bilevel Optimization
       <https://arxiv.org/abs/1810.10667>`_, 2019.

@@ -15,6 +15,14 @@ def path_name(path: tuple[Any, ...]) -> str:
 
     Returns:
       The path's name, such as `encoder/layer_0/bias`.
+
+    Examples:
+      >>> import jax
+      >>> from metaflax import tree
+      >>> params = {"encoder": {"layers": [1, 2]}}
+      >>> leaves = jax.tree_util.tree_leaves_with_path(params)
+      >>> [tree.path_name(path) for path, leaf in leaves]
+      ['encoder/layers/0', 'encoder/layers/1']
     """
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
@@ -31,6 +39,16 @@ def leaf(tree: Any, path: str) -> Any:
 
     Raises:
       ValueError: if there is none, with some of those there are.
+
+    Examples:
+      >>> from metaflax import tree
+      >>> params = {"encoder": {"kernel": 2}}
+      >>> tree.leaf(params, "encoder/kernel")
+      2
+      >>> tree.leaf(params, "encoder/scale")
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no leaf 'encoder/scale'; there is ['encoder/kernel'], ...
     """
     for here, value in jax.tree_util.tree_leaves_with_path(tree):
         if path_name(here) == path:

@@ -23,6 +23,13 @@ def everything(path: str) -> bool:
 
     Returns:
       True.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import tree
+      >>> params = {"bias": jnp.ones(2), "steps": jnp.array(3)}
+      >>> tree.paths(tree.select(params, tree.everything))  # Floats alone adapt.
+      ['bias']
     """
     del path
     return True
@@ -36,6 +43,13 @@ def nothing(path: str) -> bool:
 
     Returns:
       False.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import tree
+      >>> params = {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
+      >>> tree.paths(tree.select(params, tree.nothing))
+      []
     """
     del path
     return False
@@ -88,6 +102,14 @@ def select(tree: Any, spec: Where) -> Any:
 
     Raises:
       ValueError: if a leaf is no array.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import tree
+      >>> encoder = {"bias": jnp.ones(1), "kernel": jnp.ones(1)}
+      >>> params = {"encoder": encoder, "head": jnp.ones(1)}
+      >>> tree.paths(tree.select(params, ["encoder", "!*/bias"]))
+      ['encoder/kernel']
     """
     selected = where(spec)
 
@@ -122,6 +144,16 @@ def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
 
     Raises:
       ValueError: if a leaf is no array.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import tree
+      >>> params = {"encoder": jnp.ones(1), "head": jnp.zeros(1)}
+      >>> trained, frozen = tree.partition(params, "head")
+      >>> tree.paths(trained), tree.paths(frozen)
+      (['head'], ['encoder'])
+      >>> tree.paths(tree.merge(trained, frozen))
+      ['encoder', 'head']
     """
     selected = select(tree, spec)
     rest = jax.tree.map(
