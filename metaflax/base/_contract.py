@@ -38,6 +38,12 @@ class InnerInfo(NamedTuple):
 
     Attributes:
       losses: `[K]`, the support loss before each inner step.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> print(base.InnerInfo(jnp.array([0.7, 0.9])).diverged)
+      True
     """
 
     losses: jax.Array
@@ -56,6 +62,13 @@ class MetaInfo(NamedTuple):
       query_loss: the query loss after the last.
       aux: what the query loss returned beside its value, without a derivative; an
         empty tuple where it returned a value alone.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> info = base.MetaInfo(jnp.array([0.7, 0.2]), jnp.array(0.3), {"accuracy": 0.9})
+      >>> print(info.diverged, info.aux["accuracy"])
+      False 0.9
     """
 
     losses: jax.Array
@@ -76,13 +89,36 @@ for _kind in (Batch, Task, ClassOutputs, InnerInfo, MetaInfo):
 
 
 class InitFn(Protocol):
-    """Draws initial parameters."""
+    """Draws initial parameters.
+
+    Examples:
+      >>> import flax.linen as nn
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import tree
+      >>> def init_fn(key):
+      ...     return nn.Dense(3).init(key, jnp.ones((1, 2)))["params"]
+      >>> tree.paths(init_fn(jax.random.key(0)))
+      ['bias', 'kernel']
+    """
 
     def __call__(self, key: chex.PRNGKey) -> optax.Params: ...
 
 
 class ApplyFn(Protocol):
-    """A model: `outputs = apply_fn(params, inputs, key)`; no key, no dropout."""
+    """A model: `outputs = apply_fn(params, inputs, key)`; no key, no dropout.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> def apply_fn(params, inputs, key=None):
+      ...     if key is None:
+      ...         return params * inputs
+      ...     kept = jax.random.bernoulli(key, 0.5, inputs.shape)
+      ...     return params * jnp.where(kept, 2 * inputs, 0)
+      >>> print(apply_fn(3.0, jnp.ones(4)))
+      [3. 3. 3. 3.]
+      >>> print(set(apply_fn(3.0, jnp.ones(99), jax.random.key(0)).tolist()))
+      {0.0, 6.0}
+    """
 
     def __call__(
         self, params: Any, inputs: Any, key: chex.PRNGKey | None, /
@@ -97,6 +133,20 @@ class InContext(NamedTuple):
         set once a task, such as keys and values of its tokens.
       apply: `outputs = apply(params, context, inputs, key)`, outputs of queries, each
         of them alone with the context.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> nearest = base.InContext(
+      ...     read=lambda params, support, key: support,
+      ...     apply=lambda params, support, x, key: support.targets[
+      ...         jnp.abs(x[:, None] - support.inputs).argmin(axis=1)
+      ...     ],
+      ... )
+      >>> support = base.Batch(jnp.array([0.0, 1.0]), jnp.array([7, 9]), jnp.ones(2))
+      >>> context = nearest.read({}, support, None)
+      >>> print(nearest.apply({}, context, jnp.array([0.9, 0.2]), None))
+      [9 7]
     """
 
     read: Callable[[Any, Batch, chex.PRNGKey | None], Any]
@@ -161,6 +211,16 @@ class LossFn(Protocol):
     It may return `(value, aux)`, where `aux` is any tree of arrays, such as an accuracy
     or new batch statistics that the outputs carry. That of the query loss comes back in
     `MetaInfo.aux`; that of the support loss is dropped.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> def huber(outputs, targets, weights):
+      ...     gaps = jnp.abs(outputs - targets)
+      ...     errors = jnp.where(gaps < 1, 0.5 * gaps**2, gaps - 0.5)
+      ...     return jnp.sum(weights * errors) / jnp.sum(weights), {"worst": gaps.max()}
+      >>> value, aux = huber(jnp.array([0.5, 3.0]), jnp.zeros(2), jnp.ones(2))
+      >>> print(value, aux["worst"])
+      1.3125 3.0
     """
 
     def __call__(
@@ -169,7 +229,17 @@ class LossFn(Protocol):
 
 
 class AdaptFn(Protocol):
-    """Learns from a support set: `adapted, info = adapt(params, support, key)`."""
+    """Learns from a support set: `adapted, info = adapt(params, support, key)`.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> def adapt(params, support, key=None):
+      ...     return support.targets.mean(), base.InnerInfo(jnp.zeros(0))
+      >>> adapted, info = adapt({}, base.Batch((), jnp.array([1.0, 3.0]), jnp.ones(2)))
+      >>> print(adapted, info.diverged)
+      2.0 False
+    """
 
     def __call__(
         self, params: Any, support: Batch, key: chex.PRNGKey | None = None
@@ -177,7 +247,15 @@ class AdaptFn(Protocol):
 
 
 class PredictFn(Protocol):
-    """Predicts outputs for inputs, given the adapted state."""
+    """Predicts outputs for inputs, given the adapted state.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> def predict(params, adapted, inputs, key=None):
+      ...     return params["slope"] * inputs + adapted["bias"]
+      >>> print(predict({"slope": 2.0}, {"bias": 1.0}, jnp.array([0.0, 1.0])))
+      [1. 3.]
+    """
 
     def __call__(
         self, params: Any, adapted: Any, inputs: Any, key: chex.PRNGKey | None = None
@@ -189,6 +267,17 @@ class MetaLossFn(Protocol):
 
     `step` counts outer steps, for what changes as training goes on (the order of
     the derivative, the weights of inner steps); None stands for the end of it.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import base
+      >>> def loss(params, task, key=None, step=None):
+      ...     adapted = params + task.support.targets.mean()
+      ...     value = jnp.mean((task.query.targets - adapted) ** 2)
+      ...     return value, base.MetaInfo(jnp.zeros(0), value)
+      >>> batch = base.Batch((), jnp.array([1.0, 3.0]), jnp.ones(2))
+      >>> print(jax.grad(loss, has_aux=True)(0.5, base.Task(batch, batch))[0])
+      1.0
     """
 
     def __call__(
@@ -265,6 +354,23 @@ class MetaAlgorithm(NamedTuple):
       resume: `adapted, info = resume(params, adapted, support, key)`, as many inner
         steps more from an adapted state, on the same support set or another, with a
         new optimizer state; None where there are no steps to go on with.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> def adapt(params, support, key=None):
+      ...     return support.targets.mean(), base.InnerInfo(jnp.zeros(0))
+      >>> def predict(params, adapted, inputs, key=None):
+      ...     return params + adapted + 0 * inputs
+      >>> def loss(params, task, key=None, step=None):
+      ...     adapted, info = adapt(params, task.support, key)
+      ...     outputs = predict(params, adapted, task.query.inputs, key)
+      ...     value = jnp.mean((outputs - task.query.targets) ** 2)
+      ...     return value, base.MetaInfo(info.losses, value)
+      >>> algorithm = base.MetaAlgorithm(lambda key: 0.0, adapt, predict, loss)
+      >>> batch = base.Batch(jnp.ones(2), jnp.array([1.0, 3.0]), jnp.ones(2))
+      >>> print(algorithm.loss(algorithm.init(None), base.Task(batch, batch))[0])
+      1.0
     """
 
     init: InitFn
@@ -282,6 +388,27 @@ class InnerOptimizer(NamedTuple):
     Attributes:
       init: `hyper = init(key, fast)`, from what adapts, in shapes and types.
       make: `optimizer = make(hyper)`, an optax transformation on trees like `fast`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import base
+      >>> learned_momentum = base.InnerOptimizer(
+      ...     init=lambda key, fast: {"momentum": jnp.array(0.25)},
+      ...     make=lambda hyper: optax.sgd(0.25, hyper["momentum"]),
+      ... )
+      >>> algorithm = metaflax.maml(
+      ...     lambda params, x, key: params["w"] * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: {"w": jnp.zeros(())},
+      ...     learned_momentum,
+      ...     num_steps=2,
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> params, task = algorithm.init(jax.random.key(0)), metaflax.Task(batch, batch)
+      >>> grads, _ = jax.grad(algorithm.loss, has_aux=True)(params, task)
+      >>> print(grads["inner"]["momentum"])
+      -0.5
     """
 
     init: Callable[[chex.PRNGKey, Any], Any]
@@ -307,6 +434,25 @@ class InnerProblem(NamedTuple):
         after each inner step counts at an outer step; None for the last alone.
       batch_of_step: `batch = batch_of_step(support, k)`, the examples of inner step k
         out of the support set; None for all of them at every step.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax
+      >>> from metaflax import base, inner
+      >>> problem = base.InnerProblem(
+      ...     start=lambda params, support, key: (
+      ...         params["bias"],
+      ...         params["slope"] * support.inputs,  # Once, before the first step.
+      ...     ),
+      ...     loss=lambda bias, below, support, key: jnp.mean(
+      ...         (below + bias - support.targets) ** 2
+      ...     ),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=2,
+      ... )
+      >>> support = base.Batch(jnp.ones(1), jnp.array([3.0]), jnp.ones(1))
+      >>> params = {"bias": jnp.zeros(()), "slope": jnp.ones(())}
+      >>> print(inner.solve(problem, params, support).fast)
+      1.5
     """
 
     start: Callable[[Any, Batch, chex.PRNGKey | None], tuple[Any, Any]]
@@ -322,7 +468,25 @@ class InnerProblem(NamedTuple):
 
 
 class QueryLossFn(Protocol):
-    """The query loss of an adapted task, a scalar or `(value, aux)` as in `LossFn`."""
+    """The query loss of an adapted task, a scalar or `(value, aux)` as in `LossFn`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base, estimators
+      >>> problem = base.InnerProblem(
+      ...     start=lambda w, support, key: (w, ()),
+      ...     loss=lambda w, fixed, support, key: jnp.mean((w - support.targets) ** 2),
+      ...     optimizer=optax.sgd(0.25),
+      ...     num_steps=1,
+      ... )
+      >>> def query_loss(params, adapted, query, key):
+      ...     return jnp.mean((adapted - query.targets) ** 2) + 0.5 * params**2
+      >>> loss = estimators.reverse(problem, query_loss)
+      >>> batch = base.Batch((), 2 * jnp.ones(1), jnp.ones(1))
+      >>> value, info = loss(jnp.array(4.0), base.Task(batch, batch))
+      >>> print(value)
+      9.0
+    """
 
     def __call__(
         self, params: Any, adapted: Any, query: Batch, key: chex.PRNGKey | None, /
@@ -335,6 +499,31 @@ class Estimator(Protocol):
     One that evaluates the loss at other meta-parameters than those it is given is
     marked by `moving_params`: nothing may then be computed from them beforehand,
     such as features of the task's texts.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import estimators
+      >>> def halved(problem, query_loss):
+      ...     exact = estimators.reverse(problem, query_loss)
+      ...     def loss(params, task, key=None, step=None):
+      ...         value, info = exact(params, task, key, step)
+      ...         constant = jax.lax.stop_gradient(value)
+      ...         return 0.5 * value + 0.5 * constant, info
+      ...     return loss
+      >>> algorithm = metaflax.maml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ...     num_steps=1,
+      ...     estimator=halved,
+      ... )
+      >>> batch = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> value_and_grad = jax.value_and_grad(algorithm.loss, has_aux=True)
+      >>> (value, _), grad = value_and_grad(jnp.zeros(()), metaflax.Task(batch, batch))
+      >>> print(value, grad)
+      1.0 -0.5
     """
 
     def __call__(
@@ -361,6 +550,22 @@ class Head(NamedTuple):
         beside a `mask`, which other libraries can load.
       per_class: whether `head_params` hold numbers for each of N classes, so that the
         outer loop fixes N.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> mean = base.Head(
+      ...     init=lambda key: {},
+      ...     fit=lambda params, features, targets, weights: {
+      ...         "mean": jnp.average(targets, weights=weights)
+      ...     },
+      ...     apply=lambda state, features: jnp.full(len(features), state["mean"]),
+      ...     serves=frozenset({"numbers"}),
+      ... )
+      >>> targets, weights = jnp.array([1.0, 3.0, 9.0]), jnp.array([1, 1, 0])
+      >>> state = mean.fit(mean.init(None), jnp.ones((3, 8)), targets, weights)
+      >>> print(mean.apply(state, jnp.ones((2, 8))))
+      [2. 2.]
     """
 
     init: InitFn

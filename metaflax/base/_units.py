@@ -19,6 +19,13 @@ class Batch(NamedTuple):
       inputs: the model's inputs, any pytree.
       targets: the gold outputs, for instance class numbers `[U]`.
       weights: `[U]`, how much each example counts; 0 marks padding.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base, losses
+      >>> batch = base.Batch(jnp.array([1.0, 5.0]), jnp.ones(2), jnp.array([1, 0]))
+      >>> print(losses.squared_error(*batch))  # The second example is padding.
+      0.0
     """
 
     inputs: Any
@@ -27,7 +34,23 @@ class Batch(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One episode: learn from `support` `[S, ...]`, be judged on `query` `[Q, ...]`."""
+    """One episode: learn from `support` `[S, ...]`, be judged on `query` `[Q, ...]`.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> algorithm = metaflax.maml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ... )
+      >>> support = metaflax.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+      >>> query = metaflax.Batch(jnp.full(3, 2.0), jnp.full(3, 4.0), jnp.ones(3))
+      >>> value, info = algorithm.loss(jnp.zeros(()), metaflax.Task(support, query))
+      >>> print(f"{value:.4f}", info.losses)
+      0.0156 [4.       1.       0.25     0.0625   0.015625]
+    """
 
     support: Batch
     query: Batch
@@ -40,6 +63,14 @@ class ClassOutputs(NamedTuple):
       logits: `[U, N]`; those of absent classes are very negative, so that an
         absent class never wins and softmax gives it no mass.
       mask: `[N]`, true where the class occurs in the support set.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base, metrics
+      >>> logits = jnp.array([[2.0, 1.0, -1e9], [0.0, 3.0, -1e9]])
+      >>> outputs = base.ClassOutputs(logits, jnp.array([True, True, False]))
+      >>> print(metrics.accuracy(outputs, jnp.array([0, 0]), jnp.ones(2)))
+      0.5
     """
 
     logits: Array

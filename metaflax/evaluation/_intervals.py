@@ -13,6 +13,12 @@ class Interval(NamedTuple):
     Attributes:
       mean: the centre.
       half_width: half the width, not negative.
+
+    Examples:
+      >>> from metaflax import evaluation
+      >>> interval = evaluation.Interval(0.75, 0.05)
+      >>> print(f"{interval.low:.2f} to {interval.high:.2f}")
+      0.70 to 0.80
     """
 
     mean: float
@@ -72,6 +78,14 @@ def paired_interval(
 
     Raises:
       ValueError: if the two differ in their number of episodes.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import evaluation
+      >>> before, after = np.array([0.2, 0.5, 0.8]), np.array([0.3, 0.6, 1.0])
+      >>> gain = evaluation.paired_interval(before, after)
+      >>> print(f"{gain.mean:.3f} +- {gain.half_width:.3f}")
+      0.133 +- 0.143
     """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape:

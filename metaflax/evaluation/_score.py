@@ -18,6 +18,14 @@ class Scores(NamedTuple):
         logits; None where they were decoded to `answers`.
       answers: for each episode the decoded prediction of each query; None where
         `logits` hold the predictions.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import evaluation
+      >>> accuracy, logits = np.array([0.5, 0.7]), np.zeros((2, 4, 5))
+      >>> scores = evaluation.Scores({"accuracy": accuracy}, logits)
+      >>> print(f"{evaluation.mean_interval(scores.metrics['accuracy']).mean:.2f}")
+      0.60
     """
 
     metrics: dict[str, np.ndarray]
@@ -42,6 +50,27 @@ def scorer(
 
     Returns:
       `{name: [T]}, logits [T, Q, N] = score(params, tasks)`. Deterministic.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> import metaflax
+      >>> from metaflax import evaluation, heads, losses, metrics
+      >>> algorithm = metaflax.frozen(
+      ...     lambda w, x, key: w * x,
+      ...     losses.softmax_cross_entropy,
+      ...     lambda key: jnp.ones(()),
+      ...     head=heads.prototypes(2),
+      ... )
+      >>> score = evaluation.scorer(
+      ...     algorithm, losses.softmax_cross_entropy, {"accuracy": metrics.accuracy}
+      ... )
+      >>> x = jnp.array([[[0.0], [1.0]]])  # One task of two texts with a feature.
+      >>> support = metaflax.Batch(x, jnp.array([[0, 1]]), jnp.ones((1, 2)))
+      >>> query = support._replace(targets=jnp.array([[0, 0]]))
+      >>> params = algorithm.init(jax.random.key(0))
+      >>> scores, logits = score(params, metaflax.Task(support, query))
+      >>> print(scores["accuracy"], logits.shape)
+      [0.5] (1, 2, 2)
     """
     named = {"loss": loss_fn, **metrics}
 
@@ -78,6 +107,16 @@ def evaluate(score, params: Any, batches: Iterable[base.Task]) -> Scores:
 
     Raises:
       ValueError: if there is no batch.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import evaluation
+      >>> def score(params, targets):
+      ...     return {"accuracy": (targets == params).mean(axis=1)}, targets[..., None]
+      >>> batches = [jnp.array([[1, 1], [1, 2]]), jnp.array([[2, 2]])]
+      >>> scores = evaluation.evaluate(score, 1, batches)
+      >>> print(scores.metrics["accuracy"], scores.logits.shape)
+      [1.  0.5 0. ] (3, 2, 1)
     """
     # Kept on the device until all are dispatched, so that nothing waits in between.
     parts = [score(params, tasks) for tasks in batches]

@@ -99,6 +99,14 @@ class TargetKind(NamedTuple):
       has_classes: whether names of classes are drawn, as for text classification.
       single_label: whether each unit has one class, so that accuracy, calibration and
         confusion are defined.
+
+    Examples:
+      >>> from metaflax import config, target_kinds
+      >>> counts = config.EpisodeConfig(way=5, shot=1)
+      >>> target_kinds.TARGET_KINDS["classes"].describe_counts(counts)
+      '5-way 1-shot'
+      >>> target_kinds.TARGET_KINDS["numbers"].describe_counts(counts)
+      '1 support texts'
     """
 
     name: str
