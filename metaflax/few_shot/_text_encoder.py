@@ -79,6 +79,17 @@ class TextEncoder:
             features[rows] = chunk
         return Encoded(features, coverage_of(tokenized))
 
+    def num_tokens(self, texts: Sequence[Any]) -> np.ndarray:
+        """Counts the tokens of texts that are read, `[U]`."""
+        return self.tokenize(texts).lengths
+
+    def num_together(self, lengths: np.ndarray) -> int:
+        """Counts the first texts of `lengths` tokens that requests share a batch of.
+
+        A quarter of a full batch takes as long a text, and who comes next waits less.
+        """
+        return self.batches.num_together(lengths, self.batches.num_tokens // 4)
+
     def tokenize(self, texts: Sequence[Any]) -> data.TokenizedTexts:
         """Tokenizes texts, truncated to the longest that the model takes."""
         return data.tokenize(

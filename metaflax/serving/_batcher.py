@@ -14,8 +14,8 @@ from metaflax.few_shot._text_encoder import Encoded, TextEncoder
 from metaflax.serving._errors import ApiError, busy, late
 
 # Of this many batches one begins with texts of the background, so that they go on
-# however many predictions there are.
-BACKGROUND_TURN = 4
+# however many predictions there are, and a prediction waits for one of them at most.
+BACKGROUND_TURN = 2
 
 
 @dataclasses.dataclass(eq=False)
@@ -23,6 +23,7 @@ class _Job:
     """Texts to encode, as far as they are."""
 
     texts: Sequence[Any]
+    lengths: np.ndarray  # Numbers of tokens `[U]`.
     key: Hashable  # Texts of one key share an encoder; None is the plain one.
     adapted: Any
     deadline: float
@@ -34,8 +35,9 @@ class _Job:
 class EncoderQueue:
     """Encodes texts that many threads ask for, in batches that they share.
 
-    One thread fills each batch with texts that wait, whosever they are. Predictions go
-    before the background, which is the support sets of adaptations.
+    One thread fills each batch with texts that wait, whosever they are. Predictions and
+    the background, which is the support sets of adaptations, take turns to begin one,
+    and the other fills what is left.
 
     Args:
       encoder: encodes them.
@@ -85,7 +87,8 @@ class EncoderQueue:
         Raises:
           ApiError: if too many texts wait.
         """
-        job = _Job(texts, key, adapted, time.monotonic() + seconds)
+        lengths = self._encoder.num_tokens(texts)
+        job = _Job(texts, lengths, key, adapted, time.monotonic() + seconds)
         with self._changed:
             if self._closed:
                 raise ApiError(503, "closing", "the service ends; try again.")
@@ -124,20 +127,23 @@ class EncoderQueue:
         queues = [self._jobs[False], self._jobs[True]]
         if self._turn % BACKGROUND_TURN == 0:
             queues.reverse()
-        first = next((jobs[0] for jobs in queues if jobs), None)
-        batch, left = [], self._encoder.batch_size
-        for jobs in queues:
-            for job in list(jobs):
-                if first is None or job.key != first.key or not left:
-                    continue
-                texts = job.texts[job.taken : job.taken + left]
-                batch.append((job, texts))
-                job.taken += len(texts)
-                left -= len(texts)
-                if jobs is self._jobs[False]:
-                    self._waiting -= len(texts)
-                if job.taken == len(job.texts):
-                    jobs.remove(job)
+        both = [(job, jobs) for jobs in queues for job in jobs]
+        alike = [(job, jobs) for job, jobs in both if job.key == both[0][0].key]
+        if not alike:
+            return []
+        lengths = np.concatenate([job.lengths[job.taken :] for job, _ in alike])
+        batch, left = [], self._encoder.num_together(lengths)
+        for job, jobs in alike:
+            texts = job.texts[job.taken : job.taken + left]
+            if not texts:
+                break
+            batch.append((job, texts))
+            job.taken += len(texts)
+            left -= len(texts)
+            if jobs is self._jobs[False]:
+                self._waiting -= len(texts)
+            if job.taken == len(job.texts):
+                jobs.remove(job)
         return batch
 
     def _drop_late(self) -> None:

@@ -21,7 +21,7 @@ class Limits:
     """Most requests of a tenant in a minute."""
     max_waiting_texts: int = 2_048
     """Most texts that wait for the encoder; further requests are answered with 429."""
-    max_waiting_adaptations: int = 16
+    max_waiting_adaptations: int = 64
     """Most adaptations that wait; further requests are answered with 429."""
     deadline_seconds: float = 30.0
     """Longest time that a prediction, or the body of a request, may take."""

@@ -26,6 +26,7 @@ from metaflax.serving._limits import Limits
 from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._suggestions import suggestions
+from metaflax.serving._warm_up import warm_up
 from metaflax.workflows.inference._selection import Strategy
 
 # Tasks whose weights and features stay in memory.
@@ -34,7 +35,9 @@ MOST_IN_MEMORY = 1_000
 ATTEMPTS = 5
 # Examples shown with a prediction.
 NUM_NEAREST = 3
-WARM_UP = "a text"
+# Tasks on a shared encoder are output layers: while one waits for its features, others
+# are fitted. Other adaptations hold gradients of the encoder, one at a time.
+ADAPTATIONS_AT_ONCE = 4
 
 
 class _Ready(NamedTuple):
@@ -77,14 +80,16 @@ class Service:
         self._queue = EncoderQueue(
             learner.encoder, limits.max_waiting_texts, self.metrics.count_batch
         )
-        self._adapting = concurrent.futures.ThreadPoolExecutor(1, "adapting")
+        self._adapting = concurrent.futures.ThreadPoolExecutor(
+            ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1, "adapting"
+        )
         self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
         self._memory: OrderedDict[str, _Ready] = OrderedDict()
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Compiles every shape of the encoder, then calls itself ready."""
-        self.learner.encoder.warm_up(WARM_UP)
+        """Compiles what usual requests need, then calls itself ready."""
+        warm_up(self.learner)
         self.ready = True
 
     def close(self) -> None:
@@ -337,8 +342,12 @@ class Service:
         own = None
         if not ready.learned.shares_encoder:
             own = (ready.stored.id, ready.stored.version)
-        future = self._queue.submit(
-            texts, seconds=seconds, key=own, adapted=ready.learned.encoder
+        future = await asyncio.to_thread(
+            self._queue.submit,
+            texts,
+            seconds=seconds,
+            key=own,
+            adapted=ready.learned.encoder,
         )
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
@@ -370,7 +379,8 @@ class Service:
         own = None
         if not ready.learned.shares_encoder:
             own = (ready.stored.id, ready.stored.version)
-        future = self._queue.submit(
+        future = await asyncio.to_thread(
+            self._queue.submit,
             texts,
             seconds=seconds,
             key=own,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from metaflax import base
 from metaflax.tasks._fields import Fields
@@ -54,7 +54,7 @@ def several_labels_of(fields: Fields) -> GoldLabel:
 
 def class_outputs(logits: jax.Array) -> base.ClassOutputs:
     """Wraps logits `[U, N]` of N classes, all of them present."""
-    return base.ClassOutputs(logits, jnp.ones(logits.shape[-1], bool))
+    return base.ClassOutputs(logits, np.ones(logits.shape[-1], bool))
 
 
 class TaskType(NamedTuple):

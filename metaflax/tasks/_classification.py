@@ -4,8 +4,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import jax
 import numpy as np
+import scipy.special
 
 from metaflax import base, losses, metrics
 from metaflax.tasks._base import TaskType, several_labels_of
@@ -95,7 +95,7 @@ def decode_classes(
       >>> decode_classes(base.ClassOutputs(logits, mask), ["no", "yes"])
       [{'label': 'no', 'probabilities': {'no': 0.5, 'yes': 0.5}}]
     """
-    probabilities = np.asarray(jax.nn.softmax(outputs.logits, axis=-1))
+    probabilities = metrics.softened(outputs.logits)
     best = probabilities[:, : len(names)].argmax(axis=-1)
     return [
         {"label": names[n], "probabilities": _by_name(names, row)}
@@ -107,7 +107,7 @@ def decode_labels(
     outputs: base.ClassOutputs, names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Returns the labels of each text above one half, with all probabilities."""
-    probabilities = np.asarray(jax.nn.sigmoid(outputs.logits))
+    probabilities = scipy.special.expit(np.asarray(outputs.logits))
     return [
         {
             "labels": [name for name, p in zip(names, row, strict=False) if p > 0.5],

@@ -99,7 +99,7 @@ def test_lengths_that_vary_compile_a_few_times(adapted):
         lengths = rng.integers(1, 60, 200)  # Some are cut at the model's positions.
         texts = [" ".join(rng.choice(worlds.FILLER, n)) for n in lengths]
         assert workflows.predict(predictor, texts, io.StringIO()) == 200
-        assert predictor._logits._cache_size() <= len(predictor.batches.shapes()) <= 7
+        assert predictor._logits._cache_size() <= len(predictor.batches.shapes()) <= 11
 
 
 def test_a_stream_is_answered_line_by_line_before_it_ends(adapted):

@@ -6,12 +6,20 @@ import jax
 
 from metaflax import data
 
+# A command compiles some twenty programs of half a second each; jax keeps those of a
+# second and more unless told otherwise.
+LEAST_SECONDS = 0.1
+
 
 def cache_compilations() -> None:
     """Caches compiled programs on disk, so that a second start is quick.
 
-    The cache lies beside downloads, unless `JAX_COMPILATION_CACHE_DIR` is set.
+    The cache lies beside downloads, unless `JAX_COMPILATION_CACHE_DIR` is set. It keeps
+    programs that took 0.1 s or more to compile, unless
+    `JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` is set.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         folder = data.cache_folder() / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)

@@ -29,7 +29,7 @@ ROWS_RATIO, COARSE_ROWS_RATIO = 1.5, 3
 # enough for attention to padding to matter.
 MAX_LENGTH_RATIO = 4
 # Token budgets are this ratio apart, down to the smallest.
-BUDGET_RATIO, SMALLEST_BUDGET = 4, 32
+BUDGET_RATIO, SMALLEST_BUDGET = 2, 32
 
 
 class Shape(NamedTuple):
@@ -47,8 +47,13 @@ class Shape(NamedTuple):
 
     def holds(self, lengths: np.ndarray) -> bool:
         """Returns whether texts of these lengths fit."""
-        fits = len(lengths) <= self.num_rows and lengths.sum() <= self.num_tokens
-        return bool(fits and lengths.max() <= self.length)
+        return self.num_first(lengths) == len(lengths)
+
+    def num_first(self, lengths: np.ndarray) -> int:
+        """Counts the first texts that fit."""
+        first = lengths[: self.num_rows]
+        fits = (np.cumsum(first) <= self.num_tokens) & (first <= self.length)
+        return len(first) if fits.all() else int(np.argmin(fits))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +70,7 @@ class LengthBatches:
       >>> for rows, shape in batches.plan(lengths):
       ...     print(rows, shape)
       [1 5] Shape(num_rows=3, length=64, num_tokens=128)
-      [3 2 4 0] Shape(num_rows=6, length=32, num_tokens=128)
+      [3 2 4 0] Shape(num_rows=6, length=32, num_tokens=64)
     """
 
     lengths: tuple[int, ...]
@@ -115,6 +120,21 @@ class LengthBatches:
             part = falling[first:last]
             yield order[first:last], next(s for s in shapes if s.holds(part))
             first = last
+
+    def num_together(self, lengths: np.ndarray, num_tokens: int) -> int:
+        """Counts the first texts that one batch of at most so many tokens holds.
+
+        Args:
+          lengths: numbers of tokens of the texts, `[R]`, at least one.
+          num_tokens: of the batch; a longer text has one of its own.
+
+        Examples:
+          >>> batches = LengthBatches.up_to(64, num_tokens=128)
+          >>> batches.num_together(np.array([10, 20, 30, 10]), num_tokens=64)
+          3
+        """
+        shapes = [s for s in self.shapes() if s.num_tokens <= num_tokens]
+        return max([1, *(s.num_first(lengths) for s in shapes)])
 
     def _num_alike(self, falling: np.ndarray) -> int:
         """Counts the first texts that share a batch, of lengths that fall."""

@@ -1,0 +1,37 @@
+"""Programs that are compiled before the service is ready."""
+
+import contextlib
+import itertools
+
+import numpy as np
+
+from metaflax import data
+from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._text_encoder import Encoded
+
+TEXT = "a text"
+# Numbers of classes and examples that tasks are padded to; a larger task compiles its
+# adaptation once.
+CLASSES, EXAMPLES = (2, 4, 8), (8, 16, 32, 64)
+
+
+def warm_up(learner: Learner) -> None:
+    """Compiles the encoder for texts of every length, and adaptations of usual sizes.
+
+    Where adaptation changes the encoder, its first one compiles it.
+
+    Args:
+      learner: whose programs they are.
+    """
+    learner.encoder.warm_up(TEXT)
+    if not learner.shares_encoder:
+        return
+    for num_classes, size in itertools.product(CLASSES, EXAMPLES):
+        names = [str(number) for number in range(num_classes)]
+        labels = [(names[i % num_classes],) for i in range(size)]
+        examples = data.Examples("warm-up", (TEXT,) * size, tuple(labels))
+        features = np.zeros((size, learner.encoder.num_features), np.float32)
+        encoded = Encoded(features, np.ones((size, 2), np.int64))
+        # An output layer that was meta-trained may have fewer classes.
+        with contextlib.suppress(ValueError):
+            learner.learn(examples, names, encoded=encoded)
