@@ -155,7 +155,16 @@ def _with_nulls(content: Any) -> Any:
 
 
 def cache_folder() -> Path:
-    """Returns the cache folder: `$METAFLAX_CACHE`, or the user's cache directory."""
+    """Returns the cache folder: `$METAFLAX_CACHE`, or the user's cache directory.
+
+    Examples:
+      >>> import os
+      >>> from unittest import mock
+      >>> from metaflax import data
+      >>> with mock.patch.dict(os.environ, METAFLAX_CACHE="/tmp/cache"):
+      ...     data.cache_folder().name
+      'cache'
+    """
     if folder := os.environ.get("METAFLAX_CACHE"):
         return Path(folder).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -88,6 +88,14 @@ class TaskType(NamedTuple):
       template: what writes an example with its class or choice, whose likelihoods a
         generative model compares; None for encoders.
       only_generative: whether no encoder serves it, so that a template always does.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> task = tasks.regression()
+      >>> task.kind, task.scores
+      ('numbers', ('pearson', 'spearman', 'mse'))
+      >>> task._replace(select_by="spearman").scores[0]
+      'spearman'
     """
 
     kind: str

@@ -28,6 +28,15 @@ def classification(
 
     Raises:
       ValueError: for a smoothing outside [0, 1) or unknown class weights.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base, tasks
+      >>> task = tasks.classification()
+      >>> logits = jnp.array([[2.0, 0.0], [0.0, 1.0]])
+      >>> outputs = base.ClassOutputs(logits, jnp.array([True, True]))
+      >>> [row["label"] for row in task.decode(outputs, ["dog", "cat"])]
+      ['dog', 'cat']
     """
     _check(label_smoothing, class_weights)
     smoothed = functools.partial(
@@ -65,6 +74,15 @@ def multilabel_classification(
 
     Raises:
       ValueError: for a smoothing outside [0, 1) or unknown class weights.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base, tasks
+      >>> task = tasks.multilabel_classification()
+      >>> logits = jnp.array([[2.0, 1.0], [-1.0, -1.0]])
+      >>> outputs = base.ClassOutputs(logits, jnp.array([True, True]))
+      >>> [row["labels"] for row in task.decode(outputs, ["loud", "small"])]
+      [['loud', 'small'], []]
     """
     _check(label_smoothing, class_weights)
     smoothed = functools.partial(

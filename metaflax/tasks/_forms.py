@@ -43,6 +43,14 @@ class Form(NamedTuple):
       row_length: `row_length(max_length)`, most tokens of a row.
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
         inputs that are no pairs.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> lowercase = tasks.TEXT._replace(
+      ...     name="lowercase text", read=lambda fields: fields.text("text").lower()
+      ... )
+      >>> lowercase.read(tasks.Fields({"text": "It RAINS."}, "a.jsonl:1"))
+      'it rains.'
     """
 
     name: str

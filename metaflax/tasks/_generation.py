@@ -61,6 +61,12 @@ def summarization(*, label_smoothing: float = 0.0) -> TaskType:
 
     Raises:
       ValueError: if `label_smoothing` is not in [0, 1).
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> scores = tasks.summarization().texts.score(["a cat sat"], ["the cat sat"])
+      >>> {name: round(score, 2) for name, score in scores.items()}
+      {'rouge1': 66.67, 'rouge2': 50.0, 'rougeL': 66.67}
     """
     names = ("rouge1", "rouge2", "rougeL")
     return _of_pairs(TEXT, names, metrics.rouge, label_smoothing)

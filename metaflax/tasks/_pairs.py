@@ -17,6 +17,13 @@ class Pair(NamedTuple):
     Attributes:
       first: such as a premise.
       second: such as a hypothesis.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> row = {"text": "It rains.", "text_pair": "It is wet."}
+      >>> form = tasks.pair_classification().form
+      >>> form.read(tasks.Fields(row, "a.jsonl:1"))
+      Pair(first='It rains.', second='It is wet.')
     """
 
     first: str

@@ -12,6 +12,12 @@ class Question(NamedTuple):
     Attributes:
       question: one question.
       context: the text that is searched for its answer.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> row = {"question": "Who wrote?", "context": "Ada wrote."}
+      >>> tasks.question_answering().form.read(tasks.Fields(row, "a.jsonl:1"))
+      Question(question='Who wrote?', context='Ada wrote.')
     """
 
     question: str

@@ -29,6 +29,15 @@ class Mention(NamedTuple):
       text: the text.
       head: characters `text[start:end]` of the entity that the relation goes from.
       tail: of the entity that it goes to.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> row = {"text": "Ada wrote to Bob.", "head": [0, 3], "tail": [13, 16]}
+      >>> mention = tasks.relations().form.read(tasks.Fields(row, "a.jsonl:1"))
+      >>> mention
+      Mention(text='Ada wrote to Bob.', head=(0, 3), tail=(13, 16))
+      >>> mention.text[slice(*mention.tail)]
+      'Bob'
     """
 
     text: str
@@ -189,6 +198,12 @@ def relations(
 
     Raises:
       ValueError: as `classification`.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> task = tasks.relations(none=True)
+      >>> task.others, task.scores
+      (('none of the above',), ('accuracy', 'none_precision', 'none_recall'))
 
     References:
       Baldini Soares et al., `Matching the Blanks: Distributional Similarity for

@@ -25,6 +25,13 @@ class Sentence(NamedTuple):
     Attributes:
       text: the text.
       words: the characters of each word, `text[start:end]`, rising and apart.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> row = tasks.Fields({"tokens": ["São", "Paulo"]}, "a.jsonl:1")
+      >>> sentence = tasks.entities().form.read(row)
+      >>> sentence, sentence.text[slice(*sentence.words[1])]
+      (Sentence(text='São Paulo', words=((0, 3), (4, 9))), 'Paulo')
     """
 
     text: str

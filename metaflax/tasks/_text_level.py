@@ -23,6 +23,13 @@ class TextLevel(NamedTuple):
       end: what ends a target, one token; None for what ends the model's texts.
       begins: whether a token between source and target begins the target, which a
         template makes needless.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> level = tasks.translation().texts
+      >>> scores = level.score(["the cat sat down"], ["the cat sat down"])
+      >>> print(f"{scores['chrf']:.1f} {scores['bleu']:.1f}")
+      100.0 100.0
     """
 
     source_form: Form | None

@@ -46,6 +46,12 @@ class TokenLevel(NamedTuple):
         of all episodes.
       lost: `number = lost(target, spans, codes)`, how much of an example's target is in
         none of its rows, whose spans and codes are given.
+
+    Examples:
+      >>> from metaflax import tasks
+      >>> level = tasks.entities().tokens
+      >>> level.serves, level.scores
+      ('classes', ('f1', 'precision', 'recall'))
     """
 
     serves: str

@@ -148,6 +148,22 @@ def collate(
 
     Raises:
       ValueError: if an episode is larger than the counts, or a text than the buckets.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import data
+      >>> pets = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
+      >>> ids, offsets = np.array([7, 8, 7, 9], np.int32), np.array([0, 2, 4])
+      >>> tokens = data.TokenizedTexts(ids, offsets)
+      >>> rows, targets = np.array([0, 1], np.int32), np.array([1, 0], np.int32)
+      >>> episode = data.Episode((0, 1), None, rows, targets, rows[:1], targets[:1])
+      >>> support, query = data.collate(
+      ...     [episode], tokens, num_classes=2, num_support=3, num_queries=1
+      ... )
+      >>> support.inputs.ids.shape, query.inputs.ids.shape
+      ((1, 3, 16), (1, 1, 16))
+      >>> print(support.targets, support.weights)
+      [[1 0 0]] [[1. 1. 0.]]
     """
     buckets = buckets or Buckets()
     way = max(len(episode.classes) for episode in episodes)
@@ -208,6 +224,16 @@ def collate_texts(
 
     Raises:
       ValueError: if there are too many texts, or one is longer than the buckets.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import data
+      >>> ids, offsets = np.array([7, 8, 9], np.int32), np.array([0, 2, 3])
+      >>> tokens = data.TokenizedTexts(ids, offsets)
+      >>> buckets = data.Buckets((4,))
+      >>> print(data.collate_texts(tokens, [1], 2, buckets).ids)
+      [[9 0 0 0]
+       [0 0 0 0]]
     """
     buckets = buckets or Buckets()
     rows = _rows([np.asarray(indices, np.int64)], batch_size, "texts")

@@ -31,7 +31,7 @@ def collate_lazy(
     buckets: Buckets | None = None,
     share: Sequence[int] | np.ndarray | None = None,
 ) -> base.Task:
-    """Reads, tokenizes and collates the texts of T episodes.
+    r"""Reads, tokenizes and collates the texts of T episodes.
 
     Args:
       episodes: T episodes of `sampler`.
@@ -48,6 +48,28 @@ def collate_lazy(
 
     Raises:
       ValueError: as `collate`.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from metaflax import data
+      >>> def of_bytes(texts):
+      ...     ids = [np.frombuffer(text.encode(), np.uint8) for text in texts]
+      ...     offsets = np.cumsum([0, *map(len, ids)])
+      ...     return data.TokenizedTexts(np.concatenate(ids).astype(np.int32), offsets)
+      >>> rows = [f"{pet},{pet} {n}" for n in range(4) for pet in ("dog", "cat")]
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "pets.csv"
+      ...     _ = path.write_text("\n".join(["label,text", *rows]))
+      ...     index = data.index_labels(path, cache_dir=folder)
+      ...     group = np.arange(2)
+      ...     pets = data.LabelledTextSampler(index, (group,), 2, shot=1, queries=1)
+      ...     task = data.collate_lazy(
+      ...         [pets.episode(0, 0)], pets, of_bytes, **pets.sizes._asdict()
+      ...     )
+      >>> ids = task.support.inputs.ids[0]
+      >>> [bytes(row[:5].astype(np.uint8)).decode() for row in ids]
+      ['cat 2', 'dog 0']
     """
     texts: list[str] = []
 

