@@ -1,6 +1,9 @@
 """Wording of messages."""
 
-__all__ = ("counted",)
+__all__ = ("counted", "page")
+
+# Where the pages of the documentation are.
+DOCS = "docs"
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:
@@ -18,3 +21,13 @@ def counted(number: int, one: str, several: str | None = None) -> str:
       '1 text repeats'
     """
     return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def page(name: str) -> str:
+    """Names a page of the documentation, for messages.
+
+    Examples:
+      >>> page("howto/resume")
+      'docs/howto/resume.md'
+    """
+    return f"{DOCS}/{name}.md"

@@ -1,6 +1,7 @@
 """Tests for the command line itself; what the commands do is tested in workflows/."""
 
 import dataclasses
+import pathlib
 import re
 import shlex
 import subprocess
@@ -93,8 +94,42 @@ def test_every_command_explains_each_of_its_options(command, capsys):
     output = capsys.readouterr().out
     assert f"usage: metaflax {command}" in output
     for option in options_of(COMMANDS[command]):
-        is_positional = "Positional" in str(option.kind)
-        assert is_positional or f"--{option.name.replace('_', '-')} " in output
+        unnamed = re.search("Positional|Fixed", str(option.kind))
+        assert unnamed or f"--{option.name.replace('_', '-')} " in output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns_without_names_of_python_types(
+    command, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()[1:]  # Usage wraps by itself.
+    assert max(map(len, lines)) <= 80
+    assert not re.search(r"\b(INT|FLOAT|STR)\b|\{None|\(default: \)", "\n".join(lines))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_examples_that_parse(command, capsys):
+    """And with a page of the documentation; a pipe or file after it is the shell's."""
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    _, _, end = capsys.readouterr().out.partition("\nExamples:\n")
+    examples = re.findall(r"^  .*?metaflax ([^>\n]+)", end, re.M)
+    assert examples
+    for example in examples:
+        cli.parse(shlex.split(example))
+    for page in re.findall(r"See also (\S+)\.$", end):
+        assert (pathlib.Path(__file__).parents[1] / page).is_file()
+
+
+def test_splits_by_name_are_for_config_files_alone(config_file, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--split-names", "train", "a", "valid", "b"])
+    assert "--split-names" in capsys.readouterr().err
+    data = cli.parse(["train", "--config", str(config_file)]).settings.data
+    assert data.split_names == {"train": ("a",)}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -161,7 +196,7 @@ def test_bash_completes_commands_options_and_names(tmp_path, capsys):
         (["train", "--steps", "3", "--sho"], ["--shot"]),
         (["train", "--algorithm", "proto"], ["proto_maml", "protonet"]),
         (["train", "--data", "scr"], ["script"]),
-        (["export", "--format", ""], ["hf", "onnx", "stablehlo"]),
+        (["train", "--dtype", ""], ["bfloat16", "float32"]),
         (["report", "scr"], []),  # Left to bash, which completes names of files.
     ]:
         completed = completions(["metaflax", *words], script, tmp_path)

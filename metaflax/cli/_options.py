@@ -19,8 +19,22 @@ OPTION_NAMES: dict[tuple[str, ...], str] = {
     ("model", "name"): "model",
     ("algorithm", "name"): "algorithm",
 }
-# Placeholders in the help of optional values.
-METAVARS = {str: "STR", int: "INT", float: "FLOAT", Path: "PATH"}
+# Placeholders of values in the help, by option, else by type.
+PLACEHOLDERS: dict[Any, str] = {
+    **dict.fromkeys(("data", "texts", "alarms", "split_file"), "FILE"),
+    **dict.fromkeys(("webhook", "database"), "URL"),
+    **dict.fromkeys(("host", "coordinator"), "ADDRESS"),
+    **{"run": "RUN", "runs": "RUN", "label_separator": "TEXT"},
+    **{int: "N", float: "X", str: "NAME", Path: "PATH"},
+}
+# Titles of groups that are not called as their dataclass.
+SECTIONS = {
+    "Columns": "column",
+    "Limits": "limit",
+    "Machines": "device",
+    "Pretrained": "model",
+    "RawText": "raw text",
+}
 
 
 class Overrides(NamedTuple):
@@ -208,7 +222,8 @@ def _title(command: type, section: type | None) -> str:
     """Names a group of options in the help; tyro adds "options"."""
     if section is None:
         return "advanced"
-    name = section.__name__.removesuffix("Config").lower()
+    name = section.__name__.removesuffix("Config")
+    name = SECTIONS.get(name, name.lower())
     return f"advanced: {name}" if hasattr(command, "FIRST") else name
 
 
@@ -216,17 +231,43 @@ def _field(option: Option) -> tuple[str, Any, Any]:
     """Makes a field of a view, with the help text and placeholder of the option."""
     inner, markers = _split(option.kind)
     settings: dict[str, Any] = {"help": option.help, "name": option.name}
-    if "(default:" in option.help or option.default in (None, "", ()):
+    is_flag = inner is bool and tyro.conf.FlagConversionOff not in markers
+    if is_flag or "(default:" in option.help or option.default in (None, "", ()):
         settings["help_behavior_hint"] = ""
-    if isinstance(inner, types.UnionType) and type(None) in typing.get_args(inner):
-        others = [x for x in typing.get_args(inner) if x is not type(None)]
-        if len(others) == 1 and others[0] in METAVARS:
-            settings["metavar"] = METAVARS[others[0]]
+    elif option.default is dataclasses.MISSING:
+        settings["help_behavior_hint"] = "(required)"
+    if not is_flag:
+        settings["metavar"] = placeholder(option.name, inner)
     kind = Annotated[inner, *markers, tyro.conf.arg(**settings)]
     if option.default is dataclasses.MISSING:
         return option.name, kind, dataclasses.field()
     value = option.default
     return option.name, kind, dataclasses.field(default_factory=lambda: value)
+
+
+def placeholder(name: str, kind: Any) -> str | None:
+    """Writes the values of an option in its help, such as `N [N]` or `{io,bio}`.
+
+    Args:
+      name: name of the option.
+      kind: type of its values.
+
+    Returns:
+      The placeholder; None where tyro's own is used.
+    """
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        parts = [placeholder(name, x) for x in args if x is not type(None)]
+        text = "|".join(part or "" for part in parts)
+        return text.replace("N|N N", "N [N]") or None
+    if origin is tuple:
+        [first, *_] = parts = [placeholder(name, x) or "" for x in args if x is not ...]
+        return f"{first} ..." if ... in args else " ".join(parts)
+    if origin is typing.Literal:
+        return "{" + ",".join(map(str, args)) + "}"
+    if kind is bool:
+        return "{True,False}"
+    return PLACEHOLDERS.get(name) or PLACEHOLDERS.get(kind)
 
 
 def command_of(command: type, parsed: Any) -> Any:

@@ -1,6 +1,7 @@
 """Parsing of the command line."""
 
 import difflib
+import inspect
 import itertools
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import NoReturn, Protocol
 import tyro
 from rich.console import Console
 
+from metaflax import _wording
 from metaflax import config as config_lib
 from metaflax.cli._options import command_of, options_of, view
 from metaflax.cli._renamed import with_new_names
@@ -61,13 +63,20 @@ def parse(
     command, defaults = COMMANDS[name], None
     if name == "train" and (path := _value_of(options, "--config")):
         defaults = command(settings=config_lib.load_file(path))
-    # Only the view of this command is made, since that of all takes a quarter second.
-    parsed = tyro.cli(
-        view(command, options_of(command, defaults)),
-        args=options,
-        prog=f"metaflax {name}",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    first, *more = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    try:
+        # Only this command's view is made, since that of all takes a quarter second.
+        parsed = tyro.cli(
+            view(command, options_of(command, defaults)),
+            args=options,
+            prog=f"metaflax {name}",
+            description=first,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
+        )
+    except SystemExit as end:
+        if end.code == 0:  # After the help.
+            print(_after_options(command, more, shutil.get_terminal_size().columns))
+        raise
     return command_of(command, parsed)
 
 
@@ -105,6 +114,15 @@ def overview(width: int) -> str:
         width,
     )
     return "\n".join(lines)
+
+
+def _after_options(command: type, paragraphs: Sequence[str], width: int) -> str:
+    """Writes the rest of a command's help: an explanation, examples, and a page."""
+    blocks = [textwrap.fill(" ".join(text.split()), width) for text in paragraphs]
+    blocks.append("\n  ".join(["Examples:", *getattr(command, "EXAMPLES", ())]))
+    if page := getattr(command, "PAGE", None):
+        blocks.append(f"See also {_wording.page(page)}.")
+    return "\n\n".join(blocks)
 
 
 def _value_of(args: list[str], name: str) -> str | None:

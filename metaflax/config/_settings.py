@@ -76,7 +76,7 @@ class DataConfig:
     Hugging Face hub name, or the built-in `scored-texts`."""
     task: str = "classification"
     """Task type: a name such as classification, entities, question_answering or
-    translation (`metaflax.tasks` lists them), or an import path
+    translation (docs/reference/tasks.md lists them), or an import path
     `package.module:attribute` of a factory."""
     tagging: Literal["io", "bio"] = "io"
     """Tagging scheme of entities: one class per type (io), or the first word apart
@@ -106,8 +106,9 @@ class DataConfig:
     """JSON file with the names of the train, valid and test classes (or domains)."""
     fold: str | None = None
     """Name of the fold in the split file."""
-    split_names: Mapping[str, tuple[str, ...]] | None = None
-    """Names of classes (or domains) by split: train, valid, test."""
+    split_names: tyro.conf.Fixed[Mapping[str, tuple[str, ...]] | None] = None
+    """Names of classes (or domains) by split: train, valid, test. No option of the
+    command line, which has `split_file`."""
     split_by: Literal["label", "domain"] = "label"
     """Whether splits are disjoint in classes (label) or in domains."""
     split_seed: int = 0
@@ -149,14 +150,14 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:
-    """Sizes of episodes; each is a number or a range (least, most)."""
+    """Sizes of episodes; each is a number, or two for a range (least, most)."""
 
     way: Count = 5
-    """Classes per validation or test episode."""
+    """Classes per validation or test episode; two numbers are a range."""
     shot: Count = 5
-    """Support examples per class; in all for task types without classes."""
+    """Support examples per class, or in all for task types without classes."""
     queries: Count = 5
-    """Query examples per class; in all for task types without classes."""
+    """Query examples per class, or in all for task types without classes."""
     none_rate: float = 0.0
     """Share of queries that belong to no class of their episode, for task types with
     none of the above."""
@@ -184,10 +185,12 @@ class AlgorithmConfig:
 
     name: Annotated[str, tyro.conf.arg(name="algorithm")] = "protonet"
     """Meta-learning algorithm: a name such as protonet, maml, fomaml or frozen
-    (`metaflax.algorithms` lists them), or an import path `package.module:attribute`."""
+    (docs/reference/algorithms.md lists them), or an import path
+    `package.module:attribute`."""
     head: str | None = None
-    """Output layer: a name such as linear, prototypes or ridge (`metaflax.heads` lists
-    them), or an import path; by default the algorithm's own."""
+    """Output layer: a name such as linear, prototypes or ridge
+    (docs/reference/algorithms.md lists them), or an import path; by default the
+    algorithm's own."""
     temperature: float = 10.0
     """Initial value of the learned scale of distances or cosines in heads such as
     prototypes."""
@@ -238,7 +241,7 @@ class TrainingConfig:
     """The outer loop."""
 
     steps: int = 500
-    """Maximum number of outer steps."""
+    """Maximum number of outer steps, the updates of meta-training."""
     tasks_per_step: int = 4
     """Episodes (tasks) per outer step."""
     task_loop: Literal["auto", "scan", "vmap"] | int = "auto"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from rich.console import Console
 
@@ -94,6 +94,12 @@ class Pretrained:
 @dataclasses.dataclass(frozen=True)
 class Adapt:
     """Learn a new task from a few labelled texts and write a Hugging Face model."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax adapt --support my_task.csv --out my_model",
+        "metaflax adapt --run runs/intents --support my_task.csv --out my_model",
+    )
+    PAGE: ClassVar = "tutorials/first_classifier"
 
     support: Path
     """Labelled texts, the support set: a file, folder or data set, as for `train`."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -11,6 +12,12 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Augment:
     """Add variants of labelled texts, with words that a masked language model chose."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax augment --data data.csv --model runs/mlm/model --out varied.jsonl",
+        "metaflax train --data varied.jsonl --variants variants",
+    )
+    PAGE: ClassVar = "howto/unlabelled"
 
     data: str
     """JSONL, CSV, TSV or Parquet file, pattern of files, saved data set or hub name."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -11,6 +12,12 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Cluster:
     """Give unlabelled texts pseudo-labels by k-means, for `train --more-train`."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax cluster --texts raw.txt --clusters 100 --out pseudo.jsonl",
+        "metaflax train --data intents.jsonl --more-train pseudo.jsonl",
+    )
+    PAGE: ClassVar = "howto/unlabelled"
 
     texts: str
     """File of texts: one per line, or JSONL, CSV, TSV or Parquet."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 from rich.console import Console
@@ -12,6 +13,11 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Compare:
     """Compare runs that were evaluated on the same episodes, the first with each."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax compare runs/protonet runs/fomaml --out compared.html",
+    )
+    PAGE: ClassVar = "howto/compare_runs"
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories that `evaluate` has scored, two or more."""

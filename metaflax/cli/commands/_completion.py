@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import io
 import sys
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console
@@ -30,6 +30,9 @@ complete -o default -o filenames -F _metaflax metaflax
 @dataclasses.dataclass(frozen=True)
 class Completion:
     """Print a script with which a shell completes commands, options and names."""
+
+    EXAMPLES: ClassVar = ("metaflax completion zsh > ~/.zfunc/_metaflax",)
+    PAGE: ClassVar = "howto/install"
 
     shell: tyro.conf.Positional[Literal["bash", "zsh"]]
     """Shell to print the script for, which may be sourced or saved."""
@@ -58,8 +61,7 @@ class Completion:
 def _with_names(option: Option) -> Option:
     """Restricts an option to the names that it is completed to."""
     names, default = NAMES.get(option.name, {}), option.default
-    if default in names:
-        return option._replace(kind=Literal[*names])
-    if names and default is None:
-        return option._replace(kind=Literal[*names] | None)
+    if default is None or default in names:
+        kind: Any = Literal[*names] if names else option.kind
+        return option._replace(kind=kind if default else kind | None)
     return option

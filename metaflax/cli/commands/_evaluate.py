@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 from rich.console import Console
@@ -15,12 +15,20 @@ from metaflax.models.generation._decoding import DecodingConfig
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Meta-test a run again: other shots, more episodes, baselines, curves."""
+    """Meta-test a run again: other shots, more episodes, baselines, curves.
+
+    A test episode is a small task of unseen classes: a support set to learn them from,
+    and queries to score.
+    """
+
+    EXAMPLES: ClassVar = (
+        "metaflax evaluate runs/intents --shot 1 --baselines frozen fine_tuning",
+        "metaflax evaluate runs/intents --curve-shots 1 2 5 10 --name curve",
+    )
+    PAGE: ClassVar = "howto/evaluate"
 
     run: tyro.conf.Positional[Path]
     """Run directory of `train` or `quickstart`."""
-    name: str = "evaluation"
-    """Name of the result files in the run directory."""
     way: int | None = None
     """Number of classes per test episode (default: the run's)."""
     shot: int | None = None
@@ -31,6 +39,8 @@ class Evaluate:
     """Number of test episodes (default: the run's)."""
     test_seed: int | None = None
     """Seed for sampling test episodes (default: the run's)."""
+    name: str = "evaluation"
+    """Name of the result files in the run directory."""
     baselines: tuple[str, ...] = ()
     """Baselines to score on the same episodes: frozen, fine_tuning."""
     inner_optimizer: str | None = None

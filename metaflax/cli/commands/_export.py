@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rich.console import Console
 
@@ -12,6 +12,12 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Export:
     """Write a model for other libraries: of a run, or as a graph without Python."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax export --run runs/intents --out encoder",
+        "metaflax export --model my_model --format onnx --out graph",
+    )
+    PAGE: ClassVar = "howto/export"
 
     out: Path
     """Directory to write."""

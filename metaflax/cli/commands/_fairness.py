@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -12,11 +13,16 @@ import metaflax
 class Fairness:
     """Measure how a classifier's predictions change with swapped names or genders."""
 
+    EXAMPLES: ClassVar = (
+        "metaflax fairness --model my_model --templates templates.txt",
+    )
+    PAGE: ClassVar = "howto/explain"
+
     model: Path
     """Directory that `adapt` wrote, or a sequence classifier in Hugging Face's
     format."""
     templates: Path
-    """File of texts that contain such words, or placeholders, as `{names} is late`."""
+    """File of texts with words to swap, or placeholders such as `{names} is late`."""
     swaps: Path | None = None
     """JSON file of pairs of words by group, as {"gender": [["he", "she"]]} (default:
     short lists of genders, names and companies)."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -11,6 +12,10 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Finetune:
     """Fine-tune on a larger labelled set, from the meta-trained and the plain model."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax finetune --run runs/intents --train mine.csv --test held_out.csv",
+    )
 
     run: Path
     """Meta-trained run directory."""

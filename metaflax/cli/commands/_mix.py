@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -13,6 +14,11 @@ from metaflax.cli.commands._machines import Machines
 @dataclasses.dataclass(frozen=True)
 class Mix:
     """Meta-train one encoder on several task types and masked language modelling."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax mix --config experiments/smlmt/mixture.py --run-dir runs/mixture",
+    )
+    PAGE: ClassVar = "howto/mixtures"
 
     config: Path
     """Python file that defines `config = metaflax.config.MixtureConfig(...)`, such as

@@ -1,6 +1,7 @@
 """The command `models`."""
 
 import dataclasses
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -8,6 +9,9 @@ from rich.console import Console
 @dataclasses.dataclass(frozen=True)
 class Models:
     """List the model families, what each can do, and the models that pip fetches."""
+
+    EXAMPLES: ClassVar = ("metaflax models",)
+    PAGE: ClassVar = "reference/models"
 
     def execute(self, console: Console) -> None:
         """Prints tables of model families and of models."""

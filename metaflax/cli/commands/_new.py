@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -11,6 +12,12 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class New:
     """Create a model with random weights, and a tokenizer trained on texts."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax new --texts train.jsonl --out small_model",
+        "metaflax new --texts train.jsonl --family bert --out small_bert",
+    )
+    PAGE: ClassVar = "howto/bring_a_model"
 
     out: Path
     """Directory to write, in Hugging Face's format, for `train --model`."""

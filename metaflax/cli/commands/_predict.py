@@ -5,7 +5,7 @@ import functools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, ClassVar, Literal, TextIO
 
 from rich.console import Console
 
@@ -43,6 +43,13 @@ class Predict:
 
     All columns of the texts are kept beside the predictions.
     """
+
+    EXAMPLES: ClassVar = (
+        "metaflax predict --model my_model --texts new.txt --out labels.jsonl",
+        "tail -f requests.log | metaflax predict --model my_model",
+        "metaflax predict --model my_model --texts new.csv --column body --reject 0.05",
+    )
+    PAGE: ClassVar = "howto/out_of_scope"
 
     model: Path
     """Directory that `adapt` wrote, or a sequence classifier or generative model in

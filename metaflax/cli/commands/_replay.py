@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 from rich.console import Console
@@ -12,6 +13,12 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Replay:
     """Repeat one step of a run, episode by episode, to find non-finite values."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax replay runs/intents",
+        "metaflax replay runs/intents --step 120",
+    )
+    PAGE: ClassVar = "howto/diverged"
 
     run: tyro.conf.Positional[Path]
     """Run directory of `train`; nothing in it is changed."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 from rich.console import Console
@@ -12,6 +13,9 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Report:
     """Write the HTML page of an evaluation again, tables and plots in one file."""
+
+    EXAMPLES: ClassVar = ("metaflax report runs/intents",)
+    PAGE: ClassVar = "howto/evaluate"
 
     run: tyro.conf.Positional[Path]
     """Run directory that `evaluate` has scored."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -12,6 +13,11 @@ from metaflax import workflows
 @dataclasses.dataclass(frozen=True)
 class Search:
     """Search for the settings that score best on validation classes."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax search --config my_search.py --trials 20 --run-dir runs/search",
+    )
+    PAGE: ClassVar = "howto/search"
 
     config: Path
     """Python file that defines `config = metaflax.config.SearchConfig(...)`."""

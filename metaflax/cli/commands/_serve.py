@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -12,6 +13,9 @@ from metaflax.few_shot._settings import LearnerSettings
 @dataclasses.dataclass(frozen=True)
 class Serve:
     """Serve a model over HTTP: tasks are taught with a few examples, then predicted."""
+
+    EXAMPLES: ClassVar = ("metaflax serve --model runs/intents --port 8000",)
+    PAGE: ClassVar = "tutorials/service"
 
     model: str = "minilm"
     """Meta-trained run directory, or directory or hub name of a pretrained encoder."""

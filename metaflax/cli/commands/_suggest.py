@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rich.console import Console
 
@@ -15,6 +15,11 @@ from metaflax.workflows.inference._selection import Strategy
 @dataclasses.dataclass(frozen=True)
 class Suggest:
     """Suggest which unlabelled texts to label next, best first."""
+
+    EXAMPLES: ClassVar = (
+        "metaflax suggest --model my_model --texts pool.jsonl --number 20",
+    )
+    PAGE: ClassVar = "howto/unlabelled"
 
     model: Path
     """Directory of a classifier that `adapt` wrote."""

@@ -14,7 +14,18 @@ from metaflax.cli.commands._machines import Flag, Machines
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Meta-train on your labelled text, then meta-test before and after."""
+    """Meta-train on your labelled text, then meta-test before and after.
+
+    An episode is a small task of a few classes: a support set to learn them from, and
+    queries to score. The outer loop trains on many episodes; the inner loop, where an
+    algorithm has one, adapts to the support set of one.
+    """
+
+    EXAMPLES: ClassVar = (
+        "metaflax train --data intents.jsonl --way 5 --shot 5 --run-dir runs/intents",
+        "metaflax train --data mail.csv --text body --label topic --algorithm fomaml",
+    )
+    PAGE: ClassVar = "tutorials/own_text"
 
     FIRST: ClassVar = (
         *("data", "task", "model", "algorithm", "way", "shot", "queries", "steps"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -18,6 +19,11 @@ class Watch:
     A control chart of each class watches its share in groups of texts, by the
     probabilities of an adapted classifier.
     """
+
+    EXAMPLES: ClassVar = (
+        "metaflax watch --model my_model --texts inbox.log --past usual.txt --follow",
+    )
+    PAGE: ClassVar = "howto/watch"
 
     model: Path
     """Directory of a classifier that `adapt` wrote."""
