@@ -307,6 +307,7 @@ class Learner:
             self.config,
             learned.names,
             examples,
+            model=self.encoder.model.pretrained.directory,
             run_dir=self.run_dir,
             calibration=self.calibration,
             max_length=self.encoder.max_length,

@@ -139,6 +139,7 @@ def adapt(
         config,
         names,
         examples,
+        model=model.pretrained.directory,
         run_dir=None if run_dir is None else Path(run_dir).expanduser(),
         calibration=calibration,
         max_length=config.data.max_length,

@@ -1,6 +1,7 @@
 """Model cards of written models: what they are made of, how good, and their limits."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax._wording import counted
+from metaflax.workflows.runs import _licences as _licence_files
 from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._licences import described, stated_licence
 from metaflax.workflows.runs._paired_comparison import describe_sizes
 
 CARD = "README.md"
@@ -27,6 +30,12 @@ PIPELINES = {
     "summarization": "summarization",
     "translation": "translation",
 }
+LICENCES = "Licences of the pretrained model and of each data set apply to this one."
+UNKNOWN = (
+    "Where a licence is not stated, no README.md beside the files has it: find it out"
+    " before you publish the model. "
+)
+_USE_SECTION = re.compile(r"## Use\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 USE = """```python
 import metaflax
 
@@ -72,6 +81,7 @@ def adapted_card(
     names: Sequence[str],
     examples: data.Examples,
     *,
+    model: Path | None = None,
     run_dir: Path | None = None,
     calibration: Calibration | None = None,
     max_length: int | None = None,
@@ -83,6 +93,7 @@ def adapted_card(
       config: of algorithm, model and texts.
       names: class names.
       examples: the support set.
+      model: directory of the pretrained model, of which a run has a record.
       run_dir: the meta-trained run; None for a pretrained model.
       calibration: of the run, if it has one.
       max_length: most tokens of a text.
@@ -99,11 +110,12 @@ def adapted_card(
         " without meta-training" if run_dir is None else " from a meta-trained model"
     )
     source = Path(examples.name).name
+    licences = _licences(run_dir, model, examples.name)
     sections = {
         "Use": USE.format(name=target.name),
         "Task": f"`{config.data.task}`, adapted by {how} from the {texts} of"
         f" `{source}`.\n\n" + "\n".join(classes),
-        "Data": _data(config, source, run_dir),
+        "Data": _data(config, source, run_dir, licences),
         "Scores": _scores(config, run_dir),
         "Calibration": _calibration(calibration, run_dir),
         "Limits": _limits(len(examples), max_length, run_dir),
@@ -112,7 +124,7 @@ def adapted_card(
 
 
 def exported_card(name: str, source: Path, use: str, difference: float) -> str:
-    """Writes the card of a graph, which continues that of the model it was made of.
+    """Writes the card of a graph: that of its model, with another section on its use.
 
     Args:
       name: of the directory.
@@ -126,10 +138,12 @@ def exported_card(name: str, source: Path, use: str, difference: float) -> str:
         else "Its outputs differ from those of metaflax by at most"
         f" {max(difference, 1e-9):.1e} on the texts that it was compared on."
     )
-    section = f"## Graph\n\n{compared}\n\n{use}"
+    section = f"## Use\n\nA graph of encoder and output layer. {compared}\n\n{use}"
     path = source / CARD
     before = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
-    return f"{before.rstrip()}\n\n{section}"
+    before = before.replace(f"\n# {source.name}\n", f"\n# {name}\n", 1)
+    with_use, replaced = _USE_SECTION.subn(lambda _: section + "\n", before, count=1)
+    return with_use if replaced else f"{before.rstrip()}\n\n{section}"
 
 
 def encoder_card(
@@ -150,7 +164,7 @@ def encoder_card(
     sections = {
         "Use": USE_SENTENCES.format(name=name) if sentences else use,
         "Task": f"`{config.data.task}`, meta-trained by `{config.algorithm.name}`.",
-        "Data": _data(config, None, run_dir),
+        "Data": _data(config, None, run_dir, _licences(run_dir)),
         "Scores": _scores(config, run_dir),
         "Limits": "Scores are of tasks from the data above; on other data they differ.",
     }
@@ -171,6 +185,8 @@ def _card(
     fields: dict[str, Any] = {"library_name": "metaflax", "tags": tags}
     if config.data.task in PIPELINES:
         fields["pipeline_tag"] = PIPELINES[config.data.task]
+    if not _is_local(config.model.name) and "/" in config.model.name:
+        fields["base_model"] = config.model.name
     fields |= more
     body = "\n\n".join(
         f"## {title}\n\n{text.strip()}" for title, text in sections.items() if text
@@ -180,27 +196,61 @@ def _card(
     return str(ModelCard(content, ignore_metadata_errors=False))
 
 
-def _data(config: config_lib.Config, support: str | None, run_dir: Path | None) -> str:
-    rows = [f"- pretrained model: `{_short(config.model.name)}`"]
+def _licences(
+    run_dir: Path | None, model: Path | None = None, support: str | None = None
+) -> dict[str, str]:
+    """Returns the licences of model, data and support set, by what they cover."""
     if run_dir is not None:
-        rows.append(f"- meta-training: `{_short(config.data.path)}`")
+        licences = _read(run_dir / _licence_files.FILE) or {}
+    elif model is not None and (licence := stated_licence(model)):
+        licences = {"model": licence}
+    else:
+        licences = {}
+    if support is not None and Path(support).exists():
+        licence = stated_licence(support)
+        licences |= {"support": licence} if licence else {}
+    return licences
+
+
+def _data(
+    config: config_lib.Config,
+    support: str | None,
+    run_dir: Path | None,
+    licences: Mapping[str, str],
+) -> str:
+    """Lists model and data with their licences, and the episodes made of them."""
+    sources = {"model": ("pretrained model", config.model.name)}
+    if run_dir is not None:
+        sources["path"] = ("meta-training", config.data.path)
         if config.data.more_train:
-            more = _short(config.data.more_train)
-            rows.append(f"- additional meta-training: `{more}`")
-        for split, content in (_read(run_dir / "data.json") or {}).items():
-            classes = len(content.get("classes", ()))
-            rows.append(
-                f"- {split} split: {counted(content.get('texts', 0), 'text')},"
-                f" {counted(classes, 'class', 'classes')}, SHA-256"
-                f" `{str(content.get('digest', ''))[:16]}...`"
+            sources["more_train"] = (
+                "additional meta-training",
+                config.data.more_train,
             )
     if support is not None:
-        rows.append(f"- support set: `{support}`")
-    rows.append(
-        "\nLicences were not stated. Those of the pretrained model and of each data set"
-        " apply to this model; add them before you publish it."
-    )
-    return "\n".join(rows)
+        sources["support"] = ("support set", support)
+    rows = [
+        f"- {what}: `{_short(name)}`, {described(licences, setting)}"
+        for setting, (what, name) in sources.items()
+    ]
+    if run_dir is not None:
+        rows += _splits(run_dir)
+        training, sizes = config.training, config.episodes.training()
+        rows.append(
+            f"- meta-training episodes: {training.steps} steps of"
+            f" {training.tasks_per_step} ({describe_sizes(config, sizes)})"
+        )
+    unknown = "" if sources.keys() <= licences.keys() else UNKNOWN
+    return "\n".join([*rows, "", unknown + LICENCES])
+
+
+def _splits(run_dir: Path) -> list[str]:
+    return [
+        f"- {split} split: {counted(content.get('texts', 0), 'text')},"
+        f" {counted(len(content.get('classes', ())), 'class', 'classes')}, SHA-256"
+        f" `{str(content.get('digest', ''))[:16]}...`"
+        for split, content in (_read(run_dir / "data.json") or {}).items()
+    ]
 
 
 def _scores(config: config_lib.Config, run_dir: Path | None) -> str:
@@ -259,9 +309,12 @@ def _limits(num_texts: int, max_length: int | None, run_dir: Path | None) -> str
 
 def _short(name: str) -> str:
     """Returns the name of a model or data set without the folders it lies in."""
+    return Path(name).expanduser().name if _is_local(name) else name
+
+
+def _is_local(name: str) -> bool:
     path = Path(name).expanduser()
-    local = path.is_absolute() or name.startswith((".", "~")) or path.exists()
-    return path.name if local else name
+    return path.is_absolute() or name.startswith((".", "~")) or path.exists()
 
 
 def _read(path: Path) -> Any:

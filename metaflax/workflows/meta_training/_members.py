@@ -26,7 +26,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
     save_network,
 )
 from metaflax.workflows.runs import _data_record as data_record
-from metaflax.workflows.runs import _run_files
+from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
@@ -165,6 +165,8 @@ class EpisodicMember:
     def _prepare(self) -> None:
         self.directory.write_json(data_record.FILE, self.record())
         model = self.run.model.pretrained.directory
+        licences = _licences.licences_of(self.run.config, model)
+        self.directory.write_json(_licences.FILE, licences)
         _run_files.keep_model(self.directory.path, model)
 
     def test(self, before: Any, after: Any, console: Console) -> dict[str, Any]:

@@ -106,7 +106,9 @@ def describe(config: config_lib.Config) -> str:
     )
 
 
-def describe_sizes(config: config_lib.Config) -> str:
-    """Describes the episode sizes of a config in the terms of its target kind."""
+def describe_sizes(
+    config: config_lib.Config, sizes: config_lib.EpisodeConfig | None = None
+) -> str:
+    """Describes episode sizes in the terms of the target kind (default: of tests)."""
     kind = target_kinds.of(config_lib.build_task(config))
-    return kind.describe_counts(config.episodes)
+    return kind.describe_counts(sizes or config.episodes)
