@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaflax import data, target_kinds
-from metaflax.evaluation._report import classification_report
-from metaflax.evaluation._shares import share_interval
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import LearnedTask, Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
+from metaflax.serving._answers import nearest_examples, scores
 from metaflax.serving._archive import write_archive
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import ApiError, busy, late
@@ -33,8 +32,6 @@ from metaflax.workflows.inference._selection import Strategy
 MOST_IN_MEMORY = 1_000
 # Attempts to change a task that others change at the same time.
 ATTEMPTS = 5
-# Examples shown with a prediction.
-NUM_NEAREST = 3
 # Tasks on a shared encoder are output layers: while one waits for its features, others
 # are fitted. Other adaptations hold gradients of the encoder, one at a time.
 ADAPTATIONS_AT_ONCE = 4
@@ -172,16 +169,15 @@ class Service:
     ) -> tuple[StoredTask, list[dict[str, Any]]]:
         """Predicts texts; with `explain` each has its nearest examples."""
         inputs = _checked(texts_of, texts, self.learner.task)
-        seconds = self.limits.deadline_seconds
         ready = await asyncio.to_thread(self._ready, tenant, id)
-        encoded = await self._encode(ready, inputs, seconds)
+        encoded = await self._encode(ready, inputs)
         predict = functools.partial(_checked, self.learner.predict)
         records = await asyncio.to_thread(
             predict, ready.learned, inputs, encoded, reject
         )
         if explain:
             examples = await self._example_features(ready)
-            nearest = _nearest(encoded, examples, ready.stored.examples)
+            nearest = nearest_examples(encoded, examples, ready.stored.examples)
             records = [
                 {**r, "nearest": n} for r, n in zip(records, nearest, strict=True)
             ]
@@ -204,7 +200,7 @@ class Service:
         if not pool:
             return ready.stored, []
         inputs = _checked(texts_of, pool, self.learner.task)
-        encoded = await self._encode_apart(ready, inputs)
+        encoded = await self._encode(ready, inputs, background=True)
 
         rows = await asyncio.to_thread(
             suggestions, self.learner, ready.learned, pool, encoded, number, strategy
@@ -246,7 +242,7 @@ class Service:
             gold = list(rows)
         names = [labels[0] for labels in self._examples(gold).labels]
         method = "leave_one_out" if rows is None else "held_out"
-        return {"method": method, **_scores(gold, names, records)}
+        return {"method": method, **scores(gold, names, records)}
 
     def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:
         return _checked(examples_of, rows, self.learner.task)
@@ -337,8 +333,13 @@ class Service:
                 self._memory.popitem(last=False)
 
     async def _encode(
-        self, ready: _Ready, texts: Sequence[Any], seconds: float
+        self, ready: _Ready, texts: Sequence[Any], *, background: bool = False
     ) -> Encoded:
+        """Encodes texts of a task; any number of them in the background."""
+        limits = self.limits
+        seconds = limits.deadline_seconds
+        if background:
+            seconds = limits.adaptation_deadline_seconds
         own = None
         if not ready.learned.shares_encoder:
             own = (ready.stored.id, ready.stored.version)
@@ -348,6 +349,7 @@ class Service:
             seconds=seconds,
             key=own,
             adapted=ready.learned.encoder,
+            background=background,
         )
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
@@ -368,29 +370,10 @@ class Service:
         if ready.encoded is not None:
             return ready.encoded
         texts = self._examples(ready.stored.examples).texts
-        encoded = await self._encode_apart(ready, texts)
+        encoded = await self._encode(ready, texts, background=True)
         if ready.learned.shares_encoder:
             self._remember(ready._replace(encoded=encoded))
         return encoded
-
-    async def _encode_apart(self, ready: _Ready, texts: Sequence[Any]) -> Encoded:
-        """Encodes any number of texts, after those of predictions."""
-        seconds = self.limits.adaptation_deadline_seconds
-        own = None
-        if not ready.learned.shares_encoder:
-            own = (ready.stored.id, ready.stored.version)
-        future = await asyncio.to_thread(
-            self._queue.submit,
-            texts,
-            seconds=seconds,
-            key=own,
-            adapted=ready.learned.encoder,
-            background=True,
-        )
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-        except TimeoutError:
-            raise late() from None
 
     @property
     def waiting_texts(self) -> int:
@@ -404,46 +387,3 @@ def _checked(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except ValueError as error:
         raise ApiError(422, "unusable", str(error)) from None
-
-
-def _nearest(
-    encoded: Encoded, examples: Encoded, rows: Sequence[dict[str, Any]]
-) -> list[list[dict[str, Any]]]:
-    """Lists the examples nearest to each text, by the cosine of features."""
-    cosines = _unit(encoded.features) @ _unit(examples.features).T  # [U, S]
-    nearest = np.argsort(-cosines, axis=-1, kind="stable")[:, :NUM_NEAREST]
-    return [
-        [{**rows[i], "similarity": round(float(row[i]), 6)} for i in best]
-        for row, best in zip(cosines, nearest, strict=True)
-    ]
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-    return features / np.maximum(lengths, np.finfo(np.float32).tiny)
-
-
-def _scores(
-    gold: Sequence[dict[str, Any]],
-    names: Sequence[str],
-    records: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
-    """Computes accuracy with its interval, a report by class, and what was wrong."""
-    predicted = [record["label"] for record in records]
-    hits = [a == b for a, b in zip(names, predicted, strict=True)]
-    accuracy = share_interval(hits, np.ones(len(hits)))
-    report = classification_report(names, predicted)
-    classes = {name: report[name] for name in sorted({*names, *predicted})}
-    wrong = [
-        {"text": row["text"], "label": name, "predicted": record["label"]}
-        for row, name, record, hit in zip(gold, names, records, hits, strict=True)
-        if not hit
-    ]
-    low, high = float(accuracy.low), float(accuracy.high)
-    return {
-        "examples": len(hits),
-        "accuracy": float(np.mean(hits)),
-        "interval": [low, high],
-        "classes": classes,
-        "wrong": wrong,
-    }

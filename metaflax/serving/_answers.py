@@ -1,0 +1,56 @@
+"""What answers of the service say beside predictions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax.evaluation._report import classification_report
+from metaflax.evaluation._shares import share_interval
+from metaflax.few_shot._text_encoder import Encoded
+
+# Examples shown with a prediction.
+NUM_NEAREST = 3
+
+
+def nearest_examples(
+    encoded: Encoded, examples: Encoded, rows: Sequence[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    """Lists the examples nearest to each text, by the cosine of features."""
+    cosines = _unit(encoded.features) @ _unit(examples.features).T  # [U, S]
+    nearest = np.argsort(-cosines, axis=-1, kind="stable")[:, :NUM_NEAREST]
+    return [
+        [{**rows[i], "similarity": round(float(row[i]), 6)} for i in best]
+        for row, best in zip(cosines, nearest, strict=True)
+    ]
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    return features / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def scores(
+    gold: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    records: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Computes accuracy with its interval, a report by class, and what was wrong."""
+    predicted = [record["label"] for record in records]
+    hits = [a == b for a, b in zip(names, predicted, strict=True)]
+    accuracy = share_interval(hits, np.ones(len(hits)))
+    report = classification_report(names, predicted)
+    classes = {name: report[name] for name in sorted({*names, *predicted})}
+    wrong = [
+        {"text": row["text"], "label": name, "predicted": record["label"]}
+        for row, name, record, hit in zip(gold, names, records, hits, strict=True)
+        if not hit
+    ]
+    low, high = float(accuracy.low), float(accuracy.high)
+    return {
+        "examples": len(hits),
+        "accuracy": float(np.mean(hits)),
+        "interval": [low, high],
+        "classes": classes,
+        "wrong": wrong,
+    }
