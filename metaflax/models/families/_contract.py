@@ -20,6 +20,22 @@ class Contents(NamedTuple):
       labels: its N class names.
       config: of the network, where the tensors show another than config.json has; None
         for that one.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from metaflax.models import families
+      >>> def read(directory, content, config):
+      ...     with np.load(directory / "weights.npz") as tensors:
+      ...         params = {"word": tensors["embedding"]}
+      ...         left = tuple(name for name in tensors if name != "embedding")
+      ...     return families.Contents(params, ignored=left)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder)
+      ...     np.savez(path / "weights.npz", embedding=np.ones((50, 8)), places=0)
+      ...     contents = read(path, {}, None)
+      >>> contents.params["word"].shape, contents.ignored
+      ((50, 8), ('places',))
     """
 
     params: Any
@@ -39,6 +55,18 @@ class Files(NamedTuple):
       architecture: Hugging Face's name of the class that reads it, None for none.
       pooling: of the features that the head in the weight file takes, where it is
         another than "pooler".
+
+    Examples:
+      >>> import numpy as np
+      >>> import jax
+      >>> from metaflax import models
+      >>> family = models.families.FAMILIES["bert"]
+      >>> config = models.BertConfig(50, 8, num_attention_heads=2)
+      >>> shapes = jax.eval_shape(models.encoder(config).init, jax.random.key(0))
+      >>> params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+      >>> files = family.write(config, params, None, "pooler", False)
+      >>> files.architecture, files.tensors["embeddings.word_embeddings.weight"].shape
+      ('BertModel', (50, 8))
     """
 
     config: Any
@@ -84,6 +112,14 @@ class TextBounds(NamedTuple):
       max_target: maximum number of generated tokens; where inputs are not `separate`,
         both together have at most `max_input`.
       further_ends: ids beside `end` at which generation stops.
+
+    Examples:
+      >>> from metaflax import models
+      >>> family = models.families.FAMILIES["gpt2"]
+      >>> config = models.GPTConfig(50, n_positions=16, bos_token_id=1, eos_token_id=2)
+      >>> bounds = family.text_bounds(config, None)
+      >>> bounds.end, bounds.separate, bounds.max_input
+      (2, False, 16)
     """
 
     begin: int | None
@@ -105,6 +141,13 @@ class Sizes(NamedTuple):
       positions: maximum length of a text in tokens.
       dropout: rate of all dropout.
       mlp_width: width of feed-forward blocks; None for four times `width`.
+
+    Examples:
+      >>> from metaflax.models import families
+      >>> sizes = families.Sizes(50, width=8, layers=1, heads=2, positions=16)
+      >>> config = families.FAMILIES["bert"].new.config(sizes)
+      >>> config.hidden_size, config.intermediate_size, config.max_position_embeddings
+      (8, 32, 16)
     """
 
     vocab_size: int
@@ -122,6 +165,13 @@ class NewModel(NamedTuple):
     Attributes:
       config: `config = config(sizes)`, of a network of the `Sizes`.
       tokenizer: kind of tokenizer that `train_tokenizer` learns for it.
+
+    Examples:
+      >>> from metaflax.models import families
+      >>> sizes = families.Sizes(50, width=8, layers=1, heads=2, positions=16)
+      >>> new = families.FAMILIES["gpt2"].new
+      >>> new.tokenizer, new.config(sizes).n_embd
+      ('gpt', 8)
     """
 
     config: Callable[[Sizes], Any]
@@ -137,6 +187,15 @@ class MaskedLMFamily(NamedTuple):
       read: as `ModelFamily.read`, of parameters `{"encoder": ..., "head": ...}`,
         without `head` where the checkpoint has none.
       write: as `ModelFamily.write`, of such parameters.
+
+    Examples:
+      >>> import jax
+      >>> from metaflax import models
+      >>> family = models.families.FAMILIES["bert"]
+      >>> config = models.BertConfig(50, 8, num_attention_heads=2)
+      >>> head = family.masked_lm.init_head(config, jax.random.key(0))
+      >>> sorted(head)
+      ['bias', 'dense', 'norm']
     """
 
     network: Callable[..., Any]

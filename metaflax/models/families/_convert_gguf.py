@@ -39,6 +39,17 @@ def convert_gguf(
     Raises:
       ValueError: if the package `gguf` is missing, the file is damaged, or its network,
         quantisation or tokenizer is of an unknown kind, all of which it names.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import models
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "model.gguf"
+      ...     _ = path.write_bytes(b"no model")
+      ...     models.convert_gguf(path, path.parent / "model")
+      Traceback (most recent call last):
+        ...
+      ValueError: .../model.gguf is damaged or no file of the format ...
     """
     target = _directory.unused(directory)
     file = _gguf.read_gguf(path)

@@ -80,6 +80,16 @@ class ModelFamily:
       aliases: further values of `model_type` that the family covers.
       import_path: `package.module:attribute` of a family outside of the package, saved
         with its models so that they load again. Set where a name is resolved.
+
+    Examples:
+      >>> from metaflax import models
+      >>> family = models.families.FAMILIES["roberta"]
+      >>> family.additions.keys() >= {"lora_rank"}, family.word_embedding
+      (True, 'embeddings/word')
+      >>> models.ModelFamily("mine", dict)
+      Traceback (most recent call last):
+        ...
+      ValueError: the model family 'mine' must have either an encoder or a ...
     """
 
     model_type: str

@@ -138,6 +138,26 @@ def load(path_or_name: str | Path, family: str | None = None) -> Pretrained:
 
     Raises:
       ValueError: as `family_of` and `ModelFamily.load`.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import jax
+      >>> from metaflax import models, tree
+      >>> config = models.BertConfig(
+      ...     vocab_size=50,
+      ...     hidden_size=8,
+      ...     num_hidden_layers=1,
+      ...     num_attention_heads=2,
+      ...     intermediate_size=16,
+      ... )
+      >>> params = jax.jit(models.encoder(config).init)(jax.random.key(0))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "tiny"
+      ...     _ = path.with_name("vocab.txt").write_text("[UNK]")
+      ...     models.save(path, config, params, tokenizer_from=folder)
+      ...     loaded = models.load(path)
+      >>> loaded.config == config, tree.paths(loaded.params) == tree.paths(params)
+      (True, True)
     """
     directory, model_family = _located(path_or_name, family)
     return model_family.load(directory)
@@ -172,6 +192,27 @@ def save(directory: str | Path, config: Any, params: Any, **kwargs: Any) -> None
 
     Raises:
       ValueError: as `ModelFamily.save`.
+
+    Examples:
+      >>> import json, pathlib, tempfile
+      >>> import jax
+      >>> from metaflax import models
+      >>> config = models.BertConfig(
+      ...     vocab_size=50,
+      ...     hidden_size=8,
+      ...     num_hidden_layers=1,
+      ...     num_attention_heads=2,
+      ...     intermediate_size=16,
+      ... )
+      >>> params = jax.jit(models.encoder(config).init)(jax.random.key(0))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "tiny"
+      ...     _ = path.with_name("vocab.txt").write_text("[UNK]")
+      ...     models.save(path, config, params, tokenizer_from=folder)
+      ...     print(*sorted(file.name for file in path.iterdir()))
+      ...     print(json.loads((path / "config.json").read_text())["model_type"])
+      config.json model.safetensors vocab.txt
+      bert
     """
     _family_of_config(config).save(directory, config, params, **kwargs)
 

@@ -105,6 +105,24 @@ class LanguageModel(NamedTuple):
         examples are left out whole. None for models that condition on no context.
       after: `model = after(context)`, the model of texts that follow a `Context`; None
         where `in_context` is.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import models
+      >>> config = models.GPTConfig(
+      ...     vocab_size=50,
+      ...     n_positions=16,
+      ...     n_embd=8,
+      ...     n_layer=1,
+      ...     n_head=2,
+      ...     bos_token_id=1,
+      ...     eos_token_id=2,
+      ... )
+      >>> model = models.gpt(config)
+      >>> params = jax.eval_shape(model.init, jax.random.key(0))
+      >>> tokens = models.Tokens(jnp.array([[7, 8, 9]]), None, jnp.ones((1, 3)))
+      >>> jax.eval_shape(model.apply, params, tokens).shape
+      (1, 3, 50)
     """
 
     init: base.InitFn
@@ -123,6 +141,16 @@ class Pair(NamedTuple):
     Attributes:
       source: B input texts `[B, Ls]`.
       target: their targets, `[B, Lt]`, each with the start token first.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import models
+      >>> source = models.Tokens(np.array([[7, 8, 9]]), None, np.ones((1, 3)))
+      >>> target = models.Tokens(np.array([[0, 5]]), None, np.ones((1, 2)))
+      >>> pair = models.Pair(source, target)
+      >>> both = pair.concatenate(pair)
+      >>> both.source.ids.shape, both.target.ids.shape
+      ((2, 3), (2, 2))
     """
 
     source: Tokens

@@ -25,6 +25,19 @@ class Encoder(NamedTuple):
         where tokens have features of their own; no key, no dropout. That of
         `encoder` is a `base.StagedApply`.
       num_features: D.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import models
+      >>> bag_of_words = models.Encoder(
+      ...     init=lambda key: jax.random.normal(key, (100, 8)),
+      ...     apply=lambda table, tokens, key=None: table[tokens.ids].mean(axis=1),
+      ...     num_features=8,
+      ... )
+      >>> tokens = models.Tokens(jnp.array([[7, 9], [9, 7]]), None, jnp.ones((2, 2)))
+      >>> features = bag_of_words.apply(bag_of_words.init(jax.random.key(0)), tokens)
+      >>> features.shape, bool(jnp.allclose(features[0], features[1]))
+      ((2, 8), True)
     """
 
     init: base.InitFn
@@ -61,6 +74,14 @@ def pool(
     Raises:
       ValueError: for pooling "entities" of texts without two marks, and for other
         pooling than "mean" where `tokens.pooled` says what to average.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import models
+      >>> states = jnp.array([[[1.0], [3.0], [9.0]]])
+      >>> tokens = models.Tokens(jnp.array([[7, 8, 0]]), None, jnp.array([[1, 1, 0]]))
+      >>> print(models.pool(states, tokens, "mean"))
+      [[2.]]
     """
     x = _modules.widened(x)
     if tokens.pooled is not None and pooling != "mean":

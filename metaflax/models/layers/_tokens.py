@@ -93,6 +93,16 @@ def word_table(path: str = "encoder/embeddings/word") -> RowTable:
 
     Returns:
       A `RowTable`, for `metaflax.compact_rows`.
+
+    Examples:
+      >>> import numpy as np
+      >>> from metaflax import models
+      >>> table = models.word_table()
+      >>> tokens = models.Tokens(np.array([[700, 900, 700]]), None, np.ones((1, 3)))
+      >>> table.path, table.numbers(tokens)
+      ('encoder/embeddings/word', array([[700, 900, 700]]))
+      >>> table.renumbered(tokens, np.array([[0, 1, 0]])).ids
+      array([[0, 1, 0]])
     """
     return RowTable(
         path,

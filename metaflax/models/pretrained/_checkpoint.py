@@ -26,6 +26,36 @@ class Pretrained(NamedTuple):
       problem_type: Hugging Face's name for the kind of targets of that head.
       purpose: what `save` was given as `purpose`, and what it records itself: pooling
         and standardisation of the features that the head takes.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import jax, numpy as np
+      >>> from metaflax import models
+      >>> config = models.BertConfig(
+      ...     vocab_size=50,
+      ...     hidden_size=8,
+      ...     num_hidden_layers=1,
+      ...     num_attention_heads=2,
+      ...     intermediate_size=16,
+      ... )
+      >>> params = jax.jit(models.encoder(config).init)(jax.random.key(0))
+      >>> head = {"kernel": np.ones((8, 2)), "bias": np.zeros(2)}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "tiny"
+      ...     _ = path.with_name("vocab.txt").write_text("[UNK]")
+      ...     models.save(
+      ...         path,
+      ...         config,
+      ...         params,
+      ...         tokenizer_from=folder,
+      ...         head=head,
+      ...         labels=("dog", "cat"),
+      ...         pooling="first",
+      ...         head_apart=True,
+      ...     )
+      ...     pretrained = models.load(path)
+      >>> pretrained.labels, pretrained.pooling, pretrained.head["kernel"].shape
+      (('dog', 'cat'), 'first', (8, 2))
     """
 
     config: Any

@@ -17,6 +17,18 @@ def tokenizer(path_or_name: str | Path) -> Any:
 
     Raises:
       ValueError: if the files cannot be had, or make no fast tokenizer.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import tokenizers
+      >>> from metaflax import models
+      >>> words = tokenizers.models.WordLevel({"[UNK]": 0, "barks": 1}, "[UNK]")
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "tokenizer.json"
+      ...     tokenizers.Tokenizer(words).save(str(path))
+      ...     tokenizer = models.pretrained.tokenizer(folder)
+      >>> tokenizer(["barks", "meows"])["input_ids"]
+      [[1], [0]]
     """
     directory = _files.find(path_or_name)
     # Without either, transformers makes up a tokenizer that knows no word.

@@ -31,6 +31,17 @@ class Seq2SeqConfig:
       decoder_start_token_id: id of the first token of a target.
       eos_token_id: id of its last token, None for none.
       pad_token_id: id of padding, None for none.
+
+    Examples:
+      >>> from metaflax import models
+      >>> small = models.BertConfig(vocab_size=50, num_hidden_layers=1)
+      >>> config = models.Seq2SeqConfig(small, small, decoder_start_token_id=2)
+      >>> config.decoder.num_hidden_layers, config.pad_token_id
+      (1, None)
+      >>> models.Seq2SeqConfig(small, small, decoder_start_token_id=50)
+      Traceback (most recent call last):
+        ...
+      ValueError: decoder_start_token_id must be None or one id below ...
     """
 
     encoder: BertConfig

@@ -45,6 +45,26 @@ class GPTConfig:
       tie_word_embeddings: whether the output layer is tied to the word embedding.
       bos_token_id: id of the first token of a text, None for none.
       eos_token_id: id of its last token, None for none.
+
+    Examples:
+      >>> import jax
+      >>> from metaflax import models, tree
+      >>> config = models.GPTConfig(
+      ...     vocab_size=50,
+      ...     n_positions=16,
+      ...     n_embd=8,
+      ...     n_layer=1,
+      ...     n_head=2,
+      ...     bos_token_id=1,
+      ...     eos_token_id=2,
+      ... )
+      >>> params = jax.eval_shape(models.gpt(config).init, jax.random.key(0))
+      >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+      1416
+      >>> models.GPTConfig(n_embd=8, n_head=3)
+      Traceback (most recent call last):
+        ...
+      ValueError: n_head=3 does not divide n_embd=8
     """
 
     vocab_size: int = 50257

@@ -113,6 +113,21 @@ class LlamaConfig:
       eos_token_id: id of its last token; of several, any ends a generated text and the
         first ends targets. None for none.
       pad_token_id: id of padding, None for none.
+
+    Examples:
+      >>> import jax
+      >>> from metaflax import models
+      >>> config = models.LlamaConfig(
+      ...     vocab_size=50,
+      ...     hidden_size=8,
+      ...     intermediate_size=16,
+      ...     num_hidden_layers=1,
+      ...     num_attention_heads=2,
+      ...     num_key_value_heads=1,
+      ... )
+      >>> params = jax.eval_shape(models.llama(config).init, jax.random.key(0))
+      >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+      1400
     """
 
     model_type: str = "llama"
