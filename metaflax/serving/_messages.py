@@ -28,7 +28,10 @@ class NewTask(Message):
     """Examples that teach a new task."""
 
     name: str = pydantic.Field(
-        "", max_length=MOST_NAME, description="What you call it."
+        "",
+        max_length=MOST_NAME,
+        pattern=r"^[^\x00]*$",  # Which PostgreSQL has no place for.
+        description="What you call it.",
     )
     examples: list[Example] = pydantic.Field(
         min_length=2, description="Labelled texts of at least two classes."

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from metaflax import serving
 from metaflax.few_shot._settings import LearnerSettings
+from tests.serving import postgres as postgres_server
 from tests.serving.clients import TOKENS, client_of
 from tests.workflows import worlds
 
@@ -35,6 +37,35 @@ def settings(tiny_bert, tmp_path_factory) -> serving.ServerSettings:
         tokens=folder / "tokens.json",
         limits=serving.Limits(max_examples=40, max_body_bytes=20_000),
     )
+
+
+@pytest.fixture(scope="package")
+def postgres():
+    """A PostgreSQL server; tests of it are skipped where none is installed."""
+    with postgres_server.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, monkeypatch):
+    """URL of an empty database: None for an SQLite file in the store."""
+    if request.param == "sqlite":
+        yield None
+        return
+    url = request.getfixturevalue("postgres").url
+    engines, create = [sa.create_engine(url)], sa.create_engine
+
+    def kept(*args, **kwargs):
+        engines.append(create(*args, **kwargs))
+        return engines[-1]
+
+    monkeypatch.setattr(sa, "create_engine", kept)
+    yield url
+    for engine in engines[1:]:  # Of applications, which are not closed.
+        engine.dispose()
+    with engines[0].begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS metaflax_tasks"))
+    engines[0].dispose()
 
 
 @pytest.fixture(scope="package")

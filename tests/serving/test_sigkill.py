@@ -18,13 +18,13 @@ START_SECONDS = 600
 
 
 @contextlib.contextmanager
-def server(model, store):
+def server(model, store, *options):
     """A server in a process of its own, killed at the end; yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     args = ("--model", model, "--store", store, "--port", port, "--batch-size", 4)
-    command = [sys.executable, "-m", "metaflax", "serve", *map(str, args)]
+    command = [sys.executable, "-m", "metaflax", "serve", *map(str, (*args, *options))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -69,10 +69,12 @@ def wait_for_changes(acknowledged, number):
 
 
 @pytest.mark.slow
-def test_sigkill_loses_no_acknowledged_task(tiny_bert, tmp_path):
+def test_sigkill_loses_no_acknowledged_task(tiny_bert, tmp_path, database):
     rng, acknowledged = np.random.default_rng(0), {}
+    start = (tiny_bert, tmp_path / "store")
+    start += ("--database", database) if database else ()
     for number in range(ROUNDS + 1):
-        with server(tiny_bert, tmp_path / "store") as url, httpx2.Client() as client:
+        with server(*start) as url, httpx2.Client() as client:
             for id, version in acknowledged.items():
                 task = client.get(f"{url}/v1/tasks/{id}").json()
                 assert task["version"] >= version

@@ -1,11 +1,13 @@
 """Tests of what is kept on disk."""
 
 import dataclasses
+import json
 import os
-import sqlite3
+import threading
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.serving import _store
@@ -17,9 +19,15 @@ from tests.workflows import worlds
 ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
 
 
+def opened(folder, database):
+    if database is None:
+        return TaskStore.local(folder)
+    return TaskStore(database, folder / "weights")
+
+
 @pytest.fixture
-def store(tmp_path):
-    store = TaskStore.local(tmp_path)
+def store(tmp_path, database):
+    store = opened(tmp_path, database)
     yield store
     store.close()
 
@@ -88,19 +96,18 @@ def test_a_failed_commit_leaves_the_task_before_it(store, monkeypatch):
     assert store.weights(task) == b"weights"
 
 
-def test_old_files_of_no_task_are_removed_at_the_next_start(store, tmp_path):
+def test_old_files_of_no_task_are_removed_at_the_next_start(store, tmp_path, database):
     task = put(store)
     for name, age in [("old.safetensors", 2 * _store.ORPHAN_AGE), ("new.tmp", 0)]:
         (store._folder / name).write_bytes(b"")
         os.utime(store._folder / name, (time.time() - age,) * 2)
-    TaskStore.local(tmp_path).close()
+    opened(tmp_path, database).close()
     assert files(store) == sorted(["new.tmp", task.weights])
 
 
-def test_a_store_that_fails_is_no_fault_of_the_sender(store, tmp_path, monkeypatch):
-    with sqlite3.connect(tmp_path / "tasks.sqlite") as connection:
-        connection.execute("DROP TABLE metaflax_tasks")
-    connection.close()
+def test_a_store_that_fails_is_no_fault_of_the_sender(store, monkeypatch):
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE metaflax_tasks"))
     for call in (lambda: put(store), lambda: store.tasks_of("ann")):
         with pytest.raises(ApiError, match="cannot be stored or read") as caught:
             call()
@@ -114,8 +121,62 @@ def _raise(error):
     raise error
 
 
-def test_replicas_share_a_store_and_a_restart_keeps_it(settings, tmp_path):
-    shared = dataclasses.replace(settings, store=tmp_path / "store")
+@pytest.mark.parametrize("number", [4])
+def test_no_change_of_replicas_at_once_is_lost(number, store, tmp_path, database):
+    task, changed = put(store), []
+    begin = threading.Barrier(number)
+
+    def change(mine):
+        begin.wait()
+        while len(mine) < 3:
+            before = other.get("ann", task.id)
+            rows = [*before.examples, {"text": f"{id(mine)} {len(mine)}", "label": "x"}]
+            if other.replace(before, rows, ["x", "y"], "encoder", b"w") is not None:
+                mine.append(rows[-1])
+
+    other = opened(tmp_path, database)
+    for _ in range(number):
+        changed.append([])
+    threads = [threading.Thread(target=change, args=[mine]) for mine in changed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+    last = store.get("ann", task.id)
+    assert last.version == 1 + 3 * number
+    texts = {row["text"] for row in last.examples}
+    assert texts >= {row["text"] for mine in changed for row in mine}
+    assert files(store) == [last.weights]
+
+
+def test_a_database_that_is_restarted_is_used_again(postgres, tmp_path):
+    store = TaskStore(postgres.url, tmp_path)
+    task = put(store)
+    postgres.control("stop")
+    with pytest.raises(ApiError, match="cannot be stored or read") as caught:
+        store.get("ann", task.id)
+    assert caught.value.status == 503
+    postgres.control("start")
+    assert store.get("ann", task.id) == task
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800", "\U0001f600 ж", "x" * 200])
+def test_odd_texts_are_kept_or_refused(text, settings, tmp_path, database):
+    here = dataclasses.replace(settings, store=tmp_path / "store", database=database)
+    client = client_of(here)
+    rows = [{"text": f"{text} {row['text']}", "label": text} for row in EXAMPLES[:2]]
+    body = json.dumps({"name": text, "examples": EXAMPLES + rows})
+    asked = client.post("/v1/tasks", content=body)
+    assert asked.status_code in (201, 400, 422), asked.text
+    if asked.status_code == 201:
+        kept = client.get(f"/v1/tasks/{asked.json()['id']}").json()
+        assert (kept["name"], kept["examples"][-2:]) == (text, rows)
+
+
+def test_replicas_share_a_store_and_a_restart_keeps_it(settings, tmp_path, database):
+    shared = dataclasses.replace(settings, store=tmp_path / "store", database=database)
     first, second = (client_of(shared) for _ in range(2))
     task = created(first)
     expected = predictions(first, task)
