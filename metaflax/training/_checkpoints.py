@@ -39,6 +39,27 @@ class Checkpoints:
     Args:
       directory: of the checkpoints; created if absent.
       read_only: whether nothing is saved or deleted.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import training
+      >>> params = {"w": jnp.full(3, 7.0)}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     checkpoints = training.Checkpoints(pathlib.Path(folder))
+      ...     _ = training.fit(  # Of no step: it validates and saves the start.
+      ...         step_fn=lambda state, tasks: (state, {}),
+      ...         state=training.create(params, optax.sgd(0.1), jax.random.key(0)),
+      ...         tasks_from=lambda step: iter(()),
+      ...         validate=lambda params: {"accuracy": 0.5},
+      ...         checkpoints=checkpoints,
+      ...         score="accuracy",
+      ...         num_steps=0,
+      ...         eval_every=1,
+      ...     )
+      ...     print(checkpoints.steps(), checkpoints.read_params(params, 0)["w"])
+      ...     checkpoints.close()
+      [0] [7. 7. 7.]
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False):

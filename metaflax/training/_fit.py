@@ -41,6 +41,14 @@ class DivergedError(ValueError):
 
     Attributes:
       step: the outer step with the non-finite loss.
+
+    Examples:
+      >>> from metaflax import training
+      >>> try:
+      ...     raise training.DivergedError("the meta-loss is not finite at step 7.", 7)
+      ... except ValueError as error:
+      ...     print(error, error.step)
+      the meta-loss is not finite at step 7. 7
     """
 
     def __init__(self, message: str, step: int):
@@ -94,6 +102,37 @@ def fit(
       DivergedError: if more than `max_skipped_steps` consecutive steps have a
         non-finite loss or gradient; the message names the step and the episode.
       PreemptedError: if preemption was requested.
+
+    Examples:
+      >>> import itertools, pathlib, tempfile
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import training
+      >>> algorithm = metaflax.maml(
+      ...     lambda params, x, key: params["w"] * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: {"w": jnp.zeros(())},
+      ...     optax.sgd(0.25),
+      ...     num_steps=1,
+      ... )
+      >>> optimizer, key = optax.sgd(0.5), jax.random.key(0)
+      >>> ones = jnp.ones((1, 1))  # One task of one example.
+      >>> batch = metaflax.Batch(ones, 2 * ones, ones)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     checkpoints = training.Checkpoints(pathlib.Path(folder))
+      ...     result = training.fit(
+      ...         training.make_step(algorithm, optimizer),
+      ...         training.create(algorithm.init(key), optimizer, key),
+      ...         tasks_from=lambda step: itertools.repeat(metaflax.Task(batch, batch)),
+      ...         validate=lambda params: {"score": -abs(float(params["w"]) - 2)},
+      ...         checkpoints=checkpoints,
+      ...         score="score",
+      ...         num_steps=2,
+      ...         eval_every=1,
+      ...     )
+      ...     checkpoints.close()
+      >>> print(result.params["w"], result.stopping.best_step, result.stopped_early)
+      0.875 2 False
     """
 
     def validated(state: TrainState, stopping: Stopping) -> Stopping:

@@ -10,7 +10,22 @@ from metaflax import _files
 
 
 class Sink(Protocol):
-    """Receives every record of a run."""
+    """Receives every record of a run.
+
+    Examples:
+      >>> from metaflax import training
+      >>> class Smallest:
+      ...     loss = float("inf")
+      ...     def write(self, record):
+      ...         self.loss = min(self.loss, record.get("loss", self.loss))
+      ...     def close(self):
+      ...         print(f"smallest loss {self.loss}")
+      >>> sink: training.Sink = Smallest()
+      >>> for step, loss in enumerate([0.9, 0.4, 0.6]):
+      ...     sink.write({"step": step, "loss": loss})
+      >>> sink.close()
+      smallest loss 0.4
+    """
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Takes one record; it has an integer `step`."""
@@ -28,6 +43,20 @@ class JsonlLog:
       path: appended to.
       resume_after: keeps only records up to this step, so that a resumed run, which
         repeats the steps after its checkpoint, does not log them twice.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import training
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "log.jsonl"
+      ...     log = training.JsonlLog(path)
+      ...     for step in 1, 2, 3:
+      ...         log.write({"step": step, "loss": 1 / step})
+      ...     log.close()
+      ...     training.JsonlLog(path, resume_after=2).close()  # From a checkpoint at 2.
+      ...     print(path.read_text(), end="")
+      {"step": 1, "loss": 1.0}
+      {"step": 2, "loss": 0.5}
     """
 
     def __init__(self, path: Path, *, resume_after: int = 0):

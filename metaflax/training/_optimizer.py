@@ -30,6 +30,12 @@ def schedule(
     Raises:
       ValueError: for an unknown shape, with the known ones, for a rate that is not
         positive and finite, or for more warmup than steps.
+
+    Examples:
+      >>> from metaflax import training
+      >>> rate = training.schedule("linear", 1.0, num_steps=8, warmup_steps=4)
+      >>> [float(rate(step)) for step in (0, 2, 4, 6, 8)]
+      [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     _optimizers.check_rates(learning_rate=learning_rate)
     if not 0 <= warmup_steps <= num_steps:
@@ -80,6 +86,18 @@ def outer_optimizer(
     Raises:
       ValueError: if there is no such optimizer, or a rate or the norm is not positive
         and finite.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import training
+      >>> params = {"encoder": jnp.ones((1, 1)), "head": jnp.ones(1)}
+      >>> optimizer = training.outer_optimizer(
+      ...     "sgd", 0.1, head_learning_rate=1.0, clip_norm=None
+      ... )
+      >>> grads = jax.tree.map(jnp.ones_like, params)
+      >>> updates, _ = optimizer.update(grads, optimizer.init(params), params)
+      >>> print(updates["encoder"], updates["head"])
+      [[-0.1]] [-1.]
     """
     _optimizers.check_rates(
         learning_rate=learning_rate,

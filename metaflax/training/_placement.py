@@ -67,6 +67,17 @@ class OverDevices:
     Args:
       mesh: of `make_mesh`; if it has devices of several processes, all of them have to
         make the same calls.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import training
+      >>> mesh = jax.make_mesh((1, 1), ("task", "param"), devices=jax.devices()[:1])
+      >>> placement = training.OverDevices(mesh)
+      >>> params = {"w": jnp.arange(3.0)}
+      >>> state = training.create(params, optax.sgd(0.1), jax.random.key(0))
+      >>> placed = placement.place(state)
+      >>> print(placement.local_tasks(4), placement.whole(placed.params)["w"])
+      [0 1 2 3] [0. 1. 2.]
     """
 
     def __init__(self, mesh: Mesh):

@@ -21,6 +21,13 @@ class PreemptedError(KeyboardInterrupt):
     Attributes:
       step: the step that was saved.
       status: exit status, as a shell reports it for the signal.
+
+    Examples:
+      >>> import signal
+      >>> from metaflax import training
+      >>> error = training.PreemptedError(40, signal.SIGTERM)
+      >>> print(error, error.status)
+      preempted at step 40, which is saved; the same command resumes from there. 143
     """
 
     def __init__(self, step: int, number: int = signal.SIGTERM):

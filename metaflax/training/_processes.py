@@ -31,6 +31,13 @@ def initialize_distributed(
 
     Raises:
       ValueError: if only some of the three are given, or the processes do not connect.
+
+    Examples:
+      >>> from metaflax import training
+      >>> training.initialize_distributed("10.0.0.1:5000", num_processes=2)
+      Traceback (most recent call last):
+        ...
+      ValueError: coordinator, num_processes and process_id are ('10.0.0.1:5000', ...
     """
     settings = coordinator, num_processes, process_id
     if None in settings and settings != (None, None, None):

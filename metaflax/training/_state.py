@@ -44,6 +44,19 @@ def create(
 
     Raises:
       ValueError: if `trains`, or a pattern of it, matches no parameter.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import training, tree
+      >>> params = {"encoder": jnp.ones(3), "head": jnp.zeros(2)}
+      >>> optimizer, key = optax.sgd(0.1, momentum=0.9), jax.random.key(0)
+      >>> state = training.create(params, optimizer, key, trains="head")
+      >>> print(state.step, len(state.params), tree.paths(state.opt_state))
+      0 2 ['0/trace/head']
+      >>> training.create(params, optimizer, key, trains="body")
+      Traceback (most recent call last):
+        ...
+      ValueError: nothing is trained: no parameter matches 'body'; they are ...
     """
     params, key = jax.tree.map(jnp.array, (params, key))
     trained = tree.select(params, trains)

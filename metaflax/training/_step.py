@@ -39,6 +39,27 @@ def make_step(
       `state, metrics = step(state, tasks)`. Metrics are `loss` and `grad_norm`, and
       per task `query_losses` `[T]` and `inner_diverged` `[T]`, whether its inner steps
       raised the support loss.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import metaflax
+      >>> from metaflax import training
+      >>> algorithm = metaflax.maml(
+      ...     lambda w, x, key: w * x,
+      ...     lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
+      ...     lambda key: jnp.zeros(()),
+      ...     optax.sgd(0.25),
+      ...     num_steps=1,
+      ... )
+      >>> optimizer = optax.sgd(0.5)
+      >>> step = training.make_step(algorithm, optimizer)
+      >>> ones = jnp.ones((4, 1))  # Four tasks of one example.
+      >>> batch = metaflax.Batch(ones, 2 * ones, ones)
+      >>> key = jax.random.key(0)
+      >>> state = training.create(algorithm.init(key), optimizer, key)
+      >>> state, metrics = step(state, metaflax.Task(batch, batch))
+      >>> print(state.params, metrics["loss"], metrics["query_losses"])
+      0.5 1.0 [1. 1. 1. 1.]
     """
     loss_and_grad = _meta_gradient.value_and_grad(
         algorithm, task_loop=task_loop, trains=trains
