@@ -21,6 +21,16 @@ def check(config: Config) -> None:
 
     Raises:
       ValueError: naming the setting and what it may be.
+
+    Examples:
+      >>> from metaflax import config
+      >>> data = config.DataConfig(path="pets.csv")
+      >>> config.check(config.Config(data=data))
+      >>> episodes = config.EpisodeConfig(none_rate=0.5)
+      >>> config.check(config.Config(data=data, episodes=episodes))
+      Traceback (most recent call last):
+        ...
+      ValueError: none_rate is 0.5, and the task type 'classification' has no ...
     """
     _check_numbers(config)
     _check_optimizers(config)

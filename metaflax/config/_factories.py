@@ -93,6 +93,13 @@ def build_task(config: Config) -> tasks.TaskType:
     Raises:
       ValueError: for an unknown task type or metric, or a pair encoding of single
         texts.
+
+    Examples:
+      >>> from metaflax import config
+      >>> data = config.DataConfig(path="pairs.csv", task="pair_classification")
+      >>> task = config.build_task(config.Config(data=data))
+      >>> task.form.required, task.scores
+      (('text', 'text_pair'), ('accuracy',))
     """
     task = _registry.resolve("task", TASKS, config.data.task)(config)
     task = task._replace(form=task.form.encoded_as(config.model.pair_encoding))

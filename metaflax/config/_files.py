@@ -20,7 +20,7 @@ F = TypeVar("F", Config, PretrainConfig, MixtureConfig, SearchConfig)
 
 
 def load_file(path: str | Path, kind: type[F] = Config) -> F:
-    """Loads the `config` of a Python file, such as those in `experiments/`.
+    r"""Loads the `config` of a Python file, such as those in `experiments/`.
 
     Args:
       path: path of the file; a `.json` file holds the output of `to_json`.
@@ -31,6 +31,19 @@ def load_file(path: str | Path, kind: type[F] = Config) -> F:
 
     Raises:
       ValueError: if the file does not exist, fails, or defines no `config` of the type.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import config
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "anil.py"
+      ...     _ = path.write_text(
+      ...         "from metaflax.config import AlgorithmConfig, Config\n"
+      ...         "config = Config(algorithm=AlgorithmConfig(name='anil'))\n"
+      ...     )
+      ...     settings = config.load_file(path)
+      >>> settings.algorithm.name
+      'anil'
     """
     path = Path(path)
     if not path.is_file():

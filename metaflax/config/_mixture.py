@@ -34,7 +34,19 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ShareConfig:
-    """Sampling weight, loss weight and active steps of a member."""
+    """Sampling weight, loss weight and active steps of a member.
+
+    Examples:
+      >>> from metaflax import config
+      >>> member = config.TaskMember(
+      ...     config.DataConfig(path="pets.csv"),
+      ...     share=config.ShareConfig(starts=0.5, ends=0.4),
+      ... )
+      >>> config.check_mixture(config.MixtureConfig(members={"pets": member}))
+      Traceback (most recent call last):
+        ...
+      ValueError: 'pets' takes part from 0.5 to 0.4 of the run; give shares from 0 ...
+    """
 
     weight: float | None = None
     """Weight with which training steps sample the member, set for all members or none;
@@ -50,7 +62,20 @@ class ShareConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TaskMember:
-    """A member that is meta-trained on episodes of a task type."""
+    """A member that is meta-trained on episodes of a task type.
+
+    Examples:
+      >>> from metaflax import config
+      >>> pets = config.TaskMember(
+      ...     config.DataConfig(path="pets.csv"), share=config.ShareConfig(weight=2.0)
+      ... )
+      >>> stars = config.TaskMember(config.DataConfig("stars.csv", task="regression"))
+      >>> members = {"pets": pets, "stars": stars}
+      >>> config.check_mixture(config.MixtureConfig(members=members))
+      Traceback (most recent call last):
+        ...
+      ValueError: the weight is given of 'pets' and not of the other members; give ...
+    """
 
     data: DataConfig
     """Data, task type and split of the member."""
@@ -70,7 +95,18 @@ class TaskMember:
 
 @dataclasses.dataclass(frozen=True)
 class TextMember:
-    """A member that is trained by masked language modelling on raw text."""
+    """A member that is trained by masked language modelling on raw text.
+
+    Examples:
+      >>> from metaflax import config
+      >>> pets = config.TaskMember(config.DataConfig(path="pets.csv"))
+      >>> notes = config.TextMember(config.RawTextConfig("notes.txt", mask_rate=0))
+      >>> members = {"pets": pets, "notes": notes}
+      >>> config.check_mixture(config.MixtureConfig(members=members))
+      Traceback (most recent call last):
+        ...
+      ValueError: member 'notes': mask_rate is 0; give a share between 0 and 1.
+    """
 
     text: RawTextConfig
     """Raw text and its masking."""
@@ -89,7 +125,17 @@ Member: TypeAlias = TaskMember | TextMember
 
 @dataclasses.dataclass(frozen=True)
 class MixtureConfig:
-    """Config of a training run on a mixture of members."""
+    """Config of a training run on a mixture of members.
+
+    Examples:
+      >>> from metaflax import config
+      >>> member = config.TaskMember(config.DataConfig(path="pets.csv"))
+      >>> config.check_mixture(config.MixtureConfig(members={"pets": member}))
+      >>> config.check_mixture(config.MixtureConfig())
+      Traceback (most recent call last):
+        ...
+      ValueError: the mixture has no members; give one or more.
+    """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """Pretrained encoder that all members share."""
@@ -187,6 +233,15 @@ def check_mixture(config: MixtureConfig) -> None:
 
     Raises:
       ValueError: with the member, the setting and its allowed values.
+
+    Examples:
+      >>> from metaflax import config
+      >>> model = config.ModelConfig(adapter_size=8)
+      >>> pets = config.TaskMember(config.DataConfig(path="pets.csv"))
+      >>> config.check_mixture(config.MixtureConfig(model, {"pets": pets}))
+      Traceback (most recent call last):
+        ...
+      ValueError: a mixture saves its encoder in Hugging Face's format, which has ...
     """
     if not config.members:
         raise ValueError("the mixture has no members; give one or more.")

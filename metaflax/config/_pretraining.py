@@ -12,7 +12,14 @@ from metaflax.config._settings import TrainingConfig
 @accepts_former_names("network")
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The encoder to pretrain, from pretrained or new weights."""
+    """The encoder to pretrain, from pretrained or new weights.
+
+    Examples:
+      >>> from metaflax import config
+      >>> network = config.NetworkConfig(fresh=True, num_layers=2, hidden_size=128)
+      >>> network.hidden_size // network.num_heads
+      32
+    """
 
     model: str = "minilm"
     """Directory or Hugging Face hub name of an encoder; `minilm` is all-MiniLM-L6-v2,
@@ -40,7 +47,14 @@ class NetworkConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RawTextConfig:
-    """Raw text and its masking."""
+    """Raw text and its masking.
+
+    Examples:
+      >>> from metaflax import config
+      >>> text = config.RawTextConfig(text="notes.txt", length=64)
+      >>> text.mask_rate * text.length
+      9.6
+    """
 
     text: str = ""
     """File with one text per line, preferably a sentence, or JSONL."""
@@ -57,7 +71,14 @@ class RawTextConfig:
 @accepts_former_names("training")
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """Settings of the training loop."""
+    """Settings of the training loop.
+
+    Examples:
+      >>> from metaflax import config
+      >>> loop = config.LoopConfig(steps=10_000, warmup=0.05, rows_per_step=64)
+      >>> f"{loop.warmup * loop.steps:.0f} steps of warm-up, {loop.schedule} decay"
+      '500 steps of warm-up, linear decay'
+    """
 
     steps: int = 10000
     """Maximum number of training steps."""
@@ -95,7 +116,19 @@ class LoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
-    """Config of a pretraining run."""
+    """Config of a pretraining run.
+
+    Examples:
+      >>> from metaflax import config
+      >>> pretraining = config.PretrainConfig(
+      ...     network=config.NetworkConfig(fresh=True, num_layers=2),
+      ...     text=config.RawTextConfig(text="notes.txt", length=64),
+      ...     training=config.LoopConfig(steps=1000),
+      ... )
+      >>> tokens = pretraining.training.rows_per_step * pretraining.text.length
+      >>> tokens * pretraining.training.steps
+      2048000
+    """
 
     network: NetworkConfig = NetworkConfig()
     text: RawTextConfig = RawTextConfig()

@@ -68,7 +68,16 @@ class Trial(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """Uniform distribution on numbers from `low` to `high`."""
+    """Uniform distribution on numbers from `low` to `high`.
+
+    Examples:
+      >>> from metaflax import config
+      >>> class Middle:
+      ...     def suggest_float(self, name, low, high):
+      ...         return (low + high) / 2
+      >>> config.Uniform(0.0, 0.5).draw(Middle(), "training.warmup")
+      0.25
+    """
 
     low: float
     high: float
@@ -85,7 +94,17 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class LogUniform:
-    """Log-uniform distribution on numbers from `low` to `high`, such as rates."""
+    """Log-uniform distribution on numbers from `low` to `high`, such as rates.
+
+    Examples:
+      >>> from metaflax import config
+      >>> class Middle:
+      ...     def suggest_float(self, name, low, high, log):
+      ...         return (low * high) ** 0.5 if log else (low + high) / 2
+      >>> rates = config.LogUniform(1e-5, 1e-3)
+      >>> print(f"{rates.draw(Middle(), 'training.learning_rate'):.0e}")
+      1e-04
+    """
 
     low: float
     high: float
@@ -102,7 +121,16 @@ class LogUniform:
 
 @dataclasses.dataclass(frozen=True)
 class Integers:
-    """Uniform distribution on integers from `low` to `high`, both included."""
+    """Uniform distribution on integers from `low` to `high`, both included.
+
+    Examples:
+      >>> from metaflax import config
+      >>> class Last:
+      ...     def suggest_int(self, name, low, high):
+      ...         return high
+      >>> config.Integers(1, 10).draw(Last(), "algorithm.num_steps")
+      10
+    """
 
     low: int
     high: int
@@ -123,6 +151,15 @@ class Choice:
 
     Args:
       values: the values.
+
+    Examples:
+      >>> from metaflax import config
+      >>> class Last:
+      ...     def suggest_categorical(self, name, choices):
+      ...         return choices[-1]
+      >>> patterns = config.Choice((("*",), ("head", "encoder/layer_5")))
+      >>> patterns.draw(Last(), "algorithm.adapts")
+      ('head', 'encoder/layer_5')
     """
 
     values: tuple[Any, ...]

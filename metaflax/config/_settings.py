@@ -17,7 +17,17 @@ Pooling: TypeAlias = Literal["mean", "first", "pooler", "entities", "tokens"]
 @accepts_former_names("model")
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The pretrained model, and how an encoder pools token features."""
+    """The pretrained model, and how an encoder pools token features.
+
+    Examples:
+      >>> from metaflax import config
+      >>> data = config.DataConfig(path="pets.csv")
+      >>> config.check(config.Config(config.ModelConfig(pooling="first"), data))
+      >>> config.check(config.Config(config.ModelConfig(pooling="tokens"), data))
+      Traceback (most recent call last):
+        ...
+      ValueError: pooling is 'tokens' and the task type is 'classification'; task ...
+    """
 
     name: Annotated[str, tyro.conf.arg(name="model")] = "minilm"
     """Pretrained model: `minilm` (all-MiniLM-L6-v2), `mpnet` (all-mpnet-base-v2) or
@@ -68,7 +78,16 @@ class ModelConfig:
 @accepts_former_names("data")
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Labelled text, its columns and how its classes are split."""
+    """Labelled text, its columns and how its classes are split.
+
+    Examples:
+      >>> from metaflax import config
+      >>> data = config.DataConfig(path="reviews.csv", text="review", label="stars")
+      >>> settings = config.Config(data=data)
+      >>> task = config.build_task(settings)
+      >>> task.kind, task.scores
+      ('classes', ('accuracy',))
+    """
 
     path: Annotated[str, tyro.conf.arg(name="data")] = ""
     """Labelled text: a JSONL, JSON, CSV, TSV, CoNLL or Parquet file (also .gz), a
@@ -150,7 +169,14 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:
-    """Sizes of episodes; each is a number, or two for a range (least, most)."""
+    """Sizes of episodes; each is a number, or two for a range (least, most).
+
+    Examples:
+      >>> from metaflax import config
+      >>> episodes = config.EpisodeConfig(way=5, shot=1, train_shot=(1, 10))
+      >>> episodes.training().shot, episodes.training().way
+      ((1, 10), 5)
+    """
 
     way: Count = 5
     """Classes per validation or test episode; two numbers are a range."""
@@ -181,7 +207,19 @@ class EpisodeConfig:
 @accepts_former_names("algorithm")
 @dataclasses.dataclass(frozen=True)
 class AlgorithmConfig:
-    """The meta-learning algorithm and its inner loop."""
+    """The meta-learning algorithm and its inner loop.
+
+    Examples:
+      >>> from metaflax import config
+      >>> data = config.DataConfig(path="pets.csv")
+      >>> maml = config.AlgorithmConfig(name="maml", adapts=("head", "encoder/layer_5"))
+      >>> config.check(config.Config(data=data, algorithm=maml))
+      >>> unknown = config.AlgorithmConfig(inner_optimizer="sgdd")
+      >>> config.check(config.Config(data=data, algorithm=unknown))
+      Traceback (most recent call last):
+        ...
+      ValueError: optax has no optimizer 'sgdd'; take adamw, adam, sgd, lion, ...
+    """
 
     name: Annotated[str, tyro.conf.arg(name="algorithm")] = "protonet"
     """Meta-learning algorithm: a name such as protonet, maml, fomaml or frozen
@@ -238,7 +276,19 @@ class AlgorithmConfig:
 @accepts_former_names("training")
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """The outer loop."""
+    """The outer loop.
+
+    Examples:
+      >>> from metaflax import config
+      >>> training = config.TrainingConfig(trains=("*", "!encoder/embeddings"))
+      >>> data = config.DataConfig(path="pets.csv")
+      >>> config.check(config.Config(data=data, training=training))
+      >>> longer = config.TrainingConfig(warmup=2)
+      >>> config.check(config.Config(data=data, training=longer))
+      Traceback (most recent call last):
+        ...
+      ValueError: warmup is 2; give a share of the steps from 0 to 1.
+    """
 
     steps: int = 500
     """Maximum number of outer steps, the updates of meta-training."""
@@ -296,7 +346,16 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(DecodingConfig):
-    """Meta-testing, and how generative models decode in it."""
+    """Meta-testing, and how generative models decode in it.
+
+    Examples:
+      >>> import dataclasses
+      >>> from metaflax import config
+      >>> evaluation = config.EvaluationConfig(test_episodes=1000, num_beams=4)
+      >>> other_episodes = dataclasses.replace(evaluation, test_seed=2)
+      >>> other_episodes.test_episodes, other_episodes.num_beams
+      (1000, 4)
+    """
 
     test_episodes: int = 600
     """Number of test episodes, the same ones before and after training."""
@@ -308,7 +367,21 @@ class EvaluationConfig(DecodingConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """A whole run.
+
+    Examples:
+      >>> import dataclasses
+      >>> from metaflax import config
+      >>> settings = config.Config(
+      ...     data=config.DataConfig(path="pets.csv"),
+      ...     episodes=config.EpisodeConfig(way=5, shot=1),
+      ...     algorithm=config.AlgorithmConfig(name="anil"),
+      ... )
+      >>> config.check(settings)
+      >>> relations = dataclasses.replace(settings.data, task="relations")
+      >>> config.build_task(dataclasses.replace(settings, data=relations)).form.name
+      'mention'
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()

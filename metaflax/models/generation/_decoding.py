@@ -14,7 +14,16 @@ from metaflax.models.generation._language_model import LanguageModel
 
 @dataclasses.dataclass(frozen=True)
 class DecodingConfig:
-    """How a generative model decodes a text."""
+    """How a generative model decodes a text.
+
+    Examples:
+      >>> from metaflax import config
+      >>> config.DecodingConfig(num_beams=4).check()
+      >>> config.DecodingConfig(num_beams=0).check()
+      Traceback (most recent call last):
+        ...
+      ValueError: num_beams is 0; give 1 or more.
+    """
 
     num_beams: int = 1
     """Beams of beam search when a text is generated; 1 decodes greedily."""
