@@ -29,6 +29,11 @@ def main(args: Sequence[str] | None = None) -> int:
       The exit status: 0; 2 after one sentence on standard error about an error; 130
       after an interruption, 143 after SIGTERM, with the last step of a run saved; 141
       when standard output was closed, as by `| head`.
+
+    Examples:
+      >>> from metaflax import cli
+      >>> cli.main(["evaluate", "absent"])
+      2
     """
     args = list(sys.argv[1:] if args is None else args)
     if os.getcwd() not in sys.path:
@@ -73,6 +78,15 @@ def run(command: Command, console: Console) -> None:
     Args:
       command: a command with its options, as `parse` returns it.
       console: where it prints.
+
+    Examples:
+      >>> import io
+      >>> import rich.console
+      >>> from metaflax import cli
+      >>> console = rich.console.Console(file=io.StringIO(), width=120)
+      >>> cli.run(cli.parse(["models"]), console)
+      >>> "roberta" in console.file.getvalue()
+      True
     """
     from metaflax import workflows
 

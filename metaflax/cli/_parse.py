@@ -52,6 +52,16 @@ def parse(
     Raises:
       SystemExit: with 0 after printing help, with 2 for unknown commands or options.
       ValueError: for a config file that cannot be used.
+
+    Examples:
+      >>> from metaflax import cli
+      >>> command = cli.parse(["evaluate", "runs/a", "--shot", "1", "--test-seed", "3"])
+      >>> command.run.name, command.shot, command.test_seed, command.way
+      ('a', 1, 3, None)
+      >>> warnings = []
+      >>> _ = cli.parse(["evaluate", "runs/a", "--shots", "1", "5"], warnings.append)
+      >>> warnings
+      ['--shots is now --curve-shots; the next release drops the former name.']
     """
     args = with_new_names(args, warn)
     if not args or args[0] in ("-h", "--help"):

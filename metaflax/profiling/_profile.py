@@ -118,6 +118,19 @@ def profile(
 
     Raises:
       ValueError: if the backend reports no operations.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax import profiling
+      >>> step = jax.jit(lambda state, batch: (state + (batch @ batch).mean(), {}))
+      >>> start, batch = jnp.zeros(()), jnp.ones((64, 64))
+      >>> executable = step.lower(start, batch).compile()
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder)
+      ...     result = profiling.profile(executable, start, [batch] * 7, path, steps=2)
+      >>> result.steps, 0 < result.step_ms, any(row.ms > 0 for row in result.rows)
+      (2, True, True)
     """
     making, transferring, profiled, unprofiled = [], [], [], []
     ready = map(

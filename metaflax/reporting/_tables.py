@@ -65,6 +65,20 @@ def comparison_table(
 
     Returns:
       A rich table.
+
+    Examples:
+      >>> import rich.console
+      >>> from metaflax import evaluation, reporting
+      >>> before = {"accuracy": evaluation.Interval(0.61, 0.02)}
+      >>> after = {"accuracy": evaluation.Interval(0.74, 0.02)}
+      >>> gain = {"accuracy": evaluation.Interval(0.13, 0.01)}
+      >>> table = reporting.comparison_table(
+      ...     "pets",
+      ...     {"before": before, "after": after, "difference": gain},
+      ...     ("accuracy",),
+      ... )
+      >>> [list(column.cells) for column in table.columns]
+      [['accuracy'], ['61.0 ± 2.0 %'], ['74.0 ± 2.0 %'], ['+13.0 ± 1.0 %']]
     """
     table = Table(title=title)
     table.add_column("")

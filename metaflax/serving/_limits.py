@@ -5,7 +5,17 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Limits on the size, number and duration of requests."""
+    """Limits on the size, number and duration of requests.
+
+    Examples:
+      >>> from metaflax import serving
+      >>> serving.Limits(max_texts=64).max_waiting_texts
+      2048
+      >>> serving.Limits(max_waiting_texts=8)
+      Traceback (most recent call last):
+        ...
+      ValueError: max_waiting_texts is 8; give at least max_texts, 256.
+    """
 
     max_body_bytes: int = 4_000_000
     """Largest request body in bytes."""

@@ -22,6 +22,18 @@ class ServerSettings:
       database: SQLAlchemy URL of another database; files stay in `store`.
       tokens: JSON file of tokens by tenant; None for one tenant without a token.
       limits: bounds of requests.
+
+    Examples:
+      >>> import dataclasses
+      >>> from metaflax import serving
+      >>> settings = serving.ServerSettings()
+      >>> settings.store.name, settings.learner.model, settings.limits.max_texts
+      ('tasks', 'minilm', 256)
+      >>> learner = dataclasses.replace(settings.learner, model="./absent")
+      >>> serving.create_app(dataclasses.replace(settings, learner=learner))
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no directory ./absent; check the path.
     """
 
     learner: LearnerSettings = dataclasses.field(default_factory=LearnerSettings)
@@ -44,6 +56,15 @@ def create_app(settings: ServerSettings) -> Any:
     Raises:
       ValueError: if the model, the store or the tokens cannot be used, or the extra is
         not installed.
+
+    Examples:
+      >>> import pathlib
+      >>> from metaflax import serving
+      >>> settings = serving.ServerSettings(tokens=pathlib.Path("absent.json"))
+      >>> serving.create_app(settings)
+      Traceback (most recent call last):
+        ...
+      ValueError: absent.json: cannot be read as JSON ([Errno 2] No such file or ...
     """
     try:
         from metaflax.few_shot._sources import load_learner
@@ -85,6 +106,15 @@ def serve(
 
     Raises:
       ValueError: as `create_app`, and for an address of other machines without tokens.
+
+    Examples:
+      >>> import rich.console
+      >>> from metaflax import serving
+      >>> console = rich.console.Console()
+      >>> serving.serve(serving.ServerSettings(), console, host="0.0.0.0")
+      Traceback (most recent call last):
+        ...
+      ValueError: without tokens anyone who reaches 0.0.0.0 could ask; give ...
     """
     if settings.tokens is None and host not in LOOPBACK:
         raise ValueError(

@@ -61,6 +61,14 @@ def augment(
       ValueError: for anything wrong with source, model or settings, and if no text has
         a word to replace, before anything is written.
 
+    Examples:
+      >>> from metaflax import workflows
+      >>> replacing = workflows.Replacing(variants=0)
+      >>> workflows.augment("pets.csv", "minilm", "more.jsonl", replacing=replacing)
+      Traceback (most recent call last):
+        ...
+      ValueError: variants is 0; give 1 or more.
+
     References:
       Wu et al., `Conditional BERT Contextual Augmentation
       <https://arxiv.org/abs/1812.06705>`_, 2018, and Kumar et al., `Data Augmentation

@@ -53,6 +53,17 @@ def cluster(
       ValueError: for anything wrong with source, run or model, or fewer texts than
         clusters, before anything is written.
 
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     out = pathlib.Path(folder) / "clusters.jsonl"
+      ...     _ = out.write_text("")
+      ...     workflows.cluster("pets.csv", out, number=20)
+      Traceback (most recent call last):
+        ...
+      ValueError: .../clusters.jsonl exists already; name a new file.
+
     References:
       Hsu et al., `Unsupervised Learning via Meta-Learning
       <https://arxiv.org/abs/1810.02334>`_, 2019 (CACTUs). Departure: the encoder may be

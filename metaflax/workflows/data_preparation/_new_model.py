@@ -53,6 +53,26 @@ def new_language_model(
 
     Raises:
       ValueError: if it exists, or the sizes make no network.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import models, workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = workflows.new_language_model(
+      ...         pathlib.Path(folder) / "tiny",
+      ...         ["it barks", "it purrs"],
+      ...         family="bert",
+      ...         vocab_size=40,
+      ...         width=8,
+      ...         layers=1,
+      ...         heads=2,
+      ...         positions=16,
+      ...     )
+      ...     model = models.load(path)
+      ...     print(model.tokenizer().tokenize("it barks"))
+      ['it', 'barks']
+      >>> model.config.hidden_size, model.config.num_hidden_layers
+      (8, 1)
     """
     target = Path(out).expanduser()
     check_absent(target)
@@ -127,6 +147,15 @@ def language_model_from_encoder(
     Raises:
       ValueError: if it exists, or there is no such BERT.
 
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.language_model_from_encoder(f"{folder}/pair", "./absent")
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no directory ./absent; check the path.
+
     References:
       Rothe et al., `Leveraging Pre-trained Checkpoints for Sequence Generation Tasks
       <https://arxiv.org/abs/1907.12461>`_, 2020: BERT2RND.
@@ -153,7 +182,7 @@ def language_model_from_encoder(
 
 
 def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
-    """Yields all texts in some columns of a file, those of lists of turns one by one.
+    r"""Yields all texts in some columns of a file, those of lists of turns one by one.
 
     Args:
       file: of labelled or unlabelled texts, in any format that `data.read` reads.
@@ -164,6 +193,16 @@ def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
 
     Raises:
       ValueError: if the file cannot be read, or lacks a column.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "talks.jsonl"
+      ...     row = '{"turns": ["Hello.", "Who is it?"], "answer": "Ada."}'
+      ...     _ = path.write_text(row)
+      ...     list(workflows.texts_of_file(path, ["turns", "answer"]))
+      ['Hello.', 'Who is it?', 'Ada.']
     """
     for column in columns:
         for turns in read_texts(file, form=tasks.TURNS, column=column):

@@ -23,6 +23,16 @@ class Replacing(NamedTuple):
       top_k: number of most probable words to sample from.
       max_length: largest number of tokens of a text; words beyond stay as they are.
       seed: seed for choosing the words and sampling their replacements.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> replacing = workflows.Replacing(share=0.5)
+      >>> replacing.most_masks(9), replacing.most_masks(1)
+      (4, 1)
+      >>> workflows.Replacing(share=1.5).check()
+      Traceback (most recent call last):
+        ...
+      ValueError: share is 1.5; give above 0 to 1.
     """
 
     variants: int = 4

@@ -59,7 +59,7 @@ def adapt(
     choose_head: bool = False,
     **columns: str | None,
 ) -> Path:
-    """Adapts a model to a new task from a file of labelled texts.
+    r"""Adapts a model to a new task from a file of labelled texts.
 
     Args:
       support_file: labelled texts, as for `data.read`.
@@ -83,6 +83,26 @@ def adapt(
       ValueError: for a file that cannot be used, or with more classes than a learned
         output layer has, for both a run and a config, or for a context to keep where
         there is none.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import metaflax
+      >>> from metaflax import config, workflows
+      >>> sizes = {"vocab_size": 40, "width": 8, "layers": 1, "heads": 2}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     support = pathlib.Path(folder) / "pets.csv"
+      ...     tiny = support.with_name("tiny")
+      ...     texts = ["it barks", "it purrs"]
+      ...     _ = workflows.new_language_model(tiny, texts, family="bert", **sizes)
+      ...     _ = support.write_text("text,label\nit barks,dog\nit purrs,cat\n")
+      ...     settings = config.Config(
+      ...         model=config.ModelConfig(name=str(tiny)),
+      ...         data=config.DataConfig(max_length=8),
+      ...         algorithm=config.AlgorithmConfig(name="frozen"),
+      ...     )
+      ...     pets = workflows.adapt(support, tiny.with_name("pets"), config=settings)
+      ...     print([row["label"] for row in metaflax.load(pets)(texts)])
+      ['dog', 'cat']
     """
     console = console_or_quiet(console)
     target = Path(out).expanduser()

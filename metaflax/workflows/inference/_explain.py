@@ -45,6 +45,17 @@ class Explainer:
       ValueError: if the directory holds no sequence classifier of single texts, or a
         number is not positive.
 
+    Examples:
+      >>> import json, pathlib, tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "config.json"
+      ...     _ = path.write_text(json.dumps({"model_type": "gpt2"}))
+      ...     workflows.Explainer(folder)
+      Traceback (most recent call last):
+        ...
+      ValueError: ... holds a generative model, and only classifiers ...
+
     References:
       Sundararajan et al., `Axiomatic Attribution for Deep Networks
       <https://arxiv.org/abs/1703.01365>`_, 2017.

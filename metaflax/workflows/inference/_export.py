@@ -44,6 +44,15 @@ def export(source: str | Path, out: str | Path, format: ExportFormat = "hf") -> 
     Raises:
       ValueError: if it exists, the source is none for the format, which has no place
         for its pooling or for parts of its encoder, or a graph computes anything else.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.export(folder, f"{folder}/onnx", "onnx")
+      Traceback (most recent call last):
+        ...
+      ValueError: ... has no config.json
     """
     target = Path(out).expanduser()
     check_absent(target)

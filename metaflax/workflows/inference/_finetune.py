@@ -85,6 +85,13 @@ def finetune(
 
     Raises:
       ValueError: for files that cannot be used, or a test label that training lacks.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.finetune("runs/a", "train.csv", "test.csv", epochs=0)
+      Traceback (most recent call last):
+        ...
+      ValueError: epochs is 0 and batch_size 16; give 1 or more.
     """
     console = console_or_quiet(console)
     if epochs < 1 or batch_size < 1:

@@ -38,6 +38,19 @@ class Generator:
     Raises:
       ValueError: if the directory holds no generative model, or a setting of decoding
         makes no sense.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> from metaflax import workflows
+      >>> sizes = {"vocab_size": 300, "width": 8, "layers": 1, "heads": 2}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "tiny"
+      ...     texts = ["it barks and it wags"]
+      ...     _ = workflows.new_language_model(path, texts, family="gpt", **sizes)
+      ...     generator = workflows.Generator(path, max_new=3)
+      ...     [row] = generator(["it barks"])
+      >>> sorted(row)
+      ['generated', 'score', 'text', 'truncated']
     """
 
     def __init__(

@@ -101,6 +101,22 @@ def predict(
 
     Raises:
       ValueError: for a text that cannot be used.
+
+    Examples:
+      >>> import io
+      >>> from metaflax import tasks, workflows
+      >>> class ByLength:
+      ...     form, batch_size = tasks.TEXT, 32
+      ...     def __call__(self, texts):
+      ...         return [{"label": "long" if len(t) > 8 else "short"} for t in texts]
+      ...     def notes(self):
+      ...         return []
+      >>> out = io.StringIO()
+      >>> workflows.predict(ByLength(), ["it barks", "it barks loudly"], out)
+      2
+      >>> print(out.getvalue(), end="")
+      {"text": "it barks", "label": "short"}
+      {"text": "it barks loudly", "label": "long"}
     """
     rows = (InputRow(text, predictor.form.row(text)) for text in texts)
     return predict_rows(predictor, rows, out, format=format)

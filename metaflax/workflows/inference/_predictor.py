@@ -68,6 +68,32 @@ class Predictor:
     Raises:
       ValueError: if the directory holds no sequence classifier, or one that does not
         read texts in windows, or has no calibration to reject by.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from metaflax import models, workflows
+      >>> sizes = {"vocab_size": 40, "width": 8, "layers": 1, "heads": 2}
+      >>> texts = ["it barks", "it purrs"]
+      >>> head = {"kernel": np.zeros((8, 2)), "bias": np.array([0.0, np.log(3)])}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder) / "encoder"
+      ...     _ = workflows.new_language_model(path, texts, family="bert", **sizes)
+      ...     encoder = models.load(path)
+      ...     models.save(
+      ...         path.with_name("classifier"),
+      ...         encoder.config,
+      ...         encoder.params,
+      ...         tokenizer_from=path,
+      ...         head=head,
+      ...         labels=("cat", "dog"),
+      ...         pooling="first",
+      ...         head_apart=True,
+      ...     )
+      ...     predictor = workflows.Predictor(path.with_name("classifier"))
+      ...     [row] = predictor(["it barks"])
+      >>> row["label"], round(row["probabilities"]["dog"], 2)
+      ('dog', 0.75)
     """
 
     def __init__(

@@ -30,6 +30,13 @@ class TripleFinder:
     Raises:
       ValueError: if either directory is for another task type, or `threshold` is not a
         probability.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.TripleFinder("people", "jobs", threshold=50)
+      Traceback (most recent call last):
+        ...
+      ValueError: threshold is 50; give a probability from 0 to 1.
     """
 
     def __init__(

@@ -59,6 +59,13 @@ def compare_runs(
     Raises:
       ValueError: if a run was not evaluated, or the episodes of two runs differ in row
         numbers or in texts.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.compare_runs(["runs/protonet"])
+      Traceback (most recent call last):
+        ...
+      ValueError: a comparison needs two runs at least; give another one.
     """
     console = console_or_quiet(console)
     if len(run_dirs) < 2:

@@ -89,6 +89,13 @@ def evaluate(
     Raises:
       ValueError: if there is no run, its data are too few for the sizes, or it does not
         support a requested evaluation.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.evaluate("runs/a", baselines=["maml"])
+      Traceback (most recent call last):
+        ...
+      ValueError: unknown baseline 'maml'; known: in_context, frozen, fine_tuning, ...
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)

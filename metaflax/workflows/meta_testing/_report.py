@@ -61,6 +61,15 @@ def report(
 
     Raises:
       ValueError: if there is no such evaluation.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.report(folder)
+      Traceback (most recent call last):
+        ...
+      ValueError: ... holds no run, as it has no config.json; name ...
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)

@@ -62,6 +62,13 @@ def mix(
       ValueError: for an invalid config or data, and for steps that do not fit the
         device, before anything is written; `training.DivergedError` for a loss that
         is not finite.
+
+    Examples:
+      >>> from metaflax import config, workflows
+      >>> workflows.mix(config.MixtureConfig(), "runs/mixture")
+      Traceback (most recent call last):
+        ...
+      ValueError: the mixture has no members; give one or more.
     """
     console = console_or_quiet(console)
     config_lib.check_mixture(config)

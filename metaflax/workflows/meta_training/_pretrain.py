@@ -54,6 +54,14 @@ def pretrain(
       ValueError: for an invalid config or text, and for steps that do not fit the
         device, before anything is written; `training.DivergedError` for a loss that
         is not finite.
+
+    Examples:
+      >>> from metaflax import config, workflows
+      >>> text = config.RawTextConfig("notes.txt", mask_rate=1.5)
+      >>> workflows.pretrain(config.PretrainConfig(text=text), "runs/pretrained")
+      Traceback (most recent call last):
+        ...
+      ValueError: mask_rate is 1.5; give a share between 0 and 1.
     """
     console = console_or_quiet(console)
     check_pretraining(config)

@@ -14,6 +14,12 @@ def quickstart_config(model: str | None = None) -> config_lib.Config:
 
     Args:
       model: name or directory of an encoder; None for all-MiniLM-L6-v2.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> settings = workflows.quickstart_config("mpnet")
+      >>> settings.model.name, settings.data.split_names["test"], settings.episodes.way
+      ('mpnet', ('products',), 2)
     """
     name = config_lib.ModelConfig().name if model is None else model
     return config_lib.Config(
@@ -61,5 +67,14 @@ def quickstart(
 
     Raises:
       ValueError: if model or texts cannot be downloaded, or the model is no encoder.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.quickstart(f"{folder}/run", model=f"{folder}/absent")
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no directory .../absent; check the path.
     """
     return train(quickstart_config(model), run_dir, console)

@@ -67,6 +67,15 @@ def replay(
 
     Raises:
       ValueError: if there is no run, or no such step.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.replay(folder, step=7)
+      Traceback (most recent call last):
+        ...
+      ValueError: ... holds no run, as it has no config.json; name ...
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)

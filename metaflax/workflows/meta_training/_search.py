@@ -55,6 +55,16 @@ def search(
       ValueError: if optuna is not installed, for an invalid config, for a directory of
         another search, or if no trial was completed.
 
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import config, workflows
+      >>> base = config.Config(data=config.DataConfig(path="pets.csv"))
+      >>> space = {"training.learning_rates": config.LogUniform(1e-5, 1e-3)}
+      >>> workflows.search(config.SearchConfig(base, space), "runs/search")
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no setting 'training.learning_rates'; similar ones are ...
+
     References:
       Bergstra et al., `Algorithms for Hyper-Parameter Optimization
       <https://papers.nips.cc/paper/4443>`_, 2011.

@@ -64,6 +64,19 @@ def train(
       ValueError: for an invalid config or data, and for steps that do not fit the
         device, before anything is written; `training.DivergedError` for a loss that
         is not finite.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import config, workflows
+      >>> settings = config.Config(
+      ...     data=config.DataConfig(path="pets.csv"),
+      ...     algorithm=config.AlgorithmConfig(name="mamml"),
+      ... )
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.train(settings, folder)
+      Traceback (most recent call last):
+        ...
+      ValueError: unknown algorithm 'mamml'; known: maml, fomaml, reptile, anil, ...
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
@@ -133,6 +146,16 @@ def meta_train(
 
     Raises:
       ValueError: as for `train`.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import config, workflows
+      >>> settings = config.Config(data=config.DataConfig(path="absent.csv"))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.meta_train(settings, folder)
+      Traceback (most recent call last):
+        ...
+      ValueError: absent.csv: no such file; check the path.
     """
     console, directory = console_or_quiet(console), RunDirectory(run_dir)
     with directory.reserved(config) as config:

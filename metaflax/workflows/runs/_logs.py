@@ -11,6 +11,13 @@ def quiet_logs() -> None:
     """Silences libraries that log the errors that they raise, Orbax above all.
 
     And the advice of `transformers` to install torch, of which nothing here makes use.
+
+    Examples:
+      >>> import logging
+      >>> from metaflax import workflows
+      >>> workflows.quiet_logs()
+      >>> logging.getLogger("absl").isEnabledFor(logging.ERROR)
+      False
     """
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     for name in ("absl", "asyncio"):

@@ -122,6 +122,13 @@ def load_run(
 
     Raises:
       ValueError: if a setting is wrong, or the model or data do not fit it.
+
+    Examples:
+      >>> from metaflax import config, workflows
+      >>> workflows.load_run(config.Config(data=config.DataConfig(path="absent.csv")))
+      Traceback (most recent call last):
+        ...
+      ValueError: absent.csv: no such file; check the path.
     """
     config_lib.check(config)
     task = config_lib.build_task(config)

@@ -47,6 +47,17 @@ class RunDirectory(Generic[C]):
     Args:
       path: the folder.
       kind: class of its config.
+
+    Examples:
+      >>> import tempfile
+      >>> from metaflax import workflows
+      >>> workflows.RunDirectory("runs/a").log.name
+      'log.jsonl'
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     workflows.RunDirectory(folder).config()
+      Traceback (most recent call last):
+        ...
+      ValueError: ... holds no run, as it has no config.json; name ...
     """
 
     def __init__(self, path: str | Path, kind: type[C] = config_lib.Config):
