@@ -1,6 +1,6 @@
 """Wording of messages."""
 
-__all__ = ("counted", "page")
+__all__ = ("counted", "page", "see")
 
 # Where the pages of the documentation are.
 DOCS = "docs"
@@ -31,3 +31,13 @@ def page(name: str) -> str:
       'docs/howto/resume.md'
     """
     return f"{DOCS}/{name}.md"
+
+
+def see(name: str) -> str:
+    """Ends a message with the page of the documentation that says more.
+
+    Examples:
+      >>> "Lower the learning rate." + see("howto/diverged")
+      'Lower the learning rate. See docs/howto/diverged.md.'
+    """
+    return f" See {page(name)}."

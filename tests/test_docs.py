@@ -65,6 +65,17 @@ def test_python_with_a_pretrained_encoder_runs(page, minilm, run_blocks):
     run_blocks(page)
 
 
+def test_messages_name_pages_that_exist():
+    named = re.compile(r"""\b(?:see|page)\(["']([\w/]+)["']\)|docs/([\w/]+)\.md""")
+    found = {
+        "".join(match.groups(""))
+        for file in (ROOT / "metaflax").rglob("*.py")
+        for match in named.finditer(file.read_text())
+    }
+    assert len(found) > 8
+    assert not [name for name in sorted(found) if not (DOCS / f"{name}.md").is_file()]
+
+
 def shown_commands():
     """Every `metaflax` command of a page, as its arguments."""
     found = {}

@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from metaflax._wording import see
 from metaflax.tasks._label_names import label_name
 
 # Characters that usually separate several names in one string.
 SEPARATORS = ("|", ";", ",", "\t", "\n")
-# Roles whose column an option of the command line names.
-NAMED = ("text", "text_pair", "label", "target", "domain")
+# Options of the command line that name the column of a role.
+OPTIONS = {
+    role: f"--{role.replace('_', '-')}"
+    for role in ("text", "text_pair", "label", "target", "domain")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Fields:
       columns: the column of a role, where that is not the role's own name.
       separator: what separates several names inside one string, or None.
       spellings: collects the ways in which each name of `names` is written, or None.
+      options: the option that names the column of a role, for messages.
 
     Examples:
       >>> row = Fields({"review": "it barks", "stars": "4"}, "a.csv:2",
@@ -37,6 +42,7 @@ class Fields:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     separator: str | None = None
     spellings: dict[str, set[str]] | None = None
+    options: Mapping[str, str] = dataclasses.field(default_factory=lambda: OPTIONS)
 
     def column(self, role: str) -> str:
         """The column that plays a role."""
@@ -53,10 +59,11 @@ class Fields:
           ValueError: if there is no such column.
         """
         if not self.has(role):
-            option = f" with --{role.replace('_', '-')}" if role in NAMED else ""
+            option = self.options.get(role)
             raise ValueError(
                 f"{self.place}: no column {self.column(role)!r}; the columns are"
-                f" {', '.join(map(repr, self.values))}. Name the right one{option}."
+                f" {', '.join(map(repr, self.values))}. Name the right one"
+                f"{f' with {option}' if option else ''}.{see('howto/csv_and_columns')}"
             )
         return self.values[self.column(role)]
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from metaflax._wording import see
 from metaflax.training._checkpoints import Checkpoints
 from metaflax.training._log import Sink
 from metaflax.training._preemption import PreemptedError
@@ -201,7 +202,7 @@ class _StepLog:
             raise DivergedError(
                 f"the meta-loss is not finite at step {step}, on {where}{before};"
                 " the last good checkpoint is kept. Lower the outer or inner learning"
-                " rate.",
+                f" rate.{see('howto/diverged')}",
                 step,
             )
         _write(self._sinks, {"step": step, "skipped": where})

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaflax import _meta_gradient, base, profiling, tree
+from metaflax._wording import see
 from metaflax.profiling import _memory
 from metaflax.profiling._cost import Cost
 from metaflax.training import _processes
@@ -171,6 +172,7 @@ def too_large(cost: Cost | None, free: int | None) -> str:
         f"one step {which}, even with one task at a time; take fewer or shorter texts"
         " (shot, queries, max_length), dtype bfloat16, an algorithm that adapts less"
         " or takes fewer inner steps, or the estimator mixed_mode with remat_every."
+        + see("howto/memory")
     )
 
 

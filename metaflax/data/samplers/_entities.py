@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metaflax._wording import see
 from metaflax.data.samplers import _pools
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.samplers._support_texts import not_in_support
@@ -286,7 +287,7 @@ def _check(
     if few or not domains:
         raise ValueError(
             f"{examples.name}: {', '.join(few) or 'no types'} cannot make an episode of"
-            f" {way}; lower way, or add types."
+            f" {way}; lower way, or add types.{see('howto/episodes')}"
         )
     most = 2 * max(shot, queries)  # Sentences with more are never selected.
     scarce = [

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from metaflax._wording import see
 from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.data.sources._examples import Examples
 
@@ -177,6 +178,7 @@ def _check(examples: Examples, pools: Pools) -> None:
             f"{examples.name}: an episode takes {shot} + {queries} different texts of a"
             f" class, and these have fewer: {', '.join(scarce)}. Add texts, leave the"
             " classes out (`--rare-classes drop`), or lower shot or queries."
+            + see("howto/rare_classes")
         )
     few = [
         f"{len(pool.classes)} classes{place(pool)}"
@@ -186,5 +188,5 @@ def _check(examples: Examples, pools: Pools) -> None:
     if few or not pools.pools:
         raise ValueError(
             f"{examples.name}: {', '.join(few) or 'no classes'} cannot make an episode"
-            f" of {way}; lower way, or add classes."
+            f" of {way}; lower way, or add classes.{see('howto/episodes')}"
         )

@@ -5,6 +5,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 
+from metaflax._wording import see
+
 # Byte order marks; that of UTF-32 begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -72,7 +74,7 @@ def _utf8_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
             raise ValueError(
                 f"{place}: not UTF-8 (byte {error.start + 1} of the line is"
                 f" 0x{raw[error.start]:02x}); give its encoding, such as latin-1, or"
-                " save the file as UTF-8."
+                f" save the file as UTF-8.{see('howto/csv_and_columns')}"
             ) from None
         yield place, line
 

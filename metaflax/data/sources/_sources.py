@@ -236,7 +236,7 @@ def read_input_rows(
 
     def texts(rows: Iterable[_rows.Row]) -> Iterator[InputRow]:
         for place, row in rows:
-            text = form.read(tasks.Fields(row, place, columns))
+            text = form.read(tasks.Fields(row, place, columns, options=_TEXT_OPTIONS))
             written = form.row(text).items()
             by_column = {columns.get(role, role): value for role, value in written}
             yield InputRow(text, {**by_column, **row})
@@ -255,6 +255,8 @@ def read_input_rows(
 
 
 _TEXT_FORMATS = ("lines", "jsonl", "csv", "tsv")
+# Options of `predict` and its like that name the columns of texts.
+_TEXT_OPTIONS = {"text": "--column", "text_pair": "--column-pair"}
 
 
 def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:

@@ -301,7 +301,8 @@ def _names(examples: Examples, by: str) -> tuple[str, ...]:
         raise ValueError(f"by is {by!r}; splits are by 'label' or by 'domain'.")
     if by == "label" and not examples.label_names:
         raise ValueError(
-            f"{examples.name}: has no classes to split by; split by domain."
+            f"{examples.name}: has no classes to split by; split by domain,"
+            " as --split-by domain --domain COLUMN does."
         )
     if by == "label":
         return examples.label_names

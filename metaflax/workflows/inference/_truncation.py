@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import data
-from metaflax._wording import counted
+from metaflax._wording import counted, see
 
 
 class TruncationCount:
@@ -49,5 +49,5 @@ class TruncationCount:
         texts = counted(self.num_texts, "text was", "texts were")
         return [
             f"{self.num_truncated} of {texts} truncated to"
-            f" {most} tokens (field `truncated`); {advice}."
+            f" {most} tokens (field `truncated`); {advice}.{see('howto/long_texts')}"
         ]

@@ -13,6 +13,7 @@ import jax
 
 from metaflax import _files
 from metaflax import config as config_lib
+from metaflax._wording import see
 from metaflax.config._files import differences, to_json
 from metaflax.config._former_defaults import with_former_defaults
 from metaflax.config._names import check_file_name
@@ -112,6 +113,7 @@ class RunDirectory(Generic[C]):
                 raise ValueError(
                     f"{self.path} holds a run of another config ({'; '.join(changed)});"
                     " name another --run-dir, or the same settings to resume it."
+                    + see("howto/resume")
                 )
             return
         if self.path.exists() and not self._may_begin():
@@ -207,7 +209,7 @@ class RunDirectory(Generic[C]):
         if not self._config.is_file():
             raise ValueError(
                 f"{self.path} holds no run, as it has no config.json; name the"
-                " --run-dir of a training."
+                f" --run-dir of a training.{see('reference/run_directory')}"
             )
         members = self.path / MEMBERS
         if self._kind is config_lib.Config and members.is_dir():
