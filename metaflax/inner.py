@@ -98,7 +98,8 @@ def objective(problem: base.InnerProblem) -> Callable[..., jax.Array]:
       problem: the inner problem.
 
     Returns:
-      `value = fn(fast, (start, fixed), support, key)`.
+      `value = fn(fast, (start, fixed), support, key)`, a scalar, of a support set with
+      leaves `[S, ...]`.
 
     Examples:
       >>> import optax

@@ -53,15 +53,17 @@ def check_meta_gradient(
       ValueError: if `trains` chooses no parameter.
 
     Examples:
-      >>> import metaflax, optax
-      >>> algorithm = metaflax.maml(
-      ...     apply_fn=lambda w, x, key: w * x,
-      ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),
-      ...     init_fn=lambda key: jnp.ones(()),
-      ...     inner_optimizer=optax.sgd(0.1),
-      ... )
-      >>> batch = base.Batch(jnp.ones(3), 2 * jnp.ones(3), jnp.ones(3))
-      >>> check_meta_gradient(algorithm, base.Task(batch, batch))
+      >>> import jax.numpy as jnp, metaflax, optax
+      >>> from metaflax import testing
+      >>> squared = lambda out, y, weights: jnp.mean(weights * (out - y) ** 2)
+      >>> parts = lambda w, x, key: w * x, squared, lambda key: jnp.ones(())
+      >>> batch = metaflax.Batch(jnp.ones(3), 2 * jnp.ones(3), jnp.ones(3))
+      >>> task, sgd = metaflax.Task(batch, batch), optax.sgd(0.1)
+      >>> testing.check_meta_gradient(metaflax.maml(*parts, sgd), task)
+      >>> testing.check_meta_gradient(metaflax.fomaml(*parts, sgd), task)
+      Traceback (most recent call last):
+        ...
+      AssertionError: the meta-gradient along direction 0 is ...
     """
     with jax.enable_x64(True):
         if params is None:

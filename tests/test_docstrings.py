@@ -1,30 +1,28 @@
-"""Every public name says what it takes and raises; beginnings have examples."""
+"""Every public name says what it takes and raises, in words and by an example."""
 
 import ast
 import dataclasses
+import doctest
+import functools
 import importlib
 import inspect
 import itertools
+import re
 import textwrap
 import typing
 
 import pytest
 
-import metaflax
 from tests.test_package import MODULES
 
-# Functions that a user calls first, and those whose values an example shows best.
-WITH_EXAMPLES = (
-    *("metaflax.losses.", "metaflax.metrics.", "metaflax.heads."),
-    *("metaflax.algorithms.compose", "metaflax.algorithms.metaicl"),
-    *("metaflax.algorithms.micro_batched", "metaflax.algorithms.minibatches"),
-)
+# Packages of published methods, each function of which names its source.
+OF_METHODS = ("algorithms", "estimators", "heads", "inner_optimizers")
 
 
 def public():
     """Each public function and class once, by its name."""
     seen = set()
-    for name in MODULES:
+    for name in (*MODULES, "metaflax"):
         module = importlib.import_module(name)
         for attribute in module.__all__:
             value = getattr(module, attribute)
@@ -94,22 +92,51 @@ def test_a_public_name_says_what_it_takes_returns_and_raises(value):
         assert exception in doc
 
 
-@pytest.mark.parametrize(
-    "value", [p for p in public() if p.id.startswith(WITH_EXAMPLES)]
-)
-def test_a_beginning_has_an_example(value):
-    assert "Examples:" in inspect.getdoc(getattr(value, "func", value))
+@functools.cache
+def examples_of(module):
+    """The doctests that pytest collects from a module, by the name they are of."""
+    tests = doctest.DocTestFinder().find(importlib.import_module(module))
+    return {test.name: test.examples for test in tests}
+
+
+def shows_a_value(examples):
+    return any(example.want for example in examples)
+
+
+@pytest.mark.parametrize("value", list(public()))
+def test_a_public_name_has_an_example_that_runs_and_shows_a_value(value):
+    function = inspect.unwrap(getattr(value, "func", value))
+    module = function.__module__
+    examples = examples_of(module)[f"{module}.{function.__qualname__}"]
+    assert "Examples:" in inspect.getdoc(function)
+    assert shows_a_value(examples), "an example without a value cannot be wrong"
+    skipped = {doctest.SKIP: True}
+    assert not any(example.options == skipped for example in examples)
+
+
+def test_examples_run_with_the_tests(pytestconfig):
+    assert pytestconfig.getoption("doctestmodules")
+    assert "metaflax" in pytestconfig.getini("testpaths")
+
+
+def cites(doc):
+    """Whether a docstring has the address of a source, or says that there is none."""
+    references = doc.partition("References:")[2]
+    return bool(re.search(r"<https://\S+>`_,\s+(19|20)\d\d|No paper: \w", references))
 
 
 @pytest.mark.parametrize(
-    "name",
+    "value",
     [
-        *("FewShotClassifier", "FewShotRegressor", "FewShotTagger", "load"),
-        *("maml", "protonet", "value_and_grad"),
+        p
+        for p in public()
+        if p.id.startswith(tuple(f"metaflax.{m}." for m in OF_METHODS))
     ],
 )
-def test_what_the_package_itself_offers_has_an_example(name):
-    assert "Examples:" in inspect.getdoc(getattr(metaflax, name))
+def test_a_method_names_its_source(value):
+    if inspect.isclass(value):
+        return
+    assert cites(inspect.getdoc(value))
 
 
 def test_a_missing_argument_and_error_are_found():
@@ -123,3 +150,12 @@ def test_a_missing_argument_and_error_are_found():
 
     assert undocumented(silent) == {"second"}
     assert raised(silent) == {"ValueError"}
+
+
+def test_an_example_without_a_value_and_a_method_without_a_source_are_found():
+    parse = doctest.DocTestParser().get_examples
+    assert not shows_a_value(parse(">>> import metaflax"))
+    assert shows_a_value(parse(">>> 1 + 1\n2"))
+    assert not cites("Takes a step.\n\nReferences:\n  Finn et al., 2017.")
+    assert not cites("See `MAML <https://arxiv.org/abs/1703.03400>`_, 2017.")
+    assert cites("References:\n  No paper: it computes nothing.")

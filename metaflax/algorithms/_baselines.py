@@ -51,6 +51,11 @@ def frozen(
       >>> grads, _ = gradient(params, metaflax.Task(batch, batch))
       >>> print(grads["encoder"])
       0.0
+
+    References:
+      Tian et al., `Rethinking Few-Shot Image Classification: a Good Embedding Is All
+      You Need? <https://arxiv.org/abs/2003.11539>`_, 2020, where the head is a
+      logistic regression.
     """
     return protonet(
         encode_fn, loss_fn, init_fn, head=head, estimator=estimators.constant
@@ -101,6 +106,10 @@ def fine_tuning(
       >>> _, info = jax.jit(algorithm.adapt)(params, support)
       >>> print(f"{info.losses[0]:.2f}, then {info.losses[-1]:.2f}")
       0.69, then 0.00
+
+    References:
+      Dhillon et al., `A Baseline for Few-Shot Image Classification
+      <https://arxiv.org/abs/1909.02729>`_, 2020; here without its transductive term.
     """
     check_num_steps("fine_tuning", num_steps)
     return compose(

@@ -64,6 +64,9 @@ def compact_rows(algorithm: base.MetaAlgorithm, table: RowTable) -> base.MetaAlg
       [7 9] (2,)
       >>> print(algorithm.predict(params, few, jnp.array([9, 11])))
       [1. 0.]
+
+    References:
+      No paper: an exact rearrangement of the inner loop.
     """
     if reason := why_not_compact(algorithm, table):
         raise ValueError(

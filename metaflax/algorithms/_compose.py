@@ -88,6 +88,9 @@ def compose(
       >>> adapted, _ = algorithm.adapt(params, base.Batch(x, classes, jnp.ones(2)))
       >>> print(algorithm.predict(params, adapted, x).logits.argmax(axis=-1))
       [0 1]
+
+    References:
+      No paper: each named algorithm that it composes has its own.
     """
 
     def on(learner: Learner) -> base.MetaAlgorithm:

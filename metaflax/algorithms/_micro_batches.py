@@ -55,6 +55,11 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
       >>> adapted, _ = algorithm.adapt(jnp.ones(()), support)
       >>> print(f"{adapted:.4f}")
       0.6462
+
+    References:
+      Chen et al., `Training Deep Nets with Sublinear Memory Cost
+      <https://arxiv.org/abs/1604.06174>`_, 2016, for computing activations
+      again; here those of a micro-batch instead of a layer.
     """
     if size < 1:
         raise ValueError(f"a micro-batch has one example at least, got size={size}.")

@@ -20,7 +20,8 @@ def minibatches(size: int) -> Callable[[base.Batch, jax.Array], base.Batch]:
       size: number of examples of an inner step; all of them if there are fewer.
 
     Returns:
-      `batch = batch_of_step(support, k)` for `compose`.
+      `batch = batch_of_step(support, k)` for `compose`, from leaves `[S, ...]` to
+      leaves `[size, ...]`.
 
     Raises:
       ValueError: if `size` is not positive.
@@ -29,6 +30,10 @@ def minibatches(size: int) -> Callable[[base.Batch, jax.Array], base.Batch]:
       >>> support = base.Batch(jnp.arange(5), jnp.arange(5), jnp.ones(5))
       >>> print(minibatches(2)(support, jnp.array(2)).inputs)
       [4 0]
+
+    References:
+      Nichol et al., `On First-Order Meta-Learning Algorithms
+      <https://arxiv.org/abs/1803.02999>`_, 2018, where inner steps take minibatches.
     """
     if size < 1:
         raise ValueError(f"a minibatch has one example at least, got size={size}.")

@@ -196,6 +196,8 @@ class SearchConfig:
       ...     },
       ... )
       >>> check_search(search)
+      >>> search.trials, search.space["algorithm.head"].values
+      (20, ('prototypes', 'ridge'))
     """
 
     base: Config

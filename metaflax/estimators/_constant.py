@@ -35,6 +35,9 @@ def constant(
       >>> (value, _), grad = value_and_grad(jnp.zeros(()), base.Task(batch, batch))
       >>> print(value, grad)
       1.0 0.0
+
+    References:
+      No paper: it leaves the meta-parameters as they are.
     """
     meta_loss = stopped(problem, query_loss)
 

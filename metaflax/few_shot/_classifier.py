@@ -46,6 +46,22 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         classifier.fit(["where is my parcel", "I want my money back"],
                        ["delivery", "refund"])
         classifier.predict(["it has not arrived"])  # array(['delivery'])
+
+      >>> import pathlib, tempfile
+      >>> import metaflax
+      >>> from metaflax import workflows
+      >>> texts, labels = ["it barks", "it purrs"], ["dog", "cat"]
+      >>> sizes = {"vocab_size": 40, "width": 8, "layers": 1, "heads": 2}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     tiny = pathlib.Path(folder) / "tiny"  # Of random weights.
+      ...     _ = workflows.new_language_model(tiny, texts, family="bert", **sizes)
+      ...     classifier = metaflax.FewShotClassifier(str(tiny), max_length=16)
+      ...     print(classifier.fit(texts, labels).predict(texts))
+      ['dog' 'cat']
+      >>> metaflax.FewShotClassifier().fit(["it barks"], ["dog", "cat"])
+      Traceback (most recent call last):
+        ...
+      ValueError: there are 1 texts and 2 targets; give each text one.
     """
 
     _task = "classification"

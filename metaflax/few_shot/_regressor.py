@@ -39,6 +39,15 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
         regressor = metaflax.FewShotRegressor(strength=0.1)
         regressor.fit(["awful", "decent", "superb"], [1.0, 3.0, 5.0])
         regressor.predict(["very good"])
+
+      >>> import metaflax
+      >>> regressor = metaflax.FewShotRegressor(strength=0.1)
+      >>> regressor.set_params(strength=1.0).get_params()["strength"]
+      1.0
+      >>> regressor.fit(["awful", "superb"], [1.0, float("nan")])
+      Traceback (most recent call last):
+        ...
+      ValueError: X, y[1]: 'label' holds nan where a number is expected.
     """
 
     _task = "regression"

@@ -39,6 +39,13 @@ class FewShotTagger(FewShotEstimator):
         tagger.fit([["fly", "to", "Rome"], ["leave", "Paris"]],
                    [["O", "O", "B-city"], ["O", "B-city"]])
         tagger.predict([["back", "from", "London"]])  # [["O", "O", "B-city"]]
+
+      >>> import metaflax
+      >>> tagger = metaflax.FewShotTagger()
+      >>> tagger.fit([["fly", "to", "Rome"]], [["O", "O"]])
+      Traceback (most recent call last):
+        ...
+      ValueError: X, y[0]: 'label' is wrong: there are 3 words and 2 tags; give a ...
     """
 
     _task = "entities"

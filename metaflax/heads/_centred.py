@@ -77,6 +77,11 @@ def centred_logistic_regression(
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))
       >>> print(head.apply(state, jnp.array([[7.0]])).logits.round(3))
       [[ 0.521 -0.521]]
+
+    References:
+      Wang et al., `SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
+      Learning <https://arxiv.org/abs/1911.04623>`_, 2019, for the features; there with
+      class means.
     """
     return _centred(
         logistic_regression(num_classes, strength=strength, num_features=num_features),

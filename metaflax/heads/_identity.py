@@ -19,6 +19,9 @@ def identity() -> base.Head:
       >>> state = head.fit(head.init(None), None, None, None)
       >>> print(state, head.apply(state, jnp.ones((1, 2, 3))).shape)
       {} (1, 2, 3)
+
+    References:
+      No paper: it computes nothing.
     """
     return base.Head(
         init=lambda key: {},

@@ -56,6 +56,11 @@ def linear(
       >>> params = linear(4, 3).init(jax.random.key(0))
       >>> print(params["kernel"].shape, params["bias"].shape)
       (4, 3) (3,)
+
+    References:
+      Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks
+      <https://arxiv.org/abs/1703.03400>`_, 2017, where the output layer is one of those
+      whose start is learned.
     """
     kernel_init = kernel_init or jax.nn.initializers.normal(0.02)
 

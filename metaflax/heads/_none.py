@@ -35,6 +35,11 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
       >>> print(head.apply(state, jnp.array([[1.0, 0.0], [0.0, 0.0]])).logits)
       [[ 1.  -1.   0.5]
        [-1.  -1.   0.5]]
+
+    References:
+      Gao et al., `FewRel 2.0: Towards More Challenging Few-Shot Relation Classification
+      <https://arxiv.org/abs/1910.07124>`_, 2019, for the task; there a model of pairs
+      scores none of the above.
     """
 
     def parts(head_params):

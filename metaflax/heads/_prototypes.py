@@ -93,6 +93,10 @@ def label_prototypes(
       >>> state = head.fit(head.init(None), features, targets, jnp.ones(2))
       >>> print(head.apply(state, jnp.array([[1.5]])).logits)
       [[2.]]
+
+    References:
+      Snell et al., `Prototypical Networks for Few-shot Learning
+      <https://arxiv.org/abs/1703.05175>`_, 2017, of two classes for each label.
     """
     check_positive("temperature", temperature)
 

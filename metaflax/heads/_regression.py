@@ -44,6 +44,10 @@ def linear_regression(num_features: int) -> base.Head:
       >>> state = head.fit(head.init(None), features, jnp.ones(3), jnp.ones(3))
       >>> print(head.apply(state, features))
       [0. 0. 0.]
+
+    References:
+      Finn et al., `Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks
+      <https://arxiv.org/abs/1703.03400>`_, 2017, section 5.1.
     """
 
     def fit(head_params, features, targets, weights):

@@ -30,6 +30,9 @@ def per_token(head: base.Head) -> base.Head:
       >>> print(head.apply(state, jnp.array([[[0.0], [1.5]]])).logits)
       [[[ 0. -4.]
         [ 0.  2.]]]
+
+    References:
+      No paper: the head that it applies has its own.
     """
 
     def flat(features: jax.Array) -> jax.Array:

@@ -56,6 +56,10 @@ def learned(
       >>> updates, state = optimizer.update(fast, optimizer.init(fast))
       >>> print(updates)
       [-0.5 -0.5]
+
+    References:
+      Maclaurin et al., `Gradient-based Hyperparameter Optimization through Reversible
+      Learning <https://arxiv.org/abs/1502.03492>`_, 2015, for rates and momenta.
     """
     _check(factory, hyperparameters)
 

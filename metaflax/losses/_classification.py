@@ -42,6 +42,10 @@ def softmax_cross_entropy(
       >>> loss = softmax_cross_entropy(outputs, jnp.array([2]), jnp.ones(1))
       >>> print(f"{loss:.4f}")  # log(4)
       1.3863
+
+    References:
+      Label smoothing: Szegedy et al., `Rethinking the Inception Architecture for
+      Computer Vision <https://arxiv.org/abs/1512.00567>`_, 2016, section 7.
     """
     _checks.check_class_outputs(outputs)
     chex.assert_rank([targets, weights], 1, custom_message="targets and weights: [U]")

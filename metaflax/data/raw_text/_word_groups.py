@@ -20,10 +20,10 @@ def frequency_bands(
     Args:
       index: the indexed text.
       edges: increasing numbers of sentences; a band is from one edge to below the next.
-      words: indices of the words to group; None for all.
+      words: int `[W]`, indices of the words to group; None for all.
 
     Returns:
-      The indices of the words of each band, which may be empty.
+      For each band the indices of its words, int `[words]`, which may be none.
 
     Raises:
       ValueError: if the edges are not increasing, or there are fewer than two.

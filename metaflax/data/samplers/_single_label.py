@@ -35,6 +35,10 @@ class EpisodeSampler:
       >>> episode = EpisodeSampler(letters, way=2, shot=1, queries=2).episode(0, 7)
       >>> episode.support_targets, episode.query_targets
       (array([0, 1], dtype=int32), array([0, 0, 1, 1], dtype=int32))
+
+    References:
+      Vinyals et al., `Matching Networks for One Shot Learning
+      <https://arxiv.org/abs/1606.04080>`_, 2016, for episodes of N ways and K shots.
     """
 
     examples: Examples

@@ -97,6 +97,10 @@ def merge_lora(params: optax.Params) -> dict[str, Any]:
       >>> merged = merge_lora({"query": {"kernel": jnp.eye(2), "lora": lora}})
       >>> print(merged["query"]["kernel"].tolist(), *merged["query"])
       [[1.0, 3.0], [0.0, 4.0]] kernel
+
+    References:
+      Hu et al., `LoRA: Low-Rank Adaptation of Large Language Models
+      <https://arxiv.org/abs/2106.09685>`_, 2022, section 4.1.
     """
     flat = _extras.flatten(params)
     merged = {p: x for p, x in flat.items() if not _extras.part_of(p, _extras.LORA)}

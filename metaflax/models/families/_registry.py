@@ -290,6 +290,11 @@ def encoder(
       >>> features = model.apply(params, Tokens(ids, None, ids > 0), None)
       >>> print(features.shape, jnp.linalg.norm(features, axis=1).round(4))
       (2, 8) [1. 1.]
+
+    References:
+      Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
+      Understanding <https://arxiv.org/abs/1810.04805>`_, 2019. The mean over tokens:
+      Reimers and Gurevych, `Sentence-BERT <https://arxiv.org/abs/1908.10084>`_, 2019.
     """
     build = _family_of_config(config).encoder
     if build is None:

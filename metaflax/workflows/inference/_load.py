@@ -62,6 +62,14 @@ def load(
 
         explainer = metaflax.load("my_model", explain=True, num_nearest=1)
         summarizer = metaflax.load("my_summarizer", num_beams=4)
+
+      >>> import tempfile
+      >>> import metaflax
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     metaflax.load(folder)
+      Traceback (most recent call last):
+        ...
+      ValueError: ... has no config.json
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give 1 or more.")

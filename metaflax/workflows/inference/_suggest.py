@@ -62,6 +62,12 @@ def suggest(
         rows, notes = workflows.suggest("my_model", "pool.jsonl", 20)
         # [{"text": "is my parcel refundable", "row": 17, "predicted": "delivery",
         #   "probabilities": {"delivery": 0.52, "refund": 0.48}, "score": 0.96}, ...]
+
+      >>> from metaflax import workflows
+      >>> workflows.suggest("./absent", "pool.jsonl")
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no directory ./absent; check the path.
     """
     predictor = Predictor(directory, batch_size)
     kind = target_kinds.of(predictor.task)

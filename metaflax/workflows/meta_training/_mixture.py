@@ -69,6 +69,11 @@ def mix(
       Traceback (most recent call last):
         ...
       ValueError: the mixture has no members; give one or more.
+
+    References:
+      Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
+      Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020, section
+      3.5.2, for the weights of members by size and temperature.
     """
     console = console_or_quiet(console)
     config_lib.check_mixture(config)

@@ -62,6 +62,11 @@ def pretrain(
       Traceback (most recent call last):
         ...
       ValueError: mask_rate is 1.5; give a share between 0 and 1.
+
+    References:
+      Devlin et al., `BERT: Pre-training of Deep Bidirectional Transformers for Language
+      Understanding <https://arxiv.org/abs/1810.04805>`_, 2019; here whole words are
+      masked, and there is no prediction of the next sentence.
     """
     console = console_or_quiet(console)
     check_pretraining(config)

@@ -164,6 +164,12 @@ def watch(
 
         workflows.watch("my_news", "news.log", past="last_year.txt", follow=True,
                         classes=["negative"], alarms="alarms.jsonl", state="state.json")
+
+      >>> from metaflax import workflows
+      >>> workflows.watch("my_news", "news.log", group_size=0)
+      Traceback (most recent call last):
+        ...
+      ValueError: the group size is 0; give 1 or more.
     """
     source = Source(str(texts), follow, column, column_pair, format, encoding)
     limits = Limits(tuple(classes), group_size, false_alarms)
