@@ -37,7 +37,7 @@ def check_meta_gradient(
     Args:
       algorithm: to be checked. What it computes in a type of its own choice
         (`models.encoder` has a `dtype`) has to be float64 for full precision.
-      task: one episode; floats are taken to float64.
+      task: one episode, leaves `[S, ...]` and `[Q, ...]`; floats are taken to float64.
       params: where to check; by default `algorithm.init(jax.random.key(0))`.
       key: given to the loss; None is deterministic.
       step: the outer step, given to the loss.

@@ -11,12 +11,17 @@ import re
 import textwrap
 import typing
 
+import jax
+import numpy as np
 import pytest
 
+from metaflax import base, models
 from tests.test_package import MODULES
 
 # Packages of published methods, each function of which names its source.
 OF_METHODS = ("algorithms", "estimators", "heads", "inner_optimizers")
+ARRAYS = (jax.Array, np.ndarray, base.Batch, base.Task, models.Tokens)
+SHAPE = re.compile(r"\[([A-Z]\b|\.\.\.,|size\b|words\b)[^\]]*\]|of any shape|any tree")
 
 
 def public():
@@ -40,10 +45,10 @@ def tree_of(value):
 def attribute_docs(kind):
     """Fields of a dataclass that a string below them describes."""
     found = set()
-    for base in kind.__mro__:
-        if not dataclasses.is_dataclass(base):
+    for owner in kind.__mro__:
+        if not dataclasses.is_dataclass(owner):
             continue
-        body = tree_of(base).body
+        body = tree_of(owner).body
         for node, following in itertools.pairwise(body):
             if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
                 found.add(node.target.id)
@@ -139,6 +144,25 @@ def test_a_method_names_its_source(value):
     assert cites(inspect.getdoc(value))
 
 
+def on_arrays(function):
+    """Whether a function takes or returns arrays, beside parameters and keys."""
+    annotations = inspect.get_annotations(function)
+    return any(
+        kind in ARRAYS
+        for name, annotation in annotations.items()
+        for kind in (annotation, *typing.get_args(annotation))
+        if name not in ("params", "key")
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [p for p in public() if inspect.isfunction(p.values[0]) and on_arrays(p.values[0])],
+)
+def test_a_function_on_arrays_says_their_shapes(value):
+    assert SHAPE.search(inspect.getdoc(value).partition("Examples:")[0])
+
+
 def test_a_missing_argument_and_error_are_found():
     def silent(first, second):
         """Does it.
@@ -159,3 +183,14 @@ def test_an_example_without_a_value_and_a_method_without_a_source_are_found():
     assert not cites("Takes a step.\n\nReferences:\n  Finn et al., 2017.")
     assert not cites("See `MAML <https://arxiv.org/abs/1703.03400>`_, 2017.")
     assert cites("References:\n  No paper: it computes nothing.")
+
+
+def test_an_array_without_a_shape_is_found():
+    def mean(scores: np.ndarray | None, params: jax.Array) -> float:
+        """Averages scores[0] and all others, of E episodes."""
+
+    assert on_arrays(mean)
+    assert not SHAPE.search(mean.__doc__)
+    assert SHAPE.search("scores: `[E, M]`, of E episodes.")
+    del mean.__annotations__["scores"]
+    assert not on_arrays(mean)

@@ -44,7 +44,7 @@ def collate_lazy(
       share: as for `collate`; all texts are read, since shapes depend on all lengths.
 
     Returns:
-      A task of NumPy arrays, see `collate`.
+      A task of NumPy arrays, ids `[T, S, L]` and `[T, Q, L]`, see `collate`.
 
     Raises:
       ValueError: as `collate`.
