@@ -84,8 +84,13 @@ class Checkpoints:
 
         Raises:
           ValueError: if this or the previous checkpoint could not be written; older
-            ones are complete.
+            ones are complete. If the parameters are one array and no tree.
         """
+        if jax.tree.structure(state.params) == jax.tree.structure(0):
+            raise ValueError(
+                "the parameters are one array, and a checkpoint holds a tree; put it in"
+                ' a dictionary, such as {"w": array}.'
+            )
         self.wait()
         parts, step = _parts(_copied(state)), int(state.step)
         record: dict[str, Any] = {

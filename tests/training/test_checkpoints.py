@@ -102,6 +102,15 @@ def test_a_new_run_has_no_checkpoint(checkpoints):
     assert checkpoints.latest_step() is None
 
 
+def test_parameters_that_are_one_array_are_refused_before_anything_is_written(
+    tmp_path, checkpoints
+):
+    state = training.create(jnp.ones(3), OPTIMIZER, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"one array.*put it in a dictionary"):
+        checkpoints.save(state, Stopping(), 0.5)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_what_a_killed_process_left_unfinished_is_ignored(tmp_path, checkpoints):
     checkpoints.save(state_at(1), Stopping(0.5, 1, 0), 0.5)
     checkpoints.wait()
