@@ -58,6 +58,7 @@ USES = {
     "rejection": ("clinc150", "medical"),
     "relations": ("fewrel",),
     "search": ("clinc150",),
+    "serving": ("clinc150",),
     "smlmt": ("clinc150", "fewrel", "leopard", "stsb", "unlabelled_sentences"),
     "summarization": ("dialogsum", "scitldr", "subjqa", "unlabelled_sentences"),
     "translation": ("tatoeba_mt",),
@@ -158,12 +159,27 @@ def recommendation_table():
     return _table(header, rows)
 
 
+def serving_table():
+    """Requests a second and milliseconds of services under load."""
+    kinds = ("predict", "adapt")
+    rows = []
+    for name, found in load("serving").items():
+        times = [found["milliseconds"][kind] for kind in kinds]
+        row = [name, f"{found['answers a second']:.1f}"]
+        row += [f"{ms['p50']:,.0f}, {ms['p99']:,.0f}" for ms in times]
+        rows.append([*row, f"{found['memory']['MiB at the end']:,.0f}"])
+    header = ["service", "answers a second"]
+    header += [f"{kind}: p50, p99 (ms)" for kind in kinds] + ["MiB"]
+    return _table(header, rows)
+
+
 FROM_JSON = {
     "generation": generation_table,
     "memory": memory_table,
     "noisy_labels": noisy_labels_table,
     "recommendation": recommendation_table,
     "rejection": rejection_table,
+    "serving": serving_table,
     "sinusoid": sinusoid_table,
 }
 

@@ -1,0 +1,58 @@
+"""What a service should answer, computed without it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from tenants import Prediction, Texts
+
+from metaflax.few_shot._examples import examples_of
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
+
+# Probabilities of one text differ by rounding between batches of other shapes.
+TOLERANCE = 1e-4
+
+
+class Reference:
+    """Direct predictions of the tasks of tenants.
+
+    Args:
+      texts: encoded once.
+      model: name or directory.
+      head: that learns tasks; None for the default.
+    """
+
+    def __init__(self, texts: Texts, model: str, head: str | None):
+        self._texts = texts
+        self._learner = load_learner(LearnerSettings(model=model, head=head))
+        self._encoded = self._learner.encoder.encode(texts.texts)
+
+    def wrong(self, predictions: Iterable[Prediction]) -> tuple[int, float]:
+        """Counts texts whose answer differs, and returns the largest difference."""
+        by_task: dict[tuple[int, ...], list[Prediction]] = {}
+        for prediction in predictions:
+            by_task.setdefault(prediction.rows, []).append(prediction)
+        number, largest = 0, 0.0
+        for rows, group in by_task.items():
+            names, expected = self._probabilities(rows, group)
+            answers = [answer for p in group for answer in p.answers]
+            for row, (label, probabilities) in zip(expected, answers, strict=True):
+                given = np.array([probabilities.get(name, np.nan) for name in names])
+                difference = float(np.abs(given - row).max())
+                largest = max(largest, difference)
+                # A tie may be decided either way.
+                tied = row[names.index(label)] >= row.max() - TOLERANCE
+                number += not (difference <= TOLERANCE and tied)
+        return number, largest
+
+    def _probabilities(
+        self, rows: tuple[int, ...], group: list[Prediction]
+    ) -> tuple[list[str], np.ndarray]:
+        examples = examples_of(self._texts.examples(rows), self._learner.task)
+        names = sorted({self._texts.labels[i] for i in rows})
+        learned = self._learner.learn(
+            examples, names, encoded=self._encoded.of(list(rows))
+        )
+        asked = [i for prediction in group for i in prediction.asked]
+        probabilities = self._learner.probabilities(learned, self._encoded.of(asked))
+        return names, probabilities
