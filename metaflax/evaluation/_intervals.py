@@ -160,6 +160,10 @@ def stratified_interval(
       >>> interval = stratified_interval(folds)
       >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")
       0.70 +- 0.08
+
+    References:
+      Satterthwaite, `An Approximate Distribution of Estimates of Variance Components
+      <https://doi.org/10.2307/3002019>`_, 1946.
     """
     sizes = np.array([len(part) for part in scores])
     if not sizes.size or sizes.min() < 2:

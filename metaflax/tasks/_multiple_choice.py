@@ -88,6 +88,10 @@ def multiple_choice() -> TaskType:
       >>> task = multiple_choice()
       >>> task.form.read(row).choices, task.gold_label(row).target
       (('It rains.', 'It shines.'), 0)
+
+    References:
+      Brown et al., `Language Models are Few-Shot Learners
+      <https://arxiv.org/abs/2005.14165>`_, 2020, section 2.4, where likelihoods choose.
     """
     return classification()._replace(
         kind="choices",

@@ -47,6 +47,12 @@ class Template:
       >>> template = Template("Text: {text}\nTopic:", " {label}")
       >>> template.is_channel, template.parts("prompt")
       (False, [('Text:', None), (' ', 'text'), ('\nTopic:', None)])
+
+    References:
+      Min et al., `Noisy Channel Language Model Prompting for Few-Shot Text
+      Classification <https://arxiv.org/abs/2108.04106>`_, 2022, for channels; Zhao et
+      al., `Calibrate Before Use <https://arxiv.org/abs/2102.09690>`_, 2021, for texts
+      without content.
     """
 
     prompt: str

@@ -68,6 +68,12 @@ def suggest(
       Traceback (most recent call last):
         ...
       ValueError: there is no directory ./absent; check the path.
+
+    References:
+      Lewis and Gale, `A Sequential Algorithm for Training Text Classifiers
+      <https://arxiv.org/abs/cmp-lg/9407020>`_, 1994, for uncertainty; Zhdanov,
+      `Diverse mini-batch Active Learning <https://arxiv.org/abs/1901.05954>`_, 2019,
+      for the mix.
     """
     predictor = Predictor(directory, batch_size)
     kind = target_kinds.of(predictor.task)

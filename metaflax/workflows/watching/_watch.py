@@ -170,6 +170,10 @@ def watch(
       Traceback (most recent call last):
         ...
       ValueError: the group size is 0; give 1 or more.
+
+    References:
+      Page, `Continuous Inspection Schemes
+      <https://doi.org/10.1093/biomet/41.1-2.100>`_, Biometrika 1954.
     """
     source = Source(str(texts), follow, column, column_pair, format, encoding)
     limits = Limits(tuple(classes), group_size, false_alarms)
