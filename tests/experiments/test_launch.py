@@ -6,7 +6,9 @@ import sys
 import pytest
 
 import metaflax
+from metaflax import models
 from tests.experiments.scripts import EXPERIMENTS, beside_tests, load
+from tests.models.families import networks
 from tests.workflows import worlds
 
 pytestmark = beside_tests
@@ -77,3 +79,34 @@ def test_ray_predicts_in_workers(world, tmp_path, monkeypatch):
     run("predict_ray.py", folder / "m", folder / "texts.jsonl", out, 2)
     found = [row for part in sorted(out.iterdir()) for row in worlds.read_jsonl(part)]
     check(found, rows, folder / "m")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", networks.FIRST)
+def test_graphs_give_the_same_answers_on_a_thousand_texts(
+    name, tmp_path, shared_data, capsys
+):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is absent")
+    script = load("launch", "graphs")
+    files = [
+        shared_data / "clinc150" / "examples.jsonl",
+        shared_data / "amazon_sentiment" / "examples.jsonl",
+    ]
+    texts = script.read(files, 1000)
+    words = dict.fromkeys(word for text in texts for word in text.lower().split())
+    pad, unknown, *special = worlds.SPECIAL
+    vocabulary = (unknown, pad, *special, *words)  # MPNet's padding is always 1.
+    sizes = {"vocab_size": len(vocabulary), "max_position_embeddings": 130}
+    network = networks.make_config(name, networks.FIRST[name], **sizes)
+    worlds.save_tokenizer(tmp_path / "words", vocabulary)
+    params = networks.random_params(network)
+    models.save(tmp_path / "m", network, params, tokenizer_from=tmp_path / "words")
+    rows = [{"text": t, "label": "ab"[i % 2]} for i, t in enumerate(texts[::100])]
+    support = worlds.write_jsonl(tmp_path / "s.jsonl", rows)
+    where = ("--model", tmp_path / "m", "--out", tmp_path / "out")
+    worlds.run("adapt", "--support", support, *where)
+    results = script.compare(tmp_path / "out", texts, tmp_path / "graphs")
+    for format in ("onnx", "stablehlo"):
+        assert results[format]["difference"] < 1e-4
+    with capsys.disabled():
+        print(name, results)
