@@ -6,8 +6,9 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder
-from metaflax.workflows.inference._support_sets import token_batch
-from metaflax.workflows.runs._episodes import coarse_up_to, codes_of
+from metaflax.workflows.inference._support_sets import support_of
+from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
+from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 
 # Support sets are padded to powers of two from this on.
 LEAST_SUPPORT = 8
@@ -53,7 +54,8 @@ def token_support(
     tokenized = encoder.tokenize(examples.texts)
     codes = codes_of(examples, names, tokenized, task)
     assert codes is not None
-    return token_batch(tokenized, codes, len(names), room)
+    texts = EncodedTexts(tokenized, coarse_buckets(tokenized), codes)
+    return support_of(texts, None, len(examples), len(names), room)
 
 
 def power_of_two(number: int, least: int) -> int:

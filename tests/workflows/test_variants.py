@@ -66,7 +66,7 @@ def test_validation_and_test_read_texts_as_they_are(world, varied, tmp_path):
     run = load(world, varied, tmp_path, variants="others", variant_rate=1.0)
     for name in ("valid", "test"):
         expected, found = getattr(plain, name), getattr(run, name)
-        assert np.array_equal(found.tokenized.flat, expected.tokenized.flat)
+        assert np.array_equal(found.texts.tokenized.flat, expected.texts.tokenized.flat)
         chex.assert_trees_all_equal(
             next(found.stream(1, 0, 2)), next(expected.stream(1, 0, 2))
         )

@@ -33,9 +33,10 @@ from metaflax._wording import counted
 from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.inference._saved_model import save_adapted
 from metaflax.workflows.inference._support_sets import first_seen
+from metaflax.workflows.runs._buckets import coarse_buckets
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._episodes import coarse_buckets, read_examples
+from metaflax.workflows.runs._episodes import read_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import load_trained
 

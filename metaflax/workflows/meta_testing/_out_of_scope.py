@@ -9,7 +9,8 @@ from rich.console import Console
 from metaflax.data.samplers._out_of_scope import WithOutOfScope, out_of_scope_texts
 from metaflax.evaluation import _detection
 from metaflax.reporting._tables import interval_text
-from metaflax.workflows.runs._episodes import coarse_buckets, columns
+from metaflax.workflows.runs._buckets import coarse_buckets
+from metaflax.workflows.runs._episodes import columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
 

@@ -47,7 +47,7 @@ def context_notes(
 
 def _left_out(episodes: Episodes, size: int) -> tuple[int, int]:
     """Counts support examples that are left out, and all of them."""
-    lengths, left_out, total = episodes.example_lengths, 0, 0
+    lengths, left_out, total = episodes.texts.example_lengths(), 0, 0
     for episode in data.fixed_list(episodes.sampler, 0, NUM_EPISODES):
         ends = np.cumsum(lengths[episode.support])
         left_out, total = left_out + int(np.sum(ends > size)), total + len(ends)

@@ -18,7 +18,8 @@ from metaflax.data.batching._features import collate_features
 from metaflax.target_kinds._base import EvaluatedQueries
 from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._embedder import embedder, token_embedder
-from metaflax.workflows.runs._episodes import Episodes, coarsest_buckets
+from metaflax.workflows.runs._episode_texts import EncodedTexts
+from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
 from metaflax.workflows.runs._token_outputs import reading
@@ -45,8 +46,7 @@ class LogitScorer:
         self.algorithm = self._build(model.encoder)
         self.adapting = model.compact(self.algorithm)
         if self.algorithm.inner is not None and self.algorithm.inner.num_steps:
-            buckets = coarsest_buckets(episodes.tokenized)
-            self.source = episodes._replace(buckets=buckets)
+            self.source = episodes._replace(texts=episodes.texts.in_one_shape())
         self._embed = None
 
     def _build(self, encoder: models.Encoder) -> base.MetaAlgorithm:
@@ -77,10 +77,19 @@ class LogitScorer:
         self._score = evaluation.scorer(scored, self.task.loss, self.task.metrics)
         return self
 
+    @property
+    def _tokenized(self) -> data.TokenizedTexts:
+        texts = self.source.texts
+        assert isinstance(texts, EncodedTexts)  # `_encodes_once` refuses others.
+        return texts.tokenized
+
     def _encodes_once(
         self, episodes: Sequence[data.Episode], num_features: int
     ) -> bool:
-        num_tokens = len(self.source.tokenized.flat)
+        texts = self.source.texts
+        if not isinstance(texts, EncodedTexts):
+            return False  # They are read with their choices.
+        num_tokens = len(texts.tokenized.flat)
         size = num_tokens * num_features * np.dtype(np.float32).itemsize
         if self.max_feature_bytes is not None and size > self.max_feature_bytes:
             return False
@@ -101,7 +110,7 @@ class LogitScorer:
         if self._embed is None:
             yield from map(self.source.collate, chunks)
             return
-        tokenized = self.source.tokenized
+        tokenized = self._tokenized
         rows = tokenized.rows_of(self._used)
         features = self._embed(params["encoder"], tokenized, rows)
         for chunk in chunks:
@@ -139,16 +148,6 @@ class LogitScorer:
         return []
 
 
-class ChoiceScorer(LogitScorer):
-    """Scores queries by the likelihoods of their choices under a generative model."""
-
-    def _encodes_once(
-        self, episodes: Sequence[data.Episode], num_features: int
-    ) -> bool:
-        del episodes, num_features  # Texts are read with their choices.
-        return False
-
-
 class TokenScorer(LogitScorer):
     """Scores queries by predictions that the task type decodes from token logits."""
 
@@ -179,9 +178,7 @@ class TokenScorer(LogitScorer):
         source = self.source
         drawn = self._drawn(episode)
         names = [*drawn, *[""] * (source.sizes.num_classes - len(drawn))]
-        outputs = reading(
-            source.examples.texts, episode.query, source.tokenized, logits
-        )
+        outputs = reading(source.examples.texts, episode.query, self._tokenized, logits)
         return self.task.decode(outputs, [*self.task.classes(names), *self.task.others])
 
     def _references(self, episode: data.Episode) -> list[Any]:
@@ -197,10 +194,11 @@ class TokenScorer(LogitScorer):
 
     def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
         """Tasks whose inputs are features of tokens, looked up in `[tokens, D]`."""
-        tokenized = self.source.tokenized
+        tokenized = self._tokenized
         places = np.arange(len(tokenized.flat), dtype=np.int32)
         numbered = dataclasses.replace(tokenized, flat=places)
-        task = self.source._replace(tokenized=numbered).collate(chunk)
+        texts = dataclasses.replace(self.source.texts, tokenized=numbered)
+        task = self.source._replace(texts=texts).collate(chunk)
 
         def looked_up(batch: base.Batch) -> base.Batch:
             rows = features[batch.inputs.ids]  # [T, S, L, D]

@@ -18,7 +18,6 @@ from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._context_losses import context_notes
 from metaflax.workflows.runs._encoder_scorers import (
-    ChoiceScorer,
     LogitScorer,
     TokenScorer,
 )
@@ -89,8 +88,6 @@ def evaluator_of(
     decoding, parts = config.evaluation, (config.algorithm, model, task, episodes)
     if task.texts is not None:
         scorer = TextScorer(*parts, decoding)
-    elif task.template is not None:
-        scorer = ChoiceScorer(*parts)
     else:
         scorer = (LogitScorer if task.tokens is None else TokenScorer)(*parts)
     return Evaluator(

@@ -8,7 +8,8 @@ import numpy as np
 from metaflax import base, data, tasks
 from metaflax.config import Config
 from metaflax.data.samplers._episodes import EpisodeSizes
-from metaflax.workflows.runs._episodes import batches, coarse_up_to
+from metaflax.workflows.runs._buckets import coarse_up_to
+from metaflax.workflows.runs._episodes import batches
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 

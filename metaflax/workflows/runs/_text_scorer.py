@@ -14,7 +14,9 @@ from metaflax.data.batching._seq2seq_tokens import PairLayout
 from metaflax.evaluation._generated import GenerationBatch, generating_scorer
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.tasks._text_level import recall_name
-from metaflax.workflows.runs._episodes import Episodes, coarse_buckets, coarsest_buckets
+from metaflax.workflows.runs._buckets import coarse_buckets
+from metaflax.workflows.runs._episode_texts import PromptedTexts
+from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import EpisodeResult
 
@@ -49,10 +51,9 @@ class TextScorer:
         decoding: DecodingConfig,
     ):
         assert task.texts is not None
-        assert episodes.pairs is not None
-        pairs = episodes.pairs
-        buckets = coarsest_buckets(pairs.prompts, pairs.inputs)
-        self.task, self.source = task, episodes._replace(buckets=buckets)
+        assert isinstance(episodes.texts, PromptedTexts)
+        pairs, texts = episodes.texts.pairs, episodes.texts.in_one_shape()
+        self.task, self.source = task, episodes._replace(texts=texts)
         self._level, self._model, self._pairs = task.texts, model, pairs
         self.algorithm = self.adapting = build_algorithm(
             config,
