@@ -227,9 +227,15 @@ def _process(app, what, name, obj, options, lines):
     lines[:] = _plural("\n".join(lines)).split("\n")
 
 
+def _keep_intervals(app, docname, source):
+    """Keeps a score and its interval on one line, in tables above all."""
+    source[0] = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", source[0])
+
+
 def setup(app):
     """Writes the pages before they are read."""
     app.connect("builder-inited", write_all)
+    app.connect("source-read", _keep_intervals)
     app.connect("autodoc-skip-member", _skip_field)
     app.connect("autodoc-process-docstring", _process)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
