@@ -78,10 +78,10 @@ class LogitScorer:
         return self
 
     @property
-    def _tokenized(self) -> data.TokenizedTexts:
+    def _encoded(self) -> EncodedTexts:
         texts = self.source.texts
         assert isinstance(texts, EncodedTexts)  # `_encodes_once` refuses others.
-        return texts.tokenized
+        return texts
 
     def _encodes_once(
         self, episodes: Sequence[data.Episode], num_features: int
@@ -110,7 +110,7 @@ class LogitScorer:
         if self._embed is None:
             yield from map(self.source.collate, chunks)
             return
-        tokenized = self._tokenized
+        tokenized = self._encoded.tokenized
         rows = tokenized.rows_of(self._used)
         features = self._embed(params["encoder"], tokenized, rows)
         for chunk in chunks:
@@ -178,7 +178,9 @@ class TokenScorer(LogitScorer):
         source = self.source
         drawn = self._drawn(episode)
         names = [*drawn, *[""] * (source.sizes.num_classes - len(drawn))]
-        outputs = reading(source.examples.texts, episode.query, self._tokenized, logits)
+        outputs = reading(
+            source.examples.texts, episode.query, self._encoded.tokenized, logits
+        )
         return self.task.decode(outputs, [*self.task.classes(names), *self.task.others])
 
     def _references(self, episode: data.Episode) -> list[Any]:
@@ -194,10 +196,10 @@ class TokenScorer(LogitScorer):
 
     def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
         """Tasks whose inputs are features of tokens, looked up in `[tokens, D]`."""
-        tokenized = self._tokenized
+        tokenized = self._encoded.tokenized
         places = np.arange(len(tokenized.flat), dtype=np.int32)
         numbered = dataclasses.replace(tokenized, flat=places)
-        texts = dataclasses.replace(self.source.texts, tokenized=numbered)
+        texts = dataclasses.replace(self._encoded, tokenized=numbered)
         task = self.source._replace(texts=texts).collate(chunk)
 
         def looked_up(batch: base.Batch) -> base.Batch:
