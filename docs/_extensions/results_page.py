@@ -60,6 +60,7 @@ USES = {
     "search": ("clinc150",),
     "serving": ("clinc150",),
     "smlmt": ("clinc150", "fewrel", "leopard", "stsb", "unlabelled_sentences"),
+    "suggest": ("clinc150", "financial_phrasebank", "medical"),
     "summarization": ("dialogsum", "scitldr", "subjqa", "unlabelled_sentences"),
     "translation": ("tatoeba_mt",),
     "triples": ("fewrel",),
@@ -173,6 +174,21 @@ def serving_table():
     return _table(header, rows)
 
 
+def suggest_table():
+    """Accuracy (%) after batches of labels, with class means."""
+    shown = (0, 2, 4, 8)
+    rows = []
+    for data, result in load("suggest")["prototypes"].items():
+        for strategy, row in result["strategies"].items():
+            gain = row["over random"]
+            over = f"{100 * gain['mean']:+.1f} ± {100 * gain['half_width']:.1f}"
+            accuracies = [f"{100 * row['accuracy'][i]:.1f}" for i in shown]
+            over = "" if strategy == "random" else over
+            rows.append([data, strategy, *accuracies, over])
+    labels = ["one a class", "+20 labels", "+40 labels", "+80 labels"]
+    return _table(["data", "strategy", *labels, "over random"], rows)
+
+
 FROM_JSON = {
     "generation": generation_table,
     "memory": memory_table,
@@ -181,6 +197,7 @@ FROM_JSON = {
     "rejection": rejection_table,
     "serving": serving_table,
     "sinusoid": sinusoid_table,
+    "suggest": suggest_table,
 }
 
 

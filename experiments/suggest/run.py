@@ -1,0 +1,192 @@
+"""Accuracy against number of labels, by how texts to label are chosen; see README.md.
+
+    METAFLAX_DATA=DIR python experiments/suggest/run.py [--starts 20]
+
+The encoder is frozen and reads each text once. Every strategy begins with the same
+labels, pool and test texts, and chooses batches as `metaflax suggest` does.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+import numpy as np
+
+from experiments import common
+from metaflax import data, evaluation, workflows
+from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
+from metaflax.few_shot._text_encoder import Encoded
+from metaflax.workflows.inference._selection import Strategy, select
+
+RANDOM = "random"
+STRATEGIES = (RANDOM, *get_args(Strategy))
+HEADS = ("prototypes", "logistic_regression")
+ROUNDS, BATCH = 8, 10
+MOST_POOL, MOST_TEST = 1000, 1000
+
+
+class Texts(NamedTuple):
+    """A data set.
+
+    Attributes:
+      examples: texts with one label each.
+      encoded: their features.
+      names: of the classes.
+      targets: number of the class of each text.
+    """
+
+    examples: data.Examples
+    encoded: Encoded
+    names: tuple[str, ...]
+    targets: np.ndarray
+
+    def part(self, rows: np.ndarray) -> tuple[data.Examples, Encoded]:
+        """Returns some of the texts, with their features."""
+        return self.examples.select(rows), self.encoded.of(rows)
+
+
+def data_sets(folder: Path) -> Iterator[tuple[str, data.Examples]]:
+    """Intents of one domain, sentiment of news, and types of medical answers."""
+    rows = data.read(folder / "clinc150" / "examples.jsonl")
+    domains = json.loads(
+        (folder / "clinc150" / "label_domains.json").read_text("utf-8")
+    )
+    banking = [i for i, (n,) in enumerate(rows.labels) if domains[n] == "banking"]
+    yield "clinc150, banking", rows.select(banking)
+    yield (
+        "financial_phrasebank",
+        data.read(folder / "financial_phrasebank" / "examples.jsonl"),
+    )
+    yield "medical, answers", data.read(folder / "medical" / "nih_answers.jsonl")
+
+
+def encode(learner: Learner, examples: data.Examples) -> Texts:
+    names = examples.label_names
+    targets = np.array([names.index(label) for (label,) in examples.labels])
+    return Texts(examples, learner.encoder.encode(examples.texts), names, targets)
+
+
+def compare(learner: Learner, texts: Texts, start: int) -> dict[str, list[float]]:
+    """Returns the accuracy of each strategy before and after each batch of labels."""
+    rng = np.random.default_rng(start)
+    order = rng.permutation(len(texts.targets))
+    test, pool = order[:MOST_TEST], order[MOST_TEST:][:MOST_POOL]
+    if len(order) < MOST_TEST + MOST_POOL:
+        test, pool = np.array_split(order, 2)
+    first = [pool[texts.targets[pool] == c][0] for c in range(len(texts.names))]
+    return {
+        strategy: label(learner, texts, strategy, np.array(first), pool, test, start)
+        for strategy in STRATEGIES
+    }
+
+
+def label(
+    learner: Learner,
+    texts: Texts,
+    strategy: Any,
+    labelled: np.ndarray,
+    pool: np.ndarray,
+    test: np.ndarray,
+    start: int,
+) -> list[float]:
+    """Labels batch by batch; returns the accuracies on the test texts."""
+    rng = np.random.default_rng([start, 1])
+    asked, accuracies = texts.part(test)[1], []
+    for number in range(ROUNDS + 1):
+        examples, encoded = texts.part(labelled)
+        learned = learner.learn(examples, texts.names, encoded=encoded)
+        predicted = np.argmax(learner.logits(learned, asked), axis=-1)
+        accuracies.append(float(np.mean(predicted == texts.targets[test])))
+        rest = np.setdiff1d(pool, labelled)
+        if strategy == RANDOM:
+            chosen = rng.permutation(rest)[:BATCH]
+        else:
+            _, encoded = texts.part(rest)
+            shares = learner.probabilities(learned, encoded)
+            selected = select(
+                shares, encoded.features, BATCH, strategy, seed=start + number
+            )
+            chosen = rest[[row for row, _ in selected]]
+        labelled = np.concatenate([labelled, chosen])
+    return accuracies
+
+
+def record(curves: dict[str, list[list[float]]], first: int) -> dict[str, Any]:
+    """Summarises the curves of all starts, `[starts, rounds + 1]` of each strategy.
+
+    The difference from random is that of the mean over all batches, paired by start.
+    """
+    arrays = {strategy: np.array(curve) for strategy, curve in curves.items()}
+    means = {strategy: np.mean(a[:, 1:], axis=1) for strategy, a in arrays.items()}
+    strategies = {}
+    for strategy, values in arrays.items():
+        gain = evaluation.paired_interval(means[RANDOM], means[strategy])
+        strategies[strategy] = {
+            "accuracy": [round(float(mean), 4) for mean in values.mean(axis=0)],
+            "over random": {"mean": gain.mean, "half_width": gain.half_width},
+        }
+    labels = [first + BATCH * number for number in range(ROUNDS + 1)]
+    return {"labels": labels, "starts": len(values), "strategies": strategies}
+
+
+def beaten(results: dict[str, Any], strategy: str) -> int:
+    """Counts data sets on which the interval over random is above zero."""
+    gains = [r["strategies"][strategy]["over random"] for r in results.values()]
+    return sum(gain["mean"] > gain["half_width"] for gain in gains)
+
+
+def summary(results: dict[str, dict[str, Any]]) -> str:
+    """Formats on how many data sets each strategy beats random."""
+    rows = [
+        [strategy, head, beaten(results[head], strategy)]
+        for strategy in STRATEGIES[1:]
+        for head in HEADS
+    ]
+    return common.markdown_table(["strategy", "output layer", "beats random on"], rows)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Formats accuracies (%) along the curve, and the difference from random."""
+    shown = (0, 2, 4, ROUNDS)
+    rows = []
+    for name, result in results.items():
+        for strategy, row in result["strategies"].items():
+            gain = row["over random"]
+            over = f"{100 * gain['mean']:+.1f} ± {100 * gain['half_width']:.1f}"
+            accuracies = [f"{100 * row['accuracy'][i]:.1f}" for i in shown]
+            over = "" if strategy == RANDOM else over
+            rows.append([name, strategy, *accuracies, over])
+    labels = [f"+{BATCH * i} labels" if i else "one a class" for i in shown]
+    return common.markdown_table(["data", "strategy", *labels, "over random"], rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    args = parser.parse_args()
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    learners = {head: load_learner(LearnerSettings(head=head)) for head in HEADS}
+    results: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
+    for name, examples in data_sets(common.data_folder()):
+        texts = encode(learners[HEADS[0]], examples)
+        for head, learner in learners.items():
+            runs = [compare(learner, texts, start) for start in range(args.starts)]
+            curves = {s: [run[s] for run in runs] for s in STRATEGIES}
+            results[head][name] = record(curves, len(texts.names))
+            print(head, table({name: results[head][name]}), sep="\n", flush=True)
+        common.write_json(args.out / "results.json", results)
+    print(*(table(results[head]) for head in HEADS), summary(results), sep="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
