@@ -53,6 +53,8 @@ def value_and_grad(
         `trains` matches no parameter.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base, value_and_grad
       >>> import metaflax, optax
       >>> algorithm = metaflax.maml(
       ...     apply_fn=lambda w, x, key: w * x,

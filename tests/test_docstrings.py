@@ -1,6 +1,7 @@
 """Every public name says what it takes and raises, in words and by an example."""
 
 import ast
+import builtins
 import dataclasses
 import doctest
 import functools
@@ -108,6 +109,22 @@ def shows_a_value(examples):
     return any(example.want for example in examples)
 
 
+def not_imported(examples):
+    """Names that examples use and neither import nor define."""
+    used, known = set(), set(dir(builtins))
+    for node in ast.walk(ast.parse("".join(e.source for e in examples))):
+        match node:
+            case ast.Name(name, ast.Load()):
+                used.add(name)
+            case ast.Name(name) | ast.arg(name) | ast.ExceptHandler(name=name):
+                known.add(name)
+            case ast.FunctionDef(name) | ast.ClassDef(name):
+                known.add(name)
+            case ast.alias(name, alias):
+                known.add((alias or name).partition(".")[0])
+    return used - known
+
+
 @pytest.mark.parametrize("value", list(public()))
 def test_a_public_name_has_an_example_that_runs_and_shows_a_value(value):
     function = inspect.unwrap(getattr(value, "func", value))
@@ -115,6 +132,7 @@ def test_a_public_name_has_an_example_that_runs_and_shows_a_value(value):
     examples = examples_of(module)[f"{module}.{function.__qualname__}"]
     assert "Examples:" in inspect.getdoc(function)
     assert shows_a_value(examples), "an example without a value cannot be wrong"
+    assert not not_imported(examples), "an example is to be pasted as it is"
     skipped = {doctest.SKIP: True}
     assert not any(example.options == skipped for example in examples)
 
@@ -180,6 +198,8 @@ def test_an_example_without_a_value_and_a_method_without_a_source_are_found():
     parse = doctest.DocTestParser().get_examples
     assert not shows_a_value(parse(">>> import metaflax"))
     assert shows_a_value(parse(">>> 1 + 1\n2"))
+    assert not_imported(parse(">>> import jax\n>>> jnp.ones(size := 3)")) == {"jnp"}
+    assert not not_imported(parse(">>> [n for n in map(lambda x: x, range(2))]"))
     assert not cites("Takes a step.\n\nReferences:\n  Finn et al., 2017.")
     assert not cites("See `MAML <https://arxiv.org/abs/1703.03400>`_, 2017.")
     assert cites("References:\n  No paper: it computes nothing.")

@@ -33,6 +33,8 @@ def protonet(
       A `MetaAlgorithm` on `{"encoder": ..., "head": ...}`.
 
     Examples:
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import protonet
       >>> import jax, jax.numpy as jnp
       >>> from metaflax import heads, losses
       >>> algorithm = protonet(

@@ -48,7 +48,11 @@ def compact_rows(algorithm: base.MetaAlgorithm, table: RowTable) -> base.MetaAlg
       ValueError: if it would change the answer, see `why_not_compact`.
 
     Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax import base
       >>> import metaflax
+      >>> from metaflax.algorithms import compact_rows
+      >>> from metaflax.base._contract import RowTable
       >>> words = metaflax.maml(
       ...     apply_fn=lambda params, ids, key: params["words"][ids],
       ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),

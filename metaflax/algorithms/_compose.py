@@ -71,6 +71,9 @@ def compose(
         cannot know the shapes of adapted parameters.
 
     Examples:
+      >>> import jax, optax
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import compose
       >>> import jax.numpy as jnp
       >>> from metaflax import estimators, heads, losses
       >>> algorithm = compose(

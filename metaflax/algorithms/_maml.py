@@ -54,6 +54,9 @@ def maml(
       ValueError: if `num_steps` is not positive.
 
     Examples:
+      >>> import optax
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import maml
       >>> import jax, jax.numpy as jnp
       >>> algorithm = maml(
       ...     apply_fn=lambda w, x, key: w * x,

@@ -43,6 +43,9 @@ def metaicl(
       ValueError: if the model conditions on no support set.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import metaicl
       >>> import jax
       >>> from metaflax import losses
       >>> mean = base.InContext(

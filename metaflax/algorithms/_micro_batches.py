@@ -43,6 +43,9 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
         differ in their number of examples, or outputs have another number of rows.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import micro_batched
       >>> import metaflax, optax
       >>> from metaflax import losses
       >>> algorithm = metaflax.maml(

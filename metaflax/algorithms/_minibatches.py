@@ -27,6 +27,9 @@ def minibatches(size: int) -> Callable[[base.Batch, jax.Array], base.Batch]:
       ValueError: if `size` is not positive.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.algorithms import minibatches
       >>> support = base.Batch(jnp.arange(5), jnp.arange(5), jnp.ones(5))
       >>> print(minibatches(2)(support, jnp.array(2)).inputs)
       [4 0]

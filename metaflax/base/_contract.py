@@ -24,6 +24,8 @@ def diverged(losses: jax.Array) -> jax.Array:
       bool `[...]`.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.base import diverged
       >>> print(diverged(jnp.array([[2.0, 1.0], [2.0, 3.0], [2.0, jnp.nan]])))
       [False  True  True]
     """
@@ -181,6 +183,8 @@ class StagedApply:
       in_context: how the model conditions on a support set; None where it does not.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.base import StagedApply
       >>> def run(params, x, states, key, first, last):
       ...     x = x if first == 0 else states
       ...     for weight in params[first:last]:
@@ -606,6 +610,8 @@ def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | Non
       `num` keys, or as many times None.
 
     Examples:
+      >>> import jax
+      >>> from metaflax.base import split_key
       >>> split_key(None)
       [None, None]
       >>> len(split_key(jax.random.key(0), 3))

@@ -119,6 +119,8 @@ def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
       The logits, a finite floor where `mask` is False, with the mask.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.base import masked_outputs
       >>> logits = jnp.array([[1.0, 5.0, 2.0]])
       >>> outputs = masked_outputs(logits, jnp.array([True, False, True]))
       >>> print(jnp.argmax(outputs.logits, axis=-1))

@@ -92,8 +92,10 @@ def from_json(text: str, kind: type[C] = Config) -> C:
       ValueError: if the text is no config of the type.
 
     Examples:
+      >>> import dataclasses, json
+      >>> from metaflax.config import Config, from_json
       >>> config = Config()
-      >>> from_json(to_json(config)) == config
+      >>> from_json(json.dumps(dataclasses.asdict(config))) == config
       True
     """
     try:

@@ -188,6 +188,7 @@ class SearchConfig:
     """Config of a search for the settings with the best validation score.
 
     Examples:
+      >>> from metaflax.config import Choice, Config, LogUniform, SearchConfig
       >>> search = SearchConfig(
       ...     base=Config(),
       ...     space={
@@ -195,7 +196,6 @@ class SearchConfig:
       ...         "algorithm.head": Choice(("prototypes", "ridge")),
       ...     },
       ... )
-      >>> check_search(search)
       >>> search.trials, search.space["algorithm.head"].values
       (20, ('prototypes', 'ridge'))
     """

@@ -61,6 +61,8 @@ def bootstrap_interval(
       ValueError: if there is no score.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import bootstrap_interval
       >>> won = np.array([0.0, 1.0, 1.0, 1.0])
       >>> print(*bootstrap_interval(won))
       0.75 0.25 1.0
@@ -109,6 +111,8 @@ def paired_bootstrap(
       ValueError: if the two differ in their number of episodes.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import paired_bootstrap
       >>> paired_bootstrap(np.array([0.25, 0.5]), np.array([0.5, 0.75]))
       Estimate(value=0.25, low=0.25, high=0.25)
     """
@@ -152,6 +156,8 @@ def median_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
       ValueError: if there is no value.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import median_interval
       >>> median_interval(np.arange(1.0, 10.0))
       Estimate(value=5.0, low=2.0, high=8.0)
     """

@@ -54,6 +54,8 @@ def calibration(
       ValueError: if there are no episodes.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import calibration
       >>> logits = [np.log([[0.9, 0.1]] * 4)] * 2  # Sure to 90 %, right in 3 of 4.
       >>> result = calibration(logits, [np.array([0, 0, 0, 1])] * 2)
       >>> print(f"{result.error.value:.3f}")

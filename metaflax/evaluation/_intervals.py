@@ -49,6 +49,8 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
       ValueError: if there is no score.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import mean_interval
       >>> interval = mean_interval(np.array([0.0, 1.0, 1.0, 1.0]))
       >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")
       0.75 +- 0.80
@@ -122,6 +124,8 @@ def nested_interval(scores: Sequence[Any], confidence: float = 0.95) -> Interval
       ValueError: if a level is empty.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import nested_interval
       >>> folds = [np.array([0.7, 0.9]), np.array([0.6, 0.6]), np.array([0.5, 0.9])]
       >>> interval = nested_interval(folds)
       >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")
@@ -156,6 +160,8 @@ def stratified_interval(
       ValueError: if there is no fold, or one has fewer than two episodes.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.evaluation import stratified_interval
       >>> folds = np.array([[0.7, 0.8, 0.9], [0.5, 0.6, 0.7], [0.6, 0.7, 0.8]])
       >>> interval = stratified_interval(folds)
       >>> print(f"{interval.mean:.2f} +- {interval.half_width:.2f}")

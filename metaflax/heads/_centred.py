@@ -35,6 +35,8 @@ def centred_prototypes(
       ValueError: if the temperature is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import centred_prototypes
       >>> head = centred_prototypes(2)
       >>> features = jnp.array([[7.0, 1.0], [7.0, 3.0]])
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))
@@ -72,6 +74,8 @@ def centred_logistic_regression(
       ValueError: if the strength is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import centred_logistic_regression
       >>> head = centred_logistic_regression(2)
       >>> features = jnp.array([[7.0], [5.0]])
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))

@@ -35,6 +35,8 @@ def cosine_prototypes(
       ValueError: if the temperature is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import cosine_prototypes
       >>> head = cosine_prototypes(2)
       >>> features = jnp.array([[3.0, 0.0], [0.0, 2.0]])
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))

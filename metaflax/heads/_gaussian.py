@@ -47,6 +47,8 @@ def gaussian(
       ValueError: if temperature or strength are not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import gaussian
       >>> head = gaussian(2)
       >>> features = jnp.array([[1.0, 3.0], [1.0, -3.0], [-1.0, 0.0]])
       >>> targets = jnp.array([0, 0, 1])

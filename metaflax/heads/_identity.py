@@ -14,6 +14,7 @@ def identity() -> base.Head:
       A `Head` for `texts`, without parameters or state.
 
     Examples:
+      >>> from metaflax.heads import identity
       >>> import jax.numpy as jnp
       >>> head = identity()
       >>> state = head.fit(head.init(None), None, None, None)

@@ -35,6 +35,8 @@ def leopard(num_features: int, num_classes: int, *, num_hidden: int = 256) -> ba
       ValueError: if `num_hidden` is not positive.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.heads import leopard
       >>> head = leopard(3, 2, num_hidden=4)
       >>> params = head.init(jax.random.key(0))
       >>> state = head.fit(params, jnp.eye(3), jnp.array([0, 0, 1]), jnp.ones(3))

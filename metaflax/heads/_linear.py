@@ -53,6 +53,8 @@ def linear(
       A `Head` for one class (`classes`) or several labels (`labels`) a unit.
 
     Examples:
+      >>> import jax
+      >>> from metaflax.heads import linear
       >>> params = linear(4, 3).init(jax.random.key(0))
       >>> print(params["kernel"].shape, params["bias"].shape)
       (4, 3) (3,)

@@ -59,6 +59,8 @@ def logistic_regression(
       ValueError: if the strength is not above 0 or `max_steps` not positive.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import logistic_regression
       >>> head = logistic_regression(2)
       >>> features = jnp.array([[1.0], [-1.0]])
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))

@@ -35,6 +35,8 @@ def matching(num_classes: int, *, temperature: float = 10.0) -> base.Head:
       ValueError: if the temperature is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import matching
       >>> head = matching(2, temperature=1.0)
       >>> features = jnp.array([[1.0, 0.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
       >>> targets = jnp.array([0, 0, 0, 1])

@@ -32,6 +32,8 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
         support example.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import nearest
       >>> head = nearest(2)
       >>> features, targets = jnp.array([[0.0], [5.0], [2.0]]), jnp.array([0, 0, 1])
       >>> state = head.fit(head.init(None), features, targets, jnp.ones(3))

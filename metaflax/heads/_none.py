@@ -28,6 +28,8 @@ def with_none(head: base.Head, *, logit: float = 0.0) -> base.Head:
       ValueError: from `fit`, if the head's state is no linear layer.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import with_none
       >>> from metaflax import heads
       >>> head = with_none(heads.prototypes(2), logit=0.5)
       >>> features = jnp.eye(2)

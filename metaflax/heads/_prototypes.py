@@ -35,6 +35,8 @@ def prototypes(
       ValueError: if the temperature is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import prototypes
       >>> head = prototypes(2)
       >>> features = jnp.array([[0.0], [2.0]])
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))
@@ -88,6 +90,8 @@ def label_prototypes(
       ValueError: if the temperature is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import label_prototypes
       >>> head = label_prototypes(1)
       >>> features, targets = jnp.array([[0.0], [2.0]]), jnp.array([[0], [1]])
       >>> state = head.fit(head.init(None), features, targets, jnp.ones(2))

@@ -39,6 +39,8 @@ def linear_regression(num_features: int) -> base.Head:
       a `bias` `[1]`; it begins with zeros.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import linear_regression
       >>> head = linear_regression(2)
       >>> features = jnp.ones((3, 2))
       >>> state = head.fit(head.init(None), features, jnp.ones(3), jnp.ones(3))
@@ -91,6 +93,8 @@ def ridge_regression(
       ValueError: if the strength is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import ridge_regression
       >>> head = ridge_regression(strength=0.5)
       >>> features, targets = jnp.array([[0.0], [1.0]]), jnp.array([3.0, 5.0])
       >>> state = head.fit(head.init(None), features, targets, jnp.ones(2))

@@ -40,6 +40,8 @@ def relation(
       ValueError: if `num_hidden` is not positive.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.heads import relation
       >>> head = relation(3, 2, num_hidden=4)
       >>> params = head.init(jax.random.key(0))
       >>> state = head.fit(params, jnp.eye(3), jnp.array([0, 0, 1]), jnp.ones(3))

@@ -42,6 +42,8 @@ def ridge(
       ValueError: if the strength is not above 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import ridge
       >>> head = ridge(2, scale=1.0)
       >>> features = jnp.eye(2)
       >>> state = head.fit(head.init(None), features, jnp.array([0, 1]), jnp.ones(2))

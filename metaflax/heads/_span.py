@@ -27,6 +27,8 @@ def span(num_features: int) -> base.Head:
       deviation 0.02 as BERT does, and a `bias` `[2]` from 0.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.heads import span
       >>> head = span(4)
       >>> state = head.fit(head.init(jax.random.key(0)), None, None, None)
       >>> head.apply(state, jnp.ones((3, 7, 4))).shape

@@ -21,6 +21,7 @@ def per_token(head: base.Head) -> base.Head:
       AssertionError: from `fit`, if targets or weights have other axes.
 
     Examples:
+      >>> from metaflax.heads import per_token
       >>> import jax.numpy as jnp
       >>> from metaflax import heads
       >>> head = per_token(heads.prototypes(2))

@@ -23,6 +23,8 @@ def zeros(num_features: int, num_classes: int) -> base.Head:
       A `Head` for one class (`classes`) or several labels (`labels`) a unit.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.heads import zeros
       >>> head = zeros(1, 2)
       >>> features = jnp.array([[3.0]])
       >>> state = head.fit({}, features, jnp.array([1]), jnp.ones(1))

@@ -43,6 +43,8 @@ def kronecker(rank: int, rate: float = 0.01) -> base.InnerOptimizer:
       ValueError: if `rank` is not positive.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.inner_optimizers import kronecker
       >>> fast = {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}
       >>> inner_optimizer = kronecker(rank=2, rate=0.5)
       >>> hyper = inner_optimizer.init(jax.random.key(0), fast)

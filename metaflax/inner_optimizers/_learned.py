@@ -47,6 +47,8 @@ def learned(
         since the root in Adam has no derivative at 0, or if it is to be learned.
 
     Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from metaflax.inner_optimizers import learned
       >>> inner_optimizer = learned(optax.sgd, learning_rate=0.5, momentum=0.9)
       >>> fast = jnp.ones(2)
       >>> hyper = inner_optimizer.init(jax.random.key(0), fast)

@@ -67,6 +67,8 @@ def learned_rates(
         derivative where a gradient is 0.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.inner_optimizers import learned_rates
       >>> fast = {"up": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
       >>> inner_optimizer = learned_rates(0.1, per="layer", num_steps=2)
       >>> hyper = inner_optimizer.init(jax.random.key(0), fast)

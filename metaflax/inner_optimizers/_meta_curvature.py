@@ -37,6 +37,8 @@ def meta_curvature(rate: float = 0.01) -> base.InnerOptimizer:
       shape.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.inner_optimizers import meta_curvature
       >>> import jax
       >>> fast = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
       >>> inner_optimizer = meta_curvature(0.5)

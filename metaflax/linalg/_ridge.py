@@ -31,6 +31,8 @@ def ridge(
       W, `[D, N]`, in the type of the features.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.linalg import ridge
       >>> kernel = ridge(jnp.array([[1.0]]), jnp.array([[3.0]]), jnp.ones(1), 1.0)
       >>> print(kernel.round(4))  # 3 / (1 + 1)
       [[1.5]]

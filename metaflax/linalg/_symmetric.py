@@ -73,6 +73,8 @@ def conjugate_gradient(
       ValueError: if `max_steps` is negative.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.linalg import conjugate_gradient
       >>> matrix = jnp.array([[2.0, 0.0], [0.0, 4.0]])
       >>> solution = conjugate_gradient(
       ...     lambda x: matrix @ x, jnp.array([2.0, 4.0]), max_steps=10
@@ -147,6 +149,8 @@ def neumann_series(
       ValueError: if `num_steps` is negative.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.linalg import neumann_series
       >>> solution = neumann_series(
       ...     lambda x: 2 * x, jnp.array(1.0), step_size=0.25, num_steps=2
       ... )

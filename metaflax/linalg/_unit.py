@@ -16,6 +16,8 @@ def unit(vectors: jax.Array) -> jax.Array:
       `[..., D]`, of length 1 or 0, with a finite derivative at 0.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.linalg import unit
       >>> print(unit(jnp.array([[3.0, 4.0], [0.0, 0.0]])))
       [[0.6 0.8]
        [0.  0. ]]

@@ -38,6 +38,9 @@ def softmax_cross_entropy(
       ValueError: if the outputs are no `ClassOutputs`.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.losses import softmax_cross_entropy
       >>> outputs = base.ClassOutputs(jnp.zeros((1, 4)), jnp.ones(4, bool))
       >>> loss = softmax_cross_entropy(outputs, jnp.array([2]), jnp.ones(1))
       >>> print(f"{loss:.4f}")  # log(4)
@@ -93,6 +96,9 @@ def sigmoid_cross_entropy(
       ValueError: if the outputs are no `ClassOutputs`.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.losses import sigmoid_cross_entropy
       >>> outputs = base.ClassOutputs(jnp.zeros((1, 2)), jnp.ones(2, bool))
       >>> loss = sigmoid_cross_entropy(outputs, jnp.array([[0, 1]]), jnp.ones(1))
       >>> print(f"{loss:.4f}")  # log(2)
@@ -133,6 +139,8 @@ def balanced_class_weights(
       `[N]` weights.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import balanced_class_weights
       >>> print(balanced_class_weights(jnp.array([0, 0, 0, 1]), jnp.ones(4), 2))
       [0.6666667 2.       ]
     """
@@ -154,6 +162,8 @@ def balanced_label_weights(targets: jax.Array, weights: jax.Array) -> jax.Array:
       `[N]` weights.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import balanced_label_weights
       >>> targets = jnp.array([[1, 1], [1, 0], [1, 0]])
       >>> print(balanced_label_weights(targets, jnp.ones(3)))
       [0.5 1.5]

@@ -28,6 +28,8 @@ def cosine_pairs(
       AssertionError: if the axes are others.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import cosine_pairs
       >>> features = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
       >>> print(cosine_pairs(features, jnp.array([0, 0, 1]), jnp.ones(3)))
       0.0

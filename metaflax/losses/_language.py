@@ -32,6 +32,8 @@ def language_cross_entropy(
       AssertionError: if the axes are others.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import language_cross_entropy
       >>> targets = jnp.array([[-1, 2, 0, -1]])
       >>> loss = language_cross_entropy(jnp.zeros((1, 4, 8)), targets, jnp.ones(1))
       >>> print(f"{loss:.4f}")  # log(8)

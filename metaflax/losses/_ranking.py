@@ -34,6 +34,8 @@ def lambda_rank(
       ValueError: if `k` is not positive.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import lambda_rank
       >>> scores, gains = jnp.array([1.0, 1.0, 9.0]), jnp.array([3.0, 0.0, 0.0])
       >>> loss = lambda_rank(scores, gains, jnp.array([1.0, 1.0, 0.0]), k=1)
       >>> print(f"{loss:.4f}")  # log(2): the exchange costs all of NDCG@1.

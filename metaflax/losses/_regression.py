@@ -24,6 +24,8 @@ def squared_error(
       AssertionError: if any of them is not `[U]`; nothing is broadcast.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import squared_error
       >>> print(squared_error(jnp.array([1.0, 5.0]), jnp.zeros(2), jnp.array([1, 0])))
       1.0
     """

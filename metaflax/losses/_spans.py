@@ -29,6 +29,8 @@ def span_cross_entropy(
       AssertionError: if the axes are others.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import span_cross_entropy
       >>> codes = jnp.array([[0, -1, 1, 0, 2, -1]])
       >>> loss = span_cross_entropy(jnp.zeros((1, 6, 2)), codes, jnp.ones(1))
       >>> print(f"{loss:.4f}")  # log(4)

@@ -23,6 +23,8 @@ def per_token(loss_fn: base.LossFn) -> Callable[..., Any]:
       AssertionError: when called, if targets or weights have other axes.
 
     Examples:
+      >>> from metaflax import base
+      >>> from metaflax.losses import per_token
       >>> import jax.numpy as jnp
       >>> from metaflax import losses
       >>> outputs = base.ClassOutputs(jnp.zeros((1, 3, 4)), jnp.ones(4, bool))

@@ -23,6 +23,8 @@ def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
       AssertionError: if either is not `[U]`; nothing is broadcast.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.losses import weighted_mean
       >>> print(weighted_mean(jnp.array([1.0, 3.0, 9.0]), jnp.array([1.0, 1.0, 0.0])))
       2.0
     """

@@ -73,6 +73,8 @@ def expected_calibration_error(bins: Bins) -> np.ndarray:
       units. NaN where there are no units.
 
     Examples:
+      >>> from metaflax.metrics import expected_calibration_error
+      >>> from metaflax.metrics._calibration import reliability_bins
       >>> bins = reliability_bins([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6]], [0, 1, 1], 2)
       >>> print(f"{expected_calibration_error(bins):.4f}")  # |2 - 2.2| / 3
       0.0667
@@ -94,6 +96,8 @@ def softened(logits: ArrayLike, temperature: float = 1.0) -> np.ndarray:
       temperature: above 0; above 1 it makes answers less sure and changes none.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.metrics import softened
       >>> print(softened([0.0, np.log(9.0)], temperature=2.0))
       [0.25 0.75]
     """
@@ -121,6 +125,8 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
       ValueError: if there are no units, or the two differ in their number.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.metrics import fit_temperature
       >>> logits = np.log([[0.9, 0.1]] * 4)  # Sure to 90 %, and right in 3 of 4.
       >>> print(f"{fit_temperature(logits, [0, 0, 0, 1]):.4f}")
       2.0000

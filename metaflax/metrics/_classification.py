@@ -22,6 +22,9 @@ def accuracy(
       A scalar between 0 and 1.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.metrics import accuracy
       >>> logits = jnp.array([[2.0, 1.0], [0.0, 1.0]])
       >>> outputs = base.ClassOutputs(logits, jnp.ones(2, bool))
       >>> print(accuracy(outputs, jnp.array([0, 0]), jnp.ones(2)))
@@ -46,6 +49,9 @@ def micro_f1(
       A scalar between 0 and 1; 0 where no label is true and none is predicted.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax import base
+      >>> from metaflax.metrics import micro_f1
       >>> logits = jnp.array([[1.0, -1.0], [1.0, 1.0]])
       >>> outputs = base.ClassOutputs(logits, jnp.ones(2, bool))
       >>> print(f"{micro_f1(outputs, jnp.array([[1, 0], [0, 1]]), jnp.ones(2)):.1f}")

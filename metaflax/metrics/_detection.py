@@ -19,6 +19,7 @@ def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
       ValueError: if there are no scores of either, or one is no number.
 
     Examples:
+      >>> from metaflax.metrics import auroc
       >>> auroc([0.9, 0.8, 0.4], [0.5, 0.4])  # 4 pairs and a tie of 6.
       0.75
 
@@ -52,6 +53,7 @@ def false_positives_at(
         is not above 0 and at most 1.
 
     Examples:
+      >>> from metaflax.metrics import false_positives_at
       >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3], recall=0.6)  # Threshold 0.8.
       0.0
       >>> false_positives_at([0.9, 0.8, 0.4], [0.5, 0.3])  # Threshold 0.4.

@@ -22,6 +22,7 @@ def distinct(predictions: Sequence[str], n: int) -> float:
       ValueError: if there are no texts or `n` is not positive.
 
     Examples:
+      >>> from metaflax.metrics import distinct
       >>> distinct(["i do not know", "i do not"], 1)
       0.5714285714285714
       >>> distinct(["i do not know", "i do not"], 2)

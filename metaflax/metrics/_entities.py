@@ -97,6 +97,7 @@ def entity_scores(
       ValueError: if the two differ in their number of sentences.
 
     Examples:
+      >>> from metaflax.metrics import entity_scores
       >>> entity_scores([[(0, 2, "city")], []], [[(0, 2, "city")], [(3, 4, "city")]])
       {'f1': 0.6666666666666666, 'precision': 1.0, 'recall': 0.5}
 

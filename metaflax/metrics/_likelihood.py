@@ -22,6 +22,8 @@ def perplexity(log_probabilities: ArrayLike, weights: ArrayLike | None = None) -
       ValueError: if no token counts or the shapes differ.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.metrics import perplexity
       >>> print(f"{perplexity(np.log([0.5, 0.125])):.4f}")
       4.0000
     """

@@ -30,6 +30,7 @@ def ndcg_at(scores: ArrayLike, gains: ArrayLike, k: int) -> float:
         is not a number, or a gain is negative or not finite.
 
     Examples:
+      >>> from metaflax.metrics import ndcg_at
       >>> gains = [3.0, 1.0, 0.0]
       >>> ndcg_at([0.9, 0.5, 0.1], gains, 2), ndcg_at([0.1, 0.5, 0.9], gains, 1)
       (1.0, 0.0)
@@ -74,6 +75,7 @@ def hit_at(scores: ArrayLike, relevant: ArrayLike, k: int) -> float:
         score is not a number.
 
     Examples:
+      >>> from metaflax.metrics import hit_at
       >>> hit_at([0.9, 0.5, 0.1], [False, True, True], 1)
       0.0
       >>> hit_at([0.9, 0.5, 0.1], [False, True, True], 2)

@@ -18,6 +18,8 @@ def pearson(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.A
       is constant.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.metrics import pearson
       >>> print(pearson(jnp.array([1.0, 2.0, 9.0]), jnp.array([2.0, 4.0, 0.0]),
       ...               jnp.array([1.0, 1.0, 0.0])))
       1.0
@@ -43,6 +45,8 @@ def spearman(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.
       A scalar from -1 to 1; 0 where either side is constant.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.metrics import spearman
       >>> print(spearman(jnp.array([1.0, 2.0, 9.0]), jnp.array([10.0, 20.0, 30.0]),
       ...                jnp.ones(3)))
       1.0

@@ -25,6 +25,7 @@ def recall_at(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
         candidates do not fit.
 
     Examples:
+      >>> from metaflax.metrics import recall_at
       >>> scores = [[0.1, 0.9, 0.3], [0.5, 0.2, 0.4]]
       >>> recall_at(scores, [1, 2], 1), recall_at(scores, [1, 2], 2)
       (0.5, 1.0)

@@ -33,6 +33,7 @@ def exact_match(prediction: str, true: Sequence[str]) -> float:
       1.0 where some of them is the same but for case, punctuation, articles and gaps.
 
     Examples:
+      >>> from metaflax.metrics import exact_match
       >>> exact_match("the cat", ["Cat.", "a black cat"]), exact_match("", [])
       (1.0, 1.0)
 
@@ -59,6 +60,7 @@ def token_f1(prediction: str, true: Sequence[str]) -> float:
       2 P R / (P + R) of the words.
 
     Examples:
+      >>> from metaflax.metrics import token_f1
       >>> token_f1("black cat", ["a black, sleepy cat"])
       0.8
 

@@ -30,6 +30,7 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
         rouge-score is not installed.
 
     Examples:
+      >>> from metaflax.metrics import rouge
       >>> scores = rouge(["a cat sits there"], ["there sits a cat"])
       >>> print({name: round(score, 1) for name, score in scores.items()})
       {'rouge1': 100.0, 'rouge2': 33.3, 'rougeL': 50.0}

@@ -32,6 +32,7 @@ def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
         is not installed.
 
     Examples:
+      >>> from metaflax.metrics import bleu
       >>> print(f"{bleu(['a cat sat on the mat'], ['the cat sat on the mat']):.1f}")
       76.0
 
@@ -69,6 +70,7 @@ def chrf(predictions: Sequence[str], references: Sequence[str]) -> float:
       ValueError: as `bleu`.
 
     Examples:
+      >>> from metaflax.metrics import chrf
       >>> print(f"{chrf(['a cat sat on the mat'], ['the cat sat on the mat']):.1f}")
       81.3
 

@@ -69,6 +69,8 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       A `Cost`.
 
     Examples:
+      >>> import jax
+      >>> from metaflax.profiling import cost
       >>> import jax.numpy as jnp
       >>> square = jax.jit(lambda x: x @ x).lower(jnp.ones((8, 8))).compile()
       >>> cost(square).flops, cost(square).arguments

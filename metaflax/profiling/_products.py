@@ -24,6 +24,7 @@ def matmul_flops(fn: Callable[..., Any], *args: Any, while_steps: int = 10) -> i
       Two operations for each multiplication and addition.
 
     Examples:
+      >>> from metaflax.profiling import matmul_flops
       >>> import jax.numpy as jnp
       >>> matmul_flops(lambda x, y: x @ y, jnp.ones((2, 3)), jnp.ones((3, 4)))
       48

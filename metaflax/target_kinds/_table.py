@@ -26,6 +26,8 @@ def of(task: tasks.TaskType) -> TargetKind:
       ValueError: if it names none that there is, or its own lacks a part.
 
     Examples:
+      >>> from metaflax import tasks
+      >>> from metaflax.target_kinds import of
       >>> of(tasks.regression()).problem_type
       'regression'
     """

@@ -62,6 +62,7 @@ def entities(
         `classification`.
 
     Examples:
+      >>> from metaflax.tasks import entities
       >>> from metaflax.tasks import Fields
       >>> row = Fields({"tokens": ["In", "São", "Paulo"],
       ...               "label": ["O", "B-city", "I-city"]}, "a.jsonl:1")

@@ -180,6 +180,8 @@ def runs_of_entities(
       ValueError: if an entity has none of the types.
 
     Examples:
+      >>> from metaflax.tasks import runs_of_entities
+      >>> from metaflax.tasks._entity_spans import Entity
       >>> entities = [Entity(3, 8, "city"), Entity(9, 12, "river")]
       >>> runs_of_entities(entities, [(0, 2), (3, 5), (6, 8)], ["city", "river"])
       (Run(start=1, end=3, type=0),)

@@ -31,6 +31,7 @@ class Fields:
       options: the option that names the column of a role, for messages.
 
     Examples:
+      >>> from metaflax.tasks import Fields
       >>> row = Fields({"review": "it barks", "stars": "4"}, "a.csv:2",
       ...              {"text": "review", "label": "stars"})
       >>> row.text("text"), row.names("label"), row.number("label")

@@ -35,6 +35,7 @@ def translation(*, label_smoothing: float = 0.0) -> TaskType:
       ValueError: if `label_smoothing` is not in [0, 1).
 
     Examples:
+      >>> from metaflax.tasks import Fields, translation
       >>> row = Fields({"text": "I sleep.", "target": "Ich schlafe."}, "a.jsonl:1")
       >>> task = translation()
       >>> task.form.read(row), task.gold_label(row).target
@@ -90,6 +91,7 @@ def dialogue(*, label_smoothing: float = 0.0) -> TaskType:
       ValueError: if `label_smoothing` is not in [0, 1).
 
     Examples:
+      >>> from metaflax.tasks import Fields, dialogue
       >>> row = Fields({"text": ["Hi.", "What can I do?"], "target": "Book a table."},
       ...              "a.jsonl:1")
       >>> dialogue().form.read(row)
@@ -123,6 +125,7 @@ def language_modelling(*, label_smoothing: float = 0.0) -> TaskType:
       ValueError: if `label_smoothing` is not in [0, 1).
 
     Examples:
+      >>> from metaflax.tasks import language_modelling
       >>> task = language_modelling()
       >>> task.texts.pair("It rains.", "It rains."), task.texts.prompt("It")
       ((None, 'It rains.'), (None, 'It'))

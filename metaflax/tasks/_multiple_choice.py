@@ -83,6 +83,7 @@ def multiple_choice() -> TaskType:
       A `TaskType` whose targets are numbers of choices `[U]`.
 
     Examples:
+      >>> from metaflax.tasks import Fields, multiple_choice
       >>> row = Fields({"text": "Wet because?", "choices": ["It rains.", "It shines."],
       ...               "label": 0}, "a.jsonl:1")
       >>> task = multiple_choice()

@@ -26,6 +26,7 @@ def pair_classification(
       ValueError: as `classification`.
 
     Examples:
+      >>> from metaflax.tasks import pair_classification
       >>> from metaflax import tasks
       >>> row = {"text": "It rains.", "text_pair": "It is wet."}
       >>> pair_classification().form.read(tasks.Fields(row, "a.jsonl:1"))

@@ -59,6 +59,7 @@ def question_answering(
       ValueError: if the first two are not positive.
 
     Examples:
+      >>> from metaflax.tasks import Fields, question_answering
       >>> row = Fields({"question": "Who?", "context": "Ada wrote it.",
       ...               "answers": [{"text": "Ada", "start": 0}]}, "a.jsonl:1")
       >>> task = question_answering()

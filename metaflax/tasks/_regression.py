@@ -58,6 +58,7 @@ def regression() -> TaskType:
       A `TaskType` whose targets and outputs are numbers `[U]`.
 
     Examples:
+      >>> from metaflax.tasks import Fields, regression
       >>> row = Fields({"text": "It rains.", "score": 4}, "a.jsonl:1",
       ...              {"label": "score"})
       >>> regression().gold_label(row).target

@@ -44,6 +44,7 @@ class Template:
       ValueError: for a placeholder that is no name, or a part without one.
 
     Examples:
+      >>> from metaflax.tasks import Template
       >>> template = Template("Text: {text}\nTopic:", " {label}")
       >>> template.is_channel, template.parts("prompt")
       (False, [('Text:', None), (' ', 'text'), ('\nTopic:', None)])

@@ -109,6 +109,8 @@ def abstract_transitions(
       Shares, one being added to each count so that nothing is ruled out.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.tasks import abstract_transitions
       >>> counted = abstract_transitions([np.array([2, 0, 0, 1, 2])], num_types=2)
       >>> print(counted.outside, counted.inside)
       [0.33333333 0.66666667] [0.33333333 0.33333333 0.33333333]

@@ -68,6 +68,7 @@ def update(tree: Any, path: str | None, fn: Callable[[Any], Any]) -> Any:
       The tree, with the function's result at the path.
 
     Examples:
+      >>> from metaflax.tree import update
       >>> update({"a": 1, "b": 2}, "b", lambda x: x + 40)
       {'a': 1, 'b': 42}
     """
@@ -98,6 +99,7 @@ def paths(tree: Any) -> list[str]:
       The paths.
 
     Examples:
+      >>> from metaflax.tree import paths
       >>> paths({"encoder": {"kernel": 1, "bias": 2}, "head": 3})
       ['encoder/bias', 'encoder/kernel', 'head']
     """

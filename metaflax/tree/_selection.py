@@ -67,6 +67,7 @@ def where(spec: Where) -> PathFilter:
       A predicate on slash-joined paths.
 
     Examples:
+      >>> from metaflax.tree import where
       >>> selected = where(["encoder", "!encoder/embeddings"])
       >>> selected("encoder/layer_0/kernel"), selected("encoder/embeddings/word")
       (True, False)
@@ -184,6 +185,7 @@ def merge(*trees: Any) -> Any:
       The merged tree.
 
     Examples:
+      >>> from metaflax.tree import merge
       >>> merge({"a": 1, "b": None}, {"a": None, "b": 2})
       {'a': 1, 'b': 2}
     """

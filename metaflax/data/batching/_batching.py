@@ -30,6 +30,7 @@ class Buckets:
       budget_multiple: budgets are multiples of this number, the smallest budget.
 
     Examples:
+      >>> from metaflax.data import Buckets
       >>> buckets = Buckets.up_to(40)
       >>> buckets.lengths, buckets.length(17), buckets.budget(300)
       ((16, 24, 32, 40), 24, 320)

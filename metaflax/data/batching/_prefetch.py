@@ -36,6 +36,7 @@ def prefetch(
       ValueError: if `size` is below 1.
 
     Examples:
+      >>> from metaflax.data import prefetch
       >>> list(prefetch(range(3), transfer=lambda item: item * 10))
       [0, 10, 20]
     """

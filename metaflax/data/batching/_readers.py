@@ -28,6 +28,7 @@ def share_out(
       ValueError: if `reader` is not in 0 to `num_readers - 1`.
 
     Examples:
+      >>> from metaflax.data import share_out
       >>> squares = share_out(lambda index: index**2, reader=1, num_readers=4)
       >>> next(squares), next(squares)
       ((1, 1), (5, 25))

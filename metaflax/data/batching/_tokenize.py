@@ -53,6 +53,8 @@ class TokenizedTexts:
         not recorded.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.data import TokenizedTexts
       >>> tokens = TokenizedTexts(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
       >>> len(tokens), tokens.lengths, tokens[0]
       (2, array([2, 1]), array([7, 8], dtype=int32))

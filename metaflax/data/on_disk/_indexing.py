@@ -60,6 +60,8 @@ def index_texts(
       ValueError: if the file is missing, empty or not text; the message names the line.
 
     Examples:
+      >>> from pathlib import Path
+      >>> from metaflax.data import index_texts
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.txt"
@@ -109,6 +111,8 @@ def index_labels(
         labels, which are no classes.
 
     Examples:
+      >>> from pathlib import Path
+      >>> from metaflax.data import index_labels
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.csv"

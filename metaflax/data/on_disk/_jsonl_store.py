@@ -35,6 +35,8 @@ def store_texts(
         of the row; if the path cannot be written.
 
     Examples:
+      >>> from pathlib import Path
+      >>> from metaflax.data import store_texts
       >>> import tempfile
       >>> from metaflax.data import read
       >>> rows = ({"what": f"pet {n}", "kind": n % 2} for n in range(3))

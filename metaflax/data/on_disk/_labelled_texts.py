@@ -30,6 +30,8 @@ class LabelledTextSampler:
       ValueError: if the texts have no labels, or as `MaskedWordSampler`.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.data import LabelledTextSampler
       >>> import tempfile
       >>> from pathlib import Path
       >>> from metaflax.data import index_labels

@@ -37,6 +37,8 @@ class MaskedWordSampler:
         sentences of the words are the same.
 
     Examples:
+      >>> import numpy as np
+      >>> from metaflax.data import MaskedWordSampler
       >>> import tempfile
       >>> from pathlib import Path
       >>> from metaflax.data import index_texts
@@ -185,6 +187,7 @@ def masked(text: str, word: str, mask: str, most_around: int | None = None) -> s
       The masked text, or the part of it around the first occurrence.
 
     Examples:
+      >>> from metaflax.data import masked
       >>> masked("A dog is a dogged dog. Dog!", "dog", "[MASK]")
       'A [MASK] is a dogged [MASK]. [MASK]!'
       >>> masked("this is how a dog barks at night", "dog", "[MASK]", most_around=2)

@@ -28,6 +28,7 @@ def topics(texts: Sequence[str], number: int, seed: int = 0) -> list[int]:
         fewer than two distinct words.
 
     Examples:
+      >>> from metaflax.data import topics
       >>> topics(["red green blue", "one two three", "blue red green", "green red"], 2)
       [0, 1, 0, 0]
 

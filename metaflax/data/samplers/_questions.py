@@ -31,6 +31,7 @@ class QuestionSampler:
         about other contexts.
 
     Examples:
+      >>> from metaflax.data import Examples, QuestionSampler
       >>> from metaflax.tasks._questions import Answer, Question
       >>> texts = tuple(Question("Who?", f"{name} does.") for name in "ABCD")
       >>> answers = tuple((Answer(text.context[0], 0, 1),) for text in texts)

@@ -30,6 +30,7 @@ class EpisodeSampler:
         `way`, or a class has fewer texts than `shot + queries`.
 
     Examples:
+      >>> from metaflax.data import EpisodeSampler, Examples
       >>> texts = tuple(f"{n} {c}" for c in "abc" for n in range(4))
       >>> letters = Examples("letters", texts, tuple((t[-1],) for t in texts))
       >>> episode = EpisodeSampler(letters, way=2, shot=1, queries=2).episode(0, 7)

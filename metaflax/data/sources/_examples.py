@@ -33,6 +33,7 @@ class Examples:
       ValueError: if the columns differ in length, or a text has no label.
 
     Examples:
+      >>> from metaflax.data import Examples
       >>> pets = Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
       >>> len(pets), pets.label_names, pets.select([1]).texts
       (2, ('cat', 'dog'), ('it purrs',))

@@ -70,6 +70,8 @@ def read(
         and line.
 
     Examples:
+      >>> from pathlib import Path
+      >>> from metaflax.data import read
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.csv"
@@ -181,6 +183,7 @@ def read_texts(
         match texts one by one.
 
     Examples:
+      >>> from metaflax.data import read_texts
       >>> import io
       >>> list(read_texts(io.StringIO("it barks\nit purrs\n")))
       ['it barks', 'it purrs']
@@ -304,6 +307,8 @@ def read_rows(
         line.
 
     Examples:
+      >>> from pathlib import Path
+      >>> from metaflax.data import read_rows
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "pets.jsonl"

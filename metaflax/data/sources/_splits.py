@@ -182,6 +182,7 @@ def names_by_seed(
       ValueError: as `split_by_seed`.
 
     Examples:
+      >>> from metaflax.data import names_by_seed
       >>> names_by_seed("zyxw", seed=0)
       {'train': ['x', 'y'], 'valid': ['w'], 'test': ['z']}
     """

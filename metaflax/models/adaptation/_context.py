@@ -40,6 +40,8 @@ def with_context(
         are not the parameters of one network.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import with_context
       >>> from metaflax.models import BertConfig, encoder
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
       ...                     num_hidden_layers=1, intermediate_size=16)

@@ -46,6 +46,9 @@ def with_lora(
         one that has factors, or if these are not the parameters of one network.
 
     Examples:
+      >>> import jax
+      >>> from metaflax import tree
+      >>> from metaflax.models import with_lora
       >>> from metaflax.models import BertConfig, encoder
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,
       ...                     num_hidden_layers=1, intermediate_size=16)
@@ -93,6 +96,8 @@ def merge_lora(params: optax.Params) -> dict[str, Any]:
       ValueError: if factors come without their kernel, as a selection has them.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.models import merge_lora
       >>> lora = {"down": jnp.ones((2, 1)), "up": jnp.array([[0.0, 3.0]])}
       >>> merged = merge_lora({"query": {"kernel": jnp.eye(2), "lora": lora}})
       >>> print(merged["query"]["kernel"].tolist(), *merged["query"])

@@ -38,6 +38,8 @@ def with_prefix(
         are not the parameters of one network.
 
     Examples:
+      >>> import jax
+      >>> from metaflax.models import with_prefix
       >>> from metaflax import models, tree
       >>> config = models.GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
       ...                           bos_token_id=None, eos_token_id=None)

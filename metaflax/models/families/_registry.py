@@ -280,6 +280,8 @@ def encoder(
         parameters hold no pooler to read, or the texts have no marks.
 
     Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.models import encoder
       >>> import jax
       >>> from metaflax.models import BertConfig, Tokens
       >>> config = BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2,

@@ -65,6 +65,8 @@ def beam_search(
         than the model.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import beam_search
       >>> from metaflax.models import GPTConfig, Tokens, gpt
       >>> config = GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
       ...                    n_positions=6, bos_token_id=None, eos_token_id=None)

@@ -69,6 +69,8 @@ def greedy(
         than the model.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import greedy
       >>> from metaflax.models import GPTConfig, Tokens, gpt
       >>> config = GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
       ...                    n_positions=6, bos_token_id=None, eos_token_id=None)
@@ -118,6 +120,8 @@ def sampling(
         than the model or there is no key.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import sampling
       >>> from metaflax.models import GPTConfig, Tokens, gpt
       >>> config = GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
       ...                    n_positions=6, bos_token_id=None, eos_token_id=None)

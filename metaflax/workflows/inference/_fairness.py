@@ -46,6 +46,7 @@ def fairness(
       ValueError: if no text has any of the words.
 
     Examples:
+      >>> from metaflax.workflows import fairness
       >>> class Biased:
       ...     batch_size = 8
       ...     def __call__(self, texts):

@@ -27,6 +27,7 @@ class BertConfig(EncoderConfig):
       pad_token_id: id of padding.
 
     Examples:
+      >>> from metaflax.models import BertConfig
       >>> config = BertConfig.from_dict({"model_type": "bert", "hidden_size": 384})
       >>> config.hidden_size, config.num_hidden_layers
       (384, 12)

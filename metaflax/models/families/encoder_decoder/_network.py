@@ -62,6 +62,8 @@ def seq2seq(
         longer than a network's positions.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import BertConfig, Seq2SeqConfig, Tokens, seq2seq
       >>> from metaflax.models import Pair
       >>> sizes = dict(vocab_size=9, hidden_size=8, num_attention_heads=2,
       ...              num_hidden_layers=1, intermediate_size=16)

@@ -62,6 +62,8 @@ def gpt(
         longer than the model's positions.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import GPTConfig, gpt
       >>> from metaflax.models import Tokens
       >>> config = GPTConfig(vocab_size=9, n_embd=8, n_head=2, n_layer=1,
       ...                    n_positions=6, bos_token_id=None, eos_token_id=None)

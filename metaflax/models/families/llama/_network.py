@@ -61,6 +61,8 @@ def llama(
         longer than the model's positions.
 
     Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from metaflax.models import LlamaConfig, llama
       >>> from metaflax.models import Tokens
       >>> config = LlamaConfig(vocab_size=9, hidden_size=8, intermediate_size=12,
       ...                      num_hidden_layers=1, num_attention_heads=2,
