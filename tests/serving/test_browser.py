@@ -83,7 +83,6 @@ def browser():
         browser.close()
 
 
-@pytest.mark.thorough
 def test_a_classifier_is_taught_with_the_keyboard(browser, settings, tmp_path):
     alone = dataclasses.replace(settings, store=tmp_path / "store", tokens=None)
     with served(alone) as address:

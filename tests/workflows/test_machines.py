@@ -98,6 +98,7 @@ def assert_alike(run_dir, other):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_two_processes_train_as_one_does(world, whole, tmp_path):
     worlds.run(*world.train_args(tmp_path / "run", **{**OPTIONS, "param_shards": 1}))
     assert_alike(tmp_path / "run", whole)
