@@ -65,6 +65,17 @@ def test_python_with_a_pretrained_encoder_runs(page, minilm, run_blocks):
     run_blocks(page)
 
 
+def test_python_of_experiments_pages_has_tests_of_its_own():
+    with_python = {
+        page.parent.name
+        for page in (ROOT / "experiments").glob("*/*.md")
+        if blocks(page, "python")
+    }
+    tests = ROOT / "tests" / "experiments"
+    assert with_python == {"any_model", "guide"}
+    assert all((tests / f"test_{name}.py").is_file() for name in with_python)
+
+
 def test_messages_name_pages_that_exist():
     named = re.compile(r"""\b(?:see|page)\(["']([\w/]+)["']\)|docs/([\w/]+)\.md""")
     found = {

@@ -173,8 +173,9 @@ def relinked(text, page, targets):
             file = file / "README.md"
         if file == EXPERIMENTS:
             file = EXPERIMENTS / "index"
-        if file in targets:
-            path = os.path.relpath(targets[file], targets[page].parent)
+        to = file if file.is_relative_to(DOCS) else targets.get(file)
+        if to is not None:
+            path = os.path.relpath(to, targets[page].parent)
             return f"[{label}]({path}{'#' + anchor if anchor else ''})"
         name = f"`{file.relative_to(ROOT)}`"
         return name if label in (file.name, url) else f"{label} ({name})"
