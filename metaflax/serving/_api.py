@@ -95,7 +95,12 @@ async def predict(service: Service, tenant: str, request: Request, body: Any) ->
     if len(body.texts) > (most := service.limits.max_texts):
         raise ApiError(422, "too_many_texts", f"send at most {most} texts at once.")
     task, predictions = await service.predict(
-        tenant, _id(request), body.texts, explain=body.explain, reject=body.reject
+        tenant,
+        _id(request),
+        body.texts,
+        explain=body.explain,
+        words=body.words,
+        reject=body.reject,
     )
     return {"version": task.version, "predictions": predictions}
 

@@ -55,6 +55,9 @@ class Texts(Message):
     explain: bool = pydantic.Field(
         False, description="Whether to add the nearest examples of each text."
     )
+    words: bool = pydantic.Field(
+        False, description="Whether to add how much each word of a text counts."
+    )
     reject: float | None = pydantic.Field(
         None,
         gt=0,
@@ -121,6 +124,15 @@ class Nearest(Example):
     similarity: float = pydantic.Field(description="Cosine of the features.")
 
 
+class Word(Message):
+    """A word of a text, and what the prediction owes to it."""
+
+    word: str = pydantic.Field(description="The word.")
+    effect: float = pydantic.Field(
+        description="By how much the probability of the class falls without it."
+    )
+
+
 class Prediction(Message):
     """The prediction of a text."""
 
@@ -144,6 +156,9 @@ class Prediction(Message):
     )
     nearest: list[Nearest] | None = pydantic.Field(
         None, description="Nearest examples, with `explain`."
+    )
+    words: list[Word] | None = pydantic.Field(
+        None, description="Words in order, with `words`; none of a single word."
     )
 
 

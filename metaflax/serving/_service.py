@@ -26,6 +26,7 @@ from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._suggestions import suggestions
 from metaflax.serving._warm_up import warm_up
+from metaflax.serving._words import without_each_word, word_effects
 from metaflax.workflows.inference._selection import Strategy
 
 # Tasks whose weights and features stay in memory.
@@ -165,9 +166,14 @@ class Service:
         texts: Sequence[str],
         *,
         explain: bool = False,
+        words: bool = False,
         reject: float | None = None,
     ) -> tuple[StoredTask, list[dict[str, Any]]]:
-        """Predicts texts; with `explain` each has its nearest examples."""
+        """Predicts texts.
+
+        With `explain` each has its nearest examples, with `words` the effect of each
+        of its words.
+        """
         inputs = _checked(texts_of, texts, self.learner.task)
         ready = await asyncio.to_thread(self._ready, tenant, id)
         encoded = await self._encode(ready, inputs)
@@ -181,7 +187,33 @@ class Service:
             records = [
                 {**r, "nearest": n} for r, n in zip(records, nearest, strict=True)
             ]
+        if words:
+            effects = await self._word_effects(ready, texts, encoded)
+            records = [{**r, "words": w} for r, w in zip(records, effects, strict=True)]
         return ready.stored, records
+
+    async def _word_effects(
+        self, ready: _Ready, texts: Sequence[str], encoded: Encoded
+    ) -> list[list[dict[str, Any]]]:
+        """Compares the predictions of texts with those without each of their words."""
+        parts = [without_each_word(text) for text in texts]
+        shortened = [rest for part in parts for _, rest in part]
+        if len(shortened) > (most := self.limits.max_examples):
+            raise ApiError(
+                422,
+                "too_many_words",
+                f"the texts have {len(shortened)} words, and at most {most} are"
+                " explained at once; send fewer texts.",
+            )
+        words = [[word for word, _ in part] for part in parts]
+        probabilities = functools.partial(self.learner.probabilities, ready.learned)
+        whole = await asyncio.to_thread(probabilities, encoded)
+        if not shortened:
+            return word_effects(words, whole, whole[:0])
+        inputs = texts_of(shortened, self.learner.task)
+        rest = await self._encode(ready, inputs, background=True)
+        without = await asyncio.to_thread(probabilities, rest)
+        return word_effects(words, whole, without)
 
     async def suggest(
         self,

@@ -49,6 +49,28 @@ def test_what_was_not_read_of_a_text_is_told(client, task):
     )
 
 
+def test_words_show_what_a_prediction_owes_to_each(client, task):
+    text = QUERIES[0]
+    [whole] = predictions(client, task, [text], words=True).predictions
+    words = text.split()
+    assert [w.word for w in whole.words] == words
+    rest = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
+    without = predictions(client, task, rest).predictions
+    for word, changed in zip(whole.words, without, strict=True):
+        fall = whole.probabilities[whole.label] - changed.probabilities[whole.label]
+        assert word.effect == pytest.approx(fall, abs=1e-4)
+    assert predictions(client, task, ["word"], words=True).predictions[0].words == []
+    assert predictions(client, task, [text]).predictions[0].words is None
+
+
+def test_too_many_words_are_refused_in_a_sentence(client, task):
+    texts = ["filler00 " * 30] * 2  # The service explains 40 words at once.
+    body = {"texts": texts, "words": True}
+    answer = client.post(f"/v1/tasks/{task}/predict", json=body)
+    assert answer.status_code == 422
+    assert "60 words, and at most 40" in answer.json()["error"]["message"]
+
+
 def test_explanations_name_the_nearest_examples(client, task):
     text = EXAMPLES[4]["text"]
     [answer] = predictions(client, task, [text], explain=True).predictions

@@ -133,6 +133,8 @@ def teach(page):
     page.keyboard.press("Control+Enter")
     page.locator("#predictions li strong").first.wait_for()
     assert page.locator("#predictions .near li").count() == 3
+    counted = page.locator("#predictions .words").inner_text()
+    assert any(word in counted for word in QUERIES[0].split())
 
 
 def label(page):

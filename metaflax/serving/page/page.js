@@ -3,6 +3,7 @@
 // token for the session of the browser.
 
 const $ = (id) => document.getElementById(id);
+const MAX_WORDS = 500; // Each is left out once, which takes as long as a prediction.
 const state = { task: null, pending: [], queue: [], given: [], history: [] };
 
 function status(message, wrong = false) {
@@ -172,6 +173,10 @@ function predictionOf(text, prediction) {
     bars.append(element("span", name), bar, element("span", share.toFixed(3), "share"));
   }
   item.append(bars);
+  const words = (prediction.words ?? []).filter((w) => Math.abs(w.effect) >= 0.005)
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, 5)
+    .map((w) => `${w.word} ${w.effect > 0 ? "+" : "−"}${Math.abs(w.effect).toFixed(2)}`);
+  if (words.length) item.append(element("p", `words that mattered: ${words.join(", ")}`, "words"));
   if (prediction.nearest?.length) {
     const near = element("ul", undefined, "near");
     near.append(...prediction.nearest.map((n) =>
@@ -246,7 +251,8 @@ $("predict").addEventListener("submit", (event) => {
   const texts = lines($("texts").value);
   if (!texts.length) return status("give a text first.", true);
   during($("predict").querySelector("button"), "predicting…", async () => {
-    const body = { texts, explain: true };
+    const words = texts.join(" ").split(/\s+/).length <= MAX_WORDS;
+    const body = { texts, explain: true, words };
     const { predictions } = await json("POST", `/${state.task.id}/predict`, body);
     $("predictions").replaceChildren(...predictions.map((p, i) => predictionOf(texts[i], p)));
   });
