@@ -19,7 +19,8 @@ class ServerSettings:
     Attributes:
       learner: the model, and how it learns tasks.
       store: folder of tasks: an SQLite database and files of weights.
-      database: SQLAlchemy URL of another database; files stay in `store`.
+      database: SQLAlchemy URL of another database.
+      weights: fsspec URL of another place of the files, such as `s3://bucket/tasks`.
       tokens: JSON file of tokens by tenant; None for one tenant without a token.
       limits: bounds of requests.
 
@@ -39,6 +40,7 @@ class ServerSettings:
     learner: LearnerSettings = dataclasses.field(default_factory=LearnerSettings)
     store: Path = Path("tasks")
     database: str | None = None
+    weights: str | None = None
     tokens: Path | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
 
@@ -80,10 +82,11 @@ def create_app(settings: ServerSettings) -> Any:
     learner = load_learner(settings.learner)
     folder = settings.store.expanduser().absolute()
     try:
-        if settings.database is None:
-            store = TaskStore.local(folder)
-        else:
-            store = TaskStore(settings.database, folder / "weights")
+        folder.mkdir(parents=True, exist_ok=True)
+        store = TaskStore(
+            settings.database or f"sqlite:///{folder / 'tasks.sqlite'}",
+            settings.weights or folder / "weights",
+        )
     except Exception as error:  # Of the folder, the URL, or the driver.
         raise ValueError(f"tasks cannot be kept in {folder}: {error}") from error
     return application(Service(learner, store, settings.limits), tenants)

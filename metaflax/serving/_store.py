@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from metaflax.serving._errors import ApiError, unknown_task
+from metaflax.serving._weight_files import weight_files
 
 # Files that no task refers to are removed once they are this old, in seconds: a younger
 # one may belong to a task that another replica is about to record.
@@ -76,25 +76,18 @@ class TaskStore:
 
     Args:
       url: SQLAlchemy URL of the database.
-      folder: of the files of weights, shared by all replicas.
+      weights: folder of the files of weights, or fsspec URL of a bucket or another
+        store; shared by all replicas.
     """
 
-    def __init__(self, url: str, folder: str | Path):
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, url: str, weights: str | Path):
+        self._files = weight_files(weights)
         self._engine = sa.create_engine(url, pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
         with _reachable():
             _METADATA.create_all(self._engine)
         self._remove_orphans()
-
-    @classmethod
-    def local(cls, folder: str | Path) -> "TaskStore":
-        """Opens an SQLite database with its weights in one folder."""
-        path = Path(folder).expanduser().absolute()
-        path.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{path / 'tasks.sqlite'}", path / "weights")
 
     def create(
         self,
@@ -207,8 +200,8 @@ class TaskStore:
           ApiError: if they are gone or damaged.
         """
         try:
-            content = (self._folder / task.weights).read_bytes()
-        except OSError:
+            content = self._files.read(task.weights)
+        except Exception:  # Stores of fsspec raise errors of their own.
             content = b""
         if hashlib.sha256(content).hexdigest() != task.digest:
             raise ApiError(
@@ -236,31 +229,20 @@ class TaskStore:
     def _written(self, content: bytes) -> tuple[str, str]:
         """Writes a new file and flushes it; returns its name and digest."""
         name = f"{uuid.uuid4().hex}.safetensors"
-        scratch = self._folder / f".{name}.tmp"
         try:
-            with scratch.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.rename(self._folder / name)
-            _flush_folder(self._folder)
-        except OSError as error:
-            scratch.unlink(missing_ok=True)
+            self._files.write(name, content)
+        except Exception as error:  # Stores of fsspec raise errors of their own.
             raise _unavailable() from error
         return name, hashlib.sha256(content).hexdigest()
 
     def _remove(self, name: str) -> None:
-        with contextlib.suppress(OSError):  # It is removed as an orphan later.
-            (self._folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(Exception):  # It is removed as an orphan later.
+            self._files.remove(name)
 
     def _remove_orphans(self) -> None:
         with _reachable(), self._engine.connect() as connection:
             known = set(connection.execute(sa.select(_TASKS.c.weights)).scalars())
-        for path in self._folder.glob("*"):
-            with contextlib.suppress(OSError):
-                old = time.time() - path.stat().st_mtime > ORPHAN_AGE
-                if old and path.name not in known:
-                    path.unlink()
+        self._files.remove_others(known, ORPHAN_AGE)
 
 
 def _durable(connection: Any, record: Any) -> None:
@@ -286,14 +268,6 @@ def _task(row: Any) -> StoredTask:
     columns = dict(row._mapping)
     parsed = {name: json.loads(columns[name]) for name in ("examples", "classes")}
     return StoredTask(**{**columns, **parsed})
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from metaflax import serving
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.serving import _store
 from metaflax.serving._errors import ApiError
@@ -20,9 +21,8 @@ ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
 
 
 def opened(folder, database):
-    if database is None:
-        return TaskStore.local(folder)
-    return TaskStore(database, folder / "weights")
+    url = database or f"sqlite:///{folder / 'tasks.sqlite'}"
+    return TaskStore(url, folder / "weights")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def put(store, tenant="ann", most=10):
 
 
 def files(store):
-    return sorted(path.name for path in store._folder.iterdir())
+    return sorted(path.name for path in store._files._path.iterdir())
 
 
 def test_a_task_is_read_as_it_was_written_by_its_tenant_only(store):
@@ -49,6 +49,46 @@ def test_a_task_is_read_as_it_was_written_by_its_tenant_only(store):
         with pytest.raises(ApiError, match="no task with this id"):
             call("bob", task.id)
     assert store.tasks_of("ann") == [task]
+
+
+def test_weights_lie_in_any_store_of_fsspec(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    url = f"memory://weights-of-{tmp_path.name}"
+    database = f"sqlite:///{tmp_path / 'tasks.sqlite'}"
+    store, other = (TaskStore(database, url) for _ in range(2))
+    task, kept = put(store), put(store)
+    changed = other.replace(task, ROWS * 2, ["x", "y"], "encoder", b"new")
+    assert store.weights(changed) == b"new"
+    store.delete("ann", task.id)
+    objects, root = fsspec.core.url_to_fs(url)
+    names = [path.rsplit("/", 1)[-1] for path in objects.ls(root, detail=False)]
+    assert names == [kept.weights]
+    objects.pipe_file(f"{root}/orphan.safetensors", b"")
+    other._files.remove_others({kept.weights}, age=3600)
+    assert len(objects.ls(root)) == 2  # It may belong to a task that is being stored.
+    other._files.remove_others({kept.weights}, age=0)
+    assert len(objects.ls(root)) == 1
+    objects.pipe_file(f"{root}/{kept.weights}", b"damaged")
+    with pytest.raises(ApiError, match="damaged"):
+        store.weights(kept)
+
+
+def test_a_store_that_fails_refuses_changes_and_an_unknown_one_is_named(
+    tmp_path, tiny_bert, monkeypatch
+):
+    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.sqlite'}", "memory://failing")
+
+    def fail(path, content):
+        raise RuntimeError("no bucket")
+
+    monkeypatch.setattr(store._files._files, "pipe_file", fail, raising=False)
+    with pytest.raises(ApiError, match="cannot be stored"):
+        put(store)
+    assert store.tasks_of("ann") == []
+    learner = LearnerSettings(model=str(tiny_bert))
+    settings = serving.ServerSettings(learner, tmp_path / "other", weights="no://where")
+    with pytest.raises(ValueError, match="tasks cannot be kept.*no"):
+        serving.create_app(settings)
 
 
 def test_of_two_changes_at_once_one_is_told_to_try_again(store):
@@ -71,7 +111,7 @@ def test_a_tenant_may_have_so_many_tasks(store):
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_damaged_weights_are_found(damage, store):
     task = put(store)
-    path = store._folder / task.weights
+    path = store._files._path / task.weights
     if damage == "remove":
         path.unlink()
     else:
@@ -99,8 +139,8 @@ def test_a_failed_commit_leaves_the_task_before_it(store, monkeypatch):
 def test_old_files_of_no_task_are_removed_at_the_next_start(store, tmp_path, database):
     task = put(store)
     for name, age in [("old.safetensors", 2 * _store.ORPHAN_AGE), ("new.tmp", 0)]:
-        (store._folder / name).write_bytes(b"")
-        os.utime(store._folder / name, (time.time() - age,) * 2)
+        (store._files._path / name).write_bytes(b"")
+        os.utime(store._files._path / name, (time.time() - age,) * 2)
     opened(tmp_path, database).close()
     assert files(store) == sorted(["new.tmp", task.weights])
 

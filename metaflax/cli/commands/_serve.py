@@ -30,7 +30,10 @@ class Serve:
     """Port to listen on."""
     database: str | None = None
     """SQLAlchemy URL of another database, which several servers may share together
-    with --store (default: SQLite)."""
+    with --store or --weights (default: SQLite)."""
+    weights: str | None = None
+    """URL of another place of the files of weights, s3://bucket/folder for instance, of
+    any store whose fsspec package is installed (default: in --store)."""
     algorithm: str | None = None
     """Algorithm that learns a task (default: the run's, or frozen)."""
     head: str | None = None
@@ -48,6 +51,6 @@ class Serve:
             batch_size=self.batch_size,
         )
         settings = serving.ServerSettings(
-            learner, self.store, self.database, self.tokens, self.limits
+            learner, self.store, self.database, self.weights, self.tokens, self.limits
         )
         serving.serve(settings, console, host=self.host, port=self.port)
