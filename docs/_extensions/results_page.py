@@ -1,5 +1,6 @@
 """The page of results: tables of `results.json`, and those of READMEs."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -39,6 +40,7 @@ USES = {
     "complaints": ("amazon_sentiment",),
     "customer_service": ("chatterbot_corpus", "clinc150", "sgd_dialogue"),
     "dialogue": ("chatterbot_corpus", "sgd_dialogue"),
+    "education": ("education",),
     "entities": ("span_extraction", "wnut17"),
     "financial_news": ("financial_phrasebank",),
     "generation": ("unlabelled_sentences",),
@@ -51,6 +53,7 @@ USES = {
         *("nli", "stsb", "unlabelled_sentences", "vaderSentiment"),
     ),
     "likeness": ("stsb",),
+    "medicine": ("medical",),
     "pairs": ("leopard", "stsb", "subjqa"),
     "question_answering": ("subjqa", "xquad"),
     "quickstart": ("vaderSentiment",),
@@ -189,8 +192,25 @@ def suggest_table():
     return _table(["data", "strategy", *labels, "over random"], rows)
 
 
+def before_after_table(name):
+    """Accuracy (%) of class means before and after meta-training, on same episodes."""
+    results = load(name)
+    intervals = [
+        results["intervals"]["before"]["accuracy"],
+        results["intervals"]["after"]["accuracy"],
+        results["paired_difference_from_before"]["after"]["accuracy"],
+    ]
+    row = [
+        f"{100 * interval['mean']:{sign}.1f} ± {100 * interval['half_width']:.1f}"
+        for interval, sign in zip(intervals, ("", "", "+"), strict=True)
+    ]
+    return _table(["frozen class means", "meta-trained", "difference"], [row])
+
+
 FROM_JSON = {
+    "education": functools.partial(before_after_table, "education"),
     "generation": generation_table,
+    "medicine": functools.partial(before_after_table, "medicine"),
     "memory": memory_table,
     "noisy_labels": noisy_labels_table,
     "recommendation": recommendation_table,
