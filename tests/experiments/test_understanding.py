@@ -195,6 +195,35 @@ def test_pairs_run_in_miniature(small, tmp_path):
     assert "over 6 training sets" in table
 
 
+def education_rows(domains):
+    """Pairs of a reference and an answer, with a grade."""
+    grades = ("contradictory", "correct", "incorrect")
+    pairs = zip(sentences(12), sentences(12, seed=1), strict=True)
+    return [
+        {"text": a, "text_pair": b, "label": grades[n % 3], "domain": domain}
+        for n, (a, b) in enumerate(pairs)
+        for domain in domains
+    ]
+
+
+@pytest.mark.slow
+def test_education_trains_in_miniature(small, tmp_path):
+    config = small("education", shot=1, queries=1, train_shot=1, train_queries=1)
+    splits = config.data.split_names
+    assert len({d for names in splits.values() for d in names}) == sum(
+        len(names) for names in splits.values()
+    )
+    rows = education_rows([domain for names in splits.values() for domain in names])
+    (tmp_path / "data" / "education").mkdir(parents=True)
+    worlds.write_jsonl(tmp_path / "data" / "education" / "examples.jsonl", rows)
+    workflows.train(config, tmp_path / "run", silent())
+    found = results(tmp_path / "run" / "results.json")
+    kept = results(scripts.EXPERIMENTS / "education" / "results.json")
+    assert found["episodes"] == 3
+    assert set(kept) <= set(found)
+    assert set(kept["intervals"]) == set(found["intervals"])
+
+
 def tagged(types, count=14):
     """Sentences of one entity each; its type's number is the word's."""
     for number, kind in enumerate(types):
