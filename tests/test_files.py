@@ -238,7 +238,7 @@ def test_only_files_replaces_files():
         or (name.endswith(".replace") and len(node.args) == 1)
     }
     # A damaged checkpoint and a file of the service are moved to new names.
-    others = {"training/_checkpoints.py", "serving/_store.py"}
+    others = {"training/_checkpoints.py", "serving/_weight_files.py"}
     assert calls <= {"_files.py", *others}
 
 

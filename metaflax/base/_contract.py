@@ -142,7 +142,7 @@ class InContext(NamedTuple):
       >>> nearest = base.InContext(
       ...     read=lambda params, support, key: support,
       ...     apply=lambda params, support, x, key: support.targets[
-      ...         jnp.abs(x[:, None] - support.inputs).argmin(axis=1)
+      ...         jnp.abs(x[:, None] - support.inputs[None]).argmin(axis=1)
       ...     ],
       ... )
       >>> support = base.Batch(jnp.array([0.0, 1.0]), jnp.array([7, 9]), jnp.ones(2))

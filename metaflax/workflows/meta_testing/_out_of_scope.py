@@ -10,6 +10,7 @@ from metaflax.data.samplers._out_of_scope import WithOutOfScope, out_of_scope_te
 from metaflax.evaluation import _detection
 from metaflax.reporting._tables import interval_text
 from metaflax.workflows.runs._buckets import coarse_buckets
+from metaflax.workflows.runs._episode_texts import EncodedTexts
 from metaflax.workflows.runs._episodes import columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._run import Run
@@ -41,8 +42,8 @@ def detector(run: Run, source: str | Path) -> Evaluator:
     examples = test.examples
     tokenized = model.tokenize((*examples.texts, *texts), run.config.data, form)
     sampler = WithOutOfScope(test.sampler, len(examples), len(texts))
-    buckets = coarse_buckets(tokenized)
-    episodes = test._replace(tokenized=tokenized, sampler=sampler, buckets=buckets)
+    both = EncodedTexts(tokenized, coarse_buckets(tokenized))
+    episodes = test._replace(texts=both, sampler=sampler)
     return run._replace(test=episodes).test_evaluator()
 
 
