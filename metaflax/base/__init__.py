@@ -8,23 +8,21 @@ D features, K inner steps.
 from metaflax.base._contract import (
     AdaptFn,
     ApplyFn,
-    Estimator,
-    Head,
     InContext,
     InitFn,
     InnerInfo,
     InnerOptimizer,
-    InnerProblem,
     LossFn,
     MetaAlgorithm,
     MetaInfo,
     MetaLossFn,
     PredictFn,
-    QueryLossFn,
     StagedApply,
     diverged,
     split_key,
 )
+from metaflax.base._estimator import Estimator, InnerProblem, QueryLossFn
+from metaflax.base._head import Head
 from metaflax.base._units import Array, Batch, ClassOutputs, Task, masked_outputs
 
 __all__ = [

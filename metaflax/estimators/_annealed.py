@@ -3,7 +3,7 @@
 import jax
 
 from metaflax import base
-from metaflax.base._contract import moves_params, moving_params, outer_step
+from metaflax.base._estimator import moves_params, moving_params, outer_step
 from metaflax.estimators._first_order import first_order
 from metaflax.estimators._reverse import reverse
 

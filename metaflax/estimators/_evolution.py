@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import _checks, base, tree
-from metaflax.base._contract import moving_params
+from metaflax.base._estimator import moving_params
 from metaflax.estimators._first_order import stopped
 from metaflax.estimators._surrogate import pulled
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from metaflax import _checks, _optimizers, base, inner
-from metaflax.base._contract import outer_step
+from metaflax.base._estimator import outer_step
 
 
 def solved_and_judged(
