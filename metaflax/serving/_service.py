@@ -5,16 +5,15 @@ import concurrent.futures
 import functools
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
-from metaflax.few_shot._learner import LearnedTask, Learner
+from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
 from metaflax.serving._answers import nearest_examples, scores
@@ -25,32 +24,16 @@ from metaflax.serving._limits import Limits
 from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._suggestions import suggestions
+from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
 from metaflax.workflows.inference._selection import Strategy
 
-# Tasks whose weights and features stay in memory.
-MOST_IN_MEMORY = 1_000
 # Attempts to change a task that others change at the same time.
 ATTEMPTS = 5
 # Tasks on a shared encoder are output layers: while one waits for its features, others
 # are fitted. Other adaptations hold gradients of the encoder, one at a time.
 ADAPTATIONS_AT_ONCE = 4
-
-
-class _Ready(NamedTuple):
-    """A task in memory.
-
-    Attributes:
-      stored: the task as it is stored.
-      learned: its weights.
-      encoded: features of its examples; None where they were not needed yet, or where
-        adaptation changes the encoder.
-    """
-
-    stored: StoredTask
-    learned: LearnedTask
-    encoded: Encoded | None = None
 
 
 class Service:
@@ -82,8 +65,7 @@ class Service:
             ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1, "adapting"
         )
         self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
-        self._memory: OrderedDict[str, _Ready] = OrderedDict()
-        self._lock = threading.Lock()
+        self._memory = TaskMemory()
 
     def warm_up(self) -> None:
         """Compiles what usual requests need, then calls itself ready."""
@@ -113,7 +95,7 @@ class Service:
                 _weights.to_bytes(ready.learned),
                 self.limits.max_tasks,
             )
-            self._remember(ready._replace(stored=stored))
+            self._memory.keep(ready._replace(stored=stored))
             return stored
 
         return await self._adapt(adapt)
@@ -128,7 +110,7 @@ class Service:
                 stored = self.store.get(tenant, id)
                 both = [*stored.examples, *rows]
                 self._check_size(both)
-                ready = self._learned(both, self._recalled(stored))
+                ready = self._learned(both, self._memory.version_of(stored))
                 changed = self.store.replace(
                     stored,
                     both,
@@ -137,7 +119,7 @@ class Service:
                     _weights.to_bytes(ready.learned),
                 )
                 if changed is not None:
-                    self._remember(ready._replace(stored=changed))
+                    self._memory.keep(ready._replace(stored=changed))
                     return changed
             raise ApiError(
                 409, "conflict", "the task is being changed by others; try again."
@@ -156,8 +138,7 @@ class Service:
     async def delete(self, tenant: str, id: str) -> None:
         """Deletes a task."""
         await asyncio.to_thread(self.store.delete, tenant, id)
-        with self._lock:
-            self._memory.pop(id, None)
+        self._memory.forget(id)
 
     async def predict(
         self,
@@ -193,7 +174,7 @@ class Service:
         return ready.stored, records
 
     async def _word_effects(
-        self, ready: _Ready, texts: Sequence[str], encoded: Encoded
+        self, ready: ReadyTask, texts: Sequence[str], encoded: Encoded
     ) -> list[list[dict[str, Any]]]:
         """Compares the predictions of texts with those without each of their words."""
         parts = [without_each_word(text) for text in texts]
@@ -260,7 +241,7 @@ class Service:
             encoded = ready.encoded
             if encoded is None and self.learner.shares_encoder:
                 encoded = self._encode_background(examples.texts)
-                self._remember(ready._replace(encoded=encoded))
+                self._memory.keep(ready._replace(encoded=encoded))
             names, loo = ready.learned.names, self.learner.leave_one_out
             return ready.stored.examples, _checked(loo, examples, names, encoded)
 
@@ -294,7 +275,9 @@ class Service:
                 422, "one_class", "the examples have one class; give at least two."
             )
 
-    def _learned(self, rows: Sequence[dict[str, Any]], before: _Ready | None) -> _Ready:
+    def _learned(
+        self, rows: Sequence[dict[str, Any]], before: ReadyTask | None
+    ) -> ReadyTask:
         """Learns a task from rows, of which the first may be those of a version."""
         started = time.monotonic()
         examples, encoded = self._examples(rows), None
@@ -308,10 +291,10 @@ class Service:
         learned = _checked(self.learner.learn, examples, names, encoded=encoded)
         self.metrics.adaptation_seconds.observe(time.monotonic() - started)
         stored = StoredTask("", "", "", 0, 0.0, 0.0, [], [], "", "", "")
-        return _Ready(stored, learned, encoded)
+        return ReadyTask(stored, learned, encoded)
 
     async def _adapt(self, function: Callable[[], Any]) -> Any:
-        """Runs a function in the thread of adaptations, unless too many wait."""
+        """Runs a function in a thread of adaptations, unless too many wait."""
         if not self._room.acquire(blocking=False):
             raise busy("adaptations", seconds=5)
         future = self._adapting.submit(function)
@@ -322,12 +305,11 @@ class Service:
         except TimeoutError:
             raise late() from None
 
-    def _ready(self, tenant: str, id: str) -> _Ready:
+    def _ready(self, tenant: str, id: str) -> ReadyTask:
         """Returns the newest version of a task, from memory where it is there."""
-        with self._lock:
-            ready = self._memory.get(id)
+        ready = self._memory.get(id)
         if ready is not None and self._is_newest(ready, tenant):
-            self._remember(ready)
+            self._memory.keep(ready)
             return ready
         stored = self.store.get(tenant, id)
         encoder = self.learner.encoder
@@ -340,32 +322,19 @@ class Service:
             )
         content = self.store.weights(stored)
         learned = _weights.from_bytes(content, stored.classes, encoder.params)
-        ready = _Ready(stored, learned)
-        self._remember(ready)
+        ready = ReadyTask(stored, learned)
+        self._memory.keep(ready)
         return ready
 
-    def _is_newest(self, ready: _Ready, tenant: str) -> bool:
+    def _is_newest(self, ready: ReadyTask, tenant: str) -> bool:
         """Whether a task in memory is the tenant's, and as it is stored."""
         stored = ready.stored
         if stored.tenant != tenant:
             return False
         return self.store.version(tenant, stored.id) == stored.version
 
-    def _recalled(self, stored: StoredTask) -> _Ready | None:
-        """Returns this version of a task, if it is in memory."""
-        with self._lock:
-            ready = self._memory.get(stored.id)
-        return ready if ready is not None and ready.stored == stored else None
-
-    def _remember(self, ready: _Ready) -> None:
-        with self._lock:
-            self._memory[ready.stored.id] = ready
-            self._memory.move_to_end(ready.stored.id)
-            while len(self._memory) > MOST_IN_MEMORY:
-                self._memory.popitem(last=False)
-
     async def _encode(
-        self, ready: _Ready, texts: Sequence[Any], *, background: bool = False
+        self, ready: ReadyTask, texts: Sequence[Any], *, background: bool = False
     ) -> Encoded:
         """Encodes texts of a task; any number of them in the background."""
         limits = self.limits
@@ -398,13 +367,13 @@ class Service:
         except TimeoutError:
             raise late() from None
 
-    async def _example_features(self, ready: _Ready) -> Encoded:
+    async def _example_features(self, ready: ReadyTask) -> Encoded:
         if ready.encoded is not None:
             return ready.encoded
         texts = self._examples(ready.stored.examples).texts
         encoded = await self._encode(ready, texts, background=True)
         if ready.learned.shares_encoder:
-            self._remember(ready._replace(encoded=encoded))
+            self._memory.keep(ready._replace(encoded=encoded))
         return encoded
 
     @property

@@ -43,7 +43,10 @@ class Folder:
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes beside the file, flushes and renames."""
+        """Writes beside the file, flushes and renames.
+
+        Unlike `atomic_write` it makes no folder: one that is gone may be a mount.
+        """
         scratch = self._path / f".{name}.tmp"
         try:
             with scratch.open("xb") as file:
