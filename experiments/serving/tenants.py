@@ -100,7 +100,7 @@ class Task:
 
 
 class Tenant:
-    """A tenant that asks one request after another, and waits where it is told to.
+    """A tenant that sends one request after another, and waits after each 429.
 
     Args:
       texts: what it draws from.

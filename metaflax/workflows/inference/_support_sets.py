@@ -54,9 +54,8 @@ def support_set(
         room = max(map(len, choices))
     to_arrays = target_kinds.of(task).to_arrays
     targets = None if to_arrays is None else to_arrays(examples, names, room)
-    return support_of(texts, targets, len(examples), len(names), room), (
-        texts.truncation()
-    )
+    support = support_of(texts, targets, len(examples), len(names), room)
+    return support, texts.truncation()
 
 
 def support_of(

@@ -6,8 +6,8 @@ import jax
 
 from metaflax import data
 
-# A command compiles some twenty programs of half a second each; jax keeps those of a
-# second and more unless told otherwise.
+# A command compiles some twenty programs of half a second each; by default jax keeps
+# those of a second and more.
 LEAST_SECONDS = 0.1
 
 
