@@ -1,5 +1,6 @@
 """Output layers: how each is fitted to a support set and applied."""
 
+from metaflax.heads._balanced import balanced as balanced
 from metaflax.heads._centred import (
     centred_logistic_regression as centred_logistic_regression,
 )
@@ -26,6 +27,7 @@ from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
 
 __all__ = [
+    "balanced",
     "centred_logistic_regression",
     "centred_prototypes",
     "cosine_prototypes",

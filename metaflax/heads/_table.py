@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from metaflax import base
+from metaflax.heads._balanced import balanced
 from metaflax.heads._centred import centred_logistic_regression, centred_prototypes
 from metaflax.heads._cosine_prototypes import cosine_prototypes
 from metaflax.heads._gaussian import gaussian
@@ -54,14 +55,19 @@ HEADS: dict[str, HeadBuilder] = {
     "nearest": lambda d, n, settings: nearest(n, temperature=settings.temperature),
     "relation": lambda d, n, settings: relation(d, n),
     "ridge": lambda d, n, settings: ridge(n, strength=settings.strength),
-    "logistic_regression": lambda d, n, settings: logistic_regression(
+    # Balanced, since labels that a user gives are seldom as frequent as what is
+    # predicted; it changes nothing where classes have as many texts.
+    "logistic_regression": lambda d, n, settings: balanced(
+        logistic_regression(n, strength=settings.strength), n
+    ),
+    "unbalanced_logistic_regression": lambda d, n, settings: logistic_regression(
         n, strength=settings.strength
     ),
     "centred_prototypes": lambda d, n, settings: centred_prototypes(
         n, temperature=settings.temperature
     ),
-    "centred_logistic_regression": lambda d, n, settings: centred_logistic_regression(
-        n, strength=settings.strength
+    "centred_logistic_regression": lambda d, n, settings: balanced(
+        centred_logistic_regression(n, strength=settings.strength), n
     ),
     "gaussian": lambda d, n, settings: gaussian(
         n, temperature=settings.temperature, strength=settings.strength

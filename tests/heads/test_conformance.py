@@ -13,6 +13,7 @@ from metaflax import base, heads, losses
 
 U, D, N, Q = 7, 3, 5, 4
 HEADS = {
+    "balanced": heads.balanced(heads.logistic_regression(N, num_features=D), N),
     "centred_logistic_regression": heads.centred_logistic_regression(N, num_features=D),
     "centred_prototypes": heads.centred_prototypes(N, num_features=D),
     "cosine_prototypes": heads.cosine_prototypes(N, num_features=D),
