@@ -77,6 +77,7 @@ def test_a_run_is_no_model_and_becomes_one(tmp_path, train_refused, refused):
     assert f"{named}; name the directory that `metaflax export` writes" in error
 
 
+@pytest.mark.thorough
 def test_an_adapted_model_learns_no_other_task(
     adapted, world, tmp_path, train_refused, refused
 ):

@@ -183,6 +183,7 @@ def multilabel_run(world, tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.thorough
 def test_csv_predictions_of_several_labels_are_read_back(multilabel_run, tmp_path):
     """A CSV file that `predict` wrote is a support file of `adapt`."""
     support, model = tmp_path / "support.csv", tmp_path / "model"
@@ -263,6 +264,7 @@ def test_fine_tuning_prints_a_table_and_writes_a_classifier(trained, tmp_path, c
     assert set(answers[0]["probabilities"]) == {"topic09", "topic10"}
 
 
+@pytest.mark.thorough
 def test_a_run_of_several_labels_is_fine_tuned_to_one_a_text(multilabel_run, tmp_path):
     rows = worlds.records(worlds.TOPICS[:2], count=4)
     file, out = worlds.write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "tuned"
@@ -303,6 +305,7 @@ def test_prototypes_are_evaluated_at_any_way(way, world, tmp_path):
     assert found["intervals"]["fine_tuning"]["accuracy"]["mean"] > 0
 
 
+@pytest.mark.thorough
 def test_a_learned_layer_is_evaluated_at_the_ways_it_has_room_for(
     trained_by, tmp_path, capsys
 ):

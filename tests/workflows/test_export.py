@@ -25,6 +25,7 @@ def test_what_is_exported_is_the_encoder_that_validated_best(trained, exported):
     jax.tree.map(np.testing.assert_array_equal, kept, expected)
 
 
+@pytest.mark.thorough
 def test_another_run_begins_where_this_one_ended(trained, exported, world, tmp_path):
     ended = json.loads((trained / "selected.json").read_text())["valid_score"]
     args = world.train_args(

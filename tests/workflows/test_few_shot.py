@@ -39,6 +39,7 @@ def test_a_run_of_another_task_type_is_refused(trained):
         metaflax.FewShotRegressor(trained).fit(TEXTS, range(len(TEXTS)))
 
 
+@pytest.mark.thorough
 def test_a_learned_output_layer_has_room_for_its_classes_only(trained_by):
     run = trained_by("fomaml")
     fitted = metaflax.FewShotClassifier(run).fit(TEXTS, LABELS)

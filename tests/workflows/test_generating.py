@@ -84,10 +84,7 @@ OTHERS = {
     "t5": (pair_rows, "t5", {"task": "translation", **SHORT}),
 }
 every = pytest.mark.parametrize(
-    "kind",
-    marks.quick(
-        ["translation", "dialogue", "language_modelling"], ["language_modelling"]
-    ),
+    "kind", marks.quick(["translation", "dialogue", "language_modelling"], [])
 )
 GENERATED = pytest.mark.parametrize(
     "kind", marks.quick(["translation", "dialogue", "brief", "t5"], ["brief"])
@@ -208,6 +205,7 @@ def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(kind, runs):
     assert all(answer["generated"] for answer in in_beams)
 
 
+@pytest.mark.thorough
 def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
     scores, folder, model = adapted(runs("language_modelling"))
     assert set(scores) == {"loss", "log_likelihood", "perplexity"}

@@ -135,7 +135,7 @@ KINDS = {
 }
 every = pytest.mark.parametrize(
     "kind",
-    marks.quick(KINDS, ["pair_classification", "entities", "question_answering"]),
+    marks.quick(KINDS, ["pair_classification", "entities"]),
 )
 
 
@@ -250,6 +250,7 @@ def test_adapt_and_predict_repeat_the_score_of_an_exported_episode(kind, runs):
     assert found == pytest.approx(scores[metric_of(kind)], abs=1e-3)
 
 
+@pytest.mark.thorough
 def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
     run_dir = runs("question_answering")
     scores = []
@@ -447,6 +448,7 @@ def test_entities_and_relations_chain_into_triples(runs, tmp_path):
     assert len(answer["triples"]) == probable
 
 
+@pytest.mark.thorough
 def test_triples_want_entities_first_and_relations_second(runs, refused):
     adapted_and_answered(runs("relations"))
     model = exported(runs("relations")) / "model"
