@@ -362,7 +362,7 @@ class EvaluationConfig(DecodingConfig):
     test_seed: int = 1
     """Seed for sampling test episodes."""
     batch_episodes: int = 10
-    """Episodes scored in one call."""
+    """Episodes scored in one call (on CPU one where the encoder adapts)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from metaflax import base
+from metaflax.evaluation._stages import over_tasks
 
 
 class Scores(NamedTuple):
@@ -84,11 +85,7 @@ def scorer(
         return scores, getattr(outputs, "logits", outputs)
 
     def score(params, tasks):
-        if task_loop == "vmap" or (
-            task_loop == "auto" and jax.default_backend() != "cpu"
-        ):
-            return jax.vmap(one, in_axes=(None, 0))(params, tasks)
-        return jax.lax.map(lambda task: one(params, task), tasks)
+        return over_tasks(lambda task: one(params, task), tasks, task_loop)
 
     return jax.jit(score)
 

@@ -159,3 +159,39 @@ def test_prediction_is_measured_on_texts_of_the_data(monkeypatch, capsys, tmp_pa
     assert result["texts"] == 15
     assert result["texts_a_second"] > 0
     assert 0 < result["loss"] < np.log(27)  # That of the likeliest class.
+
+
+def test_evaluation_is_measured_on_published_sets(monkeypatch, capsys, tmp_path):
+    evaluation = scripts.load("benchmark", "evaluation")
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["evaluation.py"])
+    assert evaluation.main() == 2
+    assert "METAFLAX_DATA" in capsys.readouterr().err
+    folder = tmp_path / "leopard" / "topics"
+    folder.mkdir(parents=True)
+    topics = worlds.TOPICS[:2]
+    sets = [
+        {"id": f"topics-{shot}-{n}-{i}", "text": f"{label} filler00", "label": label}
+        for shot, n in ((1, 0), (1, 1), (2, 0))
+        for i, label in enumerate(topics * shot)
+    ]
+    worlds.write_jsonl(folder / "train_episodes.jsonl", sets)
+    queries = [
+        {"id": f"topics-{n}", "text": f"filler00 {topic}", "label": topic}
+        for n, topic in enumerate(topics * 3)
+    ]
+    worlds.write_jsonl(folder / "eval.jsonl", queries)
+    model = worlds.save_bert(tmp_path / "model")
+    scores = tmp_path / "scores.npz"
+    options = ["--sets", "1", "--queries", "6", "--save", str(scores)]
+    monkeypatch.setattr(
+        sys, "argv", ["evaluation.py", "topics", "--model", str(model), *options]
+    )
+    with worlds.apart(tmp_path):
+        assert evaluation.main() == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["task"], record["sets"]) == ("topics", 2)
+    assert record["cpu_seconds"] > 0
+    with np.load(scores) as saved:
+        assert saved["topics/accuracy"].shape == (2,)
+        assert np.mean(saved["topics/loss"]) == pytest.approx(record["loss"])

@@ -15,17 +15,30 @@ from metaflax import base, data, evaluation, models, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm
 from metaflax.data.batching._features import collate_features
+from metaflax.evaluation._stages import rows_of_outputs
 from metaflax.target_kinds._base import EvaluatedQueries
 from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._embedder import embedder, token_embedder
 from metaflax.workflows.runs._episode_texts import EncodedTexts
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._scorer import EpisodeResult
+from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, Scorer, chunks_of
+from metaflax.workflows.runs._staged_scorer import StagedScorer
 from metaflax.workflows.runs._token_outputs import reading
 
 # Largest size of the features of all tokens, in bytes.
 MAX_FEATURE_BYTES = 2**30
+
+
+def on_features(encoder: models.Encoder) -> models.Encoder:
+    """Returns an encoder whose inputs are its features."""
+    return encoder._replace(apply=lambda params, features, key=None: features)
+
+
+def is_independent(encoder: models.Encoder) -> bool:
+    """Tells whether an encoder promises that features of texts are independent."""
+    apply = encoder.apply
+    return isinstance(apply, base.StagedApply) and apply.examples_independent
 
 
 class LogitScorer:
@@ -33,6 +46,7 @@ class LogitScorer:
 
     embedder = staticmethod(embedder)
     max_feature_bytes: int | None = None
+    by_stages = True
 
     def __init__(
         self,
@@ -59,62 +73,65 @@ class LogitScorer:
             num_steps=self._config.eval_num_steps,
         )
 
-    def prepared(self, episodes: Sequence[data.Episode]) -> "LogitScorer":
-        """Chooses to encode each text once, where the encoder does not adapt."""
-        encoder = self.model.encoder
-        if self._encodes_once(episodes[:1], encoder.num_features):
-            self._embed = self.embedder(self.model)
-            used = [np.concatenate([e.support, e.query]) for e in episodes]
-            self._used = np.unique(np.concatenate(used))
-            on_features = models.Encoder(
-                encoder.init,
-                lambda params, features, key=None: features,
-                encoder.num_features,
-            )
-            scored = self._build(on_features)
-        else:
-            scored = self.adapting
+    def prepared(self, episodes: Sequence[data.Episode]) -> Scorer:
+        """Chooses how episodes are scored.
+
+        Where the encoder does not adapt, each text is encoded once. Where it does,
+        adaptation and prediction run apart if queries are encoded independently.
+        """
+        encoder, texts = self.model.encoder, self.source.texts
+        scored = self.adapting
+        if isinstance(texts, EncodedTexts):  # Others are read with their choices.
+            params, adapted, inputs = self._shapes(episodes[:1])
+            if is_empty(adapted["encoder"]) and self._fits(texts.tokenized):
+                self._embed = self.embedder(self.model)
+                used = [np.concatenate([e.support, e.query]) for e in episodes]
+                self._used = np.unique(np.concatenate(used))
+                scored = self._build(on_features(encoder))
+            elif self.by_stages and is_independent(encoder):
+                rows = rows_of_outputs(self.algorithm, params, adapted, inputs)
+                return StagedScorer(self, self.task, texts.tokenized, rows)
         self._score = evaluation.scorer(scored, self.task.loss, self.task.metrics)
         return self
+
+    def _shapes(self, episodes: Sequence[data.Episode]) -> tuple[Any, Any, Any]:
+        """Shapes of meta-parameters, of what a task adapts, and of queries."""
+        task = jax.tree.map(lambda leaf: leaf[0], self.source.collate(episodes))
+        params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
+        adapted, _ = jax.eval_shape(self.algorithm.adapt, params, task.support)
+        return params, adapted, task.query.inputs._replace(packed=None)
+
+    def _fits(self, tokenized: data.TokenizedTexts) -> bool:
+        """Tells whether the features of all texts may be held in memory."""
+        if self.max_feature_bytes is None:
+            return True
+        features = len(tokenized.flat) * self.model.encoder.num_features
+        size = features * np.dtype(np.float32).itemsize
+        return size <= self.max_feature_bytes
 
     @property
     def _encoded(self) -> EncodedTexts:
         texts = self.source.texts
-        assert isinstance(texts, EncodedTexts)  # `_encodes_once` refuses others.
+        assert isinstance(texts, EncodedTexts)  # `prepared` saw to it.
         return texts
 
-    def _encodes_once(
-        self, episodes: Sequence[data.Episode], num_features: int
-    ) -> bool:
-        texts = self.source.texts
-        if not isinstance(texts, EncodedTexts):
-            return False  # They are read with their choices.
-        num_tokens = len(texts.tokenized.flat)
-        size = num_tokens * num_features * np.dtype(np.float32).itemsize
-        if self.max_feature_bytes is not None and size > self.max_feature_bytes:
-            return False
-        support = self.source.collate(episodes).support
-        params = jax.eval_shape(self.algorithm.init, jax.random.key(0))
-        adapted = jax.eval_shape(
-            lambda params, support: self.algorithm.adapt(params, support)[0],
-            params,
-            jax.tree.map(lambda leaf: leaf[0], support),
-        )
-        return is_empty(adapted["encoder"])
+    def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
+        """Chunks in order, all of one shape."""
+        return chunks_of(episodes, range(len(episodes)), size)
 
     def batches(
-        self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
+        self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[base.Task]:
         """Tasks of tokens, or of features that were computed once."""
         del complete  # Nothing is generated.
         if self._embed is None:
-            yield from map(self.source.collate, chunks)
+            yield from (self.source.collate(chunk.episodes) for chunk in chunks)
             return
         tokenized = self._encoded.tokenized
         rows = tokenized.rows_of(self._used)
         features = self._embed(params["encoder"], tokenized, rows)
         for chunk in chunks:
-            yield self._on_features(chunk, features)
+            yield self._on_features(chunk.episodes, features)
 
     def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
         sizes = self.source.sizes._asdict()
@@ -153,6 +170,7 @@ class TokenScorer(LogitScorer):
 
     embedder = staticmethod(token_embedder)
     max_feature_bytes = MAX_FEATURE_BYTES
+    by_stages = False  # Predictions of tokens are decoded as one array.
 
     def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
         """Decodes the predictions of an episode and scores them on the host."""

@@ -1,7 +1,7 @@
 """Scoring a model on a fixed list of episodes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from metaflax import base, data, evaluation, target_kinds, tasks
 from metaflax.evaluation._confusion import EpisodePredictions
 from metaflax.target_kinds._base import EvaluatedQueries
 from metaflax.workflows.runs._episodes import Episodes
-from metaflax.workflows.runs._scorer import EpisodeResult, Scorer
+from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, Scorer
 
 
 def finite_means(metrics: dict[str, np.ndarray]) -> dict[str, float]:
@@ -89,7 +89,7 @@ class Evaluator:
 
     def __call__(self, params: Any) -> evaluation.Scores:
         """Scores all episodes, in order, with predictions."""
-        results = list(self._results(params, complete=True))
+        results = self._results(params, complete=True)
         return evaluation.Scores(
             _columns(results),
             None if results[0].outputs is None else _stacked(results),
@@ -126,26 +126,26 @@ class Evaluator:
             self.source.examples, self.episodes, scores.logits, self.task.others
         )
 
-    def _results(self, params: Any, *, complete: bool) -> Iterator[EpisodeResult]:
+    def _results(self, params: Any, *, complete: bool) -> list[EpisodeResult]:
         """The results of all episodes, made on the host while the device goes on."""
-        size, waiting = self._batch, []
-        chunks = [
-            self.episodes[i : i + size] for i in range(0, len(self.episodes), size)
-        ]
-        # The last chunk is filled up, so that it needs no compilation of its own.
-        full = [*chunks[:-1], chunks[-1] + chunks[-1][-1:] * (size - len(chunks[-1]))]
-        batches = data.prefetch(self._scorer.batches(params, full, complete=complete))
+        chunks = self._scorer.chunks(self.episodes, self._batch)
+        batches = data.prefetch(self._scorer.batches(params, chunks, complete=complete))
+        results: dict[int, EpisodeResult] = {}
+        waiting = []
         for chunk, batch in zip(chunks, batches, strict=True):
             waiting.append((chunk, self._scorer.score(params, batch)))
             if len(waiting) > 1:
-                yield from self._on_host(*waiting.pop(0))
-        yield from self._on_host(*waiting.pop())
+                results |= self._on_host(*waiting.pop(0))
+        results |= self._on_host(*waiting.pop())
+        return [results[number] for number in range(len(self.episodes))]
 
-    def _on_host(self, chunk: Sequence[data.Episode], scored: Any):
+    def _on_host(self, chunk: Chunk, scored: Any) -> dict[int, EpisodeResult]:
         scored = jax.tree.map(np.asarray, scored)
-        for number, episode in enumerate(chunk):
-            row = jax.tree.map(lambda leaf, n=number: leaf[n], scored)
-            yield self._scorer.result(episode, row)
+        results = {}
+        for place, number in enumerate(chunk.numbers):
+            row = jax.tree.map(lambda leaf, n=place: leaf[n], scored)
+            results[number] = self._scorer.result(self.episodes[number], row)
+        return results
 
 
 def _columns(results: Any) -> dict[str, np.ndarray]:

@@ -21,6 +21,38 @@ class EpisodeResult(NamedTuple):
     predictions: Sequence[Mapping[str, Any]] | None = None
 
 
+class Chunk(NamedTuple):
+    """Episodes that are scored in one call, of one shape.
+
+    Attributes:
+      numbers: their places in the list of all episodes.
+      episodes: these, filled up to the size of a call with copies of the last one.
+      shape: what their support sets are padded to; None for the largest of all.
+    """
+
+    numbers: Sequence[int]
+    episodes: Sequence[data.Episode]
+    shape: Any = None
+
+
+def chunks_of(
+    episodes: Sequence[data.Episode],
+    numbers: Sequence[int],
+    size: int,
+    shape: Any = None,
+) -> list[Chunk]:
+    """Divides some of the episodes into chunks of one size.
+
+    The last one is filled up, so that it needs no compilation of its own.
+    """
+    chunks = []
+    for first in range(0, len(numbers), size):
+        part = [*numbers[first : first + size]]
+        filled = part + part[-1:] * (size - len(part))
+        chunks.append(Chunk(part, [episodes[n] for n in filled], shape))
+    return chunks
+
+
 class Scorer(Protocol):
     """Scores chunks of episodes.
 
@@ -38,8 +70,12 @@ class Scorer(Protocol):
         """The scorer of these episodes; it may encode each of their texts once."""
         ...
 
+    def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
+        """Divides episodes into chunks of at most `size`."""
+        ...
+
     def batches(
-        self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
+        self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[Any]:
         """Host arrays of each chunk; not `complete` leaves out what is generated."""
         ...

@@ -18,7 +18,7 @@ from metaflax.workflows.runs._buckets import coarse_buckets
 from metaflax.workflows.runs._episode_texts import PromptedTexts
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._scorer import EpisodeResult
+from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, chunks_of
 
 
 def adapted_generator(
@@ -75,12 +75,16 @@ class TextScorer:
         del episodes
         return self
 
+    def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
+        """Chunks in order, all of one shape."""
+        return chunks_of(episodes, range(len(episodes)), size)
+
     def batches(
-        self, params: Any, chunks: Iterable[Sequence[data.Episode]], *, complete: bool
+        self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[GenerationBatch]:
         """Tasks, and where complete also prompts and candidates for retrieval."""
         del params
-        for chunk in chunks:
+        for chunk in (each.episodes for each in chunks):
             batch = GenerationBatch(self.source.collate(chunk))
             if complete and self._level.generation_scores:
                 batch = batch._replace(prompts=self._prompts(chunk))
