@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import _checks, base, tree
-from metaflax.base._contract import FewRows
+from metaflax.base._algorithm import FewRows
 from metaflax.tree._paths import take_rows
 
 __all__ = [

@@ -8,7 +8,8 @@ import numpy as np
 import optax
 
 from metaflax import base, tree
-from metaflax.base._contract import FewRows, RowTable
+from metaflax.base._algorithm import FewRows
+from metaflax.base._model import RowTable
 from metaflax.tree._paths import nested, take_rows
 
 
@@ -52,7 +53,7 @@ def compact_rows(algorithm: base.MetaAlgorithm, table: RowTable) -> base.MetaAlg
       >>> from metaflax import base
       >>> import metaflax
       >>> from metaflax.algorithms import compact_rows
-      >>> from metaflax.base._contract import RowTable
+      >>> from metaflax.base._model import RowTable
       >>> words = metaflax.maml(
       ...     apply_fn=lambda params, ids, key: params["words"][ids],
       ...     loss_fn=lambda out, y, weights: jnp.mean(weights * (out - y) ** 2),

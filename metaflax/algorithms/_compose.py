@@ -11,7 +11,7 @@ import optax
 from metaflax import _checks, _optimizers, base, inner, tree
 from metaflax.algorithms._encoding_once import encoding_once
 from metaflax.algorithms._learners import Learner, bare, headed, within_model
-from metaflax.base._contract import InnerLoop
+from metaflax.base._algorithm import InnerLoop
 from metaflax.base._estimator import moves_params
 
 

@@ -5,24 +5,26 @@ U labelled units (texts, later also tokens or pairs), N classes, L tokens,
 D features, K inner steps.
 """
 
-from metaflax.base._contract import (
+from metaflax.base._algorithm import (
     AdaptFn,
-    ApplyFn,
-    InContext,
-    InitFn,
     InnerInfo,
     InnerOptimizer,
-    LossFn,
     MetaAlgorithm,
     MetaInfo,
     MetaLossFn,
     PredictFn,
-    StagedApply,
     diverged,
-    split_key,
 )
 from metaflax.base._estimator import Estimator, InnerProblem, QueryLossFn
 from metaflax.base._head import Head
+from metaflax.base._model import (
+    ApplyFn,
+    InContext,
+    InitFn,
+    LossFn,
+    StagedApply,
+    split_key,
+)
 from metaflax.base._units import Array, Batch, ClassOutputs, Task, masked_outputs
 
 __all__ = [

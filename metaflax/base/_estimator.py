@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaflax.base._contract import MetaLossFn
+from metaflax.base._algorithm import MetaLossFn
 from metaflax.base._units import Batch
 
 

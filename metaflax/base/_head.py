@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaflax.base._contract import InitFn
+from metaflax.base._model import InitFn
 
 
 class Head(NamedTuple):

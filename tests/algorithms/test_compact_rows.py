@@ -13,7 +13,7 @@ import pytest
 import metaflax
 from metaflax import algorithms, base, heads, inner_optimizers, losses, models, testing
 from metaflax.algorithms._compact_rows import why_not_compact
-from metaflax.base._contract import RowTable
+from metaflax.base._model import RowTable
 from tests import marks
 from tests.algorithms import text_free
 

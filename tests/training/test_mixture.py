@@ -13,7 +13,7 @@ import pytest
 
 import metaflax
 from metaflax import base, training
-from metaflax.base._contract import RowTable
+from metaflax.base._model import RowTable
 from metaflax.training import _mixture
 
 NAMES = ("first", "second")

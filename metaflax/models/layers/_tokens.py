@@ -5,7 +5,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
-from metaflax.base._contract import RowTable
+from metaflax.base._model import RowTable
 
 
 class Tokens(NamedTuple):
