@@ -53,10 +53,10 @@ def _forward(config: models.BertConfig, lengths: np.ndarray, reads_all: bool) ->
     return float((config.num_hidden_layers - 1) * layer + last)
 
 
-def matrix_rate(size: int = 2048, repeats: int = 7) -> float:
-    """Operations a second of a float32 matrix product, the median."""
+def matrix_rate(size: int = 2048, repeats: int = 7, dtype: str = "float32") -> float:
+    """Operations a second of a matrix product, the median."""
     key = jax.random.key(0)
-    a, b = jax.random.normal(key, (2, size, size))
+    a, b = jax.random.normal(key, (2, size, size), dtype)
     multiply = jax.jit(jnp.matmul)
     jax.block_until_ready(multiply(a, b))
     seconds = []

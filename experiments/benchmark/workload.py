@@ -129,16 +129,20 @@ def hugging_face_name(path: str) -> str:
     return f"{NAMES[module]}.{LEAVES[leaf]}"
 
 
-def save(path: Path, loss: float, grads: Any) -> None:
-    """Writes a meta-gradient under Hugging Face's names and in its layout."""
-    named = {
+def named_leaves(encoder: Any) -> dict[str, np.ndarray]:
+    """The encoder's leaves under Hugging Face's names and in its layout."""
+    leaves = zip(tree.paths(encoder), jax.tree.leaves(encoder), strict=True)
+    return {
         hugging_face_name(path): np.asarray(leaf).T
         if path.endswith("kernel")
         else np.asarray(leaf)
-        for path, leaf in zip(
-            tree.paths(grads["encoder"]), jax.tree.leaves(grads["encoder"]), strict=True
-        )
+        for path, leaf in leaves
     }
+
+
+def save(path: Path, loss: float, grads: Any) -> None:
+    """Writes a meta-gradient under Hugging Face's names and in its layout."""
+    named = named_leaves(grads["encoder"])
     if "kernel" in grads["head"]:
         named["head.weight"] = np.asarray(grads["head"]["kernel"]).T
         named["head.bias"] = np.asarray(grads["head"]["bias"])

@@ -7,10 +7,15 @@ from metaflax.estimators._unrolled import check_optimizer, unrolled
 
 
 def stopped_value_and_grad(fn):
-    """`jax.value_and_grad` whose result has no derivative."""
+    """`jax.value_and_grad` whose result has no derivative.
+
+    Nor have its arguments, so that what the loss calls needs no second derivative: a
+    fused kernel of attention has none.
+    """
 
     def value_and_grad(*args):
-        return jax.lax.stop_gradient(jax.value_and_grad(fn)(*args))
+        constants = jax.lax.stop_gradient(args)
+        return jax.lax.stop_gradient(jax.value_and_grad(fn)(*constants))
 
     return value_and_grad
 
@@ -23,7 +28,8 @@ def first_order(
     The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that
     whatever made the start (prototypes, a generated head) learns, as do learned
     rates; only second derivatives are left out. What acts through inner gradients
-    alone, such as weights of support examples, gets no gradient at all.
+    alone, such as weights of support examples, gets no gradient at all. The support
+    loss needs no second derivative, so that the model may call kernels without one.
 
     Args:
       problem: the inner problem.

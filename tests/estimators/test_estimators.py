@@ -9,6 +9,7 @@ import functools
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -214,3 +215,41 @@ def test_first_order_proto_maml_that_does_not_move_learns_as_protonet():
     )
     chex.assert_trees_all_close(grads, expected, rtol=1e-5, atol=1e-6)
     assert algorithms.proto_maml.__kwdefaults__["estimator"] is estimators.first_order
+
+
+def _without_second_derivative():
+    """The square, as a kernel whose backward pass has no derivative."""
+
+    def backward(x, g):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        # A call of the host has no derivative.
+        return (g * jax.pure_callback(lambda x: np.asarray(2 * x), shape, x),)
+
+    square = jax.custom_vjp(lambda x: x**2)
+    square.defvjp(lambda x: (x**2, x), backward)
+    return square
+
+
+@pytest.mark.parametrize("num_steps", [1, 5])  # Unrolled, and in a loop.
+def test_first_order_takes_kernels_without_a_second_derivative(num_steps):
+    square = _without_second_derivative()
+
+    def algorithm(estimator):
+        return algorithms.maml(
+            lambda w, x, key: w * x,
+            lambda out, y, weights: jnp.sum(weights * square(out - y)),
+            lambda key: jnp.zeros(()),
+            optax.sgd(0.1),
+            num_steps=num_steps,
+            estimator=estimator,
+        )
+
+    batch = base.Batch(jnp.ones(1), 2 * jnp.ones(1), jnp.ones(1))
+    task, start = base.Task(batch, batch), jnp.array(0.5)
+    with pytest.raises(ValueError, match="differentiat|JVP"):
+        jax.grad(algorithm(estimators.reverse).loss, has_aux=True)(start, task)
+    grads, _ = jax.grad(algorithm(estimators.first_order).loss, has_aux=True)(
+        start, task
+    )
+    # Each step takes a fifth of the way to 2, and the gradient there is twice the rest.
+    np.testing.assert_allclose(grads, -2 * 1.5 * 0.8**num_steps, rtol=1e-6)

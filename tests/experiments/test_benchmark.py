@@ -3,6 +3,8 @@
 import json
 import sys
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -195,3 +197,97 @@ def test_evaluation_is_measured_on_published_sets(monkeypatch, capsys, tmp_path)
     with np.load(scores) as saved:
         assert saved["topics/accuracy"].shape == (2,)
         assert np.mean(saved["topics/loss"]) == pytest.approx(record["loss"])
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    return scripts.load("benchmark", "accelerator")
+
+
+def test_programs_of_an_accelerator_agree_and_are_measured(
+    accelerator, monkeypatch, capsys, tmp_path
+):
+    Row = accelerator.Row
+    tiny = accelerator.Setting(1, 16, 2, 50, 2, 2, 1, 6, steps=1, product=32)
+    rows = (
+        Row("metaflax", "fomaml", "scan"),
+        Row("metaflax", "fomaml", "vmap", variant="fused"),
+        Row("metaflax", "fomaml", "vmap", "bfloat16"),
+        Row("torch", "fomaml", "loop"),
+        Row("torch", "fomaml", "vmap"),
+        Row("metaflax", "maml", "scan"),
+        Row("torch", "maml", "vmap"),
+        Row("metaflax", "maml", "vmap", "bfloat16", "fused"),
+    )
+    monkeypatch.setattr(accelerator, "SETTINGS", {"tiny": tiny})
+    monkeypatch.setattr(accelerator, "ROWS", rows)
+    arguments = ["--out", str(tmp_path), "--rounds", "2", "--minutes", "30"]
+    monkeypatch.setattr(sys, "argv", ["accelerator.py", *arguments])
+    assert accelerator.main() == 0
+    results = json.loads((tmp_path / "accelerator.json").read_text())
+    peer_is_missing = accelerator.torch_peer.torch is None
+    losses = {}
+    for record in results["rows"]:
+        if record["program"] == "torch" and peer_is_missing:
+            assert "pip install torch" in record["note"]
+            continue
+        assert record["note"] is None
+        assert record["seconds"] > 0
+        assert record["steps"] == 2
+        assert record["share_of_product"] > 0
+        exact = record["dtype"] == "float32"
+        assert record["gradient_error"] < (1e-5 if exact else 0.1)
+        expected = losses.setdefault(record["method"], record["loss"])
+        assert record["loss"] == pytest.approx(expected, rel=1e-5 if exact else 0.05)
+    assert losses["fomaml"] == pytest.approx(losses["maml"], rel=1e-5)
+    table = (tmp_path / "accelerator.md").read_text()
+    assert results["device"] in table
+    assert table.count("\n| metaflax fomaml") == 3
+    assert capsys.readouterr().out.strip() == table.strip()
+
+
+def test_what_cannot_be_measured_says_why(accelerator, monkeypatch):
+    tiny = accelerator.Setting(1, 16, 2, 50, 2, 2, 1, 6, steps=1, product=32)
+    rows = [accelerator.Row(name, "fomaml", "vmap") for name in ("metaflax", "torch")]
+    results = accelerator.measure(tiny, rows, 1, seconds=0.0)
+    assert all("--minutes" in row["note"] for row in results["rows"])
+    assert "| metaflax fomaml vmap float32 | not measured: " in accelerator.page(
+        results
+    )
+
+    def out_of_memory(work, row):
+        raise RuntimeError("RESOURCE_EXHAUSTED: 9 GiB\nand more")
+
+    monkeypatch.setattr(accelerator, "step", out_of_memory)
+    monkeypatch.setattr(accelerator.torch_peer, "torch", None)
+    results = accelerator.measure(tiny, rows, 1, seconds=600.0)
+    notes = [row["note"] for row in results["rows"]]
+    assert notes[0] == "failed: RESOURCE_EXHAUSTED: 9 GiB"
+    assert "pip install torch" in notes[1]
+    assert results["torch"] is None
+
+
+@pytest.mark.parametrize("method", ["fomaml", "protonet"])
+def test_fused_attention_lowers_for_cuda(accelerator, method, monkeypatch):
+    internals = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
+    # What asks a card that is not there.
+    answers = {
+        "check_cudnn_version": lambda: 92000,
+        "check_compute_capability": lambda capability: True,
+        "is_cuda_compute_capability_equal": lambda capability: False,
+    }
+    if any(not hasattr(internals, name) for name in answers):
+        pytest.skip("this version of jax asks for the card in another way")
+    for name, answer in answers.items():
+        monkeypatch.setattr(internals, name, answer)
+    monkeypatch.setattr(accelerator.fused, "implementation", lambda: "cudnn")
+    setting = accelerator.Setting(1, 64, 2, 50, 2, 2, 1, 16, steps=1)
+    work = accelerator.make_work(setting)
+    row = accelerator.Row("metaflax", method, "vmap", "bfloat16", "fused")
+    programs = sys.modules[accelerator.make_work.__module__]
+    fn, params, tasks = programs.meta_gradient(work, row)
+    kernels = ("__cudnn$fmhaSoftmax", "__cudnn$fmhaSoftmaxBackward")
+    allowed = [jax.export.DisabledSafetyCheck.custom_call(name) for name in kernels]
+    export = jax.export.export(fn, platforms=["cuda"], disabled_checks=allowed)
+    lowered = export(params, tasks).mlir_module()
+    assert all(f"@{name}(" in lowered for name in kernels)
