@@ -27,7 +27,7 @@ from tenants import Tenant, Texts, Timing, all_at_once
 
 from experiments import common
 from metaflax import workflows
-from metaflax.workflows.runs._pip_models import PIP_MODELS
+from metaflax.data.sources._pip_models import PIP_MODELS
 
 HEAD = "logistic_regression"  # As the peer's, so that both learn as much.
 MEMORY_SECONDS = 5.0

@@ -131,6 +131,30 @@ def masked_outputs(logits: jax.Array, mask: jax.Array) -> ClassOutputs:
     return ClassOutputs(jnp.where(mask[None, :], logits, floor), mask)
 
 
+def choice_outputs(scores: jax.Array, present: jax.Array) -> ClassOutputs:
+    """Puts choices that a unit lacks below any real score.
+
+    Args:
+      scores: `[U, N]`.
+      present: `[U, N]` bool, True for the choices of each unit.
+
+    Returns:
+      The scores, a finite floor where `present` is False; the mask is that of choices
+      that any unit has.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from metaflax.base._units import choice_outputs
+      >>> present = jnp.array([[True, True, False], [True, True, True]])
+      >>> scores = jnp.array([[1.0, 2.0, 9.0], [1.0, 2.0, 9.0]])
+      >>> outputs = choice_outputs(scores, present)
+      >>> print(jnp.argmax(outputs.logits, axis=-1), outputs.mask)
+      [1 2] [ True  True  True]
+    """
+    floor = jnp.asarray(jnp.finfo(scores.dtype).min / 2, scores.dtype)
+    return ClassOutputs(jnp.where(present, scores, floor), present.any(axis=0))
+
+
 def token_units(targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The tokens of texts as units: those whose target is -1 do not count.
 

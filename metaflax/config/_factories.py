@@ -1,5 +1,6 @@
 """Factories of task types, algorithms and heads from configs."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from metaflax import (
 )
 from metaflax.algorithms._spec import AlgorithmParts
 from metaflax.algorithms._table import ALGORITHMS
+from metaflax.config._model_family import model_family
 from metaflax.config._settings import AlgorithmConfig, Config
 from metaflax.heads._table import HEADS
 from metaflax.tasks._masked_words import masked_words
@@ -132,11 +134,32 @@ def template_for(config: Config) -> tasks.Template | None:
     name = config.data.template
     if name is not None:
         return None if name == "none" else read_template(name)
-    if not resolve_algorithm(config.algorithm.name).in_context:
-        task = _registry.resolve("task", TASKS, config.data.task)(config)
-        if not task.only_generative:
-            return None
-    return read_template(config.data.task) if config.data.task in BUILT_IN else None
+    if config.data.task not in BUILT_IN:
+        return None
+    in_context = resolve_algorithm(config.algorithm.name).in_context
+    if not in_context and not _writes_by_default(config):
+        return None
+    return read_template(config.data.task)
+
+
+def with_template(config: Config) -> Config:
+    """Names the template that follows from the kind of the model, or `none`.
+
+    A run so keeps what its model was, wherever that is when the run is loaded.
+    """
+    task = _registry.resolve("task", TASKS, config.data.task)(config)
+    if config.data.template is not None or not task.written_by_default:
+        return config
+    name = "none" if template_for(config) is None else config.data.task
+    return dataclasses.replace(
+        config, data=dataclasses.replace(config.data, template=name)
+    )
+
+
+def _writes_by_default(config: Config) -> bool:
+    """Whether the model is generative and the task type then takes its template."""
+    task = _registry.resolve("task", TASKS, config.data.task)(config)
+    return task.written_by_default and model_family(config.model).generative
 
 
 def build_algorithm(

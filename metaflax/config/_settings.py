@@ -112,7 +112,8 @@ class DataConfig:
     """Prompt template that writes an example as text for a generative model: a built-in
     one (such as summarization), a TOML file, an import path of a `tasks.Template`, or
     `none`. By default the one named as the task type, if there is one and the algorithm
-    learns in context (metaicl), else none."""
+    learns in context (metaicl), or the task type is multiple_choice and the model is
+    generative; else none."""
     on_disk: bool = False
     """Whether training texts stay on disk and are read when they are sampled, for data
     larger than memory. The first start builds an index, which is kept. Classes with

@@ -188,7 +188,8 @@ class Learner:
 
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""
-        return encoded.features @ learned.head["kernel"] + learned.head["bias"]
+        linear = target_kinds.of(self.task).linear
+        return np.asarray(linear(learned.head, encoded.features))
 
     def probabilities(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Computes the calibrated probabilities of classes, `[U, N]`."""
@@ -231,8 +232,10 @@ class Learner:
             predictions = self.task.decode(outputs, names)
             coverage = coverage_of(tokenized)
         return [
-            {**prediction, "truncated": _truncation(*row)}
-            for prediction, row in zip(predictions, coverage.tolist(), strict=True)
+            {**self.task.describe(text, prediction), "truncated": _truncation(*row)}
+            for text, prediction, row in zip(
+                texts, predictions, coverage.tolist(), strict=True
+            )
         ]
 
     def _decoded(

@@ -15,6 +15,7 @@ from metaflax.workflows.runs._length_batches import (
     LengthBatches,
     Shape,
     encoded,
+    in_order,
 )
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -74,9 +75,8 @@ class TextEncoder:
           Their features.
         """
         tokenized = self.tokenize(texts)
-        features = np.zeros((len(texts), self.num_features), np.float32)
-        for rows, chunk in self.in_batches(tokenized, adapted):
-            features[rows] = chunk
+        batches = self.in_batches(tokenized, adapted)
+        features = in_order(batches, len(texts), self.num_features)
         return Encoded(features, coverage_of(tokenized))
 
     def num_tokens(self, texts: Sequence[Any]) -> np.ndarray:

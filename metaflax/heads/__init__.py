@@ -5,6 +5,8 @@ from metaflax.heads._centred import (
     centred_logistic_regression as centred_logistic_regression,
 )
 from metaflax.heads._centred import centred_prototypes as centred_prototypes
+from metaflax.heads._choice import linear_choice as linear_choice
+from metaflax.heads._choice import ridge_choice as ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
 from metaflax.heads._gaussian import gaussian as gaussian
 from metaflax.heads._identity import identity as identity
@@ -36,6 +38,7 @@ __all__ = [
     "label_prototypes",
     "leopard",
     "linear",
+    "linear_choice",
     "linear_regression",
     "logistic_regression",
     "matching",
@@ -44,6 +47,7 @@ __all__ = [
     "prototypes",
     "relation",
     "ridge",
+    "ridge_choice",
     "ridge_regression",
     "span",
     "with_none",

@@ -14,7 +14,8 @@ def number_outputs(state, features):
     return (features @ state["kernel"] + state["bias"][None, :])[:, 0]
 
 
-def _template(num_features: int | None):
+def linear_template(num_features: int | None):
+    """Returns a template of a layer of one output; None for unknown features."""
     if num_features is None:
         return None
 
@@ -61,7 +62,7 @@ def linear_regression(num_features: int) -> base.Head:
         fit,
         number_outputs,
         frozenset({"numbers"}),
-        _template(num_features),
+        linear_template(num_features),
         is_linear=True,
     )
 
@@ -126,6 +127,6 @@ def ridge_regression(
         fit,
         number_outputs,
         frozenset({"numbers"}),
-        _template(num_features),
+        linear_template(num_features),
         is_linear=True,
     )

@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 from metaflax import base
 from metaflax.heads._balanced import balanced
 from metaflax.heads._centred import centred_logistic_regression, centred_prototypes
+from metaflax.heads._choice import linear_choice, ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes
 from metaflax.heads._gaussian import gaussian
 from metaflax.heads._identity import identity
@@ -77,6 +78,8 @@ HEADS: dict[str, HeadBuilder] = {
     "ridge_regression": lambda d, n, settings: ridge_regression(
         strength=settings.strength
     ),
+    "linear_choice": lambda d, n, settings: linear_choice(d),
+    "ridge_choice": lambda d, n, settings: ridge_choice(d, strength=settings.strength),
     "span": lambda d, n, settings: span(d),
     "identity": lambda d, n, settings: identity(),
 }

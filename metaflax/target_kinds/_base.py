@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import jax
 import numpy as np
 
-from metaflax import data
+from metaflax import base, data
 from metaflax.evaluation._confusion import EpisodePredictions
 
 Count: TypeAlias = int | tuple[int, int]
@@ -80,6 +80,13 @@ class EvaluatedQueries(NamedTuple):
         return predictions
 
 
+def linear_logits(head: Mapping[str, base.Array], features: base.Array) -> base.Array:
+    """Computes `features @ kernel + bias`, `[U, N]`, or `[U, L, N]` of tokens."""
+    return features @ head["kernel"] + head["bias"].reshape(
+        *[1] * (features.ndim - 1), -1
+    )
+
+
 class TargetKind(NamedTuple):
     """How targets of one kind are sampled, turned into arrays and reported.
 
@@ -96,6 +103,8 @@ class TargetKind(NamedTuple):
       heads: by the name of an algorithm's default head, the head that takes its place.
       probabilities: from logits `[N]` to what an explanation attributes; None where
         nothing is explained.
+      linear: `logits = linear(head, features)`, what a linear head of such targets
+        computes, from its `kernel` and `bias`.
       has_classes: whether names of classes are drawn, as for text classification.
       single_label: whether each unit has one class, so that accuracy, calibration and
         confusion are defined.
@@ -118,6 +127,7 @@ class TargetKind(NamedTuple):
     support_noun: str | None = None
     heads: Mapping[str, str] = types.MappingProxyType({})
     probabilities: Callable[[jax.Array], jax.Array] | None = None
+    linear: Callable[[Mapping[str, base.Array], base.Array], base.Array] = linear_logits
     has_classes: bool = False
     single_label: bool = False
 

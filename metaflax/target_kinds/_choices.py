@@ -6,6 +6,7 @@ import numpy as np
 
 from metaflax import data
 from metaflax.data.samplers._choices import ChoiceSampler
+from metaflax.heads._choice import choice_outputs
 from metaflax.target_kinds._base import EvaluatedQueries, TargetKind
 
 
@@ -35,6 +36,14 @@ CHOICES = TargetKind(
     ),
     to_arrays=_numbers,
     report=_choice_report,
+    problem_type="regression",  # One score a sequence, as Hugging Face has it.
     noun="choices",
     support_noun="questions",
+    linear=lambda head, features: choice_outputs(head, features).logits,
+    heads={
+        "linear": "linear_choice",
+        "ridge": "ridge_choice",
+        # Choices have no class means; the closed-form head takes their place.
+        "prototypes": "ridge_choice",
+    },
 )

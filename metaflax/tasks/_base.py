@@ -87,7 +87,10 @@ class TaskType(NamedTuple):
       select_by: the score that model selection follows; None for the first.
       template: what writes an example with its class or choice, whose likelihoods a
         generative model compares; None for encoders.
-      only_generative: whether no encoder serves it, so that a template always does.
+      written_by_default: whether a generative model takes the built-in template of the
+        task type's name where none is named, whatever the algorithm.
+      describe: `prediction = describe(text, prediction)`, adds to a decoded prediction
+        what its text says about it.
 
     Examples:
       >>> from metaflax import tasks
@@ -118,7 +121,10 @@ class TaskType(NamedTuple):
     raw_text: bool = False
     select_by: str | None = None
     template: Template | None = None
-    only_generative: bool = False
+    written_by_default: bool = False
+    describe: Callable[[Any, dict[str, Any]], dict[str, Any]] = (
+        lambda text, prediction: prediction
+    )
 
     @property
     def scores(self) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ class Form(NamedTuple):
         there are such, `token_type_ids` says the segment of each token, `marks`
         for each text the places of its tokens that stand for parts of it, -1 for
         a part that was cut off, and `spans` for each token the characters
-        `(start, end)` that it stands for, -1 where it stands for none.
+        `(start, end)` that it stands for, -1 where it stands for none. `parts` are the
+        lengths of the sequences that make up a row, each of at most `max_length`.
       windows: whether a text longer than `max_length` becomes several rows instead of
         being cut; `owners` then says of which of `texts` each row is, rising. What
         such a form cuts none the less it counts: `num_read` and `totals` are then
@@ -39,8 +40,9 @@ class Form(NamedTuple):
         whose texts are not to be read in windows.
       encoder: `encoder = encoder(encoder)`, makes an encoder of such rows from one of
         single sequences.
-      num_marks: number of `marks` of a row.
-      row_length: `row_length(max_length)`, most tokens of a row.
+      num_marks: number of `marks` of a row, the least where rows differ.
+      row_length: `row_length(max_length)`, most tokens of a row, of each of its `parts`
+        where there are such.
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
         inputs that are no pairs.
 
@@ -78,6 +80,10 @@ class Form(NamedTuple):
                 f"pair_encoding is {pair_encoding!r}, and inputs of the form"
                 f" {self.name!r} are no pairs of texts; leave it out, or take a task"
                 " type on pairs, such as pair_classification."
+                if not self.pair_encodings
+                else f"pair_encoding is {pair_encoding!r}, and inputs of the form"
+                f" {self.name!r} are encoded as one_sequence or"
+                f" {', '.join(self.pair_encodings)}."
             )
         return self.pair_encodings[pair_encoding]
 

@@ -80,15 +80,17 @@ def cast(tree, dtype):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
 
 
-# These say numbers, spans or words, or add to another head; they have tests of their
-# own.
+# These predict numbers, spans, choices or words, or add to another head; they have
+# tests of their own.
 ELSEWHERE = {
     "HEADS",
     "HeadBuilder",
     "HeadSettings",
     "identity",
+    "linear_choice",
     "linear_regression",
     "per_token",
+    "ridge_choice",
     "ridge_regression",
     "span",
     "with_none",

@@ -1,11 +1,11 @@
-"""Tests that generative models choose classes and answers, from `train` on."""
+"""Tests that models choose classes and answers, from `train` on."""
 
 import json
 
 import numpy as np
 import pytest
 
-from metaflax import cli, workflows
+from metaflax import cli, config, tasks, workflows
 from tests.workflows import worlds
 
 SOURCES = ("source0", "source1", "source2")
@@ -95,6 +95,100 @@ def test_a_run_learns_evaluates_adapts_and_predicts(task, model, world, tmp_path
             assert set(shares) == {r["label"] for r in gold}
             shares = list(shares.values())
         assert sum(shares) == pytest.approx(1, abs=1e-4)
+
+
+ENCODERS = [
+    {"algorithm": "protonet"},
+    {"algorithm": "fomaml", "pair_encoding": "two_towers", "num_steps": 1},
+]
+
+
+@pytest.mark.parametrize(
+    "settings", [ENCODERS[0], pytest.param(ENCODERS[1], marks=pytest.mark.slow)]
+)
+def test_an_encoder_learns_evaluates_adapts_and_predicts(settings, world, tmp_path):
+    run, adapted = tmp_path / "run", tmp_path / "model"
+    data = worlds.write_jsonl(tmp_path / "questions.jsonl", questions())
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps(SPLIT))
+    options = {
+        "task": "multiple_choice",
+        "split_file": split,
+        "max_length": 16,
+        "domain": "domain",
+        "split_by": "domain",
+        "way": None,
+        "shot": 2,
+        "queries": 2,
+        "test_episodes": 2,
+        "valid_episodes": 2,
+        "steps": 1,
+        "eval_every": 1,
+    }
+    worlds.run(*world.train_args(run, data=data, **options | settings))
+    assert json.loads((run / "config.json").read_text())["data"]["template"] == "none"
+    more = ("--name", "exported", "--export-episodes", 0, "--baselines", "frozen")
+    worlds.run("evaluate", run, *more)
+    scores = worlds.read_jsonl(run / "exported.episodes.jsonl")[0]
+    folder, out = run / "exported.episode0", tmp_path / "out.jsonl"
+    paths = ("--support", folder / "support.jsonl", "--out", adapted)
+    worlds.run("adapt", *paths, "--run", run)
+    query = folder / "query.jsonl"
+    worlds.run("predict", "--model", adapted, "--texts", query, "--out", out)
+    answers, gold = worlds.read_jsonl(out), worlds.read_jsonl(query)
+    pairs = list(zip(answers, gold, strict=True))
+    right = [answer["label"] == row["label"] for answer, row in pairs]
+    assert np.mean(right) == pytest.approx(scores["after"]["accuracy"])
+    for answer, row in pairs:
+        assert answer["choice"] == row["choices"][answer["label"]]
+        shares = answer["probabilities"]
+        assert len(shares) == len(row["choices"])
+        assert np.argmax(shares) == answer["label"]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_kind_of_the_model_decides_whether_a_template_writes(model, world):
+    def task_of(name):
+        data = config.DataConfig(task="multiple_choice")
+        model = config.ModelConfig(name=str(name))
+        algorithm = config.AlgorithmConfig(name="fomaml")
+        return config.build_task(config.Config(model, data, algorithm=algorithm))
+
+    assert task_of(model).is_generative
+    assert task_of("smollm2").is_generative
+    assert not task_of(world.model).is_generative
+    assert not task_of("minilm").is_generative
+
+
+def test_hugging_face_chooses_as_an_adapted_encoder_does(world, tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    rows = questions()[:6]
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    given = {"task": "multiple_choice", "algorithm": "frozen", "model": world.model}
+    paths = {"support": support, "out": tmp_path / "model", "max_length": 16}
+    worlds.run("adapt", *worlds.arguments({**given, **paths}))
+    predictor = workflows.Predictor(tmp_path / "model")
+    texts = [predictor.form.read(tasks.Fields(row, "a")) for row in rows]
+    predictions = predictor(texts)
+    network, info = transformers.AutoModelForMultipleChoice.from_pretrained(
+        tmp_path / "model", output_loading_info=True
+    )
+    assert not any(info.values()), info
+    for row, prediction in zip(rows, predictions, strict=True):
+        choices = row["choices"]
+        encoded = predictor.tokenizer(
+            [row["text"]] * len(choices),
+            choices,
+            padding=True,
+            return_tensors="pt",
+            return_token_type_ids=True,
+        )
+        inputs = {name: value[None] for name, value in encoded.items()}
+        with torch.no_grad():
+            logits = network.eval()(**inputs).logits[0]
+        shares = torch.softmax(logits, dim=-1).numpy()
+        np.testing.assert_allclose(prediction["probabilities"], shares, atol=2e-5)
 
 
 def test_rows_without_the_right_choice_are_refused(model, tmp_path, capsys):

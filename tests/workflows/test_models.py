@@ -7,7 +7,7 @@ from rich.console import Console
 
 from metaflax import cli, models
 from metaflax.config._factories import TASKS
-from metaflax.workflows.runs._pip_models import PIP_MODELS
+from metaflax.data.sources._pip_models import PIP_MODELS
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from metaflax import cli
-from metaflax.workflows.runs._pip_models import PIP_MODELS
+from metaflax.data.sources._pip_models import PIP_MODELS
 from tests.test_docs import NEEDS_MINILM, ROOT, name_of, pages, pytestmark
 
 __all__ = ["pytestmark"]
@@ -166,6 +166,14 @@ def write_files() -> None:
         {"text": text, "choices": ["yes", "no"], "label": 0} for text in texts[:4]
     ]
     write_rows("questions.jsonl", choices)
+    quiz = [
+        {**choices[0], "text": text, "choices": [text[:9], text[::-1], text[9:]]}
+        for text in texts[:120]
+    ]
+    quiz = [{**row, "source": f"source {i % 6}"} for i, row in enumerate(quiz)]
+    write_rows("quiz.jsonl", quiz)
+    write_rows("few_quiz.jsonl", quiz[:6])
+    write_rows("new_quiz.jsonl", quiz[6:9])
     write_rows(
         "posts.jsonl",
         [

@@ -125,8 +125,9 @@ def collate(
 ) -> base.Task:
     """Stacks T episodes into one task of arrays with a leading axis T.
 
-    Support and query share the length L, the smallest bucket that holds all texts. The
-    keyword counts are a sampler's `sizes`: `collate(..., **sampler.sizes._asdict())`.
+    Support and query share the length L, the smallest bucket that holds all texts, or P
+    times that of the longest sequence where rows consist of P sequences. The keyword
+    counts are a sampler's `sizes`: `collate(..., **sampler.sizes._asdict())`.
 
     Args:
       episodes: T episodes of one sampler.
@@ -180,7 +181,7 @@ def collate(
         num_support, num_queries = map(_row_budget, most, (num_support, num_queries))
     support = _rows([part[0] for part in parts], num_support, "support examples")
     query = _rows([part[1] for part in parts], num_queries, "queries")
-    sides = (_lengths(tokenized, rows) for rows in (support, query))
+    sides = (_widths(tokenized, rows) for rows in (support, query))
     length = buckets.length(max(int(side.max(initial=0)) for side in sides))
     selection = range(len(episodes)) if share is None else list(share)
     selected = [episodes[i] for i in selection]
@@ -238,7 +239,7 @@ def collate_texts(
     """
     buckets = buckets or Buckets()
     rows = _rows([np.asarray(indices, np.int64)], batch_size, "texts")
-    length = buckets.length(int(_lengths(tokenized, rows).max()))
+    length = buckets.length(int(_widths(tokenized, rows).max()))
     budget = _budget(tokenized, rows, length, buckets) if pack else None
     tokens = _tokens(tokenized, rows, length, budget)
     return jax.tree.map(lambda leaf: leaf[0], tokens)  # The only "task".
@@ -271,10 +272,19 @@ def _lengths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
     return np.where(rows >= 0, lengths, 0)
 
 
+def _widths(tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
+    """Number of tokens of the longest sequence of each row, 0 on padding."""
+    widths = tokenized.sequences(rows)[1].max(axis=-1)
+    return np.where(rows >= 0, widths, 0)
+
+
 def _tokens(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int, budget: int | None
 ) -> Tokens:
-    """Pads the texts at `rows` `[T, S]` to `length`; packs them if given a budget."""
+    """Pads the texts at `rows` `[T, S]`; packs them if given a budget.
+
+    Each sequence of a row is padded to `length`.
+    """
     mask, positions = _positions(tokenized, rows, length)
     types = tokenized.types
     if types is not None:
@@ -284,18 +294,31 @@ def _tokens(
         types=types,
         mask=mask.astype(np.int32),
         packed=None if budget is None else _packed(mask, budget),
-        marks=None if tokenized.marks is None else tokenized.marks[rows],
+        marks=_marks(tokenized, rows, length),
     )
+
+
+def _marks(
+    tokenized: TokenizedTexts, rows: np.ndarray, length: int
+) -> np.ndarray | None:
+    """Places of marked tokens, or of the sequences of each row, `[T, S, P]`."""
+    if tokenized.parts is None:
+        return None if tokenized.marks is None else tokenized.marks[rows]
+    places = np.arange(tokenized.num_parts, dtype=np.int32) * np.int32(length)
+    return np.broadcast_to(places, (*rows.shape, len(places)))
 
 
 def _positions(
     tokenized: TokenizedTexts, rows: np.ndarray, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes the mask of rows `[T, S]` and their positions in `flat` `[T, S, L]`."""
+    starts, lengths = tokenized.sequences(rows)  # [T, S, P]
     steps = np.arange(length)
-    mask = steps < _lengths(tokenized, rows)[..., None]
+    mask = (rows >= 0)[..., None, None] & (steps < lengths[..., None])
     # Padding may have any position within bounds.
-    return mask, np.where(mask, tokenized.offsets[rows][..., None] + steps, 0)
+    positions = np.where(mask, starts[..., None] + steps, 0)  # [T, S, P, length]
+    shape = (*rows.shape, tokenized.num_parts * length)
+    return mask.reshape(shape), positions.reshape(shape)
 
 
 def _codes(
@@ -319,7 +342,7 @@ def _budget(
 ) -> int:
     """M, the smallest budget that holds the tokens of each task of rows `[T, S]`."""
     most = int(_lengths(tokenized, rows).sum(axis=1).max())
-    return min(buckets.budget(most), rows.shape[1] * length)
+    return min(buckets.budget(most), rows.shape[1] * tokenized.num_parts * length)
 
 
 def _packed(mask: np.ndarray, budget: int) -> np.ndarray:

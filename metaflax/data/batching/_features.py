@@ -21,20 +21,21 @@ def collate_features(
 
     Args:
       episodes: T episodes of one sampler.
-      features: `[examples, D]`; only the rows of the episodes' examples are read.
+      features: `[examples, ..., D]`; only the rows of the episodes' examples are read.
       num_classes: N, the maximum number of classes.
       num_support: S, the maximum number of support examples.
       num_queries: Q, the maximum number of queries.
 
     Returns:
-      A task of NumPy arrays with inputs `[T, S, D]` and `[T, Q, D]`.
+      A task of NumPy arrays with inputs `[T, S, ..., D]` and `[T, Q, ..., D]`.
     """
 
     def batch(parts, targets, size, what) -> base.Batch:
         rows = _rows(parts, size, what)
         weights = (rows >= 0).astype(np.float32)
+        kept = weights.reshape(*rows.shape, *[1] * (features.ndim - 1))
         return base.Batch(
-            features[rows] * weights[..., None].astype(features.dtype),
+            features[rows] * kept.astype(features.dtype),
             _targets(targets, size, num_classes),
             weights,
         )

@@ -18,13 +18,13 @@ from metaflax import _files, tasks
 
 _CHUNK = 1024  # Texts handed to the tokenizer at a time.
 # Columns that a form may return for its rows.
-_COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners")
+_COLUMNS = ("input_ids", "token_type_ids", "marks", "spans", "owners", "parts")
 # Arrays in the cache.
 _ARRAYS = (
-    *("flat", "offsets", "types", "marks", "spans", "owners", "coverage"),
+    *("flat", "offsets", "types", "marks", "spans", "owners", "coverage", "parts"),
     "numbers",
 )
-_VERSION = b"metaflax tokens 5"
+_VERSION = b"metaflax tokens 6"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ class TokenizedTexts:
       coverage: int64 `[texts, 2]`, the number of tokens of each text that its rows
         hold, and the number that it has, special tokens included; None where it is
         not recorded.
+      parts: int32 `[rows, P]`, the lengths of the P sequences that make up each row, 0
+        for those that a row lacks; None where each row is one sequence.
 
     Examples:
       >>> import numpy as np
@@ -70,6 +72,7 @@ class TokenizedTexts:
     spans: np.ndarray | None = None
     owners: np.ndarray | None = None
     coverage: np.ndarray | None = None
+    parts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -84,6 +87,41 @@ class TokenizedTexts:
     def lengths(self) -> np.ndarray:
         """Number of tokens of each row, int64 `[rows]`."""
         return np.diff(self.offsets)
+
+    @property
+    def num_parts(self) -> int:
+        """Number of sequences of a row, P."""
+        return 1 if self.parts is None else self.parts.shape[1]
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Number of tokens of the longest sequence of each row, int64 `[rows]`."""
+        if self.parts is None:
+            return self.lengths
+        return self.parts.max(axis=1).astype(np.int64)
+
+    def sequences(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Finds where the sequences of rows begin in `flat`, and their lengths.
+
+        Args:
+          rows: indices `[...]`.
+
+        Returns:
+          Two arrays, int64 `[..., P]`.
+
+        Examples:
+          >>> ids, offsets = np.array([7, 8, 9, 7], np.int32), np.array([0, 1, 4])
+          >>> parts = np.array([[1, 0], [2, 1]], np.int32)
+          >>> tokens = TokenizedTexts(ids, offsets, parts=parts)
+          >>> starts, lengths = tokens.sequences(np.array([1]))
+          >>> print(starts, lengths, tokens.widths)
+          [[1 3]] [[2 1]] [1 2]
+        """
+        starts = self.offsets[rows][..., None]
+        if self.parts is None:
+            return starts, (self.offsets[rows + 1] - self.offsets[rows])[..., None]
+        lengths = self.parts[rows].astype(np.int64)
+        return starts + np.cumsum(lengths, axis=-1) - lengths, lengths
 
     def rows_of(self, texts: np.ndarray) -> np.ndarray:
         """The rows of each text in turn.
@@ -187,7 +225,8 @@ def _tokenize(
         rows = encoded["input_ids"]
         totals = encoded.get("totals") or _totals(encoded, start, len(chunk))
         most = form.row_length(max_length)
-        long = [i for i, row in enumerate(rows) if len(row) > most]
+        widths = [max(parts) for parts in encoded.get("parts", [])] or map(len, rows)
+        long = [i for i, width in enumerate(widths) if width > most]
         if long:  # The form truncates, and keeps the special tokens.
             truncated = form.encode(tokenizer, [chunk[i] for i in long], max_length)
             for column, shortened in truncated.items():
@@ -196,9 +235,10 @@ def _tokenize(
         read = encoded.get("num_read") or _totals(encoded, start, len(chunk))
         if on_long == "error" and (cut := np.flatnonzero(np.less(read, totals))).size:
             first = int(cut[0])
+            each = " for each sequence" if "parts" in encoded else ""
             raise ValueError(
                 f"example {start + first} has {totals[first]} tokens and the limit"
-                f" is {most}: {str(chunk[first])[:40]!r}... Shorten it, raise"
+                f" is {most}{each}: {str(chunk[first])[:40]!r}... Shorten it, raise"
                 " max_length, or choose on_long='truncate'."
             )
         coverage.append(np.stack([read, totals], axis=-1))
@@ -240,6 +280,8 @@ def _packed(
     if columns["owners"]:
         owners = np.array(columns["owners"], np.int64)
         tokens = dataclasses.replace(tokens, owners=owners)
+    if columns["parts"]:
+        tokens = dataclasses.replace(tokens, parts=_padded(columns["parts"]))
     if not columns["marks"]:
         return tokens
     marks = np.array(columns["marks"], np.int32)  # [texts, P]
@@ -248,6 +290,14 @@ def _packed(
         marks=np.maximum(marks, 0),
         num_lost=int((marks < 0).any(axis=1).sum()),
     )
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Pads rows of numbers with zeros to the longest, int32 `[rows, P]`."""
+    padded = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for row, numbers in zip(padded, rows, strict=True):
+        row[: len(numbers)] = numbers
+    return padded
 
 
 def _flattened(rows: Iterable[list[int]], dtype: Any, size: int) -> np.ndarray:

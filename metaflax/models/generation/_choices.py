@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from metaflax import base
+from metaflax.base import _units
 from metaflax.models.layers import _attention
 from metaflax.models.layers._tokens import Tokens
 
@@ -99,8 +100,7 @@ def choice_outputs(choices: Choices, logits: jax.Array) -> base.ClassOutputs:
         jnp.asarray(choices.branches) - 1, present.shape[1], dtype=logits.dtype
     )
     scores = jnp.einsum("ul,uln->un", weighted.astype(logits.dtype), of_choice)
-    floor = jnp.asarray(jnp.finfo(scores.dtype).min / 2, scores.dtype)
-    return base.ClassOutputs(jnp.where(present, scores, floor), present.any(axis=0))
+    return _units.choice_outputs(scores, present)
 
 
 def calibrated(outputs: base.ClassOutputs, content_free: jax.Array, present: Any):

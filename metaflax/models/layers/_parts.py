@@ -29,7 +29,7 @@ def two_towers(encoder: Encoder) -> Encoder:
     return of_parts(
         encoder,
         2,
-        lambda x: compared(x[:, 0], x[:, 1]),
+        lambda x, present: compared(x[:, 0], x[:, 1]),
         NUM_BLOCKS * encoder.num_features,
     )
 
@@ -44,7 +44,8 @@ def sequence_and_towers(encoder: Encoder) -> Encoder:
       An encoder of rows of three sequences, the pair and each of its texts.
     """
 
-    def joined(x: jax.Array) -> jax.Array:
+    def joined(x: jax.Array, present: jax.Array) -> jax.Array:
+        del present  # All three always are.
         return jnp.concatenate([x[:, 0], compared(x[:, 1], x[:, 2])], axis=-1)
 
     return of_parts(encoder, 3, joined, (1 + NUM_BLOCKS) * encoder.num_features)
@@ -63,7 +64,8 @@ def phrase_in_text(encoder: Encoder) -> Encoder:
       length.
     """
 
-    def joined(x: jax.Array) -> jax.Array:
+    def joined(x: jax.Array, present: jax.Array) -> jax.Array:
+        del present  # Both always are.
         return linalg.unit(x).reshape(x.shape[0], -1)  # [B, 2, D] to [B, 2 D].
 
     return of_parts(encoder, 2, joined, 2 * encoder.num_features, split=_with_phrase)
@@ -97,8 +99,8 @@ def compared(u: jax.Array, v: jax.Array) -> jax.Array:
 
 def of_parts(
     encoder: Encoder,
-    num_parts: int,
-    combine: Callable[[jax.Array], jax.Array],
+    num_parts: int | None,
+    combine: Callable[[jax.Array, jax.Array], jax.Array],
     num_features: int,
     *,
     split: Callable[[Tokens, int], Tokens] | None = None,
@@ -107,10 +109,10 @@ def of_parts(
 
     Args:
       encoder: encoder of single sequences, to D features.
-      num_parts: P. `Tokens.marks` `[B, P]` says where each sequence of a row begins.
-        No sequence is longer than half of the L tokens of a padded row where P is above
-        2, as is so where the first holds all the others.
-      combine: `features = combine(x)`, from `[B, P, D]` to `[B, F]`.
+      num_parts: P; None for the number of `Tokens.marks` `[B, P]`, which say where
+        each sequence of a row begins.
+      combine: `features = combine(x, present)`, from `[B, P, D]` to `[B, ..., F]`;
+        `present` `[B, P]` is false for sequences without tokens.
       num_features: F.
       split: `parts = split(tokens, num_parts)`, `apart` by default.
 
@@ -119,14 +121,16 @@ def of_parts(
     """
 
     def run(params, tokens, states, key, first, last):
-        B = jnp.shape(tokens.ids)[0]
+        B, P = jnp.shape(tokens.ids)[0], num_parts or jnp.shape(tokens.marks)[1]
         below = None
         if states is not None:
             below = states.reshape(-1, *states.shape[2:])  # [B, P, ...] to [B P, ...].
-        parts = (split or apart)(tokens, num_parts)
+        parts = (split or apart)(tokens, P)
         x = staged.run(params, parts, below, key, first, last)
-        x = x.reshape(B, num_parts, *x.shape[1:])
-        return combine(x) if last == len(staged.reads) else x
+        x = x.reshape(B, P, *x.shape[1:])
+        if last < len(staged.reads):
+            return x
+        return combine(x, jnp.any(jnp.asarray(parts.mask) > 0, axis=1).reshape(B, P))
 
     staged = _staged(encoder.apply)
     apply = base.StagedApply(staged.reads, run, staged.examples_independent)
@@ -136,7 +140,9 @@ def of_parts(
 def apart(tokens: Tokens, num_parts: int) -> Tokens:
     """Splits rows `[B, L]` of P sequences into rows `[B P, L]` of one.
 
-    Packed rows stay packed: the real tokens are the same ones in the same order.
+    Packed rows stay packed: the real tokens are the same ones in the same order. Where
+    P is above 2 no sequence is longer than half of a padded row, as is so where the
+    first holds all the others.
     """
     B, L = jnp.shape(tokens.ids)
     length = L if num_parts <= 2 else -(-L // 2)

@@ -71,15 +71,10 @@ class Chooser:
         )
         logits = np.asarray(outputs.logits)[: len(texts)]
         predictions = self._task.decode(outputs._replace(logits=logits), self._names)
-        if self._task.kind == "choices":
-            predictions = [
-                {**prediction, **_of_choices(text, row)}
-                for text, prediction, row in zip(
-                    texts, predictions, logits, strict=True
-                )
-            ]
-        pairs = zip(map(self.form.row, texts), predictions, strict=True)
-        return [{**row, **prediction} for row, prediction in pairs]
+        return [
+            {**self.form.row(text), **self._task.describe(text, prediction)}
+            for text, prediction in zip(texts, predictions, strict=True)
+        ]
 
     def notes(self) -> list[str]:
         """Returns sentences about what was truncated or left out."""
@@ -116,14 +111,3 @@ def is_chooser(directory: str | Path) -> bool:
     """Whether a directory holds a generative model adapted to classes or choices."""
     path = Path(directory).expanduser() / "config.json"
     return path.is_file() and "labels" in _files.ours(_files.read_json(path), path)
-
-
-def _of_choices(text: Any, logits: np.ndarray) -> dict[str, Any]:
-    """Returns the text of the best choice, and the probability of each."""
-    logits = logits[: len(text.choices)]
-    shares = np.exp(logits - logits.max())
-    shares = shares / shares.sum()
-    return {
-        "choice": text.choices[int(logits.argmax())],
-        "probabilities": [round(float(p), 6) for p in shares],
-    }

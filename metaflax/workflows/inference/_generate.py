@@ -121,7 +121,8 @@ def _after_context(
 
 def saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskType:
     """Returns the task type that a model was adapted to, with its template."""
-    task = config_lib.build_task(config_lib.Config(data=texts))
+    directory = config_lib.ModelConfig(name=str(model.pretrained.directory))
+    task = config_lib.build_task(config_lib.Config(directory, texts))
     template = model.pretrained.purpose.get("template")
     if template is None:
         return task

@@ -20,6 +20,7 @@ from metaflax.workflows.runs._length_batches import (
     TOKENS_PER_TEXT,
     LengthBatches,
     encoded,
+    in_order,
 )
 from metaflax.workflows.runs._token_outputs import reading
 
@@ -144,11 +145,12 @@ class Predictor:
             WINDOW if self.task.tokens is None else TOKEN_WINDOW
         )
 
+        linear = target_kinds.of(self.task).linear
+
         def logits(params, tokens):
             encoder_params, head = params
             features = encoder.apply(encoder_params, tokens, None)
-            products = features @ head["kernel"]  # [B, N], or [B, L, N] of tokens.
-            return products + head["bias"].reshape(*[1] * (products.ndim - 1), -1)
+            return linear(head, features)  # [B, N], or [B, L, N] of tokens.
 
         self._logits = jax.jit(logits)
         self._features = jax.jit(encoder.apply)
@@ -190,8 +192,11 @@ class Predictor:
             logits, counts = _by_text(logits, tokenized.owners, self._combine)
             fields = [f | {"windows": n} for f, n in zip(fields, counts, strict=True)]
         predictions = self._decoded(texts, tokenized, logits)
-        rows = zip(map(self.form.row, texts), predictions, fields, strict=True)
-        return [{**row, **prediction, **more} for row, prediction, more in rows]
+        rows = zip(texts, predictions, fields, strict=True)
+        return [
+            {**self.form.row(text), **self.task.describe(text, prediction), **more}
+            for text, prediction, more in rows
+        ]
 
     @property
     def temperature(self) -> float:
@@ -257,25 +262,23 @@ class Predictor:
 
     def features(self, tokenized: data.TokenizedTexts) -> np.ndarray:
         """Computes the vectors that the output layer of a text takes, `[R, D]`."""
-        features = np.zeros((len(tokenized), self.encoder.num_features), np.float32)
         apply = functools.partial(self._features, self.params[0])
         rows = np.arange(len(tokenized))
-        for part, chunk in encoded(apply, tokenized, rows, self.batches):
-            features[part] = chunk
-        return features
+        batches = encoded(apply, tokenized, rows, self.batches)
+        return in_order(batches, len(rows), self.encoder.num_features)
 
     def _outputs(self, tokenized: data.TokenizedTexts) -> np.ndarray:
         """Computes the logits of every row, `[R, N]` or `[R, L, N]`."""
-        rows, longest = np.arange(len(tokenized)), int(tokenized.lengths.max(initial=0))
-        per_row = () if self.task.tokens is None else (longest,)
-        logits = np.zeros((len(rows), *per_row, self._num_outputs), np.float32)
+        rows = np.arange(len(tokenized))
         apply = functools.partial(self._logits, self.params)
-        for part, chunk in encoded(apply, tokenized, rows, self.batches):
-            if self.task.tokens is None:
-                logits[part] = chunk
-            else:
-                length = min(chunk.shape[1], longest)
-                logits[part, :length] = chunk[:, :length]
+        batches = encoded(apply, tokenized, rows, self.batches)
+        if self.task.tokens is None:
+            return in_order(batches, len(rows), self._num_outputs)
+        longest = int(tokenized.lengths.max(initial=0))
+        logits = np.zeros((len(rows), longest, self._num_outputs), np.float32)
+        for part, chunk in batches:
+            length = min(chunk.shape[1], longest)
+            logits[part, :length] = chunk[:, :length]
         return logits
 
 

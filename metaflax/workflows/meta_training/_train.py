@@ -12,6 +12,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import evaluation, profiling, training
+from metaflax.config._factories import with_template
 from metaflax.reporting._costs import host_line, profile_tables
 from metaflax.reporting._plots import plot_run
 from metaflax.reporting._progress import ProgressSink
@@ -80,7 +81,7 @@ def train(
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
-    with directory.reserved(config) as config:
+    with directory.reserved(with_template(config)) as config:
         return _train(config, directory, console, profile, param_shards)
 
 
@@ -158,7 +159,7 @@ def meta_train(
       ValueError: absent.csv: no such file; check the path.
     """
     console, directory = console_or_quiet(console), RunDirectory(run_dir)
-    with directory.reserved(config) as config:
+    with directory.reserved(with_template(config)) as config:
         member = _load_member(config, directory)
         member.report(console)
         outcome = _train_member(member, console, OneDevice(), progress=progress)

@@ -7,13 +7,13 @@ from metaflax import data
 
 def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
     """Builds buckets of about one shape, for adaptation that compiles slowly."""
-    longest = {int(np.max(texts.lengths)) for texts in tokenized}
+    longest = {int(np.max(texts.widths)) for texts in tokenized}
     return data.Buckets(tuple(sorted(longest)), budget_ratio=1.5)
 
 
 def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
     """Builds coarse buckets, since each shape of a step takes seconds to compile."""
-    return coarse_up_to(max(int(np.max(texts.lengths)) for texts in tokenized))
+    return coarse_up_to(max(int(np.max(texts.widths)) for texts in tokenized))
 
 
 def coarse_up_to(longest: int) -> data.Buckets:

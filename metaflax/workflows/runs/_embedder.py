@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from metaflax import data
-from metaflax.workflows.runs._length_batches import LengthBatches, encoded
+from metaflax.workflows.runs._length_batches import LengthBatches, encoded, in_order
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 # Tokens of one call of the encoder.
@@ -19,18 +19,16 @@ def embedder(model: LoadedModel):
     """Makes a function from texts to features that compiles few shapes.
 
     Returns:
-      `features = embed(params, tokenized, indices)`, float32 `[examples, D]`, zero
-      for examples that are not in `indices`.
+      `features = embed(params, tokenized, indices)`, float32 `[examples, D]`, or
+      `[examples, N, D]` of choices, zero for examples that are not in `indices`.
     """
     apply = jax.jit(model.encoder.apply)
 
     def embed(
         params: Any, tokenized: data.TokenizedTexts, indices: np.ndarray
     ) -> np.ndarray:
-        features = np.zeros((len(tokenized), model.encoder.num_features), np.float32)
-        for rows, chunk in _encoded(apply, params, tokenized, indices):
-            features[rows] = chunk
-        return features
+        batches = _encoded(apply, params, tokenized, indices)
+        return in_order(batches, len(tokenized), model.encoder.num_features)
 
     return embed
 
@@ -61,6 +59,6 @@ def token_embedder(model: LoadedModel):
 def _encoded(
     apply: Any, params: Any, tokenized: data.TokenizedTexts, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    longest = int(tokenized.lengths[rows].max(initial=1))
+    longest = int(tokenized.widths[rows].max(initial=1))
     batches = LengthBatches.up_to(longest, EMBED_TOKENS)
     return encoded(functools.partial(apply, params), tokenized, rows, batches)

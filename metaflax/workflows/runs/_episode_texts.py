@@ -104,7 +104,7 @@ class EncodedTexts:
         """Describes truncated texts, and targets that were lost with them."""
         tokenized, notes = self.tokenized, []
         if tokenized.num_truncated:
-            longest = int(tokenized.lengths.max())
+            longest = int(tokenized.widths.max())
             notes.append(f"{tokenized.num_truncated} truncated to {longest} tokens")
         if tokenized.num_lost:
             notes.append(f"an entity lost in {tokenized.num_lost}")

@@ -180,8 +180,10 @@ def encoded(
         part, outputs = waiting.popleft()
         return part, np.asarray(outputs)[: len(part)]
 
-    for numbers, shape in batches.plan(tokenized.lengths[rows]):
-        buckets = data.Buckets((shape.length,), budget_multiple=shape.num_tokens)
+    # A row of several sequences takes as many places and tokens as they do.
+    for numbers, shape in batches.plan(tokenized.widths[rows]):
+        num_tokens = shape.num_tokens * tokenized.num_parts
+        buckets = data.Buckets((shape.length,), budget_multiple=num_tokens)
         part = rows[numbers]
         tokens = data.collate_texts(tokenized, part, shape.num_rows, buckets)
         waiting.append((part, apply(tokens)))
@@ -189,3 +191,31 @@ def encoded(
             yield fetched()
     while waiting:
         yield fetched()
+
+
+def in_order(
+    batches: Iterator[tuple[np.ndarray, np.ndarray]], num_rows: int, num_features: int
+) -> np.ndarray:
+    """Puts the outputs of batches in the order of rows, zeros for rows without any.
+
+    Args:
+      batches: rows and outputs `[B, ...]`, as of `encoded`.
+      num_rows: R.
+      num_features: D, of the result of no batches.
+
+    Returns:
+      float32 `[R, ..., D]`.
+
+    Examples:
+      >>> batches = iter([(np.array([2, 0]), np.array([[3.0], [1.0]]))])
+      >>> print(in_order(batches, 3, 1).T)
+      [[1. 0. 3.]]
+    """
+    ordered = None
+    for rows, outputs in batches:
+        if ordered is None:
+            ordered = np.zeros((num_rows, *outputs.shape[1:]), np.float32)
+        ordered[rows] = outputs
+    return (
+        np.zeros((num_rows, num_features), np.float32) if ordered is None else ordered
+    )

@@ -16,6 +16,7 @@ from metaflax.data.batching import _seq2seq_tokens
 from metaflax.data.batching._choice_batches import WrittenChoices, write_choices
 from metaflax.data.batching._seq2seq_tokens import PairLayout, TokenizedPairs
 from metaflax.data.sources import _gguf_models
+from metaflax.data.sources._pip_models import PIP_MODELS
 from metaflax.models import Pooling
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.models.generation._generate import GenerateFn
@@ -24,7 +25,6 @@ from metaflax.models.pretrained._sentence_transformers import (
     SentenceEmbedding,
     sentence_embedding,
 )
-from metaflax.workflows.runs._pip_models import PIP_MODELS
 from metaflax.workflows.runs._run_directory import refuse_run
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from metaflax import models, tasks
 from metaflax.config import Config
 from metaflax.config._factories import TASKS
-from metaflax.workflows.runs._pip_models import PIP_MODELS
+from metaflax.data.sources._pip_models import PIP_MODELS
 
 # Leaves for adaptation, by the setting that gives their size.
 _ADDITIONS = {

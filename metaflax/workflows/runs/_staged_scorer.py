@@ -93,8 +93,10 @@ class StagedScorer:
         self.report, self.samples = whole.report, whole.samples
         self._stages = stages(self.adapting, task.loss, task.metrics)
         self._has_rows = has_rows
-        self._tokenized, self._lengths = tokenized, tokenized.lengths
-        self._padded_lengths = coarse_buckets(tokenized).lengths
+        # Each of the sequences of a row is padded to the longest.
+        parts = tokenized.num_parts
+        self._tokenized, self._lengths = tokenized, parts * tokenized.widths
+        self._padded_lengths = [parts * n for n in coarse_buckets(tokenized).lengths]
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "StagedScorer":
         """Nothing is encoded before the encoder adapts."""
@@ -194,7 +196,8 @@ class StagedScorer:
         return tokens, places
 
     def _tokens(self, rows: np.ndarray, shape: Shape) -> Tokens:
-        return _tokens(self._tokenized, rows, shape.length, shape.num_tokens)
+        length = shape.length // self._tokenized.num_parts
+        return _tokens(self._tokenized, rows, length, shape.num_tokens)
 
     def score(self, params: Any, batch: StagedBatch) -> Any:
         """Predictions for each batch of queries, `[T, B, ...]`, and their places."""

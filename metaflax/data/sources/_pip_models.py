@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from metaflax import data
 from metaflax.data.sources import _embedded, _gguf_models
 
 
@@ -25,7 +24,9 @@ class PipModel(NamedTuple):
 
 
 PIP_MODELS: dict[str, PipModel] = {
-    "minilm": PipModel(lambda: data.fetch_minilm(), "all-MiniLM-L6-v2", "bert", 83),
+    "minilm": PipModel(
+        lambda: _embedded.fetch_minilm(), "all-MiniLM-L6-v2", "bert", 83
+    ),
     "mpnet": PipModel(
         lambda: _embedded.fetch_mpnet(), "all-mpnet-base-v2", "mpnet", 405
     ),
