@@ -27,6 +27,8 @@ class Head(NamedTuple):
         beside a `mask`, which other libraries can load.
       per_class: whether `head_params` hold numbers for each of N classes, so that the
         outer loop fixes N.
+      takes_unlabelled: whether `fit` learns from units without a label, whose target is
+        below 0 and whose weight is not 0. Evaluation gives it the queries as such.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -52,3 +54,4 @@ class Head(NamedTuple):
     template: Callable[[Any], Any] | None = None
     is_linear: bool = False
     per_class: bool = False
+    takes_unlabelled: bool = False

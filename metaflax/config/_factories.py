@@ -256,7 +256,25 @@ def build_head(
     build = _registry.resolve("head", HEADS, name)
     head = build(num_features, task.head_size(num_classes), config)
     task.check_head(name, head)
+    if head.takes_unlabelled:
+        _check_unlabelled(config, name, task)
     return head
+
+
+def _check_unlabelled(config: AlgorithmConfig, name: str, task: tasks.TaskType) -> None:
+    """Refuses texts without labels where something else needs labels of all texts."""
+    if resolve_algorithm(config.name).has_inner_steps:
+        raise ValueError(
+            f"the head {name!r} learns from texts without labels, and {config.name}"
+            " adapts by inner steps, whose loss needs labels; take frozen or protonet,"
+            " or another head."
+        )
+    if task.tokens is not None or task.others:
+        raise ValueError(
+            f"the head {name!r} takes a text of no class as one without a label, which"
+            " this task type has classes or tokens of; take another head, such as"
+            " prototypes."
+        )
 
 
 def _inner_optimizer(

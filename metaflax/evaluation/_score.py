@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metaflax import base
+from metaflax.base._units import concatenate
 from metaflax.evaluation._stages import over_tasks
 
 
@@ -40,6 +42,7 @@ def scorer(
     metrics: Mapping[str, Callable[..., jax.Array]],
     *,
     task_loop: str = "auto",
+    transductive: bool = False,
 ):
     """Builds a jitted function that adapts to tasks and scores their queries.
 
@@ -48,6 +51,8 @@ def scorer(
       loss_fn: `loss_fn(outputs, targets, weights)`.
       metrics: the same form, by name.
       task_loop: `scan` or `vmap`; `auto` is `scan` on CPU.
+      transductive: whether an algorithm whose head `takes_unlabelled` adapts to the
+        queries, too, without their labels.
 
     Returns:
       `{name: [T]}, logits [T, Q, N] = score(params, tasks)`. Deterministic.
@@ -76,7 +81,8 @@ def scorer(
     named = {"loss": loss_fn, **metrics}
 
     def one(params, task):
-        adapted, _ = algorithm.adapt(params, task.support, None)
+        support = _with_queries(*task) if transductive else task.support
+        adapted, _ = algorithm.adapt(params, support, None)
         outputs = algorithm.predict(params, adapted, task.query.inputs, None)
         scores = {
             name: fn(outputs, task.query.targets, task.query.weights)
@@ -88,6 +94,15 @@ def scorer(
         return over_tasks(lambda task: one(params, task), tasks, task_loop)
 
     return jax.jit(score)
+
+
+def _with_queries(support: base.Batch, query: base.Batch) -> base.Batch:
+    """Adds the queries to a support set as examples without a label."""
+    return base.Batch(
+        concatenate(support.inputs, query.inputs),
+        jnp.concatenate([support.targets, jnp.full_like(query.targets, -1)]),
+        jnp.concatenate([support.weights, query.weights]),
+    )
 
 
 def evaluate(score, params: Any, batches: Iterable[base.Task]) -> Scores:

@@ -1,17 +1,20 @@
 """Few-shot text classification as a scikit-learn estimator."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 
 from metaflax import data, tasks
+from metaflax.config._settings import PairEncoding
 from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+from metaflax.few_shot._pairs import pair_columns, pairs_of
 
 
 class FewShotClassifier(ClassifierMixin, FewShotEstimator):
-    """Text classifier that learns from a few examples of each class.
+    """Classifier of texts, or pairs of texts, that learns from a few examples a class.
 
     Texts are encoded by a pretrained or meta-trained encoder, which the process loads
     once for all estimators; where only the output layer adapts, each text is encoded
@@ -31,11 +34,15 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
+      pair_encoding: encoding of pairs of texts, which X then holds: one_sequence (both
+        in one sequence), two_towers (each by itself), both (the features of the two) or
+        phrase (the second text is a phrase of the first). None for single texts.
 
     Attributes:
       classes_: the labels, sorted.
       support_texts_: the texts that it learned from.
       support_targets_: their labels.
+      unlabelled_texts_: the texts without labels that it learned from.
       head_choice_: accuracy of each head in cross-validation, with head auto.
       learned_: the output layer, and what was adapted of the encoder.
 
@@ -58,21 +65,63 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       ...     classifier = metaflax.FewShotClassifier(str(tiny), max_length=16)
       ...     print(classifier.fit(texts, labels).predict(texts))
       ['dog' 'cat']
+      >>> pairs = metaflax.FewShotClassifier(pair_encoding="two_towers")
+      >>> pairs.fit(["it barks", "it purrs"], ["same", "other"])
+      Traceback (most recent call last):
+        ...
+      ValueError: X[0] is 'it barks'; with a pair_encoding give two texts a row.
       >>> metaflax.FewShotClassifier().fit(["it barks"], ["dog", "cat"])
       Traceback (most recent call last):
         ...
       ValueError: there are 1 texts and 2 targets; give each text one.
     """
 
-    _task = "classification"
     classes_: np.ndarray
+    unlabelled_texts_: list[Any]
 
-    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
+    def __init__(
+        self,
+        model: str | Path = "minilm",
+        *,
+        algorithm: str | None = None,
+        head: str | None = None,
+        strength: float | None = None,
+        temperature: float | None = None,
+        adapts: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        inner_learning_rate: float | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        pair_encoding: PairEncoding | None = None,
+    ):
+        super().__init__(
+            model,
+            algorithm=algorithm,
+            head=head,
+            strength=strength,
+            temperature=temperature,
+            adapts=adapts,
+            num_steps=num_steps,
+            inner_learning_rate=inner_learning_rate,
+            max_length=max_length,
+            batch_size=batch_size,
+        )
+        self.pair_encoding = pair_encoding
+
+    @property
+    def _task(self) -> str:
+        return "classification" if self.pair_encoding is None else "pair_classification"
+
+    def fit(self, X: Any, y: Any, unlabelled: Any = None) -> "FewShotClassifier":
         """Learns from texts and their labels.
 
         Args:
-          X: texts.
+          X: texts; with a `pair_encoding` pairs of texts, as tuples, an array `[U, 2]`
+            or a data frame of two columns.
           y: labels: strings, numbers or truth values.
+          unlabelled: texts without labels, as X, for the heads that learn from them,
+            soft_k_means and label_propagation. Predictions of these very texts are
+            transductive.
 
         Returns:
           The estimator.
@@ -81,14 +130,17 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
           ValueError: for anything wrong with texts, labels or settings, such as fewer
             than two classes.
         """
-        self._fit(sequence_of(X), sequence_of(y))
+        texts = [] if unlabelled is None else self._sequence(unlabelled)
+        self._fit(self._sequence(X), sequence_of(y), texts)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "FewShotClassifier":
         """Learns from more examples, and all earlier ones; they may have new classes.
 
+        Texts without labels are those of `fit`.
+
         Args:
-          X: texts.
+          X: texts, or pairs of texts.
           y: their labels.
           classes: labels that are allowed (default: all).
 
@@ -103,7 +155,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
             raise ValueError(
                 f"the labels {sorted(map(str, extra))} are not in classes."
             )
-        self._partial_fit(sequence_of(X), labels)
+        self._partial_fit(self._sequence(X), labels)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -120,19 +172,34 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         shares = shares.reshape(len(rows), len(names))  # Of no texts, too.
         return shares / shares.sum(axis=-1, keepdims=True)  # Records are rounded.
 
-    def _fit(self, texts: list[Any], targets: list[Any]) -> None:
+    def _fit(
+        self, texts: list[Any], targets: list[Any], unlabelled: Any = None
+    ) -> None:
         classes = _classes(targets)
-        super()._fit(texts, targets)
-        self.classes_ = classes
+        if unlabelled is None:
+            unlabelled = getattr(self, "unlabelled_texts_", [])
+        super()._fit(texts, targets, unlabelled)
+        self.classes_, self.unlabelled_texts_ = classes, unlabelled
+
+    def _sequence(self, values: Any) -> list[Any]:
+        return sequence_of(values) if self.pair_encoding is None else pairs_of(values)
+
+    def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        if self.pair_encoding is None:
+            return super()._inputs(texts)
+        return [pair_columns(pair) for pair in texts]
 
     def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
         return _names(_classes(targets))
 
     def _state(self) -> Any:
-        return self.classes_.tolist()
+        return {"classes": self.classes_.tolist(), "unlabelled": self.unlabelled_texts_}
 
     def _restore(self, state: Any) -> None:
-        self.classes_ = np.array(state)
+        if isinstance(state, list):  # Of an earlier version.
+            state = {"classes": state, "unlabelled": []}
+        self.classes_ = np.array(state["classes"])
+        self.unlabelled_texts_ = state["unlabelled"]
 
 
 def _classes(targets: Sequence[Any]) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,12 +18,14 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner, load_source
+from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._head_choice import (
     AUTO,
     HeadChoice,
     check_choosable,
 )
 from metaflax.workflows.inference._predict import predict_all
+from metaflax.workflows.runs._protocol import check_unlabelled
 
 # File of settings and targets in a saved estimator.
 ESTIMATOR = "estimator.json"
@@ -38,7 +40,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
       head_choice_: how the head was chosen, where `head` is `auto`; else None.
     """
 
-    _task: ClassVar[str]
+    _task: Any  # Name of the task type.
     head_choice_: HeadChoice | None = None
 
     def __init__(
@@ -93,7 +95,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
         examples, choice = self._examples(learner), self.head_choice_
-        learner.save(directory, self.learned_, examples, notes, choice)
+        num_unlabelled = len(getattr(self, "unlabelled_texts_", []))
+        learner.save(directory, self.learned_, examples, notes, choice, num_unlabelled)
 
     @classmethod
     def load(cls, directory: str | Path) -> Any:
@@ -146,8 +149,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _saved(self) -> str | None:
         return getattr(self, "saved_", None)
 
-    def _fit(self, texts: list[Any], targets: list[Any]) -> None:
-        """Learns a task from all of these examples."""
+    def _fit(
+        self, texts: list[Any], targets: list[Any], unlabelled: Any = None
+    ) -> None:
+        """Learns a task from all of these examples, and from texts without labels."""
         if len(texts) != len(targets):
             raise ValueError(
                 f"there are {len(texts)} texts and {len(targets)} targets; give each"
@@ -163,6 +168,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             examples,
             self._names(targets, examples),
             encoded=self._encoded(learner, examples.texts),
+            unlabelled=self._encoded_unlabelled(learner, unlabelled),
         )
         self.support_texts_, self.support_targets_ = texts, targets
         self.head_choice_ = choice
@@ -192,7 +198,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _predictions(self, texts: Any) -> list[dict[str, Any]]:
         """Returns the record of each text."""
         check_is_fitted(self)
-        given = sequence_of(texts)
+        given = self._sequence(texts)
         if self._saved is not None:
             predictor = _predictor(self._saved, self.batch_size)
             inputs = texts_of(self._inputs(given), predictor.task, "X")
@@ -211,6 +217,13 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         if not learner.shares_encoder:
             return None
         return load_source(self._settings(None)).features.encode(texts)
+
+    def _encoded_unlabelled(self, learner: Learner, texts: Any) -> Encoded | None:
+        if not texts:
+            return None
+        check_unlabelled(learner.takes_unlabelled, True, learner.config.algorithm.head)
+        inputs = texts_of(self._inputs(texts), learner.task, "unlabelled")
+        return load_source(self._settings(None)).features.encode(inputs)
 
     def _examples(self, learner: Learner) -> data.Examples:
         rows = self._rows(self.support_texts_, self.support_targets_)
@@ -240,6 +253,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             {**row, "label": target}
             for row, target in zip(inputs, targets, strict=True)
         ]
+
+    def _sequence(self, values: Any) -> list[Any]:
+        """Lists the inputs of a sequence."""
+        return sequence_of(values)
 
     def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
         """Makes the input columns of rows."""

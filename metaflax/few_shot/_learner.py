@@ -16,6 +16,7 @@ from metaflax.few_shot._support import (
     power_of_two,
     text_support,
     token_support,
+    with_unlabelled,
 )
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.tasks._token_level import TokenOutputs
@@ -29,6 +30,7 @@ from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._protocol import check_unlabelled, used_record
 from metaflax.workflows.runs._token_outputs import reading
 
 # Logit of a class without examples.
@@ -127,6 +129,7 @@ class Learner:
         *,
         encoded: Encoded | None = None,
         weights: np.ndarray | None = None,
+        unlabelled: Encoded | None = None,
     ) -> LearnedTask:
         """Learns a task.
 
@@ -136,19 +139,26 @@ class Learner:
           encoded: features of the texts, where `shares_encoder` (default: encodes
             them).
           weights: `[S]`, how much each example counts; 0 leaves it out.
+          unlabelled: features of texts without labels, where `takes_unlabelled`.
 
         Returns:
           The task.
 
         Raises:
           ValueError: for fewer than two classes, or more than a trained output layer
-            has.
+            has; for texts without labels where the head takes none, or none where it
+            does.
         """
+        check_unlabelled(
+            self.takes_unlabelled, unlabelled is not None, self.config.algorithm.head
+        )
         room = self._padded_classes(len(names))
         if self.shares_encoder:
             if encoded is None:
                 encoded = self.encoder.encode(examples.texts)
             support = feature_support(encoded, self.task, examples, names, room)
+            if unlabelled is not None:
+                support = with_unlabelled(support, unlabelled)
         elif self.task.tokens is not None:
             support = token_support(self.encoder, self.task, examples, names, room)
         else:
@@ -185,6 +195,11 @@ class Learner:
             self.task,
             self._params.get("head"),
         )
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        """Whether tasks are learned from texts without labels, too."""
+        return self._head.takes_unlabelled
 
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""
@@ -290,6 +305,7 @@ class Learner:
         examples: data.Examples,
         notes: Mapping[str, str] | None = None,
         choice: HeadChoice | None = None,
+        num_unlabelled: int = 0,
     ) -> None:
         """Writes a task as `metaflax adapt` does, for `metaflax.load`.
 
@@ -299,6 +315,7 @@ class Learner:
           examples: its support set, written for explanations.
           notes: texts of further files, by their names.
           choice: how the head was chosen, if it was.
+          num_unlabelled: number of texts without labels that it was learned from.
 
         Raises:
           ValueError: if the directory holds anything, or the format cannot express the
@@ -314,6 +331,7 @@ class Learner:
             run_dir=self.run_dir,
             calibration=self.calibration,
             max_length=self.encoder.max_length,
+            used=used_record(num_unlabelled),
         )
         save_adapted(
             target,
@@ -326,6 +344,7 @@ class Learner:
             notes={CARD: card, **shown_support(examples), **(notes or {})},
             calibration=self.calibration,
             choice=choice,
+            used=used_record(num_unlabelled),
         )
 
     def _token_outputs(

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from metaflax.config._settings import PairEncoding
+
 
 @dataclasses.dataclass(frozen=True)
 class LearnerSettings:
@@ -23,6 +25,7 @@ class LearnerSettings:
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
+      pair_encoding: how pairs of texts are encoded.
     """
 
     model: str = "minilm"
@@ -36,6 +39,7 @@ class LearnerSettings:
     inner_learning_rate: float | None = None
     max_length: int | None = None
     batch_size: int = 32
+    pair_encoding: PairEncoding | None = None
 
     def __post_init__(self):
         if self.batch_size < 1:

@@ -46,6 +46,7 @@ def load_source(settings: LearnerSettings) -> Source:
         task=settings.task,
         max_length=settings.max_length,
         batch_size=settings.batch_size,
+        pair_encoding=settings.pair_encoding,
     )
     return _load_source(of_encoder, _version(settings.model))
 
@@ -108,6 +109,12 @@ def _trained(settings: LearnerSettings) -> Trained:
             f"{settings.model} was meta-trained for {task}, and this is"
             f" {settings.task}; name a run of {settings.task}, or a pretrained model."
         )
+    encoding = trained.config.model.pair_encoding
+    if settings.pair_encoding not in (None, encoding):
+        raise ValueError(
+            f"{settings.model} was meta-trained with the pair encoding {encoding!r},"
+            f" and pair_encoding is {settings.pair_encoding!r}; give that of the run."
+        )
     return fitted(trained._replace(config=_with(trained.config, settings)))
 
 
@@ -136,7 +143,10 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
         task=settings.task,
         max_length=min(settings.max_length or longest, longest),
     )
-    config = dataclasses.replace(config, algorithm=algorithm, data=texts)
+    model = dataclasses.replace(
+        config.model, **given(pair_encoding=settings.pair_encoding)
+    )
+    config = dataclasses.replace(config, model=model, algorithm=algorithm, data=texts)
     config_lib.check(config)
     return config
 

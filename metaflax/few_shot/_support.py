@@ -26,6 +26,21 @@ def feature_support(
     return _batch(_padded(encoded.features, size), task, examples, names, room)
 
 
+def with_unlabelled(support: base.Batch, encoded: Encoded) -> base.Batch:
+    """Adds features of texts without a label to a padded support set of classes."""
+    size = power_of_two(len(encoded.features), LEAST_SUPPORT)
+    return base.Batch(
+        np.concatenate([support.inputs, _padded(encoded.features, size)]),
+        np.concatenate([support.targets, np.full(size, -1, support.targets.dtype)]),
+        np.concatenate(
+            [
+                support.weights,
+                _padded(np.ones(len(encoded.features), np.float32), size),
+            ]
+        ),
+    )
+
+
 def text_support(
     encoder: TextEncoder,
     task: tasks.TaskType,

@@ -10,6 +10,7 @@ from metaflax.heads._choice import ridge_choice as ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
 from metaflax.heads._gaussian import gaussian as gaussian
 from metaflax.heads._identity import identity as identity
+from metaflax.heads._label_propagation import label_propagation as label_propagation
 from metaflax.heads._leopard import leopard as leopard
 from metaflax.heads._linear import linear as linear
 from metaflax.heads._logistic_regression import (
@@ -24,6 +25,7 @@ from metaflax.heads._regression import linear_regression as linear_regression
 from metaflax.heads._regression import ridge_regression as ridge_regression
 from metaflax.heads._relation import relation as relation
 from metaflax.heads._ridge import ridge as ridge
+from metaflax.heads._soft_k_means import soft_k_means as soft_k_means
 from metaflax.heads._span import span as span
 from metaflax.heads._tokens import per_token as per_token
 from metaflax.heads._zeros import zeros as zeros
@@ -35,6 +37,7 @@ __all__ = [
     "cosine_prototypes",
     "gaussian",
     "identity",
+    "label_propagation",
     "label_prototypes",
     "leopard",
     "linear",
@@ -49,6 +52,7 @@ __all__ = [
     "ridge",
     "ridge_choice",
     "ridge_regression",
+    "soft_k_means",
     "span",
     "with_none",
     "zeros",

@@ -10,6 +10,7 @@ from metaflax.heads._choice import linear_choice, ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes
 from metaflax.heads._gaussian import gaussian
 from metaflax.heads._identity import identity
+from metaflax.heads._label_propagation import label_propagation
 from metaflax.heads._leopard import leopard
 from metaflax.heads._linear import linear
 from metaflax.heads._logistic_regression import logistic_regression
@@ -19,6 +20,7 @@ from metaflax.heads._prototypes import label_prototypes, prototypes
 from metaflax.heads._regression import linear_regression, ridge_regression
 from metaflax.heads._relation import relation
 from metaflax.heads._ridge import ridge
+from metaflax.heads._soft_k_means import soft_k_means
 from metaflax.heads._span import span
 from metaflax.heads._zeros import zeros
 
@@ -72,6 +74,12 @@ HEADS: dict[str, HeadBuilder] = {
     ),
     "gaussian": lambda d, n, settings: gaussian(
         n, temperature=settings.temperature, strength=settings.strength
+    ),
+    "soft_k_means": lambda d, n, settings: soft_k_means(
+        n, temperature=settings.temperature
+    ),
+    "label_propagation": lambda d, n, settings: label_propagation(
+        n, temperature=settings.temperature
     ),
     "leopard": lambda d, n, settings: leopard(d, n),
     "linear_regression": lambda d, n, settings: linear_regression(d),

@@ -18,6 +18,7 @@ HEADS = {
     "centred_prototypes": heads.centred_prototypes(N, num_features=D),
     "cosine_prototypes": heads.cosine_prototypes(N, num_features=D),
     "gaussian": heads.gaussian(N, num_features=D),
+    "label_propagation": heads.label_propagation(N, num_features=D),
     "label_prototypes": heads.label_prototypes(N, num_features=D),
     "leopard": heads.leopard(D, N, num_hidden=6),
     "linear": heads.linear(D, N),
@@ -27,6 +28,7 @@ HEADS = {
     "prototypes": heads.prototypes(N, num_features=D),
     "relation": heads.relation(D, N, num_hidden=6),
     "ridge": heads.ridge(N, num_features=D),
+    "soft_k_means": heads.soft_k_means(N, num_features=D),
     "zeros": heads.zeros(D, N),
 }
 every = pytest.mark.parametrize("name", sorted(HEADS))
@@ -278,10 +280,12 @@ def test_the_template_is_what_fit_gives_in_shapes_and_types(name):
         heads.centred_prototypes,
         heads.cosine_prototypes,
         heads.gaussian,
+        heads.label_propagation,
         heads.label_prototypes,
         heads.logistic_regression,
         heads.prototypes,
         heads.ridge,
+        heads.soft_k_means,
     ],
 )
 def test_a_head_that_is_not_told_the_number_of_features_has_no_template(factory):

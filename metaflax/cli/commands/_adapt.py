@@ -107,6 +107,9 @@ class Adapt:
     """Directory to write, for `predict --model`."""
     run: Path | None = None
     """Meta-trained run directory (default: none, adapt a pretrained model)."""
+    unlabelled_texts: Path | None = None
+    """File of texts without labels, a text a line or in columns, for heads that learn
+    from such texts, soft_k_means and label_propagation (default: none)."""
     keep_context: Flag = False
     """Keep the keys and values of the support set of a model that is adapted in context
     (metaicl), so that `predict` need not encode it again."""
@@ -135,6 +138,7 @@ class Adapt:
             config=None if self.run else without_run(**settings),
             keep_context=self.keep_context,
             choose_head=choose_head,
+            unlabelled_texts=self.unlabelled_texts,
             **_given(self.columns),
         )
 

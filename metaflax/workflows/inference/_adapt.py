@@ -18,7 +18,11 @@ from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.models.pretrained._files import HEAD
 from metaflax.tasks._forms import ONE_SEQUENCE
-from metaflax.workflows.inference._head_choice import HeadChoice, check_choosable
+from metaflax.workflows.inference._head_choice import (
+    AUTO,
+    HeadChoice,
+    check_choosable,
+)
 from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
 from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
 from metaflax.workflows.inference._model_card import CARD, adapted_card
@@ -28,6 +32,7 @@ from metaflax.workflows.inference._saved_model import (
     shown_support,
 )
 from metaflax.workflows.inference._support_sets import first_seen, support_set
+from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
@@ -36,6 +41,13 @@ from metaflax.workflows.runs._episodes import (
     read_examples,
 )
 from metaflax.workflows.runs._loaded_model import LoadedModel
+from metaflax.workflows.runs._protocol import (
+    check_unlabelled,
+    described_use,
+    read_unlabelled,
+    takes_unlabelled,
+    used_record,
+)
 from metaflax.workflows.runs._run import (
     Trained,
     fitted,
@@ -57,6 +69,7 @@ def adapt(
     config: config_lib.Config | None = None,
     keep_context: bool = False,
     choose_head: bool = False,
+    unlabelled_texts: str | Path | None = None,
     **columns: str | None,
 ) -> Path:
     r"""Adapts a model to a new task from a file of labelled texts.
@@ -72,6 +85,8 @@ def adapt(
         when it is loaded.
       choose_head: whether to choose among heads by cross-validation on the support set,
         see `HeadChoice`; the choice is printed on standard error.
+      unlabelled_texts: file of texts without labels, as for `data.read_texts`, for
+        heads that learn from such texts, soft_k_means and label_propagation.
       **columns: columns of the file by their setting in `config.DataConfig`, such as
         `text` and `label`, and `unlabelled`, `label_separator`, `split` and `encoding`
         (default: those of the run or config; no split and encoding).
@@ -81,8 +96,8 @@ def adapt(
 
     Raises:
       ValueError: for a file that cannot be used, or with more classes than a learned
-        output layer has, for both a run and a config, or for a context to keep where
-        there is none.
+        output layer has, for both a run and a config, for a context to keep where
+        there is none, or for texts without labels where the head takes none.
 
     Examples:
       >>> import pathlib, tempfile
@@ -120,6 +135,10 @@ def adapt(
     task = config_lib.build_task(config)
     if choose_head:
         check_choosable(config.algorithm, task)
+    takes = not choose_head and takes_unlabelled(config)
+    check_unlabelled(
+        takes, unlabelled_texts is not None, _head_name(config, choose_head)
+    )
     source = _with_columns(config.data, columns)
     examples = read_examples(support_file, source, task, split=source.split)
     report_notes(examples.notes, console)
@@ -153,7 +172,15 @@ def adapt(
     )
     _check_linear(config, model, task, room)
     support, cut = support_set(model, examples, names, config, task, room)
-    adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    used = used_record(0)
+    if unlabelled_texts is None:
+        adapted, _ = jax.jit(algorithm.adapt)(params, support)
+    else:
+        unlabelled = read_unlabelled(unlabelled_texts, config)
+        used = used_record(len(unlabelled))
+        adapted = adapt_with_unlabelled(
+            model, params, config, task, support, examples.texts, unlabelled, room
+        )
     card = adapted_card(
         target,
         config,
@@ -163,6 +190,7 @@ def adapt(
         run_dir=None if run_dir is None else Path(run_dir).expanduser(),
         calibration=calibration,
         max_length=config.data.max_length,
+        used=used,
     )
     if model.family.generative:
         save_generative(
@@ -191,9 +219,10 @@ def adapt(
             notes={CARD: card, **shown_support(examples)},
             calibration=calibration,
             choice=choice,
+            used=used,
         )
         what = target_kinds.of(task).describe_adapted(len(names))
-    texts = counted(len(examples), "text")
+    texts = counted(len(examples), "text") + described_use(used)
     console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
     if config.model.pair_encoding != ONE_SEQUENCE:
         console.print(
@@ -278,6 +307,12 @@ def _with_choice(
         params={**fresh, "encoder": trained.params["encoder"]},
         num_classes=num_classes,
     )
+
+
+def _head_name(config: config_lib.Config, choose_head: bool) -> str:
+    """Returns the name of the head that is asked for."""
+    default = resolve_algorithm(config.algorithm.name).default_head
+    return AUTO if choose_head else config.algorithm.head or default
 
 
 def _is_calibrated(task: tasks.TaskType) -> bool:

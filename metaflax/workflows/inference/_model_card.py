@@ -14,6 +14,7 @@ from metaflax.workflows.runs import _licences as _licence_files
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._licences import described, stated_licence
 from metaflax.workflows.runs._paired_comparison import describe_sizes
+from metaflax.workflows.runs._protocol import described_use, used_record
 
 CARD = "README.md"
 # Most classes that are listed by name.
@@ -85,6 +86,7 @@ def adapted_card(
     run_dir: Path | None = None,
     calibration: Calibration | None = None,
     max_length: int | None = None,
+    used: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes the card of a model that was adapted to a task.
 
@@ -97,6 +99,7 @@ def adapted_card(
       run_dir: the meta-trained run; None for a pretrained model.
       calibration: of the run, if it has one.
       max_length: most tokens of a text.
+      used: what it was adapted to beside labelled texts (default: nothing).
     """
     counts = Counter(label for labels in examples.labels for label in set(labels))
     texts = counted(len(examples), "text")
@@ -114,7 +117,7 @@ def adapted_card(
     sections = {
         "Use": USE.format(name=target.name),
         "Task": f"`{config.data.task}`, adapted by {how} from the {texts} of"
-        f" `{source}`.\n\n" + "\n".join(classes),
+        f" `{source}`{described_use(used or used_record(0))}.\n\n" + "\n".join(classes),
         "Data": _data(config, source, run_dir, licences),
         "Scores": _scores(config, run_dir),
         "Calibration": _calibration(calibration, run_dir),

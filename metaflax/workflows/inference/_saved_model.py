@@ -20,6 +20,7 @@ from metaflax.workflows.inference._kept_context import (
 )
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
+from metaflax.workflows.runs._protocol import used_record
 
 
 def save_adapted(
@@ -34,10 +35,12 @@ def save_adapted(
     notes: Mapping[str, str] | None = None,
     calibration: Calibration | None = None,
     choice: HeadChoice | None = None,
+    used: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes an adapted model as a Hugging Face sequence classifier.
 
-    `notes` are texts of further files, by their names.
+    `notes` are texts of further files, by their names, `used` what it was adapted to
+    beside labelled texts.
 
     Raises:
       ValueError: if its encoder has parts that the format cannot express.
@@ -55,7 +58,10 @@ def save_adapted(
         standardize=model.standardize,
         head_apart=config.model.pair_encoding != ONE_SEQUENCE,
         problem_type=target_kinds.of(task).problem_type,
-        purpose=_purpose(model, config, calibration, choice),
+        purpose={
+            **_purpose(model, config, calibration, choice),
+            "used": dict(used or used_record(0)),
+        },
         notes=notes,
     )
 

@@ -33,6 +33,7 @@ from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._episodes import columns, make_episodes
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import compare, describe
+from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import (
     Run,
     best_params,
@@ -84,7 +85,9 @@ def evaluate(
       The content of `NAME.json`: intervals, paired differences and the report, and of
       the best parameters `calibration`, `confusion` and `classes` if each text has one
       class, `adaptation`, the cost of adaptation, and `detection` and `curves` if
-      requested. `NAME.html` is a report of it.
+      requested. `used` says what predictions were made with: whether they are
+      inductive, or transductive, made with all queries of an episode; baselines are
+      inductive. `NAME.html` is a report of it.
 
     Raises:
       ValueError: if there is no run, its data are too few for the sizes, or it does not
@@ -142,6 +145,7 @@ def evaluate(
         results["detection"] = record
     results["curves"] = {c.setting: curve_record(c, after, console) for c in curves}
     results["adaptation"] = adaptation_record(evaluator, after, console)
+    results["used"] = episode_protocol(config)
     results["config"] = json.loads(to_json(config))
     results["environment"] = environment()
     directory.write_json(f"{name}.json", results)

@@ -30,6 +30,7 @@ from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
+from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import (
     Run,
     initial_params,
@@ -179,7 +180,8 @@ class EpisodicMember:
         title = describe(self.run.config)
         if self.name:
             title = f"{self.name}: {title}"
-        return compare(self.evaluator, scores, console, title=title)
+        used = {"used": episode_protocol(self.run.config)}
+        return used | compare(self.evaluator, scores, console, title=title)
 
     def export(self, params: Any, best_step: int, placement: Placement) -> None:
         """Writes a finished run with these parameters, for `evaluate` and `adapt`."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from metaflax import base, data, evaluation, models, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
-from metaflax.config._factories import build_algorithm
+from metaflax.config._factories import build_algorithm, build_head
 from metaflax.data.batching._features import collate_features
 from metaflax.evaluation._stages import rows_of_outputs
 from metaflax.target_kinds._base import EvaluatedQueries
@@ -91,7 +91,12 @@ class LogitScorer:
             elif self.by_stages and is_independent(encoder):
                 rows = rows_of_outputs(self.algorithm, params, adapted, inputs)
                 return StagedScorer(self, self.task, texts.tokenized, rows)
-        self._score = evaluation.scorer(scored, self.task.loss, self.task.metrics)
+        self._score = evaluation.scorer(
+            scored,
+            self.task.loss,
+            self.task.metrics,
+            transductive=self._is_transductive,
+        )
         return self
 
     def _shapes(self, episodes: Sequence[data.Episode]) -> tuple[Any, Any, Any]:
@@ -108,6 +113,14 @@ class LogitScorer:
         features = len(tokenized.flat) * self.model.encoder.num_features
         size = features * np.dtype(np.float32).itemsize
         return size <= self.max_feature_bytes
+
+    @property
+    def _is_transductive(self) -> bool:
+        """Whether the head learns from the queries, too, without their labels."""
+        num_features = self.model.encoder.num_features
+        num_classes = self.source.sizes.num_classes
+        head = build_head(self._config, num_features, self.task, num_classes)
+        return head.takes_unlabelled
 
     @property
     def _encoded(self) -> EncodedTexts:

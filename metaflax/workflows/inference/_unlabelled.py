@@ -1,0 +1,59 @@
+"""Adaptation to labelled texts together with texts without labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import base, models, tasks
+from metaflax import config as config_lib
+from metaflax.config._factories import build_algorithm
+from metaflax.workflows.runs._embedder import embedder
+from metaflax.workflows.runs._loaded_model import LoadedModel
+
+
+def adapt_with_unlabelled(
+    model: LoadedModel,
+    params: Any,
+    config: config_lib.Config,
+    task: tasks.TaskType,
+    support: base.Batch,
+    texts: Sequence[Any],
+    unlabelled: Sequence[Any],
+    room: int,
+) -> Any:
+    """Fits a head that takes texts without labels; the encoder stays as it is.
+
+    Args:
+      model: encodes the texts.
+      params: meta-parameters.
+      config: of algorithm and texts.
+      task: the task type.
+      support: the support set, of which targets and weights are used.
+      texts: its texts.
+      unlabelled: texts without labels.
+      room: number of classes of the head.
+
+    Returns:
+      What the algorithm adapted.
+    """
+    every = [*texts, *unlabelled]
+    tokenized = model.tokenize(every, config.data, task.form)
+    features = embedder(model)(params["encoder"], tokenized, np.arange(len(every)))
+    encoder = model.encoder
+    on_features = models.Encoder(
+        encoder.init,
+        lambda params, features, key=None: features,
+        encoder.num_features,
+    )
+    algorithm = build_algorithm(config.algorithm, on_features, model.init, task, room)
+    num_unlabelled = len(unlabelled)
+    batch = base.Batch(
+        features,
+        jnp.concatenate([support.targets, jnp.full(num_unlabelled, -1)]),
+        jnp.concatenate([support.weights, jnp.ones(num_unlabelled)]),
+    )
+    adapted, _ = jax.jit(algorithm.adapt)(params, batch)
+    return adapted

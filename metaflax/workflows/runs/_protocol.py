@@ -1,0 +1,115 @@
+"""Records of what scores and adapted models were made with, beside labels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from metaflax import config as config_lib
+from metaflax._wording import counted
+from metaflax.config._factories import build_head, build_task
+from metaflax.data.sources._sources import read_texts
+
+INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (
+    "inductive",
+    "transductive",
+    "semi-supervised",
+)
+
+
+def takes_unlabelled(config: config_lib.Config) -> bool:
+    """Whether the head of a config learns from texts without labels, too.
+
+    Examples:
+      >>> from metaflax import config
+      >>> algorithm = config.AlgorithmConfig("frozen", head="soft_k_means")
+      >>> takes_unlabelled(config.Config(algorithm=algorithm))
+      True
+    """
+    task = build_task(config)
+    if task.is_generative:
+        return False
+    return build_head(config.algorithm, 1, task, 2).takes_unlabelled
+
+
+def episode_protocol(config: config_lib.Config) -> dict[str, Any]:
+    """Returns what predictions of episodes are made with, beside the support set.
+
+    `setting` is `transductive` where the head learns from all queries of the episode,
+    without their labels, and else `inductive`. `label_names` says whether the model
+    takes the names of labels as input, `further_training_texts` names the file, such as
+    one of clusters, that meta-training used beside the labelled texts.
+    """
+    setting = TRANSDUCTIVE if takes_unlabelled(config) else INDUCTIVE
+    return {
+        "setting": setting,
+        "label_names": build_task(config).template is not None,
+        "further_training_texts": config.data.more_train,
+    }
+
+
+def used_record(num_unlabelled: int) -> dict[str, Any]:
+    """Returns what a model was adapted to, beside labelled texts.
+
+    Predictions of the texts without labels themselves are transductive.
+
+    Examples:
+      >>> used_record(40)
+      {'setting': 'semi-supervised', 'texts_without_labels': 40}
+    """
+    setting = SEMI_SUPERVISED if num_unlabelled else INDUCTIVE
+    return {"setting": setting, "texts_without_labels": num_unlabelled}
+
+
+def described_use(used: Mapping[str, Any]) -> str:
+    """Describes a record of `used_record` as the end of a phrase, empty if inductive.
+
+    Examples:
+      >>> described_use(used_record(40))
+      ' and 40 texts without labels (semi-supervised; transductive for these texts)'
+    """
+    if not used["texts_without_labels"]:
+        return ""
+    texts = counted(used["texts_without_labels"], "text")
+    return (
+        f" and {texts} without labels (semi-supervised; transductive for these texts)"
+    )
+
+
+def check_unlabelled(takes: bool, given: bool, head: str | None) -> None:
+    """Refuses texts without labels where a head takes none, and their absence.
+
+    Args:
+      takes: whether the head learns from texts without labels.
+      given: whether there are any.
+      head: name of the head; None for the default one.
+
+    Raises:
+      ValueError: if they do not fit each other.
+    """
+    named = "this head" if head is None else f"the head {head!r}"
+    if given and not takes:
+        raise ValueError(
+            f"{named} does not learn from texts without labels; take"
+            " soft_k_means or label_propagation, or leave these texts out."
+        )
+    if takes and not given:
+        raise ValueError(
+            f"{named} learns from texts without labels beside the labelled"
+            " ones; give such texts, or take prototypes."
+        )
+
+
+def read_unlabelled(source: Any, config: config_lib.Config) -> list[Any]:
+    """Reads texts without labels from a file, in the form of the task type.
+
+    Raises:
+      ValueError: if it cannot be read, or holds none.
+    """
+    form, columns = build_task(config).form, config.data
+    texts = list(
+        read_texts(
+            source, form=form, column=columns.text, column_pair=columns.text_pair
+        )
+    )
+    if not texts:
+        raise ValueError(f"{source}: holds no text; give texts without labels.")
+    return texts
