@@ -207,9 +207,15 @@ def before_after_table(name):
     return _table(["frozen class means", "meta-trained", "difference"], [row])
 
 
+def heads_table():
+    """Which head by number of texts, and the cost of each."""
+    return (EXPERIMENTS / "heads" / "recommendation.md").read_text()
+
+
 FROM_JSON = {
     "education": functools.partial(before_after_table, "education"),
     "generation": generation_table,
+    "heads": heads_table,
     "medicine": functools.partial(before_after_table, "medicine"),
     "memory": memory_table,
     "noisy_labels": noisy_labels_table,

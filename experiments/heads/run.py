@@ -1,62 +1,76 @@
 """Accuracy of output layers on a frozen encoder, and of the chosen one; see README.md.
 
-Usage: python experiments/heads/run.py FILE [FILE ...] [--model minilm] [--shots 2 8]
-    [--draws 5] [--most-classes 27] [--split-file FOLDS.json --fold 01]
+    METAFLAX_DATA=DIR python experiments/heads/run.py
 
-A file holds labelled texts, `text` and `label`. With a split file only its test classes
-are used. Support texts and queries of a draw are the same for all heads.
+writes results.json and recommendation.md; any labelled files, with columns `text` and
+`label`, are compared by their paths and printed:
+
+    python experiments/heads/run.py FILE [FILE ...] [--model minilm] [--shots 2 8]
+        [--draws 20] [--most-classes 27] [--split-file FOLDS.json --fold 01]
+
+With a split file only its test classes are used. Support texts and queries of a draw
+are the same for all heads.
 """
 
 import argparse
 import contextlib
 import io
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 import metaflax
 from experiments import common
-from metaflax import data, evaluation, workflows
+from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
+from experiments.heads.tables import recommendation, tables
+from metaflax import data, workflows
+from metaflax.few_shot._sources import load_source
 from metaflax.workflows.inference._head_choice import AUTO, CANDIDATES
 
-HEADS = {"prototypes": {}, **CANDIDATES, AUTO: {}}
-NUM_QUERIES = 20
+# Heads that `adapt` fits without meta-training, linear layers all, with strengths that
+# were chosen on validation classes.
+HEADS: dict[str, dict[str, Any]] = {
+    "prototypes": {},
+    "centred_prototypes": {},
+    "ridge": {},
+    "logistic_regression": {},
+    "unbalanced_logistic_regression": {},
+    **CANDIDATES,
+    AUTO: {},
+    "soft_k_means": {},
+    "label_propagation": {},
+}
+# These learn from the queries, too, without their labels.
+TRANSDUCTIVE = ("soft_k_means", "label_propagation")
+# Peers on the same features of the same encoder.
+PEERS: dict[str, dict[str, Any]] = {
+    "scikit-learn": {},
+    "scikit-learn, balanced": {"class_weight": "balanced"},
+}
+SHOTS = (1, 2, 5, 8, UNEQUAL, AS_FREQUENT)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, help="labelled texts")
-    parser.add_argument("--model", default="minilm", help="run, name or directory")
-    parser.add_argument("--shots", nargs="+", type=int, default=[2, 8])
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--most-classes", type=int, default=27)
-    parser.add_argument("--split-file", type=Path)
-    parser.add_argument("--fold")
-    args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
-    rows = []
-    try:
-        for file in args.files:
-            texts = texts_of_classes(file, args.split_file, args.fold)
-            for shot in args.shots:
-                accuracy = compare(
-                    texts, args.model, shot, args.draws, args.most_classes
-                )
-                rows.append([file.stem, shot, *cells(accuracy)])
-                print(*rows[-1], sep=" | ", flush=True)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"heads: {error}", file=sys.stderr)
-        return 2
-    print(common.markdown_table(["data", "shots", *HEADS, f"{AUTO} less means"], rows))
-    return 0
+def data_sets(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yields test classes of intents, symptoms and sentiment of financial news."""
+    clinc = folder / "clinc150"
+    yield (
+        "intents",
+        texts_of_classes(clinc / "examples.jsonl", clinc / "folds.json", "01"),
+    )
+    yield "symptoms", texts_of_classes(folder / "medical" / "symptoms.jsonl")
+    phrasebank = folder / "financial_phrasebank" / "examples.jsonl"
+    yield "sentiment", texts_of_classes(phrasebank)
 
 
 def texts_of_classes(
-    file: Path, split_file: Path | None, fold: str | None
+    file: Path, split_file: Path | None = None, fold: str | None = None
 ) -> dict[str, list[str]]:
     """Texts by class, of the test classes of a split file if there is one."""
     examples = data.read(file)
@@ -69,35 +83,111 @@ def texts_of_classes(
     return texts
 
 
+def predicted_by_head(
+    model: str, head: str, settings: dict[str, Any], task: Draw
+) -> tuple[np.ndarray, float]:
+    """Returns the predictions of a head, and the seconds that its `fit` took."""
+    classifier = metaflax.FewShotClassifier(model, head=head, **settings)
+    unlabelled = task.queries if head in TRANSDUCTIVE else None
+    begun = time.perf_counter()
+    with contextlib.redirect_stderr(io.StringIO()):
+        classifier.fit(task.support, task.labels, unlabelled)
+    seconds = time.perf_counter() - begun
+    return classifier.predict(task.queries), seconds
+
+
+def predicted_by_peer(
+    model: str, settings: dict[str, Any], task: Draw
+) -> tuple[np.ndarray, float]:
+    """Returns the predictions of scikit-learn on the same features, and seconds."""
+    named = metaflax.FewShotClassifier(model)
+    features = load_source(named._settings(None)).features
+    support = features.encode(task.support).features
+    begun = time.perf_counter()
+    peer = LogisticRegression(max_iter=1000, **settings).fit(support, task.labels)
+    seconds = time.perf_counter() - begun
+    return peer.predict(features.encode(task.queries).features), seconds
+
+
+def methods(model: str) -> dict[str, Callable[[Draw], tuple[np.ndarray, float]]]:
+    """Returns all heads and peers by name."""
+    heads = {
+        head: (lambda task, h=head, s=settings: predicted_by_head(model, h, s, task))
+        for head, settings in HEADS.items()
+    }
+    peers = {
+        name: (lambda task, s=settings: predicted_by_peer(model, s, task))
+        for name, settings in PEERS.items()
+    }
+    return {**heads, **peers}
+
+
 def compare(
-    texts: dict[str, list[str]], model: str, shot: int, draws: int, most_classes: int
-) -> dict[str, np.ndarray]:
-    """Returns the accuracy of each head on each draw, `[draws]`."""
-    accuracy: dict[str, list[float]] = {head: [] for head in HEADS}
-    for draw in range(draws):
-        rng = np.random.default_rng(draw)
-        names = rng.permutation(sorted(texts))[:most_classes]
-        support, queries = [], []
-        for name in names:
-            order = rng.permutation(len(texts[name]))
-            rows = [(texts[name][i], str(name)) for i in order]
-            support += rows[:shot]
-            queries += rows[shot : shot + NUM_QUERIES]
-        for head, settings in HEADS.items():
-            classifier = metaflax.FewShotClassifier(model, head=head, **settings)
-            with contextlib.redirect_stderr(io.StringIO()):
-                classifier.fit(*map(list, zip(*support, strict=True)))
-            asked, labels = zip(*queries, strict=True)
-            correct = classifier.predict(list(asked)) == np.array(labels)
-            accuracy[head].append(float(np.mean(correct)))
-    return {head: np.array(values) for head, values in accuracy.items()}
+    texts: dict[str, list[str]],
+    model: str,
+    shot: int | str,
+    draws: int,
+    most_classes: int,
+) -> dict[str, dict[str, list[float]]]:
+    """Returns accuracy, mean recall and seconds to fit of each head on each draw."""
+    scores: dict[str, dict[str, list[float]]] = {
+        name: {"accuracy": [], "recall": [], "seconds": []} for name in methods(model)
+    }
+    for seed in range(draws):
+        task = draw(texts, shot, seed, most_classes)
+        metaflax.FewShotClassifier(model).fit(task.support, task.labels).predict(
+            task.queries  # Encodes all texts, which no method is charged for.
+        )
+        targets = np.array(task.targets)
+        for name, predicted in methods(model).items():
+            labels, seconds = predicted(task)
+            correct = labels == targets
+            recalls = [np.mean(correct[targets == n]) for n in np.unique(targets)]
+            scores[name]["accuracy"].append(round(float(np.mean(correct)), 6))
+            scores[name]["recall"].append(round(float(np.mean(recalls)), 6))
+            scores[name]["seconds"].append(round(seconds, 5))
+    return scores
 
 
-def cells(accuracy: dict[str, np.ndarray]) -> list[str]:
-    """Formats the mean of each head, and the paired difference of the chosen one."""
-    means = [f"{100 * np.mean(values):.1f}" for values in accuracy.values()]
-    interval = evaluation.paired_interval(accuracy["prototypes"], accuracy[AUTO])
-    return [*means, common.percent(interval, "+")]
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="labelled texts")
+    parser.add_argument("--model", default="minilm", help="run, name or directory")
+    parser.add_argument("--shots", nargs="+", type=int)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--most-classes", type=int, default=27)
+    parser.add_argument("--split-file", type=Path)
+    parser.add_argument("--fold")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    args = parser.parse_args()
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    results: dict[str, Any] = {}
+    try:
+        sets = (
+            (
+                (f.stem, texts_of_classes(f, args.split_file, args.fold))
+                for f in args.files
+            )
+            if args.files
+            else data_sets(common.data_folder())
+        )
+        for name, texts in sets:
+            results[name] = {}
+            for shot in args.shots or SHOTS:
+                results[name][str(shot)] = compare(
+                    texts, args.model, shot, args.draws, args.most_classes
+                )
+                print(name, shot, file=sys.stderr, flush=True)
+            if not args.files:
+                common.write_json(args.out / "results.json", results)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"heads: {error}", file=sys.stderr)
+        return 2
+    print(*tables(results).values(), sep="\n\n")
+    if not args.files:
+        (args.out / "recommendation.md").write_text(recommendation(results))
+    return 0
 
 
 if __name__ == "__main__":
