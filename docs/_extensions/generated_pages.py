@@ -196,6 +196,8 @@ def write_repository_pages():
         EXPERIMENTS / "index": DOCS / "experiments" / "index.md"
     }
     for file in sorted(EXPERIMENTS.glob("*/*.md")):
+        if not file.read_text().startswith("# "):
+            continue  # A part of another page, which includes it.
         name = "index.md" if file.name == "README.md" else file.name
         targets[file] = DOCS / "experiments" / file.parent.name / name
     for file, page in targets.items():

@@ -30,6 +30,7 @@ from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._encoder_scorers import reading_features
 from metaflax.workflows.runs._protocol import check_unlabelled, used_record
 from metaflax.workflows.runs._token_outputs import reading
 
@@ -401,11 +402,7 @@ class Learner:
     def _algorithm(self, room: int, on_features: bool) -> base.MetaAlgorithm:
         encoder = self.encoder.model.encoder
         if on_features:
-            encoder = models.Encoder(
-                encoder.init,
-                lambda params, features, key=None: features,
-                encoder.num_features,
-            )
+            encoder = reading_features(encoder)
         settings = self.config.algorithm
         return build_algorithm(
             settings,

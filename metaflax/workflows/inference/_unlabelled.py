@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaflax import base, models, tasks
+from metaflax import base, tasks
 from metaflax import config as config_lib
 from metaflax.config._factories import build_algorithm
 from metaflax.workflows.runs._embedder import embedder
+from metaflax.workflows.runs._encoder_scorers import reading_features
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -42,13 +43,8 @@ def adapt_with_unlabelled(
     every = [*texts, *unlabelled]
     tokenized = model.tokenize(every, config.data, task.form)
     features = embedder(model)(params["encoder"], tokenized, np.arange(len(every)))
-    encoder = model.encoder
-    on_features = models.Encoder(
-        encoder.init,
-        lambda params, features, key=None: features,
-        encoder.num_features,
-    )
-    algorithm = build_algorithm(config.algorithm, on_features, model.init, task, room)
+    encoder = reading_features(model.encoder)
+    algorithm = build_algorithm(config.algorithm, encoder, model.init, task, room)
     num_unlabelled = len(unlabelled)
     batch = base.Batch(
         features,

@@ -30,7 +30,7 @@ from metaflax.workflows.runs._token_outputs import reading
 MAX_FEATURE_BYTES = 2**30
 
 
-def on_features(encoder: models.Encoder) -> models.Encoder:
+def reading_features(encoder: models.Encoder) -> models.Encoder:
     """Returns an encoder whose inputs are its features."""
     return encoder._replace(apply=lambda params, features, key=None: features)
 
@@ -87,7 +87,7 @@ class LogitScorer:
                 self._embed = self.embedder(self.model)
                 used = [np.concatenate([e.support, e.query]) for e in episodes]
                 self._used = np.unique(np.concatenate(used))
-                scored = self._build(on_features(encoder))
+                scored = self._build(reading_features(encoder))
             elif self.by_stages and is_independent(encoder):
                 rows = rows_of_outputs(self.algorithm, params, adapted, inputs)
                 return StagedScorer(self, self.task, texts.tokenized, rows)
