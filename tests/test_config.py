@@ -259,6 +259,8 @@ def test_every_head_is_built_from_its_name(name):
         "ridge_regression": "regression",
         "span": "question_answering",
         "identity": "translation",
+        "linear_choice": "multiple_choice",
+        "ridge_choice": "multiple_choice",
     }
     task = tasks.get(name, "classification")
     algorithm = build(task, name="frozen", head=name)

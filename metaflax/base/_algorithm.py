@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from metaflax.base._model import InitFn
-from metaflax.base._units import Batch, Task
+from metaflax.base._units import Batch, ClassOutputs, Task
 
 
 def diverged(losses: jax.Array) -> jax.Array:
@@ -80,6 +80,13 @@ class MetaInfo(NamedTuple):
     def diverged(self) -> jax.Array:
         """Whether the support loss rose or became non-finite; bool `[]`."""
         return diverged(self.losses)
+
+
+# What crosses the boundary of a program that `jax.export` serialises.
+for _kind in (Batch, Task, ClassOutputs, InnerInfo, MetaInfo):
+    jax.export.register_namedtuple_serialization(
+        _kind, serialized_name=f"metaflax.{_kind.__name__}"
+    )
 
 
 class AdaptFn(Protocol):
