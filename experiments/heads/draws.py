@@ -34,8 +34,8 @@ def draw(
       texts: by class.
       shot: texts of each class; or `UNEQUAL`, numbers from 1 to 16 in geometric
         progression, dealt to the classes at random; or `AS_FREQUENT`, one of each class
-        and 40 of all texts at random, queries likewise. Queries of the others are as
-        many of each class.
+        and 40 of all texts at random, with queries drawn from all texts too. The
+        others have equally many queries of each class.
       seed: of the draw.
       most_classes: number of classes, of the classes at random.
     """

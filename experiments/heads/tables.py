@@ -15,7 +15,7 @@ BALANCE = ("unbalanced_logistic_regression", "logistic_regression")
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 PEER = "scikit-learn"
 AUTO = "auto"
-# No labels of their own are wanted in the recommendation.
+# Not candidates for the best inductive head.
 _NOT_RECOMMENDED = (*TRANSDUCTIVE, AUTO, "unbalanced_logistic_regression")
 
 

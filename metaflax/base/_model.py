@@ -1,4 +1,4 @@
-"""What is asked of a model: parameters, a function of them, a loss of its outputs."""
+"""The protocols of models and their losses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
-import jax.export
 import optax
 
 from metaflax import tree

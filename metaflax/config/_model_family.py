@@ -6,6 +6,9 @@ from metaflax.models.families import FAMILIES
 from metaflax.models.families._family import ModelFamily
 from metaflax.models.families._registry import family_of
 
+# Of the models that GGUF files are converted to.
+GGUF_TYPE = "llama"
+
 
 def model_family(config: ModelConfig) -> ModelFamily:
     """Returns the family of a model; downloads nothing of those that pip fetches.
@@ -18,7 +21,3 @@ def model_family(config: ModelConfig) -> ModelFamily:
     if config.name.endswith(".gguf"):
         return FAMILIES[GGUF_TYPE]
     return family_of(config.name, config.family)
-
-
-# Of the models that GGUF files are converted to.
-GGUF_TYPE = "llama"

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.heads._linear import linear_outputs, linear_template
 from metaflax.heads._membership import class_mean, counted, membership
+from metaflax.heads._prototypes import means_layer
 from metaflax.heads._scale import check_positive, log
-from metaflax.heads._soft_k_means import means_layer, unlabelled
+from metaflax.heads._soft_k_means import unlabelled
 from metaflax.linalg._types import widen
 
 # A unit farther than this from all others is joined to none: its root would have

@@ -9,6 +9,7 @@ So prototypes are a linear layer that inner steps may adapt further (Proto-MAML)
 that any library can load.
 """
 
+import jax
 import jax.numpy as jnp
 
 from metaflax import base
@@ -54,11 +55,8 @@ def prototypes(
         members = membership(targets, weights, num_classes)
         means = class_mean(features, members)  # [N, D]
         scale = jnp.exp(head_params["log_temperature"]).astype(features.dtype)
-        return {
-            "kernel": 2 * scale * means.T,
-            "bias": -scale * jnp.sum(means**2, axis=-1),
-            "mask": jnp.any(members > 0, axis=0),
-        }
+        mask = jnp.any(members > 0, axis=0)
+        return means_layer(means, scale, mask, features.dtype)
 
     return base.Head(
         lambda key: {"log_temperature": log(temperature)},
@@ -68,6 +66,15 @@ def prototypes(
         linear_template(num_features, num_classes),
         is_linear=True,
     )
+
+
+def means_layer(means: jax.Array, scale: jax.Array, mask: jax.Array, dtype) -> dict:
+    """Returns squared distances to class means `[N, D]` as a linear layer."""
+    return {
+        "kernel": (2 * scale * means.T).astype(dtype),
+        "bias": (-scale * jnp.sum(means**2, axis=-1)).astype(dtype),
+        "mask": mask,
+    }
 
 
 def label_prototypes(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.heads._linear import linear_outputs, linear_template
 from metaflax.heads._membership import class_mean, counted, membership
+from metaflax.heads._prototypes import means_layer
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg._types import widen
 
@@ -96,12 +97,3 @@ def soft_k_means(
 def unlabelled(members: jax.Array, weights: jax.Array) -> jax.Array:
     """Returns the weights `[U]` of units without a class; 0 for all others."""
     return jnp.where(jnp.any(members > 0, axis=-1), 0, weights)
-
-
-def means_layer(means: jax.Array, scale: jax.Array, mask: jax.Array, dtype) -> dict:
-    """Returns squared distances to class means `[N, D]` as a linear layer."""
-    return {
-        "kernel": (2 * scale * means.T).astype(dtype),
-        "bias": (-scale * jnp.sum(means**2, axis=-1)).astype(dtype),
-        "mask": mask,
-    }
