@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from metaflax import cli
-from tests import marks
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -40,10 +39,6 @@ WITH_PYTHON = [page for page in pages()[1:] if blocks(page, "python")]
 NEEDS_MINILM = {
     page for page in WITH_PYTHON if '"minilm"' in "".join(blocks(page, "python"))
 }
-# Pages that check what a real encoder predicts. The first hour follows the first.
-FIRST = DOCS / "tutorials" / "first_classifier.md"
-CHECKED = {DOCS / "howto" / "scikit_learn.md", DOCS / "tutorials" / "service.md"}
-WITH_REAL_ENCODER = {FIRST, *CHECKED}
 
 
 @pytest.fixture
@@ -64,9 +59,7 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, run_blocks):
     run_blocks(page)
 
 
-@pytest.mark.parametrize(
-    "page", marks.quick(sorted(NEEDS_MINILM), CHECKED), ids=name_of
-)
+@pytest.mark.parametrize("page", sorted(NEEDS_MINILM), ids=name_of)
 def test_python_with_a_pretrained_encoder_runs(page, minilm, run_blocks):
     run_blocks(page)
 

@@ -3,7 +3,8 @@
 Pages are followed from top to bottom in one directory: what they say to write is
 written, their Python runs, and each command must end well. What a page takes for
 granted, such as `my_task.csv` or the run of another page, is laid on that desk first.
-Models are tiny, and options make commands short, so that sizes are not tested.
+Models are tiny, and options make commands short, so that sizes are not tested. Python
+that needs the real encoder runs in `tests/test_docs.py`.
 """
 
 import json
@@ -20,7 +21,6 @@ from metaflax.data.sources._pip_models import PIP_MODELS
 from tests.test_docs import (
     NEEDS_MINILM,
     ROOT,
-    WITH_REAL_ENCODER,
     name_of,
     pages,
     pytestmark,
@@ -113,8 +113,7 @@ def commands(fence: Fence) -> list[str]:
 
 
 def shows_commands(page: Path) -> bool:
-    shown = any(not fence.language and not fence.file for fence in fences(page))
-    return shown or page in NEEDS_MINILM
+    return any(not fence.language and not fence.file for fence in fences(page))
 
 
 def write_rows(path: str, rows: list[dict[str, str]]) -> None:
@@ -274,7 +273,7 @@ def test_every_command_of_a_page_runs(page, desk, reader, monkeypatch):
         if fence.file:
             text = fence.text + SHORT_CONFIGS.get(fence.file, "")
             Path(fence.file).write_text(text, "utf-8")
-        if fence.language == "python" and page not in WITH_REAL_ENCODER:
+        if fence.language == "python" and page not in NEEDS_MINILM:
             exec(compile(fence.text, name_of(page), "exec"), made)
         if not fence.language and not fence.file:
             for command in commands(fence):
