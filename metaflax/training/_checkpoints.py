@@ -1,5 +1,6 @@
 """Orbax checkpoints: the two latest and the best, each with digests."""
 
+import concurrent.futures
 import contextlib
 import errno
 import os
@@ -76,8 +77,20 @@ class Checkpoints:
                 create=not read_only,
                 read_only=read_only,
             ),
+            item_handlers={
+                # Trained weights hardly shrink (by a tenth), and compressing them takes
+                # cores from the steps after.
+                "params": ocp.PyTreeCheckpointHandler(use_compression=False),
+                "rest": ocp.PyTreeCheckpointHandler(use_compression=False),
+                "record": ocp.JsonCheckpointHandler(),
+            },
         )
+        # On accelerators Orbax copies the state before `save` returns, and processes
+        # that train together exchange messages: both in the caller's thread.
+        on_host = jax.default_backend() == "cpu" and jax.process_count() == 1
+        self._thread = concurrent.futures.ThreadPoolExecutor(1) if on_host else None
         self._pending: int | None = None
+        self._writing: concurrent.futures.Future[None] | None = None
 
     def save(self, state: TrainState, stopping: Stopping, score: float) -> None:
         """Starts to write a copy of `state` under its step.
@@ -92,7 +105,18 @@ class Checkpoints:
                 ' a dictionary, such as {"w": array}.'
             )
         self.wait()
-        parts, step = _parts(_copied(state)), int(state.step)
+        self._pending = int(state.step)
+        self._write(lambda: _check_space(self._directory, state))
+        if self._thread is None:
+            self._write(lambda: self._save(state, stopping, score))
+            return
+        # The next step overwrites the memory of the state.
+        copied = jax.tree.map(jnp.copy, state)
+        self._writing = self._thread.submit(self._save, copied, stopping, score)
+
+    def _save(self, state: TrainState, stopping: Stopping, score: float) -> None:
+        """Hands the state and its record to Orbax, which writes in threads."""
+        parts, step = _parts(state), int(state.step)
         record: dict[str, Any] = {
             "stopping": stopping._asdict(),
             "layouts": {name: layout(part) for name, part in parts.items()},
@@ -101,17 +125,20 @@ class Checkpoints:
         record["digest"] = _manifest.json_digest(record)
         items = ocp.args.Composite(
             # Stored separately, since meta-testing reads nothing else.
-            params=ocp.args.StandardSave(parts["params"]),
-            rest=ocp.args.StandardSave(parts["rest"]),
+            params=ocp.args.PyTreeSave(parts["params"]),
+            rest=ocp.args.PyTreeSave(parts["rest"]),
             record=ocp.args.JsonSave(record),
         )
-        self._pending = step
-        self._write(lambda: _check_space(self._directory, state))
-        self._write(
-            lambda: self._manager.save(
-                step, args=items, metrics={"score": score, "step": step}
-            )
-        )
+        self._manager.save(step, args=items, metrics={"score": score, "step": step})
+        if self._thread is not None:
+            self._finish(step)
+
+    def _finish(self, step: int) -> None:
+        """Waits until a step is on disk, and writes the digests of its files."""
+        self._manager.wait_until_finished()
+        if _processes.is_coordinator():
+            _manifest.write(self._path(step))
+        _processes.barrier("checkpoint")
 
     def wait(self) -> None:
         """Waits until the last checkpoint is on disk.
@@ -121,11 +148,13 @@ class Checkpoints:
         """
         if self._pending is None:
             return
-        self._write(self._manager.wait_until_finished)
-        step, self._pending = self._pending, None
-        if _processes.is_coordinator():
-            _manifest.write(self._path(step))
-        _processes.barrier("checkpoint")
+        if self._writing is None:
+            step = self._pending
+            self._write(lambda: self._finish(step))
+        else:
+            writing, self._writing = self._writing, None
+            self._write(writing.result)
+        self._pending = None
 
     def _write(self, action: Callable[[], Any]) -> None:
         step = self._pending
@@ -207,6 +236,8 @@ class Checkpoints:
         try:
             self.wait()
         finally:
+            if self._thread is not None:
+                self._thread.shutdown()
             with contextlib.suppress(Exception):  # It raises the same error again.
                 self._manager.close()
 
@@ -296,16 +327,6 @@ def _check_space(directory: Path, state: TrainState) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _copied(state: TrainState) -> TrainState:
-    """Returns a copy, since the next step overwrites the memory of the state.
-
-    Orbax itself copies arrays of accelerators.
-    """
-    if jax.default_backend() != "cpu":
-        return state
-    return jax.tree.map(jnp.copy, state)
-
-
 def _first_line(error: Exception) -> str:
     """Returns the first line of an error message, shortened."""
     return str(error).strip().split("\n")[0][:200]
@@ -318,9 +339,11 @@ def _reason(error: Exception) -> str:
     return os.strerror(errno.ENOSPC) if full else _first_line(error)
 
 
-def _target(like: Any) -> ocp.args.StandardRestore:
+def _target(like: Any) -> ocp.args.PyTreeRestore:
     # Without a target Orbax would return optax's tuples as lists.
-    return ocp.args.StandardRestore(jax.tree.map(_abstract, like))
+    target = jax.tree.map(_abstract, like)
+    restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+    return ocp.args.PyTreeRestore(target, restore_args=restore_args)
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
