@@ -6,6 +6,10 @@ from experiments.common._baseline_grids import (
 )
 from experiments.common._baseline_grids import frozen_settings as frozen_settings
 from experiments.common._baselines import against_baselines as against_baselines
+from experiments.common._decoder_comparison import compare_decoders as compare_decoders
+from experiments.common._decoder_methods import decoder_config as decoder_config
+from experiments.common._decoder_script import rest_for_training as rest_for_training
+from experiments.common._decoder_script import run_comparison as run_comparison
 from experiments.common._files import data_folder as data_folder
 from experiments.common._files import read_jsonl as read_jsonl
 from experiments.common._files import write_json as write_json
@@ -19,6 +23,7 @@ from experiments.common._published_episodes import score_pretrained as score_pre
 from experiments.common._script import on_data as on_data
 from experiments.common._script import on_model as on_model
 from experiments.common._script import run_script as run_script
+from experiments.common._short_pairs import short_pairs as short_pairs
 from experiments.common._tables import markdown_table as markdown_table
 from experiments.common._tables import percent as percent
 
@@ -26,8 +31,10 @@ __all__ = [
     "Setting",
     "against_baselines",
     "against_joint",
+    "compare_decoders",
     "compare_with_joint",
     "data_folder",
+    "decoder_config",
     "fine_tuned_settings",
     "frozen_settings",
     "markdown_table",
@@ -36,9 +43,12 @@ __all__ = [
     "on_model",
     "percent",
     "read_jsonl",
+    "rest_for_training",
+    "run_comparison",
     "run_script",
     "score_episodes",
     "score_pretrained",
+    "short_pairs",
     "step_flops",
     "write_json",
     "write_jsonl",

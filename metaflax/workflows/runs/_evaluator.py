@@ -1,5 +1,6 @@
 """Scoring a model on a fixed list of episodes."""
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -96,9 +97,19 @@ class Evaluator:
             None if results[0].predictions is None else _predictions(results),
         )
 
+    def part(self, first: int, last: int) -> "Evaluator":
+        """Returns the evaluator of the episodes from `first` up to before `last`."""
+        part = copy.copy(self)
+        part.episodes = self.episodes[first:last]
+        return part
+
+    def metrics(self, params: Any) -> dict[str, np.ndarray]:
+        """Computes each metric that needs no generated text, `[E]`."""
+        return _columns(self._results(params, complete=False))
+
     def mean(self, params: Any) -> dict[str, float]:
         """Computes the mean of each metric that needs no generated text."""
-        return finite_means(_columns(self._results(params, complete=False)))
+        return finite_means(self.metrics(params))
 
     def report(self, scores: evaluation.Scores) -> dict[str, Any]:
         """Reports over all queries together, by class, label or domain."""

@@ -1,0 +1,33 @@
+"""The task type of short code: exact match and chrF of what is generated."""
+
+from collections.abc import Sequence
+
+from metaflax import config as config_lib
+from metaflax import metrics, tasks
+
+
+def code_generation(config: config_lib.Config) -> tasks.TaskType:
+    """Generation of code from a description; a domain is a command or a library.
+
+    Args:
+      config: of the run.
+
+    Returns:
+      A `TaskType` as `tasks.translation`, whose scores are those of `score`.
+    """
+    task = tasks.translation(label_smoothing=config.algorithm.label_smoothing)
+    assert task.texts is not None
+    level = task.texts._replace(generation_scores=("exact", "chrf"), score=score)
+    return task._replace(texts=level)
+
+
+def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes the exact match up to white space, in percent, and chrF.
+
+    Examples:
+      >>> score(["ls  -l", "pwd"], ["ls -l", "ls"])["exact"]
+      50.0
+    """
+    same = [a.split() == b.split() for a, b in zip(generated, references, strict=True)]
+    exact = 100 * sum(same) / max(len(same), 1)
+    return {"exact": exact, "chrf": metrics.chrf(generated, references)}

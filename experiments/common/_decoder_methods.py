@@ -1,0 +1,121 @@
+"""Methods that a pretrained decoder is compared with, and their settings."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments.common import _zero_shot
+from metaflax import config as config_lib
+
+ZERO_SHOT, IN_CONTEXT, FINE_TUNED = "zero-shot", "in context", "fine-tuned"
+JOINT = "joint, fine-tuned"
+META = "fomaml", "metaicl"
+BASELINES = JOINT, FINE_TUNED, IN_CONTEXT, ZERO_SHOT
+# Folders of the runs that methods start from; the others start from the plain model.
+TRAINED = {JOINT: "joint", "fomaml": "fomaml", "metaicl": "metaicl"}
+
+# The last ten of SmolLM2's thirty layers: those before run once per episode.
+LAST_LAYERS = "encoder/layer_2?"
+FACTORS = f"{LAST_LAYERS}/*/lora"
+
+
+class Candidate(NamedTuple):
+    """A method with one setting.
+
+    Attributes:
+      method: its name.
+      algorithm: its settings.
+    """
+
+    method: str
+    algorithm: config_lib.AlgorithmConfig
+
+
+def decoder_config(
+    data: config_lib.DataConfig,
+    *,
+    steps: int = 60,
+    learning_rate: float = 2e-4,
+    inner_learning_rate: float = 1e-2,
+    episodes: config_lib.EpisodeConfig | None = None,
+    evaluation: config_lib.EvaluationConfig | None = None,
+) -> config_lib.Config:
+    """Builds the config of a comparison from SmolLM2-135M-Instruct.
+
+    The outer loop trains the last ten layers, the inner loop their LoRA factors of
+    rank 8, by three steps of Adam.
+
+    Args:
+      data: the texts, their template and the split of domains.
+      steps: outer steps, of one episode each.
+      learning_rate: of the outer optimizer.
+      inner_learning_rate: of the inner steps of `fomaml`.
+      episodes: sizes of episodes (default: four support examples and two queries).
+      evaluation: of test episodes (default: 100).
+
+    Returns:
+      The config of `fomaml`, for `compare_decoders`.
+
+    Examples:
+      >>> from metaflax import config
+      >>> settings = decoder_config(config.DataConfig(path="pairs.jsonl"))
+      >>> settings.model.name, settings.model.lora_rank, settings.algorithm.num_steps
+      ('smollm2', 8, 3)
+    """
+    return config_lib.Config(
+        model=config_lib.ModelConfig("smollm2", lora_rank=8, layer_loop="unroll"),
+        data=data,
+        episodes=episodes or config_lib.EpisodeConfig(shot=4, queries=2),
+        algorithm=config_lib.AlgorithmConfig(
+            name="fomaml",
+            adapts=(FACTORS,),
+            inner_optimizer="adam",
+            inner_learning_rate=inner_learning_rate,
+            num_steps=3,
+        ),
+        training=config_lib.TrainingConfig(
+            steps=steps,
+            tasks_per_step=1,
+            learning_rate=learning_rate,
+            trains=(LAST_LAYERS,),
+            eval_every=steps,
+            valid_episodes=4,
+            patience=None,
+        ),
+        evaluation=evaluation
+        or config_lib.EvaluationConfig(test_episodes=100, batch_episodes=1),
+    )
+
+
+def candidates(
+    algorithm: config_lib.AlgorithmConfig, rates: Sequence[float]
+) -> list[Candidate]:
+    """Lists the settings of all methods that validation selects from.
+
+    Args:
+      algorithm: the settings of `fomaml`.
+      rates: learning rates of inner steps and of fine-tuning.
+
+    Examples:
+      >>> from metaflax import config
+      >>> each = candidates(config.AlgorithmConfig("fomaml"), (1e-3, 1e-2))
+      >>> [c.algorithm.inner_learning_rate for c in each if c.method == "fine-tuned"]
+      [0.001, 0.01]
+    """
+
+    def of(method: str, name: str, **settings: float) -> Candidate:
+        return Candidate(method, dataclasses.replace(algorithm, name=name, **settings))
+
+    tuned = [
+        of(method, name, inner_learning_rate=rate)
+        for method, name in (
+            *(("fomaml", "fomaml"), (FINE_TUNED, "fine_tuning"), (JOINT, "joint")),
+        )
+        for rate in rates
+    ]
+    return [
+        of("metaicl", "metaicl"),
+        *tuned,
+        of(IN_CONTEXT, "in_context"),
+        of(ZERO_SHOT, _zero_shot.NAME),
+    ]

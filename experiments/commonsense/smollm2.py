@@ -1,0 +1,62 @@
+"""Common sense by the likelihood of choices, from SmolLM2: unseen sources.
+
+Usage: METAFLAX_DATA=DIR python experiments/commonsense/smollm2.py [--runs DIR]
+           [--publish]
+
+A source is a domain. Pairs of questions that share their choices with opposite answers
+are in one source, and so on one side of the split.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.
+
+from experiments import common
+from metaflax import config as config_lib
+from metaflax.models import pretrained
+from metaflax.workflows.runs._loaded_model import locate
+
+SPLITS = {
+    "train": ("arc_easy", "codah", "csqa", "ecare", "socialiqa"),
+    "valid": ("piqa",),
+    "test": ("comve", "copa", "wsc"),
+}
+# Tokens of a question with its longest choice, at most.
+MOST_TOKENS = 27
+
+
+def prepared(runs: Path) -> config_lib.Config:
+    """Writes the data and returns the config."""
+    path = runs / "questions.jsonl"
+    common.write_jsonl(path, questions(common.data_folder()), ascii=False)
+    return common.decoder_config(
+        config_lib.DataConfig(
+            path=str(path),
+            task="multiple_choice",
+            template="multiple_choice",
+            domain="domain",
+            split_by="domain",
+            split_names=SPLITS,
+            max_length=36,
+            max_target_length=24,
+        )
+    )
+
+
+def questions(folder: Path) -> list[dict[str, object]]:
+    """Short questions of all sources, which are their domains."""
+    tokenizer = pretrained.tokenizer(locate("smollm2"))
+    kept = []
+    for source in (name for names in SPLITS.values() for name in names):
+        for row in common.read_jsonl(folder / "commonsense" / f"{source}.jsonl"):
+            longest = max(row["choices"], key=len)
+            tokens = tokenizer(f"{row['text']} {longest}")["input_ids"]
+            if len(tokens) <= MOST_TOKENS:
+                names = ("text", "choices", "label")
+                kept.append({**{n: row[n] for n in names}, "domain": source})
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(common.run_comparison(__file__, __doc__, prepared))

@@ -1,0 +1,34 @@
+"""The task type of texts with an attribute: distinct-n of what is generated."""
+
+from collections.abc import Sequence
+
+from metaflax import config as config_lib
+from metaflax import metrics, tasks
+
+
+def controllable_generation(config: config_lib.Config) -> tasks.TaskType:
+    """Generation of texts with the attribute of a domain.
+
+    Args:
+      config: of the run.
+
+    Returns:
+      A `TaskType` as `tasks.translation`, whose texts are scored by distinct-1 and
+      distinct-2. Whether they have the attribute is judged afterwards, see `judge`.
+    """
+    task = tasks.translation(label_smoothing=config.algorithm.label_smoothing)
+    assert task.texts is not None
+    names = ("distinct1", "distinct2")
+    level = task.texts._replace(generation_scores=names, score=score)
+    return task._replace(texts=level)
+
+
+def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes distinct-1 and distinct-2 of the texts of an episode.
+
+    Examples:
+      >>> score(["so good so good"], [""])
+      {'distinct1': 0.5, 'distinct2': 0.6666666666666666}
+    """
+    del references
+    return {f"distinct{n}": metrics.distinct(generated, n) for n in (1, 2)}

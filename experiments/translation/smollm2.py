@@ -1,0 +1,46 @@
+"""Translation from SmolLM2: a language of meta-test is learned from four sentences.
+
+Usage: METAFLAX_DATA=DIR python experiments/translation/smollm2.py [--runs DIR]
+           [--publish]
+
+SmolLM2 has read little but English, so that it can translate into hardly any language.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.
+
+from experiments import common
+from metaflax import config as config_lib
+
+# Tokens of a sentence with its translation, at most.
+MOST_TOKENS = 26
+
+
+def prepared(runs: Path) -> config_lib.Config:
+    """Writes the data and returns the config."""
+    folder, path = common.data_folder() / "tatoeba_mt", runs / "pairs.jsonl"
+    rows = [
+        {"text": row["src"], "target": row["tgt"], "domain": row["pair"]}
+        for row in common.read_jsonl(folder / "pairs.jsonl")
+    ]
+    common.write_jsonl(path, common.short_pairs(rows, MOST_TOKENS), ascii=False)
+    splits = json.loads((folder / "splits.json").read_text("utf-8"))
+    return common.decoder_config(
+        config_lib.DataConfig(
+            path=str(path),
+            task="translation",
+            template="translation",
+            domain="domain",
+            split_by="domain",
+            split_names={split: tuple(names) for split, names in splits.items()},
+            max_length=28,
+            max_target_length=24,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(common.run_comparison(__file__, __doc__, prepared))
