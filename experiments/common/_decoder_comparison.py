@@ -1,8 +1,9 @@
 """Meta-learning of a pretrained decoder beside four baselines, on the same episodes."""
 
 import dataclasses
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,12 @@ from experiments.common._decoder_methods import (
     candidates,
 )
 from experiments.common._decoder_samples import sample_records
+from experiments.common._files import write_json
 from metaflax import config as config_lib
 from metaflax import data, evaluation
 from metaflax.workflows.meta_training._train import meta_train
 from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._loaded_model import LoadedModel, load_model
+from metaflax.workflows.runs._loaded_model import load_model
 from metaflax.workflows.runs._run import Run, best_params, initial_params, load_run
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -34,11 +36,11 @@ class Scored(NamedTuple):
     Attributes:
       values: by metric, `[E]`, or `[G]` of the first G episodes where texts were
         generated.
-      texts: scores of those G episodes with what was generated.
+      texts: the generated texts of those G episodes; empty where none were.
     """
 
     values: Values
-    texts: evaluation.Scores
+    texts: list[list[str]]
 
 
 def compare_decoders(
@@ -46,9 +48,9 @@ def compare_decoders(
     runs: Path,
     console: Console,
     *,
-    generated: int = 24,
+    generated: int = 20,
     rates: Sequence[float] = (1e-2, 3e-2),
-    valid_episodes: int = 8,
+    valid_episodes: int = 6,
 ) -> dict[str, Any]:
     """Meta-trains a decoder and compares it with four baselines.
 
@@ -59,8 +61,8 @@ def compare_decoders(
 
     Args:
       config: of `fomaml`, see `decoder_config`.
-      runs: the folder of the runs `fomaml`, `metaicl` and `joint`; a finished run is
-        not trained again.
+      runs: the folder of the runs `fomaml`, `metaicl` and `joint`, and of scores on
+        validation and test episodes; what is in it is not computed again.
       console: prints what happens.
       generated: number of test episodes in which texts are generated, the first ones.
       rates: learning rates of inner steps and of fine-tuning.
@@ -76,19 +78,29 @@ def compare_decoders(
     """
     seconds = {}
     for name in TRAINED.values():
-        seconds[f"train {name}"] = _timed(
-            lambda name=name: meta_train(_named(config, name), runs / name, console)
-        )
+        started = time.monotonic()
+        meta_train(_named(config, name), runs / name, console)
+        seconds[f"train {name}"] = round(time.monotonic() - started)
     model = load_model(config.model, config_lib.build_task(config))
     start = load_run(config, lambda: model)
+
+    def run_of(each: Candidate) -> Run:
+        settings = dataclasses.replace(config, algorithm=each.algorithm)
+        return load_run(settings, lambda: model)
+
+    def validated(each: Candidate) -> float:
+        run, settings = run_of(each), config.training
+        evaluator = run.evaluator(run.valid, settings.seed + 1, valid_episodes)
+        means = evaluator.mean(_params(each.method, start, runs))
+        return means[run.task.scores[0]]
+
+    started = time.monotonic()
     selected: dict[str, Candidate] = {}
     valid: dict[str, dict[str, float]] = {}
-    started = time.monotonic()
     for each in candidates(config.algorithm, rates):
-        run = _run(config, each, model)
-        params = _params(each.method, start, runs)
-        score = _validated(run, params, valid_episodes)
         rate = f"{each.algorithm.inner_learning_rate:g}"
+        file = runs / "valid" / f"{each.method} {rate}.json"
+        score = _kept(file, lambda each=each: validated(each))
         console.print(f"validation of {each.method}, rate {rate}: {score:.4f}")
         of_method = valid.setdefault(each.method, {})
         if not of_method or score > max(of_method.values()):
@@ -96,42 +108,50 @@ def compare_decoders(
         of_method[rate] = score
     meta = max(META, key=lambda method: max(valid[method].values()))
     seconds["validation"] = round(time.monotonic() - started)
-    scored, evaluators = {}, {}
-    for method in (meta, *BASELINES):
-        run, started = _run(config, selected[method], model), time.monotonic()
-        evaluators[method] = evaluator = run.test_evaluator()
-        scored[method] = _tested(evaluator, _params(method, start, runs), generated)
+
+    scored = {}
+    evaluator = start.test_evaluator()
+    for method in (meta, *reversed(BASELINES)):  # The cheap ones first.
+
+        def tested(method: str = method) -> dict[str, Any]:
+            params = _params(method, start, runs)
+            return _tested(run_of(selected[method]).test_evaluator(), params, generated)
+
+        started = time.monotonic()
+        record = _kept(runs / "test" / f"{method}.json", tested)
+        values = {name: np.array(x) for name, x in record["values"].items()}
+        scored[method] = Scored(values, record["texts"])
         seconds[f"test {method}"] = round(time.monotonic() - started)
-        console.print(f"{method}: {_means(scored[method].values)}")
+        console.print(f"{method}: {_means(values)}")
+    texts = {method: each.texts for method, each in scored.items()}
     return {
-        "episodes": len(evaluators[meta].episodes),
+        "episodes": len(evaluator.episodes),
         "generated": generated,
-        "protocol": data.protocol_hash(evaluators[meta].episodes),
+        "protocol": data.protocol_hash(evaluator.episodes),
         "meta": meta,
         "validation": valid,
         "selected": {m: c.algorithm.inner_learning_rate for m, c in selected.items()},
-        "means": {method: _means(scored[method].values) for method in scored},
+        "means": {method: _means(each.values) for method, each in scored.items()},
         "differences": {
             method: _differences(scored[method].values, scored[meta].values)
             for method in BASELINES
         },
-        "domains": _domains(start, evaluators[meta], scored),
+        "domains": _domains(start, evaluator, scored),
         "seconds": seconds,
-        "samples": sample_records(
-            evaluators[meta], {m: s.texts for m, s in scored.items()}
-        ),
+        "samples": sample_records(evaluator, texts),
     }
+
+
+def _kept(path: Path, compute: Callable[[], Any]) -> Any:
+    """Returns the JSON value of a file, which is computed if there is none."""
+    if not path.is_file():
+        write_json(path, compute())
+    return json.loads(path.read_text("utf-8"))
 
 
 def _named(config: config_lib.Config, name: str) -> config_lib.Config:
     algorithm = dataclasses.replace(config.algorithm, name=name)
     return dataclasses.replace(config, algorithm=algorithm)
-
-
-def _run(config: config_lib.Config, each: Candidate, model: LoadedModel) -> Run:
-    return load_run(
-        dataclasses.replace(config, algorithm=each.algorithm), lambda: model
-    )
 
 
 def _params(method: str, start: Run, runs: Path) -> Any:
@@ -142,26 +162,20 @@ def _params(method: str, start: Run, runs: Path) -> Any:
     return best_params(RunDirectory(runs / TRAINED[method]), params)
 
 
-def _validated(run: Run, params: Any, number: int) -> float:
-    evaluator = run.evaluator(run.valid, run.config.training.seed + 1, number)
-    return evaluator.mean(params)[run.task.scores[0]]
-
-
-def _tested(evaluator: Evaluator, params: Any, generated: int) -> Scored:
+def _tested(evaluator: Evaluator, params: Any, generated: int) -> dict[str, Any]:
     """Scores all episodes, and generates texts in the first ones."""
-    first = evaluator.part(0, generated)(params)
+    number = len(evaluator.episodes)
+    first = evaluator.part(0, min(generated, number))(params)
     values = dict(first.metrics)
-    if generated < len(evaluator.episodes):
-        rest = evaluator.part(generated, len(evaluator.episodes)).metrics(params)
-        for name, column in rest.items():
+    if generated < number:
+        for name, column in evaluator.part(generated, number).metrics(params).items():
             values[name] = np.concatenate([values[name], column])
-    return Scored(values, first)
-
-
-def _timed(do: Any) -> int:
-    started = time.monotonic()
-    do()
-    return round(time.monotonic() - started)
+    return {
+        "values": {name: np.asarray(x, float).tolist() for name, x in values.items()},
+        "texts": [[r["generated"] for r in rows] for rows in first.answers or ()]
+        if evaluator.task.texts is not None
+        else [],
+    }
 
 
 def _means(values: Values) -> dict[str, Any]:

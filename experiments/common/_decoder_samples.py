@@ -3,40 +3,35 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaflax import evaluation, metrics
+from metaflax import metrics
 from metaflax.workflows.runs._evaluator import Evaluator
 
 Record = dict[str, Any]
 
 
 def sample_records(
-    evaluator: Evaluator, scores: Mapping[str, evaluation.Scores]
+    evaluator: Evaluator, texts: Mapping[str, Sequence[Sequence[str]]]
 ) -> list[Record]:
     """Lists what methods generated for each query.
 
     Args:
       evaluator: of the test episodes.
-      scores: by method, of the first episodes.
+      texts: by method, the generated texts of each of the first episodes.
 
     Returns:
       Records of domain, text, target and the generated text by method; none where
       nothing was generated.
     """
     examples, records = evaluator.source.examples, []
-    if examples.targets is None or any(s.answers is None for s in scores.values()):
-        return records
-    number = min(len(each.answers or ()) for each in scores.values())
+    number = min(len(of_method) for of_method in texts.values())
     for place, episode in enumerate(evaluator.episodes[:number]):
         for query, row in enumerate(episode.query):
             records.append(
                 {
                     "domain": (examples.domain_names or ("all",))[episode.domain or 0],
                     "text": examples.texts[row],
-                    "target": examples.targets[row],
-                    "generated": {
-                        method: (each.answers or ())[place][query]["generated"]
-                        for method, each in scores.items()
-                    },
+                    "target": (examples.targets or ())[row],
+                    "generated": {m: rows[place][query] for m, rows in texts.items()},
                 }
             )
     return records
