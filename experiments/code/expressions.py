@@ -96,8 +96,10 @@ def _drawn(node: _parse.Node, draw: random.Random) -> str:
     if node.kind == "sequence":
         return "".join(_drawn(part, draw) for part in node.parts)
     if node.kind == "repeated":
-        # One less, and two more at most.
-        number = draw.randint(max(node.least - 1, 0), min(node.most, node.least + 2))
+        # One less than the least, and up to one more than the most.
+        number = draw.randint(
+            max(node.least - 1, 0), min(node.most + 1, node.least + 2)
+        )
         return "".join(_drawn(node.parts[0], draw) for _ in range(min(number, LONGEST)))
     return _drawn(draw.choice(node.parts), draw) if node.parts else ""
 
