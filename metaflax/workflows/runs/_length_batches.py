@@ -8,6 +8,7 @@ tokens are packed, so that padding costs something in attention only.
 import bisect
 import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,10 +22,12 @@ TOKENS_PER_TEXT = 64
 # Padded lengths of batches with fewer tokens than the budget; few, since most of these
 # batches are the last ones of a window or single texts of a stream.
 COARSE_LENGTHS = (32, 128, 512)
-# How many times more texts a batch holds than the budget has of the padded length, so
-# that shorter texts fill it too: the ratio of consecutive lengths, and that of texts to
-# COARSE_LENGTHS, roughly.
-ROWS_RATIO, COARSE_ROWS_RATIO = 1.5, 3
+# Longer than this, padded lengths are half as far apart, since attention to padding
+# costs more there than compiling a further shape.
+FINE_FROM = 128
+# How many times more texts a batch that is not full holds than the budget has of the
+# padded length, so that shorter texts fill it too.
+COARSE_ROWS_RATIO = 3
 # Texts that share a batch differ in length by at most this ratio, where they are long
 # enough for attention to padding to matter.
 MAX_LENGTH_RATIO = 4
@@ -79,7 +82,13 @@ class LengthBatches:
     @classmethod
     def up_to(cls, max_length: int, num_tokens: int) -> "LengthBatches":
         """Returns batches for texts of up to `max_length` tokens."""
-        return cls(data.Buckets.up_to(max_length).lengths, num_tokens)
+        lengths = data.Buckets.up_to(max_length).lengths
+        between = [
+            (shorter + longer) // 2
+            for shorter, longer in itertools.pairwise(lengths)
+            if shorter >= FINE_FROM
+        ]
+        return cls(tuple(sorted({*lengths, *between})), num_tokens)
 
     @property
     def coarse_lengths(self) -> tuple[int, ...]:
@@ -89,13 +98,13 @@ class LengthBatches:
 
     def shapes(self) -> list[Shape]:
         """Returns all shapes that batches can have, by number of tokens."""
-        full = [_shape(length, max(self.num_tokens, length)) for length in self.lengths]
+        full = [self._full(number) for number in range(len(self.lengths))]
         budgets, budget = [], self.num_tokens // BUDGET_RATIO
         while budget >= SMALLEST_BUDGET:
             budgets.append(budget)
             budget //= BUDGET_RATIO
         small = [
-            _shape(length, budget, COARSE_ROWS_RATIO)
+            Shape(math.ceil(COARSE_ROWS_RATIO * budget / length), length, budget)
             for length in self.coarse_lengths
             for budget in budgets
             if length <= budget
@@ -136,6 +145,16 @@ class LengthBatches:
         shapes = [s for s in self.shapes() if s.num_tokens <= num_tokens]
         return max([1, *(s.num_first(lengths) for s in shapes)])
 
+    def _full(self, number: int) -> Shape:
+        """Returns the shape of a full batch of texts of one of `lengths`.
+
+        It has as many rows as texts just longer than the length before.
+        """
+        length = self.lengths[number]
+        shortest = self.lengths[number - 1] + 1 if number else 2 * length // 3
+        num_tokens = max(self.num_tokens, length)
+        return Shape(math.ceil(num_tokens / shortest), length, num_tokens)
+
     def _num_alike(self, falling: np.ndarray) -> int:
         """Counts the first texts that share a batch, of lengths that fall."""
         longest = int(falling[0])
@@ -145,16 +164,11 @@ class LengthBatches:
                 f"a text of {longest} tokens is longer than the longest batch,"
                 f" {self.lengths[-1]}; tokenize with a smaller max_length."
             )
-        length = self.lengths[number]
-        full = _shape(length, max(self.num_tokens, length))
+        full = self._full(number)
         candidates = falling[: full.num_rows]
         within = np.cumsum(candidates) <= full.num_tokens
         alike = MAX_LENGTH_RATIO * np.maximum(candidates, self.lengths[0]) >= longest
         return int(np.sum(within & alike))  # Both are false once they are false.
-
-
-def _shape(length: int, num_tokens: int, rows_ratio: float = ROWS_RATIO) -> Shape:
-    return Shape(math.ceil(rows_ratio * num_tokens / length), length, num_tokens)
 
 
 def encoded(
