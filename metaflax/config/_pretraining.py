@@ -39,7 +39,7 @@ class NetworkConfig:
     """Type of activations; parameters are float32."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Whether layers run in one `scan`, which compiles faster, or unrolled; auto scans
-    from 24 layers on."""
+    from 36 layers on."""
     remat: Literal["none", "dots", "layers"] = "none"
     """Activations recomputed in the backward pass to save memory: none, all but matrix
     products (dots), or whole layers."""

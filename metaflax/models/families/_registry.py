@@ -263,7 +263,7 @@ def encoder(
         float64 throughout, parameters must be float64 too.
       layer_loop: "unroll" unrolls the layers; "scan" runs consecutive layers of equal
         shapes in one loop over a stacked copy of their parameters, so that compile
-        time does not grow with their number; "auto" scans from 24 layers on, and
+        time does not grow with their number; "auto" scans from 36 layers on, and
         wherever layers are rematerialised.
       remat: which activations are kept for the backward pass and not recomputed: all
         for "none"; the inputs and the products with weights for "dots", not attention,
