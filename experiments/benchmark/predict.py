@@ -1,4 +1,4 @@
-"""Texts a second of `Predictor`, beside sentence-transformers.
+"""Texts a second of `Predictor`, beside sentence-transformers and onnxruntime.
 
 Usage: METAFLAX_DATA=DIR python experiments/benchmark/predict.py metaflax
 
@@ -80,21 +80,11 @@ def reviews(folder: Path) -> list[str]:
 
 def by_metaflax(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by `Predictor`."""
-    from metaflax import models, workflows
+    from metaflax import workflows
     from metaflax.workflows.inference._predict import predict_all
 
-    loaded = models.load(model)
-    folder = tempfile.TemporaryDirectory()
-    models.save(
-        Path(folder.name) / "classifier",
-        loaded.config,
-        loaded.params,
-        tokenizer_from=model,
-        head=_head(loaded.config.hidden_size),
-        pooling="mean",
-    )
-    predictor = workflows.Predictor(Path(folder.name) / "classifier", batch_size)
-    folder.cleanup()
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = workflows.Predictor(_classifier(model, Path(folder)), batch_size)
 
     def probabilities(texts: list[str]) -> np.ndarray:
         rows = predict_all(predictor, texts)
@@ -103,15 +93,70 @@ def by_metaflax(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
     return probabilities
 
 
+def by_onnxruntime(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
+    """Returns a function from texts to probabilities, by the exported graph.
+
+    Texts are sorted by length, and a batch is padded to its longest.
+    """
+    import onnxruntime
+    import transformers
+
+    from metaflax import workflows
+
+    folder = tempfile.TemporaryDirectory()
+    graph = Path(folder.name) / "graph"
+    workflows.export(_classifier(model, Path(folder.name)), graph, "onnx")
+    session = onnxruntime.InferenceSession(str(graph / "model.onnx"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(graph)
+    inputs = [x.name for x in session.get_inputs()]
+    outputs = [x.name for x in session.get_outputs()]
+    number = outputs.index("probabilities")
+    folder.cleanup()
+
+    def probabilities(texts: list[str]) -> np.ndarray:
+        ids = tokenizer(texts, truncation=True)["input_ids"]
+        order = np.argsort([-len(row) for row in ids], kind="stable")
+        found = np.zeros((len(texts), NUM_CLASSES), np.float32)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            padded = tokenizer.pad({"input_ids": [ids[i] for i in part]})
+            batch = {n: np.asarray(padded.get(n, 0), np.int64) for n in inputs}
+            if "token_type_ids" in batch:
+                batch["token_type_ids"] = np.zeros_like(batch["input_ids"])
+            found[part] = session.run(outputs, batch)[number]
+        return found
+
+    return probabilities
+
+
+def _classifier(model: Path, folder: Path) -> Path:
+    """The encoder with a random output layer, as `adapt` would write it."""
+    from metaflax import models
+
+    loaded = models.load(model)
+    models.save(
+        folder / "classifier",
+        loaded.config,
+        loaded.params,
+        tokenizer_from=model,
+        head=_head(loaded.config.hidden_size),
+        pooling="mean",
+    )
+    return folder / "classifier"
+
+
 def by_sentence_transformers(
     model: Path, batch_size: int
 ) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by sentence-transformers."""
     import sentence_transformers
 
+    from metaflax import models
+
     encoder = sentence_transformers.SentenceTransformer(str(model), device="cpu")
     encoder = sentence_transformers.SentenceTransformer(modules=list(encoder)[:2])
-    encoder.max_seq_length = encoder.tokenizer.model_max_length  # As metaflax has it.
+    # As metaflax reads this directory, which without its modules tells no length.
+    encoder.max_seq_length = models.load(model).tokenizer().model_max_length
     head = _head(encoder.get_sentence_embedding_dimension())
 
     def probabilities(texts: list[str]) -> np.ndarray:
@@ -143,6 +188,7 @@ def _minilm() -> Path:
 TEXTS = {"questions": questions, "reviews": reviews}
 PROGRAMS = {
     "metaflax": by_metaflax,
+    "onnxruntime": by_onnxruntime,
     "sentence_transformers": by_sentence_transformers,
 }
 

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from metaflax import base, models, tree
 
-# Features a head, by width: all-MiniLM-L6-v2's and the tiny setting's.
-NUM_HEADS = {384: 12, 128: 2}
+# Heads of attention, by width: all-MiniLM-L6-v2's, the tiny setting's, BERT-base's.
+NUM_HEADS = {384: 12, 128: 2, 768: 12}
 
 
 class Workload(NamedTuple):
