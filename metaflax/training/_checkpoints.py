@@ -85,10 +85,11 @@ class Checkpoints:
                 "record": ocp.JsonCheckpointHandler(),
             },
         )
-        # On accelerators Orbax copies the state before `save` returns, and processes
+        # Orbax copies arrays of accelerators before its `save` returns, and processes
         # that train together exchange messages: both in the caller's thread.
-        on_host = jax.default_backend() == "cpu" and jax.process_count() == 1
-        self._thread = concurrent.futures.ThreadPoolExecutor(1) if on_host else None
+        self._copies = jax.default_backend() == "cpu"
+        alone = self._copies and jax.process_count() == 1
+        self._thread = concurrent.futures.ThreadPoolExecutor(1) if alone else None
         self._pending: int | None = None
         self._writing: concurrent.futures.Future[None] | None = None
 
@@ -107,12 +108,12 @@ class Checkpoints:
         self.wait()
         self._pending = int(state.step)
         self._write(lambda: _check_space(self._directory, state))
+        if self._copies:  # The next step overwrites the memory of the state.
+            state = jax.tree.map(jnp.copy, state)
         if self._thread is None:
             self._write(lambda: self._save(state, stopping, score))
-            return
-        # The next step overwrites the memory of the state.
-        copied = jax.tree.map(jnp.copy, state)
-        self._writing = self._thread.submit(self._save, copied, stopping, score)
+        else:
+            self._writing = self._thread.submit(self._save, state, stopping, score)
 
     def _save(self, state: TrainState, stopping: Stopping, score: float) -> None:
         """Hands the state and its record to Orbax, which writes in threads."""

@@ -4,12 +4,14 @@ import gc
 import random
 import resource
 import shutil
+import threading
 import time
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from metaflax import training
@@ -96,6 +98,51 @@ def test_reading_leaves_the_folder_as_it_is(falling):
     assert opened.latest_step() == 4
     opened.close()
     assert sorted(falling.rglob("*")) == before
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(checkpoints, monkeypatch):
+    may_write, write = threading.Event(), checkpoints._manager.save
+
+    def waits(*args, **kwargs):
+        assert may_write.wait(60)
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoints._manager, "save", waits)
+    state = state_at(1)
+    expected = jax.tree.map(jnp.copy, state)
+    checkpoints.save(state, Stopping(0.5, 1, 0), 0.5)
+    state.params["encoder"]["w"].delete()  # As the next step does, by donation.
+    may_write.set()
+    restored, _ = checkpoints.restore(expected, checkpoints.latest_step())
+    assert_bit_equal(restored, expected)
+
+
+def test_a_state_is_copied_where_processes_save_together(checkpoints, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_thread", None)  # As with several processes.
+    given = []
+    monkeypatch.setattr(checkpoints, "_save", lambda state, *_: given.append(state))
+    monkeypatch.setattr(checkpoints, "_finish", lambda step: None)
+    state = state_at(1)
+    checkpoints.save(state, Stopping(0.5, 1, 0), 0.5)
+    kept, copied = (each.params["encoder"]["w"] for each in (state, *given))
+    # Memory of its own, which the donation of the state to the next step leaves alone.
+    assert kept.unsafe_buffer_pointer() != copied.unsafe_buffer_pointer()
+    assert kept.tolist() == copied.tolist()
+
+
+def test_checkpoints_that_were_compressed_are_read(tmp_path, monkeypatch):
+    handler = ocp.PyTreeCheckpointHandler
+    with monkeypatch.context() as earlier:
+        earlier.setattr(
+            ocp, "PyTreeCheckpointHandler", lambda use_compression: handler()
+        )
+        opened = training.Checkpoints(tmp_path)
+        opened.save(state_at(2), Stopping(0.5, 2, 0), 0.5)
+        opened.close()
+    opened = training.Checkpoints(tmp_path)
+    restored, _ = opened.restore(state_at(0), 2)
+    assert_bit_equal(restored, state_at(2))
+    opened.close()
 
 
 def test_a_new_run_has_no_checkpoint(checkpoints):
