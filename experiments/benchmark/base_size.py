@@ -34,14 +34,15 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=2)
     parser.add_argument("--steps", type=int, default=1, help="inner steps of FOMAML")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--save", type=Path, help="where to write the meta-gradient")
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
     work = batches.WORKS[args.work](args.tasks)
-    step, info = program(args.program)(work, args.steps)
+    try:
+        step, info = program(args.program)(work, args.steps)
+    except ValueError as error:
+        print(f"base_size: {error}", file=sys.stderr)
+        return 2
     loss, grads = step()
-    if args.save:
-        np.savez(args.save, loss=loss, **grads)
     squares = sum(float(np.vdot(x, x)) for x in map(np.asarray, grads.values()))
     info |= {"loss": float(loss), "gnorm": squares**0.5}
     del grads
