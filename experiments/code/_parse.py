@@ -192,10 +192,8 @@ class _Parser:
             if first == "\\":
                 characters += self.escaped().characters
                 continue
-            last = first
-            if self.peek() == "-" and self.expression[self.place + 1 :][:1] not in (
-                *("", "]"),
-            ):
+            last, after = first, self.expression[self.place + 1 : self.place + 2]
+            if self.peek() == "-" and after not in ("", "]"):
                 last = self.expression[self.place + 1]
                 self.place += 2
             characters += "".join(map(chr, range(ord(first), ord(last) + 1)))

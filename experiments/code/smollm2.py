@@ -12,14 +12,14 @@ from experiments import common
 from experiments.code import expressions, prepare
 from metaflax import config as config_lib
 
-VALID = (
+VALID = [
     *("bash_chown", "bash_mv", "bash_screen", "bash_sort"),
     *("python_dict", "python_sort"),
-)
-TEST = (
+]
+TEST = [
     *("bash_chmod", "bash_df", "bash_find", "bash_mkdir", "bash_mount", "bash_yum"),
     *("python_datetime", "python_numpy", "python_web", "regex_kb13"),
-)
+]
 
 
 def prepared(runs: Path) -> config_lib.Config:
@@ -27,16 +27,11 @@ def prepared(runs: Path) -> config_lib.Config:
     prepare.prepare(common.data_folder(), runs)
     path = runs / "pairs.jsonl"
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="experiments.code.task:code_generation",
-            template=str(Path(__file__).with_name("template.toml")),
-            domain="domain",
-            split_by="domain",
-            split_names=common.rest_for_training(path, VALID, TEST),
-            max_length=30,
-            max_target_length=24,
-        ),
+        path,
+        "experiments.code.task:code_generation",
+        common.rest_for_training(path, VALID, TEST),
+        max_length=30,
+        template=str(Path(__file__).with_name("template.toml")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import metrics, tasks
 
@@ -15,10 +16,7 @@ def code_generation(config: config_lib.Config) -> tasks.TaskType:
     Returns:
       A `TaskType` as `tasks.translation`, whose scores are those of `score`.
     """
-    task = tasks.translation(label_smoothing=config.algorithm.label_smoothing)
-    assert task.texts is not None
-    level = task.texts._replace(generation_scores=("exact", "chrf"), score=score)
-    return task._replace(texts=level)
+    return common.generation_task(config, ("exact", "chrf"), score)
 
 
 def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from experiments.common._files import read_jsonl as read_jsonl
 from experiments.common._files import write_json as write_json
 from experiments.common._files import write_jsonl as write_jsonl
 from experiments.common._flops import step_flops as step_flops
+from experiments.common._generation_task import generation_task as generation_task
 from experiments.common._joint_baseline import against_joint as against_joint
 from experiments.common._joint_baseline import compare_with_joint as compare_with_joint
 from experiments.common._joint_baseline import on_domains as on_domains
@@ -37,6 +38,7 @@ __all__ = [
     "decoder_config",
     "fine_tuned_settings",
     "frozen_settings",
+    "generation_task",
     "markdown_table",
     "on_data",
     "on_domains",

@@ -1,9 +1,11 @@
 """Meta-learning of a pretrained decoder beside four baselines, on the same episodes."""
 
+import contextlib
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,11 +78,10 @@ def compare_decoders(
     Raises:
       ValueError: if the config makes no run.
     """
-    seconds = {}
+    seconds = _Seconds()
     for name in TRAINED.values():
-        started = time.monotonic()
-        meta_train(_named(config, name), runs / name, console)
-        seconds[f"train {name}"] = round(time.monotonic() - started)
+        with seconds.of(f"train {name}"):
+            meta_train(_named(config, name), runs / name, console)
     model = load_model(config.model, config_lib.build_task(config))
     start = load_run(config, lambda: model)
 
@@ -89,40 +90,27 @@ def compare_decoders(
         return load_run(settings, lambda: model)
 
     def validated(each: Candidate) -> float:
-        run, settings = run_of(each), config.training
-        evaluator = run.evaluator(run.valid, settings.seed + 1, valid_episodes)
-        means = evaluator.mean(_params(each.method, start, runs))
-        return means[run.task.scores[0]]
+        run, seed = run_of(each), config.training.seed + 1
+        evaluator = run.evaluator(run.valid, seed, valid_episodes)
+        return evaluator.mean(_params(each.method, start, runs))[run.task.scores[0]]
 
-    started = time.monotonic()
-    selected: dict[str, Candidate] = {}
-    valid: dict[str, dict[str, float]] = {}
-    for each in candidates(config.algorithm, rates):
-        rate = f"{each.algorithm.inner_learning_rate:g}"
-        file = runs / "valid" / f"{each.method} {rate}.json"
-        score = _kept(file, lambda each=each: validated(each))
-        console.print(f"validation of {each.method}, rate {rate}: {score:.4f}")
-        of_method = valid.setdefault(each.method, {})
-        if not of_method or score > max(of_method.values()):
-            selected[each.method] = each
-        of_method[rate] = score
+    def tested(each: Candidate) -> dict[str, Any]:
+        params = _params(each.method, start, runs)
+        return _tested(run_of(each).test_evaluator(), params, generated)
+
+    with seconds.of("validation"):
+        tried = candidates(config.algorithm, rates)
+        valid, selected = _selected(tried, validated, runs / "valid", console)
     meta = max(META, key=lambda method: max(valid[method].values()))
-    seconds["validation"] = round(time.monotonic() - started)
-
     scored = {}
-    evaluator = start.test_evaluator()
     for method in (meta, *reversed(BASELINES)):  # The cheap ones first.
-
-        def tested(method: str = method) -> dict[str, Any]:
-            params = _params(method, start, runs)
-            return _tested(run_of(selected[method]).test_evaluator(), params, generated)
-
-        started = time.monotonic()
-        record = _kept(runs / "test" / f"{method}.json", tested)
+        file, each = runs / "test" / f"{method}.json", selected[method]
+        with seconds.of(f"test {method}"):
+            record = _kept(file, functools.partial(tested, each))
         values = {name: np.array(x) for name, x in record["values"].items()}
         scored[method] = Scored(values, record["texts"])
-        seconds[f"test {method}"] = round(time.monotonic() - started)
         console.print(f"{method}: {_means(values)}")
+    evaluator = start.test_evaluator()
     texts = {method: each.texts for method, each in scored.items()}
     return {
         "episodes": len(evaluator.episodes),
@@ -140,6 +128,38 @@ def compare_decoders(
         "seconds": seconds,
         "samples": sample_records(evaluator, texts),
     }
+
+
+class _Seconds(dict[str, int]):
+    """Wall seconds by name."""
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Times what is done within."""
+        started = time.monotonic()
+        yield
+        self[name] = round(time.monotonic() - started)
+
+
+def _selected(
+    tried: Sequence[Candidate],
+    validated: Callable[[Candidate], float],
+    folder: Path,
+    console: Console,
+) -> tuple[dict[str, dict[str, float]], dict[str, Candidate]]:
+    """Returns validation scores by method and rate, and the best setting of each."""
+    valid: dict[str, dict[str, float]] = {}
+    selected: dict[str, Candidate] = {}
+    for each in tried:
+        rate = f"{each.algorithm.inner_learning_rate:g}"
+        file = folder / f"{each.method} {rate}.json"
+        score = _kept(file, functools.partial(validated, each))
+        console.print(f"validation of {each.method}, rate {rate}: {score:.4f}")
+        of_method = valid.setdefault(each.method, {})
+        if not of_method or score > max(of_method.values()):
+            selected[each.method] = each
+        of_method[rate] = score
+    return valid, selected
 
 
 def _kept(path: Path, compute: Callable[[], Any]) -> Any:

@@ -1,7 +1,8 @@
 """Methods that a pretrained decoder is compared with, and their settings."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from experiments.common import _zero_shot
@@ -13,6 +14,9 @@ META = "fomaml", "metaicl"
 BASELINES = JOINT, FINE_TUNED, IN_CONTEXT, ZERO_SHOT
 # Folders of the runs that methods start from; the others start from the plain model.
 TRAINED = {JOINT: "joint", "fomaml": "fomaml", "metaicl": "metaicl"}
+
+# Algorithms of the methods with inner steps, whose rate is selected.
+_WITH_STEPS = {"fomaml": "fomaml", FINE_TUNED: "fine_tuning", JOINT: "joint"}
 
 # The last ten of SmolLM2's thirty layers: those before run once per episode.
 LAST_LAYERS = "encoder/layer_2?"
@@ -32,8 +36,13 @@ class Candidate(NamedTuple):
 
 
 def decoder_config(
-    data: config_lib.DataConfig,
+    path: Path,
+    task: str,
+    split_names: Mapping[str, Sequence[str]],
     *,
+    max_length: int,
+    max_target_length: int = 24,
+    template: str | None = None,
     steps: int = 60,
     learning_rate: float = 2e-4,
     inner_learning_rate: float = 1e-2,
@@ -46,7 +55,12 @@ def decoder_config(
     rank 8, by three steps of Adam.
 
     Args:
-      data: the texts, their template and the split of domains.
+      path: JSONL of texts with a field `domain`.
+      task: the task type.
+      split_names: the domains of each split.
+      max_length: tokens of an input.
+      max_target_length: tokens of a target.
+      template: how an example is written; None for none.
       steps: outer steps, of one episode each.
       learning_rate: of the outer optimizer.
       inner_learning_rate: of the inner steps of `fomaml`.
@@ -57,14 +71,24 @@ def decoder_config(
       The config of `fomaml`, for `compare_decoders`.
 
     Examples:
-      >>> from metaflax import config
-      >>> settings = decoder_config(config.DataConfig(path="pairs.jsonl"))
+      >>> splits = {"train": ("a", "b"), "valid": ("c",), "test": ("d",)}
+      >>> path = Path("pairs.jsonl")
+      >>> settings = decoder_config(path, "translation", splits, max_length=30)
       >>> settings.model.name, settings.model.lora_rank, settings.algorithm.num_steps
       ('smollm2', 8, 3)
     """
     return config_lib.Config(
         model=config_lib.ModelConfig("smollm2", lora_rank=8, layer_loop="unroll"),
-        data=data,
+        data=config_lib.DataConfig(
+            path=str(path),
+            task=task,
+            domain="domain",
+            split_by="domain",
+            split_names={split: tuple(names) for split, names in split_names.items()},
+            max_length=max_length,
+            max_target_length=max_target_length,
+            **({} if template is None else {"template": template}),
+        ),
         episodes=episodes or config_lib.EpisodeConfig(shot=4, queries=2),
         algorithm=config_lib.AlgorithmConfig(
             name="fomaml",
@@ -108,9 +132,7 @@ def candidates(
 
     tuned = [
         of(method, name, inner_learning_rate=rate)
-        for method, name in (
-            *(("fomaml", "fomaml"), (FINE_TUNED, "fine_tuning"), (JOINT, "joint")),
-        )
+        for method, name in _WITH_STEPS.items()
         for rate in rates
     ]
     return [

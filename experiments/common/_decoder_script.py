@@ -122,8 +122,3 @@ def rest_for_training(
     domains = dict.fromkeys(row["domain"] for row in read_jsonl(path))
     train = tuple(sorted(set(domains) - {*valid, *test}))
     return {"train": train, "valid": tuple(valid), "test": tuple(test)}
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Reads the published results of a script's folder."""
-    return json.loads((folder / RESULTS).read_text("utf-8"))

@@ -31,16 +31,11 @@ def prepared(runs: Path) -> config_lib.Config:
     path = runs / "questions.jsonl"
     common.write_jsonl(path, questions(common.data_folder()), ascii=False)
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="multiple_choice",
-            template="multiple_choice",
-            domain="domain",
-            split_by="domain",
-            split_names=SPLITS,
-            max_length=36,
-            max_target_length=24,
-        )
+        path,
+        "multiple_choice",
+        SPLITS,
+        max_length=36,
+        template="multiple_choice",
     )
 
 

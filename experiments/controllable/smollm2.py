@@ -27,16 +27,11 @@ def prepared(runs: Path) -> config_lib.Config:
         for names in (VALID, TEST)
     )
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="experiments.controllable.task:controllable_generation",
-            template=str(Path(__file__).with_name("template.toml")),
-            domain="domain",
-            split_by="domain",
-            split_names=common.rest_for_training(path, valid, test),
-            max_length=16,
-            max_target_length=24,
-        )
+        path,
+        "experiments.controllable.task:controllable_generation",
+        common.rest_for_training(path, valid, test),
+        max_length=16,
+        template=str(Path(__file__).with_name("template.toml")),
     )
 
 

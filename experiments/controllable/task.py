@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments import common
 from metaflax import config as config_lib
 from metaflax import metrics, tasks
 
@@ -16,11 +17,7 @@ def controllable_generation(config: config_lib.Config) -> tasks.TaskType:
       A `TaskType` as `tasks.translation`, whose texts are scored by distinct-1 and
       distinct-2. Whether they have the attribute is judged afterwards, see `judge`.
     """
-    task = tasks.translation(label_smoothing=config.algorithm.label_smoothing)
-    assert task.texts is not None
-    names = ("distinct1", "distinct2")
-    level = task.texts._replace(generation_scores=names, score=score)
-    return task._replace(texts=level)
+    return common.generation_task(config, ("distinct1", "distinct2"), score)
 
 
 def score(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -30,19 +30,14 @@ def prepared(runs: Path) -> config_lib.Config:
     common.write_jsonl(path, common.short_pairs(rows, MOST_TOKENS), ascii=False)
     splits = json.loads((folder / "splits.json").read_text("utf-8"))
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="dialogue",
-            template="dialogue",
-            domain="domain",
-            split_by="domain",
-            split_names={
-                split: tuple(f"sgd/{name}" for name in names)
-                for split, names in splits.items()
-            },
-            max_length=32,
-            max_target_length=24,
-        ),
+        path,
+        "dialogue",
+        {
+            split: tuple(f"sgd/{name}" for name in names)
+            for split, names in splits.items()
+        },
+        max_length=32,
+        template="dialogue",
         episodes=config_lib.EpisodeConfig(shot=4, queries=3),
     )
 

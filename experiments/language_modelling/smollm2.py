@@ -39,15 +39,11 @@ def prepared(runs: Path) -> config_lib.Config:
         ascii=False,
     )
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="language_modelling",
-            domain="domain",
-            split_by="domain",
-            split_names=common.rest_for_training(path, rest[:NUM_VALID], test),
-            max_length=8,
-            max_target_length=32,
-        )
+        path,
+        "language_modelling",
+        common.rest_for_training(path, rest[:NUM_VALID], test),
+        max_length=8,
+        max_target_length=32,
     )
 
 

@@ -21,10 +21,7 @@ from metaflax import data
 
 NUM_PAPERS, NUM_DIALOGUES = 10, 8
 VALID = "papers/6", "dialogues/5"
-TEST = (
-    *("papers/2", "papers/3"),
-    *("dialogues/2", "dialogues/3"),
-)
+TEST = "papers/2", "papers/3", "dialogues/2", "dialogues/3"
 # Tokens of an input with its target, at most.
 MOST_TOKENS = 34
 
@@ -35,16 +32,11 @@ def prepared(runs: Path) -> config_lib.Config:
     rows = [*papers(folder), *dialogues(folder)]
     common.write_jsonl(path, common.short_pairs(rows, MOST_TOKENS), ascii=False)
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="summarization",
-            template="summarization",
-            domain="domain",
-            split_by="domain",
-            split_names=common.rest_for_training(path, VALID, TEST),
-            max_length=40,
-            max_target_length=24,
-        )
+        path,
+        "summarization",
+        common.rest_for_training(path, VALID, TEST),
+        max_length=40,
+        template="summarization",
     )
 
 

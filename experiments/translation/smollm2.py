@@ -29,16 +29,11 @@ def prepared(runs: Path) -> config_lib.Config:
     common.write_jsonl(path, common.short_pairs(rows, MOST_TOKENS), ascii=False)
     splits = json.loads((folder / "splits.json").read_text("utf-8"))
     return common.decoder_config(
-        config_lib.DataConfig(
-            path=str(path),
-            task="translation",
-            template="translation",
-            domain="domain",
-            split_by="domain",
-            split_names={split: tuple(names) for split, names in splits.items()},
-            max_length=28,
-            max_target_length=24,
-        )
+        path,
+        "translation",
+        splits,
+        max_length=28,
+        template="translation",
     )
 
 

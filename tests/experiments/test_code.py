@@ -8,7 +8,7 @@ import pytest
 
 from tests.experiments import scripts
 
-pytestmark = scripts.marks
+pytestmark = scripts.beside_tests
 
 from experiments.code import _parse, expressions, task  # noqa: E402
 
