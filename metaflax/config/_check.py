@@ -52,6 +52,12 @@ def check(config: Config) -> None:
             f"none_rate is {config.episodes.none_rate}, and the task type"
             f" {config.data.task!r} has no queries of none of the classes; set it to 0."
         )
+    if config.algorithm.calibrate and (task.template is None or task.texts is not None):
+        raise ValueError(
+            "calibrate divides the likelihoods that a generative model gives to classes"
+            f" and choices, and there are none with the task type {config.data.task!r}"
+            " here; leave it out, or name a template that writes {label}."
+        )
     _check_raw_text(config.data, task)
     _check_variants(config.data, task)
     _check_rare_classes(config.data, task)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import metaflax
 from metaflax import cli, config, tasks, workflows
 from tests.workflows import worlds
 
@@ -199,3 +200,35 @@ def test_rows_without_the_right_choice_are_refused(model, tmp_path, capsys):
     assert cli.main(["adapt", *worlds.arguments({**given, **paths})]) != 0
     message = " ".join(capsys.readouterr().err.split())
     assert "support.jsonl:1: 'label' is 'c', and the row has 2 choices" in message
+
+
+def test_adapt_calibrates_by_a_text_without_content(model, world, tmp_path):
+    rows = worlds.records(worlds.TOPICS[:2], 2)
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    given = {"algorithm": "in_context", "model": model, "support": support}
+    shares = {}
+    for name, flags in {"plain": [], "even": ["--calibrate"]}.items():
+        out = tmp_path / name
+        paths = worlds.arguments({**given, "out": out, "max_length": 40})
+        worlds.run("adapt", *paths, *flags)
+        predictions = metaflax.load(out)(["filler01 topic00", "N/A"])
+        shares[name] = np.array([[*p["probabilities"].values()] for p in predictions])
+    text, without_content = shares["plain"]
+    expected = text / without_content / np.sum(text / without_content)
+    np.testing.assert_allclose(shares["even"][0], expected, atol=1e-4)
+    np.testing.assert_allclose(shares["even"][1], [0.5, 0.5], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"algorithm": "frozen", "model": "minilm"},
+        {"algorithm": "in_context", "model": "smollm2", "task": "dialogue"},
+    ],
+)
+def test_what_gives_no_likelihoods_is_not_calibrated(options, tmp_path, capsys):
+    paths = {"support": tmp_path / "support.jsonl", "out": tmp_path / "model"}
+    given = worlds.arguments({**options, **paths})
+    assert cli.main(["adapt", *given, "--calibrate"]) != 0
+    message = " ".join(capsys.readouterr().err.split())
+    assert "calibrate divides the likelihoods" in message

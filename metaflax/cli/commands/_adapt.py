@@ -113,6 +113,9 @@ class Adapt:
     keep_context: Flag = False
     """Keep the keys and values of the support set of a model that is adapted in context
     (metaicl), so that `predict` need not encode it again."""
+    calibrate: Flag = False
+    """Divide the likelihoods of classes and choices under a generative model by those
+    for a text without content (contextual calibration), without --run."""
     columns: Columns = dataclasses.field(default_factory=Columns)
     pretrained: Pretrained = dataclasses.field(default_factory=Pretrained)
 
@@ -121,6 +124,8 @@ class Adapt:
         from metaflax.workflows.inference._pretrained_config import without_run
 
         settings = _given(self.pretrained)
+        if self.calibrate:
+            settings["calibrate"] = True
         choose_head = settings.get("head") == "auto"
         if choose_head:
             del settings["head"]
