@@ -6,7 +6,14 @@ from experiments.common._baseline_grids import (
 )
 from experiments.common._baseline_grids import frozen_settings as frozen_settings
 from experiments.common._baselines import against_baselines as against_baselines
+from experiments.common._classifier_comparison import (
+    classifier_table as classifier_table,
+)
+from experiments.common._classifier_comparison import (
+    compare_classifiers as compare_classifiers,
+)
 from experiments.common._decoder_comparison import compare_decoders as compare_decoders
+from experiments.common._decoder_methods import METAICL_ALONE as METAICL_ALONE
 from experiments.common._decoder_methods import decoder_config as decoder_config
 from experiments.common._decoder_script import rest_for_training as rest_for_training
 from experiments.common._decoder_script import run_comparison as run_comparison
@@ -29,9 +36,12 @@ from experiments.common._tables import markdown_table as markdown_table
 from experiments.common._tables import percent as percent
 
 __all__ = [
+    "METAICL_ALONE",
     "Setting",
     "against_baselines",
     "against_joint",
+    "classifier_table",
+    "compare_classifiers",
     "compare_decoders",
     "compare_with_joint",
     "data_folder",

@@ -1,7 +1,7 @@
 """Comparison of a run with baselines tuned on its validation episodes."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from metaflax.workflows.runs._run import (
 from metaflax.workflows.runs._run_directory import RunDirectory, check_result_name
 
 OURS = "meta-trained"
+# Scores `[E]` by name, from the predictions for the queries of each episode.
+MoreScores = Callable[[Evaluator, evaluation.Scores], Mapping[str, np.ndarray]]
 
 
 def against_baselines(
@@ -38,6 +40,7 @@ def against_baselines(
     evaluation: config_lib.EvaluationConfig | None = None,
     select_by: str | None = None,
     num_steps: Sequence[int] = (),
+    more_scores: MoreScores | None = None,
 ) -> dict[str, Any]:
     """Scores a run's best parameters and baselines on the same test episodes.
 
@@ -56,6 +59,8 @@ def against_baselines(
       evaluation: number and seed of test episodes (default: the run's).
       select_by: the score to select settings by (default: the task type's first).
       num_steps: candidate numbers of inner steps of the run (default: the run's).
+      more_scores: `scores = more_scores(evaluator, scores)`, further scores `[E]` by
+        name.
 
     Returns:
       The content of `NAME.json`: selected settings, intervals by method, and the paired
@@ -105,6 +110,8 @@ def against_baselines(
         other = with_setting(run, settings[best])
         scores[baseline] = other.test_evaluator()(initial_params(other))
     scores[OURS] = ours
+    if more_scores is not None:
+        scores = {m: _with_more(more_scores, evaluator, s) for m, s in scores.items()}
     if run.task.texts is not None and ours.answers is not None:
         directory.write_json(f"{name}_samples.json", evaluator.samples(scores))
     results = {
@@ -124,6 +131,14 @@ def with_setting(run: Run, setting: Setting) -> Run:
         run.config, model=setting.model, algorithm=setting.algorithm
     )
     return load_run(config)
+
+
+def _with_more(
+    more_scores: MoreScores, evaluator: Evaluator, scores: evaluation.Scores
+) -> evaluation.Scores:
+    """Adds further scores to those of all episodes."""
+    further = more_scores(evaluator, scores)
+    return scores._replace(metrics={**scores.metrics, **further})
 
 
 def _with_inner_steps(run: Run, num_steps: int) -> Run:
@@ -148,7 +163,7 @@ def _intervals(
     console: Console,
 ) -> dict[str, Any]:
     """Computes means of all methods and paired differences from each baseline."""
-    metrics = (*run.task.scores, "loss")
+    metrics = tuple(scores[OURS].metrics)
     of_all = np.ones(len(evaluator.episodes), bool)
     columns, paired = _compared(metrics, scores, of_all)
     console.print(reporting.comparison_table(describe(run.config), columns, metrics))
@@ -161,7 +176,7 @@ def _intervals(
     }
     if len(by_domain) < 2:
         return results
-    for metric in run.task.scores:
+    for metric in (name for name in metrics if name != "loss"):
         _print_by_domain(metric, by_domain, console)
     return results | {
         "by_domain": {

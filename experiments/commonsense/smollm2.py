@@ -36,6 +36,7 @@ def prepared(runs: Path) -> config_lib.Config:
         SPLITS,
         max_length=36,
         template="multiple_choice",
+        episodes=config_lib.EpisodeConfig(shot=4, queries=4),
     )
 
 
@@ -54,4 +55,4 @@ def questions(folder: Path) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_comparison(__file__, __doc__, prepared))
+    sys.exit(common.run_comparison(__file__, __doc__, prepared, **common.METAICL_ALONE))

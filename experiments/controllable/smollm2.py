@@ -36,4 +36,8 @@ def prepared(runs: Path) -> config_lib.Config:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_comparison(__file__, __doc__, prepared, extra=judge.judged))
+    sys.exit(
+        common.run_comparison(
+            __file__, __doc__, prepared, extra=judge.judged, **common.METAICL_ALONE
+        )
+    )

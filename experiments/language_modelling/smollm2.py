@@ -48,4 +48,4 @@ def prepared(runs: Path) -> config_lib.Config:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_comparison(__file__, __doc__, prepared))
+    sys.exit(common.run_comparison(__file__, __doc__, prepared, **common.METAICL_ALONE))

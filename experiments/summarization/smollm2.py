@@ -62,4 +62,4 @@ def example(text: str, target: str, domain: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_comparison(__file__, __doc__, prepared))
+    sys.exit(common.run_comparison(__file__, __doc__, prepared, **common.METAICL_ALONE))

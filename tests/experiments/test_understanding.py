@@ -356,3 +356,52 @@ def test_questions_run_in_miniature(small, tmp_path):
     assert set(found["meta-trained_less"]) == {"frozen", "fine-tuned"}
     said = script.in_language(config, run_dir, file, "xquad/de", num_test=2)
     assert said.startswith("xquad/de, 2 episodes\nf1 before, after, difference: ")
+
+
+def modules(config, labels, texts):
+    """Texts of every domain and label, `texts(rng)` each."""
+    rng = np.random.default_rng(0)
+    names = [n for of_split in config.data.split_names.values() for n in of_split]
+    return [
+        {**texts(rng), "label": label, "domain": name}
+        for name in names
+        for label in labels
+        for _ in range(12)
+    ]
+
+
+def few_validations(script):
+    compare = script.common.compare_classifiers
+    few = dict.fromkeys(("joint", "fine-tuned", "frozen"), 1)
+    return lambda *args, **more: compare(*args, **more, valid_episodes=few)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["education", "medicine"])
+def test_answers_and_medical_texts_run_in_miniature(name, small, tmp_path, monkeypatch):
+    folder = tmp_path / "data" / {"medicine": "medical"}.get(name, name)
+    folder.mkdir(parents=True)
+    config, script = small(name, queries=2), scripts.load(name)
+
+    def texts(rng):
+        pair = worlds.texts([], 2, rng)
+        return dict(zip(("text", "text_pair"), pair, strict=True))
+
+    labels = "correct", "incorrect", "contradictory", "partly", "irrelevant"
+    rows = modules(config, labels[: config.episodes.way], texts)
+    worlds.write_jsonl(folder / "examples.jsonl", rows)
+    monkeypatch.setattr(script.common, "compare_classifiers", few_validations(script))
+    script.experiment(config, tmp_path / "runs", silent())
+    found = results(tmp_path / "runs" / "classifiers.json")
+    baselines = {"joint", "fine-tuned", "frozen"}
+    assert set(found["meta-trained_less"]) == baselines
+    assert set(found["intervals"]) == {"meta-trained", *baselines}
+    scores = set(found["intervals"]["joint"])
+    assert ("weighted F1" in scores) == (name == "education")
+    assert (tmp_path / "runs" / "joint-model" / "model.safetensors").exists()
+
+
+def test_labels_have_the_shares_of_all_answers():
+    script = scripts.load("education")
+    weights = script.share_weights(["a", "b", "b", "c"], {"a": 6, "b": 3, "c": 1})
+    assert weights == [6, 1.5, 1.5, 1]

@@ -114,11 +114,11 @@ def finetune(
             f"{test_file} has labels that {train_file} lacks: {', '.join(unknown)}; add"
             " training texts of them."
         )
-    known = [_labelled(e, names, model, config, task.form) for e in (train, test)]
+    known = [labelled(e, names, model, config, task.form) for e in (train, test)]
     starts = {"pretrained": model.init(None), "meta-trained": params["encoder"]}
     right, tuned = {}, {}
     for start, encoder in starts.items():
-        tuned[start] = _tune(
+        tuned[start] = tune(
             model,
             encoder,
             known[0],
@@ -179,13 +179,14 @@ def _one_label(config: config_lib.Config) -> config_lib.Config:
     )
 
 
-def _labelled(
+def labelled(
     examples: data.Examples,
     names: list[str],
     model: LoadedModel,
     config: config_lib.Config,
     form: tasks.Form,
 ) -> Labelled:
+    """Tokenizes texts of one label each, whose class numbers are places in `names`."""
     if examples.is_multi_label:
         raise ValueError(f"{examples.name}: fine-tuning takes one label a text.")
     targets = np.array([names.index(labels[0]) for labels in examples.labels], np.int32)
@@ -202,7 +203,7 @@ def _batches(labelled: Labelled, size: int, order: np.ndarray) -> Iterator[base.
         yield base.Batch(inputs, targets, weights)
 
 
-def _tune(
+def tune(
     model: LoadedModel,
     encoder: Any,
     train: Labelled,

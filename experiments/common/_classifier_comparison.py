@@ -1,0 +1,97 @@
+"""Meta-training of an encoder beside training that is not meta-learning."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.common._baseline_grids import fine_tuned_settings, frozen_settings
+from experiments.common._baselines import OURS, against_baselines
+from experiments.common._files import write_json
+from experiments.common._joint_classifier import joint_classifier
+from experiments.common._tables import markdown_table, percent
+from metaflax import config as config_lib
+from metaflax import evaluation
+from metaflax.workflows.meta_training._train import train
+
+JOINT, FINE_TUNED, FROZEN = "joint", "fine-tuned", "frozen"
+# Validation episodes of each setting: fine-tuning takes far longer than a frozen head.
+_VALID_EPISODES = {JOINT: 15, FINE_TUNED: 15, FROZEN: 50}
+_HEADS = "prototypes", "ridge", "logistic_regression"
+
+
+def compare_classifiers(
+    config: config_lib.Config,
+    runs: Path,
+    console: Console,
+    *,
+    valid_episodes: Mapping[str, int] = _VALID_EPISODES,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Meta-trains, and compares with three baselines on the same episodes.
+
+    `joint` is the encoder after `joint_classifier`, `frozen` and `fine-tuned` are the
+    pretrained one: frozen with a head that is fitted to the support set, or fine-tuned
+    on it. What validation episodes select is the head and the learning rate, and for
+    `joint` whether it is frozen.
+
+    Args:
+      config: the config of the run.
+      runs: the folder of `run` and `joint-model`.
+      console: prints what happens.
+      valid_episodes: number of validation episodes of each setting, by baseline.
+      **settings: of `against_baselines`.
+
+    Returns:
+      The results of `against_baselines`, which are in `runs/classifiers.json` too.
+
+    Raises:
+      ValueError: if the config makes no run.
+    """
+    train(config, runs / "run", console)
+    model = joint_classifier(config, runs / "joint-model")
+    jointly = dataclasses.replace(config, model=model)
+    heads = {"head": _HEADS, "pooling": (model.pooling,)}
+    baselines = {
+        JOINT: frozen_settings(jointly, **heads) + fine_tuned_settings(jointly),
+        FINE_TUNED: fine_tuned_settings(config),
+        FROZEN: frozen_settings(config, **heads),
+    }
+    results = against_baselines(
+        runs / "run",
+        baselines,
+        console,
+        valid_episodes=valid_episodes,
+        evaluation=config.evaluation,
+        **settings,
+    )
+    write_json(runs / "classifiers.json", results)
+    return results
+
+
+def classifier_table(results: dict[str, Any], score: str = "accuracy") -> str:
+    """Formats a score of each method, and what meta-training gains on each.
+
+    Args:
+      results: of `compare_classifiers`, or of one of its domains.
+      score: the name of the score.
+
+    Examples:
+      >>> one = {"accuracy": {"mean": 0.5, "half_width": 0.1}}
+      >>> results = {
+      ...     "intervals": {"frozen": one, "meta-trained": one},
+      ...     "meta-trained_less": {"frozen": one},
+      ... }
+      >>> print(classifier_table(results).splitlines()[3])
+      | frozen | 50.00 ± 10.00 | +50.00 ± 10.00 |
+    """
+
+    def cell(intervals: dict[str, dict[str, float]], sign: str = "") -> str:
+        return percent(evaluation.Interval(**intervals[score]), sign)
+
+    means, less = results["intervals"], results[f"{OURS}_less"]
+    rows = [[OURS, cell(means[OURS]), ""]]
+    rows += [[name, cell(means[name]), cell(less[name], "+")] for name in less]
+    return markdown_table(["method", score, f"{OURS} less it"], rows)
