@@ -2,8 +2,9 @@
 
     METAFLAX_DATA=DIR python experiments/heads/run.py
 
-writes results.json and recommendation.md; any labelled files, with columns `text` and
-`label`, are compared by their paths and printed:
+writes results.json and recommendation.md; with `--heads auto ridge` it measures these
+alone, on the same draws, and leaves the others as they are. Any labelled files, with
+columns `text` and `label`, are compared by their paths and printed:
 
     python experiments/heads/run.py FILE [FILE ...] [--model minilm] [--shots 2 8]
         [--draws 20] [--most-classes 27] [--split-file FOLDS.json --fold 01]
@@ -15,6 +16,7 @@ are the same for all heads.
 import argparse
 import contextlib
 import io
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +42,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "prototypes": {},
     "centred_prototypes": {},
     "ridge": {},
+    "unbalanced_ridge": {},
     "logistic_regression": {},
     "unbalanced_logistic_regression": {},
     **CANDIDATES,
@@ -124,14 +127,15 @@ def methods(model: str) -> dict[str, Callable[[Draw], tuple[np.ndarray, float]]]
 
 def compare(
     texts: dict[str, list[str]],
+    compared: dict[str, Callable[[Draw], tuple[np.ndarray, float]]],
     model: str,
     shot: int | str,
     draws: int,
     most_classes: int,
 ) -> dict[str, dict[str, list[float]]]:
-    """Returns accuracy, mean recall and seconds to fit of each head on each draw."""
+    """Returns accuracy, mean recall and seconds to fit of each method on each draw."""
     scores: dict[str, dict[str, list[float]]] = {
-        name: {"accuracy": [], "recall": [], "seconds": []} for name in methods(model)
+        name: {"accuracy": [], "recall": [], "seconds": []} for name in compared
     }
     for seed in range(draws):
         task = draw(texts, shot, seed, most_classes)
@@ -139,7 +143,7 @@ def compare(
             task.queries  # Encodes all texts, which no method is charged for.
         )
         targets = np.array(task.targets)
-        for name, predicted in methods(model).items():
+        for name, predicted in compared.items():
             labels, seconds = predicted(task)
             correct = labels == targets
             recalls = [np.mean(correct[targets == n]) for n in np.unique(targets)]
@@ -154,6 +158,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, help="labelled texts")
     parser.add_argument("--model", default="minilm", help="run, name or directory")
     parser.add_argument("--shots", nargs="+", type=int)
+    parser.add_argument("--heads", nargs="+", help="others keep their results")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--most-classes", type=int, default=27)
     parser.add_argument("--split-file", type=Path)
@@ -162,8 +167,14 @@ def main() -> int:
     args = parser.parse_args()
     workflows.quiet_logs()
     workflows.cache_compilations()
+    file = args.out / "results.json"
+    compared = methods(args.model)
+    known = json.loads(file.read_text()) if args.heads and not args.files else {}
     results: dict[str, Any] = {}
     try:
+        if unknown := {*(args.heads or ())} - {*compared}:
+            raise ValueError(f"no head {min(unknown)!r}; take {', '.join(compared)}.")
+        measured = {name: compared[name] for name in args.heads or compared}
         sets = (
             (
                 (f.stem, texts_of_classes(f, args.split_file, args.fold))
@@ -175,12 +186,16 @@ def main() -> int:
         for name, texts in sets:
             results[name] = {}
             for shot in args.shots or SHOTS:
-                results[name][str(shot)] = compare(
-                    texts, args.model, shot, args.draws, args.most_classes
+                scores = compare(
+                    texts, measured, args.model, shot, args.draws, args.most_classes
                 )
+                scores = known.get(name, {}).get(str(shot), {}) | scores
+                results[name][str(shot)] = {
+                    n: scores[n] for n in compared if n in scores
+                }
                 print(name, shot, file=sys.stderr, flush=True)
-            if not args.files:
-                common.write_json(args.out / "results.json", results)
+        if not args.files:
+            common.write_json(file, results)
     except (ValueError, FileNotFoundError) as error:
         print(f"heads: {error}", file=sys.stderr)
         return 2

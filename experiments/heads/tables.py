@@ -1,5 +1,6 @@
 """Tables of the results, and the recommendation that follows from them."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from metaflax import evaluation
 Results = dict[str, dict[str, dict[str, dict[str, list[float]]]]]
 
 MEANS = "prototypes"
-BALANCE = ("unbalanced_logistic_regression", "logistic_regression")
+BALANCED = ("ridge", "logistic_regression")
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 PEER = "scikit-learn"
 AUTO = "auto"
 # Not candidates for the best inductive head.
-_NOT_RECOMMENDED = (*TRANSDUCTIVE, AUTO, "unbalanced_logistic_regression")
+_NOT_RECOMMENDED = (
+    *(*TRANSDUCTIVE, AUTO),
+    *("unbalanced_logistic_regression", "unbalanced_ridge"),
+)
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -41,16 +45,18 @@ def accuracy_table(results: Results) -> str:
 def balance_table(results: Results) -> str:
     """Gain of counting classes alike, in accuracy and in mean recall."""
     rows = []
-    for data, shot, scores in _rows(results):
-        plain, other = (scores[name] for name in BALANCE)
+    for (data, shot, scores), head in itertools.product(_rows(results), BALANCED):
+        if shot not in (UNEQUAL, AS_FREQUENT):
+            continue  # It changes nothing.
+        plain, other = scores[f"unbalanced_{head}"], scores[head]
         gains = [
             percent(evaluation.paired_interval(plain[m], other[m]), "+", 1)
-            for m in ("accuracy", "recall")
+            for m in ("recall", "accuracy")
         ]
         recalls = [f"{100 * np.mean(s['recall']):.1f}" for s in (plain, other)]
-        rows.append([data, shot, *recalls, *reversed(gains)])
+        rows.append([data, shot, f"`{head}`", *recalls, *gains])
     header = ["unbalanced", "balanced", "gain in mean recall", "gain in accuracy"]
-    return markdown_table(["data", "texts a class", *header], rows)
+    return markdown_table(["data", "texts a class", "head", *header], rows)
 
 
 def difference_table(results: Results, base: str, others: tuple[str, ...]) -> str:

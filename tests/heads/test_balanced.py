@@ -46,6 +46,31 @@ def test_logistic_regression_is_scikit_learns_balanced_one(strength):
         assert np.max(np.abs(plain - kernel)) > 0.01
 
 
+@pytest.mark.parametrize("num_features", [3, 12])  # Its primal and its dual.
+@pytest.mark.parametrize("strength", [1.0, 0.01])
+def test_ridge_solves_the_normal_equations_of_balanced_weights(strength, num_features):
+    features = np.random.default_rng(2).normal(size=(9, num_features))
+    counts = {0: 5, 1: 1, 3: 2}  # Of 8 units in 3 classes.
+    factors = np.array([8 / (3 * counts.get(int(n), np.inf)) for n in TARGETS])
+    weighted = factors[:, None] * features
+    scale = heads.ridge(N).init(None)["scale"]
+    expected = np.linalg.solve(
+        features.T @ weighted + strength * np.eye(num_features),
+        weighted.T @ np.eye(N)[TARGETS],
+    )
+    with jax.enable_x64(True):
+        settings = config_lib.AlgorithmConfig("frozen", head="ridge", strength=strength)
+        head = build_head(settings, num_features, tasks.classification(), N)
+        params = head.init(jax.random.key(0))
+        weights = WEIGHTS.astype(float)
+        state = head.fit(params, jnp.asarray(features), TARGETS, weights)
+        kernel = np.asarray(state["kernel"])
+        np.testing.assert_allclose(kernel, scale * expected, atol=1e-9)
+        plain = heads.ridge(N, strength=strength)
+        unweighted = plain.fit(params, jnp.asarray(features), TARGETS, weights)
+        assert np.max(np.abs(unweighted["kernel"] - kernel)) > 0.01
+
+
 @pytest.mark.parametrize("name", ["ridge", "logistic_regression", "gaussian"])
 def test_classes_with_as_many_units_are_counted_as_before(name):
     head = getattr(heads, name)(N)

@@ -74,10 +74,27 @@ def test_accuracies_are_those_of_heads_fitted_without_the_held_out_fold():
     assert choice.accuracy["prototypes"] == pytest.approx(np.mean(correct))
 
 
-def test_one_text_in_a_class_leaves_none_to_compare_on():
-    targets = np.array([0, 0, 1])
-    choice = _head_choice.choose_head(np.eye(3), targets, FROZEN, CLASSES)
-    assert (choice.name, choice.accuracy) == ("prototypes", {})
+@pytest.mark.parametrize(
+    ("counts", "head", "chosen"),
+    [
+        ([1, 1, 1], None, "prototypes"),
+        ([1, 1, 1], "ridge", "ridge"),
+        ([1] * 9, None, "prototypes"),
+        ([1] * 10, None, "centred_logistic_regression"),
+        ([2, 1], None, "logistic_regression"),
+        ([2, 1], "ridge", "logistic_regression"),
+        ([2, 1], "logistic_regression", "logistic_regression"),
+        ([3] * 9 + [1], None, "centred_logistic_regression"),
+    ],
+)
+def test_one_text_in_a_class_leaves_the_choice_to_the_numbers(counts, head, chosen):
+    targets = np.repeat(np.arange(len(counts)), counts)
+    settings = dataclasses.replace(FROZEN, head=head)
+    features = np.eye(len(targets))
+    choice = _head_choice.choose_head(features, targets, settings, CLASSES)
+    assert (choice.name, choice.accuracy) == (chosen, {})
+    assert choice.is_default == (chosen == (head or "prototypes"))
+    assert choice.applied(settings).head == (head if choice.is_default else chosen)
     assert "leaves none to compare" in str(choice)
 
 
