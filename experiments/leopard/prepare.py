@@ -2,14 +2,18 @@
 
     METAFLAX_DATA=DIR python experiments/leopard/prepare.py [--out runs/leopard/data]
 
-`levels.jsonl`: scored sentences in four levels, from very negative to very positive.
-`products.jsonl`: reviews of products. `entailment.jsonl`: premise and hypothesis.
-`answers.jsonl`: a student's answer beside that of a teacher. `types.jsonl`: a sentence
-and an entity in it. Every row has its domain.
+A folder for each member of the recipe `general`: `examples.jsonl`, `splits.json` with
+the domains (intents: classes) of each split, and `README.md` with source and licence.
+
+`products`: reviews of products. `levels`: scored sentences in four levels, from very
+negative to very positive. `entailment`: premise and hypothesis. `answers`: a student's
+answer beside that of a teacher. `types`: a sentence and an entity in it. `likeness`:
+two sentences and how alike they are. `intents`: requests. `words`: raw sentences.
 """
 
 import argparse
 import itertools
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +24,8 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 from experiments import common
 from metaflax.data.sources import _embedded
+from metaflax.recipes._general import EXAMPLES
+from metaflax.recipes._general import SPLITS as SPLIT_FILE
 
 # Lowest score of each level; people scored from -4 to 4.
 LEVELS = {
@@ -33,33 +39,113 @@ NEUTRAL = 0.5
 FEWEST_WORDS = 5
 
 
+# Source and licence of each member's data.
+SOURCES = {
+    "products": ("Multi-Domain Sentiment Dataset (ARSC)", "none stated; research"),
+    "levels": ("vaderSentiment 3.3.2", "MIT"),
+    "entailment": (
+        "TaxiNLI (MultiNLI), SICK, RTE, ANLI, ConjNLI, MED, Breaking NLI, DNC",
+        "TaxiNLI: Computational Use of Data Agreement 1.0; SICK: CC BY-NC-SA 3.0; RTE:"
+        " none stated; ANLI: CC BY-NC 4.0; ConjNLI: MIT; MED, Breaking NLI: CC BY-SA"
+        " 4.0; DNC: MultiNLI's terms",
+    ),
+    "answers": ("SemEval-2013 task 7 (Beetle, SciEntsBank)", "CC BY-SA 3.0"),
+    "types": (
+        "AnEM, BioNLP13CG, GUM, re3d, FIN, WikiGold",
+        "AnEM, BioNLP13CG: CC BY-SA 3.0; GUM: CC BY 4.0 on texts of CC BY 2.5 to CC"
+        " BY-NC-SA 3.0; re3d: Open Government Licence 3.0 to CC BY-NC 3.0; FIN: CC BY"
+        " 3.0; WikiGold: CC BY 4.0",
+    ),
+    "likeness": ("STS benchmark", "mixed by source, mostly CC BY-SA"),
+    "intents": ("clinc150", "CC BY 3.0"),
+    "words": ("WikiText-2 and WikiSplit", "CC BY-SA 3.0 and CC BY-SA 4.0"),
+}
+# Domains of each split; others are left out.
+SPLITS = {
+    "products": {
+        "train": [
+            *("apparel", "automotive", "baby", "beauty", "camera_photo"),
+            *("cell_phones_service", "computer_video_games", "gourmet_food"),
+            *("grocery", "health_personal_care", "jewelry_watches", "music"),
+            *("office_products", "outdoor_living", "software", "sports_outdoors"),
+        ],
+        "valid": ["magazines"],
+        "test": ["toys_games"],
+    },
+    "levels": {
+        "train": ["tweets", "films"],
+        "valid": ["editorials"],
+        "test": ["products"],
+    },
+    "entailment": {
+        "train": [
+            *("anli_r1", "anli_r2", "anli_r3", "breaking_nli", "conjnli_auto"),
+            *("conjnli_dev", "dnc_negation", "med_crowd_down", "med_crowd_up"),
+            *("med_paper", "mnli_facetoface", "mnli_fiction", "mnli_government"),
+            *("mnli_letters", "mnli_oup", "mnli_slate", "mnli_verbatim", "sick"),
+        ],
+        "valid": ["mnli_nineeleven", "rte"],
+        "test": ["mnli_telephone", "mnli_travel"],
+    },
+    "answers": {
+        "train": [
+            *("beetle_FaultFinding", "beetle_SwitchesBulbsParallel"),
+            *("scients_LF", "scients_LP", "scients_ME", "scients_MX"),
+            *("scients_PS", "scients_VB"),
+        ],
+        "valid": ["beetle_SwitchesBulbsSeries"],
+        "test": ["scients_SE"],
+    },
+    "types": {
+        "train": ["anem", "bionlp13cg", "gum", "re3d"],
+        "valid": ["wikigold"],
+        "test": ["fin"],
+    },
+    "likeness": {
+        "train": ["MSRvid", "headlines", "MSRpar", "deft-news"],
+        "valid": ["images", "deft-forum"],
+        "test": ["answers-forums", "answer-answer", "track5.en-en"],
+    },
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/data"))
     args = parser.parse_args()
     for name, count in prepare(common.data_folder(), args.out).items():
-        print(f"{count} rows: {args.out / name}.jsonl")
+        print(f"{count} rows: {args.out / name / EXAMPLES}")
 
 
 def prepare(folder: Path, out: Path) -> dict[str, int]:
-    """Writes a file for each member; returns the number of its rows.
+    """Writes a folder for each member; returns the number of its rows.
 
     Raises:
       ValueError: if a text to train on is one of LEOPARD's.
     """
-    sources = {
-        "levels": levels(),
+    clinc = folder / "clinc150"
+    rows_of = {
         "products": common.read_jsonl(folder / "amazon_sentiment/examples.jsonl"),
+        "levels": levels(),
         "entailment": entailment(folder / "nli"),
         "answers": common.read_jsonl(folder / "education/examples.jsonl"),
         "types": types(folder / "ner_extra"),
+        "likeness": likeness(folder / "stsb"),
+        "intents": common.read_jsonl(clinc / "examples.jsonl"),
+        "words": common.read_jsonl(folder / "unlabelled_sentences/sentences.jsonl"),
     }
+    intents = json.loads((clinc / "folds.json").read_text("utf-8"))["01"]
+    splits = {**SPLITS, "intents": intents}
     tested = words_of_tests(folder / "leopard")
     counts = {}
-    for name, rows in sources.items():
-        kept = [*rows]
+    for name, (source, licence) in SOURCES.items():
+        kept = [*rows_of[name]]
         refuse_leaks(name, kept, tested)
-        counts[name] = common.write_jsonl(out / f"{name}.jsonl", kept)
+        counts[name] = common.write_jsonl(out / name / EXAMPLES, kept)
+        if name in splits:
+            common.write_json(out / name / SPLIT_FILE, splits[name])
+        readme = f"# {name}\n\n- Source: {source}\n- Licence: {licence}\n"
+        (out / name / "README.md").write_text(readme, "utf-8")
     return counts
 
 
@@ -100,6 +186,12 @@ def types(folder: Path) -> Iterator[dict[str, Any]]:
                     "label": tag[2:],
                     "domain": row["domain"],
                 }
+
+
+def likeness(folder: Path) -> Iterator[dict[str, Any]]:
+    for file in sorted(folder.glob("*.jsonl")):
+        for row in common.read_jsonl(file):
+            yield {**row, "domain": row["source"]}
 
 
 def words_of_tests(folder: Path) -> set[str]:

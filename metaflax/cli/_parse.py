@@ -70,6 +70,8 @@ def parse(
     name, *options = args
     if name not in COMMANDS:
         _refuse(name)
+    if name == "train" and _value_of(options, "--recipe"):
+        name = "mix"  # A recipe composes a mixture.
     command, defaults = COMMANDS[name], None
     if name == "train" and (path := _value_of(options, "--config")):
         defaults = command(settings=config_lib.load_file(path))

@@ -2,10 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from metaflax import config as config_lib
+from metaflax import recipes
+from metaflax.workflows.runs import _licences
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -79,12 +82,6 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().err.startswith("leopard: ")
 
 
-def test_the_mixture_makes_a_run():
-    path = scripts.EXPERIMENTS / "leopard" / "mixture.py"
-    config = config_lib.load_file(path, config_lib.MixtureConfig)
-    config_lib.check_mixture(config)
-
-
 def save_sources(folder, tested):
     """A row of each source, and a task of LEOPARD that tests on one text."""
     pair = {"text": "One two three four five", "text_pair": "Six.", "domain": "all"}
@@ -95,11 +92,16 @@ def save_sources(folder, tested):
         "nli/all": pair,
         "education/examples": pair,
         "ner_extra/all": words,
+        "stsb/all": {**pair, "score": 2.5, "source": "news"},
+        "clinc150/examples": {"text": "What?", "label": "ask"},
+        "unlabelled_sentences/sentences": {"text": "It is."},
         "leopard/task/eval": {"text": tested},
     }.items():
         path = folder / f"{name}.jsonl"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         worlds.write_jsonl(path, [row])
+    folds = {"01": {"train": ["ask"], "valid": [], "test": []}}
+    (folder / "clinc150" / "folds.json").write_text(json.dumps(folds))
     return folder
 
 
@@ -115,9 +117,18 @@ def test_what_the_mixture_learns_from_is_written_with_its_domains(prepare, tmp_p
     data = save_sources(tmp_path / "data", "Nothing of what it learns from")
     out = tmp_path / "out"
     counts = prepare.prepare(data, out)
-    rows = {path.stem: worlds.read_jsonl(path) for path in out.glob("*.jsonl")}
+    config = recipes.general(out)
+    assert set(config.members) == set(counts)
+    config_lib.check_mixture(config)
+    rows = {
+        name: worlds.read_jsonl(Path(member.data.path))
+        for name, member in config.members.items()
+    }
     assert {name: len(found) for name, found in rows.items()} == counts
-    assert all("domain" in row for found in rows.values() for row in found)
+    for name, member in config.members.items():
+        assert _licences.stated_licence(member.data.path)
+        assert member.data.domain is None or all("domain" in r for r in rows[name])
+        assert (member.data.split_file is None) == (name == "words")
     # An entity ends where another type or another beginning follows.
     entities = [(row["text_pair"], row["label"]) for row in rows["types"]]
     assert entities == [("a b", "PER"), ("c", "PER"), ("e", "ORG")]

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "docker": "tests/experiments/test_service_recipe.py",
     "kubectl": "tests/experiments/test_service_recipe.py",
     "metaflax quickstart": ".ci/first_hour.py",
+    "metaflax train --recipe": "tests/workflows/test_recipes.py",
 }
 
 # Options that shorten a command. The last value of an option counts.

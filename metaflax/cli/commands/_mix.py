@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import workflows
+from metaflax import recipes, workflows
 from metaflax.cli.commands._machines import Machines
 
 
@@ -17,12 +17,23 @@ class Mix:
 
     EXAMPLES: ClassVar = (
         "metaflax mix --config experiments/smlmt/mixture.py --run-dir runs/mixture",
+        "metaflax mix --recipe general --data my_folder --run-dir runs/general",
     )
     PAGE: ClassVar = "howto/mixtures"
 
-    config: Path
+    config: Path | None = None
     """Python file that defines `config = metaflax.config.MixtureConfig(...)`, such as
     experiments/smlmt/mixture.py."""
+    recipe: str | None = None
+    """Recipe that composes the mixture from a folder of data: general, or an import
+    path `package.module:attribute` of a function of a folder."""
+    data: Path | None = None
+    """Folder of the recipe's data, such as experiments/leopard/prepare.py writes."""
+    model: str | None = None
+    """Encoder to start from: a name such as minilm or mpnet, a directory or a Hugging
+    Face hub name (default: that of the config or recipe)."""
+    steps: int | None = None
+    """Number of outer steps (default: that of the config or recipe)."""
     run_dir: Path = Path("runs/mixture")
     """Directory of the run, with the encoder in its folder `model` and a run directory
     per member in `members/NAME`; the same command again resumes it."""
@@ -30,10 +41,30 @@ class Mix:
 
     def execute(self, console: Console) -> None:
         """Meta-trains on the mixture and meta-tests each member."""
-        config = config_lib.load_file(self.config, config_lib.MixtureConfig)
         workflows.mix(
-            config,
+            self._settings(),
             self.run_dir,
             self.machines.initialize(console),
             param_shards=self.machines.num_param_shards,
         )
+
+    def _settings(self) -> config_lib.MixtureConfig:
+        if (self.config is None) == (self.recipe is None):
+            raise ValueError("a mixture is a --config or a --recipe; give one of them.")
+        if (self.recipe is None) != (self.data is None):
+            raise ValueError(
+                "--data is the folder of a recipe's data; give --recipe and --data"
+                " together."
+            )
+        if self.config is not None:
+            config = config_lib.load_file(self.config, config_lib.MixtureConfig)
+        else:
+            assert self.recipe is not None
+            assert self.data is not None
+            config = recipes.build(self.recipe, self.data)
+        model, training = config.model, config.training
+        if self.model is not None:
+            model = dataclasses.replace(model, name=self.model)
+        if self.steps is not None:
+            training = dataclasses.replace(training, steps=self.steps)
+        return dataclasses.replace(config, model=model, training=training)

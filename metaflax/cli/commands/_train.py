@@ -19,11 +19,15 @@ class Train:
     An episode is a small task of a few classes: a support set to learn them from, and
     queries to score. The outer loop trains on many episodes; the inner loop, where an
     algorithm has one, adapts to the support set of one.
+
+    With `--recipe general --data FOLDER` it trains an encoder to start from on tasks of
+    many kinds; the options are then those of `metaflax mix`.
     """
 
     EXAMPLES: ClassVar = (
         "metaflax train --data intents.jsonl --way 5 --shot 5 --run-dir runs/intents",
         "metaflax train --data mail.csv --text body --label topic --algorithm fomaml",
+        "metaflax train --recipe general --data my_folder --run-dir runs/general",
     )
     PAGE: ClassVar = "tutorials/own_text"
 

@@ -19,12 +19,14 @@ from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
 from metaflax.workflows.meta_training._composition import Composition, sharing_encoder
 from metaflax.workflows.meta_training._members import MODEL, Member, load_members
+from metaflax.workflows.meta_training._mixture_card import CARD, mixture_card
 from metaflax.workflows.meta_training._outer_loop import (
     Outcome,
     placement_for,
     train_members,
 )
 from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._licences import stated_licence
 from metaflax.workflows.runs._loaded_model import load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
 
@@ -47,7 +49,8 @@ def mix(
     Args:
       config: of the mixture.
       run_dir: gets config, versions, log, checkpoints and results; in its folder
-        `model` the encoder that validated best, for any `--model`; and in
+        `model` the encoder that validated best, for any `--model`, with a model card
+        that lists data and licences; and in
         `members/NAME` the files of each member's own command, for `evaluate`,
         `adapt --run` and `finetune --run`, or the folder `model` for
         `pretrain --model`.
@@ -112,6 +115,10 @@ def _mix(
         "members": _test(members, outcome, placement, console),
     }
     directory.write_json("results.json", results)
+    if is_coordinator():
+        licence = stated_licence(model.pretrained.directory)
+        card = mixture_card(target.name, config, licence, results)
+        (target / CARD).write_text(card, encoding="utf-8")
     console.print(
         f"Mean validation score {outcome.score:.4f} at step {outcome.best_step} of"
         f" {outcome.steps}; the encoder is in {target}.",
