@@ -36,6 +36,7 @@ def main() -> int:
         "--package", type=Path, help="checkout of metaflax (default: the installed)"
     )
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
@@ -48,7 +49,8 @@ def main() -> int:
     if args.package:
         sys.path.insert(0, str(args.package))
     texts = TEXTS[args.texts](folder)[: args.number]
-    predict = PROGRAMS[args.program](args.model or _minilm(), args.batch_size)
+    make = PROGRAMS[args.program]
+    predict = make(args.model or _minilm(), args.batch_size, args.dtype)
     first = predict(texts)
     info = {
         "program": args.program,
@@ -78,13 +80,16 @@ def reviews(folder: Path) -> list[str]:
     return [text for text in rows if len(text) >= least]
 
 
-def by_metaflax(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
+def by_metaflax(model: Path, batch_size: int, dtype: Any) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by `Predictor`."""
     from metaflax import workflows
     from metaflax.workflows.inference._predict import predict_all
 
     with tempfile.TemporaryDirectory() as folder:
-        predictor = workflows.Predictor(_classifier(model, Path(folder)), batch_size)
+        directory = _classifier(model, Path(folder))
+        # Versions before had no such option.
+        options = {} if dtype == "float32" else {"dtype": dtype}
+        predictor = workflows.Predictor(directory, batch_size, **options)
 
     def probabilities(texts: list[str]) -> np.ndarray:
         rows = predict_all(predictor, texts)
@@ -93,11 +98,15 @@ def by_metaflax(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
     return probabilities
 
 
-def by_onnxruntime(model: Path, batch_size: int) -> Callable[[list[str]], Any]:
+def by_onnxruntime(
+    model: Path, batch_size: int, dtype: str
+) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by the exported graph.
 
     Texts are sorted by length, and a batch is padded to its longest.
     """
+    if dtype != "float32":
+        raise SystemExit("benchmark: the exported graph is of float32.")
     import onnxruntime
     import transformers
 
@@ -146,15 +155,17 @@ def _classifier(model: Path, folder: Path) -> Path:
 
 
 def by_sentence_transformers(
-    model: Path, batch_size: int
+    model: Path, batch_size: int, dtype: str
 ) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by sentence-transformers."""
     import sentence_transformers
+    import torch
 
     from metaflax import models
 
     encoder = sentence_transformers.SentenceTransformer(str(model), device="cpu")
     encoder = sentence_transformers.SentenceTransformer(modules=list(encoder)[:2])
+    encoder = encoder.to(dtype=getattr(torch, dtype))
     # As metaflax reads this directory, which without its modules tells no length.
     encoder.max_seq_length = models.load(model).tokenizer().model_max_length
     head = _head(encoder.get_sentence_embedding_dimension())

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from metaflax import estimators, models, tree
-from metaflax.models.layers import _modules
+from metaflax.models.layers import _modules, _products
 from tests.models import episodes
 from tests.models.examples import CONFIG, random_params, random_tokens
 
@@ -25,6 +25,33 @@ def test_features_are_near_those_of_float32_and_float32_themselves():
     low, high = features(dtype=jnp.bfloat16), features()
     assert low.dtype == jnp.float32
     assert 0 < np.max(np.abs(low - high)) < 0.05
+
+
+def test_a_product_of_bfloat16_adds_up_in_float32_and_its_derivatives_are_narrow():
+    keys = jax.random.split(jax.random.key(0))
+    x, y = (jax.random.normal(k, (64, 64)).astype(jnp.bfloat16) for k in keys)
+
+    def total(product, x, y):
+        return jnp.sum(jnp.square(product(x, y).astype(jnp.float32)))
+
+    product = _products.matmul(x, y)
+    exact = np.asarray(x, np.float64) @ np.asarray(y, np.float64)
+    assert product.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(product, np.float64), exact, rtol=2**-8)
+    for argument in (0, 1):
+        grads = [
+            jax.grad(functools.partial(total, of), argument)(x, y)
+            for of in (_products.matmul, jnp.matmul)
+        ]
+        np.testing.assert_array_equal(*(np.asarray(g, np.float32) for g in grads))
+    jaxpr = jax.make_jaxpr(jax.grad(functools.partial(total, _products.matmul)))(x, y)
+    factors = [
+        [v.aval.dtype for v in equation.invars]
+        for equation in jaxpr.eqns
+        if equation.primitive.name == "dot_general"
+    ]
+    # One derivative, since the other factor is constant.
+    assert factors == [[jnp.bfloat16, jnp.bfloat16]]
 
 
 def test_sums_over_many_rows_and_features_do_not_stop_growing():

@@ -92,6 +92,20 @@ def test_batches_and_their_neighbours_change_no_answer(adapted):
         )
 
 
+def test_predictions_in_bfloat16_are_near_those_of_float32(adapted, tmp_path):
+    with pytest.raises(ValueError, match=r"'float16'; it is float32 or bfloat16"):
+        workflows.Predictor(adapted, dtype="float16")
+    out = {}
+    for dtype in ("float32", "bfloat16"):
+        write_lines(tmp_path / "t.txt")
+        args = ("--texts", tmp_path / "t.txt", "--out", tmp_path / dtype)
+        worlds.run("predict", "--model", adapted, "--dtype", dtype, *args)
+        answers = worlds.read_jsonl(tmp_path / dtype)
+        out[dtype] = np.array([list(a["probabilities"].values()) for a in answers])
+    gap = np.abs(out["float32"] - out["bfloat16"])
+    assert 0 < gap.max() < 0.02
+
+
 def test_lengths_that_vary_compile_a_few_times(adapted):
     rng = np.random.default_rng(0)
     for _ in range(2):

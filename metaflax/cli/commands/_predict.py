@@ -73,6 +73,10 @@ class Predict:
     """Classifiers adapted from a run: share of the texts of known classes that may be
     rejected; a text gets the label null where its confidence is below the threshold
     fitted for that share on meta-validation (default: none is rejected)."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Classifiers: type of the factors of matrix products; bfloat16 is faster on CPUs
+    that multiply it and on accelerators, and changes probabilities in the third digit
+    (default: float32)."""
     max_new_tokens: int | None = None
     """Generative models: largest number of generated tokens (default: that of
     training)."""
@@ -95,7 +99,10 @@ class Predict:
             explain=self.explanation.explain,
             relations=self.relations,
             **_given(
-                windows=self.windows, reject=self.reject, max_new=self.max_new_tokens
+                windows=self.windows,
+                reject=self.reject,
+                dtype=self.dtype,
+                max_new=self.max_new_tokens,
             ),
             **self.decoding,
             **self.explanation.options(),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from metaflax import base
 from metaflax.models.generation import _language_model
 from metaflax.models.generation._language_model import Context
-from metaflax.models.layers import _attention, _modules, _packing
+from metaflax.models.layers import _attention, _modules, _packing, _products
 from metaflax.models.layers._attention import Past, Slots
 
 
@@ -140,4 +140,4 @@ def word_logits(params: Any, x: jax.Array, *, tied: bool, dtype: Any) -> jax.Arr
         kernel = jnp.asarray(params["embeddings"]["word"], dtype).T
     else:
         kernel = jnp.asarray(params["head"]["kernel"], dtype)
-    return _modules.widened(jnp.matmul(x.astype(dtype), kernel))
+    return _modules.widened(_products.matmul(x.astype(dtype), kernel))

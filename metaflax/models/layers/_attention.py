@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.layers import _extra_parameters as _extras
-from metaflax.models.layers import _modules, _packing
+from metaflax.models.layers import _modules, _packing, _products
 
 # Far below any score, yet finite: a token without visible slots attends to all evenly.
 MASKED = -1e9
@@ -48,7 +48,7 @@ class KeyValues(NamedTuple):
         # Queries that share keys and values are rows of one product.
         keys = by_text(self.keys, num_texts)  # [B, G, S, d]
         grouped = query.reshape(*keys.shape[:2], -1, query.shape[-1])
-        scores = jnp.matmul(grouped, keys.swapaxes(2, 3))
+        scores = _products.matmul(grouped, keys.swapaxes(2, 3))
         return scores.reshape(num_texts, num_heads, -1, keys.shape[2])
 
     def mix(self, weights: jax.Array) -> jax.Array:
@@ -56,7 +56,7 @@ class KeyValues(NamedTuple):
         num_texts, num_heads, _, num_slots = weights.shape
         values = by_text(self.values, num_texts)  # [B, G, S, d]
         grouped = weights.reshape(*values.shape[:2], -1, num_slots)
-        mixed = jnp.matmul(grouped, values)
+        mixed = _products.matmul(grouped, values)
         return mixed.reshape(num_texts * num_heads, -1, mixed.shape[-1])
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from metaflax import base
 from metaflax.models.layers import _extra_parameters as _extras
-from metaflax.models.layers import _norms, _packing, _smooth, _stack
+from metaflax.models.layers import _norms, _packing, _products, _smooth, _stack
 from metaflax.models.layers._config import ACTIVATIONS, TransformerConfig
 
 
@@ -64,7 +64,8 @@ class Dense(nn.Module):
         return (y.astype(wide) + bias.astype(wide)[None]).astype(self.dtype)
 
     def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jnp.matmul(x.astype(self.dtype), jnp.asarray(kernel, self.dtype))
+        kernel = jnp.asarray(kernel, self.dtype)
+        return _products.matmul(x.astype(self.dtype), kernel)
 
 
 class Norm(nn.Module):
@@ -231,5 +232,5 @@ class TiedWordHead(Block):
         hidden = ACTIVATIONS[self.activation or self.config.hidden_act](dense(x))
         x = self.norm(hidden, use_bias=self.norm_bias)
         bias = self.param("bias", nn.initializers.zeros, (word.shape[0],))
-        logits = widened(jnp.matmul(x, jnp.asarray(word, self.dtype).T))
+        logits = widened(_products.matmul(x, jnp.asarray(word, self.dtype).T))
         return logits + bias.astype(logits.dtype)[None]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metaflax import config as config_lib
-from metaflax import data, models, target_kinds, tasks
+from metaflax import data, models, target_kinds, tasks, tree
 from metaflax._wording import see
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._truncation import TruncationCount
@@ -27,6 +28,7 @@ from metaflax.workflows.runs._token_outputs import reading
 # Texts that are sorted by length together, for each text of `batch_size`. Of
 # predictions of tokens fewer, since they are kept for the whole window.
 WINDOW, TOKEN_WINDOW = 32, 8
+DTYPES = ("float32", "bfloat16")
 # Task types by Hugging Face's problem type of a classifier.
 TASK_NAMES = {
     "multi_label_classification": "multilabel_classification",
@@ -50,6 +52,9 @@ class Predictor:
       reject: false-rejection rate: a text gets the label None where the confidence of
         its prediction is below a threshold that so many texts of known classes are
         below, by meta-validation. None rejects nothing.
+      dtype: type of the factors of matrix products, which add up in float32. With
+        `bfloat16` predictions take less time on CPUs that multiply it (AVX-512 BF16,
+        AMX) and on accelerators; probabilities change in the third digit.
 
     Attributes:
       pretrained: the loaded model.
@@ -105,7 +110,9 @@ class Predictor:
         *,
         windows: Literal["mean", "max"] | None = None,
         reject: float | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
     ):
+        _check_dtype(dtype)
         pretrained = models.load(directory)
         if pretrained.head is None or pretrained.labels is None:
             raise ValueError(
@@ -134,9 +141,11 @@ class Predictor:
                 pretrained.config,
                 pooling=pretrained.pooling,
                 standardize=pretrained.standardize,
+                dtype=jnp.dtype(dtype),
             )
         )
-        self.params = jax.device_put((pretrained.params, pretrained.head))
+        kernels = _kernels_in(pretrained.params, jnp.dtype(dtype))
+        self.params = jax.device_put((kernels, pretrained.head))
         self._num_outputs = int(np.size(pretrained.head["bias"]))
         self.batches = LengthBatches.up_to(
             self.form.row_length(self._positions), batch_size * TOKENS_PER_TEXT
@@ -280,6 +289,25 @@ class Predictor:
             length = min(chunk.shape[1], longest)
             logits[part, :length] = chunk[:, :length]
         return logits
+
+
+def _check_dtype(dtype: str) -> None:
+    """Refuses a type that products cannot have.
+
+    Raises:
+      ValueError: if there is no such type.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it is {' or '.join(DTYPES)}.")
+
+
+def _kernels_in(params: Any, dtype: Any) -> Any:
+    """Casts kernels of dense layers once, which each batch would cast otherwise."""
+    is_kernel = tree.where("*/kernel")
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: x.astype(dtype) if is_kernel(tree.path_name(path)) else x,
+        params,
+    )
 
 
 def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
