@@ -1,15 +1,19 @@
 """Accuracy of a frozen encoder on published training sets; see README.md.
 
 Usage: python experiments/leopard/run.py FOLDER [FOLDER ...] [--model minilm]
-    [--heads prototypes ...] [--pair-encodings two_towers ...] [--out DIR]
+    [--heads prototypes auto ...] [--pair-encodings two_towers ...] [--out DIR]
 
 A folder holds `train_episodes.jsonl` and `eval.jsonl` in the format of LEOPARD; pairs
-have a column `text_pair`. Unless encodings are named, a pair is a text and its phrase
-where most second texts occur in the first, and two towers otherwise. A finished score
-is not computed again, so that the command may be interrupted.
+have a column `text_pair`. Heads are those of `adapt`; `soft_k_means` and
+`label_propagation` also learn from the evaluation texts without their labels. Unless
+encodings are named, a pair is a text and its phrase where most second texts occur in
+the first, and two towers otherwise. A finished score is not computed again, so that the
+command may be interrupted.
 """
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import sys
@@ -19,11 +23,14 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 
+import metaflax
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, workflows
 
 HEADS = ("prototypes",)
+# These learn from the evaluation texts, too, without their labels.
+TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 MAX_LENGTH = 256
 
 
@@ -67,17 +74,26 @@ def pair_encoding(folder: Path) -> str:
 def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]:
     """Returns the accuracy on each training set, by shot."""
     kind = "pair_classification" if encoding else "classification"
-    config = config_lib.Config(
-        model=config_lib.ModelConfig(
-            name=model, pair_encoding=encoding or "one_sequence"
-        ),
-        data=config_lib.DataConfig(task=kind, max_length=MAX_LENGTH),
-        algorithm=config_lib.AlgorithmConfig(name="frozen", head=head),
+    task = config_lib.build_task(
+        config_lib.Config(data=config_lib.DataConfig(task=kind))
     )
-    given, shots = data.published_sets(folder, task=config_lib.build_task(config))
-    accuracy = common.score_pretrained(config, given).metrics["accuracy"]
-    of_shot = np.array(shots)
-    return {shot: accuracy[of_shot == shot].tolist() for shot in sorted(set(shots))}
+    given, shots = data.published_sets(folder, task=task)
+    classifier = metaflax.FewShotClassifier(
+        model, head=head, max_length=MAX_LENGTH, pair_encoding=encoding or None
+    )
+    texts, labels = given.examples.texts, given.examples.labels
+    scores: dict[int, list] = {shot: [] for shot in sorted(set(shots))}
+    for shot, episode in zip(shots, given.episodes, strict=True):
+        rows_of = episode.support, episode.query
+        support, queries = ([texts[n] for n in rows] for rows in rows_of)
+        targets, gold = ([labels[n][0] for n in rows] for rows in rows_of)
+        # Other heads learn nothing from texts without labels.
+        unlabelled = queries if head in TRANSDUCTIVE else None
+        with contextlib.redirect_stderr(io.StringIO()):
+            classifier.fit(support, targets, unlabelled)
+        correct = classifier.predict(queries) == np.array(gold)
+        scores[shot].append(round(float(np.mean(correct)), 6))
+    return scores
 
 
 def table(results: dict[tuple[str, ...], dict[str, list[float]]]) -> str:

@@ -1,5 +1,6 @@
 """Tests that a recipe makes an encoder of a folder of data alone."""
 
+import dataclasses
 import itertools
 import json
 
@@ -9,6 +10,7 @@ import pytest
 import metaflax
 from metaflax import cli, models, recipes
 from metaflax import config as config_lib
+from metaflax.cli.commands._mix import Mix
 from metaflax.config._files import to_json
 from metaflax.recipes import _general
 from tests.workflows import worlds
@@ -71,6 +73,16 @@ def test_every_kind_makes_a_member(tmp_path):
     # It is read again from a run directory.
     content = json.loads(json.dumps(to_json(config)))
     assert config_lib.from_json(content, config_lib.MixtureConfig) == config
+
+
+def test_options_replace_the_settings_of_a_recipe(folder):
+    usual = recipes.general(folder)
+    named = {"learning_rate": 5e-5, "eval_every": 7, "valid_episodes": 3}
+    command = Mix(recipe="general", data=folder, test_episodes=4, **named)
+    config = command._settings()
+    assert config.training == dataclasses.replace(usual.training, **named)
+    assert config.evaluation.test_episodes == 4
+    assert config.model == usual.model
 
 
 def test_a_recipe_of_ones_own_is_an_import_path(folder):

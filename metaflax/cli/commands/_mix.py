@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.console import Console
 
@@ -34,6 +34,15 @@ class Mix:
     Face hub name (default: that of the config or recipe)."""
     steps: int | None = None
     """Number of outer steps (default: that of the config or recipe)."""
+    learning_rate: float | None = None
+    """Peak learning rate of the outer optimizer (default: that of the config or
+    recipe)."""
+    eval_every: int | None = None
+    """Outer steps between validations (default: that of the config or recipe)."""
+    valid_episodes: int | None = None
+    """Episodes per validation of a member (default: that of the config or recipe)."""
+    test_episodes: int | None = None
+    """Number of test episodes of a member (default: that of the config or recipe)."""
     run_dir: Path = Path("runs/mixture")
     """Directory of the run, with the encoder in its folder `model` and a run directory
     per member in `members/NAME`; the same command again resumes it."""
@@ -62,9 +71,22 @@ class Mix:
             assert self.recipe is not None
             assert self.data is not None
             config = recipes.build(self.recipe, self.data)
-        model, training = config.model, config.training
-        if self.model is not None:
-            model = dataclasses.replace(model, name=self.model)
-        if self.steps is not None:
-            training = dataclasses.replace(training, steps=self.steps)
-        return dataclasses.replace(config, model=model, training=training)
+        model, training, evaluation = config.model, config.training, config.evaluation
+        return dataclasses.replace(
+            config,
+            model=_replaced(model, name=self.model),
+            training=_replaced(
+                training,
+                steps=self.steps,
+                learning_rate=self.learning_rate,
+                eval_every=self.eval_every,
+                valid_episodes=self.valid_episodes,
+            ),
+            evaluation=_replaced(evaluation, test_episodes=self.test_episodes),
+        )
+
+
+def _replaced(settings: Any, **options: Any) -> Any:
+    """Replaces the settings of which an option is given."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return dataclasses.replace(settings, **given)
