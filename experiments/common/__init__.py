@@ -12,6 +12,7 @@ from experiments.common._classifier_comparison import (
 from experiments.common._classifier_comparison import (
     compare_classifiers as compare_classifiers,
 )
+from experiments.common._classifier_comparison import compare_frozen as compare_frozen
 from experiments.common._decoder_comparison import compare_decoders as compare_decoders
 from experiments.common._decoder_methods import METAICL_ALONE as METAICL_ALONE
 from experiments.common._decoder_methods import decoder_config as decoder_config
@@ -43,6 +44,7 @@ __all__ = [
     "classifier_table",
     "compare_classifiers",
     "compare_decoders",
+    "compare_frozen",
     "compare_with_joint",
     "data_folder",
     "decoder_config",

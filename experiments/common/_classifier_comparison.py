@@ -1,13 +1,17 @@
 """Meta-training of an encoder beside training that is not meta-learning."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from experiments.common._baseline_grids import fine_tuned_settings, frozen_settings
+from experiments.common._baseline_grids import (
+    Setting,
+    fine_tuned_settings,
+    frozen_settings,
+)
 from experiments.common._baselines import OURS, against_baselines
 from experiments.common._files import write_json
 from experiments.common._joint_classifier import joint_classifier
@@ -27,6 +31,7 @@ def compare_classifiers(
     runs: Path,
     console: Console,
     *,
+    tuned: Mapping[str, Sequence[Any]] | None = None,
     valid_episodes: Mapping[str, int] = _VALID_EPISODES,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def compare_classifiers(
       config: the config of the run.
       runs: the folder of `run` and `joint-model`.
       console: prints what happens.
+      tuned: candidate settings of fine-tuning, as for `fine_tuned_settings`.
       valid_episodes: number of validation episodes of each setting, by baseline.
       **settings: of `against_baselines`.
 
@@ -53,11 +59,11 @@ def compare_classifiers(
     train(config, runs / "run", console)
     model = joint_classifier(config, runs / "joint-model")
     jointly = dataclasses.replace(config, model=model)
-    heads = {"head": _HEADS, "pooling": (model.pooling,)}
+    tuned = tuned or {}
     baselines = {
-        JOINT: frozen_settings(jointly, **heads) + fine_tuned_settings(jointly),
-        FINE_TUNED: fine_tuned_settings(config),
-        FROZEN: frozen_settings(config, **heads),
+        JOINT: _frozen(jointly) + fine_tuned_settings(jointly, **tuned),
+        FINE_TUNED: fine_tuned_settings(config, **tuned),
+        FROZEN: _frozen(config),
     }
     results = against_baselines(
         runs / "run",
@@ -69,6 +75,40 @@ def compare_classifiers(
     )
     write_json(runs / "classifiers.json", results)
     return results
+
+
+def compare_frozen(
+    config: config_lib.Config, runs: Path, console: Console, num_episodes: int
+) -> dict[str, Any]:
+    """Compares on more episodes what takes no inner step, after `compare_classifiers`.
+
+    Args:
+      config: the config of the run.
+      runs: the folder of `compare_classifiers`.
+      console: prints what happens.
+      num_episodes: number of test episodes.
+
+    Returns:
+      The results of `against_baselines`.
+
+    Raises:
+      ValueError: if the config makes no run.
+    """
+    model = joint_classifier(config, runs / "joint-model")
+    jointly = dataclasses.replace(config, model=model)
+    return against_baselines(
+        runs / "run",
+        {JOINT: _frozen(jointly), FROZEN: _frozen(config)},
+        console,
+        name="frozen",
+        evaluation=dataclasses.replace(config.evaluation, test_episodes=num_episodes),
+    )
+
+
+def _frozen(config: config_lib.Config) -> list[Setting]:
+    """Three heads on the config's pooling."""
+    pooling = (config.model.pooling or "mean",)
+    return frozen_settings(config, head=_HEADS, pooling=pooling)
 
 
 def classifier_table(results: dict[str, Any], score: str = "accuracy") -> str:

@@ -53,5 +53,5 @@ config = Config(
         patience=None,
         interpolate=(1.0, 0.75, 0.5, 0.25),
     ),
-    evaluation=EvaluationConfig(test_episodes=200, batch_episodes=20),
+    evaluation=EvaluationConfig(test_episodes=100, batch_episodes=20),
 )

@@ -5,6 +5,7 @@ Usage: METAFLAX_DATA=DIR python experiments/medicine/run.py [--runs DIR]
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
@@ -13,10 +14,23 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
+# The last two of six layers, since texts are long.
+LAST_LAYERS = "*", "!encoder/embeddings", "!encoder/layer_[0-3]"
+# About half of them are of symptoms.
+FROZEN_EPISODES = 200
+
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, over both sources and for each."""
-    results = common.compare_classifiers(config, runs, console)
+    tuned = {"adapts": (LAST_LAYERS,)}
+    results = common.compare_classifiers(config, runs, console, tuned=tuned)
+    print_tables(results, console)
+    results = common.compare_frozen(config, runs, console, FROZEN_EPISODES)
+    print_tables(results, console)
+
+
+def print_tables(results: dict[str, Any], console: Console) -> None:
+    """Prints the accuracy over both sources and for each."""
     console.print(common.classifier_table(results), markup=False)
     for source, of_source in results.get("by_domain", {}).items():
         console.print(source)
