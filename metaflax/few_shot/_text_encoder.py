@@ -44,7 +44,7 @@ class TextEncoder:
       params: parameters of the encoder.
       form: the form of the texts.
       max_length: most tokens of a text; longer ones are truncated.
-      batch_size: texts of 64 tokens in one call of the network; of shorter ones more,
+      batch_size: texts of 32 tokens in one call of the network; of shorter ones more,
         of longer ones fewer.
     """
 

@@ -101,6 +101,24 @@ def test_choices_in_one_row_score_as_whole_texts_do(name):
         np.testing.assert_allclose(row[: len(scores)], scores, atol=1e-5)
 
 
+def test_choices_of_two_lengths_put_together_keep_their_scores():
+    model, params = decoder("gpt2")
+    whole = rows(PROMPTS, ANSWERS)
+    longest = 9  # Of L places.
+    tokens = models.Tokens(
+        whole.tokens.ids[:, :longest], None, whole.tokens.mask[:, :longest]
+    )
+    short = whole._replace(
+        tokens=tokens,
+        branches=whole.branches[:, :longest],
+        weights=whole.weights[:, :longest],
+    )
+    expected = model.apply(params, whole, None).logits
+    for both in (short.concatenate(whole), whole.concatenate(short)):
+        found = model.apply(params, both, None).logits
+        np.testing.assert_allclose(found, np.tile(expected, (2, 1)), rtol=1e-5)
+
+
 def test_calibration_divides_by_the_mean_probabilities_without_content():
     model, params = decoder("gpt2")
     blanks = ([3], [17, 3])

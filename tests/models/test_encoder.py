@@ -65,6 +65,19 @@ def test_texts_put_together_keep_their_marks():
     assert tokens.concatenate(random_tokens()).marks is None
 
 
+@pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
+def test_texts_of_two_lengths_put_together_keep_their_features(pack):
+    short, long = pack(random_tokens()), pack(random_tokens(length=9, seed=1))
+    apply = jax.jit(lambda t: models.encoder(CONFIG).apply(PARAMS, t, None))
+    apart = np.concatenate([apply(short), apply(long)])
+    for first, second, order in [(short, long, 0), (long, short, 4)]:
+        both = first.concatenate(second)
+        assert both.ids.shape == (8, 9)
+        np.testing.assert_allclose(
+            np.roll(apply(both), order, axis=0), apart, rtol=1e-5, atol=1e-6
+        )
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
 def test_standardized_features_are_centred_and_of_unit_length(pooling):
     model = models.encoder(CONFIG, pooling=pooling, standardize=True)

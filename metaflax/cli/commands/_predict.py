@@ -64,7 +64,7 @@ class Predict:
     """Format of the predictions."""
     batch_size: int = 32
     """Number of texts of a batch. Classifiers sort texts by length, and take more of
-    texts of fewer than 64 tokens in a batch and fewer of longer ones."""
+    texts of fewer than 32 tokens in a batch and fewer of longer ones."""
     windows: Literal["mean", "max"] | None = None
     """Classifiers of single texts: read a text that is too long in windows, which
     overlap by half, and take the mean or the largest of their logits (default:

@@ -36,7 +36,7 @@ class Suggest:
     format: Literal["jsonl", "csv"] = "jsonl"
     """Format of the suggestions."""
     batch_size: int = 32
-    """Number of texts of 64 tokens in a batch."""
+    """Number of texts of 32 tokens in a batch."""
     seed: int = 0
     """Seed for the initial centres of k-means."""
     input: Input = dataclasses.field(default_factory=Input)

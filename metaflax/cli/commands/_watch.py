@@ -54,7 +54,7 @@ class Watch:
     state: Path | None = None
     """File of the state, with which a later start continues where this one ended."""
     batch_size: int = 32
-    """Number of texts of 64 tokens in a batch."""
+    """Number of texts of 32 tokens in a batch."""
     input: Input = dataclasses.field(default_factory=Input)
 
     def execute(self, console: Console) -> None:

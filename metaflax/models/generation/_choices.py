@@ -41,16 +41,23 @@ class Choices(NamedTuple):
     content_free: "Choices | None" = None
 
     def concatenate(self, other: "Choices") -> "Choices":
-        """Appends the texts of `other`, of the same L and N."""
+        """Appends the texts of `other`, of the same N; pads to the longer L."""
         content_free = None
         if self.content_free is not None and other.content_free is not None:
             content_free = jax.tree.map(
                 lambda *x: jnp.concatenate(x), self.content_free, other.content_free
             )
+        tokens = self.tokens.concatenate(other.tokens)
+        length = jnp.shape(tokens.ids)[1]
+
+        def joined(*parts: chex.Array) -> jax.Array:
+            rooms = [((0, 0), (0, length - jnp.shape(x)[1])) for x in parts]
+            return jnp.concatenate(list(map(jnp.pad, parts, rooms)))
+
         return Choices(
-            self.tokens.concatenate(other.tokens),
-            jnp.concatenate([self.branches, other.branches]),
-            jnp.concatenate([self.weights, other.weights]),
+            tokens,
+            joined(self.branches, other.branches),
+            joined(self.weights, other.weights),
             jnp.concatenate([self.present, other.present]),
             content_free,
         )

@@ -50,15 +50,43 @@ class Tokens(NamedTuple):
         """Returns the same texts without packing: every leaf is `[B, ...]`."""
         return self._replace(packed=None)
 
-    def concatenate(self, other: "Tokens") -> "Tokens":
-        """Appends the texts of `other`, which has the same L.
+    def padded(self, length: int) -> "Tokens":
+        """Returns the same texts, padded to `length` tokens.
 
-        Args:
-          other: of the same L.
+        Examples:
+          >>> import numpy as np
+          >>> packed = np.array([0, 1, 2, 4, 4])
+          >>> tokens = Tokens(np.ones((2, 2)), None, np.array([[1, 1], [1, 0]]), packed)
+          >>> print(tokens.padded(5).mask[1], tokens.padded(5).packed)
+          [1 0 0 0 0] [ 0  1  5 10 10]
+        """
+        num_texts, present = jnp.shape(self.ids)
+        if present == length:
+            return self
+        room = (0, 0), (0, length - present)
+
+        packed = self.packed
+        if packed is not None:
+            packed = jnp.asarray(packed)
+            places = packed // present * length + packed % present
+            packed = jnp.where(packed < num_texts * present, places, num_texts * length)
+        return Tokens(
+            jnp.pad(self.ids, room),
+            None if self.types is None else jnp.pad(self.types, room),
+            jnp.pad(self.mask, room),
+            packed,
+            self.marks,
+            None if self.pooled is None else jnp.pad(self.pooled, room),
+        )
+
+    def concatenate(self, other: "Tokens") -> "Tokens":
+        """Appends the texts of `other`; the shorter are padded to the longer L.
 
         Returns:
           `Tokens` of all texts, packed where both are; budgets add up.
         """
+        length = max(jnp.shape(self.ids)[1], jnp.shape(other.ids)[1])
+        self, other = self.padded(length), other.padded(length)
         mine, theirs = jnp.size(self.ids), jnp.size(other.ids)
         packed = None
         if self.packed is not None and other.packed is not None:

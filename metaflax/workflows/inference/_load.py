@@ -34,7 +34,7 @@ def load(
     Args:
       directory: output of `adapt`, or a model in Hugging Face's format.
       batch_size: number of texts of one batch; a classifier takes more of texts of
-        fewer than 64 tokens, and fewer of longer ones.
+        fewer than 32 tokens, and fewer of longer ones.
       explain: whether to add explanations, by `workflows.Explainer`.
       relations: directory of a relation classifier, for the triples of
         `workflows.TripleFinder`; `directory` then holds a tagger of entities.

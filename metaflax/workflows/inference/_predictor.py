@@ -39,12 +39,12 @@ TASK_NAMES = {
 class Predictor:
     """Classifier, tagger or question answerer that batches texts by their lengths.
 
-    Texts are sorted by length and computed in batches of `64 * batch_size` tokens, in
+    Texts are sorted by length and computed in batches of `32 * batch_size` tokens, in
     one of few shapes, each compiled once. Predictions are in the order of the texts.
 
     Args:
       directory: output of `adapt`, or a sequence classifier of Hugging Face.
-      batch_size: number of texts of 64 tokens in one call of the network; of shorter
+      batch_size: number of texts of 32 tokens in one call of the network; of shorter
         texts it takes more, of longer ones fewer.
       windows: how a classifier of single texts combines the logits of a text that is
         longer than the model takes and is read in windows that overlap by half: their

@@ -44,7 +44,7 @@ def suggest(
       column_pair: column of second texts, for models of pairs.
       format: format of the pool, by default that of its name.
       encoding: encoding of the pool.
-      batch_size: number of texts of 64 tokens in one call of the network.
+      batch_size: number of texts of 32 tokens in one call of the network.
       seed: seed of k-means.
 
     Returns:

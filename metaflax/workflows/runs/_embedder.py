@@ -12,7 +12,7 @@ from metaflax.workflows.runs._length_batches import LengthBatches, encoded, in_o
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 # Tokens of one call of the encoder.
-EMBED_TOKENS = 2048
+EMBED_TOKENS = 1024
 
 
 def embedder(model: LoadedModel):

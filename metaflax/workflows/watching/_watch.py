@@ -149,7 +149,7 @@ def watch(
       column_pair: column of second texts, for models of pairs.
       format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
       encoding: of the texts; None for UTF-8 or what a byte order mark names.
-      batch_size: number of texts of 64 tokens in one call of the network.
+      batch_size: number of texts of 32 tokens in one call of the network.
       note: gets sentences about rows that were left out and alarms not delivered.
 
     Returns:
