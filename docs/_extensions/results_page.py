@@ -212,13 +212,35 @@ def before_after_table(name):
     return _table(["frozen class means", "meta-trained", "difference"], [row])
 
 
+def baselines_table(name, scores):
+    """Scores (%) of meta-training and of baselines, and what it gains on each."""
+
+    def cell(intervals, score, sign=""):
+        mean, half_width = (100 * intervals[score][k] for k in ("mean", "half_width"))
+        return f"{mean:{sign}.1f} ± {half_width:.1f}"
+
+    results, ours = load(name), "meta-trained"
+    means, less = results["intervals"], results[f"{ours}_less"]
+    rows = []
+    for method in (ours, *less):
+        row = [method]
+        for score in scores:
+            gain = cell(less[method], score, "+") if method in less else ""
+            row += [cell(means[method], score), gain]
+        rows.append(row)
+    header = [part for score in scores for part in (score, f"{ours} less it")]
+    return _table(["method", *header], rows)
+
+
 def heads_table():
     """Which head by number of texts, and the cost of each."""
     return (EXPERIMENTS / "heads" / "recommendation.md").read_text()
 
 
 FROM_JSON = {
-    "education": functools.partial(before_after_table, "education"),
+    "education": functools.partial(
+        baselines_table, "education", ("accuracy", "weighted F1", "macro F1")
+    ),
     "generation": generation_table,
     "heads": heads_table,
     "medicine": functools.partial(before_after_table, "medicine"),

@@ -22,7 +22,7 @@ from metaflax.workflows.meta_training._train import train
 
 JOINT, FINE_TUNED, FROZEN = "joint", "fine-tuned", "frozen"
 # Validation episodes of each setting: fine-tuning takes far longer than a frozen head.
-_VALID_EPISODES = {JOINT: 15, FINE_TUNED: 15, FROZEN: 50}
+_VALID_EPISODES = {JOINT: 50, FINE_TUNED: 15, FROZEN: 50}
 _HEADS = "prototypes", "ridge", "logistic_regression"
 
 
@@ -37,10 +37,9 @@ def compare_classifiers(
 ) -> dict[str, Any]:
     """Meta-trains, and compares with three baselines on the same episodes.
 
-    `joint` is the encoder after `joint_classifier`, `frozen` and `fine-tuned` are the
-    pretrained one: frozen with a head that is fitted to the support set, or fine-tuned
-    on it. What validation episodes select is the head and the learning rate, and for
-    `joint` whether it is frozen.
+    `joint` is the encoder after `joint_classifier` and `frozen` the pretrained one,
+    each with a head that is fitted to the support set; `fine-tuned` is the pretrained
+    one after steps on it. Validation episodes select the head and the learning rate.
 
     Args:
       config: the config of the run.
@@ -59,10 +58,9 @@ def compare_classifiers(
     train(config, runs / "run", console)
     model = joint_classifier(config, runs / "joint-model")
     jointly = dataclasses.replace(config, model=model)
-    tuned = tuned or {}
     baselines = {
-        JOINT: _frozen(jointly) + fine_tuned_settings(jointly, **tuned),
-        FINE_TUNED: fine_tuned_settings(config, **tuned),
+        JOINT: _frozen(jointly),
+        FINE_TUNED: fine_tuned_settings(config, **(tuned or {})),
         FROZEN: _frozen(config),
     }
     results = against_baselines(

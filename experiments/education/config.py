@@ -2,8 +2,7 @@
 
 Command (see README.md for what it takes):
 
-    METAFLAX_DATA=DIR python -m metaflax train \
-        --config experiments/education/config.py --run-dir runs/education/run
+    METAFLAX_DATA=DIR python experiments/education/run.py
 
 Expected: see README.md.
 """
