@@ -1,7 +1,8 @@
 """Accuracy of a frozen encoder on published training sets; see README.md.
 
 Usage: python experiments/leopard/run.py FOLDER [FOLDER ...] [--model minilm]
-    [--heads prototypes auto ...] [--pair-encodings two_towers ...] [--out DIR]
+    [--start minilm] [--heads prototypes auto ...] [--pair-encodings two_towers ...]
+    [--out DIR]
 
 A folder holds `train_episodes.jsonl` and `eval.jsonl` in the format of LEOPARD; pairs
 have a column `text_pair`. Heads are those of `adapt`; `soft_k_means` and
@@ -17,7 +18,9 @@ import io
 import itertools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
@@ -26,7 +29,11 @@ import numpy as np
 import metaflax
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import data, workflows
+from metaflax import data, evaluation, workflows
+
+T = TypeVar("T")
+Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
+"""By task, pair encoding and head, and by number of shots."""
 
 HEADS = ("prototypes",)
 # These learn from the evaluation texts, too, without their labels.
@@ -38,28 +45,49 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, help="each holds one task")
     parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument("--start", help="another model, to compare with")
     parser.add_argument("--heads", nargs="+", default=HEADS)
     parser.add_argument("--pair-encodings", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
     workflows.quiet_logs()
     workflows.cache_compilations()
-    results: dict[tuple[str, ...], dict[str, list[float]]] = {}
     try:
-        for folder in args.folders:
-            usual = pair_encoding(folder)
-            encodings = (args.pair_encodings or [usual]) if usual else [""]
-            for encoding, head in itertools.product(encodings, args.heads):
-                name = "-".join(filter(None, (folder.name, encoding, head)))
-                path = args.out / Path(args.model).name / f"{name}.json"
-                if not path.exists():
-                    common.write_json(path, score(folder, args.model, head, encoding))
-                results[folder.name, encoding, head] = json.loads(path.read_text())
+        results = scores_of(args.model, args)
+        start = scores_of(args.start, args) if args.start else {}
     except (ValueError, FileNotFoundError) as error:
         print(f"leopard: {error}", file=sys.stderr)
         return 2
-    print(table(results))
+    print(table(results, mean_and_std))
+    if start:
+        gains = {
+            names: {
+                shot: evaluation.paired_interval(
+                    np.array(start[names][shot]), np.array(accuracy)
+                )
+                for shot, accuracy in by_shot.items()
+            }
+            for names, by_shot in results.items()
+        }
+        print(f"\nThe same less {args.start}, paired by training set:\n")
+        print(table(gains, lambda gain: common.percent(gain, "+", 1)))
     return 0
+
+
+def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
+    """Scores a model on all tasks, or reads the scores that are there."""
+    folder_of_model = args.out / "-".join(Path(model).parts).strip("/-")
+    results: Results[list[float]] = {}
+    for folder in args.folders:
+        usual = pair_encoding(folder)
+        encodings = (args.pair_encodings or [usual]) if usual else [""]
+        for encoding, head in itertools.product(encodings, args.heads):
+            name = "-".join(filter(None, (folder.name, encoding, head)))
+            path = folder_of_model / f"{name}.json"
+            if not path.exists():
+                common.write_json(path, score(folder, model, head, encoding))
+            results[folder.name, encoding, head] = json.loads(path.read_text())
+    return results
 
 
 def pair_encoding(folder: Path) -> str:
@@ -96,11 +124,14 @@ def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]
     return scores
 
 
-def table(results: dict[tuple[str, ...], dict[str, list[float]]]) -> str:
-    """A Markdown table of means and standard deviations over training sets."""
+def table(results: Results[T], formatted: Callable[[T], str]) -> str:
+    """A Markdown table, a column for each number of shots."""
     shots = sorted({shot for by_shot in results.values() for shot in by_shot}, key=int)
     rows = [
-        [*names, *(mean_and_std(by_shot.get(shot, [])) for shot in shots)]
+        [
+            *names,
+            *(formatted(by_shot[shot]) if shot in by_shot else "" for shot in shots),
+        ]
         for names, by_shot in results.items()
     ]
     header = ["task", "pairs", "head", *(f"{shot} shots" for shot in shots)]

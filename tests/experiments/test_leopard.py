@@ -65,8 +65,11 @@ def test_any_folder_in_the_format_is_scored(
         monkeypatch.setattr(sys, "argv", ["run.py", str(folder), *named, *options])
         assert script.main() == 0
         first = capsys.readouterr().out
+        monkeypatch.setattr(sys, "argv", [*sys.argv, "--start", str(bert)])
         assert script.main() == 0  # Nothing is computed again.
-    assert capsys.readouterr().out == first
+    again, gains = capsys.readouterr().out.split(f"The same less {bert}")
+    assert again.strip() == first.strip()
+    assert "| +0.0 ± 0.0 |" in gains  # The same encoder gains nothing.
     files = {path.stem: json.loads(path.read_text()) for path in out.rglob("*.json")}
     assert sorted(files) == names
     for results in files.values():
@@ -89,7 +92,7 @@ def save_sources(folder, tested):
     words = {"id": "0", "tokens": list("abcdef"), "tags": tags, "domain": "all"}
     for name, row in {
         "amazon_sentiment/examples": pair,
-        "nli/all": pair,
+        "nli/all": {**pair, "label": "neutral"},
         "education/examples": pair,
         "ner_extra/all": words,
         "stsb/all": {**pair, "score": 2.5, "source": "news"},
@@ -136,8 +139,41 @@ def test_what_the_mixture_learns_from_is_written_with_its_domains(prepare, tmp_p
     assert [row["label"] for row in rows["levels"]] == levels
 
 
+def test_entailment_may_be_of_two_classes_and_separable_domains(prepare, tmp_path):
+    data = save_sources(tmp_path / "data", "Nothing of what it learns from")
+    prepare.prepare(data, tmp_path / "out", separable=True)
+    folder = tmp_path / "out" / "entailment"
+    [row] = worlds.read_jsonl(folder / "examples.jsonl")
+    assert row["label"] == "not_entailment"
+    splits = json.loads((folder / "splits.json").read_text())
+    assert set(splits["train"]) < set(prepare.SPLITS["entailment"]["train"])
+
+
 @pytest.mark.parametrize("tested", ["one TWO, three four - five!", "a b c d e f"])
 def test_a_text_that_is_tested_on_is_refused(prepare, tested, tmp_path):
     data = save_sources(tmp_path / "data", tested)
     with pytest.raises(ValueError, match=r"1 texts of \w+ are LEOPARD's"):
         prepare.prepare(data, tmp_path / "out")
+
+
+def test_encoders_are_compared_on_the_same_draws(tmp_path, monkeypatch, capsys):
+    script = scripts.load("leopard", "compare")
+    texts = {}
+    for row in worlds.records(count=12):
+        texts.setdefault(row["label"], []).append(row["text"])
+    monkeypatch.setattr(script.heads, "data_sets", lambda folder: [("topics", texts)])
+    monkeypatch.setattr(script.common, "data_folder", lambda: tmp_path)
+    out = tmp_path / "compare.json"
+    with worlds.apart(tmp_path):
+        bert = str(worlds.save_bert(tmp_path / "bert"))
+        options = ["--shots", "2", "--draws", "2", "--out", str(out)]
+        argv = ["compare.py", "--model", bert, "--start", bert, *options]
+        monkeypatch.setattr(sys, "argv", argv)
+        assert script.main() == 0
+        first = json.loads(out.read_text())
+        assert script.main() == 0  # Nothing is measured again.
+    assert json.loads(out.read_text()) == first
+    scores = first["topics, 2"]
+    assert scores["frozen, auto"]["accuracy"] == scores["recipe, auto"]["accuracy"]
+    # The same encoder gains nothing.
+    assert "| +0.0 ± 0.0 |" in capsys.readouterr().out

@@ -1,0 +1,151 @@
+"""Accuracy from the recipe's encoder beside the frozen one and peers; see README.md.
+
+    METAFLAX_DATA=DIR python experiments/leopard/compare.py --model RUN/model \
+        [--start minilm] [--shots 1 2 5 8] [--draws 20]
+
+Tasks are those of `experiments/heads`: the same classes, support texts and queries for
+all methods. sentence-transformers, with logistic regression, is compared where it is
+installed.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from experiments import common
+from experiments.heads import run as heads
+from experiments.heads.draws import Draw, draw
+from metaflax import evaluation, workflows
+from metaflax.workflows.runs._loaded_model import locate
+
+SHOTS = (1, 2, 5, 8)
+MOST_CLASSES = 27
+# What the gains are of: a method less another one.
+GAINS = (
+    ("recipe, prototypes", "frozen, prototypes"),
+    ("recipe, auto", "frozen, auto"),
+    ("recipe, auto", "sentence-transformers"),
+    ("frozen, auto", "sentence-transformers"),
+)
+
+Predict: TypeAlias = Callable[[Draw], np.ndarray]
+"""`labels = predict(task)` of the queries."""
+Scores: TypeAlias = dict[str, dict[str, list[float]]]
+"""Accuracy and seconds on each draw, by method."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="directory of the encoder")
+    parser.add_argument("--start", default="minilm", help="what it was trained from")
+    parser.add_argument("--shots", nargs="+", type=int, default=SHOTS)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
+    args = parser.parse_args()
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    known = json.loads(args.out.read_text()) if args.out.exists() else {}
+    try:
+        quick = methods(args.model, args.start)
+        for name, texts in heads.data_sets(common.data_folder()):
+            for shot in args.shots:
+                scores = known.setdefault(f"{name}, {shot}", {})
+                measure(texts, shot, args.draws, quick, scores)
+                common.write_json(args.out, known)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    print(table(known))
+    return 0
+
+
+def methods(model: str, start: str) -> dict[str, Predict]:
+    """Returns all methods that learn from features, by name."""
+    found: dict[str, Predict] = {
+        f"{encoder}, {head}": lambda task, n=name, h=head: heads.predicted_by_head(
+            n, h, {}, task
+        )[0]
+        for encoder, name in (("frozen", start), ("recipe", model))
+        for head in ("prototypes", "auto")
+    }
+    if importlib.util.find_spec("sentence_transformers"):
+        found["sentence-transformers"] = sentence_transformers(start)
+    return found
+
+
+def sentence_transformers(model: str) -> Predict:
+    """Logistic regression of scikit-learn on vectors of sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(str(locate(model)), device="cpu")
+    known: dict[str, np.ndarray] = {}
+
+    def features(texts: list[str]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            vectors = encoder.encode(new, normalize_embeddings=True)
+            known.update(zip(new, vectors, strict=True))
+        return np.stack([known[text] for text in texts])
+
+    def predict(task: Draw) -> np.ndarray:
+        classifier = LogisticRegression(max_iter=1000)
+        classifier.fit(features(task.support), task.labels)
+        return classifier.predict(features(task.queries))
+
+    return predict
+
+
+def measure(
+    texts: dict[str, list[str]],
+    shot: int,
+    draws: int,
+    compared: dict[str, Predict],
+    scores: dict[str, Any],
+) -> None:
+    """Adds the scores of methods on draws that are not known yet."""
+    for name, predict in compared.items():
+        found = scores.setdefault(name, {"accuracy": [], "seconds": []})
+        for seed in range(len(found["accuracy"]), draws):
+            task = draw(texts, shot, seed, MOST_CLASSES)
+            begun = time.perf_counter()
+            correct = predict(task) == np.array(task.targets)
+            found["seconds"].append(round(time.perf_counter() - begun, 2))
+            found["accuracy"].append(round(float(np.mean(correct)), 6))
+
+
+def table(results: dict[str, Scores]) -> str:
+    """Mean accuracy (%) of each method, and what the recipe's encoder gains."""
+    names = [*dict.fromkeys(name for scores in results.values() for name in scores)]
+    rows = []
+    for task, scores in results.items():
+        means = [
+            f"{100 * np.mean(scores[name]['accuracy']):.1f}" if name in scores else ""
+            for name in names
+        ]
+        gains = [gain(scores, base, other) for other, base in GAINS]
+        rows.append([*task.split(", "), *means, *gains])
+    header = ["data", "texts a class", *names]
+    less = [f"{other} less {base}" for other, base in GAINS]
+    return common.markdown_table([*header, *less], rows)
+
+
+def gain(scores: Scores, base: str, other: str) -> str:
+    """Accuracy less that of another method, paired by draw."""
+    if base not in scores:
+        return ""
+    before, after = (np.array(scores[name]["accuracy"]) for name in (base, other))
+    return common.percent(evaluation.paired_interval(before, after), "+", 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
