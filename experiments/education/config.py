@@ -2,7 +2,9 @@
 
 Command (see README.md for what it takes):
 
-    METAFLAX_DATA=DIR python experiments/education/run.py
+    METAFLAX_DATA=DIR python -m metaflax train --config experiments/education/config.py
+
+and `experiments/education/run.py` for baselines too.
 
 Expected: see README.md.
 """
