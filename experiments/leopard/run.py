@@ -55,7 +55,7 @@ def main() -> int:
     try:
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
         print(f"leopard: {error}", file=sys.stderr)
         return 2
     print(table(results, mean_and_std))

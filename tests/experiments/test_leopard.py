@@ -78,9 +78,11 @@ def test_any_folder_in_the_format_is_scored(
     assert "| 100.0 ± 0.0 | 100.0 |" in first
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["nowhere", "README.md"])
+def test_what_is_no_folder_is_one_sentence(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "README.md").touch()
     script = scripts.load("leopard")
-    monkeypatch.setattr(sys, "argv", ["run.py", str(tmp_path / "nowhere")])
+    monkeypatch.setattr(sys, "argv", ["run.py", str(tmp_path / name)])
     assert script.main() == 2
     assert capsys.readouterr().err.startswith("leopard: ")
 
