@@ -7,6 +7,9 @@ from experiments.common._baseline_grids import (
 from experiments.common._baseline_grids import frozen_settings as frozen_settings
 from experiments.common._baselines import against_baselines as against_baselines
 from experiments.common._classifier_comparison import (
+    LAST_TWO_OF_SIX as LAST_TWO_OF_SIX,
+)
+from experiments.common._classifier_comparison import (
     classifier_table as classifier_table,
 )
 from experiments.common._classifier_comparison import (
@@ -37,6 +40,7 @@ from experiments.common._tables import markdown_table as markdown_table
 from experiments.common._tables import percent as percent
 
 __all__ = [
+    "LAST_TWO_OF_SIX",
     "METAICL_ALONE",
     "Setting",
     "against_baselines",

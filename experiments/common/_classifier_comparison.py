@@ -23,6 +23,8 @@ from metaflax.workflows.meta_training._train import train
 JOINT, FINE_TUNED, FROZEN = "joint", "fine-tuned", "frozen"
 # Validation episodes of each setting: fine-tuning takes far longer than a frozen head.
 _VALID_EPISODES = {JOINT: 50, FINE_TUNED: 15, FROZEN: 50}
+# Layers for fine-tuning on long texts: steps on all six take three times as long.
+LAST_TWO_OF_SIX = "*", "!encoder/embeddings", "!encoder/layer_[0-3]"
 _HEADS = "prototypes", "ridge", "logistic_regression"
 
 

@@ -19,9 +19,6 @@ from metaflax import config as config_lib
 from metaflax import evaluation
 from metaflax.workflows.runs._evaluator import Evaluator
 
-# The last two of six layers: all of them take three times as long.
-LAST_LAYERS = "*", "!encoder/embeddings", "!encoder/layer_[0-3]"
-
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, with the F1 of SemEval-2013."""
@@ -29,7 +26,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         config,
         runs,
         console,
-        tuned={"adapts": (LAST_LAYERS,)},
+        tuned={"adapts": (common.LAST_TWO_OF_SIX,)},
         more_scores=f1_at_real_shares,
     )
     for score in ("accuracy", "weighted F1", "macro F1"):

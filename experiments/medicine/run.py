@@ -14,15 +14,13 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
-# The last two of six layers, since texts are long.
-LAST_LAYERS = "*", "!encoder/embeddings", "!encoder/layer_[0-3]"
 # About half of them are of symptoms.
 FROZEN_EPISODES = 200
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Training and baselines, over both sources and for each."""
-    tuned = {"adapts": (LAST_LAYERS,)}
+    tuned = {"adapts": (common.LAST_TWO_OF_SIX,)}
     results = common.compare_classifiers(config, runs, console, tuned=tuned)
     print_tables(results, console)
     results = common.compare_frozen(config, runs, console, FROZEN_EPISODES)
