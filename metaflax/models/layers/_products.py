@@ -18,8 +18,8 @@ def matmul(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       `[..., n, m]`, of the same type.
     """
-    is_narrow = jnp.result_type(x, y) != jnp.promote_types(x.dtype, jnp.float32)
-    return _narrow(x, y) if is_narrow else jnp.matmul(x, y)
+    is_wide = x.dtype == jnp.promote_types(x.dtype, jnp.float32)
+    return jnp.matmul(x, y) if is_wide else _narrow(x, y)
 
 
 @jax.custom_jvp

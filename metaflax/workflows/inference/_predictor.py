@@ -305,7 +305,10 @@ def _kernels_in(params: Any, dtype: Any) -> Any:
     """Casts kernels of dense layers once, which each batch would cast otherwise."""
     is_kernel = tree.where("*/kernel")
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: x.astype(dtype) if is_kernel(tree.path_name(path)) else x,
+        # Without a copy where they have the type: they may be a map of a file.
+        lambda path, x: (
+            x.astype(dtype, copy=False) if is_kernel(tree.path_name(path)) else x
+        ),
         params,
     )
 
