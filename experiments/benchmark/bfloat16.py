@@ -1,0 +1,95 @@
+"""What predictions in bfloat16 gain and change, on a CPU.
+
+Usage: METAFLAX_DATA=DIR python experiments/benchmark/bfloat16.py
+
+Prints the rates of matrix products of MiniLM's sizes by type, and adapts MiniLM to 27
+intents of clinc150, 8 texts each, whose answers to 60 other texts each it compares.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaflax import workflows
+from metaflax.cli import main as metaflax
+
+# Tokens of a batch, and features before and after a layer.
+SIZES = (1024, 384, 384), (1024, 384, 1536), (1024, 1536, 384)
+# Types of the factors and of the product.
+TYPES = ("float32", "float32"), ("bfloat16", "bfloat16"), ("bfloat16", "float32")
+NUM_CLASSES, SHOT, NUM_QUERIES, REPEATS = 27, 8, 60, 20
+
+
+def main() -> int:
+    file = Path(os.environ.get("METAFLAX_DATA", "")) / "clinc150" / "examples.jsonl"
+    if not file.is_file():
+        print(
+            "benchmark: METAFLAX_DATA names the folder of data sets.", file=sys.stderr
+        )
+        return 2
+    for size, (factors, product) in itertools.product(SIZES, TYPES):
+        rate = product_rate(size, factors, product)
+        print(f"{size}, {factors} into {product}: {rate:.0f} GFLOP/s")
+    print(compared(*draw(file)))
+    return 0
+
+
+def product_rate(size: tuple[int, int, int], factors: Any, product: Any) -> float:
+    """Returns the rate of a product `[M, K] @ [K, N]`, in GFLOP/s."""
+    M, K, N = size
+    x, y = jnp.ones((M, K), factors), jnp.ones((K, N), factors)
+    multiply = jax.jit(lambda x, y: jnp.matmul(x, y, preferred_element_type=product))
+    seconds = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        jax.block_until_ready(multiply(x, y))
+        seconds.append(time.perf_counter() - begun)
+    return 2 * M * K * N / statistics.median(seconds) / 1e9
+
+
+def draw(file: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Returns the first texts of each class to learn from, and others to predict."""
+    texts: dict[str, list[str]] = {}
+    for row in map(json.loads, file.read_text("utf-8").splitlines()):
+        texts.setdefault(row["label"], []).append(row["text"])
+    names = sorted(texts)[:: len(texts) // NUM_CLASSES][:NUM_CLASSES]
+    rows = {n: [{"text": text, "label": n} for text in texts[n]] for n in names}
+    support = [row for name in names for row in rows[name][:SHOT]]
+    queries = [row for name in names for row in rows[name][SHOT : SHOT + NUM_QUERIES]]
+    return support, queries
+
+
+def compared(support: list[dict[str, str]], queries: list[dict[str, str]]) -> str:
+    """Adapts, predicts in both types, and says how the answers differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = Path(folder) / "support.jsonl", Path(folder) / "model"
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in support))
+        status = metaflax(["adapt", "--support", str(file), "--out", str(out)])
+        if status:
+            raise SystemExit(status)
+        texts, gold = ([row[key] for row in queries] for key in ("text", "label"))
+        labels, probabilities = [], []
+        for dtype in ("float32", "bfloat16"):
+            answers = workflows.Predictor(out, dtype=dtype)(texts)
+            labels.append(np.array([a["label"] for a in answers]))
+            probabilities.append([[*a["probabilities"].values()] for a in answers])
+    right = " and ".join(f"{np.mean(found == np.array(gold)):.2%}" for found in labels)
+    gap = np.max(np.abs(np.subtract(*probabilities)))
+    return (
+        f"{right} right in float32 and bfloat16; {np.sum(np.not_equal(*labels))} of"
+        f" {len(texts)} labels differ, probabilities by at most {gap:.4f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
