@@ -36,10 +36,7 @@ def main() -> int:
     out = args.out or Path(f"runs/intents-{Path(args.model).name}")
     workflows.quiet_logs()
     workflows.cache_compilations()
-    config = intents.config_of(args.data)
-    config = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, name=args.model)
-    )
+    config = intents.config_of(args.data, args.model)
     folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
     for fold in folds:
         for shot in intents.SHOTS:

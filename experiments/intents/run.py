@@ -1,7 +1,7 @@
 """All folds at 1 and 5 shots, into one table; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/intents/run.py [--runs DIR] [--folds 01 02]
-    [--data FOLDER]
+    [--data FOLDER] [--model mpnet]
 
 A finished training is not run again, so that the command may be interrupted.
 """
@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 import recipe
+import transductive
 import unlabelled
 from rich.console import Console
 
@@ -32,18 +33,20 @@ LABELLED, UNLABELLED = "labelled", "unlabelled"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of examples and folds")
-    parser.add_argument("--runs", type=Path, default=Path("runs/intents"))
+    parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument("--runs", type=Path, help="default: runs/intents-MODEL")
     parser.add_argument("--folds", nargs="+", help="all by default")
     args = parser.parse_args()
+    runs = args.runs or Path(f"runs/intents-{Path(args.model).name}")
     console = Console(highlight=False)
     workflows.quiet_logs()
     workflows.cache_compilations()
     try:
-        config = config_of(args.data)
+        config = config_of(args.data, args.model)
         splits = json.loads(Path(config.data.split_file).read_text())
         folds = args.folds or list(splits)
         for fold in folds:
-            run_fold(args.runs, fold, splits, config, console)
+            run_fold(runs, fold, splits, config, console)
     except ValueError as error:
         console.print(f"intents: {error}", markup=False)
         return 2
@@ -54,13 +57,17 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("intents: interrupted; the same command goes on.")
         return 130
-    console.print(summary(args.runs, folds), markup=False)
+    console.print(summary(runs, folds), markup=False)
+    console.print(with_queries(runs, folds), markup=False)
     return 0
 
 
-def config_of(folder: Path | None) -> config_lib.Config:
+def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
     """The config, of another folder in the same format where one is named."""
     config = config_lib.load_file(HERE / "config.py")
+    config = dataclasses.replace(
+        config, model=dataclasses.replace(config.model, name=model)
+    )
     if folder is None:
         return config
     files = {
@@ -102,6 +109,8 @@ def train_and_test(config: config_lib.Config, run_dir: Path, console: Console) -
     for shot in SHOTS:
         episodes = dataclasses.replace(config.episodes, shot=shot)
         workflows.evaluate(run_dir, console, name=f"shot{shot}", episodes=episodes)
+        of_shot = dataclasses.replace(config, episodes=episodes)
+        transductive.write(of_shot, run_dir, run_dir / f"shot{shot}.transductive.json")
 
 
 def summary(runs: Path, folds: list[str]) -> str:
@@ -122,6 +131,28 @@ def summary(runs: Path, folds: list[str]) -> str:
     models = ("frozen", "meta-trained", "with unlabelled texts")
     header = ["fold", "shots", *models, "less frozen", "less meta-trained"]
     return common.markdown_table(header, rows)
+
+
+def with_queries(runs: Path, folds: list[str]) -> str:
+    """A Markdown table: accuracy of the same models with the queries, unlabelled."""
+    rows = []
+    for shot in SHOTS:
+        scores = {fold: transductive_accuracies(runs / fold, shot) for fold in folds}
+        both = np.concatenate(list(scores.values()), axis=1)
+        for name, each in {**scores, "all": both}.items():
+            cells = [common.percent(evaluation.mean_interval(row)) for row in each]
+            rows.append([name, shot, *cells])
+    models = ("frozen", "meta-trained", "with unlabelled texts")
+    return common.markdown_table(["fold, transductive", "shots", *models], rows)
+
+
+def transductive_accuracies(folder: Path, shot: int) -> np.ndarray:
+    """Accuracy of each episode as `accuracies`, with its queries, `[3, episodes]`."""
+    labelled, both = (
+        json.loads((folder / name / f"shot{shot}.transductive.json").read_text())
+        for name in (LABELLED, UNLABELLED)
+    )
+    return np.array([labelled["before"], labelled["after"], both["after"]])
 
 
 def accuracies(folder: Path, shot: int) -> np.ndarray:

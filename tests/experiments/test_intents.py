@@ -45,7 +45,9 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         runs, console = tmp_path / "runs", Console(file=io.StringIO())
         monkeypatch.setattr(script.recipe, "STEPS_WITH_CLUSTERS", 1)
         script.run_fold(runs, "a", {"a": worlds.SPLIT}, config, console)
-        table = script.summary(runs, ["a"])
+        table, with_queries = (
+            make(runs, ["a"]) for make in (script.summary, script.with_queries)
+        )
     rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
     assert [row[0].strip() for row in rows] == ["a", "all", "a", "all"]
     assert all("±" in cell for row in rows for cell in row[2:])
@@ -67,12 +69,57 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         lines = worlds.read_jsonl(path / "shot5.episodes.jsonl")
         assert scores[column].tolist() == [line[when]["accuracy"] for line in lines]
 
+    # With its queries each model has a score of every episode, and the frozen one the
+    # same score in either run.
+    records = [
+        [json.loads((p / f"shot{n}.transductive.json").read_text()) for p in folders]
+        for n in script.SHOTS
+    ]
+    assert all(r["before"] == both["before"] for r, both in records)
+    after = [[r["before"], r["after"], both["after"]] for r, both in records]
+    assert [
+        script.transductive_accuracies(runs / "a", n).tolist() for n in script.SHOTS
+    ] == after
+    assert all(len(row) == 3 for each in after for row in each)
+    assert with_queries.count("±") == 12
+
     # Clusters hold the texts of all other classes, and of no class of training.
     made = worlds.read_jsonl(runs / "a" / "clusters.jsonl")
     known = worlds.read_jsonl(folder / "examples.jsonl")
     others = [r["text"] for r in known if r["label"] not in worlds.SPLIT["train"]]
     assert sorted(row["text"] for row in made) == sorted(others)
     assert len({row["label"] for row in made}) == 6  # As many texts as a class has.
+
+
+def test_queries_without_labels_refine_class_means(folder, tmp_path):
+    script = scripts.load("intents")
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        config = script.config_of(folder, str(bert))
+        assert config.model.name == str(bert)
+        config = dataclasses.replace(
+            config,
+            data=dataclasses.replace(config.data, fold="a"),
+            episodes=EpisodeConfig(way=2, shot=1, queries=4, train_way=2),
+            training=dataclasses.replace(
+                config.training,
+                **{"steps": 1, "eval_every": 1, "valid_episodes": 2},
+                interpolate=(1.0,),
+            ),
+            evaluation=dataclasses.replace(
+                config.evaluation, test_episodes=4, batch_episodes=4
+            ),
+        )
+        run_dir, out = tmp_path / "run", tmp_path / "run" / "with_queries.json"
+        script.workflows.train(config, run_dir)
+        script.transductive.write(config, run_dir, out)
+        found = json.loads(out.read_text())
+        assert [len(found[when]) for when in ("before", "after")] == [4, 4]
+
+        # A score that is there is not computed again.
+        out.write_text("{}")
+        script.transductive.write(config, run_dir, out)
+        assert out.read_text() == "{}"
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys):
@@ -90,8 +137,8 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
     script = scripts.load("intents", "frozen")
     config_of = script.intents.config_of
 
-    def small(folder):
-        config = config_of(folder)
+    def small(folder, model):
+        config = config_of(folder, model)
         return dataclasses.replace(
             config,
             evaluation=dataclasses.replace(

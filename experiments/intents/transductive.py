@@ -1,0 +1,40 @@
+"""Class means that the queries of an episode refine, on the same test episodes.
+
+Queries are given to the output layer `soft_k_means` without their labels, so that each
+prediction depends on all queries of the episode: a *transductive* score.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from experiments import common
+from metaflax import config as config_lib
+from metaflax.workflows import RunDirectory
+from metaflax.workflows.runs._run import best_params, initial_params, load_run
+
+HEAD = "soft_k_means"
+
+
+def write(config: config_lib.Config, run_dir: Path, out: Path) -> None:
+    """Writes the accuracy of each test episode, by the encoder that validated best.
+
+    Args:
+      config: of the run, with the sizes of its test episodes.
+      run_dir: a finished run.
+      out: file to write, unless it is there.
+    """
+    if out.exists():
+        return
+    start = initial_params(load_run(config))
+    trained = best_params(RunDirectory(run_dir), start)
+    algorithm = dataclasses.replace(config.algorithm, name="frozen", head=HEAD)
+    run = load_run(dataclasses.replace(config, algorithm=algorithm))
+    params = {**initial_params(run), "encoder": trained["encoder"]}
+    evaluator = run.test_evaluator()
+    before, after = (
+        np.asarray(evaluator(each).metrics["accuracy"], float).tolist()
+        for each in (initial_params(run), params)
+    )
+    common.write_json(out, {"before": before, "after": after})
