@@ -197,21 +197,6 @@ def suggest_table():
     return _table(["data", "strategy", *labels, "over random"], rows)
 
 
-def before_after_table(name):
-    """Accuracy (%) of class means before and after meta-training, on same episodes."""
-    results = load(name)
-    intervals = [
-        results["intervals"]["before"]["accuracy"],
-        results["intervals"]["after"]["accuracy"],
-        results["paired_difference_from_before"]["after"]["accuracy"],
-    ]
-    row = [
-        f"{100 * interval['mean']:{sign}.1f} ± {100 * interval['half_width']:.1f}"
-        for interval, sign in zip(intervals, ("", "", "+"), strict=True)
-    ]
-    return _table(["frozen class means", "meta-trained", "difference"], [row])
-
-
 def baselines_table(name, scores):
     """Scores (%) of meta-training and of baselines, and what it gains on each."""
 
@@ -243,7 +228,7 @@ FROM_JSON = {
     ),
     "generation": generation_table,
     "heads": heads_table,
-    "medicine": functools.partial(before_after_table, "medicine"),
+    "medicine": functools.partial(baselines_table, "medicine", ("accuracy",)),
     "memory": memory_table,
     "noisy_labels": noisy_labels_table,
     "recommendation": recommendation_table,
