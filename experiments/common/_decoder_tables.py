@@ -11,7 +11,7 @@ BEGIN, END = "<!-- smollm2: begin -->", "<!-- smollm2: end -->"
 # The loss repeats the log-likelihood; a perplexity has a mean that few texts decide.
 _LEFT_OUT = ("loss", "perplexity")
 # Digits of scores that are no percentages.
-_DIGITS = {"log_likelihood": 3}
+_DIGITS = {"accuracy": 3, "log_likelihood": 3}
 
 
 def comparison_table(results: dict[str, Any]) -> str:
