@@ -7,7 +7,8 @@ with random weights, `lora` FOMAML on low-rank factors in SmolLM2-135M-Instruct,
 `metaicl` learning in context with all its weights, the support set encoded once a
 task; `prompts` is the same, the support set encoded anew with each query. Texts are
 random tokens. With `--serve` the program takes a step for every line `step` on its
-input.
+input. `--save` writes the meta-gradient for gradients.py, of `--dtype float64` as the
+reference.
 """
 
 import argparse
@@ -33,19 +34,27 @@ def main() -> int:
     parser.add_argument("work", choices=list(batches.WORKS))
     parser.add_argument("--tasks", type=int, default=2)
     parser.add_argument("--steps", type=int, default=1, help="inner steps of FOMAML")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--save", type=Path, help="where to write the meta-gradient")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
     work = batches.WORKS[args.work](args.tasks)
     try:
-        step, info = program(args.program)(work, args.steps)
+        step, named, info = program(args.program)(work, args.steps, args.dtype)
     except ValueError as error:
         print(f"base_size: {error}", file=sys.stderr)
         return 2
     loss, grads = step()
-    squares = sum(float(np.vdot(x, x)) for x in map(np.asarray, grads.values()))
+    leaves = named(grads)
+    squares = sum(float(np.vdot(x, x)) for x in leaves.values())
     info |= {"loss": float(loss), "gnorm": squares**0.5}
-    del grads
+    if args.save:
+        np.savez(args.save, loss=float(loss), **leaves)
+    del grads, leaves
+    if args.save:
+        print(json.dumps(info))
+        return 0
     if args.serve:
         serving.serve(step, info)
         return 0

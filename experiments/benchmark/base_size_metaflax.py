@@ -1,8 +1,9 @@
 """The meta-gradients of the base-size benchmark by metaflax."""
 
+import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import base_size_batches as batches
 import jax
@@ -19,35 +20,53 @@ from metaflax import base, losses, models, tree
 LORA = "*/lora"
 
 
+class _Program(NamedTuple):
+    """What a meta-gradient is computed of.
+
+    Attributes:
+      algorithm: the algorithm.
+      params: where it begins.
+      tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
+      named: `named(grads)`, leaves by the names and in the layout of the peer.
+      trains: the parameters that the outer loop learns.
+    """
+
+    algorithm: base.MetaAlgorithm
+    params: Any
+    tasks: base.Task
+    named: Callable[[Any], dict[str, np.ndarray]]
+    trains: Any = tree.everything
+
+
 def prepare(
-    work: batches.Work, num_steps: int
-) -> tuple[Callable[[], tuple[Any, dict[str, Any]]], dict[str, Any]]:
-    """Returns a function that computes loss and meta-gradient, and what it took."""
+    work: batches.Work, num_steps: int, dtype: str
+) -> tuple[Callable[[], tuple[Any, Any]], Callable, dict[str, Any]]:
+    """Returns what computes the meta-gradient, what names its leaves, and its costs."""
+    jax.config.update("jax_enable_x64", dtype == "float64")
     build = _classifier if work.kind == "classes" else _language_model
-    algorithm, params, tasks, trains = build(work, num_steps)
-    fn = jax.jit(metaflax.value_and_grad(algorithm, trains=trains))
-    params, tasks = jax.tree.map(jnp.asarray, (params, tasks))
+    program = build(work, num_steps, dtype)
+    fn = jax.jit(metaflax.value_and_grad(program.algorithm, trains=program.trains))
+    params = jax.tree.map(lambda x: jnp.asarray(x, dtype), program.params)
+    tasks = jax.tree.map(jnp.asarray, program.tasks)
     compiled, info = run.compile_it(fn, params, tasks, None)
 
-    def step() -> tuple[Any, dict[str, Any]]:
+    def step() -> tuple[Any, Any]:
         (loss, _), grads = jax.block_until_ready(compiled(params, tasks, None))
-        names = tree.paths(grads)
-        return loss, dict(zip(names, jax.tree.leaves(grads), strict=True))
+        return loss, grads
 
-    return step, info
+    return step, program.named, info
 
 
-def _classifier(work: batches.Work, num_steps: int) -> tuple[Any, Any, base.Task, Any]:
+def _classifier(work: batches.Work, num_steps: int, dtype: str) -> _Program:
     """FOMAML on all weights, the head on the mean of the tokens."""
+    common = {"pooling": "mean", "standardize": False, "dtype": dtype}
     if work.directory is None:
         config, params = workload.pretrained(batches.bert_weights())
-        encoder = models.encoder(config, pooling="mean", standardize=False)
+        encoder, named = models.encoder(config, **common), workload.named_leaves
     else:
         loaded = models.load(work.directory)
-        encoder = loaded.family.encoder(
-            loaded.config, pooling="mean", standardize=False
-        )
-        params = loaded.params
+        encoder = loaded.family.encoder(loaded.config, **common)
+        params, named = loaded.params, functools.partial(_named_leaves, loaded)
     algorithm = metaflax.compact_rows(
         methods.build("fomaml", encoder, batches.WAY, num_steps=num_steps),
         models.word_table(),
@@ -63,15 +82,19 @@ def _classifier(work: batches.Work, num_steps: int) -> tuple[Any, Any, base.Task
         )
     )
     head = batches.linear_head(encoder.num_features)
-    return algorithm, {"encoder": params, "head": head}, tasks, tree.everything
+
+    def all_named(grads: Any) -> dict[str, np.ndarray]:
+        of_head = {f"head.{name}": np.asarray(x) for name, x in grads["head"].items()}
+        return {**named(grads["encoder"]), **of_head}
+
+    return _Program(algorithm, {"encoder": params, "head": head}, tasks, all_named)
 
 
-def _language_model(
-    work: batches.Work, num_steps: int
-) -> tuple[Any, Any, base.Task, Any]:
+def _language_model(work: batches.Work, num_steps: int, dtype: str) -> _Program:
     """FOMAML on low-rank factors, or learning in context with all weights."""
     loaded = models.load(work.directory)
-    model, params = loaded.family.language_model(loaded.config), loaded.params
+    model = loaded.family.language_model(loaded.config, dtype=dtype)
+    params = loaded.params
     loss, sides = losses.language_cross_entropy, ("support", "query")
     if work.kind == "lora":
         algorithm = metaflax.fomaml(
@@ -84,7 +107,7 @@ def _language_model(
         )
         params = _with_factors(params)
         tasks = base.Task(*(_next_tokens(work, side) for side in sides))
-        return algorithm, params, tasks, LORA
+        return _Program(algorithm, params, tasks, _named_factors, LORA)
     if work.kind == "metaicl":
         size = batches.CONTEXT_TEXTS * (batches.LENGTH + 1)
         algorithm = metaflax.metaicl(model.in_context(size), loss, model.init)
@@ -97,16 +120,41 @@ def _language_model(
         algorithm = metaflax.metaicl(unread, loss, model.init)
         query = _prompts(work)
         tasks = base.Task(query, query)
-    return algorithm, {"encoder": params, "head": {}}, tasks, tree.everything
+
+    def all_named(grads: Any) -> dict[str, np.ndarray]:
+        return _named_leaves(loaded, grads["encoder"])
+
+    return _Program(algorithm, {"encoder": params, "head": {}}, tasks, all_named)
+
+
+def _named_leaves(loaded: models.Pretrained, params: Any) -> dict[str, np.ndarray]:
+    """Leaves under Hugging Face's names and in its layout."""
+    return loaded.family.write(loaded.config, params, None, "mean", False).tensors
+
+
+def _named_factors(grads: Any) -> dict[str, np.ndarray]:
+    """Low-rank factors, numbered as `_places` lists them, in the layout of torch."""
+    return {
+        f"{number}.{name}": np.asarray(
+            grads[layer]["attention"][module]["lora"][name]
+        ).T
+        for number, (layer, module) in enumerate(_places(grads))
+        for name in ("down", "up")
+    }
+
+
+def _places(params: Any) -> list[tuple[str, str]]:
+    """The layer and module of each pair of factors."""
+    num_layers = sum(name.startswith("layer_") for name in params)
+    layers = [f"layer_{number}" for number in range(num_layers)]
+    return list(itertools.product(layers, ("query", "value")))
 
 
 def _with_factors(params: Any) -> Any:
     """Low-rank factors in the queries and values of attention, layer after layer."""
     grown = models.with_lora(params, jax.random.key(0), rank=batches.RANK)
-    num_layers = sum(name.startswith("layer_") for name in grown)
-    places = itertools.product(range(num_layers), ("query", "value"))
-    for number, (layer, module) in enumerate(places):
-        dense = grown[f"layer_{layer}"]["attention"][module]
+    for number, (layer, module) in enumerate(_places(grown)):
+        dense = grown[layer]["attention"][module]
         pair = batches.factors(*dense["kernel"].shape, number)
         dense["lora"] = dict(zip(("down", "up"), pair, strict=True))
     return grown

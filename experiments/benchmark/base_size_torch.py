@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import base_size_batches as batches
+import numpy as np
 import torch
 import transformers
 from torch.nn import functional
@@ -28,13 +29,14 @@ class _Network(NamedTuple):
 
 
 def prepare(
-    work: batches.Work, num_steps: int
-) -> tuple[Callable[[], tuple[Any, dict[str, Any]]], dict[str, Any]]:
-    """Returns a function that computes loss and meta-gradient.
+    work: batches.Work, num_steps: int, dtype: str
+) -> tuple[Callable[[], tuple[Any, dict[str, Any]]], Callable, dict[str, Any]]:
+    """Returns a function that computes loss and meta-gradient, and one to arrays.
 
     Raises:
       ValueError: if there is no such program in torch.
     """
+    torch.set_default_dtype(getattr(torch, dtype))
     if work.kind == "metaicl":
         model = _decoder(work)
         trained, query_loss = dict(model.named_parameters()), _in_context(work, model)
@@ -55,7 +57,12 @@ def prepare(
                 total += loss.item() / num_tasks
         return total, {name: x.grad for name, x in trained.items()}
 
-    return step, {}
+    return step, _arrays, {}
+
+
+def _arrays(grads: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Gradients as arrays, without those of what the loss does not use."""
+    return {name: x.numpy() for name, x in grads.items() if x is not None}
 
 
 def _adapting(trained: dict[str, Any], loss: Any, num_steps: int) -> Any:
@@ -88,11 +95,13 @@ def _classifier(work: batches.Work) -> _Network:
         model.load_state_dict({k: torch.tensor(x) for k, x in weights})
     else:
         model = transformers.AutoModel.from_pretrained(
-            work.directory, add_pooling_layer=False, dtype=torch.float32
+            work.directory, add_pooling_layer=False, dtype=torch.get_default_dtype()
         )
     model.eval()
     head = {
-        name: torch.tensor(x, requires_grad=True)
+        f"head.{name}": torch.tensor(
+            x, dtype=torch.get_default_dtype(), requires_grad=True
+        )
         for name, x in batches.linear_head(model.config.hidden_size).items()
     }
 
@@ -105,7 +114,7 @@ def _classifier(work: batches.Work) -> _Network:
         real = mask[..., None].to(states.dtype)
         features = (states * real).sum(1) / real.sum(1)
         return functional.cross_entropy(
-            features @ head["kernel"] + head["bias"], labels
+            features @ head["head.kernel"] + head["head.bias"], labels
         )
 
     return _Network({**dict(model.named_parameters()), **head}, loss)
@@ -127,7 +136,7 @@ def _lora(work: batches.Work) -> _Network:
         with torch.no_grad():
             for weight, value in zip((down, up), pair, strict=True):
                 weight.copy_(torch.tensor(value).T)
-        trained |= {f"{number}/{name}/down": down, f"{number}/{name}/up": up}
+        trained |= {f"{number}.down": down, f"{number}.up": up}
 
     def loss(task: int, side: str) -> Any:
         ids, mask = _texts(work, side, task)
@@ -171,7 +180,7 @@ def _texts(work: batches.Work, side: str, task: int) -> tuple[Any, Any]:
 
 def _decoder(work: batches.Work) -> Any:
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        work.directory, dtype=torch.float32
+        work.directory, dtype=torch.get_default_dtype()
     )
     return model.eval()
 

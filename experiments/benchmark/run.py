@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument(
         "--every-row", action="store_true", help="work on the whole word embedding"
     )
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--save", type=Path, help="where to write the meta-gradient")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--serve", action="store_true")
@@ -56,6 +57,7 @@ def main() -> int:
         print(f"benchmark: there is no file {args.workload}.", file=sys.stderr)
         return 2
 
+    jax.config.update("jax_enable_x64", args.dtype == "float64")
     work = workload.load(args.workload, num_tasks=args.num_tasks, pack=not args.no_pack)
     fn, params = meta_gradient(work, args)
     flops = floor.needed_flops(
@@ -89,7 +91,7 @@ def main() -> int:
 
 def meta_gradient(work: workload.Workload, args: argparse.Namespace) -> Any:
     """The jitted meta-gradient of an algorithm as a user builds it, and parameters."""
-    encoder = models.encoder(work.config, pooling=args.pooling)
+    encoder = models.encoder(work.config, pooling=args.pooling, dtype=args.dtype)
     algorithm = methods.build(
         args.algorithm,
         encoder,
@@ -101,7 +103,8 @@ def meta_gradient(work: workload.Workload, args: argparse.Namespace) -> Any:
         algorithm = metaflax.compact_rows(algorithm, models.word_table())
     task_loop = int(args.task_loop) if args.task_loop.isdigit() else args.task_loop
     fn = jax.jit(metaflax.value_and_grad(algorithm, task_loop=task_loop))
-    return fn, methods.params_of(algorithm, work.encoder, work.head)
+    params = methods.params_of(algorithm, work.encoder, work.head)
+    return fn, jax.tree.map(lambda x: x.astype(args.dtype), params)
 
 
 def compile_it(fn: Any, *args: Any) -> tuple[Any, dict[str, float]]:

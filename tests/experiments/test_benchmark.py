@@ -199,6 +199,73 @@ def test_evaluation_is_measured_on_published_sets(monkeypatch, capsys, tmp_path)
         assert np.mean(saved["topics/loss"]) == pytest.approx(record["loss"])
 
 
+def test_commands_are_timed_from_their_start_beside_a_script(
+    monkeypatch, capsys, tmp_path
+):
+    cold = scripts.load("benchmark", "cold")
+    monkeypatch.setenv("METAFLAX_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["cold.py"])
+    assert cold.main() == 2
+    assert "METAFLAX_DATA names the folder" in capsys.readouterr().err
+    file = tmp_path / "clinc150" / "examples.jsonl"
+    file.parent.mkdir()
+    rows = [
+        {"text": f"{topic} filler{n:02}", "label": topic}
+        for n in range(3)
+        for topic in worlds.TOPICS[:2]
+    ]
+    worlds.write_jsonl(file, rows)
+    monkeypatch.setattr(cold, "SHOT", 2)
+    support, queries = cold.draw(file)
+    assert [row["label"] for row in support] == sorted(worlds.TOPICS[:2] * 2)
+    assert {row["text"] for row in queries} == {row["text"] for row in rows[4:]}
+    # A stand-in for both programs, which answers with the label of each text.
+    answers = "\n".join(json.dumps({"label": row["label"]}) for row in queries)
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, sys\n"
+        "if 'predict' in sys.argv:\n"
+        f"    pathlib.Path(sys.argv[-1]).write_text({answers!r})\n"
+    )
+    lines_of = cold.command_lines
+
+    def stand_ins(*args):
+        lines = lines_of(*args).items()
+        return {name: [sys.executable, program, *line[2:]] for name, line in lines}
+
+    monkeypatch.setattr(cold, "command_lines", stand_ins)
+    options = ["--rounds", "2", "--model", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["cold.py", *options])
+    assert cold.main() == 0
+    header, _, adapt, predict, right = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| work | metaflax, s | script, s |")
+    assert adapt.startswith("| adapt | ")
+    assert predict.startswith("| predict | ")
+    assert right == "metaflax: 100.0% right. script: 100.0% right."
+    program.write_text("raise SystemExit('no such model')")
+    assert cold.main() == 2
+    assert "no such model" in capsys.readouterr().err
+
+
+def test_gradients_are_compared_leaf_by_leaf(monkeypatch, capsys, tmp_path):
+    gradients = scripts.load("benchmark", "gradients")
+    exact = {"loss": 2.0, "a": np.array([3.0, 4.0]), "b": np.ones(4), "zero": 1e-20}
+    other = {**exact, "loss": 2.002, "a": np.array([3.0, 4.05]), "unused": 0.0}
+    paths = [str(tmp_path / f"{name}.npz") for name in ("exact", "other", "less")]
+    for path, leaves in zip(paths, (exact, other, {"loss": 2.0}), strict=True):
+        np.savez(path, **leaves)
+    found = gradients.errors(*map(gradients.read, paths[:2]))
+    assert found.keys() == {"loss", "all", "a", "b"}
+    expected = {"loss": 0.001, "all": 0.05 / 29**0.5, "a": 0.01, "b": 0.0}
+    assert found == pytest.approx(expected)
+    monkeypatch.setattr(sys, "argv", ["gradients.py", *paths[:2]])
+    assert gradients.main() == 0
+    assert "worst leaf 1.0e-02 (a)" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["gradients.py", paths[0], paths[2]])
+    assert gradients.main() == 2
+    assert "leaves differ in name or shape: a, b, zero." in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def accelerator():
     return scripts.load("benchmark", "accelerator")

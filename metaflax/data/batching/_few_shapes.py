@@ -7,7 +7,7 @@ a shape of its own; if all are padded to the largest, most of the work is paddin
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 # Work on a padded position beside that on a token: it takes part in attention alone.
 PADDED_POSITION = 1 / 8
@@ -46,6 +46,29 @@ class Shape(NamedTuple):
         return Shape(*map(max, self, other))
 
 
+class TaskShape(NamedTuple):
+    """Sizes of the texts of a task, or those that they are padded to.
+
+    Attributes:
+      parts: of the support set, of the queries and so on.
+    """
+
+    parts: tuple[Shape, ...]
+
+    @property
+    def work(self) -> float:
+        """The cost of the task, in tokens."""
+        return sum(shape.work for shape in self.parts)
+
+    def joined(self, other: "TaskShape") -> "TaskShape":
+        """Returns the smallest shape that holds both."""
+        pairs = zip(self.parts, other.parts, strict=True)
+        return TaskShape(tuple(one.joined(two) for one, two in pairs))
+
+
+S = TypeVar("S", Shape, TaskShape)
+
+
 def few_shapes(
     sizes: Sequence[Shape], lengths: Sequence[int], *, most: int, compilation: float
 ) -> list[Shape]:
@@ -74,7 +97,12 @@ def few_shapes(
       1
     """
     rounded = [size.rounded(lengths) for size in sizes]
-    counts = Counter(rounded)
+    return share_shapes(rounded, most=most, compilation=compilation)
+
+
+def share_shapes(sizes: Sequence[S], *, most: int, compilation: float) -> list[S]:
+    """Chooses few shapes as `few_shapes` does, of sizes that are rounded already."""
+    counts = Counter(sizes)
     kinds = sorted(counts, key=lambda shape: (shape.work, shape))
     ends = _ends(kinds, counts, most, compilation)
     shape_of = {}
@@ -83,11 +111,11 @@ def few_shapes(
         for kind in kinds[first:last]:
             shape = shape.joined(kind)
         shape_of |= dict.fromkeys(kinds[first:last], shape)
-    return [shape_of[size] for size in rounded]
+    return [shape_of[size] for size in sizes]
 
 
 def _ends(
-    kinds: Sequence[Shape], counts: Counter[Shape], most: int, compilation: float
+    kinds: Sequence[S], counts: Counter[S], most: int, compilation: float
 ) -> tuple[int, ...]:
     """Divides kinds of batches into at most `most` runs of least cost.
 
@@ -107,9 +135,7 @@ def _ends(
     return best[len(kinds)][1]
 
 
-def _run_costs(
-    kinds: Sequence[Shape], counts: Counter[Shape]
-) -> dict[tuple[int, int], float]:
+def _run_costs(kinds: Sequence[S], counts: Counter[S]) -> dict[tuple[int, int], float]:
     """Computes the work of all batches of each run of kinds, in one shape."""
     costs = {}
     for first, shape in enumerate(kinds):

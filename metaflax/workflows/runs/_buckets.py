@@ -5,10 +5,10 @@ import numpy as np
 from metaflax import data
 
 
-def coarsest_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
-    """Builds buckets of about one shape, for adaptation that compiles slowly."""
-    longest = {int(np.max(texts.widths)) for texts in tokenized}
-    return data.Buckets(tuple(sorted(longest)), budget_ratio=1.5)
+def close_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
+    """Builds buckets that pad little, for many shapes of which few are compiled."""
+    lengths = data.Buckets.up_to(max(int(np.max(x.widths)) for x in tokenized)).lengths
+    return data.Buckets(lengths, budget_ratio=1.125)
 
 
 def coarse_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:

@@ -23,6 +23,7 @@ from metaflax.workflows.runs._episode_texts import EncodedTexts
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, Scorer, chunks_of
+from metaflax.workflows.runs._shape_groups import collated, grouped_chunks
 from metaflax.workflows.runs._staged_scorer import StagedScorer
 from metaflax.workflows.runs._token_outputs import reading
 
@@ -59,8 +60,6 @@ class LogitScorer:
         self._config = config
         self.algorithm = self._build(model.encoder)
         self.adapting = model.compact(self.algorithm)
-        if self.algorithm.inner is not None and self.algorithm.inner.num_steps:
-            self.source = episodes._replace(texts=episodes.texts.in_one_shape())
         self._embed = None
 
     def _build(self, encoder: models.Encoder) -> base.MetaAlgorithm:
@@ -91,6 +90,8 @@ class LogitScorer:
             elif self.by_stages and is_independent(encoder):
                 rows = rows_of_outputs(self.algorithm, params, adapted, inputs)
                 return StagedScorer(self, self.task, texts.tokenized, rows)
+        if self._embed is None:
+            self.source = self.source._replace(texts=texts.closely_padded())
         self._score = evaluation.scorer(
             scored,
             self.task.loss,
@@ -129,8 +130,12 @@ class LogitScorer:
         return texts
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
-        """Chunks in order, all of one shape."""
-        return chunks_of(episodes, range(len(episodes)), size)
+        """Chunks of few shapes; where texts are encoded once, in order and of one."""
+        if self._embed is not None:
+            return chunks_of(episodes, range(len(episodes)), size)
+        inner = self.algorithm.inner
+        num_steps = 0 if inner is None else inner.num_steps
+        return grouped_chunks(episodes, size, self.source.collate, num_steps)
 
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
@@ -138,7 +143,7 @@ class LogitScorer:
         """Tasks of tokens, or of features that were computed once."""
         del complete  # Nothing is generated.
         if self._embed is None:
-            yield from (self.source.collate(chunk.episodes) for chunk in chunks)
+            yield from (collated(chunk, self.source.collate) for chunk in chunks)
             return
         tokenized = self._encoded.tokenized
         rows = tokenized.rows_of(self._used)

@@ -24,9 +24,9 @@ from metaflax.data.batching._seq2seq_tokens import TokenizedPairs
 from metaflax.data.batching._token_codes import TokenCodes, token_codes
 from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.workflows.runs._buckets import (
+    close_buckets,
     coarse_buckets,
     coarse_up_to,
-    coarsest_buckets,
 )
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
@@ -55,8 +55,8 @@ class EpisodeTexts(Protocol):
         """Describes what was truncated, for a message; empty if nothing was."""
         ...
 
-    def in_one_shape(self) -> "EpisodeTexts":
-        """Returns the same texts in few shapes, for adaptation that compiles slowly."""
+    def closely_padded(self) -> "EpisodeTexts":
+        """Returns the same texts in close shapes, few of which are to be compiled."""
         ...
 
 
@@ -112,10 +112,9 @@ class EncodedTexts:
             notes.append(f"{self.codes.num_lost} targets cut off")
         return _listed(notes)
 
-    def in_one_shape(self) -> "EncodedTexts":
-        """Pads all texts to the longest."""
-        buckets = coarsest_buckets(self.tokenized)
-        return dataclasses.replace(self, buckets=buckets)
+    def closely_padded(self) -> "EncodedTexts":
+        """Pads less; see `EpisodeTexts`."""
+        return dataclasses.replace(self, buckets=close_buckets(self.tokenized))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,9 +161,9 @@ class PromptedTexts:
             )
         return _listed(notes)
 
-    def in_one_shape(self) -> "PromptedTexts":
-        """Pads all texts to the longest, with finer budgets of tokens."""
-        buckets = coarsest_buckets(self.pairs.prompts, self.pairs.inputs)
+    def closely_padded(self) -> "PromptedTexts":
+        """Pads less; see `EpisodeTexts`."""
+        buckets = close_buckets(self.pairs.prompts, self.pairs.inputs)
         return dataclasses.replace(self, buckets=buckets)
 
 
@@ -216,7 +215,7 @@ class TextsWithChoices:
         longest = int(self.example_lengths().max())
         return f", {self.written.num_truncated} truncated to {longest} tokens"
 
-    def in_one_shape(self) -> "TextsWithChoices":
+    def closely_padded(self) -> "TextsWithChoices":
         """Returns these, whose rows are padded as their choices need."""
         return self
 
@@ -244,8 +243,9 @@ def texts_of(
         targets = examples.targets or ()
         pairs = model.tokenize_pairs(examples.texts, targets, config.data, task.texts)
         # A shape has four token budgets: of prompts and targets, in support and query.
-        buckets = coarsest_buckets(pairs.prompts, pairs.inputs)
-        return PromptedTexts(pairs, dataclasses.replace(buckets, budget_ratio=2.0))
+        longest = {int(np.max(x.widths)) for x in (pairs.prompts, pairs.inputs)}
+        buckets = data.Buckets(tuple(sorted(longest)), budget_ratio=2.0)
+        return PromptedTexts(pairs, buckets)
     if task.template is not None:
         settings = config.algorithm
         written = model.write_choices(

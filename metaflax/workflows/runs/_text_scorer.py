@@ -1,5 +1,6 @@
 """The scorer of generative models, by the texts that they generate."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,11 +15,12 @@ from metaflax.data.batching._seq2seq_tokens import PairLayout
 from metaflax.evaluation._generated import GenerationBatch, generating_scorer
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.tasks._text_level import recall_name
-from metaflax.workflows.runs._buckets import coarse_buckets
+from metaflax.workflows.runs._buckets import close_buckets
 from metaflax.workflows.runs._episode_texts import PromptedTexts
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, chunks_of
+from metaflax.workflows.runs._scorer import Chunk, EpisodeResult
+from metaflax.workflows.runs._shape_groups import collated, grouped_chunks
 
 
 def adapted_generator(
@@ -52,7 +54,7 @@ class TextScorer:
     ):
         assert task.texts is not None
         assert isinstance(episodes.texts, PromptedTexts)
-        pairs, texts = episodes.texts.pairs, episodes.texts.in_one_shape()
+        pairs, texts = episodes.texts.pairs, episodes.texts.closely_padded()
         self.task, self.source = task, episodes._replace(texts=texts)
         self._level, self._model, self._pairs = task.texts, model, pairs
         self.algorithm = self.adapting = build_algorithm(
@@ -76,21 +78,28 @@ class TextScorer:
         return self
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
-        """Chunks in order, all of one shape."""
-        return chunks_of(episodes, range(len(episodes)), size)
+        """Chunks of few shapes, each of which compiles adaptation and generation."""
+        inner = self.algorithm.inner
+        num_steps = 0 if inner is None else inner.num_steps
+        return grouped_chunks(episodes, size, self._collate, num_steps)
 
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[GenerationBatch]:
         """Tasks, and where complete also prompts and candidates for retrieval."""
         del params
-        for chunk in (each.episodes for each in chunks):
-            batch = GenerationBatch(self.source.collate(chunk))
-            if complete and self._level.generation_scores:
-                batch = batch._replace(prompts=self._prompts(chunk))
-            if complete and self._level.recalls:
-                batch = batch._replace(candidates=self._candidates(chunk))
-            yield batch
+        collate = functools.partial(self._collate, complete=complete)
+        yield from (collated(chunk, collate) for chunk in chunks)
+
+    def _collate(
+        self, episodes: Sequence[data.Episode], complete: bool = True
+    ) -> GenerationBatch:
+        batch = GenerationBatch(self.source.collate(episodes))
+        if complete and self._level.generation_scores:
+            batch = batch._replace(prompts=self._prompts(episodes))
+        if complete and self._level.recalls:
+            batch = batch._replace(candidates=self._candidates(episodes))
+        return batch
 
     def score(self, params: Any, batch: GenerationBatch) -> Any:
         """A `Generation` with leaves `[T, ...]`."""
@@ -169,7 +178,7 @@ class TextScorer:
 
     def _prompts(self, chunk: Sequence[data.Episode]) -> Any:
         prompts, num_queries = self._pairs.prompts, self.source.sizes.num_queries
-        return collate_prompts(chunk, prompts, num_queries, coarse_buckets(prompts))
+        return collate_prompts(chunk, prompts, num_queries, close_buckets(prompts))
 
     def _candidates(self, chunk: Sequence[data.Episode]) -> base.Batch:
         pairs, num_queries = self._pairs, self.source.sizes.num_queries
