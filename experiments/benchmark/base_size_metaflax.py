@@ -127,7 +127,7 @@ def _language_model(work: batches.Work, num_steps: int, dtype: str) -> _Program:
     return _Program(algorithm, {"encoder": params, "head": {}}, tasks, all_named)
 
 
-def _named_leaves(loaded: models.Pretrained, params: Any) -> dict[str, np.ndarray]:
+def _named_leaves(loaded: Any, params: Any) -> dict[str, np.ndarray]:
     """Leaves under Hugging Face's names and in its layout."""
     return loaded.family.write(loaded.config, params, None, "mean", False).tensors
 
