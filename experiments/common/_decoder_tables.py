@@ -1,6 +1,6 @@
 """Tables and pages of comparisons of a pretrained decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.common._decoder_methods import BASELINES
@@ -66,6 +66,24 @@ def further_table(further: dict[str, dict[str, float]]) -> str:
     return markdown_table(["method", *names], rows)
 
 
+def overview_table(results: Mapping[str, dict[str, Any]]) -> str:
+    """Formats the first score of several comparisons, a row each.
+
+    Args:
+      results: of `compare_decoders`, by the name of the experiment.
+    """
+    header = ["experiment", "score", "meta-learned", *(f"less {m}" for m in BASELINES)]
+    rows = []
+    for name, of in results.items():
+        means = of["means"][of["meta"]]
+        score = next(each for each in means if each not in _LEFT_OUT)
+        row = [f"[{name}](../{name}/)", score, _interval(means[score], score)]
+        for method in BASELINES:
+            row.append(_interval(of["differences"][method][score], score, "+"))
+        rows.append(row)
+    return markdown_table(header, rows)
+
+
 def published(readme: str, results: dict[str, Any]) -> str:
     """Returns a README with the table of the results between its marks.
 
@@ -76,6 +94,11 @@ def published(readme: str, results: dict[str, Any]) -> str:
     tables = [comparison_table(results)]
     if "further" in results:
         tables.append(further_table(results["further"]))
+    return between_marks(readme, tables)
+
+
+def between_marks(readme: str, tables: Sequence[str]) -> str:
+    """Returns a README with the tables between its marks, or at its end."""
     block = "\n\n".join([BEGIN, *tables, END])
     if BEGIN not in readme or END not in readme:
         return f"{readme}\n{block}\n" if readme else block
