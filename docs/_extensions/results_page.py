@@ -40,6 +40,10 @@ USES = {
     "augmentation": ("clinc150",),
     "benchmark": ("amazon_sentiment", "clinc150"),
     "code": ("code_generation",),
+    "common": (
+        *("amazon_sentiment", "code_generation", "commonsense", "dialogsum"),
+        *("scitldr", "sgd_dialogue", "tatoeba_mt", "unlabelled_sentences"),
+    ),
     "commonsense": ("commonsense",),
     "complaints": ("amazon_sentiment",),
     "controllable": ("amazon_sentiment",),
