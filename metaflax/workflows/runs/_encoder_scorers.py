@@ -133,9 +133,7 @@ class LogitScorer:
         """Chunks of few shapes; where texts are encoded once, in order and of one."""
         if self._embed is not None:
             return chunks_of(episodes, range(len(episodes)), size)
-        inner = self.algorithm.inner
-        num_steps = 0 if inner is None else inner.num_steps
-        return grouped_chunks(episodes, size, self.source.collate, num_steps)
+        return grouped_chunks(episodes, size, self.source.collate, self.algorithm)
 
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool

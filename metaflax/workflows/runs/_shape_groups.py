@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaflax import data
+from metaflax import base, data
 from metaflax.data.batching._few_shapes import Shape, TaskShape, share_shapes
 from metaflax.models import Tokens
 from metaflax.workflows.runs._scorer import Chunk, chunks_of
@@ -27,7 +27,10 @@ CollateFn = Callable[[Sequence[data.Episode]], Any]
 
 
 def grouped_chunks(
-    episodes: Sequence[data.Episode], size: int, collate: CollateFn, num_steps: int
+    episodes: Sequence[data.Episode],
+    size: int,
+    collate: CollateFn,
+    algorithm: base.MetaAlgorithm,
 ) -> list[Chunk]:
     """Divides episodes into chunks whose arrays take few shapes.
 
@@ -37,7 +40,7 @@ def grouped_chunks(
       episodes: the episodes.
       size: number of episodes of a chunk on other devices.
       collate: makes arrays of episodes, which it pads to the largest of them.
-      num_steps: inner steps.
+      algorithm: what adapts; its inner steps make a program worth its compilation.
 
     Returns:
       Chunks, the `shape` of each a list of episodes whose arrays need all of its shape:
@@ -45,6 +48,7 @@ def grouped_chunks(
     """
     size = 1 if jax.default_backend() == "cpu" else size
     sizes = [shape_of(collate([episode])) for episode in episodes]
+    num_steps = 0 if algorithm.inner is None else algorithm.inner.num_steps
     compilation = TOKENS_PER_COMPILATION / max(1, num_steps)
     shapes = share_shapes(sizes, most=MOST_SHAPES, compilation=compilation)
     numbers: dict[TaskShape, list[int]] = {}

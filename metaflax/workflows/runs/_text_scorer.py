@@ -79,9 +79,7 @@ class TextScorer:
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
         """Chunks of few shapes, each of which compiles adaptation and generation."""
-        inner = self.algorithm.inner
-        num_steps = 0 if inner is None else inner.num_steps
-        return grouped_chunks(episodes, size, self._collate, num_steps)
+        return grouped_chunks(episodes, size, self._collate, self.algorithm)
 
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
