@@ -1,5 +1,7 @@
 """Checks of a run's settings that concern more than one of them."""
 
+import math
+
 from metaflax import _optimizers, target_kinds, tasks
 from metaflax.config._factories import build_task
 from metaflax.config._pretraining import check_outer_optimizer
@@ -62,6 +64,7 @@ def check(config: Config) -> None:
     _check_variants(config.data, task)
     _check_rare_classes(config.data, task)
     _check_on_disk(config.data, task)
+    check_label_names(config.data, task)
 
 
 def _check_numbers(config: Config) -> None:
@@ -114,6 +117,39 @@ def _check_rare_classes(data: DataConfig, task: tasks.TaskType) -> None:
         raise ValueError(
             "rare_classes is 'drop', which is for task types whose texts have classes,"
             f" and {data.task!r} has none; leave it out."
+        )
+
+
+def check_label_names(data: DataConfig, task: tasks.TaskType) -> None:
+    """Refuses names of classes as support examples where they cannot be such.
+
+    Raises:
+      ValueError: naming what stands against it.
+    """
+    if data.label_names in (None, "none"):
+        return
+    weight = data.label_name_weight
+    if not 0 < weight < math.inf:
+        raise ValueError(
+            f"label_name_weight is {weight}; give a number above 0, or leave out"
+            " label_names for no use of names."
+        )
+    reason = None
+    if task.is_generative:
+        reason = "the model is generative, whose templates write names"
+    elif task.raw_text or not target_kinds.of(task).single_label:
+        reason = f"with the task type {data.task!r} a text has no single named class"
+    elif task.form.of_name is None:
+        reason = f"a name by itself is no {task.form.name}, as inputs are here"
+    if reason is not None:
+        raise ValueError(
+            f"label_names is {data.label_names!r}, and {reason}; leave it out, or take"
+            " classification of single texts by an encoder."
+        )
+    if data.on_disk:
+        raise ValueError(
+            f"label_names is {data.label_names!r}, which does not go with on_disk;"
+            " leave one of them out."
         )
 
 

@@ -163,6 +163,13 @@ class DataConfig:
     label_separator: str | None = None
     """Separator of several labels in one string, such as "|"; without it several labels
     are a list (in CSV a JSON list)."""
+    label_names: str | None = None
+    """Names of classes as further support examples: `as_written` (names as words,
+    without underscores, hyphens and camel case), or a JSON file of a description by
+    class (null for a class whose name says nothing); by default names are not used."""
+    label_name_weight: float = 1.0
+    """Weight of the name of a class beside each of its support examples, which weigh
+    1."""
     rare_classes: Literal["error", "drop"] = "error"
     """Handling of classes with fewer different texts than an episode needs: an error,
     or drop them and name them. With on_disk they are always dropped."""

@@ -1,6 +1,6 @@
 """Few-shot text classification as a scikit-learn estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ from sklearn.base import ClassifierMixin
 
 from metaflax import data, tasks
 from metaflax.config._settings import PairEncoding
+from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._pairs import pair_columns, pairs_of
 
 
@@ -37,6 +39,11 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       pair_encoding: encoding of pairs of texts, which X then holds: one_sequence (both
         in one sequence), two_towers (each by itself), both (the features of the two) or
         phrase (the second text is a phrase of the first). None for single texts.
+      label_names: names of classes as further examples of them: `as_written` (names as
+        words), descriptions by class, or a JSON file of these, with None for a class
+        whose name says nothing; `none` for no use (default: the run's, or none).
+      label_name_weight: weight of a name beside each example (default: the run's, or
+        1).
 
     Attributes:
       classes_: the labels, sorted.
@@ -64,6 +71,9 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       ...     _ = workflows.new_language_model(tiny, texts, family="bert", **sizes)
       ...     classifier = metaflax.FewShotClassifier(str(tiny), max_length=16)
       ...     print(classifier.fit(texts, labels).predict(texts))
+      ...     named = metaflax.FewShotClassifier(str(tiny), label_names="as_written")
+      ...     print(named.fit(texts, labels).predict(["dog", "cat"]))
+      ['dog' 'cat']
       ['dog' 'cat']
       >>> pairs = metaflax.FewShotClassifier(pair_encoding="two_towers")
       >>> pairs.fit(["it barks", "it purrs"], ["same", "other"])
@@ -93,6 +103,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         max_length: int | None = None,
         batch_size: int = 32,
         pair_encoding: PairEncoding | None = None,
+        label_names: NameSource | None = None,
+        label_name_weight: float | None = None,
     ):
         super().__init__(
             model,
@@ -107,6 +119,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
             batch_size=batch_size,
         )
         self.pair_encoding = pair_encoding
+        self.label_names = label_names
+        self.label_name_weight = label_name_weight
 
     @property
     def _task(self) -> str:
@@ -191,6 +205,19 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
         return _names(_classes(targets))
+
+    def _named(self, learner: Learner, names: Sequence[str]) -> LabelTexts:
+        source = self.label_names
+        if isinstance(source, Mapping):
+            keys = _names([*source])
+            source = dict(zip(keys, source.values(), strict=True))
+        return learner.label_texts(names, source, self.label_name_weight)
+
+    def _plain_params(self) -> dict[str, Any]:
+        params = super()._plain_params()
+        if isinstance(params["label_names"], Path):
+            params["label_names"] = str(params["label_names"])
+        return params
 
     def _state(self) -> Any:
         return {"classes": self.classes_.tolist(), "unlabelled": self.unlabelled_texts_}

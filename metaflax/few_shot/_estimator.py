@@ -1,6 +1,7 @@
 """What the scikit-learn estimators have in common."""
 
 import abc
+import dataclasses
 import functools
 import json
 import sys
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import metaflax
 from metaflax import data
+from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
@@ -25,7 +27,7 @@ from metaflax.workflows.inference._head_choice import (
     check_choosable,
 )
 from metaflax.workflows.inference._predict import predict_all
-from metaflax.workflows.runs._protocol import check_unlabelled
+from metaflax.workflows.runs._protocol import check_unlabelled, used_record
 
 # File of settings and targets in a saved estimator.
 ESTIMATOR = "estimator.json"
@@ -95,8 +97,9 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
         examples, choice = self._examples(learner), self.head_choice_
-        num_unlabelled = len(getattr(self, "unlabelled_texts_", []))
-        learner.save(directory, self.learned_, examples, notes, choice, num_unlabelled)
+        named = self._named(learner, self.learned_.names).inputs
+        used = used_record(len(getattr(self, "unlabelled_texts_", [])), bool(named))
+        learner.save(directory, self.learned_, examples, notes, choice, used)
 
     @classmethod
     def load(cls, directory: str | Path) -> Any:
@@ -164,11 +167,13 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             choice = self._head_choice(learner, targets, examples)
             print(choice, file=sys.stderr)
             learner = load_learner(self._settings(choice))
+        names = self._names(targets, examples)
         self.learned_ = learner.learn(
             examples,
-            self._names(targets, examples),
+            names,
             encoded=self._encoded(learner, examples.texts),
             unlabelled=self._encoded_unlabelled(learner, unlabelled),
+            named=self._named(learner, names),
         )
         self.support_texts_, self.support_targets_ = texts, targets
         self.head_choice_ = choice
@@ -186,7 +191,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         check_choosable(learner.config.algorithm, learner.task)
         encoded = load_source(self._settings(None)).features.encode(examples.texts)
         names = self._names(targets, examples)
-        return learner.choose_head(examples, names, encoded)
+        named = self._named(learner, names)
+        return learner.choose_head(examples, names, encoded, named)
 
     def _partial_fit(self, texts: list[Any], targets: list[Any]) -> None:
         """Learns from these examples and all earlier ones."""
@@ -225,6 +231,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         inputs = texts_of(self._inputs(texts), learner.task, "unlabelled")
         return load_source(self._settings(None)).features.encode(inputs)
 
+    def _named(self, learner: Learner, names: Sequence[str]) -> LabelTexts:
+        """Makes texts of the names of classes; without any for no use of names."""
+        return learner.label_texts(names)
+
     def _examples(self, learner: Learner) -> data.Examples:
         rows = self._rows(self.support_texts_, self.support_targets_)
         return examples_of(rows, learner.task, "X, y")
@@ -238,7 +248,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             params |= _chosen_head(choice)
         if params["adapts"] is not None:
             params["adapts"] = tuple(params["adapts"])
-        return LearnerSettings(task=self._task, **params)
+        known = {field.name for field in dataclasses.fields(LearnerSettings)}
+        return LearnerSettings(
+            task=self._task, **{name: params[name] for name in known & set(params)}
+        )
 
     def _plain_params(self) -> dict[str, Any]:
         params = {name: _plain(v) for name, v in self.get_params(deep=False).items()}

@@ -1,5 +1,6 @@
 """A model in memory that learns many tasks from a few examples each."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 
 from metaflax import base, data, metrics, models, target_kinds
 from metaflax import config as config_lib
+from metaflax.config._check import check_label_names
 from metaflax.config._factories import build_algorithm, build_head
+from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._support import (
     feature_support,
     power_of_two,
@@ -23,6 +26,7 @@ from metaflax.tasks._token_level import TokenOutputs
 from metaflax.tree._paths import is_empty
 from metaflax.workflows.inference._head_choice import (
     HeadChoice,
+    NamedFeatures,
     check_choosable,
     choose_head,
 )
@@ -31,7 +35,7 @@ from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._encoder_scorers import reading_features
-from metaflax.workflows.runs._protocol import check_unlabelled, used_record
+from metaflax.workflows.runs._protocol import check_unlabelled
 from metaflax.workflows.runs._token_outputs import reading
 
 # Logit of a class without examples.
@@ -122,6 +126,8 @@ class Learner:
             lambda room: jax.jit(self._algorithms(room, self.shares_encoder).adapt)
         )
         self.shares_encoder = task.tokens is None and self._leaves_encoder()
+        # Names of classes occur again and again.
+        self._named_features = functools.lru_cache(maxsize=32)(encoder.encode)
 
     def learn(
         self,
@@ -131,6 +137,7 @@ class Learner:
         encoded: Encoded | None = None,
         weights: np.ndarray | None = None,
         unlabelled: Encoded | None = None,
+        named: LabelTexts | None = None,
     ) -> LearnedTask:
         """Learns a task.
 
@@ -141,6 +148,8 @@ class Learner:
             them).
           weights: `[S]`, how much each example counts; 0 leaves it out.
           unlabelled: features of texts without labels, where `takes_unlabelled`.
+          named: names of the classes as further support examples (default: those that
+            the config says to use, see `label_texts`).
 
         Returns:
           The task.
@@ -148,8 +157,10 @@ class Learner:
         Raises:
           ValueError: for fewer than two classes, or more than a trained output layer
             has; for texts without labels where the head takes none, or none where it
-            does.
+            does; for a class without a description.
         """
+        if named is None:
+            named = self.label_texts(names)
         check_unlabelled(
             self.takes_unlabelled, unlabelled is not None, self.config.algorithm.head
         )
@@ -157,13 +168,17 @@ class Learner:
         if self.shares_encoder:
             if encoded is None:
                 encoded = self.encoder.encode(examples.texts)
-            support = feature_support(encoded, self.task, examples, names, room)
+            if named.inputs:
+                encoded = encoded.followed_by(self._named_features(named.inputs))
+            support = feature_support(encoded, self.task, examples, names, room, named)
             if unlabelled is not None:
                 support = with_unlabelled(support, unlabelled)
         elif self.task.tokens is not None:
             support = token_support(self.encoder, self.task, examples, names, room)
         else:
-            support = text_support(self.encoder, self.task, examples, names, room)
+            support = text_support(
+                self.encoder, self.task, examples, names, room, named
+            )
         if weights is not None:
             support.weights[: len(weights)] *= weights
         adapted, _ = self._adapting(room)(self._meta_params(room), support)
@@ -173,8 +188,42 @@ class Learner:
             jax.tree.map(np.asarray, adapted["encoder"]),
         )
 
+    def label_texts(
+        self,
+        names: Sequence[str],
+        source: NameSource | None = None,
+        weight: float | None = None,
+    ) -> LabelTexts:
+        """Makes texts of the names of classes; without any for no use of names.
+
+        Args:
+          names: class names in the order of the outputs.
+          source: as the setting `label_names`, or descriptions by class (default: that
+            of the config).
+          weight: weight of each beside a support example (default: that of the config).
+
+        Raises:
+          ValueError: if a class has no description, or a name is no input of the task
+            type.
+        """
+        settings = self.config.data
+        source = settings.label_names if source is None else source
+        weight = settings.label_name_weight if weight is None else weight
+        kind = source if isinstance(source, str | None) else "descriptions"
+        check_label_names(
+            dataclasses.replace(settings, label_names=kind, label_name_weight=weight),
+            self.task,
+        )
+        as_input = self.task.form.of_name or str
+        named = LabelTexts.of(names, source, weight, as_input)
+        return LabelTexts((), weight) if named is None else named
+
     def choose_head(
-        self, examples: data.Examples, names: Sequence[str], encoded: Encoded
+        self,
+        examples: data.Examples,
+        names: Sequence[str],
+        encoded: Encoded,
+        named: LabelTexts | None = None,
     ) -> HeadChoice:
         """Chooses among heads by cross-validation on a support set.
 
@@ -182,6 +231,7 @@ class Learner:
           examples: the support set.
           names: class names in the order of the outputs.
           encoded: features of the texts.
+          named: names of the classes, as for `learn`.
 
         Raises:
           ValueError: if no head is fitted to fixed features of classes.
@@ -189,12 +239,19 @@ class Learner:
         check_choosable(self.config.algorithm, self.task)
         to_arrays = target_kinds.of(self.task).to_arrays
         assert to_arrays is not None  # `check_choosable` refuses others.
+        if named is None:
+            named = self.label_texts(names)
+        of_names = None
+        if named.inputs:
+            features = self._named_features(named.inputs).features
+            of_names = NamedFeatures.of(features, named)
         return choose_head(
             encoded.features,
             to_arrays(examples, list(names), len(names)),
             self.config.algorithm,
             self.task,
             self._params.get("head"),
+            of_names,
         )
 
     @property
@@ -306,7 +363,7 @@ class Learner:
         examples: data.Examples,
         notes: Mapping[str, str] | None = None,
         choice: HeadChoice | None = None,
-        num_unlabelled: int = 0,
+        used: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes a task as `metaflax adapt` does, for `metaflax.load`.
 
@@ -316,7 +373,8 @@ class Learner:
           examples: its support set, written for explanations.
           notes: texts of further files, by their names.
           choice: how the head was chosen, if it was.
-          num_unlabelled: number of texts without labels that it was learned from.
+          used: what it was learned from beside labelled texts, of `used_record`
+            (default: nothing).
 
         Raises:
           ValueError: if the directory holds anything, or the format cannot express the
@@ -332,7 +390,7 @@ class Learner:
             run_dir=self.run_dir,
             calibration=self.calibration,
             max_length=self.encoder.max_length,
-            used=used_record(num_unlabelled),
+            used=used,
         )
         save_adapted(
             target,
@@ -345,7 +403,7 @@ class Learner:
             notes={CARD: card, **shown_support(examples), **(notes or {})},
             calibration=self.calibration,
             choice=choice,
-            used=used_record(num_unlabelled),
+            used=used,
         )
 
     def _token_outputs(

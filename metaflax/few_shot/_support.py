@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
+from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder
 from metaflax.workflows.inference._support_sets import support_of
 from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
@@ -20,10 +21,12 @@ def feature_support(
     examples: data.Examples,
     names: Sequence[str],
     room: int,
+    named: LabelTexts,
 ) -> base.Batch:
-    """Makes a padded support set of features `[S, D]`."""
-    size = power_of_two(len(examples), LEAST_SUPPORT)
-    return _batch(_padded(encoded.features, size), task, examples, names, room)
+    """Makes a padded support set of features `[S, D]`, those of names at the end."""
+    size = _size(examples, named)
+    features = _padded(encoded.features, size)
+    return _batch(features, task, examples, names, room, named)
 
 
 def with_unlabelled(support: base.Batch, encoded: Encoded) -> base.Batch:
@@ -47,15 +50,16 @@ def text_support(
     examples: data.Examples,
     names: Sequence[str],
     room: int,
+    named: LabelTexts,
 ) -> base.Batch:
-    """Makes a padded support set of tokens `[S, L]`."""
-    size, rows = power_of_two(len(examples), LEAST_SUPPORT), range(len(examples))
+    """Makes a padded support set of tokens `[S, L]`, those of names at the end."""
+    texts = (*examples.texts, *named.inputs)
+    size, rows = _size(examples, named), range(len(texts))
     longest = encoder.form.row_length(encoder.max_length)
     lengths = coarse_up_to(longest).lengths
     buckets = data.Buckets(lengths, budget_ratio=4.0)
-    tokenized = encoder.tokenize(examples.texts)
-    inputs = data.collate_texts(tokenized, rows, size, buckets)
-    return _batch(inputs, task, examples, names, room)
+    inputs = data.collate_texts(encoder.tokenize(texts), rows, size, buckets)
+    return _batch(inputs, task, examples, names, room, named)
 
 
 def token_support(
@@ -87,14 +91,25 @@ def _batch(
     examples: data.Examples,
     names: Sequence[str],
     room: int,
+    named: LabelTexts,
 ) -> base.Batch:
     """Adds padded targets and weights of one target per text to inputs."""
-    size = power_of_two(len(examples), LEAST_SUPPORT)
+    size = _size(examples, named)
     to_arrays = target_kinds.of(task).to_arrays
     assert to_arrays is not None  # Only task types with targets of tokens lack it.
     targets = to_arrays(examples, list(names), room)
     weights = np.ones(len(examples), np.float32)
+    if named.inputs:
+        of_names = np.array(named.classes, targets.dtype)
+        targets = np.concatenate([targets, of_names])
+        given = np.full(len(of_names), named.weight, np.float32)
+        weights = np.concatenate([weights, given])
     return base.Batch(inputs, _padded(targets, size), _padded(weights, size))
+
+
+def _size(examples: data.Examples, named: LabelTexts) -> int:
+    """Returns the number of rows of a padded support set."""
+    return power_of_two(len(examples) + len(named.inputs), LEAST_SUPPORT)
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

@@ -35,6 +35,10 @@ class Encoded(NamedTuple):
         """Returns those of some texts."""
         return Encoded(self.features[rows], self.coverage[rows])
 
+    def followed_by(self, other: "Encoded") -> "Encoded":
+        """Returns those of these texts, then of others."""
+        return Encoded(*map(np.concatenate, zip(self, other, strict=True)))
+
 
 class TextEncoder:
     """Encodes texts in batches of few shapes by length, each compiled once.

@@ -45,6 +45,8 @@ class Form(NamedTuple):
         where there are such.
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
         inputs that are no pairs.
+      of_name: `text = of_name(name)`, makes an input of the name of a class; None where
+        a name by itself is no such input.
 
     Examples:
       >>> from metaflax import tasks
@@ -66,6 +68,7 @@ class Form(NamedTuple):
     num_marks: int = 0
     row_length: Callable[[int], int] = lambda max_length: max_length
     pair_encodings: Mapping[str, "Form"] = MappingProxyType({})
+    of_name: Callable[[str], Any] | None = None
 
     def encoded_as(self, pair_encoding: str) -> "Form":
         """Returns the form whose pairs are encoded in another way.
@@ -184,10 +187,13 @@ TEXT = Form(
     row=lambda text: {"text": text},
     encode=encode_texts,
     encode_windows=encode_text_windows,
+    of_name=lambda name: name,
 )
 
 # Target texts of a generative language model.
-TARGET_TEXT = TEXT._replace(name="target", encode=encode_target, encode_windows=None)
+TARGET_TEXT = TEXT._replace(
+    name="target", encode=encode_target, encode_windows=None, of_name=None
+)
 
 # Beginnings of target texts, which a model continues.
 TARGET_PREFIX = TARGET_TEXT._replace(

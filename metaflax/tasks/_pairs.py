@@ -128,7 +128,11 @@ BOTH = _in_parts(
     row_length=lambda max_length: 2 * max_length,
 )
 PHRASE = _in_parts(
-    "text and phrase", encode_phrases, encoder=_parts.phrase_in_text, num_marks=4
+    "text and phrase",
+    encode_phrases,
+    encoder=_parts.phrase_in_text,
+    num_marks=4,
+    of_name=lambda name: Pair(name, name),  # A phrase that is all of its text.
 )
 PAIR_ENCODINGS = MappingProxyType(
     {"two_towers": TWO_TOWERS, "both": BOTH, "phrase": PHRASE}

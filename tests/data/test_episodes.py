@@ -54,7 +54,8 @@ SAMPLERS = {
 def as_plain(episode):
     return [
         value.tolist() if isinstance(value, np.ndarray) else value
-        for value in dataclasses.asdict(episode).values()
+        for name, value in dataclasses.asdict(episode).items()
+        if name != "names"  # Not drawn.
     ]
 
 

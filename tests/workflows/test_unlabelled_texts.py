@@ -112,7 +112,11 @@ def test_adapt_learns_from_texts_without_labels_and_says_so(head, tmp_path, worl
     out = tmp_path / head
     workflows.adapt(support, out, config=config, unlabelled_texts=pool)
     used = models.load(out).purpose["used"]
-    assert used == {"setting": "semi-supervised", "texts_without_labels": len(POOL)}
+    assert used == {
+        "setting": "semi-supervised",
+        "texts_without_labels": len(POOL),
+        "label_names": False,
+    }
     card = (out / "README.md").read_text("utf-8")
     assert "and 15 texts without labels (semi-supervised; transductive" in card
     classifier = metaflax.FewShotClassifier(bert, head=head)
@@ -134,7 +138,11 @@ def test_an_adapted_model_of_labelled_texts_alone_is_inductive(tmp_path, world):
     bert, support, _ = world
     workflows.adapt(support, tmp_path / "out", config=without_run(str(bert)))
     used = models.load(tmp_path / "out").purpose["used"]
-    assert used == {"setting": "inductive", "texts_without_labels": 0}
+    assert used == {
+        "setting": "inductive",
+        "texts_without_labels": 0,
+        "label_names": False,
+    }
 
 
 @pytest.mark.parametrize(

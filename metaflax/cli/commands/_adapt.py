@@ -110,6 +110,12 @@ class Adapt:
     unlabelled_texts: Path | None = None
     """File of texts without labels, a text a line or in columns, for heads that learn
     from such texts, soft_k_means and label_propagation (default: none)."""
+    label_names: str | None = None
+    """Names of classes as further support examples: as_written (names as words), a JSON
+    file of a description by class, or none (default: the run's, or none)."""
+    label_name_weight: float | None = None
+    """Weight of the name of a class beside each of its support examples (default: the
+    run's, or 1)."""
     keep_context: Flag = False
     """Keep the keys and values of the support set of a model that is adapted in context
     (metaicl), so that `predict` need not encode it again."""
@@ -144,6 +150,8 @@ class Adapt:
             keep_context=self.keep_context,
             choose_head=choose_head,
             unlabelled_texts=self.unlabelled_texts,
+            label_names=self.label_names,
+            label_name_weight=self.label_name_weight,
             **_given(self.columns),
         )
 

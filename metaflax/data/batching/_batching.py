@@ -145,8 +145,9 @@ def collate(
       A task of NumPy arrays. `inputs` are `Tokens` of ids `[T, S, L]` and packed
       `[T, M]`; targets are int32 `[T, S]`, float32 `[T, S, N]` where texts may have
       several labels, or int32 `[T, S, L]` of codes; weights are float32 `[T, S]`, 0
-      on padding. The query has Q in place of S, and an M of its own. Where texts are
-      cut to windows S and Q count rows, rounded up.
+      on padding. Names of an episode's classes follow its support examples. The query
+      has Q in place of S, and an M of its own. Where texts are cut to windows S and Q
+      count rows, rounded up.
 
     Raises:
       ValueError: if an episode is larger than the counts, or a text than the buckets.
@@ -174,7 +175,8 @@ def collate(
             f"an episode has {way} classes and the batch has room for {num_classes};"
             " pass the sampler's sizes."
         )
-    parts = [(e.support, e.query) for e in episodes]
+    fitted = [episode.fitted for episode in episodes]
+    parts = [(rows.rows, e.query) for rows, e in zip(fitted, episodes, strict=True)]
     if tokenized.owners is not None:
         parts = [tuple(map(tokenized.rows_of, part)) for part in parts]
         most = [max(map(len, side)) for side in zip(*parts, strict=True)]
@@ -186,7 +188,11 @@ def collate(
     selection = range(len(episodes)) if share is None else list(share)
     selected = [episodes[i] for i in selection]
 
-    def batch(rows: np.ndarray, targets: list[np.ndarray]) -> base.Batch:
+    def batch(
+        rows: np.ndarray,
+        targets: list[np.ndarray],
+        weights: Sequence[np.ndarray | None] = (),
+    ) -> base.Batch:
         budget = _budget(tokenized, rows, length, buckets) if pack else None
         rows = rows[selection]
         return base.Batch(
@@ -196,11 +202,12 @@ def collate(
                 if codes is None
                 else _codes(codes, selected, tokenized, rows, length, num_classes)
             ),
-            weights=(rows >= 0).astype(np.float32),
+            weights=_weights(rows, weights),
         )
 
+    chosen = [fitted[i] for i in selection]
     return base.Task(
-        batch(support, [e.support_targets for e in selected]),
+        batch(support, [x.targets for x in chosen], [x.weights for x in chosen]),
         batch(query, [e.query_targets for e in selected]),
     )
 
@@ -256,6 +263,15 @@ def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
             )
         row[: len(part)] = part
     return rows
+
+
+def _weights(rows: np.ndarray, weights: Sequence[np.ndarray | None] = ()) -> np.ndarray:
+    """Weights float32 `[T, size]` of rows: those given, else 1; 0 on padding."""
+    padded = (rows >= 0).astype(np.float32)
+    for row, given in zip(padded, weights, strict=False):
+        if given is not None:
+            row[: len(given)] = given
+    return padded
 
 
 def _row_budget(num_rows: int, num_texts: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metaflax import base
-from metaflax.data.batching._batching import _rows, _targets
+from metaflax.data.batching._batching import _rows, _targets, _weights
 from metaflax.data.samplers._episodes import Episode
 
 
@@ -30,22 +30,23 @@ def collate_features(
       A task of NumPy arrays with inputs `[T, S, ..., D]` and `[T, Q, ..., D]`.
     """
 
-    def batch(parts, targets, size, what) -> base.Batch:
+    def batch(parts, targets, size, what, weights=()) -> base.Batch:
         rows = _rows(parts, size, what)
-        weights = (rows >= 0).astype(np.float32)
-        kept = weights.reshape(*rows.shape, *[1] * (features.ndim - 1))
+        kept = (rows >= 0).reshape(*rows.shape, *[1] * (features.ndim - 1))
         return base.Batch(
             features[rows] * kept.astype(features.dtype),
             _targets(targets, size, num_classes),
-            weights,
+            _weights(rows, weights),
         )
 
+    fitted = [episode.fitted for episode in episodes]
     return base.Task(
         batch(
-            [e.support for e in episodes],
-            [e.support_targets for e in episodes],
+            [rows.rows for rows in fitted],
+            [rows.targets for rows in fitted],
             num_support,
             "support examples",
+            [rows.weights for rows in fitted],
         ),
         batch(
             [e.query for e in episodes],

@@ -14,6 +14,34 @@ import numpy as np
 from metaflax.data.sources._examples import Examples
 
 
+class NameRows(NamedTuple):
+    """Names of an episode's classes, which its support set is completed by.
+
+    Attributes:
+      rows: int32 `[M]`, indices of the texts of names.
+      targets: int32 `[M]`, local classes.
+      weight: weight of each beside that of a support example, which is 1.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+    weight: float
+
+
+class FittedRows(NamedTuple):
+    """What a task adapts to: support examples, and names of classes if there are any.
+
+    Attributes:
+      rows: int32 `[S]`, indices of texts.
+      targets: their targets.
+      weights: float32 `[S]`; None where all of them weigh 1.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """One few-shot task, as indices of examples.
@@ -27,6 +55,8 @@ class Episode:
         text may have several; float32 `[S]` where targets are numbers.
       query: int32 `[Q]`, indices of the query examples.
       query_targets: as `support_targets`, of the queries; -1 for none of the classes.
+      names: names of its classes, which the support set is completed by; None for no
+        use of names.
 
     Examples:
       >>> from metaflax import data
@@ -48,6 +78,21 @@ class Episode:
     support_targets: np.ndarray
     query: np.ndarray
     query_targets: np.ndarray
+    names: NameRows | None = None
+
+    @property
+    def fitted(self) -> FittedRows:
+        """The support examples, then the names of classes."""
+        if self.names is None:
+            return FittedRows(self.support, self.support_targets)
+        rows, targets, weight = self.names
+        weights = np.ones(len(self.support) + len(rows), np.float32)
+        weights[len(self.support) :] = weight
+        return FittedRows(
+            np.concatenate([self.support, rows]),
+            np.concatenate([self.support_targets, targets]),
+            weights,
+        )
 
 
 class EpisodeSizes(NamedTuple):
@@ -115,6 +160,7 @@ def protocol_hash(episodes: Iterable[Episode]) -> str:
     """Computes the SHA-256, in hex, of the indices in a list of episodes.
 
     Two methods were compared on the same episodes of a data set if their hashes agree.
+    Names of classes, which a method may or may not use, are no part of it.
     The hash is of indices of examples and classes; `content_hash` is of their texts.
 
     Args:

@@ -15,12 +15,15 @@ from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax._wording import counted
+from metaflax.config._check import check_label_names
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
+from metaflax.data.sources._label_texts import NO_NAMES
 from metaflax.models.pretrained._files import HEAD
 from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import (
     AUTO,
     HeadChoice,
+    NamedFeatures,
     check_choosable,
 )
 from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
@@ -38,6 +41,7 @@ from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._episodes import (
+    names_of_classes,
     read_examples,
 )
 from metaflax.workflows.runs._loaded_model import LoadedModel
@@ -70,6 +74,8 @@ def adapt(
     keep_context: bool = False,
     choose_head: bool = False,
     unlabelled_texts: str | Path | None = None,
+    label_names: str | None = None,
+    label_name_weight: float | None = None,
     **columns: str | None,
 ) -> Path:
     r"""Adapts a model to a new task from a file of labelled texts.
@@ -87,6 +93,10 @@ def adapt(
         see `HeadChoice`; the choice is printed on standard error.
       unlabelled_texts: file of texts without labels, as for `data.read_texts`, for
         heads that learn from such texts, soft_k_means and label_propagation.
+      label_names: names of classes as further support examples, see
+        `config.DataConfig`, or `none` (default: those of the run or config).
+      label_name_weight: weight of such a name beside a support example (default: that
+        of the run or config).
       **columns: columns of the file by their setting in `config.DataConfig`, such as
         `text` and `label`, and `unlabelled`, `label_separator`, `split` and `encoding`
         (default: those of the run or config; no split and encoding).
@@ -97,7 +107,8 @@ def adapt(
     Raises:
       ValueError: for a file that cannot be used, or with more classes than a learned
         output layer has, for both a run and a config, for a context to keep where
-        there is none, or for texts without labels where the head takes none.
+        there is none, for texts without labels where the head takes none, or for a
+        class without a description.
 
     Examples:
       >>> import pathlib, tempfile
@@ -132,7 +143,10 @@ def adapt(
             f"{config.algorithm.name} reads no context whose keys and values could be"
             " kept; leave keep_context out, or take metaicl or in_context."
         )
+    trained_with = config.data
+    config = _with_names(config, label_names, label_name_weight)
     task = config_lib.build_task(config)
+    check_label_names(config.data, task)
     if choose_head:
         check_choosable(config.algorithm, task)
     takes = not choose_head and takes_unlabelled(config)
@@ -153,7 +167,12 @@ def adapt(
         if run_dir is None
         else load_trained(run_dir)
     )
+    trained = trained._replace(
+        config=_with_names(trained.config, label_names, label_name_weight)
+    )
     calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
+    if _uses_names(trained_with) != _uses_names(config.data):
+        calibration = None
     choice = None
     if choose_head:
         choice = _head_choice(trained, examples, names, task)
@@ -172,14 +191,16 @@ def adapt(
     )
     _check_linear(config, model, task, room)
     support, cut = support_set(model, examples, names, config, task, room)
-    used = used_record(0)
+    named = names_of_classes(names, config.data, task)
+    used = used_record(0, named is not None)
     if unlabelled_texts is None:
         adapted, _ = jax.jit(algorithm.adapt)(params, support)
     else:
         unlabelled = read_unlabelled(unlabelled_texts, config)
-        used = used_record(len(unlabelled))
+        used = used_record(len(unlabelled), named is not None)
+        labelled = (*examples.texts, *(named.inputs if named else ()))
         adapted = adapt_with_unlabelled(
-            model, params, config, task, support, examples.texts, unlabelled, room
+            model, params, config, task, support, labelled, unlabelled, room
         )
     card = adapted_card(
         target,
@@ -242,6 +263,12 @@ def adapt(
             f"not calibrated: the temperature of the run is not for {choice.name}",
             soft_wrap=True,
         )
+    elif run_dir is not None and _uses_names(trained_with) != (named is not None):
+        console.print(
+            "not calibrated: the run's temperature is for support sets"
+            f" {'with' if _uses_names(trained_with) else 'without'} names of classes",
+            soft_wrap=True,
+        )
     elif run_dir is not None and _is_calibrated(task):
         console.print(
             f"not calibrated, since the run is of an earlier version: `metaflax"
@@ -270,23 +297,40 @@ def _with_columns(
     return dataclasses.replace(config, **given)  # pyright: ignore
 
 
+def _with_names(
+    config: config_lib.Config, source: str | None, weight: float | None
+) -> config_lib.Config:
+    """Replaces what the config says of names of classes, where that is given."""
+    names = {"label_names": source, "label_name_weight": weight}
+    given: Any = {name: value for name, value in names.items() if value is not None}
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
+
+
+def _uses_names(config: config_lib.DataConfig) -> bool:
+    return config.label_names not in (None, NO_NAMES)
+
+
 def _head_choice(
     trained: Trained, examples: data.Examples, names: list[str], task: tasks.TaskType
 ) -> HeadChoice:
     """Chooses a head by the features of the support set."""
-    tokenized = trained.model.tokenize(examples.texts, trained.config.data, task.form)
+    named = names_of_classes(names, trained.config.data, task)
+    inputs = (*examples.texts, *(named.inputs if named else ()))
+    tokenized = trained.model.tokenize(inputs, trained.config.data, task.form)
     features = embedder(trained.model)(
-        trained.params["encoder"], tokenized, np.arange(len(examples))
+        trained.params["encoder"], tokenized, np.arange(len(inputs))
     )
+    texts, of_names = np.split(features, [len(examples)])
     to_arrays = target_kinds.of(task).to_arrays
     assert to_arrays is not None  # `check_choosable` refuses others.
     targets = to_arrays(examples, names, len(names))
     return choose_head_by(
-        features,
+        texts,
         targets,
         trained.config.algorithm,
         task,
         trained.params.get("head"),
+        None if named is None else NamedFeatures.of(of_names, named),
     )
 
 

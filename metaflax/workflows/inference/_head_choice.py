@@ -12,6 +12,7 @@ import numpy as np
 from metaflax import base, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_head, resolve_algorithm
+from metaflax.data.sources._label_texts import LabelTexts
 
 # The name that asks for a choice where a head is named.
 AUTO = "auto"
@@ -29,6 +30,25 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     "logistic_regression": {"strength": 1.0},
 }
 LEAST_CENTRED = 10
+
+
+class NamedFeatures(NamedTuple):
+    """Names of classes, which every fold is fitted to and none is scored on.
+
+    Attributes:
+      features: `[M, D]`.
+      targets: class numbers `[M]`.
+      weight: weight of each beside that of a support example.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    weight: float
+
+    @classmethod
+    def of(cls, features: np.ndarray, names: LabelTexts) -> "NamedFeatures":
+        """Pairs features of the inputs of names with their classes."""
+        return cls(features, np.array(names.classes, np.int32), names.weight)
 
 
 class HeadChoice(NamedTuple):
@@ -104,6 +124,7 @@ def choose_head(
     config: AlgorithmConfig,
     task: tasks.TaskType,
     head_params: Any = None,
+    names: NamedFeatures | None = None,
 ) -> HeadChoice:
     """Chooses the head with the highest accuracy in stratified cross-validation.
 
@@ -120,6 +141,7 @@ def choose_head(
         not linear.
       task: task type of one class a text.
       head_params: parameters of the default head (default: new ones).
+      names: names of classes (default: none).
 
     Returns:
       The choice, the same one for the same support set.
@@ -150,7 +172,7 @@ def choose_head(
     for name, settings in CANDIDATES.items():
         fields: Any = {"name": "frozen", "head": name, **settings}
         configs.setdefault(name, dataclasses.replace(config, **fields))
-    padded, accuracy = _padded(features, targets, folds), {}
+    padded, accuracy = _padded(features, targets, folds, names), {}
     for name, tried in configs.items():
         score = _compiled(tried, num_features, _power_of_two(num_classes, 4))
         correct = score(*padded, head_params if name == default else None)
@@ -205,14 +227,28 @@ def stratified_folds(targets: np.ndarray) -> np.ndarray:
 
 
 def _padded(
-    features: np.ndarray, targets: np.ndarray, folds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pads examples with a fold of their own, -1, so that few shapes are compiled."""
-    size = _power_of_two(len(targets), 16) - len(targets)
+    features: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    names: NamedFeatures | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Appends names and pads to few shapes, with -1 for the fold of both.
+
+    Returns:
+      Features, targets, folds and weights; that of padding is 0.
+    """
+    weights = np.ones(len(targets), np.float32)
+    if names is not None:
+        features = np.concatenate([features, names.features])
+        targets = np.concatenate([targets, names.targets])
+        given = np.full(len(names.targets), names.weight, np.float32)
+        weights = np.concatenate([weights, given])
+    size = _power_of_two(len(targets), 16)
     return (
-        np.pad(features.astype(np.float32), ((0, size), (0, 0))),
-        np.pad(targets.astype(np.int32), (0, size)),
-        np.pad(folds.astype(np.int32), (0, size), constant_values=-1),
+        np.pad(features.astype(np.float32), ((0, size - len(targets)), (0, 0))),
+        np.pad(targets.astype(np.int32), (0, size - len(targets))),
+        np.pad(folds.astype(np.int32), (0, size - len(folds)), constant_values=-1),
+        np.pad(weights, (0, size - len(targets))),
     )
 
 
@@ -223,19 +259,19 @@ def _compiled(config: AlgorithmConfig, num_features: int, num_classes: int):
     fresh = head.init(jax.random.key(0))
 
     @jax.jit
-    def held_out(features, targets, folds, params):
+    def held_out(features, targets, folds, weights, params):
         def of_fold(fold):
-            weights = jnp.where((folds >= 0) & (folds != fold), 1.0, 0.0)
-            state = head.fit(params, features, targets, weights)
+            kept = jnp.where(folds != fold, weights, 0.0)
+            state = head.fit(params, features, targets, kept)
             outputs: base.ClassOutputs = head.apply(state, features)
             return jnp.argmax(outputs.logits, axis=-1) == targets  # [S]
 
         correct = jax.vmap(of_fold)(jnp.arange(MOST_FOLDS))  # [K, S]
         return correct[jnp.maximum(folds, 0), jnp.arange(len(folds))]
 
-    def score(features, targets, folds, params) -> np.ndarray:
+    def score(features, targets, folds, weights, params) -> np.ndarray:
         params = fresh if params is None else params
-        return np.asarray(held_out(features, targets, folds, params))
+        return np.asarray(held_out(features, targets, folds, weights, params))
 
     return score
 

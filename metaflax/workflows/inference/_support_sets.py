@@ -8,11 +8,14 @@ import numpy as np
 from metaflax import base, data, target_kinds, tasks
 from metaflax import config as config_lib
 from metaflax.data.samplers._episodes import EpisodeSizes
+from metaflax.data.samplers._named_classes import with_names
+from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.workflows.runs._episode_texts import (
     EpisodeTexts,
     TextsWithChoices,
     texts_of,
 )
+from metaflax.workflows.runs._episodes import names_of_classes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -48,13 +51,15 @@ def support_set(
     # Contextual bias is measured when a run is trained, and is no part of a task.
     plain = dataclasses.replace(config.algorithm, calibrate=False)
     config = dataclasses.replace(config, algorithm=plain)
-    texts = texts_of(examples, names, config, task, model)
+    named = names_of_classes(names, config.data, task)
+    further = () if named is None else named.inputs
+    texts = texts_of(examples, names, config, task, model, further)
     if isinstance(texts, TextsWithChoices):
         choices = (texts.written.choices_of(n, names) for n in range(len(examples)))
         room = max(map(len, choices))
     to_arrays = target_kinds.of(task).to_arrays
     targets = None if to_arrays is None else to_arrays(examples, names, room)
-    support = support_of(texts, targets, len(examples), len(names), room)
+    support = support_of(texts, targets, len(examples), len(names), room, named)
     return support, texts.truncation()
 
 
@@ -64,6 +69,7 @@ def support_of(
     num_texts: int,
     num_names: int,
     room: int,
+    named: LabelTexts | None = None,
 ) -> base.Batch:
     """Makes one support set of all texts.
 
@@ -73,11 +79,15 @@ def support_of(
       num_texts: S.
       num_names: number of classes.
       room: number of classes to pad to.
+      named: names of the classes, whose tokens follow those of the texts, if any.
     """
     rows, none = np.arange(num_texts, dtype=np.int32), np.zeros(0, np.int32)
     if targets is None:
         targets = np.zeros(num_texts, np.int32)
     classes = tuple(range(min(num_names, room)))
     episode = data.Episode(classes, None, rows, targets, none, targets[:0])
-    task = texts.collate([episode], EpisodeSizes(room, num_texts, 0))
+    if named is not None:
+        episode = with_names(episode, named, num_texts)
+    size = len(episode.fitted.rows)
+    task = texts.collate([episode], EpisodeSizes(room, size, 0))
     return jax.tree.map(lambda leaf: leaf[0], task.support)

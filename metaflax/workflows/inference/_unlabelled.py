@@ -33,7 +33,7 @@ def adapt_with_unlabelled(
       config: of algorithm and texts.
       task: the task type.
       support: the support set, of which targets and weights are used.
-      texts: its texts.
+      texts: its texts, and names of classes if there are any.
       unlabelled: texts without labels.
       room: number of classes of the head.
 

@@ -39,9 +39,8 @@ def detector(run: Run, source: str | Path) -> Evaluator:
     known = {text for part in parts for text in part.texts}
     form, text, pair = run.task.form, named["text"], named["text_pair"]
     texts = out_of_scope_texts(source, known, form=form, text=text, text_pair=pair)
-    examples = test.examples
-    tokenized = model.tokenize((*examples.texts, *texts), run.config.data, form)
-    sampler = WithOutOfScope(test.sampler, len(examples), len(texts))
+    tokenized = model.tokenize((*test.inputs, *texts), run.config.data, form)
+    sampler = WithOutOfScope(test.sampler, len(test.inputs), len(texts))
     both = EncodedTexts(tokenized, coarse_buckets(tokenized))
     episodes = test._replace(texts=both, sampler=sampler)
     return run._replace(test=episodes).test_evaluator()

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from metaflax import _files, data
 from metaflax._wording import counted
 from metaflax.config import DataConfig
 from metaflax.data.sources._examples import listing
+from metaflax.data.sources._label_texts import AS_WRITTEN, NO_NAMES
 
 # File of a run directory with the record.
 FILE = "data.json"
+# Values of the setting `label_names` that name no file.
+LABEL_NAMES = (None, AS_WRITTEN, NO_NAMES)
 # Largest number of differences in a message.
 MOST = 4
 
@@ -23,8 +26,10 @@ MOST = 4
 Record = Mapping[str, Mapping[str, Any]]
 
 
-def record_examples(examples: data.Examples) -> dict[str, Any]:
-    """Returns the record of a split in memory.
+def record_examples(
+    examples: data.Examples, names: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """Returns the record of a split in memory, and of the names of its classes.
 
     Examples:
       >>> pets = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
@@ -49,7 +54,8 @@ def record_examples(examples: data.Examples) -> dict[str, Any]:
         hashlib.sha256(json.dumps(_plain(row)).encode()).hexdigest()
         for row in zip(*columns, strict=True)
     ]
-    return {
+    described = {"names": _digest([json.dumps(_plain(names))])} if names else {}
+    return described | {
         "classes": list(examples.label_names),
         "domains": list(examples.domain_names),
         "texts": len(examples),
@@ -93,7 +99,8 @@ def keep_record(folder: Path, record: Record, source: str) -> None:
 
 def source_of(config: DataConfig) -> str:
     """Names the files that a config reads data and splits from, for a message."""
-    sources = config.path, config.more_train, config.split_file
+    named = None if config.label_names in LABEL_NAMES else config.label_names
+    sources = config.path, config.more_train, config.split_file, named
     return " and ".join(source for source in sources if source)
 
 
@@ -141,6 +148,8 @@ def differences(before: Record, after: Record) -> list[str]:
                 if same
                 else f"texts or labels of {split} differ"
             )
+        if old.get("names") != new.get("names"):
+            changes.append(f"the descriptions of classes of {split} differ")
     return changes
 
 

@@ -84,7 +84,7 @@ class LogitScorer:
             params, adapted, inputs = self._shapes(episodes[:1])
             if is_empty(adapted["encoder"]) and self._fits(texts.tokenized):
                 self._embed = self.embedder(self.model)
-                used = [np.concatenate([e.support, e.query]) for e in episodes]
+                used = [np.concatenate([e.fitted.rows, e.query]) for e in episodes]
                 self._used = np.unique(np.concatenate(used))
                 scored = self._build(reading_features(encoder))
             elif self.by_stages and is_independent(encoder):

@@ -7,7 +7,7 @@ these makes the arrays of episodes from its own tokens.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -226,6 +226,7 @@ def texts_of(
     config: Config,
     task: tasks.TaskType,
     model: LoadedModel,
+    further: Sequence[Any] = (),
 ) -> EpisodeTexts:
     """Makes the tokens of examples that a task type and a model need.
 
@@ -235,6 +236,8 @@ def texts_of(
       config: lengths, and what a text that is too long means.
       task: the task type.
       model: whose tokenizer encodes them.
+      further: inputs of an encoder that follow those of the examples, such as names of
+        classes.
 
     Raises:
       ValueError: if a text is too long.
@@ -253,7 +256,7 @@ def texts_of(
         )
         only_gold = resolve_algorithm(settings.name).in_context
         return TextsWithChoices(examples, written, names, only_gold)
-    tokenized = model.tokenize(examples.texts, config.data, task.form)
+    tokenized = model.tokenize((*examples.texts, *further), config.data, task.form)
     codes = codes_of(examples, names, tokenized, task)
     return EncodedTexts(tokenized, coarse_buckets(tokenized), codes)
 

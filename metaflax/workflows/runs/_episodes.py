@@ -10,17 +10,14 @@ from metaflax import base, data, target_kinds, tasks
 from metaflax._wording import counted
 from metaflax.config import Config, DataConfig, EpisodeConfig
 from metaflax.data.samplers._episodes import EpisodeSizes
+from metaflax.data.samplers._named_classes import WithLabelNames
 from metaflax.data.samplers._rare_classes import without_rare_classes
 from metaflax.data.samplers._variants import Variants, WithVariants
+from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.data.sources._more_training import with_more_training
 from metaflax.data.sources._splits import split_by_names, split_by_seed
-from metaflax.workflows.runs._buckets import coarse_buckets
 from metaflax.workflows.runs._data_record import record_examples
-from metaflax.workflows.runs._episode_texts import (
-    EncodedTexts,
-    EpisodeTexts,
-    texts_of,
-)
+from metaflax.workflows.runs._episode_texts import EpisodeTexts, texts_of
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
@@ -113,12 +110,21 @@ class Episodes(NamedTuple):
       texts: their tokens, of which the arrays of episodes are made.
       sampler: sampler of episodes.
       room: number of classes to pad to, if larger than that of the sampler.
+      names: texts of the classes, whose tokens follow those of the examples; None for
+        no use of names.
     """
 
     examples: data.Examples
     texts: EpisodeTexts
     sampler: data.Sampler
     room: int = 0
+    names: LabelTexts | None = None
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The inputs of all tokens: of the examples, and of the names of classes."""
+        names = () if self.names is None else self.names.inputs
+        return (*self.examples.texts, *names)
 
     @property
     def sizes(self) -> EpisodeSizes:
@@ -150,7 +156,8 @@ class Episodes(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Returns the record of the texts, to tell when they change."""
-        return record_examples(self.examples)
+        names = () if self.names is None else self.names.texts
+        return record_examples(self.examples, names)
 
     def summary(self, by: str) -> str:
         """Describes the texts for a message, by `label` or by `domain`."""
@@ -161,6 +168,8 @@ class Episodes(NamedTuple):
         if isinstance(self.sampler, WithVariants):
             num_variants = int(self.sampler.variants.counts.sum())
             description += f", {num_variants} variants of them"
+        if self.names is not None:
+            description += f", {len(self.names.inputs)} names of classes"
         truncation = self.texts.truncation()
         return f"{counted(len(examples), 'text')} of {description}{truncation}"
 
@@ -219,9 +228,9 @@ def make_training_episodes(
     examples = _without_rare_classes(examples, sizes, config.data)
     variants = Variants.of(examples)
     sampler = target_kinds.of(task).sampler(examples, sizes)
-    tokenized = model.tokenize(variants.texts, config.data, task.form)
-    texts = EncodedTexts(tokenized, coarse_buckets(tokenized))
-    return Episodes(examples, texts, WithVariants(sampler, variants, rate))
+    further = variants.texts[len(examples) :]
+    episodes = episodes_of(examples, sampler, config, task, model, further)
+    return episodes._replace(sampler=WithVariants(episodes.sampler, variants, rate))
 
 
 def _without_rare_classes(
@@ -249,11 +258,41 @@ def episodes_of(
     config: Config,
     task: tasks.TaskType,
     model: LoadedModel,
+    further: Sequence[Any] = (),
 ) -> Episodes:
     """Tokenizes examples and builds the episodes of a sampler.
 
+    Names of classes are added to the support sets if the config says so.
+
+    Args:
+      examples: the texts.
+      sampler: samples episodes of them.
+      config: of the run.
+      task: the task type.
+      model: whose tokenizer encodes them.
+      further: inputs that follow those of the examples, such as variants.
+
     Raises:
-      ValueError: if a text is too long.
+      ValueError: if a text is too long, or a class has no description.
     """
-    texts = texts_of(examples, examples.label_names, config, task, model)
-    return Episodes(examples, texts, sampler)
+    names = names_of_classes(examples.label_names, config.data, task)
+    if names is not None:
+        sampler = WithLabelNames(sampler, names, len(examples) + len(further))
+        further = (*further, *names.inputs)
+    texts = texts_of(examples, examples.label_names, config, task, model, further)
+    return Episodes(examples, texts, sampler, names=names)
+
+
+def names_of_classes(
+    names: Sequence[str], config: DataConfig, task: tasks.TaskType
+) -> LabelTexts | None:
+    """Makes texts of the names of classes; None if the config says not to use them.
+
+    Raises:
+      ValueError: if a class has no description.
+    """
+    as_input = task.form.of_name
+    if as_input is None:
+        return None  # `config.check` refuses such settings.
+    weight = config.label_name_weight
+    return LabelTexts.of(names, config.label_names, weight, as_input)

@@ -6,6 +6,7 @@ from typing import Any
 from metaflax import config as config_lib
 from metaflax._wording import counted
 from metaflax.config._factories import build_head, build_task
+from metaflax.data.sources._label_texts import NO_NAMES
 from metaflax.data.sources._sources import read_texts
 
 INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (
@@ -35,28 +36,33 @@ def episode_protocol(config: config_lib.Config) -> dict[str, Any]:
 
     `setting` is `transductive` where the head learns from all queries of the episode,
     without their labels, and else `inductive`. `label_names` says whether the model
-    takes the names of labels as input, `further_training_texts` names the file, such as
-    one of clusters, that meta-training used beside the labelled texts.
+    takes the names of labels as input, in a template or as support examples,
+    `further_training_texts` names the file, such as one of clusters, that meta-training
+    used beside the labelled texts.
     """
     setting = TRANSDUCTIVE if takes_unlabelled(config) else INDUCTIVE
     return {
         "setting": setting,
-        "label_names": build_task(config).template is not None,
+        "label_names": build_task(config).template is not None
+        or config.data.label_names not in (None, NO_NAMES),
         "further_training_texts": config.data.more_train,
     }
 
 
-def used_record(num_unlabelled: int) -> dict[str, Any]:
+def used_record(num_unlabelled: int, label_names: bool = False) -> dict[str, Any]:
     """Returns what a model was adapted to, beside labelled texts.
 
     Predictions of the texts without labels themselves are transductive.
 
     Examples:
-      >>> used_record(40)
-      {'setting': 'semi-supervised', 'texts_without_labels': 40}
+      >>> used_record(40)["setting"], used_record(0, label_names=True)
+      ('semi-supervised', {'setting': 'inductive', 'texts_without_labels': 0, ...})
     """
-    setting = SEMI_SUPERVISED if num_unlabelled else INDUCTIVE
-    return {"setting": setting, "texts_without_labels": num_unlabelled}
+    return {
+        "setting": SEMI_SUPERVISED if num_unlabelled else INDUCTIVE,
+        "texts_without_labels": num_unlabelled,
+        "label_names": label_names,
+    }
 
 
 def described_use(used: Mapping[str, Any]) -> str:
@@ -65,12 +71,16 @@ def described_use(used: Mapping[str, Any]) -> str:
     Examples:
       >>> described_use(used_record(40))
       ' and 40 texts without labels (semi-supervised; transductive for these texts)'
+      >>> described_use(used_record(0, label_names=True))
+      ' and the names of the classes'
     """
+    named = " and the names of the classes" if used.get("label_names") else ""
     if not used["texts_without_labels"]:
-        return ""
+        return named
     texts = counted(used["texts_without_labels"], "text")
     return (
-        f" and {texts} without labels (semi-supervised; transductive for these texts)"
+        f"{named} and {texts} without labels (semi-supervised; transductive for these"
+        " texts)"
     )
 
 

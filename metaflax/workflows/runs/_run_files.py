@@ -30,6 +30,7 @@ NOUNS = {
     "path": "data",
     "split_file": "split file",
     "more_train": "additional training data",
+    "label_names": "descriptions of classes",
 }
 
 
@@ -109,7 +110,7 @@ def located_data(config: Config, run: Path) -> Config:
 
 
 def _data_settings(config: Config) -> dict[str, str | None]:
-    settings = ("path", "split_file", "more_train")
+    settings = ("path", "split_file", "more_train", "label_names")
     return {setting: getattr(config.data, setting) for setting in settings}
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from metaflax import base, data, tasks
-from metaflax.data.batching._batching import _rows, _targets, _tokens
+from metaflax.data.batching._batching import _rows, _targets, _tokens, _weights
 from metaflax.data.batching._few_shapes import Shape, few_shapes
 from metaflax.evaluation._stages import in_order, stages
 from metaflax.models import Tokens
@@ -111,7 +111,7 @@ class StagedScorer:
         size = 1 if jax.default_backend() == "cpu" else size
         inner = self.algorithm.inner
         num_steps = max(1, 0 if inner is None else inner.num_steps)
-        sizes = [self._size(episode.support) for episode in episodes]
+        sizes = [self._size(episode.fitted.rows) for episode in episodes]
         shapes = self._shapes(sizes, ADAPTED_PER_COMPILATION / num_steps)
         numbers: dict[Shape, list[int]] = {}
         for number, shape in enumerate(shapes):
@@ -170,13 +170,13 @@ class StagedScorer:
             yield StagedBatch(support, tokens, places)
 
     def _support(self, episodes: Sequence[data.Episode], shape: Shape) -> base.Batch:
-        parts = [episode.support for episode in episodes]
-        rows = _rows(parts, shape.num_rows, "support examples")
-        targets = [episode.support_targets for episode in episodes]
+        fitted = [episode.fitted for episode in episodes]
+        rows = _rows([x.rows for x in fitted], shape.num_rows, "support examples")
+        targets = [x.targets for x in fitted]
         return base.Batch(
             inputs=self._tokens(rows, shape),
             targets=_targets(targets, shape.num_rows, self.source.sizes.num_classes),
-            weights=(rows >= 0).astype(np.float32),
+            weights=_weights(rows, [x.weights for x in fitted]),
         )
 
     def _query_batches(self, padded: Padded) -> tuple[list[Tokens], list[np.ndarray]]:
