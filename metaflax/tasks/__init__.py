@@ -15,6 +15,8 @@ from metaflax.tasks._generation import language_modelling as language_modelling
 from metaflax.tasks._generation import summarization as summarization
 from metaflax.tasks._generation import translation as translation
 from metaflax.tasks._masked_words import MASKED_TEXT as MASKED_TEXT
+from metaflax.tasks._mentions import MENTION as MENTION
+from metaflax.tasks._mentions import Mention as Mention
 from metaflax.tasks._multiple_choice import multiple_choice as multiple_choice
 from metaflax.tasks._pair_classification import (
     pair_classification as pair_classification,
@@ -26,8 +28,6 @@ from metaflax.tasks._question_answering import (
 )
 from metaflax.tasks._questions import Question as Question
 from metaflax.tasks._regression import regression as regression
-from metaflax.tasks._relations import MENTION as MENTION
-from metaflax.tasks._relations import Mention as Mention
 from metaflax.tasks._relations import relations as relations
 from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO

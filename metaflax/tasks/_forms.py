@@ -44,7 +44,7 @@ class Form(NamedTuple):
       row_length: `row_length(max_length)`, most tokens of a row, of each of its `parts`
         where there are such.
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
-        inputs that are no pairs.
+        inputs that are no pairs of texts or of entities.
       of_name: `text = of_name(name)`, makes an input of the name of a class; None where
         a name by itself is no such input.
 

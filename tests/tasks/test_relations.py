@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaflax import base, data, heads, losses, tasks
-from metaflax.tasks._relations import Mention
+from metaflax.tasks._mentions import Mention
 from tests.tasks import words
 
 TOKENIZER = words.tokenizer("abcdefgh")
@@ -99,6 +99,26 @@ def test_an_entity_lost_to_truncation_is_counted():
     assert words.as_text(TOKENIZER, lost[0]).endswith("[unused4] c [SEP]")
     assert (lost.num_truncated, lost.num_lost) == (2, 2)
     assert lost.marks.tolist() == [[0, 2]] * 2  # The first token stands in.
+
+
+def test_names_stand_behind_a_text_and_take_a_quarter_of_a_row():
+    form, mention = tasks.MENTION.encoded_as("phrase"), read(FEWREL)
+    text = "[CLS] a [unused3] b [unused4] c [unused1] d e [unused2] [SEP]"
+    names = "[CLS] d e [SEP] [CLS] b [SEP]"
+    for max_length, expected, marks in (
+        (64, f"{text} {names}", [0, 11, 15, 6, 9, 2, 4]),
+        (16, f"{text.replace(' e [unused2]', '')} {names}", [0, 9, 13, 6, 8, 2, 4]),
+        (14, f"{text[:41]} [SEP] [CLS] d [SEP] [CLS] b [SEP]", [0, 8, 11, 6, 7, 2, 4]),
+        (13, f"{text[:31]} [SEP] [CLS] d [SEP] [CLS] b [SEP]", None),
+    ):
+        how = {"max_length": max_length, "form": form, "on_long": "truncate"}
+        tokens = data.tokenize(TOKENIZER, [mention], **how)
+        assert words.as_text(TOKENIZER, tokens[0]) == expected
+        assert len(tokens[0]) <= max_length
+        assert tokens.num_truncated == (max_length < 64)
+        assert tokens.num_lost == (marks is None)
+        if marks is not None:
+            assert tokens.marks[0].tolist() == marks
 
 
 def test_marks_are_kept_on_disk(tmp_path):

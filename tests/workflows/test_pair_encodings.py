@@ -99,6 +99,43 @@ def _row(first, second):
     return {"text": first, "text_pair": second}
 
 
+def test_an_adapted_directory_encodes_entities_and_their_names(tmp_path, capsys):
+    vocabulary = (*worlds.VOCABULARY, *worlds.MARKERS)
+    bert = worlds.save_bert(tmp_path / "bert", vocabulary=vocabulary)
+    rows = [
+        {"text": f"topic00 filler01 {word}", "head": [8, 16], "tail": [17, 24]}
+        for word in ("topic01", "topic02")
+    ]
+    labelled = [{**row, "label": name} for row, name in zip(rows, "ab", strict=True)]
+    support, out = worlds.write_jsonl(tmp_path / "s.jsonl", labelled), tmp_path / "out"
+    worlds.run(
+        *("adapt", "--support", support, "--out", out, "--model", bert),
+        *("--task", "relations", "--pair-encoding", "phrase"),
+    )
+    loaded, predictor = models.load(out), workflows.Predictor(out)
+    assert loaded.pair_encoding == "phrase"
+    assert loaded.head["kernel"].shape[0] == 8 * WIDTH
+    mentions = [tasks.MENTION.read(tasks.Fields(row, "")) for row in rows]
+    features = predictor.features(predictor.tokenize(mentions))
+    kernel, bias = (np.asarray(loaded.head[name]) for name in ("kernel", "bias"))
+    outputs = features @ kernel + bias[None]
+    odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    records = predictor(mentions)
+    found = [list(record["probabilities"].values()) for record in records]
+    np.testing.assert_allclose(found, odds / odds.sum(1, keepdims=True), atol=1e-4)
+    assert [record["label"] for record in records] == ["a", "b"]
+
+    capsys.readouterr()
+    args = ("--model", out, "--out", tmp_path / "graph", "--format", "stablehlo")
+    assert cli.main(["export", *map(str, args)]) == 2
+    assert "'mention with names'" in capsys.readouterr().err
+    args = ("--support", support, "--out", tmp_path / "b", "--model", bert)
+    more = ("--task", "relations", "--pair-encoding", "both")
+    assert cli.main(["adapt", *map(str, args), *more]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'mention' are encoded as one_sequence or phrase" in said
+
+
 def test_single_texts_are_refused_with_a_sentence(world, tmp_path, capsys):
     args = world.train_args(tmp_path / "run", pair_encoding="two_towers")
     assert cli.main([str(arg) for arg in args]) == 2

@@ -10,9 +10,9 @@ import pytest
 
 import metaflax
 from metaflax import cli, config, data, metrics, tasks, workflows
+from metaflax.tasks._mentions import Mention
 from metaflax.tasks._pairs import Pair
 from metaflax.tasks._questions import Question
-from metaflax.tasks._relations import Mention
 from metaflax.tasks._sentences import Sentence
 from metaflax.tasks._words import word_spans
 from tests.workflows import worlds

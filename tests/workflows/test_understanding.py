@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from metaflax import cli, metrics, models, tasks, workflows
-from metaflax.tasks._relations import Mention
+from metaflax.tasks._mentions import Mention
 from metaflax.workflows.runs._encoder_scorers import TokenScorer
 from tests import marks
 from tests.workflows import worlds

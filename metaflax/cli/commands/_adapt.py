@@ -57,7 +57,8 @@ class Pretrained:
     targets of tokens, else that of a sentence-transformers folder, else mean)."""
     pair_encoding: PairEncoding | None = None
     """Encoding of pairs of texts: as one sequence, each text by itself (two_towers),
-    both, or as a phrase within the first text (default: one_sequence)."""
+    both, or as a phrase within the first text; for relations, phrase encodes the names
+    of the entities too (default: one_sequence)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length (default: whether a
     sentence-transformers folder normalises its vectors; True for other models)."""

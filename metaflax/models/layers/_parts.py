@@ -137,15 +137,16 @@ def of_parts(
     return Encoder(encoder.init, apply, num_features)
 
 
-def apart(tokens: Tokens, num_parts: int) -> Tokens:
-    """Splits rows `[B, L]` of P sequences into rows `[B P, L]` of one.
+def apart(tokens: Tokens, num_parts: int, length: int | None = None) -> Tokens:
+    """Splits rows `[B, L]` of P sequences into rows `[B P, length]` of one.
 
-    Packed rows stay packed: the real tokens are the same ones in the same order. Where
-    P is above 2 no sequence is longer than half of a padded row, as is so where the
-    first holds all the others.
+    Packed rows stay packed: the real tokens are the same ones in the same order.
+    Without a `length`, and where P is above 2, no sequence is longer than half of a
+    padded row, as is so where the first holds all the others.
     """
     B, L = jnp.shape(tokens.ids)
-    length = L if num_parts <= 2 else -(-L // 2)
+    if length is None:
+        length = L if num_parts <= 2 else -(-L // 2)
     lengths = jnp.sum(jnp.asarray(tokens.mask), axis=1)  # [B]
     # Rows of padding may have any marks.
     starts = jnp.minimum(jnp.asarray(tokens.marks), lengths[:, None])  # [B, P]

@@ -69,7 +69,7 @@ def pool(
       eps: added to their variance.
 
     Returns:
-      Features, at least float32.
+      Features, at least float32, `[B, D]`, or `[B, K, D]` of K means.
 
     Raises:
       ValueError: for pooling "entities" of texts without two marks, and for other
@@ -98,7 +98,13 @@ def pool(
 
 
 def mean_of_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Averages `x` `[B, L, D]` over real tokens, zero where there is none."""
+    """Averages `x` `[B, L, D]` over tokens of a mask, zero where there is none.
+
+    A mask `[B, L]` gives `[B, D]`, and K masks `[B, K, L]` give `[B, K, D]`.
+    """
+    if mask.ndim > 2:
+        counts = jnp.sum(mask, axis=-1, keepdims=True, dtype=x.dtype)  # [B, K, 1]
+        return jnp.matmul(mask.astype(x.dtype), x) / jnp.maximum(counts, 1)
     real = mask.astype(x.dtype)[:, :, None]  # [B, L, 1]
     return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
 

@@ -26,8 +26,8 @@ class Tokens(NamedTuple):
         large enough for every batch that shares a compiled step.
       marks: `[B, P]` int32, the places in each text of P tokens that stand for parts
         of it, such as entities; None where nothing uses them.
-      pooled: `[B, L]`, 1 for a token that pooling "mean" averages, which encoders of
-        parts of texts set; None for all real tokens.
+      pooled: `[B, L]`, 1 for a token that pooling "mean" averages, or `[B, K, L]` for
+        K means, which encoders of parts of texts set; None for all real tokens.
 
     Examples:
       >>> import numpy as np
@@ -76,7 +76,7 @@ class Tokens(NamedTuple):
             jnp.pad(self.mask, room),
             packed,
             self.marks,
-            None if self.pooled is None else jnp.pad(self.pooled, room),
+            None if self.pooled is None else _lengthened(self.pooled, length),
         )
 
     def concatenate(self, other: "Tokens") -> "Tokens":
@@ -111,6 +111,12 @@ class Tokens(NamedTuple):
             packed,
             marks,
         )
+
+
+def _lengthened(mask: chex.Array, length: int) -> chex.Array:
+    """Pads `[B, ..., L]` with zeros to `length` tokens."""
+    room = [(0, 0)] * (jnp.ndim(mask) - 1)
+    return jnp.pad(mask, [*room, (0, length - jnp.shape(mask)[-1])])
 
 
 def word_table(path: str = "encoder/embeddings/word") -> RowTable:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import tasks
-from metaflax.tasks._relations import NONE, Mention
+from metaflax.tasks._mentions import Mention
+from metaflax.tasks._relations import NONE
 from metaflax.tasks._sentences import SENTENCE
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
@@ -111,7 +112,7 @@ def _span(entity: dict[str, Any]) -> tuple[int, int]:
 def _check_form(
     directory: str | Path, predictor: Predictor, form: tasks.Form, task: str
 ) -> None:
-    if predictor.form.name != form.name:
+    if predictor.form.read is not form.read:  # However it is encoded.
         raise ValueError(
             f"{directory} takes a {predictor.form.name} as input and is not for the"
             f" task type {task}; name a directory adapted from a run of --task {task}."
