@@ -16,8 +16,10 @@ from metaflax.workflows.runs._logs import quiet_logs
 def run_script(
     script: str | Path,
     doc: str | None,
-    experiment: Callable[[config_lib.Config, Path, Console], None],
+    experiment: Callable[..., None],
     args: Sequence[str] | None = None,
+    *,
+    options: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> int:
     """Runs an experiment with the `config.py` beside its script.
 
@@ -27,8 +29,10 @@ def run_script(
     Args:
       script: the script's `__file__`.
       doc: the script's `__doc__`, shown by `--help`.
-      experiment: `experiment(config, runs, console)`.
+      experiment: `experiment(config, runs, console)`, and the values of `options` by
+        their names.
       args: command-line arguments; None for `sys.argv`.
+      options: `options(parser)` adds further options; None for none.
 
     Returns:
       The exit status: 0, 2 after a `ValueError`, 130 after an interruption,
@@ -50,12 +54,15 @@ def run_script(
         default=Path("runs", folder.name),
         help="folder of runs; finished runs are not trained again",
     )
-    runs = parser.parse_args(args).runs
+    if options is not None:
+        options(parser)
+    values = vars(parser.parse_args(args))
+    runs = values.pop("runs")
     console = Console(highlight=False)
     cache_compilations()
     quiet_logs()
     try:
-        experiment(config_lib.load_file(folder / "config.py"), runs, console)
+        experiment(config_lib.load_file(folder / "config.py"), runs, console, **values)
     except ValueError as error:
         console.print(f"{folder.name}: {error}", markup=False)
         return 2

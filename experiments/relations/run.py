@@ -1,8 +1,10 @@
 """Meta-trains on relations, twice, and meta-tests beside baselines; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/relations/run.py [--runs DIR]
+    [--model minilm] [--skip-fine-tuning]
 """
 
+import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -12,16 +14,48 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 from rich.console import Console
 
 from experiments import common
+from experiments.relations.variants import (
+    compare_variants,
+    with_head,
+    with_names,
+    write_names,
+)
 from metaflax import config as config_lib
 from metaflax import workflows
 
 NONE_LOGITS = (0.0, 2.0, 4.0, 6.0)
+# Output layers on the meta-trained encoder; the strength was chosen on validation
+# relations. Soft k-means takes the queries of an episode too, without their labels.
+HEADS = {
+    "ridge regression": with_head("ridge", strength=0.1),
+    "soft k-means, transductive": with_head("soft_k_means"),
+}
 
 
-def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this experiment."""
+    parser.add_argument("--model", help="name or directory (default: minilm)")
+    parser.add_argument(
+        "--skip-fine-tuning",
+        action="store_true",
+        help="leave out the baseline that takes most of the time",
+    )
+
+
+def experiment(
+    config: config_lib.Config,
+    runs: Path,
+    console: Console,
+    *,
+    model: str | None = None,
+    skip_fine_tuning: bool = False,
+) -> None:
     """One training for one and for five shots, and one for none of the above."""
-    relations(config, runs / "run", console)
-    none_of_the_above(with_none(config), runs / "none", console)
+    if model is not None:
+        config = common.on_model(config, model)
+    tuned = not skip_fine_tuning
+    relations(config, runs / "run", console, tuned=tuned)
+    none_of_the_above(with_none(config), runs / "none", console, tuned=tuned)
 
 
 def relations(
@@ -31,15 +65,25 @@ def relations(
     *,
     num_test: int = 200,
     num_valid: int = 20,
+    tuned: bool = True,
 ) -> None:
     """One training, meta-tested with one support text a relation and with five."""
     workflows.train(config, run_dir, console)
-    meta_test(config, run_dir, console, "shot1", num_test, num_valid)
-    five = dataclasses.replace(
-        config, episodes=dataclasses.replace(config.episodes, shot=5)
-    )
-    # Fine-tuning on five takes four times as long.
-    meta_test(five, run_dir, console, "shot5", num_test, num_valid // 2)
+    names = write_names(config, run_dir.with_name("names.json"))
+    for shot in (1, 5):
+        episodes = dataclasses.replace(config.episodes, shot=shot)
+        sized = dataclasses.replace(config, episodes=episodes)
+        # Fine-tuning on five takes four times as long.
+        num = num_valid if shot == 1 else num_valid // 2
+        meta_test(sized, run_dir, console, f"shot{shot}", num_test, num, tuned=tuned)
+        compare_variants(
+            run_dir,
+            {**HEADS, "names of relations": with_names(names)},
+            console,
+            name=f"variants{shot}",
+            episodes=episodes,
+            evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
+        )
 
 
 def with_none(config: config_lib.Config) -> config_lib.Config:
@@ -61,10 +105,12 @@ def none_of_the_above(
     *,
     num_test: int = 200,
     num_valid: int = 10,
+    tuned: bool = True,
 ) -> None:
     """Relations, and texts that hold none of those at hand."""
     workflows.train(config, run_dir, console)
-    meta_test(config, run_dir, console, "baselines", num_test, num_valid)
+    name = "baselines"
+    meta_test(config, run_dir, console, name, num_test, num_valid, tuned=tuned)
 
 
 def meta_test(
@@ -74,11 +120,16 @@ def meta_test(
     name: str,
     num_test: int,
     num_valid: int,
+    *,
+    tuned: bool = True,
 ) -> None:
     """The run beside baselines, on episodes of the config's sizes."""
+    baselines = {"frozen": frozen(config)}
+    if tuned:
+        baselines["fine-tuned"] = fine_tuned(config)
     common.against_baselines(
         run_dir,
-        {"frozen": frozen(config), "fine-tuned": fine_tuned(config)},
+        baselines,
         console,
         name=name,
         # Frozen, a text is encoded once, however many settings and episodes.
@@ -89,18 +140,25 @@ def meta_test(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """Class means of every pooling."""
-    return common.frozen_settings(
+    """Class means of every pooling, and of all means that the run joins."""
+    logits = none_logits(config)
+    joined = common.frozen_settings(config, pooling=("mean",), none_logit=logits)
+    single = common.frozen_settings(
         config,
         pooling=("entities", "mean", "first"),
-        none_logit=none_logits(config),
+        pair_encoding=("one_sequence",),
+        none_logit=logits,
     )
+    return [*joined, *single]
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
     """From class means of the markers or of all tokens, with steps of two sizes."""
     return common.fine_tuned_settings(
-        config, pooling=("entities", "mean"), none_logit=none_logits(config)
+        config,
+        pooling=("entities", "mean"),
+        pair_encoding=("one_sequence",),
+        none_logit=none_logits(config),
     )
 
 
@@ -110,4 +168,4 @@ def none_logits(config: config_lib.Config) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment, options=options))

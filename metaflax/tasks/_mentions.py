@@ -98,6 +98,16 @@ def _checked(fields: Fields, mention: Mention) -> Mention:
     return mention
 
 
+def mention_of_name(name: str) -> Mention:
+    """Writes the name of a relation between two entities without words.
+
+    Examples:
+      >>> mention_of_name("place of birth")
+      Mention(text='place of birth', head=(0, 0), tail=(14, 14))
+    """
+    return Mention(name, (0, 0), (len(name), len(name)))
+
+
 def encode_mentions(
     tokenizer: Any, mentions: Sequence[Mention], max_length: int | None
 ) -> Encoded:
@@ -198,12 +208,19 @@ def _kept(entity: Sequence[int], length: int) -> tuple[int, int]:
 
 
 def _cuts(mention: Mention) -> list[tuple[int, int]]:
-    """Where each marker goes, in order; of those at one place, ends come first."""
+    """Where each marker goes, in order; of those at one place, ends come first.
+
+    Both of an entity without words stand together, after the ends of others.
+    """
+
+    def order(cut: tuple[int, int]) -> tuple[int, ...]:
+        place, number = cut
+        start, end = mention.tail if number > 1 else mention.head
+        begins = number % 2 == 0
+        return place, 1 if start == end else 2 * begins, number
+
     places = [*mention.head, *mention.tail]
-    return sorted(
-        ((place, number) for number, place in enumerate(places)),
-        key=lambda cut: (cut[0], cut[1] % 2 == 0),
-    )
+    return sorted(((place, number) for number, place in enumerate(places)), key=order)
 
 
 def _marker_ids(tokenizer: Any) -> list[int]:
@@ -228,6 +245,7 @@ def _of_mentions(name: str, encode: Any, **fields: Any) -> Form:
         read=read_mention,
         row=lambda m: {"text": m.text, "head": list(m.head), "tail": list(m.tail)},
         encode=encode,
+        of_name=mention_of_name,
         **fields,
     )
 

@@ -111,6 +111,8 @@ def fewrel(folder):
     worlds.write_jsonl(folder / "wiki.jsonl", rows)
     split = {"train": names[:13], "valid": names[13:18], "test": names[18:]}
     (folder / "splits.json").write_text(json.dumps(split))
+    described = {name: {"name": f"topic0{n % 9}"} for n, name in enumerate(names)}
+    (folder / "relations.json").write_text(json.dumps(described))
 
 
 @pytest.mark.slow
@@ -119,12 +121,20 @@ def test_relations_run_in_miniature(small, tmp_path):
     config, script = small("relations"), scripts.load("relations")
     runs = tmp_path / "runs"
     assert len(script.fine_tuned(config)) == 4  # Two poolings, two rates.
+    assert len(script.frozen(config)) == 4  # All means, and three poolings.
     few_settings(script)
     script.relations(config, runs / "run", silent(), num_test=3, num_valid=2)
     for shot in (1, 5):
         found = results(runs / "run" / f"shot{shot}.json")
         assert found["episodes"] == 3
         assert set(found["intervals"]) == {"frozen", "fine-tuned", "meta-trained"}
+        variants = results(runs / "run" / f"variants{shot}.json")
+        ours = variants["intervals"]["meta-trained"]["accuracy"]
+        assert ours["mean"] == found["intervals"]["meta-trained"]["accuracy"]["mean"]
+        assert set(variants["less_meta-trained"]) == {
+            *script.HEADS,
+            "names of relations",
+        }
     config = script.with_none(config)
     config = dataclasses.replace(
         config, training=dataclasses.replace(config.training, steps=1)

@@ -121,6 +121,24 @@ def test_names_stand_behind_a_text_and_take_a_quarter_of_a_row():
             assert tokens.marks[0].tolist() == marks
 
 
+def test_the_name_of_a_relation_stands_between_entities_without_words():
+    name = "[CLS] [unused1] [unused2] a b [unused3] [unused4] [SEP]"
+    for encoding, more in (("one_sequence", ""), ("phrase", " [CLS] [SEP]" * 2)):
+        form = tasks.MENTION.encoded_as(encoding)
+        named = form.of_name("a b")
+        tokens = data.tokenize(TOKENIZER, [named], max_length=64, form=form)
+        assert words.as_text(TOKENIZER, tokens[0]) == name + more
+        assert tokens.marks[0].tolist()[-4:] == (
+            [1, 5] if encoding == "one_sequence" else [1, 2, 5, 6]
+        )
+
+
+def test_an_entity_without_words_comes_after_the_end_of_another():
+    mention = Mention("a b", head=(0, 1), tail=(1, 1))
+    expected = "[CLS] [unused1] a [unused2] [unused3] [unused4] b [SEP]"
+    assert words.as_text(TOKENIZER, tokenized([mention])[0]) == expected
+
+
 def test_marks_are_kept_on_disk(tmp_path):
     options = {"max_length": 8, "form": tasks.MENTION, "on_long": "truncate"}
     mentions = [read(FEWREL)] * 2

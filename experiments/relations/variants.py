@@ -1,0 +1,113 @@
+"""Scores of a meta-trained encoder with other output layers, or names of relations."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments import common
+from metaflax import config as config_lib
+from metaflax import evaluation as evaluation_lib
+from metaflax import reporting
+from metaflax.workflows.meta_testing._evaluate import resize
+from metaflax.workflows.runs._run import (
+    best_params,
+    initial_params,
+    load_run,
+    reload_run,
+)
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+OURS = "meta-trained"
+Change = Callable[[config_lib.Config], config_lib.Config]
+
+
+def with_head(name: str, **settings: Any) -> Change:
+    """Changes the output layer, which is fitted on each support set."""
+
+    def change(config: config_lib.Config) -> config_lib.Config:
+        algorithm = dataclasses.replace(config.algorithm, head=name, **settings)
+        return dataclasses.replace(config, algorithm=algorithm)
+
+    return change
+
+
+def with_names(file: Path) -> Change:
+    """Adds the names of relations to the support set, of a JSON file by relation."""
+
+    def change(config: config_lib.Config) -> config_lib.Config:
+        return common.on_data(config, config.data.path, label_names=str(file))
+
+    return change
+
+
+def write_names(config: config_lib.Config, file: Path) -> Path:
+    """Writes the names in the `relations.json` beside the split file as a file.
+
+    Raises:
+      ValueError: if there is no such file.
+    """
+    assert config.data.split_file is not None
+    source = Path(config.data.split_file).with_name("relations.json")
+    if not source.is_file():
+        raise ValueError(
+            f"{source}: there is no such file; write a JSON object there, of"
+            ' {"name": ...} by relation.'
+        )
+    relations = json.loads(source.read_text("utf-8"))
+    names = {label: relation["name"] for label, relation in relations.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    common.write_json(file, names)
+    return file
+
+
+def compare_variants(
+    run_dir: Path,
+    variants: Mapping[str, Change],
+    console: Console,
+    *,
+    name: str,
+    episodes: config_lib.EpisodeConfig,
+    evaluation: config_lib.EvaluationConfig,
+) -> dict[str, Any]:
+    """Scores variants of a run on its test episodes, beside the run itself.
+
+    The encoder is the run's throughout; nothing is trained.
+
+    Returns:
+      The content of `NAME.json`: intervals of each variant, and of its paired
+      difference from the run.
+    """
+    directory = RunDirectory(run_dir)
+    run = resize(reload_run(directory), episodes, evaluation)
+    params = best_params(directory, initial_params(run))
+    scores = {OURS: run.test_evaluator()(params)}
+    for variant, change in variants.items():
+        other = load_run(change(run.config))
+        # A new output layer, where that is another one, on the run's encoder.
+        start = {**initial_params(other), "encoder": params["encoder"]}
+        scores[variant] = other.test_evaluator()(start)
+    accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}
+    intervals = {
+        method: {"accuracy": evaluation_lib.mean_interval(x)}
+        for method, x in accuracy.items()
+    }
+    differences = {
+        method: {"accuracy": evaluation_lib.paired_interval(accuracy[OURS], x)}
+        for method, x in accuracy.items()
+        if method != OURS
+    }
+    columns = ("accuracy",)
+    console.print(reporting.comparison_table(name, intervals, columns))
+    title = f"less {OURS}"
+    console.print(reporting.comparison_table(title, differences, columns, signed=True))
+    results = {"intervals": _plain(intervals), f"less_{OURS}": _plain(differences)}
+    directory.write_json(f"{name}.json", results)
+    return results
+
+
+def _plain(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}
