@@ -254,6 +254,7 @@ def test_numbers_are_served_or_refused_by_name_of_the_head(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_built_from_its_name(name):
     tasks = {
+        "detected_prototypes": "entities",
         "label_prototypes": "multilabel_classification",
         "linear_regression": "regression",
         "ridge_regression": "regression",

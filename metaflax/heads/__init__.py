@@ -8,6 +8,7 @@ from metaflax.heads._centred import centred_prototypes as centred_prototypes
 from metaflax.heads._choice import linear_choice as linear_choice
 from metaflax.heads._choice import ridge_choice as ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes as cosine_prototypes
+from metaflax.heads._detected import detected as detected
 from metaflax.heads._gaussian import gaussian as gaussian
 from metaflax.heads._identity import identity as identity
 from metaflax.heads._label_propagation import label_propagation as label_propagation
@@ -35,6 +36,7 @@ __all__ = [
     "centred_logistic_regression",
     "centred_prototypes",
     "cosine_prototypes",
+    "detected",
     "gaussian",
     "identity",
     "label_propagation",

@@ -1,6 +1,7 @@
 """Logistic regression as an output layer, fitted to convergence."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,7 @@ def logistic_regression(
         mask = jnp.any((labels > 0) & (weights > 0)[:, None], axis=0)
         dtype = jnp.promote_types(features.dtype, jnp.float32)
         strength = jnp.exp(head_params["log_strength"].astype(dtype))
-        kernel = _solve(
+        kernel = minimiser(
             features.astype(dtype),
             labels.astype(dtype),
             weights.astype(dtype),
@@ -107,11 +108,21 @@ def logistic_regression(
     )
 
 
-def _solve(features, labels, weights, mask, strength, max_steps):
-    """Solves for the minimiser `[D, N]`, differentiable in all but the mask."""
+def minimiser(features, labels, weights, mask, strength, max_steps, offsets: Any = 0.0):
+    """Solves for the minimiser `[D, N]`, differentiable in all but the mask.
+
+    Args:
+      features: `[U, D]`.
+      labels: `[U, N]`, 1 for the class of a unit.
+      weights: `[U]`.
+      mask: `[N]`, false for absent classes.
+      strength: of the penalty on the minimiser.
+      max_steps: the largest number of Newton steps.
+      offsets: `[U, N]`, added to the logits.
+    """
 
     def slope(kernel):
-        logits = jnp.matmul(features, kernel, precision="highest")  # [U, N]
+        logits = jnp.matmul(features, kernel, precision="highest") + offsets  # [U, N]
         probabilities = jax.nn.softmax(base.masked_outputs(logits, mask).logits)
         wrong = (1 - labels) * probabilities
         # 1 - p by its parts, since the difference would lose what is small.

@@ -8,6 +8,7 @@ from metaflax.heads._balanced import balanced
 from metaflax.heads._centred import centred_logistic_regression, centred_prototypes
 from metaflax.heads._choice import linear_choice, ridge_choice
 from metaflax.heads._cosine_prototypes import cosine_prototypes
+from metaflax.heads._detected import detected
 from metaflax.heads._gaussian import gaussian
 from metaflax.heads._identity import identity
 from metaflax.heads._label_propagation import label_propagation
@@ -75,6 +76,12 @@ HEADS: dict[str, HeadBuilder] = {
     ),
     "gaussian": lambda d, n, settings: gaussian(
         n, temperature=settings.temperature, strength=settings.strength
+    ),
+    "detected_prototypes": lambda d, n, settings: detected(
+        prototypes(n, temperature=settings.temperature),
+        d,
+        n,
+        strength=settings.strength,
     ),
     "soft_k_means": lambda d, n, settings: soft_k_means(
         n, temperature=settings.temperature

@@ -192,7 +192,8 @@ class TaskType(NamedTuple):
           ValueError: if it does not, with the kinds that it serves.
         """
         kind = self.tokens.serves if self.tokens else self.kind
-        if kind not in head.serves:
+        # A head of tokens may also serve the one kind of targets of tokens alone.
+        if not head.serves & {kind, self.kind}:
             raise ValueError(
                 f"the head {name!r} serves targets of kind {sorted(head.serves)}, this"
                 f" task type has {kind!r}; take another head."

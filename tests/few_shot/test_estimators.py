@@ -163,8 +163,9 @@ def test_a_regressor_fits_numbers(tiny_bert, tmp_path):
         fitted.fit(TEXTS, ["high"] * len(TEXTS))
 
 
-def test_a_tagger_answers_in_the_form_of_the_texts(tiny_bert, tmp_path):
-    fitted = metaflax.FewShotTagger(tiny_bert).fit(WORDS, TAGS)
+@pytest.mark.parametrize("head", [None, "detected_prototypes"])
+def test_a_tagger_answers_in_the_form_of_the_texts(head, tiny_bert, tmp_path):
+    fitted = metaflax.FewShotTagger(tiny_bert, head=head).fit(WORDS, TAGS)
     tags = fitted.predict(WORDS)
     assert [len(row) for row in tags] == [len(words) for words in WORDS]
     assert {tag for row in tags for tag in row} <= {"O", "B-topic", "I-topic"}

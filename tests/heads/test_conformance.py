@@ -17,6 +17,7 @@ HEADS = {
     "centred_logistic_regression": heads.centred_logistic_regression(N, num_features=D),
     "centred_prototypes": heads.centred_prototypes(N, num_features=D),
     "cosine_prototypes": heads.cosine_prototypes(N, num_features=D),
+    "detected": heads.detected(heads.prototypes(N, num_features=D), D, N),
     "gaussian": heads.gaussian(N, num_features=D),
     "label_propagation": heads.label_propagation(N, num_features=D),
     "label_prototypes": heads.label_prototypes(N, num_features=D),
@@ -52,8 +53,8 @@ def params_of(name):
 
 def targets_for(name, targets):
     """Class numbers, or as one-hot labels where a head serves no classes."""
-    serves_classes = "classes" in HEADS[name].serves
-    return targets if serves_classes else jax.nn.one_hot(targets, N)
+    serves_labels = HEADS[name].serves == {"labels"}
+    return jax.nn.one_hot(targets, N) if serves_labels else targets
 
 
 def answers(name, params, features, targets, weights, queries):
@@ -180,7 +181,7 @@ def test_the_order_of_examples_changes_nothing(name):
     chex.assert_trees_all_close(shuffled, logits(name), **LOOSE)
 
 
-@pytest.mark.parametrize("name", sorted(set(HEADS) - {"linear"}))
+@pytest.mark.parametrize("name", sorted(set(HEADS) - {"linear", "detected"}))
 def test_renaming_classes_permutes_the_answers(name):
     rename = np.array([2, 4, 0, 1, 3])
     renamed = logits(name, targets=rename[TARGETS])
@@ -314,5 +315,6 @@ def test_kinds_of_targets_are_told_apart():
     both = {name for name in HEADS if HEADS[name].serves == {"classes", "labels"}}
     assert both == FIXED
     assert HEADS["label_prototypes"].serves == {"labels"}
+    assert HEADS["detected"].serves == {"tags"}
     classes = {name for name in HEADS if HEADS[name].serves == {"classes"}}
-    assert classes == set(HEADS) - both - {"label_prototypes"}
+    assert classes == set(HEADS) - both - {"label_prototypes", "detected"}

@@ -12,6 +12,7 @@ from metaflax import heads, losses
 
 S, L, D, N, Q = 3, 5, 4, 3, 2
 HEADS = {
+    "detected": heads.detected(heads.prototypes(N), D, N),
     "linear": heads.linear(D, N),
     "nearest": heads.nearest(N),
     "prototypes": heads.prototypes(N, num_features=D),
