@@ -62,6 +62,8 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
             tasks.entities,
             tagging=config.data.tagging,
             transitions=_transitions(config.algorithm.transitions),
+            typing=config.algorithm.entity_typing,
+            threshold=config.algorithm.entity_threshold,
         )
     )(config),
     "relations": lambda config: _of_classes(

@@ -249,6 +249,11 @@ class AlgorithmConfig:
     transitions: tuple[float, ...] = ()
     """Seven transition probabilities of entity tags, as in `AbstractTransitions`,
     for Viterbi decoding; empty for none."""
+    entity_typing: Literal["words", "spans"] = "words"
+    """Typing of entities: each word by itself (words), or neighbouring words of
+    entities together (spans)."""
+    entity_threshold: float = 0.0
+    """Log-odds of being in an entity that a word must exceed, where spans are typed."""
     null_threshold: float = 0.0
     """Margin by which the logit of no answer must exceed that of the best answer
     span."""

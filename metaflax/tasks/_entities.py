@@ -23,6 +23,7 @@ from metaflax.tasks._sentences import (
     entity_rows,
     read_entities,
 )
+from metaflax.tasks._span_typing import type_spans
 from metaflax.tasks._tagging import BIO, IO, Tagging
 from metaflax.tasks._token_level import TokenLevel, TokenOutputs
 from metaflax.tasks._viterbi import AbstractTransitions, spread, viterbi
@@ -30,12 +31,15 @@ from metaflax.tasks._words import words_of_tokens
 
 OUTSIDE = "O"
 TAGGINGS = {"io": IO, "bio": BIO}
+TYPINGS = ("words", "spans")
 
 
 def entities(
     *,
     tagging: Literal["io", "bio"] = "io",
     transitions: AbstractTransitions | None = None,
+    typing: Literal["words", "spans"] = "words",
+    threshold: float = 0.0,
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
@@ -50,6 +54,11 @@ def entities(
         those inside.
       transitions: how often entities begin, go on and end, which the most probable
         sequence then takes into account; for `io`.
+      typing: `words`, where each word has a type, or `spans`, where words in entities
+        of any type are found first and all neighbouring ones then have one type; for
+        `io` without transitions.
+      threshold: log-odds of being in an entity that a word must exceed, for `spans`;
+        below 0 where recall is worth more than precision.
       label_smoothing: as for `classification`.
       class_weights: as for `classification`.
 
@@ -58,8 +67,8 @@ def entities(
       begin no word, and whose last class is that of words in no entity.
 
     Raises:
-      ValueError: for an unknown scheme, transitions that are not its own, and as
-        `classification`.
+      ValueError: for an unknown scheme, transitions or typing that are not its own,
+        and as `classification`.
 
     Examples:
       >>> from metaflax.tasks import entities
@@ -83,6 +92,7 @@ def entities(
             f"transitions are those of tagging 'io', and this is {tagging!r}; leave"
             " them out."
         )
+    _check_typing(typing, threshold, tagging, transitions)
     scheme = TAGGINGS[tagging]
     width = len(scheme.tags(("any",)))  # Classes a type.
     by_word = classification(
@@ -92,7 +102,12 @@ def entities(
         kind="tags",
         loss=losses.per_token(by_word.loss),
         metrics={},
-        decode=functools.partial(decode_entities, transitions=transitions),
+        decode=functools.partial(
+            decode_entities,
+            transitions=transitions,
+            typing=typing,
+            threshold=threshold,
+        ),
         form=SENTENCE,
         gold_label=read_entities,
         others=(OUTSIDE,),
@@ -112,6 +127,28 @@ def entities(
             lost=lambda target, spans, codes: num_cut(target, spans),
         ),
     )
+
+
+def _check_typing(
+    typing: str,
+    threshold: float,
+    tagging: str,
+    transitions: AbstractTransitions | None,
+) -> None:
+    if typing not in TYPINGS:
+        raise ValueError(
+            f"unknown typing {typing!r}; there is {' and '.join(TYPINGS)}."
+        )
+    if typing == "spans" and (tagging != "io" or transitions is not None):
+        raise ValueError(
+            "entities typed as spans take tagging 'io' and no transitions; leave these"
+            " out, or type words."
+        )
+    if typing != "spans" and threshold != 0:
+        raise ValueError(
+            f"the threshold of entities is {threshold}, and words are typed one by one;"
+            " type spans, or leave the threshold out."
+        )
 
 
 def place_entities(
@@ -152,6 +189,8 @@ def decode_entities(
     names: Sequence[str],
     *,
     transitions: AbstractTransitions | None = None,
+    typing: Literal["words", "spans"] = "words",
+    threshold: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Decodes the entities of each text, with their characters and scores.
 
@@ -159,6 +198,8 @@ def decode_entities(
       outputs: logits of tokens; each text is one row.
       names: of its classes, as a scheme has them, then that of no entity.
       transitions: as for `entities`.
+      typing: as for `entities`.
+      threshold: as for `entities`.
 
     Returns:
       For each text `{"entities": [...]}`, each with `start`, `end`, `type`, `text` and
@@ -174,7 +215,10 @@ def decode_entities(
     scores = np.zeros((len(placed), max(lengths, default=0), len(names)))
     for row, logits, (_, first) in zip(scores, outputs.logits, placed, strict=True):
         row[: len(first)] = scipy.special.log_softmax(logits[first], axis=-1)
-    best = viterbi(scores, lengths, *_allowed(scheme, len(types), transitions))
+    if typing == "spans":
+        best = type_spans(scores, lengths, threshold=threshold)
+    else:
+        best = viterbi(scores, lengths, *_allowed(scheme, len(types), transitions))
     answers = []
     for sentence, (words, _), classes, row in zip(
         outputs.texts, placed, best, scores, strict=True

@@ -1,6 +1,7 @@
 """Tests that `adapt` takes columns, pooling and task settings without a run."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -29,6 +30,7 @@ OTHERS = {
     "num_steps": 7,
     "tagging": "bio",
     "transitions": (0.1,) * 7,
+    "entity_typing": "spans",
     "none_logit": 2.0,
     "null_threshold": 2.0,
     "pair_encoding": "two_towers",
@@ -92,6 +94,25 @@ def test_token_tasks_pool_no_tokens_by_default(world, tmp_path):
     worlds.run("adapt", *args, *options)
     labels = models.load(tmp_path / "out").labels
     assert {f"B-{worlds.TOPICS[0]}", f"I-{worlds.TOPICS[0]}", "O"} <= set(labels)
+
+
+def test_a_directory_of_detected_entities_types_them_as_spans(world, tmp_path):
+    rows = [*entity_rows()[:8], *entity_rows()[-8:]]
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    out, answers = tmp_path / "out", tmp_path / "answers.jsonl"
+    options = ("--task", "entities", "--label", "tags", "--entity-typing", "spans")
+    args = ("--support", support, "--model", world.model, "--out", out, *options)
+    head = ("--head", "detected_prototypes", "--strength", 0.01)
+    worlds.run("adapt", *args, *head)
+    worlds.run("predict", "--model", out, "--texts", support, "--out", answers)
+    found = [answer["entities"] for answer in worlds.read_jsonl(answers)]
+    right = [set(e["text"].split()) == {e["type"]} for row in found for e in row]
+    assert sum(right) > 0.7 * max(len(right), len(rows))
+    assert not any(
+        before["end"] + 1 == after["start"]
+        for row in found
+        for before, after in itertools.pairwise(row)
+    )
 
 
 @pytest.mark.parametrize("option", [("--pooling", "first"), ("--model", "minilm")])

@@ -83,6 +83,12 @@ class Pretrained:
     transitions: tuple[float, ...] | None = None
     """Seven transition probabilities of entity tags, for Viterbi decoding (default:
     none)."""
+    entity_typing: Literal["words", "spans"] | None = None
+    """Typing of entities: each word by itself (words), or neighbouring words of
+    entities together (spans) (default: words)."""
+    entity_threshold: float | None = None
+    """Log-odds of being in an entity that a word must exceed, where spans are typed
+    (default: 0)."""
     none_rate: float | None = None
     """A rate above 0 lets relations predict none of the above (default: 0)."""
     none_logit: float | None = None
