@@ -1,7 +1,7 @@
 """A frozen encoder with class means on all folds at 1 and 5 shots; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/intents/frozen.py --model mpnet [--out DIR]
-    [--folds 01 02] [--data FOLDER]
+    [--folds 01 02] [--data FOLDER] [--label-names]
 
 Episodes are those of run.py. A finished score is not computed again, so that the
 command may be interrupted.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
+import named
 import numpy as np
 import recipe
 import run as intents
@@ -32,11 +33,15 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of examples and folds")
     parser.add_argument("--out", type=Path, help="default: runs/intents-MODEL")
     parser.add_argument("--folds", nargs="+", help="all by default")
+    parser.add_argument("--label-names", action="store_true", help="use names, too")
     args = parser.parse_args()
-    out = args.out or Path(f"runs/intents-{Path(args.model).name}")
+    kind = "-named" if args.label_names else ""
+    out = args.out or Path(f"runs/intents-{Path(args.model).name}{kind}")
     workflows.quiet_logs()
     workflows.cache_compilations()
     config = intents.config_of(args.data, args.model)
+    if args.label_names:
+        config = named.with_names(config)
     folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
     for fold in folds:
         for shot in intents.SHOTS:

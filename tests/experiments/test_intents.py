@@ -165,6 +165,31 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
         assert scores["seconds"] > 0
 
 
+def test_names_of_intents_are_support_examples_on_the_same_episodes(folder, tmp_path):
+    script = scripts.load("intents", "named")
+    runs, console = tmp_path / "runs", Console(file=io.StringIO())
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        config = script.intents.config_of(folder, str(bert))
+        config = dataclasses.replace(
+            config,
+            training=dataclasses.replace(
+                config.training, steps=1, eval_every=1, valid_episodes=2
+            ),
+            evaluation=dataclasses.replace(
+                config.evaluation, test_episodes=3, batch_episodes=3
+            ),
+        )
+        script.train_and_test(config, runs, "a", console)
+    assert RunDirectory(runs / "a" / script.NAMED).config().data.label_names
+    rows = [row.split("|") for row in script.summary(runs, ["a"]).splitlines()[2:]]
+    assert [row[1].strip() for row in rows] == ["a", "all", "a", "all"]
+    assert [row[5].strip() for row in rows] == [""] * 4  # Nothing to compare with.
+    (runs / "a" / script.intents.LABELLED).symlink_to(runs / "a" / script.NAMED)
+    rows = [row.split("|") for row in script.summary(runs, ["a"]).splitlines()[2:]]
+    assert all(row[5].strip() == "+0.00 ± 0.00" for row in rows)
+
+
 MOST = EpisodeConfig(way=5, shot=1, queries=5, train_way=40, train_queries=2)
 
 
