@@ -1,17 +1,19 @@
 """Accuracy from the recipe's encoder beside the frozen one and peers; see README.md.
 
     METAFLAX_DATA=DIR python experiments/leopard/compare.py --model RUN/model \
-        [--start minilm] [--shots 1 2 5 8] [--draws 20]
+        [--start minilm] [--shots 1 2 5 8] [--draws 20] [--sets sentiment]
 
 Tasks are those of `experiments/heads`: the same classes, support texts and queries for
-all methods. sentence-transformers, with logistic regression, is compared where it is
-installed.
+all methods. sentence-transformers, with logistic regression, and SetFit (arXiv
+2209.11055) are compared where they are installed. Scores that `--out` holds are not
+measured again.
 """
 
 import argparse
 import importlib.util
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,13 +32,26 @@ from metaflax.workflows.runs._loaded_model import locate
 
 SHOTS = (1, 2, 5, 8)
 MOST_CLASSES = 27
+# Output layers of both encoders, with their settings.
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "prototypes": ("prototypes", {}),
+    "auto": ("auto", {}),
+    "auto with names": ("auto", {"label_names": "as_written"}),
+}
 # What the gains are of: a method less another one.
 GAINS = (
     ("recipe, prototypes", "frozen, prototypes"),
     ("recipe, auto", "frozen, auto"),
     ("recipe, auto", "sentence-transformers"),
     ("frozen, auto", "sentence-transformers"),
+    ("recipe, auto with names", "recipe, auto"),
+    ("recipe, auto with names", "sentence-transformers"),
+    ("frozen, auto", "SetFit"),
+    ("recipe, auto", "SetFit"),
+    ("recipe, auto with names", "SetFit"),
 )
+# Pairs of each kind that SetFit makes of a text, as in its paper.
+SETFIT_ITERATIONS = 20
 
 Predict: TypeAlias = Callable[[Draw], np.ndarray]
 """`labels = predict(task)` of the queries."""
@@ -50,6 +65,7 @@ def main() -> int:
     parser.add_argument("--start", default="minilm", help="what it was trained from")
     parser.add_argument("--shots", nargs="+", type=int, default=SHOTS)
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--sets", nargs="+", help="names of the data; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
     args = parser.parse_args()
     workflows.quiet_logs()
@@ -57,11 +73,12 @@ def main() -> int:
     known = json.loads(args.out.read_text()) if args.out.exists() else {}
     try:
         quick = methods(args.model, args.start)
-        for name, texts in heads.data_sets(common.data_folder()):
+        for name, texts in selected(args.sets).items():
             for shot in args.shots:
                 scores = known.setdefault(f"{name}, {shot}", {})
-                measure(texts, shot, args.draws, quick, scores)
-                common.write_json(args.out, known)
+                for seed in range(args.draws):
+                    measure(draw(texts, shot, seed, MOST_CLASSES), seed, quick, scores)
+                    common.write_json(args.out, known)
     except (ValueError, FileNotFoundError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
@@ -69,17 +86,28 @@ def main() -> int:
     return 0
 
 
+def selected(names: list[str] | None) -> dict[str, dict[str, list[str]]]:
+    """Texts by class of each set of data, or of those that are named."""
+    sets = dict(heads.data_sets(common.data_folder()))
+    if unknown := set(names or ()) - set(sets):
+        known = ", ".join(sets)
+        raise ValueError(f"no data are called {', '.join(unknown)}; there are {known}.")
+    return {name: sets[name] for name in names or sets}
+
+
 def methods(model: str, start: str) -> dict[str, Predict]:
     """Returns all methods that learn from features, by name."""
     found: dict[str, Predict] = {
-        f"{encoder}, {head}": lambda task, n=name, h=head: heads.predicted_by_head(
-            n, h, {}, task
-        )[0]
+        f"{encoder}, {how}": lambda task, n=name, h=head, s=settings: (
+            heads.predicted_by_head(n, h, s, task)[0]
+        )
         for encoder, name in (("frozen", start), ("recipe", model))
-        for head in ("prototypes", "auto")
+        for how, (head, settings) in WAYS.items()
     }
     if importlib.util.find_spec("sentence_transformers"):
         found["sentence-transformers"] = sentence_transformers(start)
+    if importlib.util.find_spec("setfit"):
+        found["SetFit"] = setfit(start)
     return found
 
 
@@ -105,22 +133,36 @@ def sentence_transformers(model: str) -> Predict:
     return predict
 
 
+def setfit(model: str) -> Predict:
+    """SetFit with its defaults, and as many pairs of a text as in its paper."""
+    import setfit
+    from datasets import Dataset
+
+    def predict(task: Draw) -> np.ndarray:
+        learned = setfit.SetFitModel.from_pretrained(str(locate(model)), device="cpu")
+        support = Dataset.from_dict({"text": task.support, "label": task.labels})
+        with tempfile.TemporaryDirectory() as folder:
+            settings = setfit.TrainingArguments(
+                folder, num_iterations=SETFIT_ITERATIONS, report_to="none"
+            )
+            setfit.Trainer(learned, settings, support).train()
+        return np.array(learned.predict(task.queries))
+
+    return predict
+
+
 def measure(
-    texts: dict[str, list[str]],
-    shot: int,
-    draws: int,
-    compared: dict[str, Predict],
-    scores: dict[str, Any],
+    task: Draw, seed: int, compared: dict[str, Predict], scores: dict[str, Any]
 ) -> None:
-    """Adds the scores of methods on draws that are not known yet."""
+    """Adds the scores of the methods that are not known yet of draw `seed`."""
     for name, predict in compared.items():
         found = scores.setdefault(name, {"accuracy": [], "seconds": []})
-        for seed in range(len(found["accuracy"]), draws):
-            task = draw(texts, shot, seed, MOST_CLASSES)
-            begun = time.perf_counter()
-            correct = predict(task) == np.array(task.targets)
-            found["seconds"].append(round(time.perf_counter() - begun, 2))
-            found["accuracy"].append(round(float(np.mean(correct)), 6))
+        if seed < len(found["accuracy"]):
+            continue
+        begun = time.perf_counter()
+        correct = predict(task) == np.array(task.targets)
+        found["seconds"].append(round(time.perf_counter() - begun, 2))
+        found["accuracy"].append(round(float(np.mean(correct)), 6))
 
 
 def table(results: dict[str, Scores]) -> str:

@@ -16,10 +16,13 @@ from metaflax.config import (
     DataConfig,
     EpisodeConfig,
     EvaluationConfig,
+    ModelConfig,
     TrainingConfig,
 )
 
 config = Config(
+    # How two texts are related shows best in the vectors of each.
+    model=ModelConfig(pair_encoding="two_towers"),
     data=DataConfig(
         path="runs/pairs/pairs.jsonl",  # Which prepare.py writes.
         task="pair_classification",
