@@ -25,12 +25,13 @@ from metaflax.config import (
 DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "fewrel"
 
 config = Config(
-    model=ModelConfig(pooling="entities"),
+    # Means over both entities, the words between them and the text, and their names.
+    model=ModelConfig(pooling="mean", pair_encoding="phrase"),
     data=DataConfig(
         path=str(DATA / "*.jsonl"),
         task="relations",
         split_file=str(DATA / "splits.json"),
-        max_length=96,
+        max_length=112,  # 96 and the two names, which have 4 tokens at the median.
     ),
     episodes=EpisodeConfig(
         way=5, shot=1, queries=5, train_way=12, train_shot=1, train_queries=2
@@ -42,8 +43,8 @@ config = Config(
         learning_rate=1e-4,
         schedule="cosine",
         dropout=False,
-        eval_every=20,
-        valid_episodes=200,
+        eval_every=40,
+        valid_episodes=600,
         patience=None,
         interpolate=(1.0, 0.75, 0.5),
     ),

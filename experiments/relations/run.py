@@ -30,6 +30,8 @@ HEADS = {
     "ridge regression": with_head("ridge", strength=0.1),
     "soft k-means, transductive": with_head("soft_k_means"),
 }
+# The more support texts, the less of the way from the pretrained encoder may be best.
+SHARES = (1.0, 2 / 3, 1 / 3)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -83,18 +85,34 @@ def relations(
             name=f"variants{shot}",
             episodes=episodes,
             evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
+            shares=(1.0,) if shot == 1 else SHARES,
+            num_valid=10 * num_valid,
         )
 
 
 def with_none(config: config_lib.Config) -> config_lib.Config:
-    """The config of episodes a third of whose queries hold none of the relations."""
+    """The config of episodes a third of whose queries hold none of the relations.
+
+    Features are the states of the markers alone.
+    """
+    model = dataclasses.replace(
+        config.model, pooling="entities", pair_encoding="one_sequence"
+    )
+    data = dataclasses.replace(config.data, max_length=96)
     episodes = dataclasses.replace(
         config.episodes, way=4, queries=5, none_rate=1 / 3, train_way=10
     )
     algorithm = dataclasses.replace(config.algorithm, none_logit=4.0)
-    training = dataclasses.replace(config.training, steps=40)
+    training = dataclasses.replace(
+        config.training, steps=40, eval_every=20, valid_episodes=200
+    )
     return dataclasses.replace(
-        config, episodes=episodes, algorithm=algorithm, training=training
+        config,
+        model=model,
+        data=data,
+        episodes=episodes,
+        algorithm=algorithm,
+        training=training,
     )
 
 
@@ -140,7 +158,7 @@ def meta_test(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """Class means of every pooling, and of all means that the run joins."""
+    """Class means of every pooling, and of all means where the run joins them."""
     logits = none_logits(config)
     joined = common.frozen_settings(config, pooling=("mean",), none_logit=logits)
     single = common.frozen_settings(
@@ -149,7 +167,7 @@ def frozen(config: config_lib.Config) -> list[common.Setting]:
         pair_encoding=("one_sequence",),
         none_logit=logits,
     )
-    return [*joined, *single]
+    return [*(setting for setting in joined if setting not in single), *single]
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:

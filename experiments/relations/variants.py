@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from rich.console import Console
 
 from experiments import common
@@ -21,7 +23,7 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-OURS = "meta-trained"
+OURS, INTERPOLATED = "meta-trained", "meta-trained, interpolated for this shot"
 Change = Callable[[config_lib.Config], config_lib.Config]
 
 
@@ -72,25 +74,67 @@ def compare_variants(
     name: str,
     episodes: config_lib.EpisodeConfig,
     evaluation: config_lib.EvaluationConfig,
+    shares: Sequence[float] = (1.0,),
+    num_valid: int = 200,
 ) -> dict[str, Any]:
     """Scores variants of a run on its test episodes, beside the run itself.
 
-    The encoder is the run's throughout; nothing is trained.
+    Nothing is trained. The run's encoder was interpolated with the pretrained one as
+    was best for its own number of shots; where there are several `shares`, the
+    variants' goes another way back.
+
+    Args:
+      run_dir: where `train` left the run.
+      variants: changes of its config by the name of a variant.
+      console: prints tables.
+      name: results are written to `NAME.json`.
+      episodes: episode sizes.
+      evaluation: number and seed of test episodes.
+      shares: candidate shares of the way from the pretrained encoder to the run's;
+        validation episodes of these sizes select one.
+      num_valid: number of these episodes.
 
     Returns:
-      The content of `NAME.json`: intervals of each variant, and of its paired
-      difference from the run.
+      The content of `NAME.json`: the selected share, intervals of each variant, and of
+      its paired difference from the run.
     """
     directory = RunDirectory(run_dir)
     run = resize(reload_run(directory), episodes, evaluation)
-    params = best_params(directory, initial_params(run))
+    start = initial_params(run)
+    params = best_params(directory, start)
     scores = {OURS: run.test_evaluator()(params)}
+    candidates = [_interpolated(start, params, share) for share in shares]
+    tried, selected = [], 0
+    if len(shares) > 1:
+        valid = run.evaluator(run.valid, run.config.training.seed + 1, num_valid)
+        tried = [valid.mean(candidate)["accuracy"] for candidate in candidates]
+        selected = int(np.argmax(tried))
+        console.print(f"{shares[selected]:.2f} of the way, of {shares}: {tried}")
+        scores[INTERPOLATED] = run.test_evaluator()(candidates[selected])
     for variant, change in variants.items():
         other = load_run(change(run.config))
-        # A new output layer, where that is another one, on the run's encoder.
-        start = {**initial_params(other), "encoder": params["encoder"]}
-        scores[variant] = other.test_evaluator()(start)
+        # A new output layer, where that is another one.
+        new = {**initial_params(other), "encoder": candidates[selected]["encoder"]}
+        scores[variant] = other.test_evaluator()(new)
     accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}
+    results = {
+        "share": shares[selected],
+        "valid_scores": tried,
+        **_intervals(name, accuracy, console),
+    }
+    directory.write_json(f"{name}.json", results)
+    return results
+
+
+def _interpolated(start: Any, end: Any, share: float) -> Any:
+    """Returns parameters a share of the way between two others."""
+    return jax.tree.map(lambda x, y: x + share * (y - x), start, end)
+
+
+def _intervals(
+    name: str, accuracy: Mapping[str, np.ndarray], console: Console
+) -> dict[str, Any]:
+    """Computes intervals of accuracies `[E]`, and of differences from the run's."""
     intervals = {
         method: {"accuracy": evaluation_lib.mean_interval(x)}
         for method, x in accuracy.items()
@@ -104,9 +148,7 @@ def compare_variants(
     console.print(reporting.comparison_table(name, intervals, columns))
     title = f"less {OURS}"
     console.print(reporting.comparison_table(title, differences, columns, signed=True))
-    results = {"intervals": _plain(intervals), f"less_{OURS}": _plain(differences)}
-    directory.write_json(f"{name}.json", results)
-    return results
+    return {"intervals": _plain(intervals), f"less_{OURS}": _plain(differences)}
 
 
 def _plain(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
