@@ -1,5 +1,7 @@
 """Meta-trains on relations, twice, and meta-tests beside baselines; see README.md.
 
+The meta-trained encoder is scored with other output layers and names of relations too.
+
 Usage: METAFLAX_DATA=DIR python experiments/relations/run.py [--runs DIR]
     [--model minilm] [--skip-fine-tuning]
 """
@@ -16,6 +18,7 @@ from rich.console import Console
 from experiments import common
 from experiments.relations.variants import (
     compare_variants,
+    together,
     with_head,
     with_names,
     write_names,
@@ -71,7 +74,12 @@ def relations(
 ) -> None:
     """One training, meta-tested with one support text a relation and with five."""
     workflows.train(config, run_dir, console)
-    names = write_names(config, run_dir.with_name("names.json"))
+    named = with_names(write_names(config, run_dir.with_name("names.json")))
+    variants = {
+        **HEADS,
+        "names of relations": named,
+        "names, soft k-means, transductive": together(named, with_head("soft_k_means")),
+    }
     for shot in (1, 5):
         episodes = dataclasses.replace(config.episodes, shot=shot)
         sized = dataclasses.replace(config, episodes=episodes)
@@ -80,11 +88,11 @@ def relations(
         meta_test(sized, run_dir, console, f"shot{shot}", num_test, num, tuned=tuned)
         compare_variants(
             run_dir,
-            {**HEADS, "names of relations": with_names(names)},
+            variants,
             console,
             name=f"variants{shot}",
             episodes=episodes,
-            evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
+            evaluation=config.evaluation,
             shares=(1.0,) if shot == 1 else SHARES,
             num_valid=10 * num_valid,
         )

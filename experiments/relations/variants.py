@@ -1,6 +1,7 @@
 """Scores of a meta-trained encoder with other output layers, or names of relations."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from metaflax import config as config_lib
 from metaflax import evaluation as evaluation_lib
 from metaflax import reporting
 from metaflax.workflows.meta_testing._evaluate import resize
+from metaflax.workflows.runs._episodes import make_episodes
 from metaflax.workflows.runs._run import (
     best_params,
     initial_params,
@@ -44,6 +46,11 @@ def with_names(file: Path) -> Change:
         return common.on_data(config, config.data.path, label_names=str(file))
 
     return change
+
+
+def together(*changes: Change) -> Change:
+    """Makes several changes, one after another."""
+    return lambda config: functools.reduce(lambda c, change: change(c), changes, config)
 
 
 def write_names(config: config_lib.Config, file: Path) -> Path:
@@ -106,7 +113,9 @@ def compare_variants(
     candidates = [_interpolated(start, params, share) for share in shares]
     tried, selected = [], 0
     if len(shares) > 1:
-        valid = run.evaluator(run.valid, run.config.training.seed + 1, num_valid)
+        parts = (run.config.episodes, run.config, run.task, run.model)
+        held_out = make_episodes(run.splits.valid, *parts)
+        valid = run.evaluator(held_out, run.config.training.seed + 1, num_valid)
         tried = [valid.mean(candidate)["accuracy"] for candidate in candidates]
         selected = int(np.argmax(tried))
         console.print(f"{shares[selected]:.2f} of the way, of {shares}: {tried}")
