@@ -33,8 +33,6 @@ HEADS = {
     "ridge regression": with_head("ridge", strength=0.1),
     "soft k-means, transductive": with_head("soft_k_means"),
 }
-# The more support texts, the less of the way from the pretrained encoder may be best.
-SHARES = (1.0, 2 / 3, 1 / 3)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +71,8 @@ def relations(
     tuned: bool = True,
 ) -> None:
     """One training, meta-tested with one support text a relation and with five."""
-    workflows.train(config, run_dir, console)
     named = with_names(write_names(config, run_dir.with_name("names.json")))
+    workflows.train(config, run_dir, console)
     variants = {
         **HEADS,
         "names of relations": named,
@@ -93,8 +91,6 @@ def relations(
             name=f"variants{shot}",
             episodes=episodes,
             evaluation=config.evaluation,
-            shares=(1.0,) if shot == 1 else SHARES,
-            num_valid=10 * num_valid,
         )
 
 
@@ -106,7 +102,8 @@ def with_none(config: config_lib.Config) -> config_lib.Config:
     model = dataclasses.replace(
         config.model, pooling="entities", pair_encoding="one_sequence"
     )
-    data = dataclasses.replace(config.data, max_length=96)
+    max_length = min(config.data.max_length, 96)
+    data = dataclasses.replace(config.data, max_length=max_length)
     episodes = dataclasses.replace(
         config.episodes, way=4, queries=5, none_rate=1 / 3, train_way=10
     )

@@ -3,11 +3,10 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
@@ -16,7 +15,6 @@ from metaflax import config as config_lib
 from metaflax import evaluation as evaluation_lib
 from metaflax import reporting
 from metaflax.workflows.meta_testing._evaluate import resize
-from metaflax.workflows.runs._episodes import make_episodes
 from metaflax.workflows.runs._run import (
     best_params,
     initial_params,
@@ -25,7 +23,7 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-OURS, INTERPOLATED = "meta-trained", "meta-trained, interpolated for this shot"
+OURS = "meta-trained"
 Change = Callable[[config_lib.Config], config_lib.Config]
 
 
@@ -81,14 +79,10 @@ def compare_variants(
     name: str,
     episodes: config_lib.EpisodeConfig,
     evaluation: config_lib.EvaluationConfig,
-    shares: Sequence[float] = (1.0,),
-    num_valid: int = 200,
 ) -> dict[str, Any]:
     """Scores variants of a run on its test episodes, beside the run itself.
 
-    Nothing is trained. The run's encoder was interpolated with the pretrained one as
-    was best for its own number of shots; where there are several `shares`, the
-    variants' goes another way back.
+    The encoder is the run's throughout; nothing is trained.
 
     Args:
       run_dir: where `train` left the run.
@@ -97,47 +91,24 @@ def compare_variants(
       name: results are written to `NAME.json`.
       episodes: episode sizes.
       evaluation: number and seed of test episodes.
-      shares: candidate shares of the way from the pretrained encoder to the run's;
-        validation episodes of these sizes select one.
-      num_valid: number of these episodes.
 
     Returns:
-      The content of `NAME.json`: the selected share, intervals of each variant, and of
-      its paired difference from the run.
+      The content of `NAME.json`: intervals of each variant, and of its paired
+      difference from the run.
     """
     directory = RunDirectory(run_dir)
     run = resize(reload_run(directory), episodes, evaluation)
-    start = initial_params(run)
-    params = best_params(directory, start)
+    params = best_params(directory, initial_params(run))
     scores = {OURS: run.test_evaluator()(params)}
-    candidates = [_interpolated(start, params, share) for share in shares]
-    tried, selected = [], 0
-    if len(shares) > 1:
-        parts = (run.config.episodes, run.config, run.task, run.model)
-        held_out = make_episodes(run.splits.valid, *parts)
-        valid = run.evaluator(held_out, run.config.training.seed + 1, num_valid)
-        tried = [valid.mean(candidate)["accuracy"] for candidate in candidates]
-        selected = int(np.argmax(tried))
-        console.print(f"{shares[selected]:.2f} of the way, of {shares}: {tried}")
-        scores[INTERPOLATED] = run.test_evaluator()(candidates[selected])
     for variant, change in variants.items():
         other = load_run(change(run.config))
-        # A new output layer, where that is another one.
-        new = {**initial_params(other), "encoder": candidates[selected]["encoder"]}
-        scores[variant] = other.test_evaluator()(new)
+        # A new output layer, where that is another one, on the run's encoder.
+        start = {**initial_params(other), "encoder": params["encoder"]}
+        scores[variant] = other.test_evaluator()(start)
     accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}
-    results = {
-        "share": shares[selected],
-        "valid_scores": tried,
-        **_intervals(name, accuracy, console),
-    }
+    results = _intervals(name, accuracy, console)
     directory.write_json(f"{name}.json", results)
     return results
-
-
-def _interpolated(start: Any, end: Any, share: float) -> Any:
-    """Returns parameters a share of the way between two others."""
-    return jax.tree.map(lambda x, y: x + share * (y - x), start, end)
 
 
 def _intervals(
