@@ -44,7 +44,7 @@ def main() -> int:
     folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
     for fold in folds:
         train_and_test(config, runs, fold, console)
-    console.print(summary(runs, folds), markup=False)
+    console.print(summary(runs, folds), markup=False, soft_wrap=True)
     return 0
 
 
