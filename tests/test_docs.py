@@ -157,6 +157,19 @@ def test_experiments_on_data_of_others_have_a_licence(monkeypatch):
             assert used, f"{folder.name} names no data"
 
 
+def test_what_helps_quotes_figures_of_the_linked_pages():
+    page = (ROOT / "docs" / "howto" / "what_helps.md").read_text()
+    rows = page.partition("## What was measured")[2].splitlines()
+    quoted = [row for row in rows if row.startswith("|") and "](" in row]
+    assert len(quoted) > 20
+    for row in quoted:
+        (name,) = re.findall(r"\(\.\./experiments/(\w+)/index\.md\)", row)
+        readme = (ROOT / "experiments" / name / "README.md").read_text()
+        for figure in re.findall(r"[+-]?\d+\.\d+", row):
+            whole = rf"(?<![\d.]){re.escape(figure)}(?!\d)"
+            assert re.search(whole, readme), f"{name}: {figure}"
+
+
 def test_links_of_copied_pages_lead_to_pages(monkeypatch):
     generated = extension("generated_pages", monkeypatch)
     intents = generated.EXPERIMENTS / "intents" / "README.md"

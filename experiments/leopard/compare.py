@@ -166,27 +166,32 @@ def measure(
 
 
 def table(results: dict[str, Scores]) -> str:
-    """Mean accuracy (%) of each method, and what the recipe's encoder gains."""
+    """Mean accuracy (%) of each method, and gains where both methods were measured."""
     names = [*dict.fromkeys(name for scores in results.values() for name in scores)]
-    rows = []
+    means, gains = [], []
     for task, scores in results.items():
-        means = [
+        found = [
             f"{100 * np.mean(scores[name]['accuracy']):.1f}" if name in scores else ""
             for name in names
         ]
-        gains = [gain(scores, base, other) for other, base in GAINS]
-        rows.append([*task.split(", "), *means, *gains])
-    header = ["data", "texts a class", *names]
+        means.append([*task.split(", "), *found])
+        gains.append([*task.split(", "), *(gain(scores, b, o) for o, b in GAINS)])
+    of = ["data", "texts a class"]
     less = [f"{other} less {base}" for other, base in GAINS]
-    return common.markdown_table([*header, *less], rows)
+    tables = ([*of, *names], means), ([*of, *less], gains)
+    return "\n\n".join(common.markdown_table(*table) for table in tables)
 
 
 def gain(scores: Scores, base: str, other: str) -> str:
-    """Accuracy less that of another method, paired by draw."""
-    if base not in scores:
+    """Accuracy less that of another method, paired by the draws that both have."""
+    if base not in scores or other not in scores:
         return ""
-    before, after = (np.array(scores[name]["accuracy"]) for name in (base, other))
-    return common.percent(evaluation.paired_interval(before, after), "+", 1)
+    before, after = (scores[name]["accuracy"] for name in (base, other))
+    shared = min(len(before), len(after))
+    if shared == 1:
+        return f"{100 * (after[0] - before[0]):+.1f} (one draw)"
+    pairs = np.array(before[:shared]), np.array(after[:shared])
+    return common.percent(evaluation.paired_interval(*pairs), "+", 1)
 
 
 if __name__ == "__main__":
