@@ -50,7 +50,7 @@ USES = {
     "customer_service": ("chatterbot_corpus", "clinc150", "sgd_dialogue"),
     "dialogue": ("chatterbot_corpus", "sgd_dialogue"),
     "education": ("education",),
-    "entities": ("span_extraction", "wnut17"),
+    "entities": ("ner_extra", "span_extraction", "wnut17"),
     "financial_news": ("financial_phrasebank",),
     "generation": ("unlabelled_sentences",),
     "genres": ("movielens_small",),

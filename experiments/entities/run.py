@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
+import decoding
 import numpy as np
 import prepare
 from rich.console import Console
@@ -26,6 +27,53 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     config = common.on_data(config, file)
     entities(config, runs / "slots", console)
     entities(within(config), runs / "within", console)
+    detections(config, runs, console)
+
+
+def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Detection of words in entities, beside class means, which `entities` trained."""
+    file = runs / "extra.jsonl"
+    prepare.prepare(common.data_folder(), file, extra=True)
+    trainings = {
+        "slots": detecting(config),
+        "within": detecting(within(config)),
+        "extra": detecting(extended(common.on_data(config, file))),
+    }
+    means = {
+        name: decoding.score_decodings(runs / name, console)
+        for name in ("slots", "within")
+    }
+    for name, training in trainings.items():
+        run_dir = runs / f"{name}-detected"
+        workflows.train(training, run_dir, console)
+        results = decoding.score_decodings(run_dir, console)
+        for shot in (5, 1):
+            other = means.get(name, means["slots"])
+            decoding.print_difference(results, other, console, shot)
+
+
+def detecting(config: config_lib.Config) -> config_lib.Config:
+    """The config with a head that detects words in entities and types them."""
+    algorithm = dataclasses.replace(config.algorithm, head="detected_prototypes")
+    training = dataclasses.replace(config.training, head_learning_rate=1e-2)
+    return dataclasses.replace(config, algorithm=algorithm, training=training)
+
+
+def extended(config: config_lib.Config) -> config_lib.Config:
+    """The config of slots, with named entities of other sources in meta-training.
+
+    Wikipedia's are kept for validation, since names are what is tested.
+    """
+    more = ("anem", "bc5cdr", "bionlp13cg", "btc", "fin", "gum", "re3d")
+    domains = config.data.split_names or {}
+    names = {
+        **domains,
+        "train": (*domains["train"], *more),
+        "valid": ("wikigold",),
+    }
+    data = dataclasses.replace(config.data, split_names=names)
+    training = dataclasses.replace(config.training, steps=200, eval_every=100)
+    return dataclasses.replace(config, data=data, training=training)
 
 
 def within(config: config_lib.Config) -> config_lib.Config:

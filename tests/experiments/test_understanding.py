@@ -302,6 +302,39 @@ def test_entities_run_in_miniature(of_entities, tmp_path):
 
 
 @pytest.mark.slow
+def test_entities_are_detected_in_miniature(of_entities, tmp_path):
+    script, config = of_entities
+    run_dir = tmp_path / "run"
+    workflows.train(script.detecting(config), run_dir, silent())
+    found = script.decoding.score_decodings(run_dir, silent(), shots=(1,), num_valid=3)
+    assert found == results(run_dir / "decoding.json")
+    part = found["shot1"]
+    assert set(part["valid"]) == set(script.decoding.DECODINGS)
+    assert part["valid"][part["chosen"]] == max(part["valid"].values())
+    assert set(part["scores"]) == {part["chosen"], "words"}
+    assert len(part["scores"]["words"]["f1"]) == config.evaluation.test_episodes
+
+
+def test_named_entities_of_types_that_are_rare_by_themselves_are_left_out(tmp_path):
+    script = scripts.load("entities")
+    often = [["Ada", "lives"], ["B-PER", "O"]]
+    both = [["Ada", "Acme", "x"], ["B-PER", "B-ORG", "O"]]
+    long = [["Ada", *"x" * 30], ["B-PER", *"O" * 30]]
+    none = [["it", "rains"], ["O", "O"]]
+    number = script.prepare.LEAST_SENTENCES
+    rows = [
+        {"tokens": tokens, "tags": tags, "domain": "any"}
+        for tokens, tags in (*[often] * number, both, long, none)
+    ]
+    worlds.write_jsonl(tmp_path / "ncbi_disease.jsonl", rows)
+    found = script.prepare.named(tmp_path)
+    assert [row["tokens"] for row in found] == [*[often[0]] * number, none[0]]
+    assert {row["domain"] for row in found} == {"bc5cdr"}
+    worlds.write_jsonl(tmp_path / "ncbi_disease.jsonl", rows[1:])  # One too few.
+    assert [row["tokens"] for row in script.prepare.named(tmp_path)] == [none[0]]
+
+
+@pytest.mark.slow
 def test_triples_run_in_miniature(of_entities, small, tmp_path, capsys, monkeypatch):
     _, config = of_entities
     workflows.train(config, tmp_path / "entities", silent())

@@ -1,0 +1,97 @@
+"""Whether entities are typed as spans, and from which log-odds on: by validation."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from experiments import common
+from experiments.common._baselines import with_setting
+from metaflax import evaluation
+from metaflax.workflows.meta_testing._evaluate import resize
+from metaflax.workflows.runs._run import Run, best_params, initial_params, reload_run
+from metaflax.workflows.runs._run_directory import RunDirectory
+
+METRICS = ("f1", "precision", "recall")
+WORDS: dict[str, Any] = {"entity_typing": "words", "entity_threshold": 0.0}
+DECODINGS: dict[str, dict[str, Any]] = {
+    "words": WORDS,
+    **{
+        f"spans from {log_odds:+g}": {
+            "entity_typing": "spans",
+            "entity_threshold": log_odds,
+        }
+        for log_odds in (1.0, 0.0, -1.0, -2.0)
+    },
+}
+
+
+def score_decodings(
+    run_dir: Path,
+    console: Console,
+    *,
+    shots: Sequence[int] = (5, 1),
+    num_valid: int = 100,
+) -> dict[str, Any]:
+    """Chooses how a run decodes on validation episodes, and scores it on test episodes.
+
+    Args:
+      run_dir: where `train` left the run.
+      console: prints the scores.
+      shots: entities a type of the episodes; a decoding is chosen for each number.
+      num_valid: number of validation episodes.
+
+    Returns:
+      The content of `decoding.json`: for each number of shots the mean F1 of each
+      decoding on validation episodes, which of them was chosen, and the scores of that
+      one and of single words by test episode.
+    """
+    directory = RunDirectory(run_dir)
+    run = reload_run(directory)
+    params = best_params(directory, initial_params(run))
+    results: dict[str, Any] = {}
+    for shot in shots:
+        sized = resize(run, dataclasses.replace(run.config.episodes, shot=shot), None)
+        decoded = {name: _decoded(sized, how) for name, how in DECODINGS.items()}
+        valid = {name: _f1(each, params, num_valid) for name, each in decoded.items()}
+        chosen = max(valid, key=lambda name: valid[name])
+        scores = {
+            n: _scored(decoded[n], params) for n in dict.fromkeys((chosen, "words"))
+        }
+        means = {n: f"{np.mean(scores[chosen][n]):.3f}" for n in METRICS}
+        console.print(f"{run_dir.name}, {shot}-shot, {chosen}: {means}")
+        results[f"shot{shot}"] = {"valid": valid, "chosen": chosen, "scores": scores}
+    directory.write_json("decoding.json", results)
+    return results
+
+
+def print_difference(
+    first: Mapping[str, Any], second: Mapping[str, Any], console: Console, shot: int
+) -> None:
+    """Prints the paired difference in F1 of two runs as they were chosen to decode."""
+    parts = [results[f"shot{shot}"] for results in (first, second)]
+    scores = [np.array(part["scores"][part["chosen"]]["f1"]) for part in parts]
+    difference = evaluation.paired_interval(scores[1], scores[0])
+    console.print(f"{shot}-shot, first less second: {difference}")
+
+
+def _decoded(run: Run, settings: Mapping[str, Any]) -> Run:
+    algorithm = dataclasses.replace(run.config.algorithm, **settings)
+    return with_setting(run, common.Setting(run.config.model, algorithm))
+
+
+def _f1(run: Run, params: Any, num: int) -> float:
+    evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
+    return float(np.mean(evaluator(params).metrics["f1"]))
+
+
+def _scored(run: Run, params: Any) -> dict[str, Any]:
+    evaluator = run.test_evaluator()
+    scores = evaluator(params)
+    return {
+        **{name: np.asarray(scores.metrics[name]).tolist() for name in METRICS},
+        "report": evaluator.report(scores),
+    }
