@@ -88,13 +88,15 @@ def summary(runs: Path, folds: list[str]) -> str:
         rows.append(["all", shot, *cells(np.concatenate(named, axis=1), every)])
     models = ("frozen", "meta-trained")
     differences = (f"{name}, less without names" for name in models)
-    header = ["fold, with names", "shots", *models, *differences]
+    gain = "meta-trained less frozen"
+    header = ["fold, with names", "shots", *models, gain, *differences]
     return common.markdown_table(header, rows)
 
 
 def cells(named: np.ndarray, without: np.ndarray | None) -> list[str]:
     """Formats scores with names, and differences from those without on the same."""
     scores = [common.percent(evaluation.mean_interval(row)) for row in named]
+    scores.append(common.percent(evaluation.paired_interval(*named), "+"))
     if without is None:
         return [*scores, "", ""]
     pairs = zip(without, named, strict=True)

@@ -72,7 +72,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       ...     classifier = metaflax.FewShotClassifier(str(tiny), max_length=16)
       ...     print(classifier.fit(texts, labels).predict(texts))
       ...     named = metaflax.FewShotClassifier(str(tiny), label_names="as_written")
-      ...     print(named.fit(texts, labels).predict(["dog", "cat"]))
+      ...     print(named.fit(texts, labels).predict(texts))
       ['dog' 'cat']
       ['dog' 'cat']
       >>> pairs = metaflax.FewShotClassifier(pair_encoding="two_towers")

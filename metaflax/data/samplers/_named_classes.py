@@ -29,8 +29,10 @@ class WithLabelNames:
       >>> names = LabelTexts(("the a", "the b", "the c"), weight=2.0)
       >>> episode = WithLabelNames(sampler, names, first=12).episode(0, 7)
       >>> rows, targets, weights = episode.fitted
-      >>> [(*texts, *names.texts)[row] for row in rows], targets, weights
-      (['1 a', '0 c', 'the a', 'the c'], array([0, 1, 0, 1]), array([1., 1., 2., 2.]))
+      >>> [(*texts, *names.texts)[row] for row in rows]
+      ['1 c', '2 b', 'the c', 'the b']
+      >>> print(targets, weights)
+      [0 1 0 1] [1. 1. 2. 2.]
     """
 
     sampler: Sampler
