@@ -40,10 +40,21 @@ def main() -> int:
     console = Console(highlight=False)
     workflows.quiet_logs()
     workflows.cache_compilations()
-    config = intents.config_of(args.data, args.model)
-    folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
-    for fold in folds:
-        train_and_test(config, runs, fold, console)
+    try:
+        config = intents.config_of(args.data, args.model)
+        folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
+        for fold in folds:
+            train_and_test(config, runs, fold, console)
+    except ValueError as error:
+        console.print(f"named: {error}", markup=False)
+        return 2
+    except FileNotFoundError as error:
+        advice = "set METAFLAX_DATA to what holds clinc150, or give --data"
+        console.print(f"named: there is no {error.filename}; {advice}.", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("named: interrupted; the same command goes on.")
+        return 130
     console.print(summary(runs, folds), markup=False, soft_wrap=True)
     return 0
 
