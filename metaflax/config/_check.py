@@ -126,7 +126,7 @@ def check_label_names(data: DataConfig, task: tasks.TaskType) -> None:
     Raises:
       ValueError: naming what stands against it.
     """
-    if data.label_names in (None, "none"):
+    if not data.uses_label_names:
         return
     weight = data.label_name_weight
     if not 0 < weight < math.inf:

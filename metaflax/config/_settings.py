@@ -175,6 +175,11 @@ class DataConfig:
     """Handling of classes with fewer different texts than an episode needs: an error,
     or drop them and name them. With on_disk they are always dropped."""
 
+    @property
+    def uses_label_names(self) -> bool:
+        """Whether names of classes are support examples."""
+        return self.label_names not in (None, "none")
+
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:

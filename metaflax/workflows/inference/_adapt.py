@@ -17,7 +17,6 @@ from metaflax._files import check_absent
 from metaflax._wording import counted
 from metaflax.config._check import check_label_names
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
-from metaflax.data.sources._label_texts import NO_NAMES
 from metaflax.models.pretrained._files import HEAD
 from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import (
@@ -171,7 +170,7 @@ def adapt(
         config=_with_names(trained.config, label_names, label_name_weight)
     )
     calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
-    if _uses_names(trained_with) != _uses_names(config.data):
+    if trained_with.uses_label_names != config.data.uses_label_names:
         calibration = None
     choice = None
     if choose_head:
@@ -263,10 +262,11 @@ def adapt(
             f"not calibrated: the temperature of the run is not for {choice.name}",
             soft_wrap=True,
         )
-    elif run_dir is not None and _uses_names(trained_with) != (named is not None):
+    elif run_dir is not None and trained_with.uses_label_names != (named is not None):
+        kind = "with" if trained_with.uses_label_names else "without"
         console.print(
             "not calibrated: the run's temperature is for support sets"
-            f" {'with' if _uses_names(trained_with) else 'without'} names of classes",
+            f" {kind} names of classes",
             soft_wrap=True,
         )
     elif run_dir is not None and _is_calibrated(task):
@@ -304,10 +304,6 @@ def _with_names(
     names = {"label_names": source, "label_name_weight": weight}
     given: Any = {name: value for name, value in names.items() if value is not None}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
-
-
-def _uses_names(config: config_lib.DataConfig) -> bool:
-    return config.label_names not in (None, NO_NAMES)
 
 
 def _head_choice(

@@ -6,7 +6,6 @@ from typing import Any
 from metaflax import config as config_lib
 from metaflax._wording import counted
 from metaflax.config._factories import build_head, build_task
-from metaflax.data.sources._label_texts import NO_NAMES
 from metaflax.data.sources._sources import read_texts
 
 INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (
@@ -44,7 +43,7 @@ def episode_protocol(config: config_lib.Config) -> dict[str, Any]:
     return {
         "setting": setting,
         "label_names": build_task(config).template is not None
-        or config.data.label_names not in (None, NO_NAMES),
+        or config.data.uses_label_names,
         "further_training_texts": config.data.more_train,
     }
 
