@@ -1,5 +1,7 @@
 """Tests of what is compiled before the service is ready."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving import _warm_up
+from tests import compilations
 from tests.serving.clients import EXAMPLES
 
 
@@ -15,20 +18,23 @@ def learner(tiny_bert):
     return load_learner(LearnerSettings(model=str(tiny_bert), batch_size=4))
 
 
-def num_programs(learner, num_classes):
-    return learner._adapting(num_classes)._cache_size()
+def compiled_by_learning(learner, examples):
+    """How many programs are compiled where a task of these examples is learned."""
+    names = sorted({row["label"] for row in examples})
+    with compilations.counted() as compiled:
+        learner.learn(examples_of(examples, learner.task), names)
+    return compiled.count
 
 
 def test_a_first_task_of_usual_size_compiles_nothing(learner):
     _warm_up.warm_up(learner)
-    sizes = {classes: num_programs(learner, classes) for classes in (2, 4, 8)}
-    assert set(sizes.values()) == {len(_warm_up.EXAMPLES)}
-    encoded = learner.encoder._apply._cache_size()
-    examples = examples_of(EXAMPLES, learner.task)
-    names = sorted({row["label"] for row in EXAMPLES})
-    learner.learn(examples, names)
-    assert {classes: num_programs(learner, classes) for classes in sizes} == sizes
-    assert learner.encoder._apply._cache_size() == encoded
+    assert compiled_by_learning(learner, EXAMPLES) == 0
+    for classes, size in itertools.product(_warm_up.CLASSES, _warm_up.EXAMPLES):
+        rows = [{"text": "one", "label": str(i % classes)} for i in range(size)]
+        assert compiled_by_learning(learner, rows) == 0, (classes, size)
+    many = 2 * max(_warm_up.CLASSES)
+    rows = [{"text": "one", "label": str(i % many)} for i in range(2 * many)]
+    assert compiled_by_learning(learner, rows) > 0
 
 
 def test_texts_share_a_batch_as_far_as_one_shape_holds_them(learner):

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import optax
 import pytest
-from jax import monitoring
 
 import metaflax
 from metaflax import base, data, heads, losses, models, training
 from metaflax.training._fitted_step import FittedStep
+from tests.compilations import Compilations
 
 NUM_STEPS = 2000
 # Steps by when all shapes have been seen and allocators have settled.
@@ -34,7 +34,6 @@ CONFIG = models.BertConfig(
 ENCODER = models.encoder(CONFIG)
 HEAD = heads.linear(ENCODER.num_features, WAY)
 OPTIMIZER = training.outer_optimizer("adamw", 1e-3)
-COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def make_step(task_loop):
@@ -76,22 +75,19 @@ class Watch:
     def __init__(self, every):
         self._every = every
         self._count = 0
-        self.compilations = 0
+        self._compilations = Compilations()
         self.seen = []
-        monitoring.register_event_duration_secs_listener(self._listen)
 
     def close(self):
-        monitoring.unregister_event_duration_listener(self._listen)
-
-    def _listen(self, event, *_, **__):
-        self.compilations += event == COMPILED
+        self._compilations.close()
 
     def step(self):
         self._count += 1
         if self._count % self._every == 0:
             gc.collect()
             arrays = len(jax.live_arrays())
-            self.seen.append((self._count, arrays, resident(), self.compilations))
+            count = self._compilations.count
+            self.seen.append((self._count, arrays, resident(), count))
 
     def settled(self):
         """Live arrays, bytes and compilations, each over time, after warming up."""

@@ -1,0 +1,36 @@
+"""How many programs are compiled while a test runs some of its code.
+
+The size of a jitted function's cache does not tell: in a process that has compiled
+thousands of programs it forgets some of them, which the caches below it still hold.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from jax import monitoring
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Compilations:
+    """Compilations from its making until `close`, in all threads of the process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        monitoring.register_event_duration_secs_listener(self._listen)
+
+    def close(self) -> None:
+        monitoring.unregister_event_duration_listener(self._listen)
+
+    def _listen(self, event: str, *_, **__) -> None:
+        self.count += event == COMPILED
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Compilations]:
+    """Counts the compilations of a block."""
+    compilations = Compilations()
+    try:
+        yield compilations
+    finally:
+        compilations.close()
