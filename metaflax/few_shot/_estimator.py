@@ -97,8 +97,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
         examples, choice = self._examples(learner), self.head_choice_
-        named = self._named(learner, self.learned_.names).inputs
-        used = used_record(len(getattr(self, "unlabelled_texts_", [])), bool(named))
+        num_unlabelled = len(getattr(self, "unlabelled_texts_", []))
+        used = used_record(num_unlabelled, self.learned_.uses_label_names)
         learner.save(directory, self.learned_, examples, notes, choice, used)
 
     @classmethod

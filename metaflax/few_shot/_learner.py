@@ -33,9 +33,9 @@ from metaflax.workflows.inference._head_choice import (
 from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
-from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._calibration import Calibration, why_uncalibrated
 from metaflax.workflows.runs._encoder_scorers import reading_features
-from metaflax.workflows.runs._protocol import check_unlabelled
+from metaflax.workflows.runs._protocol import check_unlabelled, used_record
 from metaflax.workflows.runs._token_outputs import reading
 
 # Logit of a class without examples.
@@ -52,11 +52,13 @@ class LearnedTask(NamedTuple):
       names: class names, or the name of the number.
       head: output layer, a `kernel` `[D, N]` and a `bias` `[N]`.
       encoder: leaves of the encoder that were adapted; empty where none was.
+      uses_label_names: whether names of classes were support examples.
     """
 
     names: tuple[str, ...]
     head: Mapping[str, np.ndarray]
     encoder: Any = None
+    uses_label_names: bool = False
 
     @property
     def shares_encoder(self) -> bool:
@@ -76,13 +78,12 @@ class Learner:
         new head.
       config: of algorithm, model and texts.
       num_classes: number of classes of a trained head.
-      calibration: that of the run whose head it is, if any.
+      calibration: that of the run, if any.
       run_dir: the run that the encoder is of, if any; model cards describe it.
 
     Attributes:
       encoder: the encoder.
       config: the config.
-      calibration: temperature and thresholds that predictions are made with.
       run_dir: the run that the encoder is of, if any.
       task: the task type.
       shares_encoder: whether tasks leave the encoder as it is.
@@ -101,8 +102,8 @@ class Learner:
         calibration: Calibration | None = None,
         run_dir: Path | None = None,
     ):
-        self.encoder, self.config, self.calibration = encoder, config, calibration
-        self.run_dir = run_dir
+        self.encoder, self.config, self.run_dir = encoder, config, run_dir
+        self._calibration = calibration
         self._params, self._num_classes = params, num_classes
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
@@ -186,6 +187,7 @@ class Learner:
             tuple(names),
             self._output_layer(adapted["head"], names),
             jax.tree.map(np.asarray, adapted["encoder"]),
+            uses_label_names=bool(named.texts),
         )
 
     def label_texts(
@@ -259,6 +261,16 @@ class Learner:
         """Whether tasks are learned from texts without labels, too."""
         return self._head.takes_unlabelled
 
+    def calibration_of(self, learned: LearnedTask) -> Calibration | None:
+        """Returns the run's calibration where it holds for a task, else None."""
+        named = self.config.algorithm
+        reason = why_uncalibrated(
+            self.config,
+            uses_label_names=learned.uses_label_names,
+            other_head=None if self._has_head else named.head or named.name,
+        )
+        return self._calibration if reason is None else None
+
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""
         linear = target_kinds.of(self.task).linear
@@ -266,7 +278,7 @@ class Learner:
 
     def probabilities(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Computes the calibrated probabilities of classes, `[U, N]`."""
-        fitted = self.calibration
+        fitted = self.calibration_of(learned)
         temperature = 1.0 if fitted is None else fitted.temperature
         return metrics.softened(self.logits(learned, encoded), temperature)
 
@@ -297,7 +309,8 @@ class Learner:
         if self.task.tokens is None:
             if encoded is None:
                 encoded = self.encoder.encode(texts, learned.encoder)
-            predictions = self._decoded(self.logits(learned, encoded), names, reject)
+            logits, fitted = self.logits(learned, encoded), self.calibration_of(learned)
+            predictions = self._decoded(logits, names, fitted, reject)
             coverage = encoded.coverage
         else:
             tokenized = self.encoder.tokenize(texts)
@@ -312,10 +325,13 @@ class Learner:
         ]
 
     def _decoded(
-        self, logits: np.ndarray, names: list[str], reject: float | None
+        self,
+        logits: np.ndarray,
+        names: list[str],
+        fitted: Calibration | None,
+        reject: float | None,
     ) -> list[dict[str, Any]]:
         """Makes predictions of logits, at the temperature, and rejects some of them."""
-        fitted = self.calibration
         if fitted is None:
             if reject is not None:
                 raise ValueError(
@@ -374,13 +390,15 @@ class Learner:
           notes: texts of further files, by their names.
           choice: how the head was chosen, if it was.
           used: what it was learned from beside labelled texts, of `used_record`
-            (default: nothing).
+            (default: no texts without labels).
 
         Raises:
           ValueError: if the directory holds anything, or the format cannot express the
             encoder.
         """
         target = Path(directory).expanduser()
+        calibration = self.calibration_of(learned)
+        used = used or used_record(0, learned.uses_label_names)
         card = adapted_card(
             target,
             self.config,
@@ -388,7 +406,7 @@ class Learner:
             examples,
             model=self.encoder.model.pretrained.directory,
             run_dir=self.run_dir,
-            calibration=self.calibration,
+            calibration=calibration,
             max_length=self.encoder.max_length,
             used=used,
         )
@@ -401,7 +419,7 @@ class Learner:
             self.config,
             self.task,
             notes={CARD: card, **shown_support(examples), **(notes or {})},
-            calibration=self.calibration,
+            calibration=calibration,
             choice=choice,
             used=used,
         )

@@ -81,10 +81,11 @@ def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learne
     trained, params = source.trained, source.trained.params
     if not source.is_run or settings.needs_new_head:
         params = {"encoder": params["encoder"]}
-    config, calibration = _with(trained.config, settings), None
-    if "head" in params:
-        calibration = read_calibration(RunDirectory(settings.model))
-    run_dir = Path(settings.model).expanduser() if source.is_run else None
+    config = _with(trained.config, settings)
+    calibration, run_dir = None, None
+    if source.is_run:
+        run_dir = Path(settings.model).expanduser()
+        calibration = read_calibration(RunDirectory(run_dir))
     return Learner(
         source.encoder, params, config, trained.num_classes, calibration, run_dir
     )

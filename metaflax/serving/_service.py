@@ -321,7 +321,10 @@ class Service:
                 " learn it again.",
             )
         content = self.store.weights(stored)
-        learned = _weights.from_bytes(content, stored.classes, encoder.params)
+        uses_names = self.learner.config.data.uses_label_names  # As every task of it.
+        learned = _weights.from_bytes(
+            content, stored.classes, encoder.params, uses_names
+        )
         ready = ReadyTask(stored, learned)
         self._memory.keep(ready)
         return ready

@@ -22,13 +22,16 @@ def to_bytes(learned: LearnedTask) -> bytes:
     )
 
 
-def from_bytes(content: bytes, names: Sequence[str], encoder: Any) -> LearnedTask:
+def from_bytes(
+    content: bytes, names: Sequence[str], encoder: Any, uses_label_names: bool
+) -> LearnedTask:
     """Reads the weights of a task.
 
     Args:
       content: result of `to_bytes`.
       names: class names of the task.
       encoder: parameters of the encoder that it was learned with.
+      uses_label_names: whether names of classes were support examples.
 
     Returns:
       The task.
@@ -40,4 +43,4 @@ def from_bytes(content: bytes, names: Sequence[str], encoder: Any) -> LearnedTas
         lambda path, leaf: tensors.get(f"encoder/{tree.path_name(path)}"), encoder
     )
     head = {name: tensors[f"head/{name}"] for name in ("kernel", "bias")}
-    return LearnedTask(tuple(names), head, adapted)
+    return LearnedTask(tuple(names), head, adapted, uses_label_names)

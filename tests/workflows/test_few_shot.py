@@ -53,16 +53,18 @@ def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
         return load_learner(LearnerSettings(model=str(trained), **settings))
 
     own, other = learner(), learner(head="ridge")
-    assert own.calibration == read_calibration(RunDirectory(trained)) is not None
-    assert other.calibration is None
     examples = examples_of(SUPPORT, own.task)
     task = own.learn(examples, sorted(set(LABELS)))
+    calibration = own.calibration_of(task)
+    assert calibration == read_calibration(RunDirectory(trained)) is not None
+    other_task = other.learn(examples, sorted(set(LABELS)))
+    assert other.calibration_of(other_task) is None
     records = own.predict(task, QUERIES, reject=0.3)
-    threshold = own.calibration.threshold(0.3)
+    threshold = calibration.threshold(0.3)
     for record in records:
         assert (record["label"] is None) == (record["confidence"] < threshold)
         assert record["best_label"] == max(
             record["probabilities"], key=record["probabilities"].get
         )
     with pytest.raises(ValueError, match="no threshold to reject"):
-        other.predict(other.learn(examples, sorted(set(LABELS))), QUERIES, reject=0.3)
+        other.predict(other_task, QUERIES, reject=0.3)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -10,8 +11,14 @@ import pytest
 import metaflax
 from metaflax import config as config_lib
 from metaflax import models, workflows
+from metaflax.few_shot._examples import examples_of
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
+from metaflax.serving._archive import write_archive
+from metaflax.serving._weights import from_bytes, to_bytes
 from metaflax.workflows.inference._head_choice import NamedFeatures, choose_head
 from metaflax.workflows.inference._pretrained_config import without_run
+from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._run import (
     best_params,
@@ -139,12 +146,38 @@ def test_adapt_uses_the_names_of_its_run_and_of_its_options(world, trained, tmp_
         assert calibrated is (option != "none")
     np.testing.assert_array_equal(made[None], made["as_written"])
     assert np.abs(made[None] - made["none"]).max() > 1e-3
-    classifier = metaflax.FewShotClassifier(trained)
+
+
+@pytest.mark.parametrize("option", [None, "as_written", "none"])
+def test_a_classifier_of_a_run_is_calibrated_as_adapt_calibrates(
+    option, world, trained, tmp_path
+):
+    assert read_calibration(RunDirectory(trained)).temperature != 1
+    *_, support = world
+    workflows.adapt(support, tmp_path / "out", run_dir=trained, label_names=option)
+    classifier = metaflax.FewShotClassifier(trained, label_names=option)
     classifier.fit(TEXTS, LABELS)
-    order = [names.index(name) for name in classifier.classes_]
-    np.testing.assert_allclose(
-        classifier.predict_proba(OTHERS), made[None][:, order], atol=1e-4
-    )
+    expected = probabilities(metaflax.load(tmp_path / "out")(OTHERS), sorted({*LABELS}))
+    np.testing.assert_allclose(classifier.predict_proba(OTHERS), expected, atol=1e-4)
+    classifier.save(tmp_path / "saved")
+    again = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    np.testing.assert_allclose(again.predict_proba(OTHERS), expected, atol=1e-4)
+    purposes = [models.load(tmp_path / name).purpose for name in ("out", "saved")]
+    assert purposes[0].get("calibration") == purposes[1].get("calibration")
+    assert purposes[0]["used"] == purposes[1]["used"]
+
+
+def test_a_task_of_a_service_is_archived_with_the_use_of_names(trained, tmp_path):
+    learner = load_learner(LearnerSettings(str(trained)))
+    examples = examples_of(RECORDS, learner.task)
+    learned = learner.learn(examples, sorted({*LABELS}))
+    archive = write_archive(learner, learned, examples)
+    shutil.unpack_archive(archive, tmp_path)
+    purpose = models.load(tmp_path / "model").purpose
+    assert purpose["used"]["label_names"] is True
+    assert "calibration" in purpose
+    again = from_bytes(to_bytes(learned), learned.names, learner.encoder.params, True)
+    assert learner.calibration_of(again) == learner.calibration_of(learned) is not None
 
 
 @pytest.mark.parametrize("algorithm", ["frozen", "fine_tuning"])

@@ -35,7 +35,7 @@ from metaflax.workflows.inference._saved_model import (
 )
 from metaflax.workflows.inference._support_sets import first_seen, support_set
 from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
-from metaflax.workflows.runs._calibration import read_calibration
+from metaflax.workflows.runs._calibration import read_calibration, why_uncalibrated
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import columns as run_columns
@@ -142,7 +142,7 @@ def adapt(
             f"{config.algorithm.name} reads no context whose keys and values could be"
             " kept; leave keep_context out, or take metaicl or in_context."
         )
-    trained_with = config.data
+    trained_with = config
     config = _with_names(config, label_names, label_name_weight)
     task = config_lib.build_task(config)
     check_label_names(config.data, task)
@@ -169,15 +169,22 @@ def adapt(
     trained = trained._replace(
         config=_with_names(trained.config, label_names, label_name_weight)
     )
-    calibration = None if run_dir is None else read_calibration(RunDirectory(run_dir))
-    if trained_with.uses_label_names != config.data.uses_label_names:
-        calibration = None
     choice = None
     if choose_head:
         choice = _head_choice(trained, examples, names, task)
         print(choice, file=sys.stderr)
         trained = _with_choice(trained, choice, task, len(names))
-        calibration = calibration if choice.is_default else None
+    calibration, reason = None, None
+    if run_dir is not None:
+        calibration = read_calibration(RunDirectory(run_dir))
+        other_head = None if choice is None or choice.is_default else choice.name
+        reason = why_uncalibrated(
+            trained_with,
+            uses_label_names=config.data.uses_label_names,
+            other_head=other_head,
+        )
+    if reason is not None:
+        calibration = None
     room = _room(trained, len(names), support_file)
     model, params, config = trained.model, trained.params, trained.config
     algorithm = build_algorithm(
@@ -257,18 +264,8 @@ def adapt(
             f" {calibration.queries} {calibration.episodes} queries of meta-validation",
             soft_wrap=True,
         )
-    elif choice is not None and not choice.is_default and run_dir is not None:
-        console.print(
-            f"not calibrated: the temperature of the run is not for {choice.name}",
-            soft_wrap=True,
-        )
-    elif run_dir is not None and trained_with.uses_label_names != (named is not None):
-        kind = "with" if trained_with.uses_label_names else "without"
-        console.print(
-            "not calibrated: the run's temperature is for support sets"
-            f" {kind} names of classes",
-            soft_wrap=True,
-        )
+    elif reason is not None:
+        console.print(f"not calibrated: {reason}", soft_wrap=True)
     elif run_dir is not None and _is_calibrated(task):
         console.print(
             f"not calibrated, since the run is of an earlier version: `metaflax"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from metaflax import config as config_lib
 from metaflax import metrics
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
 from metaflax.evaluation._detection import CONFIDENCES, detection
@@ -216,3 +217,36 @@ def read_calibration(directory: RunDirectory) -> Calibration | None:
         return None
     record = directory.read_json(directory.calibration.name)
     return calibration_of(record, str(directory.calibration))
+
+
+def why_uncalibrated(
+    run: config_lib.Config, *, uses_label_names: bool, other_head: str | None = None
+) -> str | None:
+    """Returns why the calibration of a run does not hold for a model adapted from it.
+
+    It holds for the head that it was fitted with, and for support sets that have names
+    of classes as those of the run have.
+
+    Args:
+      run: config of the run.
+      uses_label_names: whether names of classes are support examples of the model.
+      other_head: name of the model's head; None for the run's own.
+
+    Returns:
+      The reason; None if the calibration holds.
+
+    Examples:
+      >>> data = config_lib.DataConfig("pets.csv", label_names="as_written")
+      >>> run = config_lib.Config(data=data)
+      >>> why_uncalibrated(run, uses_label_names=True)
+      >>> why_uncalibrated(run, uses_label_names=False)
+      "the run's temperature is for support sets with names of classes"
+      >>> why_uncalibrated(run, uses_label_names=True, other_head="ridge")
+      'the temperature of the run is not for ridge'
+    """
+    if other_head is not None:
+        return f"the temperature of the run is not for {other_head}"
+    if run.data.uses_label_names == uses_label_names:
+        return None
+    kind = "with" if run.data.uses_label_names else "without"
+    return f"the run's temperature is for support sets {kind} names of classes"
