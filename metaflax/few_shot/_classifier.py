@@ -88,6 +88,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     classes_: np.ndarray
     unlabelled_texts_: list[Any]
+    _fit_parameters = ("label_names", "label_name_weight")
 
     def __init__(
         self,

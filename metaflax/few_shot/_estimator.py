@@ -43,6 +43,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     """
 
     _task: Any  # Name of the task type.
+    # Parameters that `fit` uses; all others are fields of `LearnerSettings`.
+    _fit_parameters: tuple[str, ...] = ()
     head_choice_: HeadChoice | None = None
 
     def __init__(
@@ -244,14 +246,19 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
 
     def _settings(self, choice: HeadChoice | None) -> LearnerSettings:
         params = self._plain_params()
-        if params["head"] == AUTO:
+        params = {n: v for n, v in params.items() if n not in self._fit_parameters}
+        if self.head == AUTO:
             params |= _chosen_head(choice)
-        if params["adapts"] is not None:
+        if params.get("adapts") is not None:
             params["adapts"] = tuple(params["adapts"])
         known = {field.name for field in dataclasses.fields(LearnerSettings)}
-        return LearnerSettings(
-            task=self._task, **{name: params[name] for name in known & set(params)}
-        )
+        if unknown := sorted(set(params) - known):
+            raise TypeError(
+                f"{type(self).__name__} has the parameter {unknown[0]!r}, which is no"
+                " setting of a model; add it to `_fit_parameters` of the class if `fit`"
+                " uses it, or remove it."
+            )
+        return LearnerSettings(task=self._task, **params)
 
     def _plain_params(self) -> dict[str, Any]:
         params = {name: _plain(v) for name, v in self.get_params(deep=False).items()}

@@ -1,5 +1,6 @@
 """Tests of the scikit-learn estimators."""
 
+import dataclasses
 import json
 import pickle
 
@@ -204,6 +205,33 @@ def test_settings_that_are_no_settings_are_refused(tiny_bert, tmp_path):
         estimator = metaflax.FewShotClassifier(tiny_bert).set_params(**{name: value})
         with pytest.raises(ValueError, match=message):
             estimator.fit(TEXTS, LABELS)
+
+
+ESTIMATORS = (
+    metaflax.FewShotClassifier, metaflax.FewShotRegressor, metaflax.FewShotTagger
+)  # fmt: skip
+
+
+def test_every_parameter_is_a_setting_of_the_model_or_used_by_fit_alone():
+    settings = {field.name for field in dataclasses.fields(LearnerSettings)} - {"task"}
+    of_model = [
+        set(estimator().get_params()) - set(estimator._fit_parameters)
+        for estimator in ESTIMATORS
+    ]
+    assert all(names <= settings for names in of_model)
+    assert set.union(*of_model) == settings
+
+
+class WithAnother(metaflax.FewShotTagger):
+    def __init__(self, model="minilm", dropout=0.5):
+        super().__init__(model)
+        self.dropout = dropout
+
+
+def test_a_parameter_that_nothing_takes_is_refused(tiny_bert):
+    tagger = sklearn_base.clone(WithAnother(tiny_bert, dropout=0.1))
+    with pytest.raises(TypeError, match="WithAnother has the parameter 'dropout'"):
+        tagger.fit(WORDS, TAGS)
 
 
 def test_defaults_are_those_of_the_command_line(tiny_bert):

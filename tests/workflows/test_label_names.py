@@ -173,6 +173,7 @@ def test_a_task_of_a_service_is_archived_with_the_use_of_names(trained, tmp_path
     learned = learner.learn(examples, sorted({*LABELS}))
     archive = write_archive(learner, learned, examples)
     shutil.unpack_archive(archive, tmp_path)
+    shutil.rmtree(archive.parent)
     purpose = models.load(tmp_path / "model").purpose
     assert purpose["used"]["label_names"] is True
     assert "calibration" in purpose
