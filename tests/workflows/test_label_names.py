@@ -1,12 +1,14 @@
 """Tests of names of classes as support examples, through the workflows."""
 
 import dataclasses
+import io
 import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 import metaflax
 from metaflax import config as config_lib
@@ -104,6 +106,31 @@ def test_training_and_tests_use_names_and_say_so(trained):
     scores = evaluator(params).metrics["accuracy"]
     expected = expected_accuracy(run, params, evaluator.episodes)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_scores_and_comparisons_say_which_run_used_names(world, trained, tmp_path):
+    workflows.train(config_of(world, None), tmp_path / "plain")
+    runs, printed = [trained, tmp_path / "plain"], []
+    for run in runs:
+        console = Console(record=True, width=200, file=io.StringIO())
+        workflows.evaluate(run, console, name="named")
+        printed.append(console.export_text())
+    assert ["with names of classes" in text for text in printed] == [True, False]
+    assert "with names of classes" in (trained / "named.html").read_text("utf-8")
+    console = Console(record=True, width=200, file=io.StringIO())
+    page = tmp_path / "compared.html"
+    compared = workflows.compare_runs(runs, console, name="named", out=page)
+    assert [used["label_names"] for used in compared["used"].values()] == [True, False]
+    lines = console.export_text().splitlines()
+    [named] = [line for line in lines if line.startswith("│ run ")]
+    [plain] = [line for line in lines if line.startswith("│ plain ")]
+    assert "with names of classes" in named
+    assert "inductive" in plain
+    assert "did not use the same information" in "".join(lines)
+    assert "did not use the same information" in page.read_text("utf-8")
+    same = workflows.compare_runs([trained, trained], console, name="named")
+    assert "did not use" not in console.export_text()
+    assert len({str(used) for used in same["used"].values()}) == 1
 
 
 def test_the_encoder_learns_from_names(world):

@@ -17,10 +17,18 @@ from metaflax.reporting._costs import memory
 from metaflax.reporting._figures import has_plots, methods_figure
 from metaflax.reporting._tables import PERCENT, estimate_text, interval_text
 from metaflax.workflows.meta_testing._report import estimate, interval, read_results
-from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._console import console_or_quiet, report_notes
+from metaflax.workflows.runs._protocol import described_protocol
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 METHOD = "after"
+# Columns of the table that hold no numbers.
+TEXTS = ("run", "used")
+# What a reader of a difference must know where the runs differ in what they used.
+DIFFERING_USE = (
+    "The runs did not use the same information, see the column used: a difference is"
+    " not one of the methods alone."
+)
 
 
 class Evaluated(NamedTuple):
@@ -35,6 +43,12 @@ class Evaluated(NamedTuple):
     name: str
     results: dict[str, Any]
     scores: dict[str, np.ndarray]
+
+    @property
+    def used(self) -> str:
+        """What predictions were made with; empty if an earlier version scored them."""
+        used = self.results.get("used")
+        return "" if used is None else described_protocol(used)
 
 
 def compare_runs(
@@ -53,8 +67,9 @@ def compare_runs(
       out: HTML file to write; None writes none.
 
     Returns:
-      `protocol`, `intervals` by run and metric, and `paired_bootstrap`, the differences
-      from the first run with bootstrap intervals over episodes, by run and metric.
+      `protocol`, `used`, what each run predicted with (see `evaluate`), `intervals` by
+      run and metric, and `paired_bootstrap`, the differences from the first run with
+      bootstrap intervals over episodes, by run and metric.
 
     Raises:
       ValueError: if a run was not evaluated, or the episodes of two runs differ in row
@@ -87,20 +102,23 @@ def compare_runs(
         }
         for run in others
     }
-    rows = _rows(first.name, intervals, differences)
-    columns = ["run", *(c for m in metrics for c in (m, f"{m}, difference"))]
+    rows = _rows(runs, intervals, differences)
+    columns = ["run", *(c for m in metrics for c in (m, f"{m}, difference")), "used"]
     episodes = counted(first.results["episodes"], "episode")
     table = Table(title=f"{episodes}, the same for all")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+    for column in columns:
+        table.add_column(column, justify="left" if column in TEXTS else "right")
     for row in rows:
         table.add_row(*row)
     console.print(table)
+    if _uses_differ(runs):
+        report_notes([DIFFERING_USE], console)
     if out is not None:
         write_text(Path(out), _page(runs, columns, rows, intervals))
         console.print(f"The page is {out}.", markup=False, soft_wrap=True)
     return {
         "protocol": first.results["protocol"],
+        "used": {run.name: run.results.get("used") for run in runs},
         "intervals": _to_records(intervals),
         "paired_bootstrap": _to_records(differences),
     }
@@ -142,18 +160,23 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _rows(first: str, intervals: Any, differences: Any) -> list[list[str]]:
-    """Formats a row per run: the interval and the difference of each metric."""
+def _rows(runs: Sequence[Evaluated], intervals: Any, differences: Any) -> list[Any]:
+    """Formats a row per run: intervals, differences and what it predicted with."""
     rows = []
-    for run, by_metric in intervals.items():
-        row = [run]
-        for metric, mean in by_metric.items():
+    for run in runs:
+        row = [run.name]
+        for metric, mean in intervals[run.name].items():
             difference = ""
-            if run != first:
-                difference = _difference_text(metric, differences[run][metric])
+            if run.name in differences:
+                difference = _difference_text(metric, differences[run.name][metric])
             row += [interval_text(metric, mean), difference]
-        rows.append(row)
+        rows.append([*row, run.used or "not recorded"])
     return rows
+
+
+def _uses_differ(runs: Sequence[Evaluated]) -> bool:
+    """Whether runs are known to have predicted with different information."""
+    return len({run.used for run in runs if run.used}) > 1
 
 
 def _difference_text(metric: str, difference: Estimate) -> str:
@@ -189,6 +212,8 @@ def _page(
         ),
         _html.html_table(columns, rows),
     ]
+    if _uses_differ(runs):
+        scores.append(_html.paragraph(DIFFERING_USE))
     if has_plots():
         plotted = {run: by_metric[metric] for run, by_metric in intervals.items()}
         figure = methods_figure(plotted, metric)

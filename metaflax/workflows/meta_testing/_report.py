@@ -17,6 +17,7 @@ from metaflax.reporting import _costs, _figures, _html
 from metaflax.reporting._html import Html
 from metaflax.reporting._tables import estimate_text, interval_text
 from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._protocol import described_protocol
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Explanations of the sections, for readers who did not run the evaluation.
@@ -123,9 +124,10 @@ def run_page(title: str, results: Mapping[str, Any]) -> str:
     sections.append(_origin(results))
     algorithm = results["config"]["algorithm"]["name"]
     sizes = results["config"]["episodes"]
+    used = described_protocol(results["used"], brief=True) if "used" in results else ""
     subtitle = (
         f"{algorithm}, way {sizes['way']}, shot {sizes['shot']},"
-        f" {results['episodes']} test episodes"
+        f" {results['episodes']} test episodes{used and f', {used}'}"
     )
     return _html.page(title, subtitle, sections)
 

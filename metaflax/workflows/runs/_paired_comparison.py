@@ -11,7 +11,7 @@ from metaflax import data, evaluation, reporting, target_kinds
 from metaflax.data.samplers._episodes import content_hash
 from metaflax.reporting._tables import report_table
 from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._protocol import TRANSDUCTIVE, episode_protocol
+from metaflax.workflows.runs._protocol import described_protocol, episode_protocol
 
 
 def compare(
@@ -100,12 +100,11 @@ def _to_records(intervals: dict[str, dict[str, evaluation.Interval]]) -> Any:
 
 
 def describe(config: config_lib.Config) -> str:
-    """Describes the algorithm and test episodes of a config in one line."""
-    setting = episode_protocol(config)["setting"]
-    note = f", {setting}" if setting == TRANSDUCTIVE else ""
+    """Describes the algorithm, test episodes and what they use in one line."""
+    used = described_protocol(episode_protocol(config), brief=True)
     return (
         f"{config.algorithm.name}, {describe_sizes(config)},"
-        f" {config.evaluation.test_episodes} test episodes{note}"
+        f" {config.evaluation.test_episodes} test episodes{used and f', {used}'}"
     )
 
 

@@ -48,6 +48,30 @@ def episode_protocol(config: config_lib.Config) -> dict[str, Any]:
     }
 
 
+def described_protocol(used: Mapping[str, Any], *, brief: bool = False) -> str:
+    """Describes a record of `episode_protocol`.
+
+    Args:
+      used: the record; one of an earlier version has fewer entries.
+      brief: whether what is usual goes without saying, so that the description of
+        inductive predictions without anything else is empty.
+
+    Examples:
+      >>> described_protocol({"setting": "transductive", "label_names": True})
+      'transductive, with names of classes'
+      >>> described_protocol({"setting": "inductive"})
+      'inductive'
+      >>> described_protocol({"setting": "inductive"}, brief=True)
+      ''
+    """
+    parts = [used["setting"]] if used["setting"] != INDUCTIVE or not brief else []
+    if used.get("label_names"):
+        parts.append("with names of classes")
+    if used.get("further_training_texts"):
+        parts.append("with further training texts")
+    return ", ".join(parts)
+
+
 def used_record(num_unlabelled: int, label_names: bool = False) -> dict[str, Any]:
     """Returns what a model was adapted to, beside labelled texts.
 
