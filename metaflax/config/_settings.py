@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import tyro
 
 from metaflax.config._renamed import accepts_former_names
+from metaflax.data.sources._label_texts import AS_WRITTEN, NO_NAMES
 from metaflax.models.generation._decoding import DecodingConfig
 
 Count: TypeAlias = int | tuple[int, int]
@@ -178,7 +179,13 @@ class DataConfig:
     @property
     def uses_label_names(self) -> bool:
         """Whether names of classes are support examples."""
-        return self.label_names not in (None, "none")
+        return self.label_names not in (None, NO_NAMES)
+
+    @property
+    def label_names_file(self) -> str | None:
+        """File of descriptions of classes, where `label_names` is one."""
+        is_file = self.uses_label_names and self.label_names != AS_WRITTEN
+        return self.label_names if is_file else None
 
 
 @dataclasses.dataclass(frozen=True)

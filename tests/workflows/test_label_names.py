@@ -21,6 +21,7 @@ from metaflax.serving._weights import from_bytes, to_bytes
 from metaflax.workflows.inference._head_choice import NamedFeatures, choose_head
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._calibration import read_calibration
+from metaflax.workflows.runs._data_record import source_of
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._run import (
     best_params,
@@ -29,6 +30,7 @@ from metaflax.workflows.runs._run import (
     reload_run,
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax.workflows.runs._run_files import local_paths
 from tests.workflows import worlds
 
 RECORDS = worlds.records(worlds.TOPICS[:3], count=2)
@@ -306,6 +308,19 @@ def test_names_that_can_be_no_support_examples_are_refused(settings, message):
     settings = {"path": "a.jsonl", "label_names": "as_written", **settings}
     with pytest.raises(ValueError, match=message):
         config_lib.check(config_lib.Config(data=config_lib.DataConfig(**settings)))
+
+
+@pytest.mark.parametrize("names", [None, "none", "as_written", "names.json"])
+def test_only_descriptions_are_files_of_a_run(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if names is not None:
+        (tmp_path / names).write_text("{}")  # Even where such a file is there.
+    settings = config_lib.DataConfig(path="a.jsonl", label_names=names)
+    is_file = names == "names.json"
+    assert settings.label_names_file == (names if is_file else None)
+    paths = local_paths(config_lib.Config(data=settings))
+    assert ("label_names" in paths) is is_file
+    assert source_of(settings) == "a.jsonl" + " and names.json" * is_file
 
 
 def test_a_phrase_of_a_text_takes_names():

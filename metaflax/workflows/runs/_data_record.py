@@ -13,12 +13,9 @@ from metaflax import _files, data
 from metaflax._wording import counted
 from metaflax.config import DataConfig
 from metaflax.data.sources._examples import listing
-from metaflax.data.sources._label_texts import AS_WRITTEN, NO_NAMES
 
 # File of a run directory with the record.
 FILE = "data.json"
-# Values of the setting `label_names` that name no file.
-LABEL_NAMES = (None, AS_WRITTEN, NO_NAMES)
 # Largest number of differences in a message.
 MOST = 4
 
@@ -99,8 +96,12 @@ def keep_record(folder: Path, record: Record, source: str) -> None:
 
 def source_of(config: DataConfig) -> str:
     """Names the files that a config reads data and splits from, for a message."""
-    named = None if config.label_names in LABEL_NAMES else config.label_names
-    sources = config.path, config.more_train, config.split_file, named
+    sources = (
+        config.path,
+        config.more_train,
+        config.split_file,
+        config.label_names_file,
+    )
     return " and ".join(source for source in sources if source)
 
 

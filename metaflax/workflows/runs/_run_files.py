@@ -110,8 +110,9 @@ def located_data(config: Config, run: Path) -> Config:
 
 
 def _data_settings(config: Config) -> dict[str, str | None]:
-    settings = ("path", "split_file", "more_train", "label_names")
-    return {setting: getattr(config.data, setting) for setting in settings}
+    settings = ("path", "split_file", "more_train")
+    files = {setting: getattr(config.data, setting) for setting in settings}
+    return files | {"label_names": config.data.label_names_file}
 
 
 def _present(path: str, run: Path, setting: str) -> str:
