@@ -31,7 +31,7 @@ def prepared(runs: Path) -> config_lib.Config:
         "experiments.code.task:code_generation",
         common.rest_for_training(path, VALID, TEST),
         max_length=30,
-        template=str(Path(__file__).with_name("template.toml")),
+        template="experiments.code.task:TEMPLATE",
     )
 
 

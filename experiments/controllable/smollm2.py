@@ -31,7 +31,7 @@ def prepared(runs: Path) -> config_lib.Config:
         "experiments.controllable.task:controllable_generation",
         common.rest_for_training(path, valid, test),
         max_length=16,
-        template=str(Path(__file__).with_name("template.toml")),
+        template="experiments.controllable.task:TEMPLATE",
     )
 
 
