@@ -20,39 +20,46 @@ import named
 import numpy as np
 import recipe
 import run as intents
+import script
+from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation, workflows
+from metaflax import evaluation
 from metaflax.workflows.runs._run import initial_params, load_run
+
+NAMES = ("--label-names", {"action": "store_true", "help": "use names, too"})
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="minilm", help="name or directory")
-    parser.add_argument("--data", type=Path, help="folder of examples and folds")
-    parser.add_argument("--out", type=Path, help="default: runs/intents-MODEL")
-    parser.add_argument("--folds", nargs="+", help="all by default")
-    parser.add_argument("--label-names", action="store_true", help="use names, too")
-    args = parser.parse_args()
-    kind = "-named" if args.label_names else ""
-    out = args.out or Path(f"runs/intents-{Path(args.model).name}{kind}")
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    return script.run("frozen", __doc__, all_folds, NAMES, folder="--out")
+
+
+def all_folds(args: argparse.Namespace, console: Console) -> None:
+    """Scores each fold at both shots, and prints the rows of the table."""
     config = intents.config_of(args.data, args.model)
     if args.label_names:
         config = named.with_names(config)
-    folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
-    for fold in folds:
-        for shot in intents.SHOTS:
-            path = out / f"{fold}.shot{shot}.json"
-            if not path.is_file():
-                common.write_json(path, score(config, fold, shot))
-            print(row(fold, shot, [json.loads(path.read_text())]), flush=True)
+    kind = "-named" if args.label_names else ""
+    out = args.out or script.default_folder(args.model, kind)
+    folds = script.read_folds(config, args.folds)
+    paths = {
+        (fold, shot): out / f"{fold}.shot{shot}.json"
+        for fold in folds
+        for shot in intents.SHOTS
+    }
+    for (fold, shot), path in paths.items():
+        if not path.is_file():
+            common.write_json(path, score(config, fold, shot))
+        show(console, row(fold, shot, [json.loads(path.read_text())]))
     for shot in intents.SHOTS:
-        paths = [out / f"{fold}.shot{shot}.json" for fold in folds]
-        print(row("all", shot, [json.loads(path.read_text()) for path in paths]))
-    return 0
+        results = [json.loads(paths[fold, shot].read_text()) for fold in folds]
+        show(console, row("all", shot, results))
+
+
+def show(console: Console, row: str) -> None:
+    """Prints a row as it is."""
+    console.print(row, markup=False, soft_wrap=True)
 
 
 def score(config: config_lib.Config, fold: str, shot: int) -> dict:

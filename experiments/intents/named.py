@@ -10,7 +10,6 @@ A finished training is not run again, so that the command may be interrupted.
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 import numpy as np
 import recipe
 import run as intents
+import script
 from rich.console import Console
 
 from experiments import common
@@ -30,33 +30,17 @@ WHEN = ("before", "after")  # Meta-training.
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of examples and folds")
-    parser.add_argument("--model", default="minilm", help="name or directory")
-    parser.add_argument("--runs", type=Path, help="default: runs/intents-MODEL")
-    parser.add_argument("--folds", nargs="+", help="all by default")
-    args = parser.parse_args()
-    runs = args.runs or Path(f"runs/intents-{Path(args.model).name}")
-    console = Console(highlight=False)
-    workflows.quiet_logs()
-    workflows.cache_compilations()
-    try:
-        config = intents.config_of(args.data, args.model)
-        folds = args.folds or list(json.loads(Path(config.data.split_file).read_text()))
-        for fold in folds:
-            train_and_test(config, runs, fold, console)
-    except ValueError as error:
-        console.print(f"named: {error}", markup=False)
-        return 2
-    except FileNotFoundError as error:
-        advice = "set METAFLAX_DATA to what holds clinc150, or give --data"
-        console.print(f"named: there is no {error.filename}; {advice}.", markup=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print("named: interrupted; the same command goes on.")
-        return 130
+    return script.run("named", __doc__, all_folds)
+
+
+def all_folds(args: argparse.Namespace, console: Console) -> None:
+    """Meta-trains and meta-tests each fold with names, and prints the table."""
+    config = intents.config_of(args.data, args.model)
+    runs = args.runs or script.default_folder(args.model)
+    folds = [*script.read_folds(config, args.folds)]
+    for fold in folds:
+        train_and_test(config, runs, fold, console)
     console.print(summary(runs, folds), markup=False, soft_wrap=True)
-    return 0
 
 
 def train_and_test(

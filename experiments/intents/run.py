@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 import recipe
+import script
 import transductive
 import unlabelled
 from rich.console import Console
@@ -31,35 +32,18 @@ LABELLED, UNLABELLED = "labelled", "unlabelled"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of examples and folds")
-    parser.add_argument("--model", default="minilm", help="name or directory")
-    parser.add_argument("--runs", type=Path, help="default: runs/intents-MODEL")
-    parser.add_argument("--folds", nargs="+", help="all by default")
-    args = parser.parse_args()
-    runs = args.runs or Path(f"runs/intents-{Path(args.model).name}")
-    console = Console(highlight=False)
-    workflows.quiet_logs()
-    workflows.cache_compilations()
-    try:
-        config = config_of(args.data, args.model)
-        splits = json.loads(Path(config.data.split_file).read_text())
-        folds = args.folds or list(splits)
-        for fold in folds:
-            run_fold(runs, fold, splits, config, console)
-    except ValueError as error:
-        console.print(f"intents: {error}", markup=False)
-        return 2
-    except FileNotFoundError as error:
-        advice = "set METAFLAX_DATA to what holds clinc150, or give --data"
-        console.print(f"intents: there is no {error.filename}; {advice}.", markup=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print("intents: interrupted; the same command goes on.")
-        return 130
-    console.print(summary(runs, folds), markup=False)
-    console.print(with_queries(runs, folds), markup=False)
-    return 0
+    return script.run("intents", __doc__, all_folds)
+
+
+def all_folds(args: argparse.Namespace, console: Console) -> None:
+    """Meta-trains and meta-tests each fold, and prints both tables."""
+    config = config_of(args.data, args.model)
+    runs = args.runs or script.default_folder(args.model)
+    folds = script.read_folds(config, args.folds)
+    for fold, splits in folds.items():
+        run_fold(runs, fold, splits, config, console)
+    console.print(summary(runs, [*folds]), markup=False)
+    console.print(with_queries(runs, [*folds]), markup=False)
 
 
 def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
@@ -81,8 +65,6 @@ def run_fold(
     runs: Path, fold: str, splits: dict, config: config_lib.Config, console: Console
 ) -> None:
     """Meta-trains without and with texts that have no labels; meta-tests each."""
-    if fold not in splits:
-        raise ValueError(f"there is no fold {fold}, of {', '.join(splits)}.")
     start = time.perf_counter()
     source = dataclasses.replace(config.data, fold=fold)
     fitted = recipe.fit(dataclasses.replace(config, data=source))
@@ -90,7 +72,7 @@ def run_fold(
     made = runs / fold / "clusters.jsonl"
     unlabelled.write(
         Path(source.path),
-        splits[fold]["train"],
+        splits["train"],
         fitted.num_clusters,
         runs / fold / LABELLED,
         made,

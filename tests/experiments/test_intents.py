@@ -44,7 +44,7 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         )
         runs, console = tmp_path / "runs", Console(file=io.StringIO())
         monkeypatch.setattr(script.recipe, "STEPS_WITH_CLUSTERS", 1)
-        script.run_fold(runs, "a", {"a": worlds.SPLIT}, config, console)
+        script.run_fold(runs, "a", worlds.SPLIT, config, console)
         table, with_queries = (
             make(runs, ["a"]) for make in (script.summary, script.with_queries)
         )
@@ -122,13 +122,30 @@ def test_queries_without_labels_refine_class_means(folder, tmp_path):
         assert out.read_text() == "{}"
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys):
-    script = scripts.load("intents")
-    monkeypatch.setattr("sys.argv", ["run.py", "--data", str(tmp_path / "nowhere")])
+COMMANDS = {"run": "intents", "named": "named", "frozen": "frozen"}
+
+
+@pytest.mark.parametrize(("file", "name"), COMMANDS.items())
+def test_a_folder_that_is_not_there_is_one_sentence(
+    file, name, tmp_path, monkeypatch, capsys
+):
+    script = scripts.load("intents", file)
+    monkeypatch.setattr("sys.argv", [file, "--data", str(tmp_path / "nowhere")])
     assert script.main() == 2
-    said = " ".join(capsys.readouterr().out.split())
-    assert said.startswith("intents: there is no ")
-    assert "--data" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(f"{name}: there is no ")
+    assert "--data" in printed
+
+
+@pytest.mark.parametrize("file", COMMANDS)
+def test_an_unknown_fold_is_named_before_anything_is_trained(
+    file, folder, monkeypatch, capsys
+):
+    script = scripts.load("intents", file)
+    options = ["--data", str(folder), "--folds", "a", "b"]
+    monkeypatch.setattr("sys.argv", [file, *options])
+    assert script.main() == 2
+    assert "there is no fold b, of a." in capsys.readouterr().out
 
 
 def test_a_frozen_encoder_is_scored_on_the_same_episodes(
@@ -184,10 +201,10 @@ def test_names_of_intents_are_support_examples_on_the_same_episodes(folder, tmp_
     assert RunDirectory(runs / "a" / script.NAMED).config().data.label_names
     rows = [row.split("|") for row in script.summary(runs, ["a"]).splitlines()[2:]]
     assert [row[1].strip() for row in rows] == ["a", "all", "a", "all"]
-    assert [row[5].strip() for row in rows] == [""] * 4  # Nothing to compare with.
+    assert [row[6].strip() for row in rows] == [""] * 4  # Nothing to compare with.
     (runs / "a" / script.intents.LABELLED).symlink_to(runs / "a" / script.NAMED)
     rows = [row.split("|") for row in script.summary(runs, ["a"]).splitlines()[2:]]
-    assert all(row[5].strip() == "+0.00 ± 0.00" for row in rows)
+    assert all(row[6].strip() == "+0.00 ± 0.00" for row in rows)
 
 
 MOST = EpisodeConfig(way=5, shot=1, queries=5, train_way=40, train_queries=2)

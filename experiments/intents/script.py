@@ -1,0 +1,93 @@
+"""What the commands of this folder share: options, folds and how they end."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from metaflax import config as config_lib
+from metaflax import workflows
+
+INTERRUPTED = 130  # Exit status after Ctrl-C, as a shell has it.
+
+
+def run(
+    name: str,
+    doc: str | None,
+    command: Callable[[argparse.Namespace, Console], None],
+    *options: tuple[str, dict[str, Any]],
+    folder: str = "--runs",
+) -> int:
+    """Runs a command; its expected errors are printed as one sentence.
+
+    Args:
+      name: of the command, before such a sentence.
+      doc: the script's `__doc__`, whose first line `--help` shows.
+      command: `command(args, console)`; `args` has `data`, `model`, `folds` (None for
+        all) and the values of `folder` (None for `default_folder`) and `options`.
+      *options: further options, each a name and arguments of `add_argument`.
+      folder: option that names the folder to write.
+
+    Returns:
+      The exit status: 0, 2 after a `ValueError`, 130 after an interruption.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="folder of examples and folds")
+    parser.add_argument("--model", default="minilm", help="name or directory")
+    parser.add_argument(folder, type=Path, help="default: runs/intents-MODEL")
+    parser.add_argument("--folds", nargs="+", help="all by default")
+    for option, settings in options:
+        parser.add_argument(option, **settings)
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    workflows.quiet_logs()
+    workflows.cache_compilations()
+    try:
+        command(args, console)
+    except ValueError as error:
+        console.print(f"{name}: {error}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"{name}: interrupted; the same command goes on.")
+        return INTERRUPTED
+    return 0
+
+
+def default_folder(model: str, kind: str = "") -> Path:
+    """Returns the folder to write where none is named.
+
+    Examples:
+      >>> default_folder("models/mpnet").as_posix()
+      'runs/intents-mpnet'
+    """
+    return Path(f"runs/intents-{Path(model).name}{kind}")
+
+
+def read_folds(config: config_lib.Config, names: list[str] | None) -> dict[str, Any]:
+    """Reads the folds of a config's data.
+
+    Args:
+      config: whose split file has them.
+      names: which of them; None for all.
+
+    Returns:
+      The classes of each split, by fold.
+
+    Raises:
+      ValueError: if there is no split file, or no such fold in it.
+    """
+    assert config.data.split_file is not None  # config.py has one.
+    path = Path(config.data.split_file)
+    try:
+        folds = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no {path}; set METAFLAX_DATA to what holds clinc150, or give"
+            " --data."
+        ) from None
+    if unknown := [name for name in names or () if name not in folds]:
+        raise ValueError(f"there is no fold {unknown[0]}, of {', '.join(folds)}.")
+    return {name: folds[name] for name in names or folds}
