@@ -18,6 +18,7 @@ from metaflax import data
 from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner, load_source
 from metaflax.few_shot._text_encoder import Encoded
@@ -27,7 +28,7 @@ from metaflax.workflows.inference._head_choice import (
     check_choosable,
 )
 from metaflax.workflows.inference._predict import predict_all
-from metaflax.workflows.runs._protocol import check_unlabelled, used_record
+from metaflax.workflows.runs._protocol import check_unlabelled
 
 # File of settings and targets in a saved estimator.
 ESTIMATOR = "estimator.json"
@@ -99,9 +100,15 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
         examples, choice = self._examples(learner), self.head_choice_
-        num_unlabelled = len(getattr(self, "unlabelled_texts_", []))
-        used = used_record(num_unlabelled, self.learned_.uses_label_names)
-        learner.save(directory, self.learned_, examples, notes, choice, used)
+        save_task(
+            learner,
+            self.learned_,
+            directory,
+            examples,
+            num_unlabelled=len(getattr(self, "unlabelled_texts_", [])),
+            choice=choice,
+            notes=notes,
+        )
 
     @classmethod
     def load(cls, directory: str | Path) -> Any:

@@ -5,7 +5,9 @@ import tempfile
 from pathlib import Path
 
 from metaflax import data
-from metaflax.few_shot._learner import LearnedTask, Learner
+from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._saving import save_task
 
 
 def write_archive(
@@ -26,7 +28,7 @@ def write_archive(
     """
     folder = Path(tempfile.mkdtemp(prefix="metaflax-"))
     try:
-        learner.save(folder / "model", learned, examples)
+        save_task(learner, learned, folder / "model", examples)
         name = shutil.make_archive(str(folder / "archive"), "zip", folder, "model")
         shutil.rmtree(folder / "model")
     except BaseException:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaflax.few_shot._learner import LearnedTask, Learner
+from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._selection import Strategy, select
 

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-from metaflax.few_shot._learner import LearnedTask
+from metaflax.few_shot._learned_task import LearnedTask
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._store import StoredTask
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from metaflax import tree
-from metaflax.few_shot._learner import LearnedTask
+from metaflax.few_shot._learned_task import LearnedTask
 
 
 def to_bytes(learned: LearnedTask) -> bytes:

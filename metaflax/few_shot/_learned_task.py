@@ -1,0 +1,51 @@
+"""What a task's examples made of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaflax import tasks
+from metaflax.tree._paths import is_empty
+
+# Logit of a class without examples.
+ABSENT = float(np.finfo(np.float32).min) / 2
+
+
+class LearnedTask(NamedTuple):
+    """What a task's examples made of a model.
+
+    Attributes:
+      names: class names, or the name of the number.
+      head: output layer, a `kernel` `[D, N]` and a `bias` `[N]`.
+      encoder: leaves of the encoder that were adapted; empty where none was.
+      uses_label_names: whether names of classes were support examples.
+    """
+
+    names: tuple[str, ...]
+    head: Mapping[str, np.ndarray]
+    encoder: Any = None
+    uses_label_names: bool = False
+
+    @property
+    def shares_encoder(self) -> bool:
+        """Whether the encoder is the learner's, as that of other tasks."""
+        return is_empty(self.encoder)
+
+
+def output_layer(
+    head: Mapping[str, Any], names: Sequence[str], task: tasks.TaskType
+) -> dict[str, np.ndarray]:
+    """Returns the outputs of a task's classes, without padding.
+
+    Args:
+      head: of adaptation, with a `mask` `[N]` of classes that have examples, if any.
+      names: class names of the task.
+      task: its type.
+    """
+    room, num_classes = len(head["bias"]), len(task.classes(names))
+    kept = [*range(num_classes), *range(room - len(task.others), room)]
+    kernel, bias = np.asarray(head["kernel"]), np.asarray(head["bias"])
+    if "mask" in head:
+        bias = np.where(np.asarray(head["mask"]), bias, np.float32(ABSENT))
+    return {"kernel": kernel[:, kept], "bias": bias[kept]}

@@ -1,0 +1,61 @@
+"""Predictions of a learned task from logits, at the temperature of its run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metaflax import data, tasks
+from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.few_shot._text_encoder import TextEncoder
+from metaflax.tasks._token_level import TokenOutputs
+from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.runs._calibration import Calibration
+from metaflax.workflows.runs._token_outputs import reading
+
+
+def decode(
+    logits: np.ndarray,
+    task: tasks.TaskType,
+    names: list[str],
+    calibration: Calibration | None,
+    reject: float | None,
+) -> list[dict[str, Any]]:
+    """Makes predictions of logits `[U, N]`, at the temperature, and rejects some.
+
+    Raises:
+      ValueError: if there is no threshold to reject by.
+    """
+    if calibration is None:
+        if reject is not None:
+            raise ValueError(
+                "there is no threshold to reject texts by, which a run fits on"
+                " meta-validation; name a run, or leave the rejection out."
+            )
+        return task.decode(task.outputs(logits), names)
+    outputs = task.outputs(logits / np.float32(calibration.temperature))
+    predictions = with_raw_scores(task.decode(outputs, names), logits, names)
+    if reject is None:
+        return predictions
+    return Rejection(calibration, reject, len(names))(predictions, logits)
+
+
+def token_outputs(
+    encoder: TextEncoder,
+    learned: LearnedTask,
+    texts: Sequence[Any],
+    tokenized: data.TokenizedTexts,
+) -> TokenOutputs:
+    """Applies the output layer of a task to each token."""
+    longest = int(tokenized.lengths.max())
+    num_outputs = len(learned.head["bias"])
+    logits = np.zeros((len(tokenized), longest, num_outputs), np.float32)
+    for rows, features in encoder.in_batches(tokenized, learned.encoder):
+        chunk = features[:, :longest] @ learned.head["kernel"]  # [R, L, N]
+        logits[rows, : chunk.shape[1]] = chunk + learned.head["bias"]
+    return reading(texts, np.arange(len(texts)), tokenized, logits)
+
+
+def truncation(read: int, total: int) -> dict[str, int] | None:
+    """Returns the record of a text that was truncated; None for one that was not."""
+    return {"tokens_read": read, "tokens_total": total} if read < total else None

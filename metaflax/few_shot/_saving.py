@@ -1,0 +1,66 @@
+"""A learned task as a directory that stands alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from metaflax import data
+from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.few_shot._learner import Learner
+from metaflax.workflows.inference._head_choice import HeadChoice
+from metaflax.workflows.inference._model_card import CARD, adapted_card
+from metaflax.workflows.inference._saved_model import save_adapted, shown_support
+from metaflax.workflows.runs._protocol import used_record
+
+
+def save_task(
+    learner: Learner,
+    learned: LearnedTask,
+    directory: str | Path,
+    examples: data.Examples,
+    *,
+    num_unlabelled: int = 0,
+    choice: HeadChoice | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a task as `metaflax adapt` does, for `metaflax.load`.
+
+    Args:
+      learner: the model that learned it.
+      learned: the task.
+      directory: which must not exist yet, or be empty.
+      examples: its support set, written for explanations.
+      num_unlabelled: number of texts without labels that it was learned from, too.
+      choice: how the head was chosen, if it was.
+      notes: texts of further files, by their names.
+
+    Raises:
+      ValueError: if the directory holds anything, or the format cannot express the
+        encoder.
+    """
+    target = Path(directory).expanduser()
+    calibration = learner.calibration_of(learned)
+    used = used_record(num_unlabelled, learned.uses_label_names)
+    card = adapted_card(
+        target,
+        learner.config,
+        learned.names,
+        examples,
+        model=learner.encoder.model.pretrained.directory,
+        run_dir=learner.run_dir,
+        calibration=calibration,
+        max_length=learner.encoder.max_length,
+        used=used,
+    )
+    save_adapted(
+        target,
+        learner.encoder.model,
+        learner.params,
+        {"encoder": learned.encoder, "head": learned.head},
+        list(learned.names),
+        learner.config,
+        learner.task,
+        notes={CARD: card, **shown_support(examples), **(notes or {})},
+        calibration=calibration,
+        choice=choice,
+        used=used,
+    )
