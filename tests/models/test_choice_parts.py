@@ -9,6 +9,7 @@ import pytest
 
 from metaflax import models
 from metaflax.models.layers import _choice_parts
+from tests import comparison
 from tests.models import examples
 
 CONFIG = dataclasses.replace(examples.CONFIG, num_hidden_layers=1)
@@ -56,7 +57,7 @@ def test_towers_compare_the_text_with_each_choice(inner, single):
     encoder = _choice_parts.choices_in_towers(inner)
     features = np.asarray(encoder.apply(PARAMS, on_grid(single)))
     u, v = each[:, :1], each[:, 1:]  # Standardised, so of length 1.
-    expected = np.concatenate([u * v, np.abs(u - v)], axis=-1)
+    expected = comparison.compared(u, v)
     present = LENGTHS[:, 1:] > 0
     np.testing.assert_allclose(features[present], expected[present], atol=2e-6)
     assert np.all(features[~present] == 0)

@@ -9,6 +9,7 @@ import pytest
 
 from metaflax import models
 from metaflax.models.layers import _parts
+from tests import comparison
 from tests.models import examples
 
 CONFIG = dataclasses.replace(examples.CONFIG, num_hidden_layers=1)
@@ -50,7 +51,7 @@ def test_each_sequence_is_encoded_by_itself(inner, make, lengths, length, pack):
     tokens, parts = rows_of(lengths, length)
     each = [inner.apply(PARAMS, part)[:-1] for part in parts]
     u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in each[-2:])
-    expected = np.concatenate([*each[:-2], u * v, np.abs(u - v)], axis=1)
+    expected = np.concatenate([*each[:-2], comparison.compared(u, v)], axis=1)
 
     encoder = make(inner)
     if pack:
@@ -80,7 +81,7 @@ def test_an_encoder_without_stages_is_one_stage():
     encoder = _parts.two_towers(models.Encoder(lambda key: 2.0, apply, 2))
     tokens, parts = rows_of(TOWERS, 5)
     u, v = (apply(2.0, part) for part in parts)
-    expected = np.concatenate([u * v, np.abs(u - v)], axis=1)
+    expected = comparison.compared(u, v)
     features = encoder.apply(2.0, tokens)
     np.testing.assert_allclose(features[:-1], expected[:-1], atol=1e-6)
 

@@ -7,6 +7,7 @@ import pytest
 
 from metaflax import cli, config, models, tasks, workflows
 from metaflax.config._mixture import run_of
+from tests import comparison
 from tests.workflows import worlds
 
 KINDS = {
@@ -78,7 +79,7 @@ def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
 
     first, second = texts[0]
     u, v = (x / np.linalg.norm(x) for x in map(encoded, ([first], [second])))
-    features = np.concatenate([u * v, np.abs(u - v)])
+    features = comparison.compared(u, v)
     if encoding == "both":
         features = np.concatenate([encoded([first], [second]), features])
     if encoding == "phrase":
