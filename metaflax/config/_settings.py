@@ -70,11 +70,12 @@ class ModelConfig:
     default what the model's config.json names."""
     pair_encoding: PairEncoding = "one_sequence"
     """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
-    with product and absolute difference of the two vectors as features (two_towers),
-    the features of both encodings (both), or, where the second text is a phrase of the
-    first, such as an entity to be typed, the means of its tokens there and by itself
-    (phrase). For `relations`, phrase joins means over the text, the words between its
-    entities, their markers and their words with their names by themselves."""
+    with product, absolute difference and similarity of the two vectors as features
+    (two_towers), the features of both encodings (both), or, where the second text is a
+    phrase of the first, such as an entity to be typed, the means of its tokens there
+    and by itself (phrase). For `relations`, phrase joins means over the text, the words
+    between its entities, their markers and their words with their names by
+    themselves."""
 
 
 @accepts_former_names("data")
