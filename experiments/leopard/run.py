@@ -7,15 +7,15 @@ Usage: python experiments/leopard/run.py FOLDER [FOLDER ...] [--model minilm]
 A folder holds `train_episodes.jsonl` and `eval.jsonl` in the format of LEOPARD; pairs
 have a column `text_pair`. Heads are those of `adapt`; `soft_k_means` and
 `label_propagation` also learn from the evaluation texts without their labels. Unless
-encodings are named, a pair is a text and its phrase where most second texts occur in
-the first, and two towers otherwise. A finished score is not computed again, so that the
+they are named, heads are class means, about their centre where pairs are encoded in two
+towers, and a pair is a text and its phrase where most second texts occur in the first,
+and two towers otherwise. A finished score is not computed again, so that the
 command may be interrupted.
 """
 
 import argparse
 import contextlib
 import io
-import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -35,7 +35,6 @@ T = TypeVar("T")
 Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
 """By task, pair encoding and head, and by number of shots."""
 
-HEADS = ("prototypes",)
 # These learn from the evaluation texts, too, without their labels.
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 MAX_LENGTH = 256
@@ -46,7 +45,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, help="each holds one task")
     parser.add_argument("--model", default="minilm", help="name or directory")
     parser.add_argument("--start", help="another model, to compare with")
-    parser.add_argument("--heads", nargs="+", default=HEADS)
+    parser.add_argument("--heads", nargs="+", help="default: class means")
     parser.add_argument("--pair-encodings", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
@@ -81,7 +80,12 @@ def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
     for folder in args.folders:
         usual = pair_encoding(folder)
         encodings = (args.pair_encodings or [usual]) if usual else [""]
-        for encoding, head in itertools.product(encodings, args.heads):
+        ways = [
+            (encoding, head)
+            for encoding in encodings
+            for head in args.heads or [usual_head(encoding)]
+        ]
+        for encoding, head in ways:
             name = "-".join(filter(None, (folder.name, encoding, head)))
             path = folder_of_model / f"{name}.json"
             if not path.exists():
@@ -97,6 +101,14 @@ def pair_encoding(folder: Path) -> str:
         return ""
     occurs = [row["text_pair"].lower() in row["text"].lower() for row in rows]
     return "phrase" if np.mean(occurs) > 0.5 else "two_towers"
+
+
+def usual_head(encoding: str) -> str:
+    """Returns class means, of pairs in two towers about their centre.
+
+    What all pairs have in common hides how two texts are related; see README.md.
+    """
+    return "centred_prototypes" if encoding == "two_towers" else "prototypes"
 
 
 def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]:

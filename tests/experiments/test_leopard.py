@@ -45,7 +45,7 @@ def save_task(folder, topics, second):
     [
         pytest.param(None, 3, (), ["task-prototypes"], marks=pytest.mark.thorough),
         ("{}", 2, (), ["task-phrase-prototypes"]),
-        ("filler02 {}", 2, (), ["task-two_towers-prototypes"]),
+        ("filler02 {}", 2, (), ["task-two_towers-centred_prototypes"]),
         pytest.param(
             *("{}", 2, ("--pair-encodings", "one_sequence", "both")),
             ["task-both-prototypes", "task-one_sequence-prototypes"],
@@ -61,7 +61,7 @@ def test_any_folder_in_the_format_is_scored(
     out = tmp_path / "out"
     with worlds.apart(tmp_path):
         bert = worlds.save_bert(tmp_path / "bert")
-        named = ["--model", str(bert), "--heads", "prototypes", "--out", str(out)]
+        named = ["--model", str(bert), "--out", str(out)]
         monkeypatch.setattr(sys, "argv", ["run.py", str(folder), *named, *options])
         assert script.main() == 0
         first = capsys.readouterr().out
