@@ -20,44 +20,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from measuring import most_resident, repeated, resident, timed
+from synthetic import FORMATS, MIB, Source, files, make
 
 WAY, SHOT, QUERIES, LENGTH, TASKS = 5, 5, 5, 128, 4
-MIB = 2**20
-# Texts that are made together.
-CHUNK = 50_000
-FORMATS = {"jsonl": "rows.jsonl", "parquet": "rows.parquet", "arrow": "rows"}
-
-
-class Source(NamedTuple):
-    """The labelled texts of a measurement.
-
-    Attributes:
-      folder: where they and all else lie.
-      rows: how many texts.
-      classes: how many labels.
-      format: how they are stored.
-    """
-
-    folder: Path
-    rows: int
-    classes: int
-    format: str = "jsonl"
-
-    @property
-    def path(self) -> Path:
-        """Where the texts are."""
-        return self.folder / FORMATS[self.format]
-
-    @property
-    def cache(self) -> Path:
-        """Where the index is kept."""
-        return self.folder / "cache" / "texts"
 
 
 def main() -> int:
@@ -112,65 +83,6 @@ def table(collected: dict[str, dict[str, Any]]) -> str:
 
 def shown(value: float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:,}"
-
-
-def make(source: Source, seconds: float) -> dict[str, Any]:
-    """Writes texts of 6 to 18 words, those of a label all over the file."""
-    del seconds
-    source.folder.mkdir(parents=True, exist_ok=True)
-    if source.format == "jsonl":
-        with source.path.open("w") as file:
-            for texts, labels in chunks(source):
-                pairs = zip(texts, labels, strict=True)
-                file.writelines(
-                    f'{{"text": "{t}", "label": "{c}"}}\n' for t, c in pairs
-                )
-    else:
-        write_table(source)
-    size = sum(file.stat().st_size for file in files(source.path))
-    return {"rows": source.rows, "classes": source.classes, "mib": round(size / MIB)}
-
-
-def chunks(source: Source, seed: int = 0) -> Iterator[tuple[list[str], list[str]]]:
-    """Yields texts and their labels; words are as frequent as Zipf's law has them."""
-    vocabulary = words()
-    share = 1 / np.arange(1, len(vocabulary) + 1)
-    reach = np.cumsum(share / share.sum())
-    rng = np.random.default_rng(seed)
-    for first in range(0, source.rows, CHUNK):
-        numbers = range(first, min(first + CHUNK, source.rows))
-        lengths = rng.integers(6, 19, len(numbers))
-        drawn = vocabulary[np.searchsorted(reach, rng.random(int(lengths.sum())))]
-        parts = np.split(drawn, np.cumsum(lengths)[:-1])
-        labels = [f"label {number % source.classes}" for number in numbers]
-        yield list(map(" ".join, parts)), labels
-
-
-def words() -> np.ndarray:
-    """The words of all-MiniLM-L6-v2 that are letters and whole, in order."""
-    from metaflax import data
-
-    lines = (data.fetch_minilm() / "vocab.txt").read_text().splitlines()
-    return np.array([w for w in lines if w.isascii() and w.isalpha() and len(w) > 1],
-                    object)  # fmt: skip
-
-
-def write_table(source: Source) -> None:
-    """Parquet, or an Arrow table as `datasets` saves it."""
-    import datasets
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    path = source.folder / FORMATS["parquet"]
-    schema = pa.schema({"text": pa.string(), "label": pa.string()})
-    with parquet.ParquetWriter(path, schema) as writer:
-        for texts, labels in chunks(source):
-            writer.write_table(pa.table({"text": texts, "label": labels}, schema))
-    if source.format == "arrow":
-        cache = str(source.folder / "datasets")
-        datasets.disable_progress_bars()
-        made = datasets.Dataset.from_parquet(str(path), cache_dir=cache)
-        made.save_to_disk(source.path)  # pyright: ignore
 
 
 def index(source: Source, seconds: float) -> dict[str, Any]:
@@ -369,40 +281,6 @@ def forget(source: Source) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def files(path: Path) -> list[Path]:
-    """A file, or those of a folder."""
-    return [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-
-
-def resident() -> float:
-    """Memory of this process, shared pages included, in MiB."""
-    return memory("VmRSS")
-
-
-def most_resident() -> float:
-    """The most that there was of it, since the process began."""
-    return memory("VmHWM")
-
-
-def memory(kind: str) -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
-
-
-def repeated(function: Callable[[int], None], seconds: float) -> tuple[int, float]:
-    """How often a function of a number ran in some seconds, and in how many."""
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        function(count)
-        count += 1
-    return count, time.perf_counter() - start
-
-
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    return function(), time.perf_counter() - start
 
 
 if __name__ == "__main__":
