@@ -147,7 +147,7 @@ def test_a_curve_equals_the_evaluation_at_its_number_of_shots(trained, full):
 def test_a_curve_over_inner_steps_equals_the_evaluation_at_its_number_of_steps(
     trained_by,
 ):
-    run_dir = trained_by("ridge")
+    run_dir = trained_by("fomaml")
     worlds.run("evaluate", run_dir, "--name", "steps", "--curve-inner-steps", 0, 2)
     found = results(run_dir, "steps")
     none, own = found["curves"]["inner_steps"]
