@@ -264,9 +264,9 @@ def test_encoding_each_question_once_changes_no_score(runs, monkeypatch):
 
 
 @pytest.mark.slow
-def test_none_of_the_relations_is_answered_too(runs, tmp_path):
+def test_none_of_the_relations_is_answered_too(runs):
     run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
-    scores, query, answers = adapted_and_answered(run_dir, 0, tmp_path)
+    scores, query, answers = adapted_and_answered(run_dir)
     right = [a["label"] == q["label"] for a, q in zip(answers, query, strict=True)]
     assert np.mean(right) == pytest.approx(scores["accuracy"], abs=1e-6)
     [none] = tasks.relations(none=True).others
