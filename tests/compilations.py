@@ -1,11 +1,8 @@
 """How many programs are compiled while a test runs some of its code.
 
-The size of a jitted function's cache does not tell: in a process that has compiled
-thousands of programs it forgets some of them, which the caches below it still hold.
+The size of a jitted function's cache is no such count: it is private to jax, and was
+once smaller than the number of programs that a test had just compiled.
 """
-
-import contextlib
-from collections.abc import Iterator
 
 from jax import monitoring
 
@@ -24,13 +21,3 @@ class Compilations:
 
     def _listen(self, event: str, *_, **__) -> None:
         self.count += event == COMPILED
-
-
-@contextlib.contextmanager
-def counted() -> Iterator[Compilations]:
-    """Counts the compilations of a block."""
-    compilations = Compilations()
-    try:
-        yield compilations
-    finally:
-        compilations.close()

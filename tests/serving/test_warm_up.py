@@ -1,5 +1,6 @@
 """Tests of what is compiled before the service is ready."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -9,7 +10,7 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving import _warm_up
-from tests import compilations
+from tests.compilations import Compilations
 from tests.serving.clients import EXAMPLES
 
 
@@ -21,7 +22,7 @@ def learner(tiny_bert):
 def compiled_by_learning(learner, examples):
     """How many programs are compiled where a task of these examples is learned."""
     names = sorted({row["label"] for row in examples})
-    with compilations.counted() as compiled:
+    with contextlib.closing(Compilations()) as compiled:
         learner.learn(examples_of(examples, learner.task), names)
     return compiled.count
 
