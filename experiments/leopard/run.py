@@ -54,7 +54,11 @@ def main() -> int:
     try:
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}
-    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        advice = "name folders that hold train_episodes.jsonl and eval.jsonl"
+        print(f"leopard: there is no {error.filename}; {advice}.", file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"leopard: {error}", file=sys.stderr)
         return 2
     print(table(results, mean_and_std))

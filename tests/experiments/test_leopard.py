@@ -84,7 +84,9 @@ def test_what_is_no_folder_is_one_sentence(name, tmp_path, monkeypatch, capsys):
     script = scripts.load("leopard")
     monkeypatch.setattr(sys, "argv", ["run.py", str(tmp_path / name)])
     assert script.main() == 2
-    assert capsys.readouterr().err.startswith("leopard: ")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"leopard: there is no {tmp_path / name}")
+    assert "name folders that hold train_episodes.jsonl" in printed
 
 
 def save_sources(folder, tested):
