@@ -97,6 +97,15 @@ def test_a_run_keeps_the_former_defaults_that_it_recorded(config, tmp_path):
         pass
 
 
+@pytest.mark.parametrize("recorded", ["two_towers", "one_sequence", None])
+def test_a_run_keeps_what_followed_from_its_model(recorded, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    model = config_lib.ModelConfig(pair_encoding=recorded)
+    run.begin(config_lib.Config(model=model))
+    with run.reserved(config_lib.Config()) as resumed:
+        assert resumed.model.pair_encoding == recorded
+
+
 def test_former_names_are_keyword_arguments_in_a_config_file(tmp_path):
     path = tmp_path / "config.py"
     path.write_text(

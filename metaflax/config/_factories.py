@@ -24,6 +24,7 @@ from metaflax.algorithms._table import ALGORITHMS
 from metaflax.config._model_family import model_family
 from metaflax.config._settings import AlgorithmConfig, Config
 from metaflax.heads._table import HEADS
+from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.tasks._masked_words import masked_words
 from metaflax.tasks._templates import BUILT_IN, read_template
 from metaflax.tasks._viterbi import AbstractTransitions
@@ -106,7 +107,8 @@ def build_task(config: Config) -> tasks.TaskType:
       (('text', 'text_pair'), ('accuracy',))
     """
     task = _registry.resolve("task", TASKS, config.data.task)(config)
-    task = task._replace(form=task.form.encoded_as(config.model.pair_encoding))
+    encoding = config.model.pair_encoding or ONE_SEQUENCE
+    task = task._replace(form=task.form.encoded_as(encoding))
     if (template := template_for(config)) is not None:
         task = task.written(template)
     select_by = config.training.select_by

@@ -7,14 +7,16 @@ from typing import Any, TypeVar
 FORMER_DEFAULTS: dict[str, dict[str, Any]] = {
     "model": {"pooling": "mean", "standardize": True}
 }
+# Settings that a run records as they followed from its model when it began.
+FOLLOWING = {"model": ("pair_encoding",)}
 
 C = TypeVar("C")
 
 
 def with_former_defaults(config: C, recorded: C) -> C:
-    """Gives unset settings the former default, where a run recorded it.
+    """Gives unset settings the former default, or what followed from the model.
 
-    So the command that began a run of an earlier version resumes it.
+    So the command that began a run resumes it, also one of an earlier version.
 
     Args:
       config: of a command.
@@ -36,6 +38,11 @@ def with_former_defaults(config: C, recorded: C) -> C:
             name: value
             for name, value in defaults.items()
             if getattr(ours, name) is None and getattr(theirs, name) == value
+        }
+        former |= {
+            name: getattr(theirs, name)
+            for name in FOLLOWING.get(group, ())
+            if getattr(ours, name) is None
         }
         replaced: Any = dataclasses.replace(ours, **former)
         config = dataclasses.replace(config, **{group: replaced})  # pyright: ignore

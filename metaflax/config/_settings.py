@@ -68,14 +68,20 @@ class ModelConfig:
     family: str | None = None
     """Model family, by its `model_type` or the import path of a `ModelFamily`; by
     default what the model's config.json names."""
-    pair_encoding: PairEncoding = "one_sequence"
+    pair_encoding: PairEncoding | None = None
     """Encoding of pairs of texts: as one sequence (one_sequence), each text by itself,
     with product, absolute difference and similarity of the two vectors as features
     (two_towers), the features of both encodings (both), or, where the second text is a
     phrase of the first, such as an entity to be typed, the means of its tokens there
     and by itself (phrase). For `relations`, phrase joins means over the text, the words
-    between its entities, their markers and their words with their names by
-    themselves."""
+    between its entities, their markers and their words with their names by themselves.
+    By default two_towers for pairs of texts that a sentence-transformers folder
+    encodes, else one_sequence."""
+
+    @property
+    def encodes_apart(self) -> bool:
+        """Whether an input is encoded as several sequences, each by itself."""
+        return self.pair_encoding not in (None, "one_sequence")
 
 
 @accepts_former_names("data")

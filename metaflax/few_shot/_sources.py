@@ -10,6 +10,7 @@ from metaflax.few_shot._feature_cache import FeatureCache
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._text_encoder import TextEncoder
+from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
@@ -100,7 +101,11 @@ def _trained(settings: LearnerSettings) -> Trained:
     """Loads a run, or a pretrained model."""
     if not is_run(settings.model):
         config = without_run(
-            settings.model, settings.algorithm or "frozen", settings.task
+            settings.model,
+            settings.algorithm or "frozen",
+            settings.task,
+            pair_encoding=settings.pair_encoding,
+            head=settings.head,
         )
         return fitted(load_untrained(_with(config, settings), num_classes=2))
     trained = load_trained(Path(settings.model).expanduser())
@@ -110,7 +115,7 @@ def _trained(settings: LearnerSettings) -> Trained:
             f"{settings.model} was meta-trained for {task}, and this is"
             f" {settings.task}; name a run of {settings.task}, or a pretrained model."
         )
-    encoding = trained.config.model.pair_encoding
+    encoding = trained.config.model.pair_encoding or ONE_SEQUENCE
     if settings.pair_encoding not in (None, encoding):
         raise ValueError(
             f"{settings.model} was meta-trained with the pair encoding {encoding!r},"

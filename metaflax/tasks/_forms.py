@@ -45,6 +45,8 @@ class Form(NamedTuple):
         where there are such.
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
         inputs that are no pairs of texts or of entities.
+      of_sentences: the pair encoding that suits an encoder of single sentences, which
+        was not trained on two texts in one sequence.
       of_name: `text = of_name(name)`, makes an input of the name of a class; None where
         a name by itself is no such input.
 
@@ -68,6 +70,7 @@ class Form(NamedTuple):
     num_marks: int = 0
     row_length: Callable[[int], int] = lambda max_length: max_length
     pair_encodings: Mapping[str, "Form"] = MappingProxyType({})
+    of_sentences: str = ONE_SEQUENCE
     of_name: Callable[[str], Any] | None = None
 
     def encoded_as(self, pair_encoding: str) -> "Form":

@@ -10,6 +10,7 @@ from metaflax import cli, models
 from metaflax.cli.commands._adapt import Pretrained
 from metaflax.workflows.inference import _pretrained_config
 from metaflax.workflows.inference._pretrained_config import without_run
+from metaflax.workflows.runs import _pair_encoding
 from tests.workflows import worlds
 from tests.workflows.test_understanding import entity_rows
 
@@ -46,7 +47,8 @@ TASKS = {
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Pretrained)])
 def test_no_option_is_without_effect(name, monkeypatch):
-    monkeypatch.setattr(_pretrained_config, "sentence_embedding", lambda name: None)
+    for module in (_pretrained_config, _pair_encoding):
+        monkeypatch.setattr(module, "sentence_embedding", lambda name: None)
     task = {"task": TASKS[name]} if name in TASKS else {}
     plain = without_run(**task)
     value = OTHERS.get(name, 0.5)

@@ -157,6 +157,52 @@ def test_adapt_and_predict_take_the_max_length_of_the_folder(world, tmp_path, ca
     assert without_run(str(world.model)).data.max_length == 128
 
 
+def pairs(topics, count):
+    rows = worlds.records(topics, count=count)
+    return [{**row, "text_pair": f"filler0{n % 4}"} for n, row in enumerate(rows)]
+
+
+def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_path):
+    folder = sentence_folder(world, tmp_path / "st")
+    task = "pair_classification"
+    towers = without_run(str(folder), task=task)
+    assert towers.model.pair_encoding == "two_towers"
+    assert towers.algorithm.head == "centred_prototypes"
+    assert without_run(str(folder), task=task, head="ridge").algorithm.head == "ridge"
+    # What fine-tunes an output layer begins with that of its own.
+    assert without_run(str(folder), "fine_tuning", task).algorithm.head is None
+    # One sequence where that is asked for, or the network was made for it.
+    one = without_run(str(folder), task=task, pair_encoding="one_sequence")
+    assert (one.model.pair_encoding, one.algorithm.head) == ("one_sequence", None)
+    other = without_run(str(world.model), task=task)
+    assert (other.model.pair_encoding, other.algorithm.head) == (None, None)
+    assert without_run(str(folder)).model.pair_encoding is None
+
+    rows = pairs(worlds.TOPICS[:3], 2)
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    args = ("--support", support, "--model", folder, "--out", tmp_path / "out")
+    worlds.run("adapt", *args, "--task", task)
+    assert models.load(tmp_path / "out").pair_encoding == "two_towers"
+    classifier = metaflax.FewShotClassifier(folder, pair_encoding="two_towers")
+    texts = [tasks.Pair(row["text"], row["text_pair"]) for row in rows]
+    classifier.fit(texts, [row["label"] for row in rows])
+    records = metaflax.load(tmp_path / "out")(texts)
+    expected = [[r["probabilities"][c] for c in classifier.classes_] for r in records]
+    np.testing.assert_allclose(classifier.predict_proba(texts), expected, atol=1e-4)
+
+
+def test_a_run_records_how_its_pairs_are_encoded(world, tmp_path):
+    folder = sentence_folder(world, tmp_path / "st", max_length=worlds.POSITIONS)
+    rows = pairs(worlds.TOPICS, 8)
+    file = worlds.write_jsonl(tmp_path / "pairs.jsonl", rows)
+    options = {"data": file, "task": "pair_classification", "steps": 1, "eval_every": 1}
+    args = world.train_args(tmp_path / "run", model=folder, **options)
+    worlds.run(*args)
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert recorded["model"]["pair_encoding"] == "two_towers"
+    worlds.run(*args)  # The same command is that of the same run.
+
+
 def test_training_beyond_the_length_of_the_folder_is_refused(world, tmp_path, capsys):
     folder = sentence_folder(world, tmp_path / "st", max_length=10)
     args = world.train_args(tmp_path / "run", model=folder, max_length=20)

@@ -18,7 +18,6 @@ from metaflax._wording import counted
 from metaflax.config._check import check_label_names
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.models.pretrained._files import HEAD
-from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import (
     AUTO,
     HeadChoice,
@@ -251,7 +250,7 @@ def adapt(
         what = target_kinds.of(task).describe_adapted(len(names))
     texts = counted(len(examples), "text") + described_use(used)
     console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
-    if config.model.pair_encoding != ONE_SEQUENCE:
+    if config.model.encodes_apart:
         console.print(
             f"its output layer, in {HEAD}, takes features of texts that are encoded"
             " apart, as no class of Hugging Face does; metaflax loads all of it, and"

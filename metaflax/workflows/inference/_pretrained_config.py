@@ -8,6 +8,11 @@ from metaflax import config as config_lib
 from metaflax.config._factories import TASKS
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._pair_encoding import with_pair_encoding
+
+# Class means about their centre: what all pairs have in common hides how the two texts
+# of one are related.
+HEAD_OF_TOWERS = "centred_prototypes"
 
 
 def without_run(
@@ -24,7 +29,8 @@ def without_run(
       task: task type.
       **settings: further settings of the model, the data, the episodes or the
         algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
-        default of `max_length` is that of a sentence-transformers folder.
+        default of `max_length` is that of a sentence-transformers folder, and the head
+        of classes of pairs in two towers, below frozen weights, `centred_prototypes`.
 
     Raises:
       ValueError: for an unknown task type or setting, or settings that do not fit each
@@ -56,6 +62,7 @@ def without_run(
         },
     )
     config_lib.check(config)
+    config = _with_head_of_towers(with_pair_encoding(config))
     if "max_length" in sections["data"] or config_lib.build_task(config).texts:
         return config
     embedding = sentence_embedding(locate(model))
@@ -63,3 +70,14 @@ def without_run(
         return config
     own = dataclasses.replace(config.data, max_length=embedding.max_length)
     return dataclasses.replace(config, data=own)
+
+
+def _with_head_of_towers(config: config_lib.Config) -> config_lib.Config:
+    """Returns the config with the head that suits pairs in two towers."""
+    algorithm, kind = config.algorithm, config_lib.build_task(config).kind
+    is_default = algorithm.head is None and algorithm.name == "frozen"
+    towers = config.model.pair_encoding == "two_towers" and kind == "classes"
+    if not (is_default and towers):
+        return config
+    algorithm = dataclasses.replace(algorithm, head=HEAD_OF_TOWERS)
+    return dataclasses.replace(config, algorithm=algorithm)

@@ -11,7 +11,6 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks, tree
 from metaflax.config._factories import template_for
-from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._kept_context import (
     CONTEXT,
@@ -56,7 +55,7 @@ def save_adapted(
         labels=[*classes, *task.others],
         pooling=model.pooling,
         standardize=model.standardize,
-        head_apart=config.model.pair_encoding != ONE_SEQUENCE,
+        head_apart=config.model.encodes_apart,
         problem_type=target_kinds.of(task).problem_type,
         purpose={
             **_purpose(model, config, calibration, choice),
@@ -74,7 +73,7 @@ def _purpose(
 ) -> dict[str, Any]:
     """Returns what a saved classifier is for, and its calibration if it has one."""
     purpose = {"task": config.data.task, "max_length": model.max_positions}
-    if config.model.pair_encoding != ONE_SEQUENCE:
+    if config.model.encodes_apart:
         purpose |= {"pair_encoding": config.model.pair_encoding}
     if choice is not None:
         purpose |= {"chosen_head": choice.record()}

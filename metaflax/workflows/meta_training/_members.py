@@ -29,6 +29,7 @@ from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
+from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
 from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import (
@@ -331,7 +332,7 @@ def load_members(
 def _load_episodic(
     mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> EpisodicMember:
-    config = run_of(mixture, name)
+    config = with_pair_encoding(run_of(mixture, name))
     refuse_baseline(config)
     task = config_lib.build_task(config)
     run = load_run(config, lambda: model.with_config(config.model, task))

@@ -27,6 +27,7 @@ from metaflax.workflows.meta_training._outer_loop import (
     train_members,
 )
 from metaflax.workflows.runs._console import console_or_quiet
+from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run import load_run, num_classes, refuse_baseline
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -81,7 +82,7 @@ def train(
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
-    with directory.reserved(with_template(config)) as config:
+    with directory.reserved(_following_model(config, directory)) as config:
         return _train(config, directory, console, profile, param_shards)
 
 
@@ -159,11 +160,19 @@ def meta_train(
       ValueError: absent.csv: no such file; check the path.
     """
     console, directory = console_or_quiet(console), RunDirectory(run_dir)
-    with directory.reserved(with_template(config)) as config:
+    with directory.reserved(_following_model(config, directory)) as config:
         member = _load_member(config, directory)
         member.report(console)
         outcome = _train_member(member, console, OneDevice(), progress=progress)
         return _select(member, outcome, console)
+
+
+def _following_model(
+    config: config_lib.Config, directory: RunDirectory
+) -> config_lib.Config:
+    """Names what follows from the model; a run that has begun has recorded it."""
+    config = with_template(config)
+    return config if directory.begun else with_pair_encoding(config)
 
 
 def _load_member(config: config_lib.Config, directory: RunDirectory) -> EpisodicMember:

@@ -98,6 +98,11 @@ class RunDirectory(Generic[C]):
         return self.path / MEMBERS / name
 
     @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run, which may have finished."""
+        return self._config.is_file()
+
+    @property
     def finished(self) -> bool:
         """Whether meta-training has finished."""
         return self._selected.is_file()
