@@ -75,8 +75,8 @@ class ModelConfig:
     phrase of the first, such as an entity to be typed, the means of its tokens there
     and by itself (phrase). For `relations`, phrase joins means over the text, the words
     between its entities, their markers and their words with their names by themselves.
-    By default two_towers for pairs of texts that a sentence-transformers folder
-    encodes, else one_sequence."""
+    By default, of what a sentence-transformers folder encodes, two_towers for pairs
+    of texts and phrase for `relations`; else one_sequence."""
 
     @property
     def encodes_apart(self) -> bool:

@@ -261,4 +261,5 @@ MENTION = _of_mentions(
     encode_mentions,
     num_marks=2,
     pair_encodings=MappingProxyType({"phrase": WITH_NAMES}),
+    of_sentences="phrase",
 )

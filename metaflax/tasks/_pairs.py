@@ -134,8 +134,9 @@ PHRASE = _in_parts(
     num_marks=4,
     of_name=lambda name: Pair(name, name),  # A phrase that is all of its text.
 )
-APART = "two_towers"
-PAIR_ENCODINGS = MappingProxyType({APART: TWO_TOWERS, "both": BOTH, "phrase": PHRASE})
+PAIR_ENCODINGS = MappingProxyType(
+    {"two_towers": TWO_TOWERS, "both": BOTH, "phrase": PHRASE}
+)
 PAIR = _in_parts(
-    "pair", encode_pairs, pair_encodings=PAIR_ENCODINGS, of_sentences=APART
+    "pair", encode_pairs, pair_encodings=PAIR_ENCODINGS, of_sentences="two_towers"
 )

@@ -178,6 +178,15 @@ def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_
     assert (other.model.pair_encoding, other.algorithm.head) == (None, None)
     assert without_run(str(folder)).model.pair_encoding is None
 
+    # Means of parts of a text are for models that average.
+    assert without_run(str(folder), task="relations").model.pair_encoding == "phrase"
+    marked = without_run(str(folder), task="relations", pooling="entities")
+    assert marked.model.pair_encoding is None
+    first = {"pooling_mode_cls_token": True}
+    other = sentence_folder(world, tmp_path / "first", pooling=first)
+    assert without_run(str(other), task="relations").model.pair_encoding is None
+    assert without_run(str(other), task=task).model.pair_encoding == "two_towers"
+
     rows = pairs(worlds.TOPICS[:3], 2)
     support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
     args = ("--support", support, "--model", folder, "--out", tmp_path / "out")

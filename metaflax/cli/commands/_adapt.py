@@ -58,8 +58,8 @@ class Pretrained:
     pair_encoding: PairEncoding | None = None
     """Encoding of pairs of texts: as one sequence, each text by itself (two_towers),
     both, or as a phrase within the first text; for relations, phrase encodes the names
-    of the entities too (default: two_towers for pairs of texts and a
-    sentence-transformers folder, else one_sequence)."""
+    of the entities too (default: with a sentence-transformers folder two_towers for
+    pairs of texts and phrase for relations, else one_sequence)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length (default: whether a
     sentence-transformers folder normalises its vectors; True for other models)."""

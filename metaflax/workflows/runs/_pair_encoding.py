@@ -12,7 +12,8 @@ def with_pair_encoding(config: config_lib.Config) -> config_lib.Config:
     """Names the pair encoding that follows from the model, where there is a choice.
 
     An encoder of single sentences has learned to compare their vectors, and nothing of
-    two texts in one sequence: frozen, it is near chance there (experiments/leopard).
+    two texts in one sequence, where it is near chance on SciTail (experiments/leopard);
+    and nothing of marked entities (experiments/relations).
 
     Raises:
       ValueError: if the files of the model cannot be had.
@@ -20,14 +21,16 @@ def with_pair_encoding(config: config_lib.Config) -> config_lib.Config:
     if config.model.pair_encoding is not None:
         return config
     encoding = config_lib.build_task(config).form.of_sentences
-    if (
-        encoding == ONE_SEQUENCE
-        or sentence_embedding(locate(config.model.name)) is None
-    ):
+    if encoding == ONE_SEQUENCE or not _can_be(encoding, config.model):
         return config
     model = dataclasses.replace(config.model, pair_encoding=encoding)
     return dataclasses.replace(config, model=model)
 
 
-def _encodes_sentences(name: str) -> bool:
-    return sentence_embedding(locate(name)) is not None
+def _can_be(encoding: str, model: config_lib.ModelConfig) -> bool:
+    """Whether the model is one of single sentences, with the pooling that it takes."""
+    embedding = sentence_embedding(locate(model.name))
+    if embedding is None:
+        return False
+    pooling = model.pooling or embedding.pooling
+    return encoding != "phrase" or pooling == "mean"  # That of a part of a text.
