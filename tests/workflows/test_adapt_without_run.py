@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from metaflax import cli, models
+from metaflax import cli, models, workflows
 from metaflax.cli.commands._adapt import Pretrained
 from metaflax.workflows.inference import _pretrained_config
 from metaflax.workflows.inference._pretrained_config import without_run
@@ -115,6 +115,25 @@ def test_a_directory_of_detected_entities_types_them_as_spans(world, tmp_path):
         for row in found
         for before, after in itertools.pairwise(row)
     )
+
+
+def test_a_directory_decodes_as_it_was_adapted(world, tmp_path):
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", entity_rows()[:8])
+    found = {}
+    for threshold in (0, 1000):
+        out, answers = tmp_path / f"out{threshold}", tmp_path / f"{threshold}.jsonl"
+        options = ("--task", "entities", "--label", "tags", "--entity-typing", "spans")
+        args = ("--support", support, "--model", world.model, "--out", out, *options)
+        worlds.run("adapt", *args, "--entity-threshold", threshold)
+        worlds.run("predict", "--model", out, "--texts", support, "--out", answers)
+        found[threshold] = [row["entities"] for row in worlds.read_jsonl(answers)]
+    assert any(found[0])
+    assert not any(found[1000])
+    content = (tmp_path / "out1000" / "config.json").read_text()
+    changed = content.replace('"entity_threshold"', '"entity_limit"')
+    (tmp_path / "out1000" / "config.json").write_text(changed)
+    with pytest.raises(ValueError, match="decoding=.*adapt it again"):
+        workflows.Predictor(tmp_path / "out1000")
 
 
 @pytest.mark.parametrize("option", [("--pooling", "first"), ("--model", "minilm")])

@@ -15,6 +15,7 @@ from metaflax import config as config_lib
 from metaflax import data, models, target_kinds, tasks, tree
 from metaflax._wording import see
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.inference._saved_model import saved_decoding
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._calibration import Calibration, calibration_of
 from metaflax.workflows.runs._length_batches import (
@@ -359,7 +360,8 @@ def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
     That of another Hugging Face classifier follows from its problem type.
     """
     config = config_lib.Config(
-        model=config_lib.ModelConfig(pair_encoding=pretrained.pair_encoding)
+        model=config_lib.ModelConfig(pair_encoding=pretrained.pair_encoding),
+        algorithm=saved_decoding(pretrained),
     )
     name = pretrained.task or TASK_NAMES.get(
         pretrained.problem_type or "", "classification"

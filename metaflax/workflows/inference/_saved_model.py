@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from metaflax import config as config_lib
-from metaflax import data, target_kinds, tasks, tree
+from metaflax import data, models, target_kinds, tasks, tree
 from metaflax.config._factories import template_for
+from metaflax.config._types import misfits
 from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._kept_context import (
     CONTEXT,
@@ -20,6 +21,9 @@ from metaflax.workflows.inference._kept_context import (
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._protocol import used_record
+
+# Settings of the algorithm that decode logits.
+DECODING = ("transitions", "entity_typing", "entity_threshold", "null_threshold")
 
 
 def save_adapted(
@@ -75,11 +79,42 @@ def _purpose(
     purpose = {"task": config.data.task, "max_length": model.max_positions}
     if config.model.encodes_apart:
         purpose |= {"pair_encoding": config.model.pair_encoding}
+    if decoding := _decoding(config.algorithm):
+        purpose |= {"decoding": decoding}
     if choice is not None:
         purpose |= {"chosen_head": choice.record()}
     if calibration is None:
         return purpose
     return purpose | {"calibration": calibration._asdict()}
+
+
+def _decoding(config: config_lib.AlgorithmConfig) -> dict[str, Any]:
+    """Returns how a task type decodes logits, where a config says so."""
+    usual = config_lib.AlgorithmConfig()
+    given = {name: getattr(config, name) for name in DECODING}
+    return {name: x for name, x in given.items() if x != getattr(usual, name)}
+
+
+def saved_decoding(
+    pretrained: models.pretrained.Pretrained,
+) -> config_lib.AlgorithmConfig:
+    """Returns a config that says how logits of a saved model are decoded.
+
+    Raises:
+      ValueError: if what was saved says no such thing.
+    """
+    saved = pretrained.purpose.get("decoding", {})
+    if isinstance(saved, Mapping) and set(saved) <= set(DECODING):
+        values: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in saved.items()
+        }
+        config = config_lib.AlgorithmConfig(**values)
+        if not misfits(config):
+            return config
+    raise ValueError(
+        f"{pretrained.directory / 'config.json'}: decoding={saved!r:.60} is none of a"
+        " saved model; adapt it again."
+    )
 
 
 def save_generative(
