@@ -60,6 +60,11 @@ def check(config: Config) -> None:
             f" and choices, and there are none with the task type {config.data.task!r}"
             " here; leave it out, or name a template that writes {label}."
         )
+    if config.model.capitals and config.data.task != "entities":
+        raise ValueError(
+            "capitals are features of words, and the task type is"
+            f" {config.data.task!r}; leave them out, or take entities."
+        )
     _check_raw_text(config.data, task)
     _check_variants(config.data, task)
     _check_rare_classes(config.data, task)

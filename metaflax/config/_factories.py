@@ -65,6 +65,7 @@ TASKS: dict[str, Callable[[Config], tasks.TaskType]] = {
             transitions=_transitions(config.algorithm.transitions),
             typing=config.algorithm.entity_typing,
             threshold=config.algorithm.entity_threshold,
+            capitals=config.model.capitals,
         )
     )(config),
     "relations": lambda config: _of_classes(

@@ -87,6 +87,9 @@ class TaskMember:
     """Pooling of hidden states for the member (default: that of the mixture)."""
     pair_encoding: PairEncoding | None = None
     """Encoding of pairs of texts for the member (default: that of the mixture)."""
+    capitals: bool | None = None
+    """Whether features of words say that they begin with a capital (default: that of
+    the mixture)."""
     valid_episodes: int | None = None
     """Episodes per validation of the member (default: that of the mixture)."""
     share: ShareConfig = ShareConfig()
@@ -154,9 +157,11 @@ def run_of(config: MixtureConfig, name: str) -> Config:
     """Returns the config of a single run on a member with episodes."""
     member = config.members[name]
     assert isinstance(member, TaskMember)
+    capitals = member.capitals
     of_member = {
         "pooling": member.pooling or config.model.pooling,
         "pair_encoding": member.pair_encoding or config.model.pair_encoding,
+        "capitals": config.model.capitals if capitals is None else capitals,
     }
     training, valid_episodes = config.training, member.valid_episodes
     if valid_episodes is not None:

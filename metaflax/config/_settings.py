@@ -77,11 +77,20 @@ class ModelConfig:
     between its entities, their markers and their words with their names by themselves.
     By default, of what a sentence-transformers folder encodes, two_towers for pairs
     of texts and phrase for `relations`; else one_sequence."""
+    capitals: bool = False
+    """Whether features of a word say that it begins with a capital, for entities, since
+    tokenizers of uncased models lose capitals. No class of Hugging Face has such a
+    feature, nor has an exported graph."""
 
     @property
     def encodes_apart(self) -> bool:
         """Whether an input is encoded as several sequences, each by itself."""
         return self.pair_encoding not in (None, "one_sequence")
+
+    @property
+    def extends_features(self) -> bool:
+        """Whether heads take more than pooled states of one sequence."""
+        return self.encodes_apart or self.capitals
 
 
 @accepts_former_names("data")

@@ -26,6 +26,7 @@ class LearnerSettings:
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
       pair_encoding: how pairs of texts are encoded.
+      capitals: whether features of a word say that it begins with a capital.
     """
 
     model: str = "minilm"
@@ -40,6 +41,7 @@ class LearnerSettings:
     max_length: int | None = None
     batch_size: int = 32
     pair_encoding: PairEncoding | None = None
+    capitals: bool | None = None
 
     def __post_init__(self):
         if self.batch_size < 1:

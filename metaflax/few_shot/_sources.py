@@ -48,6 +48,7 @@ def load_source(settings: LearnerSettings) -> Source:
         max_length=settings.max_length,
         batch_size=settings.batch_size,
         pair_encoding=settings.pair_encoding,
+        capitals=settings.capitals,
     )
     return _load_source(of_encoder, _version(settings.model))
 
@@ -121,6 +122,12 @@ def _trained(settings: LearnerSettings) -> Trained:
             f"{settings.model} was meta-trained with the pair encoding {encoding!r},"
             f" and pair_encoding is {settings.pair_encoding!r}; give that of the run."
         )
+    capitals = trained.config.model.capitals
+    if settings.capitals not in (None, capitals):
+        raise ValueError(
+            f"{settings.model} was meta-trained with capitals={capitals}, and this is"
+            f" capitals={settings.capitals}; leave it out."
+        )
     return fitted(trained._replace(config=_with(trained.config, settings)))
 
 
@@ -150,7 +157,8 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
         max_length=min(settings.max_length or longest, longest),
     )
     model = dataclasses.replace(
-        config.model, **given(pair_encoding=settings.pair_encoding)
+        config.model,
+        **given(pair_encoding=settings.pair_encoding, capitals=settings.capitals),
     )
     config = dataclasses.replace(config, model=model, algorithm=algorithm, data=texts)
     config_lib.check(config)

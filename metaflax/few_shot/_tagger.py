@@ -1,6 +1,7 @@
 """Few-shot named entity recognition as a scikit-learn estimator."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from metaflax import data
@@ -26,6 +27,8 @@ class FewShotTagger(FewShotEstimator):
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
+      capitals: whether features of a word say that it begins with a capital, which
+        tokenizers of uncased models lose (default: as the run, or no).
 
     Attributes:
       support_texts_: the texts that it learned from.
@@ -49,6 +52,35 @@ class FewShotTagger(FewShotEstimator):
     """
 
     _task = "entities"
+
+    def __init__(
+        self,
+        model: str | Path = "minilm",
+        *,
+        algorithm: str | None = None,
+        head: str | None = None,
+        strength: float | None = None,
+        temperature: float | None = None,
+        adapts: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        inner_learning_rate: float | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        capitals: bool | None = None,
+    ):
+        super().__init__(
+            model,
+            algorithm=algorithm,
+            head=head,
+            strength=strength,
+            temperature=temperature,
+            adapts=adapts,
+            num_steps=num_steps,
+            inner_learning_rate=inner_learning_rate,
+            max_length=max_length,
+            batch_size=batch_size,
+        )
+        self.capitals = capitals
 
     def fit(self, X: Any, y: Any) -> "FewShotTagger":
         """Learns from texts and their tags or entities.

@@ -10,6 +10,7 @@ import scipy
 from metaflax import heads, losses, metrics
 from metaflax.metrics._entities import entity_counts, entity_counts_by_type
 from metaflax.tasks._base import TaskType
+from metaflax.tasks._capitals import SENTENCE_WITH_CAPITALS
 from metaflax.tasks._classification import classification
 from metaflax.tasks._entity_spans import (
     Entity,
@@ -40,6 +41,7 @@ def entities(
     transitions: AbstractTransitions | None = None,
     typing: Literal["words", "spans"] = "words",
     threshold: float = 0.0,
+    capitals: bool = False,
     label_smoothing: float = 0.0,
     class_weights: Literal["equal", "balanced"] = "equal",
 ) -> TaskType:
@@ -59,6 +61,8 @@ def entities(
         `io` without transitions.
       threshold: log-odds of being in an entity that a word must exceed, for `spans`;
         below 0 where recall is worth more than precision.
+      capitals: whether features of a word say that it begins with a capital beside
+        its state, since tokenizers of uncased models lose capitals.
       label_smoothing: as for `classification`.
       class_weights: as for `classification`.
 
@@ -108,7 +112,7 @@ def entities(
             typing=typing,
             threshold=threshold,
         ),
-        form=SENTENCE,
+        form=SENTENCE_WITH_CAPITALS if capitals else SENTENCE,
         gold_label=read_entities,
         others=(OUTSIDE,),
         none_of_the_above=True,

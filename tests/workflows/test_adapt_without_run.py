@@ -36,12 +36,14 @@ OTHERS = {
     "null_threshold": 2.0,
     "pair_encoding": "two_towers",
     "template": "summarization",
+    "capitals": True,
 }
 # The task type of options that not all have.
 TASKS = {
     "none_rate": "relations",
     "pair_encoding": "pair_classification",
     "template": "summarization",
+    "capitals": "entities",
 }
 
 

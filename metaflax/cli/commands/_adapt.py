@@ -60,6 +60,9 @@ class Pretrained:
     both, or as a phrase within the first text; for relations, phrase encodes the names
     of the entities too (default: with a sentence-transformers folder two_towers for
     pairs of texts and phrase for relations, else one_sequence)."""
+    capitals: bool | None = None
+    """Whether features of a word say that it begins with a capital, for entities
+    (default: no)."""
     standardize: bool | None = None
     """Whether pooled features are centred and scaled to unit length (default: whether a
     sentence-transformers folder normalises its vectors; True for other models)."""

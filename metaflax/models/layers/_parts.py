@@ -149,7 +149,7 @@ def of_parts(
             return x
         return combine(x, jnp.any(jnp.asarray(parts.mask) > 0, axis=1).reshape(B, P))
 
-    staged = _staged(encoder.apply)
+    staged = in_stages(encoder.apply)
     apply = base.StagedApply(staged.reads, run, staged.examples_independent)
     return Encoder(encoder.init, apply, num_features)
 
@@ -195,7 +195,7 @@ def _moved(tokens: Tokens, starts: jax.Array, length: int) -> jax.Array:
     return jnp.where(packed < B * L, moved, B * P * length)
 
 
-def _staged(apply_fn: base.ApplyFn) -> base.StagedApply:
+def in_stages(apply_fn: base.ApplyFn) -> base.StagedApply:
     """Returns an encoder in stages, in a single one where it has none."""
     if isinstance(apply_fn, base.StagedApply):
         return apply_fn

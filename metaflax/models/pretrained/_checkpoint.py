@@ -97,6 +97,11 @@ class Pretrained(NamedTuple):
         return self.purpose.get("pair_encoding", "one_sequence")
 
     @property
+    def capitals(self) -> bool:
+        """Whether the head takes capitals of words beside their states."""
+        return self.purpose.get("capitals", False)
+
+    @property
     def is_folded(self) -> bool:
         """Whether the weights include the pooling of the head.
 

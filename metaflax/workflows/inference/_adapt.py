@@ -250,11 +250,13 @@ def adapt(
         what = target_kinds.of(task).describe_adapted(len(names))
     texts = counted(len(examples), "text") + described_use(used)
     console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
-    if config.model.encodes_apart:
+    if config.model.extends_features:
+        which = "texts that are encoded apart"
+        if config.model.capitals:
+            which = "words that say which begin with a capital"
         console.print(
-            f"its output layer, in {HEAD}, takes features of texts that are encoded"
-            " apart, as no class of Hugging Face does; metaflax loads all of it, and"
-            " AutoModel the encoder",
+            f"its output layer, in {HEAD}, takes features of {which}, as no class of"
+            " Hugging Face does; metaflax loads all of it, and AutoModel the encoder",
             soft_wrap=True,
         )
     if calibration is not None:

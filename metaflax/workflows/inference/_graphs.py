@@ -103,6 +103,12 @@ def _traced(predictor: Predictor) -> _Traced:
             " with marked places, and graphs take one plain sequence; use"
             " `metaflax.load`."
         )
+    if pretrained.capitals:
+        raise ValueError(
+            f"{pretrained.directory} reads which words begin with a capital, and graphs"
+            " take what the tokenizer makes of them; use `metaflax.load`, or adapt"
+            " without capitals."
+        )
     kind = target_kinds.of(predictor.task)
     scores = None if predictor.task.tokens is not None else kind.probabilities
     encoder = pretrained.family.encoder(

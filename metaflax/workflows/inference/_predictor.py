@@ -360,7 +360,9 @@ def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
     That of another Hugging Face classifier follows from its problem type.
     """
     config = config_lib.Config(
-        model=config_lib.ModelConfig(pair_encoding=pretrained.pair_encoding),
+        model=config_lib.ModelConfig(
+            pair_encoding=pretrained.pair_encoding, capitals=pretrained.capitals
+        ),
         algorithm=saved_decoding(pretrained),
     )
     name = pretrained.task or TASK_NAMES.get(

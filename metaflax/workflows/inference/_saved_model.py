@@ -59,7 +59,7 @@ def save_adapted(
         labels=[*classes, *task.others],
         pooling=model.pooling,
         standardize=model.standardize,
-        head_apart=config.model.encodes_apart,
+        head_apart=config.model.extends_features,
         problem_type=target_kinds.of(task).problem_type,
         purpose={
             **_purpose(model, config, calibration, choice),
@@ -79,6 +79,8 @@ def _purpose(
     purpose = {"task": config.data.task, "max_length": model.max_positions}
     if config.model.encodes_apart:
         purpose |= {"pair_encoding": config.model.pair_encoding}
+    if config.model.capitals:
+        purpose |= {"capitals": True}
     if decoding := _decoding(config.algorithm):
         purpose |= {"decoding": decoding}
     if choice is not None:
