@@ -28,7 +28,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       algorithm: name of an algorithm (default: the run's, or frozen).
       head: name of an output layer such as prototypes, ridge or logistic_regression, or
         auto, which chooses one by cross-validation on the texts of `fit` and prints the
-        choice on standard error (default: the algorithm's).
+        choice on standard error (default: as auto does, silently, for single texts
+        below frozen pretrained weights; else the algorithm's).
       strength: regularisation strength of closed-form heads such as ridge.
       temperature: scale of distances in heads such as prototypes.
       adapts: patterns of the parameter paths that inner steps adapt.
@@ -50,7 +51,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       support_texts_: the texts that it learned from.
       support_targets_: their labels.
       unlabelled_texts_: the texts without labels that it learned from.
-      head_choice_: accuracy of each head in cross-validation, with head auto.
+      head_choice_: accuracy of each head in cross-validation, where one was chosen.
       learned_: the output layer, and what was adapted of the encoder.
 
     Examples:

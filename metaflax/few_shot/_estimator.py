@@ -26,6 +26,7 @@ from metaflax.workflows.inference._head_choice import (
     AUTO,
     HeadChoice,
     check_choosable,
+    chosen_by_default,
 )
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.runs._protocol import check_unlabelled
@@ -40,7 +41,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     Attributes:
       support_texts_: the texts that it learned from.
       support_targets_: their targets.
-      head_choice_: how the head was chosen, where `head` is `auto`; else None.
+      head_choice_: how the head was chosen, where `head` is `auto` or left open below
+        frozen pretrained weights; else None.
     """
 
     _task: Any  # Name of the task type.
@@ -172,9 +174,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             )
         learner, choice = load_learner(self._settings(None)), None
         examples = examples_of(self._rows(texts, targets), learner.task, "X, y")
-        if self.head == AUTO:
+        if self.head == AUTO or self._may_choose(learner):
             choice = self._head_choice(learner, targets, examples)
-            print(choice, file=sys.stderr)
+            if self.head == AUTO:
+                print(choice, file=sys.stderr)
             learner = load_learner(self._settings(choice))
         names = self._names(targets, examples)
         self.learned_ = learner.learn(
@@ -188,6 +191,12 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         self.head_choice_ = choice
         self.encoder_digest_ = learner.encoder.digest
         self.saved_ = None
+
+    def _may_choose(self, learner: Learner) -> bool:
+        """Whether the head is left open, below pretrained weights that stay."""
+        if load_source(self._settings(None)).is_run:
+            return False
+        return chosen_by_default(learner.config.algorithm, learner.task)
 
     def _head_choice(
         self, learner: Learner, targets: list[Any], examples: data.Examples
@@ -254,7 +263,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _settings(self, choice: HeadChoice | None) -> LearnerSettings:
         params = self._plain_params()
         params = {n: v for n, v in params.items() if n not in self._fit_parameters}
-        if self.head == AUTO:
+        if self.head == AUTO or choice is not None:
             params |= _chosen_head(choice)
         if params.get("adapts") is not None:
             params["adapts"] = tuple(params["adapts"])

@@ -50,8 +50,8 @@ class Pretrained:
     type's with in_context, else none)."""
     head: str | None = None
     """Output layer, such as prototypes, ridge or logistic_regression, or auto, which
-    chooses one by cross-validation on the support set, also with --run (default: the
-    algorithm's)."""
+    chooses one by cross-validation on the support set, also with --run (default: auto
+    for classes of single texts below frozen weights, else the algorithm's)."""
     pooling: Pooling | None = None
     """Pooling of an encoder's hidden states (default: tokens for task types with
     targets of tokens, else that of a sentence-transformers folder, else mean)."""
@@ -138,12 +138,13 @@ class Adapt:
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
+        from metaflax.workflows.inference._head_choice import AUTO
         from metaflax.workflows.inference._pretrained_config import without_run
 
         settings = _given(self.pretrained)
         if self.calibrate:
             settings["calibrate"] = True
-        choose_head = settings.get("head") == "auto"
+        choose_head = settings.get("head") == AUTO
         if choose_head:
             del settings["head"]
         if self.run is not None and settings:
@@ -159,7 +160,7 @@ class Adapt:
             run_dir=self.run,
             config=None if self.run else without_run(**settings),
             keep_context=self.keep_context,
-            choose_head=choose_head,
+            choose_head=choose_head or None,
             unlabelled_texts=self.unlabelled_texts,
             label_names=self.label_names,
             label_name_weight=self.label_name_weight,

@@ -23,6 +23,7 @@ from metaflax.workflows.inference._head_choice import (
     HeadChoice,
     NamedFeatures,
     check_choosable,
+    chosen_by_default,
 )
 from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
 from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
@@ -70,7 +71,7 @@ def adapt(
     run_dir: str | Path | None = None,
     config: config_lib.Config | None = None,
     keep_context: bool = False,
-    choose_head: bool = False,
+    choose_head: bool | None = None,
     unlabelled_texts: str | Path | None = None,
     label_names: str | None = None,
     label_name_weight: float | None = None,
@@ -88,7 +89,8 @@ def adapt(
         values of its support set beside the texts, so that they are not encoded again
         when it is loaded.
       choose_head: whether to choose among heads by cross-validation on the support set,
-        see `HeadChoice`; the choice is printed on standard error.
+        see `HeadChoice`; the choice is printed on standard error. None for a choice
+        where `config` names no head of classes of single texts below frozen weights.
       unlabelled_texts: file of texts without labels, as for `data.read_texts`, for
         heads that learn from such texts, soft_k_means and label_propagation.
       label_names: names of classes as further support examples, see
@@ -147,6 +149,9 @@ def adapt(
     check_label_names(config.data, task)
     if choose_head:
         check_choosable(config.algorithm, task)
+    if choose_head is None:
+        is_open = run_dir is None and unlabelled_texts is None
+        choose_head = is_open and chosen_by_default(config.algorithm, task)
     takes = not choose_head and takes_unlabelled(config)
     check_unlabelled(
         takes, unlabelled_texts is not None, _head_name(config, choose_head)

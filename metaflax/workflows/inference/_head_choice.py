@@ -103,19 +103,47 @@ def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
     Raises:
       ValueError: naming what stands against it.
     """
+    if reason := _why_not_choosable(config, task):
+        raise ValueError(reason)
+
+
+def chosen_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
+    """Whether a head is chosen where none is named: below frozen pretrained weights.
+
+    A temperature or a strength is of the default head, which then stays.
+
+    Examples:
+      >>> chosen_by_default(AlgorithmConfig("frozen"), tasks.classification())
+      True
+      >>> ridge = AlgorithmConfig("frozen", head="ridge")
+      >>> chosen_by_default(ridge, tasks.classification())
+      False
+    """
+    untouched = AlgorithmConfig("frozen")
+    as_it_is = (config.head, config.temperature, config.strength) == (
+        untouched.head,
+        untouched.temperature,
+        untouched.strength,
+    )
+    frozen = config.name == untouched.name and task.template is None
+    return frozen and as_it_is and not _why_not_choosable(config, task)
+
+
+def _why_not_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> str:
     kind = target_kinds.of(task)
     if not kind.single_label or task.tokens is not None or task.others:
-        raise ValueError(
+        return (
             f"the head {AUTO!r} chooses among heads of one class a text, and this task"
             f" type predicts {kind.noun if not task.others else task.others[0]}; name a"
             " head, or leave it out."
         )
     if resolve_algorithm(config.name).has_inner_steps:
-        raise ValueError(
+        return (
             f"the head {AUTO!r} is chosen on features that do not adapt, and"
             f" {config.name} adapts by inner steps; take another algorithm or leave the"
             " head out."
         )
+    return ""
 
 
 def choose_head(
