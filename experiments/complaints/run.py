@@ -102,7 +102,7 @@ def watched(
     is_complaint = np.array([row["label"] == COMPLAINT for row in reviews])
     by_class = [rng.permutation(np.flatnonzero(is_complaint == c)) for c in (0, 1)]
     support = np.concatenate([numbers[: sizes.shot] for numbers in by_class])
-    classifier = metaflax.FewShotClassifier(model).fit(
+    classifier = metaflax.FewShotClassifier(model, head="prototypes").fit(
         [reviews[i]["text"] for i in support], [reviews[i]["label"] for i in support]
     )
     column = list(classifier.classes_).index(COMPLAINT)

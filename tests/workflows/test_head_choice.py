@@ -147,6 +147,35 @@ def test_the_choice_is_printed_and_kept(
         assert {p["label"] for p in predictions} <= set(worlds.TOPICS[:3])
 
 
+def test_a_head_is_chosen_where_none_is_named(world, trained, tmp_path, capsys):
+    rows = worlds.records(worlds.TOPICS[:3], count=4, seed=1)
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+
+    def chosen(out, *args):
+        capsys.readouterr()
+        worlds.run("adapt", "--support", support, "--out", tmp_path / out, *args)
+        record = models.load(tmp_path / out).purpose.get("chosen_head")
+        assert ("cross-validation" in capsys.readouterr().err) == (record is not None)
+        return record
+
+    pretrained = ("--model", world.model)
+    by_default = chosen("default", *pretrained)
+    assert by_default == chosen("auto", *pretrained, "--head", "auto")
+    assert chosen("temperature", *pretrained, "--temperature", 5) is None
+    assert chosen("named", *pretrained, "--head", "prototypes") is None
+    assert chosen("run", "--run", trained) is None
+
+    texts, labels = ([row[key] for row in rows] for key in ("text", "label"))
+    classifier = metaflax.FewShotClassifier(str(world.model)).fit(texts, labels)
+    assert classifier.head_choice_.record() == by_default
+    assert not capsys.readouterr().err
+    for settings in ({"temperature": 5.0}, {"head": "prototypes"}):
+        other = metaflax.FewShotClassifier(str(world.model), **settings)
+        assert other.fit(texts, labels).head_choice_ is None
+    of_run = metaflax.FewShotClassifier(str(trained)).fit(texts, labels)
+    assert of_run.head_choice_ is None
+
+
 @pytest.mark.thorough
 def test_a_chosen_head_is_the_one_of_that_name(world, tmp_path):
     rows = worlds.records(worlds.TOPICS[:3], count=4, seed=1)
