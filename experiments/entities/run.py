@@ -18,6 +18,7 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import tasks, workflows
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -28,6 +29,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     entities(config, runs / "slots", console)
     entities(within(config), runs / "within", console)
     detections(config, runs, console)
+    capitals(config, runs, console)
 
 
 def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -50,6 +52,25 @@ def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
         for shot in (5, 1):
             other = means.get(name, means["slots"])
             decoding.print_difference(results, other, console, shot)
+
+
+def capitals(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """The trainings above with capitals of words as a feature, less those without."""
+    means = {"slots": config, "within": within(config)}
+    detected = {f"{name}-detected": detecting(each) for name, each in means.items()}
+    for name, training in {**means, **detected}.items():
+        run_dir = runs / f"{name}-capitals"
+        workflows.train(with_capitals(training), run_dir, console)
+        results = decoding.score_decodings(run_dir, console)
+        without = RunDirectory(runs / name).read_json("decoding.json")
+        for shot in (5, 1):
+            decoding.print_difference(results, without, console, shot)
+
+
+def with_capitals(config: config_lib.Config) -> config_lib.Config:
+    """The config whose features of words say which begin with a capital."""
+    model = dataclasses.replace(config.model, capitals=True)
+    return dataclasses.replace(config, model=model)
 
 
 def detecting(config: config_lib.Config) -> config_lib.Config:

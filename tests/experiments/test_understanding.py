@@ -305,7 +305,8 @@ def test_entities_run_in_miniature(of_entities, tmp_path):
 def test_entities_are_detected_in_miniature(of_entities, tmp_path):
     script, config = of_entities
     run_dir = tmp_path / "run"
-    workflows.train(script.detecting(config), run_dir, silent())
+    training = script.with_capitals(script.detecting(config))
+    workflows.train(training, run_dir, silent())
     found = script.decoding.score_decodings(run_dir, silent(), shots=(1,), num_valid=3)
     assert found == results(run_dir / "decoding.json")
     part = found["shot1"]
