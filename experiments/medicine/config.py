@@ -38,18 +38,18 @@ config = Config(
         max_length=64,
     ),
     episodes=EpisodeConfig(
-        way=5, shot=2, queries=4, train_way=4, train_shot=2, train_queries=4
+        way=5, shot=2, queries=4, train_way=4, train_shot=1, train_queries=8
     ),
     algorithm=AlgorithmConfig(name="protonet"),
     training=TrainingConfig(
-        steps=40,
+        steps=160,
         tasks_per_step=1,
         learning_rate=1e-4,
         schedule="cosine",
         trains=("*", "!encoder/embeddings"),
         dropout=False,
-        eval_every=20,
-        valid_episodes=60,
+        eval_every=40,
+        valid_episodes=100,
         patience=None,
         interpolate=(1.0, 0.75, 0.5, 0.25),
     ),
