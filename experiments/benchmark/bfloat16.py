@@ -74,7 +74,8 @@ def compared(support: list[dict[str, str]], queries: list[dict[str, str]]) -> st
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "support.jsonl", Path(folder) / "model"
         file.write_text("".join(f"{json.dumps(row)}\n" for row in support))
-        status = metaflax(["adapt", "--support", str(file), "--out", str(out)])
+        options = ("--head", "prototypes", "--support", str(file), "--out", str(out))
+        status = metaflax(["adapt", *options])
         if status:
             raise SystemExit(status)
         texts, gold = ([row[key] for row in queries] for key in ("text", "label"))

@@ -91,7 +91,7 @@ def command_lines(folder: Path, model: str, peer: str) -> dict[str, list[str]]:
     options = ["--model", model, "--support", support, "--out", adapted]
     answers = {name: str(folder / name) for name in PROGRAMS}
     return {
-        "adapt metaflax": [*metaflax, "adapt", *options],
+        "adapt metaflax": [*metaflax, "adapt", "--head", "prototypes", *options],
         "adapt script": [*script, "fit", model, support, weights],
         "predict metaflax": [
             *metaflax,
