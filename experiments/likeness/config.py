@@ -17,12 +17,14 @@ from metaflax.config import (
     DataConfig,
     EpisodeConfig,
     EvaluationConfig,
+    ModelConfig,
     TrainingConfig,
 )
 
 DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "stsb"
 
 config = Config(
+    model=ModelConfig(pair_encoding="two_towers"),
     data=DataConfig(
         path=str(DATA / "*.jsonl"),
         task="regression",

@@ -64,7 +64,8 @@ def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
     The pretrained network embeds each sentence by itself, which it was made for, and
     nothing is learned from the support set.
     """
-    run = workflows.load_run(config)
+    apart = dataclasses.replace(config.model, pair_encoding="one_sequence")
+    run = workflows.load_run(dataclasses.replace(config, model=apart))
     texts = run.splits.test.texts
     first, second = (
         embedded(run, [pair[side] for pair in texts])  # [examples, D]
