@@ -28,8 +28,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
       algorithm: name of an algorithm (default: the run's, or frozen).
       head: name of an output layer such as prototypes, ridge or logistic_regression, or
         auto, which chooses one by cross-validation on the texts of `fit` and prints the
-        choice on standard error (default: as auto does, silently, for single texts
-        below frozen pretrained weights; else the algorithm's).
+        choice on standard error (default: below frozen pretrained weights as auto does,
+        silently, and centred_prototypes for pairs in two towers; else the algorithm's).
       strength: regularisation strength of closed-form heads such as ridge.
       temperature: scale of distances in heads such as prototypes.
       adapts: patterns of the parameter paths that inner steps adapt.

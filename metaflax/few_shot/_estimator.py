@@ -20,13 +20,14 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner, load_source
+from metaflax.few_shot._sources import load_learner, load_source, version_of
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._head_choice import (
     AUTO,
     HeadChoice,
     check_choosable,
     chosen_by_default,
+    refuse_strength,
 )
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.runs._protocol import check_unlabelled
@@ -49,6 +50,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     # Parameters that `fit` uses; all others are fields of `LearnerSettings`.
     _fit_parameters: tuple[str, ...] = ()
     head_choice_: HeadChoice | None = None
+    saved_version_: tuple[str, int] | None = None  # Of the directory at `load`.
 
     def __init__(
         self,
@@ -146,6 +148,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         estimator.support_texts_ = content["texts"]
         estimator.support_targets_ = content["targets"]
         estimator.saved_ = str(path.parent)
+        estimator.saved_version_ = version_of(estimator.saved_)
         return estimator
 
     def __sklearn_tags__(self):
@@ -174,7 +177,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             )
         learner, choice = load_learner(self._settings(None)), None
         examples = examples_of(self._rows(texts, targets), learner.task, "X, y")
-        if self.head == AUTO or self._may_choose(learner):
+        if self.head == AUTO or (not unlabelled and self._may_choose(learner)):
             choice = self._head_choice(learner, targets, examples)
             if self.head == AUTO:
                 print(choice, file=sys.stderr)
@@ -194,18 +197,15 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
 
     def _may_choose(self, learner: Learner) -> bool:
         """Whether the head is left open, below pretrained weights that stay."""
-        if load_source(self._settings(None)).is_run:
+        given = self.strength is not None or self.temperature is not None
+        if given or load_source(self._settings(None)).is_run:
             return False
         return chosen_by_default(learner.config.algorithm, learner.task)
 
     def _head_choice(
         self, learner: Learner, targets: list[Any], examples: data.Examples
     ) -> HeadChoice:
-        if self.strength is not None:
-            raise ValueError(
-                f"strength is {self.strength}, which the head {AUTO!r} chooses as well;"
-                " leave it out, or name a head."
-            )
+        refuse_strength(self.strength)
         check_choosable(learner.config.algorithm, learner.task)
         encoded = load_source(self._settings(None)).features.encode(examples.texts)
         names = self._names(targets, examples)
@@ -224,7 +224,13 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         check_is_fitted(self)
         given = self._sequence(texts)
         if self._saved is not None:
-            predictor = _predictor(self._saved, self.batch_size)
+            content = version_of(self._saved)
+            if content != self.saved_version_:
+                raise ValueError(
+                    f"{self._saved} has changed since this estimator was loaded; load"
+                    " it again."
+                )
+            predictor = _predictor(self._saved, self.batch_size, content)
             inputs = texts_of(self._inputs(given), predictor.task, "X")
             return predict_all(predictor, inputs)
         learner = self._learner()
@@ -319,7 +325,8 @@ def _chosen_head(choice: HeadChoice | None) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _predictor(directory: str, batch_size: int) -> Any:
+def _predictor(directory: str, batch_size: int, version: tuple[str, int]) -> Any:
+    del version  # Another content of the same directory is another model.
     return metaflax.load(directory, batch_size)
 
 

@@ -50,7 +50,7 @@ def load_source(settings: LearnerSettings) -> Source:
         pair_encoding=settings.pair_encoding,
         capitals=settings.capitals,
     )
-    return _load_source(of_encoder, _version(settings.model))
+    return _load_source(of_encoder, version_of(settings.model))
 
 
 def load_learner(settings: LearnerSettings) -> Learner:
@@ -59,7 +59,7 @@ def load_learner(settings: LearnerSettings) -> Learner:
     Raises:
       ValueError: if its model cannot be had, or does not fit the settings.
     """
-    return _load_learner(settings, _version(settings.model))
+    return _load_learner(settings, version_of(settings.model))
 
 
 @functools.lru_cache(maxsize=MOST_ENCODERS)
@@ -165,7 +165,7 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
     return config
 
 
-def _version(model: str) -> tuple[str, int]:
+def version_of(model: str) -> tuple[str, int]:
     """Identifies the content of a local directory."""
     path = Path(model).expanduser()
     if not path.is_dir():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -115,6 +116,19 @@ def test_what_is_saved_stands_alone_and_goes_on_learning(tmp_path):
     np.testing.assert_allclose(loaded.predict_proba(QUERIES), more, atol=1e-6)
     with pytest.raises(ValueError, match="FewShotClassifier; load it with"):
         metaflax.FewShotTagger.load(tmp_path / "saved")
+
+
+def test_another_estimator_in_the_same_place_is_another(tiny_bert, tmp_path):
+    place, loaded = tmp_path / "saved", []
+    for labels in (LABELS, [f"new {label}" for label in LABELS]):
+        shutil.rmtree(place, ignore_errors=True)
+        fitted = metaflax.FewShotClassifier(tiny_bert).fit(TEXTS, labels)
+        fitted.save(place)
+        loaded.append(metaflax.FewShotClassifier.load(place))
+        expected = fitted.predict(QUERIES).tolist()
+        assert loaded[-1].predict(QUERIES).tolist() == expected
+    with pytest.raises(ValueError, match="has changed since this estimator was loaded"):
+        loaded[0].predict(QUERIES)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ def test_a_head_is_chosen_where_none_is_named(world, trained, tmp_path, capsys):
     by_default = chosen("default", *pretrained)
     assert by_default == chosen("auto", *pretrained, "--head", "auto")
     assert chosen("temperature", *pretrained, "--temperature", 5) is None
+    assert chosen("usual", *pretrained, "--strength", 1) is None
     assert chosen("named", *pretrained, "--head", "prototypes") is None
     assert chosen("run", "--run", trained) is None
 
@@ -169,7 +170,8 @@ def test_a_head_is_chosen_where_none_is_named(world, trained, tmp_path, capsys):
     classifier = metaflax.FewShotClassifier(str(world.model)).fit(texts, labels)
     assert classifier.head_choice_.record() == by_default
     assert not capsys.readouterr().err
-    for settings in ({"temperature": 5.0}, {"head": "prototypes"}):
+    given = ({"temperature": 5.0}, {"strength": 1.0}, {"head": "prototypes"})
+    for settings in given:
         other = metaflax.FewShotClassifier(str(world.model), **settings)
         assert other.fit(texts, labels).head_choice_ is None
     of_run = metaflax.FewShotClassifier(str(trained)).fit(texts, labels)
@@ -189,6 +191,21 @@ def test_a_chosen_head_is_the_one_of_that_name(world, tmp_path):
     heads = [models.load(tmp_path / each).head for each in ("auto", "named")]
     for one, other in zip(*(sorted(head.items()) for head in heads), strict=True):
         np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-6)
+
+
+def test_texts_without_labels_need_a_head_of_that_name(world):
+    texts, labels = ["topic00", "topic01"] * 2, ["a", "b"] * 2
+    classifier = metaflax.FewShotClassifier(str(world.model))
+    with pytest.raises(ValueError, match=r"^this head .* take soft_k_means or"):
+        classifier.fit(texts, labels, unlabelled=["topic00 filler00"])
+
+
+def test_a_strength_beside_a_choice_is_refused(world, tmp_path, capsys):
+    args = ["adapt", "--support", "a.jsonl", "--out", str(tmp_path / "out")]
+    args += ["--model", str(world.model), "--head", "auto", "--strength", "2"]
+    assert cli.main(args) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "strength is 2.0, which the head 'auto' chooses as well" in said
 
 
 def test_other_options_with_a_run_are_still_refused(trained, tmp_path, capsys):

@@ -50,8 +50,9 @@ class Pretrained:
     type's with in_context, else none)."""
     head: str | None = None
     """Output layer, such as prototypes, ridge or logistic_regression, or auto, which
-    chooses one by cross-validation on the support set, also with --run (default: auto
-    for classes of single texts below frozen weights, else the algorithm's)."""
+    chooses one by cross-validation on the support set, also with --run (default: below
+    frozen weights auto for one class an input, and centred_prototypes for pairs in two
+    towers; else the algorithm's)."""
     pooling: Pooling | None = None
     """Pooling of an encoder's hidden states (default: tokens for task types with
     targets of tokens, else that of a sentence-transformers folder, else mean)."""
@@ -59,7 +60,8 @@ class Pretrained:
     """Encoding of pairs of texts: as one sequence, each text by itself (two_towers),
     both, or as a phrase within the first text; for relations, phrase encodes the names
     of the entities too (default: with a sentence-transformers folder two_towers for
-    pairs of texts and phrase for relations, else one_sequence)."""
+    pairs of texts and, where it averages tokens, phrase for relations; else
+    one_sequence)."""
     capitals: bool | None = None
     """Whether features of a word say that it begins with a capital, for entities
     (default: no)."""
@@ -138,21 +140,21 @@ class Adapt:
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
-        from metaflax.workflows.inference._head_choice import AUTO
+        from metaflax.workflows.inference._head_choice import refuse_strength
         from metaflax.workflows.inference._pretrained_config import without_run
 
         settings = _given(self.pretrained)
         if self.calibrate:
             settings["calibrate"] = True
-        choose_head = settings.get("head") == AUTO
-        if choose_head:
-            del settings["head"]
+        choose_head = _take_choice(settings)
         if self.run is not None and settings:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in settings)
             raise ValueError(
                 f"{options} would change what the run was trained with; leave out"
                 " --run, or these options."
             )
+        if choose_head:
+            refuse_strength(settings.get("strength"))
         workflows.adapt(
             self.support,
             self.out,
@@ -160,12 +162,25 @@ class Adapt:
             run_dir=self.run,
             config=None if self.run else without_run(**settings),
             keep_context=self.keep_context,
-            choose_head=choose_head or None,
+            choose_head=choose_head,
             unlabelled_texts=self.unlabelled_texts,
             label_names=self.label_names,
             label_name_weight=self.label_name_weight,
             **_given(self.columns),
         )
+
+
+def _take_choice(settings: dict[str, Any]) -> bool | None:
+    """Takes the head auto out of the settings, for `choose_head` of `adapt`.
+
+    A strength or a temperature is one of the default head, which then stays.
+    """
+    from metaflax.workflows.inference._head_choice import AUTO
+
+    if settings.get("head") == AUTO:
+        del settings["head"]
+        return True
+    return False if settings.keys() & {"strength", "temperature"} else None
 
 
 def _given(options: Any) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def _traced(predictor: Predictor) -> _Traced:
     if predictor.form.num_marks:
         raise ValueError(
             f"{pretrained.directory} reads inputs of the form {predictor.form.name!r},"
-            " with marked places, and graphs take one plain sequence; use"
-            " `metaflax.load`."
+            " of several sequences or with marked places, and graphs take one plain"
+            " sequence; use `metaflax.load`."
         )
     if pretrained.capitals:
         raise ValueError(

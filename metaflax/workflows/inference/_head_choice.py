@@ -107,6 +107,16 @@ def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
         raise ValueError(reason)
 
 
+def refuse_strength(strength: float | None) -> None:
+    """Raises ValueError for a strength, which a choice of a head is one of, too."""
+    if strength is None:
+        return
+    raise ValueError(
+        f"strength is {strength}, which the head {AUTO!r} chooses as well; leave it"
+        " out, or name a head."
+    )
+
+
 def chosen_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
     """Whether a head is chosen where none is named: below frozen pretrained weights.
 
@@ -132,10 +142,12 @@ def chosen_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
 def _why_not_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> str:
     kind = target_kinds.of(task)
     if not kind.single_label or task.tokens is not None or task.others:
+        several = task.tokens is None and kind.noun == "classes"
+        noun = "several classes a text" if several else kind.noun
         return (
             f"the head {AUTO!r} chooses among heads of one class a text, and this task"
-            f" type predicts {kind.noun if not task.others else task.others[0]}; name a"
-            " head, or leave it out."
+            f" type predicts {task.others[0] if task.others else noun}; name a head, or"
+            " leave it out."
         )
     if resolve_algorithm(config.name).has_inner_steps:
         return (

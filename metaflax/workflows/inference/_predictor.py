@@ -14,6 +14,7 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data, models, target_kinds, tasks, tree
 from metaflax._wording import see
+from metaflax.workflows.inference._given_inputs import inputs_of
 from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import saved_decoding
 from metaflax.workflows.inference._truncation import TruncationCount
@@ -170,9 +171,14 @@ class Predictor:
 
         Args:
           texts: in the form of the task type: strings, or a `tasks.Pair`, `Question`,
-            `Mention` or `Sentence` each. `data.read_texts` reads them from a file.
+            `Mention` or `Sentence` each, which `data.read_texts` reads from a file; or
+            rows by column, or tuples of the columns that the form requires.
+
+        Raises:
+          ValueError: naming a text that is none of these.
         """
-        return self._predictions(texts, self.tokenize(texts))
+        given = inputs_of(self.form, texts)
+        return self._predictions(given, self.tokenize(given))
 
     def in_windows(
         self, windows: Iterable[list[Any]]

@@ -1,0 +1,63 @@
+"""Tests that predictors take inputs as a caller has them."""
+
+import pytest
+
+from metaflax import tasks, workflows
+from metaflax.workflows.inference._given_inputs import inputs_of
+from tests.workflows import worlds
+
+PAIR = tasks.pair_classification().form
+MENTION = tasks.relations().form
+SENTENCE = tasks.entities().form
+RELATION = {"text": "Fay was born in Oslo", "head": [0, 3], "tail": [16, 20]}
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        (tasks.TEXT, ["it rains", {"text": "it rains"}]),
+        (PAIR, [tasks.Pair("a", "b"), ("a", "b"), {"text": "a", "text_pair": "b"}]),
+        (MENTION, [RELATION, tuple(RELATION.values())]),
+        (SENTENCE, ["Zoe went", {"text": "Zoe went"}]),
+    ],
+)
+def test_values_of_all_kinds_are_the_same_input(form, values):
+    first, *others = inputs_of(form, values)
+    assert others == [first] * len(others)
+    assert form.read(tasks.Fields(form.row(first), "")) == first
+    assert inputs_of(form, [first]) == [first]
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [(PAIR, "a b"), (PAIR, ("a", "b", "c")), (MENTION, "Fay"), (SENTENCE, 3)],
+)
+def test_others_are_refused_with_their_columns(form, value):
+    columns = " and ".join(form.required)
+    with pytest.raises(ValueError, match=rf"texts\[1\] is .* has {columns}; give a"):
+        inputs_of(form, [form.row(good(form)), value])
+    with pytest.raises(ValueError, match=r"texts\[0\]"):
+        inputs_of(form, [{}])
+
+
+def good(form):
+    row = RELATION | {"text_pair": "b"}
+    return form.read(tasks.Fields(row, ""))
+
+
+def test_a_predictor_of_pairs_takes_tuples(tiny_bert, tmp_path):
+    rows = [
+        {"text": f"topic0{n}", "text_pair": "filler00", "label": "ab"[n % 2]}
+        for n in range(4)
+    ]
+    support = worlds.write_jsonl(tmp_path / "pairs.jsonl", rows)
+    options = ("--task", "pair_classification", "--pair-encoding", "two_towers")
+    out = tmp_path / "out"
+    worlds.run(
+        "adapt", "--support", support, "--model", tiny_bert, *options, "--out", out
+    )
+    predictor = workflows.Predictor(out)
+    [record] = predictor([("topic00", "filler00")])
+    assert predictor([tasks.Pair("topic00", "filler00")]) == [record]
+    with pytest.raises(ValueError, match="text and text_pair"):
+        predictor(["topic00"])
