@@ -192,6 +192,13 @@ def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_
     args = ("--support", support, "--model", folder, "--out", tmp_path / "out")
     worlds.run("adapt", *args, "--task", task)
     assert models.load(tmp_path / "out").pair_encoding == "two_towers"
+    plain = config.Config(
+        model=config.ModelConfig(name=str(folder)),
+        data=config.DataConfig(task=task, max_length=16),
+        algorithm=config.AlgorithmConfig(name="frozen"),
+    )
+    workflows.adapt(support, tmp_path / "plain", config=plain)
+    assert models.load(tmp_path / "plain").pair_encoding == "two_towers"
     classifier = metaflax.FewShotClassifier(folder, pair_encoding="two_towers")
     texts = [tasks.Pair(row["text"], row["text_pair"]) for row in rows]
     classifier.fit(texts, [row["label"] for row in rows])

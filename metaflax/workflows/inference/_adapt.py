@@ -44,6 +44,7 @@ from metaflax.workflows.runs._episodes import (
     read_examples,
 )
 from metaflax.workflows.runs._loaded_model import LoadedModel
+from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._protocol import (
     check_unlabelled,
     described_use,
@@ -135,9 +136,10 @@ def adapt(
     check_absent(target)
     if run_dir is not None and config is not None:
         raise ValueError("a run has a config of its own; leave run_dir or config out.")
-    config = config or config_lib.Config()
     if run_dir is not None:
         config = RunDirectory(run_dir).config()
+    else:
+        config = with_pair_encoding(config or config_lib.Config())
     if keep_context and not resolve_algorithm(config.algorithm.name).in_context:
         raise ValueError(
             f"{config.algorithm.name} reads no context whose keys and values could be"
