@@ -30,7 +30,10 @@ def test_values_of_all_kinds_are_the_same_input(form, values):
 
 @pytest.mark.parametrize(
     ("form", "value"),
-    [(PAIR, "a b"), (PAIR, ("a", "b", "c")), (MENTION, "Fay"), (SENTENCE, 3)],
+    [
+        *((PAIR, "a b"), (PAIR, ("a", "b", "c")), (MENTION, "Fay"), (SENTENCE, 3)),
+        *((tasks.TEXT, 3), (tasks.TEXT, None)),
+    ],
 )
 def test_others_are_refused_with_their_columns(form, value):
     columns = " and ".join(form.required)

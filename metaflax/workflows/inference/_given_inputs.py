@@ -47,10 +47,10 @@ def _input(form: tasks.Form, value: Any, number: int) -> Any:
 
 def _is_own(form: tasks.Form, value: Any) -> bool:
     """Whether the form can write the value as a row."""
-    if isinstance(value, Mapping) or (type(value) is tuple and len(form.required) > 1):
+    if isinstance(value, Mapping):
         return False
     try:
-        form.row(value)
+        row = form.row(value)
     except (AttributeError, TypeError, ValueError):
         return False
-    return True
+    return all(isinstance(column, (str, list)) for column in row.values())

@@ -108,7 +108,7 @@ def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
 
 
 def refuse_strength(strength: float | None) -> None:
-    """Raises ValueError for a strength, which a choice of a head is one of, too."""
+    """Raises ValueError for a strength beside the head auto, which chooses its own."""
     if strength is None:
         return
     raise ValueError(
