@@ -17,7 +17,7 @@ from metaflax.workflows.runs._encoder_scorers import reading_features
 
 # Classes are padded to powers of two from this on, so that tasks of different size
 # share a compiled adaptation.
-LEAST_CLASSES = 2
+LEAST_CLASSES = 8
 
 
 class Adaptation:

@@ -22,13 +22,7 @@ from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner, load_source, version_of
 from metaflax.few_shot._text_encoder import Encoded
-from metaflax.workflows.inference._head_choice import (
-    AUTO,
-    HeadChoice,
-    check_choosable,
-    chosen_by_default,
-    refuse_strength,
-)
+from metaflax.workflows.inference._head_choice import AUTO, HeadChoice
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.runs._protocol import check_unlabelled
 
@@ -103,14 +97,13 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         }
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
         learner = self._learner()
-        examples, choice = self._examples(learner), self.head_choice_
+        examples = self._examples(learner)
         save_task(
             learner,
             self.learned_,
             directory,
             examples,
             num_unlabelled=len(getattr(self, "unlabelled_texts_", [])),
-            choice=choice,
             notes=notes,
         )
 
@@ -175,13 +168,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
                 f"there are {len(texts)} texts and {len(targets)} targets; give each"
                 " text one."
             )
-        learner, choice = load_learner(self._settings(None)), None
+        learner = self._learner()
         examples = examples_of(self._rows(texts, targets), learner.task, "X, y")
-        if self.head == AUTO or (not unlabelled and self._may_choose(learner)):
-            choice = self._head_choice(learner, targets, examples)
-            if self.head == AUTO:
-                print(choice, file=sys.stderr)
-            learner = load_learner(self._settings(choice))
         names = self._names(targets, examples)
         self.learned_ = learner.learn(
             examples,
@@ -191,26 +179,11 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             named=self._named(learner, names),
         )
         self.support_texts_, self.support_targets_ = texts, targets
-        self.head_choice_ = choice
+        self.head_choice_ = self.learned_.choice
+        if self.head == AUTO:
+            print(self.head_choice_, file=sys.stderr)
         self.encoder_digest_ = learner.encoder.digest
         self.saved_ = None
-
-    def _may_choose(self, learner: Learner) -> bool:
-        """Whether the head is left open, below pretrained weights that stay."""
-        given = self.strength is not None or self.temperature is not None
-        if given or load_source(self._settings(None)).is_run:
-            return False
-        return chosen_by_default(learner.config.algorithm, learner.task)
-
-    def _head_choice(
-        self, learner: Learner, targets: list[Any], examples: data.Examples
-    ) -> HeadChoice:
-        refuse_strength(self.strength)
-        check_choosable(learner.config.algorithm, learner.task)
-        encoded = load_source(self._settings(None)).features.encode(examples.texts)
-        names = self._names(targets, examples)
-        named = self._named(learner, names)
-        return learner.choose_head(examples, names, encoded, named)
 
     def _partial_fit(self, texts: list[Any], targets: list[Any]) -> None:
         """Learns from these examples and all earlier ones."""
@@ -246,14 +219,14 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _encoded(self, learner: Learner, texts: Sequence[Any]):
         if not learner.shares_encoder:
             return None
-        return load_source(self._settings(None)).features.encode(texts)
+        return load_source(self._settings()).features.encode(texts)
 
     def _encoded_unlabelled(self, learner: Learner, texts: Any) -> Encoded | None:
         if not texts:
             return None
         check_unlabelled(learner.takes_unlabelled, True, learner.config.algorithm.head)
         inputs = texts_of(self._inputs(texts), learner.task, "unlabelled")
-        return load_source(self._settings(None)).features.encode(inputs)
+        return load_source(self._settings()).features.encode(inputs)
 
     def _named(self, learner: Learner, names: Sequence[str]) -> LabelTexts:
         """Makes texts of the names of classes; without any for no use of names."""
@@ -264,13 +237,11 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         return examples_of(rows, learner.task, "X, y")
 
     def _learner(self) -> Learner:
-        return load_learner(self._settings(self.head_choice_))
+        return load_learner(self._settings())
 
-    def _settings(self, choice: HeadChoice | None) -> LearnerSettings:
+    def _settings(self) -> LearnerSettings:
         params = self._plain_params()
         params = {n: v for n, v in params.items() if n not in self._fit_parameters}
-        if self.head == AUTO or choice is not None:
-            params |= _chosen_head(choice)
         if params.get("adapts") is not None:
             params["adapts"] = tuple(params["adapts"])
         known = {field.name for field in dataclasses.fields(LearnerSettings)}
@@ -315,13 +286,6 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _restore(self, state: Any) -> None:
         """Restores what `_state` returned."""
         del state
-
-
-def _chosen_head(choice: HeadChoice | None) -> dict[str, Any]:
-    """Returns the settings of the head that was chosen, or of the default one."""
-    if choice is None or choice.is_default:
-        return {"head": None}
-    return {"algorithm": "frozen", "head": choice.name, **choice.settings}
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ import numpy as np
 
 from metaflax import tasks
 from metaflax.tree._paths import is_empty
+from metaflax.workflows.inference._head_choice import HeadChoice
 
 # Logit of a class without examples.
 ABSENT = float(np.finfo(np.float32).min) / 2
@@ -20,12 +21,14 @@ class LearnedTask(NamedTuple):
       head: output layer, a `kernel` `[D, N]` and a `bias` `[N]`.
       encoder: leaves of the encoder that were adapted; empty where none was.
       uses_label_names: whether names of classes were support examples.
+      choice: how the head was chosen, if it was.
     """
 
     names: tuple[str, ...]
     head: Mapping[str, np.ndarray]
     encoder: Any = None
     uses_label_names: bool = False
+    choice: HeadChoice | None = None
 
     @property
     def shares_encoder(self) -> bool:

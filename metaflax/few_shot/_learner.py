@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from metaflax import base, data, metrics, target_kinds
 from metaflax import config as config_lib
-from metaflax import data, metrics, target_kinds
 from metaflax.config._check import check_label_names
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._adaptation import Adaptation
@@ -37,7 +37,7 @@ class Learner:
     """A pretrained or meta-trained encoder that learns tasks from examples in memory.
 
     Where adaptation leaves the encoder as it is, texts are encoded once and every task
-    is an output layer on the same features.
+    is an output layer on the same features, whose kind each task may choose.
 
     Args:
       encoder: the encoder.
@@ -47,16 +47,18 @@ class Learner:
       num_classes: number of classes of a trained head.
       calibration: that of the run, if any.
       run_dir: the run that the encoder is of, if any; model cards describe it.
+      chooses_head: whether the head of each task is chosen on its examples.
 
     Attributes:
       encoder: the encoder.
       config: the config.
       run_dir: the run that the encoder is of, if any.
       task: the task type.
+      chooses_head: whether the head of each task is chosen on its examples.
 
     Raises:
-      ValueError: for a task type that generates texts, or a head that is no linear
-        layer.
+      ValueError: for a task type that generates texts, a head that is no linear layer,
+        or a choice of heads that are not fitted to fixed features of classes.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class Learner:
         num_classes: int,
         calibration: Calibration | None = None,
         run_dir: Path | None = None,
+        *,
+        chooses_head: bool = False,
     ):
         self.encoder, self.config, self.run_dir = encoder, config, run_dir
+        self.chooses_head = chooses_head
         self._calibration = calibration
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
@@ -76,7 +81,22 @@ class Learner:
                 f"{config.data.task} generates texts, which is learned by `metaflax"
                 " adapt`; name a task type of encoders."
             )
+        if chooses_head:
+            check_choosable(config.algorithm, task)
         self._adapt = Adaptation(encoder, params, config.algorithm, task, num_classes)
+
+        @functools.cache
+        def of_chosen(name: str, settings: tuple[tuple[str, float], ...]) -> Adaptation:
+            chosen = HeadChoice(name, dict(settings), False, {}, 0)
+            return Adaptation(
+                encoder,
+                {"encoder": params["encoder"]},
+                chosen.applied(config.algorithm),
+                task,
+                num_classes,
+            )
+
+        self._of_chosen = of_chosen
         # Names of classes occur again and again.
         self._named_features = functools.lru_cache(maxsize=32)(encoder.encode)
 
@@ -104,6 +124,7 @@ class Learner:
         weights: np.ndarray | None = None,
         unlabelled: Encoded | None = None,
         named: LabelTexts | None = None,
+        choice: HeadChoice | None = None,
     ) -> LearnedTask:
         """Learns a task.
 
@@ -116,6 +137,7 @@ class Learner:
           unlabelled: features of texts without labels, where `takes_unlabelled`.
           named: names of the classes as further support examples (default: those that
             the config says to use, see `label_texts`).
+          choice: of the head (default: made on the examples, where `chooses_head`).
 
         Returns:
           The task.
@@ -130,30 +152,54 @@ class Learner:
         check_unlabelled(
             self.takes_unlabelled, unlabelled is not None, self.config.algorithm.head
         )
-        room = self._adapt.padded_classes(len(names))
-        if self.shares_encoder:
-            if encoded is None:
-                encoded = self.encoder.encode(examples.texts)
-            if named.inputs:
-                encoded = encoded.followed_by(self._named_features(named.inputs))
-            support = feature_support(encoded, self.task, examples, names, room, named)
-            if unlabelled is not None:
-                support = with_unlabelled(support, unlabelled)
-        elif self.task.tokens is not None:
-            support = token_support(self.encoder, self.task, examples, names, room)
-        else:
-            support = text_support(
-                self.encoder, self.task, examples, names, room, named
+        if self.shares_encoder and encoded is None:
+            encoded = self.encoder.encode(examples.texts)
+        if choice is None and self.chooses_head:
+            assert encoded is not None  # Heads are chosen where the encoder stays.
+            rows = (
+                np.arange(len(examples)) if weights is None else np.nonzero(weights)[0]
             )
+            choice = self.choose_head(
+                examples.select(rows), names, encoded.of(rows), named
+            )
+        adapt = self._adaptation(choice)
+        room = adapt.padded_classes(len(names))
+        support = self._support(examples, names, room, encoded, named)
+        if unlabelled is not None:
+            support = with_unlabelled(support, unlabelled)
         if weights is not None:
             support.weights[: len(weights)] *= weights
-        adapted = self._adapt(support, room)
+        adapted = adapt(support, room)
         return LearnedTask(
             tuple(names),
             output_layer(adapted["head"], names, self.task),
             jax.tree.map(np.asarray, adapted["encoder"]),
             uses_label_names=bool(named.texts),
+            choice=choice,
         )
+
+    def _adaptation(self, choice: HeadChoice | None) -> Adaptation:
+        """Returns what adapts with the head that was chosen, if one was."""
+        if choice is None or choice.is_default:
+            return self._adapt
+        return self._of_chosen(choice.name, tuple(choice.settings.items()))
+
+    def _support(
+        self,
+        examples: data.Examples,
+        names: Sequence[str],
+        room: int,
+        encoded: Encoded | None,
+        named: LabelTexts,
+    ) -> base.Batch:
+        """Makes a padded support set of features, where given, or of tokens."""
+        if encoded is not None:
+            if named.inputs:
+                encoded = encoded.followed_by(self._named_features(named.inputs))
+            return feature_support(encoded, self.task, examples, names, room, named)
+        if self.task.tokens is not None:
+            return token_support(self.encoder, self.task, examples, names, room)
+        return text_support(self.encoder, self.task, examples, names, room, named)
 
     def label_texts(
         self,
@@ -221,13 +267,21 @@ class Learner:
             of_names,
         )
 
+    def config_of(self, learned: LearnedTask) -> config_lib.Config:
+        """Returns the config, with the head that a task chose."""
+        if learned.choice is None:
+            return self.config
+        algorithm = learned.choice.applied(self.config.algorithm)
+        return dataclasses.replace(self.config, algorithm=algorithm)
+
     def calibration_of(self, learned: LearnedTask) -> Calibration | None:
         """Returns the run's calibration where it holds for a task, else None."""
-        named = self.config.algorithm
+        config, adapt = self.config_of(learned), self._adaptation(learned.choice)
+        algorithm = config.algorithm
         reason = why_uncalibrated(
-            self.config,
+            config,
             uses_label_names=learned.uses_label_names,
-            other_head=None if self._adapt.has_head else named.head or named.name,
+            other_head=None if adapt.has_head else algorithm.head or algorithm.name,
         )
         return self._calibration if reason is None else None
 
@@ -293,6 +347,8 @@ class Learner:
     ) -> list[dict[str, Any]]:
         """Predicts each example by a task learned from all others.
 
+        A head is chosen once, on all examples, where `chooses_head`.
+
         Raises:
           ValueError: if there are fewer than two examples.
         """
@@ -302,11 +358,17 @@ class Learner:
             )
         if encoded is None and self.shares_encoder:
             encoded = self.encoder.encode(examples.texts)
+        choice = None
+        if self.chooses_head:
+            assert encoded is not None  # Heads are chosen where the encoder stays.
+            choice = self.choose_head(examples, names, encoded)
         predictions = []
         for left_out, text in enumerate(examples.texts):
             weights = np.ones(len(examples), np.float32)
             weights[left_out] = 0
-            learned = self.learn(examples, names, encoded=encoded, weights=weights)
+            learned = self.learn(
+                examples, names, encoded=encoded, weights=weights, choice=choice
+            )
             own = None if encoded is None else encoded.of([left_out])
             predictions += self.predict(learned, [text], own)
         return predictions

@@ -6,7 +6,6 @@ from pathlib import Path
 from metaflax import data
 from metaflax.few_shot._learned_task import LearnedTask
 from metaflax.few_shot._learner import Learner
-from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._saved_model import save_adapted, shown_support
 from metaflax.workflows.runs._protocol import used_record
@@ -19,7 +18,6 @@ def save_task(
     examples: data.Examples,
     *,
     num_unlabelled: int = 0,
-    choice: HeadChoice | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a task as `metaflax adapt` does, for `metaflax.load`.
@@ -30,7 +28,6 @@ def save_task(
       directory: which must not exist yet, or be empty.
       examples: its support set, written for explanations.
       num_unlabelled: number of texts without labels that it was learned from, too.
-      choice: how the head was chosen, if it was.
       notes: texts of further files, by their names.
 
     Raises:
@@ -38,11 +35,11 @@ def save_task(
         encoder.
     """
     target = Path(directory).expanduser()
-    calibration = learner.calibration_of(learned)
+    calibration, config = learner.calibration_of(learned), learner.config_of(learned)
     used = used_record(num_unlabelled, learned.uses_label_names)
     card = adapted_card(
         target,
-        learner.config,
+        config,
         learned.names,
         examples,
         model=learner.encoder.model.pretrained.directory,
@@ -57,10 +54,10 @@ def save_task(
         learner.params,
         {"encoder": learned.encoder, "head": learned.head},
         list(learned.names),
-        learner.config,
+        config,
         learner.task,
         notes={CARD: card, **shown_support(examples), **(notes or {})},
         calibration=calibration,
-        choice=choice,
+        choice=learned.choice,
         used=used,
     )

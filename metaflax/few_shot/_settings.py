@@ -13,11 +13,15 @@ class LearnerSettings:
     the model is no run. Of a run only the encoder is used where an algorithm, a head or
     a setting of the head is named.
 
+    The head `auto` is chosen for each task by cross-validation on its examples. It
+    serves without a name below frozen pretrained weights, for one class an input and
+    where neither strength nor temperature is given.
+
     Attributes:
       model: run directory, directory or hub name of a pretrained model, or `minilm`.
       task: name of the task type, or its import path.
       algorithm: name of the algorithm, or its import path.
-      head: name of the output layer, or its import path.
+      head: name of the output layer, or its import path, or `auto`.
       strength: regularisation strength of closed-form heads such as ridge.
       temperature: scale of distances in heads such as prototypes.
       adapts: patterns of the parameter paths that inner steps adapt.

@@ -11,6 +11,11 @@ from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tasks._forms import ONE_SEQUENCE
+from metaflax.workflows.inference._head_choice import (
+    AUTO,
+    chosen_by_default,
+    refuse_strength,
+)
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
@@ -79,7 +84,10 @@ def _load_source(settings: LearnerSettings, version: tuple[str, int]) -> Source:
 @functools.lru_cache(maxsize=MOST_LEARNERS)
 def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learner:
     del version
-    source = load_source(settings)
+    source, chooses_head = load_source(settings), settings.head == AUTO
+    if chooses_head:
+        refuse_strength(settings.strength)
+        settings = dataclasses.replace(settings, head=None)
     trained, params = source.trained, source.trained.params
     if not source.is_run or settings.needs_new_head:
         params = {"encoder": params["encoder"]}
@@ -89,8 +97,23 @@ def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learne
         run_dir = Path(settings.model).expanduser()
         calibration = read_calibration(RunDirectory(run_dir))
     return Learner(
-        source.encoder, params, config, trained.num_classes, calibration, run_dir
+        source.encoder,
+        params,
+        config,
+        trained.num_classes,
+        calibration,
+        run_dir,
+        chooses_head=chooses_head or _leaves_head_open(settings, source, config),
     )
+
+
+def _leaves_head_open(
+    settings: LearnerSettings, source: Source, config: config_lib.Config
+) -> bool:
+    """Whether nothing names a head, below pretrained weights that stay."""
+    if source.is_run or (settings.strength, settings.temperature) != (None, None):
+        return False
+    return chosen_by_default(config.algorithm, config_lib.build_task(config))
 
 
 def is_run(model: str) -> bool:

@@ -11,8 +11,9 @@ from metaflax.workflows.inference._support_sets import support_of
 from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
 from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 
-# Support sets are padded to powers of two from this on.
-LEAST_SUPPORT = 8
+# Support sets are padded to powers of two from this on: of texts, which adaptation then
+# encodes, and of features, of which more cost next to nothing.
+LEAST_TEXTS, LEAST_FEATURES = 8, 16
 
 
 def feature_support(
@@ -24,14 +25,14 @@ def feature_support(
     named: LabelTexts,
 ) -> base.Batch:
     """Makes a padded support set of features `[S, D]`, those of names at the end."""
-    size = _size(examples, named)
+    size = power_of_two(len(encoded.features), LEAST_FEATURES)
     features = _padded(encoded.features, size)
-    return _batch(features, task, examples, names, room, named)
+    return _batch(features, size, task, examples, names, room, named)
 
 
 def with_unlabelled(support: base.Batch, encoded: Encoded) -> base.Batch:
     """Adds features of texts without a label to a padded support set of classes."""
-    size = power_of_two(len(encoded.features), LEAST_SUPPORT)
+    size = power_of_two(len(encoded.features), LEAST_FEATURES)
     return base.Batch(
         np.concatenate([support.inputs, _padded(encoded.features, size)]),
         np.concatenate([support.targets, np.full(size, -1, support.targets.dtype)]),
@@ -54,12 +55,12 @@ def text_support(
 ) -> base.Batch:
     """Makes a padded support set of tokens `[S, L]`, those of names at the end."""
     texts = (*examples.texts, *named.inputs)
-    size, rows = _size(examples, named), range(len(texts))
+    size, rows = power_of_two(len(texts), LEAST_TEXTS), range(len(texts))
     longest = encoder.form.row_length(encoder.max_length)
     lengths = coarse_up_to(longest).lengths
     buckets = data.Buckets(lengths, budget_ratio=4.0)
     inputs = data.collate_texts(encoder.tokenize(texts), rows, size, buckets)
-    return _batch(inputs, task, examples, names, room, named)
+    return _batch(inputs, size, task, examples, names, room, named)
 
 
 def token_support(
@@ -87,6 +88,7 @@ def power_of_two(number: int, least: int) -> int:
 
 def _batch(
     inputs: object,
+    size: int,
     task: tasks.TaskType,
     examples: data.Examples,
     names: Sequence[str],
@@ -94,7 +96,6 @@ def _batch(
     named: LabelTexts,
 ) -> base.Batch:
     """Adds padded targets and weights of one target per text to inputs."""
-    size = _size(examples, named)
     to_arrays = target_kinds.of(task).to_arrays
     assert to_arrays is not None  # Only task types with targets of tokens lack it.
     targets = to_arrays(examples, list(names), room)
@@ -105,11 +106,6 @@ def _batch(
         given = np.full(len(of_names), named.weight, np.float32)
         weights = np.concatenate([weights, given])
     return base.Batch(inputs, _padded(targets, size), _padded(weights, size))
-
-
-def _size(examples: data.Examples, named: LabelTexts) -> int:
-    """Returns the number of rows of a padded support set."""
-    return power_of_two(len(examples) + len(named.inputs), LEAST_SUPPORT)
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

@@ -8,11 +8,12 @@ import numpy as np
 from metaflax import data
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
+from metaflax.workflows.inference._head_choice import possible_choices
 
 TEXT = "a text"
-# Numbers of classes and examples that tasks are padded to; a larger task compiles its
-# adaptation once.
-CLASSES, EXAMPLES = (2, 4, 8), (8, 16, 32, 64)
+# Number of classes that smaller tasks are padded to, and numbers of examples; a larger
+# task compiles its adaptation once.
+CLASSES, EXAMPLES = 8, (16, 32, 64)
 
 
 def warm_up(learner: Learner) -> None:
@@ -26,12 +27,14 @@ def warm_up(learner: Learner) -> None:
     learner.encoder.warm_up(TEXT)
     if not learner.shares_encoder:
         return
-    for num_classes, size in itertools.product(CLASSES, EXAMPLES):
-        names = [str(number) for number in range(num_classes)]
-        labels = [(names[i % num_classes],) for i in range(size)]
-        examples = data.Examples("warm-up", (TEXT,) * size, tuple(labels))
+    names = [str(number) for number in range(CLASSES)]
+    # None is the choice among all others, or the only head.
+    choices = [None, *(possible_choices(CLASSES) if learner.chooses_head else ())]
+    for size, choice in itertools.product(EXAMPLES, choices):
+        labels = tuple((names[i % CLASSES],) for i in range(size))
+        examples = data.Examples("warm-up", (TEXT,) * size, labels)
         features = np.zeros((size, learner.encoder.num_features), np.float32)
         encoded = Encoded(features, np.ones((size, 2), np.int64))
         # An output layer that was meta-trained may have fewer classes.
         with contextlib.suppress(ValueError):
-            learner.learn(examples, names, encoded=encoded)
+            learner.learn(examples, names, encoded=encoded, choice=choice)

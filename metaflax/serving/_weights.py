@@ -1,5 +1,6 @@
 """What tasks learned, as bytes of safetensors."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,17 +9,24 @@ import numpy as np
 
 from metaflax import tree
 from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.workflows.inference._head_choice import HeadChoice
+
+# Key of the choice of the head in the header of safetensors.
+CHOICE = "choice"
 
 
 def to_bytes(learned: LearnedTask) -> bytes:
     """Serialises the weights of a task."""
     import safetensors.numpy
 
+    choice = learned.choice
+    chosen = {} if choice is None else {CHOICE: json.dumps(choice._asdict())}
     leaves = jax.tree_util.tree_leaves_with_path(
         {"head": dict(learned.head), "encoder": learned.encoder}
     )
     return safetensors.numpy.save(
-        {tree.path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+        {tree.path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves},
+        chosen,
     )
 
 
@@ -43,4 +51,12 @@ def from_bytes(
         lambda path, leaf: tensors.get(f"encoder/{tree.path_name(path)}"), encoder
     )
     head = {name: tensors[f"head/{name}"] for name in ("kernel", "bias")}
-    return LearnedTask(tuple(names), head, adapted, uses_label_names)
+    choice = _choice(content)
+    return LearnedTask(tuple(names), head, adapted, uses_label_names, choice)
+
+
+def _choice(content: bytes) -> HeadChoice | None:
+    """Reads the choice of the head from the header, which `load` leaves out."""
+    size = int.from_bytes(content[:8], "little")
+    chosen = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(CHOICE)
+    return None if chosen is None else HeadChoice(**json.loads(chosen))

@@ -5,12 +5,13 @@ import io
 import json
 import re
 import threading
+import time
 import zipfile
 
 import pytest
 
 import metaflax
-from metaflax import serving
+from metaflax import models, serving
 from metaflax.serving import _messages as messages
 from metaflax.serving._api import OPERATIONS
 from tests.serving.clients import (
@@ -281,10 +282,43 @@ def test_a_task_is_returned_as_a_model_that_predicts_the_same(client, task, tmp_
     assert (tmp_path / "model" / "README.md").is_file()
 
 
+def chosen_head(client, task, folder):
+    """Which head the model of a task says that was chosen."""
+    answer = client.get(f"/v1/tasks/{task}/model")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(folder)
+    return models.load(folder / "model").purpose.get("chosen_head")
+
+
+def test_a_task_chooses_its_head_as_an_estimator_does_and_keeps_it(
+    settings, tiny_bert, tmp_path
+):
+    rows = worlds.records(worlds.TOPICS[:3], count=4, seed=1)
+    classifier = metaflax.FewShotClassifier(tiny_bert)
+    classifier.fit(*([row[name] for row in rows] for name in ("text", "label")))
+    expected = classifier.head_choice_.record()
+    here = dataclasses.replace(settings, store=tmp_path / "store")
+    client = client_of(here)
+    task = created(client, rows)
+    assert chosen_head(client, task, tmp_path / "first") == expected
+    restarted = client_of(here)
+    assert chosen_head(restarted, task, tmp_path / "second") == expected
+    assert predictions(restarted, task) == predictions(client, task)
+
+    for head, chooses in (("auto", True), ("prototypes", False)):
+        learner = dataclasses.replace(here.learner, head=head)
+        named = client_of(dataclasses.replace(here, learner=learner))
+        found = chosen_head(named, created(named, rows), tmp_path / head)
+        assert found == (expected if chooses else None)
+
+
 def test_health_metrics_and_documents_need_no_token(client, task):
     client.headers.pop("authorization")
     try:
         assert client.get("/healthz").json() == {"status": "ok"}
+        end = time.monotonic() + 120  # Until all is compiled.
+        while client.get("/readyz").status_code == 503 and time.monotonic() < end:
+            time.sleep(0.1)
         assert client.get("/readyz").status_code == 200
         lines = client.get("/metrics").text
         page, document = client.get("/docs").text, client.get("/openapi.json").json()

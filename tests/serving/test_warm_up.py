@@ -10,6 +10,7 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving import _warm_up
+from metaflax.workflows.inference._head_choice import possible_choices
 from tests.compilations import Compilations
 from tests.serving.clients import EXAMPLES
 
@@ -19,21 +20,23 @@ def learner(tiny_bert):
     return load_learner(LearnerSettings(model=str(tiny_bert), batch_size=4))
 
 
-def compiled_by_learning(learner, examples):
+def compiled_by_learning(learner, examples, choice=None):
     """How many programs are compiled where a task of these examples is learned."""
     names = sorted({row["label"] for row in examples})
     with contextlib.closing(Compilations()) as compiled:
-        learner.learn(examples_of(examples, learner.task), names)
+        learner.learn(examples_of(examples, learner.task), names, choice=choice)
     return compiled.count
 
 
 def test_a_first_task_of_usual_size_compiles_nothing(learner):
     _warm_up.warm_up(learner)
     assert compiled_by_learning(learner, EXAMPLES) == 0
-    for classes, size in itertools.product(_warm_up.CLASSES, _warm_up.EXAMPLES):
+    for classes, size in itertools.product((2, 4, 8), (8, *_warm_up.EXAMPLES)):
         rows = [{"text": "one", "label": str(i % classes)} for i in range(size)]
-        assert compiled_by_learning(learner, rows) == 0, (classes, size)
-    many = 2 * max(_warm_up.CLASSES)
+        for choice in (None, *possible_choices(classes)):
+            count = compiled_by_learning(learner, rows, choice)
+            assert count == 0, (classes, size, choice)
+    many = 2 * _warm_up.CLASSES
     rows = [{"text": "one", "label": str(i % many)} for i in range(2 * many)]
     assert compiled_by_learning(learner, rows) > 0
 

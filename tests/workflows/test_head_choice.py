@@ -8,6 +8,9 @@ import pytest
 
 import metaflax
 from metaflax import cli, config, models, tasks
+from metaflax.few_shot._examples import examples_of
+from metaflax.few_shot._settings import LearnerSettings
+from metaflax.few_shot._sources import load_learner
 from metaflax.workflows.inference import _head_choice
 from tests.workflows import worlds
 
@@ -176,6 +179,18 @@ def test_a_head_is_chosen_where_none_is_named(world, trained, tmp_path, capsys):
         assert other.fit(texts, labels).head_choice_ is None
     of_run = metaflax.FewShotClassifier(str(trained)).fit(texts, labels)
     assert of_run.head_choice_ is None
+
+
+def test_an_example_that_counts_nothing_has_no_part_in_the_choice(world):
+    rows = worlds.records(worlds.TOPICS[:3], count=4, seed=1)
+    learner = load_learner(LearnerSettings(str(world.model)))
+    examples = examples_of(rows, learner.task)
+    names, weights = sorted({row["label"] for row in rows}), np.ones(len(rows))
+    weights[0] = 0.0
+    learned = learner.learn(examples, names, weights=weights)
+    fewer = learner.learn(examples.select(range(1, len(rows))), names)
+    assert learned.choice == fewer.choice
+    np.testing.assert_allclose(learned.head["kernel"], fewer.head["kernel"], atol=1e-4)
 
 
 @pytest.mark.thorough

@@ -37,7 +37,9 @@ class Serve:
     algorithm: str | None = None
     """Algorithm that learns a task (default: the run's, or frozen)."""
     head: str | None = None
-    """Output layer that learns a task (default: the algorithm's)."""
+    """Output layer that learns a task, or auto, which chooses one for each task by
+    cross-validation on its examples (default: the run's; auto below frozen pretrained
+    weights)."""
     batch_size: int = 32
     """Largest number of texts in a forward pass of the encoder."""
     limits: serving.Limits = dataclasses.field(default_factory=serving.Limits)

@@ -23,6 +23,9 @@ CANDIDATES: Mapping[str, Mapping[str, float]] = {
     "centred_logistic_regression": {"strength": 0.1},
 }
 MOST_FOLDS = 5
+# Classes and examples are padded to powers of two from these on, so that most support
+# sets share compiled programs.
+LEAST_CLASSES, LEAST_EXAMPLES = 8, 16
 # Without a text to hold out, the head that was best on validation classes; see
 # experiments/heads. The centre of few class means says little.
 PRIORS: Mapping[str, Mapping[str, float]] = {
@@ -95,6 +98,23 @@ class HeadChoice(NamedTuple):
             return config
         fields: Any = {"name": "frozen", "head": self.name, **self.settings}
         return dataclasses.replace(config, **fields)
+
+
+def possible_choices(num_classes: int) -> list[HeadChoice]:
+    """Lists the heads beside the default one that may be chosen, without accuracies.
+
+    Args:
+      num_classes: number of classes of a task.
+
+    Examples:
+      >>> [choice.name for choice in possible_choices(8)]
+      ['gaussian', 'centred_logistic_regression', 'logistic_regression']
+    """
+    named = [*CANDIDATES.items()]
+    # Where a class has one text, and others more.
+    if prior := prior_head(np.arange(1, num_classes + 1)):
+        named.append((prior, PRIORS[prior]))
+    return [HeadChoice(name, settings, False, {}, 0) for name, settings in named]
 
 
 def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
@@ -214,7 +234,9 @@ def choose_head(
         configs.setdefault(name, dataclasses.replace(config, **fields))
     padded, accuracy = _padded(features, targets, folds, names), {}
     for name, tried in configs.items():
-        score = _compiled(tried, num_features, _power_of_two(num_classes, 4))
+        score = _compiled(
+            tried, num_features, _power_of_two(num_classes, LEAST_CLASSES)
+        )
         correct = score(*padded, head_params if name == default else None)
         accuracy[name] = round(float(np.mean(correct[: len(targets)])), 6)
     best = max(accuracy, key=lambda name: accuracy[name])  # The first of equals.
@@ -283,7 +305,7 @@ def _padded(
         targets = np.concatenate([targets, names.targets])
         given = np.full(len(names.targets), names.weight, np.float32)
         weights = np.concatenate([weights, given])
-    size = _power_of_two(len(targets), 16)
+    size = _power_of_two(len(targets), LEAST_EXAMPLES)
     return (
         np.pad(features.astype(np.float32), ((0, size - len(targets)), (0, 0))),
         np.pad(targets.astype(np.int32), (0, size - len(targets))),
