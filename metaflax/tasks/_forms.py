@@ -46,7 +46,8 @@ class Form(NamedTuple):
       pair_encodings: forms of the same inputs by the name of a pair encoding, empty for
         inputs that are no pairs of texts or of entities.
       of_sentences: the pair encoding that suits an encoder of single sentences, which
-        was not trained on two texts in one sequence.
+        was not trained on two texts in one sequence; only for inputs with all columns
+        that it requires.
       of_name: `text = of_name(name)`, makes an input of the name of a class; None where
         a name by itself is no such input.
 

@@ -45,6 +45,7 @@ TEXT_OR_PAIR = Form(
     row=lambda text: (PAIR if isinstance(text, Pair) else TEXT).row(text),
     encode=encode_either,
     pair_encodings=PAIR_ENCODINGS,
+    of_sentences=PAIR.of_sentences,
 )
 
 

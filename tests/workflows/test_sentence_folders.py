@@ -207,11 +207,35 @@ def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_
     np.testing.assert_allclose(classifier.predict_proba(texts), expected, atol=1e-4)
 
 
-def test_a_run_records_how_its_pairs_are_encoded(world, tmp_path):
+def test_numbers_of_pairs_take_two_towers_where_all_inputs_are_pairs(world, tmp_path):
+    folder = sentence_folder(world, tmp_path / "st")
+    scored = [{**r, "score": n % 3} for n, r in enumerate(pairs(worlds.TOPICS[:2], 3))]
+    single = [{"text": row["text"], "score": row["score"]} for row in scored]
+
+    def encoding(name, rows, model=folder):
+        support = worlds.write_jsonl(tmp_path / f"{name}.jsonl", rows)
+        args = ("--support", support, "--model", model, "--out", tmp_path / name)
+        worlds.run("adapt", *args, "--task", "regression", "--label", "score")
+        return models.load(tmp_path / name).pair_encoding
+
+    assert encoding("pairs", scored) == "two_towers"
+    assert encoding("mixed", [*scored[1:], single[0]]) == "one_sequence"
+    assert encoding("single", single) == "one_sequence"
+    assert encoding("plain", scored, world.model) == "one_sequence"
+
+
+@pytest.mark.parametrize("task", ["pair_classification", "regression"])
+def test_a_run_records_how_its_pairs_are_encoded(task, world, tmp_path):
     folder = sentence_folder(world, tmp_path / "st", max_length=worlds.POSITIONS)
-    rows = pairs(worlds.TOPICS, 8)
+    rows = [
+        {**row, "domain": row["label"], "score": number % 3}
+        for number, row in enumerate(pairs(worlds.TOPICS, 8))
+    ]
     file = worlds.write_jsonl(tmp_path / "pairs.jsonl", rows)
-    options = {"data": file, "task": "pair_classification", "steps": 1, "eval_every": 1}
+    options = {"data": file, "task": task, "steps": 1, "eval_every": 1}
+    if task == "regression":
+        options |= {"algorithm": "ridge", "label": "score"}
+        options |= {"domain": "domain", "split_by": "domain"}
     args = world.train_args(tmp_path / "run", model=folder, **options)
     worlds.run(*args)
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,9 @@ def adapt(
     if run_dir is not None:
         config = RunDirectory(run_dir).config()
     else:
-        config = with_pair_encoding(config or config_lib.Config())
+        config = _with_pair_encoding(
+            config or config_lib.Config(), support_file, columns
+        )
     if keep_context and not resolve_algorithm(config.algorithm.name).in_context:
         raise ValueError(
             f"{config.algorithm.name} reads no context whose keys and values could be"
@@ -281,6 +283,18 @@ def adapt(
             soft_wrap=True,
         )
     return target
+
+
+def _with_pair_encoding(
+    config: config_lib.Config, support_file: str | Path, columns: Mapping[str, Any]
+) -> config_lib.Config:
+    """Names the pair encoding that follows from the model and the support set."""
+    source = _with_columns(config.data, columns)
+
+    def inputs(task: tasks.TaskType) -> Sequence[Any]:
+        return read_examples(support_file, source, task, split=source.split).texts
+
+    return with_pair_encoding(config, inputs)
 
 
 def _with_columns(

@@ -57,6 +57,17 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     return with_more_training(splits, more, config.split_by)
 
 
+def inputs_of(config: DataConfig, task: tasks.TaskType) -> Iterator[Any]:
+    """Reads the inputs of all splits.
+
+    Raises:
+      ValueError: as `load_splits`.
+    """
+    splits = load_splits(config, task)
+    for examples in (splits.train, splits.valid, splits.test):
+        yield from examples.texts
+
+
 def read_examples(
     source: str | Path,
     config: DataConfig,
