@@ -92,6 +92,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             "estimator": type(self).__name__,
             "params": self._plain_params(),
             "state": self._state(),
+            "choice": None if (c := self.head_choice_) is None else c._asdict(),
             "texts": [_plain(text) for text in self.support_texts_],
             "targets": [_plain(target) for target in self.support_targets_],
         }
@@ -138,6 +139,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             )
         estimator = cls(**content["params"])
         estimator._restore(content["state"])
+        if (choice := content.get("choice")) is not None:  # Earlier ones lack it.
+            estimator.head_choice_ = HeadChoice(**choice)
         estimator.support_texts_ = content["texts"]
         estimator.support_targets_ = content["targets"]
         estimator.saved_ = str(path.parent)

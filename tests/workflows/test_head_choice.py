@@ -250,6 +250,7 @@ def test_an_estimator_keeps_its_choice(tiny_bert, tmp_path, capsys):
     assert content["metaflax"]["chosen_head"]["name"] == choice.name
     loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
     np.testing.assert_allclose(loaded.predict_proba(texts), expected, atol=1e-5)
+    assert loaded.head_choice_ == choice
 
     with pytest.raises(ValueError, match=r"strength is 2\.0, which the head 'auto'"):
         metaflax.FewShotClassifier(str(tiny_bert), head="auto", strength=2.0).fit(
