@@ -2,9 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,54 +13,22 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks
 from metaflax._files import check_absent
-from metaflax._wording import counted
-from metaflax.config._check import check_label_names
-from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
-from metaflax.models.pretrained._files import HEAD
+from metaflax.config._factories import build_algorithm, build_head
+from metaflax.workflows.inference import _request
+from metaflax.workflows.inference._adapted_task import AdaptedTask
 from metaflax.workflows.inference._head_choice import (
-    AUTO,
     HeadChoice,
     NamedFeatures,
-    check_choosable,
-    chosen_by_default,
 )
 from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
-from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
-from metaflax.workflows.inference._model_card import CARD, adapted_card
-from metaflax.workflows.inference._saved_model import (
-    save_adapted,
-    save_generative,
-    shown_support,
-)
-from metaflax.workflows.inference._support_sets import first_seen, support_set
+from metaflax.workflows.inference._support_sets import support_set
 from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
-from metaflax.workflows.runs._calibration import read_calibration, why_uncalibrated
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._episodes import columns as run_columns
-from metaflax.workflows.runs._episodes import (
-    names_of_classes,
-    read_examples,
-)
+from metaflax.workflows.runs._episodes import names_of_classes
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._pair_encoding import with_pair_encoding
-from metaflax.workflows.runs._protocol import (
-    check_unlabelled,
-    described_use,
-    read_unlabelled,
-    takes_unlabelled,
-    used_record,
-)
-from metaflax.workflows.runs._run import (
-    Trained,
-    fitted,
-    load_trained,
-    load_untrained,
-)
-from metaflax.workflows.runs._run_directory import RunDirectory
-
-# How a support file is read, beside its columns; of the run's own, only the separator.
-_SUPPORT_SETTINGS = ("label_separator", "split", "encoding")
+from metaflax.workflows.runs._protocol import read_unlabelled, used_record
+from metaflax.workflows.runs._run import Trained
 
 
 def adapt(
@@ -134,195 +101,83 @@ def adapt(
     console = console_or_quiet(console)
     target = Path(out).expanduser()
     check_absent(target)
-    if run_dir is not None and config is not None:
-        raise ValueError("a run has a config of its own; leave run_dir or config out.")
-    if run_dir is not None:
-        config = RunDirectory(run_dir).config()
-    else:
-        config = _with_pair_encoding(
-            config or config_lib.Config(), support_file, columns
-        )
-    if keep_context and not resolve_algorithm(config.algorithm.name).in_context:
-        raise ValueError(
-            f"{config.algorithm.name} reads no context whose keys and values could be"
-            " kept; leave keep_context out, or take metaicl or in_context."
-        )
-    trained_with = config
-    config = _with_names(config, label_names, label_name_weight)
-    task = config_lib.build_task(config)
-    check_label_names(config.data, task)
-    if choose_head:
-        check_choosable(config.algorithm, task)
-    if choose_head is None:
-        is_open = run_dir is None and unlabelled_texts is None
-        choose_head = is_open and chosen_by_default(config.algorithm, task)
-    takes = not choose_head and takes_unlabelled(config)
-    check_unlabelled(
-        takes, unlabelled_texts is not None, _head_name(config, choose_head)
+    asked = _request.request(
+        support_file,
+        run_dir,
+        config,
+        columns,
+        keep_context=keep_context,
+        choose_head=choose_head,
+        has_unlabelled=unlabelled_texts is not None,
+        label_names=label_names,
+        label_name_weight=label_name_weight,
     )
-    source = _with_columns(config.data, columns)
-    examples = read_examples(support_file, source, task, split=source.split)
+    task, examples = asked.task, asked.read_support()
     report_notes(examples.notes, console)
-    names = first_seen(examples) or [source.label]
-    if len(names) < 2 and target_kinds.of(task).single_label:
-        raise ValueError(
-            f"{support_file}: all texts have the label {names[0]!r}; add"
-            " texts of another label, since a task needs at least two classes."
-        )
-    trained = (
-        fitted(load_untrained(config, len(names)))
-        if run_dir is None
-        else load_trained(run_dir)
-    )
-    trained = trained._replace(
-        config=_with_names(trained.config, label_names, label_name_weight)
-    )
-    choice = None
-    if choose_head:
+    names = asked.names_of(examples)
+    trained, choice = asked.load(len(names)), None
+    if asked.chooses_head:
         choice = _head_choice(trained, examples, names, task)
         print(choice, file=sys.stderr)
         trained = _with_choice(trained, choice, task, len(names))
-    calibration, reason = None, None
-    if run_dir is not None:
-        calibration = read_calibration(RunDirectory(run_dir))
-        other_head = None if choice is None or choice.is_default else choice.name
-        reason = why_uncalibrated(
-            trained_with,
-            uses_label_names=config.data.uses_label_names,
-            other_head=other_head,
-        )
-    if reason is not None:
-        calibration = None
     room = _room(trained, len(names), support_file)
-    model, params, config = trained.model, trained.params, trained.config
-    algorithm = build_algorithm(
-        config.algorithm,
-        model.encoder,
-        model.init,
+    _check_linear(trained.config, trained.model, task, room)
+    unlabelled = None
+    if unlabelled_texts is not None:
+        unlabelled = read_unlabelled(unlabelled_texts, trained.config)
+    learned = _learned(trained, task, examples, names, room, unlabelled)
+    result = AdaptedTask(
+        trained,
+        asked.run_dir,
         task,
-        room,
-        num_steps=config.algorithm.eval_num_steps,
-    )
-    _check_linear(config, model, task, room)
-    support, cut = support_set(model, examples, names, config, task, room)
-    named = names_of_classes(names, config.data, task)
-    used = used_record(0, named is not None)
-    if unlabelled_texts is None:
-        adapted, _ = jax.jit(algorithm.adapt)(params, support)
-    else:
-        unlabelled = read_unlabelled(unlabelled_texts, config)
-        used = used_record(len(unlabelled), named is not None)
-        labelled = (*examples.texts, *(named.inputs if named else ()))
-        adapted = adapt_with_unlabelled(
-            model, params, config, task, support, labelled, unlabelled, room
-        )
-    card = adapted_card(
-        target,
-        config,
-        names,
         examples,
-        model=model.pretrained.directory,
-        run_dir=None if run_dir is None else Path(run_dir).expanduser(),
-        calibration=calibration,
-        max_length=config.data.max_length,
-        used=used,
+        names,
+        learned.adapted,
+        learned.used,
+        choice,
     )
-    if model.family.generative:
-        save_generative(
-            target,
-            model,
-            params,
-            adapted,
-            config,
-            notes={CARD: card},
-            names=names,
-            support=support_lines(examples, task),
-            keep_context=keep_context,
-        )
-        what = config.data.task
-        if "context" in adapted:
-            report_notes(left_out_notes(adapted["context"]), console)
-    else:
-        save_adapted(
-            target,
-            model,
-            params,
-            adapted,
-            names,
-            config,
-            task,
-            notes={CARD: card, **shown_support(examples)},
-            calibration=calibration,
-            choice=choice,
-            used=used,
-        )
-        what = target_kinds.of(task).describe_adapted(len(names))
-    texts = counted(len(examples), "text") + described_use(used)
-    console.print(f"adapted to {what} from {texts}{cut}: {target}", soft_wrap=True)
-    if config.model.extends_features:
-        which = "texts that are encoded apart"
-        if config.model.capitals:
-            which = "words that say which begin with a capital"
-        console.print(
-            f"its output layer, in {HEAD}, takes features of {which}, as no class of"
-            " Hugging Face does; metaflax loads all of it, and AutoModel the encoder",
-            soft_wrap=True,
-        )
-    if calibration is not None:
-        console.print(
-            f"calibrated at temperature {calibration.temperature:.3g}, fitted on"
-            f" {calibration.queries} {calibration.episodes} queries of meta-validation",
-            soft_wrap=True,
-        )
-    elif reason is not None:
-        console.print(f"not calibrated: {reason}", soft_wrap=True)
-    elif run_dir is not None and _is_calibrated(task):
-        console.print(
-            f"not calibrated, since the run is of an earlier version: `metaflax"
-            f" evaluate {run_dir}` fits a temperature; then adapt again",
-            soft_wrap=True,
-        )
+    result.save(target, keep_context=keep_context)
+    result.report(target, learned.truncated, console)
     return target
 
 
-def _with_pair_encoding(
-    config: config_lib.Config, support_file: str | Path, columns: Mapping[str, Any]
-) -> config_lib.Config:
-    """Names the pair encoding that follows from the model and the support set."""
-    source = _with_columns(config.data, columns)
+class _Learned(NamedTuple):
+    """What an algorithm made of a support set, what it used, what was cut off."""
 
-    def inputs(task: tasks.TaskType) -> Sequence[Any]:
-        return read_examples(support_file, source, task, split=source.split).texts
-
-    return with_pair_encoding(config, inputs)
+    adapted: Any
+    used: dict[str, Any]
+    truncated: str
 
 
-def _with_columns(
-    config: config_lib.DataConfig, columns: Mapping[str, str | None]
-) -> config_lib.DataConfig:
-    """Replaces the columns that are given.
-
-    Raises:
-      ValueError: for a name that is no setting of columns.
-    """
-    known = (*run_columns(config), "unlabelled", *_SUPPORT_SETTINGS)
-    if unknown := [name for name in columns if name not in known]:
-        raise ValueError(
-            f"{unknown[0]!r} is no setting of the columns of a support file; known:"
-            f" {', '.join(known)}."
+def _learned(
+    trained: Trained,
+    task: tasks.TaskType,
+    examples: data.Examples,
+    names: list[str],
+    room: int,
+    unlabelled: Any,
+) -> _Learned:
+    """Adapts to the support set, and to texts without labels if there are any."""
+    config, model, params, _ = trained
+    support, truncated = support_set(model, examples, names, config, task, room)
+    named = names_of_classes(names, config.data, task)
+    if unlabelled is None:
+        algorithm = build_algorithm(
+            config.algorithm,
+            model.encoder,
+            model.init,
+            task,
+            room,
+            num_steps=config.algorithm.eval_num_steps,
         )
-    given = {name: value for name, value in columns.items() if value is not None}
-    config = dataclasses.replace(config, split=None, encoding=None)
-    return dataclasses.replace(config, **given)  # pyright: ignore
-
-
-def _with_names(
-    config: config_lib.Config, source: str | None, weight: float | None
-) -> config_lib.Config:
-    """Replaces what the config says of names of classes, where that is given."""
-    names = {"label_names": source, "label_name_weight": weight}
-    given: Any = {name: value for name, value in names.items() if value is not None}
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
+        adapted, _ = jax.jit(algorithm.adapt)(params, support)
+        return _Learned(adapted, used_record(0, named is not None), truncated)
+    labelled = (*examples.texts, *(named.inputs if named else ()))
+    adapted = adapt_with_unlabelled(
+        model, params, config, task, support, labelled, unlabelled, room
+    )
+    used = used_record(len(unlabelled), named is not None)
+    return _Learned(adapted, used, truncated)
 
 
 def _head_choice(
@@ -366,16 +221,6 @@ def _with_choice(
         params={**fresh, "encoder": trained.params["encoder"]},
         num_classes=num_classes,
     )
-
-
-def _head_name(config: config_lib.Config, choose_head: bool) -> str:
-    """Returns the name of the head that is asked for."""
-    default = resolve_algorithm(config.algorithm.name).default_head
-    return AUTO if choose_head else config.algorithm.head or default
-
-
-def _is_calibrated(task: tasks.TaskType) -> bool:
-    return target_kinds.of(task).single_label and task.tokens is None
 
 
 def _check_linear(
