@@ -10,12 +10,12 @@ from sklearn.base import ClassifierMixin
 from metaflax import data, tasks
 from metaflax.config._settings import PairEncoding
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
-from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+from metaflax.few_shot._estimator import sequence_of
 from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._pairs import pair_columns, pairs_of
+from metaflax.few_shot._pairs import TextOrPairEstimator
 
 
-class FewShotClassifier(ClassifierMixin, FewShotEstimator):
+class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
     """Classifier of texts, or pairs of texts, that learns from a few examples a class.
 
     Texts are encoded by a pretrained or meta-trained encoder, which the process loads
@@ -196,14 +196,6 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
             unlabelled = getattr(self, "unlabelled_texts_", [])
         super()._fit(texts, targets, unlabelled)
         self.classes_, self.unlabelled_texts_ = classes, unlabelled
-
-    def _sequence(self, values: Any) -> list[Any]:
-        return sequence_of(values) if self.pair_encoding is None else pairs_of(values)
-
-    def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
-        if self.pair_encoding is None:
-            return super()._inputs(texts)
-        return [pair_columns(pair) for pair in texts]
 
     def _names(self, targets: Sequence[Any], examples: data.Examples) -> list[str]:
         return _names(_classes(targets))

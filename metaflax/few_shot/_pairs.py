@@ -1,9 +1,26 @@
 """Pairs of texts, as scikit-learn's users hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+from metaflax.config._settings import PairEncoding
+from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+
+
+class TextOrPairEstimator(FewShotEstimator):
+    """Base of the estimators of single texts, or of pairs with a `pair_encoding`."""
+
+    pair_encoding: PairEncoding | None
+
+    def _sequence(self, values: Any) -> list[Any]:
+        return sequence_of(values) if self.pair_encoding is None else pairs_of(values)
+
+    def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        if self.pair_encoding is None:
+            return super()._inputs(texts)
+        return [{"text": first, "text_pair": second} for first, second in texts]
 
 
 def pairs_of(values: Any) -> list[tuple[Any, Any]]:
@@ -36,8 +53,3 @@ def pairs_of(values: Any) -> list[tuple[Any, Any]]:
             )
         pairs.append((texts[0], texts[1]))
     return pairs
-
-
-def pair_columns(pair: tuple[Any, Any]) -> dict[str, Any]:
-    """Returns the columns of a pair, as a file has them."""
-    return {"text": pair[0], "text_pair": pair[1]}

@@ -1,20 +1,23 @@
 """Few-shot text regression as a scikit-learn estimator."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
 
 from metaflax import data
-from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
+from metaflax.config._settings import PairEncoding
+from metaflax.few_shot._estimator import sequence_of
+from metaflax.few_shot._pairs import TextOrPairEstimator
 
 # Name of the number in records.
 NUMBER = "label"
 
 
-class FewShotRegressor(RegressorMixin, FewShotEstimator):
-    """Text regressor that learns from a few texts with numbers.
+class FewShotRegressor(RegressorMixin, TextOrPairEstimator):
+    """Regressor of texts, or pairs of texts, that learns from a few with numbers.
 
     Args:
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
@@ -27,6 +30,10 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
+      pair_encoding: encoding of pairs of texts, which X then holds: one_sequence (both
+        in one sequence), two_towers (each by itself, for encoders of sentences), both
+        (the features of the two) or phrase (the second text is a phrase of the first).
+        None for single texts.
 
     Attributes:
       support_texts_: the texts that it learned from.
@@ -52,11 +59,41 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
 
     _task = "regression"
 
+    def __init__(
+        self,
+        model: str | Path = "minilm",
+        *,
+        algorithm: str | None = None,
+        head: str | None = None,
+        strength: float | None = None,
+        temperature: float | None = None,
+        adapts: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        inner_learning_rate: float | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        pair_encoding: PairEncoding | None = None,
+    ):
+        super().__init__(
+            model,
+            algorithm=algorithm,
+            head=head,
+            strength=strength,
+            temperature=temperature,
+            adapts=adapts,
+            num_steps=num_steps,
+            inner_learning_rate=inner_learning_rate,
+            max_length=max_length,
+            batch_size=batch_size,
+        )
+        self.pair_encoding = pair_encoding
+
     def fit(self, X: Any, y: Any) -> "FewShotRegressor":
         """Learns from texts and their numbers.
 
         Args:
-          X: texts.
+          X: texts; with a `pair_encoding` pairs of texts, as tuples, an array `[U, 2]`
+            or a data frame of two columns.
           y: finite numbers.
 
         Returns:
@@ -65,12 +102,12 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
         Raises:
           ValueError: for anything wrong with texts, numbers or settings.
         """
-        self._fit(sequence_of(X), sequence_of(y))
+        self._fit(self._sequence(X), sequence_of(y))
         return self
 
     def partial_fit(self, X: Any, y: Any) -> "FewShotRegressor":
         """Learns from more examples, and all earlier ones; see `fit`."""
-        self._partial_fit(sequence_of(X), sequence_of(y))
+        self._partial_fit(self._sequence(X), sequence_of(y))
         return self
 
     def predict(self, X: Any) -> np.ndarray:

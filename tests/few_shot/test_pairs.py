@@ -1,4 +1,4 @@
-"""Tests of the classifier on pairs of texts."""
+"""Tests of the classifier and the regressor on pairs of texts."""
 
 import pickle
 
@@ -52,6 +52,30 @@ def test_it_predicts_as_adapt_does_and_as_it_is_saved(encoding, tiny_bert, tmp_p
     assert len(more.support_texts_) == len(pairs) + 1
     restored = pickle.loads(pickle.dumps(classifier))
     np.testing.assert_array_equal(restored.predict_proba(pairs), shares)
+
+
+@encodings
+def test_a_regressor_of_pairs_predicts_as_adapt_does(encoding, tiny_bert, tmp_path):
+    pairs = [(first, first.split()[0]) for first, _ in PAIRS]  # A phrase of the first.
+    scores = np.linspace(0, 5, len(pairs))
+    columns = [{"text": first, "text_pair": second} for first, second in pairs]
+    rows = [{**row, "label": y} for row, y in zip(columns, scores, strict=True)]
+    support = worlds.write_jsonl(tmp_path / "pairs.jsonl", rows)
+    config = without_run(
+        str(tiny_bert), "frozen", "regression", pair_encoding=encoding, strength=0.01
+    )
+    workflows.adapt(support, tmp_path / "adapted", config=config)
+    expected = [row["label"] for row in metaflax.load(tmp_path / "adapted")(columns)]
+    settings = {"pair_encoding": encoding, "strength": 0.01}
+    regressor = metaflax.FewShotRegressor(tiny_bert, **settings).fit(pairs, scores)
+    np.testing.assert_allclose(regressor.predict(pairs), expected, atol=1e-3)
+    regressor.save(tmp_path / "saved")
+    loaded = metaflax.FewShotRegressor.load(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.predict(pairs), expected, atol=1e-3)
+    more = loaded.partial_fit(pairs[:1], scores[:1])
+    assert len(more.support_texts_) == len(pairs) + 1
+    with pytest.raises(ValueError, match="with a pair_encoding give two texts a row"):
+        regressor.fit([first for first, _ in pairs], scores)
 
 
 def _fields(row):
