@@ -47,6 +47,7 @@ def save_task(
         calibration=calibration,
         max_length=learner.encoder.max_length,
         used=used,
+        choice=learned.choice,
     )
     save_adapted(
         target,

@@ -248,6 +248,7 @@ def test_an_estimator_keeps_its_choice(tiny_bert, tmp_path, capsys):
     classifier.save(tmp_path / "saved")
     content = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert content["metaflax"]["chosen_head"]["name"] == choice.name
+    assert f"Output layer: {choice}." in (tmp_path / "saved" / "README.md").read_text()
     loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
     np.testing.assert_allclose(loaded.predict_proba(texts), expected, atol=1e-5)
     assert loaded.head_choice_ == choice

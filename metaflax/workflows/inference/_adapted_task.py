@@ -90,6 +90,7 @@ class AdaptedTask(NamedTuple):
             calibration=self.calibration,
             max_length=config.data.max_length,
             used=self.used,
+            choice=self.choice,
         )
         if model.family.generative:
             save_generative(

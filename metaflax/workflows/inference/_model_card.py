@@ -10,6 +10,7 @@ from typing import Any
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax._wording import counted
+from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.runs import _licences as _licence_files
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._licences import described, stated_licence
@@ -87,6 +88,7 @@ def adapted_card(
     calibration: Calibration | None = None,
     max_length: int | None = None,
     used: Mapping[str, Any] | None = None,
+    choice: HeadChoice | None = None,
 ) -> str:
     """Writes the card of a model that was adapted to a task.
 
@@ -100,6 +102,7 @@ def adapted_card(
       calibration: of the run, if it has one.
       max_length: most tokens of a text.
       used: what it was adapted to beside labelled texts (default: nothing).
+      choice: how the head was chosen, if it was.
     """
     counts = Counter(label for labels in examples.labels for label in set(labels))
     texts = counted(len(examples), "text")
@@ -117,13 +120,22 @@ def adapted_card(
     sections = {
         "Use": USE.format(name=target.name),
         "Task": f"`{config.data.task}`, adapted by {how} from the {texts} of"
-        f" `{source}`{described_use(used or used_record(0))}.\n\n" + "\n".join(classes),
+        f" `{source}`{described_use(used or used_record(0))}."
+        f"{_output_layer(config, choice)}\n\n" + "\n".join(classes),
         "Data": _data(config, source, run_dir, licences),
         "Scores": _scores(config, run_dir),
         "Calibration": _calibration(calibration, run_dir),
         "Limits": _limits(len(examples), max_length, run_dir),
     }
     return _card(target.name, config, sections)
+
+
+def _output_layer(config: config_lib.Config, choice: HeadChoice | None) -> str:
+    """Says which head was chosen, and how, or named."""
+    if choice is not None:
+        return f" Output layer: {choice}."
+    head = config.algorithm.head
+    return "" if head is None else f" Output layer: head {head}."
 
 
 def exported_card(name: str, source: Path, use: str, difference: float) -> str:
