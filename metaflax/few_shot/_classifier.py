@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from metaflax import data, tasks
 from metaflax.config._settings import PairEncoding
@@ -176,12 +177,14 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicts the label of each text, `[U]`."""
+        check_is_fitted(self)
         numbers = {name: i for i, name in enumerate(_names(self.classes_))}
         rows = [numbers[record["label"]] for record in self._predictions(X)]
         return self.classes_[np.array(rows, int)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predicts the probabilities of `classes_`, `[U, N]`."""
+        check_is_fitted(self)
         names = _names(self.classes_)
         rows = [record["probabilities"] for record in self._predictions(X)]
         shares = np.array([[row[name] for name in names] for row in rows])

@@ -344,10 +344,17 @@ class Learner:
         examples: data.Examples,
         names: Sequence[str],
         encoded: Encoded | None = None,
+        choice: HeadChoice | None = None,
     ) -> list[dict[str, Any]]:
         """Predicts each example by a task learned from all others.
 
-        A head is chosen once, on all examples, where `chooses_head`.
+        Args:
+          examples: the support set.
+          names: class names in the order of the outputs.
+          encoded: features of the texts, where `shares_encoder` (default: encodes
+            them).
+          choice: of the head (default: made once, on all examples, where
+            `chooses_head`).
 
         Raises:
           ValueError: if there are fewer than two examples.
@@ -358,8 +365,7 @@ class Learner:
             )
         if encoded is None and self.shares_encoder:
             encoded = self.encoder.encode(examples.texts)
-        choice = None
-        if self.chooses_head:
+        if choice is None and self.chooses_head:
             assert encoded is not None  # Heads are chosen where the encoder stays.
             choice = self.choose_head(examples, names, encoded)
         predictions = []

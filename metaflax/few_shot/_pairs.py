@@ -15,7 +15,15 @@ class TextOrPairEstimator(FewShotEstimator):
     pair_encoding: PairEncoding | None
 
     def _sequence(self, values: Any) -> list[Any]:
-        return sequence_of(values) if self.pair_encoding is None else pairs_of(values)
+        if self.pair_encoding is not None:
+            return pairs_of(values)
+        texts = sequence_of(values)
+        if texts and isinstance(texts[0], tuple | list) and len(texts[0]) == 2:
+            raise ValueError(
+                f"X[0] is {texts[0]!r:.40}; give texts, or for pairs of texts a"
+                " pair_encoding, such as two_towers."
+            )
+        return texts
 
     def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
         if self.pair_encoding is None:

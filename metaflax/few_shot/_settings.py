@@ -50,6 +50,8 @@ class LearnerSettings:
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; give 1 or more.")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length is {self.max_length}; give 1 or more.")
 
     @property
     def needs_new_head(self) -> bool:

@@ -126,7 +126,7 @@ def _trained(settings: LearnerSettings) -> Trained:
     if not is_run(settings.model):
         config = without_run(
             settings.model,
-            settings.algorithm or "frozen",
+            settings.algorithm,
             settings.task,
             pair_encoding=settings.pair_encoding,
             head=settings.head,

@@ -27,6 +27,7 @@ from metaflax.serving._suggestions import suggestions
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
+from metaflax.workflows.inference._head_choice import DEFAULT_HEAD
 from metaflax.workflows.inference._selection import Strategy
 
 # Attempts to change a task that others change at the same time.
@@ -243,7 +244,9 @@ class Service:
                 encoded = self._encode_background(examples.texts)
                 self._memory.keep(ready._replace(encoded=encoded))
             names, loo = ready.learned.names, self.learner.leave_one_out
-            return ready.stored.examples, _checked(loo, examples, names, encoded)
+            serves = ready.learned.choice or DEFAULT_HEAD
+            rows = _checked(loo, examples, names, encoded, serves)
+            return ready.stored.examples, rows
 
         if rows is None:
             gold, records = await self._adapt(leave_one_out)

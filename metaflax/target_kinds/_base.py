@@ -108,6 +108,8 @@ class TargetKind(NamedTuple):
       has_classes: whether names of classes are drawn, as for text classification.
       single_label: whether each unit has one class, so that accuracy, calibration and
         confusion are defined.
+      closed_form: whether heads are fitted to fixed features of such targets; else a
+        task is learned by inner steps alone.
 
     Examples:
       >>> from metaflax import config, target_kinds
@@ -130,6 +132,7 @@ class TargetKind(NamedTuple):
     linear: Callable[[Mapping[str, base.Array], base.Array], base.Array] = linear_logits
     has_classes: bool = False
     single_label: bool = False
+    closed_form: bool = True
 
     def describe_adapted(self, num_names: int) -> str:
         """What a model was adapted to, as "5 classes" or "numbers"."""

@@ -11,4 +11,5 @@ TEXTS = TargetKind(
     noun="texts",
     support_noun="texts",
     heads={"linear": "identity"},
+    closed_form=False,
 )

@@ -19,4 +19,5 @@ SPANS = TargetKind(
     noun="questions",
     support_noun="questions",
     heads={"linear": "span"},
+    closed_form=False,
 )

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from sklearn import base as sklearn_base
+from sklearn import exceptions as sklearn_exceptions
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -191,6 +192,12 @@ def test_a_tagger_answers_in_the_form_of_the_texts(head, tiny_bert, tmp_path):
     assert metaflax.FewShotTagger.load(tmp_path / "saved").predict(WORDS) == tags
 
 
+def test_an_estimator_that_was_not_fitted_says_so(tiny_bert):
+    for method in ("predict", "predict_proba"):
+        with pytest.raises(sklearn_exceptions.NotFittedError):
+            getattr(metaflax.FewShotClassifier(tiny_bert), method)(QUERIES)
+
+
 def gold(tags):
     """Entities of the tags of TEXTS, by characters."""
     rows = []
@@ -214,6 +221,7 @@ def test_settings_that_are_no_settings_are_refused(tiny_bert, tmp_path):
         ("head", "nonsense", "unknown head 'nonsense'"),
         ("algorithm", "matching", "no linear layer"),
         ("batch_size", 0, "give 1 or more"),
+        ("max_length", 0, "max_length is 0; give 1 or more"),
         ("model", tmp_path / "absent", "no directory"),
     ]:
         estimator = metaflax.FewShotClassifier(tiny_bert).set_params(**{name: value})

@@ -114,7 +114,7 @@ def test_arrays_and_data_frames_of_two_columns_are_pairs(tiny_bert):
         ("two_towers", ["a", "b"], r"X\[0\] is 'a'; with a pair_encoding give two"),
         ("two_towers", [("a", "b", "c")], r"X\[0\] is \('a', 'b', 'c'\)"),
         ("two_towers", "ab", "is no sequence; give a list of pairs"),
-        (None, PAIRS[:2], "holds"),
+        (None, PAIRS[:2], "for pairs of texts a pair_encoding, such as two_towers"),
         ("three", PAIRS[:2], "pair_encoding"),
     ],
 )

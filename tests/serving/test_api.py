@@ -305,11 +305,15 @@ def test_a_task_chooses_its_head_as_an_estimator_does_and_keeps_it(
     assert chosen_head(restarted, task, tmp_path / "second") == expected
     assert predictions(restarted, task) == predictions(client, task)
 
+    # It is evaluated as it predicts, whatever is chosen for new tasks.
+    evaluated = client.post(f"/v1/tasks/{task}/evaluate", json={}).json()
     for head, chooses in (("auto", True), ("prototypes", False)):
         learner = dataclasses.replace(here.learner, head=head)
         named = client_of(dataclasses.replace(here, learner=learner))
         found = chosen_head(named, created(named, rows), tmp_path / head)
         assert found == (expected if chooses else None)
+        again = named.post(f"/v1/tasks/{task}/evaluate", json={}).json()
+        assert again == evaluated
 
 
 def test_health_metrics_and_documents_need_no_token(client, task):

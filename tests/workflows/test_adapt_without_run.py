@@ -60,6 +60,15 @@ def test_no_option_is_without_effect(name, monkeypatch):
     assert value in [v for section in sections for v in section.values()]
 
 
+def test_what_no_head_is_fitted_to_is_learned_by_inner_steps(world):
+    names = {"translation": "fine_tuning", "question_answering": "fine_tuning"}
+    for task in ("classification", "regression", "entities", *names):
+        expected = names.get(task, "frozen")
+        assert without_run(str(world.model), task=task).algorithm.name == expected
+    given = without_run(str(world.model), "in_context", "translation")
+    assert given.algorithm.name == "in_context"
+
+
 @pytest.fixture
 def support(tmp_path):
     rows = worlds.records(worlds.TOPICS[:2], count=4)

@@ -43,6 +43,12 @@ def test_others_are_refused_with_their_columns(form, value):
         inputs_of(form, [{}])
 
 
+@pytest.mark.parametrize("value", ["it rains", {"text": "it rains"}, None, 3])
+def test_one_input_is_no_list_of_them(value):
+    with pytest.raises(ValueError, match="is no list of inputs; put each in a list"):
+        inputs_of(tasks.TEXT, value)
+
+
 def good(form):
     row = RELATION | {"text_pair": "b"}
     return form.read(tasks.Fields(row, ""))

@@ -105,7 +105,7 @@ def test_one_text_in_a_class_leaves_the_choice_to_the_numbers(counts, head, chos
     ("task", "algorithm", "problem"),
     [
         (tasks.regression(), "ridge", "among heads of one class a text"),
-        (tasks.entities(), "frozen", "among heads of one class a text"),
+        (tasks.entities(), "frozen", "one class a text, .* predicts targets of tokens"),
         (tasks.relations(none=True), "frozen", "predicts none of the above"),
         (CLASSES, "fine_tuning", "fine_tuning adapts by inner steps"),
     ],

@@ -41,8 +41,8 @@ class Pretrained:
     model: str | None = None
     """Directory or hub name of a pretrained model (default: minilm)."""
     algorithm: str | None = None
-    """Adaptation: frozen, or for generative models fine_tuning or in_context (default:
-    frozen)."""
+    """Adaptation, such as frozen, fine_tuning or, for generative models, in_context
+    (default: frozen, and fine_tuning for answers to questions and generated texts)."""
     task: str | None = None
     """Task type of the support set (default: classification)."""
     template: str | None = None

@@ -1,12 +1,12 @@
 """Inputs of a predictor as a caller has them: plain texts, tuples, rows of a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaflax import tasks
 
 
-def inputs_of(form: tasks.Form, values: Sequence[Any]) -> list[Any]:
+def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
     """Reads what is not of the form's own type yet.
 
     Args:
@@ -15,7 +15,7 @@ def inputs_of(form: tasks.Form, values: Sequence[Any]) -> list[Any]:
         their order, or texts where a text is all that is required.
 
     Raises:
-      ValueError: naming the value that is none of these.
+      ValueError: naming the value that is none of these; for one input that is no list.
 
     Examples:
       >>> form = tasks.pair_classification().form
@@ -26,6 +26,8 @@ def inputs_of(form: tasks.Form, values: Sequence[Any]) -> list[Any]:
         ...
       ValueError: texts[0] is 'it rains', and an input has text and text_pair; give ...
     """
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"{values!r:.60} is no list of inputs; put each in a list.")
     return [_input(form, value, number) for number, value in enumerate(values)]
 
 

@@ -100,6 +100,10 @@ class HeadChoice(NamedTuple):
         return dataclasses.replace(config, **fields)
 
 
+# Of what was learned without a choice.
+DEFAULT_HEAD = HeadChoice("", {}, True, {}, 0)
+
+
 def possible_choices(num_classes: int) -> list[HeadChoice]:
     """Lists the heads beside the default one that may be chosen, without accuracies.
 
@@ -162,12 +166,14 @@ def chosen_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
 def _why_not_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> str:
     kind = target_kinds.of(task)
     if not kind.single_label or task.tokens is not None or task.others:
-        several = task.tokens is None and kind.noun == "classes"
-        noun = "several classes a text" if several else kind.noun
+        noun = "several classes a text" if kind.noun == "classes" else kind.noun
+        if task.others:
+            noun = f"{task.others[0]} beside the classes"
+        if task.tokens is not None:
+            noun = "targets of tokens"
         return (
             f"the head {AUTO!r} chooses among heads of one class a text, and this task"
-            f" type predicts {task.others[0] if task.others else noun}; name a head, or"
-            " leave it out."
+            f" type predicts {noun}; name a head, or leave it out."
         )
     if resolve_algorithm(config.name).has_inner_steps:
         return (

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from metaflax import _registry
+from metaflax import _registry, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._factories import TASKS
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
@@ -17,7 +17,7 @@ HEAD_OF_TOWERS = "centred_prototypes"
 
 def without_run(
     model: str = "minilm",
-    algorithm: str = "frozen",
+    algorithm: str | None = None,
     task: str = "classification",
     **settings: Any,
 ) -> config_lib.Config:
@@ -25,7 +25,8 @@ def without_run(
 
     Args:
       model: directory or hub name of the model.
-      algorithm: adaptation, such as frozen or fine_tuning.
+      algorithm: adaptation, such as frozen or fine_tuning (default: frozen, and
+        fine_tuning for targets that no head is fitted to below frozen weights).
       task: task type.
       **settings: further settings of the model, the data, the episodes or the
         algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
@@ -43,7 +44,7 @@ def without_run(
         "model": {"name": model},
         "data": {"task": task},
         "episodes": {},
-        "algorithm": {"name": algorithm},
+        "algorithm": {"name": algorithm or "frozen"},
     }
     for section, values in sections.items():
         fields = {field.name for field in dataclasses.fields(getattr(config, section))}
@@ -61,6 +62,12 @@ def without_run(
             for section, values in sections.items()
         },
     )
+    if (
+        algorithm is None
+        and not target_kinds.of(config_lib.build_task(config)).closed_form
+    ):
+        learned = dataclasses.replace(config.algorithm, name="fine_tuning")
+        config = dataclasses.replace(config, algorithm=learned)
     config_lib.check(config)
     config = _with_head_of_towers(with_pair_encoding(config))
     if "max_length" in sections["data"] or config_lib.build_task(config).texts:
