@@ -67,6 +67,8 @@ def test_what_no_head_is_fitted_to_is_learned_by_inner_steps(world):
         assert without_run(str(world.model), task=task).algorithm.name == expected
     given = without_run(str(world.model), "in_context", "translation")
     assert given.algorithm.name == "in_context"
+    with pytest.raises(ValueError, match="frozen has no inner steps, and question_ans"):
+        without_run(str(world.model), "frozen", "question_answering", head="span")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 from metaflax import _registry, target_kinds
 from metaflax import config as config_lib
-from metaflax.config._factories import TASKS
+from metaflax.config._factories import TASKS, resolve_algorithm
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._loaded_model import locate
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
@@ -62,13 +62,10 @@ def without_run(
             for section, values in sections.items()
         },
     )
-    if (
-        algorithm is None
-        and not target_kinds.of(config_lib.build_task(config)).closed_form
-    ):
-        learned = dataclasses.replace(config.algorithm, name="fine_tuning")
-        config = dataclasses.replace(config, algorithm=learned)
+    if algorithm is None:
+        config = _with_inner_steps(config)
     config_lib.check(config)
+    _refuse_unlearned_head(config)
     config = _with_head_of_towers(with_pair_encoding(config))
     if "max_length" in sections["data"] or config_lib.build_task(config).texts:
         return config
@@ -77,6 +74,25 @@ def without_run(
         return config
     own = dataclasses.replace(config.data, max_length=embedding.max_length)
     return dataclasses.replace(config, data=own)
+
+
+def _with_inner_steps(config: config_lib.Config) -> config_lib.Config:
+    """Returns the config with fine-tuning where no head is fitted to the targets."""
+    if target_kinds.of(config_lib.build_task(config)).closed_form:
+        return config
+    algorithm = dataclasses.replace(config.algorithm, name="fine_tuning")
+    return dataclasses.replace(config, algorithm=algorithm)
+
+
+def _refuse_unlearned_head(config: config_lib.Config) -> None:
+    """Refuses a new output layer that nothing is fitted to."""
+    task, name = config_lib.build_task(config), config.algorithm.name
+    fits = target_kinds.of(task).closed_form or task.is_generative
+    if not fits and not resolve_algorithm(name).has_inner_steps:
+        raise ValueError(
+            f"{name} has no inner steps, and {config.data.task} no head that is fitted"
+            " without them; take fine_tuning, or a meta-trained run."
+        )
 
 
 def _with_head_of_towers(config: config_lib.Config) -> config_lib.Config:
