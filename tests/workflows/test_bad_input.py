@@ -91,6 +91,13 @@ def test_an_adapted_model_learns_no_other_task(
         classifier.fit(["it barks", "it purrs"], ["dog", "cat"])
 
 
+def test_a_model_is_no_run(adapted, world, tmp_path, refused):
+    support = ("--support", world.data, "--out", tmp_path / "out")
+    for model in (adapted, world.model):
+        error = refused("adapt", "--run", model, *support)
+        assert f"{model} holds a model and no run; give the --run-dir" in error
+
+
 def test_no_data_at_all_is_asked_for(world, tmp_path, refused):
     assert "give --data FILE" in refused("train", "--run-dir", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,15 @@ RELATION = {"text": "Fay was born in Oslo", "head": [0, 3], "tail": [16, 20]}
     ("form", "values"),
     [
         (tasks.TEXT, ["it rains", {"text": "it rains"}]),
-        (PAIR, [tasks.Pair("a", "b"), ("a", "b"), {"text": "a", "text_pair": "b"}]),
+        (
+            PAIR,
+            [
+                tasks.Pair("a", "b"),
+                ("a", "b"),
+                ["a", "b"],
+                {"text": "a", "text_pair": "b"},
+            ],
+        ),
         (MENTION, [RELATION, tuple(RELATION.values())]),
         (SENTENCE, ["Zoe went", {"text": "Zoe went"}]),
     ],

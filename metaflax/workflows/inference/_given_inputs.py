@@ -11,8 +11,8 @@ def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
 
     Args:
       form: of the task type.
-      values: of the form's own type, rows by column, tuples of the required columns in
-        their order, or texts where a text is all that is required.
+      values: of the form's own type, rows by column, tuples or lists of the required
+        columns in their order, or texts where a text is all that is required.
 
     Raises:
       ValueError: naming the value that is none of these; for one input that is no list.
@@ -37,7 +37,7 @@ def _input(form: tasks.Form, value: Any, number: int) -> Any:
     columns = form.required
     if isinstance(value, str) and len(columns) == 1:
         value = {columns[0]: value}
-    if type(value) is tuple and len(value) == len(columns):
+    if type(value) in (tuple, list) and len(value) == len(columns):
         value = dict(zip(columns, value, strict=True))
     if isinstance(value, Mapping):
         return form.read(tasks.Fields(value, f"texts[{number}]"))

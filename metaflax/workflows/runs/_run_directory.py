@@ -227,7 +227,19 @@ class RunDirectory(Generic[C]):
             text = self._config.read_text(encoding="utf-8")
             return config_lib.from_json(text, self._kind)
         except (OSError, ValueError) as error:
+            if self._holds_model():
+                raise ValueError(
+                    f"{self.path} holds a model and no run; give the --run-dir of a"
+                    " training, or a model that `adapt` wrote to `predict --model`."
+                ) from None
             raise ValueError(f"{self._config}: {error}") from error
+
+    def _holds_model(self) -> bool:
+        """Whether the config is that of a model in Hugging Face's format."""
+        try:
+            return "model_type" in json.loads(self._config.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return False
 
     def selected(self) -> dict[str, Any]:
         """Reads which checkpoint was selected on validation, and the interpolation.
