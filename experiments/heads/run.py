@@ -104,7 +104,7 @@ def predicted_by_peer(
 ) -> tuple[np.ndarray, float]:
     """Returns the predictions of scikit-learn on the same features, and seconds."""
     named = metaflax.FewShotClassifier(model)
-    features = load_source(named._settings(None)).features
+    features = load_source(named._settings()).features
     support = features.encode(task.support).features
     begun = time.perf_counter()
     peer = LogisticRegression(max_iter=1000, **settings).fit(support, task.labels)

@@ -449,10 +449,13 @@ def test_a_model_adapts_without_a_run(ingredients, tmp_path, refused):
     support = worlds.write_jsonl(tmp_path / "support.jsonl", pair_rows(count=1))
     args = ("adapt", "--support", support, "--model", ingredients("translation")[1])
     out = ("--out", tmp_path / "model", "--task", "translation")
-    worlds.run(*args, *out, "--algorithm", "fine_tuning")
+    worlds.run(*args, *out)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "adapted by `fine_tuning`" in card
     [answer, *_] = answered(tmp_path / "model", support)
     columns = {"text", "target", "domain"}
     assert set(answer) == columns | {"generated", "score", "truncated"}
     other = ("--out", tmp_path / "other")
-    assert "the head 'prototypes' serves" in refused(*args, *other, *out[2:])
+    frozen = (*out[2:], "--algorithm", "frozen")
+    assert "the head 'prototypes' serves" in refused(*args, *other, *frozen)
     assert "unknown task 'poetry'" in refused(*args, *other, "--task", "poetry")

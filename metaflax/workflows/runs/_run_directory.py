@@ -238,8 +238,8 @@ class RunDirectory(Generic[C]):
         """Whether the config is that of a model in Hugging Face's format."""
         try:
             return "model_type" in json.loads(self._config.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
-            return False
+        except (OSError, ValueError, TypeError, RecursionError):
+            return False  # Neither a model nor a run.
 
     def selected(self) -> dict[str, Any]:
         """Reads which checkpoint was selected on validation, and the interpolation.
