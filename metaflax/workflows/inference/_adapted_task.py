@@ -1,7 +1,9 @@
-"""A model that was adapted to a task: its files, and what is said of it."""
+"""A model that was adapted to a task: its files, and the report of it."""
 
+import dataclasses
+import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 
@@ -27,7 +29,8 @@ from metaflax.workflows.runs._run import Trained
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 
-class AdaptedTask(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class AdaptedTask:
     """A model that was adapted to a task.
 
     Attributes:
@@ -50,7 +53,7 @@ class AdaptedTask(NamedTuple):
     used: dict[str, Any]
     choice: HeadChoice | None
 
-    @property
+    @functools.cached_property
     def why_uncalibrated(self) -> str | None:
         """Why the calibration of the run does not hold, if it does not."""
         if self.run_dir is None:
@@ -62,7 +65,7 @@ class AdaptedTask(NamedTuple):
             other_head=None if choice is None or choice.is_default else choice.name,
         )
 
-    @property
+    @functools.cached_property
     def calibration(self) -> Calibration | None:
         """The calibration of the run, where it holds."""
         if self.run_dir is None or self.why_uncalibrated is not None:

@@ -100,7 +100,7 @@ class HeadChoice(NamedTuple):
         return dataclasses.replace(config, **fields)
 
 
-# Of what was learned without a choice.
+# The default head, of a task that was learned without a choice.
 DEFAULT_HEAD = HeadChoice("", {}, True, {}, 0)
 
 

@@ -37,7 +37,7 @@ class Request(NamedTuple):
     Attributes:
       support_file: labelled texts.
       run_dir: a meta-trained run; None for a pretrained model.
-      config: of the run or the model, with what is said of names of classes.
+      config: of the run or the model, with the use of names of classes.
       source: how the support file is read.
       chooses_head: whether a head is chosen on the support set.
     """
@@ -77,7 +77,7 @@ class Request(NamedTuple):
         return names
 
     def load(self, num_classes: int) -> Trained:
-        """Loads the model, with what is said of names of classes.
+        """Loads the model, with the config of the request.
 
         Args:
           num_classes: of the head of a model without a run.
@@ -172,7 +172,7 @@ def _with_columns(
 def _with_names(
     config: config_lib.Config, source: str | None, weight: float | None
 ) -> config_lib.Config:
-    """Replaces what the config says of names of classes, where that is given."""
+    """Replaces the settings of names of classes that are given."""
     names = {"label_names": source, "label_name_weight": weight}
     given: Any = {name: value for name, value in names.items() if value is not None}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))

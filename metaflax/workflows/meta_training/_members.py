@@ -28,7 +28,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
-from metaflax.workflows.runs._episodes import inputs_of
+from metaflax.workflows.runs._episodes import all_inputs
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
@@ -334,7 +334,7 @@ def _load_episodic(
     mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> EpisodicMember:
     given = run_of(mixture, name)
-    config = with_pair_encoding(given, lambda task: inputs_of(given.data, task))
+    config = with_pair_encoding(given, lambda task: all_inputs(given.data, task))
     refuse_baseline(config)
     task = config_lib.build_task(config)
     run = load_run(config, lambda: model.with_config(config.model, task))

@@ -27,7 +27,7 @@ from metaflax.workflows.meta_training._outer_loop import (
     train_members,
 )
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._episodes import inputs_of
+from metaflax.workflows.runs._episodes import all_inputs
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run import load_run, num_classes, refuse_baseline
@@ -175,7 +175,7 @@ def _following_model(
     config = with_template(config)
     if directory.begun:
         return config
-    return with_pair_encoding(config, lambda task: inputs_of(config.data, task))
+    return with_pair_encoding(config, lambda task: all_inputs(config.data, task))
 
 
 def _load_member(config: config_lib.Config, directory: RunDirectory) -> EpisodicMember:

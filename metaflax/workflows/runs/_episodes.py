@@ -57,7 +57,7 @@ def load_splits(config: DataConfig, task: tasks.TaskType) -> data.Splits:
     return with_more_training(splits, more, config.split_by)
 
 
-def inputs_of(config: DataConfig, task: tasks.TaskType) -> Iterator[Any]:
+def all_inputs(config: DataConfig, task: tasks.TaskType) -> Iterator[Any]:
     """Reads the inputs of all splits.
 
     Raises:

@@ -230,7 +230,7 @@ class RunDirectory(Generic[C]):
             if self._holds_model():
                 raise ValueError(
                     f"{self.path} holds a model and no run; give the --run-dir of a"
-                    " training, or a model that `adapt` wrote to `predict --model`."
+                    " training, or predict with the model: `predict --model`."
                 ) from None
             raise ValueError(f"{self._config}: {error}") from error
 
