@@ -32,6 +32,9 @@ from metaflax.workflows.inference._head_choice import (
 from metaflax.workflows.runs._calibration import Calibration, why_uncalibrated
 from metaflax.workflows.runs._protocol import check_unlabelled
 
+# More fits than this would make the evaluation of a large task take minutes.
+MOST_PARTS = 200
+
 
 class Learner:
     """A pretrained or meta-trained encoder that learns tasks from examples in memory.
@@ -339,14 +342,16 @@ class Learner:
             )
         ]
 
-    def leave_one_out(
+    def cross_validate(
         self,
         examples: data.Examples,
         names: Sequence[str],
         encoded: Encoded | None = None,
         choice: HeadChoice | None = None,
     ) -> list[dict[str, Any]]:
-        """Predicts each example by a task learned from all others.
+        """Predicts each example by a task learned from others.
+
+        Up to `MOST_PARTS` examples are left out one at a time, more in that many parts.
 
         Args:
           examples: the support set.
@@ -355,6 +360,9 @@ class Learner:
             them).
           choice: of the head (default: made once, on all examples, where
             `chooses_head`).
+
+        Returns:
+          Records as those of `predict`.
 
         Raises:
           ValueError: if there are fewer than two examples.
@@ -368,13 +376,24 @@ class Learner:
         if choice is None and self.chooses_head:
             assert encoded is not None  # Heads are chosen where the encoder stays.
             choice = self.choose_head(examples, names, encoded)
-        predictions = []
-        for left_out, text in enumerate(examples.texts):
-            weights = np.ones(len(examples), np.float32)
-            weights[left_out] = 0
+        parts = _parts(examples)
+        records: dict[int, dict[str, Any]] = {}
+        for part in range(parts.max() + 1):
+            weights = (parts != part).astype(np.float32)
             learned = self.learn(
                 examples, names, encoded=encoded, weights=weights, choice=choice
             )
-            own = None if encoded is None else encoded.of([left_out])
-            predictions += self.predict(learned, [text], own)
-        return predictions
+            rows = np.flatnonzero(parts == part)
+            own = None if encoded is None else encoded.of(rows)
+            texts = [examples.texts[row] for row in rows]
+            predicted = self.predict(learned, texts, own)
+            records |= zip(rows.tolist(), predicted, strict=True)
+        return [records[row] for row in range(len(examples))]
+
+
+def _parts(examples: data.Examples) -> np.ndarray:
+    """Assigns examples to parts to leave out, those of a class to different ones."""
+    by_class = sorted(range(len(examples)), key=lambda row: examples.labels[row])
+    parts = np.zeros(len(examples), int)
+    parts[by_class] = np.arange(len(examples)) % MOST_PARTS
+    return parts

@@ -152,7 +152,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/tasks/{id}/evaluate",
-        "Evaluates a task, by leave-one-out or on held-out examples.",
+        "Evaluates a task, by cross-validation or on held-out examples.",
         messages.Evaluation, evaluate, messages.Held,
     ),
     Operation(

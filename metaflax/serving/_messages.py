@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import pydantic
 
+from metaflax.few_shot._learner import MOST_PARTS
 from metaflax.workflows.inference._selection import Strategy
 
 MOST_NAME, MOST_LABEL = 200, 200
@@ -84,7 +85,7 @@ class Held(Message):
     """What a task is evaluated on."""
 
     examples: list[Example] | None = pydantic.Field(
-        None, description="Held-out labelled texts (default: leave-one-out)."
+        None, description="Held-out labelled texts (default: cross-validation)."
     )
 
 
@@ -194,7 +195,10 @@ class Wrong(Example):
 class Evaluation(Message):
     """How well a task predicts."""
 
-    method: str = pydantic.Field(description="leave_one_out or held_out.")
+    method: str = pydantic.Field(
+        description=f"leave_one_out; cross_validation in {MOST_PARTS} parts, of tasks"
+        " of more examples; or held_out."
+    )
     examples: int = pydantic.Field(description="Number of predictions.")
     accuracy: float = pydantic.Field(description="Share of right predictions.")
     interval: list[float] = pydantic.Field(description="Its 95 % interval (Wilson).")

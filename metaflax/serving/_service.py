@@ -13,7 +13,7 @@ import numpy as np
 
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
-from metaflax.few_shot._learner import Learner
+from metaflax.few_shot._learner import MOST_PARTS, Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
 from metaflax.serving._answers import nearest_examples, scores
@@ -234,22 +234,22 @@ class Service:
     async def evaluate(
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]] | None
     ) -> dict[str, Any]:
-        """Evaluates a task on held-out examples, or on its own by leave-one-out."""
+        """Evaluates a task on held-out examples, or on its own by cross-validation."""
 
-        def leave_one_out() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        def cross_validated() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             ready = self._ready(tenant, id)
             examples = self._examples(ready.stored.examples)
             encoded = ready.encoded
             if encoded is None and self.learner.shares_encoder:
                 encoded = self._encode_background(examples.texts)
                 self._memory.keep(ready._replace(encoded=encoded))
-            names, loo = ready.learned.names, self.learner.leave_one_out
+            names, validate = ready.learned.names, self.learner.cross_validate
             serves = ready.learned.choice or DEFAULT_HEAD
-            rows = _checked(loo, examples, names, encoded, serves)
+            rows = _checked(validate, examples, names, encoded, serves)
             return ready.stored.examples, rows
 
         if rows is None:
-            gold, records = await self._adapt(leave_one_out)
+            gold, records = await self._adapt(cross_validated)
         else:
             self._check_number(rows)
             examples = self._examples(rows)
@@ -257,7 +257,9 @@ class Service:
             _, records = await self.predict(tenant, id, texts)
             gold = list(rows)
         names = [labels[0] for labels in self._examples(gold).labels]
-        method = "leave_one_out" if rows is None else "held_out"
+        method = "held_out"
+        if rows is None:
+            method = "leave_one_out" if len(gold) <= MOST_PARTS else "cross_validation"
         return {"method": method, **scores(gold, names, records)}
 
     def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:

@@ -13,8 +13,10 @@ import pytest
 
 import metaflax
 from metaflax import models, serving
+from metaflax.few_shot import _learner
 from metaflax.few_shot._learner import Learner
 from metaflax.serving import _messages as messages
+from metaflax.serving import _service
 from metaflax.serving._api import OPERATIONS
 from tests.serving.clients import (
     EXAMPLES,
@@ -115,6 +117,32 @@ def test_leave_one_out_is_what_each_task_without_one_example_predicts(client, ta
     assert [(row.text, row.predicted) for row in found.wrong] == wrong
     assert found.accuracy == pytest.approx(1 - len(wrong) / len(EXAMPLES))
     assert found.interval[0] < found.accuracy < found.interval[1] or not wrong
+
+
+def test_many_examples_are_left_out_in_parts_of_all_classes(
+    settings, tmp_path, monkeypatch
+):
+    for module in (_learner, _service):
+        monkeypatch.setattr(module, "MOST_PARTS", 3)
+    learner = dataclasses.replace(settings.learner, head="prototypes")
+    here = dataclasses.replace(settings, learner=learner, store=tmp_path / "store")
+    client = client_of(here)
+    path = f"/v1/tasks/{created(client)}/evaluate"
+    answer = client.post(path, json={}).json()
+    assert (answer["method"], answer["examples"]) == ("cross_validation", len(EXAMPLES))
+    wrong, by_class = set(), sorted(EXAMPLES, key=lambda row: row["label"])
+    for number in range(3):
+        part = by_class[number::3]
+        rest = created(client, [row for row in EXAMPLES if row not in part])
+        found = predictions(client, rest, [row["text"] for row in part]).predictions
+        wrong |= {
+            (row["text"], row["label"], prediction.label)
+            for row, prediction in zip(part, found, strict=True)
+            if prediction.label != row["label"]
+        }
+    assert wrong  # Or the parts could be anything.
+    columns = ("text", "label", "predicted")
+    assert {tuple(row[c] for c in columns) for row in answer["wrong"]} == wrong
 
 
 def test_held_out_examples_are_scored_too(client, task):
@@ -312,13 +340,13 @@ def test_a_task_chooses_its_head_as_an_estimator_does_and_keeps_it(
     np.testing.assert_allclose(shares, classifier.predict_proba(QUERIES), atol=1e-4)
 
     # It is evaluated as it predicts, whatever is chosen for new tasks.
-    evaluated, evaluate = [], Learner.leave_one_out
+    evaluated, evaluate = [], Learner.cross_validate
 
-    def leave_one_out(learner, examples, names, encoded=None, choice=None):
+    def cross_validate(learner, examples, names, encoded=None, choice=None):
         evaluated.append(choice)
         return evaluate(learner, examples, names, encoded, choice)
 
-    monkeypatch.setattr(Learner, "leave_one_out", leave_one_out)
+    monkeypatch.setattr(Learner, "cross_validate", cross_validate)
     for head, chooses in (("auto", True), ("prototypes", False)):
         learner = dataclasses.replace(here.learner, head=head)
         named = client_of(dataclasses.replace(here, learner=learner))
