@@ -48,8 +48,7 @@ def main() -> int:
     parser.add_argument("--queries", type=int, default=100, help="of each training set")
     parser.add_argument("--save", type=Path, help="file for all scores")
     args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     saved: dict[str, np.ndarray] = {}
     try:
         for source in folders(common.data_folder() / "leopard", args.tasks):

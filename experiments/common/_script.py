@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax.workflows.runs._compilation_cache import cache_compilations
-from metaflax.workflows.runs._logs import quiet_logs
+from metaflax.workflows.runs._process import prepare_process
 
 
 def run_script(
@@ -59,8 +58,7 @@ def run_script(
     values = vars(parser.parse_args(args))
     runs = values.pop("runs")
     console = Console(highlight=False)
-    cache_compilations()
-    quiet_logs()
+    prepare_process()
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console, **values)
     except ValueError as error:

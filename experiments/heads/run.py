@@ -165,8 +165,7 @@ def main() -> int:
     parser.add_argument("--fold")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     file = args.out / "results.json"
     compared = methods(args.model)
     known = json.loads(file.read_text()) if args.heads and not args.files else {}

@@ -43,8 +43,7 @@ def run(
         parser.add_argument(option, **settings)
     args = parser.parse_args()
     console = Console(highlight=False)
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     try:
         command(args, console)
     except ValueError as error:

@@ -68,8 +68,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", help="names of the data; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
     args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     known = json.loads(args.out.read_text()) if args.out.exists() else {}
     try:
         quick = methods(args.model, args.start)

@@ -49,8 +49,7 @@ def main() -> int:
     parser.add_argument("--pair-encodings", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     try:
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}

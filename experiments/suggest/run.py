@@ -172,8 +172,7 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     learners = {head: load_learner(LearnerSettings(head=head)) for head in HEADS}
     results: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
     for name, examples in data_sets(common.data_folder()):

@@ -90,6 +90,5 @@ def run(command: Command, console: Console) -> None:
     """
     from metaflax import workflows
 
-    workflows.quiet_logs()
-    workflows.cache_compilations()
+    workflows.prepare_process()
     command.execute(console)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from metaflax.workflows.runs._compilation_cache import (
         cache_compilations as cache_compilations,
     )
-    from metaflax.workflows.runs._logs import quiet_logs as quiet_logs
+    from metaflax.workflows.runs._process import prepare_process as prepare_process
     from metaflax.workflows.runs._run import load_run as load_run
     from metaflax.workflows.runs._run_directory import RunDirectory as RunDirectory
     from metaflax.workflows.watching._watch import watch as watch
@@ -78,10 +78,10 @@ _MODULE_OF = {
     "mix": "meta_training._mixture",
     "new_language_model": "data_preparation._new_model",
     "predict": "inference._predict",
+    "prepare_process": "runs._process",
     "pretrain": "meta_training._pretrain",
     "quickstart": "meta_training._quickstart",
     "quickstart_config": "meta_training._quickstart",
-    "quiet_logs": "runs._logs",
     "replay": "meta_training._replay",
     "report": "meta_testing._report",
     "search": "meta_training._search",
@@ -114,10 +114,10 @@ __all__ = [
     "mix",
     "new_language_model",
     "predict",
+    "prepare_process",
     "pretrain",
     "quickstart",
     "quickstart_config",
-    "quiet_logs",
     "replay",
     "report",
     "search",

@@ -14,8 +14,7 @@ def quiet_logs() -> None:
 
     Examples:
       >>> import logging
-      >>> from metaflax import workflows
-      >>> workflows.quiet_logs()
+      >>> quiet_logs()
       >>> logging.getLogger("absl").isEnabledFor(logging.ERROR)
       False
     """
