@@ -17,6 +17,7 @@ from metaflax.algorithms._table import ALGORITHMS
 from metaflax.config._factories import build_algorithm
 from metaflax.config._files import differences, to_json
 from metaflax.config._pretraining import check_pretraining
+from metaflax.config._unused import unused_notes
 from metaflax.heads._table import HEADS
 from metaflax.models.layers._stack import LayerLoop, Remat
 from metaflax.tasks._questions import Question
@@ -266,6 +267,45 @@ def test_every_head_is_built_from_its_name(name):
     task = tasks.get(name, "classification")
     algorithm = build(task, name="frozen", head=name)
     assert "head" in jax.eval_shape(algorithm.init, jax.random.key(0))
+
+
+OTHERS = {
+    "temperature": 2.0,
+    "strength": 3.0,
+    "adapts": ("head",),
+    "inner_optimizer": "adam",
+    "inner_learning_rate": 0.1,
+    "num_steps": 60,
+    "proximal": 2.0,
+}
+
+
+def notes_of(**settings):
+    encoder = models.encoder(BERT)
+    algorithm = config_lib.AlgorithmConfig(**settings)
+    return unused_notes(
+        config_lib.Config(algorithm=algorithm), encoder, lambda key: None
+    )
+
+
+@pytest.mark.parametrize("name", ["frozen", "ridge", "proto_maml", "meta_sgd", "imaml"])
+def test_settings_are_said_to_have_no_effect_if_they_change_no_program(name):
+    given = {"name": name, **NEEDS.get(name, {})}
+    assert notes_of(name=name, **NEEDS.get(name, {})) == []
+
+    def program(**changed):
+        algorithm = build(**{**given, **changed})
+        support = an_episode().support
+        return str(
+            jax.make_jaxpr(lambda key: algorithm.adapt(algorithm.init(key), support))(
+                jax.random.key(0)
+            )
+        )
+
+    plain = program()
+    unchanged = {k for k, v in OTHERS.items() if program(**{k: v}) == plain}
+    noted = {k for k, v in OTHERS.items() if notes_of(**{**given, k: v})}
+    assert noted == unchanged != set()
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])

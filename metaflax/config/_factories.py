@@ -211,18 +211,38 @@ def build_algorithm(
     encode_fn = encoder.apply
     if config.micro_batch_size is not None:
         encode_fn = algorithms.micro_batched(encode_fn, config.micro_batch_size)
-    return spec.build(
-        AlgorithmParts(
-            encode_fn=encode_fn,
-            loss_fn=task.loss,
-            init_fn=init_fn,
-            inner_optimizer=_inner_optimizer(config),
-            head=head,
-            adapts=list(config.adapts),
-            num_steps=config.num_steps if num_steps is None else num_steps,
-            learning_rate=config.inner_learning_rate,
-            proximal=config.proximal,
-        )
+    parts = algorithm_parts(config, encode_fn, init_fn, task, head)
+    if num_steps is not None:
+        parts = parts._replace(num_steps=num_steps)
+    return spec.build(parts)
+
+
+def algorithm_parts(
+    config: AlgorithmConfig,
+    encode_fn: base.ApplyFn,
+    init_fn: base.InitFn,
+    task: tasks.TaskType,
+    head: base.Head,
+) -> AlgorithmParts:
+    """Makes what the spec of an algorithm builds it of.
+
+    Args:
+      config: settings of the algorithm.
+      encode_fn: inputs `[U, ...]` to features `[U, D]`.
+      init_fn: function that returns the encoder's parameters.
+      task: task type, which defines the loss.
+      head: the output layer.
+    """
+    return AlgorithmParts(
+        encode_fn=encode_fn,
+        loss_fn=task.loss,
+        init_fn=init_fn,
+        inner_optimizer=_inner_optimizer(config),
+        head=head,
+        adapts=list(config.adapts),
+        num_steps=config.num_steps,
+        learning_rate=config.inner_learning_rate,
+        proximal=config.proximal,
     )
 
 

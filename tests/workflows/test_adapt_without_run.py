@@ -101,6 +101,17 @@ def test_pooling_and_standardisation_are_named(support, world, tmp_path):
     assert (kernels[0] != kernels[1]).any()
 
 
+def test_a_strength_that_class_means_do_not_read_is_noted(
+    support, world, tmp_path, capsys
+):
+    args = ("adapt", "--support", support, "--model", world.model, *COLUMNS)
+    for head in ("prototypes", "ridge"):
+        out = ("--out", tmp_path / head, "--head", head)
+        worlds.run(*args, *out, "--strength", 3)
+        noted = "note: strength is 3.0, which has no effect" in capsys.readouterr().out
+        assert noted == (head == "prototypes")
+
+
 def test_token_tasks_pool_no_tokens_by_default(world, tmp_path):
     rows = [*entity_rows()[:2], *entity_rows()[-2:]]
     support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)

@@ -14,6 +14,7 @@ from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks
 from metaflax._files import check_absent
 from metaflax.config._factories import build_algorithm, build_head
+from metaflax.config._unused import unused_notes
 from metaflax.workflows.inference import _request
 from metaflax.workflows.inference._adapted_task import AdaptedTask
 from metaflax.workflows.inference._head_choice import (
@@ -116,6 +117,10 @@ def adapt(
     report_notes(examples.notes, console)
     names = asked.names_of(examples)
     trained, choice = asked.load(len(names)), None
+    if run_dir is None:
+        model = trained.model
+        notes = unused_notes(asked.config, model.encoder, model.init)
+        report_notes(notes, console)
     if asked.chooses_head:
         choice = _head_choice(trained, examples, names, task)
         print(choice, file=sys.stderr)

@@ -13,6 +13,7 @@ from rich.console import Console
 from metaflax import _meta_gradient, base, evaluation, models, training
 from metaflax import config as config_lib
 from metaflax.config._mixture import pretraining_of, run_of
+from metaflax.config._unused import unused_notes
 from metaflax.training._placement import Placement
 from metaflax.training._processes import is_coordinator
 from metaflax.training._state import TrainState
@@ -28,6 +29,7 @@ from metaflax.workflows.meta_training._mlm_evaluator import (
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
+from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._episodes import all_inputs
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
@@ -149,8 +151,11 @@ class EpisodicMember:
         return next(self._episodes.stream(seed, step, self.num_tasks, task_numbers))
 
     def report(self, console: Console) -> None:
-        """Prints a summary of the data."""
+        """Prints a summary of the data, and settings without effect."""
         report_data(self.run, console)
+        model = self.run.model
+        notes = unused_notes(self.run.config, model.encoder, model.init)
+        report_notes(notes, console)
 
     def record(self) -> data_record.Record:
         """Returns the record of the data, to tell when they change."""

@@ -1,0 +1,82 @@
+"""Settings of an algorithm that nothing of a run reads."""
+
+import dataclasses
+from typing import Any
+
+from metaflax import base, models
+from metaflax.config._factories import (
+    algorithm_parts,
+    build_head,
+    build_task,
+    resolve_algorithm,
+)
+from metaflax.config._settings import AlgorithmConfig, Config
+
+# Settings by the part of an algorithm that they make.
+_OF_PARTS = {
+    "adapts": ("adapts",),
+    "inner_optimizer": ("inner_optimizer", "inner_learning_rate"),
+    "learning_rate": ("inner_learning_rate",),
+    "num_steps": ("num_steps", "eval_num_steps"),
+    "proximal": ("proximal",),
+}
+# Settings that heads read, and task types.
+_READ = (
+    *("temperature", "strength", "none_logit", "transitions", "entity_typing"),
+    *("entity_threshold", "null_threshold"),
+)
+
+
+def unused_notes(
+    config: Config, encoder: models.Encoder, init_fn: base.InitFn
+) -> list[str]:
+    """Says which settings of the algorithm were changed and have no effect.
+
+    A head, a task type and an algorithm are built once, of settings that record what
+    is read of them; so are those of a user's package.
+
+    Args:
+      config: settings that `check` passes.
+      encoder: the encoder that they are for.
+      init_fn: function that returns its parameters, which is not called.
+
+    Returns:
+      A sentence each; none for settings that are as usual.
+    """
+    usual, settings = AlgorithmConfig(), config.algorithm
+    read = _read(config, encoder, init_fn)
+    concerned = [*_READ, *(name for names in _OF_PARTS.values() for name in names)]
+    default = resolve_algorithm(settings.name).default_head
+    return [
+        f"{name} is {getattr(settings, name)}, which has no effect: neither"
+        f" {settings.name} with the head {settings.head or default} nor the task type"
+        f" {config.data.task} reads it."
+        for name in dict.fromkeys(concerned)
+        if name not in read and getattr(settings, name) != getattr(usual, name)
+    ]
+
+
+def _read(config: Config, encoder: models.Encoder, init_fn: base.InitFn) -> set[str]:
+    """Names the settings of the algorithm that are read."""
+    settings: Any = _Recorded(config.algorithm)
+    task = build_task(dataclasses.replace(config, algorithm=settings))
+    head = build_head(settings, encoder.num_features, task, 2)
+    parts: Any = _Recorded(
+        algorithm_parts(
+            config.algorithm, encoder.apply, init_fn, task, task.complete(head)
+        )
+    )
+    resolve_algorithm(config.algorithm.name).build(parts)
+    of_parts = (_OF_PARTS.get(name, ()) for name in parts.read)
+    return settings.read.union(*of_parts)
+
+
+class _Recorded:
+    """An object, with the names of its attributes that were read."""
+
+    def __init__(self, target: Any):
+        self._target, self.read = target, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(self._target, name)
