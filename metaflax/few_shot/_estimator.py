@@ -245,7 +245,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _settings(self) -> LearnerSettings:
         params = self._plain_params()
         params = {n: v for n, v in params.items() if n not in self._fit_parameters}
-        if params.get("adapts") is not None:
+        if isinstance(params.get("adapts"), list):  # Which cannot be hashed.
             params["adapts"] = tuple(params["adapts"])
         known = {field.name for field in dataclasses.fields(LearnerSettings)}
         if unknown := sorted(set(params) - known):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from metaflax.config._settings import PairEncoding
+from metaflax.config._types import misfits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,8 @@ class LearnerSettings:
     capitals: bool | None = None
 
     def __post_init__(self):
+        if wrong := misfits(self):
+            raise ValueError(f"{wrong[0]}; give one of that type.")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; give 1 or more.")
         if self.max_length is not None and self.max_length < 1:

@@ -195,3 +195,4 @@ def test_descriptions_are_read_from_a_file_and_null_is_no_name(tmp_path):
     names = LabelTexts.of(["a", "b"], path, 2.0)
     assert (names.inputs, names.classes) == (("the a",), (0,))
     assert LabelTexts.of(["a"], "none", 1.0) is None
+    assert LabelTexts.of(["a"], {"a": None}, 1.0) is None  # Nothing to learn from.

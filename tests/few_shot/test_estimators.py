@@ -219,6 +219,9 @@ def test_settings_that_are_no_settings_are_refused(tiny_bert, tmp_path):
         metaflax.FewShotClassifier.load(tmp_path)
     for name, value, message in [
         ("head", "nonsense", "unknown head 'nonsense'"),
+        ("head", 3, "head is 3, which is no str"),
+        ("temperature", "a", "temperature is 'a', which is no float"),
+        ("adapts", "head", "adapts is 'head', which is no tuple"),
         ("algorithm", "matching", "no linear layer"),
         ("batch_size", 0, "give 1 or more"),
         ("max_length", 0, "max_length is 0; give 1 or more"),

@@ -38,7 +38,7 @@ class LabelTexts(NamedTuple):
         weight: float,
         as_input: Callable[[str], Any] = lambda text: text,
     ) -> "LabelTexts | None":
-        """Makes the texts of classes; None where names are not used.
+        """Makes the texts of classes; None where no name is used.
 
         Args:
           names: names of the classes.
@@ -52,10 +52,11 @@ class LabelTexts(NamedTuple):
         """
         if source is None or source == NO_NAMES:
             return None
-        texts = label_texts(names, source)
-        return cls(
-            tuple(None if text is None else as_input(text) for text in texts), weight
-        )
+        texts = [
+            None if text is None else as_input(text)
+            for text in label_texts(names, source)
+        ]
+        return cls(tuple(texts), weight) if any(t is not None for t in texts) else None
 
     @property
     def inputs(self) -> tuple[Any, ...]:
