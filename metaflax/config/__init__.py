@@ -4,7 +4,11 @@ The command line, the Python files under `experiments/` and `config.json` of a r
 directory all say the same `Config`.
 """
 
+from metaflax.config._algorithm_settings import AlgorithmConfig as AlgorithmConfig
 from metaflax.config._check import check as check
+from metaflax.config._data_settings import Count as Count
+from metaflax.config._data_settings import DataConfig as DataConfig
+from metaflax.config._data_settings import EpisodeConfig as EpisodeConfig
 from metaflax.config._factories import build_task as build_task
 from metaflax.config._files import from_json as from_json
 from metaflax.config._files import load_file as load_file
@@ -13,6 +17,7 @@ from metaflax.config._mixture import ShareConfig as ShareConfig
 from metaflax.config._mixture import TaskMember as TaskMember
 from metaflax.config._mixture import TextMember as TextMember
 from metaflax.config._mixture import check_mixture as check_mixture
+from metaflax.config._model_settings import ModelConfig as ModelConfig
 from metaflax.config._pretraining import LoopConfig as LoopConfig
 from metaflax.config._pretraining import NetworkConfig as NetworkConfig
 from metaflax.config._pretraining import PretrainConfig as PretrainConfig
@@ -22,14 +27,9 @@ from metaflax.config._search import Integers as Integers
 from metaflax.config._search import LogUniform as LogUniform
 from metaflax.config._search import SearchConfig as SearchConfig
 from metaflax.config._search import Uniform as Uniform
-from metaflax.config._settings import AlgorithmConfig as AlgorithmConfig
 from metaflax.config._settings import Config as Config
-from metaflax.config._settings import Count as Count
-from metaflax.config._settings import DataConfig as DataConfig
-from metaflax.config._settings import EpisodeConfig as EpisodeConfig
 from metaflax.config._settings import EvaluationConfig as EvaluationConfig
-from metaflax.config._settings import ModelConfig as ModelConfig
-from metaflax.config._settings import TrainingConfig as TrainingConfig
+from metaflax.config._training_settings import TrainingConfig as TrainingConfig
 from metaflax.models.generation._decoding import DecodingConfig as DecodingConfig
 
 __all__ = [

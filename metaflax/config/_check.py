@@ -3,9 +3,10 @@
 import math
 
 from metaflax import _optimizers, target_kinds, tasks
+from metaflax.config._data_settings import DataConfig
 from metaflax.config._factories import build_task
 from metaflax.config._pretraining import check_outer_optimizer
-from metaflax.config._settings import Config, DataConfig
+from metaflax.config._settings import Config
 
 # Least value of counts, by the section that they are in.
 _COUNTS = {

@@ -21,8 +21,9 @@ from metaflax import (
 )
 from metaflax.algorithms._spec import AlgorithmParts
 from metaflax.algorithms._table import ALGORITHMS
+from metaflax.config._algorithm_settings import AlgorithmConfig
 from metaflax.config._model_family import model_family
-from metaflax.config._settings import AlgorithmConfig, Config
+from metaflax.config._settings import Config
 from metaflax.heads._table import HEADS
 from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.tasks._masked_words import masked_words

@@ -6,8 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from metaflax.config._algorithm_settings import AlgorithmConfig
 from metaflax.config._check import check
+from metaflax.config._data_settings import DataConfig, EpisodeConfig
 from metaflax.config._factories import build_task
+from metaflax.config._model_settings import ModelConfig, PairEncoding, Pooling
 from metaflax.config._names import check_file_name
 from metaflax.config._pretraining import (
     LoopConfig,
@@ -16,17 +19,8 @@ from metaflax.config._pretraining import (
     RawTextConfig,
     check_pretraining,
 )
-from metaflax.config._settings import (
-    AlgorithmConfig,
-    Config,
-    DataConfig,
-    EpisodeConfig,
-    EvaluationConfig,
-    ModelConfig,
-    PairEncoding,
-    Pooling,
-    TrainingConfig,
-)
+from metaflax.config._settings import Config, EvaluationConfig
+from metaflax.config._training_settings import TrainingConfig
 
 if TYPE_CHECKING:
     from metaflax.data.samplers._mixture import Mixture

@@ -1,6 +1,6 @@
 """The family of the model that a config names, without its weights."""
 
-from metaflax.config._settings import ModelConfig
+from metaflax.config._model_settings import ModelConfig
 from metaflax.data.sources._pip_models import PIP_MODELS
 from metaflax.models.families import FAMILIES
 from metaflax.models.families._family import ModelFamily

@@ -6,7 +6,7 @@ from typing import Literal
 
 from metaflax import _optimizers
 from metaflax.config._renamed import accepts_former_names
-from metaflax.config._settings import TrainingConfig
+from metaflax.config._training_settings import TrainingConfig
 
 
 @accepts_former_names("network")

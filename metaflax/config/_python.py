@@ -11,7 +11,7 @@ def to_python(config: Config) -> str:
     """Formats the settings that differ from defaults as a Python config file.
 
     Examples:
-      >>> from metaflax.config._settings import TrainingConfig
+      >>> from metaflax.config._training_settings import TrainingConfig
       >>> print(to_python(Config(training=TrainingConfig(steps=7))), end="")
       from metaflax.config import Config, TrainingConfig
       <BLANKLINE>

@@ -4,13 +4,14 @@ import dataclasses
 from typing import Any
 
 from metaflax import base, models
+from metaflax.config._algorithm_settings import AlgorithmConfig
 from metaflax.config._factories import (
     algorithm_parts,
     build_head,
     build_task,
     resolve_algorithm,
 )
-from metaflax.config._settings import AlgorithmConfig, Config
+from metaflax.config._settings import Config
 
 # Settings by the part of an algorithm that they make.
 _OF_PARTS = {

@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from metaflax import data, tasks
-from metaflax.config._settings import PairEncoding
+from metaflax.config._model_settings import PairEncoding
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._estimator import sequence_of
 from metaflax.few_shot._learner import Learner

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metaflax.config._settings import PairEncoding
+from metaflax.config._model_settings import PairEncoding
 from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
 
 

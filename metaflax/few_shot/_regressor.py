@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from metaflax import data
-from metaflax.config._settings import PairEncoding
+from metaflax.config._model_settings import PairEncoding
 from metaflax.few_shot._estimator import sequence_of
 from metaflax.few_shot._pairs import TextOrPairEstimator
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from metaflax.config._settings import PairEncoding
+from metaflax.config._model_settings import PairEncoding
 from metaflax.config._types import misfits
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from metaflax import workflows
 from metaflax.cli.commands._machines import Flag
-from metaflax.config._settings import PairEncoding, Pooling
+from metaflax.config._model_settings import PairEncoding, Pooling
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,12 +22,15 @@ def prepare_process() -> None:
     Logs are quiet (`quiet_logs`), compiled programs are kept (`cache_compilations`),
     and BLAS, which solves the linear systems of output layers, has one thread, unless
     a variable such as `OPENBLAS_NUM_THREADS` is set. Threads of OpenBLAS wait for each
-    other by spinning: beside other busy processes the system of 384 features took 270
+    other by spinning: beside other busy processes a system of 384 equations took 270
     milliseconds with two threads on two cores, and 7 with one.
 
     Examples:
+      >>> import jax
       >>> from metaflax import workflows
       >>> workflows.prepare_process()
+      >>> jax.config.jax_compilation_cache_dir is None
+      False
     """
     quiet_logs()
     cache_compilations()
