@@ -38,7 +38,7 @@ def tokens_of(mentions, max_length=32):
 
 def features_of(tokens, params=PARAMS):
     encoder = FORM.encoder(models.encoder(CONFIG, standardize=True))
-    features = encoder.apply(params, tokens)
+    features = jax.jit(encoder.apply)(params, tokens)
     assert features.shape == (len(tokens.ids), encoder.num_features)
     return features
 
@@ -47,7 +47,7 @@ def states_of(text):
     """The states of all tokens of a text by itself, and the tokens."""
     ids = TOKENIZER(text.split(), is_split_into_words=True)["input_ids"]
     tokens = models.Tokens(np.array([ids]), None, np.ones((1, len(ids)), np.int32))
-    states = models.encoder(CONFIG, pooling="tokens").apply(PARAMS, tokens)[0]
+    states = jax.jit(models.encoder(CONFIG, pooling="tokens").apply)(PARAMS, tokens)[0]
     return np.asarray(states), TOKENIZER.convert_ids_to_tokens(ids)
 
 
@@ -93,7 +93,9 @@ def test_gradients_are_finite_where_a_mean_is_over_no_token():
     lost = tokens_of([MENTIONS[0]], max_length=13)
     assert lost.marks[0, 3:].tolist() == [2, 5, 0, 0]  # The tail was cut off.
     for tokens in (lost, tokens_of(MENTIONS)):
-        gradient = jax.grad(lambda p, t=tokens: jnp.sum(features_of(t, p) ** 3))(PARAMS)
+        gradient = jax.jit(jax.grad(lambda p, t: jnp.sum(features_of(t, p) ** 3)))(
+            PARAMS, tokens
+        )
         assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
         assert any(jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
 

@@ -144,7 +144,7 @@ def test_the_encoder_learns_from_names(world):
             lambda leaf: leaf[0], next(run.train.stream(seed=0, step=0, size=1))
         )
         algorithm = run.test_evaluator().algorithm
-        loss = jax.value_and_grad(algorithm.loss, has_aux=True)
+        loss = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
         gradients.append(loss(initial_params(run), task, jax.random.key(0))[1])
     leaves = [np.asarray(jax.tree.leaves(g["encoder"])[0], float) for g in gradients]
     assert np.abs(leaves[0] - leaves[1]).max() > 1e-6
