@@ -265,7 +265,17 @@ def reader(desk):
     return Reader()
 
 
-@pytest.mark.parametrize("page", list(filter(shows_commands, pages())), ids=name_of)
+def pages_of_commands():
+    """Pages with commands; what beginners read is tested at each change."""
+    return [
+        page
+        if page.parent in (ROOT, ROOT / "docs", ROOT / "docs" / "tutorials")
+        else pytest.param(page, marks=pytest.mark.thorough)
+        for page in filter(shows_commands, pages())
+    ]
+
+
+@pytest.mark.parametrize("page", pages_of_commands(), ids=name_of)
 def test_every_command_of_a_page_runs(page, desk, reader, monkeypatch):
     monkeypatch.chdir(desk)
     write_files()  # Other pages write files of the same names.
