@@ -14,6 +14,7 @@ from metaflax.few_shot._support import power_of_two
 from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._encoder_scorers import reading_features
+from metaflax.workflows.runs._process import one_blas_thread
 
 # Classes are padded to powers of two from this on, so that tasks of different size
 # share a compiled adaptation.
@@ -74,8 +75,9 @@ class Adaptation:
           support: padded, of features or tokens, see `shares_encoder`.
           room: number of classes of the head, of `padded_classes`.
         """
-        adapted, _ = self._compiled(room)(self._meta_params(room), support)
-        return adapted
+        with one_blas_thread():
+            adapted, _ = self._compiled(room)(self._meta_params(room), support)
+            return jax.block_until_ready(adapted)
 
     def padded_classes(self, num_names: int) -> int:
         """Returns the number of classes of the head: padded, or as it was trained.

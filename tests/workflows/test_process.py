@@ -2,7 +2,9 @@
 
 import threadpoolctl
 
+import metaflax
 from metaflax import cli
+from metaflax.few_shot import _adaptation
 
 
 def blas_threads():
@@ -20,3 +22,20 @@ def test_commands_let_blas_have_one_thread_unless_a_user_says_otherwise(monkeypa
         monkeypatch.delenv("OPENBLAS_NUM_THREADS")
         assert cli.main(["models"]) == 0
         assert blas_threads() == {1}
+
+
+def test_estimators_let_blas_have_one_thread_while_they_fit(monkeypatch, tiny_bert):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    found, ready = [], _adaptation.jax.block_until_ready
+
+    def block_until_ready(adapted):
+        found.append(blas_threads())
+        return ready(adapted)
+
+    monkeypatch.setattr(_adaptation.jax, "block_until_ready", block_until_ready)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        classifier = metaflax.FewShotClassifier(tiny_bert, head="ridge")
+        classifier.fit(["it barks", "it purrs"], ["dog", "cat"])
+        assert blas_threads() == {2}
+    assert found == [{1}]

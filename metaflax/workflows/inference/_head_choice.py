@@ -13,6 +13,7 @@ from metaflax import base, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_head, resolve_algorithm
 from metaflax.data.sources._label_texts import LabelTexts
+from metaflax.workflows.runs._process import one_blas_thread
 
 # The name that asks for a choice where a head is named.
 AUTO = "auto"
@@ -243,7 +244,8 @@ def choose_head(
         score = _compiled(
             tried, num_features, _power_of_two(num_classes, LEAST_CLASSES)
         )
-        correct = score(*padded, head_params if name == default else None)
+        with one_blas_thread():
+            correct = score(*padded, head_params if name == default else None)
         accuracy[name] = round(float(np.mean(correct[: len(targets)])), 6)
     best = max(accuracy, key=lambda name: accuracy[name])  # The first of equals.
     settings = {} if best == default else CANDIDATES[best]

@@ -1,6 +1,9 @@
 """What a program of its own sets for all of its process."""
 
+import contextlib
+import functools
 import os
+from typing import Any
 
 import threadpoolctl
 
@@ -34,5 +37,26 @@ def prepare_process() -> None:
     """
     quiet_logs()
     cache_compilations()
-    if not any(map(os.environ.get, _SET_BY_USERS)):
+    if not _set_by_user():
         threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """Lets BLAS have one thread within a block, as `prepare_process` does for good.
+
+    It is for what is fitted in a user's process; results must be ready at its end.
+    """
+    if _set_by_user():
+        return contextlib.nullcontext()
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+def _set_by_user() -> bool:
+    """Whether a variable says how many threads BLAS has."""
+    return any(map(os.environ.get, _SET_BY_USERS))
+
+
+@functools.cache
+def _libraries() -> threadpoolctl.ThreadpoolController:
+    """Finds the libraries that are loaded, which takes milliseconds."""
+    return threadpoolctl.ThreadpoolController()
