@@ -59,13 +59,16 @@ def softmax_cross_entropy(
     )
     logits = zero_padding(outputs.logits, weights)
     num_classes = logits.shape[-1]
-    labels = jax.nn.one_hot(targets, num_classes, dtype=logits.dtype)
+    # The nearest class stands in for a number that is none: where no label is set, XLA
+    # makes a derivative 0 that is to be NaN.
+    nearest = jnp.clip(targets, 0, num_classes - 1)
+    labels = jax.nn.one_hot(nearest, num_classes, dtype=logits.dtype)
     if label_smoothing:
         present = outputs.mask.astype(labels.dtype)
         even = present / jnp.maximum(jnp.sum(present), 1)
         labels = (1 - label_smoothing) * labels + label_smoothing * even[None, :]
     if class_weights is not None:
-        weights = weights.astype(labels.dtype) * class_weights[targets]
+        weights = weights.astype(labels.dtype) * class_weights[nearest]
     each = optax.softmax_cross_entropy(logits, labels)
     valid = (targets >= 0) & (targets < num_classes)
     return weighted_mean(nan_unless(valid, each), weights)

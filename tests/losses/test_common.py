@@ -129,10 +129,11 @@ def test_what_a_row_of_weight_0_holds_never_spreads(name, filler):
     np.testing.assert_array_equal(found[1], expected[1])
 
 
+@pytest.mark.parametrize("transform", [jax.jit, lambda fn: fn])
 @pytest.mark.parametrize("label", [-7, 6, 99])
 @pytest.mark.parametrize("name", RANGES)
 def test_a_label_out_of_range_makes_value_and_derivative_nan_where_it_counts(
-    name, label
+    name, label, transform
 ):
     fn, outputs, targets = LOSSES[name]
     if label < 0 and targets is TOKENS:
@@ -140,7 +141,8 @@ def test_a_label_out_of_range_makes_value_and_derivative_nan_where_it_counts(
     for row, is_lost in [(0, True), (U - 1, False)]:
         numbers = targets.copy()
         numbers[row, ...] = label
-        value, grads = jax.value_and_grad(fn)(jnp.asarray(outputs), numbers, COUNTS)
+        both = transform(jax.value_and_grad(fn))
+        value, grads = both(jnp.asarray(outputs), numbers, COUNTS)
         assert np.isnan(value) == is_lost
         if name != "span_cross_entropy":  # It may have no token to blame.
             assert np.any(np.isnan(grads)) == is_lost
