@@ -57,10 +57,20 @@ def targets_for(name, targets):
     return jax.nn.one_hot(targets, N) if serves_labels else targets
 
 
-def answers(name, params, features, targets, weights, queries):
+def eager_answers(name, params, features, targets, weights, queries):
+    """The state and the answers, operation by operation."""
     head = HEADS[name]
     state = head.fit(params, features, targets_for(name, targets), weights)
-    return head.apply(state, queries)
+    return state, head.apply(state, queries)
+
+
+@functools.cache
+def compiled(name):
+    return jax.jit(functools.partial(eager_answers, name))
+
+
+def answers(name, *arguments):
+    return compiled(name)(*arguments)[1]
 
 
 def logits(name, features=FEATURES, targets=TARGETS, weights=WEIGHTS):
@@ -68,15 +78,20 @@ def logits(name, features=FEATURES, targets=TARGETS, weights=WEIGHTS):
     return np.asarray(outputs.logits)
 
 
-def loss(name, params, features, queries):
-    outputs = answers(name, params, features, TARGETS, WEIGHTS, queries)
-    return losses.softmax_cross_entropy(outputs, np.arange(Q) % 3, np.ones(Q))
+def loss(name, params, features, queries, weights, asked):
+    _, outputs = eager_answers(name, params, features, TARGETS, weights, queries)
+    return losses.softmax_cross_entropy(outputs, *asked)
 
 
 @functools.cache
-def gradient_of(name):
+def value_and_gradient_of(name):
     """With respect to parameters, support features and queries, compiled once."""
-    return jax.jit(jax.grad(functools.partial(loss, name), (0, 1, 2)))
+    return jax.jit(jax.value_and_grad(functools.partial(loss, name), (0, 1, 2)))
+
+
+def gradient(name, params, features, queries):
+    asked = np.arange(Q) % 3, np.ones(Q)
+    return value_and_gradient_of(name)(params, features, queries, WEIGHTS, asked)[1]
 
 
 def cast(tree, dtype):
@@ -119,13 +134,11 @@ def test_padding_changes_nothing_whatever_it_holds(name):
 def test_a_row_of_weight_0_never_spreads_into_state_or_gradient(name, filler):
     counts = WEIGHTS > 0
     other = np.where(counts[:, None], FEATURES, filler).astype(np.float32)
-    targets = targets_for(name, TARGETS)
-    fit = HEADS[name].fit
-    state = fit(params_of(name), other, targets, WEIGHTS)
+    state, _ = compiled(name)(params_of(name), other, TARGETS, WEIGHTS, QUERIES)
     chex.assert_tree_all_finite(state)
     np.testing.assert_array_equal(logits(name, other), logits(name))
-    of_parameters, of_features, of_queries = gradient_of(name)(
-        params_of(name), jnp.asarray(other), jnp.asarray(QUERIES)
+    of_parameters, of_features, of_queries = gradient(
+        name, params_of(name), other, QUERIES
     )
     chex.assert_tree_all_finite((of_parameters, of_features, of_queries))
     assert np.all(np.asarray(of_features)[~counts] == 0)
@@ -133,17 +146,14 @@ def test_a_row_of_weight_0_never_spreads_into_state_or_gradient(name, filler):
 
 @every
 def test_a_symbolic_number_of_examples_is_exported(name):
-    def predict(params, features, targets, weights, queries):
-        return answers(name, params, features, targets, weights, queries)
-
     U, Q = jax.export.symbolic_shape("U, Q")
     of = jax.ShapeDtypeStruct
     shapes = of((U, D), "float32"), of((U,), "int32"), of((U,), "float32")
     params = params_of(name)
-    exported = jax.export.export(jax.jit(predict), platforms=["cpu"])(
+    exported = jax.export.export(compiled(name), platforms=["cpu"])(
         params, *shapes, of((Q, D), "float32")
     )
-    outputs = exported.call(
+    _, outputs = exported.call(
         params, FEATURES, TARGETS.astype(np.int32), WEIGHTS, QUERIES
     )
     assert isinstance(outputs, base.ClassOutputs)
@@ -157,7 +167,9 @@ def test_x64_keeps_one_type(name):
         floats = jax.tree.leaves(params)
         assert all(x.dtype == jnp.float64 for x in floats)
         features = FEATURES.astype(np.float64)
-        outputs = answers(name, params, features, TARGETS, WEIGHTS, features)
+        wide = jax.jit(functools.partial(eager_answers, name))
+        targets = jnp.asarray(TARGETS)
+        _, outputs = wide(params, features, targets, WEIGHTS, features)
         assert outputs.logits.dtype == jnp.float64
 
 
@@ -200,16 +212,13 @@ def test_absent_classes_never_win(name):
 def test_types_are_kept_in_half_precision(name):
     params = cast(params_of(name), jnp.bfloat16)
     support, queries, weights = cast((FEATURES, QUERIES, WEIGHTS), jnp.bfloat16)
-    head = HEADS[name]
-    state = head.fit(params, support, targets_for(name, TARGETS), weights)
+    state, outputs = compiled(name)(params, support, TARGETS, weights, queries)
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
     assert {x.dtype for x in floats} == {jnp.dtype(jnp.bfloat16)}
-    half = head.apply(state, queries).logits
-    assert half.dtype == jnp.bfloat16
-    chex.assert_trees_all_close(
-        np.asarray(half, np.float32)[:, :3], logits(name)[:, :3], rtol=0.1, atol=0.15
-    )
-    chex.assert_tree_all_finite(gradient_of(name)(params, support, queries))
+    assert outputs.logits.dtype == jnp.bfloat16
+    half = np.asarray(outputs.logits, np.float32)
+    chex.assert_trees_all_close(half[:, :3], logits(name)[:, :3], rtol=0.1, atol=0.15)
+    chex.assert_tree_all_finite(gradient(name, params, support, queries))
 
 
 @fitting
@@ -224,19 +233,17 @@ def test_the_type_of_the_features_decides_where_parameters_are_wider(name):
 def test_gradients_are_finite_where_features_are_alike_or_extreme(name, value):
     features = np.full((U, D), value, np.float32)
     queries = np.full((Q, D), value, np.float32)
-    grads = gradient_of(name)(params_of(name), features, queries)
+    grads = gradient(name, params_of(name), features, queries)
     chex.assert_tree_all_finite(grads)
 
 
 @every
 def test_a_support_set_of_padding_only_gives_finite_answers(name):
-    def value(features):
-        outputs = answers(
-            name, params_of(name), features, TARGETS, 0 * WEIGHTS, QUERIES
-        )
-        return losses.softmax_cross_entropy(outputs, np.zeros(Q, int), np.zeros(Q))
-
-    chex.assert_tree_all_finite(jax.value_and_grad(value)(FEATURES))
+    asked = np.zeros(Q, int), np.zeros(Q)
+    both = value_and_gradient_of(name)(
+        params_of(name), FEATURES, QUERIES, 0 * WEIGHTS, asked
+    )
+    chex.assert_tree_all_finite(both)
 
 
 @every
@@ -246,18 +253,15 @@ def test_vmap_equals_a_loop_and_one_trace_serves_any_way_and_shot(name):
     weights = weights.astype(np.float32)
     params = params_of(name)
 
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def one(targets, weights):
-        return answers(name, params, FEATURES, targets, weights, QUERIES)
+    def answers_to(targets, weights):
+        return eager_answers(name, params, FEATURES, targets, weights, QUERIES)[1]
 
+    one = jax.jit(chex.assert_max_traces(answers_to, n=1))
     each = [one(*task) for task in zip(targets, weights, strict=True)]
-    batched = jax.vmap(
-        lambda y, w: answers(name, params, FEATURES, y, w, QUERIES), in_axes=(0, 0)
-    )(targets, weights)
+    batched = jax.jit(jax.vmap(answers_to))(targets, weights)
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *each)
     chex.assert_trees_all_close(batched, stacked, **LOOSE)
-    eager = answers(name, params, FEATURES, targets[0], weights[0], QUERIES)
+    eager = answers_to(targets[0], weights[0])
     chex.assert_trees_all_close(each[0], eager, **LOOSE)
 
 
@@ -296,7 +300,7 @@ def test_a_head_that_is_not_told_the_number_of_features_has_no_template(factory)
 @fitting
 def test_the_gradient_reaches_support_features_and_parameters(name):
     params = params_of(name)
-    of_params, of_features, _ = gradient_of(name)(params, FEATURES, QUERIES)
+    of_params, of_features, _ = gradient(name, params, FEATURES, QUERIES)
     sizes = np.abs(of_features).sum(-1)
     some = np.any if name == "nearest" else np.all  # The nearest of each class alone.
     assert some(sizes[WEIGHTS > 0] > 0)
