@@ -30,6 +30,13 @@ def single():
     return examples.random_tokens(lengths=LENGTHS.ravel().tolist(), length=WIDTH)
 
 
+@pytest.fixture(scope="module")
+def each(inner, single):
+    """The features of each sequence by itself, `[B, P, D]`."""
+    features = jax.jit(inner.apply)(PARAMS, single)
+    return np.asarray(features).reshape(*LENGTHS.shape, -1)
+
+
 def on_grid(single):
     """The same sequences, P to a row."""
     leaves = (single.ids, single.types, single.mask)
@@ -39,11 +46,12 @@ def on_grid(single):
 
 
 @pytest.mark.parametrize("pack", [False, True])
-def test_each_choice_is_encoded_by_itself_and_absent_ones_are_zero(inner, single, pack):
+def test_each_choice_is_encoded_by_itself_and_absent_ones_are_zero(
+    inner, single, each, pack
+):
     tokens = on_grid(single)
     if pack:
         tokens = examples.packed(tokens, budget=int(LENGTHS.sum()) + 2)
-    each = np.asarray(inner.apply(PARAMS, single)).reshape(*LENGTHS.shape, -1)
     encoder = _choice_parts.each_choice(inner)
     features = jax.jit(encoder.apply)(PARAMS, tokens)
     expected = np.where(LENGTHS[..., None] > 0, each, 0)
@@ -52,10 +60,9 @@ def test_each_choice_is_encoded_by_itself_and_absent_ones_are_zero(inner, single
     assert np.all(np.any(features != 0, axis=-1) == (LENGTHS > 0))
 
 
-def test_towers_compare_the_text_with_each_choice(inner, single):
-    each = np.asarray(inner.apply(PARAMS, single)).reshape(*LENGTHS.shape, -1)
+def test_towers_compare_the_text_with_each_choice(inner, single, each):
     encoder = _choice_parts.choices_in_towers(inner)
-    features = np.asarray(encoder.apply(PARAMS, on_grid(single)))
+    features = np.asarray(jax.jit(encoder.apply)(PARAMS, on_grid(single)))
     u, v = each[:, :1], each[:, 1:]  # Standardised, so of length 1.
     expected = comparison.compared(u, v)
     present = LENGTHS[:, 1:] > 0
@@ -67,15 +74,16 @@ def test_towers_compare_the_text_with_each_choice(inner, single):
 @pytest.mark.parametrize("stage", [1, 2])
 def test_stages_give_what_all_of_them_give_at_once(inner, single, stage):
     tokens, apply = on_grid(single), _choice_parts.each_choice(inner).apply
-    states = apply.run(PARAMS, tokens, None, None, 0, stage)
+    run = jax.jit(apply.run, static_argnums=(4, 5))
+    states = run(PARAMS, tokens, None, None, 0, stage)
     assert all(len(leaf) == len(LENGTHS) for leaf in jax.tree.leaves(states))
-    ends = apply.run(PARAMS, tokens, states, None, stage, len(apply.reads))
-    np.testing.assert_allclose(ends, apply(PARAMS, tokens), atol=2e-6)
+    ends = run(PARAMS, tokens, states, None, stage, len(apply.reads))
+    np.testing.assert_allclose(ends, jax.jit(apply)(PARAMS, tokens), atol=2e-6)
 
 
 def test_gradients_are_finite_and_skip_absent_choices(inner, single):
     tokens, apply = on_grid(single), _choice_parts.choices_in_towers(inner).apply
-    grads = jax.grad(lambda p: jnp.sum(jnp.sin(apply(p, tokens))))(PARAMS)
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(apply(p, tokens)))))(PARAMS)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
     unused = np.setdiff1d(
         np.asarray(tokens.ids), np.asarray(tokens.ids)[tokens.mask > 0]

@@ -20,25 +20,27 @@ from tests.models.examples import (
 )
 
 PARAMS = random_params(CONFIG)
+states_of = jax.jit(functools.partial(hidden_states, CONFIG, PARAMS))
+features_of = jax.jit(lambda tokens: models.encoder(CONFIG).apply(PARAMS, tokens, None))
 
 
 @pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
 def test_the_mean_is_over_real_tokens(pack):
     tokens = pack(random_tokens())
-    states = jax.jit(functools.partial(hidden_states, CONFIG))(PARAMS, tokens)
+    states = states_of(tokens)
     expected = [
         row[:n].mean(axis=0) for row, n in zip(np.asarray(states), LENGTHS, strict=True)
     ]
-    encoder = models.encoder(CONFIG, pooling="mean")
-    result = jax.jit(encoder.apply)(PARAMS, tokens, None)
-    chex.assert_trees_all_close(result, np.stack(expected), rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(
+        features_of(tokens), np.stack(expected), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
 def test_entities_are_the_states_at_both_marks(pack):
     marks = np.array([[1, 6], [2, 0], [0, 0], [4, 4]], np.int32)
     tokens = pack(random_tokens())._replace(marks=jnp.asarray(marks))
-    states = np.asarray(hidden_states(CONFIG, PARAMS, tokens))
+    states = np.asarray(states_of(tokens))
     expected = [np.concatenate(row[m]) for row, m in zip(states, marks, strict=True)]
     encoder = models.encoder(CONFIG, pooling="entities")
     assert encoder.num_features == 2 * CONFIG.hidden_size
@@ -47,15 +49,17 @@ def test_entities_are_the_states_at_both_marks(pack):
 
 
 def test_entities_are_refused_where_texts_have_no_marks():
+    apply = models.encoder(CONFIG, pooling="entities").apply
     with pytest.raises(ValueError, match="two marked entities"):
-        models.encoder(CONFIG, pooling="entities").apply(PARAMS, random_tokens(), None)
+        jax.eval_shape(apply, PARAMS, random_tokens(), None)
 
 
 def test_the_mean_of_some_tokens_is_refused_with_another_pooling():
     tokens = random_tokens()
     tokens = tokens._replace(pooled=tokens.mask)
+    apply = models.encoder(CONFIG, pooling="first").apply
     with pytest.raises(ValueError, match="take pooling mean"):
-        models.encoder(CONFIG, pooling="first").apply(PARAMS, tokens, None)
+        jax.eval_shape(apply, PARAMS, tokens, None)
 
 
 def test_texts_put_together_keep_their_marks():
@@ -68,13 +72,12 @@ def test_texts_put_together_keep_their_marks():
 @pytest.mark.parametrize("pack", [packed, lambda tokens: tokens])
 def test_texts_of_two_lengths_put_together_keep_their_features(pack):
     short, long = pack(random_tokens()), pack(random_tokens(length=9, seed=1))
-    apply = jax.jit(lambda t: models.encoder(CONFIG).apply(PARAMS, t, None))
-    apart = np.concatenate([apply(short), apply(long)])
+    apart = np.concatenate([features_of(short), features_of(long)])
     for first, second, order in [(short, long, 0), (long, short, 4)]:
         both = first.concatenate(second)
         assert both.ids.shape == (8, 9)
         np.testing.assert_allclose(
-            np.roll(apply(both), order, axis=0), apart, rtol=1e-5, atol=1e-6
+            np.roll(features_of(both), order, axis=0), apart, rtol=1e-5, atol=1e-6
         )
 
 

@@ -68,20 +68,29 @@ def logits_at_once(case, ids):
     return jnp.concatenate([start, logits[:, begin:-1]], axis=1)
 
 
+@functools.cache
+def compiled_at_once(case):
+    return jax.jit(functools.partial(logits_at_once, case))
+
+
+@functools.cache
+def greedy_texts(case, **ends):
+    model, params, prompts = CASES[case]
+    return models.greedy(model, max_new=T, **ends)(params, prompts)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_greedy_search_with_a_cache_is_that_without(case):
-    model, params, prompts = CASES[case]
-    generated = models.greedy(model, max_new=T)(params, prompts)
-    at_once = jax.jit(functools.partial(logits_at_once, case))
-    ids = jnp.zeros_like(generated.ids)
+    generated, at_once = greedy_texts(case), compiled_at_once(case)
+    ids = np.zeros_like(generated.ids)
     for step in range(T):
-        ids = ids.at[:, step].set(jnp.argmax(at_once(ids)[:, step], axis=-1))
+        ids[:, step] = np.argmax(np.asarray(at_once(ids))[:, step], axis=-1)
     np.testing.assert_array_equal(generated.ids, ids)
     assert len(np.unique(ids)) > 4
     log_probs = jax.nn.log_softmax(at_once(ids))
-    each = jnp.take_along_axis(log_probs, ids[:, :, None], axis=2)
+    each = np.take_along_axis(np.asarray(log_probs), ids[:, :, None], axis=2)
     np.testing.assert_allclose(
-        generated.scores, jnp.sum(each, axis=(1, 2)), rtol=1e-5, atol=1e-5
+        generated.scores, np.sum(each, axis=(1, 2)), rtol=1e-5, atol=1e-5
     )
 
 
@@ -92,19 +101,18 @@ def test_logits_with_a_cache_are_those_without(case):
 
     def with_cache(ids):
         logits, cache = model.begin(params, prompts, T)
-        every = [logits[:, None]]
-        for step in range(T - 1):
+
+        def extend(cache, step):
             visible = jnp.broadcast_to(jnp.arange(T) <= step, (4, 1, T))
-            now = ids[:, step : step + 1]
+            now = jax.lax.dynamic_slice_in_dim(ids, step, 1, axis=1)
             logits, cache = model.extend(params, cache, now, visible, step)
-            every.append(logits)
-        return jnp.concatenate(every, axis=1)
+            return cache, logits[:, 0]
+
+        _, later = jax.lax.scan(extend, cache, jnp.arange(T - 1))
+        return jnp.concatenate([logits[None], later]).swapaxes(0, 1)
 
     np.testing.assert_allclose(
-        jax.jit(with_cache)(ids),
-        jax.jit(functools.partial(logits_at_once, case))(ids),
-        rtol=0,
-        atol=1e-5,
+        jax.jit(with_cache)(ids), compiled_at_once(case)(ids), rtol=0, atol=1e-5
     )
 
 
@@ -141,7 +149,7 @@ def test_padding_and_order_of_prompts_change_nothing(case, make):
 @pytest.mark.parametrize("case", marks.quick(CASES, ["gpt", "t5"]))
 def test_texts_stop_at_their_end(case):
     model, params, prompts = CASES[case]
-    endless = np.asarray(models.greedy(model, max_new=T)(params, prompts).ids)
+    endless = np.asarray(greedy_texts(case).ids)
     end = endless[0, 3]
     pad = (end + 1) % model.vocab_size
     generate = models.greedy(model, max_new=T, end=int(end), pad=int(pad))
@@ -242,14 +250,18 @@ def test_sampling_with_a_cache_is_that_without(case):
     model, params, prompts = CASES[case]
     key, setting = jax.random.key(4), {"temperature": 0.8, "top_k": 9, "top_p": 0.9}
     generated = models.sampling(model, max_new=T, **setting)(params, prompts, key)
-    at_once = jax.jit(functools.partial(logits_at_once, case))
-    ids = jnp.zeros_like(generated.ids)
-    for step in range(T):
+
+    @jax.jit
+    def draw(ids, step):
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
             jax.random.fold_in(key, step), jnp.arange(len(ids))
         )
-        drawn = _sampling.draw(at_once(ids)[:, step], keys, **setting)
-        ids = ids.at[:, step].set(drawn)
+        logits = logits_at_once(case, ids)[:, step]
+        return _sampling.draw(logits, keys, **setting)
+
+    ids = np.zeros_like(generated.ids)
+    for step in range(T):
+        ids[:, step] = draw(ids, step)
     np.testing.assert_array_equal(generated.ids, ids)
 
 
@@ -258,7 +270,7 @@ def test_sampling_with_a_cache_is_that_without(case):
 )
 def test_sampling_only_the_likeliest_word_is_greedy_search(likely):
     model, params, prompts = CASES["gpt"]
-    ids, mask, scores = models.greedy(model, max_new=T, end=END)(params, prompts)
+    ids, mask, scores = greedy_texts("gpt", end=END)
     drawn = models.sampling(model, max_new=T, end=END, **likely)(
         params, prompts, jax.random.key(0)
     )

@@ -49,7 +49,8 @@ def inner():
 )
 def test_each_sequence_is_encoded_by_itself(inner, make, lengths, length, pack):
     tokens, parts = rows_of(lengths, length)
-    each = [inner.apply(PARAMS, part)[:-1] for part in parts]
+    by_itself = jax.jit(inner.apply)
+    each = [by_itself(PARAMS, part)[:-1] for part in parts]
     u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in each[-2:])
     expected = np.concatenate([*each[:-2], comparison.compared(u, v)], axis=1)
 
@@ -66,10 +67,12 @@ def test_each_sequence_is_encoded_by_itself(inner, make, lengths, length, pack):
 def test_stages_give_what_all_of_them_give_at_once(inner, stage):
     tokens, _ = rows_of(TOWERS, 5)
     apply = _parts.two_towers(inner).apply
-    states = apply.run(PARAMS, tokens, None, None, 0, stage)
+    run = jax.jit(apply.run, static_argnums=(4, 5))
+    states = run(PARAMS, tokens, None, None, 0, stage)
     assert all(len(leaf) == len(TOWERS) for leaf in jax.tree.leaves(states))
-    ends = apply.run(PARAMS, tokens, states, None, stage, len(apply.reads))
-    np.testing.assert_allclose(ends[:-1], apply(PARAMS, tokens)[:-1], atol=2e-6)
+    ends = run(PARAMS, tokens, states, None, stage, len(apply.reads))
+    at_once = jax.jit(apply)(PARAMS, tokens)
+    np.testing.assert_allclose(ends[:-1], at_once[:-1], atol=2e-6)
 
 
 def test_an_encoder_without_stages_is_one_stage():
@@ -95,7 +98,8 @@ def test_gradients_flow_through_both_towers(inner):
         return jnp.sum(jnp.sin(7.0 * apply(params, tokens)[:-1]))
 
     plain, packed = (
-        jax.grad(loss)(PARAMS, each) for each in (tokens, examples.packed(tokens, 12))
+        jax.jit(jax.grad(loss))(PARAMS, each)
+        for each in (tokens, examples.packed(tokens, 12))
     )
     norms = jax.tree.map(jnp.linalg.norm, plain["layer_0"])
     assert min(jax.tree.leaves(norms)) > 0

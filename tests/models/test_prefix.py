@@ -52,7 +52,8 @@ def test_only_what_says_texts_has_a_prefix(make):
 @some
 def test_a_prefix_changes_what_is_said_and_has_a_gradient(make):
     model, params, inputs, _ = make()
-    changed = np.abs(model.apply(params, inputs) - model.apply(loud(params), inputs))
+    apply = jax.jit(model.apply)
+    changed = np.abs(apply(params, inputs) - apply(loud(params), inputs))
     assert changed.max() > 1e-3
     prefix, rest = tree.partition(loud(params), "*/prefix")
 
@@ -74,13 +75,13 @@ def test_words_one_after_the_other_are_those_at_once(make):
         length = int(prompts.mask[0].sum())
         ids = jnp.concatenate([prompts.ids[0, :length], generated.ids[0]])[None]
         whole = models.Tokens(ids, None, jnp.ones_like(ids))
-        logits = model.apply(params, whole)[0, length - 1 : -1]
+        logits = jax.jit(model.apply)(params, whole)[0, length - 1 : -1]
     else:
         start = jnp.full((1, 1), SEQ2SEQ.decoder_start_token_id)
         ids = jnp.concatenate([start, generated.ids[:1]], axis=1)[:, :-1]
         target = models.Tokens(ids, None, jnp.ones_like(ids))
         first = jax.tree.map(lambda x: x[:1], prompts._replace(packed=None))
-        logits = model.apply(params, models.Pair(first, target))[0]
+        logits = jax.jit(model.apply)(params, models.Pair(first, target))[0]
     np.testing.assert_array_equal(jnp.argmax(logits, -1), generated.ids[0])
 
 
