@@ -1,5 +1,6 @@
 """Tests of choices that share a row: they score as texts of their own do."""
 
+import functools
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ DEMOS = ([5, 6, 9, 2], [7, 15, 2])
 L, N = 12, 3
 
 
+@functools.cache  # So that a network is compiled once.
 def decoder(name, **kwargs):
     make: Any
     make, config = DECODERS[name]
@@ -95,7 +97,7 @@ def test_choices_in_one_row_score_as_whole_texts_do(name):
     assert found[0, 2] < -1e9  # There is no third choice.
     swapped = outputs(support(), rows(PROMPTS, ANSWERS, order=[1, 0, 2])).logits
     np.testing.assert_allclose(swapped, found[:, [1, 0, 2]], rtol=1e-5)
-    alone = model.apply(params, rows(PROMPTS, ANSWERS), None).logits
+    alone = jax.jit(model.apply)(params, rows(PROMPTS, ANSWERS), None).logits
     of_prompt = by_hand(model, params, [], PROMPTS, ANSWERS)
     for row, scores in zip(np.asarray(alone), of_prompt, strict=True):
         np.testing.assert_allclose(row[: len(scores)], scores, atol=1e-5)
@@ -113,9 +115,10 @@ def test_choices_of_two_lengths_put_together_keep_their_scores():
         branches=whole.branches[:, :longest],
         weights=whole.weights[:, :longest],
     )
-    expected = model.apply(params, whole, None).logits
+    apply = jax.jit(model.apply)
+    expected = apply(params, whole, None).logits
     for both in (short.concatenate(whole), whole.concatenate(short)):
-        found = model.apply(params, both, None).logits
+        found = apply(params, both, None).logits
         np.testing.assert_allclose(found, np.tile(expected, (2, 1)), rtol=1e-5)
 
 

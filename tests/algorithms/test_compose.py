@@ -82,8 +82,12 @@ def test_the_gradient_is_the_same_and_aux_has_an_axis_of_tasks(task_loop):
         text_free.encode, with_accuracy, text_free.init, head=text_free.PROTOTYPES
     )
     params = params_of(plain)
-    (_, info), grads = metaflax.value_and_grad(both, task_loop=task_loop)(params, tasks)
-    _, expected = metaflax.value_and_grad(plain, task_loop=task_loop)(params, tasks)
+    (_, info), grads = jax.jit(metaflax.value_and_grad(both, task_loop=task_loop))(
+        params, tasks
+    )
+    _, expected = jax.jit(metaflax.value_and_grad(plain, task_loop=task_loop))(
+        params, tasks
+    )
     chex.assert_trees_all_close(grads, expected, rtol=1e-6)
     assert info.aux["hits"].shape == tasks.query.targets.shape
 
@@ -146,7 +150,8 @@ def test_minibatches_of_features_that_were_encoded_once(name):
     assert len(TASK.support.weights) == 6
     params = params_of(of_all)
     found, expected = (
-        jax.value_and_grad(a.loss, has_aux=True)(params, TASK) for a in (by_six, of_all)
+        jax.jit(jax.value_and_grad(a.loss, has_aux=True))(params, TASK)
+        for a in (by_six, of_all)
     )
     chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -182,8 +187,8 @@ def test_going_on_takes_the_steps_that_follow():
 def test_every_algorithm_with_inner_steps_goes_on_from_an_adapted_state(name):
     algorithm = text_free.make(name)
     params = params_of(algorithm)
-    adapted, first = algorithm.adapt(params, TASK.support)
-    again, second = algorithm.resume(params, adapted, TASK.support)
+    adapted, first = jax.jit(algorithm.adapt)(params, TASK.support)
+    again, second = jax.jit(algorithm.resume)(params, adapted, TASK.support)
     chex.assert_trees_all_equal_shapes_and_dtypes(again, adapted)
     assert second.losses[0] < first.losses[0]
 
@@ -235,11 +240,15 @@ def test_patterns_of_stages_that_ran_ahead_are_known():
 
 
 def optimized(optimizer, algorithm, params, trains):
-    trained, rest = tree.partition(params, trains)
-    fn = metaflax.value_and_grad(algorithm, trains=trains)
-    _, grads = fn(params, jax.tree.map(lambda x: x[None], TASK))
-    updates, _ = optimizer.update(grads, optimizer.init(trained), trained)
-    return tree.merge(optax.apply_updates(trained, updates), rest)
+    @jax.jit
+    def moved(params):
+        trained, rest = tree.partition(params, trains)
+        fn = metaflax.value_and_grad(algorithm, trains=trains)
+        _, grads = fn(params, jax.tree.map(lambda x: x[None], TASK))
+        updates, _ = optimizer.update(grads, optimizer.init(trained), trained)
+        return tree.merge(optax.apply_updates(trained, updates), rest)
+
+    return moved(params)
 
 
 @pytest.mark.parametrize("trains", ["*", ["encoder/kernel"], ["*", "!head"]])
@@ -305,12 +314,14 @@ def test_mixed_mode_refuses_a_second_derivative_by_name(
 
     mixed = functools.partial(estimators.mixed_mode, remat_every=remat_every)
     w = jnp.array(0.3)
-    np.testing.assert_allclose(
-        jax.grad(value(mixed))(w), jax.grad(value(estimators.reverse))(w), rtol=1e-5
+    found, expected = (
+        jax.jit(jax.grad(value(estimator)))(w)
+        for estimator in (mixed, estimators.reverse)
     )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="take the estimator reverse"):
         derivative(value(mixed))(w)
-    assert np.all(np.isfinite(derivative(value(estimators.reverse))(w)))
+    assert np.all(np.isfinite(jax.jit(derivative(value(estimators.reverse)))(w)))
 
 
 def test_forward_mode_through_mixed_mode_is_an_error():
@@ -344,8 +355,9 @@ def test_tasks_on_several_devices_are_adapted_to_by_themselves(name):
         in_specs=(PartitionSpec(), one_each),
         out_specs=one_each,
     )
+    alone = jax.jit(query_logits)
     one_by_one = [
-        query_logits(params, jax.tree.map(lambda x, i=i: x[i : i + 1], tasks))
+        alone(params, jax.tree.map(lambda x, i=i: x[i : i + 1], tasks))
         for i in range(2)
     ]
     np.testing.assert_allclose(

@@ -85,7 +85,7 @@ def test_an_encoder_without_stages_is_one_stage():
     tokens, parts = rows_of(TOWERS, 5)
     u, v = (apply(2.0, part) for part in parts)
     expected = comparison.compared(u, v)
-    features = encoder.apply(2.0, tokens)
+    features = jax.jit(encoder.apply)(2.0, tokens)
     np.testing.assert_allclose(features[:-1], expected[:-1], atol=1e-6)
 
 
