@@ -159,5 +159,6 @@ def test_ridge_has_exact_derivatives_also_where_units_have_no_weight(shape):
         x, y, w = (np.asarray(a, float) for a in problem(*shape))
         check_grads(jax.jit(linalg.ridge), (x, y, w, 0.7), order=1, rtol=1e-5)
         w[0] = 0
-        gradient = jax.grad(lambda *args: jnp.sum(linalg.ridge(*args)), (0, 2))
+        total = lambda *args: jnp.sum(linalg.ridge(*args))  # noqa: E731
+        gradient = jax.jit(jax.grad(total, (0, 2)))
         chex.assert_tree_all_finite(gradient(x, y, w, 0.7))

@@ -21,7 +21,7 @@ def assert_gradients_equal_differences(head, features, targets, weights, queries
     params = jax.tree.map(lambda x: x.astype(float), head.init(jax.random.key(0)))
     args = (features, params)
     leaves, structure = jax.tree.flatten(args)
-    grads = jax.tree.leaves(jax.grad(loss, (0, 1))(*args))
+    grads = jax.tree.leaves(jax.jit(jax.grad(loss, (0, 1)))(*args))
     for index, (leaf, grad) in enumerate(zip(leaves, grads, strict=True)):
         for position in np.ndindex(leaf.shape):
 

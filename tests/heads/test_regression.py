@@ -1,5 +1,7 @@
 """Tests for heads that say a number."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -15,9 +17,15 @@ TARGETS = rng.normal(size=9).astype(np.float32) + 3
 ONES = np.ones(9, np.float32)
 
 
+@functools.cache
+def fit_of(strength):
+    return jax.jit(heads.ridge_regression(strength=strength).fit)
+
+
 def fitted(strength=0.7, features=FEATURES, targets=TARGETS, weights=ONES):
     head = heads.ridge_regression(strength=strength)
-    return head, head.fit(head.init(jax.random.key(0)), features, targets, weights)
+    params = head.init(jax.random.key(0))
+    return head, fit_of(strength)(params, features, targets, weights)
 
 
 @pytest.mark.parametrize("count", [3, 9])  # Fewer and more units than features.
@@ -50,7 +58,7 @@ def test_no_support_at_all_says_zero_with_finite_derivatives():
         head, state = fitted(features=features, weights=0 * ONES)
         return losses.squared_error(head.apply(state, FEATURES), TARGETS, ONES)
 
-    value, grad = jax.value_and_grad(loss)(jnp.asarray(FEATURES))
+    value, grad = jax.jit(jax.value_and_grad(loss))(jnp.asarray(FEATURES))
     np.testing.assert_allclose(value, np.mean(TARGETS**2), rtol=1e-6)
     chex.assert_tree_all_finite(grad)
 
@@ -65,7 +73,7 @@ def test_the_gradient_through_the_fit_is_that_of_differences():
 
     with jax.enable_x64(True):
         arguments = (jnp.asarray(0.3), jnp.asarray(FEATURES, float))
-        jax.test_util.check_grads(loss, arguments, order=1, modes=["rev"])
+        jax.test_util.check_grads(jax.jit(loss), arguments, order=1, modes=["rev"])
 
 
 def test_a_linear_layer_begins_where_the_outer_loop_put_it():

@@ -34,15 +34,19 @@ def answers(head, features, targets, weights, queries):
     return head.apply(state, queries)
 
 
+@functools.cache
+def compiled(name):
+    return jax.jit(functools.partial(answers, heads.per_token(HEADS[name])))
+
+
 def of_tokens(name, features=FEATURES, targets=TARGETS, weights=WEIGHTS):
-    return answers(heads.per_token(HEADS[name]), features, targets, weights, QUERIES)
+    return compiled(name)(features, targets, weights, QUERIES)
 
 
 @every
 def test_tokens_are_answered_as_units_in_one_row(name):
     weights = np.broadcast_to(WEIGHTS[:, None], (S, L))
-    expected = answers(
-        HEADS[name],
+    expected = jax.jit(functools.partial(answers, HEADS[name]))(
         FEATURES[UNITS],
         TARGETS[UNITS],
         weights[UNITS],

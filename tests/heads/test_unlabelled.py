@@ -1,5 +1,7 @@
 """Tests for heads that learn from units without labels, beside NumPy in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,11 +22,17 @@ HEADS = {
 every = pytest.mark.parametrize("name", HEADS)
 
 
+@functools.cache
+def compiled(name):
+    return jax.jit(HEADS[name].fit)
+
+
 def fitted(name, features=FEATURES, targets=TARGETS, weights=WEIGHTS):
     with jax.enable_x64(True):
-        head = HEADS[name]
-        params = jax.tree.map(lambda x: x.astype(float), head.init(jax.random.key(0)))
-        return jax.tree.map(np.asarray, head.fit(params, features, targets, weights))
+        params = HEADS[name].init(jax.random.key(0))
+        params = jax.tree.map(lambda x: x.astype(float), params)
+        units = map(jnp.asarray, (features, targets, weights))
+        return jax.tree.map(np.asarray, compiled(name)(params, *units))
 
 
 def means_of(state):
