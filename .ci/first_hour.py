@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "docs/tutorials/first_classifier.md")
 FETCH = "from metaflax import data; data.fetch_minilm()"
 SHORTER = {
-    "quickstart": "--steps 4 --test-episodes 10",
+    "quickstart": "--steps 4 --test-episodes 10 --model minilm",
     "train": "--steps 2 --test-episodes 8",
 }
 INPUTS = re.compile(r"--(?:data|support|texts) (\S+)")

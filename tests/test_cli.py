@@ -73,7 +73,7 @@ def test_a_profile_is_asked_for_by_a_flag(command):
     assert not cli.parse([command]).profile
 
 
-@pytest.mark.parametrize("model", [None, "mpnet", "a/directory"])
+@pytest.mark.parametrize("model", [None, "minilm", "a/directory"])
 def test_a_quickstart_starts_from_any_model(model, monkeypatch):
     configs = []
     monkeypatch.setattr(
@@ -81,8 +81,8 @@ def test_a_quickstart_starts_from_any_model(model, monkeypatch):
     )
     cli.main(["quickstart", *(["--model", model] if model else [])])
     default = workflows.quickstart_config()
-    assert default.model == config_lib.ModelConfig(name="minilm")
-    name = config_lib.ModelConfig(name=model or "minilm")
+    assert default.model == config_lib.ModelConfig(name="mpnet")
+    name = config_lib.ModelConfig(name=model or "mpnet")
     assert configs == [dataclasses.replace(default, model=name)]
 
 

