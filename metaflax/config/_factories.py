@@ -277,14 +277,19 @@ def build_head(
                 " likelihoods of choices without a head; leave it out."
             )
         return heads.identity()
-    default = resolve_algorithm(config.name).default_head
-    name = config.head or target_kinds.of(task).heads.get(default, default)
+    name = head_name(config, task)
     build = _registry.resolve("head", HEADS, name)
     head = build(num_features, task.head_size(num_classes), config)
     task.check_head(name, head)
     if head.takes_unlabelled:
         _check_unlabelled(config, name, task)
     return head
+
+
+def head_name(config: AlgorithmConfig, task: tasks.TaskType) -> str:
+    """Names the head of a config, or the default of its algorithm and target kind."""
+    default = resolve_algorithm(config.name).default_head
+    return config.head or target_kinds.of(task).heads.get(default, default)
 
 
 def _check_unlabelled(config: AlgorithmConfig, name: str, task: tasks.TaskType) -> None:

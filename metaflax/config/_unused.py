@@ -9,6 +9,7 @@ from metaflax.config._factories import (
     algorithm_parts,
     build_head,
     build_task,
+    head_name,
     resolve_algorithm,
 )
 from metaflax.config._settings import Config
@@ -47,11 +48,12 @@ def unused_notes(
     usual, settings = AlgorithmConfig(), config.algorithm
     read = _read(config, encoder, init_fn)
     concerned = [*_READ, *(name for names in _OF_PARTS.values() for name in names)]
-    default = resolve_algorithm(settings.name).default_head
+    task, reader = build_task(config), settings.name
+    if task.template is None:  # Else the model has an output layer of its own.
+        reader += f" with the head {head_name(settings, task)}"
     return [
         f"{name} is {getattr(settings, name)}, which has no effect: neither"
-        f" {settings.name} with the head {settings.head or default} nor the task type"
-        f" {config.data.task} reads it."
+        f" {reader} nor the task type {config.data.task} reads it."
         for name in dict.fromkeys(concerned)
         if name not in read and getattr(settings, name) != getattr(usual, name)
     ]
