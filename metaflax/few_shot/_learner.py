@@ -33,7 +33,7 @@ from metaflax.workflows.runs._calibration import Calibration, why_uncalibrated
 from metaflax.workflows.runs._protocol import check_unlabelled
 
 # More fits than this would make the evaluation of a large task take minutes.
-MOST_PARTS = 200
+MOST_PARTS = 100
 
 
 class Learner:

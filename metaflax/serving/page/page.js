@@ -144,7 +144,8 @@ async function measure() {
   const [low, high] = found.interval;
   state.history.push([total, percent(found.accuracy), `${percent(low)} to ${percent(high)}`]);
   tableOf("history", state.history);
-  return `learned from ${total} examples; accuracy by leave-one-out ${percent(found.accuracy)}.`;
+  const how = found.method.replaceAll("_", "-");
+  return `learned from ${total} examples; accuracy by ${how} ${percent(found.accuracy)}.`;
 }
 
 async function learn(rows) {
