@@ -280,12 +280,12 @@ OTHERS = {
 }
 
 
-def notes_of(**settings):
-    encoder = models.encoder(BERT)
-    algorithm = config_lib.AlgorithmConfig(**settings)
-    return unused_notes(
-        config_lib.Config(algorithm=algorithm), encoder, lambda key: None
+def notes_of(task="classification", **settings):
+    config = config_lib.Config(
+        data=config_lib.DataConfig(task=task),
+        algorithm=config_lib.AlgorithmConfig(**settings),
     )
+    return unused_notes(config, models.encoder(BERT), lambda key: None)
 
 
 @pytest.mark.parametrize("name", ["frozen", "ridge", "proto_maml", "meta_sgd", "imaml"])
@@ -306,6 +306,13 @@ def test_settings_are_said_to_have_no_effect_if_they_change_no_program(name):
     unchanged = {k for k, v in OTHERS.items() if program(**{k: v}) == plain}
     noted = {k for k, v in OTHERS.items() if notes_of(**{**given, k: v})}
     assert noted == unchanged != set()
+
+
+def test_settings_that_a_task_type_does_not_read_are_said_to_have_no_effect():
+    assert notes_of(label_smoothing=0.1, class_weights="balanced") == []
+    [note] = notes_of("regression", label_smoothing=0.1)
+    assert note.startswith("label_smoothing is 0.1, which has no effect")
+    assert "with the head ridge_regression" in note  # That of numbers.
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])

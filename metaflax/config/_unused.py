@@ -22,11 +22,8 @@ _OF_PARTS = {
     "num_steps": ("num_steps", "eval_num_steps"),
     "proximal": ("proximal",),
 }
-# Settings that heads read, and task types.
-_READ = (
-    *("temperature", "strength", "none_logit", "transitions", "entity_typing"),
-    *("entity_threshold", "null_threshold"),
-)
+# Settings that always have an effect, or are refused where they have none.
+_NEVER_UNUSED = ("name", "head", "learned_rates", "micro_batch_size", "calibrate")
 
 
 def unused_notes(
@@ -47,14 +44,15 @@ def unused_notes(
     """
     usual, settings = AlgorithmConfig(), config.algorithm
     read = _read(config, encoder, init_fn)
-    concerned = [*_READ, *(name for names in _OF_PARTS.values() for name in names)]
+    names = (field.name for field in dataclasses.fields(usual))
+    concerned = [name for name in names if name not in _NEVER_UNUSED]
     task, reader = build_task(config), settings.name
     if task.template is None:  # Else the model has an output layer of its own.
         reader += f" with the head {head_name(settings, task)}"
     return [
         f"{name} is {getattr(settings, name)}, which has no effect: neither"
         f" {reader} nor the task type {config.data.task} reads it."
-        for name in dict.fromkeys(concerned)
+        for name in concerned
         if name not in read and getattr(settings, name) != getattr(usual, name)
     ]
 
