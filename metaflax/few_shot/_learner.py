@@ -390,6 +390,11 @@ class Learner:
             records |= zip(rows.tolist(), predicted, strict=True)
         return [records[row] for row in range(len(examples))]
 
+    @staticmethod
+    def leaves_one_out(number: int) -> bool:
+        """Whether `cross_validate` leaves out each of so many examples by itself."""
+        return number <= MOST_PARTS
+
 
 def _parts(examples: data.Examples) -> np.ndarray:
     """Assigns examples to parts to leave out, those of a class to different ones."""

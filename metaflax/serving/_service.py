@@ -13,7 +13,7 @@ import numpy as np
 
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
-from metaflax.few_shot._learner import MOST_PARTS, Learner
+from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
 from metaflax.serving._answers import nearest_examples, scores
@@ -259,7 +259,8 @@ class Service:
         names = [labels[0] for labels in self._examples(gold).labels]
         method = "held_out"
         if rows is None:
-            method = "leave_one_out" if len(gold) <= MOST_PARTS else "cross_validation"
+            by_one = self.learner.leaves_one_out(len(gold))
+            method = "leave_one_out" if by_one else "cross_validation"
         return {"method": method, **scores(gold, names, records)}
 
     def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:

@@ -16,7 +16,6 @@ from metaflax import models, serving
 from metaflax.few_shot import _learner
 from metaflax.few_shot._learner import Learner
 from metaflax.serving import _messages as messages
-from metaflax.serving import _service
 from metaflax.serving._api import OPERATIONS
 from tests.serving.clients import (
     EXAMPLES,
@@ -122,8 +121,7 @@ def test_leave_one_out_is_what_each_task_without_one_example_predicts(client, ta
 def test_many_examples_are_left_out_in_parts_of_all_classes(
     settings, tmp_path, monkeypatch
 ):
-    for module in (_learner, _service):
-        monkeypatch.setattr(module, "MOST_PARTS", 3)
+    monkeypatch.setattr(_learner, "MOST_PARTS", 3)
     learner = dataclasses.replace(settings.learner, head="prototypes")
     here = dataclasses.replace(settings, learner=learner, store=tmp_path / "store")
     client = client_of(here)
