@@ -374,7 +374,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     if unknown := set(options.faults) - set(FAULTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    workflows.cache_compilations()
+    workflows.prepare_process()
     texts = Texts.of(common.read_jsonl(data / "examples.jsonl"), 10)
     out = options.out / secrets.token_hex(4)
     lab = Lab(texts, options.model, out, fuzz_python=options.fuzz_python)

@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not (data / "examples.jsonl").is_file():
         print("serving: METAFLAX_DATA names no folder of data sets.", file=sys.stderr)
         return 2
-    workflows.cache_compilations()
+    workflows.prepare_process()
     rows = common.read_jsonl(data / "examples.jsonl")
     texts = Texts.of(rows, options.per_class)
     results = {**ours(options, texts), **peers(options, texts)}
