@@ -102,9 +102,9 @@ def bert_weights() -> dict[str, np.ndarray]:
 
 
 def _model(name: str) -> Path:
-    from metaflax.workflows.runs._loaded_model import locate
+    from metaflax import workflows
 
-    return Path(locate(name))
+    return Path(workflows.locate_model(name))
 
 
 WORKS = {

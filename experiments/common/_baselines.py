@@ -10,23 +10,16 @@ from rich.console import Console
 
 from experiments.common._baseline_grids import Setting
 from metaflax import config as config_lib
-from metaflax import data, evaluation, reporting
-from metaflax.workflows.meta_testing._evaluate import resize
+from metaflax import data, evaluation, reporting, workflows
 from metaflax.workflows.runs._console import console_or_quiet
-from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import describe
-from metaflax.workflows.runs._run import (
-    Run,
-    best_params,
-    initial_params,
-    load_run,
-    reload_run,
-)
-from metaflax.workflows.runs._run_directory import RunDirectory, check_result_name
+from metaflax.workflows.runs._run_directory import check_result_name
 
 OURS = "meta-trained"
 # Scores `[E]` by name, from the predictions for the queries of each episode.
-MoreScores = Callable[[Evaluator, evaluation.Scores], Mapping[str, np.ndarray]]
+MoreScores = Callable[
+    [workflows.Evaluator, evaluation.Scores], Mapping[str, np.ndarray]
+]
 
 
 def against_baselines(
@@ -73,12 +66,12 @@ def against_baselines(
     """
     console = console_or_quiet(console)
     check_result_name(name)
-    directory = RunDirectory(run_dir)
-    run = resize(reload_run(directory), episodes, evaluation)
+    directory = workflows.RunDirectory(run_dir)
+    run = workflows.reload_run(directory).resized(episodes, evaluation)
     if select_by is not None and select_by not in run.task.scores:
         known = ", ".join(run.task.scores)
         raise ValueError(f"unknown score {select_by!r}; known: {known}.")
-    params = best_params(directory, initial_params(run))
+    params = directory.best_params(run.initial_params())
     scores, selected = {}, {}
 
     def num_valid(method: str) -> int:
@@ -97,7 +90,7 @@ def against_baselines(
     for baseline, settings in baselines.items():
         # One after another: each setting holds its own model and data in memory.
         tried = [
-            _validated(each, initial_params(each), num_valid(baseline), select_by)
+            _validated(each, each.initial_params(), num_valid(baseline), select_by)
             for each in (with_setting(run, setting) for setting in settings)
         ]
         best = int(np.argmax(tried))
@@ -108,7 +101,7 @@ def against_baselines(
         }
         console.print(f"{baseline}: setting {best + 1} of {len(tried)}, {tried}")
         other = with_setting(run, settings[best])
-        scores[baseline] = other.test_evaluator()(initial_params(other))
+        scores[baseline] = other.test_evaluator()(other.initial_params())
     scores[OURS] = ours
     if more_scores is not None:
         scores = {m: _with_more(more_scores, evaluator, s) for m, s in scores.items()}
@@ -125,30 +118,32 @@ def against_baselines(
     return results
 
 
-def with_setting(run: Run, setting: Setting) -> Run:
+def with_setting(run: workflows.Run, setting: Setting) -> workflows.Run:
     """Loads the run with another model and algorithm."""
     config = dataclasses.replace(
         run.config, model=setting.model, algorithm=setting.algorithm
     )
-    return load_run(config)
+    return workflows.load_run(config)
 
 
 def _with_more(
-    more_scores: MoreScores, evaluator: Evaluator, scores: evaluation.Scores
+    more_scores: MoreScores, evaluator: workflows.Evaluator, scores: evaluation.Scores
 ) -> evaluation.Scores:
     """Adds further scores to those of all episodes."""
     further = more_scores(evaluator, scores)
     return scores._replace(metrics={**scores.metrics, **further})
 
 
-def _with_inner_steps(run: Run, num_steps: int) -> Run:
+def _with_inner_steps(run: workflows.Run, num_steps: int) -> workflows.Run:
     """The run with another number of inner steps at evaluation."""
     algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=num_steps)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     return run._replace(config=config)
 
 
-def _validated(run: Run, params: Any, num: int, select_by: str | None) -> float:
+def _validated(
+    run: workflows.Run, params: Any, num: int, select_by: str | None
+) -> float:
     """Computes the mean score over the validation episodes that `train` uses."""
     evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
     if select_by is None or select_by == run.task.scores[0]:
@@ -157,8 +152,8 @@ def _validated(run: Run, params: Any, num: int, select_by: str | None) -> float:
 
 
 def _intervals(
-    run: Run,
-    evaluator: Evaluator,
+    run: workflows.Run,
+    evaluator: workflows.Evaluator,
     scores: Mapping[str, evaluation.Scores],
     console: Console,
 ) -> dict[str, Any]:
@@ -209,7 +204,7 @@ def _compared(
     return means, differences
 
 
-def _of_domains(evaluator: Evaluator) -> dict[str, np.ndarray]:
+def _of_domains(evaluator: workflows.Evaluator) -> dict[str, np.ndarray]:
     """Masks `[E]` of the episodes of each domain with two or more."""
     names = evaluator.source.examples.domain_names
     numbers = np.array(

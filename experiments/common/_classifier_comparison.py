@@ -17,8 +17,7 @@ from experiments.common._files import write_json
 from experiments.common._joint_classifier import joint_classifier
 from experiments.common._tables import markdown_table, percent
 from metaflax import config as config_lib
-from metaflax import evaluation
-from metaflax.workflows.meta_training._train import train
+from metaflax import evaluation, workflows
 
 JOINT, FINE_TUNED, FROZEN = "joint", "fine-tuned", "frozen"
 # Validation episodes of each setting: fine-tuning takes far longer than a frozen head.
@@ -57,7 +56,7 @@ def compare_classifiers(
     Raises:
       ValueError: if the config makes no run.
     """
-    train(config, runs / "run", console)
+    workflows.train(config, runs / "run", console)
     model = joint_classifier(config, runs / "joint-model")
     jointly = dataclasses.replace(config, model=model)
     baselines = {

@@ -23,12 +23,7 @@ from experiments.common._decoder_methods import (
 from experiments.common._decoder_samples import sample_records
 from experiments.common._files import write_json
 from metaflax import config as config_lib
-from metaflax import data, evaluation
-from metaflax.workflows.meta_training._train import meta_train
-from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._loaded_model import load_model
-from metaflax.workflows.runs._run import Run, best_params, initial_params, load_run
-from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax import data, evaluation, workflows
 
 Values = dict[str, np.ndarray]
 
@@ -84,13 +79,13 @@ def compare_decoders(
     seconds = _Seconds()
     for name in (name for m, name in TRAINED.items() if m in (*meta, JOINT)):
         with seconds.of(f"train {name}"):
-            meta_train(_named(config, name), runs / name, console)
-    model = load_model(config.model, config_lib.build_task(config))
-    start = load_run(config, lambda: model)
+            workflows.meta_train(_named(config, name), runs / name, console)
+    model = workflows.load_model(config.model, config_lib.build_task(config))
+    start = workflows.load_run(config, lambda: model)
 
-    def run_of(each: Candidate) -> Run:
+    def run_of(each: Candidate) -> workflows.Run:
         settings = dataclasses.replace(config, algorithm=each.algorithm)
-        return load_run(settings, lambda: model)
+        return workflows.load_run(settings, lambda: model)
 
     def validated(each: Candidate) -> float:
         run, seed = run_of(each), config.training.seed + 1
@@ -177,15 +172,17 @@ def _named(config: config_lib.Config, name: str) -> config_lib.Config:
     return dataclasses.replace(config, algorithm=algorithm)
 
 
-def _params(method: str, start: Run, runs: Path) -> Any:
+def _params(method: str, start: workflows.Run, runs: Path) -> Any:
     """Returns the trained parameters of a method, or those of the plain model."""
-    params = initial_params(start)
+    params = start.initial_params()
     if method not in TRAINED:
         return params
-    return best_params(RunDirectory(runs / TRAINED[method]), params)
+    return workflows.RunDirectory(runs / TRAINED[method]).best_params(params)
 
 
-def _tested(evaluator: Evaluator, params: Any, generated: int) -> dict[str, Any]:
+def _tested(
+    evaluator: workflows.Evaluator, params: Any, generated: int
+) -> dict[str, Any]:
     """Scores all episodes, and generates texts in the first ones."""
     number = len(evaluator.episodes)
     first = evaluator.part(0, min(generated, number))(params)
@@ -213,7 +210,7 @@ def _differences(baseline: Values, meta: Values) -> dict[str, Any]:
 
 
 def _domains(
-    run: Run, evaluator: Evaluator, scored: dict[str, Scored]
+    run: workflows.Run, evaluator: workflows.Evaluator, scored: dict[str, Scored]
 ) -> dict[str, dict[str, float]]:
     """Computes the mean of the first score of each method by domain."""
     names, score = evaluator.source.examples.domain_names, run.task.scores[0]

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaflax import metrics
-from metaflax.workflows.runs._evaluator import Evaluator
+from metaflax import metrics, workflows
 
 Record = dict[str, Any]
 
 
 def sample_records(
-    evaluator: Evaluator, texts: Mapping[str, Sequence[Sequence[str]]]
+    evaluator: workflows.Evaluator, texts: Mapping[str, Sequence[Sequence[str]]]
 ) -> list[Record]:
     """Lists what methods generated for each query.
 

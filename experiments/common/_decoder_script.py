@@ -12,9 +12,8 @@ from rich.console import Console
 from experiments.common._decoder_comparison import compare_decoders
 from experiments.common._decoder_tables import published, samples_page
 from experiments.common._files import read_jsonl, write_json
-from metaflax import _files
+from metaflax import _files, workflows
 from metaflax import config as config_lib
-from metaflax.workflows.runs._process import prepare_process
 
 RESULTS, SAMPLES = "smollm2.json", "samples.md"
 # Within the folder of runs.
@@ -58,7 +57,7 @@ def run_comparison(
     parser.add_argument("--publish", action="store_true", help="write the page")
     options = parser.parse_args(args)
     console = Console(highlight=False)
-    prepare_process()
+    workflows.prepare_process()
     try:
         results, records = _compared(prepared, options.runs, console, settings)
     except ValueError as error:

@@ -6,11 +6,9 @@ from typing import Any
 import jax
 
 import metaflax
-from metaflax import base, profiling
+from metaflax import base, profiling, workflows
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._members import Member, load_members
-from metaflax.workflows.runs._loaded_model import load_model
-from metaflax.workflows.runs._run_directory import RunDirectory
 
 
 def step_flops(
@@ -31,9 +29,9 @@ def step_flops(
       ValueError: for an invalid config or data.
     """
     config_lib.check_mixture(config)
-    model = load_model(config.model)
+    model = workflows.load_model(config.model)
     # Nothing is written to this directory: members write only once training begins.
-    unused = RunDirectory(Path("unused"), config_lib.MixtureConfig)
+    unused = workflows.RunDirectory(Path("unused"), config_lib.MixtureConfig)
     members = load_members(config, model, unused)
     return {
         name: _mean_flops(member, config.training, num_batches)

@@ -10,8 +10,7 @@ from rich.console import Console
 from experiments.common._baseline_grids import fine_tuned_settings
 from experiments.common._baselines import against_baselines
 from metaflax import config as config_lib
-from metaflax.workflows.inference._export import export
-from metaflax.workflows.meta_training._train import train
+from metaflax import workflows
 
 JOINT, SCRATCH = "joint", "from scratch"
 # Test episodes of each training by itself; all methods are compared later.
@@ -60,7 +59,7 @@ def against_joint(
     started = config
     if first is not None:
         started = _from(_joint_model(first, runs, "first", console), config)
-    train(_with_few_test_episodes(started), runs / "run", console)
+    workflows.train(_with_few_test_episodes(started), runs / "run", console)
     longer = dataclasses.replace(started, training=training or config.training)
     _joint_model(longer, runs, JOINT, console)
     return compare_with_joint(
@@ -150,9 +149,9 @@ def _joint_model(
     config: config_lib.Config, runs: Path, name: str, console: Console
 ) -> Path:
     """Trains jointly and exports the model beside the run."""
-    train(jointly(_with_few_test_episodes(config)), runs / name, console)
+    workflows.train(jointly(_with_few_test_episodes(config)), runs / name, console)
     model = runs / f"{name}-model"
-    return model if model.exists() else export(runs / name, model)
+    return model if model.exists() else workflows.export(runs / name, model)
 
 
 def _from(model: Path, config: config_lib.Config) -> config_lib.Config:

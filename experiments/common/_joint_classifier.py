@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from metaflax import config as config_lib
+from metaflax import workflows
 from metaflax.workflows.inference._finetune import labelled, tune
 from metaflax.workflows.inference._support_sets import first_seen
-from metaflax.workflows.runs._run import load_run
 
 
 def joint_classifier(
@@ -36,7 +36,7 @@ def joint_classifier(
     Raises:
       ValueError: if the config makes no run.
     """
-    run = load_run(config)
+    run = workflows.load_run(config)
     if not out.exists():
         texts = run.splits.train
         names = first_seen(texts)

@@ -5,17 +5,9 @@ from pathlib import Path
 from experiments.common._baseline_grids import Setting
 from experiments.common._baselines import with_setting
 from metaflax import config as config_lib
-from metaflax import data, evaluation
+from metaflax import data, evaluation, workflows
 from metaflax.workflows.runs._episodes import episodes_of
-from metaflax.workflows.runs._run import (
-    best_params,
-    evaluator_of,
-    fitted,
-    initial_params,
-    load_untrained,
-    reload_run,
-)
-from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax.workflows.runs._run import evaluator_of, fitted, load_untrained
 
 
 def score_episodes(
@@ -36,14 +28,14 @@ def score_episodes(
     Raises:
       ValueError: if there is no finished run, or a text is too long for its model.
     """
-    directory = RunDirectory(run_dir)
-    run = reload_run(directory)
-    params = None if setting else best_params(directory, initial_params(run))
+    directory = workflows.RunDirectory(run_dir)
+    run = workflows.reload_run(directory)
+    params = None if setting else directory.best_params(run.initial_params())
     run = run if setting is None else with_setting(run, setting)
     parts = run.config, run.task, run.model
     episodes = episodes_of(given.examples, given, *parts)
     evaluator = run.evaluator(episodes, 0, len(given.episodes))
-    return evaluator(initial_params(run) if params is None else params)
+    return evaluator(run.initial_params() if params is None else params)
 
 
 def score_pretrained(

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax.workflows.runs._process import prepare_process
+from metaflax import workflows
 
 
 def run_script(
@@ -58,7 +58,7 @@ def run_script(
     values = vars(parser.parse_args(args))
     runs = values.pop("runs")
     console = Console(highlight=False)
-    prepare_process()
+    workflows.prepare_process()
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console, **values)
     except ValueError as error:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from metaflax import workflows
 from metaflax.models import pretrained
-from metaflax.workflows.runs._loaded_model import locate
 
 
 def short_pairs(
@@ -26,7 +26,7 @@ def short_pairs(
     Returns:
       The rows that are kept, with these columns alone.
     """
-    tokenizer = pretrained.tokenizer(locate(model))
+    tokenizer = pretrained.tokenizer(workflows.locate_model(model))
     joined = [
         f"{row['text'] if isinstance(row['text'], str) else ' '.join(row['text'])}"
         f" {row['target']}"

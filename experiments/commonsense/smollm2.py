@@ -14,8 +14,8 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.
 
 from experiments import common
 from metaflax import config as config_lib
+from metaflax import workflows
 from metaflax.models import pretrained
-from metaflax.workflows.runs._loaded_model import locate
 
 SPLITS = {
     "train": ("arc_easy", "codah", "csqa", "ecare", "socialiqa"),
@@ -42,7 +42,7 @@ def prepared(runs: Path) -> config_lib.Config:
 
 def questions(folder: Path) -> list[dict[str, object]]:
     """Short questions of all sources, which are their domains."""
-    tokenizer = pretrained.tokenizer(locate("smollm2"))
+    tokenizer = pretrained.tokenizer(workflows.locate_model("smollm2"))
     kept = []
     for source in (name for names in SPLITS.values() for name in names):
         for row in common.read_jsonl(folder / "commonsense" / f"{source}.jsonl"):

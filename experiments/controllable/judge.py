@@ -9,9 +9,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from metaflax import config as config_lib
-from metaflax import data, losses, metrics, models, tasks
+from metaflax import data, losses, metrics, models, tasks, workflows
 from metaflax.few_shot._text_encoder import TextEncoder
-from metaflax.workflows.runs._loaded_model import load_model, locate
 
 Records = Sequence[dict[str, Any]]
 REFERENCE = "reference"
@@ -64,7 +63,7 @@ def sentiment_classifier() -> Any:
             (labels == label) & (np.asarray(scored.domains) != products)
         )
         rows += rng.choice(fitting, min(NUM_TEXTS, len(fitting)), False).tolist()
-    model = load_model(config_lib.ModelConfig("minilm"))
+    model = workflows.load_model(config_lib.ModelConfig("minilm"))
     params = model.pretrained.params
     encoder = TextEncoder(model, params, tasks.classification().form, 32, 64)
     features = encoder.encode([scored.texts[row] for row in rows]).features
@@ -79,7 +78,7 @@ def sentiment_classifier() -> Any:
 
 def plain_perplexity() -> Any:
     """Returns `perplexity(beginnings, texts)` under SmolLM2 as it is."""
-    pretrained = models.load(locate("smollm2"))
+    pretrained = models.load(workflows.locate_model("smollm2"))
     model = pretrained.family.language_model(pretrained.config)
     tokenizer, length = pretrained.tokenizer(), 48
 

@@ -16,8 +16,7 @@ from sklearn.metrics import f1_score
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation
-from metaflax.workflows.runs._evaluator import Evaluator
+from metaflax import evaluation, workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -34,7 +33,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def f1_at_real_shares(
-    evaluator: Evaluator, scores: evaluation.Scores
+    evaluator: workflows.Evaluator, scores: evaluation.Scores
 ) -> dict[str, np.ndarray]:
     """Computes the weighted and macro F1 of each episode, `[E]`.
 

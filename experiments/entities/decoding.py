@@ -10,10 +10,7 @@ from rich.console import Console
 
 from experiments import common
 from experiments.common._baselines import with_setting
-from metaflax import evaluation
-from metaflax.workflows.meta_testing._evaluate import resize
-from metaflax.workflows.runs._run import Run, best_params, initial_params, reload_run
-from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax import evaluation, workflows
 
 METRICS = ("f1", "precision", "recall")
 WORDS: dict[str, Any] = {"entity_typing": "words", "entity_threshold": 0.0}
@@ -49,12 +46,12 @@ def score_decodings(
       decoding on validation episodes, which of them was chosen, and the scores of that
       one and of single words by test episode.
     """
-    directory = RunDirectory(run_dir)
-    run = reload_run(directory)
-    params = best_params(directory, initial_params(run))
+    directory = workflows.RunDirectory(run_dir)
+    run = workflows.reload_run(directory)
+    params = directory.best_params(run.initial_params())
     results: dict[str, Any] = {}
     for shot in shots:
-        sized = resize(run, dataclasses.replace(run.config.episodes, shot=shot), None)
+        sized = run.resized(dataclasses.replace(run.config.episodes, shot=shot), None)
         decoded = {name: _decoded(sized, how) for name, how in DECODINGS.items()}
         valid = {name: _f1(each, params, num_valid) for name, each in decoded.items()}
         chosen = max(valid, key=lambda name: valid[name])
@@ -78,17 +75,17 @@ def print_difference(
     console.print(f"{shot}-shot, first less second: {difference}")
 
 
-def _decoded(run: Run, settings: Mapping[str, Any]) -> Run:
+def _decoded(run: workflows.Run, settings: Mapping[str, Any]) -> workflows.Run:
     algorithm = dataclasses.replace(run.config.algorithm, **settings)
     return with_setting(run, common.Setting(run.config.model, algorithm))
 
 
-def _f1(run: Run, params: Any, num: int) -> float:
+def _f1(run: workflows.Run, params: Any, num: int) -> float:
     evaluator = run.evaluator(run.valid, run.config.training.seed + 1, num)
     return float(np.mean(evaluator(params).metrics["f1"]))
 
 
-def _scored(run: Run, params: Any) -> dict[str, Any]:
+def _scored(run: workflows.Run, params: Any) -> dict[str, Any]:
     evaluator = run.test_evaluator()
     scores = evaluator(params)
     return {

@@ -18,7 +18,6 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import tasks, workflows
-from metaflax.workflows.runs._run_directory import RunDirectory
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
@@ -62,7 +61,7 @@ def capitals(config: config_lib.Config, runs: Path, console: Console) -> None:
         run_dir = runs / f"{name}-capitals"
         workflows.train(with_capitals(training), run_dir, console)
         results = decoding.score_decodings(run_dir, console)
-        without = RunDirectory(runs / name).read_json("decoding.json")
+        without = workflows.RunDirectory(runs / name).read_json("decoding.json")
         for shot in (5, 1):
             decoding.print_difference(results, without, console, shot)
 

@@ -19,8 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmark"))
 
 import serving
 
-from metaflax import models
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax import models, workflows
 
 GenerateFn = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -37,7 +36,7 @@ def main() -> int:
     parser.add_argument("--new", type=int, default=32, help="new tokens of a text")
     parser.add_argument("--serve", action="store_true", help="take steps on request")
     args = parser.parse_args()
-    directory = Path(locate(args.model))
+    directory = Path(workflows.locate_model(args.model))
     if args.what == "check":
         return check(directory, args)
     generate = PROGRAMS[args.program](directory, args.new, stops=False)

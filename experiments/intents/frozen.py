@@ -25,8 +25,7 @@ from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation
-from metaflax.workflows.runs._run import initial_params, load_run
+from metaflax import evaluation, workflows
 
 NAMES = ("--label-names", {"action": "store_true", "help": "use names, too"})
 
@@ -69,9 +68,9 @@ def score(config: config_lib.Config, fold: str, shot: int) -> dict:
     )
     config = recipe.fit(config).labelled
     episodes = dataclasses.replace(config.episodes, shot=shot)
-    run = load_run(dataclasses.replace(config, episodes=episodes))
+    run = workflows.load_run(dataclasses.replace(config, episodes=episodes))
     start = time.perf_counter(), time.process_time()
-    scores = run.test_evaluator()(initial_params(run))
+    scores = run.test_evaluator()(run.initial_params())
     wall, cpu = (now - then for now, then in zip(_now(), start, strict=True))
     accuracy = np.asarray(scores.metrics["accuracy"], float).tolist()
     return {"accuracy": accuracy, "seconds": wall, "cpu_seconds": cpu}

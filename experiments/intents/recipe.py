@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from metaflax import config as config_lib
-from metaflax import data
-from metaflax.workflows.runs._loaded_model import load_model
+from metaflax import data, workflows
 
 # Share of the training classes in an episode, so that episodes differ.
 SHARE = 0.8
@@ -114,7 +113,7 @@ def fit(config: config_lib.Config) -> Recipe:
     train = _counts(splits.train)
     held_out = {"valid": _counts(splits.valid), "test": _counts(splits.test)}
     texts = [*splits.train.texts, *splits.valid.texts, *splits.test.texts]
-    encoded = load_model(config.model).tokenizer(texts, verbose=False)
+    encoded = workflows.load_model(config.model).tokenizer(texts, verbose=False)
     length = max_length([*map(len, encoded["input_ids"])])
     source = dataclasses.replace(config.data, max_length=length)
     labelled = dataclasses.replace(

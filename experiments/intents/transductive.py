@@ -11,8 +11,7 @@ import numpy as np
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax.workflows import RunDirectory
-from metaflax.workflows.runs._run import best_params, initial_params, load_run
+from metaflax import workflows
 
 HEAD = "soft_k_means"
 
@@ -27,14 +26,14 @@ def write(config: config_lib.Config, run_dir: Path, out: Path) -> None:
     """
     if out.exists():
         return
-    start = initial_params(load_run(config))
-    trained = best_params(RunDirectory(run_dir), start)
+    start = workflows.load_run(config).initial_params()
+    trained = workflows.RunDirectory(run_dir).best_params(start)
     algorithm = dataclasses.replace(config.algorithm, name="frozen", head=HEAD)
-    run = load_run(dataclasses.replace(config, algorithm=algorithm))
-    params = {**initial_params(run), "encoder": trained["encoder"]}
+    run = workflows.load_run(dataclasses.replace(config, algorithm=algorithm))
+    params = {**run.initial_params(), "encoder": trained["encoder"]}
     evaluator = run.test_evaluator()
     before, after = (
         np.asarray(evaluator(each).metrics["accuracy"], float).tolist()
-        for each in (initial_params(run), params)
+        for each in (run.initial_params(), params)
     )
     common.write_json(out, {"before": before, "after": after})

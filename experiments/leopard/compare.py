@@ -28,7 +28,6 @@ from experiments import common
 from experiments.heads import run as heads
 from experiments.heads.draws import Draw, draw
 from metaflax import evaluation, workflows
-from metaflax.workflows.runs._loaded_model import locate
 
 SHOTS = (1, 2, 5, 8)
 MOST_CLASSES = 27
@@ -114,7 +113,7 @@ def sentence_transformers(model: str) -> Predict:
     """Logistic regression of scikit-learn on vectors of sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(str(locate(model)), device="cpu")
+    encoder = SentenceTransformer(str(workflows.locate_model(model)), device="cpu")
     known: dict[str, np.ndarray] = {}
 
     def features(texts: list[str]) -> np.ndarray:
@@ -138,7 +137,9 @@ def setfit(model: str) -> Predict:
     from datasets import Dataset
 
     def predict(task: Draw) -> np.ndarray:
-        learned = setfit.SetFitModel.from_pretrained(str(locate(model)), device="cpu")
+        learned = setfit.SetFitModel.from_pretrained(
+            str(workflows.locate_model(model)), device="cpu"
+        )
         support = Dataset.from_dict({"text": task.support, "label": task.labels})
         with tempfile.TemporaryDirectory() as folder:
             settings = setfit.TrainingArguments(

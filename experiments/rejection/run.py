@@ -17,16 +17,15 @@ from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation
+from metaflax import evaluation, workflows
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
 from metaflax.workflows.meta_testing._out_of_scope import detector
 from metaflax.workflows.runs._calibration import Calibration, calibrate
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._encoder_scorers import LogitScorer
 from metaflax.workflows.runs._episodes import Episodes
-from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._run import Run, initial_params, load_run, roomy
+from metaflax.workflows.runs._run import roomy
 
 RATES = (0.01, 0.05, 0.1)
 MAX_LENGTH = 256  # Tokens of the medical texts.
@@ -58,16 +57,16 @@ class FrozenScorer(LogitScorer):
     embedder = staticmethod(remembering_embedder)
 
 
-class FrozenRun(Run):
+class FrozenRun(workflows.Run):
     """A run whose encoder is frozen, and encodes each text once for all folds."""
 
-    def evaluator(self, episodes: Episodes, seed: int, num: int) -> Evaluator:
+    def evaluator(self, episodes: Episodes, seed: int, num: int) -> workflows.Evaluator:
         """Builds an evaluator of `num` episodes of a seed."""
         padded = roomy(self, episodes)
         scorer = FrozenScorer(self.config.algorithm, self.model, self.task, padded)
         batch = self.config.evaluation.batch_episodes
         options = {"seed": seed, "num_episodes": num, "batch_episodes": batch}
-        return Evaluator(scorer, self.task, **options)
+        return workflows.Evaluator(scorer, self.task, **options)
 
 
 class Fold(NamedTuple):
@@ -99,19 +98,19 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
     console.print(tables(results), markup=False, soft_wrap=True)
 
 
-def clinc(config: config_lib.Config) -> Iterator[tuple[Run, Path | None]]:
+def clinc(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | None]]:
     """The five published folds, with the queries out of scope."""
     folder = common.data_folder() / "clinc150"
     for fold in ("01", "02", "03", "04", "05"):
         fields = {"split_file": str(folder / "folds.json"), "fold": fold}
         chosen = common.on_data(config, folder / "examples.jsonl", **fields)
-        yield FrozenRun(*load_run(chosen)), folder / "oos.jsonl"
+        yield FrozenRun(*workflows.load_run(chosen)), folder / "oos.jsonl"
 
 
 def medical(file: str, num_valid: int, num_test: int) -> Any:
     """A file of `medical`, its classes split at random, five times."""
 
-    def folds(config: config_lib.Config) -> Iterator[tuple[Run, Path | None]]:
+    def folds(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | None]]:
         path = common.data_folder() / "medical" / file
         names = sorted({row["label"] for row in common.read_jsonl(path)})
         for seed in SEEDS:
@@ -121,7 +120,7 @@ def medical(file: str, num_valid: int, num_test: int) -> Any:
                 "test": tuple(order[num_valid : num_valid + num_test]),
                 "train": tuple(order[num_valid + num_test :]),
             }
-            yield FrozenRun(*load_run(on_split(config, path, split))), None
+            yield FrozenRun(*workflows.load_run(on_split(config, path, split))), None
 
     return folds
 
@@ -141,9 +140,9 @@ DATA_SETS = {
 }
 
 
-def measure(run: Run, out_of_scope: Path | None) -> Fold:
+def measure(run: workflows.Run, out_of_scope: Path | None) -> Fold:
     """Fits on meta-validation and computes the logits of test episodes."""
-    params = initial_params(run)
+    params = run.initial_params()
     settings, tests = run.config.training, run.config.evaluation
     validator = run.evaluator(run.valid, settings.seed + 1, settings.valid_episodes)
     calibration = calibrate(run, validator, params)

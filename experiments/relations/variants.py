@@ -13,15 +13,7 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import evaluation as evaluation_lib
-from metaflax import reporting
-from metaflax.workflows.meta_testing._evaluate import resize
-from metaflax.workflows.runs._run import (
-    best_params,
-    initial_params,
-    load_run,
-    reload_run,
-)
-from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax import reporting, workflows
 
 OURS = "meta-trained"
 Change = Callable[[config_lib.Config], config_lib.Config]
@@ -96,14 +88,14 @@ def compare_variants(
       The content of `NAME.json`: intervals of each variant, and of its paired
       difference from the run.
     """
-    directory = RunDirectory(run_dir)
-    run = resize(reload_run(directory), episodes, evaluation)
-    params = best_params(directory, initial_params(run))
+    directory = workflows.RunDirectory(run_dir)
+    run = workflows.reload_run(directory).resized(episodes, evaluation)
+    params = directory.best_params(run.initial_params())
     scores = {OURS: run.test_evaluator()(params)}
     for variant, change in variants.items():
-        other = load_run(change(run.config))
+        other = workflows.load_run(change(run.config))
         # A new output layer, where that is another one, on the run's encoder.
-        start = {**initial_params(other), "encoder": params["encoder"]}
+        start = {**other.initial_params(), "encoder": params["encoder"]}
         scores[variant] = other.test_evaluator()(start)
     accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}
     results = _intervals(name, accuracy, console)

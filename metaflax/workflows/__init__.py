@@ -49,17 +49,24 @@ if TYPE_CHECKING:
     from metaflax.workflows.runs._compilation_cache import (
         cache_compilations as cache_compilations,
     )
+    from metaflax.workflows.runs._evaluator import Evaluator as Evaluator
+    from metaflax.workflows.runs._loaded_model import load_model as load_model
+    from metaflax.workflows.runs._loaded_model import locate_model as locate_model
     from metaflax.workflows.runs._process import prepare_process as prepare_process
+    from metaflax.workflows.runs._run import Run as Run
     from metaflax.workflows.runs._run import load_run as load_run
+    from metaflax.workflows.runs._run import reload_run as reload_run
     from metaflax.workflows.runs._run_directory import RunDirectory as RunDirectory
     from metaflax.workflows.watching._watch import watch as watch
 
 # The module of each name.
 _MODULE_OF = {
+    "Evaluator": "runs._evaluator",
     "Explainer": "inference._explain",
     "Generator": "inference._generate",
     "Predictor": "inference._predictor",
     "Replacing": "data_preparation._variants",
+    "Run": "runs._run",
     "RunDirectory": "runs._run_directory",
     "TripleFinder": "inference._triples",
     "adapt": "inference._adapt",
@@ -73,7 +80,9 @@ _MODULE_OF = {
     "finetune": "inference._finetune",
     "language_model_from_encoder": "data_preparation._new_model",
     "load": "inference._load",
+    "load_model": "runs._loaded_model",
     "load_run": "runs._run",
+    "locate_model": "runs._loaded_model",
     "meta_train": "meta_training._train",
     "mix": "meta_training._mixture",
     "new_language_model": "data_preparation._new_model",
@@ -82,6 +91,7 @@ _MODULE_OF = {
     "pretrain": "meta_training._pretrain",
     "quickstart": "meta_training._quickstart",
     "quickstart_config": "meta_training._quickstart",
+    "reload_run": "runs._run",
     "replay": "meta_training._replay",
     "report": "meta_testing._report",
     "search": "meta_training._search",
@@ -92,10 +102,12 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Evaluator",
     "Explainer",
     "Generator",
     "Predictor",
     "Replacing",
+    "Run",
     "RunDirectory",
     "TripleFinder",
     "adapt",
@@ -109,7 +121,9 @@ __all__ = [
     "finetune",
     "language_model_from_encoder",
     "load",
+    "load_model",
     "load_run",
+    "locate_model",
     "meta_train",
     "mix",
     "new_language_model",
@@ -118,6 +132,7 @@ __all__ = [
     "pretrain",
     "quickstart",
     "quickstart_config",
+    "reload_run",
     "replay",
     "report",
     "search",

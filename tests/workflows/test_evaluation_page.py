@@ -13,7 +13,7 @@ from metaflax.workflows.meta_testing import _report
 from metaflax.workflows.meta_testing._out_of_scope import detector
 from metaflax.workflows.runs._encoder_scorers import LogitScorer
 from metaflax.workflows.runs._evaluator import Evaluator
-from metaflax.workflows.runs._run import best_params, initial_params, load_run
+from metaflax.workflows.runs._run import load_run
 from tests.reporting.pages import check_alone
 from tests.workflows import worlds
 
@@ -48,7 +48,7 @@ def evaluator_of(run_dir, **options):
     settings = {"seed": 1, "num_episodes": 13, **options}
     scorer = LogitScorer(run.config.algorithm, run.model, run.task, run.test)
     evaluator = Evaluator(scorer, run.task, **settings)
-    return evaluator, best_params(directory, initial_params(run))
+    return evaluator, directory.best_params(run.initial_params())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_calibration_is_scored_on_test_and_fitted_on_validation(trained, full):
     found = results(trained, full)["calibration"]
     directory = workflows.RunDirectory(trained)
     run = load_run(directory.config())
-    params = best_params(directory, initial_params(run))
+    params = directory.best_params(run.initial_params())
     chosen = run.config.training
     validator = run.evaluator(run.valid, chosen.seed + 1, chosen.valid_episodes)
     logits, targets = validator.query_logits(validator(params))
@@ -115,7 +115,7 @@ def test_confusion_and_classes_agree_with_the_report(trained, full):
 def test_queries_are_scored_as_they_are_without_texts_out_of_scope(trained, others):
     directory = workflows.RunDirectory(trained)
     run = load_run(directory.config())
-    params = best_params(directory, initial_params(run))
+    params = directory.best_params(run.initial_params())
     plain, beside = run.test_evaluator(), detector(run, others)
     expected, _ = plain.query_logits(plain(params))
     found, _ = beside.query_logits(beside(params))

@@ -24,8 +24,6 @@ from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._data_record import source_of
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._run import (
-    best_params,
-    initial_params,
     load_run,
     reload_run,
 )
@@ -103,7 +101,7 @@ def test_training_and_tests_use_names_and_say_so(trained):
     assert results["used"]["label_names"] is True
     directory = RunDirectory(trained)
     run = reload_run(directory)
-    params = best_params(directory, initial_params(run))
+    params = directory.best_params(run.initial_params())
     evaluator = run.test_evaluator()
     scores = evaluator(params).metrics["accuracy"]
     expected = expected_accuracy(run, params, evaluator.episodes)
@@ -145,7 +143,7 @@ def test_the_encoder_learns_from_names(world):
         )
         algorithm = run.test_evaluator().algorithm
         loss = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
-        gradients.append(loss(initial_params(run), task, jax.random.key(0))[1])
+        gradients.append(loss(run.initial_params(), task, jax.random.key(0))[1])
     leaves = [np.asarray(jax.tree.leaves(g["encoder"])[0], float) for g in gradients]
     assert np.abs(leaves[0] - leaves[1]).max() > 1e-6
 
@@ -155,7 +153,7 @@ def test_names_are_scored_likewise_where_the_encoder_adapts(world):
     losses = {}
     for names in (None, "as_written"):
         run = load_run(config_of(world, names, **settings))
-        losses[names] = run.test_evaluator()(initial_params(run)).metrics["loss"]
+        losses[names] = run.test_evaluator()(run.initial_params()).metrics["loss"]
     assert np.abs(losses[None] - losses["as_written"]).max() > 1e-6
 
 
@@ -362,7 +360,7 @@ def test_the_setting_changes_nothing_where_it_is_absent(world):
     config = config_of(world, None)
     heavier = dataclasses.replace(config.data, label_name_weight=9.0)
     scores = [
-        run.test_evaluator()(initial_params(run)).metrics["loss"]
+        run.test_evaluator()(run.initial_params()).metrics["loss"]
         for run in map(load_run, (config, dataclasses.replace(config, data=heavier)))
     ]
     np.testing.assert_array_equal(*scores)

@@ -25,7 +25,7 @@ def test_given_episodes_are_scored_as_those_of_a_run(trained):
     frozen = config_lib.AlgorithmConfig("frozen", head="logistic_regression")
     config = dataclasses.replace(run.config, algorithm=frozen)
     other = _run.load_run(config)
-    expected = other.evaluator(other.test, 3, 5)(_run.initial_params(other)).metrics
+    expected = other.evaluator(other.test, 3, 5)(other.initial_params()).metrics
     setting = common.Setting(config.model, frozen)
     elsewhere = dataclasses.replace(config.data, path="nowhere.jsonl")
     found = common.score_pretrained(

@@ -96,7 +96,7 @@ def evaluator(task, models, folder):
         evaluation=config_lib.EvaluationConfig(test_episodes=NUM, batch_episodes=3),
     )
     run = _run.load_run(config)
-    return run.test_evaluator(), _run.initial_params(run)
+    return run.test_evaluator(), run.initial_params()
 
 
 @pytest.mark.parametrize("task", list(TASKS))

@@ -70,7 +70,7 @@ def check_equal(found, expected, episodes):
 
 @pytest.fixture(scope="module")
 def expected(run):
-    return evaluator(run, InOneStage)(_run.initial_params(run))
+    return evaluator(run, InOneStage)(run.initial_params())
 
 
 def test_sizes_that_differ_give_equal_scores_in_few_shapes(run, expected, monkeypatch):
@@ -93,7 +93,7 @@ def test_sizes_that_differ_give_equal_scores_in_few_shapes(run, expected, monkey
 
     recorded = [recording(*item) for item in scorer._stages._asdict().items()]
     monkeypatch.setattr(scorer, "_stages", type(scorer._stages)(*recorded))
-    check_equal(staged(_run.initial_params(run)), expected, staged.episodes)
+    check_equal(staged(run.initial_params()), expected, staged.episodes)
     sizes = {len(episode.support) for episode in staged.episodes}
     assert 1 < len(compiled["adapt"]) <= MOST_SHAPES < len(sizes)
     assert len(compiled["predict"]) <= MOST_SHAPES**2
@@ -106,7 +106,7 @@ def test_several_tasks_at_once_give_equal_scores(run, expected, monkeypatch):
         patch.setattr(jax, "default_backend", lambda: "gpu")
         chunks = staged._scorer.chunks(staged.episodes, 4)
         assert {len(chunk.episodes) for chunk in chunks} == {4}
-        found = staged(_run.initial_params(run))
+        found = staged(run.initial_params())
     check_equal(found, expected, staged.episodes)
 
 

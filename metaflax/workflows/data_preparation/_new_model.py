@@ -13,7 +13,7 @@ from metaflax._files import check_absent
 from metaflax.data.sources._sources import read_texts
 from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._loaded_model import locate_model
 
 # Model types by the other names that `metaflax new` gives them.
 MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder"}
@@ -162,7 +162,7 @@ def language_model_from_encoder(
     """
     target = Path(out).expanduser()
     check_absent(target)
-    pretrained = models.load(locate(encoder), "bert")
+    pretrained = models.load(locate_model(encoder), "bert")
     tokenizer = pretrained.tokenizer()
     config = models.Seq2SeqConfig(
         pretrained.config,

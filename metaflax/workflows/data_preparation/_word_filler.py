@@ -15,7 +15,7 @@ from metaflax import data, models
 from metaflax.data.raw_text._cloze import whole_words
 from metaflax.data.raw_text._masking import ordinary_tokens
 from metaflax.models.families._registry import load_masked_lm
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._loaded_model import locate_model
 
 # Largest batch, in texts and in masks, each of which has logits of all words.
 MAX_TEXTS, MAX_MASKS = 64, 256
@@ -54,7 +54,7 @@ class WordFiller:
         most_masks: Callable[[int], int],
         max_length: int = 128,
     ):
-        pretrained = load_masked_lm(locate(source))
+        pretrained = load_masked_lm(locate_model(source))
         family = pretrained.family
         if "head" not in pretrained.params:
             raise ValueError(

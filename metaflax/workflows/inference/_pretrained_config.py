@@ -7,7 +7,7 @@ from metaflax import _registry, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._factories import TASKS, resolve_algorithm
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._loaded_model import locate_model
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 
 # Class means about their centre: what all pairs have in common hides how the two texts
@@ -69,7 +69,7 @@ def without_run(
     config = _with_head_of_towers(with_pair_encoding(config))
     if "max_length" in sections["data"] or config_lib.build_task(config).texts:
         return config
-    embedding = sentence_embedding(locate(model))
+    embedding = sentence_embedding(locate_model(model))
     if embedding is None or embedding.max_length is None:
         return config
     own = dataclasses.replace(config.data, max_length=embedding.max_length)

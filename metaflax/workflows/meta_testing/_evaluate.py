@@ -30,17 +30,13 @@ from metaflax.workflows.meta_testing._out_of_scope import detection_record, dete
 from metaflax.workflows.meta_testing._report import report
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
-from metaflax.workflows.runs._episodes import columns, make_episodes
+from metaflax.workflows.runs._episodes import columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import compare, describe
 from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import (
     Run,
-    best_params,
     data_notes,
-    initial_params,
-    learns_output_layer,
-    num_classes,
     reload_run,
 )
 from metaflax.workflows.runs._run_directory import (
@@ -112,13 +108,13 @@ def evaluate(
                 " run and compare the runs."
             )
     trained = reload_run(directory)
-    before = initial_params(trained)
-    after = best_params(directory, before)
+    before = trained.initial_params()
+    after = directory.best_params(before)
     if not directory.calibration.is_file():  # A run of an earlier version.
         validator = validation_evaluator(trained)
         if validator is not None:
             write_calibration(trained, validator, after, directory, console)
-    run = resize(trained, episodes, evaluation)
+    run = trained.resized(episodes, evaluation)
     report_notes(data_notes(run), console)
     config = run.config
     evaluator = run.test_evaluator()
@@ -165,7 +161,7 @@ def _curves(
 
     def resized(shot: int) -> Run:
         sizes = dataclasses.replace(run.config.episodes, shot=shot)
-        return resize(trained, sizes, run.config.evaluation)
+        return trained.resized(sizes, run.config.evaluation)
 
     curves = []
     if shots:
@@ -175,36 +171,13 @@ def _curves(
     return curves
 
 
-def resize(
-    run: Run,
-    episodes: config_lib.EpisodeConfig | None,
-    evaluation: config_lib.EvaluationConfig | None,
-) -> Run:
-    """Replaces the test episodes of a run and keeps its training episodes."""
-    config = dataclasses.replace(
-        run.config,
-        episodes=episodes or run.config.episodes,
-        evaluation=evaluation or run.config.evaluation,
-    )
-    config_lib.check(config)
-    test = make_episodes(run.splits.test, config.episodes, config, run.task, run.model)
-    resized = run._replace(config=config, test=test)
-    if learns_output_layer(run) and num_classes(resized) > num_classes(run):
-        raise ValueError(
-            f"way is {config.episodes.way}, and this run's output layer was"
-            f" meta-trained for {num_classes(run)} classes; lower way, or train with a"
-            " larger one."
-        )
-    return resized
-
-
 def _baseline(
     run: Run, name: str, inner: config_lib.AlgorithmConfig
 ) -> evaluation.Scores:
     algorithm = dataclasses.replace(inner, name=name, head=None)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     other = run._replace(config=config)
-    return other.test_evaluator()(initial_params(other))
+    return other.test_evaluator()(other.initial_params())
 
 
 def _write_episodes(path: Path, scores: dict[str, evaluation.Scores]) -> None:

@@ -37,7 +37,6 @@ from metaflax.workflows.runs._paired_comparison import compare, compare_scores, 
 from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import (
     Run,
-    initial_params,
     load_run,
     num_classes,
     refuse_baseline,
@@ -123,7 +122,7 @@ class EpisodicMember:
         self.name, self.directory, self.run = name, directory, run
         settings = run.config.training
         self.algorithm = training_algorithm(run)
-        self.params = initial_params(run)
+        self.params = run.initial_params()
         self._episodes = roomy(run, run.train)
         self.size = self._episodes.num_texts
         self.num_tasks = settings.tasks_per_step

@@ -14,7 +14,7 @@ from metaflax.models.families._registry import family_of, load_masked_lm
 from metaflax.models.pretrained._files import find
 from metaflax.models.pretrained._tokenizer import num_ids
 from metaflax.workflows.meta_training._mlm_batches import MaskedRows
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._loaded_model import locate_model
 from metaflax.workflows.runs._run import commit_to_device
 
 
@@ -45,7 +45,7 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
       ValueError: if they cannot be had, or the tokenizer has no mask token.
     """
     settings, key = config.network, jax.random.key(config.training.seed)
-    source = locate(settings.model)
+    source = locate_model(settings.model)
     if settings.fresh:
         directory = find(source)
         # A tokenizer alone has no configuration, and is taken for a BERT's.

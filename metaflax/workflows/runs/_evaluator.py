@@ -48,6 +48,15 @@ class Evaluator:
 
     Raises:
       ValueError: if there are no episodes.
+
+    Examples:
+      An evaluator is made by `Run.evaluator` or `Run.test_evaluator`:
+
+      >>> from metaflax import workflows
+      >>> workflows.Evaluator(scorer=None, task=None, seed=0, num_episodes=0)
+      Traceback (most recent call last):
+        ...
+      ValueError: the number of evaluation episodes is 0; give 1 or more.
     """
 
     def __init__(

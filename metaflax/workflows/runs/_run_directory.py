@@ -10,13 +10,15 @@ from typing import Any, Generic, TypeVar
 
 import filelock
 import jax
+import optax
 
-from metaflax import _files
+from metaflax import _files, training
 from metaflax import config as config_lib
 from metaflax._wording import see
 from metaflax.config._files import differences, to_json
 from metaflax.config._former_defaults import with_former_defaults
 from metaflax.config._names import check_file_name
+from metaflax.training._interpolation import interpolate
 from metaflax.training._processes import (
     barrier,
     broadcast_from_coordinator,
@@ -258,6 +260,27 @@ class RunDirectory(Generic[C]):
             f"{self._selected} is damaged: it names no checkpoint; let `train` write it"
             " again."
         )
+
+    def best_params(self, start: optax.Params) -> optax.Params:
+        """Reads the meta-parameters of the run with the best validation score.
+
+        Args:
+          start: its meta-parameters before the first step.
+
+        Returns:
+          Parameters of the same structure.
+
+        Raises:
+          ValueError: if the run has not finished.
+        """
+        selected = self.selected()
+        checkpoints = training.Checkpoints(self.checkpoints, read_only=True)
+        try:
+            best = checkpoints.read_params(start, selected["best_step"])
+        finally:
+            checkpoints.close()
+        share = selected["share"]
+        return best if share == 1 else interpolate(start, best, share)
 
     def read_json(self, name: str) -> Any:
         """Reads a file that `write_json` wrote.
