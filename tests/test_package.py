@@ -20,7 +20,7 @@ MODULES = [
     if not any(part.startswith("_") for part in module.name.split("."))
 ]
 
-MAX_PUBLIC_NAMES = 368
+MAX_PUBLIC_NAMES = 370
 
 # From the ground up. A module imports from its own layer and those below.
 LAYERS = (

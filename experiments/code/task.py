@@ -6,10 +6,9 @@ from pathlib import Path
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import metrics, tasks
-from metaflax.tasks._templates import read_template
 
 # A run refers to it by its import path, wherever this checkout is.
-TEMPLATE = read_template(Path(__file__).with_name("template.toml"))
+TEMPLATE = tasks.read_template(Path(__file__).with_name("template.toml"))
 
 
 def code_generation(config: config_lib.Config) -> tasks.TaskType:

@@ -3,10 +3,9 @@
 import optax
 
 from metaflax import algorithms, base, estimators, tree
-from metaflax.algorithms._spec import AlgorithmParts
 
 
-def _build(parts: AlgorithmParts) -> base.MetaAlgorithm:
+def _build(parts: algorithms.AlgorithmParts) -> base.MetaAlgorithm:
     return algorithms.compose(
         parts.encode_fn,
         parts.loss_fn,

@@ -29,10 +29,12 @@ from metaflax.algorithms._micro_batches import micro_batched as micro_batched
 from metaflax.algorithms._minibatches import minibatches as minibatches
 from metaflax.algorithms._multi_task import multi_task as multi_task
 from metaflax.algorithms._proto_maml import proto_maml as proto_maml
+from metaflax.algorithms._spec import AlgorithmParts as AlgorithmParts
 from metaflax.algorithms._spec import AlgorithmSpec as AlgorithmSpec
 from metaflax.algorithms._warpgrad import warpgrad as warpgrad
 
 __all__ = [
+    "AlgorithmParts",
     "AlgorithmSpec",
     "anil",
     "boil",

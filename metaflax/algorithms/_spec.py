@@ -21,6 +21,20 @@ class AlgorithmParts(NamedTuple):
       num_steps: number of inner steps K.
       learning_rate: learning rate of the inner optimizer.
       proximal: weight of a proximal term.
+
+    Examples:
+      >>> from metaflax import algorithms
+      >>> def zero_shot(parts: algorithms.AlgorithmParts):
+      ...     return algorithms.compose(
+      ...         parts.encode_fn,
+      ...         parts.loss_fn,
+      ...         parts.init_fn,
+      ...         head=parts.head,
+      ...         inner_optimizer=parts.inner_optimizer,
+      ...         num_steps=0,
+      ...     )
+      >>> algorithms.AlgorithmSpec(zero_shot, is_baseline=True).is_baseline
+      True
     """
 
     encode_fn: base.ApplyFn

@@ -33,6 +33,7 @@ from metaflax.tasks._sentences import Sentence as Sentence
 from metaflax.tasks._tagging import BIO as BIO
 from metaflax.tasks._tagging import IO as IO
 from metaflax.tasks._templates import Template as Template
+from metaflax.tasks._templates import read_template as read_template
 from metaflax.tasks._text_level import TextLevel as TextLevel
 from metaflax.tasks._token_level import TokenLevel as TokenLevel
 from metaflax.tasks._turns import TURNS as TURNS
@@ -65,6 +66,7 @@ __all__ = [
     "multiple_choice",
     "pair_classification",
     "question_answering",
+    "read_template",
     "regression",
     "relations",
     "runs_of_entities",

@@ -166,7 +166,8 @@ def read_template(name: str | Path) -> Template:
       ValueError: if there is none, or it is no template.
 
     Examples:
-      >>> read_template("summarization").target
+      >>> from metaflax import tasks
+      >>> tasks.read_template("summarization").target
       ' {target}'
     """
     if str(name) not in BUILT_IN and str(name).endswith(_SUFFIX):
