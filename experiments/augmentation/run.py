@@ -128,7 +128,7 @@ def first_of_each(rows: Rows, count: int = HELD_OUT) -> Rows:
     results: dict[str, Rows] = {}
     for row in rows:
         results.setdefault(row["label"], []).append(row)
-    return [row for own in results.values() for row in own[:count]]
+    return [row for group in results.values() for row in group[:count]]
 
 
 def trained(

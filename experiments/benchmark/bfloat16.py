@@ -84,7 +84,9 @@ def compared(support: list[dict[str, str]], queries: list[dict[str, str]]) -> st
             answers = workflows.Predictor(out, dtype=dtype)(texts)
             labels.append(np.array([a["label"] for a in answers]))
             probabilities.append([[*a["probabilities"].values()] for a in answers])
-    right = " and ".join(f"{np.mean(found == np.array(gold)):.2%}" for found in labels)
+    right = " and ".join(
+        f"{np.mean(predicted == np.array(gold)):.2%}" for predicted in labels
+    )
     gap = np.max(np.abs(np.subtract(*probabilities)))
     return (
         f"{right} right in float32 and bfloat16; {np.sum(np.not_equal(*labels))} of"

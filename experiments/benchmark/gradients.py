@@ -59,22 +59,22 @@ def errors(
         raise ValueError(f"leaves differ in name or shape: {names}.")
     exact, other = ({n: held[n] for n in sorted(both)} for held in (exact, other))
     losses = exact.pop("loss"), other.pop("loss")
-    found = {"loss": float(abs(losses[1] - losses[0]) / abs(losses[0]))}
+    relative = {"loss": float(abs(losses[1] - losses[0]) / abs(losses[0]))}
     norms = {name: float(np.linalg.norm(x)) for name, x in exact.items()}
     gaps = {name: float(np.linalg.norm(other[name] - x)) for name, x in exact.items()}
     whole = np.linalg.norm([*norms.values()])
-    found["all"] = float(np.linalg.norm([*gaps.values()]) / whole)
+    relative["all"] = float(np.linalg.norm([*gaps.values()]) / whole)
     kept = (name for name in exact if norms[name] > ZERO * whole)
-    return found | {name: gaps[name] / norms[name] for name in kept}
+    return relative | {name: gaps[name] / norms[name] for name in kept}
 
 
-def described(found: dict[str, float]) -> str:
+def described(relative: dict[str, float]) -> str:
     """The errors of all and of the worst leaf, and how many leaves are below 1e-5."""
-    leaves = {n: error for n, error in found.items() if n not in ("loss", "all")}
+    leaves = {n: error for n, error in relative.items() if n not in ("loss", "all")}
     worst = max(leaves, key=lambda name: leaves[name])
     good = sum(error <= 1e-5 for error in leaves.values())
     return (
-        f"loss {found['loss']:.1e}, all leaves {found['all']:.1e}, worst leaf"
+        f"loss {relative['loss']:.1e}, all leaves {relative['all']:.1e}, worst leaf"
         f" {leaves[worst]:.1e} ({worst}), median leaf"
         f" {np.median([*leaves.values()]):.1e}, {good} of {len(leaves)} within 1e-5"
     )

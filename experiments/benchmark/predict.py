@@ -125,15 +125,15 @@ def by_onnxruntime(
     def probabilities(texts: list[str]) -> np.ndarray:
         ids = tokenizer(texts, truncation=True)["input_ids"]
         order = np.argsort([-len(row) for row in ids], kind="stable")
-        found = np.zeros((len(texts), NUM_CLASSES), np.float32)
+        probabilities = np.zeros((len(texts), NUM_CLASSES), np.float32)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             padded = tokenizer.pad({"input_ids": [ids[i] for i in part]})
             batch = {n: np.asarray(padded.get(n, 0), np.int64) for n in inputs}
             if "token_type_ids" in batch:
                 batch["token_type_ids"] = np.zeros_like(batch["input_ids"])
-            found[part] = session.run(outputs, batch)[number]
-        return found
+            probabilities[part] = session.run(outputs, batch)[number]
+        return probabilities
 
     return probabilities
 

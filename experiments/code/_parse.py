@@ -73,13 +73,13 @@ def words(node: Node) -> list[str]:
       >>> words(parse("(dog).*[a-z]ring"))
       ['dog', 'ring']
     """
-    found, run = [], ""
+    runs, run = [], ""
     for part in node.parts:
         if node.kind == "sequence" and len(part.characters) == 1 and not part.negated:
             run += part.characters
             continue
-        found, run = [*found, run, *words(part)], ""
-    return [word for word in (*found, run) if word]
+        runs, run = [*runs, run, *words(part)], ""
+    return [word for word in (*runs, run) if word]
 
 
 class _Parser:

@@ -121,9 +121,9 @@ def samples_page(name: str, records: Sequence[Record], method: str) -> str:
         f"Of {len(records)} texts that `{method}` generated in test episodes, those of"
         " the highest and of the lowest chrF, beside what the baselines generated.",
     ]
-    for title, chosen in (("Good", good), ("Bad", bad)):
+    for title, samples in (("Good", good), ("Bad", bad)):
         lines += ["", f"## {title}"]
-        for number, record in enumerate(chosen, 1):
+        for number, record in enumerate(samples, 1):
             lines += ["", f"{number}. {record['domain']}", "", "```text"]
             lines += [f"input: {_line(record['text'])}"]
             lines += [f"reference: {_line(record['target'])}"]

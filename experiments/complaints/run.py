@@ -80,15 +80,19 @@ def main() -> int:
 
 def products(rows: Sequence[dict], least: int = 300) -> dict[str, list[dict]]:
     """Groups reviews by product; those with enough of each class."""
-    found: dict[str, list[dict]] = {}
+    by_product: dict[str, list[dict]] = {}
     for row in rows:
-        found.setdefault(row["domain"], []).append(row)
+        by_product.setdefault(row["domain"], []).append(row)
 
     def is_large(reviews: list[dict]) -> bool:
         complaints = sum(row["label"] == COMPLAINT for row in reviews)
         return min(complaints, len(reviews) - complaints) >= least
 
-    return {name: found[name] for name in sorted(found) if is_large(found[name])}
+    return {
+        name: by_product[name]
+        for name in sorted(by_product)
+        if is_large(by_product[name])
+    }
 
 
 def watched(
@@ -110,7 +114,7 @@ def watched(
     shares = classifier.predict_proba(texts)[:, column]
     rest = [shares[numbers[sizes.shot :]] for numbers in by_class]
     halves = [(each[: len(each) // 2], each[len(each) // 2 :]) for each in rest]
-    found = {}
+    results = {}
     for kind, past, later in (
         ("like it", rest, rest),
         ("apart", *zip(*halves, strict=True)),
@@ -131,15 +135,15 @@ def watched(
         for number in sizes.pasts:
             values = drawn(past, sizes.usual, (number,), rng)
             chart = _control_chart.fit(values, sizes.group, sizes.false_alarms)
-            found[f"{kind} | {number}"] = measured(chart, streams)
-    return found
+            results[f"{kind} | {number}"] = measured(chart, streams)
+    return results
 
 
 def measured(
     chart: _control_chart.Chart, streams: dict[float, np.ndarray]
 ) -> dict[str, float]:
     """Returns false alarms of the quiet stream, delays and misses of the others."""
-    found = {"false alarms in 100 groups": 100 * alarms(chart, streams[1.0]).mean()}
+    results = {"false alarms in 100 groups": 100 * alarms(chart, streams[1.0]).mean()}
     for surge, stream in streams.items():
         if surge == 1:
             continue
@@ -148,9 +152,9 @@ def measured(
         first = np.where(
             given.any(axis=1), given.argmax(axis=1) + 1, given.shape[1] + 1
         )
-        found[f"delay at {surge:g} times"] = first.mean()
-        found[f"missed at {surge:g} times"] = 1 - given.any(axis=1).mean()
-    return {name: float(value) for name, value in found.items()}
+        results[f"delay at {surge:g} times"] = first.mean()
+        results[f"missed at {surge:g} times"] = 1 - given.any(axis=1).mean()
+    return {name: float(value) for name, value in results.items()}
 
 
 def drawn(

@@ -59,8 +59,8 @@ def intents(
         results[name] = measured(test, logits, DOUBTS[by](logits), threshold)
     console.print(table(results), markup=False, soft_wrap=True)
     means = {
-        name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
-        for name, own in results.items()
+        name: {m: evaluation.mean_interval(x)._asdict() for m, x in by_metric.items()}
+        for name, by_metric in results.items()
     }
     common.write_json(runs / "intents.json", means)
 
@@ -108,7 +108,7 @@ def customers(
     )
     num = min(sizes.outside, len(outside))
 
-    def asked(number: int) -> data.Episode:
+    def episode_of(number: int) -> data.Episode:
         episode = sampler.episode(seed, number)
         rng = np.random.default_rng((seed, number))
         others = len(examples) + rng.choice(len(outside), num, replace=False)
@@ -120,7 +120,7 @@ def customers(
             ),
         )
 
-    return data.FixedEpisodes(both, tuple(map(asked, range(sizes.customers))))
+    return data.FixedEpisodes(both, tuple(map(episode_of, range(sizes.customers))))
 
 
 def targets_of(episodes: data.FixedEpisodes) -> np.ndarray:
@@ -150,7 +150,9 @@ def by_customer(
 ) -> np.ndarray:
     """A metric of scores in scope and out of it, `[E]`."""
     both = zip(scores, targets_of(episodes) >= 0, strict=True)
-    return np.array([metric(own[inside], own[~inside]) for own, inside in both])
+    return np.array(
+        [metric(values[inside], values[~inside]) for values, inside in both]
+    )
 
 
 def threshold_for(episodes: data.FixedEpisodes, scores: np.ndarray) -> float:
@@ -183,13 +185,13 @@ def table(results: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """Markdown in percent: means, and how far the meta-trained model is from others."""
     columns = list(results[OURS])
     rows = []
-    for name, own in results.items():
-        cells = [percent(evaluation.mean_interval(own[c])) for c in columns]
+    for name, by_metric in results.items():
+        cells = [percent(evaluation.mean_interval(by_metric[c])) for c in columns]
         rows.append([name, *cells])
-    for name, own in results.items():
+    for name, by_metric in results.items():
         if name != OURS:
             cells = [
-                percent(evaluation.paired_interval(own[c], results[OURS][c]), "+")
+                percent(evaluation.paired_interval(by_metric[c], results[OURS][c]), "+")
                 for c in columns
             ]
             rows.append([f"{OURS} less {name}", *cells])

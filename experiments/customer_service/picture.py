@@ -30,13 +30,17 @@ def plot(runs: Path) -> Path:
     intents = json.loads((runs / "intents.json").read_text("utf-8"))
     names = ("accuracy in scope", "FPR at 95 % recall")
     for axis, metric in zip(above.subplots(1, 2), names, strict=True):
-        of_intents(axis, metric, {name: own[metric] for name, own in intents.items()})
+        of_intents(
+            axis,
+            metric,
+            {name: by_metric[metric] for name, by_metric in intents.items()},
+        )
     dialogues = ranking.Ranked.read(runs / "replies1.json")
-    asked = ranking.Ranked.read(runs / "questions.json")
+    topics = ranking.Ranked.read(runs / "questions.json")
     groups = {
         **{d: dialogues.of(d) for d in sorted(set(dialogues.domains))},
-        **{d: asked.of(d) for d in sorted(set(asked.domains))},
-        f"{questions.ALL} topics": asked,
+        **{d: topics.of(d) for d in sorted(set(topics.domains))},
+        f"{questions.ALL} topics": topics,
     }
     by_domain(below.subplots(), groups)
     path = runs / "result.png"

@@ -100,13 +100,13 @@ def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Excha
 
 def once(results: Iterable[Exchange]) -> Iterator[Exchange]:
     """Drops exchanges whose question or answer occurred before."""
-    asked, answered = set(), set()
+    past_questions, past_answers = set(), set()
     for exchange in results:
         question, answer = (text.lower() for text in exchange[2:])
-        if question not in asked and answer not in answered:
+        if question not in past_questions and answer not in past_answers:
             yield exchange
-            asked.add(question)
-            answered.add(answer)
+            past_questions.add(question)
+            past_answers.add(answer)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,13 @@ def questions(
     config = replies.of_exchanges(config, file, folder)
     parts = []
     for topic in topics:
-        own = without(config, topics, topic)
+        topic_config = without(config, topics, topic)
         run_dir = runs / "questions" / topic
-        workflows.train(own, run_dir, console)
+        workflows.train(topic_config, run_dir, console)
         rows = [n for n, name in enumerate(examples.domains or ()) if name == topic]
         test = retrieval.by_domain(examples.select(rows))
         seen = {SERVICE: runs / "replies1", OURS: run_dir}
-        parts.append(ranking.compared(own, seen, test, by_bm25))
+        parts.append(ranking.compared(topic_config, seen, test, by_bm25))
     ranking.Ranked.joined(parts).write(runs / "questions.json")
 
 

@@ -84,11 +84,11 @@ def compared(
     ranks = {
         name: retrieval.ranks_of(test, results) for name, results in logits.items()
     }
-    asked = [row for episode in test.episodes for row in episode.query]
+    queries = [row for episode in test.episodes for row in episode.query]
     labels, domains = test.examples.labels, test.examples.domains or ()
     return Ranked(
-        [labels[row][0].rpartition(":")[0] for row in asked],
-        [str(domains[row]) for row in asked],
+        [labels[row][0].rpartition(":")[0] for row in queries],
+        [str(domains[row]) for row in queries],
         {name: results.tolist() for name, results in ranks.items()},
     )
 
@@ -110,9 +110,9 @@ def rank_table(first: str, results: Mapping[str, Ranked]) -> str:
     rows = []
     for title, ranked in results.items():
         scores = ranked.scores()
-        for name, own in scores.items():
-            cells = [percent(evaluation.mean_interval(x)) for x in own.values()]
-            for metric, values in own.items():
+        for name, by_metric in scores.items():
+            cells = [percent(evaluation.mean_interval(x)) for x in by_metric.values()]
+            for metric, values in by_metric.items():
                 gain = evaluation.paired_interval(values, scores[OURS][metric])
                 cells.append("" if name == OURS else percent(gain, "+"))
             rows.append([title, name, *cells])

@@ -37,8 +37,8 @@ def ranks_of(
     Of replies that score alike the right one is ranked last.
     """
     ranks = []
-    for episode, own in zip(episodes.episodes, logits, strict=True):
-        scores = own[: len(episode.query), : len(episode.classes)]
+    for episode, episode_logits in zip(episodes.episodes, logits, strict=True):
+        scores = episode_logits[: len(episode.query), : len(episode.classes)]
         right = scores[np.arange(len(scores)), episode.query_targets]
         ranks.append((scores >= right[:, None]).sum(axis=1))
     return np.concatenate(ranks)

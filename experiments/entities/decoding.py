@@ -54,13 +54,13 @@ def score_decodings(
         sized = run.resized(dataclasses.replace(run.config.episodes, shot=shot), None)
         decoded = {name: _decoded(sized, how) for name, how in DECODINGS.items()}
         valid = {name: _f1(each, params, num_valid) for name, each in decoded.items()}
-        chosen = max(valid, key=lambda name: valid[name])
+        best = max(valid, key=lambda name: valid[name])
         scores = {
-            n: _scored(decoded[n], params) for n in dict.fromkeys((chosen, "words"))
+            n: _scored(decoded[n], params) for n in dict.fromkeys((best, "words"))
         }
-        means = {n: f"{np.mean(scores[chosen][n]):.3f}" for n in METRICS}
-        console.print(f"{run_dir.name}, {shot}-shot, {chosen}: {means}")
-        results[f"shot{shot}"] = {"valid": valid, "chosen": chosen, "scores": scores}
+        means = {n: f"{np.mean(scores[best][n]):.3f}" for n in METRICS}
+        console.print(f"{run_dir.name}, {shot}-shot, {best}: {means}")
+        results[f"shot{shot}"] = {"valid": valid, "chosen": best, "scores": scores}
     directory.write_json("decoding.json", results)
     return results
 

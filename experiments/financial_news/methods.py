@@ -183,10 +183,10 @@ def together(
     lists = [given.episodes for given in episodes.values()]
     examples = next(iter(episodes.values())).examples
     every = score(data.FixedEpisodes(examples, tuple(itertools.chain(*lists))))
-    ends = np.cumsum([len(own) for own in lists])
+    ends = np.cumsum([len(part) for part in lists])
     collected = {}
-    for shot, own, end in zip(episodes, lists, ends, strict=True):
-        place = slice(end - len(own), end)
+    for shot, part, end in zip(episodes, lists, ends, strict=True):
+        place = slice(end - len(part), end)
         metrics = {name: x[place] for name, x in every.metrics.items()}
         collected[shot] = evaluation.Scores(metrics, every.logits[place])
     return collected
@@ -219,8 +219,8 @@ def compared(
         collected = {}
         for setting, shots in shots_of.items():
             given = first if is_tuned(setting) else every
-            own = {shot: given[shot] for shot in shots}
-            collected |= judged(own, scored(config, own, setting))
+            episodes = {shot: given[shot] for shot in shots}
+            collected |= judged(episodes, scored(config, episodes, setting))
         return collected
 
     def of_run() -> dict[int, Scored]:
@@ -232,8 +232,10 @@ def compared(
         make = of_run if name == OURS else functools.partial(of_baseline, name)
         collected = remembered(kept / f"{name}.json", make)
         for shot in sizes.shots:
-            own = collected[str(shot)]  # JSON knows no numbers for names.
-            results[shot][name] = {metric: np.array(x) for metric, x in own.items()}
+            by_metric = collected[str(shot)]  # JSON knows no numbers for names.
+            results[shot][name] = {
+                metric: np.array(x) for metric, x in by_metric.items()
+            }
     return results
 
 
@@ -276,9 +278,9 @@ def table(results: Mapping[int, Results]) -> str:
     scores = ["accuracy", "macro F1", "meta-trained less it", "of macro F1"]
     rows = []
     for shot, methods in results.items():
-        for name, own in methods.items():
-            cells = [percent(evaluation.mean_interval(x)) for x in own.values()]
-            for metric, values in own.items():
+        for name, by_metric in methods.items():
+            cells = [percent(evaluation.mean_interval(x)) for x in by_metric.values()]
+            for metric, values in by_metric.items():
                 ours = methods[OURS][metric][: len(values)]
                 gain = evaluation.paired_interval(values, ours)
                 cells.append("" if name == OURS else percent(gain, "+"))
@@ -302,8 +304,10 @@ def write(path: Path, results: Mapping[int, Results]) -> None:
     """Means and intervals as JSON."""
     plain = {
         str(shot): {
-            name: {m: evaluation.mean_interval(x)._asdict() for m, x in own.items()}
-            for name, own in methods.items()
+            name: {
+                m: evaluation.mean_interval(x)._asdict() for m, x in by_metric.items()
+            }
+            for name, by_metric in methods.items()
         }
         for shot, methods in results.items()
     }

@@ -39,4 +39,4 @@ def sentiment(
     console.print(f"\n{gains}", markup=False, soft_wrap=True)
     methods.write(runs / "sentiment.json", results)
     last = [picked[name][sizes.shots[-1]] for name in methods.NAMES.values()]
-    return max(last, key=lambda own: own.score).setting
+    return max(last, key=lambda candidate: candidate.score).setting

@@ -75,7 +75,9 @@ def watch_news(
     every = np.arange(len(both), dtype=np.int32)
     names = both.label_names
     targets = np.array([names.index(label) for [label] in both.labels], np.int32)
-    own = draws.support_draws(news.test, sizes.shots[-1], sizes.test, 0).episodes
+    support_draws = draws.support_draws(
+        news.test, sizes.shots[-1], sizes.test, 0
+    ).episodes
     episodes = data.FixedEpisodes(
         both,
         tuple(
@@ -85,11 +87,11 @@ def watch_news(
                 query=every,
                 query_targets=targets,
             )
-            for episode in own
+            for episode in support_draws
         ),
     )
     negative = targets == names.index("negative")
-    scores = {"true labels": np.tile(negative.astype(float), (len(own), 1))}
+    scores = {"true labels": np.tile(negative.astype(float), (len(support_draws), 1))}
     by_method = {
         methods.OURS: common.score_episodes(run_dir, episodes),
         "frozen": methods.scored(config, {0: episodes}, baseline)[0],
@@ -106,10 +108,10 @@ def watch_news(
     )
 
 
-Found: TypeAlias = dict[str, dict[str, float]]
+Measures: TypeAlias = dict[str, dict[str, float]]
 
 
-def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Found:
+def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Measures:
     """By method the false alarms in 100 days, and the delay and misses by surge."""
     rng = np.random.default_rng((7, draw))
     future = watched.future[draw]
@@ -120,7 +122,7 @@ def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Found:
     surges = {
         surge: surging(watched, future, rng, surge, sizes.surges) for surge in SURGES
     }
-    results: Found = {}
+    results: Measures = {}
     for name, by_draw in watched.scores.items():
         scores = by_draw[draw]
         chart = watch.fit_chart(scores, watched.past, past_days, FALSE_ALARMS_A_DAY)
@@ -149,7 +151,7 @@ def surging(watched, pool, rng, surge: float, num_streams: int) -> watch.Days:
     )
 
 
-def stream_table(results: Mapping[int, Found]) -> str:
+def stream_table(results: Mapping[int, Measures]) -> str:
     """Markdown: means over support draws."""
     first = next(iter(results.values()))
     columns = list(next(iter(first.values())))
@@ -161,14 +163,17 @@ def stream_table(results: Mapping[int, Found]) -> str:
         name: {c: np.array([f[name][c] for f in results.values()]) for c in columns}
         for name in first
     }
-    for name, own in by_method.items():
-        cells = [stated(evaluation.mean_interval(own[c])) for c in columns]
+    for name, by_column in by_method.items():
+        cells = [stated(evaluation.mean_interval(by_column[c])) for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name, own in by_method.items():
+    for name, by_column in by_method.items():
         if name == methods.OURS:
             continue
         cells = [
-            stated(evaluation.paired_interval(own[c], by_method[methods.OURS][c]), "+")
+            stated(
+                evaluation.paired_interval(by_column[c], by_method[methods.OURS][c]),
+                "+",
+            )
             for c in columns
         ]
         lines.append(f"| {methods.OURS} less {name} | " + " | ".join(cells) + " |")

@@ -202,7 +202,7 @@ def speed(
                 run()
                 seconds[name].append(time.perf_counter() - start)
         ended = busy_seconds(), time.process_time(), time.perf_counter()
-        busy, own, wall = (e - b for b, e in zip(begun, ended, strict=True))
+        busy, process, wall = (e - b for b, e in zip(begun, ended, strict=True))
         median = {name: statistics.median(taken) for name, taken in seconds.items()}
         same = np.mean(np.all(outputs["metaflax"] == outputs["torch"], axis=1))
         rows.append(
@@ -216,7 +216,7 @@ def speed(
                 },
                 "ratio": median["torch"] / median["metaflax"],
                 "same_texts": float(same),
-                "others": max(0.0, busy - own) / wall,
+                "others": max(0.0, busy - process) / wall,
             }
         )
         say(

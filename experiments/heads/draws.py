@@ -59,10 +59,10 @@ def draw(
 def _as_frequent(rows: Mapping[str, list[str]], rng: np.random.Generator) -> Draw:
     rest = [(text, name) for name in rows for text in rows[name][1:]]
     rest = [rest[i] for i in rng.permutation(len(rest))]
-    drawn, asked = rest[:RANDOM_TEXTS], rest[RANDOM_TEXTS:][:MOST_QUERIES]
+    drawn, queries = rest[:RANDOM_TEXTS], rest[RANDOM_TEXTS:][:MOST_QUERIES]
     support = [*((rows[name][0], name) for name in rows), *drawn]
     return Draw(
-        *map(list, zip(*support, strict=True)), *map(list, zip(*asked, strict=True))
+        *map(list, zip(*support, strict=True)), *map(list, zip(*queries, strict=True))
     )
 
 

@@ -73,7 +73,9 @@ def split(results: list[dict[str, Any]]) -> tuple[dict[str, list[str]], ...]:
     parts = {sentence["domain"]: sentence["part"] for sentence in results}
 
     def of(part: str) -> list[str]:
-        return sorted(domain for domain, own in parts.items() if own == part)
+        return sorted(
+            domain for domain, domain_part in parts.items() if domain_part == part
+        )
 
     known = of("wikitext2-valid")
     valid = known[::4]

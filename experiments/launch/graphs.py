@@ -53,11 +53,11 @@ def compare(model: Path, texts: Sequence[str], folder: Path) -> dict[str, Any]:
         run = functools.partial(
             predicted, runner(target), tokenizer, metadata["max_length"]
         )
-        found, speed = timed(run, texts)
+        probabilities, speed = timed(run, texts)
         results[format] = {
             "megabytes": megabytes(target),
             "speed": speed,
-            "difference": float(np.max(np.abs(found - expected))),
+            "difference": float(np.max(np.abs(probabilities - expected))),
         }
     return results
 

@@ -95,7 +95,7 @@ def selected(names: list[str] | None) -> dict[str, dict[str, list[str]]]:
 
 def methods(model: str, start: str) -> dict[str, Predict]:
     """Returns all methods that learn from features, by name."""
-    found: dict[str, Predict] = {
+    predictors: dict[str, Predict] = {
         f"{encoder}, {how}": lambda task, n=name, h=head, s=settings: (
             heads.predicted_by_head(n, h, s, task)[0]
         )
@@ -103,10 +103,10 @@ def methods(model: str, start: str) -> dict[str, Predict]:
         for how, (head, settings) in WAYS.items()
     }
     if importlib.util.find_spec("sentence_transformers"):
-        found["sentence-transformers"] = sentence_transformers(start)
+        predictors["sentence-transformers"] = sentence_transformers(start)
     if importlib.util.find_spec("setfit"):
-        found["SetFit"] = setfit(start)
-    return found
+        predictors["SetFit"] = setfit(start)
+    return predictors
 
 
 def sentence_transformers(model: str) -> Predict:
@@ -156,13 +156,13 @@ def measure(
 ) -> None:
     """Adds the scores of the methods that are not known yet of draw `seed`."""
     for name, predict in compared.items():
-        found = scores.setdefault(name, {"accuracy": [], "seconds": []})
-        if seed < len(found["accuracy"]):
+        record = scores.setdefault(name, {"accuracy": [], "seconds": []})
+        if seed < len(record["accuracy"]):
             continue
         begun = time.perf_counter()
         correct = predict(task) == np.array(task.targets)
-        found["seconds"].append(round(time.perf_counter() - begun, 2))
-        found["accuracy"].append(round(float(np.mean(correct)), 6))
+        record["seconds"].append(round(time.perf_counter() - begun, 2))
+        record["accuracy"].append(round(float(np.mean(correct)), 6))
 
 
 def table(results: dict[str, Scores]) -> str:
@@ -170,11 +170,11 @@ def table(results: dict[str, Scores]) -> str:
     names = [*dict.fromkeys(name for scores in results.values() for name in scores)]
     means, gains = [], []
     for task, scores in results.items():
-        found = [
+        cells = [
             f"{100 * np.mean(scores[name]['accuracy']):.1f}" if name in scores else ""
             for name in names
         ]
-        means.append([*task.split(", "), *found])
+        means.append([*task.split(", "), *cells])
         gains.append([*task.split(", "), *(gain(scores, b, o) for o, b in GAINS)])
     of = ["data", "texts a class"]
     less = [f"{other} less {base}" for other, base in GAINS]

@@ -93,8 +93,8 @@ def neighbours(
     means = popularity.means()
     given = ratings.is_given  # [users, F]
     rest = given * (ratings.given - means)
-    own = rest.sum(axis=1) / (given.sum(axis=1) + OFFSET)
-    rest = (given * (rest - own[:, None])).astype(np.float32)
+    offsets = rest.sum(axis=1) / (given.sum(axis=1) + OFFSET)
+    rest = (given * (rest - offsets[:, None])).astype(np.float32)
     squares = rest**2
 
     def scores(user: User) -> np.ndarray:

@@ -51,8 +51,8 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
         runs / "results.json", {"picked on validation users": picked, **collected}
     )
     tables.plot(runs / "result.png", collected["all folds"])
-    for which, own in collected.items():
-        console.print(f"\n{which}{tables.tables(own)}", markup=False)
+    for which, results in collected.items():
+        console.print(f"\n{which}{tables.tables(results)}", markup=False)
     console.print(f"{time.perf_counter() - began:.0f} s in all")
 
 

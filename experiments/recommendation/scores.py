@@ -84,9 +84,9 @@ def scored(
                 films, ratings = (x[part.among[later.films]] for x in later[1:])
                 if start in part.starts and len(films) >= part.least:
                     lists[name].append(list_scores(outputs[films], ratings))
-        for name, own in lists.items():
-            if own:
-                rows[name][row] = np.mean(own, axis=0)
+        for name, scores in lists.items():
+            if scores:
+                rows[name][row] = np.mean(scores, axis=0)
     return rows
 
 

@@ -93,7 +93,7 @@ def folds(users: Mapping[str, Sequence[User]]) -> list[dict[str, list[User]]]:
     The first is the one that is given. The others test, part by part, the users that it
     does not; as many of the rest validate as there.
     """
-    given = {name: list(own) for name, own in users.items()}
+    given = {name: list(in_split) for name, in_split in users.items()}
     rng = np.random.default_rng(0)
     rest = given["train"] + given["valid"]
     parts = np.array_split(rng.permutation(len(rest)), NUM_FOLDS - 1)

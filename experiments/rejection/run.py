@@ -103,8 +103,8 @@ def clinc(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | Non
     folder = common.data_folder() / "clinc150"
     for fold in ("01", "02", "03", "04", "05"):
         fields = {"split_file": str(folder / "folds.json"), "fold": fold}
-        chosen = common.on_data(config, folder / "examples.jsonl", **fields)
-        yield FrozenRun(*workflows.load_run(chosen)), folder / "oos.jsonl"
+        fold_config = common.on_data(config, folder / "examples.jsonl", **fields)
+        yield FrozenRun(*workflows.load_run(fold_config)), folder / "oos.jsonl"
 
 
 def medical(file: str, num_valid: int, num_test: int) -> Any:

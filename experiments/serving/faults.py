@@ -278,11 +278,11 @@ def fuzzed(lab: Lab) -> Outcome:
         body = {"examples": examples, "name": secret}
         _, other = server.ask("POST", "/v1/tasks", body, theirs)
         plain = [{"text": label, "label": label} for label in "ab"]
-        _, own = server.ask("POST", "/v1/tasks", {"examples": plain}, mine)
+        _, my_task = server.ask("POST", "/v1/tasks", {"examples": plain}, mine)
         command = [lab.fuzz_python, str(Path(__file__).with_name("fuzz.py"))]
         command += ["--port", str(server.port), "--token", mine, "--secret", secret]
         command += ["--examples", str(lab.fuzz_examples)]
-        ids = ["--ids", own["id"], other["id"]]
+        ids = ["--ids", my_task["id"], other["id"]]
         done = subprocess.run([*command, *ids], capture_output=True, text=True)
         outcome = json.loads(done.stdout.splitlines()[-1])
         status, task = server.ask("GET", f"/v1/tasks/{other['id']}", token=theirs)

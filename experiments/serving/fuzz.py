@@ -49,9 +49,9 @@ def main() -> int:
         derandomize=True,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    for found in schema.get_all_operations():
+    for operation in schema.get_all_operations():
         cases = st.one_of(
-            found.ok().as_strategy(generation_mode=mode) for mode in GenerationMode
+            operation.ok().as_strategy(generation_mode=mode) for mode in GenerationMode
         )
         ids = st.sampled_from(options.ids) if options.ids else st.none()
 

@@ -53,6 +53,6 @@ class Reference:
         learned = self._learner.learn(
             examples, names, encoded=self._encoded.of(list(rows))
         )
-        asked = [i for prediction in group for i in prediction.asked]
-        probabilities = self._learner.probabilities(learned, self._encoded.of(asked))
+        queries = [i for prediction in group for i in prediction.queries]
+        probabilities = self._learner.probabilities(learned, self._encoded.of(queries))
         return names, probabilities

@@ -79,11 +79,11 @@ def ours(options: argparse.Namespace, texts: Texts) -> dict[str, dict[str, Any]]
         store = options.out / "stores" / secrets.token_hex(4)
         command = metaflax_command(options.model, store, file, "--head", HEAD)
         with running(command, options.out / "service.log") as server:
-            found, tenants = driven(server, texts, names[:number], minutes)
+            record, tenants = driven(server, texts, names[:number], minutes)
         answers = [p for tenant in tenants for p in tenant.predictions]
         wrong, difference = reference.wrong(answers)
-        found |= {"wrong": wrong, "largest difference": difference}
-        results[f"metaflax serve, {name}"] = found
+        record |= {"wrong": wrong, "largest difference": difference}
+        results[f"metaflax serve, {name}"] = record
     return results
 
 
@@ -102,8 +102,8 @@ def peers(options: argparse.Namespace, texts: Texts) -> dict[str, dict[str, Any]
         script = str(Path(__file__).with_name("peer.py"))
         command = [python, script, "--model", model]
         with running(command, options.out / "peer.log") as server:
-            found, _ = driven(server, texts, names, options.other_minutes)
-        results[f"{name}, all tenants"] = found
+            record, _ = driven(server, texts, names, options.other_minutes)
+        results[f"{name}, all tenants"] = record
     return results
 
 
@@ -131,7 +131,7 @@ def summary(
     """Reports rates, quantiles and memory."""
     every = [timing for tenant in tenants for timing in tenant.timings]
     timings = [timing for timing in every if timing.status < 300]
-    texts = sum(len(p.asked) for tenant in tenants for p in tenant.predictions)
+    texts = sum(len(p.queries) for tenant in tenants for p in tenant.predictions)
     return {
         "tenants": len(tenants),
         "seconds": round(seconds, 1),
@@ -175,15 +175,15 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     header = ["service", "answers a second", "predict: p50, p99 (ms)"]
     header += ["adapt: p50, p99 (ms)", "MiB", "MiB a minute", "wrong"]
     rows = []
-    for name, found in results.items():
+    for name, record in results.items():
         times = [
-            ", ".join(f"{v:,.0f}" for v in found["milliseconds"][kind].values())
+            ", ".join(f"{v:,.0f}" for v in record["milliseconds"][kind].values())
             for kind in ("predict", "adapt")
         ]
-        memory = found["memory"]
+        memory = record["memory"]
         grown = [f"{memory.get('MiB at the end', 0):,.0f}"]
         grown += [f"{memory.get('MiB a minute', 0):.1f}"]
-        rate, wrong = f"{found['answers a second']:.1f}", found.get("wrong", "")
+        rate, wrong = f"{record['answers a second']:.1f}", record.get("wrong", "")
         rows.append([name, rate, *times, *grown, f"{wrong}"])
     return common.markdown_table(header, rows)
 

@@ -55,12 +55,12 @@ class Prediction(NamedTuple):
 
     Attributes:
       rows: texts that the task has learned.
-      asked: texts that were predicted.
+      queries: texts that were predicted.
       answers: label and probabilities of each.
     """
 
     rows: tuple[int, ...]
-    asked: tuple[int, ...]
+    queries: tuple[int, ...]
     answers: list[tuple[str, dict[str, float]]]
 
 
@@ -150,29 +150,29 @@ class Tenant:
         """
         number = 0
         for task in list(self.tasks):
-            status, found = self._ask("get", "GET", f"/v1/tasks/{task.id}")
+            status, stored = self._ask("get", "GET", f"/v1/tasks/{task.id}")
             number += 1
             if status == 404 and task.deleting:
                 self.tasks.remove(task)
             elif status != 200:
-                self.problems.append(f"task {task.id} is lost: {status} {found}")
+                self.problems.append(f"task {task.id} is lost: {status} {stored}")
                 self.tasks.remove(task)
             else:
-                self._compare(task, found)
+                self._compare(task, stored)
         self.close()
         return number
 
-    def _compare(self, task: Task, found: dict[str, Any]) -> None:
+    def _compare(self, task: Task, stored: dict[str, Any]) -> None:
         """Notes whether the last unanswered request was done, and what is wrong."""
-        done = found["version"] == task.version + 1 and bool(task.pending)
+        done = stored["version"] == task.version + 1 and bool(task.pending)
         rows = task.rows + task.pending if done else task.rows
         version = task.version + done
-        if found["version"] != version or found["examples"] != self._texts.examples(
+        if stored["version"] != version or stored["examples"] != self._texts.examples(
             rows
         ):
             self.problems.append(
-                f"task {task.id} has version {found['version']} with"
-                f" {len(found['examples'])} examples, not {version} with {len(rows)}"
+                f"task {task.id} has version {stored['version']} with"
+                f" {len(stored['examples'])} examples, not {version} with {len(rows)}"
             )
         task.rows, task.version, task.pending, task.deleting = rows, version, (), False
 
@@ -212,13 +212,13 @@ class Tenant:
 
     def _predict(self) -> None:
         task = self._task()
-        asked = self._draw(task, MOST_TEXTS)
-        body = {"texts": [self._texts.texts[i] for i in asked]}
+        queries = self._draw(task, MOST_TEXTS)
+        body = {"texts": [self._texts.texts[i] for i in queries]}
         path = f"/v1/tasks/{task.id}/predict"
         status, answer = self._ask("predict", "POST", path, body)
         if status == 200:
             answers = [(p["label"], p["probabilities"]) for p in answer["predictions"]]
-            self.predictions.append(Prediction(task.rows, asked, answers))
+            self.predictions.append(Prediction(task.rows, queries, answers))
             if answer["version"] != task.version:
                 self.problems.append(
                     f"version {answer['version']} answers after {task.version}"

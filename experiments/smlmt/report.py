@@ -24,12 +24,14 @@ def table(results: Mapping[str, Scores]) -> str:
     ]
     for task in results[first]:
         cells = [
-            common.percent(evaluation.mean_interval(own[task]), digits=1)
-            for own in results.values()
+            common.percent(evaluation.mean_interval(by_task[task]), digits=1)
+            for by_task in results.values()
         ]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     for group in ("LEOPARD", INTENTS):
-        of_group = {model: together(own, group) for model, own in results.items()}
+        of_group = {
+            model: together(by_task, group) for model, by_task in results.items()
+        }
         before = of_group[first]
         cells = [
             common.percent(evaluation.paired_interval(before, after), "+", digits=1)

@@ -98,23 +98,23 @@ def label(
 ) -> list[float]:
     """Labels batch by batch; returns the accuracies on the test texts."""
     rng = np.random.default_rng([start, 1])
-    asked, accuracies = texts.part(test)[1], []
+    test_encoded, accuracies = texts.part(test)[1], []
     for number in range(ROUNDS + 1):
         examples, encoded = texts.part(labelled)
         learned = learner.learn(examples, texts.names, encoded=encoded)
-        predicted = np.argmax(learner.logits(learned, asked), axis=-1)
+        predicted = np.argmax(learner.logits(learned, test_encoded), axis=-1)
         accuracies.append(float(np.mean(predicted == texts.targets[test])))
         rest = np.setdiff1d(pool, labelled)
         if strategy == RANDOM:
-            chosen = rng.permutation(rest)[:BATCH]
+            batch = rng.permutation(rest)[:BATCH]
         else:
             _, encoded = texts.part(rest)
             shares = learner.probabilities(learned, encoded)
             selected = select(
                 shares, encoded.features, BATCH, strategy, seed=start + number
             )
-            chosen = rest[[row for row, _ in selected]]
-        labelled = np.concatenate([labelled, chosen])
+            batch = rest[[row for row, _ in selected]]
+        labelled = np.concatenate([labelled, batch])
     return accuracies
 
 

@@ -51,10 +51,10 @@ def drawn(file: Path, seed: int = 0) -> tuple[list[dict], list[dict]]:
     support, query = [], []
     rows = common.read_jsonl(file)
     for relation in RELATIONS:
-        own = [plain(row) for row in rows if row["label"] == relation]
-        random.Random(seed).shuffle(own)
-        support += own[:SHOT]
-        query += own[SHOT : SHOT + QUERIES]
+        of_relation = [plain(row) for row in rows if row["label"] == relation]
+        random.Random(seed).shuffle(of_relation)
+        support += of_relation[:SHOT]
+        query += of_relation[SHOT : SHOT + QUERIES]
     return support, query
 
 

@@ -154,11 +154,11 @@ def field_docs(kind: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for parent in reversed(kind.__mro__):
         if dataclasses.is_dataclass(parent):
-            texts |= _own_field_docs(parent)
+            texts |= _declared_field_docs(parent)
     return texts
 
 
-def _own_field_docs(kind: type) -> dict[str, str]:
+def _declared_field_docs(kind: type) -> dict[str, str]:
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}

@@ -89,17 +89,19 @@ class Learner:
         self._adapt = Adaptation(encoder, params, config.algorithm, task, num_classes)
 
         @functools.cache
-        def of_chosen(name: str, settings: tuple[tuple[str, float], ...]) -> Adaptation:
-            chosen = HeadChoice(name, dict(settings), False, {}, 0)
+        def adaptation_with(
+            name: str, settings: tuple[tuple[str, float], ...]
+        ) -> Adaptation:
+            choice = HeadChoice(name, dict(settings), False, {}, 0)
             return Adaptation(
                 encoder,
                 {"encoder": params["encoder"]},
-                chosen.applied(config.algorithm),
+                choice.applied(config.algorithm),
                 task,
                 num_classes,
             )
 
-        self._of_chosen = of_chosen
+        self._adaptation_with = adaptation_with
         # Names of classes occur again and again.
         self._named_features = functools.lru_cache(maxsize=32)(encoder.encode)
 
@@ -185,7 +187,7 @@ class Learner:
         """Returns what adapts with the head that was chosen, if one was."""
         if choice is None or choice.is_default:
             return self._adapt
-        return self._of_chosen(choice.name, tuple(choice.settings.items()))
+        return self._adaptation_with(choice.name, tuple(choice.settings.items()))
 
     def _support(
         self,
@@ -384,9 +386,9 @@ class Learner:
                 examples, names, encoded=encoded, weights=weights, choice=choice
             )
             rows = np.flatnonzero(parts == part)
-            own = None if encoded is None else encoded.of(rows)
+            encoded_part = None if encoded is None else encoded.of(rows)
             texts = [examples.texts[row] for row in rows]
-            predicted = self.predict(learned, texts, own)
+            predicted = self.predict(learned, texts, encoded_part)
             records |= zip(rows.tolist(), predicted, strict=True)
         return [records[row] for row in range(len(examples))]
 

@@ -13,7 +13,7 @@ from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._head_choice import (
     AUTO,
-    chosen_by_default,
+    chooses_head_by_default,
     refuse_strength,
 )
 from metaflax.workflows.inference._pretrained_config import without_run
@@ -113,7 +113,7 @@ def _leaves_head_open(
     """Whether nothing names a head, below pretrained weights that stay."""
     if source.is_run or (settings.strength, settings.temperature) != (None, None):
         return False
-    return chosen_by_default(config.algorithm, config_lib.build_task(config))
+    return chooses_head_by_default(config.algorithm, config_lib.build_task(config))
 
 
 def is_run(model: str) -> bool:

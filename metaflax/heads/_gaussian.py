@@ -106,8 +106,10 @@ def _in_metric(features, members, means, strength):
     total = jnp.sum(counts)
     shares = counts / jnp.where(total > 0, total, 1)
     held = (counts > 0)[:, None]
-    own = jnp.matmul((members > 0).astype(means.dtype), means, precision="highest")
-    offsets = jnp.where(held, features - own, 0)
+    example_means = jnp.matmul(
+        (members > 0).astype(means.dtype), means, precision="highest"
+    )
+    offsets = jnp.where(held, features - example_means, 0)
     square = jnp.mean(shares @ offsets**2)
     floor = _FLOOR * jnp.mean(shares @ features**2)
     shift = strength * (square + floor)

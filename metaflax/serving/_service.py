@@ -350,14 +350,14 @@ class Service:
         seconds = limits.deadline_seconds
         if background:
             seconds = limits.adaptation_deadline_seconds
-        own = None
+        key = None
         if not ready.learned.shares_encoder:
-            own = (ready.stored.id, ready.stored.version)
+            key = (ready.stored.id, ready.stored.version)
         future = await asyncio.to_thread(
             self._queue.submit,
             texts,
             seconds=seconds,
-            key=own,
+            key=key,
             adapted=ready.learned.encoder,
             background=background,
         )

@@ -20,13 +20,13 @@ def to_bytes(learned: LearnedTask) -> bytes:
     import safetensors.numpy
 
     choice = learned.choice
-    chosen = {} if choice is None else {CHOICE: json.dumps(choice._asdict())}
+    metadata = {} if choice is None else {CHOICE: json.dumps(choice._asdict())}
     leaves = jax.tree_util.tree_leaves_with_path(
         {"head": dict(learned.head), "encoder": learned.encoder}
     )
     return safetensors.numpy.save(
         {tree.path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves},
-        chosen,
+        metadata,
     )
 
 
@@ -58,5 +58,5 @@ def from_bytes(
 def _choice(content: bytes) -> HeadChoice | None:
     """Reads the choice of the head from the header, which `load` leaves out."""
     size = int.from_bytes(content[:8], "little")
-    chosen = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(CHOICE)
-    return None if chosen is None else HeadChoice(**json.loads(chosen))
+    choice = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(CHOICE)
+    return None if choice is None else HeadChoice(**json.loads(choice))

@@ -126,9 +126,10 @@ def whole_words(
     widened = [_widened(entity, words, length) for entity in given]
     for before, after in itertools.pairwise(range(len(given))):
         if widened[after].start < widened[before].end:
+            first, second = _entity_text(given[before]), _entity_text(given[after])
             raise ValueError(
-                f"the entities {_said(given[before])} and {_said(given[after])} overlap"
-                " or share a word; a word is in one entity."
+                f"the entities {first} and {second} overlap or share a word; a word is"
+                " in one entity."
             )
     moved = sum(a != b for a, b in zip(given, widened, strict=True))
     return tuple(widened), moved
@@ -138,16 +139,16 @@ def _widened(entity: Entity, words: Sequence[Span], length: int) -> Entity:
     start, end, _ = entity
     if not 0 <= start < end <= length:
         raise ValueError(
-            f"the entity {_said(entity)} is empty or outside of a text of length"
+            f"the entity {_entity_text(entity)} is empty or outside of a text of length"
             f" {length}; characters count from 0 and the end is not included."
         )
     first, last = _touched(words, [entity])[0]
     if first == last:
-        raise ValueError(f"the entity {_said(entity)} holds no word.")
+        raise ValueError(f"the entity {_entity_text(entity)} holds no word.")
     return entity._replace(start=words[first][0], end=words[last - 1][1])
 
 
-def _said(entity: Entity) -> str:
+def _entity_text(entity: Entity) -> str:
     return f"[{entity.start}, {entity.end}] ({entity.type!r})"
 
 
@@ -193,7 +194,7 @@ def runs_of_entities(
     for entity, (first, last) in zip(ordered, _touched(words, ordered), strict=True):
         if entity.type not in number_of:
             raise ValueError(
-                f"the entity {_said(entity)} has none of the types"
+                f"the entity {_entity_text(entity)} has none of the types"
                 f" {', '.join(map(repr, types))}."
             )
         first = max(first, free)

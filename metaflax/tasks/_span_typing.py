@@ -39,9 +39,9 @@ def type_spans(
         return classes
     entity = scipy.special.logsumexp(scores[..., :-1], axis=-1)  # [B, W]
     within = np.arange(scores.shape[1]) < np.asarray(lengths)[:, None]
-    found = within & (entity - scores[..., -1] > threshold)
+    in_entity = within & (entity - scores[..., -1] > threshold)
     given_entity = scores[..., :-1] - entity[..., None]
-    for row, words, log_types in zip(classes, found, given_entity, strict=True):
+    for row, words, log_types in zip(classes, in_entity, given_entity, strict=True):
         edges = np.flatnonzero(np.diff(words, prepend=False, append=False))
         for start, end in edges.reshape(-1, 2):
             row[start:end] = log_types[start:end].mean(axis=0).argmax()

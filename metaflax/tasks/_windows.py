@@ -36,12 +36,12 @@ def encode_questions(
             f"max_length is {max_length}, too few tokens for a question and a part of"
             f" its context; choose {SHORTEST} or more."
         )
-    asked = _encodings(tokenizer, [text.question for text in texts])
+    questions = _encodings(tokenizer, [text.question for text in texts])
     read = _encodings(tokenizer, [text.context for text in texts])
     first, separator = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     ids, types, spans, owners = [], [], [], []
     num_read, totals = [], []
-    for owner, (question, context) in enumerate(zip(asked, read, strict=True)):
+    for owner, (question, context) in enumerate(zip(questions, read, strict=True)):
         reach = _reach(context.offsets, texts[owner].context)
         totals.append(NUM_SPECIAL + len(question) + len(context))
         others = totals[-1] - len(question)

@@ -114,11 +114,11 @@ def select(tree: Any, spec: Where) -> Any:
     """
     selected = where(spec)
 
-    def chosen(path: tuple[Any, ...], leaf: Any) -> Any:
+    def keep(path: tuple[Any, ...], leaf: Any) -> Any:
         is_float = jnp.issubdtype(_dtype_of(path, leaf), jnp.inexact)
         return leaf if is_float and selected(path_name(path)) else None
 
-    return jax.tree_util.tree_map_with_path(chosen, tree)
+    return jax.tree_util.tree_map_with_path(keep, tree)
 
 
 def _dtype_of(path: tuple[Any, ...], leaf: Any) -> Any:

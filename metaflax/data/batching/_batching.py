@@ -205,9 +205,9 @@ def collate(
             weights=_weights(rows, weights),
         )
 
-    chosen = [fitted[i] for i in selection]
+    supports = [fitted[i] for i in selection]
     return base.Task(
-        batch(support, [x.targets for x in chosen], [x.weights for x in chosen]),
+        batch(support, [x.targets for x in supports], [x.weights for x in supports]),
         batch(query, [e.query_targets for e in selected]),
     )
 

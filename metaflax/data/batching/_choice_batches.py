@@ -160,14 +160,14 @@ def write_choices(
         *((text, role, False) for text, role in template.parts("prompt")),
         *((text, role, True) for text, role in template.parts("target")),
     ]
-    own = _OwnParts(tokenizer, template, parts, labels, max_target_length)
-    written, num_truncated = own.of(rows, max_length, on_long)
+    writer = _PartWriter(tokenizer, template, parts, labels, max_target_length)
+    written, num_truncated = writer.of(rows, max_length, on_long)
     content_free = ()
     if calibrate:
         blank = [
             dict.fromkeys(template.roles(), text) for text in template.content_free
         ]
-        content_free = tuple(own.of([row], max_length, "error")[0] for row in blank)
+        content_free = tuple(writer.of([row], max_length, "error")[0] for row in blank)
     return WrittenChoices(
         written,
         choices,
@@ -179,7 +179,7 @@ def write_choices(
     )
 
 
-class _OwnParts:
+class _PartWriter:
     """Writes the parts of rows; literals and labels are tokenized once."""
 
     def __init__(
@@ -236,15 +236,15 @@ class _OwnParts:
                     )
             for column, piece in zip(columns, cut, strict=True):
                 column.append(piece)
-        literals, held, found = iter(self._literals), iter(columns), []
+        literals, held, parts = iter(self._literals), iter(columns), []
         for text, role, is_scored in self._parts:
             if role is None:
-                found.append(_Part(None, is_scored, literal=next(literals)))
+                parts.append(_Part(None, is_scored, literal=next(literals)))
             elif role == "label":
-                found.append(_Part(role, is_scored, values=self._labels[text]))
+                parts.append(_Part(role, is_scored, values=self._labels[text]))
             else:
-                found.append(_Part(role, is_scored, values=next(held)))
-        return tuple(found), num_truncated
+                parts.append(_Part(role, is_scored, values=next(held)))
+        return tuple(parts), num_truncated
 
 
 def collate_choices(

@@ -260,12 +260,12 @@ def _kind(path: Path) -> bytes:
 
 def _settings(source: Source) -> list[Any]:
     """Returns what beside the files decides which rows a source has."""
-    chosen = [source.text, source.label]
+    settings = [source.text, source.label]
     if isinstance(source, StoredRows):
-        chosen += source.settings()
+        settings += source.settings()
     if isinstance(source, ArrowRows):
-        chosen.append("arrow")
-    return chosen
+        settings.append("arrow")
+    return settings
 
 
 def is_jsonl(path: Path, encoding: str | None) -> bool:

@@ -33,11 +33,13 @@ def folder_files(folder: Path, split: str | None) -> list[Path]:
         return folder_files(folder / _DATA, split)
     splits = [_SHARD.sub("", path.name).partition(".")[0] for path in tables]
     if split is not None:
-        chosen = [p for p, name in zip(tables, splits, strict=True) if name == split]
-        if not chosen:
+        files_of_split = [
+            p for p, name in zip(tables, splits, strict=True) if name == split
+        ]
+        if not files_of_split:
             known = {*splits, *(path.name for path in entries if path.is_dir())}
             raise _no_split(folder, f"no split {split!r}", known)
-        return chosen
+        return files_of_split
     if len(set(splits)) > 1 and all(_SHARD.search(path.name) for path in tables):
         raise _no_split(folder, "no split is given", splits)
     files = tables or [p for p in sorted(folder.rglob("*")) if _is_text(folder, p)]

@@ -117,11 +117,11 @@ def _run_stages(
 
     if inputs.content_free is None:
         return run(inputs, states)
-    own, free = (None, None) if first == 0 else states
+    choice_states, free = (None, None) if first == 0 else states
     blank = inputs.content_free
     shape = blank.present.shape[:2]
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (blank, free))
-    outputs, of_blank = run(inputs, own), run(*flat)
+    outputs, of_blank = run(inputs, choice_states), run(*flat)
     if last > 1 + decoder.num_layers:
         logits = of_blank.logits
         logits = logits.reshape(*shape, *logits.shape[1:])
@@ -270,29 +270,29 @@ def _run_cached(
     layers, all_kept = decoder.layers(params, view, range(decoder.num_layers)), []
     for (layer, arguments), past in zip(layers, pasts, strict=True):
         x, kept = layer(x, arguments, past, None)
-        all_kept.append(kept.own if isinstance(kept, SharedKeyValues) else kept)
+        all_kept.append(kept.per_text if isinstance(kept, SharedKeyValues) else kept)
     return x, tuple(all_kept)
 
 
 def _pasts(
     decoder: Decoder,
     context: Context | None,
-    own: Sequence[KeyValues | None] | None = None,
+    per_text: Sequence[KeyValues | None] | None = None,
     slot: chex.Numeric = 0,
 ) -> list[Past | None]:
-    """Returns what new tokens attend to in each layer: a context, and own slots.
+    """Returns what new tokens attend to in each layer: context and slots of each text.
 
     Args:
       decoder: the decoder.
       context: the context; None for none.
-      own: the texts' own slots in each layer; None before there are any.
+      per_text: slots of each text in each layer; None before there are any.
       slot: number of the first new one of them.
     """
-    own = own or [None] * decoder.num_layers
+    per_text = per_text or [None] * decoder.num_layers
     if context is not None:
-        pairs = zip(context.kept, own, strict=True)
+        pairs = zip(context.kept, per_text, strict=True)
         return [Past(SharedKeyValues(*pair), slot) for pair in pairs]
-    return [None if kept is None else Past(kept, slot) for kept in own]
+    return [None if kept is None else Past(kept, slot) for kept in per_text]
 
 
 def _whole_texts(

@@ -67,22 +67,22 @@ class SharedKeyValues(NamedTuple):
 
     Attributes:
       shared: those of the context, `[G, C, d]`.
-      own: those of the texts, `[B * G, S, d]`; None before there are any.
+      per_text: those of each text, `[B * G, S, d]`; None before there are any.
     """
 
     shared: KeyValues
-    own: KeyValues | None = None
+    per_text: KeyValues | None = None
 
     @property
     def keys(self) -> jax.Array:
         """Keys of the texts' own slots."""
-        assert self.own is not None
-        return self.own.keys
+        assert self.per_text is not None
+        return self.per_text.keys
 
     def updated(self, new: KeyValues, slot: chex.Numeric) -> "SharedKeyValues":
         """Writes new keys and values, from number `slot` of the texts' own on."""
-        own = new if self.own is None else self.own.updated(new, slot)
-        return self._replace(own=own)
+        per_text = new if self.per_text is None else self.per_text.updated(new, slot)
+        return self._replace(per_text=per_text)
 
     def prepended(self, others: KeyValues) -> "SharedKeyValues":
         """Puts those of `others`, the same for all texts, before all slots."""
@@ -92,25 +92,25 @@ class SharedKeyValues(NamedTuple):
 
     def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
         """Products `[B, H, l, C + S]` of queries `[B * H, l, d]` with the keys."""
-        assert self.own is not None
+        assert self.per_text is not None
         keys = self.shared.keys
         grouped = query.reshape(num_texts, len(keys), -1, query.shape[-1])
         shared = jnp.einsum("bgnd,gcd->bgnc", grouped, keys)
-        own = self.own.scores(query, num_texts)
-        shared = shared.reshape(*own.shape[:3], keys.shape[1])
-        return jnp.concatenate([shared, own], axis=-1)
+        per_text = self.per_text.scores(query, num_texts)
+        shared = shared.reshape(*per_text.shape[:3], keys.shape[1])
+        return jnp.concatenate([shared, per_text], axis=-1)
 
     def mix(self, weights: jax.Array) -> jax.Array:
         """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, C + S]`."""
-        assert self.own is not None
+        assert self.per_text is not None
         values = self.shared.values
         num_shared = values.shape[1]
         of_shared = weights[..., :num_shared]
         num_texts = len(weights)
         grouped = of_shared.reshape(num_texts, len(values), -1, num_shared)
         shared = jnp.einsum("bgnc,gcd->bgnd", grouped, values)
-        own = self.own.mix(weights[..., num_shared:])
-        return shared.reshape(own.shape) + own
+        per_text = self.per_text.mix(weights[..., num_shared:])
+        return shared.reshape(per_text.shape) + per_text
 
 
 Slots: TypeAlias = KeyValues | SharedKeyValues

@@ -127,8 +127,8 @@ def bias_by_pairs(table: jax.Array, buckets: np.ndarray) -> jax.Array:
     Returns:
       `[H, L, L]`, for each row i by column j.
     """
-    chosen = jax.nn.one_hot(buckets, table.shape[0], dtype=table.dtype)
-    by_distance = jnp.matmul(chosen, table, precision="highest").T  # [H, 2 L - 1]
+    one_hot = jax.nn.one_hot(buckets, table.shape[0], dtype=table.dtype)
+    by_distance = jnp.matmul(one_hot, table, precision="highest").T  # [H, 2 L - 1]
     H, num = by_distance.shape
     rows = jnp.broadcast_to(by_distance[:, None], (H, (num + 1) // 2, num))
     return by_pairs(rows)

@@ -120,8 +120,8 @@ def _looped(
         jnp.stack(column) for column, one in zip(columns, same, strict=True) if not one
     ]
 
-    def step(x: jax.Array, own: Sequence[Any]) -> tuple[jax.Array, Any]:
-        rest = iter(own)
+    def step(x: jax.Array, unshared: Sequence[Any]) -> tuple[jax.Array, Any]:
+        rest = iter(unshared)
         leaves = [
             column[0] if one else next(rest)
             for column, one in zip(columns, same, strict=True)

@@ -208,9 +208,9 @@ def _enclose(
 
     ends = {}
     for name, default in (("bos", begins), ("eos", False)):
-        asked = metadata.get(f"tokenizer.ggml.add_{name}_token", default)
+        is_added = metadata.get(f"tokenizer.ggml.add_{name}_token", default)
         token = _token(metadata, tokens, name)
-        ends[name] = [token] if asked and token is not None else []
+        ends[name] = [token] if is_added and token is not None else []
     if not any(ends.values()):
         return
     around = {token for added in ends.values() for token in added}

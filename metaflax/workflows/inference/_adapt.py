@@ -102,7 +102,7 @@ def adapt(
     console = console_or_quiet(console)
     target = Path(out).expanduser()
     check_absent(target)
-    asked = _request.request(
+    request = _request.request(
         support_file,
         run_dir,
         config,
@@ -113,15 +113,15 @@ def adapt(
         label_names=label_names,
         label_name_weight=label_name_weight,
     )
-    task, examples = asked.task, asked.read_support()
+    task, examples = request.task, request.read_support()
     report_notes(examples.notes, console)
-    names = asked.names_of(examples)
-    trained, choice = asked.load(len(names)), None
+    names = request.names_of(examples)
+    trained, choice = request.load(len(names)), None
     if run_dir is None:
         model = trained.model
-        notes = unused_notes(asked.config, model.encoder, model.init)
+        notes = unused_notes(request.config, model.encoder, model.init)
         report_notes(notes, console)
-    if asked.chooses_head:
+    if request.chooses_head:
         choice = _head_choice(trained, examples, names, task)
         print(choice, file=sys.stderr)
         trained = _with_choice(trained, choice, task, len(names))
@@ -133,7 +133,7 @@ def adapt(
     learned = _learned(trained, task, examples, names, room, unlabelled)
     result = AdaptedTask(
         trained,
-        asked.run_dir,
+        request.run_dir,
         task,
         examples,
         names,

@@ -32,7 +32,7 @@ def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
 
 
 def _input(form: tasks.Form, value: Any, number: int) -> Any:
-    if _is_own(form, value):
+    if _is_value_of(form, value):
         return value
     columns = form.required
     if isinstance(value, str) and len(columns) == 1:
@@ -47,7 +47,7 @@ def _input(form: tasks.Form, value: Any, number: int) -> Any:
     )
 
 
-def _is_own(form: tasks.Form, value: Any) -> bool:
+def _is_value_of(form: tasks.Form, value: Any) -> bool:
     """Whether the form can write the value as a row."""
     if isinstance(value, Mapping):
         return False

@@ -142,16 +142,16 @@ def refuse_strength(strength: float | None) -> None:
     )
 
 
-def chosen_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
+def chooses_head_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
     """Whether a head is chosen where none is named: below frozen pretrained weights.
 
     A temperature or a strength is of the default head, which then stays.
 
     Examples:
-      >>> chosen_by_default(AlgorithmConfig("frozen"), tasks.classification())
+      >>> chooses_head_by_default(AlgorithmConfig("frozen"), tasks.classification())
       True
       >>> ridge = AlgorithmConfig("frozen", head="ridge")
-      >>> chosen_by_default(ridge, tasks.classification())
+      >>> chooses_head_by_default(ridge, tasks.classification())
       False
     """
     untouched = AlgorithmConfig("frozen")

@@ -72,8 +72,8 @@ def without_run(
     embedding = sentence_embedding(locate_model(model))
     if embedding is None or embedding.max_length is None:
         return config
-    own = dataclasses.replace(config.data, max_length=embedding.max_length)
-    return dataclasses.replace(config, data=own)
+    data = dataclasses.replace(config.data, max_length=embedding.max_length)
+    return dataclasses.replace(config, data=data)
 
 
 def _with_inner_steps(config: config_lib.Config) -> config_lib.Config:

@@ -12,7 +12,7 @@ from metaflax.config._factories import resolve_algorithm
 from metaflax.workflows.inference._head_choice import (
     AUTO,
     check_choosable,
-    chosen_by_default,
+    chooses_head_by_default,
 )
 from metaflax.workflows.inference._support_sets import first_seen
 from metaflax.workflows.runs._episodes import columns as run_columns
@@ -126,7 +126,7 @@ def request(
         check_choosable(config.algorithm, task)
     if choose_head is None:
         is_open = run_dir is None and not has_unlabelled
-        choose_head = is_open and chosen_by_default(config.algorithm, task)
+        choose_head = is_open and chooses_head_by_default(config.algorithm, task)
     takes = not choose_head and takes_unlabelled(config)
     check_unlabelled(takes, has_unlabelled, _head_name(config, choose_head))
     return Request(

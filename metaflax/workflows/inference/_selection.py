@@ -138,7 +138,7 @@ def _nearest_to_centres(
     inverse = inverse.reshape(-1)
     mass = np.bincount(inverse, weights=weights, minlength=len(points))
     if len(points) <= number:
-        chosen, shares = first, np.bincount(inverse) / len(vectors)
+        nearest, shares = first, np.bincount(inverse) / len(vectors)
     else:
         from sklearn.cluster import KMeans  # Takes a second to import.
 
@@ -148,8 +148,8 @@ def _nearest_to_centres(
         offsets = points - means.cluster_centers_[clusters]
         order = np.lexsort((np.sum(offsets**2, axis=-1), clusters))
         labels, place = np.unique(clusters[order], return_index=True)
-        chosen = first[order[place]]
+        nearest = first[order[place]]
         sizes = np.bincount(clusters[inverse], minlength=number)
         shares = sizes[labels] / len(vectors)
-    others = np.setdiff1d(np.arange(len(vectors)), chosen)[: number - len(chosen)]
-    return np.concatenate([chosen, others]), np.pad(shares, (0, len(others)))
+    others = np.setdiff1d(np.arange(len(vectors)), nearest)[: number - len(nearest)]
+    return np.concatenate([nearest, others]), np.pad(shares, (0, len(others)))

@@ -97,10 +97,10 @@ def suggest(
         raise ValueError(f"{texts}: holds no text to suggest; give a larger pool.")
     features, logits = _outputs(predictor, [row.text for _, row in rows])
     shares = softened(logits / np.float32(predictor.temperature))
-    chosen = select(shares, features, number, strategy, seed=seed)
+    selection = select(shares, features, number, strategy, seed=seed)
     renamed: dict[str, str] = {}
     records = []
-    for selected in chosen:
+    for selected in selection:
         place, row = rows[selected.row]
         fields = {"row": place, **selected.record(predictor.names, shares)}
         records.append({**rename_columns(row.columns, fields, renamed), **fields})

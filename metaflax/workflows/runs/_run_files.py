@@ -83,10 +83,10 @@ def located_model(config: Config, run: Path) -> ModelConfig:
       ValueError: if it was a local directory that is gone, or if its weights were
         rewritten.
     """
-    name, own = config.model.name, run / PRETRAINED
-    if own.is_dir():
-        _check_linked(own)
-        name = str(own)
+    name, linked = config.model.name, run / PRETRAINED
+    if linked.is_dir():
+        _check_linked(linked)
+        name = str(linked)
     elif "model" in (recorded := _environment(run).get("paths", {})):
         name = _present(recorded["model"], run, "model")
     return dataclasses.replace(config.model, name=name)

@@ -76,7 +76,7 @@ def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
     rng = np.random.default_rng(seed)
     samples = rng.choice(past, (NUM_STREAMS, len(past)))
     means = np.stack(
-        [rng.choice(own, (NUM_GROUPS, size)).mean(axis=-1) for own in samples]
+        [rng.choice(sample, (NUM_GROUPS, size)).mean(axis=-1) for sample in samples]
     )
     excess = (means - level) / (deviation / size**0.5)
     # The higher the threshold, the fewer the alarms.

@@ -75,7 +75,7 @@ def _followed(path: Path) -> Iterator[bytes]:
       ReplacedError: once the path names another file, or the file was cut off.
     """
     with path.open("rb") as file:
-        own = os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
         begun = b""
         while True:
             piece = file.readline()
@@ -84,7 +84,7 @@ def _followed(path: Path) -> Iterator[bytes]:
                 yield begun
                 begun = b""
             elif not piece:
-                _check_same(path, own.st_ino, file.tell())
+                _check_same(path, status.st_ino, file.tell())
                 time.sleep(POLL_SECONDS)
 
 
