@@ -1,4 +1,4 @@
-"""The named points of the space, on MiniLM, as this experiment compares them.
+"""The named algorithms that this experiment compares, on MiniLM.
 
 Inner loops take three steps and change the two upper layers and the head; whatever a
 paper fixes besides is as in the algorithm's docstring.
@@ -14,7 +14,7 @@ from metaflax import algorithms, base, heads, losses, models, tree
 NUM_STEPS = 3
 UPPER = ("encoder/layer_4", "encoder/layer_5")
 ADAPTS = (*UPPER, "head")
-# What the outer loop changes: the upper half of the encoder, and all that is not it.
+# What the outer loop trains: the upper half of the encoder, and all other weights.
 TRAINS = ("*", "!encoder/*", "encoder/layer_3", *UPPER)
 ADDED = ("encoder/*/adapter", "encoder/embeddings/context")
 
@@ -24,11 +24,11 @@ class Parts(NamedTuple):
 
     Attributes:
       encode_fn: texts to centred features of unit length `[U, D]`.
-      init_fn: the pretrained encoder.
-      num_features: D.
-      num_classes: N of an episode.
-      num_train_classes: of meta-training.
-      inner_rate: of inner steps.
+      init_fn: returns the pretrained encoder's weights.
+      num_features: number of features D.
+      num_classes: number of classes N of an episode.
+      num_train_classes: number of classes of meta-training.
+      inner_rate: learning rate of inner steps.
     """
 
     encode_fn: base.ApplyFn
@@ -44,12 +44,12 @@ def loss_fn(outputs, targets, weights):
 
 
 def metric(factory: Callable[..., base.MetaAlgorithm], head: Callable[[Parts], Any]):
-    """A point without inner steps."""
+    """Builds an algorithm without inner steps."""
     return lambda p: factory(p.encode_fn, loss_fn, p.init_fn, head=head(p))
 
 
 def gradient(factory: Callable[..., base.MetaAlgorithm], **kwargs: Any):
-    """A point with inner steps by SGD; features of unit variance suit linear heads."""
+    """Builds an algorithm with inner steps by SGD, on features of unit variance."""
     kwargs = {"adapts": ADAPTS, "num_steps": NUM_STEPS, **kwargs}
 
     def make(p: Parts) -> base.MetaAlgorithm:
@@ -62,7 +62,7 @@ def gradient(factory: Callable[..., base.MetaAlgorithm], **kwargs: Any):
 
 
 def meta_sgd(p: Parts) -> base.MetaAlgorithm:
-    """A rate for every parameter, from the one that all share."""
+    """Meta-SGD: a learned rate for each parameter; all start at the same value."""
     return algorithms.meta_sgd(
         of_unit_variance(p),
         loss_fn,
@@ -93,7 +93,7 @@ def of_unit_variance(p: Parts) -> base.ApplyFn:
 
 
 def with_init(make, change: Callable[[Any, Any], Any]):
-    """The point on an encoder that `change` added leaves to."""
+    """Builds an algorithm on an encoder to which `change` adds parameters."""
 
     def init_of(init_fn: base.InitFn) -> base.InitFn:
         return lambda key: change(init_fn(key), key)
@@ -113,7 +113,7 @@ def anil(p: Parts) -> base.MetaAlgorithm:
 
 
 def proto_maml(p: Parts) -> base.MetaAlgorithm:
-    """On features of unit length, so that its start is that of `protonet`."""
+    """Proto-MAML on features of unit length, so that it starts as `protonet` does."""
     return algorithms.proto_maml(
         p.encode_fn,
         loss_fn,
@@ -126,7 +126,7 @@ def proto_maml(p: Parts) -> base.MetaAlgorithm:
 
 
 def maml_plus_plus(p: Parts) -> base.MetaAlgorithm:
-    """Judged at every inner step until outer step 10, of first order until 5."""
+    """MAML++: multi-step loss until outer step 10, first-order gradients until 5."""
     return algorithms.maml_plus_plus(
         of_unit_variance(p),
         loss_fn,
@@ -155,7 +155,7 @@ def multi_task(p: Parts) -> base.MetaAlgorithm:
 
 
 def leopard(p: Parts) -> base.MetaAlgorithm:
-    """On features of unit length: its networks are new, and diverge on longer ones."""
+    """LEOPARD on features of unit length: its new networks diverge on longer ones."""
     return algorithms.leopard(
         p.encode_fn,
         loss_fn,

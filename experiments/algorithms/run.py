@@ -1,4 +1,4 @@
-"""Every named algorithm at the same training compute, on the same episodes.
+"""Comparison of all named algorithms at equal training compute, on the same episodes.
 
 Usage: METAFLAX_DATA=DIR python experiments/algorithms/run.py [--runs DIR] [--only NAME]
     [--folds FOLD...] [--episodes NUMBER]
@@ -51,12 +51,12 @@ class Settings:
 
 
 class World(NamedTuple):
-    """The texts of a fold, and the model that reads them.
+    """The texts of a fold, and the model that encodes them.
 
     Attributes:
       encoder: texts to features.
-      weights: pretrained.
-      splits: of the classes.
+      weights: pretrained weights of the encoder.
+      splits: splits of the classes.
       tokenized: the texts of each split.
     """
 
@@ -103,7 +103,7 @@ def collate(world: World, split: str, drawn: data.EpisodeSampler, episodes) -> A
 
 
 def build(name: str, world: World, inner_rate: float) -> Any:
-    """The algorithm of a row."""
+    """Builds the algorithm of a row of the table."""
     parts = points.Parts(
         encode_fn=world.encoder.apply,
         init_fn=lambda key: world.weights,
@@ -170,7 +170,7 @@ def train(name: str, algorithm: Any, params: Any, world: World, settings: Settin
 
 
 def test(algorithm: Any, params: Any, world: World, split: str, shot: int, num: int):
-    """The accuracy of each of a fixed list of episodes."""
+    """Computes the accuracy on each of a fixed list of episodes."""
     drawn = sampler(world, split, shot)
     listed = data.fixed_list(drawn, seed=1, num=num)
     score = evaluation.scorer(
@@ -232,7 +232,7 @@ def run_point(name: str, world: World, settings: Settings) -> dict[str, Any]:
 
 
 def pick_rate(world: World, settings: Settings) -> float:
-    """The inner rate at which first-order MAML does best on validation classes."""
+    """Selects the inner rate of first-order MAML by validation accuracy."""
     means = {}
     for rate in (0.01, 0.03, 0.1):
         short = dataclasses.replace(settings, inner_rate=rate, flops=settings.flops / 4)
@@ -299,7 +299,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(points.POINTS))
     parser.add_argument("--folds", nargs="+", default=["01"])
     parser.add_argument("--episodes", type=int, help="test episodes of a fold")
-    parser.add_argument("--pick", action="store_true", help="pick the inner rate")
+    parser.add_argument("--pick", action="store_true", help="select the inner rate")
     args = parser.parse_args()
     folder = os.environ.get("METAFLAX_DATA")
     if not folder:

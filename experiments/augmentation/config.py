@@ -8,7 +8,7 @@ Command, without variants and on all labelled texts of the classes:
 Three and ten labelled texts a class, with variants beside without:
 `python experiments/augmentation/run.py`, about 20 minutes on one core.
 
-Expected of that, in accuracy at one shot: 95.8 without variants and 95.3 with them on
+Expected accuracy (%) at one shot: 95.8 without variants and 95.3 with them on
 three texts, 96.5 and 96.3 on ten; see README.md.
 """
 

@@ -25,7 +25,7 @@ SHOTS = (1, 5)
 # Texts of a class: labelled ones to meta-train on, and to validate or test on.
 LABELLED, HELD_OUT = (3, 10), 40
 REPLACING = workflows.Replacing(variants=4, share=0.25, max_length=48)
-# What meta-training reads, by name: a column of variants, or none.
+# Training sets by name: the column of variants that meta-training uses, or none.
 SIDES = {"without variants": None, "with variants": "variants"}
 
 Rows = list[dict[str, Any]]
@@ -49,14 +49,14 @@ def compared(
     runs: Path,
     console: Console,
 ) -> str:
-    """A Markdown table of accuracy by shot, of both sides and their difference.
+    """Returns a Markdown table: accuracy by shot without and with variants.
 
     Args:
-      config: of meta-training.
-      pretraining: of the model that replaces words.
-      folder: of the data.
-      counts: labelled texts of a class.
-      seeds: drawn with each.
+      config: config of meta-training.
+      pretraining: settings of MLM pretraining of the model that replaces words.
+      folder: folder of the data set.
+      counts: numbers of labelled texts per class.
+      seeds: seeds, each for one sample of the labelled texts.
       runs: gets a folder for each model.
       console: where progress goes.
     """
@@ -73,7 +73,7 @@ def compared(
 
 
 def by_split(folder: Path, fold: str) -> dict[str, Rows]:
-    """The rows of the training, validation and test classes."""
+    """Groups rows by split: training, validation and test classes."""
     names = json.loads((folder / "folds.json").read_text("utf-8"))[fold]
     rows = [row for _, row in data.read_rows(folder / "examples.jsonl")]
     return {
@@ -107,7 +107,7 @@ def labelled(
     few, augmented = folder / "few.jsonl", folder / "augmented.jsonl"
     drawn = some_of_each(rows["train"], count, np.random.default_rng(seed))
     common.write_jsonl(few, drawn, ascii=False)
-    if not augmented.exists():  # Else of a run that is gone on with.
+    if not augmented.exists():  # It exists where an interrupted run is resumed.
         replacing = REPLACING._replace(seed=seed)
         workflows.augment(few, model, augmented, console, replacing=replacing)
     others = [*first_of_each(rows["valid"]), *first_of_each(rows["test"])]
@@ -124,7 +124,7 @@ def some_of_each(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
 
 
 def first_of_each(rows: Rows, count: int = HELD_OUT) -> Rows:
-    """The first rows of each label."""
+    """Selects the first rows of each label."""
     results: dict[str, Rows] = {}
     for row in rows:
         results.setdefault(row["label"], []).append(row)
@@ -139,7 +139,7 @@ def trained(
     run_dir: Path,
     console: Console,
 ) -> None:
-    """Meta-trains on one side, and meta-tests at both shots."""
+    """Meta-trains with or without variants, and meta-tests at both shots."""
     config = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, path=str(file), variants=column),
@@ -152,7 +152,7 @@ def trained(
 
 
 def table(runs: Path, counts: Sequence[int], seeds: Sequence[int]) -> str:
-    """Means over the seeds on each episode, and their intervals over episodes."""
+    """Formats mean accuracies over seeds, with intervals over episodes."""
     columns = [(count, shot) for count in counts for shot in SHOTS]
     heads = [f"{count} labelled texts, {shot} shots" for count, shot in columns]
     cells: dict[str, list[str]] = {
@@ -175,7 +175,10 @@ def table(runs: Path, counts: Sequence[int], seeds: Sequence[int]) -> str:
 def accuracies(
     runs: Path, name: str, count: int, seeds: Sequence[int], shot: int
 ) -> np.ndarray:
-    """Accuracy on each episode before and after, mean over seeds, `[2, episodes]`."""
+    """Averages over seeds the accuracy of each episode, frozen and meta-trained.
+
+    The result is `[2, episodes]`.
+    """
     folders = [run_of(runs, name, count, seed) for seed in seeds]
     results = []
     for folder in folders:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
-# Else jax takes most of a GPU's memory, and none is left to torch.
+# By default jax reserves most of a GPU's memory, and leaves none to torch.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
@@ -43,7 +43,7 @@ from accelerator_programs import (
     torch_step,
 )
 
-# Share of the time after which no further program is prepared.
+# No further program is compiled after this share of the time.
 PREPARING = 0.75
 
 SETTINGS = {
@@ -52,9 +52,9 @@ SETTINGS = {
     "tiny": Setting(2, 32, 2, 100, tasks=2, way=2, shot=2, length=8, product=128),
 }
 
-# The first of each method is what gradients are compared with. The most telling pairs
-# come first, as the time may be over before the last: XLA compiles a program for half a
-# minute to one and a half, and torch's are there at once.
+# Gradients are compared with those of the method's first program. The most important
+# pairs come first, as the time may be over before the last: XLA compiles a program for
+# 30 to 90 seconds, while torch's programs need no compilation.
 ROWS = (
     Row("metaflax", "fomaml", "vmap"),
     Row("torch", "fomaml", "vmap"),
@@ -85,7 +85,7 @@ def main() -> int:
     on_cpu = jax.default_backend() == "cpu"
     default = "tiny" if on_cpu else "base"
     parser.add_argument("--setting", choices=SETTINGS, default=default)
-    parser.add_argument("--minutes", type=float, default=9.0, help="time of the whole")
+    parser.add_argument("--minutes", type=float, default=9.0, help="total time limit")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each program")
     programs = ("metaflax", "torch")
     parser.add_argument("--programs", nargs="+", choices=programs, default=programs)
@@ -108,8 +108,8 @@ def measure(
     Args:
       setting: network and tasks.
       rows: programs, first to last; those for which there is no time have a note.
-      rounds: steps of each at most.
-      seconds: time of it all.
+      rounds: maximum number of steps of each program.
+      seconds: total time limit.
     """
     start = time.perf_counter()
     work = make_work(setting)
@@ -128,7 +128,7 @@ def measure(
                 program = (torch_step if row.program == "torch" else step)(work, row)
                 records[-1] |= first(program, row, references)
                 prepared[number] = program
-            except Exception as error:  # A kernel or the memory that a device lacks.
+            except Exception as error:  # The device lacks a kernel or memory.
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 records[-1]["note"] = f"failed: {lines[0]:.160}"
     times = in_turn(prepared, rounds, start + seconds)
@@ -145,7 +145,7 @@ def measure(
 
 
 def say(line: str) -> None:
-    """Tells on standard error what is going on."""
+    """Prints a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -153,10 +153,10 @@ DTYPES = ("float32", "bfloat16")
 
 
 def product_rate(size: int, dtype: str) -> float:
-    """Operations a second of a large matrix product, the peak that is compared with.
+    """Measures the operations a second of a large matrix product, taken as the peak.
 
-    That of float32 is in the precision that jax takes by default, on recent NVIDIA
-    GPUs TF32.
+    The product of float32 has the precision that jax uses by default, TF32 on recent
+    NVIDIA GPUs.
     """
     return floor.matrix_rate(size, dtype=dtype)
 
@@ -164,7 +164,10 @@ def product_rate(size: int, dtype: str) -> float:
 def first(
     program: Program, row: Row, references: dict[str, dict[str, np.ndarray]]
 ) -> dict[str, Any]:
-    """Loss and gradient, compared with the first of its method, and memory."""
+    """Takes the first step; returns loss, gradient error and memory.
+
+    The error is relative to the gradient of the method's first program.
+    """
     loss, grads = program.named(program.step())
     expected = references.setdefault(row.method, grads)
     gaps = sum(float(np.sum((grads[k] - x) ** 2)) for k, x in expected.items())
@@ -180,7 +183,7 @@ def first(
 def in_turn(
     programs: dict[int, Program], rounds: int, deadline: float
 ) -> dict[int, list[float]]:
-    """Seconds of the steps of each program, one after the other in each round."""
+    """Measures seconds of each program's steps; programs alternate in each round."""
     times: dict[int, list[float]] = {number: [] for number in programs}
     for done in range(rounds):
         for number, program in programs.items():
@@ -195,7 +198,7 @@ def in_turn(
 def speed(
     work: Work, row: Row, dts: Sequence[float], rates: dict[str, float]
 ) -> dict[str, Any]:
-    """What follows from the times of a program."""
+    """Computes the rates of a program from the times of its steps."""
     seconds = statistics.median(dts)
     flops = floor.needed_flops(
         row.method,
@@ -214,7 +217,7 @@ def speed(
 
 
 def machine() -> dict[str, Any]:
-    """The device and versions, and what to do where a GPU goes unused."""
+    """Describes device and versions, with a hint where a GPU goes unused."""
     device = jax.devices()[0]
     hints = []
     if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
@@ -235,7 +238,7 @@ def machine() -> dict[str, Any]:
 
 
 def page(results: dict[str, Any]) -> str:
-    """The results in Markdown."""
+    """Formats the results as Markdown."""
     setting = results["setting"]
     rates = ", ".join(f"{x:.4g} ({n})" for n, x in results["product_tflops"].items())
     lines = [
@@ -257,7 +260,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def line(record: dict[str, Any]) -> str:
-    """A row of the table."""
+    """Formats a row of the table."""
     parts = (record[name] for name in Row._fields)
     cells = [" ".join(filter(None, parts))]
     if "seconds" in record:

@@ -25,15 +25,15 @@ class Setting:
     """A network and a batch of tasks.
 
     Attributes:
-      layers: of the network.
+      layers: number of layers of the network.
       width: features of a token; the feed-forward part is four times as wide.
-      heads: of attention.
+      heads: number of attention heads.
       vocabulary: rows of the word embedding.
-      tasks: of the batch.
+      tasks: number of tasks of a batch.
       way: classes, with `shot` support and as many query texts each.
       shot: texts a class.
       length: tokens of the longest text; the shortest has half as many.
-      steps: inner steps.
+      steps: number of inner steps.
       product: size of the matrices whose product gives the peak.
     """
 
@@ -56,7 +56,7 @@ class Row(NamedTuple):
       program: `metaflax` or `torch`.
       method: `fomaml`, `maml` or `protonet`.
       loop: over tasks: `vmap` or `scan`; in torch `vmap` or `loop`.
-      dtype: of products.
+      dtype: data type of matrix products.
       variant: `fused` attention, `mixed_mode` of MAML, `packed` tokens or
         `torch.compile`; empty for none.
     """
@@ -69,13 +69,13 @@ class Row(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What all programs compute on.
+    """Network, weights and batch that all programs compute on.
 
     Attributes:
-      setting: its sizes.
-      config: of the network.
+      setting: sizes of the network and the batch.
+      config: config of the network.
       encoder: random weights.
-      head: those of a linear output layer.
+      head: random weights of a linear output layer.
       arrays: `ids`, `mask` `[T, S, L]` and `labels` `[T, S]` under `s/` and `q/`.
     """
 
@@ -108,10 +108,10 @@ class Program(NamedTuple):
     """A prepared step.
 
     Attributes:
-      step: takes it, and waits for its end.
+      step: runs one step, and waits for its end.
       named: `loss, gradients by name = named(result)`, of what a step returns.
-      prepared: seconds of compilation.
-      mib: the memory that it takes, None where that is unknown.
+      prepared: seconds that compilation took.
+      mib: memory of a step in MiB; None where that is unknown.
     """
 
     step: Callable[[], Any]

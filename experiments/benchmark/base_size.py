@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def program(name: str) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    """Returns what prepares the step of a program; imports only its library."""
+    """Returns the function that prepares a program; imports only its library."""
     if name == "torch":
         import base_size_torch as module
     else:

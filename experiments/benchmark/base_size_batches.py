@@ -1,4 +1,4 @@
-"""What the programs of the base-size benchmark compute on: weights and batches."""
+"""Weights and batches of the programs of the base-size benchmark."""
 
 import functools
 from collections.abc import Callable
@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 WAY, SHOT, LENGTH = 5, 5, 32
-RATE = 0.01  # Of inner steps.
+RATE = 0.01  # Learning rate of inner steps.
 RANK = 8
-TEXTS, CONTEXT_TEXTS = 5, 8  # A side, of LoRA's tasks and of those in context.
+# Texts of a support or query set, with LoRA and in context.
+TEXTS, CONTEXT_TEXTS = 5, 8
 
 
 class Work(NamedTuple):
@@ -18,9 +19,9 @@ class Work(NamedTuple):
 
     Attributes:
       kind: `classes`, `lora`, `metaicl` or `prompts`.
-      directory: of the model; None for a BERT-base with random weights.
-      ids: by side, `support` and `query`, `[T, S, L]`.
-      mask: as `ids`, ones before zeros.
+      directory: directory of the model; None for a BERT-base with random weights.
+      ids: token ids `[T, S, L]` by side, `support` and `query`.
+      mask: mask of the ids, ones before zeros.
       labels: `[T, S]` classes of each side; empty for language models.
     """
 
@@ -51,13 +52,13 @@ def classes(directory: Callable[[], Path | None], num_tasks: int) -> Work:
 
 
 def continued(kind: str, number: int, num_tasks: int) -> Work:
-    """Texts whose every next token is a target; one token more than a model reads."""
+    """Texts for next-token prediction, one token longer than the model's input."""
     ids, mask = texts(num_tasks, number, LENGTH + 1)
     return Work(kind, _model("smollm2"), ids, mask, {})
 
 
 def linear_head(width: int) -> dict[str, np.ndarray]:
-    """An output layer as both programs begin with it, `[D, N]`."""
+    """Initial output layer of both programs, `[D, N]`."""
     kernel = np.random.default_rng(1).normal(size=(width, WAY)) * width**-0.5
     return {"kernel": kernel.astype(np.float32), "bias": np.zeros(WAY, np.float32)}
 

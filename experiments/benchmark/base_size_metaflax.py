@@ -21,13 +21,13 @@ LORA = "*/lora"
 
 
 class _Program(NamedTuple):
-    """What a meta-gradient is computed of.
+    """Algorithm, parameters and tasks of a meta-gradient.
 
     Attributes:
       algorithm: the algorithm.
-      params: where it begins.
+      params: initial parameters.
       tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
-      named: `named(grads)`, leaves by the names and in the layout of the peer.
+      named: `named(grads)`, gradients by the names and in the layout of torch.
       trains: the parameters that the outer loop learns.
     """
 
@@ -41,7 +41,7 @@ class _Program(NamedTuple):
 def prepare(
     work: batches.Work, num_steps: int, dtype: str
 ) -> tuple[Callable[[], tuple[Any, Any]], Callable, dict[str, Any]]:
-    """Returns what computes the meta-gradient, what names its leaves, and its costs."""
+    """Returns functions to compute and to name a meta-gradient, and its costs."""
     jax.config.update("jax_enable_x64", dtype == "float64")
     build = _classifier if work.kind == "classes" else _language_model
     program = build(work, num_steps, dtype)
@@ -172,7 +172,7 @@ def _next_tokens(work: batches.Work, side: str) -> base.Batch:
 
 
 def _prompts(work: batches.Work) -> base.Batch:
-    """Each query behind the whole support set, as one text."""
+    """Prompts of the whole support set followed by one query."""
     rows = [prompts(work, task) for task in range(len(work.ids["query"]))]
     longest = max(len(ids) for row in rows for ids, _ in row)
     ids, targets = np.zeros((2, len(rows), len(rows[0]), longest), np.int32)

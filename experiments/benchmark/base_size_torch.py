@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 class _Network(NamedTuple):
-    """What a program trains, and how the texts of a task are scored.
+    """Trained parameters of a program, and its loss on a task.
 
     Attributes:
       trained: the parameters, by name.
@@ -31,7 +31,7 @@ class _Network(NamedTuple):
 def prepare(
     work: batches.Work, num_steps: int, dtype: str
 ) -> tuple[Callable[[], tuple[Any, dict[str, Any]]], Callable, dict[str, Any]]:
-    """Returns a function that computes loss and meta-gradient, and one to arrays.
+    """Returns functions to compute loss and meta-gradient, and to convert to arrays.
 
     Raises:
       ValueError: if there is no such program in torch.
@@ -61,12 +61,12 @@ def prepare(
 
 
 def _arrays(grads: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Gradients as arrays, without those of what the loss does not use."""
+    """Gradients as arrays, without parameters that the loss does not use."""
     return {name: x.numpy() for name, x in grads.items() if x is not None}
 
 
 def _adapting(trained: dict[str, Any], loss: Any, num_steps: int) -> Any:
-    """First-order MAML: `query_loss(task)`, a context where inner steps arrive.
+    """First-order MAML: `query_loss(task)`, a context with the adapted weights.
 
     Weights are moved in place and moved back, which copies nothing that torch keeps.
     """
@@ -149,7 +149,7 @@ def _lora(work: batches.Work) -> _Network:
 
 
 def _in_context(work: batches.Work, model: Any) -> Any:
-    """Queries behind the keys and values of the support set, which is encoded once."""
+    """Scores queries with the cached keys and values of the support set."""
 
     @contextlib.contextmanager
     def query_loss(task: int) -> Iterator[Any]:
@@ -186,7 +186,7 @@ def _decoder(work: batches.Work) -> Any:
 
 
 def _next_token_loss(model: Any, states: Any, ids: Any, mask: Any) -> Any:
-    """The mean over all next tokens; logits are computed of these only."""
+    """Mean loss over all next tokens; logits are computed at these positions only."""
     real = mask[:, 1:] == 1
     logits = model.lm_head(states[real])
     return functional.cross_entropy(logits, ids[:, 1:][real])

@@ -1,9 +1,9 @@
-"""What predictions in bfloat16 gain and change, on a CPU.
+"""Speed and differences of predictions in bfloat16 on a CPU.
 
 Usage: METAFLAX_DATA=DIR python experiments/benchmark/bfloat16.py
 
 Prints the rates of matrix products of MiniLM's sizes by type, and adapts MiniLM to 27
-intents of clinc150, 8 texts each, whose answers to 60 other texts each it compares.
+intents of clinc150, 8 texts each, and compares its predictions for 60 others of each.
 """
 
 import itertools
@@ -23,9 +23,9 @@ import numpy as np
 from metaflax import workflows
 from metaflax.cli import main as metaflax
 
-# Tokens of a batch, and features before and after a layer.
+# Tokens of a batch, input features and output features of a layer.
 SIZES = (1024, 384, 384), (1024, 384, 1536), (1024, 1536, 384)
-# Types of the factors and of the product.
+# Data types of the factors and of the product.
 TYPES = ("float32", "float32"), ("bfloat16", "bfloat16"), ("bfloat16", "float32")
 NUM_CLASSES, SHOT, NUM_QUERIES, REPEATS = 27, 8, 60, 20
 
@@ -70,7 +70,7 @@ def draw(file: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 
 def compared(support: list[dict[str, str]], queries: list[dict[str, str]]) -> str:
-    """Adapts, predicts in both types, and says how the answers differ."""
+    """Adapts, predicts in both types, and reports how the predictions differ."""
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "support.jsonl", Path(folder) / "model"
         file.write_text("".join(f"{json.dumps(row)}\n" for row in support))

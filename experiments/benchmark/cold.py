@@ -4,8 +4,8 @@ Usage: METAFLAX_DATA=DIR python experiments/benchmark/cold.py
     [--rounds 5] [--peer-python PYTHON]
 
 `adapt` learns 27 intents of clinc150 from 8 texts each, and `predict` labels 60 others
-of each. The script is cold_peer.py: sentence-transformers and scikit-learn. Each work
-is a process of its own; a round runs the four in turn, every other round in reverse.
+of each. The script is cold_peer.py: sentence-transformers and scikit-learn. Each
+command is a process; a round runs the four in turn, every other round in reverse.
 The round before the first starts with no compiled programs on disk and is printed
 apart.
 """
@@ -81,7 +81,7 @@ def draw(file: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 
 def command_lines(folder: Path, model: str, peer: str) -> dict[str, list[str]]:
-    """The command line of each work by each program, which write into a folder."""
+    """Command lines to adapt and to predict, by program; they write into a folder."""
     support, texts, adapted = (
         str(folder / name) for name in ("support.jsonl", "texts.jsonl", "adapted")
     )
@@ -108,7 +108,7 @@ def command_lines(folder: Path, model: str, peer: str) -> dict[str, list[str]]:
 def measure(
     commands: dict[str, list[str]], rounds: int, environment: dict[str, str]
 ) -> Times:
-    """Wall seconds of each command in each round.
+    """Measures the wall seconds of each command in each round.
 
     Raises:
       CalledProcessError: if a command fails.
@@ -132,7 +132,7 @@ def measure(
 
 
 def report(first: Times, times: Times) -> str:
-    """A table of medians, with the smallest and largest of each."""
+    """Formats a table of medians, each with its range."""
     header = (
         "work",
         *(f"{name}, s" for name in PROGRAMS),
@@ -157,13 +157,13 @@ def report(first: Times, times: Times) -> str:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """The median, and the range in brackets."""
+    """Formats the median, and the range in brackets."""
     median = statistics.median(seconds)
     return f"{median:.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def share_right(answers: Path, labels: Sequence[str]) -> float:
-    """Share of the answers in a file that are the gold labels."""
+    """Computes the accuracy of the predictions in a file."""
     rows = map(json.loads, answers.read_text("utf-8").splitlines())
     right = [row["label"] == label for row, label in zip(rows, labels, strict=True)]
     return statistics.mean(right)

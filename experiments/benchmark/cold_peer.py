@@ -1,4 +1,4 @@
-"""What a user would write instead of `adapt` and `predict`, as a script.
+"""Script of a user without metaflax, to compare with `adapt` and `predict`.
 
 Usage: python experiments/benchmark/cold_peer.py fit MODEL SUPPORT.jsonl OUT.npz
     python experiments/benchmark/cold_peer.py predict MODEL OUT.npz TEXTS.jsonl ANSWERS

@@ -35,7 +35,7 @@ WHOLE = config_lib.AlgorithmConfig(
     inner_learning_rate=1e-4,
     num_steps=5,
 )
-# Seconds of each; those of single operations are shorter.
+# Seconds of each compilation; those of single operations are shorter.
 COMPILATIONS: list[float] = []
 LEAST_SECONDS = 0.5
 
@@ -44,8 +44,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", help="folders of leopard (default: all)")
     parser.add_argument("--model", default="minilm", help="name or directory")
-    parser.add_argument("--sets", type=int, default=4, help="training sets of a shot")
-    parser.add_argument("--queries", type=int, default=100, help="of each training set")
+    parser.add_argument("--sets", type=int, default=4, help="training sets per shot")
+    parser.add_argument(
+        "--queries", type=int, default=100, help="queries per training set"
+    )
     parser.add_argument("--save", type=Path, help="file for all scores")
     args = parser.parse_args()
     workflows.prepare_process()
@@ -64,7 +66,7 @@ def main() -> int:
 
 
 def folders(leopard: Path, names: Sequence[str]) -> list[Path]:
-    """The folders of the named tasks, or of all.
+    """Lists the folders of the named tasks, or of all.
 
     Raises:
       ValueError: if there is none.
@@ -81,7 +83,7 @@ def folders(leopard: Path, names: Sequence[str]) -> list[Path]:
 def measured(
     source: Path, model: str, num_sets: int, num_queries: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A record of time and compilations, and the scores of each training set."""
+    """Returns a record of time and compilations, and scores by training set."""
     kind = few_shot.kind_of(source / "train_episodes.jsonl")
     given, shots = data.published_sets(
         source, task=few_shot.task_of(kind), num_queries=num_queries

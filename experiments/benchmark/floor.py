@@ -1,4 +1,4 @@
-"""The least time that a meta-gradient can take: its matrix products, at full rate."""
+"""Lower bound on the time of a meta-gradient: its matrix products at full rate."""
 
 import statistics
 import time
@@ -18,17 +18,17 @@ def needed_flops(
     *,
     reads_all: bool,
 ) -> float:
-    """Operations of the matrix products that change the answer.
+    """Counts floating-point operations of the matrix products that are necessary.
 
-    Real tokens only, and of the last layer only what the head reads. In units of a
-    forward pass a gradient takes 3, and one that is differentiated again 9.
+    Only real tokens count, and of the last layer only what the head takes as input. A
+    gradient costs 3 forward passes, and one that is differentiated again 9.
 
     Args:
       method: one of `methods.NAMES`.
-      config: of the network.
+      config: config of the network.
       tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
       num_steps: inner steps of the encoder.
-      reads_all: whether the head reads all tokens of a text, or the first.
+      reads_all: whether the head takes all tokens of a text as input, or the first.
     """
     support, query = (
         _forward(config, np.asarray(part.inputs.mask).sum(-1), reads_all)
@@ -39,7 +39,7 @@ def needed_flops(
 
 
 def _forward(config: models.BertConfig, lengths: np.ndarray, reads_all: bool) -> float:
-    """A forward pass over texts of so many tokens each."""
+    """Counts operations of a forward pass over texts of the given lengths."""
     width, wide = config.hidden_size, config.intermediate_size
     rows, texts = lengths.sum(), lengths.size
     pairs = np.square(lengths).sum()
@@ -54,7 +54,7 @@ def _forward(config: models.BertConfig, lengths: np.ndarray, reads_all: bool) ->
 
 
 def matrix_rate(size: int = 2048, repeats: int = 7, dtype: str = "float32") -> float:
-    """Operations a second of a matrix product, the median."""
+    """Measures the operations a second of a matrix product (median)."""
     key = jax.random.key(0)
     a, b = jax.random.normal(key, (2, size, size), dtype)
     multiply = jax.jit(jnp.matmul)

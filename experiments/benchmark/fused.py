@@ -1,7 +1,7 @@
 """A BERT whose attention is one fused kernel, for derivatives of first order.
 
 `jax.nn.dot_product_attention` by cuDNN has no second derivative, so that the package's
-networks do not use it; this one shows what it would save.
+networks do not use it; this module measures what it would save.
 """
 
 from typing import Any, Literal
@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from metaflax import models
 from metaflax.models.layers import _attention, _encoder, _encoder_blocks
 
-# Below all scores of padding, above those of tokens.
+# Scores of padding are below it, those of tokens above.
 HIDDEN = _attention.MASKED / 2
 
 
 def implementation() -> Literal["cudnn", "xla"]:
-    """The kernel of this machine: cuDNN's on NVIDIA, else XLA's own operations."""
+    """Name of this machine's implementation: cuDNN on NVIDIA GPUs, otherwise XLA."""
     is_cuda = "cuda" in jax.devices()[0].client.platform_version.lower()
     return "cudnn" if jax.default_backend() == "gpu" and is_cuda else "xla"
 
@@ -40,7 +40,7 @@ class FusedAttention(_encoder_blocks.SelfAttention):
             keys,
             values,
             scale=1.0,  # Queries are scaled.
-            # Of all tasks under `vmap`, which cuDNN's rule takes for granted.
+            # The same for all tasks under `vmap`, as cuDNN's batching rule assumes.
             query_seq_lengths=0 * kept + queries.shape[1],
             key_value_seq_lengths=kept,
             implementation=implementation(),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Of the norm of the whole gradient; that of a leaf which is zero is smaller in float64.
+# Relative to the norm of the whole gradient. Leaves below it count as zero.
 ZERO = 1e-12
 
 
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The leaves of a file, and the loss."""
+    """Reads the leaves of a file, and the loss."""
     with np.load(path) as file:
         return {name: file[name].astype(np.float64) for name in file.files}
 
@@ -43,12 +43,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def errors(
     exact: dict[str, np.ndarray], other: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """Relative errors: of the `loss`, of `all` leaves as one, and of each leaf.
+    """Computes relative errors: of the `loss`, of `all` leaves as one, of each leaf.
 
     A leaf that only one of the two has must be zero, as that of an unused weight.
 
     Raises:
-      ValueError: if the two have other leaves, or of other shapes.
+      ValueError: if leaves differ in name or shape.
     """
     both = exact.keys() & other.keys()
     differing = [n for n in both if exact[n].shape != other[n].shape]
@@ -69,7 +69,7 @@ def errors(
 
 
 def described(relative: dict[str, float]) -> str:
-    """The errors of all and of the worst leaf, and how many leaves are below 1e-5."""
+    """Formats the errors of all and of the worst leaf, and how many are below 1e-5."""
     leaves = {n: error for n, error in relative.items() if n not in ("loss", "all")}
     worst = max(leaves, key=lambda name: leaves[name])
     good = sum(error <= 1e-5 for error in leaves.values())

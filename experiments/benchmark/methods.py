@@ -26,7 +26,7 @@ def build(
     num_steps: int = 1,
     estimator: str = "reverse",
 ) -> base.MetaAlgorithm:
-    """An algorithm with a linear head, or prototypes, on the rows a task reads."""
+    """Builds an algorithm with a linear head, or prototypes."""
     common = (encoder.apply, losses.softmax_cross_entropy, encoder.init)
     kwargs: dict[str, Any] = {
         "head": heads.linear(encoder.num_features, num_classes),
@@ -46,7 +46,7 @@ def build(
 
 
 def params_of(algorithm: base.MetaAlgorithm, encoder: Any, head: Any) -> Any:
-    """The parameters, with the given head where the algorithm learns a linear one."""
+    """Returns the parameters, with the given head if the algorithm learns one."""
     shapes = jax.eval_shape(algorithm.init, jax.random.key(0))["head"]
     if "kernel" in shapes:
         return {"encoder": encoder, "head": head}

@@ -5,8 +5,8 @@ Usage: METAFLAX_DATA=DIR python experiments/benchmark/overhead.py [--steps 100]
 Both take the same outer steps of ProtoNet on all-MiniLM-L6-v2 and clinc150. The loop is
 what `train` runs: all texts are tokenised, episodes drawn, collated and sent to the
 device on a thread, metrics logged, and checkpoints written before the first and after
-every 50th step. (Validation is left out: how much of it there is anyone may choose.)
-Bare are the same steps on batches that lie on the device. Rounds of the two alternate.
+every 50th step. (Validation is left out, since its extent is a setting.) Bare steps
+are the same ones on batches that are on the device. Rounds of the two alternate.
 """
 
 import argparse
@@ -40,9 +40,9 @@ class World(NamedTuple):
 
     Attributes:
       examples: labelled texts.
-      tokenizer: makes them tokens.
+      tokenizer: tokenizer of the model.
       step: the jitted outer step.
-      state: makes the state before the first step.
+      state: creates the state before the first step.
     """
 
     examples: data.Examples
@@ -52,7 +52,7 @@ class World(NamedTuple):
 
 
 def load(folder: Path) -> World:
-    """The training classes of a fold, and an outer step of ProtoNet."""
+    """Loads the training classes of a fold, and an outer step of ProtoNet."""
     splits = data.split_by_file(
         data.read(folder / "examples.jsonl"), folder / "folds.json", "01"
     )
@@ -72,12 +72,12 @@ def load(folder: Path) -> World:
 
 
 def batches(world: World, start: int = 0) -> Iterator[base.Task]:
-    """The batches from a step on, texts tokenised first."""
+    """Yields batches from the given step on; texts are tokenised first."""
     tokenized = data.tokenize(
         world.tokenizer, world.examples.texts, max_length=MAX_LENGTH, on_long="truncate"
     )
     sampler = data.EpisodeSampler(world.examples, WAY, SHOT, QUERIES)
-    # One shape, so that nothing is compiled while time is taken.
+    # One shape, so that nothing is compiled during the measurement.
     buckets = data.Buckets((MAX_LENGTH,), budget_ratio=2.0, budget_multiple=512)
     while True:
         first = start * TASKS
@@ -89,7 +89,7 @@ def batches(world: World, start: int = 0) -> Iterator[base.Task]:
 
 
 def loop_seconds(world: World, steps: int) -> float:
-    """A run of `training.fit`, from texts to the last checkpoint."""
+    """Measures a run of `training.fit`, from texts to the last checkpoint."""
     state = world.state()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -112,7 +112,7 @@ def loop_seconds(world: World, steps: int) -> float:
 
 
 def bare_seconds(world: World, ready: list[base.Task]) -> float:
-    """The same steps, one after the other, on batches that are there."""
+    """Measures the same steps on batches that are already on the device."""
     state = world.state()
     start = time.perf_counter()
     for tasks in ready:
@@ -123,7 +123,7 @@ def bare_seconds(world: World, ready: list[base.Task]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100, help="of each round")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each round")
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
     folder = common.data_folder() / "clinc150"

@@ -30,7 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", choices=list(PROGRAMS))
     parser.add_argument("--texts", choices=list(TEXTS), default="questions")
-    parser.add_argument("--number", type=int, default=2000, help="of texts, at most")
+    parser.add_argument(
+        "--number", type=int, default=2000, help="maximum number of texts"
+    )
     parser.add_argument("--model", type=Path, help="(default: all-MiniLM-L6-v2)")
     parser.add_argument(
         "--package", type=Path, help="checkout of metaflax (default: the installed)"
@@ -55,7 +57,7 @@ def main() -> int:
     info = {
         "program": args.program,
         "texts": len(texts),
-        # What interleave.py shows of each program; equal where predictions are.
+        # What interleave.py prints of each program; equal if predictions are.
         "loss": float(-np.log(first.max(axis=1)).mean()),
         "gnorm": float(np.linalg.norm(first)),
     }
@@ -87,7 +89,7 @@ def by_metaflax(model: Path, batch_size: int, dtype: Any) -> Callable[[list[str]
 
     with tempfile.TemporaryDirectory() as folder:
         directory = _classifier(model, Path(folder))
-        # Versions before had no such option.
+        # Earlier versions have no such option.
         options = {} if dtype == "float32" else {"dtype": dtype}
         predictor = workflows.Predictor(directory, batch_size, **options)
 
@@ -166,7 +168,7 @@ def by_sentence_transformers(
     encoder = sentence_transformers.SentenceTransformer(str(model), device="cpu")
     encoder = sentence_transformers.SentenceTransformer(modules=list(encoder)[:2])
     encoder = encoder.to(dtype=getattr(torch, dtype))
-    # As metaflax reads this directory, which without its modules tells no length.
+    # The length that metaflax uses; without modules the directory does not define one.
     encoder.max_seq_length = models.load(model).tokenizer().model_max_length
     head = _head(encoder.get_sentence_embedding_dimension())
 

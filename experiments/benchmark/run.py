@@ -37,14 +37,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workload", type=Path)
     parser.add_argument("--algorithm", choices=methods.NAMES, default="fomaml")
-    parser.add_argument("--num-steps", type=int, default=1, help="inner steps")
-    parser.add_argument("--num-tasks", type=int, help="only the first of them")
+    parser.add_argument(
+        "--num-steps", type=int, default=1, help="number of inner steps"
+    )
+    parser.add_argument("--num-tasks", type=int, help="use only the first tasks")
     parser.add_argument(
         "--estimator", choices=list(methods.ESTIMATORS), default="reverse"
     )
     parser.add_argument("--pooling", choices=("first", "mean"), default="first")
     parser.add_argument("--task-loop", default="auto")
-    parser.add_argument("--no-pack", action="store_true", help="work on padding too")
+    parser.add_argument("--no-pack", action="store_true", help="compute on padding too")
     parser.add_argument(
         "--every-row", action="store_true", help="work on the whole word embedding"
     )
@@ -90,7 +92,7 @@ def main() -> int:
 
 
 def meta_gradient(work: workload.Workload, args: argparse.Namespace) -> Any:
-    """The jitted meta-gradient of an algorithm as a user builds it, and parameters."""
+    """Returns the jitted meta-gradient of an algorithm, and its parameters."""
     encoder = models.encoder(work.config, pooling=args.pooling, dtype=args.dtype)
     algorithm = methods.build(
         args.algorithm,
@@ -108,7 +110,7 @@ def meta_gradient(work: workload.Workload, args: argparse.Namespace) -> Any:
 
 
 def compile_it(fn: Any, *args: Any) -> tuple[Any, dict[str, float]]:
-    """The compiled function, what that took, and the memory that it will."""
+    """Compiles a function; returns it with the time taken and memory needed."""
     start = time.perf_counter()
     lowered = fn.lower(*args)
     lower = time.perf_counter() - start
@@ -123,11 +125,11 @@ def compile_it(fn: Any, *args: Any) -> tuple[Any, dict[str, float]]:
 
 
 def first_step(step: Any, path: Path | None) -> dict[str, float]:
-    """Loss and norm of the meta-gradient, which is kept in a file if there is one."""
+    """Returns loss and norm of the meta-gradient, and saves it if a path is given."""
     (loss, _), grads = step()
     if path:
         workload.save(path, float(loss), grads)
-    # Leaf after leaf, on the host: all squares at once would be a second gradient.
+    # One leaf at a time on the host: all squares at once need as much memory again.
     squares = (float(np.vdot(x, x)) for x in map(np.asarray, jax.tree.leaves(grads)))
     return {"loss": float(loss), "gnorm": math.sqrt(sum(squares))}
 

@@ -1,4 +1,4 @@
-"""How time and memory of a meta-gradient grow with the size of its task.
+"""Growth of time and memory of a meta-gradient with the size of its task.
 
 Usage: python experiments/benchmark/scaling.py [--rounds 5] [--out DIR]
 
@@ -39,10 +39,10 @@ class Setting:
     """A task and a model.
 
     Attributes:
-      tasks: of the batch.
-      steps: inner steps.
+      tasks: number of tasks of a batch.
+      steps: number of inner steps.
       length: tokens of a text, all real.
-      layers: of the network.
+      layers: number of layers of the network.
       way: classes, with five support and five query texts each.
     """
 
@@ -80,7 +80,7 @@ def texts(setting: Setting, seed: int) -> base.Batch:
 
 
 def compiled(setting: Setting, name: str, estimator: str) -> tuple[Any, Any]:
-    """A meta-gradient as users call it, compiled, and its arguments."""
+    """Returns a compiled meta-gradient, and its arguments."""
     config = models.BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -104,7 +104,7 @@ def compiled(setting: Setting, name: str, estimator: str) -> tuple[Any, Any]:
 
 
 def measured(setting: Setting, name: str, estimator: str, rounds: int) -> dict:
-    """Seconds (a median) and bytes of temporary memory."""
+    """Measures seconds (median) and bytes of temporary memory."""
     fn, arguments = compiled(setting, name, estimator)
 
     def step():
@@ -119,17 +119,17 @@ def measured(setting: Setting, name: str, estimator: str, rounds: int) -> dict:
 
 
 def slope(xs: list[float], ys: list[float]) -> float:
-    """The power of x that y grows with, between the last two points."""
+    """Exponent of the growth of y with x, between the last two points."""
     return float(np.log(ys[-1] / ys[-2]) / np.log(xs[-1] / xs[-2]))
 
 
 def measure(rounds: int, axes: dict[str, tuple[int, ...]] = AXES) -> list[dict]:
-    """A row for each line and point of each axis."""
+    """Measures each point of each axis; returns a row for each."""
     rows = []
     for axis, values in axes.items():
         for line, (name, estimator) in LINES.items():
             if name == "protonet" and axis == "steps":
-                continue  # It has none.
+                continue  # It has no inner steps.
             for value in values:
                 setting = dataclasses.replace(Setting(), **{axis: value})
                 results = measured(setting, name, estimator, rounds)
@@ -139,7 +139,7 @@ def measure(rounds: int, axes: dict[str, tuple[int, ...]] = AXES) -> list[dict]:
 
 
 def curves(rows: list[dict], axis: str, quantity: str) -> dict[str, Any]:
-    """By line, the values and what was measured at each."""
+    """Returns, by line of the plot, the values and the measurements at them."""
     results: dict[str, Any] = {}
     for row in rows:
         if row["axis"] == axis:
@@ -150,7 +150,7 @@ def curves(rows: list[dict], axis: str, quantity: str) -> dict[str, Any]:
 
 
 def plot(path: Path, rows: list[dict]) -> None:
-    """Time above memory, a column an axis, both scales logarithmic."""
+    """Plots time above memory, one column per axis, on logarithmic scales."""
     axes = list(dict.fromkeys(row["axis"] for row in rows))
     figure = Figure(figsize=(3.2 * len(axes), 6.4), layout="constrained")
     grid = figure.subplots(2, len(axes), squeeze=False, sharey="row")
@@ -178,7 +178,7 @@ def plot(path: Path, rows: list[dict]) -> None:
 
 
 def table(rows: list[dict]) -> str:
-    """The slopes in Markdown: time, memory."""
+    """Formats the slopes of time and memory as Markdown."""
     lines = list(dict.fromkeys(row["line"] for row in rows))
     table_lines = ["| | " + " | ".join(lines) + " |", "| --- " * (len(lines) + 1) + "|"]
     for axis in dict.fromkeys(row["axis"] for row in rows):

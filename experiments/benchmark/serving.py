@@ -1,4 +1,4 @@
-"""Runs a step on request of another program, and reports its time and memory.
+"""Runs a step at the request of another program; reports its time and memory.
 
 After a line of JSON that says it is ready, the program takes a step for every line
 `step` on its input and answers with a line of JSON; any other line ends it.
@@ -24,7 +24,7 @@ def serve(step: Callable[[], Any], info: dict[str, Any]) -> None:
 
 
 def timed(step: Callable[[], Any]) -> dict[str, float]:
-    """Seconds of a step: wall `dt`, own `cpu`, `other` programs'; peak memory."""
+    """Measures a step: wall `dt`, process `cpu`, `other` programs; peak memory."""
     busy, cpu, wall = _busy_seconds(), time.process_time(), time.perf_counter()
     step()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -33,7 +33,7 @@ def timed(step: Callable[[], Any]) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """The most memory that this process ever held."""
+    """Peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -19,7 +19,7 @@ except ImportError:
 
 
 def missing(platform: str) -> str | None:
-    """Why torch cannot be measured on a platform, and what to do; None if it can."""
+    """Explains why torch cannot be measured on a platform; None if it can."""
     if torch is None:
         return (
             "torch is not installed; `pip install torch` (on a GPU the build of its"
@@ -39,19 +39,19 @@ def device() -> Any:
 
 
 def card() -> str:
-    """The device's name, as torch gives it."""
+    """Name of the device according to torch."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def tensors(tree: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The arrays on the device."""
+    """Copies arrays to the device."""
     return {k: torch.tensor(np.asarray(x), device=device()) for k, x in tree.items()}
 
 
 def features(
     params: dict[str, Any], ids: Any, mask: Any, num_heads: int, fused: bool
 ) -> Any:
-    """Means of the last states of real tokens, `[B, D]`."""
+    """Computes the means of the last states over real tokens, `[B, D]`."""
     D = params["embeddings.word_embeddings.weight"].shape[1]
     (B, L), d = ids.shape, D // num_heads
 
@@ -80,7 +80,7 @@ def features(
             mixed = functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=seen
             )
-        else:  # Which can be differentiated twice.
+        else:  # It can be differentiated twice.
             scores = query @ key.transpose(-1, -2) * d**-0.5
             scores = scores.float().masked_fill(~seen, -1e9)
             mixed = torch.softmax(scores, -1).to(value.dtype) @ value
@@ -111,16 +111,16 @@ def meta_gradient(
     Args:
       params: weights under Hugging Face's names, and `head.weight`, `head.bias`.
       tasks: `ids`, `mask` `[T, S, L]` and `labels` `[T, S]` under `s/` and `q/`.
-      num_heads: of attention.
-      num_steps: inner steps.
-      rate: their learning rate.
+      num_heads: number of attention heads.
+      num_steps: number of inner steps.
+      rate: learning rate of inner steps.
       exact: whether inner steps are differentiated (MAML), or not (FOMAML).
       at_once: whether tasks are mapped by `vmap`, or one after the other.
       half: whether products are of bfloat16, by `torch.autocast`.
       compiled: whether `torch.compile` compiles the gradient of a task.
     """
     kind = device().type
-    torch.set_float32_matmul_precision("high")  # TF32, as jax takes by default.
+    torch.set_float32_matmul_precision("high")  # TF32, as jax uses by default.
 
     def loss(params, ids, mask, labels):
         context = (
@@ -141,7 +141,7 @@ def meta_gradient(
         return loss(adapted(params, *support), *query)
 
     def gradient(params, support, query):
-        """The loss of one task and its meta-gradient."""
+        """Computes the meta-gradient and the loss of one task."""
         if exact:
             grad = torch.func.grad_and_value(exact_loss)
             return grad(params, support, query)
@@ -188,13 +188,13 @@ def gradient_norm(grads: dict[str, Any]) -> float:
 
 
 def start_of_memory() -> None:
-    """Begins to measure memory."""
+    """Resets the peak of memory that `peak_mib` returns."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_mib() -> float | None:
-    """The most memory that tensors took since then; None on a CPU."""
+    """Peak memory of tensors since `start_of_memory`, in MiB; None on a CPU."""
     if not torch.cuda.is_available():
         return None
     return torch.cuda.max_memory_allocated() / 2**20

@@ -17,11 +17,11 @@ NUM_HEADS = {384: 12, 128: 2, 768: 12}
 
 
 class Workload(NamedTuple):
-    """What a file holds.
+    """The content of a file: a network and a batch of tasks.
 
     Attributes:
-      config: of the network.
-      encoder: its weights.
+      config: config of the network.
+      encoder: weights of the network.
       head: `{"kernel", "bias"}`.
       tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
     """
@@ -81,7 +81,7 @@ def pretrained(weights: dict[str, np.ndarray]) -> tuple[models.BertConfig, Any]:
             {k: np.ascontiguousarray(v) for k, v in weights.items()},
             Path(folder) / "model.safetensors",
         )
-        weights.clear()  # What is loaded is a copy.
+        weights.clear()  # The weights are copied when they are loaded.
         loaded = models.load(folder)
     return loaded.config, loaded.params
 
@@ -99,7 +99,7 @@ def tokens(ids: np.ndarray, mask: np.ndarray, *, pack: bool) -> models.Tokens:
     return models.Tokens(ids, None, mask, packed)
 
 
-# Ours to Hugging Face's, part by part of a path.
+# From metaflax's names to Hugging Face's, for each part of a path.
 NAMES = {
     "embeddings/word": "embeddings.word_embeddings.weight",
     "embeddings/position": "embeddings.position_embeddings.weight",
@@ -118,7 +118,7 @@ LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
 def hugging_face_name(path: str) -> str:
-    """For instance `encoder.layer.0.attention.self.query.weight`."""
+    """Name such as `encoder.layer.0.attention.self.query.weight`."""
     if path in NAMES:
         return NAMES[path]
     module, _, leaf = path.rpartition("/")

@@ -14,7 +14,7 @@ Kind = Literal[
     "repeated",
 ]
 
-# Largest number of repetitions that an expression may ask for, and deepest nesting.
+# Maximum number of repetitions in an expression, and maximum depth of nesting.
 MOST, DEEPEST = 1000, 40
 ANY = 1 << 30
 _CLASSES = {
@@ -29,12 +29,12 @@ class Node:
     """A part of an expression.
 
     Attributes:
-      kind: what it matches.
+      kind: kind of expression, such as `sequence`.
       parts: its parts.
-      characters: of a character class.
+      characters: characters of a character class.
       negated: whether the class is of all other characters.
-      least: repetitions at least.
-      most: repetitions at most.
+      least: minimum number of repetitions.
+      most: maximum number of repetitions.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ def parse(expression: str) -> Node:
     """Parses an expression.
 
     Raises:
-      ValueError: if it is none.
+      ValueError: if the text is no valid expression.
 
     Examples:
       >>> parse("a&b").kind, parse("ab*").parts[1].kind

@@ -1,4 +1,4 @@
-r"""Regular expressions of NL-RX and KB13 by a matcher that needs no time without bound.
+r"""Matcher of the regular expressions of NL-RX and KB13, in polynomial time.
 
 The dialect has `~(r)` for the complement and `r&s` for the intersection beside `|`,
 `*`, `+`, `?`, `{m,n}`, classes, `.` and `\b`; spaces count. A match is of the whole
@@ -13,9 +13,9 @@ from typing import Any
 
 from experiments.code import _parse
 
-# Strings that two expressions are tried on, and their greatest length.
+# Number of strings on which two expressions are compared, and their maximum length.
 NUM_STRINGS, LONGEST = 400, 24
-# Words of the data, which drawn strings consist of.
+# Words of the data, of which the sampled strings consist.
 CHARACTERS = string.ascii_letters + string.digits + " .,-"
 PIECES = ("dog", "truck", "ring", "lake", "A", "b", "e", "7", "0", " ", ".", "Z", "a")
 
@@ -37,12 +37,12 @@ def matches(expression: _parse.Node, text: str) -> bool:
 
 
 def equivalent(first: str, second: str, seed: int = 0) -> bool | None:
-    """Tells whether two expressions match the same of many strings.
+    """Tells whether two expressions agree on many sampled strings.
 
     Args:
       first: an expression, whose words occur in the strings.
       second: another.
-      seed: draws the strings.
+      seed: seed for sampling the strings.
 
     Returns:
       Whether they agree on all strings, so that True may be wrong where they differ on
@@ -65,10 +65,10 @@ def equivalent(first: str, second: str, seed: int = 0) -> bool | None:
 
 
 def strings(nodes: Sequence[_parse.Node], seed: int = 0) -> list[str]:
-    """Draws strings that match a part of an expression, and others of its words.
+    """Samples strings that match a part of an expression, and others of its words.
 
-    Of the first there are three in four: they match all but complements and
-    intersections, or lack a repetition or have one more.
+    Three in four are of the first kind: they match all but complements and
+    intersections, or have one repetition too few or too many.
 
     Examples:
       >>> texts = strings([_parse.parse("(dog){2}")])
@@ -89,14 +89,14 @@ def strings(nodes: Sequence[_parse.Node], seed: int = 0) -> list[str]:
 
 
 def _drawn(node: _parse.Node, draw: random.Random) -> str:
-    """Draws a string of a node."""
+    """Samples a string of a node."""
     if node.kind == "characters":
         others = [c for c in CHARACTERS if c not in node.characters]
         return draw.choice(others if node.negated else [*node.characters] or [""])
     if node.kind == "sequence":
         return "".join(_drawn(part, draw) for part in node.parts)
     if node.kind == "repeated":
-        # One less than the least, and up to one more than the most.
+        # From one below the minimum to one above the maximum.
         number = draw.randint(
             max(node.least - 1, 0), min(node.most + 1, node.least + 2)
         )
@@ -123,7 +123,7 @@ def equivalence(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]
 
 
 def _ends(node: _parse.Node, start: int, text: str, memo: Any) -> Ends:
-    """Returns where matches of a node from `start` on end."""
+    """Returns the ends of a node's matches that begin at `start`."""
     if (ends := memo.get((node, start))) is None:
         ends = memo[node, start] = _OF_KIND[node.kind](
             node, start, text, lambda part, place: _ends(part, place, text, memo)
@@ -175,7 +175,7 @@ def _complement(node: _parse.Node, start: int, text: str, part: PartFn) -> Ends:
 def _repeated(node: _parse.Node, start: int, text: str, part: PartFn) -> Ends:
     [child] = node.parts
     places = frozenset({start})
-    # More repetitions than there are characters repeat empty matches alone.
+    # More repetitions than characters can only repeat empty matches.
     for _ in range(min(node.least, len(text) + 1)):
         places = frozenset().union(*(part(child, place) for place in places))
     reached, left = set(places), node.most - node.least

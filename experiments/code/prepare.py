@@ -1,8 +1,8 @@
-"""Descriptions with short code: a command or a library is a domain.
+"""Prepares descriptions with short code; a command or a library is a domain.
 
     METAFLAX_DATA=DIR python experiments/code/prepare.py [--runs runs/code]
 
-Taken are the pairs of `code_generation` of few tokens whose code is one line.
+Keeps the pairs of `code_generation` that have few tokens and a single line of code.
 """
 
 import argparse

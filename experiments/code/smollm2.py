@@ -1,4 +1,4 @@
-"""Short code from SmolLM2: a command or library is learned from four pairs.
+"""Short code by SmolLM2, which learns a command or library from four pairs.
 
 Usage: METAFLAX_DATA=DIR python experiments/code/smollm2.py [--runs DIR] [--publish]
 """

@@ -1,4 +1,4 @@
-"""Meta-training of an encoder beside training that is not meta-learning."""
+"""Comparison of meta-trained encoders with baselines without meta-learning."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from metaflax import config as config_lib
 from metaflax import evaluation, workflows
 
 JOINT, FINE_TUNED, FROZEN = "joint", "fine-tuned", "frozen"
-# Validation episodes of each setting: fine-tuning takes far longer than a frozen head.
+# Numbers of validation episodes: fine-tuning takes far longer than a frozen head.
 _VALID_EPISODES = {JOINT: 50, FINE_TUNED: 15, FROZEN: 50}
 # Layers for fine-tuning on long texts: steps on all six take three times as long.
 LAST_TWO_OF_SIX = "*", "!encoder/embeddings", "!encoder/layer_[0-3]"
@@ -79,7 +79,7 @@ def compare_classifiers(
 def compare_frozen(
     config: config_lib.Config, runs: Path, console: Console, num_episodes: int
 ) -> dict[str, Any]:
-    """Compares on more episodes what takes no inner step, after `compare_classifiers`.
+    """Compares methods without inner steps on more episodes than `compare_classifiers`.
 
     Args:
       config: the config of the run.
@@ -105,7 +105,7 @@ def compare_frozen(
 
 
 def _frozen(config: config_lib.Config) -> list[Setting]:
-    """Three heads on the config's pooling."""
+    """Settings of three heads on the config's pooling."""
     pooling = (config.model.pooling or "mean",)
     return frozen_settings(config, head=_HEADS, pooling=pooling)
 

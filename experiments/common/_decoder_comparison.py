@@ -1,4 +1,4 @@
-"""Meta-learning of a pretrained decoder beside four baselines, on the same episodes."""
+"""Comparison of meta-learned pretrained decoders with four baselines."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ class Scored(NamedTuple):
     """Scores of a method on the test episodes.
 
     Attributes:
-      values: by metric, `[E]`, or `[G]` of the first G episodes where texts were
+      values: scores by metric, `[E]`, or `[G]` of the first G episodes where texts were
         generated.
       texts: the generated texts of those G episodes; empty where none were.
     """
@@ -59,7 +59,7 @@ def compare_decoders(
     episodes.
 
     Args:
-      config: of `fomaml`, see `decoder_config`.
+      config: config of `fomaml`, see `decoder_config`.
       runs: the folder of the runs `fomaml`, `metaicl` and `joint`, and of scores on
         validation and test episodes; what is in it is not computed again.
       console: prints what happens.
@@ -101,7 +101,7 @@ def compare_decoders(
         valid, selected = _selected(tried, validated, runs / "valid", console)
     best = max(meta, key=lambda method: max(valid[method].values()))
     scored = {}
-    for method in (best, *reversed(BASELINES)):  # The cheap ones first.
+    for method in (best, *reversed(BASELINES)):  # The cheap methods first.
         file, each = runs / "test" / f"{method}.json", selected[method]
         with seconds.of(f"test {method}"):
             record = _kept(file, functools.partial(tested, each))
@@ -129,11 +129,11 @@ def compare_decoders(
 
 
 class _Seconds(dict[str, int]):
-    """Seconds of CPU time by name, which a pause of the process is not in."""
+    """Seconds of CPU time by name; pauses of the process do not count."""
 
     @contextlib.contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Times what is done within."""
+        """Measures the time of a `with` block."""
         started = time.process_time()
         yield
         self[name] = round(time.process_time() - started)
@@ -161,7 +161,7 @@ def _selected(
 
 
 def _kept(path: Path, compute: Callable[[], Any]) -> Any:
-    """Returns the JSON value of a file, which is computed if there is none."""
+    """Reads a JSON value from a file, or computes and writes it if there is no file."""
     if not path.is_file():
         write_json(path, compute())
     return json.loads(path.read_text("utf-8"))

@@ -15,8 +15,8 @@ BASELINES = JOINT, FINE_TUNED, IN_CONTEXT, ZERO_SHOT
 # Folders of the runs that methods start from; the others start from the plain model.
 TRAINED = {JOINT: "joint", "fomaml": "fomaml", "metaicl": "metaicl"}
 
-# Settings of `compare_decoders` without what lost on the validation tasks of both code
-# and dialogue, `fomaml` and a rate of 0.03, which are a third of the time.
+# Settings of `compare_decoders` without `fomaml` and the rate 0.03, which lost on the
+# validation tasks of both code and dialogue and take a third of the time.
 METAICL_ALONE = {"meta": ("metaicl",), "rates": (3e-3, 1e-2)}
 
 # Algorithms of the methods with inner steps, whose rate is selected.
@@ -66,10 +66,10 @@ def decoder_config(
       max_target_length: tokens of a target.
       template: how an example is written; None for none.
       steps: outer steps, of one episode each.
-      learning_rate: of the outer optimizer.
-      inner_learning_rate: of the inner steps of `fomaml`.
+      learning_rate: learning rate of the outer optimizer.
+      inner_learning_rate: learning rate of the inner steps of `fomaml`.
       episodes: sizes of episodes (default: four support examples and two queries).
-      evaluation: of test episodes (default: 100).
+      evaluation: number and seed of test episodes (default: 100 episodes).
 
     Returns:
       The config of `fomaml`, for `compare_decoders`.

@@ -1,4 +1,4 @@
-"""What a decoder generated in test episodes, good and bad."""
+"""Good and bad samples of the texts that decoders generated in test episodes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ Record = dict[str, Any]
 def sample_records(
     evaluator: workflows.Evaluator, texts: Mapping[str, Sequence[Sequence[str]]]
 ) -> list[Record]:
-    """Lists what methods generated for each query.
+    """Lists the texts that methods generated for each query.
 
     Args:
-      evaluator: of the test episodes.
-      texts: by method, the generated texts of each of the first episodes.
+      evaluator: evaluator of the test episodes.
+      texts: generated texts of the first episodes, by method and episode.
 
     Returns:
       Records of domain, text, target and the generated text by method; none where
@@ -42,9 +42,9 @@ def good_and_bad(
     """Selects the samples of highest and lowest chrF.
 
     Args:
-      records: of `sample_records`.
-      method: whose texts are rated.
-      number: of samples, half of them good.
+      records: records of `sample_records`.
+      method: method by whose texts samples are selected.
+      number: number of samples, half of them good.
 
     Examples:
       >>> records = [

@@ -54,7 +54,9 @@ def run_comparison(
     )
     default = Path("runs", f"{folder.name}-smollm2")
     parser.add_argument("--runs", type=Path, default=default)
-    parser.add_argument("--publish", action="store_true", help="write the page")
+    parser.add_argument(
+        "--publish", action="store_true", help="write results beside the script"
+    )
     options = parser.parse_args(args)
     console = Console(highlight=False)
     workflows.prepare_process()

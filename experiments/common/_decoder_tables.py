@@ -8,9 +8,9 @@ from experiments.common._decoder_samples import Record, good_and_bad
 from experiments.common._tables import markdown_table
 
 BEGIN, END = "<!-- smollm2: begin -->", "<!-- smollm2: end -->"
-# The loss repeats the log-likelihood; a perplexity has a mean that few texts decide.
+# The loss repeats the log-likelihood; few texts dominate the mean of a perplexity.
 _LEFT_OUT = ("loss", "perplexity")
-# Digits of scores that are no percentages.
+# Digits of scores that are not percentages.
 _DIGITS = {"accuracy": 3, "log_likelihood": 3}
 
 
@@ -70,7 +70,7 @@ def overview_table(results: Mapping[str, dict[str, Any]]) -> str:
     """Formats the first score of several comparisons, a row each.
 
     Args:
-      results: of `compare_decoders`, by the name of the experiment.
+      results: results of `compare_decoders`, by the name of the experiment.
     """
     header = ["experiment", "score", "meta-learned", *(f"less {m}" for m in BASELINES)]
     rows = []
@@ -110,9 +110,9 @@ def samples_page(name: str, records: Sequence[Record], method: str) -> str:
     """Formats twenty samples, those of highest and of lowest chrF.
 
     Args:
-      name: of the experiment.
-      records: of `sample_records`.
-      method: whose texts are rated.
+      name: name of the experiment.
+      records: records of `sample_records`.
+      method: method by whose texts samples are selected.
     """
     good, bad = good_and_bad(records, method)
     lines = [

@@ -30,7 +30,7 @@ def step_flops(
     """
     config_lib.check_mixture(config)
     model = workflows.load_model(config.model)
-    # Nothing is written to this directory: members write only once training begins.
+    # Nothing is written to this directory: members write only when training begins.
     unused = workflows.RunDirectory(Path("unused"), config_lib.MixtureConfig)
     members = load_members(config, model, unused)
     return {

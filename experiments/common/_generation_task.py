@@ -1,4 +1,4 @@
-"""Task types of generated texts that have scores of their own."""
+"""Task types of generated texts with custom scores."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,11 +11,11 @@ def generation_task(
     names: Sequence[str],
     score: Callable[[Sequence[str], Sequence[str]], dict[str, float]],
 ) -> tasks.TaskType:
-    """Builds a task type as `tasks.translation` whose generated texts are scored anew.
+    """Builds a task type like `tasks.translation` with custom scores of its texts.
 
     Args:
-      config: of the run.
-      names: of the scores.
+      config: config of the run.
+      names: names of the scores.
       score: `scores = score(generated, references)`, by name.
     """
     task = tasks.translation(label_smoothing=config.algorithm.label_smoothing)

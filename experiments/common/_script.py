@@ -1,4 +1,4 @@
-"""Experiments as commands, and configs on other data or models."""
+"""Command lines of experiments, and configs with other data or models."""
 
 import argparse
 import dataclasses
@@ -74,12 +74,12 @@ def run_script(
 def on_data(
     config: config_lib.Config, path: str | Path, **fields: Any
 ) -> config_lib.Config:
-    """The config with data read from another path, and other data settings."""
+    """Returns the config with another data path, and other data settings."""
     data = dataclasses.replace(config.data, path=str(path), **fields)
     return dataclasses.replace(config, data=data)
 
 
 def on_model(config: config_lib.Config, path: str | Path) -> config_lib.Config:
-    """The config starting from another model."""
+    """Returns the config with another initial model."""
     model = dataclasses.replace(config.model, name=str(path))
     return dataclasses.replace(config, model=model)

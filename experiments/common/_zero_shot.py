@@ -1,4 +1,4 @@
-"""The model as it is, without the support set."""
+"""Zero-shot predictions of the model, without the support set."""
 
 import optax
 

@@ -1,4 +1,4 @@
-"""Common sense by the likelihood of choices, from SmolLM2: unseen sources.
+"""Commonsense questions of unseen sources, by SmolLM2's likelihood of the choices.
 
 Usage: METAFLAX_DATA=DIR python experiments/commonsense/smollm2.py [--runs DIR]
            [--publish]
@@ -22,7 +22,7 @@ SPLITS = {
     "valid": ("piqa",),
     "test": ("comve", "copa", "wsc"),
 }
-# Tokens of a question with its longest choice, at most.
+# Maximum number of tokens of a question with its longest choice.
 MOST_TOKENS = 27
 
 
@@ -41,7 +41,7 @@ def prepared(runs: Path) -> config_lib.Config:
 
 
 def questions(folder: Path) -> list[dict[str, object]]:
-    """Short questions of all sources, which are their domains."""
+    """Selects short questions of all sources; a source is a domain."""
     tokenizer = pretrained.tokenizer(workflows.locate_model("smollm2"))
     kept = []
     for source in (name for names in SPLITS.values() for name in names):

@@ -1,10 +1,10 @@
-"""Watches streams of product reviews for complaints; see README.md.
+"""Monitors streams of product reviews for complaints; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/complaints/run.py [--out DIR] [--draws N]
 
 A classifier learns from a few reviews of a product. The charts of `metaflax watch` are
-fitted to usual reviews, without their labels, and read streams of later ones: quiet
-ones, and ones where complaints double or triple.
+fitted to usual reviews, without their labels, and then monitor later ones: quiet
+streams, and streams in which complaints double or triple.
 """
 
 import argparse
@@ -29,16 +29,18 @@ COMPLAINT = "negative"
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Attributes:
-    draws: support sets of each product.
-    shot: support reviews of each class.
-    usual: share of complaints on quiet days.
-    surges: how many times as many there are later.
-    pasts: numbers of usual reviews that charts are fitted to.
-    group: reviews that a chart takes together.
-    false_alarms: rate per group that the charts are asked for.
-    streams: quiet streams, and surges of each size.
-    groups: groups of a quiet stream; a surge has a tenth.
+    """Sizes of the experiment.
+
+    Attributes:
+      draws: number of support sets of each product.
+      shot: number of support reviews of each class.
+      usual: share of complaints on quiet days.
+      surges: factors by which that share grows in a surge.
+      pasts: numbers of usual reviews that charts are fitted to.
+      group: number of reviews in a group, the unit of a chart.
+      false_alarms: rate of false alarms per group that the charts are fitted to.
+      streams: number of quiet streams, and of surges of each size.
+      groups: number of groups of a quiet stream; a surge has a tenth.
     """
 
     draws: int = 10
@@ -79,7 +81,7 @@ def main() -> int:
 
 
 def products(rows: Sequence[dict], least: int = 300) -> dict[str, list[dict]]:
-    """Groups reviews by product; those with enough of each class."""
+    """Groups reviews by product, keeping products with enough of each class."""
     by_product: dict[str, list[dict]] = {}
     for row in rows:
         by_product.setdefault(row["domain"], []).append(row)
@@ -100,8 +102,8 @@ def watched(
 ) -> dict[str, dict[str, float]]:
     """Measures the charts of one support set, by kind and size of the past.
 
-    The stream is like the past where both are drawn from all other reviews, and apart
-    from it where the past is drawn from one half of them and the stream from the other.
+    "like it": past and stream are sampled from the same reviews. "apart": the past is
+    sampled from one half of the reviews and the stream from the other.
     """
     is_complaint = np.array([row["label"] == COMPLAINT for row in reviews])
     by_class = [rng.permutation(np.flatnonzero(is_complaint == c)) for c in (0, 1)]
@@ -148,7 +150,7 @@ def measured(
         if surge == 1:
             continue
         given = alarms(chart, stream)
-        # A surge that is missed counts as one that is noticed after its end.
+        # A missed surge counts as one that is detected after its end.
         first = np.where(
             given.any(axis=1), given.argmax(axis=1) + 1, given.shape[1] + 1
         )
@@ -163,20 +165,20 @@ def drawn(
     shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draws reviews with replacement, complaints at a rate.
+    """Samples reviews with replacement, complaints at a given rate.
 
     Args:
       shares: probabilities of being a complaint, of other reviews and of complaints.
       rate: share of complaints.
-      shape: of the result.
-      rng: draws.
+      shape: shape of the result.
+      rng: random generator.
     """
     others, complaints = (rng.choice(values, shape) for values in shares)
     return np.where(rng.random(shape) < rate, complaints, others)
 
 
 def alarms(chart: _control_chart.Chart, stream: np.ndarray) -> np.ndarray:
-    """Returns where streams `[R, G, size]` give alarms, `[R, G]`."""
+    """Returns for each group of streams `[R, G, size]` whether it gives an alarm."""
     size = stream.shape[-1]
     excess = (stream.mean(axis=-1) - chart.level) / (chart.deviation / size**0.5)
     return _control_chart.cusum(excess, chart.threshold)[1]

@@ -1,4 +1,4 @@
-"""Judges of generated reviews: a classifier trained on other data, and perplexity."""
+"""Evaluation of generated reviews by a sentiment classifier and by perplexity."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ from metaflax.few_shot._text_encoder import TextEncoder
 
 Records = Sequence[dict[str, Any]]
 REFERENCE = "reference"
-# Texts of each sentiment that the classifier is trained on.
+# Number of training texts of each sentiment for the classifier.
 NUM_TEXTS = 1500
 
 
 def judged(records: Records) -> dict[str, dict[str, float]]:
-    """Judges generated texts, by method.
+    """Evaluates generated texts, by method.
 
     Args:
       records: with a domain `PRODUCTS/SENTIMENT`, the beginning of a review and what
@@ -48,7 +48,7 @@ def judged(records: Records) -> dict[str, dict[str, float]]:
 
 
 def sentiment_classifier() -> Any:
-    """Trains a classifier on texts that people scored, of no Amazon review.
+    """Trains a sentiment classifier on human-scored texts other than Amazon reviews.
 
     Returns:
       `positive = classify(texts)`, booleans `[U]`: logistic regression on features of

@@ -1,9 +1,9 @@
-"""Beginnings of reviews with what follows: a kind of product and a sentiment a domain.
+"""Prepares beginnings of reviews with continuations, by product kind and sentiment.
 
     METAFLAX_DATA=DIR python experiments/controllable/prepare.py [--runs DIR]
 
-The first words of a review are the input, which seldom tell its sentiment; the words
-that follow are the target.
+The first words of a review are the input and seldom reveal its sentiment; the words
+that follow are the target. A kind of product with a sentiment is a domain.
 """
 
 import argparse
@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 from experiments import common
 
-# Words of an input and of a target, and tokens of both, at most.
+# Numbers of words of an input and of a target, and maximum tokens of both.
 NUM_WORDS, NUM_NEXT, MOST_TOKENS = 3, 14, 26
 
 
@@ -34,7 +34,7 @@ def prepare(folder: Path, runs: Path) -> int:
 
 
 def beginnings(path: Path) -> Iterator[dict[str, str]]:
-    """The beginning of each review that is long enough."""
+    """Yields beginning and continuation of each review that is long enough."""
     for row in common.read_jsonl(path):
         words = row["text"].split()
         if len(words) >= NUM_WORDS + NUM_NEXT:

@@ -1,4 +1,4 @@
-"""Reviews of a sentiment from SmolLM2, which learns it from four reviews that have it.
+"""Reviews of a given sentiment by SmolLM2, which learns it from four examples.
 
 Usage: METAFLAX_DATA=DIR python experiments/controllable/smollm2.py [--runs DIR]
            [--publish]

@@ -1,4 +1,4 @@
-"""The task type of texts with an attribute: distinct-n of what is generated."""
+"""Task type of attribute-controlled generation, scored by distinct-n."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from experiments import common
 from metaflax import config as config_lib
 from metaflax import metrics, tasks
 
-# A run refers to it by its import path, wherever this checkout is.
+# Runs refer to the task type by this import path, wherever the checkout is.
 TEMPLATE = tasks.read_template(Path(__file__).with_name("template.toml"))
 
 
@@ -15,7 +15,7 @@ def controllable_generation(config: config_lib.Config) -> tasks.TaskType:
     """Generation of texts with the attribute of a domain.
 
     Args:
-      config: of the run.
+      config: config of the run.
 
     Returns:
       A `TaskType` as `tasks.translation`, whose texts are scored by distinct-1 and

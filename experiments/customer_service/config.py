@@ -1,4 +1,4 @@
-"""A new customer's intents, from five texts each: meta-train on intents of others.
+"""Few-shot intents of a new customer: meta-train on intents of other customers.
 
 Command (see README.md for what it takes):
 

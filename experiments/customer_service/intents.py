@@ -14,15 +14,15 @@ from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, metrics, workflows
 
-RECALL = 0.95  # Of questions in scope.
+RECALL = 0.95  # Share of questions in scope that the threshold accepts.
 
 
 class Sizes(NamedTuple):
     """Sizes of the measurement.
 
     Attributes:
-      customers: of test intents, and as many of validation intents to choose by.
-      outside: questions out of scope that each of them is asked.
+      customers: number of customers of test intents, and of validation intents.
+      outside: number of out-of-scope questions of each customer.
     """
 
     customers: int = 100
@@ -48,15 +48,15 @@ def intents(
         tried = [answers(config, runs / "intents", valid, s) for s in settings]
         best = int(np.argmax([accuracy(valid, logits).mean() for logits in tried]))
         by = max(
-            DOUBTS,
+            SCOPE_SCORES,
             key=lambda by: by_customer(
-                valid, DOUBTS[by](tried[best]), metrics.auroc
+                valid, SCOPE_SCORES[by](tried[best]), metrics.auroc
             ).mean(),
         )
-        threshold = threshold_for(valid, DOUBTS[by](tried[best]))
+        threshold = threshold_for(valid, SCOPE_SCORES[by](tried[best]))
         console.print(f"{name}: setting {best + 1} of {len(tried)}, {by}")
         logits = answers(config, runs / "intents", test, settings[best])
-        results[name] = measured(test, logits, DOUBTS[by](logits), threshold)
+        results[name] = measured(test, logits, SCOPE_SCORES[by](logits), threshold)
     console.print(table(results), markup=False, soft_wrap=True)
     means = {
         name: {m: evaluation.mean_interval(x)._asdict() for m, x in by_metric.items()}
@@ -68,10 +68,10 @@ def intents(
 def customers_of(
     config: config_lib.Config, folder: Path, sizes: Sizes
 ) -> tuple[data.FixedEpisodes, data.FixedEpisodes]:
-    """Customers of validation intents and of test intents.
+    """Builds customers of validation intents and of test intents.
 
-    Questions out of scope are those of the data set: its own test questions for the
-    test, the others to choose by.
+    Questions out of scope are those of the data set: its test split for test customers,
+    the others for validation customers.
     """
     splits = workflows.load_run(config).splits
     rows = [row for _, row in data.read_rows(folder / "clinc150" / "oos.jsonl")]
@@ -93,7 +93,7 @@ def customers(
     seed: int,
     sizes: Sizes,
 ) -> data.FixedEpisodes:
-    """Episodes of the config's sizes, with queries out of scope, whose target is -1."""
+    """Builds episodes of the config's sizes with out-of-scope queries, of target -1."""
     requested = config.episodes
     sampler = data.EpisodeSampler(
         examples, requested.way, requested.shot, requested.queries
@@ -101,7 +101,7 @@ def customers(
     both = dataclasses.replace(
         examples,
         texts=(*examples.texts, *outside),
-        # A name that sorts behind all others leaves their numbers as they are.
+        # A name that sorts last does not change the numbers of the other classes.
         labels=(*examples.labels, *[("~",)] * len(outside)),
         ids=None,
         domains=None,
@@ -124,19 +124,19 @@ def customers(
 
 
 def targets_of(episodes: data.FixedEpisodes) -> np.ndarray:
-    """Of all queries, `[E, Q]`."""
+    """Targets of all queries, `[E, Q]`; -1 out of scope."""
     return np.stack([episode.query_targets for episode in episodes.episodes])
 
 
 def accuracy(episodes: data.FixedEpisodes, logits: np.ndarray) -> np.ndarray:
-    """On questions in scope, by customer `[E]`."""
+    """Computes the accuracy on questions in scope, by customer `[E]`."""
     targets = targets_of(episodes)
     right = logits.argmax(axis=-1) == targets
     return right.sum(axis=1) / (targets >= 0).sum(axis=1)
 
 
 # Scores of being in scope, `[E, Q]`.
-DOUBTS = {
+SCOPE_SCORES = {
     "the largest logit": lambda logits: logits.max(axis=-1),
     "the largest probability": lambda logits: metrics.softened(logits).max(axis=-1),
     "the energy": lambda logits: special.logsumexp(logits, axis=-1),
@@ -148,7 +148,7 @@ def by_customer(
     scores: np.ndarray,
     metric: Callable[[np.ndarray, np.ndarray], float],
 ) -> np.ndarray:
-    """A metric of scores in scope and out of it, `[E]`."""
+    """Computes a metric of scores in scope and out of scope, by customer `[E]`."""
     both = zip(scores, targets_of(episodes) >= 0, strict=True)
     return np.array(
         [metric(values[inside], values[~inside]) for values, inside in both]
@@ -156,7 +156,7 @@ def by_customer(
 
 
 def threshold_for(episodes: data.FixedEpisodes, scores: np.ndarray) -> float:
-    """The score that 95 % of all questions in scope reach."""
+    """Returns the threshold that 95 % of the questions in scope reach."""
     return float(np.quantile(scores[targets_of(episodes) >= 0], 1 - RECALL))
 
 
@@ -182,7 +182,7 @@ def measured(
 
 
 def table(results: Mapping[str, Mapping[str, np.ndarray]]) -> str:
-    """Markdown in percent: means, and how far the meta-trained model is from others."""
+    """Formats means in percent, and the meta-trained model's gains, as Markdown."""
     columns = list(results[OURS])
     rows = []
     for name, by_metric in results.items():

@@ -1,4 +1,4 @@
-"""Latency of a running model."""
+"""Latency of predictions after adaptation."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from metaflax import data, workflows
 def latency(
     config: config_lib.Config, runs: Path, console: Console, num_requests: int = 1000
 ) -> None:
-    """Adapts to one customer, and times one question after another."""
+    """Adapts to one customer, and times single questions one after another."""
     splits = workflows.load_run(config).splits
     sizes_of = config.episodes
     sampler = data.EpisodeSampler(
@@ -45,8 +45,8 @@ def latency(
 
 
 def timed(predictor: workflows.Predictor, texts: Sequence[str]) -> Iterator[float]:
-    """Seconds until each answer, after some that are not counted."""
-    for text in (*texts[:20], "and so on " * 20):  # Compiles for long ones as well.
+    """Measures seconds of each prediction, after some warm-up calls."""
+    for text in (*texts[:20], "and so on " * 20):  # Compiles for long questions too.
         predictor([text])
     for text in texts:
         began = time.perf_counter()

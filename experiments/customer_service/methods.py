@@ -14,7 +14,7 @@ OURS = "meta-trained"
 
 
 def frozen(config: config_lib.Config, head: str) -> list[common.Setting | None]:
-    """A head below the pretrained encoder, of several strengths where it has one."""
+    """Settings of a head on the frozen encoder, with several strengths if any."""
     strengths = (10.0, 1.0, 0.1, 0.01) if head == "logistic_regression" else (1.0,)
     return [
         *common.frozen_settings(
@@ -29,7 +29,7 @@ def answers(
     episodes: data.FixedEpisodes,
     setting: common.Setting | None,
 ) -> np.ndarray:
-    """Logits of a baseline, or of the run, `[E, Q, N]`."""
+    """Computes logits of a baseline, or of the run, `[E, Q, N]`."""
     if setting is None:
         return common.score_episodes(run_dir, episodes).logits
     model, algorithm = setting

@@ -22,7 +22,7 @@ COLOURS = {
 
 
 def plot(runs: Path) -> Path:
-    """Draws what `intents`, `replies` and `questions` wrote; returns the file."""
+    """Plots the results of `intents`, `replies` and `questions`; returns the file."""
     from matplotlib import figure
 
     picture = figure.Figure(figsize=(10, 6.5), layout="constrained")
@@ -49,7 +49,7 @@ def plot(runs: Path) -> Path:
 
 
 def of_intents(axis, metric: str, collected: Mapping[str, Mapping[str, float]]) -> None:
-    """One metric of every method, in percent."""
+    """Plots one metric of every method, in percent."""
     for place, (name, interval) in enumerate(collected.items()):
         axis.errorbar(
             place,
@@ -65,7 +65,7 @@ def of_intents(axis, metric: str, collected: Mapping[str, Mapping[str, float]]) 
 
 
 def by_domain(axis, groups: Mapping[str, ranking.Ranked]) -> None:
-    """Mean reciprocal ranks of every method, domain by domain."""
+    """Plots the mean reciprocal rank of every method by domain."""
     scores = {domain: ranked.scores() for domain, ranked in groups.items()}
     methods = list(next(iter(scores.values())))
     width = 0.8 / len(methods)

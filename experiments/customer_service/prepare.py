@@ -3,8 +3,9 @@
     METAFLAX_DATA=DIR python experiments/customer_service/prepare.py \
         [--turns 1] [--out runs/customer_service/exchanges1.jsonl]
 
-An exchange is a class of two texts, so that the class of a reply, as one support text,
-is to be found for what was said before it. Questions and answers are exchanges too.
+An exchange is a class of two texts: the reply is its support text, and the preceding
+turns are the query for which the reply is retrieved. Questions with answers are
+exchanges too.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from experiments import common
 
 # Dialogue, domain, context and reply.
 Exchange: TypeAlias = tuple[str, str, str, str]
-SMALL = "small topics"  # The domain of questions whose topic has few.
+SMALL = "small topics"  # The domain of all questions from small topics.
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def dialogues(folder: Path) -> list[dict[str, Any]]:
 
 
 def write(results: Iterable[Exchange], out: Path) -> int:
-    """Writes two rows an exchange, context first; returns the number of exchanges."""
+    """Writes two rows per exchange, context first; returns the number of exchanges."""
     results = list(results)
     rows = [
         {"text": text, "label": f"{dialogue}:{number}", "domain": domain}
@@ -80,9 +81,9 @@ def exchanges(dialogues: Iterable[dict[str, Any]], turns: int) -> Iterator[Excha
 
 
 def questions(dialogues: Iterable[dict[str, Any]], least: int) -> Iterator[Exchange]:
-    """First turns and the replies to them; topics of fewer than `least` are one.
+    """Yields first turns with replies; topics of fewer than `least` are merged.
 
-    Each question and each reply of a topic comes once: what it was answered first.
+    Each question and each reply of a topic occurs once, in its first exchange.
     """
     by_topic = collections.defaultdict(list)
     for dialogue in dialogues:

@@ -1,4 +1,4 @@
-"""Answers to questions of a topic, after meta-training on those of other topics."""
+"""Answer retrieval for a topic, after meta-training on the other topics."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax import data, workflows
 
-# A topic has as many questions and answers at least as meta-training sees at once.
+# Minimum number of questions of a topic, so that an episode can be sampled from it.
 LEAST = 40
 ALL = "all"
 SERVICE = "meta-trained on service"
@@ -52,9 +52,9 @@ def questions(
 def without(
     config: config_lib.Config, topics: Sequence[str], topic: str
 ) -> config_lib.Config:
-    """A short training near the pretrained weights, on all topics but one.
+    """Config of a short training from pretrained weights, on all topics but one.
 
-    Small topics, together, choose the checkpoint.
+    The small topics together are the validation domain, which selects the checkpoint.
     """
     others = tuple(name for name in topics if name != topic)
     steps = math.ceil(config.training.steps / 2)
@@ -76,7 +76,7 @@ def without(
 
 
 def question_table(runs: Path) -> str:
-    """Markdown: all topics together, and each by itself."""
+    """Formats the results over all topics and for each topic as Markdown."""
     ranked = ranking.Ranked.read(runs / "questions.json")
     topics = {topic: ranked.of(topic) for topic in sorted(set(ranked.domains))}
     return ranking.rank_table("topic", {ALL: ranked, **topics})

@@ -19,9 +19,9 @@ class Ranked(NamedTuple):
     """Ranks of the gold reply for every context.
 
     Attributes:
-      groups: the dialogue of each, which is what intervals are over.
-      domains: the domain of each.
-      ranks: by method, 1 for the first.
+      groups: dialogue of each context, the unit of intervals.
+      domains: domain of each context.
+      ranks: ranks by method; 1 is the first.
     """
 
     groups: list[str]
@@ -29,16 +29,16 @@ class Ranked(NamedTuple):
     ranks: dict[str, list[int]]
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Writes the ranks as JSON."""
         common.write_json(path, self._asdict())
 
     @classmethod
     def read(cls, path: Path) -> "Ranked":
-        """What `write` wrote."""
+        """Reads a file that `write` wrote."""
         return cls(**json.loads(path.read_text("utf-8")))
 
     def scores(self) -> dict[str, dict[str, np.ndarray]]:
-        """By method recall at 1 and reciprocal ranks, means of each dialogue."""
+        """Computes recall at 1 and MRR of each dialogue, by method."""
         inverse = {name: 1 / np.array(ranks) for name, ranks in self.ranks.items()}
         return {
             name: {
@@ -50,7 +50,7 @@ class Ranked(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[Ranked]") -> "Ranked":
-        """Those of several domains, by the same methods."""
+        """Joins the ranks of several domains by the same methods."""
         return cls(
             [group for part in parts for group in part.groups],
             [domain for part in parts for domain in part.domains],
@@ -58,7 +58,7 @@ class Ranked(NamedTuple):
         )
 
     def of(self, domain: str) -> "Ranked":
-        """Those of one domain."""
+        """Selects the ranks of one domain."""
         kept = [n for n, name in enumerate(self.domains) if name == domain]
         return Ranked(
             [self.groups[n] for n in kept],
@@ -73,7 +73,7 @@ def compared(
     test: data.FixedEpisodes,
     by_bm25: words.Bm25,
 ) -> Ranked:
-    """Ranks by words, by the pretrained encoder and by runs."""
+    """Ranks replies by lexical methods, the pretrained encoder and runs."""
     [setting] = frozen(config, "prototypes")
     logits = {
         "TF-IDF": words.tf_idf(test),
@@ -94,17 +94,17 @@ def compared(
 
 
 def by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Means of each group, in the order of their names."""
+    """Computes the mean of each group, in the order of group names."""
     _, number = np.unique(np.array(groups), return_inverse=True)
     return np.bincount(number, values) / np.bincount(number)
 
 
 def rank_table(first: str, results: Mapping[str, Ranked]) -> str:
-    """Markdown: means over dialogues, and how far the meta-trained model is ahead.
+    """Formats means over dialogues, and the meta-trained model's gains, as Markdown.
 
     Args:
-      first: what the first column is called.
-      results: by the value of that column.
+      first: title of the first column.
+      results: results by the value of the first column.
     """
     header = [first, "method", "recall@1", "MRR", "meta-trained less it", "of MRR"]
     rows = []

@@ -14,7 +14,7 @@ from metaflax import config as config_lib
 from metaflax import evaluation, workflows
 
 TURNS = (1, 3)
-MOST_TOKENS = 64  # Of turns, and of a reply.
+MOST_TOKENS = 64  # Maximum numbers of tokens of turns, and of a reply.
 
 
 def replies(
@@ -24,10 +24,10 @@ def replies(
     console: Console,
     turns: int,
 ) -> words.Bm25:
-    """One training; the right reply among all of an unseen domain, by four methods.
+    """Meta-trains once; ranks all replies of unseen domains by four methods.
 
     Returns:
-      The setting of BM25 that was chosen on validation domains.
+      The setting of BM25, selected on validation domains.
     """
     file = runs / f"exchanges{turns}.jsonl"
     prepare.prepare(folder, file, turns)
@@ -68,7 +68,7 @@ def of_exchanges(
 
 
 def reply_table(runs: Path) -> str:
-    """Markdown: recall at 1 and reciprocal ranks, and what more turns change."""
+    """Formats recall at 1 and MRR, and the gain of more turns, as Markdown."""
     results = {
         turns: ranking.Ranked.read(runs / f"replies{turns}.json") for turns in TURNS
     }

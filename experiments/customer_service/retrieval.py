@@ -8,7 +8,7 @@ from metaflax import data
 
 
 def by_domain(examples: data.Examples) -> data.FixedEpisodes:
-    """Builds an episode a domain: all its replies, and the context of each."""
+    """Builds an episode per domain: all its replies, and the context of each."""
     domains = np.array(examples.domains)
     names = {name: n for n, name in enumerate(examples.label_names)}
 
@@ -32,9 +32,9 @@ def by_domain(examples: data.Examples) -> data.FixedEpisodes:
 def ranks_of(
     episodes: data.FixedEpisodes, logits: Sequence[np.ndarray] | np.ndarray
 ) -> np.ndarray:
-    """The rank of the right reply of every query, 1 for the first, `[U]`.
+    """Computes the rank of the gold reply of every query, 1 for the first, `[U]`.
 
-    Of replies that score alike the right one is ranked last.
+    Among replies with equal scores the gold reply is ranked last.
     """
     ranks = []
     for episode, episode_logits in zip(episodes.episodes, logits, strict=True):

@@ -20,7 +20,7 @@ from metaflax import config as config_lib
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Trainings, the five parts of the page, and its picture."""
+    """Runs all trainings, prints the five parts of the README, and plots."""
     folder = common.data_folder()
     intents.intents(config, folder, runs, console, intents.Sizes())
     latency.latency(config, runs, console)

@@ -10,7 +10,7 @@ from metaflax import data
 
 
 def tf_idf(episodes: data.FixedEpisodes) -> list[np.ndarray]:
-    """Cosines of weighed frequencies of words, `[Q, N]` of each episode."""
+    """Computes cosines of TF-IDF vectors, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     results = []
@@ -22,11 +22,11 @@ def tf_idf(episodes: data.FixedEpisodes) -> list[np.ndarray]:
 
 
 class Bm25(NamedTuple):
-    """How BM25 weighs the words of a reply.
+    """Parameters of BM25.
 
     Attributes:
-      k1: how much more a word counts that occurs again.
-      b: how much less the words of a long reply count, from 0 to 1.
+      k1: saturation of term frequencies.
+      b: normalisation by the length of a reply, from 0 to 1.
 
     References:
       Robertson and Zaragoza, `The Probabilistic Relevance Framework: BM25 and Beyond
@@ -38,14 +38,14 @@ class Bm25(NamedTuple):
     b: float
 
 
-# The usual ones among them: k1 from 1.2 to 2, b of 0.75.
+# The grid includes the usual values: k1 from 1.2 to 2, b of 0.75.
 TRIED = tuple(
     itertools.starmap(Bm25, itertools.product((0.5, 1.2, 2.0), (0, 0.4, 0.75)))
 )
 
 
 def bm25(episodes: data.FixedEpisodes, setting: Bm25) -> list[np.ndarray]:
-    """What BM25 scores the replies, `[Q, N]` of each episode."""
+    """Computes BM25 scores of the replies, `[Q, N]` of each episode."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     results = []
@@ -62,7 +62,7 @@ def bm25(episodes: data.FixedEpisodes, setting: Bm25) -> list[np.ndarray]:
 
 
 def select_bm25(valid: data.FixedEpisodes) -> Bm25:
-    """The setting with the best reciprocal ranks."""
+    """Selects the parameters with the best mean reciprocal rank."""
 
     def score(setting: Bm25) -> float:
         return (1 / retrieval.ranks_of(valid, bm25(valid, setting))).mean()

@@ -1,4 +1,4 @@
-"""Answers in dialogues: meta-train on domains, learn others from eight answers.
+"""Dialogue responses: meta-train on some domains, adapt to others from eight examples.
 
 Command (see README.md for what it takes):
 
@@ -21,9 +21,9 @@ from metaflax.config import (
 )
 
 config = Config(
-    model=ModelConfig(name="runs/dialogue/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/dialogue/model"),  # Written by prepare.py.
     data=DataConfig(
-        path="runs/dialogue/answers.jsonl",  # Likewise.
+        path="runs/dialogue/answers.jsonl",  # Written by prepare.py.
         task="dialogue",
         domain="domain",
         split_by="domain",
@@ -61,6 +61,6 @@ config = Config(
         valid_episodes=30,
         patience=None,
     ),
-    # Domains take turns, so that each has fifty support sets.
+    # Each test domain has fifty support sets.
     evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
 )

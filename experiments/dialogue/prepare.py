@@ -2,10 +2,10 @@
 
     METAFLAX_DATA=DIR python experiments/dialogue/prepare.py [--runs runs/dialogue]
 
-Schema-Guided Dialogue: each turn of the system is the target of the turns before it; a
-domain is one, `sgd/Banks`. The ChatterBot corpus: the same of short exchanges; a topic
-is a domain, `chatterbot/ai`. The model, a GPT with random weights, has a tokenizer that
-learned from the dialogues of no validation or test domain.
+Schema-Guided Dialogue: each turn of the system is a target, and the turns before it
+are the input; its domains are named as `sgd/Banks`. ChatterBot corpus: the same of
+short exchanges; a topic is a domain, named as `chatterbot/ai`. The model is a GPT with
+random weights; its tokenizer is trained without the validation and test domains.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from experiments import common
 from metaflax import config as config_lib
 from metaflax import workflows
 
-# Of the new model.
+# Sizes of the new model.
 SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 112}
-# Turns that are read before an answer, at most.
+# Maximum number of turns of an input.
 MOST_TURNS = 8
 
 
@@ -60,14 +60,14 @@ def prepare(data: Path, runs: Path, held_out: Sequence[str]) -> int:
 
 
 def exchanges(path: Path, source: str) -> Iterator[dict[str, Any]]:
-    """Each turn of the system, with the turns before it."""
+    """Yields each turn of the system, with the turns before it."""
     for dialogue in common.read_jsonl(path):
         turns = [turn["text"].strip() for turn in dialogue["turns"]]
         for number, turn in enumerate(dialogue["turns"]):
             before = [text for text in turns[:number] if text]
             if turn["speaker"] == "system" and before and turns[number]:
                 yield {
-                    # The first turn tells dialogues apart.
+                    # The first turn identifies a dialogue.
                     "text": [before[0], *before[1:][-MOST_TURNS + 1 :]],
                     "target": turns[number],
                     "domain": f"{source}/{dialogue['domain']}",

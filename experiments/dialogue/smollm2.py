@@ -1,4 +1,4 @@
-"""Next turns from SmolLM2: a service of meta-test is learned from four turns.
+"""Next turns by SmolLM2, which adapts to a service from four examples.
 
 Usage: METAFLAX_DATA=DIR python experiments/dialogue/smollm2.py [--runs DIR] [--publish]
 
@@ -16,7 +16,7 @@ from experiments import common
 from experiments.dialogue import prepare
 from metaflax import config as config_lib
 
-# Turns before a target, and tokens of all of them together, at most.
+# Maximum number of turns before a target, and of tokens of input and target.
 MOST_TURNS, MOST_TOKENS = 2, 22
 
 

@@ -20,7 +20,7 @@ from metaflax import evaluation, workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Training and baselines, with the F1 of SemEval-2013."""
+    """Meta-trains, and compares with baselines by the F1 of SemEval-2013."""
     results = common.compare_classifiers(
         config,
         runs,
@@ -37,8 +37,8 @@ def f1_at_real_shares(
 ) -> dict[str, np.ndarray]:
     """Computes the weighted and macro F1 of each episode, `[E]`.
 
-    The queries have as many answers of each label. They are weighted so that labels
-    have their shares among all answers of the module, as in a test set of SemEval.
+    Queries have equally many answers of each label. They are weighted so that each
+    label has its share of all answers of the module, as in a test set of SemEval.
     """
     examples = evaluator.source.examples
     answers = {name: Counter() for name in examples.domain_names}
@@ -64,7 +64,7 @@ def f1_at_real_shares(
 
 
 def share_weights(labels: Sequence[str], answers: Counter[str]) -> list[float]:
-    """Weighs labels so that each has the share that it has in all answers.
+    """Computes weights that give each label its share of all answers.
 
     Examples:
       >>> share_weights(["a", "b", "b"], Counter(a=3, b=1))

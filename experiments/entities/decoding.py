@@ -1,4 +1,7 @@
-"""Whether entities are typed as spans, and from which log-odds on: by validation."""
+"""Selection of the decoding of entities on validation episodes.
+
+Candidates type single words, or spans above a threshold of log-odds.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -33,18 +36,18 @@ def score_decodings(
     shots: Sequence[int] = (5, 1),
     num_valid: int = 100,
 ) -> dict[str, Any]:
-    """Chooses how a run decodes on validation episodes, and scores it on test episodes.
+    """Selects a run's decoding on validation episodes, and scores it on test episodes.
 
     Args:
       run_dir: where `train` left the run.
       console: prints the scores.
-      shots: entities a type of the episodes; a decoding is chosen for each number.
+      shots: numbers of entities per type; a decoding is selected for each number.
       num_valid: number of validation episodes.
 
     Returns:
       The content of `decoding.json`: for each number of shots the mean F1 of each
-      decoding on validation episodes, which of them was chosen, and the scores of that
-      one and of single words by test episode.
+      decoding on validation episodes, the selected decoding, and the scores of that one
+      and of single words by test episode.
     """
     directory = workflows.RunDirectory(run_dir)
     run = workflows.reload_run(directory)
@@ -68,7 +71,7 @@ def score_decodings(
 def print_difference(
     first: Mapping[str, Any], second: Mapping[str, Any], console: Console, shot: int
 ) -> None:
-    """Prints the paired difference in F1 of two runs as they were chosen to decode."""
+    """Prints the paired difference in F1 of two runs with their selected decodings."""
     parts = [results[f"shot{shot}"] for results in (first, second)]
     scores = [np.array(part["scores"][part["chosen"]]["f1"]) for part in parts]
     difference = evaluation.paired_interval(scores[1], scores[0])

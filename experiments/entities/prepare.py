@@ -19,11 +19,11 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 from experiments import common
 
-# Sources of one type are joined with another that has it.
+# A source with a single type is joined with another that has this type.
 SAME_DOMAIN = {"ncbi_disease": "bc5cdr"}
 MAX_WORDS = 30
-# Of each type of a domain that hold one or two of its entities and no other, so that
-# every pair of types makes an episode.
+# Minimum number of sentences, for each type of a domain, with one or two entities of
+# that type and none of another, so that every pair of types makes an episode.
 LEAST_SENTENCES = 20
 
 
@@ -57,7 +57,7 @@ def posts(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def named(folder: Path) -> list[dict[str, Any]]:
-    """Short sentences whose types are all frequent by themselves in their domain."""
+    """Selects short sentences whose types are all frequent enough in their domain."""
     sentences = [
         {
             "tokens": row["tokens"],
@@ -86,7 +86,7 @@ def named(folder: Path) -> list[dict[str, Any]]:
 
 
 def entity_types(tags: list[str]) -> list[str]:
-    """The type of each entity of BIO tags."""
+    """Lists the type of each entity of BIO tags."""
     return [tag[2:] for tag in tags if tag.startswith("B-")]
 
 

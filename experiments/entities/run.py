@@ -21,7 +21,7 @@ from metaflax import tasks, workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """From slots to WNUT's types, and from some of WNUT's types to others."""
+    """Runs training on slots to test on WNUT, and training within WNUT's types."""
     file = runs / "all.jsonl"
     prepare.prepare(common.data_folder(), file)
     config = common.on_data(config, file)
@@ -32,7 +32,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Detection of words in entities, beside class means, which `entities` trained."""
+    """Compares entity detection with the class means that `entities` trained."""
     file = runs / "extra.jsonl"
     prepare.prepare(common.data_folder(), file, extra=True)
     trainings = {
@@ -54,7 +54,7 @@ def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def capitals(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """The trainings above with capitals of words as a feature, less those without."""
+    """Compares the trainings above with and without capitalisation as a feature."""
     means = {"slots": config, "within": within(config)}
     detected = {f"{name}-detected": detecting(each) for name, each in means.items()}
     for name, training in {**means, **detected}.items():
@@ -67,22 +67,22 @@ def capitals(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def with_capitals(config: config_lib.Config) -> config_lib.Config:
-    """The config whose features of words say which begin with a capital."""
+    """Config with a feature for words that begin with a capital."""
     model = dataclasses.replace(config.model, capitals=True)
     return dataclasses.replace(config, model=model)
 
 
 def detecting(config: config_lib.Config) -> config_lib.Config:
-    """The config with a head that detects words in entities and types them."""
+    """Config with a head that detects words in entities and types them."""
     algorithm = dataclasses.replace(config.algorithm, head="detected_prototypes")
     training = dataclasses.replace(config.training, head_learning_rate=1e-2)
     return dataclasses.replace(config, algorithm=algorithm, training=training)
 
 
 def extended(config: config_lib.Config) -> config_lib.Config:
-    """The config of slots, with named entities of other sources in meta-training.
+    """Config of slots, with named entities of other sources in meta-training.
 
-    Wikipedia's are kept for validation, since names are what is tested.
+    Wikipedia's entities are for validation, since the test is on named entities.
     """
     more = ("anem", "bc5cdr", "bionlp13cg", "btc", "fin", "gum", "re3d")
     domains = config.data.split_names or {}
@@ -97,7 +97,7 @@ def extended(config: config_lib.Config) -> config_lib.Config:
 
 
 def within(config: config_lib.Config) -> config_lib.Config:
-    """The config of WNUT alone, whose six types are split in three pairs."""
+    """Config of WNUT alone, whose six types are split into three pairs."""
     types = {
         "train": ("person", "location"),
         "valid": ("group", "corporation"),
@@ -118,9 +118,9 @@ def entities(
     shots: Sequence[int] = (5, 1),
     num_valid: int = 50,
 ) -> None:
-    """One training, meta-tested with five entities a type and with one.
+    """Meta-trains once; meta-tests with five entities per type and with one.
 
-    Fine-tuning, which takes longer than all the rest, is tried with the first of these.
+    Fine-tuning, which takes longer than all the rest, is compared with five only.
     """
     workflows.train(config, run_dir, console)
     baselines = {
@@ -147,7 +147,7 @@ def entities(
 def frozen(
     config: config_lib.Config, head: str, transitions: Sequence[float] = ()
 ) -> list[common.Setting]:
-    """A head on pretrained features, from nearly even odds to nearly sure ones."""
+    """Settings of a head on frozen features, with temperatures for StructShot."""
     return common.frozen_settings(
         config,
         pooling=("tokens",),
@@ -159,12 +159,12 @@ def frozen(
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
-    """From class means of tokens, with steps of two sizes."""
+    """Settings of fine-tuning from class means of tokens, with two learning rates."""
     return common.fine_tuned_settings(config)
 
 
 def counted(config: config_lib.Config) -> tuple[float, ...]:
-    """Counts tag transitions in the sentences of meta-training."""
+    """Estimates abstract tag transitions from the sentences of meta-training."""
     train = workflows.load_run(config).splits.train
     names = train.label_names
     sequences = [

@@ -6,7 +6,7 @@ Command (see README.md for what it takes):
     METAFLAX_DATA=DIR python -m metaflax train \
         --config experiments/financial_news/config.py --run-dir runs/financial_news/run
 
-Expected: see README.md. With baselines, topics and the stream that is watched:
+Expected: see README.md. With baselines, topics and stream monitoring:
 `python experiments/financial_news/run.py`.
 """
 
@@ -21,7 +21,7 @@ from metaflax.config import (
 
 config = Config(
     data=DataConfig(
-        path="runs/financial_news/sentences.jsonl",  # Which prepare.py writes.
+        path="runs/financial_news/sentences.jsonl",  # Written by prepare.py.
         domain="domain",
         split_by="domain",
         split_names={

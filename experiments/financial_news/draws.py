@@ -1,4 +1,4 @@
-"""Support sets of a data set, with queries in the shares that labels have in it."""
+"""Support sets of a data set, with queries in the data set's shares of labels."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from metaflax import data
 def support_draws(
     examples: data.Examples, shot: int, num_draws: int, num_queries: int, seed: int = 0
 ) -> data.FixedEpisodes:
-    """Draws `shot` sentences a label to learn from, and others to be judged on.
+    """Samples support sets of `shot` sentences per label, and queries for each.
 
     Args:
       examples: with one label each, and no text twice.
-      shot: support sentences a label.
-      num_draws: how many support sets.
-      num_queries: of each, drawn from what is left; all that is left where that is
-        less.
-      seed: draws them.
+      shot: number of support sentences per label.
+      num_draws: number of support sets.
+      num_queries: number of queries of each, sampled from the other sentences; all of
+        these if there are fewer.
+      seed: seed for sampling.
 
     Returns:
-      An episode a draw, of all labels.
+      An episode per support set, with all labels.
 
     Raises:
       ValueError: if a label has no more than `shot` sentences.
@@ -47,7 +47,7 @@ def _draw(
     order = rng.permutation(len(targets)).astype(np.int32)
     classes = np.unique(targets)
     support = np.concatenate([order[targets[order] == c][:shot] for c in classes])
-    # Drawn anew: the first ones in order of a rare label are all in the support set.
+    # A new order: in the old one the first of a rare label are all in the support set.
     left = np.setdiff1d(order, support)
     query = rng.permutation(left)[:num_queries].astype(np.int32)
     return data.Episode(

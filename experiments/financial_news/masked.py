@@ -1,9 +1,9 @@
 """SMLMT classes from unlabelled sentences: the masked word is the class.
 
-Which word was cut out of a sentence is to be told by the rest of it, as topics are.
-See Bansal et al., `Self-Supervised Meta-Learning for Few-Shot Natural Language
-Classification Tasks <https://arxiv.org/abs/2009.08445>`_, 2020. Departure: a sentence
-may stand for several of its words, each time without another one.
+The model predicts the masked word from the rest of the sentence, as it predicts topics
+whose keywords are masked. See Bansal et al., `Self-Supervised Meta-Learning for
+Few-Shot Natural Language Classification Tasks <https://arxiv.org/abs/2009.08445>`_,
+2020. Departure: a sentence may occur several times, each time with another word masked.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ import numpy as np
 
 from metaflax import data
 
-# Of a word, so that common ones do not outnumber all others.
+# Maximum number of sentences of a word, so that common words do not dominate.
 MOST = 40
 
 
 def words_of(
     texts: Sequence[str], least: int, most: int = MOST, seed: int = 0
 ) -> list[tuple[str, str]]:
-    """Sentences without a word of theirs, and that word.
+    """Masks words of sentences; returns pairs of sentence and masked word.
 
     Args:
       texts: sentences.
-      least: words of fewer sentences are left out, as are those without content.
-      most: sentences of a word at most.
-      seed: draws them.
+      least: minimum number of sentences of a word; stop words are left out too.
+      most: maximum number of sentences of a word.
+      seed: seed for sampling sentences.
 
     Returns:
       Sentence and word, word by word, no sentence twice.

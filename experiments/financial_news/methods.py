@@ -19,12 +19,12 @@ from metaflax import data, evaluation
 OURS = "meta-trained"
 TUNED = "fine-tuned"
 BOTH = "meta-trained, fine-tuned"
-# What the pretrained encoder is frozen below.
+# Heads on the frozen encoder, with their names in tables.
 NAMES = {"prototypes": "class means", "logistic_regression": "logistic regression"}
 percent = functools.partial(common.percent, digits=1)
 ACCURACY, MACRO_F1 = "accuracy", "macro F1"
 
-# By metric, and by method.
+# Scores by metric, and results by method and metric.
 Scored: TypeAlias = dict[str, list[float]]
 Results: TypeAlias = dict[str, dict[str, np.ndarray]]
 
@@ -33,17 +33,16 @@ class Sizes(NamedTuple):
     """Sizes of the measurement.
 
     Attributes:
-      shots: labelled sentences of a class.
-      test: support draws of each shot that methods are compared on.
-      test_tuned: the first of these, which fine-tuning is measured on: it takes far
-        longer than all others together.
-      queries: sentences that each of them is judged on.
-      valid: support draws of validation sentences that a setting is judged on, where
-        the encoder stays as it is.
-      valid_tuned: the same of fine-tuning.
-      quiet_days: of validation sentences for a threshold, and of test sentences for
-        false alarms, by support draw.
-      surges: planted for each support draw and size of surge.
+      shots: numbers of labelled sentences per class.
+      test: number of support draws of each shot on which methods are compared.
+      test_tuned: number of the first of these on which fine-tuning is compared, which
+        takes far longer than all other methods together.
+      queries: number of queries of each support draw.
+      valid: number of validation draws to select settings of frozen encoders.
+      valid_tuned: number of validation draws to select settings of fine-tuning.
+      quiet_days: number of days, for each support draw, of validation sentences to set
+        a threshold, and of test sentences to count false alarms.
+      surges: number of simulated surges for each support draw and size of surge.
     """
 
     shots: tuple[int, ...] = (8, 16)
@@ -60,8 +59,8 @@ class News(NamedTuple):
     """Financial sentences with their sentiment.
 
     Attributes:
-      valid: what choices are made on.
-      test: what is reported.
+      valid: sentences to select settings on.
+      test: sentences of the reported results.
     """
 
     valid: data.Examples
@@ -69,7 +68,7 @@ class News(NamedTuple):
 
     @classmethod
     def of(cls, file: Path) -> "News":
-        """Those of the file that `prepare` writes."""
+        """Reads the file that `prepare` writes."""
         examples = data.read(file, domain="domain")
         return cls(
             *(
@@ -82,7 +81,7 @@ class News(NamedTuple):
 
 
 def frozen(config: config_lib.Config, head: str) -> list[common.Setting]:
-    """A head below the pretrained encoder, of several strengths where it has one."""
+    """Settings of a head on the frozen encoder, with several strengths if any."""
     strengths = (1.0, 0.1, 0.01) if head == "logistic_regression" else (1.0,)
     return common.frozen_settings(
         config, pooling=("mean",), head=(head,), strength=strengths
@@ -90,7 +89,7 @@ def frozen(config: config_lib.Config, head: str) -> list[common.Setting]:
 
 
 def fine_tuned(config: config_lib.Config, model: str) -> list[common.Setting]:
-    """From the weights of a model and class means, with steps of three sizes."""
+    """Settings of fine-tuning a model from class means, with three learning rates."""
     return common.fine_tuned_settings(
         config, model=(model,), inner_learning_rate=(5e-5, 1e-4, 3e-4)
     )
@@ -111,7 +110,7 @@ def pick(
     sizes: Sizes,
     console: Console,
 ) -> dict[int, Picked]:
-    """By shots the setting that is best on support draws of validation sentences."""
+    """Selects the best setting for each shot on draws of validation sentences."""
     num = sizes.valid_tuned if is_tuned(settings[0]) else sizes.valid
     episodes = draws_of(valid, sizes, num)
 
@@ -138,7 +137,7 @@ def pick(
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """Reads a kept result, or computes and keeps it, so that a script resumes."""
+    """Reads a cached result, or computes and stores it, so that a script resumes."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(make()) + "\n", "utf-8")
@@ -148,7 +147,7 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
 def draws_of(
     examples: data.Examples, sizes: Sizes, num: int
 ) -> dict[int, data.FixedEpisodes]:
-    """So many support draws of each shot."""
+    """Samples `num` support draws of each shot."""
     return {
         shot: draws.support_draws(examples, shot, num, sizes.queries)
         for shot in sizes.shots
@@ -166,7 +165,7 @@ def scored(
     if not is_tuned(setting):
         score = functools.partial(common.score_pretrained, baseline)
         return together(score, episodes)
-    # One draw at a time, so that choice and test share a compilation.
+    # One draw at a time, so that validation and test share a compilation.
     evaluated = dataclasses.replace(config.evaluation, batch_episodes=1)
     baseline = dataclasses.replace(baseline, evaluation=evaluated)
     return {
@@ -193,7 +192,7 @@ def together(
 
 
 def is_tuned(setting: common.Setting) -> bool:
-    """Whether the encoder changes with the support set."""
+    """Whether a setting fine-tunes the encoder on the support set."""
     return setting.algorithm.name == "fine_tuning"
 
 
@@ -205,9 +204,9 @@ def compared(
     baselines: Mapping[str, Mapping[int, Picked]],
     sizes: Sizes,
 ) -> dict[int, Results]:
-    """By shots the scores of every method on the same support draws.
+    """Scores every method on the same support draws, by shot.
 
-    Of fine-tuning on the first of them.
+    Fine-tuning is scored on the first draws only.
     """
     every = draws_of(test, sizes, sizes.test)
     first = draws_of(test, sizes, sizes.test_tuned)
@@ -242,7 +241,7 @@ def compared(
 def judged(
     episodes: Mapping[int, data.FixedEpisodes], scores: Mapping[int, evaluation.Scores]
 ) -> dict[int, Scored]:
-    """Accuracy and macro F1 of each draw."""
+    """Computes accuracy and macro F1 of each draw."""
     return {
         shot: {
             ACCURACY: collected.metrics[ACCURACY].tolist(),
@@ -253,7 +252,7 @@ def judged(
 
 
 def macro_f1(episodes: data.FixedEpisodes, logits: np.ndarray) -> np.ndarray:
-    """The mean of the F1 of all labels, by episode, `[E]`."""
+    """Computes the macro F1 of each episode, `[E]`."""
     from sklearn import metrics
 
     return np.array(
@@ -271,9 +270,9 @@ def macro_f1(episodes: data.FixedEpisodes, logits: np.ndarray) -> np.ndarray:
 
 
 def table(results: Mapping[int, Results]) -> str:
-    """Markdown: means in percent, and how far the meta-trained model is from each.
+    """Formats means in percent, and the meta-trained model's gains, as Markdown.
 
-    Differences are paired, on the draws that a method was measured on.
+    Gains are paired, on the draws on which a method was scored.
     """
     scores = ["accuracy", "macro F1", "meta-trained less it", "of macro F1"]
     rows = []
@@ -289,7 +288,7 @@ def table(results: Mapping[int, Results]) -> str:
 
 
 def gain_table(results: Mapping[int, Results], one: str, other: str) -> str:
-    """Markdown: how far one method is from another, on the draws that both have."""
+    """Formats the paired gain of one method over another as Markdown."""
     rows = []
     for shot, methods in results.items():
         gains = (
@@ -301,7 +300,7 @@ def gain_table(results: Mapping[int, Results], one: str, other: str) -> str:
 
 
 def write(path: Path, results: Mapping[int, Results]) -> None:
-    """Means and intervals as JSON."""
+    """Writes means and intervals as JSON."""
     plain = {
         str(shot): {
             name: {

@@ -1,4 +1,4 @@
-"""Sentiment of other kinds of text, and financial news in two parts, as one file.
+"""Prepares sentiment of several kinds of text, and of financial news, as one file.
 
     METAFLAX_DATA=DIR python experiments/financial_news/prepare.py \
         [--out runs/financial_news/sentences.jsonl]
@@ -41,7 +41,7 @@ def prepare(folder: Path, out: Path) -> int:
 
 
 def scored() -> Iterator[dict[str, str]]:
-    """Tweets, films, editorials and products, as three classes by their scores."""
+    """Yields tweets, films, editorials and products in three classes of scores."""
     every, clear = data.scored_texts(0.0), data.scored_texts(NEUTRAL_WITHIN)
     label_of = dict(zip(clear.ids or (), clear.labels, strict=True))
     columns = (every.texts, every.ids or (), every.domains or ())
@@ -51,7 +51,7 @@ def scored() -> Iterator[dict[str, str]]:
 
 
 def news(folder: Path) -> Iterator[dict[str, str]]:
-    """Financial news in two parts of the same shares of labels.
+    """Yields financial news in two parts with the same shares of labels.
 
     A sentence that occurs twice is kept once, and not at all where its labels differ.
     """

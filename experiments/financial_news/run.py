@@ -21,7 +21,7 @@ from metaflax import workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Two trainings, and the three parts of the page."""
+    """Runs both trainings, and prints the three parts of the README."""
     financial_news(
         config,
         config_lib.load_file(Path(__file__).with_name("topics_config.py")),
@@ -40,7 +40,7 @@ def financial_news(
     console: Console,
     sizes: methods.Sizes,
 ) -> None:
-    """Sentiment, topics and the stream, with the trainings that they need."""
+    """Runs sentiment, topics and stream monitoring, with the trainings they need."""
     file = runs / "sentences.jsonl"
     prepare.prepare(folder, file)
     config = common.on_data(config, file)

@@ -1,4 +1,4 @@
-"""Sentiment of news from a few sentences a class."""
+"""Sentiment of news from a few sentences per class."""
 
 from pathlib import Path
 

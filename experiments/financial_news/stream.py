@@ -1,4 +1,4 @@
-"""News as a stream, and charts that say when negative ones surge."""
+"""Streams of news, and control charts that detect surges of negative news."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ from metaflax import data, evaluation
 SURGES = (2.0, 3.0)
 SURGE_FROM = 30  # Quiet days before a surge.
 NEWS_A_DAY = 20.0
-# Half of the rate that is asked for, as the past is a sample too.
+# Half of the intended rate, since the past is a sample too.
 FALSE_ALARMS_A_DAY = 0.005
 
 
 class Watched(NamedTuple):
-    """What the stream is made of, and who says how negative it is.
+    """Sentences of the streams, and their scores by each method.
 
     Attributes:
-      negative: bool `[U]`, the truth of all sentences, validation ones first.
-      past: numbers of those that thresholds are set on.
-      future: for each support draw the numbers of those that occur later.
-      scores: for each method and support draw how negative each sentence is, `[E, U]`.
+      negative: bool `[U]`, gold labels of all sentences, validation sentences first.
+      past: indices of the sentences to set thresholds on.
+      future: for each support draw the indices of the sentences that occur later.
+      scores: by method, scores of negative sentiment by support draw, `[E, U]`.
     """
 
     negative: np.ndarray
@@ -47,7 +47,7 @@ def stream(
     console: Console,
     sizes: methods.Sizes,
 ) -> None:
-    """Plants surges, and measures when they are noticed and what else is."""
+    """Simulates surges; measures detection delays, misses and false alarms."""
     watched = watch_news(config, runs / "run", news, baseline, sizes)
     results = {
         draw: on_draw(watched, draw, sizes) for draw in range(len(watched.future))
@@ -112,7 +112,7 @@ Measures: TypeAlias = dict[str, dict[str, float]]
 
 
 def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Measures:
-    """By method the false alarms in 100 days, and the delay and misses by surge."""
+    """Measures false alarms in 100 days, delays and misses of each method."""
     rng = np.random.default_rng((7, draw))
     future = watched.future[draw]
     num_streams = max(1, sizes.quiet_days // 500)
@@ -138,7 +138,7 @@ def on_draw(watched: Watched, draw: int, sizes: methods.Sizes) -> Measures:
 
 
 def surging(watched, pool, rng, surge: float, num_streams: int) -> watch.Days:
-    """Streams that are quiet first, and then surge for as long."""
+    """Simulates streams with quiet days followed by as many days of a surge."""
     return watch.draw_days(
         watched.negative,
         pool,
@@ -152,7 +152,7 @@ def surging(watched, pool, rng, surge: float, num_streams: int) -> watch.Days:
 
 
 def stream_table(results: Mapping[int, Measures]) -> str:
-    """Markdown: means over support draws."""
+    """Formats means over support draws as Markdown."""
     first = next(iter(results.values()))
     columns = list(next(iter(first.values())))
     lines = [
@@ -181,12 +181,12 @@ def stream_table(results: Mapping[int, Measures]) -> str:
 
 
 def stated(interval: evaluation.Interval, sign: str = "") -> str:
-    """A mean and its interval, as they are."""
+    """Formats a mean and its interval."""
     return f"{interval.mean:{sign}.2f} ± {interval.half_width:.2f}"
 
 
 def plot(path: Path, watched: Watched) -> None:
-    """A stream with a surge, and what charts make of it after the first draw."""
+    """Plots a stream with a surge, and the charts of the first support draw."""
     from matplotlib import figure
 
     rng = np.random.default_rng(11)

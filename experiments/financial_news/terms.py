@@ -1,7 +1,7 @@
 """Topics of financial news by keywords, with the keywords removed.
 
-A sentence is of a topic where the terms of that one alone occur in it. They are cut
-out, so that a model has to tell the topic by the rest of the sentence.
+A sentence has a topic if terms of that topic alone occur in it. The terms are removed,
+so that a model has to infer the topic from the rest of the sentence.
 """
 
 import re
@@ -34,12 +34,12 @@ PATTERNS = {
 
 
 def by_terms(examples: data.Examples) -> data.Examples:
-    """The sentences of exactly one topic, labelled with it, its terms cut out.
+    """Labels the sentences of exactly one topic with it, and removes its terms.
 
     Examples:
       >>> news = data.Examples("news", ("Its net profit grew .",), (("positive",),))
-      >>> found = by_terms(news)
-      >>> found.texts, found.labels
+      >>> labelled = by_terms(news)
+      >>> labelled.texts, labelled.labels
       (('Its … grew .',), (('earnings',),))
     """
     results = [
@@ -60,11 +60,11 @@ def by_terms(examples: data.Examples) -> data.Examples:
 
 
 def topic_of(text: str) -> str | None:
-    """The topic whose terms occur in a text; None where there is none, or several."""
+    """Returns the topic whose terms occur in a text; None for none, or several."""
     results = [topic for topic, pattern in PATTERNS.items() if pattern.search(text)]
     return results[0] if len(results) == 1 else None
 
 
 def _first(texts: tuple[str, ...]) -> np.ndarray:
-    """Where each text occurs first; without their terms some are alike."""
+    """First row of each distinct text; without their terms some texts are equal."""
     return np.sort(np.unique(np.array(texts), return_index=True)[1])

@@ -1,4 +1,4 @@
-"""Topics of news from a few sentences each, after meta-training on masked words."""
+"""Few-shot topics of news, after meta-training on masked words."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def topics(
     console: Console,
     sizes: methods.Sizes,
 ) -> None:
-    """One training without labels, then methods compared, but for fine-tuning."""
+    """Meta-trains without labels, and compares all methods except fine-tuning."""
     valid, test = terms.by_terms(news.valid), terms.by_terms(news.test)
     console.print(
         f"{len(test)} of {len(news.test)} test sentences, {len(valid)} of"
@@ -54,10 +54,10 @@ def write_rows(
     valid: data.Examples,
     test: data.Examples,
 ) -> None:
-    """The sentences of a training, by domain: masked words, and topics to judge by.
+    """Writes the sentences: masked words to train on, topics for validation and test.
 
-    Words are masked in those validation sentences alone that are of no one topic, so
-    that what is chosen by was not trained on.
+    Words are masked only in validation sentences without a topic, so that no sentence
+    of the validation topics is trained on.
     """
     others = [text for text in map(str, unlabelled.texts) if not terms.topic_of(text)]
     requested = config.episodes.training()
@@ -76,5 +76,5 @@ def write_rows(
 
 
 def largest(count: config_lib.Count) -> int:
-    """The largest number that a setting of episodes allows."""
+    """Returns the largest number that a setting of episodes allows."""
     return count if isinstance(count, int) else count[1]

@@ -20,7 +20,7 @@ from metaflax.config import (
 
 config = Config(
     data=DataConfig(
-        path="runs/financial_news/topics.jsonl",  # Which run.py writes.
+        path="runs/financial_news/topics.jsonl",  # Written by run.py.
         domain="domain",
         split_by="domain",
         split_names={

@@ -19,15 +19,15 @@ class Days(NamedTuple):
     """Streams of days.
 
     Attributes:
-      counts: `[R, D]`, how many sentences each day has.
-      rows: which sentences, day by day, stream by stream.
+      counts: `[R, D]`, number of sentences of each day.
+      rows: indices of the sentences, by stream and then by day.
     """
 
     counts: np.ndarray
     rows: np.ndarray
 
     def sums(self, scores: np.ndarray) -> np.ndarray:
-        """What the scores of each day add up to, `[R, D]`."""
+        """Sums the scores of each day, `[R, D]`."""
         day = np.repeat(np.arange(self.counts.size), self.counts.ravel())
         sums = np.bincount(day, scores[self.rows], minlength=self.counts.size)
         return sums.reshape(self.counts.shape)
@@ -44,18 +44,18 @@ def draw_days(
     surge_from: int | None = None,
     surge: float = 1.0,
 ) -> Days:
-    """Draws streams, each sentence by itself and with replacement.
+    """Samples streams, each sentence independently and with replacement.
 
     Args:
       negative: bool `[U]`, which sentences are negative.
-      pool: numbers of those that may occur.
-      rng: draws.
-      num_streams: R.
-      num_days: D.
-      news_a_day: the mean of a day's number of sentences.
+      pool: indices of the sentences that may occur.
+      rng: random generator.
+      num_streams: number of streams R.
+      num_days: number of days D.
+      news_a_day: mean number of sentences of a day.
       surge_from: the first day on which the share of negative sentences is `surge`
         times that of the pool; None for never.
-      surge: that factor.
+      surge: factor on the share of negative sentences in a surge.
 
     Returns:
       The streams.
@@ -89,9 +89,9 @@ class Chart:
     """A one-sided CUSUM chart of scores.
 
     Attributes:
-      level: the usual mean of a score.
-      deviation: the usual standard deviation of one.
-      threshold: above which the statistic gives an alarm.
+      level: mean of usual scores.
+      deviation: standard deviation of usual scores.
+      threshold: threshold of the statistic, above which there is an alarm.
 
     References:
       Page, `Continuous Inspection Schemes
@@ -103,12 +103,12 @@ class Chart:
     threshold: float
 
     def excess(self, days: Days, scores: np.ndarray) -> np.ndarray:
-        """How far each day lies above the usual level, `[R, D]`."""
+        """Computes the excess of each day over the usual level, `[R, D]`."""
         spread = self.deviation * np.sqrt(np.maximum(days.counts, 1))
         return (days.sums(scores) - self.level * days.counts) / spread
 
     def run(self, days: Days, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The statistic and where it gave an alarm, `[R, D]` each.
+        """Computes the statistic and the alarms, `[R, D]` each.
 
         After an alarm the statistic begins anew.
         """
@@ -120,12 +120,12 @@ def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> 
 
     Args:
       scores: `[U]`.
-      pool: numbers of the sentences of the past.
-      days: quiet streams of these.
-      rate: false alarms a day, at most.
+      pool: indices of the sentences of the past.
+      days: quiet streams of these sentences.
+      rate: maximum rate of false alarms per day.
 
     Returns:
-      The chart with the lowest threshold that keeps to the rate on these days.
+      The chart with the lowest threshold that does not exceed the rate on these days.
 
     Raises:
       ValueError: if all scores of the past are alike, or no threshold keeps to it.
@@ -146,9 +146,9 @@ def fit_chart(scores: np.ndarray, pool: np.ndarray, days: Days, rate: float) -> 
 
 
 def delays(alarms: np.ndarray, surge_from: int) -> np.ndarray:
-    """Days until the first alarm of each surge, 1 for its first day, `[R]`.
+    """Counts the days until the first alarm of each surge, 1 for its first day, `[R]`.
 
-    Where there is none, all days of the surge and one more.
+    Without an alarm the delay is one day more than the surge has.
     """
     of_surge = alarms[:, surge_from:]
     first = np.argmax(of_surge, axis=1) + 1

@@ -42,7 +42,7 @@ def main() -> int:
     generate = PROGRAMS[args.program](directory, args.new, stops=False)
     ids, mask = prompts_of(directory, args.texts, args.batch, args.length, full=True)
     generated = generate(ids, mask)  # Compiles.
-    # Equal texts have an equal sum: what both programs print must agree.
+    # Equal texts have equal sums: both programs must print the same.
     info = {"loss": float(generated.sum()), "gnorm": generated.size}
 
     def step() -> None:
@@ -79,11 +79,11 @@ def prompts_of(
     """Returns ids and mask `[number, length]`, padded on the left.
 
     Args:
-      directory: of the model.
+      directory: directory of the model.
       texts: JSONL with a field `text`.
-      number: of prompts.
-      length: most tokens of one.
-      full: whether only texts of as many tokens are taken.
+      number: number of prompts.
+      length: maximum number of tokens of a prompt.
+      full: whether to take only texts with at least `length` tokens.
     """
     tokenizer = models.pretrained.tokenizer(directory)
     ids = np.zeros((number, length), np.int32)

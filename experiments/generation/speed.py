@@ -1,4 +1,4 @@
-"""Speed and memory of generating, beside torch's `generate`; see README.md.
+"""Speed and memory of generation, compared with torch's `generate`; see README.md.
 
 Usage: python experiments/generation/speed.py [--rounds 9] [--out DIR]
 """
@@ -30,17 +30,17 @@ START, PAD = 1, 0
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is generated, of what, how often.
+    """Sizes of the networks, prompts and measurements.
 
     Attributes:
-      sizes: layers and features of each network.
-      texts: prompts of a batch.
-      prompt: tokens of a prompt, or of a source.
-      new: tokens generated for each.
-      vocabulary: of all networks.
-      beams: of beam search.
-      rounds: how often each is timed.
-      lengths: numbers of new tokens for which memory is asked.
+      sizes: numbers of layers and features of each network.
+      texts: number of prompts of a batch.
+      prompt: number of tokens of a prompt, or of a source.
+      new: number of tokens generated for each prompt.
+      vocabulary: vocabulary size of all networks.
+      beams: number of beams of beam search.
+      rounds: number of times that each program is timed.
+      lengths: numbers of new tokens for which memory is measured.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((4, 256), (6, 384))
@@ -54,20 +54,20 @@ class Setting:
 
     @property
     def room(self) -> int:
-        """Positions of the networks."""
+        """Number of positions of the networks."""
         return self.prompt + max(self.new, *self.lengths) + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A network with random weights, as ours and as torch's.
+    """A network with random weights, in metaflax and in torch.
 
     Attributes:
-      name: of the network.
-      model: ours.
-      params: its parameters.
-      theirs: torch's, with the same weights.
-      cached: bytes kept of a new token.
+      name: name of the network.
+      model: network of metaflax.
+      params: parameters of `model`.
+      theirs: network of torch with the same weights.
+      cached: bytes of the cache for each new token.
     """
 
     name: str
@@ -102,7 +102,7 @@ def main() -> int:
 
 
 def cases(setting: Setting):
-    """A GPT-2 and an encoder-decoder of each size, one after the other."""
+    """Yields a GPT-2 and an encoder-decoder of each size."""
     for layers, width in setting.sizes:
         heads = max(1, width // 64)
         gpt = models.GPTConfig(
@@ -134,7 +134,7 @@ def cases(setting: Setting):
 
 
 def random_params(model: models.LanguageModel) -> Any:
-    """Weights large enough that words vary."""
+    """Random weights, large enough that the generated words vary."""
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):
@@ -147,7 +147,7 @@ def random_params(model: models.LanguageModel) -> Any:
 
 
 def in_torch(config: Any, params: Any, save: Callable[..., Any]) -> Any:
-    """Hugging Face's network with these weights, by way of a file."""
+    """Loads Hugging Face's network with these weights, by way of a file."""
     kind = (
         transformers.AutoModelForCausalLM
         if isinstance(config, models.GPTConfig)
@@ -162,14 +162,14 @@ def in_torch(config: Any, params: Any, save: Callable[..., Any]) -> Any:
 
 
 def prompts_of(setting: Setting) -> models.Tokens:
-    """Random texts without padding."""
+    """Random prompts without padding."""
     shape = setting.texts, setting.prompt
     ids = np.random.default_rng(1).integers(2, setting.vocabulary, shape, np.int32)
     return models.Tokens(ids, None, np.ones(shape, np.int32))
 
 
 def searches(setting: Setting) -> dict[str, tuple[Callable[..., Any], dict[str, int]]]:
-    """Ways to generate: ours, and what torch is told."""
+    """Search methods: the factory in metaflax and the options of torch, by name."""
     beams = {"num_beams": setting.beams}
     return {
         "greedy": (models.greedy, {}),
@@ -183,7 +183,7 @@ def searches(setting: Setting) -> dict[str, tuple[Callable[..., Any], dict[str, 
 def speed(
     setting: Setting, case: Case, say: Callable[[str], object] = lambda line: None
 ) -> list[dict]:
-    """A row for each way to generate: seconds of a batch, and whether texts agree."""
+    """Measures each search method: seconds of a batch, and whether texts agree."""
     prompts, rows = prompts_of(setting), []
     for search, (make, options) in searches(setting).items():
         generate = make(case.model, max_new=setting.new, pad=PAD)
@@ -193,10 +193,10 @@ def speed(
                 torch_ids, setting, case.theirs, prompts, options
             ),
         }
-        outputs = {name: run() for name, run in runs.items()}  # Compiles ours.
+        outputs = {name: run() for name, run in runs.items()}  # Compiles metaflax.
         seconds = {name: [] for name in runs}
         begun = busy_seconds(), time.process_time(), time.perf_counter()
-        for _ in range(setting.rounds):  # In turn, as a busy machine slows both.
+        for _ in range(setting.rounds):  # Alternating, as a busy machine slows both.
             for name, run in runs.items():
                 start = time.perf_counter()
                 run()
@@ -227,7 +227,7 @@ def speed(
 
 
 def busy_seconds() -> float:
-    """CPU-seconds that all programs have taken; 0 where nobody says."""
+    """CPU-seconds that all programs have used; 0 where that is unknown."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0
@@ -238,7 +238,7 @@ def busy_seconds() -> float:
 def torch_ids(
     setting: Setting, theirs: Any, prompts: models.Tokens, options: dict[str, int]
 ) -> np.ndarray:
-    """The new ids that torch says."""
+    """Generates the ids of new tokens by torch."""
     inputs = torch.tensor(prompts.ids).long()
     with torch.inference_mode():
         ids = theirs.generate(
@@ -254,7 +254,7 @@ def torch_ids(
 
 
 def memory(setting: Setting, case: Case) -> list[dict]:
-    """A row for each number of new tokens: XLA's temporary memory, and the cache's."""
+    """Measures XLA's temporary memory, and the cache's, by number of new tokens."""
     prompts, rows = prompts_of(setting), []
     for new in setting.lengths:
         generate = models.greedy(case.model, max_new=new, pad=PAD)
@@ -286,7 +286,7 @@ def speed_table(rows: Sequence[dict]) -> str:
 
 
 def memory_table(rows: Sequence[dict]) -> str:
-    """Memory over new tokens, and how many times the cache's growth it grows."""
+    """Formats memory by number of new tokens, and its growth over the cache's."""
     news = sorted({row["new"] for row in rows})
     head = " | ".join(f"T = {new}" for new in news)
     lines = [
@@ -301,7 +301,7 @@ def memory_table(rows: Sequence[dict]) -> str:
 
 
 def growth(rows: Sequence[dict]) -> float:
-    """Bytes that memory grows by for each byte of the cache, from first to last."""
+    """Growth of memory, in bytes for each byte of the cache, from first to last."""
     first, last = rows[0], rows[-1]
     return (last["bytes"] - first["bytes"]) / (last["cache"] - first["cache"])
 

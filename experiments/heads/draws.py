@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Queries of each class, and of a draw in which classes are as frequent as they come.
+# Maximum number of queries: of each class, and of a draw with natural frequencies.
 NUM_QUERIES, MOST_QUERIES = 20, 500
-# Most texts of a class in a support set of unequal classes; its fewest are 1.
+# Maximum number of texts of a class in a support set of unequal classes.
 MOST_SHOT = 16
-# Labelled texts of a draw in which classes are as frequent as they come, beside one of
-# each class.
+# Labelled texts of a draw with natural frequencies, besides one of each class.
 RANDOM_TEXTS = 40
 
 UNEQUAL, AS_FREQUENT = "1 to 16", "1 + as frequent"
@@ -28,16 +27,16 @@ class Draw(NamedTuple):
 def draw(
     texts: Mapping[str, Sequence[str]], shot: int | str, seed: int, most_classes: int
 ) -> Draw:
-    """Draws classes, support set and queries.
+    """Samples classes, support set and queries.
 
     Args:
-      texts: by class.
+      texts: texts by class.
       shot: texts of each class; or `UNEQUAL`, numbers from 1 to 16 in geometric
         progression, dealt to the classes at random; or `AS_FREQUENT`, one of each class
         and 40 of all texts at random, with queries drawn from all texts too. The
         others have equally many queries of each class.
-      seed: of the draw.
-      most_classes: number of classes, of the classes at random.
+      seed: seed of the draw.
+      most_classes: maximum number of classes, sampled at random.
     """
     rng = np.random.default_rng(seed)
     names = [str(name) for name in rng.permutation(sorted(texts))[:most_classes]]

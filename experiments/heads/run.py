@@ -1,4 +1,4 @@
-"""Accuracy of output layers on a frozen encoder, and of the chosen one; see README.md.
+"""Accuracy of heads on a frozen encoder, and of the selected one; see README.md.
 
     METAFLAX_DATA=DIR python experiments/heads/run.py
 
@@ -36,8 +36,8 @@ from metaflax import data, workflows
 from metaflax.few_shot._sources import load_source
 from metaflax.workflows.inference._head_choice import AUTO, CANDIDATES
 
-# Heads that `adapt` fits without meta-training, linear layers all, with strengths that
-# were chosen on validation classes.
+# Linear heads that `adapt` fits without meta-training, with strengths selected on
+# validation classes.
 HEADS: dict[str, dict[str, Any]] = {
     "prototypes": {},
     "centred_prototypes": {},
@@ -50,9 +50,9 @@ HEADS: dict[str, dict[str, Any]] = {
     "soft_k_means": {},
     "label_propagation": {},
 }
-# These learn from the queries, too, without their labels.
+# Transductive heads, which also learn from the queries without their labels.
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
-# Peers on the same features of the same encoder.
+# Peers, fitted to features of the same encoder.
 PEERS: dict[str, dict[str, Any]] = {
     "scikit-learn": {},
     "scikit-learn, balanced": {"class_weight": "balanced"},
@@ -139,7 +139,7 @@ def compare(
     }
     for seed in range(draws):
         task = draw(texts, shot, seed, most_classes)
-        # Encodes all texts, which no method is charged for.
+        # Encodes all texts; this counts for no method's time.
         first = metaflax.FewShotClassifier(model, head="prototypes")
         first.fit(task.support, task.labels).predict(task.queries)
         targets = np.array(task.targets)

@@ -16,7 +16,7 @@ BALANCED = ("ridge", "logistic_regression")
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 PEER = "scikit-learn"
 AUTO = "auto"
-# Not candidates for the best inductive head.
+# Transductive heads are no candidates for the best inductive head.
 _NOT_RECOMMENDED = (
     *(*TRANSDUCTIVE, AUTO),
     *("unbalanced_logistic_regression", "unbalanced_ridge"),
@@ -34,7 +34,7 @@ def tables(results: Results) -> dict[str, str]:
 
 
 def accuracy_table(results: Results) -> str:
-    """Mean accuracy (%) of each head; of unequal classes the mean recall."""
+    """Formats mean accuracy (%) of each head; mean recall for unequal classes."""
     rows, names = [], list(_first(results))
     for data, shot, scores in _rows(results):
         means = [f"{100 * np.mean(scores[name][_metric(shot)]):.1f}" for name in names]
@@ -43,11 +43,11 @@ def accuracy_table(results: Results) -> str:
 
 
 def balance_table(results: Results) -> str:
-    """Gain of counting classes alike, in accuracy and in mean recall."""
+    """Formats the gain of balanced class weights, in accuracy and in mean recall."""
     rows = []
     for (data, shot, scores), head in itertools.product(_rows(results), BALANCED):
         if shot not in (UNEQUAL, AS_FREQUENT):
-            continue  # It changes nothing.
+            continue  # Balanced weights change nothing here.
         plain, other = scores[f"unbalanced_{head}"], scores[head]
         gains = [
             percent(evaluation.paired_interval(plain[m], other[m]), "+", 1)
@@ -60,7 +60,7 @@ def balance_table(results: Results) -> str:
 
 
 def difference_table(results: Results, base: str, others: tuple[str, ...]) -> str:
-    """Accuracy of some heads less that of another, paired by draw."""
+    """Formats paired differences in accuracy between some heads and another."""
     rows = []
     for data, shot, scores in _rows(results):
         start = scores[base]["accuracy"]
@@ -74,10 +74,10 @@ def difference_table(results: Results, base: str, others: tuple[str, ...]) -> st
 
 
 def recommendation(results: Results) -> str:
-    """Which head by number of texts a class and kind of task, with its cost.
+    """Recommends heads by number of texts per class and kind of task, with their cost.
 
-    The most accurate head stands first, then all that are not resolvably worse than it;
-    of unequal classes mean recall decides.
+    The most accurate head comes first, then all that are not resolvably worse; for
+    unequal classes mean recall decides.
     """
     rows = []
     for data, shot, scores in _rows(results):
@@ -103,7 +103,7 @@ def recommendation(results: Results) -> str:
 
 
 def cost_table(results: Results) -> str:
-    """Median milliseconds to fit a head to features, at 8 texts a class."""
+    """Formats median milliseconds to fit a head to features, at 8 texts per class."""
     rows = []
     for name in _first(results):
         times = [

@@ -33,8 +33,8 @@ config = Config(
         way=5,
         shot=1,
         queries=5,
-        # Wide episodes say more about each text than 5-way ones do; one support text
-        # a class is the harder case, and what it learns serves five as well.
+        # Texts of an episode with many classes give more training signal than those
+        # of a 5-way episode; training with one support text a class serves five too.
         train_way=40,
         train_shot=1,
         train_queries=2,
@@ -50,7 +50,7 @@ config = Config(
         eval_every=20,
         valid_episodes=600,
         patience=None,
-        # Picked by each fold's validation classes.
+        # Selected on the validation classes of each fold.
         interpolate=(1.0, 0.85, 0.7, 0.5),
     ),
     evaluation=EvaluationConfig(test_episodes=600, batch_episodes=50),

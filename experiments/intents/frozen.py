@@ -57,7 +57,7 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
 
 
 def show(console: Console, row: str) -> None:
-    """Prints a row as it is."""
+    """Prints a row without markup."""
     console.print(row, markup=False, soft_wrap=True)
 
 

@@ -66,7 +66,7 @@ def with_names(config: config_lib.Config) -> config_lib.Config:
 
 
 def summary(runs: Path, folds: list[str]) -> str:
-    """A Markdown table: accuracy with names, and what they bring."""
+    """Formats a Markdown table: accuracy with names, and the gain from them."""
     rows = []
     for shot in intents.SHOTS:
         named = [accuracies(runs / fold / NAMED, shot) for fold in folds]
@@ -89,7 +89,7 @@ def summary(runs: Path, folds: list[str]) -> str:
 
 
 def cells(named: np.ndarray, without: np.ndarray | None) -> list[str]:
-    """Formats scores with names, and differences from those without on the same."""
+    """Formats scores with names, and paired differences from those without."""
     scores = [common.percent(evaluation.mean_interval(row)) for row in named]
     scores.append(common.percent(evaluation.paired_interval(*named), "+"))
     if without is None:

@@ -1,4 +1,4 @@
-"""Sizes that follow from the data, so that any folder runs by its path alone.
+"""Episode sizes derived from the data, so that a folder's path is enough to run it.
 
 The sizes of config.py are upper bounds, and what CLINC150 gets; see README.md.
 """
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from metaflax import config as config_lib
 from metaflax import data, workflows
 
-# Share of the training classes in an episode, so that episodes differ.
+# Share of the training classes in an episode; below 1, so that episodes differ.
 SHARE = 0.8
-# Most support texts per class that a model is tested with.
+# Maximum number of support texts per class at test time.
 MOST_SHOTS = 5
 LONGEST = 128
 # Clusters are noisy, and there are about three times as many classes.
@@ -32,7 +32,7 @@ def episode_sizes(
     as validation and test both have; queries are what the smallest class has left.
 
     Args:
-      most: upper bounds, such as config.py has.
+      most: upper bounds, such as those of config.py.
       train: number of different texts of each training class.
       held_out: numbers of different texts of each class, of `valid` and of `test`.
 
@@ -68,7 +68,7 @@ def episode_sizes(
 
 
 def num_clusters(train: Sequence[int], num_unlabelled: int) -> int:
-    """Returns how many clusters to sort texts without labels into.
+    """Returns the number of clusters for texts without labels.
 
     A cluster has as many texts as a training class on average.
 
@@ -93,9 +93,9 @@ class Recipe(NamedTuple):
     """The configs of a fold, with sizes of its data.
 
     Attributes:
-      labelled: to meta-train on labelled classes.
+      labelled: config to meta-train on labelled classes.
       num_clusters: number of clusters of the other classes' texts.
-      both: to meta-train on labelled classes and these clusters.
+      both: config to meta-train on labelled classes and these clusters.
     """
 
     labelled: config_lib.Config
@@ -142,13 +142,13 @@ def fit(config: config_lib.Config) -> Recipe:
 
 
 def _splits(config: config_lib.Config) -> data.Splits:
-    assert config.data.split_file is not None  # config.py has one.
+    assert config.data.split_file is not None  # config.py sets one.
     examples = data.read(config.data.path)
     return data.split_by_file(examples, config.data.split_file, config.data.fold)
 
 
 def _counts(examples: data.Examples) -> list[int]:
-    """Numbers of different texts of the classes."""
+    """Counts different texts of each class."""
     texts = collections.defaultdict(set)
     for text, labels in zip(examples.texts, examples.labels, strict=True):
         for label in labels:

@@ -1,4 +1,4 @@
-"""All folds at 1 and 5 shots, into one table; see README.md.
+"""Meta-trains and meta-tests all folds at 1 and 5 shots; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/intents/run.py [--runs DIR] [--folds 01 02]
     [--data FOLDER] [--model mpnet]
@@ -47,7 +47,7 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
 
 
 def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
-    """The config, of another folder in the same format where one is named."""
+    """Returns the config, for another folder in the same format if one is named."""
     config = config_lib.load_file(HERE / "config.py")
     config = dataclasses.replace(
         config, model=dataclasses.replace(config.model, name=model)
@@ -96,7 +96,7 @@ def train_and_test(config: config_lib.Config, run_dir: Path, console: Console) -
 
 
 def summary(runs: Path, folds: list[str]) -> str:
-    """A Markdown table: accuracy of three models, and what each step brings."""
+    """Formats a Markdown table: accuracy of three models, and the gain of each step."""
     rows = []
     for shot in SHOTS:
         scores = {fold: accuracies(runs / fold, shot) for fold in folds}
@@ -116,7 +116,7 @@ def summary(runs: Path, folds: list[str]) -> str:
 
 
 def with_queries(runs: Path, folds: list[str]) -> str:
-    """A Markdown table: accuracy of the same models with the queries, unlabelled."""
+    """Formats a Markdown table: transductive accuracy of the same models."""
     rows = []
     for shot in SHOTS:
         scores = {fold: transductive_accuracies(runs / fold, shot) for fold in folds}

@@ -1,4 +1,4 @@
-"""What the commands of this folder share: options, folds and how they end."""
+"""Command-line options, folds and exit statuses of this folder's commands."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def run(
     """Runs a command; its expected errors are printed as one sentence.
 
     Args:
-      name: of the command, before such a sentence.
+      name: name of the command, printed before such a sentence.
       doc: the script's `__doc__`, whose first line `--help` shows.
       command: `command(args, console)`; `args` has `data`, `model`, `folds` (None for
         all) and the values of `folder` (None for `default_folder`) and `options`.
@@ -69,8 +69,8 @@ def read_folds(config: config_lib.Config, names: list[str] | None) -> dict[str, 
     """Reads the folds of a config's data.
 
     Args:
-      config: whose split file has them.
-      names: which of them; None for all.
+      config: config with a split file.
+      names: names of the folds to read; None for all.
 
     Returns:
       The classes of each split, by fold.
@@ -78,7 +78,7 @@ def read_folds(config: config_lib.Config, names: list[str] | None) -> dict[str, 
     Raises:
       ValueError: if there is no split file, or no such fold in it.
     """
-    assert config.data.split_file is not None  # config.py has one.
+    assert config.data.split_file is not None  # config.py sets one.
     path = Path(config.data.split_file)
     try:
         folds = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Class means that the queries of an episode refine, on the same test episodes.
+"""Transductive accuracy: class means refined by the queries of an episode.
 
 Queries are given to the output layer `soft_k_means` without their labels, so that each
 prediction depends on all queries of the episode: a *transductive* score.
@@ -17,12 +17,12 @@ HEAD = "soft_k_means"
 
 
 def write(config: config_lib.Config, run_dir: Path, out: Path) -> None:
-    """Writes the accuracy of each test episode, by the encoder that validated best.
+    """Writes the accuracy of each test episode, by the best checkpoint of a run.
 
     Args:
-      config: of the run, with the sizes of its test episodes.
+      config: config of the run, with the sizes of its test episodes.
       run_dir: a finished run.
-      out: file to write, unless it is there.
+      out: file to write, unless it exists.
     """
     if out.exists():
         return

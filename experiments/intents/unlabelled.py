@@ -1,9 +1,9 @@
-"""Classes to meta-train on, made of texts whose labels nobody may see.
+"""Pseudo-classes for meta-training: k-means clusters of texts without labels.
 
-The published models of this protocol read all texts of the data set without labels
-before they are meta-trained. So does this: the texts of validation and test classes,
-labels cut off and order drawn anew, are clustered by the encoder that was meta-trained
-on the labelled classes; clusters are classes of meta-training beside the labelled ones.
+The published models of this protocol use all texts of the data set, without labels,
+before meta-training. Accordingly, the texts of validation and test classes, without
+labels and shuffled, are clustered by the encoder that was meta-trained on the labelled
+classes; clusters are further classes of meta-training.
 """
 
 import json
@@ -23,13 +23,13 @@ def write(
     out: Path,
     console: Console,
 ) -> None:
-    """Writes texts of classes that are not of training, with clusters for labels.
+    """Writes texts of the classes not in training, labelled with their clusters.
 
     Args:
       examples: the data set.
       train: names of the training classes.
       number: number of clusters.
-      run_dir: meta-trained on these.
+      run_dir: a run that was meta-trained on these classes.
       out: file to write.
       console: where a summary goes.
     """

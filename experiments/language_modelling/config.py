@@ -21,9 +21,9 @@ from metaflax.config import (
 )
 
 config = Config(
-    model=ModelConfig(name="runs/language_modelling/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/language_modelling/model"),  # Written by prepare.py.
     data=DataConfig(
-        path="runs/language_modelling/sentences.jsonl",  # Likewise.
+        path="runs/language_modelling/sentences.jsonl",  # Written by prepare.py.
         task="language_modelling",
         domain="domain",
         split_by="domain",
@@ -49,6 +49,6 @@ config = Config(
         valid_episodes=50,
         patience=None,
     ),
-    # Articles take turns, so that each has fifty support sets.
+    # Each test article has fifty support sets.
     evaluation=EvaluationConfig(test_episodes=400, batch_episodes=20),
 )

@@ -4,10 +4,10 @@
         [--runs runs/language_modelling]
 
 An article of WikiText-2 is a domain, and so is a topic of WikiSplit, whose sentences
-come from any article: these are learned first. Articles of WikiText-2's validation part
-are for meta-training, but for every fourth, which is for validation; of the articles of
-its test part the first eight are for meta-test. The model, a GPT with random weights,
-has a tokenizer that learned from the sentences of meta-training alone.
+come from any article and are for the first joint training. Articles of WikiText-2's
+validation part are for meta-training, except every fourth, which is for validation; the
+first eight articles of its test part are for meta-test. The model is a GPT with random
+weights; its tokenizer is trained on the sentences of meta-training alone.
 """
 
 import argparse
@@ -23,9 +23,9 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 from experiments import common
 from metaflax import data, workflows
 
-# Of the new model.
+# Sizes of the new model.
 SIZES = {"vocab_size": 4000, "width": 128, "layers": 3, "heads": 4, "positions": 64}
-# Sentences that an article has at least.
+# Minimum number of sentences of an article.
 LEAST = 24
 NUM_TEST = 8
 NUM_TOPICS = 40
@@ -56,7 +56,7 @@ def prepare(folder: Path, runs: Path) -> int:
 
 
 def sentences(path: Path) -> Iterator[dict[str, Any]]:
-    """Each with its article, whose name is known, or topic, and part."""
+    """Yields sentences with their article (if its name is known) or topic, and part."""
     rows = common.read_jsonl(path)
     apart = [row for row in rows if "article" not in row]
     topics = data.topics([row["text"] for row in apart], NUM_TOPICS)
@@ -69,7 +69,7 @@ def sentences(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def split(results: list[dict[str, Any]]) -> tuple[dict[str, list[str]], ...]:
-    """The domains of each split where articles are learned from, and where topics."""
+    """Returns the domains by split for training on articles, and on topics."""
     parts = {sentence["domain"]: sentence["part"] for sentence in results}
 
     def of(part: str) -> list[str]:

@@ -15,21 +15,21 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
-# How joint training learns topics first, that the run and joint training start from.
+# The first joint training, on topics, from which the run and joint training start.
 LONGER = {"steps": 2000, "eval_every": 500, "learning_rate": 1e-3}
-# Fine-tuning is chosen from these, on validation articles.
+# Candidate settings of fine-tuning, selected on validation articles.
 JOINT = {"inner_learning_rate": (1e-4, 3e-4), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Articles never seen, from eight sentences each."""
+    """Meta-trains, and compares with baselines on unseen articles, eight shots each."""
     prepare.prepare(common.data_folder(), runs)
     language_modelling(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
-    """The config, on data and a model that lie in `runs`."""
+    """Prepares data and model in `runs`, and returns the config that uses them."""
     config = common.on_model(config, runs / "model")
     splits = str(runs / "splits.json")
     return common.on_data(config, runs / "sentences.jsonl", split_file=splits)
@@ -38,7 +38,7 @@ def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
 def language_modelling(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 30
 ) -> None:
-    """Meta-training beside joint training and training from scratch."""
+    """Compares meta-training with joint training and training from scratch."""
     common.against_joint(
         config,
         runs,
@@ -51,7 +51,7 @@ def language_modelling(
 
 
 def topics(config: config_lib.Config, runs: Path) -> config_lib.Config:
-    """The config, learning from the sentences of no article in particular."""
+    """Config of training on topics, whose sentences come from any article."""
     split_file = str(runs / "topics.json")
     return dataclasses.replace(
         config,

@@ -1,4 +1,4 @@
-"""Sentences of an article from SmolLM2, which learns its article from four of them.
+"""Sentences of an article by SmolLM2, which adapts to the article from four of them.
 
 Usage: METAFLAX_DATA=DIR python experiments/language_modelling/smollm2.py [--runs DIR]
            [--publish]
@@ -16,7 +16,7 @@ from experiments import common
 from experiments.language_modelling import prepare
 from metaflax import config as config_lib
 
-# Tokens of a sentence, at most, and sentences of an article, at least.
+# Maximum number of tokens of a sentence, and minimum number of sentences of an article.
 MOST_TOKENS, LEAST = 29, 12
 NUM_VALID, NUM_TEST = 8, 20
 

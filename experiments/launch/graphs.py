@@ -31,7 +31,7 @@ def compare(model: Path, texts: Sequence[str], folder: Path) -> dict[str, Any]:
 
     Args:
       model: output of `metaflax adapt`.
-      texts: to be predicted.
+      texts: texts to predict.
       folder: where the graphs go.
 
     Returns:

@@ -18,7 +18,7 @@ def predictor(model: str, rank: int, num_processes: int) -> Any:
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[rank::num_processes] or cores)
-    import metaflax  # Not before the processes are forked.
+    import metaflax  # Imported here, not before the processes are forked.
 
     return metaflax.load(model)
 

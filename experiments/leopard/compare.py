@@ -37,7 +37,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "auto": ("auto", {}),
     "auto with names": ("auto", {"label_names": "as_written"}),
 }
-# What the gains are of: a method less another one.
+# Pairs of methods whose difference is a gain.
 GAINS = (
     ("recipe, prototypes", "frozen, prototypes"),
     ("recipe, auto", "frozen, auto"),
@@ -49,7 +49,7 @@ GAINS = (
     ("recipe, auto", "SetFit"),
     ("recipe, auto with names", "SetFit"),
 )
-# Pairs of each kind that SetFit makes of a text, as in its paper.
+# Number of pairs of each kind that SetFit makes from a text, as in its paper.
 SETFIT_ITERATIONS = 20
 
 Predict: TypeAlias = Callable[[Draw], np.ndarray]
@@ -61,10 +61,10 @@ Scores: TypeAlias = dict[str, dict[str, list[float]]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="directory of the encoder")
-    parser.add_argument("--start", default="minilm", help="what it was trained from")
+    parser.add_argument("--start", default="minilm", help="its initial model")
     parser.add_argument("--shots", nargs="+", type=int, default=SHOTS)
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--sets", nargs="+", help="names of the data; default: all")
+    parser.add_argument("--sets", nargs="+", help="names of data sets (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
     args = parser.parse_args()
     workflows.prepare_process()
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def selected(names: list[str] | None) -> dict[str, dict[str, list[str]]]:
-    """Texts by class of each set of data, or of those that are named."""
+    """Returns the texts by class of the named data sets, or of all."""
     sets = dict(heads.data_sets(common.data_folder()))
     if unknown := set(names or ()) - set(sets):
         known = ", ".join(sets)
@@ -110,7 +110,7 @@ def methods(model: str, start: str) -> dict[str, Predict]:
 
 
 def sentence_transformers(model: str) -> Predict:
-    """Logistic regression of scikit-learn on vectors of sentence-transformers."""
+    """Logistic regression of scikit-learn on embeddings of sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(str(workflows.locate_model(model)), device="cpu")
@@ -132,7 +132,7 @@ def sentence_transformers(model: str) -> Predict:
 
 
 def setfit(model: str) -> Predict:
-    """SetFit with its defaults, and as many pairs of a text as in its paper."""
+    """SetFit with its defaults, and the number of pairs per text of its paper."""
     import setfit
     from datasets import Dataset
 
@@ -154,7 +154,7 @@ def setfit(model: str) -> Predict:
 def measure(
     task: Draw, seed: int, compared: dict[str, Predict], scores: dict[str, Any]
 ) -> None:
-    """Adds the scores of the methods that are not known yet of draw `seed`."""
+    """Scores the methods on draw `seed`, unless their scores are known."""
     for name, predict in compared.items():
         record = scores.setdefault(name, {"accuracy": [], "seconds": []})
         if seed < len(record["accuracy"]):
@@ -166,7 +166,7 @@ def measure(
 
 
 def table(results: dict[str, Scores]) -> str:
-    """Mean accuracy (%) of each method, and gains where both methods were measured."""
+    """Formats mean accuracy (%) of each method, and gains between methods."""
     names = [*dict.fromkeys(name for scores in results.values() for name in scores)]
     means, gains = [], []
     for task, scores in results.items():
@@ -183,7 +183,7 @@ def table(results: dict[str, Scores]) -> str:
 
 
 def gain(scores: Scores, base: str, other: str) -> str:
-    """Accuracy less that of another method, paired by the draws that both have."""
+    """Formats the difference in accuracy of two methods, paired by common draws."""
     if base not in scores or other not in scores:
         return ""
     before, after = (scores[name]["accuracy"] for name in (base, other))

@@ -1,4 +1,4 @@
-"""Writes what the mixture learns from, and refuses texts that LEOPARD tests on.
+"""Writes the training data of the mixture, and refuses test texts of LEOPARD.
 
     METAFLAX_DATA=DIR python experiments/leopard/prepare.py [--out runs/leopard/data]
         [--separable-entailment]
@@ -28,7 +28,7 @@ from metaflax.data.sources import _embedded
 from metaflax.recipes._general import EXAMPLES
 from metaflax.recipes._general import SPLITS as SPLIT_FILE
 
-# Lowest score of each level; people scored from -4 to 4.
+# Lowest score of each level; human scores are from -4 to 4.
 LEVELS = {
     "very negative": -4.0,
     "negative": -2.0,
@@ -36,7 +36,7 @@ LEVELS = {
     "very positive": 2.0,
 }
 NEUTRAL = 0.5
-# Texts of fewer words are equal by chance.
+# Texts with fewer words can be equal by chance.
 FEWEST_WORDS = 5
 
 
@@ -109,8 +109,8 @@ SPLITS = {
     },
 }
 
-# Domains of entailment that frozen MiniLM tells apart: above 60 % from eight pairs of
-# each class, by class means.
+# Domains of entailment on which frozen MiniLM with class means exceeds 60 % from eight
+# pairs of each class.
 SEPARABLE = (
     *("breaking_nli", "mnli_facetoface", "mnli_fiction", "mnli_government"),
     *("mnli_letters", "mnli_oup", "mnli_verbatim", "sick"),
@@ -135,13 +135,13 @@ def prepare(folder: Path, out: Path, separable: bool = False) -> dict[str, int]:
     """Writes a folder for each member; returns the number of its rows.
 
     Args:
-      folder: of the data.
-      out: gets a folder for each member.
+      folder: folder of the data sets.
+      out: folder to write, with a subfolder for each member.
       separable: whether entailment has two classes, and meta-trains on `SEPARABLE`
         domains alone.
 
     Raises:
-      ValueError: if a text to train on is one of LEOPARD's.
+      ValueError: if a training text is a test text of LEOPARD.
     """
     clinc = folder / "clinc150"
     rows_of = {
@@ -173,7 +173,7 @@ def prepare(folder: Path, out: Path, separable: bool = False) -> dict[str, int]:
 
 
 def levels() -> Iterator[dict[str, Any]]:
-    """Scored sentences, without those near the middle."""
+    """Yields scored sentences in levels, without those near the middle."""
     for domain, number, score, text in _embedded.scored_rows():
         if abs(score) > NEUTRAL:
             level = max((low, name) for name, low in LEVELS.items() if score >= low)[1]
@@ -197,7 +197,7 @@ def two_classes(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def types(folder: Path) -> Iterator[dict[str, Any]]:
-    """The entities of tagged sentences, each beside its sentence."""
+    """Yields each entity of tagged sentences with its sentence."""
     for file in sorted(folder.glob("*.jsonl")):
         for row in common.read_jsonl(file):
             words, tags = row["tokens"], row["tags"]
@@ -224,13 +224,13 @@ def likeness(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def words_of_tests(folder: Path) -> set[str]:
-    """The words of each text in all files of LEOPARD."""
+    """Returns the normalised texts of all files of LEOPARD."""
     rows = (row for file in folder.glob("*/*.jsonl") for row in common.read_jsonl(file))
     return {*texts_of(rows)}
 
 
 def texts_of(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Each text of rows as its words in lower case, without the shortest ones."""
+    """Yields texts as words in lower case, except texts of few words."""
     for row in rows:
         for column in ("text", "text_pair"):
             words = re.findall(r"\w+", row.get(column, "").lower())
@@ -239,7 +239,7 @@ def texts_of(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def refuse_leaks(name: str, rows: list[dict[str, Any]], tested: set[str]) -> None:
-    """Raises ValueError if rows hold a text that is tested on."""
+    """Raises ValueError if rows contain a test text."""
     leaks = tested.intersection(texts_of(rows))
     if leaks:
         raise ValueError(

@@ -35,7 +35,7 @@ T = TypeVar("T")
 Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
 """By task, pair encoding and head, and by number of shots."""
 
-# These learn from the evaluation texts, too, without their labels.
+# Transductive heads, which also learn from the evaluation texts without labels.
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 MAX_LENGTH = 256
 
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
-    """Scores a model on all tasks, or reads the scores that are there."""
+    """Scores a model on all tasks, or reads the scores that exist."""
     folder_of_model = args.out / "-".join(Path(model).parts).strip("/-")
     results: Results[list[float]] = {}
     for folder in args.folders:
@@ -107,9 +107,9 @@ def pair_encoding(folder: Path) -> str:
 
 
 def usual_head(encoding: str) -> str:
-    """Returns class means, of pairs in two towers about their centre.
+    """Returns the default head: class means, centred for pairs in two towers.
 
-    What all pairs have in common hides how two texts are related; see README.md.
+    Without centring, features that all pairs share dominate; see README.md.
     """
     return "centred_prototypes" if encoding == "two_towers" else "prototypes"
 

@@ -20,7 +20,7 @@ from metaflax import data, evaluation, metrics, tasks, workflows
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Training and baselines, and then what takes no training at all."""
+    """Meta-trains, and compares with baselines and with cosines without training."""
     likeness(config, runs / "run", console)
     results = evaluation.mean_interval(by_cosine(config))
     console.print(
@@ -37,7 +37,7 @@ def likeness(
     num_test: int = 200,
     num_valid: int = 20,
 ) -> None:
-    """One training, meta-tested beside baselines."""
+    """Meta-trains, and meta-tests beside baselines."""
     workflows.train(config, run_dir, console)
     common.against_baselines(
         run_dir,
@@ -49,19 +49,19 @@ def likeness(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """Ridge regression of several strengths on either pooling."""
+    """Settings of ridge regression with several strengths on either pooling."""
     return common.frozen_settings(config, strength=(0.01, 0.1, 1.0))
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
-    """From ridge regression, with steps of two sizes."""
+    """Settings of fine-tuning from ridge regression, with two learning rates."""
     return common.fine_tuned_settings(config, head=("ridge_regression",))
 
 
 def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
-    """Pearson's correlation of each episode's scores with cosines, `[E]`.
+    """Computes Pearson's correlation of each episode's scores with cosines, `[E]`.
 
-    The pretrained network embeds each sentence by itself, which it was made for, and
+    The pretrained network embeds each sentence separately, as in its pretraining;
     nothing is learned from the support set.
     """
     apart = dataclasses.replace(config.model, pair_encoding="one_sequence")
@@ -86,7 +86,7 @@ def by_cosine(config: config_lib.Config, *, num_test: int = 200) -> np.ndarray:
 
 
 def embedded(run: Any, texts: list[str], batch_size: int = 64) -> np.ndarray:
-    """Features of unit length of single sentences, `[U, D]`."""
+    """Computes features of unit length of single sentences, `[U, D]`."""
     model = run.model
     tokenized = model.tokenize(texts, run.config.data, tasks.TEXT)
     apply = jax.jit(model.encoder.apply)

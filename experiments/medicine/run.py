@@ -14,12 +14,12 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
-# About half of them are of symptoms.
+# About half of the test episodes are of symptoms.
 FROZEN_EPISODES = 200
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Training and baselines, over both sources and for each."""
+    """Meta-trains, and compares with baselines over both sources and for each."""
     tuned = {"adapts": (common.LAST_TWO_OF_SIX,)}
     results = common.compare_classifiers(config, runs, console, tuned=tuned)
     print_tables(results, console)

@@ -1,4 +1,4 @@
-"""The memory of a meta-gradient against the number of inner steps; see README.md.
+"""Memory of a meta-gradient by number of inner steps; see README.md.
 
 Usage: python experiments/memory/run.py [--steps 1 5 10 20] [--rounds 0] [--out DIR]
 """
@@ -44,18 +44,18 @@ ESTIMATORS: dict[str, Callable[[int], base.Estimator]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Of which task and model the meta-gradient is taken.
+    """Task and model of the meta-gradient.
 
     Attributes:
-      texts: in the support set, and as many in the query set.
-      length: tokens of a text.
-      classes: of the task.
+      texts: number of texts of the support set, and of the query set.
+      length: number of tokens of a text.
+      classes: number of classes.
       vocabulary: rows of the word embedding, which adapts too.
-      layers: of the network.
+      layers: number of layers of the network.
       width: features of a token; the feed-forward part is four times as wide.
-      heads: of its attention.
+      heads: number of attention heads.
       steps: numbers of inner steps.
-      rounds: how often each is run and timed; 0 to compile only.
+      rounds: number of timed runs of each program; 0 to compile only.
     """
 
     texts: int = 25
@@ -100,7 +100,7 @@ def measure(
     say: Callable[[str], object] = lambda line: None,
     compiler_options: dict | None = None,
 ) -> tuple[int, list[dict]]:
-    """Bytes of what adapts, and a row for each estimator and number of steps.
+    """Returns bytes of adapted weights, and a row per estimator and number of steps.
 
     A row has `estimator`, `num_steps` and `bytes` (XLA's temporary memory); if there
     are rounds also `error` (of the gradient, relative to that of the first estimator)
@@ -118,7 +118,7 @@ def measure(
             compiled[name] = fn.lower(params, tasks).compile(compiler_options)
             say(f"{num_steps:3} steps  {temporary(compiled[name]) / MIB:7.1f}  {name}")
         gradients, seconds = {}, {name: [] for name in compiled}
-        for _ in range(setting.rounds):  # In turn, as a busy machine slows all alike.
+        for _ in range(setting.rounds):  # Alternating: a busy machine slows all.
             for name, run in compiled.items():
                 start = time.perf_counter()
                 gradients[name] = jax.block_until_ready(run(params, tasks))[1]
@@ -129,13 +129,13 @@ def measure(
                 row["error"] = relative_error(gradients[name], gradients[names[0]])
                 row["seconds"] = statistics.median(seconds[name])
             rows.append(row)
-    return tree_bytes(params), rows  # Everything adapts.
+    return tree_bytes(params), rows  # All weights adapt.
 
 
 def algorithm(
     setting: Setting, estimator: base.Estimator, num_steps: int
 ) -> base.MetaAlgorithm:
-    """MAML of a fresh BERT and a linear head, all of which adapts."""
+    """Builds MAML of a random BERT with a linear head; all weights adapt."""
     config = models.BertConfig(
         vocab_size=setting.vocabulary,
         hidden_size=setting.width,
@@ -157,7 +157,7 @@ def algorithm(
 
 
 def texts(setting: Setting, seed: int) -> base.Batch:
-    """Random texts of full length, each class marked by a token of its own."""
+    """Samples random texts of full length; a token identifies the class."""
     rng = np.random.default_rng(seed)
     shape = setting.texts, setting.length
     ids = rng.integers(setting.classes, setting.vocabulary, shape, np.int32)
@@ -181,7 +181,7 @@ def relative_error(collected, expected) -> float:
 
 
 def tables(rows: list[dict]) -> str:
-    """Memory, and time with the error if known, as Markdown tables over K."""
+    """Formats memory, and time with the error if known, as Markdown tables over K."""
     steps = sorted({row["num_steps"] for row in rows})
     cells = {(row["estimator"], row["num_steps"]): row for row in rows}
     head = " | ".join(f"K = {k}" for k in steps)
@@ -203,7 +203,7 @@ def tables(rows: list[dict]) -> str:
 
 
 def plot(path: Path, adapts: int, rows: list[dict]) -> None:
-    """Memory against inner steps, a line for each estimator."""
+    """Plots memory against inner steps, one line per estimator."""
     steps = sorted({row["num_steps"] for row in rows})
     picture = Figure(figsize=(7, 4.2), layout="constrained")
     axes = picture.subplots()
@@ -220,7 +220,7 @@ def plot(path: Path, adapts: int, rows: list[dict]) -> None:
         }
         if not sizes:
             continue
-        # Where steps that run again save nothing, two lines coincide: a ring shows it.
+        # Two lines coincide where rematerialisation saves nothing; a ring shows both.
         ring = {"mfc": "none", "ms": 11, "lw": 4, "alpha": 0.6} if name == MIXED else {}
         style = {"color": color, "marker": marker, "ms": 6, **ring}
         axes.plot(

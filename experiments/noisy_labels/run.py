@@ -1,4 +1,4 @@
-"""Learning which labels to trust: digits with 40 % wrong labels; see README.md.
+"""Meta-learned example weights for digits with 40 % wrong labels; see README.md.
 
 Usage: python experiments/noisy_labels/run.py [--seeds 10] [--outer-steps 40]
 """
@@ -21,7 +21,7 @@ from metaflax import base, estimators, evaluation, inner
 
 HERE = Path(__file__).parent
 NUM_TRAIN, NUM_CLEAN, NUM_VALID, NUM_HIDDEN, NUM_STEPS = 800, 50, 300, 64, 60
-RATE, CLIP = 0.02, 1.0  # Picked on validation digits, see `pick`.
+RATE, CLIP = 0.02, 1.0  # Selected on validation digits, see `pick`.
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 ESTIMATORS = {
     "reverse": estimators.reverse,
@@ -37,7 +37,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--outer-steps", type=int, default=40)
-    parser.add_argument("--flipped", type=float, default=0.4, help="share of labels")
+    parser.add_argument(
+        "--flipped", type=float, default=0.4, help="share of wrong labels"
+    )
     parser.add_argument("--out", type=Path, default=HERE, help="results.json, the plot")
     parser.add_argument("--pick", action="store_true", help="compare outer rates")
     args = parser.parse_args()
@@ -71,13 +73,13 @@ def main() -> int:
 
 
 class World(NamedTuple):
-    """One draw of the data.
+    """One random sample of the data.
 
     Attributes:
-      task: `support` has the wrong labels among its own, `query` is clean.
+      task: some labels of `support` are wrong, `query` is clean.
       flipped: `[S]`, which labels of the support set are wrong.
-      valid: what neither saw, to choose settings by.
-      test: what nothing saw.
+      valid: other digits, to select settings.
+      test: digits of the test, the same in every draw.
     """
 
     task: base.Task
@@ -87,9 +89,9 @@ class World(NamedTuple):
 
 
 def draw_world(seed: int, share: float) -> World:
-    """Digits in four parts, some labels of the first replaced by another class.
+    """Samples digits in four parts; some labels of the first are wrong.
 
-    The test digits are the same in every draw, so that no choice has seen them.
+    The test digits are the same in every draw, so that no setting is selected on them.
     """
     images, digits = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
@@ -125,9 +127,9 @@ def init_mlp(key, sizes) -> list[tuple[jax.Array, jax.Array]]:
 
 
 def init_weigher(key) -> list[tuple[jax.Array, jax.Array]]:
-    """A network that begins with the same weight for all examples.
+    """Initialises the weighting network to give all examples the same weight.
 
-    One that begins steep may count the easiest examples alone, and stay so.
+    Otherwise it may give weight to the easiest examples alone, and not recover.
     """
     hidden, (kernel, bias) = init_mlp(key, (1, 16, 1))
     return [hidden, (jnp.zeros_like(kernel), bias)]
@@ -144,12 +146,12 @@ def cross_entropies(classifier, batch: base.Batch) -> jax.Array:
 
 
 def weight_of(weigher, losses: jax.Array) -> jax.Array:
-    """How much examples of these losses `[U]` count, from 0 to 1."""
+    """Computes the weights of examples from their losses `[U]`, from 0 to 1."""
     return jax.nn.sigmoid(apply_mlp(weigher, losses[:, None])[:, 0])
 
 
 def weighting(estimator: base.Estimator) -> base.MetaAlgorithm:
-    """Meta-Weight-Net: a classifier is trained, how it weighs examples is learned."""
+    """Meta-Weight-Net: trains a classifier with meta-learned example weights."""
 
     def start(weigher, support, key):
         del support
@@ -158,7 +160,7 @@ def weighting(estimator: base.Estimator) -> base.MetaAlgorithm:
     def support_loss(classifier, weigher, support, key):
         del key
         each = cross_entropies(classifier, support)
-        # As in the paper, a step counts weights as given, not as a way down.
+        # As in the paper, inner steps do not differentiate the weights.
         weights = weight_of(weigher, jax.lax.stop_gradient(each)) * support.weights
         return jnp.sum(weights * each) / jnp.sum(weights)
 
@@ -193,8 +195,8 @@ def trainer(
     rate: float = RATE,
     clip: float = CLIP,
 ):
-    """`weigher, clean_losses = fn(task, key)`, each step from a new classifier."""
-    # Sixty steps with momentum now and then make a very large gradient.
+    """Returns `weigher, clean_losses = fn(task, key)`; each step trains anew."""
+    # Sixty steps with momentum occasionally produce a very large gradient.
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate))
 
     @jax.jit
@@ -219,7 +221,7 @@ def trainer(
 
 
 def pick(num_outer: int, share: float) -> None:
-    """Prints what outer rates and clipping give on validation digits of other draws."""
+    """Prints validation accuracy by outer rate and clipping, on other draws."""
     learner = weighting(estimators.mixed_mode)
     adapt = jax.jit(learner.adapt)
     worlds = {seed: draw_world(seed, share) for seed in range(100, 110)}
@@ -238,7 +240,7 @@ def correct(classifier, batch: base.Batch) -> float:
 
 
 def compare(learner, weigher, world: World, seed: int) -> dict[str, float]:
-    """Test accuracy of the same training on different examples and weights."""
+    """Computes the test accuracy of training on different examples and weights."""
     noisy, clean = world.task
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), noisy, clean)
     right = noisy._replace(weights=jnp.asarray(~world.flipped, jnp.float32))
@@ -260,7 +262,7 @@ def compare(learner, weigher, world: World, seed: int) -> dict[str, float]:
 
 
 def estimator_costs(weigher, task) -> dict[str, dict[str, float]]:
-    """Seconds and memory of one meta-gradient, and its cosine with the exact one."""
+    """Measures time and memory of meta-gradients, and cosines with the exact one."""
     costs, exact = {}, None
     for name, estimator in ESTIMATORS.items():
         gradient = jax.jit(jax.grad(weighting(estimator).loss, has_aux=True))
@@ -287,7 +289,7 @@ def estimator_costs(weigher, task) -> dict[str, dict[str, float]]:
 
 
 def table(accuracies: dict[str, list[float]]) -> str:
-    """Markdown: accuracies in percent, and the first row minus each, paired."""
+    """Formats accuracies in percent, and paired differences from the first row."""
     lines = ["| trained on | accuracy | learned minus it |", "| --- | --- | --- |"]
     learned = np.array(next(iter(accuracies.values())))
     for name, values in accuracies.items():
@@ -301,7 +303,7 @@ def table(accuracies: dict[str, list[float]]) -> str:
 
 
 def plot(path: Path, learner, weigher, world: World) -> None:
-    """The learned weight against loss, and the weights of right and wrong labels."""
+    """Plots the learned weight against loss, and weights of right and wrong labels."""
     from matplotlib import figure
 
     classifier, _ = jax.jit(learner.adapt)(

@@ -21,10 +21,10 @@ from metaflax.config import (
 )
 
 config = Config(
-    # How two texts are related shows best in the vectors of each.
+    # The relation of two texts is best represented by separate vectors of each.
     model=ModelConfig(pair_encoding="two_towers"),
     data=DataConfig(
-        path="runs/pairs/pairs.jsonl",  # Which prepare.py writes.
+        path="runs/pairs/pairs.jsonl",  # Written by prepare.py.
         task="pair_classification",
         domain="domain",
         split_by="domain",

@@ -17,12 +17,12 @@ from experiments import common
 from metaflax import config as config_lib
 from metaflax import data, evaluation, tasks, workflows
 
-# Fine-tuning must read the queries anew for each of 30 training sets.
+# Fine-tuned models encode the queries again for each of 30 training sets.
 FINE_TUNED_QUERIES = 200
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Training and baselines, on drawn episodes and on published ones."""
+    """Meta-trains, and compares with baselines on sampled and published episodes."""
     folder = common.data_folder()
     console.print(pairs(config, folder, runs, console))
 
@@ -35,7 +35,7 @@ def pairs(
     *,
     num_valid: int = 20,
 ) -> str:
-    """One training, meta-tested beside baselines on drawn and published episodes."""
+    """Compares the run with baselines on sampled and published episodes."""
     file = runs / "pairs.jsonl"
     prepare.prepare(folder, file)
     config = common.on_data(config, file)
@@ -51,19 +51,19 @@ def pairs(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """Three heads in closed form on either pooling."""
+    """Settings of three heads on either pooling of the frozen encoder."""
     return common.frozen_settings(
         config, head=("prototypes", "ridge", "logistic_regression")
     )
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
-    """From class means, with steps of two sizes."""
+    """Settings of fine-tuning from class means, with two learning rates."""
     return common.fine_tuned_settings(config)
 
 
 def on_published(run_dir: Path, selected: dict[str, Any], folder: Path) -> str:
-    """A Markdown table of accuracy on LEOPARD's training sets, by shot."""
+    """Formats a Markdown table of accuracy on LEOPARD's training sets, by shot."""
     task = tasks.pair_classification()
     every, shots = data.published_sets(folder, task=task)
     some, _ = data.published_sets(folder, task=task, num_queries=FINE_TUNED_QUERIES)
@@ -93,7 +93,7 @@ def on_published(run_dir: Path, selected: dict[str, Any], folder: Path) -> str:
 def accuracy(
     run_dir: Path, episodes: data.FixedEpisodes, selected: dict[str, Any] | None = None
 ) -> np.ndarray:
-    """Accuracy of a baseline's setting, or of the run, on each training set."""
+    """Computes the accuracy of a baseline, or of the run, on each training set."""
     setting = None
     if selected is not None:
         setting = common.Setting(
@@ -105,7 +105,7 @@ def accuracy(
 
 
 def mean_and_std(by_set: np.ndarray) -> str:
-    """Mean and standard deviation over training sets, as LEOPARD reports them."""
+    """Formats mean and standard deviation over training sets, as LEOPARD does."""
     return f"{100 * by_set.mean():.2f} ± {100 * by_set.std(ddof=1):.2f}"
 
 

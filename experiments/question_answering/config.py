@@ -24,7 +24,7 @@ from metaflax.config import (
 config = Config(
     model=ModelConfig(pooling="tokens", standardize=False),
     data=DataConfig(
-        path="runs/question_answering/questions.jsonl",  # Which prepare.py writes.
+        path="runs/question_answering/questions.jsonl",  # Written by prepare.py.
         task="question_answering",
         domain="domain",
         split_by="domain",

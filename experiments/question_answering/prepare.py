@@ -2,11 +2,11 @@
 
     METAFLAX_DATA=DIR python experiments/question_answering/prepare.py [--out FILE]
 
-SubjQA: questions about reviews; a domain of reviews is one, `subjqa/books`. XQuAD:
-questions about paragraphs of Wikipedia, which are the same in all languages, so that
-articles are told apart: of every two, in the order of their titles, the first is read
-in English, in two domains `xquad/en/0` and `xquad/en/1`, and the second in German and
-in Spanish, `xquad/de` and `xquad/es`. Contexts of more than 700 characters are left
+SubjQA: questions about reviews; domains are named as `subjqa/books`. XQuAD: questions
+about paragraphs of Wikipedia, which are the same in all languages. So that no paragraph
+is in two languages, of every two articles in the order of their titles the first is
+taken in English, in two domains `xquad/en/0` and `xquad/en/1`, and the second in German
+and in Spanish, `xquad/de` and `xquad/es`. Contexts of more than 700 characters are left
 out, to keep a step of meta-training short.
 """
 
@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 from experiments import common
 
 LONGEST = 700
-# English articles are dealt to so many domains.
+# Number of domains of English articles.
 NUM_ENGLISH = 2
 
 

@@ -19,7 +19,7 @@ LANGUAGES = ("xquad/de", "xquad/es")
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Reviews of a domain never seen, then two languages never seen."""
+    """Meta-trains; tests on an unseen domain of reviews and two unseen languages."""
     file = runs / "questions.jsonl"
     prepare.prepare(common.data_folder(), file)
     config = common.on_data(config, file)
@@ -35,7 +35,7 @@ def questions(
     *,
     num_valid: int = 50,
 ) -> None:
-    """One training, meta-tested beside baselines."""
+    """Meta-trains, and meta-tests beside baselines."""
     workflows.train(config, run_dir, console)
     common.against_baselines(
         run_dir,
@@ -46,7 +46,7 @@ def questions(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """An output layer alone, fitted to the support set by steps of three sizes."""
+    """Settings of training an output layer alone, with three learning rates."""
     return common.fine_tuned_settings(
         config,
         head=("span",),
@@ -58,7 +58,7 @@ def frozen(config: config_lib.Config) -> list[common.Setting]:
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
-    """All but the word embeddings, from a new output layer, by steps of two sizes."""
+    """Settings of fine-tuning all but the word embeddings, with two learning rates."""
     return common.fine_tuned_settings(
         config, head=("span",), inner_learning_rate=(3e-4, 1e-3)
     )
@@ -72,7 +72,7 @@ def in_language(
     *,
     num_test: int = 200,
 ) -> str:
-    """Scores before and after meta-training on questions in one language."""
+    """Formats scores before and after meta-training on questions in one language."""
     examples = data.read(file, task=tasks.question_answering(), domain="domain")
     rows = [n for n, domain in enumerate(examples.domains or ()) if domain == language]
     selected = examples.select(rows)

@@ -1,4 +1,4 @@
-"""Each method as it validates best."""
+"""Selection of each method's settings on validation users."""
 
 import dataclasses
 import functools
@@ -40,7 +40,7 @@ def all_methods(
     config: config_lib.Config,
     console: Console,
 ) -> tuple[dict[str, Method], dict[str, dict[str, float]]]:
-    """Each method as it validates best, and what its settings validated at."""
+    """Returns each method with its best setting, and validation scores by setting."""
     texts = np.concatenate([embeddings, kinds], axis=1)
     features = {"embeddings": embeddings, "embeddings and kinds": texts}
     ratings = users_lib.ratings_of(users["train"], len(texts))
@@ -101,7 +101,7 @@ def trained(
     popular: bool,
     learning_rate: float,
 ) -> Method:
-    """The learner after meta-training at a rate, as a method."""
+    """Meta-trains the learner at a learning rate; returns it as a method."""
     setting = dataclasses.replace(config.training, learning_rate=learning_rate)
     algorithm, params = meta_train(
         texts,
@@ -119,7 +119,7 @@ def trained(
 
 
 def validated(method: Method, users: Sequence[User]) -> float:
-    """Mean NDCG@10 of lists that begin at some of the users' ratings."""
+    """Computes the mean NDCG@10 of lists that begin at some of the users' ratings."""
     results = []
     for user, start, size in itertools.product(users, STARTS, SIZES):
         if len(user.films) > start + size:

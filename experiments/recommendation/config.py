@@ -4,7 +4,7 @@ Command (see README.md for what it takes):
 
     METAFLAX_DATA=DIR python experiments/recommendation/run.py
 
-Its settings are below; `python -m metaflax train` reads no users with their ratings.
+Its settings are below; `python -m metaflax train` does not support ratings of users.
 Expected: see README.md.
 """
 
@@ -23,7 +23,7 @@ DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "movielens_small"
 
 config = Config(
     data=DataConfig(path=str(DATA / "users.jsonl"), task="regression", max_length=48),
-    # At most 20 ratings to learn from, and in meta-training 128 to be judged on.
+    # At most 20 support ratings, and in meta-training 128 query ratings.
     episodes=EpisodeConfig(shot=(5, 20), queries=128),
     algorithm=AlgorithmConfig(name="ridge"),
     training=TrainingConfig(

@@ -9,15 +9,15 @@ import numpy as np
 from metaflax import config as config_lib
 from metaflax import data, models
 
-# Years that bumps of 8 years are centred at: a film is near one or two of them.
+# Centres and width of radial basis functions of the year.
 TIMES, WIDTH = np.arange(1930, 2020, 10), 8.0
-KINDS_SCALE = 0.6  # So that genres and time are about as long as an embedding.
+KINDS_SCALE = 0.6  # So that the norm of these features is about an embedding's.
 
 
 def embedded(
     texts: Sequence[str], config: config_lib.Config, batch_size: int = 128
 ) -> np.ndarray:
-    """Features of unit length of all texts, by the frozen encoder, `[F, D]`."""
+    """Computes features of unit length by the frozen encoder, `[F, D]`."""
     name = config.model.name
     source = data.fetch_minilm() if name == "minilm" else name
     pretrained = models.load(source)
@@ -40,9 +40,9 @@ def embedded(
 
 
 def kinds(texts: Sequence[str]) -> np.ndarray:
-    """Which genres a text names, and when the film was made, centred, `[F, K]`.
+    """Computes centred features of the genres and the year in a text, `[F, K]`.
 
-    An encoder knows both, yet among much else; a few ratings tell of these first.
+    An encoder represents both among much else; these features need few ratings.
     """
     named = [set(text.rpartition(". ")[2].split(", ")) - {""} for text in texts]
     genres = sorted(set().union(*named))

@@ -1,7 +1,7 @@
-"""Ridge regression of a user's ratings, its features and its prior meta-learned.
+"""Ridge regression of a user's ratings with meta-learned features and prior.
 
-What the outer loop learns is what any user may be expected to say of a film, and in
-which directions users differ; what a user's own ratings add has a closed form.
+The outer loop learns the prior rating of a film and the directions in which users
+differ; adaptation to a user's ratings has a closed form.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from metaflax import base, linalg, losses, training
 from metaflax import config as config_lib
 
 NUM_DIRECTIONS, SCALE = 48, 0.3
-# How much the order counts beside the ratings, and what scores are multiplied by there.
+# Weight of the ranking loss, and the factor on scores in it.
 ORDER, SHARPNESS = 0.3, 2.0
-SIZES = (5, 10, 20)  # Ratings that a user is learned from.
-KEPT = 0.8  # Share of the other users that popularity is taken of in meta-training.
+SIZES = (5, 10, 20)  # Numbers of support ratings.
+KEPT = 0.8  # Share of the other users whose ratings are popularity in meta-training.
 
 
 class Film(NamedTuple):
-    """What is known of films.
+    """Inputs of the learner: features and popularity of films.
 
     Attributes:
       text: `[U, D]`, features of the frozen encoder.
@@ -39,8 +39,8 @@ def learner(texts: np.ndarray, level: float) -> base.MetaAlgorithm:
     """Ridge regression around a prior.
 
     Args:
-      texts: `[F, D]`, features of all films, whose directions of most variance are
-        those that learning begins with.
+      texts: `[F, D]`, features of all films, whose principal components are the initial
+        directions.
       level: the mean of all ratings.
 
     Returns:
@@ -50,7 +50,7 @@ def learner(texts: np.ndarray, level: float) -> base.MetaAlgorithm:
     directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :NUM_DIRECTIONS]
 
     def init(key):
-        del key  # Nothing is drawn.
+        del key  # Initialisation is deterministic.
         return {
             "level": jnp.asarray(level),
             "text": jnp.zeros(texts.shape[1]),
@@ -61,7 +61,7 @@ def learner(texts: np.ndarray, level: float) -> base.MetaAlgorithm:
 
     def encode(params, film, key=None):
         del key
-        # Where ratings say much of a film, its text says less.
+        # The more ratings a film has, the less its text counts.
         unknown = film.popularity[:, 2]
         prior = params["level"] + unknown * (film.text @ params["text"])
         prior = prior + film.popularity @ params["popularity"]
@@ -75,13 +75,13 @@ def learner(texts: np.ndarray, level: float) -> base.MetaAlgorithm:
 
 
 def ratings_and_order(outputs, targets, weights):
-    """Squared errors of ratings, and what their order loses of NDCG."""
+    """Computes the squared error of ratings plus a ranking loss (LambdaRank)."""
     order = losses.lambda_rank(SHARPNESS * outputs, gains(targets), weights)
     return losses.squared_error(outputs, targets, weights) + ORDER * order
 
 
 def ridge_around_prior() -> base.Head:
-    """Ridge regression of what a prior, the first feature, leaves unexplained.
+    """Ridge regression of the residuals of a prior, which is the first feature.
 
     With a learned prior and learned features this is Bayesian linear regression whose
     prior is meta-learned (Harrison et al., arXiv 1807.08912).
@@ -109,15 +109,15 @@ def meta_train(
     *,
     popular: bool = True,
 ) -> tuple[base.MetaAlgorithm, Any]:
-    """The learner, and its parameters after training on these users.
+    """Meta-trains the learner; returns it with its parameters.
 
     Args:
-      texts: `[F, D]`; zeros for a learner that reads no text.
-      users: of meta-training.
-      ratings: theirs.
-      shrink: of popularity.
-      config: its training and episodes.
-      popular: whether films come with their popularity, or as if nobody rated them.
+      texts: `[F, D]`; zeros for a learner without text features.
+      users: users of meta-training.
+      ratings: their ratings.
+      shrink: shrinkage of popularity, see `Popularity`.
+      config: settings of training and episodes.
+      popular: whether to use popularity; otherwise films have no other ratings.
     """
     setting = config.training
     algorithm = learner(texts, ratings.level)
@@ -150,11 +150,11 @@ def meta_train(
 def draw(
     rng: np.random.Generator, num_users: int, num_tasks: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Users whose tasks a step takes, and others, whose ratings are popularity there.
+    """Samples users for the tasks of a step, and others whose ratings are popularity.
 
-    A user's own rating must not be in the popularity of a film. Nor may it be what all
-    others leave of the whole: text tells which film it is, so that a network can learn
-    the whole by heart, and take the difference. So some of the others are left out too.
+    A film's popularity must not contain the user's rating. Nor may it contain all other
+    ratings: a network can memorise the total of each film, which it recognises by its
+    text, and subtract. So some of the other users are left out too.
     """
     order = rng.permutation(num_users)
     drawn, others = order[:num_tasks], order[num_tasks:]
@@ -167,7 +167,7 @@ def episode(
     films: Film,
     sizes: config_lib.EpisodeConfig,
 ) -> base.Task:
-    """A user's first ratings, and some of the later ones, filled up to given sizes."""
+    """Builds a task: a user's first ratings, and some later ones, padded."""
     num = min(int(rng.choice(SIZES)), len(user.films) - 1)
     later = num + rng.permutation(len(user.films) - num)[: sizes.queries]
     return base.Task(
@@ -177,7 +177,7 @@ def episode(
 
 
 def batch(films: Film, user: User, which: np.ndarray, size: int) -> base.Batch:
-    """Some of a user's ratings as a batch of a given size; weight 0 is padding."""
+    """Collates some ratings of a user to a padded batch; padding has weight 0."""
     filled = np.zeros(size, int)
     filled[: len(which)] = which
     rows = user.films[filled]

@@ -1,4 +1,4 @@
-"""Ways to score all films for a user of whom a few ratings are known.
+"""Methods that score all films for a user with a few known ratings.
 
 A method is `scores = method(user)`, `[F]`, where `user` holds only those ratings.
 """
@@ -15,30 +15,30 @@ from metaflax import algorithms, base, heads, losses
 
 Method: TypeAlias = Callable[[User], np.ndarray]
 
-LIKED = 4.0  # A film rated so, or higher, is liked.
-OFFSET = 5.0  # How many ratings at the usual level are added to a user's own.
+LIKED = 4.0  # Lowest rating of a film that counts as liked.
+OFFSET = 5.0  # Shrinkage of a user's offset, as a number of average ratings.
 
 
 def popular(popularity: Popularity) -> Method:
-    """Mean ratings, moved by how much higher or lower the user rates than others."""
+    """Mean ratings plus the user's offset."""
     means = popularity.means()
     return lambda user: means + offset(user, means)
 
 
 def counted(popularity: Popularity) -> Method:
-    """How often films were rated."""
+    """Number of ratings of each film."""
     return lambda user: popularity.counts
 
 
 def offset(user: User, means: np.ndarray) -> float:
-    """How far a user's ratings lie above the means of the same films, shrunk."""
+    """Computes the shrunken mean of a user's ratings minus the films' mean ratings."""
     return float(np.sum(user.ratings - means[user.films]) / (len(user.films) + OFFSET))
 
 
 def similar(texts: np.ndarray, reduce: Callable[..., np.ndarray]) -> Method:
-    """The cosine of a film's text to those that the user liked, their mean or most.
+    """Mean or maximum cosine of a film's text with texts of films that the user liked.
 
-    Of a user who liked nothing, the films rated highest count as liked.
+    If a user liked no film, the films rated highest count as liked.
     """
     unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
 
@@ -50,7 +50,7 @@ def similar(texts: np.ndarray, reduce: Callable[..., np.ndarray]) -> Method:
 
 
 def frozen_ridge(texts: np.ndarray, strength: float) -> Method:
-    """Ridge regression on the frozen encoder's features, with nothing meta-learned."""
+    """Ridge regression on the frozen encoder's features, without meta-learning."""
     algorithm = algorithms.frozen(
         lambda params, film, key=None: film.text,
         losses.squared_error,
@@ -79,14 +79,14 @@ def adapted(algorithm: base.MetaAlgorithm, params: Any, films: Film) -> Method:
 def neighbours(
     ratings: Ratings, popularity: Popularity, damping: float, doubt: float
 ) -> Method:
-    """Films that training users rated alike: k-nearest neighbours of items.
+    """Item-based collaborative filtering with nearest neighbours.
 
-    What a user says of a film beyond its mean and the user's own offset is carried to
-    other films by the cosine of what training users said of both.
+    A user's residual rating of a film, beyond its mean and the user's offset, transfers
+    to other films by the cosine of the training users' residuals of both films.
 
     Args:
-      ratings: of the training users.
-      popularity: among them.
+      ratings: ratings of the training users.
+      popularity: popularity among the training users.
       damping: added to the norms, so that few common raters count for less.
       doubt: added to the sum of cosines, towards no opinion.
     """

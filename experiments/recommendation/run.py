@@ -25,7 +25,7 @@ from metaflax import config as config_lib
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Tests each fold of users, writes results and a picture."""
+    """Tests each fold of users; writes results and a plot."""
     began = time.perf_counter()
     texts, users = users_lib.read(Path(config.data.path).parent)
     films = films_lib.embedded(texts, config), films_lib.kinds(texts)
@@ -63,7 +63,7 @@ def fold_record(
     config: config_lib.Config,
     console: Console,
 ) -> dict[str, Any]:
-    """Chooses on validation users, and scores test users."""
+    """Selects settings on validation users, and scores test users."""
     selected, picked = choose.all_methods(*films, users, config, console)
     popularity = users_lib.ratings_of(users["train"], len(texts)).popularity(1.0)
     by_user = scores.by_user(selected, users["test"], popularity.counts == 0)

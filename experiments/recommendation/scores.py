@@ -12,14 +12,14 @@ from users import User, gains, split
 from metaflax import evaluation, metrics
 
 NUM_BEST = 10
-# Where lists begin, if there are several of a user; one of each would decide little.
+# Starts of lists, where a user has several; a single one has a large variance.
 STARTS = (0, 20, 40)
 
 COUNT, POPULAR, SIMILAR = "count of ratings", "popularity", "content similarity"
 FROZEN, POPULAR_HEAD = "frozen, ridge regression", "popularity, meta-trained"
 TEXT, BOTH = "text, meta-trained", "text and popularity, meta-trained"
 NEIGHBOURS = "neighbours by ratings"
-RANKS_ONLY = (COUNT, SIMILAR)  # What they say is no rating.
+RANKS_ONLY = (COUNT, SIMILAR)  # Their scores are not ratings.
 PAIRS = (
     (BOTH, POPULAR),
     (BOTH, POPULAR_HEAD),
@@ -37,9 +37,9 @@ class Part(NamedTuple):
 
     Attributes:
       among: `[F]`, which films are ranked.
-      starts: where the known ratings begin; a user's score is the mean over them.
-      least: how many films a list has at least.
-      skipped: ratings after the start that are not ranked, beyond those known.
+      starts: positions of the first known rating; a user's score is the mean over them.
+      least: minimum number of films of a list.
+      skipped: number of ratings from the start on that are never ranked.
     """
 
     among: np.ndarray
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 def parts_of(unrated: np.ndarray) -> dict[str, Part]:
-    """What is judged, where no training user rated the films that `unrated` marks."""
+    """Returns the evaluated parts by name; `unrated` films have no training ratings."""
     every = np.ones_like(unrated)
     return {
         "all later films": Part(every),
@@ -62,13 +62,13 @@ def parts_of(unrated: np.ndarray) -> dict[str, Part]:
 def scored(
     method: Method, users: Sequence[User], size: int, parts: Mapping[str, Part]
 ) -> dict[str, np.ndarray]:
-    """By part `SCORES` of each user, `[users, 4]`; NaN where there is nothing to rank.
+    """Computes `SCORES` of each user by part, `[users, 4]`; NaN without films to rank.
 
     Args:
-      method: what is scored.
-      users: of whom `size` ratings are known, and later ones are ranked.
-      size: how many.
-      parts: of the later ones.
+      method: the method to score.
+      users: users with `size` known ratings; films rated later are ranked.
+      size: number of known ratings.
+      parts: parts of the later ratings.
     """
     rows = {name: np.full((len(users), len(SCORES)), np.nan) for name in parts}
     starts = sorted({start for part in parts.values() for start in part.starts})
@@ -78,7 +78,7 @@ def scored(
             if len(user.films) <= start + size:
                 continue
             known, _ = split(user, size, start)
-            outputs = method(known)  # Once, whichever parts are ranked by it.
+            outputs = method(known)  # The same for all parts.
             for name, part in parts.items():
                 _, later = split(user, max(size, part.skipped), start)
                 films, ratings = (x[part.among[later.films]] for x in later[1:])
@@ -91,7 +91,7 @@ def scored(
 
 
 def list_scores(scores: np.ndarray, ratings: np.ndarray) -> tuple[float, ...]:
-    """`SCORES` of one list."""
+    """Computes `SCORES` of one list."""
     return (
         metrics.ndcg_at(scores, gains(ratings), NUM_BEST),
         metrics.hit_at(scores, ratings >= LIKED, NUM_BEST),
@@ -100,19 +100,19 @@ def list_scores(scores: np.ndarray, ratings: np.ndarray) -> tuple[float, ...]:
     )
 
 
-# By part, by number of known ratings and by method: `[users, 4]`.
+# Scores `[users, 4]` by part, number of known ratings and method.
 ByUser: TypeAlias = dict[str, dict[str, dict[str, np.ndarray]]]
 
 
 def by_user(
     selected: Mapping[str, Method], users: Sequence[User], unrated: np.ndarray
 ) -> ByUser:
-    """The scores of each user.
+    """Computes the scores of each user.
 
     Args:
-      selected: the methods.
-      users: of meta-test.
-      unrated: `[F]`, films that no training user rated, which are judged apart too.
+      selected: the methods by name.
+      users: users of meta-test.
+      unrated: `[F]`, films that no training user rated, which are a separate part too.
     """
     parts = parts_of(unrated)
     collected: ByUser = {name: {str(size): {} for size in SIZES} for name in parts}
@@ -123,7 +123,7 @@ def by_user(
 
 
 def changed(by_user: Any, change: Callable[[Any], Any]) -> Any:
-    """The same with what `change` makes of each array."""
+    """Applies `change` to each array."""
     return {
         part: {
             size: {name: change(rows) for name, rows in methods.items()}
@@ -134,7 +134,7 @@ def changed(by_user: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def results(folds: Sequence[ByUser]) -> dict[str, Any]:
-    """Means over the users of all folds, paired differences, and 95 % intervals."""
+    """Computes means over users of all folds, paired differences and 95 % intervals."""
     collected: dict[str, Any] = {}
     for part, sizes in folds[0].items():
         collected[part] = {}
@@ -151,7 +151,7 @@ def results(folds: Sequence[ByUser]) -> dict[str, Any]:
 
 
 def compared(by_user: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Each method's scores, and differences between some, as mean and half width."""
+    """Computes mean and half width of scores, and of differences between methods."""
     means = {
         name: {
             score: rounded(evaluation.mean_interval(scores[:, column]))

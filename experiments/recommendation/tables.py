@@ -21,7 +21,7 @@ from users import User, split
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """Markdown: for each part and number of ratings, scores and differences."""
+    """Formats scores and differences by part and number of ratings as Markdown."""
     lines = []
     for part, sizes in results.items():
         for size, content in sizes.items():
@@ -43,7 +43,7 @@ def row(name: str, cells: Mapping[str, Sequence[float]], sign: str) -> str:
 
 
 def explained(method: Method, user: User, texts: Sequence[str], num: int = 5) -> str:
-    """What a user rated first, and what is recommended of the later films."""
+    """Formats a user's first ratings, and recommendations among the later films."""
     known, later = split(user, 10)
     scores = method(known)[later.films]
     lines = [f"user {user.name} rated first:"]
@@ -58,7 +58,7 @@ def explained(method: Method, user: User, texts: Sequence[str], num: int = 5) ->
 
 
 def plot(path: Path, results: Mapping[str, Any]) -> None:
-    """NDCG@10 against the number of ratings, and differences between methods."""
+    """Plots NDCG@10 against the number of ratings, and differences of methods."""
     from matplotlib import figure
 
     sizes = results["all later films"]

@@ -1,4 +1,4 @@
-"""Films, users with their ratings, and what ratings say of a film's popularity."""
+"""Films, users with their ratings, and popularity of films."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ class User(NamedTuple):
     """A user's ratings, oldest first.
 
     Attributes:
-      name: of the user.
-      films: `[R]`, numbers of rows in the list of films.
+      name: number of the user.
+      films: `[R]`, rows in the list of films.
       ratings: `[R]`, 0.5 to 5.
     """
 
@@ -28,10 +28,10 @@ class Popularity(NamedTuple):
     """Statistics of each film over the ratings of many users.
 
     Attributes:
-      counts: `[F]`, how often it was rated.
-      sums: `[F]`, of these ratings.
+      counts: `[F]`, number of ratings of each film.
+      sums: `[F]`, sum of the ratings of each film.
       level: the mean of all ratings.
-      shrink: how many ratings of the mean of all are added to a film's own.
+      shrink: shrinkage of a film's mean, as a number of ratings of value `level`.
     """
 
     counts: np.ndarray
@@ -40,23 +40,23 @@ class Popularity(NamedTuple):
     shrink: float
 
     def means(self) -> np.ndarray:
-        """Mean ratings, drawn to the mean of all, `[F]`."""
+        """Computes the means of films, shrunk towards the mean of all, `[F]`."""
         return (self.sums + self.shrink * self.level) / (self.counts + self.shrink)
 
     def columns(self) -> np.ndarray:
-        """Mean less that of all, logarithm of the count, share unknown, `[F, 3]`."""
+        """Computes centred mean, log count and degree of shrinkage, `[F, 3]`."""
         unknown = self.shrink / (self.counts + self.shrink)
         columns = [self.means() - self.level, np.log1p(self.counts) / 4, unknown]
         return np.stack(columns, axis=1).astype(np.float32)
 
 
 class Ratings(NamedTuple):
-    """The ratings of users as two matrices, from which popularity is quick to take.
+    """The ratings of users as matrices, from which popularity is computed fast.
 
     Attributes:
-      given: `[users, F]`, 0 where there is none.
+      given: `[users, F]`, ratings, 0 where there is none.
       is_given: `[users, F]`, 1 or 0.
-      level: the mean of all.
+      level: the mean of all ratings.
     """
 
     given: np.ndarray
@@ -66,7 +66,7 @@ class Ratings(NamedTuple):
     def popularity(
         self, shrink: float, of: np.ndarray | None = None, share: float = 1.0
     ) -> Popularity:
-        """Popularity among all users, or among some that stand for a share of them."""
+        """Computes popularity among all users, or estimates it from a share of them."""
         counted = np.ones(len(self.given), np.float32)
         if of is not None:
             counted = np.isin(np.arange(len(self.given)), of).astype(np.float32)
@@ -75,7 +75,7 @@ class Ratings(NamedTuple):
 
 
 def read(folder: Path) -> tuple[list[str], dict[str, list[User]]]:
-    """Texts of films (title, year, genres), and users by split."""
+    """Reads texts of films (title, year, genres), and users by split."""
     films = _rows(folder / "items.jsonl")
     number = {film["id"]: row for row, film in enumerate(films)}
     users: dict[str, list[User]] = {}
@@ -88,10 +88,10 @@ def read(folder: Path) -> tuple[list[str], dict[str, list[User]]]:
 
 
 def folds(users: Mapping[str, Sequence[User]]) -> list[dict[str, list[User]]]:
-    """Divisions of all users into splits; each user is tested in one of them.
+    """Divides all users into splits, several times; each user is tested once.
 
-    The first is the one that is given. The others test, part by part, the users that it
-    does not; as many of the rest validate as there.
+    The first fold is the given split. The others divide its training and validation
+    users into test sets, each with as many validation users as the given split.
     """
     given = {name: list(in_split) for name, in_split in users.items()}
     rng = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def folds(users: Mapping[str, Sequence[User]]) -> list[dict[str, list[User]]]:
 
 
 def ratings_of(users: Sequence[User], num_films: int) -> Ratings:
-    """The ratings of these users."""
+    """Returns the ratings of users as matrices."""
     given = np.zeros((len(users), num_films), np.float32)
     for row, user in enumerate(users):
         given[row, user.films] = user.ratings
@@ -132,7 +132,7 @@ def split(user: User, size: int, start: int = 0) -> tuple[User, User]:
 
 
 def gains(ratings: Any) -> Any:
-    """Gain of a rating in NDCG: 2^rating - 1."""
+    """Computes the gain of a rating in NDCG: 2^rating - 1."""
     return 2.0**ratings - 1
 
 

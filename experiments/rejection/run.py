@@ -28,16 +28,16 @@ from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run import roomy
 
 RATES = (0.01, 0.05, 0.1)
-MAX_LENGTH = 256  # Tokens of the medical texts.
-SEEDS = range(5)  # Of the splits of data sets without published folds.
+MAX_LENGTH = 256  # Maximum number of tokens of medical texts.
+SEEDS = range(5)  # Seeds of the splits of data sets without published folds.
 
 
-# Features of texts by their tokens: the encoder is frozen, and folds share texts.
+# Cache of features by tokens: the encoder is frozen, and folds share texts.
 FEATURES: dict[bytes, np.ndarray] = {}
 
 
 def remembering_embedder(model: LoadedModel):
-    """An `embedder` that looks texts up in `FEATURES`."""
+    """Builds an `embedder` that caches features in `FEATURES`."""
     embed = embedder(model)
 
     def remembered(params: Any, tokenized: Any, rows: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def remembering_embedder(model: LoadedModel):
 
 
 class FrozenScorer(LogitScorer):
-    """Scores by logits of a frozen encoder, which reads each text once."""
+    """Scores logits of a frozen encoder, which encodes each text once."""
 
     embedder = staticmethod(remembering_embedder)
 
@@ -61,7 +61,7 @@ class FrozenRun(workflows.Run):
     """A run whose encoder is frozen, and encodes each text once for all folds."""
 
     def evaluator(self, episodes: Episodes, seed: int, num: int) -> workflows.Evaluator:
-        """Builds an evaluator of `num` episodes of a seed."""
+        """Builds an evaluator of `num` episodes sampled with a seed."""
         padded = roomy(self, episodes)
         scorer = FrozenScorer(self.config.algorithm, self.model, self.task, padded)
         batch = self.config.evaluation.batch_episodes
@@ -70,12 +70,12 @@ class FrozenRun(workflows.Run):
 
 
 class Fold(NamedTuple):
-    """What one fold shows.
+    """Calibration of one fold, and logits of its test episodes.
 
     Attributes:
-      calibration: fitted on meta-validation.
+      calibration: calibration fitted on meta-validation.
       inside: logits `[Q, N]` of the queries of each test episode.
-      targets: their classes `[Q]`.
+      targets: classes `[Q]` of these queries.
       outside: for each kind of text without a class, logits `[Q, N]` by episode.
     """
 
@@ -99,7 +99,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def clinc(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | None]]:
-    """The five published folds, with the queries out of scope."""
+    """Yields the five published folds, with the queries out of scope."""
     folder = common.data_folder() / "clinc150"
     for fold in ("01", "02", "03", "04", "05"):
         fields = {"split_file": str(folder / "folds.json"), "fold": fold}
@@ -108,7 +108,7 @@ def clinc(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | Non
 
 
 def medical(file: str, num_valid: int, num_test: int) -> Any:
-    """A file of `medical`, its classes split at random, five times."""
+    """Builds five random splits of the classes of a file of `medical`."""
 
     def folds(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | None]]:
         path = common.data_folder() / "medical" / file
@@ -126,7 +126,7 @@ def medical(file: str, num_valid: int, num_test: int) -> Any:
 
 
 def on_split(config: config_lib.Config, path: Path, split: Any) -> config_lib.Config:
-    """The config on a file, whose episodes of meta-training are as small as can be."""
+    """Config on a file and split, with the smallest episodes of meta-training."""
     sizes = dataclasses.replace(config.episodes, train_way=2)
     config = dataclasses.replace(config, episodes=sizes)
     fields = {"split_names": split, "split_file": None, "fold": None}
@@ -157,14 +157,14 @@ def measure(run: workflows.Run, out_of_scope: Path | None) -> Fold:
     outside = {"classes held out": others.query_logits(others(params))[0]}
     if out_of_scope is not None:
         both = detector(run, out_of_scope)
-        # Queries, then as many texts out of scope.
+        # The first half are queries in scope, the second texts out of scope.
         logits = both.query_logits(both(params))[0]
         outside["out of scope"] = [np.split(rows, 2)[1] for rows in logits]
     return Fold(calibration, inside, targets, outside)
 
 
 def record(folds: list[Fold]) -> dict[str, Any]:
-    """Rates by threshold and calibration errors, with intervals."""
+    """Computes rejection rates by threshold and calibration errors, with intervals."""
     return {
         "folds": [fold.calibration._asdict() for fold in folds],
         "accuracy": interval([accuracies(fold) for fold in folds]),
@@ -190,20 +190,20 @@ def record(folds: list[Fold]) -> dict[str, Any]:
 
 
 def below(fold: Fold, logits: list[np.ndarray], rate: float) -> np.ndarray:
-    """The share of the texts of each episode that is below a threshold, `[E]`."""
+    """Computes the share of rejected texts of each episode, `[E]`."""
     threshold = fold.calibration.threshold(rate)
     confidence = fold.calibration.confidence
     return np.array([np.mean(confidence(rows) < threshold) for rows in logits])
 
 
 def accuracies(fold: Fold) -> np.ndarray:
-    """The accuracy of each episode without rejection, `[E]`."""
+    """Computes the accuracy of each episode without rejection, `[E]`."""
     pairs = zip(fold.inside, fold.targets, strict=True)
     return np.array([np.mean(rows.argmax(-1) == true) for rows, true in pairs])
 
 
 def error(folds: list[Fold], *, calibrated: bool) -> dict[str, float]:
-    """The expected calibration error over the queries of all folds."""
+    """Computes the expected calibration error over the queries of all folds."""
     logits, targets = [], []
     for fold in folds:
         divisor = fold.calibration.temperature if calibrated else 1.0
@@ -213,12 +213,12 @@ def error(folds: list[Fold], *, calibrated: bool) -> dict[str, float]:
 
 
 def interval(folds: list[np.ndarray]) -> dict[str, float]:
-    """The mean over folds, with a 95 % interval that covers other folds."""
+    """Computes the mean over folds, with a 95 % interval over folds and episodes."""
     return evaluation.nested_interval(folds)._asdict()
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Markdown tables of the results."""
+    """Formats the results as Markdown tables."""
     kinds = ("false rejections", "classes held out", "out of scope")
     rejection = [
         [name, f"{100 * float(rate):g} %", *(percent(row.get(kind)) for kind in kinds)]
@@ -244,12 +244,12 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def percent(row: dict[str, float] | None) -> str:
-    """A mean and its interval in percent; empty where nothing was measured."""
+    """Formats a mean and its interval in percent; empty where nothing was measured."""
     return "" if row is None else common.percent(evaluation.Interval(**row), digits=1)
 
 
 def estimate(row: dict[str, float]) -> str:
-    """An estimate and its bootstrap interval, in percent."""
+    """Formats an estimate and its bootstrap interval, in percent."""
     value, low, high = (100 * row[name] for name in ("value", "low", "high"))
     return f"{value:.1f} ({low:.1f} to {high:.1f})"
 

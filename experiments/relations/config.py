@@ -25,13 +25,13 @@ from metaflax.config import (
 DATA = Path(os.environ.get("METAFLAX_DATA", "data")) / "fewrel"
 
 config = Config(
-    # Means over both entities, the words between them and the text, and their names.
+    # Means over both entities, the words between them and the text, and entity names.
     model=ModelConfig(pooling="mean", pair_encoding="phrase"),
     data=DataConfig(
         path=str(DATA / "*.jsonl"),
         task="relations",
         split_file=str(DATA / "splits.json"),
-        max_length=112,  # 96 and the two names, which have 4 tokens at the median.
+        max_length=112,  # 96 plus two entity names, with a median of 4 tokens.
     ),
     episodes=EpisodeConfig(
         way=5, shot=1, queries=5, train_way=12, train_shot=1, train_queries=2

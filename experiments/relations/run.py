@@ -1,6 +1,6 @@
 """Meta-trains on relations, twice, and meta-tests beside baselines; see README.md.
 
-The meta-trained encoder is scored with other output layers and names of relations too.
+The meta-trained encoder is also scored with other heads and with relation names.
 
 Usage: METAFLAX_DATA=DIR python experiments/relations/run.py [--runs DIR]
     [--model minilm] [--skip-fine-tuning]
@@ -27,8 +27,8 @@ from metaflax import config as config_lib
 from metaflax import workflows
 
 NONE_LOGITS = (0.0, 2.0, 4.0, 6.0)
-# Output layers on the meta-trained encoder; the strength was chosen on validation
-# relations. Soft k-means takes the queries of an episode too, without their labels.
+# Heads on the meta-trained encoder; the strength was selected on validation
+# relations. Soft k-means also learns from the queries without their labels.
 HEADS = {
     "ridge regression": with_head("ridge", strength=0.1),
     "soft k-means, transductive": with_head("soft_k_means"),
@@ -53,7 +53,7 @@ def experiment(
     model: str | None = None,
     skip_fine_tuning: bool = False,
 ) -> None:
-    """One training for one and for five shots, and one for none of the above."""
+    """Meta-trains for one and five shots, and separately for none of the above."""
     if model is not None:
         config = common.on_model(config, model)
     tuned = not skip_fine_tuning
@@ -70,7 +70,7 @@ def relations(
     num_valid: int = 20,
     tuned: bool = True,
 ) -> None:
-    """One training, meta-tested with one support text a relation and with five."""
+    """Meta-trains once; meta-tests with one and five support texts per relation."""
     named = with_names(write_names(config, run_dir.with_name("names.json")))
     workflows.train(config, run_dir, console)
     variants = {
@@ -95,9 +95,9 @@ def relations(
 
 
 def with_none(config: config_lib.Config) -> config_lib.Config:
-    """The config of episodes a third of whose queries hold none of the relations.
+    """Config of episodes in which a third of the queries have none of the relations.
 
-    Features are the states of the markers alone.
+    Features are the states of the entity markers alone.
     """
     model = dataclasses.replace(
         config.model, pooling="entities", pair_encoding="one_sequence"
@@ -130,7 +130,7 @@ def none_of_the_above(
     num_valid: int = 10,
     tuned: bool = True,
 ) -> None:
-    """Relations, and texts that hold none of those at hand."""
+    """Meta-trains and meta-tests with queries of none of the episode's relations."""
     workflows.train(config, run_dir, console)
     name = "baselines"
     meta_test(config, run_dir, console, name, num_test, num_valid, tuned=tuned)
@@ -146,7 +146,7 @@ def meta_test(
     *,
     tuned: bool = True,
 ) -> None:
-    """The run beside baselines, on episodes of the config's sizes."""
+    """Compares the run with baselines on episodes of the config's sizes."""
     baselines = {"frozen": frozen(config)}
     if tuned:
         baselines["fine-tuned"] = fine_tuned(config)
@@ -155,7 +155,7 @@ def meta_test(
         baselines,
         console,
         name=name,
-        # Frozen, a text is encoded once, however many settings and episodes.
+        # A frozen encoder encodes a text once for all settings and episodes.
         valid_episodes={"frozen": 5 * num_valid, "fine-tuned": num_valid},
         episodes=config.episodes,
         evaluation=dataclasses.replace(config.evaluation, test_episodes=num_test),
@@ -163,7 +163,7 @@ def meta_test(
 
 
 def frozen(config: config_lib.Config) -> list[common.Setting]:
-    """Class means of every pooling, and of all means where the run joins them."""
+    """Settings of class means with every single pooling and with the run's."""
     logits = none_logits(config)
     joined = common.frozen_settings(config, pooling=("mean",), none_logit=logits)
     single = common.frozen_settings(
@@ -176,7 +176,7 @@ def frozen(config: config_lib.Config) -> list[common.Setting]:
 
 
 def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
-    """From class means of the markers or of all tokens, with steps of two sizes."""
+    """Settings of fine-tuning from class means, with two poolings and two rates."""
     return common.fine_tuned_settings(
         config,
         pooling=("entities", "mean"),
@@ -186,7 +186,7 @@ def fine_tuned(config: config_lib.Config) -> list[common.Setting]:
 
 
 def none_logits(config: config_lib.Config) -> tuple[float, ...]:
-    """Where the logit of none may stand, if that is an answer."""
+    """Candidate values of the logit of none, if the episodes have that class."""
     return NONE_LOGITS if config.episodes.none_rate else (0.0,)
 
 

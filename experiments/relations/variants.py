@@ -1,4 +1,4 @@
-"""Scores of a meta-trained encoder with other output layers, or names of relations."""
+"""Scores of a meta-trained encoder with other heads, or with names of relations."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ Change = Callable[[config_lib.Config], config_lib.Config]
 
 
 def with_head(name: str, **settings: Any) -> Change:
-    """Changes the output layer, which is fitted on each support set."""
+    """Changes the head, which is fitted to each support set."""
 
     def change(config: config_lib.Config) -> config_lib.Config:
         algorithm = dataclasses.replace(config.algorithm, head=name, **settings)
@@ -30,7 +30,7 @@ def with_head(name: str, **settings: Any) -> Change:
 
 
 def with_names(file: Path) -> Change:
-    """Adds the names of relations to the support set, of a JSON file by relation."""
+    """Adds the names of relations, from a JSON file, to the support set."""
 
     def change(config: config_lib.Config) -> config_lib.Config:
         return common.on_data(config, config.data.path, label_names=str(file))
@@ -39,12 +39,12 @@ def with_names(file: Path) -> Change:
 
 
 def together(*changes: Change) -> Change:
-    """Makes several changes, one after another."""
+    """Composes several changes."""
     return lambda config: functools.reduce(lambda c, change: change(c), changes, config)
 
 
 def write_names(config: config_lib.Config, file: Path) -> Path:
-    """Writes the names in the `relations.json` beside the split file as a file.
+    """Writes the names in `relations.json`, beside the split file, to another file.
 
     Raises:
       ValueError: if there is no such file.
@@ -72,9 +72,9 @@ def compare_variants(
     episodes: config_lib.EpisodeConfig,
     evaluation: config_lib.EvaluationConfig,
 ) -> dict[str, Any]:
-    """Scores variants of a run on its test episodes, beside the run itself.
+    """Scores a run and variants of it on the run's test episodes.
 
-    The encoder is the run's throughout; nothing is trained.
+    All variants use the run's encoder; nothing is trained.
 
     Args:
       run_dir: where `train` left the run.
@@ -94,7 +94,7 @@ def compare_variants(
     scores = {OURS: run.test_evaluator()(params)}
     for variant, change in variants.items():
         other = workflows.load_run(change(run.config))
-        # A new output layer, where that is another one, on the run's encoder.
+        # The run's encoder, with a new head where the variant has another one.
         start = {**other.initial_params(), "encoder": params["encoder"]}
         scores[variant] = other.test_evaluator()(start)
     accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}

@@ -12,7 +12,7 @@ def resident() -> float:
 
 
 def most_resident() -> float:
-    """The most that there was of it, since the process began."""
+    """Peak of resident memory since the process began, in MiB."""
     return memory("VmHWM")
 
 
@@ -22,7 +22,7 @@ def memory(kind: str) -> float:
 
 
 def repeated(function: Callable[[int], None], seconds: float) -> tuple[int, float]:
-    """How often a function of a number ran in some seconds, and in how many."""
+    """Calls a function with 0, 1, ... for some seconds; returns count and seconds."""
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         function(count)

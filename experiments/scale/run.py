@@ -3,12 +3,12 @@
 Usage: python experiments/scale/run.py [--rows 1e7] [--classes 200000] [--format jsonl]
            [--folder DIR] [--seconds 20] [STAGE ...]
 
-Stages are `make` (synthetic labelled texts), `index`, `open` (the index is found again,
-and episodes are drawn), `batches` (as a training step reads them), `step` (what steps
-of all-MiniLM-L6-v2 use of them), `readers` (the same episodes by one, two and four
-processes) and `train` (a short run); all of them unless some are named. Each is a
-process of its own, so that its memory is its own too. A table of all is printed at the
-end. See README.md.
+Stages are `make` (synthetic labelled texts), `index`, `open` (the index is reopened,
+and episodes are sampled), `batches` (as a training step needs them), `step` (rate of
+training steps of all-MiniLM-L6-v2), `readers` (the same episodes by one, two and four
+processes) and `train` (a short run); all of them unless some are named. Each runs in a
+separate process, so that its memory is measured separately. A table of all is printed
+at the end. See README.md.
 """
 
 import argparse
@@ -35,12 +35,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="which; all if none")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="stages to run (default: all)"
+    )
     parser.add_argument("--rows", type=float, default=1e7, help="labelled texts")
-    parser.add_argument("--classes", type=float, default=2e5, help="their labels")
+    parser.add_argument("--classes", type=float, default=2e5, help="number of labels")
     parser.add_argument("--format", choices=FORMATS, default="jsonl")
-    parser.add_argument("--folder", type=Path, help="where they are kept; else removed")
-    parser.add_argument("--seconds", type=float, default=20, help="of measuring each")
+    parser.add_argument(
+        "--folder", type=Path, help="folder to keep (default: temporary)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="duration of each measurement"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if unknown := set(args.stages) - set(STAGES):
@@ -66,13 +72,13 @@ def main() -> int:
 
 
 def run_stage(stage: str, source: Source, seconds: float) -> dict[str, Any]:
-    """The numbers of one stage, with the most memory that was resident."""
+    """Runs one stage; returns its measurements with the peak of resident memory."""
     collected = STAGES[stage](source, seconds)
     return {**collected, "most_resident_mib": round(most_resident())}
 
 
 def table(collected: dict[str, dict[str, Any]]) -> str:
-    """What was measured, a row each, in Markdown."""
+    """Formats the measurements as Markdown, one per row."""
     lines = [
         f"| {stage} | {name.replace('_', ' ')} | {shown(value)} |"
         for stage, numbers in collected.items()
@@ -99,7 +105,7 @@ def index(source: Source, seconds: float) -> dict[str, Any]:
 
 
 def open_again(source: Source, seconds: float) -> dict[str, Any]:
-    """Finds the index, draws episodes and reads their texts."""
+    """Reopens the index, samples episodes and reads their texts."""
     _, imports = timed(lambda: __import__("metaflax.data"))
     forget(source)
     _, cold = timed(lambda: indexed(source))
@@ -127,7 +133,7 @@ def open_again(source: Source, seconds: float) -> dict[str, Any]:
 
 
 def batches(source: Source, seconds: float) -> dict[str, Any]:
-    """Batches of episodes: drawn, read, tokenized and padded."""
+    """Measures the rate of batches: sampled, read, tokenized and padded."""
     sampler = sampler_of(indexed(source))
     collate = collator(sampler)
 
@@ -140,7 +146,7 @@ def batches(source: Source, seconds: float) -> dict[str, Any]:
 
 
 def step(source: Source, seconds: float) -> dict[str, Any]:
-    """Steps of protonet on one batch of episodes, compiled before they are timed."""
+    """Measures the rate of protonet's steps on one batch, after compilation."""
     import jax
 
     from metaflax import algorithms, data, heads, losses, models, training
@@ -178,7 +184,7 @@ def step(source: Source, seconds: float) -> dict[str, Any]:
 
 
 def readers(source: Source, seconds: float, num: int = 200) -> dict[str, Any]:
-    """Whether two and four processes make the episodes that one makes."""
+    """Checks that two and four processes yield the same episodes as one."""
     del seconds
     one = drawn(source, 0, 1, num)
     context = multiprocessing.get_context("spawn")
@@ -196,7 +202,7 @@ def readers(source: Source, seconds: float, num: int = 200) -> dict[str, Any]:
 def drawn(
     source: Source, reader: int, num_readers: int, num: int
 ) -> list[tuple[int, str]]:
-    """Number and hash of the episodes that a reader makes."""
+    """Returns number and hash of the episodes of a reader."""
     from metaflax import data
 
     sampler = sampler_of(indexed(source))
@@ -205,7 +211,7 @@ def drawn(
 
 
 def train(source: Source, seconds: float) -> dict[str, Any]:
-    """A short run of `metaflax train --on-disk True`, with protonet on MiniLM."""
+    """Runs `metaflax train --on-disk True` briefly, with protonet on MiniLM."""
     del seconds
     from rich.console import Console
 
@@ -248,7 +254,7 @@ def indexed(source: Source):
 
 
 def collator(sampler):
-    """From episodes to a batch for the device, as `train` makes it."""
+    """Builds a function that collates episodes to a batch, as `train` does."""
     from metaflax import data, models
 
     tokenizer = models.pretrained.tokenizer(data.fetch_minilm())
@@ -265,7 +271,7 @@ def collator(sampler):
 
 
 def sampler_of(index):
-    """Draws from the half of the labels that meta-training gets."""
+    """Builds a sampler of the labels of meta-training, half of all."""
     from metaflax import data
 
     names = list(index.labels.names)
@@ -276,7 +282,7 @@ def sampler_of(index):
 
 
 def forget(source: Source) -> None:
-    """Makes the operating system read source and index from disk again."""
+    """Evicts source and index from the operating system's file cache."""
     for path in (*files(source.path), *files(source.cache)):
         with path.open("rb") as file:
             os.fsync(file.fileno())

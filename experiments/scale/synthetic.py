@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 MIB = 2**20
-# Texts that are made together.
+# Number of texts that are generated at once.
 CHUNK = 50_000
 FORMATS = {"jsonl": "rows.jsonl", "parquet": "rows.parquet", "arrow": "rows"}
 
@@ -16,10 +16,10 @@ class Source(NamedTuple):
     """The labelled texts of a measurement.
 
     Attributes:
-      folder: where they and all else lie.
-      rows: how many texts.
-      classes: how many labels.
-      format: how they are stored.
+      folder: folder of the texts and all other files.
+      rows: number of texts.
+      classes: number of labels.
+      format: file format, one of `FORMATS`.
     """
 
     folder: Path
@@ -29,17 +29,17 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where the texts are."""
+        """Path of the texts."""
         return self.folder / FORMATS[self.format]
 
     @property
     def cache(self) -> Path:
-        """Where the index is kept."""
+        """Folder of the index."""
         return self.folder / "cache" / "texts"
 
 
 def make(source: Source, seconds: float) -> dict[str, Any]:
-    """Writes texts of 6 to 18 words, those of a label all over the file."""
+    """Writes texts of 6 to 18 words; texts of a label are spread over the file."""
     del seconds
     source.folder.mkdir(parents=True, exist_ok=True)
     if source.format == "jsonl":
@@ -56,7 +56,7 @@ def make(source: Source, seconds: float) -> dict[str, Any]:
 
 
 def chunks(source: Source, seed: int = 0) -> Iterator[tuple[list[str], list[str]]]:
-    """Yields texts and their labels; words are as frequent as Zipf's law has them."""
+    """Yields texts and their labels; word frequencies follow Zipf's law."""
     vocabulary = words()
     share = 1 / np.arange(1, len(vocabulary) + 1)
     reach = np.cumsum(share / share.sum())
@@ -71,7 +71,7 @@ def chunks(source: Source, seed: int = 0) -> Iterator[tuple[list[str], list[str]
 
 
 def words() -> np.ndarray:
-    """The words of all-MiniLM-L6-v2 that are letters and whole, in order."""
+    """Returns the whole words in the vocabulary of all-MiniLM-L6-v2, in order."""
     from metaflax import data
 
     lines = (data.fetch_minilm() / "vocab.txt").read_text().splitlines()
@@ -80,7 +80,7 @@ def words() -> np.ndarray:
 
 
 def write_table(source: Source) -> None:
-    """Parquet, or an Arrow table as `datasets` saves it."""
+    """Writes Parquet, or an Arrow table as `datasets` saves it."""
     import datasets
     import pyarrow as pa
     from pyarrow import parquet
@@ -98,5 +98,5 @@ def write_table(source: Source) -> None:
 
 
 def files(path: Path) -> list[Path]:
-    """A file, or those of a folder."""
+    """Lists the files of a folder, or the file itself."""
     return [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]

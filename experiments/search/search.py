@@ -1,4 +1,4 @@
-"""What of first-order MAML matters on intents, searched on validation classes.
+"""Hyperparameter search of first-order MAML on intents, by validation classes.
 
     METAFLAX_DATA=DIR python -m metaflax search --config experiments/search/search.py \
         --run-dir runs/search

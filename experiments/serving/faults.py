@@ -1,10 +1,10 @@
-"""What the service does when something else fails; see README.md.
+"""Behaviour of the service when something else fails; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/serving/faults.py [FAULT ...]
     [--fuzz-python PROGRAM] [--out DIR]
 
-Each fault happens while tenants teach and ask. Prints what was done and what went
-wrong, and exits with 1 if anything did.
+Each fault happens while tenants send requests. Prints the faults and the problems, and
+exits with 1 if there was a problem.
 """
 
 import argparse
@@ -40,19 +40,19 @@ Outcome = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Lab:
-    """What faults are tried on.
+    """Service, tenants and sizes of the faults.
 
     Attributes:
-      texts: that tenants draw from.
-      model: name or directory.
+      texts: texts that tenants sample from.
+      model: name or directory of the model.
       out: folder of stores and logs.
-      tenants: number of those who ask at the same time.
+      tenants: number of tenants that send requests at the same time.
       kills: number of times that the service is killed.
-      seconds: that tenants ask in, where nothing else ends it.
-      clients: that vanish, or are slow.
+      seconds: duration of the requests, where nothing else ends them.
+      clients: number of clients that vanish, or are slow.
       body: bytes of a large body.
       fuzz_python: program that runs fuzz.py.
-      fuzz_examples: requests of each operation, about.
+      fuzz_examples: approximate number of requests of each operation.
       options: further options of the service.
     """
 
@@ -89,7 +89,7 @@ class Lab:
         return {f"tenant{i}": f"token-of-tenant-{i:04}" for i in range(self.tenants)}
 
     def crowd(self, *servers: Server) -> list[Tenant]:
-        """Returns tenants who ask any of the servers."""
+        """Returns tenants that send requests to any of the servers."""
         crowd = []
         for number, token in enumerate(self.tokens.values()):
             clients = [server.client(token) for server in servers]
@@ -98,7 +98,7 @@ class Lab:
         return crowd
 
     def checked(self, tenants: Sequence[Tenant], **counts: float) -> Outcome:
-        """Compares all predictions, and collects what went wrong."""
+        """Compares all predictions with the reference, and collects problems."""
         answers = [p for tenant in tenants for p in tenant.predictions]
         wrong, difference = Reference(self.texts, self.model, None).wrong(answers)
         problems = [p for tenant in tenants for p in tenant.problems]
@@ -110,7 +110,7 @@ class Lab:
 
 @contextlib.contextmanager
 def asking(tenants: Sequence[Tenant], **options: Any) -> Iterator[None]:
-    """Lets tenants ask while the block runs."""
+    """Lets tenants send requests while the block runs."""
     stop: list[bool] = []
     done = all_at_once(tenants, lambda: bool(stop), **options)
     try:
@@ -140,7 +140,7 @@ def sigkill(lab: Lab) -> Outcome:
 
 
 def replicas(lab: Lab) -> Outcome:
-    """Asks either of two services on one store."""
+    """Sends requests to two services on one store."""
     with lab.serving("replicas") as first, lab.serving("replicas") as second:
         tenants = lab.crowd(first, second)
         with asking(tenants):
@@ -168,7 +168,7 @@ def vanishing_clients(lab: Lab) -> Outcome:
 
 
 def slow_clients(lab: Lab) -> Outcome:
-    """Sends bodies a byte at a time, and reads no answers, while others ask."""
+    """Sends bodies byte by byte and reads no answers, while tenants send requests."""
     seconds = 2.0
     with lab.serving("slow", "--deadline-seconds", "10") as server:
         tenants = lab.crowd(server)
@@ -199,7 +199,7 @@ def slow_clients(lab: Lab) -> Outcome:
 
 
 def large_bodies(lab: Lab) -> Outcome:
-    """Sends large bodies, with a length and in chunks, while others ask."""
+    """Sends large bodies, with a length and in chunks, while tenants send requests."""
     problems, piece = [], b" " * 1_000_000
     token = next(iter(lab.tokens.values()))
     head = request("/v1/tasks", {}, token).split(b"\r\nContent-Length")[0]
@@ -231,7 +231,7 @@ def large_bodies(lab: Lab) -> Outcome:
 
 
 def full_disk(lab: Lab) -> Outcome:
-    """Lets the service write nothing for a while: changes are refused, tasks stay."""
+    """Prevents all writes for a while: changes are refused, tasks are kept."""
     with lab.serving("full") as server:
         tenants = lab.crowd(server)
         with asking(tenants):
@@ -247,7 +247,7 @@ def full_disk(lab: Lab) -> Outcome:
 
 
 def unreachable_store(lab: Lab) -> Outcome:
-    """Takes the store away for a while: another holds its lock, then its files go."""
+    """Makes the store unavailable for a while: locks it, then moves its files."""
     store = lab.out / "unreachable"
     with lab.serving("unreachable") as server:
         tenants = lab.crowd(server)
@@ -304,7 +304,7 @@ FAULTS = {
 
 
 def refusals(tenants: Sequence[Tenant], seconds: float) -> list[str]:
-    """Lets tenants ask in vain, and returns which answers were errors."""
+    """Lets tenants send requests that fail, and returns the errors."""
     earlier = [len(tenant.problems) for tenant in tenants]
     with asking(tenants):
         time.sleep(seconds)
@@ -316,7 +316,7 @@ def refusals(tenants: Sequence[Tenant], seconds: float) -> list[str]:
 
 
 def refused_only(outcome: Outcome, refused: Sequence[str]) -> Outcome:
-    """Adds answers other than a 503 in one sentence, which are problems, and none."""
+    """Adds problems to an outcome: errors other than 503, and the lack of any error."""
     others = [r for r in refused if "answered with 503" not in r]
     missing = [] if refused else ["no change was refused"]
     return with_problems({"refused": len(refused), **outcome}, [*others, *missing])
@@ -328,7 +328,7 @@ def with_problems(outcome: Outcome, problems: Sequence[str]) -> Outcome:
 
 
 def settled(server: Server, files: int, seconds: float = 60) -> list[str]:
-    """Waits until nothing is left of clients that are gone."""
+    """Waits until the service has released the connections of vanished clients."""
     end = time.monotonic() + seconds
     while True:
         _, page = server.ask("GET", "/metrics")
@@ -342,14 +342,14 @@ def settled(server: Server, files: int, seconds: float = 60) -> list[str]:
 
 
 def request(path: str, body: Any, token: str) -> bytes:
-    """Returns a request as it is sent."""
+    """Returns the bytes of an HTTP request."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
 def received(client: socket.socket) -> bytes:
-    """Returns what a server sent before it waits for more, or closed."""
+    """Receives the first part of a response; empty if the server closed."""
     client.settimeout(15)
     with contextlib.suppress(OSError):
         return client.recv(65536)

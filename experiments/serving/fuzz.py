@@ -3,9 +3,8 @@
 Usage: python experiments/serving/fuzz.py --port PORT --token TOKEN [--examples N]
     [--ids ID ...] [--secret TEXT]
 
-Bodies fit the document, and do not. Prints a JSON object of the number of requests, of
-each status, and of what no answer may be: a status of 500 or above, a trace, or a text
-of another tenant.
+Sends valid and invalid bodies. Prints a JSON object: number of requests, number of each
+status, and problems: a status of 500 or above, a trace, or a text of another tenant.
 """
 
 import argparse
@@ -25,10 +24,14 @@ TRACES = ("Traceback", 'File "', ".py", "sqlalchemy", "sqlite")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--token", required=True, help="of the tenant who asks")
-    parser.add_argument("--examples", type=int, default=600, help="of an operation")
-    parser.add_argument("--ids", nargs="*", default=[], help="tasks, anyone's")
-    parser.add_argument("--secret", help="a text that no answer may hold")
+    parser.add_argument("--token", required=True, help="token of the tenant")
+    parser.add_argument(
+        "--examples", type=int, default=600, help="requests per operation"
+    )
+    parser.add_argument(
+        "--ids", nargs="*", default=[], help="ids of tasks of any tenant"
+    )
+    parser.add_argument("--secret", help="text that no answer may contain")
     options = parser.parse_args()
     url = f"http://127.0.0.1:{options.port}"
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
@@ -69,7 +72,7 @@ def main() -> int:
 
 
 def wrong(answer: Any, secret: str | None) -> str | None:
-    """Says what is wrong with an answer; None if nothing is."""
+    """Describes the problem of an answer; None if there is none."""
     if answer.status_code >= 500:
         return f"status {answer.status_code}: {answer.text[:300]}"
     if secret and secret in answer.text:

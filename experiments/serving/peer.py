@@ -3,9 +3,9 @@
 Usage: python experiments/serving/peer.py --model DIRECTORY --port PORT
 
 It answers the requests of run.py as `metaflax serve` does: tasks are logistic
-regressions on the embeddings of a frozen encoder. They stay in memory, one tenant asks,
-nothing is bounded and nothing is checked: what one writes in an afternoon. A forward
-pass encodes the texts of one request, one at a time with all cores.
+regressions on the embeddings of a frozen encoder. It is minimal: tasks stay in memory,
+there is one tenant, and nothing is bounded or checked. A forward pass encodes the texts
+of one request, one request at a time with all cores.
 """
 
 import argparse
@@ -89,7 +89,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="directory of the encoder")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="number of torch's threads"
+    )
     args = parser.parse_args()
     app = application(args.model, args.threads)
     uvicorn.run(app, port=args.port, log_level="warning")

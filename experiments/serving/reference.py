@@ -1,4 +1,4 @@
-"""What a service should answer, computed without it."""
+"""Reference predictions for a service, computed directly."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 
-# Probabilities of one text differ by rounding between batches of other shapes.
+# Rounding of a text's probabilities depends on the shape of its batch.
 TOLERANCE = 1e-4
 
 
@@ -17,9 +17,9 @@ class Reference:
     """Direct predictions of the tasks of tenants.
 
     Args:
-      texts: encoded once.
-      model: name or directory.
-      head: that learns tasks; None for the default.
+      texts: texts of the tenants, which are encoded once.
+      model: name or directory of the model.
+      head: head that is fitted to tasks; None for the default.
     """
 
     def __init__(self, texts: Texts, model: str, head: str | None):
@@ -40,7 +40,7 @@ class Reference:
                 given = np.array([probabilities.get(name, np.nan) for name in names])
                 difference = float(np.abs(given - row).max())
                 largest = max(largest, difference)
-                # A tie may be decided either way.
+                # Either label of a tie is correct.
                 tied = row[names.index(label)] >= row.max() - TOLERANCE
                 number += not (difference <= TOLERANCE and tied)
         return number, largest

@@ -29,25 +29,32 @@ from experiments import common
 from metaflax import workflows
 from metaflax.data.sources._pip_models import PIP_MODELS
 
-HEAD = "logistic_regression"  # As the peer's, so that both learn as much.
+HEAD = "logistic_regression"  # The same head as the peer's.
 MEMORY_SECONDS = 5.0
 
 
 def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="minilm", help="name or directory")
-    parser.add_argument("--tenants", type=int, default=50, help="at the same time")
-    parser.add_argument("--minutes", type=float, default=30, help="with all tenants")
     parser.add_argument(
-        "--other-minutes", type=float, default=3, help="with one tenant, and the peer"
+        "--tenants", type=int, default=50, help="number of simultaneous tenants"
     )
-    parser.add_argument("--per-class", type=int, default=20, help="texts of a class")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="minutes with all tenants"
+    )
+    parser.add_argument(
+        "--other-minutes",
+        type=float,
+        default=3,
+        help="minutes with one tenant, and with the peer",
+    )
+    parser.add_argument("--per-class", type=int, default=20, help="texts per class")
     parser.add_argument("--data", type=Path, help="folder of examples.jsonl")
     parser.add_argument(
         "--peer",
         action="append",
         metavar="NAME=PROGRAM",
-        help="Python that runs the peer, and how to call it; may be repeated",
+        help="name and Python interpreter of a peer; may be repeated",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/serving"))
     options = parser.parse_args(args)
@@ -110,7 +117,7 @@ def peers(options: argparse.Namespace, texts: Texts) -> dict[str, dict[str, Any]
 def driven(
     server: Server, texts: Texts, tokens: Sequence[str], minutes: float
 ) -> tuple[dict[str, Any], list[Tenant]]:
-    """Lets tenants ask for some minutes, and reports what they measured."""
+    """Lets tenants send requests for some minutes, and summarises them."""
     tenants = [
         Tenant(texts, np.random.default_rng(number), [server.client(token)])
         for number, token in enumerate(tokens)

@@ -22,7 +22,7 @@ class Server(NamedTuple):
     Attributes:
       process: the process.
       port: where it listens.
-      log: file of what it prints.
+      log: file of its output.
     """
 
     process: subprocess.Popen
@@ -38,13 +38,13 @@ class Server(NamedTuple):
         return len(list(Path(f"/proc/{self.process.pid}/fd").glob("*")))
 
     def client(self, token: str | None = None) -> "Client":
-        """Returns a client with a connection of its own."""
+        """Returns a client with a new connection."""
         return Client(self.port, token)
 
     def ask(
         self, method: str, path: str, body: Any = None, token: str | None = None
     ) -> tuple[int, Any]:
-        """Asks once, as `Client.ask`."""
+        """Sends one request, as `Client.ask`."""
         with contextlib.closing(self.client(token)) as client:
             return client.ask(method, path, body)
 
@@ -61,11 +61,11 @@ class Client:
     """A client with a connection that stays open.
 
     Args:
-      port: of the server.
+      port: port of the server.
       token: bearer token; None for none.
 
     Attributes:
-      retry_after: seconds after which the last answer says to try again; 0 for none.
+      retry_after: seconds of the last answer's `Retry-After`; 0 for none.
     """
 
     def __init__(self, port: int, token: str | None = None):
@@ -115,8 +115,8 @@ def running(command: Sequence[str], log: Path) -> Iterator[Server]:
     """Starts a server, waits until it is ready, and kills it at the end.
 
     Args:
-      command: to which `--port` is added.
-      log: file that what it prints is added to.
+      command: command line, to which `--port` is added.
+      log: file to which its output is appended.
 
     Raises:
       RuntimeError: if it ends, or is not ready in time.

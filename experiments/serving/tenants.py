@@ -1,4 +1,4 @@
-"""Tenants that teach and ask a service at random, and remember what it answered."""
+"""Tenants that send random requests to a service, and record its answers."""
 
 import dataclasses
 import threading
@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from server import Client
 
-# Of all requests: new or deleted tasks, and more examples; the others are predictions.
+# Shares of requests that create or delete tasks, and that add examples; the others
+# are predictions.
 CHANGES, PATCHES = 0.06, 0.10
 MOST_TASKS, CLASSES, SHOT, MOST_TEXTS, MOST_NEW = 3, 5, 5, 8, 3
 
 
 class Texts(NamedTuple):
-    """Labelled texts that tenants draw from.
+    """Labelled texts that tenants sample from.
 
     Attributes:
-      texts: all of them.
-      labels: of each.
-      by_class: their numbers, by class.
+      texts: all texts.
+      labels: label of each text.
+      by_class: indices of texts by class.
     """
 
     texts: list[str]
@@ -29,7 +30,7 @@ class Texts(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[dict[str, Any]], per_class: int) -> "Texts":
-        """Takes the first texts of each class that has so many."""
+        """Selects the first `per_class` texts of each class that has as many."""
         by_class: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             by_class.setdefault(row["label"], []).append(row)
@@ -51,12 +52,12 @@ class Texts(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """An answer to be checked.
+    """Predictions of a service, to be checked.
 
     Attributes:
-      rows: texts that the task has learned.
-      queries: texts that were predicted.
-      answers: label and probabilities of each.
+      rows: indices of the task's examples.
+      queries: indices of the predicted texts.
+      answers: label and probabilities of each query.
     """
 
     rows: tuple[int, ...]
@@ -65,11 +66,13 @@ class Prediction(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Attributes:
-    kind: of the request.
-    start: seconds of the monotonic clock.
-    seconds: until the answer.
-    status: of the answer.
+    """Duration of a request.
+
+    Attributes:
+      kind: kind of request.
+      start: seconds of the monotonic clock.
+      seconds: seconds until the answer.
+      status: HTTP status of the answer.
     """
 
     kind: str
@@ -80,15 +83,15 @@ class Timing(NamedTuple):
 
 @dataclasses.dataclass
 class Task:
-    """A task as its tenant knows it.
+    """State of a task according to its tenant.
 
     Attributes:
-      id: of the task.
+      id: id of the task.
       classes: names of its classes.
-      rows: texts that were acknowledged.
-      version: that was acknowledged.
-      pending: texts of a request that has no answer yet.
-      deleting: whether the request without an answer deletes it.
+      rows: indices of acknowledged examples.
+      version: acknowledged version.
+      pending: indices of examples in a request without an answer.
+      deleting: whether a request without an answer deletes the task.
     """
 
     id: str
@@ -103,9 +106,9 @@ class Tenant:
     """A tenant that sends one request after another, and waits after each 429.
 
     Args:
-      texts: what it draws from.
-      rng: draws.
-      clients: one of them sends each request.
+      texts: texts to sample from.
+      rng: random generator.
+      clients: clients, one of which sends each request.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class Tenant:
         self._texts, self._rng, self._clients = texts, rng, clients
 
     def step(self) -> None:
-        """Sends a request at random and keeps the answer."""
+        """Sends a random request and records the answer."""
         draw = self._rng.random()
         if not self.tasks or (draw < CHANGES and len(self.tasks) < MOST_TASKS):
             self._create()
@@ -133,7 +136,7 @@ class Tenant:
             self._predict()
 
     def move(self, clients: Sequence[Client]) -> None:
-        """Asks other servers from now on."""
+        """Switches to other servers."""
         self.close()
         self._clients = clients
 
@@ -163,7 +166,7 @@ class Tenant:
         return number
 
     def _compare(self, task: Task, stored: dict[str, Any]) -> None:
-        """Notes whether the last unanswered request was done, and what is wrong."""
+        """Records differences, and whether the last unanswered request took effect."""
         done = stored["version"] == task.version + 1 and bool(task.pending)
         rows = task.rows + task.pending if done else task.rows
         version = task.version + done
@@ -228,7 +231,7 @@ class Tenant:
         return self.tasks[self._rng.integers(len(self.tasks))]
 
     def _draw(self, task: Task, most: int) -> tuple[int, ...]:
-        """Draws texts of the classes of a task."""
+        """Samples texts of the classes of a task."""
         number = self._rng.integers(1, most + 1)
         names = self._rng.choice(task.classes, number)
         return tuple(int(self._rng.choice(self._texts.by_class[n])) for n in names)
@@ -250,11 +253,11 @@ def all_at_once(
     until: Callable[[], bool],
     ended: tuple[type[Exception], ...] = (),
 ) -> threading.Event:
-    """Lets every tenant ask in a thread of its own.
+    """Lets every tenant send requests in a separate thread.
 
     Args:
-      tenants: who asks.
-      until: whether to stop, asked after each request.
+      tenants: the tenants.
+      until: whether to stop, called after each request.
       ended: errors that end a tenant's requests and are no problem.
 
     Returns:

@@ -75,7 +75,7 @@ def main() -> int:
 def init_mlp(key: jax.Array, num_inputs: int = 1) -> dict[str, Any]:
     sizes = [num_inputs, 40, 40, 1]
     keys = jax.random.split(key, len(sizes) - 1)
-    draw = jax.nn.initializers.truncated_normal(0.01)  # As MAML's code has it.
+    draw = jax.nn.initializers.truncated_normal(0.01)  # As in MAML's code.
     return {
         f"layer_{i}": {"kernel": draw(k, (D, H)), "bias": jnp.zeros(H)}
         for i, (k, D, H) in enumerate(zip(keys, sizes[:-1], sizes[1:], strict=True))
@@ -144,7 +144,7 @@ def cavia(num_steps: int):
 
 
 def pretraining(num_steps: int):
-    """One regression on all tasks at once; no task is adapted to."""
+    """Joint regression on all tasks, without adaptation."""
     del num_steps
     return algorithms.compose(
         apply_mlp,
@@ -168,7 +168,7 @@ METHODS: dict[str, Callable[[int], metaflax.MetaAlgorithm]] = {
 
 
 def adapter(name: str, num_steps: int) -> metaflax.MetaAlgorithm:
-    """What adapts at test time: the method itself, or fine-tuning as MAML does it."""
+    """Returns the algorithm at test time; for `pretraining` fine-tuning as in MAML."""
     return (maml if name == "pretraining" else METHODS[name])(num_steps)
 
 
@@ -178,7 +178,7 @@ TEST_KEY = jax.random.key(1_000_003)
 
 
 def draw_tasks(key, T: int, S: int, Q: int, frequency=(1.0, 1.0)) -> metaflax.Task:
-    """T sines with amplitude in [0.1, 5] and phase in [0, pi], x in [-5, 5]."""
+    """Samples T sines with amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5]."""
     keys = jax.random.split(key, 4)
     amplitude = jax.random.uniform(keys[0], (T, 1, 1), minval=0.1, maxval=5.0)
     phase = jax.random.uniform(keys[1], (T, 1, 1), maxval=jnp.pi)
@@ -195,7 +195,7 @@ def draw_tasks(key, T: int, S: int, Q: int, frequency=(1.0, 1.0)) -> metaflax.Ta
 
 
 def meta_train(algorithm, num_outer: int, shot: int, frequency=(1.0, 1.0), seed=0):
-    """Adam on new tasks at every step, all steps in one compiled scan."""
+    """Meta-trains by Adam on new tasks at every step, in one compiled scan."""
     optimizer = optax.adam(OUTER_RATE)
     meta_gradient = metaflax.value_and_grad(algorithm, task_loop="vmap")
     init_key, tasks_key = jax.random.split(jax.random.key(seed))
@@ -217,7 +217,7 @@ def meta_train(algorithm, num_outer: int, shot: int, frequency=(1.0, 1.0), seed=
 
 
 def test_errors(algorithm, params, tasks: metaflax.Task) -> np.ndarray:
-    """The squared error of each task's query points after adaptation, `[T]`."""
+    """Computes the query error of each task after adaptation, `[T]`."""
 
     def one(task):
         adapted, _ = algorithm.adapt(params, task.support)
@@ -232,7 +232,7 @@ def test_errors(algorithm, params, tasks: metaflax.Task) -> np.ndarray:
 
 def mean_and_width(error: np.ndarray) -> dict[str, float | None]:
     if not np.all(np.isfinite(error)):
-        return {"mean": None, "half_width": None}  # Adaptation diverges.
+        return {"mean": None, "half_width": None}  # Adaptation diverged.
     interval = evaluation.mean_interval(error)
     return {k: round(v, 4) for k, v in interval._asdict().items()}
 
@@ -245,7 +245,7 @@ def interval_text(error: np.ndarray, sign: str = "") -> str:
 
 
 def table(errors) -> str:
-    """Markdown: errors after 1 and 10 steps, and what each saves beside MAML."""
+    """Formats errors after 1 and 10 steps, and MAML's error minus each, as Markdown."""
     lines = [
         "| method | points | 1 step | 10 steps | MAML's error minus it, 1 step |",
         "| --- | --- | --- | --- | --- |",
@@ -263,7 +263,7 @@ def table(errors) -> str:
 
 
 def plot(path: Path, errors, learned, frequency) -> None:
-    """One task before and after adaptation, and errors against inner steps."""
+    """Plots one task before and after adaptation, and errors against inner steps."""
     from matplotlib import figure
 
     shown = [name for name in ("maml", "meta_sgd") if name in learned]

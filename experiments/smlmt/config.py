@@ -1,11 +1,11 @@
-"""Words masked in Wikipedia as tasks: a BERT learns to learn from raw text.
+"""SMLMT: meta-training on tasks of masked words from the raw text of Wikipedia.
 
 Command, from all-MiniLM-L6-v2:
 
     METAFLAX_DATA=DIR python -m metaflax train --config experiments/smlmt/config.py \
         --run-dir runs/smlmt
 
-Beside other pretrainings at equal compute, and judged on tasks that none has seen:
+Comparison with other pretrainings at equal compute, on unseen tasks:
 `python experiments/smlmt/run.py`.
 
 Expected: see README.md.

@@ -15,14 +15,14 @@ INTENTS, SHOTS = "clinc150", (1, 5)
 
 
 class Judge(NamedTuple):
-    """Episodes to be judged on, and how they are read.
+    """Test episodes of a data set, with task type and head.
 
     Attributes:
-      name: of what is asked.
-      kind: its task type.
-      head: what is fitted to features of a support set.
-      episodes: always the same.
-      shots: how many texts a class each of them has.
+      name: name of the data set.
+      kind: name of the task type.
+      head: head that is fitted to features of a support set.
+      episodes: fixed test episodes.
+      shots: number of texts per class of each episode.
     """
 
     name: str
@@ -39,13 +39,13 @@ def judges(
     num_queries: int | None = None,
     num_sets: int | None = None,
 ) -> Iterator[Judge]:
-    """LEOPARD's training sets, and episodes of CLINC150's test classes.
+    """Yields LEOPARD's training sets, and episodes of CLINC150's test classes.
 
     Args:
-      folder: of all data; each folder in its `leopard` is a task.
-      num_episodes: of CLINC150, at each shot.
-      num_queries: how many of LEOPARD's texts are asked for, drawn once; None for all.
-      num_sets: how many of its training sets at each shot, the first; None for all.
+      folder: folder of data sets; each subfolder of its `leopard` is a task.
+      num_episodes: number of episodes of CLINC150 at each shot.
+      num_queries: number of LEOPARD's queries, sampled once; None for all.
+      num_sets: number of LEOPARD's training sets at each shot; None for all.
     """
     for training_sets in sorted((folder / "leopard").glob("*/train_episodes.jsonl")):
         source = training_sets.parent
@@ -69,14 +69,14 @@ def judges(
 
 
 def kind_of(rows: Path) -> str:
-    """The task type of a file of labelled texts, or of pairs of them."""
+    """Returns the name of the task type of a file of labelled texts or pairs."""
     with rows.open(encoding="utf-8") as file:
         pairs = "text_pair" in json.loads(next(file))
     return "pair_classification" if pairs else "classification"
 
 
 def task_of(kind: str) -> tasks.TaskType:
-    """The task type of a name."""
+    """Builds the task type of a name."""
     of_kind = config_lib.Config(data=config_lib.DataConfig(task=kind))
     return config_lib.build_task(of_kind)
 
@@ -90,14 +90,14 @@ def scored(
     folder: Path,
     algorithm: config_lib.AlgorithmConfig | None = None,
 ) -> dict[str, Scores]:
-    """Accuracies of several models, by task and shots, of each its episodes.
+    """Scores several models; returns accuracies `[E]` by model, and by task and shots.
 
     Args:
       models: encoders by name, as `ModelConfig` names them.
-      judges: of them.
-      folder: where scores are kept, so that none is asked for twice.
-      algorithm: how a model adapts; unless given, a head alone is fitted to features,
-        for which each text is encoded once.
+      judges: test episodes of all data sets.
+      folder: folder of scores; existing ones are not computed again.
+      algorithm: how a model adapts; by default a head is fitted to frozen features, for
+        which each text is encoded once.
     """
     folder.mkdir(parents=True, exist_ok=True)
     results = {}
@@ -116,7 +116,7 @@ def scored(
 def accuracies(
     judge: Judge, model: str, algorithm: config_lib.AlgorithmConfig | None
 ) -> Scores:
-    """Accuracy on each episode, by task and shots."""
+    """Computes the accuracy on each episode, by task and shots."""
     frozen = config_lib.AlgorithmConfig(name="frozen", head=judge.head)
     config = config_lib.Config(
         model=config_lib.ModelConfig(name=model),

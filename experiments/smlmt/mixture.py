@@ -1,4 +1,4 @@
-"""Tasks from raw text and supervised ones mixed: one encoder learns six kinds at once.
+"""Mixture of six members, from raw text and supervised, for one encoder.
 
 Command, from all-MiniLM-L6-v2:
 
@@ -28,7 +28,7 @@ from metaflax.config import (
 DATA = Path(os.environ.get("METAFLAX_DATA", "data"))
 RAW = str(DATA / "unlabelled_sentences" / "sentences.jsonl")
 
-# Which of a few words was masked?
+# SMLMT: which of a few words was masked?
 words = TaskMember(
     data=DataConfig(task="smlmt", path=RAW, max_length=64, word_bands=(12, 40, 200)),
     episodes=EpisodeConfig(
@@ -37,14 +37,14 @@ words = TaskMember(
     algorithm=AlgorithmConfig(name="protonet"),
 )
 
-# Which of all words was masked? Until half of the run, as pretraining goes first.
+# MLM: which of all words was masked? It ends at half of the run, as pretraining does.
 masked = TextMember(
     text=RawTextConfig(text=RAW, length=64),
     rows_per_step=16,
     share=ShareConfig(loss_weight=0.2, ends=0.5),
 )
 
-# What does somebody want?
+# Intent classification.
 intents = TaskMember(
     data=DataConfig(
         path=str(DATA / "clinc150" / "examples.jsonl"),
@@ -57,7 +57,7 @@ intents = TaskMember(
     valid_episodes=300,
 )
 
-# How are two things related?
+# Relation classification.
 relations = TaskMember(
     data=DataConfig(
         path=str(DATA / "fewrel" / "*.jsonl"),
@@ -70,7 +70,7 @@ relations = TaskMember(
     pooling="entities",
 )
 
-# How much do two sentences say the same?
+# Semantic similarity of two sentences.
 likeness = TaskMember(
     data=DataConfig(
         path=str(DATA / "stsb" / "*.jsonl"),
@@ -89,7 +89,7 @@ likeness = TaskMember(
     algorithm=AlgorithmConfig(name="ridge"),
 )
 
-# Is it good or bad, of tweets and films?
+# Sentiment of tweets and films.
 sentiment = TaskMember(
     data=DataConfig(
         path="scored-texts",
@@ -114,7 +114,7 @@ config = MixtureConfig(
         "likeness": likeness,
         "sentiment": sentiment,
     },
-    # Small sets are drawn from more often than their size alone would have it.
+    # Small data sets are sampled more often than in proportion to their size.
     temperature=2.0,
     training=TrainingConfig(
         steps=1000,

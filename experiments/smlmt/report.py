@@ -12,10 +12,10 @@ from metaflax import evaluation
 
 
 def table(results: Mapping[str, Scores]) -> str:
-    """Accuracies in Markdown, and how far all are from the first model.
+    """Formats accuracies, and differences from the first model, as Markdown.
 
     Args:
-      results: of each model, by task and shots, the accuracies of its episodes.
+      results: accuracies of episodes by model, and by task and shots.
     """
     first = next(iter(results))
     lines = [
@@ -44,7 +44,7 @@ def table(results: Mapping[str, Scores]) -> str:
 
 
 def together(scores: Scores, group: str) -> np.ndarray:
-    """The accuracies on all episodes of intents, or of all other tasks."""
+    """Concatenates the accuracies on all episodes of intents, or of all other tasks."""
     of_intents = group == INTENTS
     return np.concatenate(
         [x for task, x in scores.items() if task.startswith(INTENTS) == of_intents]
@@ -52,13 +52,13 @@ def together(scores: Scores, group: str) -> np.ndarray:
 
 
 def picture(path: Path, runs: Sequence[Path], flops: float, yardstick: str) -> None:
-    """Accuracy on validation classes over compute, a line for each run.
+    """Plots accuracy on validation classes over compute, one line per run.
 
     Args:
-      path: of the PNG.
-      runs: directories, named for what was learned from.
-      flops: of each run.
-      yardstick: the member of all mixtures that is shown.
+      path: path of the PNG.
+      runs: run directories, named by their pretraining.
+      flops: floating-point operations of each run.
+      yardstick: the member of all mixtures whose accuracy is plotted.
     """
     from matplotlib import figure
 
@@ -78,7 +78,7 @@ def picture(path: Path, runs: Sequence[Path], flops: float, yardstick: str) -> N
 
 
 def curve(run_dir: Path, yardstick: str) -> tuple[list[float], list[float]]:
-    """How much of a run is done at each validation, and the accuracy then."""
+    """Returns the completed share of a run at each validation, and the accuracies."""
     steps = json.loads((run_dir / "config.json").read_text())["training"]["steps"]
     records = map(json.loads, (run_dir / "log.jsonl").read_text().splitlines())
     name = f"valid_{yardstick}_accuracy"

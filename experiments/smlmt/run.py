@@ -21,7 +21,7 @@ from metaflax import config as config_lib
 from metaflax import workflows
 
 SUPERVISED = ("intents", "relations", "likeness", "sentiment")
-# What each pretraining learns from, members of the mixture.
+# Members of the mixture for each pretraining.
 KINDS = {
     "MLM": ("masked",),
     "SMLMT": ("words",),
@@ -29,9 +29,9 @@ KINDS = {
     "hybrid": ("words", *SUPERVISED),
 }
 NONE, FINAL = "none", "hybrid"
-# Validated in all runs, on classes that none is trained on: what the curves show.
+# Member of all runs for validation, on classes that no run is trained on.
 YARDSTICK = "intents"
-# Validations of a run, after its beginning.
+# Number of validations of a run, after the initial one.
 POINTS = 8
 
 
@@ -39,9 +39,9 @@ class Start(NamedTuple):
     """An initial model and the compute of its pretrainings.
 
     Attributes:
-      flops: of the matrix products of a training.
-      trains: what changes, as paths.
-      rates: learning rates, by what is learned from.
+      flops: floating-point operations of the matrix products of a training.
+      trains: paths of the trained parameters.
+      rates: learning rates by pretraining.
     """
 
     flops: float
@@ -51,12 +51,12 @@ class Start(NamedTuple):
 
 STARTS = {
     "minilm": Start(4e13, ("*", "!encoder/embeddings"), dict.fromkeys(KINDS, 5e-5)),
-    # At the rate of masked words, tasks made an encoder of random weights collapse.
+    # An encoder of random weights collapsed with tasks at the learning rate of MLM.
     "small": Start(1e13, ("*",), dict.fromkeys(KINDS, 2e-4) | {"MLM": 1e-3}),
 }
-# The small one, whose word pieces are those of the raw text.
+# Sizes of the small model, whose tokenizer is trained on the raw text.
 SMALL = {"vocab_size": 8000, "width": 128, "layers": 4, "heads": 4, "positions": 128}
-# How the whole of a model adapts.
+# Fine-tuning of the whole model.
 WHOLE = config_lib.AlgorithmConfig(
     name="fine_tuning",
     head="prototypes",
@@ -68,8 +68,8 @@ WHOLE = config_lib.AlgorithmConfig(
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Scores ten models by a head on frozen features, and one fine-tuned whole."""
-    del config  # That of SMLMT alone.
+    """Scores ten models with a head on frozen features, and one by fine-tuning."""
+    del config  # The config of SMLMT alone.
     folder = common.data_folder()
     judges = list(few_shot.judges(folder))
     for name, start in STARTS.items():
@@ -83,7 +83,7 @@ def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 
 def whole(models: dict[str, str], folder: Path, runs: Path, console: Console) -> None:
-    """The last model where all of it adapts, beside what it began with."""
+    """Scores the last model and its initial model by fine-tuning all weights."""
     judges = few_shot.judges(folder, num_episodes=100, num_queries=100, num_sets=4)
     ends = {kind: models[kind] for kind in (NONE, FINAL)}
     collected = few_shot.scored(ends, list(judges), runs / "whole", WHOLE)
@@ -97,7 +97,7 @@ def pretrained(
     runs: Path,
     console: Console,
 ) -> dict[str, str]:
-    """The five models that start in one way, by what they learned from."""
+    """Pretrains from one start; returns five models by pretraining."""
     models = {NONE: "minilm" if name == "minilm" else str(small(config, runs))}
     for kind, members in KINDS.items():
         run_dir = runs / name / kind
@@ -114,7 +114,7 @@ def pretrained(
 
 
 def small(config: config_lib.MixtureConfig, runs: Path) -> Path:
-    """A new BERT whose word pieces come from the raw text."""
+    """Creates a BERT whose tokenizer is trained on the raw text."""
     target = runs / "small-model"
     if not target.exists():
         raw = config.members["masked"]
@@ -127,9 +127,9 @@ def small(config: config_lib.MixtureConfig, runs: Path) -> Path:
 def of_members(
     config: config_lib.MixtureConfig, model: str, names: Iterable[str]
 ) -> config_lib.MixtureConfig:
-    """The mixture of some members, half of it SMLMT where it is one of them.
+    """Returns the mixture of some members; SMLMT is half of it if it is a member.
 
-    Intents are validated always, as what all have in common.
+    Intents are always validated, so that all mixtures can be compared.
     """
     weights = {YARDSTICK: 0.0} | {
         name: 1 / len(SUPERVISED) if name in SUPERVISED else 1.0 for name in names
@@ -150,13 +150,13 @@ def of_members(
 def with_training(
     config: config_lib.MixtureConfig, **fields: Any
 ) -> config_lib.MixtureConfig:
-    """The mixture with other settings of its outer loop."""
+    """Returns the mixture with other training settings."""
     training = dataclasses.replace(config.training, **fields)
     return dataclasses.replace(config, training=training)
 
 
 def sized(config: config_lib.MixtureConfig, flops: float) -> config_lib.MixtureConfig:
-    """The mixture with as many steps as so much compute pays for."""
+    """Returns the mixture with the number of steps that takes the given compute."""
     of_step = common.step_flops(config)
     shares = {name: member.share.weight or 0 for name, member in config.members.items()}
     mean = sum(shares[n] * of_step[n] for n in shares) / sum(shares.values())

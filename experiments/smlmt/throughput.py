@@ -4,8 +4,8 @@ Usage: python experiments/smlmt/throughput.py [--bytes 1e9] [--folder DIR] [STAG
 
 Stages are `make` (a synthetic text), `index`, `stream` (episodes a second, resident
 memory), `readers` (the stream of one and of four processes) and `step` (episodes a
-second that the training step uses); all of them unless some are named. Each is a
-process of its own, so that its memory is its own too. See README.md.
+second of the training step); all of them unless some are named. Each runs in a separate
+process, so that its memory is measured separately. See README.md.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import numpy as np
 STAGES = ("make", "index", "stream", "readers", "step")
 MIB = 2**20
 WAY, SHOT, QUERIES, LENGTH, TASKS = 5, 5, 5, 128, 4
-# Words in 1,000 to a million sentences; most of a large text's words are rarer.
+# Bands of words in 1,000 to a million sentences; most words of a large text are rarer.
 BANDS = (1000, 10_000, 100_000, 1_000_000)
 
 
@@ -36,10 +36,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="which; all if none")
-    parser.add_argument("--bytes", type=float, default=1e9, help="of synthetic text")
-    parser.add_argument("--folder", type=Path, help="where it is kept; else removed")
-    parser.add_argument("--seconds", type=float, default=20, help="of measuring each")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="stages to run (default: all)"
+    )
+    parser.add_argument(
+        "--bytes", type=float, default=1e9, help="size of the synthetic text"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="folder to keep (default: temporary)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="duration of each measurement"
+    )
     args = parser.parse_args()
     if unknown := set(args.stages) - set(STAGES):
         parser.error(f"unknown stages {unknown}; there are {', '.join(STAGES)}")
@@ -61,7 +69,7 @@ def main() -> int:
 
 
 def run_stage(stage: str, folder: Path, size: int, seconds: float) -> dict[str, Any]:
-    """The numbers of one stage, with the most memory that was resident."""
+    """Runs one stage; returns its measurements with the peak of resident memory."""
     stages: dict[str, Callable[[], dict[str, Any]]] = {
         "make": lambda: make(folder / "raw.txt", size),
         "index": lambda: index(folder),
@@ -75,7 +83,7 @@ def run_stage(stage: str, folder: Path, size: int, seconds: float) -> dict[str, 
 
 
 def make(path: Path, size: int, seed: int = 0) -> dict[str, Any]:
-    """Writes sentences of 8 to 30 words, as frequent as Zipf's law has them."""
+    """Writes sentences of 8 to 30 words; word frequencies follow Zipf's law."""
     vocabulary = words()
     share = 1 / np.arange(1, len(vocabulary) + 1)
     reach = np.cumsum(share / share.sum())
@@ -93,7 +101,7 @@ def make(path: Path, size: int, seed: int = 0) -> dict[str, Any]:
 
 
 def words() -> np.ndarray:
-    """The words of all-MiniLM-L6-v2 that are letters and whole, in order."""
+    """Returns the whole words in the vocabulary of all-MiniLM-L6-v2, in order."""
     from metaflax import data
 
     lines = (data.fetch_minilm() / "vocab.txt").read_text().splitlines()
@@ -102,7 +110,7 @@ def words() -> np.ndarray:
 
 
 def index(folder: Path) -> dict[str, Any]:
-    """Indexes the text, or finds its index."""
+    """Indexes the text, or opens its index."""
     index, seconds = timed(lambda: indexed(folder))
     _, again = timed(lambda: indexed(folder))
     bytes_of_index = sum(p.stat().st_size for p in (folder / "index").rglob("*.*"))
@@ -133,7 +141,7 @@ def sampler_of(folder: Path):
 
 
 def collator(sampler):
-    """From episodes to a batch for the device, as `train` makes it."""
+    """Builds a function that collates episodes to a batch, as `train` does."""
     from metaflax import data, models, tasks
 
     tokenizer = models.pretrained.tokenizer(data.fetch_minilm())
@@ -156,7 +164,7 @@ def collator(sampler):
 
 
 def stream(folder: Path, seconds: float) -> dict[str, Any]:
-    """Batches of episodes, drawn, read, masked, tokenized and padded."""
+    """Measures the rate of batches: sampled, read, masked, tokenized and padded."""
     sampler = sampler_of(folder)
     collate = collator(sampler)
     before = resident()
@@ -175,7 +183,7 @@ def stream(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def readers(folder: Path, num: int = 200) -> dict[str, Any]:
-    """Whether four processes make the stream that one makes."""
+    """Checks that four processes yield the same stream as one."""
     one = drawn(folder, 0, 1, num)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(4, mp_context=context) as pool:
@@ -185,7 +193,7 @@ def readers(folder: Path, num: int = 200) -> dict[str, Any]:
 
 
 def drawn(folder: Path, reader: int, num_readers: int, num: int):
-    """Number and hash of the episodes that a reader makes."""
+    """Returns number and hash of the episodes of a reader."""
     from metaflax import data
 
     sampler = sampler_of(folder)
@@ -194,7 +202,7 @@ def drawn(folder: Path, reader: int, num_readers: int, num: int):
 
 
 def step(folder: Path, seconds: float) -> dict[str, Any]:
-    """Steps of all-MiniLM-L6-v2 on these episodes, each compiled before it is timed."""
+    """Measures the rate of steps of all-MiniLM-L6-v2, after compilation."""
     import jax
     import optax
 

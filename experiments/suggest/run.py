@@ -1,9 +1,9 @@
-"""Accuracy against number of labels, by how texts to label are chosen; see README.md.
+"""Accuracy by number of labels for strategies of active learning; see README.md.
 
     METAFLAX_DATA=DIR python experiments/suggest/run.py [--starts 20]
 
-The encoder is frozen and reads each text once. Every strategy begins with the same
-labels, pool and test texts, and chooses batches as `metaflax suggest` does.
+The encoder is frozen and encodes each text once. Every strategy begins with the same
+labels, pool and test texts, and selects batches as `metaflax suggest` does.
 """
 
 import argparse
@@ -37,8 +37,8 @@ class Texts(NamedTuple):
 
     Attributes:
       examples: texts with one label each.
-      encoded: their features.
-      names: of the classes.
+      encoded: features of the texts.
+      names: names of the classes.
       targets: number of the class of each text.
     """
 
@@ -53,7 +53,7 @@ class Texts(NamedTuple):
 
 
 def data_sets(folder: Path) -> Iterator[tuple[str, data.Examples]]:
-    """Intents of one domain, sentiment of news, and types of medical answers."""
+    """Yields intents of one domain, sentiment of news, and types of medical answers."""
     rows = data.read(folder / "clinc150" / "examples.jsonl")
     domains = json.loads(
         (folder / "clinc150" / "label_domains.json").read_text("utf-8")
@@ -121,7 +121,7 @@ def label(
 def record(curves: dict[str, list[list[float]]], first: int) -> dict[str, Any]:
     """Summarises the curves of all starts, `[starts, rounds + 1]` of each strategy.
 
-    The difference from random is that of the mean over all batches, paired by start.
+    The difference from random is in the mean over all batches, paired by start.
     """
     arrays = {strategy: np.array(curve) for strategy, curve in curves.items()}
     means = {strategy: np.mean(a[:, 1:], axis=1) for strategy, a in arrays.items()}

@@ -20,17 +20,17 @@ from metaflax.config import (
     TrainingConfig,
 )
 
-# Of the decoder all but the words.
-SAYS = ("encoder/decoder", "!encoder/decoder/embeddings")
+# The decoder without word embeddings.
+DECODER = ("encoder/decoder", "!encoder/decoder/embeddings")
 
 config = Config(
-    model=ModelConfig(name="runs/summarization/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/summarization/model"),  # Written by prepare.py.
     data=DataConfig(
-        path="runs/summarization/texts.jsonl",  # Likewise.
+        path="runs/summarization/texts.jsonl",  # Written by prepare.py.
         task="summarization",
         domain="domain",
         split_by="domain",
-        # No paper, dialogue or review is in two splits, whatever is asked of it.
+        # No paper, dialogue or review is in two splits, whatever its target.
         split_names={
             "train": (
                 *(f"scitldr/{topic}" for topic in (0, 1, 2, 4, 7)),
@@ -49,7 +49,7 @@ config = Config(
     episodes=EpisodeConfig(shot=4, queries=4),
     algorithm=AlgorithmConfig(
         name="fomaml",
-        adapts=SAYS,
+        adapts=DECODER,
         inner_optimizer="adam",
         inner_learning_rate=5e-4,
         learned_rates="tensor",
@@ -67,7 +67,7 @@ config = Config(
         valid_episodes=18,
         patience=None,
     ),
-    # Topics take turns, so that each has fifty support sets.
+    # Each test topic has fifty support sets.
     evaluation=EvaluationConfig(
         test_episodes=200, batch_episodes=10, repetition_penalty=1.3
     ),

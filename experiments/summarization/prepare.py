@@ -29,7 +29,7 @@ from experiments import common
 from metaflax import data, workflows
 
 NUM_PAPERS, NUM_DIALOGUES, NUM_ARTICLES = 8, 5, 4
-# Sentences that are read to say the one before them.
+# Number of sentences of an input; the target is the sentence before them.
 SENTENCES = 4
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def new_model(runs: Path) -> None:
-    """Makes the model, unless there is one."""
+    """Creates the model, unless it exists."""
     if not (runs / "model").exists():
         workflows.language_model_from_encoder(runs / "model", "minilm", layers=2)
 
@@ -84,7 +84,7 @@ def reviews(path: Path) -> Iterator[dict[str, str]]:
 
 
 def articles(path: Path) -> Iterator[dict[str, str]]:
-    """Passages of five sentences that follow each other in an article."""
+    """Yields passages of five consecutive sentences of an article."""
     by_article: dict[str, list[str]] = {}
     for row in common.read_jsonl(path):
         if "<unk>" not in row.get("article", "<unk>"):

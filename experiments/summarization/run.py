@@ -14,26 +14,26 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
-# What joint training learns first, that both the run and joint training start from.
+# Domains of the first joint training, from which the run and joint training start.
 FIRST = (
     *(f"titles/{topic}" for topic in (0, 1, 2, 4, 7)),
     *("articles/0", "articles/1", "articles/2", "reviews/grocery"),
 )
 LONGER = {"steps": 300, "eval_every": 100, "learning_rate": 1e-3}
-# Fine-tuning is chosen from these, on validation topics.
+# Candidate settings of fine-tuning, selected on validation topics.
 JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5,)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (10,)}
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Topics and genres never seen, from four texts each."""
+    """Meta-trains, and compares with baselines on unseen topics and genres."""
     prepare.prepare(common.data_folder(), runs)
     prepare.new_model(runs)
     summarization(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
-    """The config, on data and a model that lie in `runs`."""
+    """Prepares data and model in `runs`, and returns the config that uses them."""
     config = common.on_model(config, runs / "model")
     return common.on_data(config, runs / "texts.jsonl")
 
@@ -41,7 +41,7 @@ def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
 def summarization(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 12
 ) -> None:
-    """Meta-training beside joint training and training from scratch."""
+    """Compares meta-training with joint training and training from scratch."""
     adapts = (config.algorithm.adapts,)
     common.against_joint(
         config,

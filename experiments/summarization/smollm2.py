@@ -1,4 +1,4 @@
-"""Titles and topics from SmolLM2: a topic of meta-test is learned from four texts.
+"""Titles and dialogue topics by SmolLM2, which adapts to a topic from four examples.
 
 Usage: METAFLAX_DATA=DIR python experiments/summarization/smollm2.py [--runs DIR]
            [--publish]
@@ -22,7 +22,7 @@ from metaflax import data
 NUM_PAPERS, NUM_DIALOGUES = 10, 8
 VALID = "papers/6", "dialogues/5"
 TEST = "papers/2", "papers/3", "dialogues/2", "dialogues/3"
-# Tokens of an input with its target, at most.
+# Maximum number of tokens of an input with its target.
 MOST_TOKENS = 34
 
 
@@ -41,7 +41,7 @@ def prepared(runs: Path) -> config_lib.Config:
 
 
 def papers(folder: Path) -> Iterator[dict[str, str]]:
-    """The summaries of papers with their titles."""
+    """Reads the summaries of papers with their titles."""
     rows = common.read_jsonl(folder / "scitldr" / "examples.jsonl")
     rows = [row for row in rows if row["title"].strip()]
     numbers = data.topics([row["source"] for row in rows], NUM_PAPERS)
@@ -50,7 +50,7 @@ def papers(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def dialogues(folder: Path) -> Iterator[dict[str, str]]:
-    """The summaries of dialogues with their topics."""
+    """Reads the summaries of dialogues with their topics."""
     rows = common.read_jsonl(folder / "dialogsum" / "examples.jsonl")
     numbers = data.topics([row["source"] for row in rows], NUM_DIALOGUES)
     for row, number in zip(rows, numbers, strict=True):

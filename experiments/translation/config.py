@@ -23,9 +23,9 @@ from metaflax.config import (
 TRAIN = ("lit", "nld", "nob", "por", "spa", "srp", "tur", "vie", "lvs")
 
 config = Config(
-    model=ModelConfig(name="runs/translation/model"),  # Which prepare.py writes.
+    model=ModelConfig(name="runs/translation/model"),  # Written by prepare.py.
     data=DataConfig(
-        path="runs/translation/pairs.jsonl",  # Likewise.
+        path="runs/translation/pairs.jsonl",  # Written by prepare.py.
         task="translation",
         domain="domain",
         split_by="domain",
@@ -56,6 +56,6 @@ config = Config(
         valid_episodes=40,
         patience=None,
     ),
-    # Languages take turns, so that each has fifty support sets.
+    # Each test language has fifty support sets.
     evaluation=EvaluationConfig(test_episodes=200, batch_episodes=10),
 )

@@ -3,9 +3,9 @@
     METAFLAX_DATA=DIR python experiments/translation/prepare.py \
         [--runs runs/translation]
 
-Tatoeba: English sentences, each with one in another language; a pair of languages is a
-domain. The model, an encoder-decoder with random weights, has a tokenizer that learned
-from the pairs of meta-training alone.
+Tatoeba: English sentences with translations; a pair of languages is a domain. The model
+is an encoder-decoder with random weights; its tokenizer is trained on the pairs of
+meta-training alone.
 """
 
 import argparse
@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 from experiments import common
 from metaflax import workflows
 
-# Of the new model.
+# Sizes of the new model.
 SIZES = {"vocab_size": 4000, "width": 128, "layers": 2, "heads": 4, "positions": 64}
 
 

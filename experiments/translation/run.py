@@ -14,14 +14,14 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 
-# What joint training learns first, that both the run and joint training start from.
+# Domains of the first joint training, from which the run and joint training start.
 LANGUAGES = ("afr", "bul", "ces", "deu", "ell", "epo", "est", "fra", "hun", "ita")
 FIRST = tuple(f"eng-{language}" for language in LANGUAGES)
 LONGER = {"steps": 750, "eval_every": 125, "learning_rate": 1e-3}
-# Fine-tuning is chosen from these, on validation languages.
+# Candidate settings of fine-tuning, selected on validation languages.
 JOINT = {"inner_learning_rate": (3e-4, 1e-3), "num_steps": (5, 20)}
 SCRATCH = {"inner_learning_rate": (1e-3, 3e-3), "num_steps": (20,)}
-# The same by chrF, which takes more steps than likelihood does, ours too.
+# The same for selection by chrF, which needs more steps than the likelihood does.
 BY_CHRF = {
     "num_steps": (10, 30),
     "joint": {"inner_learning_rate": (1e-3,), "num_steps": (20, 40)},
@@ -30,12 +30,12 @@ BY_CHRF = {
 
 
 def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Languages never seen, from sixteen pairs each."""
+    """Meta-trains, and compares with baselines on unseen languages, sixteen shots."""
     translation(prepared(config, runs), runs, console)
 
 
 def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
-    """The config, on data and a model that lie in `runs`."""
+    """Prepares data and model in `runs`, and returns the config that uses them."""
     prepare.prepare(common.data_folder(), runs)
     config = common.on_model(config, runs / "model")
     return common.on_data(config, runs / "pairs.jsonl")
@@ -44,7 +44,7 @@ def prepared(config: config_lib.Config, runs: Path) -> config_lib.Config:
 def translation(
     config: config_lib.Config, runs: Path, console: Console, *, num_valid: int = 20
 ) -> None:
-    """Meta-training beside joint training and training from scratch."""
+    """Compares meta-training with joint training and training from scratch."""
     common.against_joint(
         config,
         runs,

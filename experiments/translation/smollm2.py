@@ -1,9 +1,9 @@
-"""Translation from SmolLM2: a language of meta-test is learned from four sentences.
+"""Translation by SmolLM2, which adapts to a language from four sentences.
 
 Usage: METAFLAX_DATA=DIR python experiments/translation/smollm2.py [--runs DIR]
            [--publish]
 
-SmolLM2 has read little but English, so that it can translate into hardly any language.
+SmolLM2 was pretrained mostly on English, and can hardly translate into any language.
 """
 
 import json
@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.
 from experiments import common
 from metaflax import config as config_lib
 
-# Tokens of a sentence with its translation, at most.
+# Maximum number of tokens of a sentence with its translation.
 MOST_TOKENS = 26
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from experiments import common
 from metaflax import tasks, workflows
 
-# Relations of meta-test: a bridge crosses a river, somebody plays a sport, a film has
+# Relations of meta-test: a bridge crosses a river, a person plays a sport, a film has
 # an original language.
 RELATIONS = ("P177", "P641", "P364")
 TYPE = "entity"
@@ -59,7 +59,7 @@ def drawn(file: Path, seed: int = 0) -> tuple[list[dict], list[dict]]:
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its text, and its entities as ranges of characters."""
+    """Converts a row to its text, with entities as ranges of characters."""
     mention = tasks.MENTION.read(tasks.Fields(row, row["id"]))
     name = row["label_name"]
     return {**tasks.MENTION.row(mention), "label": name}
@@ -85,7 +85,7 @@ def learn(
 
 
 def typed(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The related spans as entities of one type."""
+    """Labels the related spans as entities of one type."""
     spans = sorted([row["head"], row["tail"]])
     return [{"start": start, "end": end, "type": TYPE} for start, end in spans]
 

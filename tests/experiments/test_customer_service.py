@@ -72,7 +72,7 @@ def test_scores_in_scope_are_told_from_others(script):
     episodes = data.FixedEpisodes(None, (episode,))
     logits = np.array([[[4.0, 1], [1, 3], [2, 1], [2.5, 2], [0, 0]]])
     assert script.intents.accuracy(episodes, logits) == pytest.approx(2 / 3)
-    scores = script.intents.DOUBTS["the largest logit"](logits)
+    scores = script.intents.SCOPE_SCORES["the largest logit"](logits)
     # Of six pairs only (third question, first of none) is the wrong way round.
     areas = script.intents.by_customer(episodes, scores, metrics.auroc)
     assert areas == pytest.approx(5 / 6)
