@@ -32,7 +32,7 @@ def words_of(
 
     Examples:
       >>> words_of(["The ship sank .", "A ship came in ."], 2)
-      [('A … came in .', 'ship'), ('The … sank .', 'ship')]
+      [('The … sank .', 'ship'), ('A … came in .', 'ship')]
     """
     from sklearn.feature_extraction.text import CountVectorizer
 

@@ -17,7 +17,7 @@ from tests.workflows import worlds
 
 BATCHES = [
     LengthBatches.up_to(longest, num_tokens)
-    for longest, num_tokens in itertools.product((8, 48, 512), (64, 2048))
+    for longest, num_tokens in itertools.product((1, 8, 48, 512), (64, 2048))
 ]
 
 

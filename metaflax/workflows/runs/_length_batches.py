@@ -153,7 +153,7 @@ class LengthBatches:
         It has as many rows as texts just longer than the length before.
         """
         length = self.lengths[number]
-        shortest = self.lengths[number - 1] + 1 if number else 2 * length // 3
+        shortest = self.lengths[number - 1] + 1 if number else max(1, 2 * length // 3)
         num_tokens = max(self.num_tokens, length)
         return Shape(math.ceil(num_tokens / shortest), length, num_tokens)
 
