@@ -3,6 +3,7 @@
 Both are compared with torch in `test_generate_parity.py`.
 """
 
+import dataclasses
 import functools
 import itertools
 
@@ -378,3 +379,20 @@ def test_sources_longer_than_the_encoder_are_refused():
     prompts = texts(SEQ2SEQ.encoder.vocab_size, (10,), length=10)
     with pytest.raises(ValueError, match="10 tokens .* max_position_embeddings=9"):
         models.greedy(model, max_new=T)(params, prompts)
+
+
+def test_memory_grows_by_the_cache_alone():
+    """A copy of all keys at every token would double it, and the time of long texts."""
+    config = dataclasses.replace(GPT, n_positions=512, n_embd=48, n_layer=1)
+    model = models.gpt(config)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    prompts = texts(config.vocab_size)
+
+    def temporary_bytes(max_new):
+        generate = models.greedy(model, max_new=max_new, pad=0)
+        compiled = jax.jit(generate).lower(params, prompts).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    grown = temporary_bytes(384) - temporary_bytes(128)
+    cache = 2 * 256 * 4 * 48 * 4  # Keys and values of 256 slots of 4 texts.
+    assert 0.95 < grown / cache < 1.1

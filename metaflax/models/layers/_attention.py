@@ -17,6 +17,8 @@ from metaflax.models.layers import _modules, _packing, _products
 
 # Far below any score, yet finite: a token without visible slots attends to all evenly.
 MASKED = -1e9
+# Query rows of a head at a step of generation: one, or those that share its keys.
+FEW_ROWS = 8
 
 
 class KeyValues(NamedTuple):
@@ -46,17 +48,15 @@ class KeyValues(NamedTuple):
         """Products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
         num_heads = query.shape[0] // num_texts
         # Queries that share keys and values are rows of one product.
-        keys = by_text(self.keys, num_texts)  # [B, G, S, d]
-        grouped = query.reshape(*keys.shape[:2], -1, query.shape[-1])
-        scores = _products.matmul(grouped, keys.swapaxes(2, 3))
-        return scores.reshape(num_texts, num_heads, -1, keys.shape[2])
+        grouped = query.reshape(len(self.keys), -1, query.shape[-1])
+        scores = per_head(grouped, self.keys.swapaxes(1, 2), num_texts)
+        return scores.reshape(num_texts, num_heads, -1, scores.shape[-1])
 
     def mix(self, weights: jax.Array) -> jax.Array:
         """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, S]`."""
         num_texts, num_heads, _, num_slots = weights.shape
-        values = by_text(self.values, num_texts)  # [B, G, S, d]
-        grouped = weights.reshape(*values.shape[:2], -1, num_slots)
-        mixed = _products.matmul(grouped, values)
+        grouped = weights.reshape(len(self.values), -1, num_slots)
+        mixed = per_head(grouped, self.values, num_texts)
         return mixed.reshape(num_texts * num_heads, -1, mixed.shape[-1])
 
 
@@ -230,13 +230,18 @@ class Attention(_modules.Block):
         return jnp.broadcast_to(jnp.asarray(x, self.dtype)[None], (num, *x.shape))
 
 
-def by_text(x: jax.Array, num_texts: int) -> jax.Array:
-    """Separates texts and heads: `[B * G, S, d]` to `[B, G, S, d]`.
+def per_head(x: jax.Array, y: jax.Array, num_texts: int) -> jax.Array:
+    """Multiplies `[B * G, n, k]` and `[B * G, k, m]` for each text and head.
 
-    XLA's kernels for CPU compute an attention of separate axes faster, by a third where
-    texts are long.
+    XLA's kernels for CPU compute products of many rows faster with texts and heads on
+    separate axes, by a third where texts are long. For few rows, as those of a token in
+    generation, they would copy all keys of the cache at every token.
     """
-    return x.reshape(num_texts, -1, *x.shape[1:])
+    if x.shape[1] <= FEW_ROWS:
+        return _products.matmul(x, y)
+    x, y = (z.reshape(num_texts, -1, *z.shape[1:]) for z in (x, y))
+    product = _products.matmul(x, y)
+    return product.reshape(-1, *product.shape[2:])
 
 
 def split_heads(x: jax.Array, num_heads: int) -> jax.Array:
