@@ -1,4 +1,4 @@
-"""Checks of what users pass: patterns, outputs, padding, results of losses."""
+"""Checks of arguments of users: patterns, outputs, padding, results of losses."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def check_patterns(name: str, spec: tree.Where, *trees: Any) -> None:
 
     Args:
       name: what takes the patterns, for the message.
-      spec: as for `where`; of a function nothing is known.
+      spec: as for `where`; a function is not checked.
       *trees: trees of parameters; None counts as a leaf that was left out.
 
     Raises:

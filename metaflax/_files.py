@@ -46,7 +46,7 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[A
     `/dev/stdout` the content is written as it comes.
 
     Args:
-      path: of the file; missing folders on the way are created.
+      path: path of the file; missing folders on the way are created.
       mode: `w` for text in UTF-8, `wb` for bytes.
 
     Yields:
@@ -83,7 +83,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Fills a new folder that readers see whole or not at all.
 
     Args:
-      folder: which does not exist, or is empty; missing parents are created, and
+      folder: folder that does not exist or is empty; missing parents are created, and
         symbolic links are followed.
 
     Yields:
@@ -94,7 +94,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
 
     Raises:
       ValueError: if the parent folder cannot be written.
-      FileExistsError: if something else came to lie at `folder` in the meantime.
+      FileExistsError: if `folder` was created by others in the meantime.
 
     Examples:
       >>> import tempfile
@@ -136,7 +136,7 @@ def json_text(content: Any, **options: Any) -> str:
 
     Args:
       content: what JSON can hold, and NaN and infinities.
-      **options: of `json.dumps`.
+      **options: options of `json.dumps`.
 
     Examples:
       >>> json_text({"mean": 0.5, "half_width": float("inf")})
@@ -189,9 +189,9 @@ def check_absent(folder: str | Path) -> None:
 
 @contextlib.contextmanager
 def full_disk_named(path: str | Path) -> Iterator[None]:
-    """Names what cannot be written where a disk becomes full.
+    """Raises an error that names `path` if the disk becomes full.
 
-    The operating system names nothing, or the file that is copied from.
+    The operating system's error names no file, or the source of a copy.
 
     Raises:
       ValueError: with the path, if the body fails since there is no space left.
@@ -208,7 +208,7 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
 
 
 def remove_unfinished() -> None:
-    """Removes what is half written, before the process ends without an exception."""
+    """Removes unfinished files, before the process ends without an exception."""
     for scratch in list(_unfinished):
         with contextlib.suppress(OSError):
             _remove(scratch)
@@ -257,7 +257,7 @@ def folder_digest(folder: Path, exclude: Collection[str] = ()) -> str:
 
 
 def _stream(path: Path) -> Path | int | None:
-    """Returns what to open to write to `path` straight; None for a regular file.
+    """Returns what to open to write to `path` directly; None for a regular file.
 
     Raises:
       ValueError: if it is a folder, or cannot be looked at.
@@ -302,7 +302,7 @@ def _linked(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _scratch_path(path: Path) -> Iterator[Path]:
-    """An unused path beside `path`; whatever is left there at the end is removed."""
+    """Yields an unused path beside `path`; whatever is left there is then removed."""
     with _naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")

@@ -30,12 +30,12 @@ def value_and_grad(
     """Builds the pure function of a batch of tasks that returns loss and meta-gradient.
 
     Args:
-      algorithm: whose `loss` is differentiated.
+      algorithm: algorithm whose `loss` is differentiated.
       task_loop: `scan` takes one task after another and holds one task's memory;
         `vmap` takes all at once; a number c takes c at once, chunk after chunk.
         `auto` is `scan` on CPU, where batched products with weights of their own
         per task cost time and memory, and `vmap` elsewhere.
-      trains: which parameters get a gradient, as paths (see `tree.where`); the
+      trains: paths of the parameters that get a gradient (see `tree.where`); the
         others cost neither derivative nor memory.
 
     Returns:
@@ -44,8 +44,8 @@ def value_and_grad(
       `step` the outer step for what changes with it, None for the end of training,
       `loss` is the mean over tasks, leaves of `info` are `[T, ...]`, and `grads`
       is the gradient of the mean: None where `trains` chooses nothing, and for
-      integers. So an optimizer is given the rest of what `tree.partition` makes, as
-      in the second example.
+      integers. So the optimizer gets the trained part of `tree.partition`, as in the
+      second example.
 
     Raises:
       ValueError: for an unknown `task_loop`; from the function, if it does not divide
@@ -236,7 +236,7 @@ def chunk_size(task_loop: TaskLoop, num_tasks: int) -> int:
 
 
 def all_at_once(task_loop: TaskLoop) -> bool:
-    """Whether all tasks are vmapped at once, whatever their number."""
+    """Returns whether all tasks are vmapped at once, whatever their number."""
     if task_loop == "auto":
         return jax.default_backend() != "cpu"
     return task_loop == "vmap"

@@ -1,4 +1,4 @@
-"""Optimizers of optax: lookup by name, and what an inner loop asks of one."""
+"""Optimizers of optax: lookup by name, and requirements of the inner loop."""
 
 import functools
 import inspect
@@ -29,7 +29,7 @@ def by_name(name: str) -> Factory:
     """Looks up the factory of an optimizer that has a learning rate.
 
     Args:
-      name: of an optimizer in optax, such as `adamw`, or an import path
+      name: name of an optimizer in optax, such as `adamw`, or an import path
         `package.module:attribute`, such as `optax.contrib:muon`.
 
     Returns:
@@ -88,9 +88,9 @@ def as_transformation(optimizer: Any) -> optax.GradientTransformation:
         optimizer = optimizer.gradient_transformation()
     if isinstance(optimizer, optax.GradientTransformation):
         return optimizer
-    shown = getattr(optimizer, "__name__", None) or repr(optimizer)
+    name = getattr(optimizer, "__name__", None) or repr(optimizer)
     raise ValueError(
-        f"the inner optimizer is {shown}, a {type(optimizer).__name__}; give an optax"
+        f"the inner optimizer is {name}, a {type(optimizer).__name__}; give an optax"
         " optimizer such as optax.sgd(0.1), or one of metaflax.inner_optimizers."
     )
 

@@ -15,7 +15,7 @@ __all__ = ()
 
 
 def _is_command_line() -> bool:
-    """Whether this process is `metaflax` or `python -m metaflax`."""
+    """Returns whether this process is `metaflax` or `python -m metaflax`."""
     if sys.argv[:1] == ["-m"]:  # So it is while the module's package is imported.
         return any(
             argument == "-mmetaflax" or [option, argument] == ["-m", "metaflax"]

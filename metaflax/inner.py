@@ -29,11 +29,11 @@ class Phase(NamedTuple):
     """Consecutive inner steps that are differentiated in the same way.
 
     Attributes:
-      num_steps: how many.
+      num_steps: number of steps.
       value_and_grad: makes the inner gradient from the inner loss; an estimator may
         give it a derivative of its own.
       wrap: put around every segment of steps, for instance `jax.checkpoint`.
-      segment: steps in each.
+      segment: number of steps per segment.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax
@@ -63,11 +63,11 @@ class Solution(NamedTuple):
     """The start and the end of an inner solve.
 
     Attributes:
-      start: what adapts, before the first step.
-      fast: the same after the last.
-      fixed: what the inner loss read besides, as `InnerProblem.start` gave it.
+      start: the adapted parameters before the first step.
+      fast: the adapted parameters after the last step.
+      fixed: everything else that the inner loss reads, see `InnerProblem.start`.
       info: the support losses on the way.
-      observed: what `observe` saw after each step, `[K, ...]`; None without.
+      observed: outputs of `observe` after each step, `[K, ...]`; None without it.
 
     Examples:
       >>> import jax.numpy as jnp, optax
@@ -139,7 +139,7 @@ def solve(
     """Descends the inner objective for `problem.num_steps` optimizer steps.
 
     Args:
-      problem: what to minimise, from where, and how.
+      problem: the inner problem.
       params: the meta-parameters.
       support: one task's support set, leaves `[S, ...]`.
       key: for dropout; None is deterministic.
@@ -206,8 +206,8 @@ def solve(
                     value_fn=lambda x: value_of(x, (start, fixed), batch, step_key),
                 )
                 fast = optax.apply_updates(fast, updates)
-            seen = None if observe is None else observe(fast, fixed)
-            return (fast, state), (loss, seen)
+            observed = None if observe is None else observe(fast, fixed)
+            return (fast, state), (loss, observed)
 
         return step
 
@@ -220,8 +220,8 @@ def solve(
             part = jnp.arange(first, last), part
         carry, out = _run(phase, step_of(phase.value_and_grad), carry, part)
         outs, first = [*outs, out], last
-    losses, seen = _joined(outs)
-    return Solution(start, carry[0], fixed, base.InnerInfo(losses), seen)
+    losses, observed = _joined(outs)
+    return Solution(start, carry[0], fixed, base.InnerInfo(losses), observed)
 
 
 def _varying_as(support: base.Batch, values: Any) -> Any:
@@ -275,7 +275,7 @@ def _with_extra_arguments(
 
 
 def _run(phase: Phase, step: _StepFn, carry: Any, keys: Any) -> tuple[Any, Any]:
-    """The steps of a phase, segment after segment."""
+    """Runs the steps of a phase, segment after segment."""
     length = phase.num_steps
     if phase.wrap is None:
         unroll = length if length <= _MAX_UNROLLED_STEPS else 1

@@ -35,15 +35,15 @@ def check_meta_gradient(
     order, displacement or evolution are no derivatives of the loss.
 
     Args:
-      algorithm: to be checked. What it computes in a type of its own choice
-        (`models.encoder` has a `dtype`) has to be float64 for full precision.
+      algorithm: algorithm to check. If it has a computation dtype (as `models.encoder`
+        has), that must be float64 for full precision.
       task: one episode, leaves `[S, ...]` and `[Q, ...]`; floats are taken to float64.
       params: where to check; by default `algorithm.init(jax.random.key(0))`.
       key: given to the loss; None is deterministic.
       step: the outer step, given to the loss.
-      trains: which parameters to move, as paths.
-      num_directions: how many directions.
-      spacing: of the evaluations.
+      trains: paths of the parameters to move.
+      num_directions: number of directions.
+      spacing: spacing of the evaluations.
       rtol: the largest error, relative to the larger of the derivative along d and
         the gradient's norm over the root of the number of parameters, which is what
         a random direction sees of it.

@@ -90,7 +90,7 @@ def boil(
     """MAML whose inner steps adapt the body and keep the output layer fixed (BOIL).
 
     The features have to move towards a head that is the same for all tasks, so that
-    they change, where ANIL's are used again.
+    they change, whereas ANIL reuses them.
 
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.

@@ -17,9 +17,9 @@ class FewRowsAdapted(NamedTuple):
     """Adapted parameters on the rows that a support set uses.
 
     Attributes:
-      rows: `[U]`, their numbers, rising; beyond the last where there are fewer.
-      adapted: of the wrapped algorithm, with these rows in place of the table if it
-        adapts.
+      rows: `[U]`, row numbers, ascending, padded with numbers beyond the last row.
+      adapted: state of the wrapped algorithm, with these rows in place of the table if
+        it adapts.
     """
 
     rows: jax.Array
@@ -36,17 +36,16 @@ def compact_rows(algorithm: base.MetaAlgorithm, table: RowTable) -> base.MetaAlg
     gradients of these rows to that of the whole table, task by task.
 
     Args:
-      algorithm: any, on parameters that hold the table. Of one that is not made by
-        `compose` the inner steps are not known: they must treat rows alike, and leave
-        a row without gradient where it is.
-      table: which, and how inputs read it; `models.word_table` is BERT's.
+      algorithm: any algorithm on parameters that hold the table. If it is not made by
+        `compose`, its inner steps are not checked: they must treat rows alike, and
+        leave a row without gradient unchanged.
+      table: the table, and how inputs index it; `models.word_table` is BERT's.
 
     Returns:
-      The algorithm, on the same parameters. What `adapt` gives is a
-      `FewRowsAdapted`.
+      The algorithm, on the same parameters. Its `adapt` returns a `FewRowsAdapted`.
 
     Raises:
-      ValueError: if it would change the answer, see `why_not_compact`.
+      ValueError: if it would change the result, see `why_not_compact`.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax
@@ -202,18 +201,20 @@ def _read(
 
 
 def _adapted_rows(
-    few: Any, made: FewRowsAdapted, table: RowTable, rows: jax.Array
+    few: Any, compact: FewRowsAdapted, table: RowTable, rows: jax.Array
 ) -> Any:
     """Returns adapted parameters on other rows; rows not adapted are as in `few`."""
-    path = next((p for p in tree.paths(made.adapted) if table.path.endswith(p)), None)
+    path = next(
+        (p for p in tree.paths(compact.adapted) if table.path.endswith(p)), None
+    )
     if path is None:  # The table did not adapt.
-        return made.adapted
+        return compact.adapted
     start = tree.leaf(few, table.path)
-    places = jnp.searchsorted(made.rows, rows)
-    is_known = made.rows.at[places].get(mode="clip") == rows
+    places = jnp.searchsorted(compact.rows, rows)
+    is_known = compact.rows.at[places].get(mode="clip") == rows
 
     def known(moved):
         wide = is_known.reshape(-1, *[1] * (moved.ndim - 1))
         return jnp.where(wide, moved.at[places].get(mode="clip"), start)
 
-    return tree.update(made.adapted, path, known)
+    return tree.update(compact.adapted, path, known)

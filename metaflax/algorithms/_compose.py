@@ -56,7 +56,7 @@ def compose(
         start.
       query_weights: `query_weights(step)`, `[K]`, weights of the query loss after each
         inner step; None for the last step alone.
-      query_loss_fn: loss of the query set, if it is another.
+      query_loss_fn: loss of the query set; None for `loss_fn`.
       batch_of_step: examples of inner step k out of the support set, such as
         `minibatches(4)`; None for all of them at every step.
 
@@ -67,7 +67,7 @@ def compose(
       puts a model without a head under `"model"`.
 
     Raises:
-      ValueError: if the head, the estimator or the inner optimizer is none, the
+      ValueError: if the head, the estimator or the inner optimizer is not one, the
         estimator does not support the other choices, or a learned inner optimizer
         cannot know the shapes of adapted parameters.
 
@@ -255,7 +255,7 @@ def _check_template(
 
 
 def check_estimator(estimator: Any) -> None:
-    """Refuses what is no estimator, such as a function that makes one."""
+    """Refuses anything but an estimator, such as a function that makes one."""
     if callable(estimator):
         try:
             parameters = list(inspect.signature(estimator).parameters.values())[:2]

@@ -27,7 +27,7 @@ def contrastive_fine_tuning(
 
     Inner steps draw support texts of one class together and others apart
     (`losses.cosine_pairs`), which makes many pairs of few texts; a head in closed form
-    is fitted to where they end.
+    is fitted to the resulting features.
 
     Args:
       encode_fn: inputs `[U, ...]` to features `[U, D]`.

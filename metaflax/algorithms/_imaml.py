@@ -27,15 +27,16 @@ def imaml(
       \qquad g = \Big(I + \frac{1}{\lambda} \nabla^2 L_S(\phi^*)\Big)^{-1} \nabla
       L_Q(\phi^*).
 
-    The meta-gradient depends on where the inner steps arrive alone, so that memory
-    and the time of the way back do not grow with their number.
+    The meta-gradient depends on the result of the inner steps alone, so that memory and
+    the time of the backward pass do not grow with their number.
 
     Args:
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the
         features.
       loss_fn: `loss_fn(outputs, targets, weights)`.
       init_fn: function that returns the model's initial parameters.
-      inner_optimizer: optimizer of the inner loop, close to the minimum.
+      inner_optimizer: optimizer of the inner loop, which must come close to the
+        minimum.
       proximal: :math:`\lambda`, above 0.
       head: see `maml`.
       adapts: parameters that the inner steps change.

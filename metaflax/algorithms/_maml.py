@@ -23,7 +23,7 @@ def maml(
     r"""Learns an initialisation that adapts to a task in a few gradient steps (MAML).
 
     From meta-parameters :math:`\theta` each task descends its support loss, and
-    the outer loop descends the query loss of where it arrives:
+    the outer loop descends the query loss of the adapted parameters:
 
     .. math::
 
@@ -145,8 +145,8 @@ def reptile(
 ) -> base.MetaAlgorithm:
     r"""Moves the initialisation towards the adapted parameters of each task (Reptile).
 
-    The meta-gradient is the displacement :math:`g = \theta - \phi_K`; the query set
-    only scores.
+    The meta-gradient is the displacement :math:`g = \theta - \phi_K`; the query set is
+    only scored.
 
     Args:
       apply_fn: as for `maml`.

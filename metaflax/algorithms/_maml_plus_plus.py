@@ -28,9 +28,9 @@ def maml_plus_plus(
     derivative is of first order until `first_order_until`. Each layer has a learned
     rate for every inner step (LSLR).
 
-    Two parts of the paper lie elsewhere: the cosine schedule of the outer rate in the
-    outer optimizer, and batch statistics per step in models that have any; BERT has
-    none.
+    Two parts of the paper are not part of this function: the cosine schedule of the
+    outer rate belongs to the outer optimizer, and batch statistics per step to models
+    that have any; BERT has none.
 
     Args:
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the

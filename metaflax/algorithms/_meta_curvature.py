@@ -34,7 +34,7 @@ def meta_curvature(
       loss_fn: `loss_fn(outputs, targets, weights)`.
       init_fn: function that returns the model's initial parameters.
       learning_rate: initial value of the inner learning rates.
-      rank: of what is added to the identity, which makes kernels of BERT's size
+      rank: rank of the matrix added to the identity, which makes kernels of BERT's size
         affordable (`inner_optimizers.kronecker`); None for full matrices.
       head: see `maml`; one whose shapes are known beforehand.
       adapts: parameters that the inner steps change.

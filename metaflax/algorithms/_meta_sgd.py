@@ -23,8 +23,8 @@ def meta_sgd(
 
       \phi_{k+1} = \phi_k - \alpha \circ \nabla L_S(\phi_k),
 
-    with :math:`\alpha` shaped like what adapts and learned with the start. A rate may
-    become negative, so that the direction is learned too.
+    with :math:`\alpha` shaped like the adapted parameters and learned with the start. A
+    rate may become negative, so that the direction is learned too.
 
     Args:
       apply_fn: `outputs = apply_fn(params, inputs, key)`, or with a head the

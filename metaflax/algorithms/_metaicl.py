@@ -16,11 +16,11 @@ def metaicl(
     loss_fn: base.LossFn,
     init_fn: base.InitFn,
 ) -> base.MetaAlgorithm:
-    r"""Learns to learn in context (MetaICL): the support set is what a model reads.
+    r"""Learns to learn in context (MetaICL), from the support set in the model's input.
 
-    There is no gradient step. `adapt` encodes the support set :math:`S` once, of a
-    language model to the keys and values of its tokens; all queries of the task share
-    them. `predict` conditions on them, and the outer loop descends
+    There is no gradient step. `adapt` encodes the support set :math:`S` once, which for
+    a language model gives the keys and values of its tokens; all queries of the task
+    share the result. `predict` conditions on it, and the outer loop descends
 
     .. math::
 
@@ -29,15 +29,15 @@ def metaicl(
     over the queries (x, y) of many tasks, through both.
 
     Args:
-      apply_fn: what conditions on a support set: a `base.InContext`, or a
+      apply_fn: model that conditions on a support set: a `base.InContext`, or a
         `base.StagedApply` that has one, such as `model.in_context(512)` of a decoder.
       loss_fn: `loss_fn(outputs, targets, weights)`, of the query set.
       init_fn: function that returns the model's initial parameters.
 
     Returns:
       A `MetaAlgorithm` on `{"encoder": ..., "head": {}}`, the parameters of the model
-      under the name that they have below a head. `adapted["context"]` is what the
-      model made of the support set.
+      under the name that they have below a head. `adapted["context"]` is the encoded
+      support set.
 
     Raises:
       ValueError: if the model conditions on no support set.
@@ -94,7 +94,7 @@ def in_context(
     loss_fn: base.LossFn,
     init_fn: base.InitFn,
 ) -> base.MetaAlgorithm:
-    """Baseline that learns in context with the model as it is.
+    """Baseline that learns in context without meta-training.
 
     Args:
       apply_fn: as for `metaicl`.
@@ -137,7 +137,7 @@ def in_context(
 
 
 def _in_context(apply_fn: Any) -> base.InContext:
-    """Returns how a model conditions on a support set.
+    """Returns the functions by which a model conditions on a support set.
 
     Raises:
       ValueError: if it does not.

@@ -15,26 +15,26 @@ def micro_batched(apply_fn: base.ApplyFn, size: int) -> base.ApplyFn:
     """Wraps a model to store the activations of one micro-batch at a time.
 
     Examples of a task, support and query alike, pass one micro-batch after another.
-    What a derivative needs of a micro-batch is computed again on the way back, where
-    gradients with respect to parameters add up, so that the memory of activations is
-    that of one micro-batch, whatever the estimator.
+    Activations of a micro-batch are recomputed in the backward pass, where gradients
+    with respect to parameters add up, so that the memory of activations is that of one
+    micro-batch, whatever the estimator.
 
-    Outputs of all examples come together before heads and losses see them. So nothing
-    depends on the size but rounding: neither means over examples or over tokens, nor
-    weights of classes, nor heads that are fitted to the whole support set. Outputs
-    themselves are held: of a language model, logits of all tokens.
+    Outputs of all examples are concatenated before heads and losses. So nothing depends
+    on the size but rounding: neither means over examples or over tokens, nor weights of
+    classes, nor heads that are fitted to the whole support set. Outputs themselves are
+    stored: for a language model, the logits of all tokens.
 
     Args:
       apply_fn: a model or encoder that treats examples one by one; of a
         `base.StagedApply` each run of stages is micro-batched.
-      size: most examples of a micro-batch. Micro-batches are made as even as can be,
-        and filled up with examples whose outputs are dropped.
+      size: largest number of examples of a micro-batch. Sizes are as even as possible,
+        and micro-batches are padded with examples whose outputs are dropped.
 
     Returns:
       An `ApplyFn`, a `base.StagedApply` if `apply_fn` is one. Given a key, every
-      micro-batch has a separate key for dropout. Inputs that hold something across
-      examples have a method `unpacked`: of `models.Tokens` the model works on padding
-      too, since no packing is known for parts of a batch. Outputs without an axis of
+      micro-batch has a separate key for dropout. Inputs with leaves across examples
+      need a method `unpacked`: for `models.Tokens` the model then computes padding too,
+      since no packing is known for parts of a batch. Outputs without an axis of
       examples, such as a class mask, are taken from all examples at once, which saves
       nothing where they depend on any.
 
@@ -98,7 +98,7 @@ def _accumulating(
         return fn(inputs, key)
     num = -(-U // size)
     part = -(-U // num)
-    # Examples that are there already, since zeros may have no finite derivative.
+    # Padded with existing examples, since zeros may have no finite derivative.
     filled = jax.tree.map(lambda x: jnp.concatenate([x, x[: num * part - U]]), each)
     parts = jax.tree.map(lambda x: x.reshape(num, part, *x.shape[1:]), filled)
     keys = None if key is None else jax.random.split(key, num)

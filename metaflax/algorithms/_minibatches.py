@@ -11,10 +11,10 @@ from metaflax.algorithms._micro_batches import without_packing
 
 
 def minibatches(size: int) -> Callable[[base.Batch, jax.Array], base.Batch]:
-    """Lets each inner step see the next examples of the support set, in turn.
+    """Makes each inner step use the next examples of the support set, in turn.
 
     After the last example the first follows again. The order is that of the support
-    set, so shuffle it where its classes lie together; padding counts as an example.
+    set, so shuffle it if it is sorted by class; padding counts as an example.
 
     Args:
       size: number of examples of an inner step; all of them if there are fewer.
@@ -44,8 +44,8 @@ def minibatches(size: int) -> Callable[[base.Batch, jax.Array], base.Batch]:
     def batch_of_step(support: base.Batch, step: jax.Array) -> base.Batch:
         support = without_packing(support)
         num_examples = support.weights.shape[0]
-        taken = min(size, num_examples)
-        rows = (step * taken + jnp.arange(taken)) % num_examples
+        num_taken = min(size, num_examples)
+        rows = (step * num_taken + jnp.arange(num_taken)) % num_examples
 
         def take(x: Any) -> Any:
             return jnp.asarray(x)[rows]

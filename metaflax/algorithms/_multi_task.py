@@ -37,9 +37,8 @@ def multi_task(
       inner_optimizer: fine-tunes, each step on the whole support set.
       head: head that initialises the output layer of a new task.
       num_features: D.
-      num_train_classes: number of classes of all training tasks together; their
-        targets are numbers among these, while those of a task to be adapted to are
-        numbers within it.
+      num_train_classes: number of classes of all training tasks together; their targets
+        are numbers among these, while those of a new task are numbers within that task.
       adapts: parameters to fine-tune.
       num_steps: number of steps K.
 

@@ -1,4 +1,4 @@
-"""The contract: what a task is, and what a meta-learning algorithm is.
+"""Interfaces of tasks, models, heads, estimators and meta-learning algorithms.
 
 Letters used for axes throughout: T tasks, S support examples, Q query examples,
 U labelled units (texts, later also tokens or pairs), N classes, L tokens,

@@ -60,7 +60,7 @@ class MetaInfo(NamedTuple):
 
     Attributes:
       losses: `[K]`, the support loss before each inner step.
-      query_loss: the query loss after the last.
+      query_loss: the query loss after the last inner step.
       aux: what the query loss returned beside its value, without a derivative; an
         empty tuple where it returned a value alone.
 
@@ -82,7 +82,7 @@ class MetaInfo(NamedTuple):
         return diverged(self.losses)
 
 
-# What crosses the boundary of a program that `jax.export` serialises.
+# Types in the signature of a program that `jax.export` serialises.
 for _kind in (Batch, Task, ClassOutputs, InnerInfo, MetaInfo):
     jax.export.register_namedtuple_serialization(
         _kind, serialized_name=f"metaflax.{_kind.__name__}"
@@ -154,10 +154,10 @@ class FewRows(NamedTuple):
     """An algorithm's loss on only the table rows that a task uses.
 
     Attributes:
-      path: of the table among the meta-parameters; None for no table.
-      read: `rows, task = read(params, task)`: numbers of rows `[U]`, rising, beyond
-        the last where the task reads fewer than U, and the task that reads rows 0 to
-        U - 1 in their place. Of the table only the shape is looked at.
+      path: path of the table in the meta-parameters; None for no table.
+      read: `rows, task = read(params, task)`: the numbers `[U]` of the rows that the
+        task uses, ascending and padded with numbers beyond the last row, and the task
+        with these rows renumbered from 0 to U - 1. Only the shape of the table matters.
       loss: a `MetaLossFn`, on parameters with those rows in place of the table.
     """
 
@@ -170,9 +170,9 @@ class InnerLoop(NamedTuple):
     """The inner loop of an algorithm, for wrappers of the algorithm.
 
     Attributes:
-      optimizer: takes them.
-      num_steps: how many.
-      adapts: whether they change the leaf at a path.
+      optimizer: optimizer of the inner steps.
+      num_steps: number of inner steps K.
+      adapts: whether inner steps change the leaf at a path.
     """
 
     optimizer: "optax.GradientTransformation | InnerOptimizer"
@@ -185,19 +185,19 @@ class MetaAlgorithm(NamedTuple):
 
     Attributes:
       init: `params = init(key)`, the meta-parameters the outer loop learns.
-      adapt: `adapted, info = adapt(params, support, key)`; `adapted` holds only
-        what the task made, so that many tasks share what they did not change.
+      adapt: `adapted, info = adapt(params, support, key)`; `adapted` holds only what
+        differs between tasks, so that they share all else.
       predict: `outputs = predict(params, adapted, inputs, key)`.
       loss: `value, info = loss(params, task, key, step)`, the query loss; its
         gradient is the meta-gradient as the algorithm's estimator takes it. `info`
         has at least the fields of `MetaInfo`.
-      few_rows: the same loss on the rows of a table that a task reads, where
-        `compact_rows` gave it one; `metaflax.value_and_grad` then never makes a
-        gradient of the whole table for a task.
-      inner: its inner loop; None where it is not stated.
-      resume: `adapted, info = resume(params, adapted, support, key)`, as many inner
-        steps more from an adapted state, on the same support set or another, with a
-        new optimizer state; None where there are no steps to go on with.
+      few_rows: the same loss on only the table rows that a task uses, set by
+        `compact_rows`; `metaflax.value_and_grad` then computes no gradient of the whole
+        table per task.
+      inner: the inner loop; None if it is unknown.
+      resume: `adapted, info = resume(params, adapted, support, key)`, takes as many
+        further inner steps from an adapted state, on the same support set or another,
+        with a new optimizer state; None if that is not possible.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -230,7 +230,8 @@ class InnerOptimizer(NamedTuple):
     """An inner optimizer with hyperparameters that the outer loop learns.
 
     Attributes:
-      init: `hyper = init(key, fast)`, from what adapts, in shapes and types.
+      init: `hyper = init(key, fast)`, from the shapes and types of the adapted
+        parameters.
       make: `optimizer = make(hyper)`, an optax transformation on trees like `fast`.
 
     Examples:

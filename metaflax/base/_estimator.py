@@ -13,20 +13,20 @@ from metaflax.base._units import Batch
 
 
 class InnerProblem(NamedTuple):
-    """The objective that adaptation minimises; it closes over nothing differentiated.
+    """Objective of adaptation, whose functions close over no differentiated value.
 
     Attributes:
-      start: `fast, fixed = start(params, support, key)`: what adapts, where it
-        begins, and all else that the inner loss reads. What no inner step
-        changes (such as the features below the only adapted head) is computed
-        here, once.
+      start: `fast, fixed = start(params, support, key)`: initial values of the adapted
+        parameters, and everything else that the inner loss reads. Values that no inner
+        step changes (such as features, if only the head adapts) are computed here,
+        once.
       loss: `loss(fast, fixed, support, key)`, the scalar support loss.
       optimizer: an optax transformation, or `optimizer(params)` where its
         hyperparameters are learned.
       num_steps: inner steps K, 0 or more.
       finish: `adapted = finish(fast, fixed)`, what prediction needs of the two.
-      proximal: how strongly fast is drawn to where it began: the inner loss has
-        `proximal / 2` times their squared distance added.
+      proximal: weight of the proximal term: `proximal / 2` times the squared distance
+        of `fast` from its start is added to the inner loss.
       query_weights: `weights = query_weights(step)`, `[K]`, how much the query loss
         after each inner step counts at an outer step; None for the last alone.
       batch_of_step: `batch = batch_of_step(support, k)`, the examples of inner step k
@@ -91,11 +91,11 @@ class QueryLossFn(Protocol):
 
 
 class Estimator(Protocol):
-    """How the query loss is differentiated through adaptation.
+    """Makes the loss whose gradient estimates the meta-gradient.
 
-    One that evaluates the loss at other meta-parameters than those it is given is
-    marked by `moving_params`: nothing may then be computed from them beforehand,
-    such as features of the task's texts.
+    An estimator that evaluates the loss at meta-parameters other than the given ones is
+    marked by `moving_params`, so that nothing, such as features of the task's texts, is
+    computed from the given ones beforehand.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax
@@ -136,7 +136,7 @@ def moving_params(estimator: Estimator) -> Estimator:
 
 
 def moves_params(estimator: Estimator) -> bool:
-    """Whether an estimator is marked by `moving_params`."""
+    """Returns whether an estimator is marked by `moving_params`."""
     return getattr(estimator, "moves_params", False)
 
 

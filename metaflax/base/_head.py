@@ -9,7 +9,7 @@ from metaflax.base._model import InitFn
 
 
 class Head(NamedTuple):
-    """A task's output layer: how it is initialised from a support set and applied.
+    """A task's output layer: functions that fit it to a support set and apply it.
 
     U counts whatever is labelled (texts, tokens, pairs), so that a head for
     tagging is no special case.
@@ -20,15 +20,15 @@ class Head(NamedTuple):
         output layer a task begins with; float leaves may be adapted further.
       apply: `outputs = apply(state, features [U, D])`.
       serves: the kinds of targets that `fit` understands.
-      template: `state = template(head_params)`, what `fit` gives in shapes and
-        types, its values of no interest; for inner optimizers that learn a number
-        for each leaf that adapts. None where the head cannot tell.
+      template: `state = template(head_params)`, a tree with the shapes and types of
+        what `fit` returns and arbitrary values, for inner optimizers that learn numbers
+        for each adapted leaf. None if the shapes are unknown.
       is_linear: whether `state` is a linear layer, `kernel` `[D, N]` and `bias` `[N]`
         beside a `mask`, which other libraries can load.
       per_class: whether `head_params` hold numbers for each of N classes, so that the
         outer loop fixes N.
       takes_unlabelled: whether `fit` learns from units without a label, whose target is
-        below 0 and whose weight is not 0. Evaluation gives it the queries as such.
+        below 0 and whose weight is not 0. Evaluation passes the queries as such units.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -50,11 +50,11 @@ class ApplyFn(Protocol):
 
 
 class InContext(NamedTuple):
-    """How a model conditions on a support set, without a gradient step.
+    """In-context learning: functions that condition a model on a support set.
 
     Attributes:
-      read: `context = read(params, support, key)`, what the model makes of the support
-        set once a task, such as keys and values of its tokens.
+      read: `context = read(params, support, key)`, the encoded support set, computed
+        once per task, such as keys and values of its tokens.
       apply: `outputs = apply(params, context, inputs, key)`, outputs of queries, each
         of them alone with the context.
 
@@ -81,25 +81,23 @@ class InContext(NamedTuple):
 class StagedApply:
     """An `ApplyFn` in stages, of which the first may run ahead of the rest.
 
-    What no inner step changes need not run at every step: algorithms that know the
-    stages run the first of them once a task, as far as none reads a parameter that
-    adapts.
+    Stages whose parameters no inner step changes need not run at every step: algorithms
+    run the leading stages that read no adapted parameter once per task.
 
-    An encoder that treats each example by itself may say so, and then runs on support
-    and query together. Of any other, such as one with batch normalisation, each set
-    is encoded alone, so that nothing of the query set reaches the support set and the
-    loss is that of `adapt` and then `predict`.
+    An encoder that treats examples independently may declare so, and then runs on
+    support and query together. With any other, such as one with batch normalisation,
+    each set is encoded alone, so that nothing of the query set reaches the support set
+    and the loss is that of `adapt` and then `predict`.
 
-    Stages run one after the other give what all of them give at once, dropout
-    included if each is given the same key.
+    Running the stages one by one gives the same result as running all of them at once,
+    dropout included if each gets the same key.
 
     Attributes:
       reads: for each stage, first to last, the paths of the parameters it reads.
       run: `states = run(params, inputs, states, key, first, last)`, the stages from
-        number `first` up to and without `last`, on what the stage before `first`
-        gave (None where `first` is 0). Leaves of states are `[U, ...]`; the last
-        stage gives the outputs. Parameters that none of these stages reads may be
-        absent.
+        number `first` up to and without `last`, on the output of the stage before
+        `first` (None if `first` is 0). Leaves of states are `[U, ...]`; the last stage
+        gives the outputs. Parameters that none of these stages reads may be absent.
       examples_independent: promises that no row of a state or output depends on the
         inputs of other rows.
       in_context: how the model conditions on a support set; None where it does not.
@@ -160,7 +158,7 @@ class RowTable(NamedTuple):
     A model that also uses the whole table, as with a tied output layer, has none.
 
     Attributes:
-      path: of the table among the meta-parameters.
+      path: path of the table in the meta-parameters.
       numbers: `numbers = numbers(inputs)`, the rows that inputs read, of any shape.
       renumbered: `inputs = renumbered(inputs, numbers)`, the same inputs reading
         those rows instead.
@@ -179,7 +177,7 @@ def split_key(key: chex.PRNGKey | None, num: int = 2) -> list[chex.PRNGKey | Non
       num: number of keys to make of it.
 
     Returns:
-      `num` keys, or as many times None.
+      `num` keys, or `num` times None.
 
     Examples:
       >>> import jax

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One episode: learn from `support` `[S, ...]`, be judged on `query` `[Q, ...]`.
+    """One episode: adapt to `support` `[S, ...]`, evaluate on `query` `[Q, ...]`.
 
     Examples:
       >>> import jax.numpy as jnp, optax
@@ -80,8 +80,8 @@ class ClassOutputs(NamedTuple):
 class SpanCode(enum.IntEnum):
     """The role of a token in the answer span of its row.
 
-    START and END are bits, so that the answer of one token is both. Where a row holds
-    no answer, its first token, [CLS], is.
+    START and END are bits, so that the answer of one token is both. A row without an
+    answer has the code BOTH at its first token, [CLS].
 
     Attributes:
       OUTSIDE: not a candidate: padding, the question, separators.
@@ -156,12 +156,12 @@ def choice_outputs(scores: jax.Array, present: jax.Array) -> ClassOutputs:
 
 
 def token_units(targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The tokens of texts as units: those whose target is -1 do not count.
+    """Flattens the tokens of texts to units; those whose target is -1 do not count.
 
     Args:
       targets: class numbers `[S, L]`; -1 where a token is no unit (padding, special
         tokens, later pieces of a word).
-      weights: of texts `[S]`; each of its tokens counts as much as the text.
+      weights: weights of texts `[S]`; each token has the weight of its text.
 
     Returns:
       Targets `[S * L]`, 0 in place of -1, and weights `[S * L]`, 0 there.

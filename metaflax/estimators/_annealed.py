@@ -14,15 +14,15 @@ def annealed(
     before: base.Estimator = first_order,
     after: base.Estimator = reverse,
 ) -> base.Estimator:
-    """An estimator that changes with the outer step, compiled once.
+    """Makes an estimator that switches to another at an outer step, compiled once.
 
     Both are compiled and one runs; under `vmap` over tasks too, since the step is
-    the same for all of them. Their `info` has to be of one form.
+    the same for all of them. Their `info` must have the same structure.
 
     Args:
       until: the first outer step of `after`.
-      before: takes the meta-gradient of the steps until then.
-      after: takes it from there on, and where no step is given.
+      before: estimator of the steps before `until`.
+      after: estimator of the steps from `until` on, and if no step is given.
 
     Returns:
       An `Estimator`.

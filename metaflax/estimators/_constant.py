@@ -13,7 +13,7 @@ def constant(
 
     Args:
       problem: the inner problem.
-      query_loss: scores what adaptation made.
+      query_loss: evaluates the adapted parameters.
 
     Returns:
       `value, info = loss(params, task, key, step)`, whose gradient is zero.

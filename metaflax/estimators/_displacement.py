@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from metaflax import base, inner
 from metaflax.estimators._first_order import stopped_value_and_grad
 from metaflax.estimators._surrogate import pulled
-from metaflax.estimators._unrolled import check_judges_the_end, solved_and_judged
+from metaflax.estimators._unrolled import check_last_step_only, solve_and_evaluate
 
 
 def displacement(
@@ -14,13 +14,13 @@ def displacement(
 ) -> base.MetaLossFn:
     r"""Estimates the meta-gradient by start minus adapted parameters, as Reptile.
 
-    The meta-gradient of what adapts is :math:`\phi_0 - \phi_K`, carried back
-    through whatever made :math:`\phi_0`; parameters that no start depends on get
-    none. The query set is only scored, for the log.
+    The meta-gradient of the adapted parameters is :math:`\phi_0 - \phi_K`, propagated
+    back through the computation of :math:`\phi_0`; parameters that the start does not
+    depend on get none. The query set is only scored, for the log.
 
     Args:
-      problem: the inner problem, at least one step.
-      query_loss: scores what adaptation made.
+      problem: the inner problem, with at least one step.
+      query_loss: evaluates the adapted parameters.
 
     Returns:
       `value, info = loss(params, task, key, step)`: the query loss, with the
@@ -55,9 +55,9 @@ def displacement(
             "displacement is how far inner steps move and takes one or more, got"
             f" num_steps={problem.num_steps}; take reverse for none."
         )
-    check_judges_the_end("displacement", problem)
+    check_last_step_only("displacement", problem)
     phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
-    run = solved_and_judged(problem, query_loss, [phase])
+    run = solve_and_evaluate(problem, query_loss, [phase])
 
     def loss(params, task, key=None, step=None):
         value, info, solution = run(params, task, key, step)

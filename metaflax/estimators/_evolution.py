@@ -31,8 +31,8 @@ def evolution(
 
     Args:
       sigma: the deviation of the perturbations.
-      num_pairs: P, pairs of adaptations a task, one after the other.
-      perturbs: which meta-parameters, as paths; the rest gets no gradient.
+      num_pairs: P, pairs of adaptations per task, one after the other.
+      perturbs: paths of the meta-parameters to perturb; the rest get no gradient.
 
     Returns:
       An `Estimator`. Its loss raises a `ValueError` without a key, or for a pattern

@@ -9,8 +9,8 @@ from metaflax.estimators._unrolled import check_optimizer, unrolled
 def stopped_value_and_grad(fn):
     """`jax.value_and_grad` whose result has no derivative.
 
-    Nor have its arguments, so that what the loss calls needs no second derivative: a
-    fused kernel of attention has none.
+    Its arguments have none either, so that functions within the loss need no second
+    derivative, which a fused attention kernel lacks.
     """
 
     def value_and_grad(*args):
@@ -25,15 +25,16 @@ def first_order(
 ) -> base.MetaLossFn:
     r"""Estimates the meta-gradient to first order: inner gradients are constants.
 
-    The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that
-    whatever made the start (prototypes, a generated head) learns, as do learned
-    rates; only second derivatives are left out. What acts through inner gradients
-    alone, such as weights of support examples, gets no gradient at all. The support
-    loss needs no second derivative, so that the model may call kernels without one.
+    The steps still carry :math:`\partial \phi_K / \partial \phi_0 = I`, so that the
+    computation of the start (prototypes, a generated head) is learned, as are learned
+    rates; only second derivatives are left out. Parameters that act through inner
+    gradients alone, such as weights of support examples, get no gradient at all. The
+    support loss needs no second derivative, so that the model may call kernels without
+    one.
 
     Args:
       problem: the inner problem.
-      query_loss: judges what adaptation made.
+      query_loss: evaluates the adapted parameters.
 
     Returns:
       `value, info = loss(params, task, key, step)`.
@@ -68,6 +69,6 @@ def first_order(
 def stopped(
     problem: base.InnerProblem, query_loss: base.QueryLossFn
 ) -> base.MetaLossFn:
-    """The loss of `first_order`, for those who do not differentiate it."""
+    """Returns the loss of `first_order` without its check of the optimizer."""
     phase = inner.Phase(problem.num_steps, stopped_value_and_grad)
     return unrolled(problem, query_loss, [phase])

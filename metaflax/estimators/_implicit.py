@@ -11,7 +11,7 @@ import optax
 from metaflax import _checks, base, inner, linalg
 from metaflax.estimators._first_order import stopped_value_and_grad
 from metaflax.estimators._surrogate import pulled
-from metaflax.estimators._unrolled import check_judges_the_end
+from metaflax.estimators._unrolled import check_last_step_only
 from metaflax.linalg._symmetric import Solution
 
 TEN_STEPS = functools.partial(linalg.conjugate_gradient, max_steps=10)
@@ -23,9 +23,9 @@ class ImplicitInfo(NamedTuple):
     Attributes:
       losses: `[K]`, the inner objective before each inner step.
       query_loss: the query loss after the last.
-      slope: the norm of the inner objective's gradient where the steps ended; the
-        estimate takes it for 0.
-      residual: of the linear system, relative to its right-hand side.
+      slope: the norm of the inner objective's gradient after the last step; the
+        estimate assumes that it is 0.
+      residual: residual of the linear system, relative to its right-hand side.
       aux: as in `base.MetaInfo`.
     """
 
@@ -37,7 +37,7 @@ class ImplicitInfo(NamedTuple):
 
     @property
     def diverged(self) -> jax.Array:
-        """Whether inner steps raised the inner objective, or lost it; bool `[]`."""
+        """Whether the inner objective rose or became non-finite; bool `[]`."""
         return base.diverged(self.losses)
 
 
@@ -56,20 +56,21 @@ def implicit(
       g = \partial_\theta L_Q - \partial_\theta \langle u, \nabla_\phi F \rangle,
       \qquad \nabla^2_\phi F\, u = \nabla_\phi L_Q,
 
-    without a derivative of the steps that led there: time and memory of the way
-    back do not depend on their number.
+    without a derivative of the steps that led there: time and memory of the backward
+    pass do not depend on their number.
 
     Args:
       solver: `linalg.conjugate_gradient` or `linalg.neumann_series` with their
         damping, tolerance and number of steps filled in by `functools.partial`.
-      remaining: the share of a distance that the inner steps may leave, if the
-        proximal term alone drew them. More, and they cannot be near a minimum.
+      remaining: the largest share of the distance to the minimum that the inner steps
+        may leave on the proximal term alone. With a larger share, they cannot come near
+        a minimum.
 
     Returns:
       An `Estimator`, whose `info` is an `ImplicitInfo`. It raises a `ValueError` for
-      a problem without a proximal term, with a learned inner optimizer (where a
-      minimum lies does not depend on it), with weights of intermediate steps, or
-      whose inner steps cannot come near a minimum.
+      a problem without a proximal term, with a learned inner optimizer (the minimum
+      does not depend on it), with weights of intermediate steps, or whose inner steps
+      cannot come near a minimum.
 
     Examples:
       >>> import functools
@@ -112,7 +113,7 @@ def implicit(
             )
             minimum = solution.fast
 
-            def judged(params, fast):
+            def query_value(params, fast):
                 _, fixed = problem.start(params, task.support, inner_key)
                 adapted = problem.finish(fast, fixed)
                 result = query_loss(params, adapted, task.query, query_key)
@@ -129,8 +130,8 @@ def implicit(
             def hessian(direction):
                 return jax.jvp(fixed_slope, (minimum,), (direction,))[1]
 
-            value, aux = judged(params, minimum)
-            by_fast, _ = jax.grad(judged, 1, has_aux=True)(params, minimum)
+            value, aux = query_value(params, minimum)
+            by_fast, _ = jax.grad(query_value, 1, has_aux=True)(params, minimum)
             solved = jax.lax.stop_gradient(solver(hessian, by_fast))
             along = slope(params, task.support, minimum)
             negated = jax.tree.map(jnp.negative, solved.x)
@@ -149,7 +150,7 @@ def implicit(
 
 
 def _check(problem: base.InnerProblem, remaining: float) -> None:
-    check_judges_the_end("implicit", problem)
+    check_last_step_only("implicit", problem)
     if not problem.proximal > 0:
         raise ValueError(
             "implicit needs an inner objective with a minimum of its own that depends"
@@ -180,7 +181,7 @@ def _check(problem: base.InnerProblem, remaining: float) -> None:
 def _share_left(
     optimizer: optax.GradientTransformation, curvature: float, num_steps: int
 ) -> float:
-    """The distance to the minimum of a parabola that steps from 1 arrive at."""
+    """Computes the distance to a parabola's minimum after the steps, from 1."""
     x: Any = jnp.ones(())
     state, optimizer = optimizer.init(x), optax.with_extra_args_support(optimizer)
 

@@ -21,7 +21,7 @@ def mixed_mode(
 ) -> base.MetaLossFn:
     r"""Computes the gradient of `reverse` by forward-over-reverse differentiation.
 
-    The way back through an inner gradient needs
+    The backward pass through an inner gradient needs
     :math:`v \mapsto \partial_{(\phi, \eta)} \langle v, \nabla_\phi L(\phi, \eta)
     \rangle`. Second derivatives commute, so that this is the derivative of
     :math:`\nabla_{(\phi, \eta)} L` along v in :math:`\phi`, one forward pass beside
@@ -30,11 +30,12 @@ def mixed_mode(
     Args:
       problem: the inner problem; the gradient of its loss must have a forward
         derivative.
-      query_loss: judges what adaptation made.
-      remat_every: inner steps of a segment. Only what adapts and the optimizer's
-        state are kept where a segment begins, the rest is computed again; 1 keeps
-        them at each step, about sqrt(K) keeps least. None keeps whatever the
-        derivative of the optimizer needs besides, which for plain SGD is nothing.
+      query_loss: evaluates the adapted parameters.
+      remat_every: inner steps per segment. Only the adapted parameters and the
+        optimizer's state at the start of each segment are stored, the rest is
+        recomputed; 1 stores them at each step, about sqrt(K) stores least. None also
+        stores whatever the derivative of the optimizer needs, which for plain SGD is
+        nothing.
 
     Returns:
       `value, info = loss(params, task, key, step)`, to be differentiated by
@@ -89,7 +90,7 @@ def forward_over_reverse(fn: Callable[..., jax.Array]) -> Callable[..., Any]:
 
     def forward(*args):
         _check_forward_rules(fn, args)
-        # Not by itself, so that only its way back is marked as a custom one.
+        # Not `value_and_grad` itself, so that only its backward pass is custom.
         return jax.value_and_grad(fn)(*args), args
 
     def backward(args, cotangents):
@@ -127,14 +128,14 @@ def _refuse(primals: Any, tangents: Any) -> Any:
 
 
 def _no_tangent(x: Any) -> np.ndarray:
-    """The cotangent of integers and keys, which JAX wants to see."""
+    """Returns the cotangent of integers and keys, which JAX requires."""
     return np.zeros(jnp.shape(x), jax.dtypes.float0)
 
 
 def _check_forward_rules(fn: Callable[..., Any], args: Any) -> None:
     """Refuses operations that define a reverse-mode derivative alone.
 
-    JAX would say so too, but when it compiles, and without a name.
+    JAX raises an error too, but only when it compiles, and without a name.
     """
     gradient = jax.make_jaxpr(jax.grad(fn))(*args)
     names = sorted(set(_reverse_only(gradient.jaxpr)))

@@ -15,10 +15,10 @@ def rematerialized_phase(
     """Makes a phase that stores adapted parameters at every n-th step alone.
 
     Args:
-      num_steps: of the phase.
+      num_steps: number of steps of the phase.
       value_and_grad: makes the inner gradient.
-      remat_every: steps of a segment, which is run again when its derivative is
-        taken; 1 for each step alone, None to keep whatever a derivative needs.
+      remat_every: steps per segment, which is recomputed when its derivative is taken;
+        1 for each step alone, None to store whatever a derivative needs.
 
     Returns:
       The `Phase`.

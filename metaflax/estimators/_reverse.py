@@ -16,13 +16,14 @@ def reverse(
     r"""Differentiates through the inner steps, second derivatives included.
 
     For one step of gradient descent this is
-    :math:`(I - \alpha \nabla^2 L_S(\theta)) \nabla L_Q(\phi)`. Time is about that
-    of the inner steps times three; memory grows with the number of steps, by the
-    activations of each, or with rematerialisation by a copy of what adapts a segment.
+    :math:`(I - \alpha \nabla^2 L_S(\theta)) \nabla L_Q(\phi)`. Time is about three
+    times that of the inner steps; memory grows with the number of steps, by the
+    activations of each, or with rematerialisation by a copy of the adapted parameters
+    per segment.
 
     Args:
       problem: the inner problem; its loss must be twice differentiable.
-      query_loss: judges what adaptation made.
+      query_loss: evaluates the adapted parameters.
       remat_every: see `mixed_mode`.
 
     Returns:

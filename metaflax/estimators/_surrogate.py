@@ -1,4 +1,4 @@
-"""Surrogate losses, whose derivative is given."""
+"""Surrogate losses with a given derivative."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 def pulled(value: jax.Array, point: Any, gradient: Any) -> jax.Array:
     """Returns `value`, whose derivative with respect to `point` is `gradient`.
 
-    The derivative of `value` itself stays. What is added is linear in the point and
-    worth nothing.
+    The derivative of `value` itself stays. The added term is linear in the point and
+    has the value 0.
     """
     parts = jax.tree.leaves(
         jax.tree.map(

@@ -5,28 +5,28 @@ import jax.numpy as jnp
 
 from metaflax import base, inner
 from metaflax.estimators._surrogate import pulled
-from metaflax.estimators._unrolled import check_optimizer, solved_and_judged
+from metaflax.estimators._unrolled import check_optimizer, solve_and_evaluate
 
 
 def trajectory(
     problem: base.InnerProblem, query_loss: base.QueryLossFn
 ) -> base.MetaLossFn:
-    r"""Teaches what does not adapt to make every inner step a good one.
+    r"""Estimates the meta-gradient from each inner step by itself.
 
-    Where step k begins counts as given, so that no derivative passes from one step
-    to another:
+    The parameters before step k count as constant, so that no derivative passes from
+    one step to another:
 
     .. math::
 
       g = \nabla_\eta \sum_k w_k L_Q\big(\bar\phi_k - \alpha \nabla_\phi
       L_S(\bar\phi_k, \eta), \eta\big), \qquad \bar\phi_k \text{ constant},
 
-    with weights of 1/K unless the problem has its own. The start learns from how
-    far adaptation moved, as in `displacement`.
+    with weights of 1/K unless the problem has its own. The gradient of the start is the
+    displacement, as in `displacement`.
 
     Args:
-      problem: the inner problem, at least one step.
-      query_loss: judges what adaptation made.
+      problem: the inner problem, with at least one step.
+      query_loss: evaluates the adapted parameters.
 
     Returns:
       `value, info = loss(params, task, key, step)`, to be differentiated by
@@ -75,7 +75,7 @@ def trajectory(
         return lambda carry, key: step(jax.lax.stop_gradient(carry), key)
 
     phase = inner.Phase(num_steps, wrap=detached)
-    run = solved_and_judged(problem, query_loss, [phase])
+    run = solve_and_evaluate(problem, query_loss, [phase])
 
     def loss(params, task, key=None, step=None):
         value, info, solution = run(params, task, key, step)

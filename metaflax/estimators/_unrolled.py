@@ -10,7 +10,7 @@ from metaflax import _checks, _optimizers, base, inner
 from metaflax.base._estimator import outer_step
 
 
-def solved_and_judged(
+def solve_and_evaluate(
     problem: base.InnerProblem,
     query_loss: base.QueryLossFn,
     phases: Sequence[inner.Phase],
@@ -22,7 +22,7 @@ def solved_and_judged(
 
     Args:
       problem: the inner problem.
-      query_loss: judges what adaptation made.
+      query_loss: evaluates the adapted parameters.
       phases: how the steps are differentiated, see `inner.solve`.
 
     Returns:
@@ -32,17 +32,17 @@ def solved_and_judged(
     def fn(params, task, key, step):
         inner_key, query_key = base.split_key(key)
 
-        def judge(fast, fixed):
+        def evaluate(fast, fixed):
             adapted = problem.finish(fast, fixed)
             return _checks.with_aux(query_loss(params, adapted, task.query, query_key))
 
         weights_of = problem.query_weights
-        observe = None if weights_of is None else judge
+        observe = None if weights_of is None else evaluate
         solution = inner.solve(
             problem, params, task.support, inner_key, phases=phases, observe=observe
         )
         if weights_of is None:
-            value, aux = judge(solution.fast, solution.fixed)
+            value, aux = evaluate(solution.fast, solution.fixed)
             last = value
         else:
             each, auxiliaries = solution.observed  # [K], leaves [K, ...]
@@ -64,13 +64,13 @@ def unrolled(
 
     Args:
       problem: the inner problem.
-      query_loss: judges what adaptation made.
+      query_loss: evaluates the adapted parameters.
       phases: how the steps are differentiated.
 
     Returns:
       `value, info = loss(params, task, key, step)`.
     """
-    run = solved_and_judged(problem, query_loss, phases)
+    run = solve_and_evaluate(problem, query_loss, phases)
 
     def loss(params, task, key=None, step=None):
         value, info, _ = run(params, task, key, step)
@@ -84,7 +84,7 @@ def check_optimizer(
 ) -> None:
     """Refuses an inner optimizer through which `name` cannot differentiate.
 
-    A learned one is made from parameters; `inner_optimizers` check what they wrap.
+    A learned one is not checked here: `inner_optimizers` check what they wrap.
     """
     optimizer = problem.optimizer
     if problem.num_steps and isinstance(
@@ -93,7 +93,7 @@ def check_optimizer(
         _optimizers.check_derivative(name, optimizer, of_gradients=of_gradients)
 
 
-def check_judges_the_end(name: str, problem: base.InnerProblem) -> None:
+def check_last_step_only(name: str, problem: base.InnerProblem) -> None:
     """Refuses weights of intermediate steps, which `name` never differentiates."""
     if problem.query_weights is not None:
         raise ValueError(

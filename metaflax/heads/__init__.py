@@ -1,4 +1,4 @@
-"""Output layers: how each is fitted to a support set and applied."""
+"""Output layers that are fitted to a support set."""
 
 from metaflax.heads._balanced import balanced as balanced
 from metaflax.heads._centred import (

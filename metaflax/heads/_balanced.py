@@ -1,4 +1,4 @@
-"""Heads that count every class alike, however many units it has."""
+"""Heads whose fit gives every class equal weight."""
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,9 @@ def balanced(head: base.Head, num_classes: int) -> base.Head:
     .. math:: w_u \, \frac{U}{N_\mathrm{present} \, U_n}
 
     times, with sums of weights for numbers of units. It is scikit-learn's
-    `class_weight="balanced"`, and changes nothing where classes have as many units.
-    Without it a regression prefers classes with many units, which are frequent in the
-    support set and seldom so among the queries.
+    `class_weight="balanced"`, and changes nothing if all classes have equally many
+    units. Without it a regression prefers classes with many units, which are frequent
+    in the support set and seldom so among the queries.
 
     Args:
       head: a head for one class a unit.
@@ -27,7 +27,7 @@ def balanced(head: base.Head, num_classes: int) -> base.Head:
       The head with a `fit` of other weights.
 
     Raises:
-      ValueError: if the head is for no classes.
+      ValueError: if the head does not serve classes.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -10,7 +10,7 @@ from metaflax.heads._regression import linear_template
 from metaflax.heads._scale import check_positive, log
 from metaflax.linalg._types import widen
 
-# What both heads serve.
+# Kind of targets of both heads.
 _KINDS = frozenset({"choices"})
 
 
@@ -31,7 +31,7 @@ def linear_choice(
     """Linear layer that scores choices, whose initialisation the outer loop learns.
 
     The score means the same in every task, however many choices a text has, so that the
-    outer loop learns to choose and not only to learn to.
+    outer loop learns to choose, and not only to adapt.
 
     Args:
       num_features: D.
@@ -149,7 +149,7 @@ def _present(features: jax.Array) -> jax.Array:
 def _compared(
     features: jax.Array, targets: jax.Array, weights: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Features and labels less their means over the choices of each text.
+    """Subtracts the means over the choices of each text from features and labels.
 
     Returns:
       Features `[U N, D]`, labels `[U N]` and weights `[U N]`, 0 for absent choices.

@@ -1,8 +1,8 @@
 r"""Detection of words in entities beside class means of their types.
 
-Words in no entity have little in common, so that no mean stands for them. What tells
-them from words in entities is instead learned over the entities of all types, and
-fitted again to each support set.
+Words in no entity have little in common, so that no mean represents them. Instead, a
+detector of words in entities is learned over all types, and refitted to each support
+set.
 """
 
 import math

@@ -100,7 +100,7 @@ def _in_metric(features, members, means, strength):
     With X the offsets from class means, :math:`S = X^\top \Omega X` and
     :math:`\mu = \lambda t`, it is
     :math:`c - (X^\top \Omega X + \mu I)^{-1} X^\top \Omega (X c)`, a ridge regression
-    on what the means say of the offsets.
+    on the products of offsets and means.
     """
     counts = jnp.sum(members, axis=1)  # [U]
     total = jnp.sum(counts)

@@ -1,4 +1,4 @@
-"""Class means of units whose labels a graph of neighbours spreads."""
+"""Class means with labels propagated over a graph of neighbours."""
 
 import jax
 import jax.numpy as jnp

@@ -33,17 +33,17 @@ def logistic_regression(
 
     with the cross entropy over present classes. There is no intercept: an
     unregularised one has no unique value, and a constant feature makes a
-    regularised one. So J is strictly convex and W unique, whatever classes are
-    called. It is scikit-learn's `LogisticRegression` of :math:`C = 1 / \lambda`
+    regularised one. So J is strictly convex and W unique, whatever the order of
+    classes. It is scikit-learn's `LogisticRegression` of :math:`C = 1 / \lambda`
     without intercept; the first term is a sum, so that more shots count for more.
 
     Newton's method solves for W, each system by conjugate gradients on products
-    with the Hessian, each step as long as lessens the slope most. Derivatives are
-    those of the exact W by the implicit function theorem,
+    with the Hessian, each step of the length that reduces the gradient norm most.
+    Derivatives are those of the exact W by the implicit function theorem,
 
     .. math:: dW = -(\nabla^2 J)^{-1} \, d(\nabla J),
 
-    so that a meta-gradient takes one more system and no memory for the steps.
+    so that a meta-gradient takes one more linear system and no memory for the steps.
 
     Args:
       num_classes: N, the largest way.
@@ -116,7 +116,7 @@ def minimiser(features, labels, weights, mask, strength, max_steps, offsets: Any
       labels: `[U, N]`, 1 for the class of a unit.
       weights: `[U]`.
       mask: `[N]`, false for absent classes.
-      strength: of the penalty on the minimiser.
+      strength: strength of the penalty on the minimiser.
       max_steps: the largest number of Newton steps.
       offsets: `[U, N]`, added to the logits.
     """
@@ -167,8 +167,8 @@ def _newton(strength, max_steps, slope, start):
         # Rough systems while far away; their error falls faster than the slope.
         tolerance = jnp.minimum(0.1, steepness / steepest)
         direction = -_system(hessian, gradient, tolerance)
-        # A short enough Newton step lessens the slope; unlike J, which is flat close
-        # to its minimum, the slope tells so in spite of rounding.
+        # A short enough Newton step reduces the slope, which shows in spite of
+        # rounding, unlike in J, which is flat close to its minimum.
         reached = kernel[None] + shares[:, None, None] * direction[None]
         each = jax.vmap(lambda w: jnp.linalg.norm(slope(w)))(reached)
         best = jnp.argmin(each)

@@ -32,7 +32,7 @@ def membership(targets: jax.Array, weights: jax.Array, num_classes: int) -> jax.
 def counted(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Replaces rows of `values` `[U, ...]` whose weight `[U]` is 0 by zeros.
 
-    A product with 0 leaves a NaN what it is.
+    A product with 0 would leave a NaN in place.
     """
     return jnp.where((weights != 0).reshape(-1, *[1] * (values.ndim - 1)), values, 0)
 

@@ -14,9 +14,9 @@ def nearest(num_classes: int, *, temperature: float = 1.0) -> base.Head:
 
     .. math:: \mathrm{logit}_n(f) = -\tau \min_{i: y_i = n} |f - f_i|^2
 
-    Unlike a mean, the nearest unit does justice to a class of units that have little
-    in common, such as tokens outside of any entity. The gradient reaches no unit but
-    the nearest of each class, of equally near ones the first.
+    Unlike a mean, the nearest unit represents a class of units that have little in
+    common, such as tokens outside of any entity. The gradient reaches no unit but the
+    nearest of each class, of equally near ones the first.
 
     Args:
       num_classes: N, the largest way.

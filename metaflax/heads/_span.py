@@ -14,16 +14,16 @@ def span_outputs(state, features):
 def span(num_features: int) -> base.Head:
     """Linear layer from tokens to start and end logits with a learned initialisation.
 
-    The first is of an answer that begins at the token, the second of one that ends
-    there. Unlike classes, the two mean the same in every task, so that the outer loop
-    learns to answer questions and not only to learn to.
+    The first logit is for an answer that begins at the token, the second for one that
+    ends there. Unlike classes, the two mean the same in every task, so that the outer
+    loop learns to answer questions, and not only to adapt.
 
     Args:
       num_features: D.
 
     Returns:
-      A `Head` for `spans`: its features are of the tokens of texts, `[S, L, D]`, its
-      targets codes `[S, L]`, and its state a `kernel` `[D, 2]`, drawn normal with
+      A `Head` for `spans`: its features are those of the tokens of texts, `[S, L, D]`,
+      its targets codes `[S, L]`, and its state a `kernel` `[D, 2]`, drawn normal with
       deviation 0.02 as BERT does, and a `bias` `[2]` from 0.
 
     Examples:

@@ -58,8 +58,8 @@ HEADS: dict[str, HeadBuilder] = {
     "matching": lambda d, n, settings: matching(n, temperature=settings.temperature),
     "nearest": lambda d, n, settings: nearest(n, temperature=settings.temperature),
     "relation": lambda d, n, settings: relation(d, n),
-    # Balanced, since labels that a user gives are seldom as frequent as what is
-    # predicted; it changes nothing where classes have as many texts.
+    # Balanced, since classes are seldom as frequent among a user's labels as among the
+    # texts to predict; it changes nothing if classes have equally many texts.
     "ridge": lambda d, n, settings: balanced(ridge(n, strength=settings.strength), n),
     "unbalanced_ridge": lambda d, n, settings: ridge(n, strength=settings.strength),
     "logistic_regression": lambda d, n, settings: balanced(

@@ -14,8 +14,8 @@ def per_token(head: base.Head) -> base.Head:
 
     Returns:
       The same `Head` on features `[S, L, D]`, targets `[S, L]`, -1 where a token is no
-      unit, and weights of texts `[S]`. Its logits are `[S, L, N]`, those of tokens that
-      are no unit of no meaning.
+      unit, and weights of texts `[S]`. Its logits are `[S, L, N]`, arbitrary at tokens
+      that are no unit.
 
     Raises:
       AssertionError: from `fit`, if targets or weights have other axes.

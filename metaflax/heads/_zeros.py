@@ -10,10 +10,10 @@ from metaflax.heads._membership import membership
 def zeros(num_features: int, num_classes: int) -> base.Head:
     r"""Linear output layer initialised at :math:`W = 0, b = 0` for each task.
 
-    Nothing of it is learned, so that names of classes mean nothing and way may vary;
-    inner steps make all of it. The first of them moves the column of a class by a
-    multiple of its mean feature less the mean over units of
-    :math:`p_n(x) f(x)`, with all present classes alike in :math:`p`.
+    Nothing of it is meta-learned, so that names of classes mean nothing and way may
+    vary; it is learned by inner steps alone. The first of them moves the column of a
+    class by a multiple of its mean feature less the mean over units of :math:`p_n(x)
+    f(x)`, with all present classes alike in :math:`p`.
 
     Args:
       num_features: D.

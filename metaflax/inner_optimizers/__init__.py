@@ -1,8 +1,8 @@
 """Inner optimizers that are learned: functions that make a `base.InnerOptimizer`.
 
-All begin as an optimizer of optax, gradient descent as a rule. What they learn is in
-float32 or wider, whatever the type of what adapts: rates in bfloat16 could not follow
-small meta-gradients.
+Each is initialised to an optimizer of optax, usually gradient descent. What it learns
+is in float32 or wider, whatever the type of the adapted parameters: rates in bfloat16
+could not follow small meta-gradients.
 """
 
 from metaflax.inner_optimizers._kronecker import kronecker as kronecker

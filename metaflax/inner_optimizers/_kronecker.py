@@ -20,23 +20,23 @@ def kronecker(rank: int, rate: float = 0.01) -> base.InnerOptimizer:
         - \alpha\, (M_0 \otimes \cdots \otimes M_{n-1})\, \mathrm{vec}(G), \qquad
       M_i = I + A_i B_i^\top.
 
-    No matrix is formed: an axis of D learns 2 r D numbers, and a kernel's step costs
-    about what r more examples do, so that all of a BERT's kernels can have one. B
-    begins at zero, so that the first steps are those of gradient descent; A is normal
-    with a standard deviation of :math:`1 / \sqrt{D}`, which makes its columns about
-    as long as a unit vector. Vectors and scalars are multiplied elementwise.
+    No matrix is formed: an axis of size D has 2 r D learned numbers, and the step of a
+    kernel costs about as much as r more examples, so that all of a BERT's kernels can
+    have one. B begins at zero, so that the first steps are those of gradient descent; A
+    is normal with a standard deviation of :math:`1 / \sqrt{D}`, which makes its columns
+    about as long as a unit vector. Vectors and scalars are multiplied elementwise.
 
     The paper's factors are whole matrices, as those of `meta_curvature` are; low rank
-    is this package's, for the kernels of a BERT.
+    is an addition of this package, for the kernels of a BERT.
 
     Args:
-      rank: r; an axis of fewer numbers takes as many as it has.
-      rate: where the learned rate of each tensor begins.
+      rank: r, at most the size of an axis.
+      rate: initial value of the learned rate of each tensor.
 
     Returns:
-      An `InnerOptimizer`. Its hyperparameters are a tree like what adapts, with a
-      dict for each array: `rate`, a scalar, and for each axis `axis_0`, `axis_1` and
-      so on a dict of `a` and `b`, each `[D, r]`; for a vector or scalar `rate` and
+      An `InnerOptimizer`. Its hyperparameters are a tree like the adapted parameters,
+      with a dict for each array: `rate`, a scalar, and for each axis `axis_0`, `axis_1`
+      and so on a dict of `a` and `b`, each `[D, r]`; for a vector or scalar `rate` and
       `scale`, of its shape.
 
     Raises:

@@ -18,7 +18,7 @@ def learned(
 ) -> base.InnerOptimizer:
     r"""Learns the hyperparameters of an optimizer of optax.
 
-    All of what adapts shares them: with `optax.sgd`, `learning_rate` and `momentum`
+    All adapted parameters share them: with `optax.sgd`, `learning_rate` and `momentum`
     this learns :math:`\alpha` and :math:`\mu` of
 
     .. math::
@@ -26,25 +26,27 @@ def learned(
       m_{k+1} = \mu m_k + \nabla L(\phi_k), \qquad
       \phi_{k+1} = \phi_k - \alpha m_{k+1}.
 
-    They are stored as they are, so nothing but the meta-gradient keeps a rate above 0
-    or a decay below 1; the outer optimizer may take small steps in them, apart from
-    the rest (`training.outer_optimizer`). Not all of optax can be differentiated: the
-    sign in `optax.lion` hides its decays, and the first steps of `optax.radam` give
-    NaN, learned or not.
+    They are stored without a transformation, so nothing but the meta-gradient keeps a
+    rate above 0 or a decay below 1; the outer optimizer may take small steps in them,
+    apart from the rest (`training.outer_optimizer`). Not all of optax can be
+    differentiated: the sign in `optax.lion` hides its decays, and the first steps of
+    `optax.radam` give NaN, learned or not.
 
     Args:
-      factory: makes the optimizer, such as `optax.sgd`. What it should take and not
-        learn is bound to it: `functools.partial(optax.adam, eps_root=1e-8)`.
-      **hyperparameters: the keyword arguments that are learned, and where they begin.
+      factory: makes the optimizer, such as `optax.sgd`. Arguments that are not learned
+        are bound to it: `functools.partial(optax.adam, eps_root=1e-8)`.
+      **hyperparameters: the keyword arguments that are learned, with their initial
+        values.
 
     Returns:
       An `InnerOptimizer`, whose hyperparameters are a dict from name to scalar. The
       optimizer's state is of their type, float32 or wider.
 
     Raises:
-      ValueError: if nothing is learned, or what is learned is no number or not what
-        the factory takes; if the factory has an `eps_root` that is not positive,
-        since the root in Adam has no derivative at 0, or if it is to be learned.
+      ValueError: if nothing is learned, or a learned argument is not a number or not
+        one that the factory takes; if the factory has an `eps_root` that is not
+        positive, since the root in Adam has no derivative at 0, or if it is to be
+        learned.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax
@@ -113,8 +115,8 @@ def _in_type_of(
 ) -> optax.GradientTransformation:
     """Runs an optimizer in the type of its hyperparameters; updates keep their type.
 
-    Times a learned number, a gradient in bfloat16 turns into float32; the optimizer's
-    state would change its type from one step to the next.
+    A gradient in bfloat16 times a learned number is float32, so that the optimizer's
+    state would otherwise change its type from one step to the next.
     """
     dtype = wide_dtype(hyper)
 

@@ -33,8 +33,8 @@ def learned_rates(
 ) -> base.InnerOptimizer:
     r"""Learns learning rates per tensor, layer or parameter, and per inner step.
 
-    With :math:`u_k` what `optimizer` makes of the gradient at step k, part g of what
-    adapts takes the step
+    With :math:`u_k` the update of `optimizer` at step k, part g of the adapted
+    parameters takes the step
 
     .. math:: \phi_{k+1}^g = \phi_k^g - \alpha_{g,k} \odot u_k^g.
 
@@ -42,24 +42,24 @@ def learned_rates(
     part that should not follow its gradient on a few examples can go against it.
 
     Args:
-      rate: where every rate begins. (Meta-SGD's paper draws them at random.)
-      per: what has a rate of its own. `"tensor"`: each array. `"layer"`: the arrays
-        of one module, such as a kernel and its bias, whose paths differ in the last
-        part only (in states of NNX, in the last before `value`). `"parameter"`: each
-        number, which is Meta-SGD. Or a function from paths such as
+      rate: initial value of all rates. (Meta-SGD's paper draws them at random.)
+      per: granularity of the rates. `"tensor"`: each array. `"layer"`: the arrays of
+        one module, such as a kernel and its bias, whose paths differ in the last part
+        only (in states of NNX, in the last before `value`). `"parameter"`: each number,
+        which is Meta-SGD. Or a function from paths such as
         `encoder/layer_0/mlp/up/kernel` to the name of a group, say of a whole
         transformer layer.
-      num_steps: K for K rates, one a step; later steps take the last. None for one
-        rate that holds at every step.
+      num_steps: K for K rates, one per step; later steps take the last. None for the
+        same rate at every step.
       optimizer: an optax transformation that applies no rate, so `optax.trace(0.9)`
         and not `optax.sgd`; Adam is `optax.scale_by_adam(eps_root=1e-8)`, as its root
         of 0 would have no derivative. None leaves the gradient as it is.
 
     Returns:
       An `InnerOptimizer`. For `"tensor"` and `"parameter"` its hyperparameters are a
-      tree like what adapts, otherwise a dict from the name of a layer or group to
-      its rate; the layer of arrays without a module is called `(top)`. Each rate is a
-      scalar or `[K]`; with `"parameter"` it has the shape of its array.
+      tree like the adapted parameters, otherwise a dict from the name of a layer or
+      group to its rate; the layer of arrays without a module is called `(top)`. Each
+      rate is a scalar or `[K]`; with `"parameter"` it has the shape of its array.
 
     Raises:
       ValueError: for an unknown `per`, for `num_steps` that is not positive, for

@@ -9,8 +9,8 @@ from metaflax.inner_optimizers._preconditioned import preconditioned
 def meta_curvature(rate: float = 0.01) -> base.InnerOptimizer:
     r"""Learns a linear transformation of each axis of the gradients.
 
-    A kernel's gradient G, `[in, out]`, is multiplied from both sides, and a tensor
-    of n axes on each by the matrix of that axis:
+    A kernel's gradient G, `[in, out]`, is multiplied from both sides, and a tensor of n
+    axes along each axis by the matrix of that axis:
 
     .. math::
 
@@ -22,17 +22,17 @@ def meta_curvature(rate: float = 0.01) -> base.InnerOptimizer:
     descent. A vector is multiplied elementwise, and so is a scalar: the matrix of a
     bias of D numbers would have D x D of them, as many as a kernel, to mix what its
     module already mixes. Every tensor learns its rate too, which the paper fixes;
-    it scales what it would take all entries of the matrices to scale.
+    without it, scaling a step would take a change of all entries of the matrices.
 
-    An axis of D numbers costs a matrix of D x D: adapt no table of words this way, and
-    for wide kernels see `kronecker`.
+    An axis of size D costs a matrix of D x D: do not adapt embedding tables this way,
+    and for wide kernels see `kronecker`.
 
     Args:
-      rate: where the rate of each tensor begins.
+      rate: initial value of the rate of each tensor.
 
     Returns:
-      An `InnerOptimizer`. Its hyperparameters are a tree like what adapts, with a
-      dict for each array: `rate`, a scalar, and `axis_0`, `axis_1` and so on,
+      An `InnerOptimizer`. Its hyperparameters are a tree like the adapted parameters,
+      with a dict for each array: `rate`, a scalar, and `axis_0`, `axis_1` and so on,
       `[D, D]` for an axis of D; for a vector or scalar `rate` and `scale`, of its
       shape.
 

@@ -19,7 +19,7 @@ def preconditioned(
     """Preconditions each axis of a gradient by a matrix, then scales by minus a rate.
 
     Args:
-      rate: where the learned rate of each tensor begins.
+      rate: initial value of the learned rate of each tensor.
       init_factor: `factor = init_factor(key, size, dtype)`, for an axis of that size.
       multiply: `multiply(factor, x)`, the factor times a matrix `[size, ...]`.
 

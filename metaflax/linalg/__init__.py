@@ -1,6 +1,6 @@
 """Linear solvers: iterative ones that need only products, and direct ones.
 
-Whatever the type of what is given, sums and solves are in float32 or wider.
+Whatever the type of the arguments, sums and solves are in float32 or wider.
 """
 
 from metaflax.linalg._ridge import ridge as ridge

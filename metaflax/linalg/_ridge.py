@@ -23,7 +23,7 @@ def ridge(
     Args:
       features: X, `[U, D]`.
       targets: Y, `[U, N]`.
-      weights: the diagonal of :math:`\Omega`, `[U]`; what has weight 0 drops out.
+      weights: the diagonal of :math:`\Omega`, `[U]`; rows of weight 0 drop out.
       strength: :math:`\lambda`, above 0; raised to 8 units of rounding of the sum
         of all squares of X where it is less than that.
 
@@ -50,7 +50,8 @@ def ridge(
     # dual would be a matrix of unknown size.
     is_known = isinstance(num_units, int) and isinstance(num_features, int)
     smaller_dual = is_known and num_units < num_features
-    # What rounding of the squares would swallow leaves no positive definite matrix.
+    # With a strength below the rounding error of the squares, the matrix is not
+    # positive definite.
     least = 8 * jnp.finfo(dtype).eps * jax.lax.stop_gradient(jnp.sum(x**2))
     shift = jnp.maximum(strength, least)
     with jax.default_matmul_precision("highest"):  # A product of products.

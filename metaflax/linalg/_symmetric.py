@@ -14,9 +14,9 @@ class Solution(NamedTuple):
 
     Attributes:
       x: the solution, a tree as the right-hand side is.
-      residual: how large what is left is, relative to the right-hand side; it is
+      residual: norm of the residual, relative to that of the right-hand side; it is
         computed from `x` and carries no derivative.
-      num_steps: how many products with the matrix were taken for `x`.
+      num_steps: number of products with the matrix that `x` took.
     """
 
     x: Any
@@ -25,13 +25,13 @@ class Solution(NamedTuple):
 
 
 def _dot(first: Any, second: Any) -> jax.Array:
-    """The inner product of two trees."""
+    """Computes the inner product of two trees."""
     products = jax.tree.map(jnp.vdot, first, second)
     return jax.tree.reduce(jnp.add, products)
 
 
 def _add(first: Any, scale: Any, second: Any) -> Any:
-    """`first + scale * second`."""
+    """Computes `first + scale * second`."""
     return jax.tree.map(lambda x, y: x + (scale * y).astype(x.dtype), first, second)
 
 
@@ -134,7 +134,7 @@ def neumann_series(
     .. math:: x = \eta \sum_{i=0}^{K} (I - \eta A)^i b,
 
     which tends to the solution where every eigenvalue of A is between 0 and
-    :math:`2 / \eta`. It is where K + 1 steps of gradient descent arrive from 0.
+    :math:`2 / \eta`. It is the result of K + 1 steps of gradient descent from 0.
 
     Args:
       matvec: `A x = matvec(x)`, linear, on trees as `b`.

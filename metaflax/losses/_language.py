@@ -21,7 +21,7 @@ def language_cross_entropy(
       logits: `[S, L, V]`, at each token those of the next one.
       targets: `[S, L]`, ids of the next tokens; a negative number where there is no
         target: in the prompt, and at padding.
-      weights: of texts `[S]`; each of its tokens counts as much as the text.
+      weights: weights of texts `[S]`; each token has the weight of its text.
       label_smoothing: the share of a target spread evenly over the vocabulary.
 
     Returns:

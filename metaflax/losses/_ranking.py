@@ -17,14 +17,14 @@ def lambda_rank(
 
     where candidate i has score :math:`s_i`, gain :math:`g_i`, and at its place p in the
     order of scores the discount :math:`d_i = 1 / \log_2(1 + p)`, 0 beyond place k. The
-    exchange is what the scores make of it now, and is not differentiated.
+    change :math:`\Delta` is that at the current scores, and is not differentiated.
 
     Args:
       outputs: s, scores `[C]`.
-      gains: g, 0 or more, `[C]`: what it is worth to find each, as
-        `metrics.ndcg_at` takes them.
+      gains: g, 0 or more, `[C]`: the relevance of each candidate, as in
+        `metrics.ndcg_at`.
       weights: `[C]`; 0 marks padding, and all others count alike.
-      k: how many places count.
+      k: number of top places that count.
 
     Returns:
       A scalar; 0 where all gains are equal.
@@ -69,5 +69,5 @@ def lambda_rank(
 
 
 def _differences(values: jax.Array) -> jax.Array:
-    """Pairwise differences `values[i] - values[j]`, `[C, C]`."""
+    """Computes pairwise differences `values[i] - values[j]`, `[C, C]`."""
     return values[:, None] - values[None, :]

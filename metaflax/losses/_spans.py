@@ -13,8 +13,8 @@ def span_cross_entropy(
 ) -> jax.Array:
     """Computes the cross-entropy of an answer's first and last token over positions.
 
-    Either is one class out of the places of its row where an answer may begin or end;
-    the loss of a row is the mean of the two, as for BERT.
+    Each is a class among the positions of its row where an answer may begin or end; the
+    loss of a row is the mean of the two, as for BERT.
 
     Args:
       logits: `[S, L, 2]`, of beginning and of ending at each token.

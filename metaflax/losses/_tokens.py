@@ -13,11 +13,12 @@ def per_token(loss_fn: base.LossFn) -> Callable[..., Any]:
     """Turns a loss or a metric of units into one over all tokens of all texts.
 
     Args:
-      loss_fn: of logits `[U, N]`, class numbers `[U]` and weights `[U]`.
+      loss_fn: function of logits `[U, N]`, class numbers `[U]` and weights `[U]`.
 
     Returns:
-      The same of logits `[S, L, N]`, targets `[S, L]`, -1 where a token is no unit, and
-      weights of texts `[S]`: a mean over tokens, so that long texts count more.
+      The same function of logits `[S, L, N]`, targets `[S, L]`, -1 where a token is no
+      unit, and weights of texts `[S]`: a mean over tokens, so that long texts count
+      more.
 
     Raises:
       AssertionError: when called, if targets or weights have other axes.

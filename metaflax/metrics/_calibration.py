@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Temperatures lie between this and its inverse: answers that are all right would have
-# none, as they are likelier the lower it is.
+# Temperatures lie between this and its inverse: if all answers are right, no
+# temperature is best, since their likelihood grows as it falls.
 LOWEST_TEMPERATURE = 1e-3
 
 
@@ -33,7 +33,7 @@ def reliability_bins(
     Args:
       probabilities: `[U, N]`, of each class.
       targets: class numbers `[U]`.
-      num_bins: B. Bin b holds what lies above b / B, up to and with (b + 1) / B.
+      num_bins: B. Bin b holds probabilities in (b / B, (b + 1) / B].
 
     Returns:
       `Bins`. The mean confidence of a bin is `confidence / number`, and its accuracy
@@ -66,7 +66,7 @@ def expected_calibration_error(bins: Bins) -> np.ndarray:
     r"""The expected calibration error, :math:`\sum_b |B_b| |acc_b - conf_b| / U`.
 
     Args:
-      bins: of some units, leaves `[..., B]`.
+      bins: bins of any units, leaves `[..., B]`.
 
     Returns:
       The error, `[...]`, from 0 to 1; it is above 0 by chance alone where bins hold few
@@ -93,7 +93,7 @@ def softened(logits: ArrayLike, temperature: float = 1.0) -> np.ndarray:
 
     Args:
       logits: `[..., N]`, those of absent classes very negative.
-      temperature: above 0; above 1 it makes answers less sure and changes none.
+      temperature: above 0; above 1 it makes answers less confident and changes none.
 
     Examples:
       >>> import numpy as np
@@ -142,7 +142,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
 
     def slope(log_beta: float) -> float:
         probabilities = softened(logits, np.exp(-log_beta))
-        # An absent class has no probability, and a logit that is no number of its own.
+        # An absent class has probability 0, and a logit without meaning.
         expected = np.sum(probabilities * np.where(probabilities > 0, logits, 0), -1)
         return float(np.mean(expected - true))
 

@@ -12,11 +12,11 @@ def perplexity(log_probabilities: ArrayLike, weights: ArrayLike | None = None) -
 
     Args:
       log_probabilities: natural logarithms of the probability of each token given those
-        before it, of any shape. Of a mean loss in nats, `perplexity(-loss)`.
-      weights: of the same shape; 0 marks padding. All count where there are none.
+        before it, of any shape. For a mean loss in nats, use `perplexity(-loss)`.
+      weights: weights of the same shape; 0 marks padding. None counts all tokens.
 
     Returns:
-      1 or more; infinite where a token was held to be impossible.
+      1 or more; infinite if a token has probability 0.
 
     Raises:
       ValueError: if no token counts or the shapes differ.
@@ -36,5 +36,5 @@ def perplexity(log_probabilities: ArrayLike, weights: ArrayLike | None = None) -
             f" {counts.sum():g} in all."
         )
     kept = counts > 0
-    with np.errstate(over="ignore"):  # What is too large for a number is infinite.
+    with np.errstate(over="ignore"):  # A perplexity beyond float64 is infinite.
         return float(np.exp(-np.average(values[kept], weights=counts[kept])))

@@ -20,10 +20,10 @@ def ndcg_at(scores: ArrayLike, gains: ArrayLike, k: int) -> float:
       scores: `[C]`, of each candidate, the highest first.
       gains: `[C]`, 0 or more: the relevance of each. Grades r often count as
         :math:`2^r - 1`.
-      k: how many places count.
+      k: number of top places that count.
 
     Returns:
-      NDCG@k; 0 where no candidate is worth anything.
+      NDCG@k; 0 if no candidate has a gain above 0.
 
     Raises:
       ValueError: if there is no candidate, shapes differ, `k` is not positive, a score
@@ -56,7 +56,7 @@ def ndcg_at(scores: ArrayLike, gains: ArrayLike, k: int) -> float:
 
 
 def hit_at(scores: ArrayLike, relevant: ArrayLike, k: int) -> float:
-    """Whether a relevant candidate is among the k best: 1 or 0.
+    """Computes whether a relevant candidate is among the k best: 1 or 0.
 
     Its mean over lists is the hit rate. A candidate that is not relevant and scores the
     same as a relevant one is taken to come before it, so that a model that cannot tell
@@ -65,7 +65,7 @@ def hit_at(scores: ArrayLike, relevant: ArrayLike, k: int) -> float:
     Args:
       scores: `[C]`, of each candidate, the highest first.
       relevant: `[C]`, whether it is relevant.
-      k: how many of the best count.
+      k: number of best candidates that count.
 
     Returns:
       1.0 or 0.0.

@@ -63,9 +63,9 @@ def _check_numbers(*each: jax.Array) -> None:
 
 
 def _deviations(x: jax.Array, weights: jax.Array) -> jax.Array:
-    """How far each number lies from their mean, in units of their range.
+    """Computes deviations from the mean, in units of the range.
 
-    The units keep squares of tiny and of huge numbers within range. Differences from
+    These units keep squares of tiny and of huge numbers within range. Differences from
     the largest number are exact where all are close, so that equal numbers give zeros
     and never a rounding error.
     """
@@ -80,7 +80,7 @@ def _deviations(x: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _ranks(x: jax.Array, counts: jax.Array) -> jax.Array:
-    """The mean place of each number among those that count, from 1."""
+    """Computes the mean rank of each number among those that count, from 1."""
     among = counts[None, :].astype(jnp.float32)
     below = jnp.sum(among * (x[None, :] < x[:, None]), axis=1)
     equal = jnp.sum(among * (x[None, :] == x[:, None]), axis=1)

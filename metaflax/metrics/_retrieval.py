@@ -13,9 +13,9 @@ def recall_at(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
     model that cannot tell candidates apart gains nothing by their order.
 
     Args:
-      scores: `[U, C]`, of each candidate for each query; -inf for one that is none.
+      scores: `[U, C]`, of each candidate for each query; -inf where there is none.
       targets: `[U]`, the number of the right candidate, 0 to C - 1.
-      k: how many of the best candidates count.
+      k: number of best candidates that count.
 
     Returns:
       The share.

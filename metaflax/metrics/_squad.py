@@ -30,7 +30,7 @@ def exact_match(prediction: str, true: Sequence[str]) -> float:
       true: all gold answers; empty where the question has none.
 
     Returns:
-      1.0 where some of them is the same but for case, punctuation, articles and gaps.
+      1.0 if a gold answer is the same up to case, punctuation, articles and spaces.
 
     Examples:
       >>> from metaflax.metrics import exact_match
@@ -49,8 +49,8 @@ def exact_match(prediction: str, true: Sequence[str]) -> float:
 def token_f1(prediction: str, true: Sequence[str]) -> float:
     """Computes the token F1 of an answer against the best gold answer, 0 to 1.
 
-    The F1 of words as a bag, the best over the answers that are right. Where either
-    side has no words, 1 if neither has.
+    This is the F1 of the bags of words, the best over the gold answers. If either side
+    has no words, it is 1 if neither has any, else 0.
 
     Args:
       prediction: the answer; empty where none is predicted.
@@ -72,7 +72,7 @@ def token_f1(prediction: str, true: Sequence[str]) -> float:
 
 
 def _normalized(true: Sequence[str]) -> list[str]:
-    """Normalised gold answers; one empty answer if none has a word, as in SQuAD 2.0."""
+    """Normalises gold answers; one empty answer if none has a word, as in SQuAD 2.0."""
     return [plain for plain in map(normalized_answer, true) if plain] or [""]
 
 

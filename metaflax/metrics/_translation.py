@@ -16,16 +16,16 @@ def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
 
       \min(1, e^{1 - r / c}) \, (p_1 p_2 p_3 p_4)^{1/4}.
 
-    As sacrebleu has it by default: case matters, words are those of mteval's 13a, and
-    a precision of 0 is smoothed unless no word is right. Texts with fewer than four
-    words in each have no n-grams of that length, which makes 0.
+    As by default in sacrebleu, case matters, words are those of mteval's 13a, and a
+    precision of 0 is smoothed unless no word is right. Texts with fewer than four words
+    in each have no n-grams of that length, which makes 0.
 
     Args:
       predictions: generated texts; may be empty strings.
       references: the reference of each.
 
     Returns:
-      The score, which is of the set and no mean over texts.
+      The score of the whole set, not a mean over texts.
 
     Raises:
       ValueError: if there are no texts, or the two differ in their number, or sacrebleu
@@ -64,7 +64,7 @@ def chrf(predictions: Sequence[str], references: Sequence[str]) -> float:
       references: the reference of each.
 
     Returns:
-      The score, which is of the set and no mean over texts.
+      The score of the whole set, not a mean over texts.
 
     Raises:
       ValueError: as `bleu`.

@@ -38,7 +38,7 @@ def leaf(tree: Any, path: str) -> Any:
       The leaf.
 
     Raises:
-      ValueError: if there is none, with some of those there are.
+      ValueError: if there is no leaf at the path; the message lists some of the paths.
 
     Examples:
       >>> from metaflax import tree
@@ -107,5 +107,5 @@ def paths(tree: Any) -> list[str]:
 
 
 def is_empty(tree: Any) -> bool:
-    """True where a tree has no leaf."""
+    """Returns whether a tree has no leaf."""
     return not jax.tree.leaves(tree)

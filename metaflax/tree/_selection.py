@@ -19,7 +19,7 @@ def everything(path: str) -> bool:
     """Selects every leaf.
 
     Args:
-      path: of a leaf.
+      path: path of a leaf.
 
     Returns:
       True.
@@ -39,7 +39,7 @@ def nothing(path: str) -> bool:
     """Selects no leaf.
 
     Args:
-      path: of a leaf.
+      path: path of a leaf.
 
     Returns:
       False.
@@ -56,12 +56,12 @@ def nothing(path: str) -> bool:
 
 
 def where(spec: Where) -> PathFilter:
-    """A filter from glob patterns, or the filter itself.
+    """Returns a filter from glob patterns, or the filter itself.
 
     Args:
       spec: a pattern or several, of which one must match; a pattern matches a
         path or a whole leading part of it, `*` stands for any text, slashes
-        included, and a leading `!` takes away what an earlier pattern gave.
+        included, and a leading `!` excludes paths that an earlier pattern matched.
 
     Returns:
       A predicate on slash-joined paths.
@@ -158,7 +158,7 @@ def partition(tree: Any, spec: Where) -> tuple[Any, Any]:
     """
     selected = select(tree, spec)
     rest = jax.tree.map(
-        lambda leaf, taken: leaf if taken is None else None,
+        lambda leaf, selected_leaf: leaf if selected_leaf is None else None,
         tree,
         selected,
         is_leaf=lambda x: x is None,
