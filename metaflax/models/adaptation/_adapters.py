@@ -35,7 +35,8 @@ def with_adapters(
     the rest adapts, they are warp layers: they shape the gradients of the others.
 
     Args:
-      params: of a network, as `encoder(...).init` or `models.load` give them.
+      params: parameters of a network, as `encoder(...).init` or `models.load` return
+        them.
       key: draws D, normal with standard deviation 1 / sqrt(in).
       size: C, features of the bottleneck.
       where: the parts, by paths such as `layer_0/attention` and `layer_0/mlp`;

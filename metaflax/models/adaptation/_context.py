@@ -23,10 +23,11 @@ def with_context(
 
     It is added before the norm of the embeddings, as one embedding more: however far a
     task moves c, the layers receive tokens of the size they were trained on. Decoders
-    have no such norm; there c moves the tokens by as much as it says.
+    have no such norm; there nothing limits how far c moves the tokens.
 
     Args:
-      params: of one network, as `encoder(...).init` or `models.load` give them.
+      params: parameters of one network, as `encoder(...).init` or `models.load` return
+        them.
       key: draws K, normal with standard deviation 1 / sqrt(C): the expectation of K^T K
         is the identity, so a step on c moves tokens as far as one on a free shift
         would. K must not start at zero, where c would have no gradient.

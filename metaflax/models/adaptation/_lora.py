@@ -28,7 +28,8 @@ def with_lora(
     (in + out) numbers per task and module: the product A B is never formed.
 
     Args:
-      params: of a network, as `encoder(...).init` or `models.load` give them.
+      params: parameters of a network, as `encoder(...).init` or `models.load` return
+        them.
       key: draws A.
       rank: r.
       where: the modules, by paths such as `layer_0/attention/query`, `layer_0/mlp/up`
@@ -83,17 +84,17 @@ def with_lora(
 def merge_lora(params: optax.Params) -> dict[str, Any]:
     """Folds low-rank factors into their kernels, and drops them.
 
-    The network computes what it did, up to rounding, and without other additions
+    The network computes the same function, up to rounding, and without other additions
     `models.save` can write it.
 
     Args:
-      params: with factors anywhere, or without.
+      params: parameters of a network, with factors or without.
 
     Returns:
       A new tree, in which W + A B is the kernel wherever W, A and B were.
 
     Raises:
-      ValueError: if factors come without their kernel, as a selection has them.
+      ValueError: if factors lack their kernel, as in a selection of leaves.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -8,7 +8,7 @@ import optax
 
 from metaflax.models.layers import _extra_parameters as _extras
 
-# Standard deviation of what is drawn, as of other fresh weights.
+# Standard deviation of new prefixes, as of other new weights.
 _SPREAD = 0.02
 
 
@@ -25,7 +25,7 @@ def with_prefix(
     and values. They have no positions.
 
     Args:
-      params: of an encoder, a `gpt`, or the `decoder` of a `seq2seq`.
+      params: parameters of an encoder, a `gpt`, or the `decoder` of a `seq2seq`.
       key: draws keys and values, normal with standard deviation 0.02. They are further
         tokens to attend to, and change the model's outputs a little from the start.
       size: P.

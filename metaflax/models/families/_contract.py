@@ -18,8 +18,8 @@ class Contents(NamedTuple):
       ignored: names of tensors that were left out.
       head: output layer `{"kernel": [D, N], "bias": [N]}`, None for none.
       labels: its N class names.
-      config: of the network, where the tensors show another than config.json has; None
-        for that one.
+      config: configuration of the network, if the tensors imply another than that of
+        config.json; else None.
 
     Examples:
       >>> import pathlib, tempfile
@@ -49,12 +49,12 @@ class Files(NamedTuple):
     """Config and tensors of a model to write.
 
     Attributes:
-      config: of the network as written.
-      tensors: of the weight file, by name.
+      config: configuration of the network as written.
+      tensors: tensors of the weight file, by name.
       head: output layer that the weight file does not hold, None for none.
       architecture: Hugging Face's name of the class that reads it, None for none.
-      pooling: of the features that the head in the weight file takes, where it is
-        another than "pooler".
+      pooling: pooling of the features that the head in the weight file takes, if it is
+        not "pooler".
 
     Examples:
       >>> import numpy as np
@@ -134,7 +134,7 @@ class Sizes(NamedTuple):
     """Sizes of a new network.
 
     Attributes:
-      vocab_size: of its tokenizer.
+      vocab_size: vocabulary size of its tokenizer.
       width: features of a token.
       layers: number of layers.
       heads: attention heads of a layer.

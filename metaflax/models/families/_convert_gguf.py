@@ -32,9 +32,9 @@ def convert_gguf(
     at all, and transformers reads it too.
 
     Args:
-      path: of the file, of a Llama, Mistral, SmolLM2, Qwen2 or Qwen3.
-      directory: which must not exist yet, or be empty.
-      dtype: of the weights that are written.
+      path: path of the file, of a Llama, Mistral, SmolLM2, Qwen2 or Qwen3.
+      directory: directory to write, which must not exist or be empty.
+      dtype: dtype of the written weights.
 
     Raises:
       ValueError: if the package `gguf` is missing, the file is damaged, or its network,

@@ -1,7 +1,7 @@
 """Weight files of encoders, with the head of a classifier or without.
 
-A classifier of texts has our pooler's dense layer as its own first one; one of tokens
-has the head alone.
+A text classifier stores our pooler's dense layer as its own first one; a token
+classifier has the head alone.
 """
 
 import functools
@@ -32,16 +32,16 @@ class EncoderFiles(NamedTuple):
 
     Attributes:
       architecture: beginning of the names of the family's classes, such as "Bert".
-      prefix: of the encoder's tensors in files of classifiers, such as "bert.".
+      prefix: prefix of the encoder's tensors in files of classifiers, such as "bert.".
       places: `places(config)`, where the tensors of the encoder go, by their names
         without the prefix, without the pooler.
       pooler: module of the encoder's pooler, None for a family without one.
       hidden: module of the first dense layer of a classifier of texts, with the prefix
         if it has it.
       output: module of its last dense layer.
-      ignored: beginnings of further names, which are left out.
-      pooler_places: `pooler_places(config, module)`, of the tensors of the pooler, or
-        of `hidden`, which has the pooler's place.
+      ignored: beginnings of further tensor names, which are left out.
+      pooler_places: `pooler_places(config, module)`, where the tensors of the pooler
+        go, or those of `hidden` in its place.
       fold: `classifier = fold(config, params, head, pooling=, standardize=)`, the same
         logits as the family's classifiers compute them; None where those cannot.
     """
@@ -104,7 +104,7 @@ def _read(
 
 
 def left_out_names(files: EncoderFiles) -> tuple[str, ...]:
-    """Returns beginnings of names that files may hold beside what is read of them."""
+    """Returns beginnings of names of tensors that files may hold, unread."""
     modules = files.pooler, files.hidden.removeprefix(files.prefix), files.output
     return (
         "embeddings.position_ids",
@@ -126,7 +126,7 @@ def _classifies(
         raise ValueError(f"{path}: architectures={names!r:.60} is no list")
     if f"{files.architecture}ForSequenceClassification" in names:
         return "texts"
-    # The head of one that was not saved here is of a task that we do not know.
+    # The head of a checkpoint that was saved elsewhere is for an unknown task.
     ours = _files.ours(content, path).get("pooling") == "tokens"
     apart = (directory / _files.HEAD).exists()
     if ours and not apart and f"{files.architecture}ForTokenClassification" in names:

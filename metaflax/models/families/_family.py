@@ -76,7 +76,7 @@ class ModelFamily:
       tokenizer: `tokenizer(directory)`, which is called as those of Hugging Face are.
       tokenizer_files: names of its files, copied to what is saved.
       default_task: task type of a model that names none.
-      gguf: how its networks lie in files of the format GGUF, None for not at all.
+      gguf: layout of its networks in GGUF files, None if unsupported.
       aliases: further values of `model_type` that the family covers.
       import_path: `package.module:attribute` of a family outside of the package, saved
         with its models so that they load again. Set where a name is resolved.
@@ -132,7 +132,7 @@ class ModelFamily:
         """Parses the content of a `config.json`.
 
         Raises:
-          ValueError: with the path, if the network cannot do what it asks for.
+          ValueError: with the path, if the network does not support it.
         """
         try:
             return self.config_class.from_dict(content)
@@ -152,9 +152,9 @@ class ModelFamily:
           The `Pretrained` model.
 
         Raises:
-          ValueError: if the files cannot be had or are damaged, if the configuration
-            asks for what the network does not do, or if tensors are missing, unexpected
-            or of another shape, all of which it names.
+          ValueError: if the files are not available or are damaged, if the network does
+            not support the configuration, or if tensors are missing, unexpected or of
+            another shape; the message names them.
         """
         return self._load(path_or_name, self.read or self._read_by_path)
 
@@ -239,19 +239,19 @@ class ModelFamily:
         standardised features cost one more layer. Loaded back, the network with the
         loaded pooling and head gives the same logits. Folded weights are for use, not
         for more training: their scales span many orders of magnitude. The head has a
-        file of its own with `head_apart`, with the pooling "entities", and where the
-        family's class cannot express it: the mean in MPNet, the mean and standardised
-        features in ALBERT. So it has in generative families.
+        file of its own with `head_apart`, with the pooling "entities", in generative
+        families, and where the family's class cannot express it: the mean in MPNet, the
+        mean and standardised features in ALBERT.
 
         Args:
-          directory: which must not exist yet, or be empty.
-          config: of the network.
+          directory: directory to write, which must not exist or be empty.
+          config: configuration of the network.
           params: its parameters.
           tokenizer_from: the directory whose tokenizer files are copied.
           head: `{"kernel": [D, N], "bias": [N]}`; None for none, to which `labels`,
             `pooling`, `standardize` and `problem_type` do not apply.
           labels: the N class names; None for LABEL_0, LABEL_1, ...
-          pooling: of the features that the head takes.
+          pooling: pooling of the features that the head takes.
           standardize: whether it takes standardised features.
           head_apart: whether the head goes to a file of its own, since it takes more
             than the pooled features of one sequence.
@@ -298,8 +298,8 @@ class ModelFamily:
         `load` reads the encoder. The directory appears whole or not at all.
 
         Args:
-          directory: which must not exist yet, or be empty.
-          config: of the network.
+          directory: directory to write, which must not exist or be empty.
+          config: configuration of the network.
           params: `{"encoder": ..., "head": ...}`; low-rank factors go through
             `merge_lora` first.
           tokenizer_from: the directory whose tokenizer files are copied.
@@ -360,8 +360,8 @@ class ModelFamily:
         """Adds the leaves for adaptation that settings ask for, always the same ones.
 
         Args:
-          params: of a checkpoint.
-          sizes: by setting, 0 for none.
+          params: parameters of a checkpoint.
+          sizes: sizes by setting, 0 for none.
 
         Raises:
           ValueError: for a setting that the family does not support.

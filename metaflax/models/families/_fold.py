@@ -1,4 +1,4 @@
-r"""Any pooling and a linear head, as Hugging Face's sequence classifier has them.
+r"""Folding of poolings and a linear head into Hugging Face's sequence classifier.
 
 That class always computes `classifier(tanh(pooler(h_first)))`. So that its logits
 equal ours, other poolings are folded into weights:
@@ -44,7 +44,7 @@ class Classifier(NamedTuple):
     """A network with its pooler, and the head `{"kernel", "bias"}` on top of it.
 
     Attributes:
-      config: of the network.
+      config: configuration of the network.
       params: its parameters; of a classifier of texts with the pooler, which has the
         place of the classifier's first dense layer.
       head: its last dense layer.
@@ -91,7 +91,7 @@ def fold(
       head: `{"kernel": [D, N], "bias": [N]}` on the pooled features.
       pooling: "mean", "first", "pooler" or "tokens", as `encoder` has it.
       standardize: whether features are standardised, as `encoder` has it.
-      activation: of the classifier's first dense layer.
+      activation: activation of the classifier's first dense layer.
       extra_layer: what one more layer can do in the family: "any" thing; "normalizes"
         where attention is never uniform; "none" where layers share their weights.
 
@@ -146,10 +146,10 @@ def check_pooling(params: Any, pooling: str, standardize: bool) -> None:
 def handed_through(
     kernel: np.ndarray, activation: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Returns dense layers before and behind an activation that compute one alone.
+    """Returns two dense layers, around an activation, that compute a single one.
 
     Args:
-      kernel: of that one, `[D, N]`.
+      kernel: kernel of the single layer, `[D, N]`.
       activation: key of `ACTIVATIONS`.
 
     Returns:
@@ -183,7 +183,7 @@ def _pairs(num: int, size: int) -> np.ndarray:
 def _standardized(
     config: Any, params: Any, kernel: np.ndarray, pooling: str
 ) -> tuple[Any, Any, np.ndarray]:
-    """An extra layer whose first norm standardises and whose second is linear."""
+    """Adds a layer whose first norm standardises and whose second is linear."""
     D, layer = config.hidden_size, _blank_layer(config, params)
     if pooling == "mean":
         # The first token alone is the residual as it is.
@@ -201,7 +201,7 @@ def _standardized(
 
 
 def _mean(config: Any, params: Any, kernel: np.ndarray) -> tuple[Any, Any, np.ndarray]:
-    """An extra layer that averages logits and whose norms are linear."""
+    """Adds a layer that averages logits and whose norms are linear."""
     (D, N), root = kernel.shape, root_of_epsilon(config)
     if 2 * N > D:
         raise ValueError(
@@ -241,7 +241,7 @@ def root_of_epsilon(config: Any) -> float:
 
 
 def power_of_two(bound: float) -> float:
-    """The largest power of two that is not above `bound`."""
+    """Returns the largest power of two that is not above `bound`."""
     return 2.0 ** math.floor(math.log2(bound))
 
 

@@ -61,8 +61,8 @@ def masked_lm(
 ) -> MaskedLM:
     r"""Builds an encoder with the output layer of masked language modelling.
 
-    The states at the marks go through a dense layer, the activation and a norm, and
-    meet every word's embedding, which is thereby both input and output layer:
+    The states at the marks go through a dense layer, the activation and a norm, and are
+    multiplied by the word embeddings, which are thereby both input and output layer:
 
     .. math::
 
@@ -76,7 +76,7 @@ def masked_lm(
       files: names of the encoder's tensors.
       head: the output layer.
       config: sizes and rates.
-      dtype: of computation; logits are at least float32.
+      dtype: dtype of computation; logits are at least float32.
       layer_loop: whether layers are unrolled or scanned, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.
 

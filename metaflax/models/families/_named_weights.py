@@ -31,7 +31,7 @@ def named_weights(
       unread: `unread(config)`, shapes of tensors that the class has and never reads,
         written as zeros.
       resolve: `config, tensors = resolve(config, tensors)`, the configuration that the
-        tensors of a file show, and those tensors without further names of the same one.
+        tensors of a file imply, and the tensors without duplicates under further names.
     """
 
     def read(directory: Path, content: Mapping[str, Any], config: Any) -> Contents:

@@ -1,4 +1,4 @@
-"""The registry of model families, and loading through it."""
+"""Registry of model families, and loading of checkpoints through it."""
 
 import dataclasses
 from pathlib import Path
@@ -74,11 +74,11 @@ def family_of(path_or_name: str | Path, name: str | None = None) -> ModelFamily:
 
     Args:
       path_or_name: a local directory, or a name on the Hugging Face hub.
-      name: of the family, see `named_family`; None for what `config.json` names: an
-        import path that `save` wrote there, or else its `model_type`.
+      name: name of the family, see `named_family`; None for what `config.json` names:
+        an import path that `save` wrote there, or else its `model_type`.
 
     Raises:
-      ValueError: if the files cannot be had, or there is no such family.
+      ValueError: if the files are not available, or there is no such family.
     """
     return _located(path_or_name, name)[1]
 
@@ -185,8 +185,8 @@ def save(directory: str | Path, config: Any, params: Any, **kwargs: Any) -> None
     """Writes a directory that `load` reads, as `ModelFamily.save` does.
 
     Args:
-      directory: which must not exist yet, or be empty.
-      config: of the network, of a class that a family of the package has.
+      directory: directory to write, which must not exist or be empty.
+      config: configuration of the network, of a class that a family of the package has.
       params: its parameters.
       **kwargs: as `ModelFamily.save` takes.
 
@@ -223,8 +223,8 @@ def save_masked_lm(
     """Writes a directory that `load_masked_lm` reads, as `ModelFamily.save_masked_lm`.
 
     Args:
-      directory: which must not exist yet, or be empty.
-      config: of the network, of a class that a family of the package has.
+      directory: directory to write, which must not exist or be empty.
+      config: configuration of the network, of a class that a family of the package has.
       params: `{"encoder": ..., "head": ...}`.
       tokenizer_from: the directory whose tokenizer files are copied.
 
@@ -248,7 +248,7 @@ def encoder(
     r"""Builds an encoder whose hidden states are pooled to one vector for each text.
 
     Args:
-      config: of the network, of a class that a family of the package has.
+      config: configuration of the network, of a class that a family of the package has.
       pooling: "mean", over the real tokens with the special ones; "first", the hidden
         state of the first token; "pooler", the output of the pretrained pooler;
         "entities", the concatenated hidden states at the two marks of a text
@@ -258,7 +258,7 @@ def encoder(
         \sigma_x)`, which are centred and of unit length. Distances and inner
         products of such features mean the same whatever the pooling; a zero vector
         stays zero, with finite derivatives.
-      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+      dtype: dtype of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and features are at least float32. For
         float64 throughout, parameters must be float64 too.
       layer_loop: "unroll" unrolls the layers; "scan" runs consecutive layers of equal

@@ -180,12 +180,12 @@ class _Search(NamedTuple):
         )
 
     def goes_on(self, both: tuple[_State, Cache]) -> jax.Array:
-        """Whether any prompt's search does."""
+        """Returns whether the search of any prompt goes on."""
         state, _ = both
         return (state.step < self.decoding.max_new) & jnp.any(self.improvable(state))
 
     def improvable(self, state: _State) -> jax.Array:
-        """Which prompts may still get a better text, `[B]`."""
+        """Marks the prompts that may still get a better text, `[B]`."""
         if self.early_stopping is True:
             return state.open & ~jnp.all(state.ended.taken, axis=1)
         return state.open
@@ -214,9 +214,9 @@ class _Search(NamedTuple):
     def candidates(
         self, running: _Running, logits: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The C best ways to go on: scores, the beams they come from, and words.
+        """Returns the C best continuations: scores, the beams they extend, and words.
 
-        As many as there are beams may end, and as many are left to go on with.
+        Up to K of them may end, and K are left to go on with.
         """
         V = logits.shape[2]
         log_probs = self.decoding.penalized(jax.nn.log_softmax(logits), running.seen)
@@ -231,7 +231,7 @@ class _Search(NamedTuple):
     def with_ended(
         self, state: _State, ids: jax.Array, scores: jax.Array, ends: jax.Array
     ) -> _Ended:
-        """The best texts that have ended, with those that end now."""
+        """Returns the best ended texts, including those that end now."""
         B, C = scores.shape
         length = state.step + 1
         # Of the candidates only the better half would have gone on.
@@ -249,7 +249,7 @@ class _Search(NamedTuple):
         return jax.tree.map(lambda x: _of_beams(x, best), both)
 
     def may_improve(self, state: _State) -> jax.Array:
-        """Whether a text that goes on may yet beat one that has ended, `[B]`."""
+        """Marks the prompts whose unfinished texts may beat an ended one, `[B]`."""
         far = self.early_stopping == "never" and self.length_penalty > 0
         length = jnp.asarray(self.decoding.max_new if far else state.step, jnp.float32)
         hoped = state.running.scores[:, 0] / length**self.length_penalty
@@ -258,12 +258,12 @@ class _Search(NamedTuple):
 
 
 def _of_beams(x: jax.Array, beams: jax.Array) -> jax.Array:
-    """Of `x` `[B, K, ...]` the given ones `[B, k]`, which are `[B, k, ...]`."""
+    """Selects beams `[B, k]` of `x` `[B, K, ...]`, giving `[B, k, ...]`."""
     return jax.vmap(lambda x, beams: x[beams])(x, beams)
 
 
 def _grown(visible: jax.Array, step: jax.Array) -> jax.Array:
-    """What beams see `[B, K, T, K]`, and from now on each the word it chose."""
+    """Adds to the visibility `[B, K, T, K]` of each beam the word it chose."""
     _, K, T, _ = visible.shape
     now = (jnp.arange(T) == step)[None, :, None] & jnp.eye(K, dtype=bool)[:, None]
     return visible | now[None]
@@ -272,7 +272,7 @@ def _grown(visible: jax.Array, step: jax.Array) -> jax.Array:
 def _with_words(
     seen: jax.Array | None, parents: jax.Array, words: jax.Array
 ) -> jax.Array | None:
-    """The words that have occurred, `[B, K, V]`, with those of now."""
+    """Adds the new words to those that have occurred, `[B, K, V]`."""
     if seen is None:
         return None
     now = jax.nn.one_hot(words, seen.shape[2], dtype=bool)

@@ -21,7 +21,7 @@ class Choices(NamedTuple):
 
     The choices of a text branch off what they share, usually the prompt: a token
     attends to the shared ones and to those of its own choice, so that the prompt is
-    encoded once, and choices change nothing of each other.
+    encoded once, and choices do not affect each other.
 
     Attributes:
       tokens: the rows, `[U, L]`.
@@ -111,12 +111,12 @@ def choice_outputs(choices: Choices, logits: jax.Array) -> base.ClassOutputs:
 
 
 def calibrated(outputs: base.ClassOutputs, content_free: jax.Array, present: Any):
-    """Evens out what a model says without a text (contextual calibration).
+    """Calibrates scores by those of texts without content (contextual calibration).
 
     Args:
       outputs: scores `[U, N]`.
       content_free: scores of F texts without content, `[U, F, N]`.
-      present: which choices there are, `[U, N]`.
+      present: mask of the choices of each text, `[U, N]`.
 
     Returns:
       Scores whose softmax is that of the outputs divided by the mean probabilities

@@ -36,7 +36,7 @@ def decoder_only(
     """Builds a language model from the parts of a decoder.
 
     Args:
-      decoder: its parts.
+      decoder: parts of the decoder.
       layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.
 
@@ -143,7 +143,7 @@ def _run_view(
     remat: _stack.Remat,
     context: Context | None = None,
 ) -> jax.Array:
-    """Runs some of the stages on tokens that attend as a view has it."""
+    """Runs some of the stages on tokens with the visibility of a view."""
     view = view.behind(context)
     first_key, *keys = base.split_key(key, 1 + decoder.num_layers)
     if first == 0:
@@ -280,13 +280,13 @@ def _pasts(
     per_text: Sequence[KeyValues | None] | None = None,
     slot: chex.Numeric = 0,
 ) -> list[Past | None]:
-    """Returns what new tokens attend to in each layer: context and slots of each text.
+    """Returns the keys and values that new tokens attend to in each layer.
 
     Args:
       decoder: the decoder.
       context: the context; None for none.
       per_text: slots of each text in each layer; None before there are any.
-      slot: number of the first new one of them.
+      slot: number of the first new slot.
     """
     per_text = per_text or [None] * decoder.num_layers
     if context is not None:

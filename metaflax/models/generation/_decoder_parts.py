@@ -21,7 +21,7 @@ class View(NamedTuple):
     """New tokens of a batch, and the slots of keys and values that they attend to.
 
     Attributes:
-      rows: how the tokens `[B, l]` lie in their batch.
+      rows: layout of the tokens `[B, l]` in the batch.
       visible: `[B, l, S]`, which slots each token attends to.
       places: `[B, l]`, positions of the tokens.
       slot_places: `[B, S]`, positions of the slots.
@@ -98,7 +98,7 @@ class Decoder(NamedTuple):
       embed: the tokens' embeddings.
       layers: the layers.
       logits: the output layer.
-      num_layers: how many layers there are.
+      num_layers: number of layers.
       max_positions: longest text in tokens.
       limit: name of that in the configuration.
       output: parameters of the output layer.
@@ -134,7 +134,7 @@ def word_logits(params: Any, x: jax.Array, *, tied: bool, dtype: Any) -> jax.Arr
       params: with `embeddings/word`, or with `head/kernel`.
       x: the states.
       tied: whether the output layer is tied to the word embedding.
-      dtype: of the product.
+      dtype: dtype of the product.
     """
     if tied:
         kernel = jnp.asarray(params["embeddings"]["word"], dtype).T

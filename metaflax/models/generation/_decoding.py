@@ -14,7 +14,7 @@ from metaflax.models.generation._language_model import LanguageModel
 
 @dataclasses.dataclass(frozen=True)
 class DecodingConfig:
-    """How a generative model decodes a text.
+    """Decoding settings of a generative model.
 
     Examples:
       >>> from metaflax import config

@@ -25,7 +25,7 @@ class View(NamedTuple):
     """New tokens of targets, and what they attend to.
 
     Attributes:
-      rows: how the tokens `[B, l]` lie in their batch.
+      rows: layout of the tokens `[B, l]` in the batch.
       visible: `[B, l, S]`, which slots each token attends to.
       places: `[B, l]`, positions of the tokens.
       source_mask: `[B, Ls]`, which tokens of the sources are real.
@@ -79,8 +79,9 @@ class EmbedFn(Protocol):
 class LayerFn(Protocol):
     """Runs a layer: `x, (kept, read) = layer(x, arguments, read, past, key)`.
 
-    `x` is `[R, D]`. `read` are states of the sources, or their keys and values, which
-    come back; `kept` are keys and values of all slots, those of `past` included.
+    `x` is `[R, D]`. `read` are states of the sources, or their keys and values, and the
+    latter are returned; `kept` are keys and values of all slots, those of `past`
+    included.
     """
 
     def __call__(
@@ -118,7 +119,7 @@ class EncoderDecoder(NamedTuple):
     Attributes:
       init: `params = init(key)`, fresh parameters.
       encode: the encoder.
-      bridge: from the encoder's states to those that the decoder attends to.
+      bridge: maps the encoder's states to those that the decoder attends to.
       embed: the embeddings of targets.
       layers: the layers of the decoder.
       logits: the output layer.
@@ -146,7 +147,7 @@ class EncoderDecoder(NamedTuple):
 
     @property
     def num_layers(self) -> int:
-        """How many layers the decoder has."""
+        """Number of layers of the decoder."""
         return len(self.decoder_stages) - 2
 
     def check_room(self, prompt: int, num_new: int) -> None:
@@ -165,7 +166,7 @@ def encoder_decoder(
     text follows the start token.
 
     Args:
-      parts: its parts.
+      parts: parts of the encoder-decoder.
       layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.
 

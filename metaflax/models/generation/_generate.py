@@ -199,7 +199,7 @@ def checked(
     """Checks settings of decoding.
 
     Raises:
-      ValueError: if it does not.
+      ValueError: if one is invalid.
     """
     if not _is_positive_integer(max_new):
         raise ValueError(f"max_new must be a positive integer, got {max_new!r}")

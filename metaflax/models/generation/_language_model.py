@@ -41,7 +41,8 @@ class BeginFn(Protocol):
     """Encodes prompts: `logits, cache = begin(params, prompts, num_new, num_beams)`.
 
     Logits `[B, V]` are those of the first new token; the cache has room for `num_new`
-    tokens of as many beams. A prompt for which the model is too short is a ValueError.
+    tokens of as many beams. A prompt that is too long for the model raises a
+    ValueError.
     """
 
     def __call__(
@@ -79,7 +80,7 @@ class Context(NamedTuple):
     """Keys and values of C tokens that all texts of a batch follow.
 
     Attributes:
-      kept: of each layer, `[G, C, d]` of G heads.
+      kept: keys and values of each layer, `[G, C, d]` of G heads.
       mask: `[C]`, which of the slots are real tokens.
       left_out: `[]`, number of examples that did not fit, each left out whole.
     """
@@ -167,7 +168,7 @@ def check_layers(layer_loop: str, remat: str) -> None:
     """Refuses unknown ways to run layers.
 
     Raises:
-      ValueError: naming what there is.
+      ValueError: naming the known ones.
     """
     choices = {
         "layer_loop": (layer_loop, _stack.LayerLoop),
@@ -186,8 +187,8 @@ def check_room(prompt: int, num_new: int, room: int, limit: str) -> None:
     Args:
       prompt: tokens P of a prompt, padding included.
       num_new: new tokens T.
-      room: how many positions there are.
-      limit: the name of that in the configuration.
+      room: number of positions.
+      limit: name of the number of positions in the configuration.
 
     Raises:
       ValueError: if they do not fit.

@@ -25,7 +25,7 @@ def penalized(logits: jax.Array, seen: jax.Array, penalty: float) -> jax.Array:
     """Lowers the logits of words that have occurred.
 
     Args:
-      logits: `[..., V]`; or log-probabilities, which then are none any more.
+      logits: `[..., V]`; or log-probabilities, which then no longer sum to 1.
       seen: `[..., V]`, whether a word has occurred.
       penalty: divides positive logits and multiplies negative ones.
 
@@ -55,7 +55,7 @@ def draw(
       keys: `[B]`, one of each text, so that no text changes what others draw.
       temperature: divides logits.
       top_k: how many words may be drawn, the most likely ones; None for all.
-      top_p: their probability, of which no more words are kept than reach it.
+      top_p: probability to reach with as few of the most likely words as possible.
 
     Returns:
       Ids `[B]`.
@@ -71,7 +71,7 @@ def draw(
 
 
 def _in_nucleus(ranked: jax.Array, top_p: float) -> jax.Array:
-    """Which of the words, most likely first, are needed to reach `top_p`.
+    """Marks the words, most likely first, that are needed to reach `top_p`.
 
     References:
       Holtzman et al., `The Curious Case of Neural Text Degeneration

@@ -30,9 +30,9 @@ class SupportText(NamedTuple):
 def support_text(support: base.Batch, size: int) -> SupportText:
     """Concatenates the examples of a support set.
 
-    An example is the tokens that the model takes for it, and the last that it is to
-    predict, which no input holds. Examples of weight 0 have no part in it. The first
-    that does not fit is left out whole, with all behind it.
+    An example consists of its input tokens and the last token to predict, which no
+    input holds. Examples of weight 0 are left out. So is the first that does not fit,
+    as a whole, with all that follow.
 
     Args:
       support: inputs are `Tokens` `[S, L]`, and targets `[S, L]` the next token of
@@ -69,7 +69,7 @@ def support_text(support: base.Batch, size: int) -> SupportText:
     ends = jnp.cumsum(lengths)
     fits = ends <= size
 
-    # As many slots as the batch has real tokens at most, which packing tells.
+    # At most as many slots as the batch has real tokens, a number known from packing.
     most = ids.size if tokens.packed is None else jnp.size(tokens.packed)
     room = min(most + num_examples, size)
     places = (ends - lengths)[:, None] + _attention.positions(mask)

@@ -45,7 +45,7 @@ class KeyValues(NamedTuple):
         return KeyValues(*(jnp.concatenate(pair, axis=1) for pair in pairs))
 
     def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
-        """Products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
+        """Computes products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
         num_heads = query.shape[0] // num_texts
         # Queries that share keys and values are rows of one product.
         grouped = query.reshape(len(self.keys), -1, query.shape[-1])
@@ -91,7 +91,7 @@ class SharedKeyValues(NamedTuple):
         return self._replace(shared=self.shared.prepended(first))
 
     def scores(self, query: jax.Array, num_texts: int) -> jax.Array:
-        """Products `[B, H, l, C + S]` of queries `[B * H, l, d]` with the keys."""
+        """Computes products `[B, H, l, C + S]` of queries `[B * H, l, d]` with keys."""
         assert self.per_text is not None
         keys = self.shared.keys
         grouped = query.reshape(num_texts, len(keys), -1, query.shape[-1])
@@ -124,7 +124,7 @@ class Past(NamedTuple):
 
 
 class Source(NamedTuple):
-    """States of tokens `[R, D]`, and how they lie in their batch."""
+    """States of tokens `[R, D]`, and their layout in the batch."""
 
     x: jax.Array
     rows: _packing.Rows
@@ -197,7 +197,7 @@ class Attention(_modules.Block):
           query: `[B * H, l, d]`, scaled.
           slots: keys and values, of H heads or of fewer: consecutive queries share one.
           bias: `[B, 1, l, S]` from `bias_of`, added to scores.
-          rows: how the query tokens lie in their batch.
+          rows: layout of the query tokens in the batch.
           key: for dropout; None for none.
           use_bias: whether the projection has a bias.
 
@@ -263,7 +263,7 @@ def bias_of(visible: jax.Array, dtype: Any) -> jax.Array:
 
     Args:
       visible: `[B, l, S]`, 1 where a query token attends to a slot, 0 elsewhere.
-      dtype: of computation.
+      dtype: dtype of computation.
 
     Returns:
       `[B, 1, l, S]`, at least float32: zero, or far below any score.

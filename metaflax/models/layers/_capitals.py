@@ -1,4 +1,4 @@
-"""Encoder of tokens that know whether their word begins with a capital."""
+"""Encoder with a token feature for words that begin with a capital."""
 
 import jax.numpy as jnp
 
@@ -8,13 +8,13 @@ from metaflax.models.layers._pooling import Encoder
 
 # Types of tokens: those that begin no word, and first tokens of words.
 NO_WORD, OTHER_WORD, CAPITAL_WORD = range(3)
-# What a capital counts beside states of unit length. Chosen on validation episodes of
+# Weight of the feature beside states of unit length. Chosen on validation episodes of
 # slots, of groups and corporations in posts, and of entities in Wikipedia.
 CAPITAL_WEIGHT = 0.5
 
 
 def with_capitals(encoder: Encoder) -> Encoder:
-    """Joins whether its word begins with a capital to the features of each token.
+    """Adds a feature to each token: whether its word begins with a capital.
 
     Args:
       encoder: encoder of texts, to D features a token.

@@ -1,7 +1,7 @@
 """Encoders of rows that hold a text with its choices, each choice encoded by itself.
 
-The sequences of a row lie on a grid: each takes the same share of the padded row, so
-that splitting a row moves nothing. Features of choices that a row lacks are zero.
+The sequences of a row form a grid: each takes the same share of the padded row, so that
+splitting a row moves nothing. Features of choices that a row lacks are zero.
 """
 
 import jax

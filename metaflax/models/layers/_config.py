@@ -125,7 +125,7 @@ class EncoderConfig(TransformerConfig):
           The configuration.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
         """
         check_supported(config, {"model_type": (cls.model_type,), **cls.supported})
         names = {
@@ -163,7 +163,7 @@ class EncoderConfig(TransformerConfig):
 
 
 def check_activation(name: str, value: Any) -> None:
-    """Refuses what is no key of `ACTIVATIONS`.
+    """Checks that a value is a key of `ACTIVATIONS`.
 
     Raises:
       ValueError: naming the field, its value, and the activations.
@@ -176,7 +176,7 @@ def check_activation(name: str, value: Any) -> None:
 
 
 def check_integer(name: str, value: Any, *, at_least: int = 1) -> None:
-    """Refuses what is no integer, below a bound, or above any size of an array.
+    """Checks that a value is an integer, not below a bound or above any array size.
 
     Raises:
       ValueError: naming the field and its value.
@@ -191,7 +191,7 @@ def check_integer(name: str, value: Any, *, at_least: int = 1) -> None:
 
 
 def check_rate(name: str, value: Any) -> None:
-    """Refuses what is no dropout rate.
+    """Checks that a value is a dropout rate.
 
     Raises:
       ValueError: naming the field and its value.
@@ -201,7 +201,7 @@ def check_rate(name: str, value: Any) -> None:
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Refuses what is no finite number, or below zero.
+    """Checks that a value is a finite number, and not below zero.
 
     Raises:
       ValueError: naming the field and its value.
@@ -213,7 +213,7 @@ def check_not_negative(name: str, value: Any) -> None:
 
 
 def check_heads(hidden_size: int, num_heads: int) -> None:
-    """Refuses heads that do not divide the features of a token.
+    """Checks that heads divide the features of a token.
 
     Raises:
       ValueError: naming both numbers.
@@ -252,7 +252,7 @@ def check_supported(
 
 
 def check_token_id(name: str, value: Any, vocab_size: int) -> None:
-    """Refuses what is neither None nor a row of the word embedding.
+    """Checks that a value is None or a row of the word embedding.
 
     Raises:
       ValueError: naming the field, its value, and the size of the vocabulary.
@@ -267,7 +267,7 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite real number, no bool."""
+    """Returns whether a value is a finite real number, no bool."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     try:
@@ -277,5 +277,5 @@ def is_number(value: Any) -> bool:
 
 
 def is_integer(value: Any, *, at_least: int) -> bool:
-    """Whether a value is an integer, no bool, and not below a bound."""
+    """Returns whether a value is an integer, no bool, and not below a bound."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= at_least

@@ -106,9 +106,9 @@ class EncoderNetwork:
             none.
           key: for dropout; None for none.
           first: index of the first stage to run.
-          last: one more than that of the last.
+          last: one more than the index of the last.
           only_first: whether the last layer is computed at first tokens only.
-          dtype: of computation.
+          dtype: dtype of computation.
           layer_loop: whether layers are unrolled or scanned, see `encoder`.
           remat: which activations are kept for the backward pass, see `encoder`.
 

@@ -1,7 +1,7 @@
 """Leaves added to a pretrained network, and where they may be added.
 
-Added leaves are leaves like any other: the network applies those of its tree, which
-alone defines it. Nothing here changes a tree; new ones share the arrays.
+Added leaves are leaves like any other: a network applies all leaves of its tree, which
+alone defines it. Functions here return new trees, which share the arrays.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from flax import traverse_util
 
 from metaflax import tree
 
-# The names below which the added leaves lie.
+# Names of the modules of added leaves.
 ADAPTER, CONTEXT, LORA, PREFIX = "adapter", "context", "lora", "prefix"
 
-# How many paths an error names.
+# Number of paths that an error names.
 _NAMED = 4
 
 
@@ -43,7 +43,7 @@ def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def part_of(path: str, name: str) -> bool:
-    """Whether a leaf lies below an added module of that name."""
+    """Returns whether a leaf lies below an added module of that name."""
     return f"/{name}/" in path
 
 
@@ -53,10 +53,10 @@ def choose(
     """Selects the modules that get leaves below `name`.
 
     Args:
-      modules: the paths of those that may.
-      where: which of them shall.
-      flat: the leaves by path.
-      name: of what is added.
+      modules: paths of the modules to choose from.
+      where: patterns of the paths to choose, see `tree.where`.
+      flat: leaves of the network by path.
+      name: name of the added leaves.
 
     Returns:
       Paths of modules, sorted: draws do not depend on how the tree was put together.
@@ -70,14 +70,14 @@ def choose(
         raise ValueError(
             f"where={where!r} chooses no module for {name}; there is {listed(modules)}"
         )
-    taken = [m for m in matching if any(p.startswith(f"{m}/{name}/") for p in flat)]
-    if taken:
-        raise ValueError(f"the parameters hold {name} already: {listed(taken)}")
+    occupied = [m for m in matching if any(p.startswith(f"{m}/{name}/") for p in flat)]
+    if occupied:
+        raise ValueError(f"the parameters hold {name} already: {listed(occupied)}")
     return matching
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuses what is no positive number of features."""
+    """Checks that a number of features is a positive integer."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"{name} must be a positive integer, got {size!r}")
 

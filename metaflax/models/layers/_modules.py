@@ -34,7 +34,7 @@ class Dense(nn.Module):
 
     Attributes:
       features: number of outputs.
-      dtype: of products.
+      dtype: dtype of products.
       kernel_init: draws the kernel; the bias starts at zero.
       use_bias: whether there is a bias.
     """
@@ -95,7 +95,8 @@ class Block(nn.Module):
 
     Attributes:
       config: sizes and rates.
-      dtype: of computation; parameters are float32, norms and softmax at least so.
+      dtype: dtype of computation; parameters are float32, norms and softmax at least
+        so.
     """
 
     config: TransformerConfig
@@ -152,7 +153,7 @@ class Embedding(Block):
     def table(self, name: str, num_rows: int) -> jax.Array:
         """Returns a table `[num_rows, E]`; called from compact methods only."""
         if not self.is_initializing():
-            # Whatever number of rows it has: an algorithm may hold only those in use.
+            # Any number of rows is accepted: an algorithm may hold only those in use.
             return self.get_variable("params", name)
         init = nn.initializers.normal(self.config.initializer_range)
         return self.param(name, init, (num_rows, self.width or self.config.hidden_size))

@@ -16,7 +16,7 @@ from metaflax.models.layers._tokens import Tokens
 
 
 class Rows(NamedTuple):
-    """How the R rows of a batch lie in its `[B, L]` tokens.
+    """Layout of R rows packed into `[B, L]` tokens.
 
     Attributes:
       shape: (B, L).
@@ -31,17 +31,17 @@ class Rows(NamedTuple):
     target: jax.Array | None
 
     def pack(self, x: jax.Array) -> jax.Array:
-        """From `[B, L, ...]` to rows `[R, ...]`, zero for a row of no token."""
+        """Converts `[B, L, ...]` to rows `[R, ...]`, zero for a row of no token."""
         x = x.reshape(-1, *x.shape[2:])
         return x if self.source is None else _take(x, self.source)
 
     def unpack(self, x: jax.Array) -> jax.Array:
-        """From rows `[R, D]` to `[B, L, D]`, zero at padding that has no row."""
+        """Converts rows `[R, D]` to `[B, L, D]`, zero at padding that has no row."""
         x = x if self.target is None else _take(x, self.target)
         return x.reshape(*self.shape, -1)
 
     def first(self, x: jax.Array) -> jax.Array:
-        """The rows of first tokens, `[R, D]` to `[B, D]`."""
+        """Returns the rows of first tokens, `[R, D]` to `[B, D]`."""
         if self.target is None:
             return self.unpack(x)[:, 0]
         return _take(x, self.target[:: self.shape[1]])

@@ -86,7 +86,7 @@ def _with_phrase(tokens: Tokens, num_parts: int) -> Tokens:
 
 # Blocks of features of `compared`.
 NUM_BLOCKS = 2
-# What the similarity counts in distances, beside the products that it is the sum of.
+# Weight of the similarity in distances, beside the products that it is the sum of.
 # Chosen on validation domains of entailment, likeness and students' answers.
 SIMILARITY_WEIGHT = 2.0
 
@@ -94,8 +94,8 @@ SIMILARITY_WEIGHT = 2.0
 def compared(u: jax.Array, v: jax.Array) -> jax.Array:
     r"""Returns `[u * v + c u^T v, |u - v|]`, `[B, 2 D]`, of features at unit length.
 
-    Of few examples the similarity of two texts says most, but as the mere sum of the
-    products it drowns in what these say apart. With
+    With few examples the similarity of two texts is the most informative feature, but
+    as a mere sum of the products it is dominated by them. With
 
     .. math:: c = (\sqrt{1 + w^2 D} - 1) / D
 
@@ -103,8 +103,7 @@ def compared(u: jax.Array, v: jax.Array) -> jax.Array:
     similarity times :math:`w^2`, as if it were a feature of its own of weight w.
 
     Departures from Conneau et al.: the similarity counts by itself, and `u` and `v` are
-    left out. What a few examples say of these is the topic, and not how the texts are
-    related.
+    left out. In few examples these tell the topic, and not how the texts are related.
     """
     u, v = linalg.unit(u), linalg.unit(v)
     products = u * v
@@ -185,7 +184,7 @@ def apart(tokens: Tokens, num_parts: int, length: int | None = None) -> Tokens:
 
 
 def _moved(tokens: Tokens, starts: jax.Array, length: int) -> jax.Array:
-    """Returns where the packed tokens lie in rows of one sequence."""
+    """Returns the places of the packed tokens in rows of one sequence."""
     B, L = jnp.shape(tokens.ids)
     P = starts.shape[1]
     packed = jnp.asarray(tokens.packed)  # [M]

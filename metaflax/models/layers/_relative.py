@@ -21,13 +21,13 @@ def distances(length: int) -> np.ndarray:
 def for_distances(
     of: Callable[[np.ndarray], np.ndarray], length: Any, longest: int
 ) -> Any:
-    """Computes what belongs to each distance in texts of L tokens.
+    """Evaluates a function of distances at each distance in texts of L tokens.
 
     Args:
       of: function of distances, in NumPy.
       length: L; a symbolic one of `jax.export` too.
-      longest: bound of a symbolic L. What belongs to the distances of shorter texts is
-        the middle of what belongs to those of the longest.
+      longest: bound of a symbolic L. The values for shorter texts are the middle of
+        those for the longest.
 
     Returns:
       `[2 L - 1]`, for ascending distances.
@@ -127,15 +127,15 @@ def bias_by_pairs(table: jax.Array, buckets: np.ndarray) -> jax.Array:
     Returns:
       `[H, L, L]`, for each row i by column j.
     """
-    one_hot = jax.nn.one_hot(buckets, table.shape[0], dtype=table.dtype)
-    by_distance = jnp.matmul(one_hot, table, precision="highest").T  # [H, 2 L - 1]
+    indicators = jax.nn.one_hot(buckets, table.shape[0], dtype=table.dtype)
+    by_distance = jnp.matmul(indicators, table, precision="highest").T  # [H, 2 L - 1]
     H, num = by_distance.shape
     rows = jnp.broadcast_to(by_distance[:, None], (H, (num + 1) // 2, num))
     return by_pairs(rows)
 
 
 def by_pairs(x: jax.Array) -> jax.Array:
-    """Selects for each pair of tokens what belongs to their distance.
+    """Selects the value of the distance of each pair of tokens.
 
     Args:
       x: `[..., L, 2 L - 1]`, for each row i by distance, ascending.

@@ -19,7 +19,7 @@ class RelativeBias(nn.Module):
       far: from this distance on all tokens of a side are in one bucket.
       num_heads: attention heads H.
       init_table: draws the table `bias`, `[buckets, H]`.
-      dtype: of computation.
+      dtype: dtype of computation.
       longest_text: most tokens of a text, where its length is symbolic.
 
     References:

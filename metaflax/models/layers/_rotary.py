@@ -52,12 +52,13 @@ class RotaryConfig:
       rope_type: scaling to long contexts, a key of `KINDS`.
       factor: how much longer contexts are than in pretraining.
       original_max_position_embeddings: longest text of pretraining.
-      low_freq_factor: "llama3": longer wavelengths than the former divided by this are
-        scaled by the whole factor.
-      high_freq_factor: "llama3": shorter ones than the former divided by this are not.
+      low_freq_factor: "llama3": wavelengths longer than the longest text of pretraining
+        divided by this are scaled by the whole factor.
+      high_freq_factor: "llama3": wavelengths shorter than that length divided by this
+        are not scaled.
       attention_factor: "yarn": multiplies cosines and sines; None to derive it.
       beta_fast: "yarn": rotations in pretraining above which nothing is scaled.
-      beta_slow: "yarn": rotations below which all is.
+      beta_slow: "yarn": rotations below which scaling is full.
       mscale: "yarn": part of the derived `attention_factor`.
       mscale_all_dim: "yarn": the other part.
       truncate: "yarn": whether the bounds are rounded to whole features.
@@ -114,29 +115,29 @@ class RotaryConfig:
           config: the whole configuration, with `rope_parameters`, or `rope_theta` and
             `rope_scaling`, or none of them.
           max_positions: longest text in tokens.
-          theta: the base where it names none.
+          theta: the base if it names none.
 
         Raises:
-          ValueError: for a scaling that is unknown, or its fields.
+          ValueError: for an unknown scaling, or wrong fields of one.
 
         Examples:
           >>> scaling = {"type": "linear", "factor": 2.0}
           >>> RotaryConfig.from_dict({"rope_scaling": scaling}, max_positions=8).factor
           2.0
         """
-        given = dict(_mapping(config, "rope_scaling"))
-        given |= _mapping(config, "rope_parameters")
+        fields = dict(_mapping(config, "rope_scaling"))
+        fields |= _mapping(config, "rope_parameters")
         # The former name of a field; files may hold both.
-        former = given.pop("type", "default")
-        kind = given.pop("rope_type", former)
+        former = fields.pop("type", "default")
+        kind = fields.pop("rope_type", former)
         base = config.get("rope_theta")
-        base = given.pop("rope_theta", theta if base is None else base)
+        base = fields.pop("rope_theta", theta if base is None else base)
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(
                 f"the network has no rotary scaling rope_type={kind!r:.40}; it has"
                 f" {', '.join(KINDS)}"
             )
-        rotated = given.pop("partial_rotary_factor", None)
+        rotated = fields.pop("partial_rotary_factor", None)
         rotated = config.get("partial_rotary_factor") if rotated is None else rotated
         if rotated not in (None, 1):
             raise ValueError(
@@ -144,15 +145,15 @@ class RotaryConfig:
                 " rotates all features"
             )
         required, optional = KINDS[kind]
-        if unknown := sorted(given.keys() - {*required, *optional, _LONG}):
+        if unknown := sorted(fields.keys() - {*required, *optional, _LONG}):
             raise ValueError(
                 f"rotary positions of type {kind!r} have no field {unknown[0]!r:.40}"
             )
-        if _LONG in required and given.get(_LONG) is None:
-            given[_LONG] = max_positions
-        if kind == "yarn" and given.get("factor") is None:
-            given["factor"] = max_positions / given[_LONG]
-        used = {name: given[name] for name in (*required, *optional) if name in given}
+        if _LONG in required and fields.get(_LONG) is None:
+            fields[_LONG] = max_positions
+        if kind == "yarn" and fields.get("factor") is None:
+            fields["factor"] = max_positions / fields[_LONG]
+        used = {name: fields[name] for name in (*required, *optional) if name in fields}
         if used.get("truncate") is None:
             used.pop("truncate", None)
         return cls(rope_theta=base, rope_type=kind, **used)
@@ -181,7 +182,7 @@ class RotaryConfig:
         Args:
           positions: `[B, l]` of the tokens.
           num_features: d.
-          dtype: of computation; angles are at least float32.
+          dtype: dtype of computation; angles are at least float32.
 
         Returns:
           `Angles`, for `rotate`.
@@ -242,7 +243,7 @@ def rotate(x: jax.Array, angles: Angles) -> jax.Array:
 
     Args:
       x: `[B * H, l, d]`.
-      angles: of the tokens.
+      angles: angles of the tokens.
 
     Returns:
       `[B * H, l, d]`, of the dtype of `x`.

@@ -1,9 +1,9 @@
 """Activations and normalisation that keep little for their derivatives.
 
-Left to itself, automatic differentiation keeps every intermediate array of a function
-for the way back: for one GELU four arrays of the widest layer's size. Here each
-derivative is given as a formula (`custom_jvp`, so that every order and direction still
-works) of one array, or of what the function returns anyway.
+Automatic differentiation alone keeps every intermediate array of a function for the
+backward pass: for one GELU four arrays of the widest layer's size. Here each derivative
+is given as a formula (`custom_jvp`, so that every order and direction still works) of
+one array, or of what the function returns anyway.
 """
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 
 @jax.custom_jvp
 def gelu(x: jax.Array) -> jax.Array:
-    r"""The exact GELU, :math:`x \Phi(x)`; its derivative keeps one array.
+    r"""Computes the exact GELU, :math:`x \Phi(x)`; its derivative keeps one array.
 
     References:
       Hendrycks and Gimpel, `Gaussian Error Linear Units (GELUs)
@@ -30,7 +30,7 @@ def _gelu_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _gelu_slope(x: jax.Array) -> jax.Array:
-    """The derivative of `gelu`: Phi(x) + x phi(x)."""
+    """Computes the derivative of `gelu`: Phi(x) + x phi(x)."""
     # Of -x, so that no compiler keeps the error function of x for it.
     return 0.5 * (1 - jax.lax.erf(x * -np.sqrt(0.5).astype(x.dtype))) + x * _density(x)
 
@@ -42,12 +42,12 @@ def _gelu_slope_jvp(primals, tangents):
 
 
 def _density(x: jax.Array) -> jax.Array:
-    """The density of the standard normal distribution."""
+    """Computes the density of the standard normal distribution."""
     return jnp.exp(-0.5 * jnp.square(x)) * np.sqrt(0.5 / np.pi).astype(x.dtype)
 
 
 def normalize(x: jax.Array, eps: float) -> jax.Array:
-    """`x` `[..., D]` centred and of unit variance over its last axis.
+    """Scales `x` `[..., D]` to mean 0 and variance 1 over its last axis.
 
     Args:
       x: the features.
@@ -60,7 +60,7 @@ def normalize(x: jax.Array, eps: float) -> jax.Array:
 
 
 def _normalized(x: jax.Array, eps: float) -> tuple[jax.Array, jax.Array]:
-    """The normalised features, and the inverse of their deviation `[..., 1]`."""
+    """Returns the normalised features, and the inverse deviation `[..., 1]`."""
 
     @jax.custom_jvp
     def normalized(x):

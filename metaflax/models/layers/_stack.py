@@ -114,17 +114,19 @@ def _looped(
     layer = _rematerialized(layer, remat, prevent_cse=False)
     treedef = jax.tree.structure(all_arguments[0])
     columns = list(zip(*map(jax.tree.leaves, all_arguments), strict=True))
-    # Weights that layers share are no copies of themselves.
+    # Weights that layers share are not stacked.
     same = [all(leaf is column[0] for leaf in column) for column in columns]
     stacked = [
-        jnp.stack(column) for column, one in zip(columns, same, strict=True) if not one
+        jnp.stack(column)
+        for column, is_same in zip(columns, same, strict=True)
+        if not is_same
     ]
 
     def step(x: jax.Array, unshared: Sequence[Any]) -> tuple[jax.Array, Any]:
-        rest = iter(unshared)
+        stacked_leaves = iter(unshared)
         leaves = [
-            column[0] if one else next(rest)
-            for column, one in zip(columns, same, strict=True)
+            column[0] if is_same else next(stacked_leaves)
+            for column, is_same in zip(columns, same, strict=True)
         ]
         return layer(x, jax.tree.unflatten(treedef, leaves))
 
@@ -142,7 +144,7 @@ def _rematerialized(layer: CollectFn, remat: Remat, *, prevent_cse: bool) -> Col
 
 
 def _kind(layer: tuple[CollectFn, Any]) -> Any:
-    """Returns what must agree for layers to be one loop; comparable."""
+    """Returns a value that is equal for layers that can form one loop."""
     fn, arguments = layer
     leaves, treedef = jax.tree.flatten(arguments)
     return fn, treedef, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]

@@ -11,7 +11,7 @@ from metaflax.base._model import RowTable
 class Tokens(NamedTuple):
     """A batch of B tokenised texts, padded on the right to L tokens.
 
-    Padding never changes an answer, and with `packed` it costs nothing outside
+    Padding never changes an output, and with `packed` it costs nothing outside
     attention either: the network then works on M rows, the real tokens of the whole
     batch, instead of B * L.
 
@@ -123,7 +123,7 @@ def word_table(path: str = "encoder/embeddings/word") -> RowTable:
     """Describes the word embedding of a network as a table of rows.
 
     Args:
-      path: where it lies among the meta-parameters.
+      path: its path in the meta-parameters.
 
     Returns:
       A `RowTable`, for `metaflax.compact_rows`.

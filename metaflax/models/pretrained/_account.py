@@ -5,17 +5,17 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-# How many tensors of one kind an error names.
+# Number of tensors of one kind that an error names.
 _NAMED = 5
 
 
 class Place(NamedTuple):
-    """Where a tensor of a file goes.
+    """Place of a tensor of a file in our tree.
 
     Attributes:
       path: the slash-joined path in our tree.
-      shape: how the file holds it.
-      transposed: whether ours is its transpose.
+      shape: shape in the file.
+      transposed: whether our leaf is the transpose.
     """
 
     path: str
@@ -29,9 +29,9 @@ def check(
     """Raises unless the tensors are exactly those that have a place.
 
     Args:
-      places: where each expected tensor goes, by name.
+      places: place of each expected tensor, by name.
       tensors: the tensors of the file, by name: arrays, or `StoredTensor`s.
-      source: where, for the message.
+      source: where the tensors come from, for the message.
 
     Raises:
       ValueError: naming tensors that are missing, unexpected, of another shape or of
@@ -63,7 +63,7 @@ def check(
 
 
 def _is_float(dtype: Any) -> bool:
-    # A name is that of a type which NumPy lacks, such as floats of 8 bits.
+    # A string names a type that NumPy lacks, such as floats of 8 bits.
     return not isinstance(dtype, str) and jnp.issubdtype(dtype, jnp.floating)
 
 

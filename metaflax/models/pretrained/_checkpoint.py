@@ -14,9 +14,9 @@ class Pretrained(NamedTuple):
     """A checkpoint, every tensor of which is accounted for.
 
     Attributes:
-      config: of the network, an instance of the family's `config_class`.
+      config: configuration of the network, an instance of the family's `config_class`.
       params: its parameters, float32; with `pooler` if the checkpoint has one.
-      directory: where the files lie, the tokenizer's among them.
+      directory: directory of the files, including those of the tokenizer.
       family: the `ModelFamily`.
       head: `{"kernel": [D, N], "bias": [N]}` of a checkpoint with an output layer that
         `save` or Hugging Face's sequence classifier wrote, None otherwise.
@@ -93,7 +93,7 @@ class Pretrained(NamedTuple):
 
     @property
     def pair_encoding(self) -> Any:
-        """How the pairs of texts of the head are encoded."""
+        """The encoding of the head's pairs of texts."""
         return self.purpose.get("pair_encoding", "one_sequence")
 
     @property

@@ -16,7 +16,7 @@ from metaflax.models.pretrained._torch_files import read_torch_file
 WEIGHTS = "model.safetensors"
 # Read where there are no safetensors.
 TORCH_WEIGHTS = "pytorch_model.bin"
-# Which tensors lie in which file, where there are several.
+# Suffix of the index that gives the file of each tensor, if there are several files.
 INDEX = ".index.json"
 HEAD = "head.safetensors"  # An output layer that Hugging Face has no class for.
 PREFIX = "prefix.safetensors"  # Prefixes, for which it has none either.
@@ -56,7 +56,7 @@ def find(path_or_name: str | Path) -> Path:
       A local directory, of a sentence-transformers folder that of its network.
 
     Raises:
-      ValueError: if there is no such directory or the hub does not give it.
+      ValueError: if there is no such directory and it is not available on the hub.
     """
     path = Path(path_or_name).expanduser()
     if path.is_dir():
@@ -119,7 +119,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def generation_ends(directory: Path) -> tuple[int, ...]:
-    """Returns the ids at which a checkpoint's generation settings have texts end.
+    """Returns the ids that end texts in a checkpoint's generation settings.
 
     Raises:
       ValueError: if they are no ids.
@@ -148,12 +148,12 @@ def ours(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 
 class StoredTensor(NamedTuple):
-    """A tensor of a file, which is read when it is asked for.
+    """A tensor of a file, which is read on demand.
 
     Attributes:
       shape: its shape.
       dtype: its type in the file; the file's name of one that NumPy does not have.
-      read: returns it.
+      read: reads and returns the tensor.
     """
 
     shape: tuple[int, ...]
@@ -165,8 +165,8 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
     """Finds every tensor of a checkpoint, in one file or in its shards.
 
     Args:
-      directory: where `model.safetensors` or its index lies; or `pytorch_model.bin` or
-        that of it, which is read where there are none of the former.
+      directory: directory of `model.safetensors` or its index, or, where it has
+        neither, of `pytorch_model.bin` or its index.
 
     Returns:
       Tensors by their names in the files, in the types of the files. Those of
@@ -206,7 +206,7 @@ def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise ValueError(f"{index} has no weight_map")
-    # Looked up among what is there, so that no name leads anywhere else.
+    # Looked up among existing files, so that no name leads to another directory.
     present = {path.name: path for path in index.parent.iterdir() if path.is_file()}
     names = {str(name) for name in weight_map.values()}
     if missing := sorted(names - present.keys()):

@@ -9,18 +9,19 @@ import numpy as np
 
 from metaflax.models.pretrained._files import StoredTensor
 
-# Far more than the words or merges of any tokenizer: a damaged length says any number.
+# Far more than the words or merges of any tokenizer: a damaged length may be any
+# number.
 MOST_ELEMENTS = 4 * 2**20
 
 
 class GGUF(NamedTuple):
-    """A file of the format.
+    """A GGUF file.
 
     Attributes:
-      path: of the file.
-      architecture: of its network, by llama.cpp's name.
+      path: path of the file.
+      architecture: llama.cpp's name of its network.
       metadata: fields by their names.
-      tensors: float32 tensors by their names, read and dequantised when asked for.
+      tensors: float32 tensors by their names, read and dequantised on demand.
     """
 
     path: Path
@@ -45,11 +46,11 @@ class GGUF(NamedTuple):
 
 
 class GGUFTensor(NamedTuple):
-    """Where a tensor of a GGUF goes.
+    """Place of a tensor of a GGUF file.
 
     Attributes:
-      name: of the tensor in Hugging Face's files.
-      shape: its shape, there as here.
+      name: name of the tensor in Hugging Face's files.
+      shape: its shape, the same in both formats.
       convert: turns it from llama.cpp's order of features into Hugging Face's.
     """
 
@@ -59,7 +60,7 @@ class GGUFTensor(NamedTuple):
 
 
 class GGUFFormat(NamedTuple):
-    """How a family of networks lies in files of the format.
+    """Layout of a family of networks in GGUF files.
 
     Attributes:
       architectures: llama.cpp's names of the networks.
@@ -107,10 +108,10 @@ def require_gguf() -> Any:
 
 
 def read_gguf(path: str | Path) -> GGUF:
-    """Reads the header of a file; its tensors are read when they are asked for.
+    """Reads the header of a file; its tensors are read on demand.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Raises:
       ValueError: if the package `gguf` is missing, or the file is missing, damaged, or
@@ -122,7 +123,7 @@ def read_gguf(path: str | Path) -> GGUF:
         fields = reader.fields.items()
         metadata = {name: field.contents() for name, field in fields}
         tensors = {t.name: _stored(path, package, t) for t in reader.tensors}
-    # What the reader raises, of whatever is wrong with a file.
+    # Errors that the reader raises for damaged files.
     except (
         ValueError,
         LookupError,
@@ -144,7 +145,7 @@ def read_gguf(path: str | Path) -> GGUF:
 
 @functools.cache
 def _bounded_reader(package: Any) -> Any:
-    """Returns a reader that raises where it would read on in a damaged file forever."""
+    """Returns a reader that raises where it would never finish a damaged file."""
 
     class Reader(package.GGUFReader):
         def _get(self, offset: Any, dtype: Any, count: Any = 1, override_order=None):

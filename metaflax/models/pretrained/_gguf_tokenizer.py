@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 CONTROL, USER_DEFINED = 3, 4
 """Kinds of tokens that no merge may split; the former are special."""
 
-# How texts are split before they are merged, as llama.cpp has it.
+# Rules that split texts before merging, as in llama.cpp.
 _ENGLISH = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _LAST = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
@@ -26,7 +26,7 @@ _TEKKEN = (
 
 
 class _Rule(NamedTuple):
-    """How a byte-level tokenizer splits texts.
+    """Rule by which a byte-level tokenizer splits texts.
 
     Attributes:
       split: regular expression of its pieces; None for that of GPT-2.
@@ -103,15 +103,15 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Any:
         )
     }
     _enclose(rules, metadata, tokens, begins)
-    made = transformers.PreTrainedTokenizerFast(
+    loaded = transformers.PreTrainedTokenizerFast(
         tokenizer_object=rules,
         clean_up_tokenization_spaces=False,
         **{name: token for name, token in special.items() if token is not None},
     )
     template = metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
-        made.chat_template = template
-    return made
+        loaded.chat_template = template
+    return loaded
 
 
 def _byte_level(metadata: Mapping[str, Any], tokens: Sequence[str]) -> tuple[Any, bool]:
@@ -203,7 +203,7 @@ def _checked_merges(
 def _enclose(
     rules: Any, metadata: Mapping[str, Any], tokens: Sequence[str], begins: bool
 ) -> None:
-    """Puts tokens around texts, where the file asks for it."""
+    """Adds begin and end tokens to texts if the file says so."""
     from tokenizers import processors
 
     ends = {}

@@ -13,11 +13,11 @@ from metaflax.models.pretrained._account import Place
 
 
 class Columns(NamedTuple):
-    """Where the columns of one tensor go, cut into equal parts.
+    """Places of the columns of one tensor, cut into equal parts.
 
     Attributes:
       paths: the slash-joined paths in our tree, first columns first.
-      shape: how the file holds it.
+      shape: shape in the file.
       transposed: whether the file holds the transpose.
     """
 
@@ -44,8 +44,8 @@ def read(
     """Reads the tree of a checkpoint's tensors, all of them accounted for.
 
     Args:
-      directory: where the tensors lie.
-      targets: where each goes, by name.
+      directory: directory of the weight files.
+      targets: place of each tensor, by name.
       rename: that name from the one in a file; None for a tensor that is left out.
 
     Returns:
@@ -66,8 +66,8 @@ def tree_of(
     """Reads the tree of stored tensors, all of them accounted for.
 
     Args:
-      tensors: by their names in files.
-      targets: where each goes, by name.
+      tensors: tensors by their names in files.
+      targets: place of each tensor, by name.
       rename: that name from the one in a file; None for a tensor that is left out.
       source: where they come from, for errors.
 

@@ -1,4 +1,4 @@
-"""The modules of a sentence-transformers folder, and where its network lies."""
+"""The modules of a sentence-transformers folder, and the folder of its network."""
 
 import json
 from pathlib import Path

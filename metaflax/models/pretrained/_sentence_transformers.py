@@ -23,7 +23,7 @@ POOLINGS: dict[str, SentencePooling] = {
     "mean": "mean",
     "cls": "first",
 }
-# Modules that are done here, or that do nothing in prediction.
+# Modules that are implemented here, or that do nothing in prediction.
 DONE = ("Transformer", "Pooling", "Normalize", "Dropout")
 # Folder of the dense layer that centres features, as standardised features are here.
 CENTER = "2_Center"
@@ -32,15 +32,14 @@ _TYPE = "sentence_transformers.models."
 
 
 class SentenceEmbedding(NamedTuple):
-    """How a sentence-transformers model makes one vector of a text.
+    """Settings by which a sentence-transformers model embeds a text.
 
     Attributes:
       directory: the folder that holds `modules.json`.
       pooling: pooling of token states; None for one that this package does not have.
       normalize: whether vectors have unit length.
       max_length: largest number of tokens of a text; None for that of the network.
-      unsupported: what the folder asks for and this package does not have; empty for
-        nothing.
+      unsupported: what the folder requires and this package lacks; empty for nothing.
     """
 
     directory: Path
@@ -51,7 +50,7 @@ class SentenceEmbedding(NamedTuple):
 
 
 def sentence_embedding(path_or_name: str | Path) -> SentenceEmbedding | None:
-    """Reads how a sentence-transformers model makes vectors of texts.
+    """Reads the settings by which a sentence-transformers model embeds texts.
 
     Args:
       path_or_name: a local directory, or a name on the Hugging Face hub.
@@ -60,7 +59,7 @@ def sentence_embedding(path_or_name: str | Path) -> SentenceEmbedding | None:
       Its pooling, normalisation and length; None for a model of another library.
 
     Raises:
-      ValueError: if the files cannot be had or are damaged.
+      ValueError: if the files are not available or are damaged.
     """
     network = _files.find(path_or_name)
     folder = _folder(network)
@@ -93,9 +92,9 @@ def sentence_files(
     Standardised features are centred by a dense layer before they get unit length.
 
     Args:
-      pooling: of token states.
+      pooling: pooling of token states.
       standardize: whether features are standardised.
-      num_features: of a text.
+      num_features: number of features of a text.
       max_length: most tokens of a text.
 
     Returns:

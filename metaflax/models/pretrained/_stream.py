@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# Headers are padded to whole numbers of these, as the library does.
+# Headers are padded to multiples of this size, as the library does.
 _ALIGNMENT = 8
 
 
@@ -20,16 +20,16 @@ def write_safetensors(
     kind: str,
     tensors: Iterable[tuple[str, np.ndarray]],
 ) -> None:
-    """Writes a file of tensors of one type, which are asked for one by one.
+    """Writes a file of tensors of one type, which are iterated over one by one.
 
     Args:
-      path: of the file.
-      shapes: of the tensors, by name, in their order.
+      path: path of the file.
+      shapes: shapes of the tensors, by name, in their order.
       kind: safetensors' name of their type, such as "F32".
       tensors: names and contiguous arrays, in that order.
 
     Raises:
-      ValueError: if the tensors are others.
+      ValueError: if the tensors do not match `shapes`.
     """
     size = {"F32": 4, "BF16": 2}[kind]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}

@@ -16,7 +16,7 @@ def tokenizer(path_or_name: str | Path) -> Any:
       A `transformers.PreTrainedTokenizerFast`.
 
     Raises:
-      ValueError: if the files cannot be had, or make no fast tokenizer.
+      ValueError: if the files are not available, or make no fast tokenizer.
 
     Examples:
       >>> import pathlib, tempfile
@@ -73,10 +73,10 @@ def num_ids(tokenizer: Any) -> int:
 def check_num_ids(tokenizer: Any, num_rows: int, directory: Path) -> None:
     """Checks that an embedding table has a row for each id of a tokenizer.
 
-    Out of its rows, an array is read at its end without an error.
+    JAX reads the last row for an index beyond it, without an error.
 
     Raises:
-      ValueError: if it has not.
+      ValueError: if it does not.
     """
     if (needed := num_ids(tokenizer)) > num_rows:
         raise ValueError(

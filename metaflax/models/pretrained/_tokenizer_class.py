@@ -1,4 +1,4 @@
-"""Tokenizers that are read from `tokenizer.json` alone, where it says everything.
+"""Tokenizers that are read from `tokenizer.json` alone, where that is enough.
 
 `transformers` names a class for the tokenizer of each family, and looking it up imports
 torch where it is installed: two seconds before the first text is read. Most classes add
@@ -24,7 +24,7 @@ _SOURCES = (
     "chat_template.jinja",
     "config.json",
 )
-# What tells tokenizers apart besides the rules of tokenizer.json.
+# Attributes that are compared besides the rules of tokenizer.json.
 _ATTRIBUTES = (
     "chat_template",
     "clean_up_tokenization_spaces",
@@ -40,7 +40,7 @@ def load(directory: Path, by_class: Callable[[], Any]) -> Any:
     """Loads a tokenizer without its class if that is known to make no difference.
 
     Args:
-      directory: of the tokenizer's files.
+      directory: directory of the tokenizer's files.
       by_class: loads it with the class that its files name.
 
     Returns:
@@ -63,7 +63,7 @@ def load(directory: Path, by_class: Callable[[], Any]) -> Any:
 
 
 def _digest(directory: Path) -> str:
-    """Digests the files of a tokenizer, and who reads them."""
+    """Digests a tokenizer's files and the versions of the libraries that read them."""
     import tokenizers
     import transformers
 
@@ -77,7 +77,7 @@ def _digest(directory: Path) -> str:
 
 
 def _recorded(record: Path) -> list[str] | None:
-    """Returns the inputs of models that are kept; none if the class is needed."""
+    """Returns the recorded input names; empty if the class is needed."""
     try:
         inputs = json.loads(record.read_text(encoding="utf-8"))["model_input_names"]
     except (OSError, ValueError, LookupError, TypeError):

@@ -2,8 +2,8 @@
 
 A `pytorch_model.bin` is a zip archive of the bytes of each storage and of a pickle,
 which is a program that makes tensors of them. Python would run any program it finds
-there. Here a machine runs it that knows the few instructions of a state dict, and can
-make nothing but tensors.
+there. Here it is run by an interpreter that knows the few instructions of a state dict,
+and can make nothing but tensors.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 
 # Of a large model it takes about a megabyte.
 MOST_PROGRAM = 64 * 2**20
-# What a file of torch before version 1.6 begins with.
+# Beginning of a file of torch before version 1.6.
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 DTYPES: dict[str, Any] = {
@@ -37,10 +37,10 @@ DTYPES: dict[str, Any] = {
 
 
 def read_torch_file(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a `pytorch_model.bin`.
+    """Reads the tensors of a `pytorch_model.bin`.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Returns:
       Arrays by their names, in the types of the file.
@@ -60,7 +60,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             return _state_dict(_Archive(archive))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    # What reading an archive raises, of whatever is wrong with it.
+    # Errors that reading a damaged archive raises.
     except (
         zipfile.BadZipFile,
         EOFError,
@@ -77,7 +77,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
 
 
 class _Archive:
-    """The entries of a weight file, which are not compressed: none is a bomb."""
+    """Entries of a weight file, uncompressed, so that none is a zip bomb."""
 
     def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
@@ -93,7 +93,7 @@ class _Archive:
         return f"{self._folder}/{name}" in self._entries
 
     def read(self, name: str, most: int) -> bytes:
-        """An entry, its checksum compared."""
+        """Reads an entry, and verifies its checksum."""
         info = self._entries.get(f"{self._folder}/{name}")
         if info is None:
             raise ValueError(f"it has no entry {name!r}; fetch it again")
@@ -111,7 +111,7 @@ class _Storage(NamedTuple):
 
 
 class _Global(NamedTuple):
-    """A name out of a module, which stands for nothing yet."""
+    """A name in a module, not yet resolved."""
 
     name: str
 
@@ -139,24 +139,24 @@ def _state_dict(archive: _Archive) -> dict[str, np.ndarray]:
             raise ValueError(f"it describes its storage {key} in two ways")
         return entry
 
-    made = _run(program, storage)
-    if not isinstance(made, dict) or not all(
-        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in made.items()
+    state = _run(program, storage)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in state.items()
     ):
         raise ValueError(
             "it holds something else than tensors by name; save model.state_dict()"
         )
-    return made
+    return state
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray:
-    """What `torch._utils._rebuild_tensor_v2` makes: a view of its storage.
+    """Does what `torch._utils._rebuild_tensor_v2` does, as a view of the storage.
 
-    A copy of each tensor could be made to fill the memory.
+    With copies, a file of many views could exhaust the memory.
     """
     counts = (offset, *shape, *strides)
-    whole = all(type(n) is int and n >= 0 for n in counts)
-    if not isinstance(storage, _Storage) or not whole or len(shape) != len(strides):
+    valid = all(type(n) is int and n >= 0 for n in counts)
+    if not isinstance(storage, _Storage) or not valid or len(shape) != len(strides):
         raise ValueError("it describes a tensor wrongly")
     numbers, size = storage.numbers, math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
@@ -176,7 +176,7 @@ def _parameter(data: Any, *_: Any) -> np.ndarray:
     return data
 
 
-# All that a program may call.
+# Functions that a program may call.
 CALLS: Mapping[str, Callable[..., Any]] = {
     "collections OrderedDict": lambda: {},
     "torch._utils _rebuild_tensor_v2": _tensor,
@@ -199,10 +199,10 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _run(program: bytes, storage: Callable[[Any], _Storage]) -> Any:
-    """What a program leaves, of instructions as `torch.save` writes them.
+    """Runs a program of the instructions that `torch.save` writes, for its result.
 
     Raises:
-      ValueError: for any other instruction, or a call of what is not in `CALLS`.
+      ValueError: for any other instruction, or a call of anything not in `CALLS`.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -253,10 +253,10 @@ def _run(program: bytes, storage: Callable[[Any], _Storage]) -> Any:
                 stack.append(argument)
             case name if name in _TUPLES:
                 count = _TUPLES[name]
-                taken = tuple(stack[-count:])
-                if len(taken) < count:
+                popped = tuple(stack[-count:])
+                if len(popped) < count:
                     raise IndexError("too few values on the stack")
-                stack[-count:] = [taken]
+                stack[-count:] = [popped]
             case name:
                 raise ValueError(f"it holds more than tensors: the instruction {name}")
     raise ValueError("its program does not end; fetch it again")

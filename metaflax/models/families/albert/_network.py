@@ -1,6 +1,6 @@
 """ALBERT: a BERT whose layers share weights, with embeddings of another width.
 
-The parameters of a layer are there once, however often it runs.
+The parameters of a layer are stored once, however often it runs.
 """
 
 from typing import Any

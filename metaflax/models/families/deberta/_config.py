@@ -141,7 +141,7 @@ class DebertaV2Config(EncoderConfig):
           The `DebertaV2Config`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> fields = {"model_type": "deberta-v2", "pos_att_type": "p2c|c2p"}

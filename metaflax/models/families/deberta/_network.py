@@ -4,8 +4,8 @@ Letters of shapes: B texts, L tokens of a text, l query tokens of a text, R rows
 of the batch that are worked on), D features, H heads, d features of a head, C = 2 L - 1
 distances.
 
-The parameter tree is that of a BERT. Beside it lie `relative/embedding` and its norm,
-which all layers share; where positions are projected apart,
+The parameter tree is that of a BERT. In addition there are `relative/embedding` and its
+norm, which all layers share; where positions are projected apart,
 `layer_0/attention/position_key` and `position_query`; and `layer_0/conv`.
 
 References:
@@ -146,7 +146,7 @@ class DisentangledAttention(_attention.Attention):
           keys: `[B * H, L, d]`.
           dense: projections of content.
           positions: embeddings of distances, ascending, `[C, D]`.
-          scale: of scores.
+          scale: scale of scores.
           only_first: whether the only query token is the first.
         """
         config = self.config

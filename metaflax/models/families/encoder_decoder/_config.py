@@ -71,7 +71,7 @@ class Seq2SeqConfig:
           The `Seq2SeqConfig`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> decoder = {"is_decoder": True, "add_cross_attention": True}

@@ -133,7 +133,7 @@ class GPTConfig:
           The `GPTConfig`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> config = GPTConfig.from_dict({"model_type": "gpt2", "n_embd": 384})

@@ -107,7 +107,7 @@ class LlamaConfig:
       mlp_bias: whether the feed-forward block has biases.
       sliding_window: tokens that those of a sliding layer attend to, themselves among
         them; None for all.
-      layer_types: of each layer, "full_attention" or "sliding_attention"; None for
+      layer_types: type of each layer, "full_attention" or "sliding_attention"; None for
         sliding layers throughout where there is a window.
       bos_token_id: id of the first token of a text, None for none.
       eos_token_id: id of its last token; of several, any ends a generated text and the
@@ -162,7 +162,7 @@ class LlamaConfig:
             )
         check_rate("attention_dropout", self.attention_dropout)
         check_not_negative("rms_norm_eps", self.rms_norm_eps)
-        _ = self.blocks  # Which checks the rest of what it holds.
+        _ = self.blocks  # Checks the remaining fields.
         check_heads(self.hidden_size, self.num_attention_heads)
         for name in ("num_key_value_heads", "head_dim", "sliding_window"):
             value = getattr(self, name)
@@ -252,7 +252,7 @@ class LlamaConfig:
           The `LlamaConfig`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> config = LlamaConfig.from_dict({"model_type": "qwen2",
@@ -309,7 +309,7 @@ class LlamaConfig:
 def _qwen_windows(
     config: Mapping[str, Any], known: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns window and kinds of layers of a Qwen, which has them on request."""
+    """Returns the sliding window and layer types of a Qwen, if it uses them."""
     if not config.get("use_sliding_window", False):
         return {"sliding_window": None, "layer_types": None}
     types = config.get("layer_types")

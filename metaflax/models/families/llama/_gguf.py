@@ -1,4 +1,4 @@
-"""Llama's in files of the format GGUF: llama.cpp's names of fields and tensors."""
+"""Llamas in GGUF files: llama.cpp's names of fields and tensors."""
 
 from typing import Any
 
@@ -135,7 +135,7 @@ def _tensors(file: GGUF, config: LlamaConfig) -> dict[str, GGUFTensor]:
             prefix = f"blk.{number}."
         theirs = _THEIRS[module]
         place = GGUFTensor(_weight_names.file_name(name), target.shape)
-        # llama.cpp turns features of a Llama alone.
+        # llama.cpp reorders features of a Llama alone.
         if file.architecture == "llama" and theirs in heads:
             place = place._replace(convert=interleaved(heads[theirs]))
         places[f"{prefix}{theirs}.{leaf}"] = place

@@ -48,7 +48,7 @@ def llama(
 
     Args:
       config: the network.
-      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+      dtype: dtype of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms, angles and logits are at least float32.
       layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.

@@ -125,7 +125,7 @@ class ModernBertConfig(EncoderConfig):
           The `ModernBertConfig`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> fields = {"model_type": "modernbert", "num_hidden_layers": 4,

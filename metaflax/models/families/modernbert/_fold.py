@@ -1,4 +1,4 @@
-r"""Poolings and a linear head, as ModernBERT's classifiers have them.
+r"""Folding of poolings and a linear head into ModernBERT's classifiers.
 
 These compute `classifier(norm(act(dense(pooled))))`, pooled from the first token or the
 mean; or of each token.

@@ -5,8 +5,8 @@ worked on), D features.
 
 Norms come before blocks, and one behind the last layer; the first layer's attention has
 none. The parameter tree reads `embeddings/word`, `layer_0/attention/query/kernel`,
-`layer_0/mlp/gate/kernel`, `norm/scale`, `pooler/dense/kernel`; biases are there where
-the configuration has them.
+`layer_0/mlp/gate/kernel`, `norm/scale`, `pooler/dense/kernel`; biases exist if the
+configuration has them.
 
 References:
   Warner et al., `Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder
@@ -69,7 +69,7 @@ class Positions(nn.Module):
 
     Attributes:
       config: sizes and rates.
-      dtype: of computation.
+      dtype: dtype of computation.
     """
 
     config: ModernBertConfig

@@ -179,7 +179,7 @@ class T5Config:
           The `T5Config`.
 
         Raises:
-          ValueError: if the configuration asks for what the network does not do.
+          ValueError: if the network does not support the configuration.
 
         Examples:
           >>> config = T5Config.from_dict({"model_type": "t5", "num_layers": 8,

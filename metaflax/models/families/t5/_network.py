@@ -55,7 +55,7 @@ def t5(
 
     Args:
       config: the network.
-      dtype: of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
+      dtype: dtype of computation, for instance `jnp.bfloat16`. Parameters keep theirs,
         float32 from `init`; softmax, norms and logits are at least float32.
       layer_loop: whether layers are unrolled or scanned in `apply`, see `encoder`.
       remat: which activations are kept for the backward pass, see `encoder`.
@@ -189,7 +189,7 @@ class EncoderLayer(Layer):
         only_first: bool,
         key: chex.PRNGKey | None,
     ) -> jax.Array:
-        del only_first  # Some poolings ask for it, and here is none.
+        del only_first  # Used by some poolings, and there is no pooling here.
         attention_key, mlp_key = base.split_key(key)
         arguments = x, rows, None, shared.bias, None, attention_key
         x, _ = self.attention("attention")(*arguments)
@@ -255,7 +255,7 @@ ENCODER = EncoderNetwork(
 
 
 def _in_encoder(stage: Any) -> Any:
-    """Returns where the parameters of a stage of the encoder lie in the tree."""
+    """Returns the places of the parameters of an encoder stage in the tree."""
     if isinstance(stage, tuple):
         return tuple(map(_in_encoder, stage))
     return stage if stage == "embeddings" else f"encoder/{stage}"

@@ -14,7 +14,7 @@ WORD, HEAD = "shared.weight", "lm_head.weight"
 ALIASES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Further names of the word embedding."""
 
-# Which old checkpoints hold, and no network has ever read.
+# Held by old checkpoints; no network has ever used it.
 UNREAD = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 
 
@@ -25,10 +25,10 @@ def rename(config: T5Config, name: str) -> str | None:
 
 
 def resolve(config: T5Config, tensors: Stored) -> tuple[T5Config, Stored]:
-    """Returns the network whose tensors these are, with the word embedding named once.
+    """Returns the configuration of these tensors, and them without duplicate names.
 
     Files may name the word embedding several times, or by another of its names alone.
-    An output layer of its own may lie beside a configuration that ties it, for
+    A file may hold a separate output layer although the configuration ties it, since
     transformers 5 writes no other configuration.
 
     Raises:
