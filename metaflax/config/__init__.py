@@ -1,7 +1,7 @@
-"""What a run is made of: frozen dataclasses, and what their names stand for.
+"""Configs of runs as frozen dataclasses, and factories of the objects they name.
 
 The command line, the Python files under `experiments/` and `config.json` of a run
-directory all say the same `Config`.
+directory all define the same `Config`.
 """
 
 from metaflax.config._algorithm_settings import AlgorithmConfig as AlgorithmConfig

@@ -17,7 +17,7 @@ _COUNTS = {
 
 
 def check(config: Config) -> None:
-    """Refuses settings that make no run.
+    """Raises ValueError if a setting of a run is invalid.
 
     Args:
       config: settings of a run.
@@ -127,10 +127,10 @@ def _check_rare_classes(data: DataConfig, task: tasks.TaskType) -> None:
 
 
 def check_label_names(data: DataConfig, task: tasks.TaskType) -> None:
-    """Refuses names of classes as support examples where they cannot be such.
+    """Raises ValueError if names of classes cannot be support examples.
 
     Raises:
-      ValueError: naming what stands against it.
+      ValueError: naming the reason.
     """
     if not data.uses_label_names:
         return

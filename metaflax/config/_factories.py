@@ -135,7 +135,7 @@ def template_for(config: Config) -> tasks.Template | None:
     """Returns the template of a config; None for none.
 
     Raises:
-      ValueError: if it names none that there is.
+      ValueError: if it names an unknown template.
     """
     name = config.data.template
     if name is not None:
@@ -151,7 +151,7 @@ def template_for(config: Config) -> tasks.Template | None:
 def with_template(config: Config) -> Config:
     """Names the template that follows from the kind of the model, or `none`.
 
-    A run so keeps what its model was, wherever that is when the run is loaded.
+    So a loaded run keeps its template, even where its model cannot be found.
     """
     task = _registry.resolve("task", TASKS, config.data.task)(config)
     if config.data.template is not None or not task.written_by_default:
@@ -163,7 +163,7 @@ def with_template(config: Config) -> Config:
 
 
 def _writes_by_default(config: Config) -> bool:
-    """Whether the model is generative and the task type then takes its template."""
+    """Returns whether the model is generative and its task type takes a template."""
     task = _registry.resolve("task", TASKS, config.data.task)(config)
     return task.written_by_default and model_family(config.model).generative
 
@@ -225,7 +225,7 @@ def algorithm_parts(
     task: tasks.TaskType,
     head: base.Head,
 ) -> AlgorithmParts:
-    """Makes what the spec of an algorithm builds it of.
+    """Makes the parts from which the spec of an algorithm builds it.
 
     Args:
       config: settings of the algorithm.

@@ -19,7 +19,7 @@ def with_former_defaults(config: C, recorded: C) -> C:
     So the command that began a run resumes it, also one of an earlier version.
 
     Args:
-      config: of a command.
+      config: config of a command.
       recorded: the config in the run directory.
 
     Examples:

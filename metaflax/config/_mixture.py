@@ -225,7 +225,7 @@ def sampling(config: MixtureConfig, sizes: Mapping[str, int]) -> "Mixture":
 
 
 def check_mixture(config: MixtureConfig) -> None:
-    """Refuses settings that make no mixture.
+    """Raises ValueError if a setting of a mixture is invalid.
 
     Args:
       config: settings of a mixture.

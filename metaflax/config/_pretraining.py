@@ -136,7 +136,7 @@ class PretrainConfig:
 
 
 def check_outer_optimizer(training: LoopConfig | TrainingConfig) -> None:
-    """Raises ValueError if an optimizer or its numbers make no training."""
+    """Raises ValueError if an optimizer or a number of its settings is invalid."""
     _optimizers.by_name(training.optimizer)
     _optimizers.check_rates(learning_rate=training.learning_rate)
     _optimizers.check_clip_norm(training.clip_norm)

@@ -28,7 +28,7 @@ C = TypeVar("C")
 
 
 def current_name(name: str) -> str:
-    """The current dotted name of a setting; warns if `name` is a former one."""
+    """Returns the current dotted name of a setting; warns if `name` is a former one."""
     current = REPLACED[name][0] if name in REPLACED else RENAMED.get(name, name)
     if current != name:
         warnings.warn(
@@ -41,7 +41,7 @@ def current_name(name: str) -> str:
 
 
 def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with dotted names of settings as keys, each under its current name.
+    """Returns a mapping by dotted names of settings with the current names.
 
     Raises:
       ValueError: if a setting is given under both its names.

@@ -47,7 +47,7 @@ def type_name(kind: Any) -> str:
 
 
 def fits(kind: Any, value: Any) -> bool:
-    """Whether a value, of a setting or a group of settings, is of a type."""
+    """Returns whether a value, of a setting or a group of settings, is of a type."""
     if kind is Any:
         return True
     origin, of = typing.get_origin(kind), typing.get_args(kind)

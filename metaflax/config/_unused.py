@@ -1,4 +1,4 @@
-"""Settings of an algorithm that nothing of a run reads."""
+"""Settings of an algorithm that a run does not use."""
 
 import dataclasses
 from typing import Any
@@ -29,10 +29,10 @@ _NEVER_UNUSED = ("name", "head", "learned_rates", "micro_batch_size", "calibrate
 def unused_notes(
     config: Config, encoder: models.Encoder, init_fn: base.InitFn
 ) -> list[str]:
-    """Says which settings of the algorithm were changed and have no effect.
+    """Notes settings of the algorithm that were changed and have no effect.
 
-    A head, a task type and an algorithm are built once, of settings that record what
-    is read of them; so are those of a user's package.
+    Head, task type and algorithm, including those of a user's package, are built once
+    from settings that record which of them are read.
 
     Args:
       config: settings that `check` passes.
@@ -40,7 +40,7 @@ def unused_notes(
       init_fn: function that returns its parameters, which is not called.
 
     Returns:
-      A sentence each; none for settings that are as usual.
+      A sentence for each such setting.
     """
     usual, settings = AlgorithmConfig(), config.algorithm
     read = _read(config, encoder, init_fn)
@@ -58,7 +58,7 @@ def unused_notes(
 
 
 def _read(config: Config, encoder: models.Encoder, init_fn: base.InitFn) -> set[str]:
-    """Names the settings of the algorithm that are read."""
+    """Returns the names of the settings of the algorithm that are read."""
     settings: Any = _Recorded(config.algorithm)
     task = build_task(dataclasses.replace(config, algorithm=settings))
     head = build_head(settings, encoder.num_features, task, 2)

@@ -1,3 +1,3 @@
-"""Formats in which other runtimes read a traced function."""
+"""Conversion of traced functions to formats of other runtimes."""
 
 __all__ = []

@@ -1,4 +1,4 @@
-"""Rules from the operations of jax to nodes of ONNX.
+"""Conversion rules from JAX operations to ONNX nodes.
 
 A rule is called as `outputs = rule(graph, inputs, equation)`, with the names of values,
 and returns that of the output, or a list of several. Shapes are those of the equation,
@@ -194,7 +194,7 @@ def _cumsum(graph: Graph, inputs: Sequence[str], equation: Any) -> str:
 
 
 def _gather(graph: Graph, inputs: Sequence[str], equation: Any) -> str:
-    """Rows of a table by their numbers, or a slice from a computed place on."""
+    """Gathers rows of a table by number, or takes a slice from a computed place on."""
     numbers, params = equation.params["dimension_numbers"], equation.params
     operand, indices = equation.invars
     shape, axes = _shape(operand), list(numbers.start_index_map)

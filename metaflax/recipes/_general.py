@@ -15,7 +15,7 @@ PROTOTYPES = AlgorithmConfig(name="protonet")
 PAIRS = {"task": "pair_classification"}
 BY_DOMAIN = {"domain": "domain", "split_by": "domain"}
 
-# What the encoder learns; data are added to those whose folder is there.
+# Kinds of members; a kind is used if its folder exists.
 KINDS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     # Is a product good or bad?
     "products": (

@@ -1,4 +1,4 @@
-"""Target kinds: how targets are sampled, turned into arrays and reported.
+"""Target kinds: sampling, conversion to arrays and reporting of targets.
 
 A task type names its kind in `TaskType.kind`; one of a user's package brings its own in
 `TaskType.target_kind`. Everything that depends on the kind is in one object here.

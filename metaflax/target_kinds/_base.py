@@ -56,12 +56,12 @@ class EvaluatedQueries(NamedTuple):
     others: tuple[str, ...] = ()
 
     def by_episode(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The logits and the targets of each episode's queries, without padding."""
+        """Returns logits and targets of each episode's queries, without padding."""
         pairs = zip(self.episodes, self.logits, strict=True)
         return [(row[: len(e.query)], e.query_targets) for e, row in pairs]
 
     def class_predictions(self) -> list[EpisodePredictions]:
-        """The gold and the predicted class of each query, one class each."""
+        """Returns the gold and the predicted class of each query, one class each."""
         predictions = []
         for episode, (logits, targets) in zip(
             self.episodes, self.by_episode(), strict=True
@@ -88,7 +88,7 @@ def linear_logits(head: Mapping[str, base.Array], features: base.Array) -> base.
 
 
 class TargetKind(NamedTuple):
-    """How targets of one kind are sampled, turned into arrays and reported.
+    """Sampling, conversion to arrays and reporting of one kind of targets.
 
     Attributes:
       name: matched with `Head.serves`, unless targets are of tokens.
@@ -100,8 +100,8 @@ class TargetKind(NamedTuple):
       problem_type: what Hugging Face's `config.json` calls it.
       noun: what a model is adapted to; `classes` are counted.
       support_noun: what a support set consists of, as "texts"; None for N-way K-shot.
-      heads: by the name of an algorithm's default head, the head that takes its place.
-      probabilities: from logits `[N]` to what an explanation attributes; None where
+      heads: replacements of algorithms' default heads, by name.
+      probabilities: maps logits `[N]` to what an explanation attributes; None where
         nothing is explained.
       linear: `logits = linear(head, features)`, what a linear head of such targets
         computes, from its `kernel` and `bias`.
@@ -135,11 +135,11 @@ class TargetKind(NamedTuple):
     closed_form: bool = True
 
     def describe_adapted(self, num_names: int) -> str:
-        """What a model was adapted to, as "5 classes" or "numbers"."""
+        """Describes what a model was adapted to, as "5 classes" or "numbers"."""
         return f"{num_names} classes" if self.noun == "classes" else self.noun
 
     def describe_counts(self, counts: EpisodeCounts) -> str:
-        """The size of an episode, as "5-way 1-shot" or "8 support texts"."""
+        """Describes the size of an episode, as "5-way 1-shot" or "8 support texts"."""
         if self.support_noun is None:
             return f"{counts.way}-way {counts.shot}-shot"
         return f"{counts.shot} support {self.support_noun}"

@@ -11,7 +11,7 @@ from metaflax.target_kinds._base import EvaluatedQueries, TargetKind
 
 
 def _choice_report(evaluated: EvaluatedQueries) -> dict[str, Any]:
-    """The accuracy over all queries of each domain."""
+    """Computes the accuracy over all queries of each domain."""
     names = evaluated.examples.domain_names or ("all",)
     right: dict[str, list[np.ndarray]] = {}
     pairs = zip(evaluated.episodes, evaluated.by_episode(), strict=True)

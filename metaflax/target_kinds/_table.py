@@ -23,7 +23,7 @@ def of(task: tasks.TaskType) -> TargetKind:
       Its target kind.
 
     Raises:
-      ValueError: if it names none that there is, or its own lacks a part.
+      ValueError: if it names an unknown kind, or its own kind lacks a part.
 
     Examples:
       >>> from metaflax import tasks

@@ -17,7 +17,7 @@ Metric = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
 
 class Remark(NamedTuple):
-    """A remark about a row: what reading it converted, or what is unusual in it.
+    """A remark about a row: a conversion on reading it, or something unusual in it.
 
     Attributes:
       what: a plural noun phrase and a verb, such as "entities are widened".
@@ -34,7 +34,7 @@ class GoldLabel(NamedTuple):
     Attributes:
       labels: the classes it carries, by which episodes are drawn and splits made.
       target: the target of prediction, where that is not one of the labels.
-      remarks: what reading it converted.
+      remarks: remarks about conversions on reading it.
     """
 
     labels: tuple[str, ...] = ()
@@ -85,12 +85,12 @@ class TaskType(NamedTuple):
       on_disk: whether texts may stay on disk: of one text and one label a row.
       raw_text: whether classes are made of text without labels.
       select_by: the score that model selection follows; None for the first.
-      template: what writes an example with its class or choice, whose likelihoods a
-        generative model compares; None for encoders.
+      template: the template that writes an example with its class or choice, whose
+        likelihoods a generative model compares; None for encoders.
       written_by_default: whether a generative model takes the built-in template of the
         task type's name where none is named, whatever the algorithm.
-      describe: `prediction = describe(text, prediction)`, adds to a decoded prediction
-        what its text says about it.
+      describe: `prediction = describe(text, prediction)`, adds fields from its text to
+        a decoded prediction.
 
     Examples:
       >>> from metaflax import tasks

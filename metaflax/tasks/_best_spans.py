@@ -29,10 +29,9 @@ def decode_answers(
 ) -> list[dict[str, Any]]:
     """Decodes the most probable answer to each question, and the next best.
 
-    The logit of a passage is that of beginning at its first token plus that of ending
-    at its last, the largest where several windows hold it; that of no answer is the
-    same of [CLS], the least over windows, since every window without the answer
-    predicts it.
+    The logit of a passage is the start logit of its first token plus the end logit of
+    its last, the largest over windows that hold it; that of no answer is the same sum
+    at [CLS], the least over windows, since every window without the answer predicts it.
 
     Args:
       outputs: logits `[R, L, 2]` of all rows of some questions.
@@ -81,8 +80,8 @@ def candidates(
     Args:
       spans: characters of its tokens, `[L_r, 2]`.
       logits: `[L, 2]`.
-      most: passages.
-      longest: tokens of a passage.
+      most: largest number of passages.
+      longest: largest number of tokens of a passage.
     """
     inside = np.flatnonzero(spans[:, 0] >= 0)
     if not len(inside):
@@ -94,8 +93,8 @@ def candidates(
     )
     table = starting[:, None] + endings  # [first token, tokens - 1]
     flat = table.ravel()
-    kept = np.argpartition(-flat, min(most, flat.size) - 1)[:most]
-    first, extra = np.unravel_index(kept[np.isfinite(flat[kept])], table.shape)
+    best = np.argpartition(-flat, min(most, flat.size) - 1)[:most]
+    first, extra = np.unravel_index(best[np.isfinite(flat[best])], table.shape)
     return [
         Candidate(float(table[i, k]), int(spans[a, 0]), int(spans[b, 1]))
         for i, k, a, b in zip(
@@ -105,7 +104,7 @@ def candidates(
 
 
 def _first(candidate: Candidate) -> tuple[float, int, int]:
-    """The order of candidates: the largest logit first, then the first in the text."""
+    """Sort key of candidates: the largest logit first, then the first in the text."""
     return -candidate.logit, candidate.start, candidate.end
 
 

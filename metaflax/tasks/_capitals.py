@@ -1,4 +1,4 @@
-"""Sentences whose tokens tell words with capitals, which many tokenizers lose."""
+"""Encoding of sentences with token types for capitals, which many tokenizers lose."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from metaflax.tasks._words import words_of_tokens
 def encode_with_capitals(
     tokenizer: Any, sentences: Sequence[Sentence], max_length: int | None
 ) -> Encoded:
-    """As `encode_sentences`, and the type of each token is that of its word."""
+    """Encodes as `encode_sentences`, and sets the type of each token by its word."""
     encoded = encode_sentences(tokenizer, sentences, max_length)
     types = map(types_of_tokens, sentences, encoded["spans"])
     return {**encoded, "token_type_ids": list(types)}

@@ -48,8 +48,8 @@ def entities(
     """Named entity recognition: spans of a task's types in each text.
 
     A word is classified at its first token, into the classes of a tagging scheme or
-    into none; of all sequences of classes that the scheme allows, the most probable
-    one is the answer.
+    into none; of all sequences of classes that the scheme allows, the most probable one
+    is predicted.
 
     Args:
       tagging: `io`, a class a type, or `bio`, two: the first word of an entity, and
@@ -71,7 +71,7 @@ def entities(
       begin no word, and whose last class is that of words in no entity.
 
     Raises:
-      ValueError: for an unknown scheme, transitions or typing that are not its own,
+      ValueError: for an unknown scheme, transitions or typing that it does not support,
         and as `classification`.
 
     Examples:
@@ -200,7 +200,7 @@ def decode_entities(
 
     Args:
       outputs: logits of tokens; each text is one row.
-      names: of its classes, as a scheme has them, then that of no entity.
+      names: names of its classes, as a scheme has them, then that of no entity.
       transitions: as for `entities`.
       typing: as for `entities`.
       threshold: as for `entities`.
@@ -245,7 +245,7 @@ def decode_entities(
 
 
 def _scheme_of(tags: Sequence[str]) -> tuple[Tagging, list[str]]:
-    """The scheme whose classes these are, and their types."""
+    """Returns the scheme of these classes, and their types."""
     types = [tag.removeprefix("B-") for tag in tags[::2]]
     if list(BIO.tags(types)) == list(tags):
         return BIO, types
@@ -277,7 +277,7 @@ def score_entities(
 def report_entities(
     predictions: Sequence[Mapping[str, Any]], targets: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
-    """Computes them for each type and for all, over all episodes together."""
+    """Computes the scores for each type and for all types, over all episodes."""
     by_type = entity_counts_by_type(_predicted(predictions), targets)
     counts = {str(name): counted for name, counted in sorted(by_type.items())}
     counts["all"] = entity_counts(_predicted(predictions), targets)

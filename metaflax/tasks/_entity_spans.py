@@ -10,12 +10,12 @@ from metaflax.tasks._words import Span
 
 
 class Entity(NamedTuple):
-    """A named thing in a text.
+    """A named entity in a text.
 
     Attributes:
       start: its characters are `text[start:end]`.
       end: where it ends, not included.
-      type: what kind of thing it is.
+      type: its entity type.
     """
 
     start: int
@@ -38,16 +38,16 @@ class Run(NamedTuple):
 
 
 def entities_of_tags(tags: Sequence[str], words: Sequence[Span]) -> tuple[Entity, ...]:
-    """The entities that BIO tags of words describe, nothing mended.
+    """Reads the entities that BIO tags of words describe, without repairs.
 
     `B-x` begins an entity of type x, `I-x` goes on with it, `O` is in none.
 
     Args:
-      tags: one a word.
-      words: the characters of each word, rising and apart.
+      tags: one tag per word.
+      words: the characters of each word, ascending and disjoint.
 
     Returns:
-      Entities in rising order.
+      Entities in ascending order.
 
     Raises:
       ValueError: with the number of the tag, counted from 0, where it is none of the
@@ -104,15 +104,15 @@ def _parts(number: int, tag: str) -> tuple[str, str]:
 def whole_words(
     entities: Iterable[Entity], words: Sequence[Span], length: int
 ) -> tuple[tuple[Entity, ...], int]:
-    """Entities widened to the whole words that they touch.
+    """Widens entities to the whole words that they touch.
 
     Args:
-      entities: in any order.
-      words: the characters of each word, rising and apart.
+      entities: entities in any order.
+      words: the characters of each word, ascending and disjoint.
       length: characters of the text.
 
     Returns:
-      Entities in rising order, and how many of them had to move an end.
+      Entities in ascending order, and how many of them had to move an end.
 
     Raises:
       ValueError: if an entity is empty, holds no word or lies outside the text, or if
@@ -122,16 +122,16 @@ def whole_words(
       >>> whole_words([Entity(4, 6, "city")], [(0, 2), (3, 8)], length=8)
       ((Entity(start=3, end=8, type='city'),), 1)
     """
-    given = sorted(entities)
-    widened = [_widened(entity, words, length) for entity in given]
-    for before, after in itertools.pairwise(range(len(given))):
+    ordered = sorted(entities)
+    widened = [_widened(entity, words, length) for entity in ordered]
+    for before, after in itertools.pairwise(range(len(ordered))):
         if widened[after].start < widened[before].end:
-            first, second = _entity_text(given[before]), _entity_text(given[after])
+            first, second = _entity_text(ordered[before]), _entity_text(ordered[after])
             raise ValueError(
                 f"the entities {first} and {second} overlap or share a word; a word is"
                 " in one entity."
             )
-    moved = sum(a != b for a, b in zip(given, widened, strict=True))
+    moved = sum(a != b for a, b in zip(ordered, widened, strict=True))
     return tuple(widened), moved
 
 
@@ -153,7 +153,7 @@ def _entity_text(entity: Entity) -> str:
 
 
 def _touched(words: Sequence[Span], entities: Sequence[Entity]) -> list[Span]:
-    """For each entity the range of words that share a character with it."""
+    """Returns for each entity the range of words that share a character with it."""
     starts, ends = np.asarray(words, np.int64).reshape(-1, 2).T  # [W]
     begin = np.array([entity.start for entity in entities], np.int64)
     stop = np.array([entity.end for entity in entities], np.int64)
@@ -165,16 +165,16 @@ def _touched(words: Sequence[Span], entities: Sequence[Entity]) -> list[Span]:
 def runs_of_entities(
     entities: Iterable[Entity], words: Sequence[Span], types: Sequence[str]
 ) -> tuple[Run, ...]:
-    """The words that entities touch, as far as there are any.
+    """Finds the words that entities touch.
 
     Args:
-      entities: apart from each other.
-      words: the characters of each word, rising and apart; those of a text's end, say,
-        may be missing.
+      entities: disjoint entities.
+      words: the characters of each word, ascending and disjoint; those at the end of a
+        text may be missing.
       types: the types, in the order of their numbers.
 
     Returns:
-      Runs in rising order. An entity that touches no word has none; a word that two
+      Runs in ascending order. An entity that touches no word has none; a word that two
       entities touch is in the first.
 
     Raises:
@@ -207,7 +207,7 @@ def runs_of_entities(
 def entities_of_runs(
     runs: Iterable[Run], words: Sequence[Span], types: Sequence[str]
 ) -> tuple[Entity, ...]:
-    """The entities whose words are given: the way back from `runs_of_entities`.
+    """Converts runs of words to entities: the inverse of `runs_of_entities`.
 
     Examples:
       >>> entities_of_runs([Run(1, 3, 0)], [(0, 2), (3, 5), (6, 8)], ["city"])

@@ -24,7 +24,7 @@ class Fields:
 
     Attributes:
       values: the row, by column.
-      place: where it stands, such as `reviews.csv:17`.
+      place: place of the row, such as `reviews.csv:17`.
       columns: the column of a role, where that is not the role's own name.
       separator: what separates several names inside one string, or None.
       spellings: collects the ways in which each name of `names` is written, or None.
@@ -46,15 +46,15 @@ class Fields:
     options: Mapping[str, str] = dataclasses.field(default_factory=lambda: OPTIONS)
 
     def column(self, role: str) -> str:
-        """The column that plays a role."""
+        """Returns the column of a role."""
         return self.columns.get(role, role)
 
     def has(self, role: str) -> bool:
-        """Whether the row has that column."""
+        """Returns whether the row has that column."""
         return self.column(role) in self.values
 
     def value(self, role: str) -> Any:
-        """What the column holds.
+        """Returns the value of the column.
 
         Raises:
           ValueError: if there is no such column.
@@ -69,15 +69,15 @@ class Fields:
         return self.values[self.column(role)]
 
     def refused(self, role: str, problem: str) -> ValueError:
-        """The error that says what is wrong with a column, and where."""
+        """Makes the error that names a column, its problem, and the row."""
         return ValueError(f"{self.place}: {self.column(role)!r} {problem}")
 
     def text(self, role: str) -> str:
-        """A text that is not empty."""
+        """Returns a text that is not empty."""
         return self._text(self.value(role), role)
 
     def texts(self, role: str) -> tuple[str, ...]:
-        """The texts of a list, perhaps none; a missing value has none."""
+        """Returns the texts of a list, perhaps none; a missing value has none."""
         value = self.value(role)
         if not isinstance(value, (list, tuple, type(None))):
             raise self.refused(
@@ -86,11 +86,11 @@ class Fields:
         return tuple(self._text(text, role) for text in value or ())
 
     def name(self, role: str) -> str:
-        """The name that a string, number or truth value stands for."""
+        """Returns the name that a string, number or truth value stands for."""
         return self._name(self.value(role), role)
 
     def names(self, role: str) -> tuple[str, ...]:
-        """One name, or the distinct ones of several, in order."""
+        """Returns one name, or the distinct ones of several, in order."""
         items = self.items(role)
         if not items:
             raise self.refused(
@@ -103,7 +103,7 @@ class Fields:
         return tuple(dict.fromkeys(names))
 
     def several_names(self, role: str) -> tuple[str, ...]:
-        """The names of a list; a string that may be meant as one is refused.
+        """Returns the names of a list; refuses a string that may be meant as one.
 
         Raises:
           ValueError: as `names`, and for a string with a character that usually
@@ -121,7 +121,7 @@ class Fields:
         return self.names(role)
 
     def items(self, role: str) -> list[Any]:
-        """The items of a list, of a JSON list in a string, or one value alone.
+        """Returns the items of a list or of a JSON list in a string, or one value.
 
         A string that is no JSON list is divided at the separator, if there is one.
 
@@ -147,7 +147,7 @@ class Fields:
         return [value]
 
     def number(self, role: str) -> float:
-        """A finite number, or the string of one."""
+        """Returns a finite number, or that of a string."""
         value = self.value(role)
         try:
             number = math.nan if isinstance(value, bool) else float(value)

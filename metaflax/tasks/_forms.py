@@ -33,9 +33,9 @@ class Form(NamedTuple):
         `(start, end)` that it stands for, -1 where it stands for none. `parts` are the
         lengths of the sequences that make up a row, each of at most `max_length`.
       windows: whether a text longer than `max_length` becomes several rows instead of
-        being cut; `owners` then says of which of `texts` each row is, rising. What
-        such a form cuts none the less it counts: `num_read` and `totals` are then
-        the tokens of each text that its rows hold, and that it has.
+        being cut; `owners` then says of which of `texts` each row is, ascending. If
+        such a form cuts texts all the same, `num_read` and `totals` count the tokens of
+        each text that its rows hold, and that it has.
       encode_windows: as `encode`, of texts as overlapping windows; None for a form
         whose texts are not to be read in windows.
       encoder: `encoder = encoder(encoder)`, makes an encoder of such rows from one of
@@ -112,14 +112,14 @@ class Form(NamedTuple):
 def encode_texts(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
-    """`[CLS] text [SEP]`, cut at its end."""
+    """Encodes `[CLS] text [SEP]`, cut at its end."""
     return tokenize(tokenizer, list(texts), max_length=max_length)
 
 
 def encode_text_windows(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
-    """`[CLS] window [SEP]`, as many rows as it takes; windows overlap by half.
+    """Encodes `[CLS] window [SEP]`, as many rows as it takes; windows overlap by half.
 
     Raises:
       ValueError: if `max_length` leaves no room for two tokens of a text.
@@ -146,7 +146,7 @@ def encode_text_windows(
 def encode_target(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
-    """`text` alone, cut at its end; the model adds the tokens that begin and end it."""
+    """Encodes `text` alone, cut at its end; the model adds begin and end tokens."""
     return tokenize(
         tokenizer, list(texts), max_length=max_length, add_special_tokens=False
     )

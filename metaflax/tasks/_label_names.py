@@ -10,7 +10,7 @@ _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
 
 def label_name(value: str | bool | int | float) -> str:
-    """Returns the name of a label: one for each value, however a format writes it.
+    """Returns the name of a label, the same for a value in whatever format.
 
     Truth values are `true` and `false`, numbers without a fraction are integers, and
     white space around a name is dropped. All other names stay as they are.

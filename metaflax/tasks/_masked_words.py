@@ -11,7 +11,7 @@ from metaflax.tasks._forms import TEXT, Encoded, encode_texts
 def encode_around_mask(
     tokenizer: Any, texts: Sequence[str], max_length: int | None
 ) -> Encoded:
-    """`[CLS] text [SEP]`, cut on both sides of the first mask, or at its end.
+    """Encodes `[CLS] text [SEP]`, cut on both sides of the first mask, or at its end.
 
     Cut at its end alone, a text would lose a word that was masked there.
     """
@@ -25,7 +25,7 @@ def encode_around_mask(
 
 
 def _around(row: list[int], mask: int, room: int) -> list[int]:
-    """The first token, the last one, and `room` of those between."""
+    """Returns the first token, the last one, and `room` of those between."""
     begin, *inner, end = row
     place = inner.index(mask) if mask in inner else 0
     first = max(min(place - room // 2, len(inner) - room), 0)

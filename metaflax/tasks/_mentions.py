@@ -22,7 +22,7 @@ class Mention(NamedTuple):
     Attributes:
       text: the text.
       head: characters `text[start:end]` of the entity that the relation goes from.
-      tail: of the entity that it goes to.
+      tail: characters of the entity that it goes to.
 
     Examples:
       >>> from metaflax import tasks
@@ -45,7 +45,7 @@ def read_mention(fields: Fields) -> Mention:
     With a column `tokens`, a list of words, `head` and `tail` hold ranges of words and
     the text is these words with spaces between. Otherwise they hold ranges of
     characters of the column of texts. A range is `[start, end]`, its end not included,
-    or stands first in a list `spans` of an object, as FewRel has it.
+    or is the first in a list `spans` of an object, as FewRel has it.
 
     Raises:
       ValueError: if a range is none, or lies outside the text.
@@ -68,7 +68,7 @@ def read_mention(fields: Fields) -> Mention:
 
 
 def _span(fields: Fields, role: str, length: int) -> Span:
-    """The first range of an entity, within a text of `length`."""
+    """Reads the first range of an entity, within a text of `length`."""
     held = fields.value(role)
     spans = held.get("spans") if isinstance(held, dict) else [held]
     match spans:
@@ -93,7 +93,7 @@ def _checked(fields: Fields, mention: Mention) -> Mention:
             raise fields.refused(
                 role, f"is the range [{start}, {end}], which holds no word."
             )
-    # Half of a surrogate pair is found where texts are read.
+    # Half of a surrogate pair is refused where texts are read.
     Fields({"text": mention.text}, fields.place).text("text")
     return mention
 
@@ -111,10 +111,11 @@ def mention_of_name(name: str) -> Mention:
 def encode_mentions(
     tokenizer: Any, mentions: Sequence[Mention], max_length: int | None
 ) -> Encoded:
-    """`[CLS] ... [unused1] head [unused2] ... [unused3] tail [unused4] ... [SEP]`.
+    """Encodes texts with markers around both entities.
 
-    The places of the markers before head and tail are the two `marks` of a text. What
-    is too long is cut at its end, with whatever entity lies there.
+    `[CLS] ... [unused1] head [unused2] ... [unused3] tail [unused4] ... [SEP]`: the
+    places of the markers before head and tail are the two `marks` of a text. What is
+    too long is cut at its end, with whatever entity lies there.
 
     Raises:
       ValueError: if the tokenizer has no such markers.
@@ -127,7 +128,7 @@ def encode_mentions(
 def encode_with_names(
     tokenizer: Any, mentions: Sequence[Mention], max_length: int | None
 ) -> Encoded:
-    """A text as `encode_mentions` has it, then `[CLS] head [SEP] [CLS] tail [SEP]`.
+    """Encodes a text as `encode_mentions`, then `[CLS] head [SEP] [CLS] tail [SEP]`.
 
     A name takes at most a quarter of `max_length`, and the text the rest. The seven
     `marks` of a row are where its three sequences begin, and where all four markers
@@ -192,15 +193,16 @@ def _marked(
         row += mention_pieces[-1]
         row = row[: None if room is None else room - 1]
         ids.append([*row, tokenizer.sep_token_id])
-        marks.append((*_kept(places[:2], len(row)), *_kept(places[2:], len(row))))
+        head, tail = _ends_in(places[:2], len(row)), _ends_in(places[2:], len(row))
+        marks.append((*head, *tail))
     return ids, marks
 
 
-def _kept(entity: Sequence[int], length: int) -> tuple[int, int]:
+def _ends_in(entity: Sequence[int], length: int) -> tuple[int, int]:
     """Returns where the markers of an entity lie in a text cut to a length.
 
     Examples:
-      >>> _kept([3, 6], 9), _kept([3, 6], 5), _kept([3, 6], 3)
+      >>> _ends_in([3, 6], 9), _ends_in([3, 6], 5), _ends_in([3, 6], 3)
       ((3, 6), (3, 5), (-1, -1))
     """
     start, end = entity
@@ -208,9 +210,9 @@ def _kept(entity: Sequence[int], length: int) -> tuple[int, int]:
 
 
 def _cuts(mention: Mention) -> list[tuple[int, int]]:
-    """Where each marker goes, in order; of those at one place, ends come first.
+    """Returns the place of each marker, in order; at one place, end markers come first.
 
-    Both of an entity without words stand together, after the ends of others.
+    Both markers of an entity without words are adjacent, after end markers of others.
     """
 
     def order(cut: tuple[int, int]) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ def read_choice(fields: Fields) -> GoldLabel:
 def encode_with_choices(
     tokenizer: Any, questions: Sequence[ChoiceQuestion], max_length: int | None
 ) -> Encoded:
-    """`[CLS] text [SEP] choice [SEP]` for each choice, the longer part cut first.
+    """Encodes `[CLS] text [SEP] choice [SEP]` by choice, the longer part cut first.
 
     The `parts` of a row are its choices.
     """
@@ -79,7 +79,7 @@ def encode_with_choices(
 def encode_choices_apart(
     tokenizer: Any, questions: Sequence[ChoiceQuestion], max_length: int | None
 ) -> Encoded:
-    """`[CLS] text [SEP]` and `[CLS] choice [SEP]` for each choice, cut at their ends.
+    """Encodes `[CLS] text [SEP]` and each `[CLS] choice [SEP]`, cut at their ends.
 
     The `parts` of a row are the text and its choices.
     """

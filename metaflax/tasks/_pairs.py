@@ -15,8 +15,8 @@ class Pair(NamedTuple):
     """Two texts, of which a model takes both as input.
 
     Attributes:
-      first: such as a premise.
-      second: such as a hypothesis.
+      first: the first text, such as a premise.
+      second: the second text, such as a hypothesis.
 
     Examples:
       >>> from metaflax import tasks
@@ -38,7 +38,7 @@ def read_pair(fields: Fields) -> Pair:
 def encode_pairs(
     tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
 ) -> Encoded:
-    """`[CLS] first [SEP] second [SEP]`, segments 0 and 1, the longer one cut first."""
+    """Encodes `[CLS] first [SEP] second [SEP]`, two segments, the longer cut first."""
     firsts, seconds = [pair.first for pair in pairs], [pair.second for pair in pairs]
     return tokenize(
         tokenizer, firsts, seconds, max_length=max_length, return_token_type_ids=True
@@ -48,7 +48,7 @@ def encode_pairs(
 def encode_towers(
     tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
 ) -> Encoded:
-    """`[CLS] first [SEP] [CLS] second [SEP]`, the longer one cut first.
+    """Encodes `[CLS] first [SEP] [CLS] second [SEP]`, the longer one cut first.
 
     The two `marks` of a row are where its texts begin.
     """
@@ -58,7 +58,7 @@ def encode_towers(
 def encode_both(
     tokenizer: Any, pairs: Sequence[Pair], max_length: int | None
 ) -> Encoded:
-    """The pair in one sequence and, behind it, in two towers.
+    """Encodes the pair in one sequence and, behind it, in two towers.
 
     The three `marks` of a row are where its sequences begin.
     """

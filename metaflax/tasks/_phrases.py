@@ -9,7 +9,7 @@ from metaflax.tasks._forms import Encoded, encode_texts, tokenize
 def encode_phrases(
     tokenizer: Any, pairs: Sequence[Any], max_length: int | None
 ) -> Encoded:
-    """`[CLS] ... phrase ... [SEP] [CLS] phrase [SEP]`, cut far from the phrase first.
+    """Encodes `[CLS] ... phrase ... [SEP] [CLS] phrase [SEP]`, cut far from the phrase.
 
     The four `marks` of a row are where its two sequences begin, and where the phrase
     begins and ends in the first. Where it does not occur, that is the whole text.
@@ -36,13 +36,13 @@ def encode_phrases(
 
 
 def _alone(tokenizer: Any, phrase: str, max_length: int | None) -> list[int]:
-    """The ids of a phrase by itself, at most half of a row."""
+    """Returns the ids of a phrase by itself, at most half of a row."""
     most = None if max_length is None else max_length // 2
     return encode_texts(tokenizer, [phrase], most)["input_ids"][0]
 
 
 def _tokens_of(pair: Any, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The range of tokens that share characters with the phrase where it first is."""
+    """Returns the tokens that share characters with the phrase's first occurrence."""
     at = pair.first.find(pair.second)
     if at < 0:
         at = pair.first.lower().find(pair.second.lower())

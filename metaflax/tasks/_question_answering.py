@@ -22,7 +22,7 @@ from metaflax.tasks._span_codes import num_lost, span_codes
 from metaflax.tasks._token_level import TokenLevel
 from metaflax.tasks._windows import encode_questions
 
-# What the two logits of a token are of.
+# Names of the two logits of a token.
 ENDS = ("start", "end")
 
 QUESTION = Form(

@@ -29,8 +29,8 @@ class Answer(NamedTuple):
 
     Attributes:
       text: the passage, `context[start:end]`.
-      start: its first character's place in the context.
-      end: the place behind its last.
+      start: position of its first character in the context.
+      end: position after its last character.
     """
 
     text: str
@@ -120,7 +120,7 @@ def _answer(fields: Fields, held: Any, context: str) -> Answer:
 
 
 def _parts(fields: Fields, held: Any) -> tuple[int, int | None, str | None]:
-    """Start, end and text of an answer; one of the last two may be missing."""
+    """Reads start, end and text of an answer; one of the last two may be missing."""
     if isinstance(held, Mapping):
         start = held.get("start", held.get("answer_start"))
         end, text = held.get("end"), held.get("text")

@@ -24,7 +24,7 @@ class Sentence(NamedTuple):
 
     Attributes:
       text: the text.
-      words: the characters of each word, `text[start:end]`, rising and apart.
+      words: the characters of each word, `text[start:end]`, ascending and disjoint.
 
     Examples:
       >>> from metaflax import tasks
@@ -74,7 +74,7 @@ def sentence_row(sentence: Sentence) -> dict[str, Any]:
 def encode_sentences(
     tokenizer: Any, sentences: Sequence[Sentence], max_length: int | None
 ) -> Encoded:
-    """`[CLS] text [SEP]`, cut at its end, with the characters of each token."""
+    """Encodes `[CLS] text [SEP]`, cut at its end, with the characters of each token."""
     texts = [sentence.text for sentence in sentences]
     encoded = tokenize(
         tokenizer,
@@ -176,9 +176,9 @@ def _marked(
         what = f"rows have lists that count {whose} writes them, converted"
         remarks.append(Remark(what, f"{triples[0]!r:.60}"))
         held = [_object_of(item, words if by_word else None) for item in held]
-    given = sorted(_entity(item, text) for item in held)
-    entities, _ = whole_words(given, words, len(text))
-    for before, after in zip(given, entities, strict=True):
+    ordered = sorted(_entity(item, text) for item in held)
+    entities, _ = whole_words(ordered, words, len(text))
+    for before, after in zip(ordered, entities, strict=True):
         if before != after:
             wider = after.start < before.start or after.end > before.end
             remarks.append(

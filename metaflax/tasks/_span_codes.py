@@ -49,6 +49,6 @@ def _held(
     touched = inside[(starts < answer.end) & (ends > answer.start)]
     if not len(touched):
         return None
-    # Beyond the row there may be more of it, and not only gaps between words.
+    # Beyond the row there may be more of the answer, and not only gaps between words.
     rest = context[answer.start : starts[0]] + context[ends[-1] : answer.end]
     return None if rest.strip() else (int(touched[0]), int(touched[-1]))

@@ -1,7 +1,7 @@
 """Tagging schemes: entities as classes of words.
 
-A scheme says which classes tell N types apart. One class more, the last, is that of
-words in no entity, O, and none of the scheme's own.
+A scheme defines the classes that distinguish N types. One more class, the last, is O,
+that of words in no entity, which is not part of the scheme.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +13,14 @@ from metaflax.tasks._entity_spans import Run
 
 
 class Tagging(NamedTuple):
-    """How entities become classes of words, and classes entities.
+    """Tagging scheme: conversion between entities and classes of words.
 
     C counts the classes, O included as the last, and W words.
 
     Attributes:
-      tags: `names = tags(types)`, the C - 1 classes that tell types apart, by name.
-      encode: `classes = encode(runs, num_words, num_types)`, int32 `[W]`, of runs
-        apart from each other.
+      tags: `names = tags(types)`, names of the C - 1 classes that distinguish types.
+      encode: `classes = encode(runs, num_words, num_types)`, int32 `[W]`, of disjoint
+        runs.
       decode: `runs = decode(classes, num_types)`, of any classes `[W]`.
       transitions: `start, allowed = transitions(num_types)`: which classes the first
         word may have, bool `[C]`, and which may follow which, bool `[C, C]`.
@@ -114,5 +114,5 @@ Yang and Katiyar, 2020, arXiv 2010.02405; Ding et al., 2021, arXiv 2105.07464.
 BIO = Tagging(_bio_tags, _bio_encode, _bio_decode, _bio_transitions)
 """Two classes a type, the first word of an entity and those inside.
 
-Decoding takes a word inside that nothing precedes for a beginning, as conlleval does.
+Decoding takes an inside word without a predecessor for a beginning, as conlleval does.
 """

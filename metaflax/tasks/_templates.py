@@ -29,9 +29,9 @@ class Template:
     `{text_pair}`, its text to generate `{target}`, or its class or choice `{label}`.
 
     Attributes:
-      prompt: what the model reads of an example.
-      target: what it predicts of it. A template of classes is direct where this holds
-        the label, and a channel where it holds the text, given the label.
+      prompt: part of an example that the model is given.
+      target: part that the model predicts. A template of classes is direct if this
+        holds the label, and a channel template if it holds the text, given the label.
       end: what ends the target, one token of the tokenizer; None for the token that
         ends the model's texts.
       content_free: texts without content, in the place of all columns but the label,
@@ -82,7 +82,7 @@ class Template:
         """Splits `prompt` or `target` into literals and placeholders.
 
         Returns:
-          Pairs: a literal and None, or what stands before a value and its role. Spaces
+          Pairs: a literal and None, or the text before a value and its role. Spaces
           go to the value, as they do in the tokens of running text.
         """
         parts: list[tuple[str, str | None]] = []
@@ -107,7 +107,7 @@ class Template:
 
     @functools.cached_property
     def digest(self) -> str:
-        """A short name of the content."""
+        """Returns a short digest of the content."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def _fields(self, name: str) -> list[str]:
@@ -128,7 +128,7 @@ class Template:
         return [role for role, _, _ in roles]
 
     def roles(self) -> set[str]:
-        """The roles of columns that the template writes."""
+        """Returns the roles of columns that the template writes."""
         return {*self._fields("prompt"), *self._fields("target")}
 
 
@@ -159,7 +159,7 @@ def read_template(name: str | Path) -> Template:
     """Reads a template.
 
     Args:
-      name: of a built-in template, a file that ends in `.toml`, or the import path
+      name: name of a built-in template, a file that ends in `.toml`, or the import path
         `package.module:attribute` of a `Template`.
 
     Raises:
@@ -219,7 +219,7 @@ def encode_parts(
     Args:
       tokenizer: a Hugging Face tokenizer.
       rows: values by role.
-      parts: of `Template.parts`.
+      parts: result of `Template.parts`.
       max_length: most tokens of a row, to which its values are cut; None for any.
 
     Raises:
@@ -288,7 +288,7 @@ def value_text(row: Mapping[str, Any], role: str) -> str:
 
 
 def plain_tokens(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Tokens of texts, without special ones; none of an empty text."""
+    """Tokenizes texts without special tokens; an empty text has no tokens."""
     if not texts:
         return []
     encoded = tokenizer(

@@ -7,7 +7,7 @@ from metaflax.tasks._forms import Form
 
 
 class TextLevel(NamedTuple):
-    """How texts of a task type are generated and scored.
+    """Generation and scoring of the texts of a task type.
 
     Attributes:
       source_form: the form of sources; None where texts are generated without a source.
@@ -21,8 +21,8 @@ class TextLevel(NamedTuple):
       recalls: numbers k: recall@k is a score too, the share of queries whose reference
         is among the k likeliest of the references of all queries of the episode.
       end: what ends a target, one token; None for what ends the model's texts.
-      begins: whether a token between source and target begins the target, which a
-        template makes needless.
+      begins: whether a token between source and target begins the target; not needed
+        with a template.
 
     Examples:
       >>> from metaflax import tasks
@@ -49,5 +49,5 @@ class TextLevel(NamedTuple):
 
 
 def recall_name(k: int) -> str:
-    """The name of a score of `TextLevel.recalls`."""
+    """Returns the name of a score of `TextLevel.recalls`."""
     return f"recall@{k}"

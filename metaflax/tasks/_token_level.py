@@ -1,4 +1,4 @@
-"""The interface of task types whose outputs are one a token."""
+"""The interface of task types with one output per token."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ class TokenOutputs(NamedTuple):
     """Logits of the tokens of some texts, on the host.
 
     Attributes:
-      texts: of the task type's form.
+      texts: texts of the task type's form.
       owners: for each row of tokens the number of its text; several rows where a text
         was cut to windows.
       spans: for each row the characters that its tokens stand for, int32 `[L_r, 2]`,
@@ -25,7 +25,7 @@ class TokenOutputs(NamedTuple):
 
 
 class TokenLevel(NamedTuple):
-    """How targets of tokens are encoded, and predictions scored.
+    """Encoding of targets of tokens, and scoring of predictions.
 
     The target of a token is a *code*, -1 for tokens without a target.
 
@@ -44,8 +44,8 @@ class TokenLevel(NamedTuple):
       rows: `{role: value} = rows(target)`, from which `TaskType.gold_label` reads it.
       report: `{name: {score: number}} = report(predictions, targets)`, over all queries
         of all episodes.
-      lost: `number = lost(target, spans, codes)`, how much of an example's target is in
-        none of its rows, whose spans and codes are given.
+      lost: `number = lost(target, spans, codes)`, number of parts of an example's
+        target that are in none of its rows, from their spans and codes.
 
     Examples:
       >>> from metaflax import tasks

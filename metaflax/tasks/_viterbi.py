@@ -103,7 +103,7 @@ def abstract_transitions(
 
     Args:
       sequences: for each text the classes of its words `[W]` as `IO` encodes them.
-      num_types: their types, so that this number is the class of no entity.
+      num_types: number of types, which is also the number of the class of no entity.
 
     Returns:
       Shares, one being added to each count so that nothing is ruled out.
@@ -136,12 +136,12 @@ def spread(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Spreads abstract transitions evenly over new types.
 
-    What leads to any type is shared by the N types, and what leads to another type by
+    The probability of any type is shared by the N types, and that of another type by
     the N - 1 others. Probabilities are then raised to the power :math:`\tau` and made
     to sum to 1 again.
 
     Args:
-      abstract: what holds for any types.
+      abstract: transitions that hold for any types.
       num_types: N.
       temperature: :math:`\tau`; below 1 it makes transitions matter less beside the
         scores of words, and 0 makes all alike.
@@ -169,6 +169,6 @@ def spread(
 
 
 def _shared(shares: np.ndarray, num_types: int) -> np.ndarray:
-    """From no entity and any entity to each type and none, `[N + 1]`."""
+    """Spreads shares of none and of any type over each type and none, `[N + 1]`."""
     none, some = shares
     return np.append(np.full(num_types, some / num_types), none)

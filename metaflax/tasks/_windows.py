@@ -18,15 +18,15 @@ NOWHERE = (-1, -1)
 def encode_questions(
     tokenizer: Any, texts: Sequence[Question], max_length: int | None
 ) -> Encoded:
-    """`[CLS] question [SEP] window of context [SEP]`, as many rows as it takes.
+    """Encodes `[CLS] question [SEP] window of context [SEP]`, as many rows as it takes.
 
     Windows overlap by half, so that a passage of up to half a window is whole in one of
     them. Questions are cut to a third of the room, 168 tokens of 512; `num_read` and
     `totals` count what was cut. With `max_length` None a question is one row.
 
-    `spans` are places in the context, -1 for all that is none of it. An accent or a
+    `spans` are places in the context, -1 for tokens outside of it. An accent or a
     control character that the tokenizer drops belongs to the token before it, so that
-    tokens give back the characters that were written.
+    spans cover the characters as they were written.
 
     Raises:
       ValueError: if `max_length` leaves no room for question and context.
@@ -37,11 +37,11 @@ def encode_questions(
             f" its context; choose {SHORTEST} or more."
         )
     questions = _encodings(tokenizer, [text.question for text in texts])
-    read = _encodings(tokenizer, [text.context for text in texts])
+    contexts = _encodings(tokenizer, [text.context for text in texts])
     first, separator = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     ids, types, spans, owners = [], [], [], []
     num_read, totals = [], []
-    for owner, (question, context) in enumerate(zip(questions, read, strict=True)):
+    for owner, (question, context) in enumerate(zip(questions, contexts, strict=True)):
         reach = _reach(context.offsets, texts[owner].context)
         totals.append(NUM_SPECIAL + len(question) + len(context))
         others = totals[-1] - len(question)

@@ -10,8 +10,8 @@ import numpy as np
 
 Span: TypeAlias = tuple[int, int]
 
-# Of scripts that put no spaces between words a letter is a word: of Thai and Lao,
-# Myanmar, Khmer, Han and kana. Else a whole sentence would be one word.
+# In scripts without spaces between words (Thai and Lao, Myanmar, Khmer, Han and kana)
+# each letter is a word. Otherwise a whole sentence would be one word.
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
@@ -32,7 +32,7 @@ def word_spans(text: str) -> tuple[Span, ...]:
       text: any text.
 
     Returns:
-      Spans in rising order, apart from each other.
+      Disjoint spans in ascending order.
 
     Examples:
       >>> text = "In 2020, São Paulo's..."
@@ -54,7 +54,7 @@ def word_spans(text: str) -> tuple[Span, ...]:
         joins = kind == "mark" or kind == before == "letter"
         if kind != "space" and joins and before != "space":
             spans[-1] = (spans[-1][0], place + 1)
-            continue  # A mark leaves the character before it what it was.
+            continue  # A mark does not change the kind of the character before it.
         if kind != "space":
             spans.append((place, place + 1))
         before = kind
@@ -82,12 +82,12 @@ def words_of_tokens(
     long texts are cut. Words that share their first token are one.
 
     Args:
-      words: spans of characters, rising and apart.
-      spans: `[L, 2]`, the characters of each token, rising; `(-1, -1)` for tokens that
-        stand for none.
+      words: spans of characters, ascending and disjoint.
+      spans: `[L, 2]`, the characters of each token, ascending; `(-1, -1)` for tokens
+        that stand for none.
 
     Returns:
-      The words `[W]` and the numbers of their first tokens, int64 `[W]`, rising.
+      The words `[W]` and the numbers of their first tokens, int64 `[W]`, ascending.
 
     Examples:
       >>> spans = np.array([(-1, -1), (0, 3), (3, 6), (7, 9), (-1, -1)])

@@ -268,9 +268,9 @@ def _rows(parts: Sequence[np.ndarray], size: int, what: str) -> np.ndarray:
 def _weights(rows: np.ndarray, weights: Sequence[np.ndarray | None] = ()) -> np.ndarray:
     """Weights float32 `[T, size]` of rows: those given, else 1; 0 on padding."""
     padded = (rows >= 0).astype(np.float32)
-    for row, given in zip(padded, weights, strict=False):
-        if given is not None:
-            row[: len(given)] = given
+    for row, row_weights in zip(padded, weights, strict=False):
+        if row_weights is not None:
+            row[: len(row_weights)] = row_weights
     return padded
 
 

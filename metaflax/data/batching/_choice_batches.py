@@ -32,7 +32,7 @@ class _Part(NamedTuple):
       role: column that it holds; None for a literal.
       is_scored: whether the likelihood of its tokens counts.
       literal: tokens of a literal.
-      values: of a column the tokens of each text, and of labels those of each label.
+      values: for a column the tokens of each text, and for labels those of each label.
     """
 
     role: str | None
@@ -47,7 +47,7 @@ class WrittenChoices:
 
     Attributes:
       parts: what the template writes, in order.
-      choices: of each text; None where they are the classes of an episode.
+      choices: choices of each text; None where they are the classes of an episode.
       end: token that ends a target.
       mean: whether the score of a choice is the mean of its tokens', or their sum.
       content_free: the parts for texts without content, whose rows calibrate scores;
@@ -228,10 +228,10 @@ class _PartWriter:
             if cut != whole:
                 num_truncated += 1
                 if on_long == "error":
-                    shown = value_text(row, fields[0][1])[:40]
+                    beginning = value_text(row, fields[0][1])[:40]
                     raise ValueError(
                         f"example {number} has {sum(map(len, whole))} tokens and the"
-                        f" template leaves room for {room}: {shown!r}..."
+                        f" template leaves room for {room}: {beginning!r}..."
                         " Shorten it, raise max_length, or choose on_long='truncate'."
                     )
             for column, piece in zip(columns, cut, strict=True):
@@ -262,7 +262,7 @@ def collate_choices(
       episodes: T episodes of one sampler.
       written: the tokens of the sampler's examples.
       label_names: all class names.
-      sizes: of the sampler.
+      sizes: sizes of the sampler's episodes.
       only_gold: whether support examples come with their gold choice alone, for a
         context, in an order drawn for each episode.
       share: as for `collate`.
@@ -317,7 +317,7 @@ def collate_choices(
 
 
 def example_lengths(written: WrittenChoices, examples: Examples) -> np.ndarray:
-    """Number of tokens of each example with its right choice."""
+    """Counts the tokens of each example with its right choice."""
     lengths = []
     for number in range(len(examples)):
         if written.choices is None:

@@ -50,7 +50,7 @@ class TaskShape(NamedTuple):
     """Sizes of the texts of a task, or those that they are padded to.
 
     Attributes:
-      parts: of the support set, of the queries and so on.
+      parts: shapes of the support set, of the queries and so on.
     """
 
     parts: tuple[Shape, ...]

@@ -124,7 +124,7 @@ class TokenizedTexts:
         return starts + np.cumsum(lengths, axis=-1) - lengths, lengths
 
     def rows_of(self, texts: np.ndarray) -> np.ndarray:
-        """The rows of each text in turn.
+        """Returns the rows of each text in turn.
 
         Examples:
           >>> ids, windows = np.array([7, 8, 9], np.int32), np.array([0, 1, 1])
@@ -140,7 +140,7 @@ class TokenizedTexts:
         return np.concatenate([np.zeros(0, np.int64), *rows])
 
     def spans_of(self, row: int) -> np.ndarray:
-        """Character span of each token of a row, int32 `[L, 2]`."""
+        """Returns the character span of each token of a row, int32 `[L, 2]`."""
         assert self.spans is not None  # Only forms with spans call this.
         return self.spans[self.offsets[row] : self.offsets[row + 1]]
 

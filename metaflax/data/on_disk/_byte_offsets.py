@@ -172,7 +172,7 @@ class StoredRows:
                 start += len(line)
 
     def settings(self) -> list[Any]:
-        """Returns what beside files and columns decides which rows there are."""
+        """Returns the settings besides files and columns that determine the rows."""
         return [self.split, self.encoding]
 
     def _labelled_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -252,14 +252,14 @@ def digest_of(source: Source, files: Iterable[Path], *more: Any) -> str:
 
 
 def _kind(path: Path) -> bytes:
-    """Returns what of its path decides how a file is read: suffix, or class folder."""
+    """Returns the parts of a path that determine how a file is read."""
     suffix = _rows.suffix_of(path)
     folder = path.parent.name if suffix == TEXT_SUFFIX else ""
     return f"{folder}{suffix}{path.suffix.lower()}\0".encode()
 
 
 def _settings(source: Source) -> list[Any]:
-    """Returns what beside the files decides which rows a source has."""
+    """Returns the settings besides the files that determine the rows of a source."""
     settings = [source.text, source.label]
     if isinstance(source, StoredRows):
         settings += source.settings()
@@ -269,7 +269,7 @@ def _settings(source: Source) -> list[Any]:
 
 
 def is_jsonl(path: Path, encoding: str | None) -> bool:
-    """Whether a file is JSONL in UTF-8, whose lines can be read in place."""
+    """Returns whether a file is JSONL in UTF-8, whose lines can be read in place."""
     if path.suffix.lower() not in JSON_SUFFIXES or encoding is not None:
         return False
     with _rows.opened(path) as file:

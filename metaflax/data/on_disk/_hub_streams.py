@@ -36,7 +36,7 @@ class StreamedRows(StoredRows):
 
 
 def stream_of(
-    source: str | Path, text: str, label: str, split: str | None, kept: Path
+    source: str | Path, text: str, label: str, split: str | None, index_folder: Path
 ) -> StreamedRows | None:
     """Returns the stream of a data set of the hub, without a copy as Arrow files.
 
@@ -45,9 +45,9 @@ def stream_of(
       text: column of texts.
       label: column of labels.
       split: split of the data set.
-      kept: folder of indices, which also remembers the last version of a data set. It
-        is used where the hub cannot be reached: its index is there, or its rows raise
-        the error.
+      index_folder: folder of indices, which also records the last version of a data
+        set. That version is used if the hub cannot be reached: unless its index exists,
+        its rows raise the error.
 
     Returns:
       The stream; None for a source of another kind, one in the cache of `datasets`, or
@@ -59,19 +59,21 @@ def stream_of(
     if not _sources.is_on_hub(source) or _hub.is_part(split):
         return None
     source = str(source)
-    seen = kept / f"version-{hashlib.sha256(source.encode()).hexdigest()}.txt"
+    version_file = (
+        index_folder / f"version-{hashlib.sha256(source.encode()).hexdigest()}.txt"
+    )
     try:
         builder = _hub.builder_of(source)
     except ValueError as error:
-        if not seen.is_file():
+        if not version_file.is_file():
             raise
-        version, stream = seen.read_text(), functools.partial(_raise, error)
+        version, stream = version_file.read_text(), functools.partial(_raise, error)
     else:
         if _hub.is_prepared(builder):
             return None
         version = str(builder.hash)
-        kept.mkdir(parents=True, exist_ok=True)
-        write_text(seen, version)
+        index_folder.mkdir(parents=True, exist_ok=True)
+        write_text(version_file, version)
         columns = text, label
         stream = functools.partial(_hub.streamed_rows, builder, source, split, columns)
     return StreamedRows(source, text, label, split, version=version, stream=stream)

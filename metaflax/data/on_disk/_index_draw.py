@@ -27,7 +27,7 @@ class IndexDraw:
 
     Attributes:
       index: the indexed texts.
-      kind: of names to draw.
+      kind: kind of names to draw.
       groups: numbers of names that may occur in the same episode.
       way: minimum and maximum number of names per episode.
       shot: minimum and maximum number of support rows per name.

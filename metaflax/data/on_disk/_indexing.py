@@ -75,7 +75,7 @@ def index_texts(
     """
     source = FileOfLines.of(Path(path).expanduser().absolute(), text, label)
     kinds: list[Kind] = ["words"] if label is None else ["words", "labels"]
-    return _indexed(source, kinds, _kept(cache_dir))
+    return _indexed(source, kinds, _index_folder(cache_dir))
 
 
 def index_labels(
@@ -123,19 +123,19 @@ def index_labels(
       dog ['barks', 'howls']
       cat ['purrs']
     """
-    kept = _kept(cache_dir)
-    rows = stream_of(source, text, label, split, kept)
+    index_folder = _index_folder(cache_dir)
+    rows = stream_of(source, text, label, split, index_folder)
     rows = rows or _addressed.source_of(source, text, label, split, encoding)
-    return _indexed(rows, ["labels"], kept)
+    return _indexed(rows, ["labels"], index_folder)
 
 
-def _kept(cache_dir: str | Path | None) -> Path:
+def _index_folder(cache_dir: str | Path | None) -> Path:
     """Returns the folder of cached indices."""
     return Path(cache_dir) if cache_dir else cache_folder() / "texts"
 
 
 class _Names(NamedTuple):
-    """How the names of each row are indexed.
+    """Settings by which the names of each row are indexed.
 
     Attributes:
       of: `names = of(row)`.
@@ -178,12 +178,12 @@ _KINDS: Mapping[Kind, _Names] = {
 }
 
 
-def _indexed(source: Source, kinds: list[Kind], kept: Path) -> TextIndex:
+def _indexed(source: Source, kinds: list[Kind], index_folder: Path) -> TextIndex:
     """Loads the index of a source from the cache, or builds it."""
     files = source.files()
     stamps = _addressed.stamps_of(files)  # Later writes are detected.
     digest = _addressed.digest_of(source, files, _VERSION, kinds)
-    folder = kept / f"text-{digest}"
+    folder = index_folder / f"text-{digest}"
     read = source.read_in_place()
     stamp = Stamp.of_all(read) if read else None
     if (index := _cached(source.path, folder, stamp, read)) is not None:

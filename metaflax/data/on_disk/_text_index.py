@@ -15,7 +15,7 @@ from metaflax.tasks._words import word_spans
 
 Kind: TypeAlias = Literal["words", "labels"]
 
-# Files of an index: where lines begin, and the texts that it holds itself, if any.
+# Files of an index: the offsets of lines, and its own copy of texts, if any.
 STARTS, STARTS_TYPE = "starts.int64", "<i8"
 STORE = "texts.jsonl"
 _ASCII_WORD = re.compile(r"[^\W_]+", re.ASCII)
@@ -135,7 +135,7 @@ class TextIndex:
 
 
 def words_in(text: str) -> list[str]:
-    """The words of a text in order, lower-cased, without punctuation.
+    """Lists the words of a text in order, lower-cased, without punctuation.
 
     Examples:
       >>> words_in("Dogs don't bark at Élise.")
@@ -147,7 +147,7 @@ def words_in(text: str) -> list[str]:
 
 
 def word_places(text: str) -> list[tuple[int, int]]:
-    """Where the words that `words_in` finds lie, `text[start:end]` each."""
+    """Finds the places of the words of `words_in`, `text[start:end]` each."""
     if text.isascii():
         return [match.span() for match in _ASCII_WORD.finditer(text)]
     return [(a, b) for a, b in word_spans(text) if text[a].isalnum()]

@@ -211,5 +211,5 @@ def masked(text: str, word: str, mask: str, most_around: int | None = None) -> s
 
 
 def _holds_only(text: str, word: str, names: frozenset[str]) -> bool:
-    """Whether `word` is the only one of `names` in a text."""
+    """Returns whether `word` is the only one of `names` in a text."""
     return names.intersection(words_in(text)) == {word}

@@ -14,7 +14,8 @@ class Domains(NamedTuple):
     """The examples of each domain, and the ranges of shot and queries.
 
     Attributes:
-      names: of the domains that have examples; `all` where the data have no domains.
+      names: names of the domains that have examples; `all` where the data have no
+        domains.
       members: for each domain the indices of its examples with distinct texts.
       shot: range of support examples per episode.
       queries: range of query examples per episode.

@@ -15,7 +15,7 @@ from metaflax.data.sources._examples import Examples
 
 
 class NameRows(NamedTuple):
-    """Names of an episode's classes, which its support set is completed by.
+    """Names of an episode's classes, added to its support set.
 
     Attributes:
       rows: int32 `[M]`, indices of the texts of names.
@@ -29,7 +29,7 @@ class NameRows(NamedTuple):
 
 
 class FittedRows(NamedTuple):
-    """What a task adapts to: support examples, and names of classes if there are any.
+    """Examples that a task adapts to: support set, and names of classes if any.
 
     Attributes:
       rows: int32 `[S]`, indices of texts.
@@ -55,8 +55,7 @@ class Episode:
         text may have several; float32 `[S]` where targets are numbers.
       query: int32 `[Q]`, indices of the query examples.
       query_targets: as `support_targets`, of the queries; -1 for none of the classes.
-      names: names of its classes, which the support set is completed by; None for no
-        use of names.
+      names: names of its classes, added to the support set; None if names are not used.
 
     Examples:
       >>> from metaflax import data
@@ -136,7 +135,7 @@ def fixed_list(sampler: Sampler, seed: int, num: int) -> tuple[Episode, ...]:
 
     Args:
       sampler: samples an episode from a seed and an index.
-      seed: of the list.
+      seed: seed of the list.
       num: number of episodes; a longer list begins with the shorter one.
 
     Returns:

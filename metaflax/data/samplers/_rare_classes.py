@@ -36,14 +36,14 @@ def without_rare_classes(examples: Examples, least: int) -> Examples:
         for domain, names in zip(domains, examples.labels, strict=True)
     ]
     kept = [row for row, names in enumerate(labels) if names]
-    shown = [
+    counted_names = [
         f"{name!r}{'' if domain is None else f' of domain {domain!r}'} ({count})"
         for (domain, name), count in sorted(rare.items(), key=str)
     ]
     classes = counted(len(rare), "class", "classes")
     note = (
         f"{examples.name}: {classes} with fewer than {least} different texts,"
-        f" {len(examples) - len(kept)} in all: {', '.join(shown)}; left out."
+        f" {len(examples) - len(kept)} in all: {', '.join(counted_names)}; left out."
     )
     named = dataclasses.replace(
         examples.select(kept), labels=tuple(labels[row] for row in kept)

@@ -1,4 +1,4 @@
-"""Queries whose text is in the support set, which would be no test of learning."""
+"""Replacement of queries whose text is in the support set."""
 
 from collections.abc import Sequence
 

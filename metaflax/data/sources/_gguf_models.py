@@ -39,7 +39,7 @@ def converted_gguf(path: str | Path) -> Path:
     """Converts a GGUF file at first use, as `models.convert_gguf` does.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Returns:
       A directory of the cache, under a name that holds the digest of the file.

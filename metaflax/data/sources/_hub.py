@@ -14,7 +14,7 @@ _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(:[\w.-]+)?")
 
 
 def is_directory(path: Path) -> bool:
-    """Whether `path` is a directory; False for an invalid path."""
+    """Returns whether `path` is a directory; False for an invalid path."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -22,7 +22,7 @@ def is_directory(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether `path` is a file; False for an invalid path."""
+    """Returns whether `path` is a file; False for an invalid path."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -30,7 +30,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_hub_name(source: str | Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether `source` has the form `owner/name` and no suffix of a file."""
+    """Returns whether `source` has the form `owner/name` and no suffix of a file."""
     return (
         isinstance(source, str)
         and _NAME.fullmatch(source) is not None
@@ -39,7 +39,7 @@ def is_hub_name(source: str | Path, suffixes: tuple[str, ...]) -> bool:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether `path` is a directory written by `save_to_disk`."""
+    """Returns whether `path` is a directory written by `save_to_disk`."""
     names = ("dataset_dict.json", "state.json", "dataset_info.json")
     return is_directory(path) and any(is_file(path / name) for name in names)
 
@@ -91,7 +91,7 @@ def builder_of(source: str) -> Any:
 
 
 def is_prepared(builder: Any) -> bool:
-    """Whether the cache of `datasets` holds the data set, as Arrow files."""
+    """Returns whether the cache of `datasets` holds the data set, as Arrow files."""
     return is_saved(Path(builder.cache_dir))
 
 
@@ -101,7 +101,7 @@ def streamed_rows(
     """Yields the rows of a hub data set as they arrive; nothing is kept of them.
 
     Args:
-      builder: of the data set.
+      builder: builder of the data set.
       source: its name in messages.
       split: see `_split_of`.
       columns: the columns that are read; others need not be fetched or decoded.
@@ -148,7 +148,7 @@ def saved(path: Path, split: str | None) -> Any:
 
 
 def is_part(split: str | None) -> bool:
-    """Whether a split is a part or a union of splits, as `train[:10%]` is."""
+    """Returns whether a split is a part or a union of splits, as `train[:10%]` is."""
     return split is not None and ("[" in split or "+" in split)
 
 

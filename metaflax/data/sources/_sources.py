@@ -363,7 +363,7 @@ def arrow_of(
 
 
 def is_on_hub(source: str | Path) -> bool:
-    """Whether a source is the name of a data set on the hub, and no local path."""
+    """Returns whether a source names a data set on the hub, and no local path."""
     path = Path(source)
     if _hub.is_directory(path) or _hub.is_file(path):
         return False
