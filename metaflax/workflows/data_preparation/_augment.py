@@ -58,8 +58,8 @@ def augment(
       The number of variants.
 
     Raises:
-      ValueError: for anything wrong with source, model or settings, and if no text has
-        a word to replace, before anything is written.
+      ValueError: for an invalid source, model or setting, and if no text has a word to
+        replace, before anything is written.
 
     Examples:
       >>> from metaflax import workflows

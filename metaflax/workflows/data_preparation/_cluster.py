@@ -29,12 +29,12 @@ def cluster(
     column: str = "text",
     seed: int = 0,
 ) -> int:
-    """Writes texts with pseudo-labels, to meta-train on as if they were labels.
+    """Writes texts with pseudo-labels for meta-training.
 
     The pseudo-labels are k-means clusters of feature vectors, either of the encoder of
     a run, which was meta-trained on classes of other data, or of a pretrained encoder.
-    Labels that the texts have are neither read nor written. The same arguments write
-    the same file, which is written whole or not at all.
+    Existing labels of the texts are ignored. The same arguments write the same file,
+    which is written whole or not at all.
 
     Args:
       source: texts, as a file, a folder or a data set of the hub.
@@ -50,8 +50,8 @@ def cluster(
       The number of texts.
 
     Raises:
-      ValueError: for anything wrong with source, run or model, or fewer texts than
-        clusters, before anything is written.
+      ValueError: for an invalid source, run or model, or fewer texts than clusters,
+        before anything is written.
 
     Examples:
       >>> import pathlib, tempfile

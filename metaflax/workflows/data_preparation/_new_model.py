@@ -15,7 +15,7 @@ from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 from metaflax.workflows.runs._loaded_model import locate_model
 
-# Model types by the other names that `metaflax new` gives them.
+# Model types by their names in `metaflax new`.
 MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder"}
 
 
@@ -52,7 +52,7 @@ def new_language_model(
       The directory.
 
     Raises:
-      ValueError: if it exists, or the sizes make no network.
+      ValueError: if the directory exists, or the sizes are invalid.
 
     Examples:
       >>> import pathlib, tempfile
@@ -94,7 +94,7 @@ def new_language_model(
 
 
 def _new_families() -> list[str]:
-    """Returns the names of families whose models can be made new."""
+    """Returns the names of families that can be initialised from sizes."""
     names = {model_type: name for name, model_type in MODEL_TYPES.items()}
     return [
         names.get(name, name)
@@ -132,8 +132,8 @@ def language_model_from_encoder(
 ) -> Path:
     """Writes an encoder-decoder whose encoder is a pretrained BERT.
 
-    It has that BERT's tokenizer. The decoder is as wide; its word embedding starts as
-    the encoder's, and all else at random.
+    It keeps the tokenizer of the BERT. The decoder has the same width; its word
+    embedding is initialised from the encoder's, and all else at random.
 
     Args:
       out: the directory to write.
@@ -145,7 +145,7 @@ def language_model_from_encoder(
       The directory.
 
     Raises:
-      ValueError: if it exists, or there is no such BERT.
+      ValueError: if the directory exists, or there is no such BERT.
 
     Examples:
       >>> import tempfile
@@ -182,10 +182,10 @@ def language_model_from_encoder(
 
 
 def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
-    r"""Yields all texts in some columns of a file, those of lists of turns one by one.
+    r"""Yields all texts in some columns of a file, turns of dialogues one by one.
 
     Args:
-      file: of labelled or unlabelled texts, in any format that `data.read` reads.
+      file: file of labelled or unlabelled texts, in any format that `data.read` reads.
       columns: names of the columns of texts.
 
     Yields:

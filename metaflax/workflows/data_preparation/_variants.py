@@ -87,7 +87,7 @@ def variants_of(
     ]
     mask = filler.tokenizer.mask_token
     flat = [cloze for text_clozes in clozes for cloze in text_clozes]
-    # As many words more as may be the masked one itself, in other cases or accents.
+    # Further words, since some may be other spellings of the masked word.
     offers = filler.offers(
         [cloze.filled([mask] * len(cloze.places)) for cloze in flat],
         replacing.top_k + 2 * filler.most_alike,
@@ -126,7 +126,7 @@ class Gapped(NamedTuple):
         read_as: Mapping[str, str],
         replacing: Replacing,
     ) -> "Gapped":
-        """Takes the gaps within the maximum length and their most probable words."""
+        """Takes the gaps within the maximum length with their likeliest words."""
         cloze = cloze._replace(places=cloze.places[: len(offer.numbers)])
         words, probabilities = [], []
         for gone, numbers, logits in zip(
@@ -170,7 +170,7 @@ def _clozes(
 ) -> list[Cloze]:
     if not has_words(text, filler):
         return []
-    # Each word is a token at least: those beyond are not read.
+    # Each word has at least one token: words beyond `max_length` are not read.
     most = filler.max_length - 2
     return [
         draw_cloze(text, rng, replacing.share, most) for _ in range(replacing.variants)

@@ -17,7 +17,7 @@ from metaflax.data.raw_text._masking import ordinary_tokens
 from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows.runs._loaded_model import locate_model
 
-# Largest batch, in texts and in masks, each of which has logits of all words.
+# Largest batch, in texts and in masks; each mask has logits over the vocabulary.
 MAX_TEXTS, MAX_MASKS = 64, 256
 
 
@@ -36,13 +36,13 @@ class Offer(NamedTuple):
 class WordFiller:
     """Predicts whole words of a model's vocabulary for masked words of texts.
 
-    A mask is one token, and so is the word in its place: word pieces that are sampled
-    independently make no word.
+    Each mask is filled by a word of one token, since word pieces that are sampled
+    independently do not form words.
 
     Args:
       source: directory or hub name of a masked language model.
-      most_masks: `most_masks(L)`, the most masks that a text of L tokens has.
-      max_length: most tokens of a text; masks beyond are no gaps.
+      most_masks: `most_masks(L)`, the largest number of masks of a text of L tokens.
+      max_length: largest number of tokens of a text; masks beyond are ignored.
 
     Raises:
       ValueError: if there is no such model, or its vocabulary has no words.
@@ -74,7 +74,7 @@ class WordFiller:
         if not self.words:
             raise ValueError(f"{source}: no token of its vocabulary is a whole word.")
         spellings = collections.Counter(word.casefold() for word in self.words)
-        self.most_alike = max(spellings.values())  # In upper and lower case.
+        self.most_alike = max(spellings.values())  # Most spellings of one word.
         self._most_masks = most_masks
         self._params = jax.device_put(pretrained.params)
         self._top_words = functools.partial(
@@ -87,7 +87,7 @@ class WordFiller:
         """Predicts the `num` most likely words for each mask of each text.
 
         Args:
-          texts: with masks in them.
+          texts: texts with masks.
           num: k; at most the number of words in the vocabulary.
 
         Returns:
@@ -106,14 +106,14 @@ class WordFiller:
         return [offers[row] for row in range(len(texts))]
 
     def read_as(self, words: Sequence[str]) -> list[str]:
-        """Returns words as the tokenizer normalizes them: case and accents may drop."""
+        """Normalizes words as the tokenizer does, which may drop case and accents."""
         if not words:
             return []
         ids = self.tokenizer(list(words), add_special_tokens=False)["input_ids"]
         return self.tokenizer.batch_decode(ids)
 
     def _marked(self, texts: Sequence[str]) -> tuple[data.TokenizedTexts, list[int]]:
-        """Tokenizes texts with marks at their masks, and counts these."""
+        """Tokenizes texts, marks their masks, and counts the masks of each."""
         tokenized = data.tokenize(
             self.tokenizer, texts, max_length=self.max_length, on_long="truncate"
         )
@@ -156,7 +156,7 @@ def _whole_words(tokenizer: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns the tokens that are whole words, and these words."""
     ids = ordinary_tokens(tokenizer)
     names = tokenizer.batch_decode(ids[:, None])
-    # A piece that continues a word is tokenized otherwise where it stands alone.
+    # A piece that continues a word is tokenized differently by itself.
     again = tokenizer(names, add_special_tokens=False)["input_ids"]
     kept = [
         number

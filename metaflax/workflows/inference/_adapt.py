@@ -147,7 +147,7 @@ def adapt(
 
 
 class _Learned(NamedTuple):
-    """What an algorithm made of a support set, what it used, what was cut off."""
+    """Result of adaptation: parameters, record of inputs, description of truncation."""
 
     adapted: Any
     used: dict[str, Any]
@@ -212,7 +212,7 @@ def _head_choice(
 def _with_choice(
     trained: Trained, choice: HeadChoice, task: tasks.TaskType, num_classes: int
 ) -> Trained:
-    """Returns the same encoder with a new head of the kind that was chosen."""
+    """Returns the same encoder with a new head, that of the choice."""
     if choice.is_default:
         return trained
     settings = choice.applied(trained.config.algorithm)
@@ -253,7 +253,7 @@ def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
     )
     needed = jax.eval_shape(algorithm.init, jax.random.key(0))
     if jax.tree.map(jnp.shape, needed) == jax.tree.map(jnp.shape, trained.params):
-        return num_names  # Nothing that was learned depends on their number.
+        return num_names  # No learned parameter depends on the number of classes.
     if num_names > trained.num_classes:
         raise ValueError(
             f"{support_file} has {num_names} classes, and this run's output layer was"

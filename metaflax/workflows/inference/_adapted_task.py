@@ -1,4 +1,4 @@
-"""A model that was adapted to a task: its files, and the report of it."""
+"""Writing and reporting of a model that was adapted to a task."""
 
 import dataclasses
 import functools
@@ -31,17 +31,17 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 
 @dataclasses.dataclass(frozen=True)
 class AdaptedTask:
-    """A model that was adapted to a task.
+    """Model that was adapted to a task.
 
     Attributes:
       trained: the model, with the config of the head that was chosen.
-      run_dir: the meta-trained run that it is of, if any.
+      run_dir: directory of the meta-trained run, if any.
       task: the task type.
       examples: the support set.
       names: class names in the order of the outputs, or the name of the number.
-      adapted: what the algorithm adapted.
-      used: what was used beside labelled texts.
-      choice: how the head was chosen, if it was.
+      adapted: adapted parameters, output of the algorithm.
+      used: record of inputs other than labelled texts.
+      choice: choice of the head, if it was chosen.
     """
 
     trained: Trained
@@ -55,7 +55,7 @@ class AdaptedTask:
 
     @functools.cached_property
     def why_uncalibrated(self) -> str | None:
-        """Why the calibration of the run does not hold, if it does not."""
+        """Reason why the calibration of the run does not hold; None if it holds."""
         if self.run_dir is None:
             return None
         choice, config = self.choice, self.trained.config
@@ -67,7 +67,7 @@ class AdaptedTask:
 
     @functools.cached_property
     def calibration(self) -> Calibration | None:
-        """The calibration of the run, where it holds."""
+        """Calibration of the run; None if it does not hold for this model."""
         if self.run_dir is None or self.why_uncalibrated is not None:
             return None
         return read_calibration(RunDirectory(self.run_dir))
@@ -123,12 +123,12 @@ class AdaptedTask:
             )
 
     def report(self, target: Path, truncated: str, console: Console) -> None:
-        """Says what was adapted, and how its probabilities are to be taken.
+        """Prints what was adapted, and how its probabilities are calibrated.
 
         Args:
           target: the directory that was written.
-          truncated: what was cut off the support set, or nothing.
-          console: where it is printed.
+          truncated: description of truncated support texts; empty if there are none.
+          console: console to print on.
         """
         config, what = self.trained.config, self.trained.config.data.task
         if not self.trained.model.family.generative:
@@ -152,7 +152,7 @@ class AdaptedTask:
             console.print(line, soft_wrap=True)
 
     def _described_calibration(self) -> list[str]:
-        """Says how probabilities are calibrated, or why not."""
+        """Describes how probabilities are calibrated, or why they are not."""
         if (fitted := self.calibration) is not None:
             return [
                 f"calibrated at temperature {fitted.temperature:.3g}, fitted on"

@@ -108,6 +108,6 @@ class Chooser:
 
 
 def is_chooser(directory: str | Path) -> bool:
-    """Whether a directory holds a generative model adapted to classes or choices."""
+    """Returns whether a directory holds a generative model for classes or choices."""
     path = Path(directory).expanduser() / "config.json"
     return path.is_file() and "labels" in _files.ours(_files.read_json(path), path)

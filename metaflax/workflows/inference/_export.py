@@ -22,28 +22,28 @@ def export(source: str | Path, out: str | Path, format: ExportFormat = "hf") -> 
 
     `hf` writes the encoder or generative model of a run as it was meta-trained. Unlike
     the output of `adapt` it may be trained further, with any output layer: as the model
-    of another run, or of fine-tuning. How features are pooled is for the config of that
-    run to say.
+    of another run, or of fine-tuning. The config of that run sets the pooling.
 
     `sentence-transformers` writes the encoder of a run with its pooling, and layers
     that centre features and scale them to unit length where they are standardised, so
     that `SentenceTransformer(out).encode` gives the same features (up to the epsilon of
     the variance, which that library does not add).
 
-    `stablehlo` and `onnx` write what `adapt` made, encoder and output layer, as a graph
+    `stablehlo` and `onnx` write an adapted model, encoder and output layer, as a graph
     from tokens to logits and probabilities, with symbolic numbers of texts and tokens.
 
     Args:
       source: a finished run, or an adapted directory for the graphs.
       out: the directory to write.
-      format: of the model.
+      format: format to write.
 
     Returns:
       The directory.
 
     Raises:
-      ValueError: if it exists, the source is none for the format, which has no place
-        for its pooling or for parts of its encoder, or a graph computes anything else.
+      ValueError: if `out` exists, the source does not suit the format, the format has
+        no place for its pooling or parts of its encoder, or the outputs of a graph
+        differ.
 
     Examples:
       >>> import tempfile
@@ -82,7 +82,7 @@ def save_sentences(
     *,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes an encoder as sentence-transformers loads it.
+    """Writes an encoder in the format of sentence-transformers.
 
     Args:
       target: the directory to write.
@@ -91,7 +91,7 @@ def save_sentences(
       notes: texts of further files, by their names.
 
     Raises:
-      ValueError: if that library has no such model.
+      ValueError: if sentence-transformers cannot express the model.
     """
     family = model.family
     if family.generative or family.import_path is not None:

@@ -149,7 +149,7 @@ def finetune(
 
 
 def _leaks(train: data.Examples, test: data.Examples) -> list[str]:
-    """Describes test texts that the model is trained on."""
+    """Describes test texts that occur in the training data."""
     shared = count_shared(test.texts, train.texts)
     if not shared:
         return []
@@ -160,10 +160,9 @@ def _leaks(train: data.Examples, test: data.Examples) -> list[str]:
 
 
 def _one_label(config: config_lib.Config) -> config_lib.Config:
-    """The config of one label an example, whatever the run was meta-trained for.
+    """Returns the config with the task type of a single label per example.
 
-    What the model reads of an example stays, if its labels are classes; each example
-    has one of them.
+    The form of the inputs stays, if the labels of the run's task type are classes.
     """
     kind = target_kinds.of(config_lib.build_task(config))
     if not kind.has_classes:
@@ -186,7 +185,7 @@ def labelled(
     config: config_lib.Config,
     form: tasks.Form,
 ) -> Labelled:
-    """Tokenizes texts of one label each, whose class numbers are places in `names`."""
+    """Tokenizes texts of one label each; targets are indices into `names`."""
     if examples.is_multi_label:
         raise ValueError(f"{examples.name}: fine-tuning takes one label a text.")
     targets = np.array([names.index(labels[0]) for labels in examples.labels], np.int32)

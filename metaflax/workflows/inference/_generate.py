@@ -37,7 +37,7 @@ class Generator:
 
     Raises:
       ValueError: if the directory holds no generative model, or a setting of decoding
-        makes no sense.
+        is invalid.
 
     Examples:
       >>> import pathlib, tempfile
@@ -110,7 +110,7 @@ class Generator:
 def _after_context(
     model: LoadedModel, layout: PairLayout, decoding: DecodingConfig
 ) -> GenerateFn:
-    """Returns the decoder of parameters and a context, compiled once a shape."""
+    """Returns a decoder conditioned on a context, compiled once per shape."""
 
     def generate(params: Any, prompts: Any, key: Any = None) -> Any:
         weights, context = params
@@ -130,7 +130,7 @@ def saved_task(model: LoadedModel, texts: config_lib.DataConfig) -> tasks.TaskTy
 
 
 def data_config(model: LoadedModel, max_new: int | None) -> config_lib.DataConfig:
-    """Returns task type and lengths that a model was adapted with, or that fit it."""
+    """Returns the task type and lengths of a model's adaptation, or suitable ones."""
     purpose = model.pretrained.purpose
     task = purpose.get("task", model.family.default_task)
     config = model.fitted(dataclasses.replace(config_lib.DataConfig(), task=task))

@@ -1,4 +1,4 @@
-"""Inputs of a predictor as a caller has them: plain texts, tuples, rows of a file."""
+"""Conversion of plain texts, tuples and rows to inputs of a predictor."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from metaflax import tasks
 
 
 def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
-    """Reads what is not of the form's own type yet.
+    """Converts values to inputs of a form.
 
     Args:
-      form: of the task type.
-      values: of the form's own type, rows by column, tuples or lists of the required
-        columns in their order, or texts where a text is all that is required.
+      form: form of the task type's inputs.
+      values: inputs of the form, rows by column, tuples or lists of the required
+        columns in their order, or texts if a form requires nothing but a text.
 
     Raises:
-      ValueError: naming the value that is none of these; for one input that is no list.
+      ValueError: for a value that is none of these, and for one input outside a list.
 
     Examples:
       >>> form = tasks.pair_classification().form
@@ -32,7 +32,7 @@ def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
 
 
 def _input(form: tasks.Form, value: Any, number: int) -> Any:
-    if _is_value_of(form, value):
+    if _is_input_of(form, value):
         return value
     columns = form.required
     if isinstance(value, str) and len(columns) == 1:
@@ -47,8 +47,8 @@ def _input(form: tasks.Form, value: Any, number: int) -> Any:
     )
 
 
-def _is_value_of(form: tasks.Form, value: Any) -> bool:
-    """Whether the form can write the value as a row."""
+def _is_input_of(form: tasks.Form, value: Any) -> bool:
+    """Returns whether the value is an input of the form."""
     if isinstance(value, Mapping):
         return False
     try:

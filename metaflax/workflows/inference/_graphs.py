@@ -28,21 +28,21 @@ GraphFormat: TypeAlias = Literal["stablehlo", "onnx"]
 ONNX, STABLEHLO, WEIGHTS = "model.onnx", "model.stablehlo", "weights.safetensors"
 METADATA = "metadata.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
-# Largest difference between the graph's probabilities and ours.
+# Largest difference between the graph's probabilities and metaflax's.
 TOLERANCE = 1e-4
-# Texts that both are compared on, and those that stand in where there are none.
+# Support texts that both are compared on, and default texts if there are none.
 MOST_CHECKED = 32
 STAND_INS = ("a text", "another text, which has a few more words than that one")
 
 
 class _Traced(NamedTuple):
-    """A classifier as a function of arrays.
+    """Classifier as a function of arrays.
 
     Attributes:
-      run: `outputs = run(params, *inputs)`, by name.
+      run: `outputs = run(params, *inputs)`, outputs by name.
       params: `{"encoder": ..., "head": ...}`.
-      inputs: names of the inputs, those that the tokenizer returns.
-      shape: of each, with symbolic numbers of texts and tokens.
+      inputs: names of the inputs, as the tokenizer names them.
+      shape: shape of each input, with symbolic numbers of texts and tokens.
     """
 
     run: Callable[..., dict[str, jax.Array]]
@@ -57,7 +57,7 @@ def export_graph(directory: str | Path, out: str | Path, format: GraphFormat) ->
     Inputs are what the tokenizer returns, of any number of texts of any length up to
     the longest that the model takes. Outputs are `logits`, and for a classifier of
     texts the calibrated `probabilities`. Tokenizer files, `config.json` and
-    `metadata.json` (class names, temperature, longest text) lie beside the graph.
+    `metadata.json` (class names, temperature, longest text) are beside the graph.
 
     Args:
       directory: output of `adapt`.
@@ -66,8 +66,8 @@ def export_graph(directory: str | Path, out: str | Path, format: GraphFormat) ->
         beside it, or `onnx`.
 
     Returns:
-      The largest difference of the graph's outputs from ours on texts of the support
-      set, of probabilities where it has them; NaN if there is no onnxruntime to run it.
+      The largest difference of the graph's outputs from metaflax's on texts of the
+      support set, of probabilities if it has them; NaN if onnxruntime is not installed.
 
     Raises:
       ValueError: if the directory holds no such model, an extra is not installed, or
@@ -115,7 +115,7 @@ def _traced(predictor: Predictor) -> _Traced:
         pretrained.config,
         pooling=pretrained.pooling,
         standardize=pretrained.standardize,
-        layer_loop="unroll",  # For a loop ONNX would need a graph within the graph.
+        layer_loop="unroll",  # ONNX would need a subgraph for a loop.
     )
     known = ("input_ids", "attention_mask", "token_type_ids")
     inputs = tuple(name for name in known if name in tokenizer.model_input_names)
@@ -179,7 +179,7 @@ def _write_onnx(folder: Path, traced: _Traced, metadata: Mapping[str, Any]) -> N
 def _write_stablehlo(
     folder: Path, traced: _Traced, metadata: Mapping[str, Any]
 ) -> None:
-    del metadata  # In a file of its own.
+    del metadata  # It is written to a file of its own.
     flat = {
         tree.path_name(path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(traced.params)
@@ -199,7 +199,7 @@ def _write_stablehlo(
         {name: np.ascontiguousarray(leaf) for name, leaf in flat.items()},
         folder / WEIGHTS,
     )
-    # safetensors lets nobody but the owner read its files.
+    # safetensors makes files that only their owner may read.
     shutil.copymode(folder / STABLEHLO, folder / WEIGHTS)
 
 
@@ -214,8 +214,8 @@ def _onnx_runner(folder: Path) -> Any:
     names = [output.name for output in session.get_outputs()]
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = {name: value.astype(np.int64) for name, value in inputs.items()}
-        outputs = map(np.asarray, session.run(names, given))
+        feed = {name: value.astype(np.int64) for name, value in inputs.items()}
+        outputs = map(np.asarray, session.run(names, feed))
         return dict(zip(names, outputs, strict=True))
 
     return run
@@ -235,7 +235,7 @@ def _difference(predictor: Predictor, traced: _Traced, run: Any) -> float:
     """Compares a graph with the predictor.
 
     Raises:
-      ValueError: if they differ.
+      ValueError: if their outputs differ.
     """
     if run is None:
         return float("nan")

@@ -15,7 +15,7 @@ from metaflax.config._factories import build_head, resolve_algorithm
 from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.workflows.runs._process import one_blas_thread
 
-# The name that asks for a choice where a head is named.
+# Value of the setting `head` that requests a choice.
 AUTO = "auto"
 # Heads beside the default one, with their strengths, which were chosen together with
 # the rule on validation classes; see experiments/heads.
@@ -27,8 +27,8 @@ MOST_FOLDS = 5
 # Classes and examples are padded to powers of two from these on, so that most support
 # sets share compiled programs.
 LEAST_CLASSES, LEAST_EXAMPLES = 8, 16
-# Without a text to hold out, the head that was best on validation classes; see
-# experiments/heads. The centre of few class means says little.
+# Heads for support sets without a text to hold out, the best on validation classes;
+# see experiments/heads. The centre of few class means is a poor estimate.
 PRIORS: Mapping[str, Mapping[str, float]] = {
     "centred_logistic_regression": {"strength": 1.0},
     "logistic_regression": {"strength": 1.0},
@@ -37,12 +37,12 @@ LEAST_CENTRED = 10
 
 
 class NamedFeatures(NamedTuple):
-    """Names of classes, which every fold is fitted to and none is scored on.
+    """Features of class names, which are in the training part of every fold.
 
     Attributes:
       features: `[M, D]`.
       targets: class numbers `[M]`.
-      weight: weight of each beside that of a support example.
+      weight: weight of each, relative to a support example's.
     """
 
     features: np.ndarray
@@ -51,18 +51,18 @@ class NamedFeatures(NamedTuple):
 
     @classmethod
     def of(cls, features: np.ndarray, names: LabelTexts) -> "NamedFeatures":
-        """Pairs features of the inputs of names with their classes."""
+        """Creates them from the features of the names and the classes of these."""
         return cls(features, np.array(names.classes, np.int32), names.weight)
 
 
 class HeadChoice(NamedTuple):
-    """A chosen output layer.
+    """Choice of an output layer.
 
     Attributes:
       name: name of the head.
       settings: its settings; empty for the default head.
-      is_default: whether it is the head that serves without a choice.
-      accuracy: of each head in cross-validation; empty where none was possible.
+      is_default: whether it is the head that is used without a choice.
+      accuracy: cross-validation accuracy of each head; empty if none was possible.
       num_folds: number of folds.
     """
 
@@ -101,7 +101,7 @@ class HeadChoice(NamedTuple):
         return dataclasses.replace(config, **fields)
 
 
-# The default head, of a task that was learned without a choice.
+# The default head, for a task that was learned without a choice.
 DEFAULT_HEAD = HeadChoice("", {}, True, {}, 0)
 
 
@@ -116,17 +116,17 @@ def possible_choices(num_classes: int) -> list[HeadChoice]:
       ['gaussian', 'centred_logistic_regression', 'logistic_regression']
     """
     named = [*CANDIDATES.items()]
-    # Where a class has one text, and others more.
+    # For a class of one text beside classes of several.
     if prior := prior_head(np.arange(1, num_classes + 1)):
         named.append((prior, PRIORS[prior]))
     return [HeadChoice(name, settings, False, {}, 0) for name, settings in named]
 
 
 def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
-    """Refuses to choose a head where no head is fitted to fixed features of classes.
+    """Checks that heads of this task and algorithm are fitted to fixed features.
 
     Raises:
-      ValueError: naming what stands against it.
+      ValueError: if they are not; the message names the reason.
     """
     if reason := _why_not_choosable(config, task):
         raise ValueError(reason)
@@ -143,9 +143,9 @@ def refuse_strength(strength: float | None) -> None:
 
 
 def chooses_head_by_default(config: AlgorithmConfig, task: tasks.TaskType) -> bool:
-    """Whether a head is chosen where none is named: below frozen pretrained weights.
+    """Returns whether a head is chosen by default: on a frozen pretrained encoder.
 
-    A temperature or a strength is of the default head, which then stays.
+    With a temperature or a strength, which belong to the default head, none is chosen.
 
     Examples:
       >>> chooses_head_by_default(AlgorithmConfig("frozen"), tasks.classification())
@@ -197,21 +197,22 @@ def choose_head(
 
     Candidates are the default head, first, and `CANDIDATES`; where accuracies are
     equal, the first is taken. There are as many folds as the smallest class has texts,
-    at most `MOST_FOLDS`. With one text in a class the numbers of classes and texts
-    choose: logistic regression, on centred features from `LEAST_CENTRED` classes on;
-    the default head for fewer classes of one text each, where heads hardly differ.
+    at most `MOST_FOLDS`. With one text in a class the choice depends on the numbers of
+    classes and texts: logistic regression, on centred features from `LEAST_CENTRED`
+    classes on; the default head for fewer classes of one text each, where heads hardly
+    differ.
 
     Args:
       features: `[S, D]` of the support set.
       targets: class numbers `[S]`.
-      config: algorithm whose head is the default; class means stand in for one that is
-        not linear.
+      config: algorithm whose head is the default; class means replace one that is not
+        linear.
       task: task type of one class a text.
       head_params: parameters of the default head (default: new ones).
       names: names of classes (default: none).
 
     Returns:
-      The choice, the same one for the same support set.
+      The choice. It is deterministic.
 
     Raises:
       ValueError: as `check_choosable`.
@@ -247,17 +248,17 @@ def choose_head(
         with one_blas_thread():
             correct = score(*padded, head_params if name == default else None)
         accuracy[name] = round(float(np.mean(correct[: len(targets)])), 6)
-    best = max(accuracy, key=lambda name: accuracy[name])  # The first of equals.
+    best = max(accuracy, key=lambda name: accuracy[name])  # The first in a tie.
     settings = {} if best == default else CANDIDATES[best]
     is_default = serves and best == default
     return HeadChoice(best, settings, is_default, accuracy, num_folds)
 
 
 def prior_head(counts: np.ndarray) -> str | None:
-    """Returns which of `PRIORS` suits classes of these numbers of texts.
+    """Returns the head of `PRIORS` for classes with these numbers of texts.
 
     Args:
-      counts: texts of each class.
+      counts: number of texts of each class.
 
     Returns:
       Its name; None for few classes with a text each.
@@ -275,7 +276,7 @@ def prior_head(counts: np.ndarray) -> str | None:
 
 
 def stratified_folds(targets: np.ndarray) -> np.ndarray:
-    """Assigns examples to folds, those of a class in turn.
+    """Assigns examples to folds, cycling through the folds within each class.
 
     Args:
       targets: class numbers `[S]`.
@@ -302,17 +303,17 @@ def _padded(
     folds: np.ndarray,
     names: NamedFeatures | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Appends names and pads to few shapes, with -1 for the fold of both.
+    """Appends features of class names and padding, both with fold -1.
 
     Returns:
-      Features, targets, folds and weights; that of padding is 0.
+      Features, targets, folds and weights; the weight of padding is 0.
     """
     weights = np.ones(len(targets), np.float32)
     if names is not None:
         features = np.concatenate([features, names.features])
         targets = np.concatenate([targets, names.targets])
-        given = np.full(len(names.targets), names.weight, np.float32)
-        weights = np.concatenate([weights, given])
+        name_weights = np.full(len(names.targets), names.weight, np.float32)
+        weights = np.concatenate([weights, name_weights])
     size = _power_of_two(len(targets), LEAST_EXAMPLES)
     return (
         np.pad(features.astype(np.float32), ((0, size - len(targets)), (0, 0))),
@@ -324,7 +325,7 @@ def _padded(
 
 @functools.lru_cache(maxsize=32)
 def _compiled(config: AlgorithmConfig, num_features: int, num_classes: int):
-    """Makes a function that says which held-out examples a head classifies right."""
+    """Makes a function that scores the held-out predictions of a head."""
     head = build_head(config, num_features, tasks.classification(), num_classes)
     fresh = head.init(jax.random.key(0))
 

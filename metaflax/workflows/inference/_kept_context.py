@@ -1,4 +1,4 @@
-"""What a model adapted in context keeps: its support set, and its keys and values."""
+"""Saved context of a model adapted in context: support set, and keys and values."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ SUPPORT, CONTEXT = "support.jsonl", "context.safetensors"
 
 
 def support_lines(examples: data.Examples, task: tasks.TaskType) -> str:
-    """Writes a support set as JSONL, by the roles of its columns."""
+    """Formats a support set as JSONL, by the roles of its columns."""
     records = [
         {**task.form.row(text), **gold_columns(examples, number, task)}
         for number, text in enumerate(examples.texts)

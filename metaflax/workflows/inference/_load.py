@@ -1,4 +1,4 @@
-"""The predictor that fits a directory."""
+"""Loading of the predictor for a directory."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ def load(
     relations: str | Path | None = None,
     **options: Any,
 ) -> TextPredictor:
-    """Loads the predictor that fits what a directory holds.
+    """Loads the predictor for the model in a directory.
 
     A sequence classifier, tagger or question answerer becomes a `workflows.Predictor`,
     a generative language model a `workflows.Generator`. Both are functions from a list
@@ -33,8 +33,8 @@ def load(
 
     Args:
       directory: output of `adapt`, or a model in Hugging Face's format.
-      batch_size: number of texts of one batch; a classifier takes more of texts of
-        fewer than 32 tokens, and fewer of longer ones.
+      batch_size: number of texts per batch; for a classifier, of texts of 32 tokens:
+        it batches more short texts, and fewer long ones.
       explain: whether to add explanations, by `workflows.Explainer`.
       relations: directory of a relation classifier, for the triples of
         `workflows.TripleFinder`; `directory` then holds a tagger of entities.
@@ -43,8 +43,8 @@ def load(
         `config.DecodingConfig` by name, such as `num_beams`.
 
     Returns:
-      The predictor. `predictor.notes()` gives sentences about what its predictions so
-      far leave out, such as truncated texts.
+      The predictor. `predictor.notes()` returns sentences about texts that were
+      truncated or left out so far.
 
     Raises:
       ValueError: if the directory holds no model for predictions, or the predictor has
@@ -92,7 +92,7 @@ def load(
 
 
 def _options_of(kind: type) -> tuple[list[str], list[str]]:
-    """Lists the options of a predictor, and those of them that are of decoding."""
+    """Lists the options of a predictor, and the subset of them for decoding."""
     known = [
         name
         for name, parameter in inspect.signature(kind).parameters.items()

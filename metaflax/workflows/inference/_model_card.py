@@ -1,4 +1,4 @@
-"""Model cards of written models: what they are made of, how good, and their limits."""
+"""Model cards of written models: their data, scores and limits."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from metaflax.workflows.runs._paired_comparison import describe_sizes
 from metaflax.workflows.runs._protocol import described_use, used_record
 
 CARD = "README.md"
-# Most classes that are listed by name.
+# Largest number of classes that are listed by name.
 MOST_CLASSES = 60
 # Pipelines of the Hugging Face hub, by task type.
 PIPELINES = {
@@ -94,15 +94,15 @@ def adapted_card(
 
     Args:
       target: directory of the model.
-      config: of algorithm, model and texts.
+      config: config of algorithm, model and texts.
       names: class names.
       examples: the support set.
-      model: directory of the pretrained model, of which a run has a record.
+      model: directory of the pretrained model; for a run, its record names the model.
       run_dir: the meta-trained run; None for a pretrained model.
-      calibration: of the run, if it has one.
-      max_length: most tokens of a text.
-      used: what it was adapted to beside labelled texts (default: nothing).
-      choice: how the head was chosen, if it was.
+      calibration: calibration of the run, if it has one.
+      max_length: largest number of tokens of a text.
+      used: record of inputs other than labelled texts (default: none).
+      choice: choice of the head, if it was chosen.
     """
     counts = Counter(label for labels in examples.labels for label in set(labels))
     texts = counted(len(examples), "text")
@@ -131,7 +131,7 @@ def adapted_card(
 
 
 def _output_layer(config: config_lib.Config, choice: HeadChoice | None) -> str:
-    """Says which head was chosen, and how, or named."""
+    """Describes the head, and how it was chosen."""
     if choice is not None:
         return f" Output layer: {choice}."
     head = config.algorithm.head
@@ -139,13 +139,14 @@ def _output_layer(config: config_lib.Config, choice: HeadChoice | None) -> str:
 
 
 def exported_card(name: str, source: Path, use: str, difference: float) -> str:
-    """Writes the card of a graph: that of its model, with another section on its use.
+    """Writes the card of a graph: the card of its model, with another usage section.
 
     Args:
-      name: of the directory.
+      name: name of the directory.
       source: directory of the model.
-      use: how the graph is run.
-      difference: of its outputs from those of metaflax; NaN if none was measured.
+      use: usage section.
+      difference: largest difference of its outputs from those of metaflax; NaN if not
+        measured.
     """
     compared = (
         "It was not compared with metaflax, since onnxruntime is not installed."
@@ -164,13 +165,13 @@ def exported_card(name: str, source: Path, use: str, difference: float) -> str:
 def encoder_card(
     name: str, config: config_lib.Config, run_dir: Path, *, sentences: bool = False
 ) -> str:
-    """Writes the card of the model of a run, adapted to nothing.
+    """Writes the card of the model of a run, without adaptation.
 
     Args:
-      name: of the directory.
-      config: of the run.
-      run_dir: its directory.
-      sentences: whether the model is one of sentence-transformers.
+      name: name of the directory.
+      config: config of the run.
+      run_dir: directory of the run.
+      sentences: whether the model is in the format of sentence-transformers.
     """
     use = (
         "Start `metaflax train --model`, `metaflax finetune` or a program of Hugging"
@@ -233,7 +234,7 @@ def _data(
     run_dir: Path | None,
     licences: Mapping[str, str],
 ) -> str:
-    """Lists model and data with their licences, and the episodes made of them."""
+    """Lists model and data with their licences, and the sizes of episodes."""
     sources = {"model": ("pretrained model", config.model.name)}
     if run_dir is not None:
         sources["path"] = ("meta-training", config.data.path)
@@ -323,7 +324,7 @@ def _limits(num_texts: int, max_length: int | None, run_dir: Path | None) -> str
 
 
 def _short(name: str) -> str:
-    """Returns the name of a model or data set without the folders it lies in."""
+    """Returns the name of a model or data set without its parent folders."""
     return Path(name).expanduser().name if _is_local(name) else name
 
 

@@ -11,8 +11,8 @@ from metaflax import tasks
 from metaflax.data.sources._sources import InputRow
 from metaflax.workflows.inference._prediction_formats import writer
 
-# Seconds without a new text after which a stream counts as stalled, and the most that
-# a text waits for others.
+# Seconds without a new text after which a stream counts as stalled, and the longest
+# time that a text waits for others.
 STALL_SECONDS, MAX_WAIT_SECONDS = 0.005, 0.1
 
 
@@ -30,15 +30,15 @@ class BatchPredictor(Protocol):
 
 
 class TextPredictor(BatchPredictor, Protocol):
-    """What `metaflax.load` returns: a predictor that knows its input."""
+    """Predictor of `metaflax.load`, with the form of its input texts."""
 
     @property
     def form(self) -> tasks.Form:
-        """The form of its input texts."""
+        """Form of its input texts."""
         ...
 
     def notes(self) -> list[str]:
-        """Returns sentences about what the predictions so far leave out."""
+        """Returns sentences about texts that were truncated or left out so far."""
         ...
 
 
@@ -66,7 +66,7 @@ class WindowPredictor(BatchPredictor, Protocol):
 
 
 def _window(predictor: BatchPredictor) -> int:
-    """Returns the number of texts to hand to a predictor at a time."""
+    """Returns the number of texts to pass to a predictor at a time."""
     if isinstance(predictor, WindowPredictor):
         return predictor.window
     return predictor.batch_size
@@ -142,7 +142,8 @@ def predict_rows(
       rows: input rows, such as `read_input_rows` yields.
       out: the file to write to.
       format: `jsonl`, or `csv` with a column for each label's probability.
-      note: gets a sentence about each thing that was renamed or left out, at the end.
+      note: called at the end, with a sentence for each renamed column or note of the
+        predictor.
 
     Returns:
       The number of rows.
@@ -182,9 +183,9 @@ def rename_columns(
     """Renames columns that have the name of a field, and records their new names.
 
     Args:
-      columns: of an input row.
-      fields: what is written beside them.
-      renamed: gets the new name of each column that was renamed.
+      columns: columns of an input row.
+      fields: names of the fields of a prediction.
+      renamed: updated with the new name of each renamed column.
     """
     kept = {}
     for name, value in columns.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def writer(format: str) -> Callable[[dict[str, Any]], str]:
-    """Returns a function from a prediction to its text, `jsonl` or `csv`.
+    """Returns a function that formats a prediction as `jsonl` or `csv`.
 
     The first text of a CSV file has the header, with the columns of its prediction.
     """
@@ -16,7 +16,7 @@ def writer(format: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _write_jsonl(prediction: dict[str, Any]) -> str:
-    # Parquet files have columns of dates, which JSON has no type for.
+    # Columns of Parquet files may hold dates, for which JSON has no type.
     return json.dumps(prediction, ensure_ascii=False, default=str) + "\n"
 
 
@@ -42,7 +42,7 @@ def _write_csv() -> Callable[[dict[str, Any]], str]:
 
 
 def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
-    """Flattens a prediction into columns: lists as JSON, one per probability."""
+    """Flattens a prediction into columns: one per probability, lists as JSON."""
     row: dict[str, Any] = {}
     for name, value in prediction.items():
         if name == "truncated":
@@ -57,7 +57,7 @@ def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
 
 
 def _truncation_columns(truncated: dict[str, int] | None) -> dict[str, int | None]:
-    """Makes the columns of `truncated`, empty for a text that was read whole."""
+    """Makes the columns of `truncated`, empty for a text that was not truncated."""
     truncated = truncated or {}
     names = ("tokens_read", "tokens_total")
     return {f"truncated_{name}": truncated.get(name) for name in names}

@@ -27,8 +27,8 @@ from metaflax.workflows.runs._length_batches import (
 )
 from metaflax.workflows.runs._token_outputs import reading
 
-# Texts that are sorted by length together, for each text of `batch_size`. Of
-# predictions of tokens fewer, since they are kept for the whole window.
+# Factors of `batch_size` for the number of texts that are sorted by length together;
+# smaller for predictions of tokens, which are kept in memory for the whole window.
 WINDOW, TOKEN_WINDOW = 32, 8
 DTYPES = ("float32", "bfloat16")
 # Task types by Hugging Face's problem type of a classifier.
@@ -46,17 +46,18 @@ class Predictor:
 
     Args:
       directory: output of `adapt`, or a sequence classifier of Hugging Face.
-      batch_size: number of texts of 32 tokens in one call of the network; of shorter
-        texts it takes more, of longer ones fewer.
+      batch_size: number of texts of 32 tokens per call of the network; more shorter
+        texts are batched, and fewer longer ones.
       windows: how a classifier of single texts combines the logits of a text that is
-        longer than the model takes and is read in windows that overlap by half: their
-        mean, or the largest of each class. None truncates such a text.
-      reject: false-rejection rate: a text gets the label None where the confidence of
-        its prediction is below a threshold that so many texts of known classes are
-        below, by meta-validation. None rejects nothing.
-      dtype: type of the factors of matrix products, which add up in float32. With
-        `bfloat16` predictions take less time on CPUs that multiply it (AVX-512 BF16,
-        AMX) and on accelerators; probabilities change in the third digit.
+        longer than the model's maximum, which is split into windows that overlap by
+        half: `mean`, or `max`, the largest per class. None truncates such a text.
+      reject: false-rejection rate, the share of texts of known classes that may be
+        rejected; a text gets the label None if the confidence of its prediction is
+        below the threshold fitted for that rate on meta-validation. None rejects
+        nothing.
+      dtype: type of the factors of matrix products, which accumulate in float32. With
+        `bfloat16` predictions take less time on CPUs with instructions for it (AVX-512
+        BF16, AMX) and on accelerators; probabilities change in the third digit.
 
     Attributes:
       pretrained: the loaded model.
@@ -66,17 +67,17 @@ class Predictor:
       encoder: the network below the output layer.
       params: parameters of the encoder and of the output layer.
       batches: how texts are batched by length.
-      window: number of texts that are sorted by length together; a call with so many
-        texts is fastest.
+      window: number of texts that are sorted by length together; calls with this many
+        texts are the fastest.
       form: the form of its input texts.
       truncation: number of texts so far that were truncated.
-      num_lost: number of texts so far that lost an entity to truncation.
+      num_lost: number of texts so far in which truncation removed an entity.
       calibration: temperature and thresholds that were fitted on meta-validation; None
         for a directory that was adapted without a run, or by an earlier version.
 
     Raises:
       ValueError: if the directory holds no sequence classifier, or one that does not
-        read texts in windows, or has no calibration to reject by.
+        support windows, or has no calibration for rejection.
 
     Examples:
       >>> import pathlib, tempfile
@@ -170,15 +171,16 @@ class Predictor:
         """Returns predictions for any number of texts, in order.
 
         Args:
-          texts: in the form of the task type: strings, or a `tasks.Pair`, `Question`,
-            `Mention` or `Sentence` each, which `data.read_texts` reads from a file; or
-            rows by column, or tuples of the columns that the form requires.
+          texts: inputs in the form of the task type: strings, or instances of
+            `tasks.Pair`, `Question`, `Mention` or `Sentence`, as `data.read_texts`
+            returns them; or rows by column, or tuples of the columns that the form
+            requires.
 
         Raises:
           ValueError: naming a text that is none of these.
         """
-        given = inputs_of(self.form, texts)
-        return self._predictions(given, self.tokenize(given))
+        inputs = inputs_of(self.form, texts)
+        return self._predictions(inputs, self.tokenize(inputs))
 
     def in_windows(
         self, windows: Iterable[list[Any]]
@@ -186,7 +188,7 @@ class Predictor:
         """Yields predictions for each list of texts, and tokenizes the next meanwhile.
 
         Args:
-          windows: lists of texts, best of `window` texts.
+          windows: lists of texts; lists of `window` texts are the fastest.
         """
         tokenized = data.prefetch(
             windows,
@@ -216,12 +218,12 @@ class Predictor:
 
     @property
     def temperature(self) -> float:
-        """The number that divides logits; 1 without a calibration."""
+        """Temperature that divides logits; 1 without a calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def max_length(self) -> int:
-        """The most tokens of a text that are read."""
+        """Largest number of tokens of a text that the model takes."""
         return self._positions
 
     @property
@@ -242,7 +244,7 @@ class Predictor:
     def _decoded(
         self, texts: list[Any], tokenized: data.TokenizedTexts, logits: np.ndarray
     ) -> list[dict[str, Any]]:
-        """Makes predictions of logits, at the temperature, and rejects some of them."""
+        """Decodes logits, scaled by the temperature, and applies the rejection."""
         if self.task.tokens is not None:
             outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
             return self.task.decode(outputs, self.names)
@@ -299,20 +301,20 @@ class Predictor:
 
 
 def _check_dtype(dtype: str) -> None:
-    """Refuses a type that products cannot have.
+    """Checks the type of the factors of matrix products.
 
     Raises:
-      ValueError: if there is no such type.
+      ValueError: if the type is not supported.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it is {' or '.join(DTYPES)}.")
 
 
 def _kernels_in(params: Any, dtype: Any) -> Any:
-    """Casts kernels of dense layers once, which each batch would cast otherwise."""
+    """Casts kernels of dense layers once, rather than in each batch."""
     is_kernel = tree.where("*/kernel")
     return jax.tree_util.tree_map_with_path(
-        # Without a copy where they have the type: they may be a map of a file.
+        # No copy of kernels that have the type: they may be memory-mapped.
         lambda path, x: (
             x.astype(dtype, copy=False) if is_kernel(tree.path_name(path)) else x
         ),
@@ -321,10 +323,10 @@ def _kernels_in(params: Any, dtype: Any) -> Any:
 
 
 def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
-    """Returns what reduces the logits of the windows of a text.
+    """Returns the ufunc that reduces the logits of the windows of a text.
 
     Raises:
-      ValueError: if there is no such combination, or the task type reads no windows.
+      ValueError: if the combination is unknown, or the task type has no windows.
     """
     known = {"mean": np.add, "max": np.maximum}
     if windows not in known:
@@ -341,7 +343,7 @@ def _combination(windows: str, task: tasks.TaskType) -> np.ufunc:
 def _by_text(
     logits: np.ndarray, owners: np.ndarray, combine: np.ufunc
 ) -> tuple[np.ndarray, list[int]]:
-    """Combines the logits `[R, N]` of windows; also counts the windows of each text."""
+    """Combines the logits `[R, N]` of windows, and counts the windows of each text."""
     counts = np.bincount(owners)  # Every text has a window.
     firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     combined = combine.reduceat(logits, firsts, axis=0)  # [U, N]
@@ -361,9 +363,9 @@ def _saved_calibration(
 
 
 def saved_task(pretrained: models.pretrained.Pretrained) -> tasks.TaskType:
-    """Returns the task type of an adapted directory.
+    """Returns the task type of a saved classifier.
 
-    That of another Hugging Face classifier follows from its problem type.
+    It follows from the problem type if `adapt` did not write the classifier.
     """
     config = config_lib.Config(
         model=config_lib.ModelConfig(

@@ -10,8 +10,8 @@ from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._loaded_model import locate_model
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 
-# Class means about their centre: what all pairs have in common hides how the two texts
-# of one are related.
+# Centred class means: the component that all pairs share hides how the two texts of a
+# pair are related.
 HEAD_OF_TOWERS = "centred_prototypes"
 
 
@@ -26,20 +26,20 @@ def without_run(
     Args:
       model: directory or hub name of the model.
       algorithm: adaptation, such as frozen or fine_tuning (default: frozen, and
-        fine_tuning for targets that no head is fitted to below frozen weights).
+        fine_tuning for targets that no head on a frozen encoder can be fitted to).
       task: task type.
       **settings: further settings of the model, the data, the episodes or the
         algorithm, such as `pooling`, `tagging` or `head`; None for the default. The
-        default of `max_length` is that of a sentence-transformers folder, and the head
-        of classes of pairs in two towers, below frozen weights, `centred_prototypes`.
+        default of `max_length` is that of a sentence-transformers folder. The default
+        head for classes of pairs in two towers, on a frozen encoder, is
+        `centred_prototypes`.
 
     Raises:
-      ValueError: for an unknown task type or setting, or settings that do not fit each
-        other.
+      ValueError: for an unknown task type or setting, or incompatible settings.
     """
     config = config_lib.Config()
     _registry.resolve("task", TASKS, task)
-    given = {name: value for name, value in settings.items() if value is not None}
+    overrides = {name: value for name, value in settings.items() if value is not None}
     sections: dict[str, dict[str, Any]] = {
         "model": {"name": model},
         "data": {"task": task},
@@ -48,11 +48,11 @@ def without_run(
     }
     for section, values in sections.items():
         fields = {field.name for field in dataclasses.fields(getattr(config, section))}
-        for name in (fields & set(given)) - {"name", "path"}:
-            values[name] = given.pop(name)
-    if given:
+        for name in (fields & set(overrides)) - {"name", "path"}:
+            values[name] = overrides.pop(name)
+    if overrides:
         raise ValueError(
-            f"there is no setting {next(iter(given))!r} of a model, its data or its"
+            f"there is no setting {next(iter(overrides))!r} of a model, its data or its"
             " adaptation; see `metaflax adapt --help`."
         )
     config = dataclasses.replace(
@@ -77,7 +77,7 @@ def without_run(
 
 
 def _with_inner_steps(config: config_lib.Config) -> config_lib.Config:
-    """Returns the config with fine-tuning where no head is fitted to the targets."""
+    """Returns the config with fine-tuning if no head can be fitted to the targets."""
     if target_kinds.of(config_lib.build_task(config)).closed_form:
         return config
     algorithm = dataclasses.replace(config.algorithm, name="fine_tuning")
@@ -85,7 +85,7 @@ def _with_inner_steps(config: config_lib.Config) -> config_lib.Config:
 
 
 def _refuse_unlearned_head(config: config_lib.Config) -> None:
-    """Refuses a new output layer that nothing is fitted to."""
+    """Raises ValueError for a new output layer that adaptation would not fit."""
     task, name = config_lib.build_task(config), config.algorithm.name
     fits = target_kinds.of(task).closed_form or task.is_generative
     if not fits and not resolve_algorithm(name).has_inner_steps:
@@ -96,7 +96,7 @@ def _refuse_unlearned_head(config: config_lib.Config) -> None:
 
 
 def _with_head_of_towers(config: config_lib.Config) -> config_lib.Config:
-    """Returns the config with the head that suits pairs in two towers."""
+    """Returns the config with the default head for pairs in two towers."""
     algorithm, kind = config.algorithm, config_lib.build_task(config).kind
     is_default = algorithm.head is None and algorithm.name == "frozen"
     towers = config.model.pair_encoding == "two_towers" and kind == "classes"

@@ -14,7 +14,7 @@ class Rejection:
     """Sets the label of predictions below a threshold to None, and counts them.
 
     Args:
-      calibration: fitted on meta-validation.
+      calibration: calibration that was fitted on meta-validation.
       rate: share of the texts of known classes that may be rejected.
       num_classes: number of classes of the model.
 
@@ -56,7 +56,7 @@ class Rejection:
         return decided
 
     def notes(self) -> list[str]:
-        """Returns a sentence about what was rejected, and by which threshold."""
+        """Returns a sentence about the rejected texts and the threshold."""
         fitted = self._calibration
         texts = counted(self.num_texts, "text was", "texts were")
         return [
@@ -70,7 +70,7 @@ class Rejection:
 def with_raw_scores(
     predictions: Sequence[dict[str, Any]], logits: np.ndarray, names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Adds `raw_score`, the probability of the label without a temperature."""
+    """Adds `raw_score`, the probability of the label at temperature 1."""
     raw = metrics.softened(logits)
     return [
         {

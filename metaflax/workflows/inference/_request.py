@@ -1,4 +1,4 @@
-"""What an adaptation is asked for, checked before a model is loaded."""
+"""Arguments of an adaptation, checked before a model is loaded."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,19 @@ from metaflax.workflows.runs._run import (
 )
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# How a support file is read, beside its columns; of the run's own, only the separator.
+# Settings of a support file other than columns; only the separator defaults to the
+# run's.
 _SUPPORT_SETTINGS = ("label_separator", "split", "encoding")
 
 
 class Request(NamedTuple):
-    """What an adaptation is asked for.
+    """Checked arguments of an adaptation.
 
     Attributes:
       support_file: labelled texts.
       run_dir: a meta-trained run; None for a pretrained model.
-      config: of the run or the model, with the use of names of classes.
-      source: how the support file is read.
+      config: config of the run or the model, with the settings of label names.
+      source: settings for reading the support file.
       chooses_head: whether a head is chosen on the support set.
     """
 
@@ -57,16 +58,16 @@ class Request(NamedTuple):
         """Reads the support set.
 
         Raises:
-          ValueError: if the file is not as it should be.
+          ValueError: if the file is invalid.
         """
         source = self.source
         return read_examples(self.support_file, source, self.task, split=source.split)
 
     def names_of(self, examples: data.Examples) -> list[str]:
-        """Lists the classes of a support set, or the one name of its numbers.
+        """Lists the classes of a support set, or the name of its numeric target.
 
         Raises:
-          ValueError: if there is one class, which is nothing to tell apart.
+          ValueError: if there is only one class.
         """
         names = first_seen(examples) or [self.source.label]
         if len(names) < 2 and target_kinds.of(self.task).single_label:
@@ -80,7 +81,7 @@ class Request(NamedTuple):
         """Loads the model, with the config of the request.
 
         Args:
-          num_classes: of the head of a model without a run.
+          num_classes: number of classes of the head, for a model without a run.
 
         Raises:
           ValueError: if the model or the run cannot be used.
@@ -102,10 +103,10 @@ def request(
     label_names: str | None,
     label_name_weight: float | None,
 ) -> Request:
-    """Checks what `adapt` is given; see there.
+    """Checks the arguments of `adapt`; see there.
 
     Raises:
-      ValueError: for what does not go together.
+      ValueError: for incompatible arguments.
     """
     if run_dir is not None and config is not None:
         raise ValueError("a run has a config of its own; leave run_dir or config out.")
@@ -141,7 +142,7 @@ def request(
 def _with_pair_encoding(
     config: config_lib.Config, support_file: str | Path, columns: Mapping[str, Any]
 ) -> config_lib.Config:
-    """Names the pair encoding that follows from the model and the support set."""
+    """Sets the pair encoding that suits the model and the support set."""
     source = _with_columns(config.data, columns)
 
     def inputs(task: tasks.TaskType) -> Sequence[Any]:
@@ -153,10 +154,10 @@ def _with_pair_encoding(
 def _with_columns(
     config: config_lib.DataConfig, columns: Mapping[str, str | None]
 ) -> config_lib.DataConfig:
-    """Replaces the columns that are given.
+    """Replaces the columns that are not None.
 
     Raises:
-      ValueError: for a name that is no setting of columns.
+      ValueError: for an unknown name of a column.
     """
     known = (*run_columns(config), "unlabelled", *_SUPPORT_SETTINGS)
     if unknown := [name for name in columns if name not in known]:
@@ -164,21 +165,22 @@ def _with_columns(
             f"{unknown[0]!r} is no setting of the columns of a support file; known:"
             f" {', '.join(known)}."
         )
-    given = {name: value for name, value in columns.items() if value is not None}
+    overrides = {name: value for name, value in columns.items() if value is not None}
     config = dataclasses.replace(config, split=None, encoding=None)
-    return dataclasses.replace(config, **given)  # pyright: ignore
+    return dataclasses.replace(config, **overrides)  # pyright: ignore
 
 
 def _with_names(
     config: config_lib.Config, source: str | None, weight: float | None
 ) -> config_lib.Config:
-    """Replaces the settings of names of classes that are given."""
+    """Replaces the settings of label names that are not None."""
     names = {"label_names": source, "label_name_weight": weight}
-    given: Any = {name: value for name, value in names.items() if value is not None}
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
+    overrides: Any = {name: x for name, x in names.items() if x is not None}
+    data = dataclasses.replace(config.data, **overrides)
+    return dataclasses.replace(config, data=data)
 
 
 def _head_name(config: config_lib.Config, choose_head: bool) -> str:
-    """Returns the name of the head that is asked for."""
+    """Returns the name of the requested head."""
     default = resolve_algorithm(config.algorithm.name).default_head
     return AUTO if choose_head else config.algorithm.head or default

@@ -42,14 +42,14 @@ def save_adapted(
 ) -> None:
     """Writes an adapted model as a Hugging Face sequence classifier.
 
-    `notes` are texts of further files, by their names, `used` what it was adapted to
-    beside labelled texts.
+    `notes` are texts of further files, by their names; `used` is the record of inputs
+    other than labelled texts.
 
     Raises:
       ValueError: if its encoder has parts that the format cannot express.
     """
     head = jax.tree.map(np.asarray, adapted["head"])
-    # The task's own classes come first, then room that it does not need.
+    # The classes of the task come first, then padding.
     room, classes = len(head["bias"]), task.classes(names)
     kept = [*range(len(classes)), *range(room - len(task.others), room)]
     model.save(
@@ -75,7 +75,7 @@ def _purpose(
     calibration: Calibration | None,
     choice: HeadChoice | None,
 ) -> dict[str, Any]:
-    """Returns what a saved classifier is for, and its calibration if it has one."""
+    """Returns the record of a saved classifier: task type, decoding, calibration."""
     purpose = {"task": config.data.task, "max_length": model.max_positions}
     if config.model.encodes_apart:
         purpose |= {"pair_encoding": config.model.pair_encoding}
@@ -91,19 +91,19 @@ def _purpose(
 
 
 def _decoding(config: config_lib.AlgorithmConfig) -> dict[str, Any]:
-    """Returns how a task type decodes logits, where a config says so."""
+    """Returns the settings for decoding logits, if the task type has any."""
     usual = config_lib.AlgorithmConfig()
-    given = {name: getattr(config, name) for name in DECODING}
-    return {name: x for name, x in given.items() if x != getattr(usual, name)}
+    values = {name: getattr(config, name) for name in DECODING}
+    return {name: x for name, x in values.items() if x != getattr(usual, name)}
 
 
 def saved_decoding(
     pretrained: models.pretrained.Pretrained,
 ) -> config_lib.AlgorithmConfig:
-    """Returns a config that says how logits of a saved model are decoded.
+    """Returns a config with the settings for decoding logits of a saved model.
 
     Raises:
-      ValueError: if what was saved says no such thing.
+      ValueError: if the saved settings are invalid.
     """
     saved = pretrained.purpose.get("decoding", {})
     if isinstance(saved, Mapping) and set(saved) <= set(DECODING):
@@ -149,7 +149,7 @@ def save_generative(
 
 
 def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
-    """Returns what a saved generative model is for: task type and lengths of texts."""
+    """Returns the record of a saved generative model: task type and text lengths."""
     names = ("task", "max_length", "max_target_length")
     purpose = {name: getattr(config.data, name) for name in names}
     if (template := template_for(config)) is not None:

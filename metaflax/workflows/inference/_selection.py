@@ -6,28 +6,28 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 Strategy: TypeAlias = Literal["mix", "uncertainty", "margin", "diversity"]
-# The mix chooses among this many times as many texts as are asked for, those of the
-# smallest margin; the factor of Zhdanov (2019).
+# The strategy `mix` clusters this many times the requested number of texts, those of
+# the smallest margin; the factor of Zhdanov (2019).
 PREFILTER = 10
 
 
 class Selected(NamedTuple):
-    """A selected row.
+    """Selected row.
 
     Attributes:
       row: its index.
-      score: how much it was preferred, between 0 and 1.
+      score: score of the strategy, between 0 and 1.
     """
 
     row: int
     score: float
 
     def record(self, names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
-        """Returns its prediction and score as they are written.
+        """Returns the prediction and score of the row as a JSON record.
 
         Args:
-          names: of the N classes.
-          probabilities: `[U, N]`, those of all rows.
+          names: names of the N classes.
+          probabilities: `[U, N]`, probabilities of all rows.
         """
         shares = probabilities[self.row]
         return {
@@ -126,10 +126,10 @@ def unit_vectors(features: np.ndarray) -> np.ndarray:
 def _nearest_to_centres(
     features: np.ndarray, number: int, weights: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters rows, and returns the nearest to each centre and its cluster's share.
+    """Clusters rows, and returns the row nearest to each centre and its share.
 
-    Rows with equal features are one point: there may be fewer clusters than asked for,
-    and further rows follow with share 0.
+    Rows with equal features are one point, so that there may be fewer clusters than
+    requested; further rows follow with share 0.
     """
     vectors = unit_vectors(features)
     points, first, inverse = np.unique(
@@ -142,7 +142,7 @@ def _nearest_to_centres(
     else:
         from sklearn.cluster import KMeans  # Takes a second to import.
 
-        make: Any = KMeans  # The types inferred of it reject numbers.
+        make: Any = KMeans  # Its inferred types reject numbers.
         means = make(number, n_init=3, random_state=seed)
         clusters = means.fit_predict(points, sample_weight=mass)
         offsets = points - means.cluster_centers_[clusters]

@@ -42,7 +42,7 @@ def suggest(
       strategy: `uncertainty`, `margin`, `diversity` or their `mix`.
       column: column of texts.
       column_pair: column of second texts, for models of pairs.
-      format: format of the pool, by default that of its name.
+      format: format of the pool (default: by the file's name).
       encoding: encoding of the pool.
       batch_size: number of texts of 32 tokens in one call of the network.
       seed: seed of k-means.
@@ -118,9 +118,9 @@ def suggest(
 def _candidates(
     pool: Iterable[InputRow], labelled: set[str]
 ) -> tuple[list[tuple[int, InputRow]], tuple[int, int]]:
-    """Lists distinct unlabelled rows with their numbers, and counts the others.
+    """Lists distinct unlabelled rows with their indices, and counts the others.
 
-    The counts are of rows that were learned from, and of repeated ones.
+    The counts are those of rows in the support set and of repeated rows.
     """
     seen: set[Any] = set()
     rows, num_labelled, num_repeated = [], 0, 0

@@ -20,9 +20,9 @@ from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 def first_seen(examples: data.Examples) -> list[str]:
-    """Lists label names in the order in which they first occur.
+    """Lists label names in the order of their first occurrence.
 
-    The classes of an exported episode so keep their numbers.
+    This keeps the class numbers of an exported episode.
     """
     return list(dict.fromkeys(name for labels in examples.labels for name in labels))
 
@@ -35,20 +35,20 @@ def support_set(
     task: tasks.TaskType,
     room: int,
 ) -> tuple[base.Batch, str]:
-    """Makes a support set of all examples, and says what was truncated.
+    """Makes a support set of all examples, and describes what was truncated.
 
     Args:
       model: whose tokenizer encodes them.
       examples: the support set.
       names: names of the classes, in the order of their numbers.
-      config: lengths of texts.
+      config: config with the lengths of texts.
       task: the task type.
       room: number of classes to pad to.
 
     Raises:
       ValueError: if a text is too long.
     """
-    # Contextual bias is measured when a run is trained, and is no part of a task.
+    # Contextual bias is measured when a run is trained, not for each task.
     plain = dataclasses.replace(config.algorithm, calibrate=False)
     config = dataclasses.replace(config, algorithm=plain)
     named = names_of_classes(names, config.data, task)
@@ -74,12 +74,12 @@ def support_of(
     """Makes one support set of all texts.
 
     Args:
-      texts: their tokens.
-      targets: one for each, or None where tokens have them.
-      num_texts: S.
+      texts: tokens of the texts.
+      targets: target of each text; None if targets belong to tokens.
+      num_texts: S, number of texts.
       num_names: number of classes.
       room: number of classes to pad to.
-      named: names of the classes, whose tokens follow those of the texts, if any.
+      named: names of the classes, if any; their tokens follow those of the texts.
     """
     rows, none = np.arange(num_texts, dtype=np.int32), np.zeros(0, np.int32)
     if targets is None:

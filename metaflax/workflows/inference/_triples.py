@@ -112,7 +112,7 @@ def _span(entity: dict[str, Any]) -> tuple[int, int]:
 def _check_form(
     directory: str | Path, predictor: Predictor, form: tasks.Form, task: str
 ) -> None:
-    if predictor.form.read is not form.read:  # However it is encoded.
+    if predictor.form.read is not form.read:  # Regardless of its encoding.
         raise ValueError(
             f"{directory} takes a {predictor.form.name} as input and is not for the"
             f" task type {task}; name a directory adapted from a run of --task {task}."

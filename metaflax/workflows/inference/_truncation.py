@@ -1,4 +1,4 @@
-"""Truncation of input texts, as predictions report it."""
+"""Counts and records of truncated input texts."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from metaflax._wording import counted, see
 
 
 class TruncationCount:
-    """Numbers of texts that a predictor has read, and that were too long for it.
+    """Counts of the texts of a predictor, and of those that were truncated.
 
     Attributes:
       num_texts: number of texts so far.
@@ -21,7 +21,7 @@ class TruncationCount:
         self.num_truncated = 0
 
     def records(self, tokenized: data.TokenizedTexts) -> list[dict[str, Any]]:
-        """Makes the field `truncated` of each text, and counts it.
+        """Makes the field `truncated` of each text, and updates the counts.
 
         It is None, or holds `tokens_read` and `tokens_total`, the tokens that the model
         takes as input and those of the whole text, with special tokens.
@@ -42,7 +42,7 @@ class TruncationCount:
 
         Args:
           most: largest number of tokens that the model takes.
-          advice: what to do about it.
+          advice: how to avoid truncation.
         """
         if not self.num_truncated:
             return []

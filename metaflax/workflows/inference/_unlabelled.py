@@ -28,17 +28,17 @@ def adapt_with_unlabelled(
     """Fits a head that takes texts without labels; the encoder stays as it is.
 
     Args:
-      model: encodes the texts.
+      model: model that encodes the texts.
       params: meta-parameters.
-      config: of algorithm and texts.
+      config: config of algorithm and texts.
       task: the task type.
-      support: the support set, of which targets and weights are used.
-      texts: its texts, and names of classes if there are any.
+      support: support set; its targets and weights are used.
+      texts: texts of the support set, then names of classes if there are any.
       unlabelled: texts without labels.
       room: number of classes of the head.
 
     Returns:
-      What the algorithm adapted.
+      The adapted parameters.
     """
     every = [*texts, *unlabelled]
     tokenized = model.tokenize(every, config.data, task.form)

@@ -11,7 +11,7 @@ from metaflax import evaluation, profiling
 from metaflax.reporting._costs import memory
 from metaflax.workflows.runs._evaluator import Evaluator
 
-# Enough for an interval of the median that lies within the sample.
+# Enough for a median interval whose ends are order statistics of the sample.
 REPETITIONS = 20
 
 

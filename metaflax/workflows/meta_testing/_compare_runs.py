@@ -24,7 +24,7 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 METHOD = "after"
 # Columns of the table that hold no numbers.
 TEXTS = ("run", "used")
-# What a reader of a difference must know where the runs differ in what they used.
+# Note for runs whose predictions used different information.
 DIFFERING_USE = (
     "The runs did not use the same information, see the column used: a difference is"
     " not one of the methods alone."
@@ -46,7 +46,7 @@ class Evaluated(NamedTuple):
 
     @property
     def used(self) -> str:
-        """What predictions were made with; empty if an earlier version scored them."""
+        """Record of inputs of the predictions; empty for runs of an earlier version."""
         used = self.results.get("used")
         return "" if used is None else described_protocol(used)
 
@@ -67,9 +67,9 @@ def compare_runs(
       out: HTML file to write; None writes none.
 
     Returns:
-      `protocol`, `used`, what each run predicted with (see `evaluate`), `intervals` by
-      run and metric, and `paired_bootstrap`, the differences from the first run with
-      bootstrap intervals over episodes, by run and metric.
+      `protocol`, `used`, the inputs of each run's predictions (see `evaluate`),
+      `intervals` by run and metric, and `paired_bootstrap`, the differences from the
+      first run with bootstrap intervals over episodes, by run and metric.
 
     Raises:
       ValueError: if a run was not evaluated, or the episodes of two runs differ in row
@@ -161,7 +161,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _rows(runs: Sequence[Evaluated], intervals: Any, differences: Any) -> list[Any]:
-    """Formats a row per run: intervals, differences and what it predicted with."""
+    """Formats a row per run: intervals, differences and inputs of predictions."""
     rows = []
     for run in runs:
         row = [run.name]
@@ -175,7 +175,7 @@ def _rows(runs: Sequence[Evaluated], intervals: Any, differences: Any) -> list[A
 
 
 def _uses_differ(runs: Sequence[Evaluated]) -> bool:
-    """Whether runs are known to have predicted with different information."""
+    """Returns whether the predictions of runs used different information, if known."""
     return len({run.used for run in runs if run.used}) > 1
 
 

@@ -30,7 +30,7 @@ def over_shots(shots: Sequence[int], resized: Callable[[int], Run]) -> Curve:
 
     Args:
       shots: numbers of support examples per class.
-      resized: `run = resized(shot)`; it raises if the data have too few texts.
+      resized: `run = resized(shot)`; it raises ValueError for too few texts.
     """
     return Curve("shot", {shot: resized(shot).test_evaluator() for shot in shots})
 
@@ -56,7 +56,7 @@ def _evaluator_at(run: Run, count: int) -> Evaluator:
     if count < 0:
         raise ValueError(f"inner-steps are {count}; give 0 or more.")
     algorithm = dataclasses.replace(run.config.algorithm, eval_num_steps=max(count, 1))
-    if not count:  # Algorithms take at least one step; at rate 0 it changes nothing.
+    if not count:  # Algorithms take at least one step; at rate 0 it has no effect.
         algorithm = dataclasses.replace(algorithm, inner_learning_rate=0.0)
     config = dataclasses.replace(run.config, algorithm=algorithm)
     evaluator = run._replace(config=config).test_evaluator()

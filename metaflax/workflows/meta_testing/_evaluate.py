@@ -81,9 +81,9 @@ def evaluate(
       The content of `NAME.json`: intervals, paired differences and the report, and of
       the best parameters `calibration`, `confusion` and `classes` if each text has one
       class, `adaptation`, the cost of adaptation, and `detection` and `curves` if
-      requested. `used` says what predictions were made with: whether they are
-      inductive, or transductive, made with all queries of an episode; baselines are
-      inductive. `NAME.html` is a report of it.
+      requested. `used` records the inputs of the predictions: `inductive`, or
+      `transductive` if all queries of an episode were used; baselines are inductive.
+      `NAME.html` is a report of these results.
 
     Raises:
       ValueError: if there is no run, its data are too few for the sizes, or it does not
@@ -230,9 +230,9 @@ def _export(
 def _gold_columns(
     examples: data.Examples, row: int, drawn: Sequence[str], task: tasks.TaskType
 ) -> dict[str, Any]:
-    """Returns the gold columns of an example by role, with sampled labels only.
+    """Returns the gold columns of an example by role, with the episode's labels only.
 
-    An example without a sampled label has the task type's label for other classes.
+    Other examples have the task type's label for none of the classes.
     """
     if task.tokens is not None and examples.targets is not None:
         return task.tokens.rows(task.tokens.restrict(examples.targets[row], drawn))

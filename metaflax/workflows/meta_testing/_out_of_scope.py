@@ -61,7 +61,7 @@ def detection_record(
       The record: `auroc`, and `false_positives` at a recall of 95 %, by score.
     """
     logits, _ = evaluator.query_logits(evaluator(params))
-    # [Q], then as many out-of-scope texts.
+    # [2 Q]: queries, then as many out-of-scope texts.
     halves = [np.split(array, 2) for array in logits]
     detection = _detection.detection([a for a, _ in halves], [b for _, b in halves])
     for name, scores in detection.items():

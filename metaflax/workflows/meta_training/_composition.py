@@ -17,9 +17,9 @@ class Part(NamedTuple):
     """Steps of one member, on the parameters of the run.
 
     Attributes:
-      algorithm: whose meta-gradient is descended.
+      algorithm: algorithm whose meta-gradient is descended.
       optimizer: the outer optimizer.
-      trainable: which parameters change, as paths.
+      trainable: paths of the parameters that are trained.
       max_shapes: maximum number of batch shapes; None for any number.
     """
 
@@ -30,16 +30,17 @@ class Part(NamedTuple):
 
 
 class Composition(NamedTuple):
-    """Members of a run, and how they share its parameters and steps.
+    """Members of a run that share its parameters and steps.
 
     Attributes:
-      members: by name.
+      members: members by name.
       params: initial parameters of the run.
-      parts: steps of each member that is trained.
-      member_of: `name = member_of(step)`, whose step it is, counted from 0.
+      parts: steps of each trained member.
+      member_of: `name = member_of(step)`, the member that a step trains; steps count
+        from 0.
       validate: `metrics = validate(params)`, of the parameters of the run.
       score: the metric that ranks checkpoints, higher is better.
-      label: adds to a log record whose step it is.
+      label: adds the member of the step to a log record.
     """
 
     members: Mapping[str, Member]
@@ -54,12 +55,12 @@ class Composition(NamedTuple):
 def single(
     member: Member, settings: config_lib.TrainingConfig, score: str | None = None
 ) -> Composition:
-    """Returns the run of one member, whose parameters are those of the run.
+    """Composes a run of a single member, whose parameters are those of the run.
 
     Args:
-      member: the only one.
-      settings: of the outer loop.
-      score: the metric that ranks checkpoints; by default the member's.
+      member: the member.
+      settings: settings of the outer loop.
+      score: the metric that ranks checkpoints (default: the member's).
     """
     optimizer = outer_optimizer(settings, settings.clip_norm)
     part = Part(member.algorithm, optimizer, list(settings.trains))
@@ -73,7 +74,7 @@ def single(
     )
 
 
-# The metric that ranks checkpoints: the mean over members of the score of each.
+# The metric that ranks checkpoints: the mean over the members' scores.
 MEAN_SCORE = "score"
 
 
@@ -82,12 +83,12 @@ def sharing_encoder(
     config: config_lib.MixtureConfig,
     sampling: Mixture,
 ) -> Composition:
-    """Returns the run of members that share an encoder.
+    """Composes a run of members that share an encoder.
 
     Args:
-      members: by name; all parameters except the encoder's are the member's alone.
-      config: of the mixture.
-      sampling: which member each step trains.
+      members: members by name; they share the encoder's parameters only.
+      config: config of the mixture.
+      sampling: sampler of the member that each step trains.
     """
     settings = config.training
     optimizer = outer_optimizer(settings, clip_norm=None)

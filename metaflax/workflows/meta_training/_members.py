@@ -54,13 +54,13 @@ class Member(Protocol):
     """Member of a run, loaded but not compiled.
 
     Attributes:
-      name: of the member; empty if the run has no other.
-      directory: where its config and results are stored.
-      algorithm: on the member's parameters.
+      name: name of the member; empty if the run has no other.
+      directory: directory of its config and results.
+      algorithm: algorithm on the member's parameters.
       params: initial parameters.
       size: number of training examples.
       num_tasks: tasks per batch.
-      task_loop: how many of them are computed at once.
+      task_loop: number of tasks that are computed at once.
       score: the validation metric that ranks checkpoints, higher is better.
       validate: `metrics = validate(params)`.
     """
@@ -81,7 +81,7 @@ class Member(Protocol):
         ...
 
     def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
-        """Returns the batch of a step, or only the given tasks of it."""
+        """Returns the batch of a step, or some of its tasks by number."""
         ...
 
     def report(self, console: Console) -> None:
@@ -145,7 +145,7 @@ class EpisodicMember:
         return self.run.test_evaluator()
 
     def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
-        """Returns the batch of a step, or only the given tasks of it."""
+        """Returns the batch of a step, or some of its tasks by number."""
         seed = self.run.config.training.seed
         return next(self._episodes.stream(seed, step, self.num_tasks, task_numbers))
 
@@ -246,7 +246,7 @@ class TextMember:
         self.validate = self._scorer.mean
 
     def batch(self, step: int, task_numbers: np.ndarray | None = None) -> base.Task:
-        """Returns the batch of a step, or only the given tasks of it."""
+        """Returns the batch of a step, or some of its tasks by number."""
         size = self._config.training.rows_per_step
         return next(self._rows.stream(step, size, self._rows_per_task, task_numbers))
 
@@ -337,8 +337,8 @@ def load_members(
 def _load_episodic(
     mixture: config_lib.MixtureConfig, name: str, model: LoadedModel, path: Path
 ) -> EpisodicMember:
-    given = run_of(mixture, name)
-    config = with_pair_encoding(given, lambda task: all_inputs(given.data, task))
+    base = run_of(mixture, name)
+    config = with_pair_encoding(base, lambda task: all_inputs(base.data, task))
     refuse_baseline(config)
     task = config_lib.build_task(config)
     run = load_run(config, lambda: model.with_config(config.model, task))

@@ -48,15 +48,14 @@ def mix(
 
     Args:
       config: of the mixture.
-      run_dir: gets config, versions, log, checkpoints and results; in its folder
-        `model` the encoder that validated best, for any `--model`, with a model card
-        that lists data and licences; and in
-        `members/NAME` the files of each member's own command, for `evaluate`,
-        `adapt --run` and `finetune --run`, or the folder `model` for
-        `pretrain --model`.
-      console: where progress and tables are printed; None to print nothing.
-      param_shards: how many devices share a copy of the parameters, where all devices
-        share the tasks of a step; None to use one device.
+      run_dir: directory for config, versions, log, checkpoints and results. Its folder
+        `model` is the encoder that validated best, for any `--model`, with a model card
+        that lists data and licences. `members/NAME` has the files of a run of each
+        member, for `evaluate`, `adapt --run` and `finetune --run`, or the folder
+        `model` for `pretrain --model`.
+      console: console for progress and tables; None to print nothing.
+      param_shards: number of devices that share a copy of the parameters, with the
+        tasks of a step sharded over all devices; None to use one device.
 
     Returns:
       The content of `results.json`.
@@ -102,7 +101,7 @@ def _mix(
     outcome = _train(composition, config, directory, console, placement)
     directory.write_json("selected.json", outcome.selected)
     target = directory.path / MODEL
-    # A run that finished before has written it.
+    # It exists if the run had finished before.
     if is_coordinator() and not target.exists():
         model.save(target, outcome.params["encoder"])
     steps_of = Counter(map(composition.member_of, range(outcome.steps)))

@@ -1,4 +1,4 @@
-"""Model card of a mixture's encoder: its data with their licences, and its scores."""
+"""Model card of a mixture's encoder: data, licences and scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,9 +31,9 @@ def mixture_card(
     """Writes the card of the encoder of a mixture.
 
     Args:
-      name: of the directory.
-      config: of the mixture.
-      licence: that the pretrained model states.
+      name: name of the directory.
+      config: config of the mixture.
+      licence: licence that the pretrained model states.
       results: content of `results.json`.
     """
     from huggingface_hub import ModelCard, ModelCardData  # Slow to import.

@@ -18,9 +18,9 @@ class MaskedRows(NamedTuple):
     """Rows of text with masked tokens, for training and validation.
 
     Attributes:
-      config: of the text.
-      seed: for drawing rows and masked tokens.
-      tokenizer: of Hugging Face.
+      config: config of the text.
+      seed: seed for drawing rows and masked tokens.
+      tokenizer: tokenizer of Hugging Face.
       train: texts for training.
       valid: held-out texts, from the end of the file.
       vocabulary: token ids that random tokens are drawn from.
@@ -72,8 +72,8 @@ class MaskedRows(NamedTuple):
         Args:
           step: number of the first batch.
           size: rows per batch.
-          rows_per_task: a divisor of `size`.
-          task_numbers: which tasks of each batch are returned; None for all.
+          rows_per_task: rows per task, a divisor of `size`.
+          task_numbers: indices of the tasks of each batch to return; None for all.
         """
         selected = slice(None) if task_numbers is None else task_numbers
         for number in itertools.count(step):

@@ -1,4 +1,4 @@
-"""Masked language models as the outer loop trains them, and their scores."""
+"""Masked language models as algorithms of the outer loop, and their scores."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +24,9 @@ class Network(NamedTuple):
     Attributes:
       config: configuration of the network.
       params: initial parameters, `{"encoder": ..., "head": ...}`.
-      model: its functions.
-      directory: where the tokenizer's files lie.
-      tokenizer: called as those of Hugging Face are.
+      model: functions of the network.
+      directory: folder of the tokenizer's files.
+      tokenizer: tokenizer with the interface of Hugging Face's.
       family: the family of the encoder.
     """
 
@@ -42,13 +42,13 @@ def load_network(config: config_lib.PretrainConfig) -> Network:
     """Loads weights or draws new ones, and the tokenizer.
 
     Raises:
-      ValueError: if they cannot be had, or the tokenizer has no mask token.
+      ValueError: if they cannot be loaded, or the tokenizer has no mask token.
     """
     settings, key = config.network, jax.random.key(config.training.seed)
     source = locate_model(settings.model)
     if settings.fresh:
         directory = find(source)
-        # A tokenizer alone has no configuration, and is taken for a BERT's.
+        # A folder with a tokenizer alone has no configuration; the family is then BERT.
         described = (directory / "config.json").is_file()
         family = family_of(directory, None if described else "bert")
         tokenizer = family.tokenizer(directory)
@@ -101,7 +101,7 @@ _loss = losses.per_token(losses.softmax_cross_entropy)
 
 
 def as_algorithm(model: MaskedLM) -> base.MetaAlgorithm:
-    """Casts pretraining as meta-learning: a batch is the query set of a task."""
+    """Wraps a masked language model as an algorithm: a batch is a task's query set."""
 
     def predict(params, adapted, inputs, key=None):
         del adapted  # There is no support set.
@@ -127,7 +127,7 @@ class MaskedWordScorer:
       model: the masked language model.
       rows: the text.
       most: largest number of rows.
-      size: rows of a batch.
+      size: number of rows per batch.
     """
 
     def __init__(self, model: MaskedLM, rows: MaskedRows, most: int, size: int):
@@ -150,11 +150,11 @@ class MaskedWordScorer:
     def by_row(self, params: Any) -> dict[str, np.ndarray]:
         """Computes log-likelihood and accuracy of masked tokens, `[R]` each.
 
-        The mean over rows is that over all their masked tokens, and its interval is
-        that of a ratio of two means, linearised.
+        The mean over rows equals the mean over all masked tokens; its interval is that
+        of a ratio of two means, by linearisation.
 
         Raises:
-          ValueError: if nothing of the text was masked.
+          ValueError: if no token was masked.
         """
         batches = [jax.device_get(self._sums(params, batch)) for batch in self._batches]
         *sums, counts = np.concatenate(batches, axis=1).astype(np.float64)
@@ -175,13 +175,13 @@ class MaskedWordScorer:
 
 
 def _linearised(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Returns numbers with the mean and the standard error of a ratio of two sums."""
+    """Returns values whose mean and standard error are those of a ratio of sums."""
     ratio = sums.sum() / counts.sum()
     return ratio + (sums - ratio * counts) / counts.mean()
 
 
 def save_network(target: Path, network: Network, params: Any) -> None:
-    """Writes a masked language model, unless a run that finished before did so."""
+    """Writes a masked language model, unless a finished run has written it."""
     if target.exists():
         return
     network.family.save_masked_lm(

@@ -29,7 +29,7 @@ class Draw(NamedTuple):
     """Batch of a step.
 
     Attributes:
-      member: name of the member whose step it is.
+      member: name of the member that the step trains.
       tasks: the batch.
     """
 
@@ -43,12 +43,12 @@ class Outcome(NamedTuple):
     Attributes:
       start: parameters before the first step.
       params: the parameters that validated best.
-      best_step: their step.
-      share: of the interpolation from `start` to the parameters of `best_step`.
+      best_step: step of these parameters.
+      share: share of the interpolation from `start` to the parameters of `best_step`.
       score: their validation score.
-      steps: outer steps that were taken.
+      steps: number of outer steps taken.
       stopped_early: whether patience ended the run.
-      started: when training started, by `time.perf_counter`.
+      started: value of `time.perf_counter` when training started.
     """
 
     start: Any
@@ -76,17 +76,17 @@ class Outcome(NamedTuple):
 
 
 class OuterLoop:
-    """Outer loop of some members, built before anything is written.
+    """Outer loop of members; building it writes nothing.
 
     Args:
       composition: the members and how they share parameters and steps.
-      settings: of the outer loop.
-      placement: where the state and the tasks of a step are stored.
-      costs: by member, called with each compiled step.
+      settings: settings of the outer loop.
+      placement: placement of state and tasks on devices.
+      costs: callbacks by member, called with each compiled step.
 
     Attributes:
       start: parameters before the first step.
-      state: of step 0, on the devices.
+      state: state of step 0, on the devices.
     """
 
     def __init__(
@@ -134,9 +134,9 @@ class OuterLoop:
         )
 
     def batches(self, start: int = 0) -> Iterator[Draw]:
-        """Draws the batches of step `start` and all later ones, on the host."""
+        """Draws the batches of step `start` and all later steps, on the host."""
         for step in range(start, self._settings.steps):
-            # Batches are numbered by step, so that a resumed run draws the same ones.
+            # Batches depend on the step alone: a resumed run draws the same ones.
             yield self.draw(self._composition.member_of(step), step)
 
     def draw(self, name: str, step: int) -> Draw:
@@ -168,9 +168,9 @@ class OuterLoop:
         """Trains, from the latest checkpoint if there is one, and selects parameters.
 
         Args:
-          directory: of the run, which has begun.
-          console: where messages are printed.
-          progress: `sink = progress(step)`, which shows the steps after that one.
+          directory: directory of the run, after `begin`.
+          console: console for messages.
+          progress: `sink = progress(step)`, a sink for the steps after `step`.
 
         Raises:
           DivergedError: for a loss that is not finite.
@@ -180,7 +180,7 @@ class OuterLoop:
 
         def validate(params: Any) -> float:
             if params is fitted.params and fitted.stopping.best is not None:
-                return fitted.stopping.best  # Known from the run.
+                return fitted.stopping.best  # The run has validated these parameters.
             return self._validate(params)[self._composition.score]
 
         best = best_interpolation(
@@ -253,17 +253,17 @@ def train_members(
 
     Args:
       composition: the members and how they share parameters and steps.
-      config: of the run.
-      settings: of the outer loop.
-      directory: of the run, reserved by the caller; gets config, costs of steps, log
-        and checkpoints.
-      console: where messages are printed.
-      placement: the devices.
-      progress: `sink = progress(step)`, which shows the steps after that one.
+      config: config of the run.
+      settings: settings of the outer loop.
+      directory: directory of the run for config, costs of steps, log and checkpoints;
+        the caller has reserved it.
+      console: console for messages.
+      placement: placement on devices.
+      progress: `sink = progress(step)`, a sink for the steps after `step`.
       before_fit: called with the outer loop before its first step.
 
     Returns:
-      The outcome; the caller stores what was selected.
+      The outcome; the caller stores its selected parameters.
 
     Raises:
       ValueError: if the data changed or a step does not fit the devices, before
@@ -282,7 +282,7 @@ def train_members(
             outer.compiled(name)  # Raises if the step does not fit.
     directory.lock()
     if all(m.directory.path != directory.path for m in composition.members.values()):
-        directory.begin(config)  # That of a mixture, apart from its members.
+        directory.begin(config)  # The directory of a mixture, not those of its members.
     for name, member in composition.members.items():
         member.begin()
         costs[name].write()
@@ -293,13 +293,13 @@ def train_members(
 def placement_for(
     num_tasks: int, param_shards: int | None, console: Console
 ) -> Placement:
-    """Returns the devices of a run: all that can share the tasks of a step, or one.
+    """Returns the placement of a run: on devices that share the tasks, or on one.
 
     Args:
-      num_tasks: tasks per step, or a divisor of all such numbers.
-      param_shards: how many devices share a copy of the parameters; None to use one
-        device.
-      console: where the number of devices is printed, if there are several.
+      num_tasks: number of tasks per step, or a common divisor of these numbers.
+      param_shards: number of devices that share a copy of the parameters; None to use
+        one device.
+      console: console for the number of devices, if there are several.
 
     Raises:
       ValueError: if the devices cannot share the tasks or the parameters.
@@ -317,7 +317,7 @@ def placement_for(
 
 
 class _Labelled:
-    """Sink whose records say whose step they are."""
+    """Sink that adds the member of the step to each record."""
 
     def __init__(
         self,
@@ -339,9 +339,9 @@ def _sinks(
     progress: Callable[[int], training.Sink],
     names: Sequence[str],
 ) -> list[training.Sink]:
-    """Returns where records are written; only the coordinator writes any.
+    """Returns the log sinks of a run; empty except in the coordinator.
 
-    Without a checkpoint (`latest`), records of a run that ended before are left out.
+    Without a checkpoint (`latest` is None), earlier records are removed from the log.
     """
     if not is_coordinator():
         return []

@@ -39,12 +39,14 @@ def pretrain(
     Started again on the same directory it resumes from the latest checkpoint.
 
     Args:
-      config: of the run.
-      run_dir: gets config, versions, costs of steps, log, checkpoints, results, and in
-        its folder `model` the masked language model that scored best, for `train`.
-      console: where progress is printed; None to print nothing.
-      param_shards: how many devices share a copy of the parameters, where all devices
-        share the tasks of a step, `rows_at_once` rows each; None to use one device.
+      config: config of the run.
+      run_dir: directory for config, versions, costs of steps, log, checkpoints and
+        results; its folder `model` is the masked language model that scored best, for
+        `train`.
+      console: console for progress; None to print nothing.
+      param_shards: number of devices that share a copy of the parameters, with the
+        tasks of a step (`rows_at_once` rows each) sharded over all devices; None to use
+        one device.
 
     Returns:
       The content of `results.json`: `perplexity` and `accuracy` of masked tokens of
@@ -142,7 +144,7 @@ def _train(
 
 
 def _outer_settings(loop: config_lib.LoopConfig) -> config_lib.TrainingConfig:
-    """Returns the settings of the outer loop that those of pretraining stand for."""
+    """Converts the settings of pretraining to settings of the outer loop."""
     names = {field.name for field in dataclasses.fields(config_lib.TrainingConfig)}
     shared = {name: x for name, x in dataclasses.asdict(loop).items() if name in names}
     return config_lib.TrainingConfig(**shared)

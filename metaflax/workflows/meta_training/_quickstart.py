@@ -8,18 +8,18 @@ from rich.console import Console
 from metaflax import config as config_lib
 from metaflax.workflows.meta_training._train import train
 
-# As many as fit into five minutes: each takes eight times the operations of MiniLM.
+# Steps that fit into five minutes; each costs eight times the operations of MiniLM.
 STEPS = 6
 
 
 def quickstart_config(
     model: str | None = None, steps: int | None = None
 ) -> config_lib.Config:
-    """Returns a config that trains on tweets and films and tests on products.
+    """Returns a config that trains on tweets and film reviews and tests on products.
 
     Args:
       model: name or directory of an encoder; None for all-mpnet-base-v2.
-      steps: of meta-training; None for 6.
+      steps: number of meta-training steps; None for 6.
 
     Examples:
       >>> from metaflax import workflows

@@ -52,18 +52,18 @@ def replay(
 ) -> dict[str, Any]:
     """Repeats one step of a run, an episode at a time, and checks for finite values.
 
-    Runs are deterministic: from the newest checkpoint before it, the step gets the
-    parameters and the episodes that it had the first time. The run is not changed.
+    Runs are deterministic: training from the newest checkpoint before the step gives it
+    the same parameters and episodes as before. The run is not changed.
 
     Args:
       run_dir: directory of a run of `train`.
       console: where a table is printed; None to print nothing.
-      step: number of the step, from 1; by default the one with whose non-finite loss
-        the run ended.
+      step: number of the step, from 1 (default: the step with the non-finite loss that
+        ended the run).
 
     Returns:
-      The content of `replay.json`: for each episode its losses and which gradients are
-      not finite, and the place in the code of the first non-finite value.
+      The content of `replay.json`: losses and paths of non-finite gradients of each
+      episode, and the source line of the first non-finite value.
 
     Raises:
       ValueError: if there is no run, or no such step.
@@ -143,7 +143,7 @@ def _before(
         if int(state.step) == step - 1:
             return state, draw.tasks
         state, _ = outer.step(state, draw)
-    raise AssertionError  # The step was checked to be one of the run.
+    raise AssertionError  # `_step_number` checks the step.
 
 
 def _arguments(
@@ -173,7 +173,7 @@ def _result(episode: int, loss_and_grad: Any, *args: Any) -> EpisodeResult:
 
 
 def _first_non_finite(loss_and_grad: Any, *args: Any) -> str:
-    """Returns the first operation with a non-finite result, and its place."""
+    """Returns the first operation with a non-finite result, and its source line."""
     with jax.debug_nans(True), jax.debug_infs(True):
         try:
             jax.jit(loss_and_grad)(*args)

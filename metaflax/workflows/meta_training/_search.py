@@ -43,9 +43,9 @@ def search(
 
     Args:
       config: of the search.
-      run_dir: gets a run directory per trial, whose checkpoints are deleted when it
-        ends; `search.json`, `search.png`, and the best settings as `best.py` and
-        `best.json`, for `train --config`.
+      run_dir: directory for `search.json`, `search.png`, the best settings as `best.py`
+        and `best.json`, for `train --config`, and a run directory per trial, whose
+        checkpoints are deleted when the trial ends.
       console: where a line per trial and a table are printed; None to print nothing.
 
     Returns:
@@ -144,7 +144,7 @@ def _write_results(
         complete = [record for record in records if record["state"] == "complete"]
         if not complete:
             raise ValueError(_no_score(records))
-        best = max(complete, key=lambda record: record["score"])  # The first of equals.
+        best = max(complete, key=lambda record: record["score"])  # The first in a tie.
         results = {
             "metric": metric,
             "best": best,

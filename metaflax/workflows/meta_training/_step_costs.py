@@ -16,12 +16,12 @@ FILE = "cost.json"
 class StepCosts:
     """Callback for compiled steps that prints their cost and stores it.
 
-    The cost of the first step is printed, then those above all earlier ones.
+    The cost of the first step is printed, then any cost above all earlier ones.
     `cost.json` has one record per batch shape.
 
     Args:
-      directory: of the run; nothing is stored there before the first `write`.
-      console: where costs are printed.
+      directory: directory of the run; nothing is stored before the first `write`.
+      console: console for the costs.
       member: name of the member of a mixture that the steps train.
     """
 

@@ -33,7 +33,7 @@ from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run import load_run, num_classes, refuse_baseline
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# File of a run that ended with a non-finite loss: the step at which it did.
+# File of a run that ended with a non-finite loss, with the number of that step.
 DIVERGED = "diverged.json"
 
 
@@ -50,15 +50,15 @@ def train(
     Started again on the same directory it resumes from the latest checkpoint.
 
     Args:
-      config: of the run.
-      run_dir: gets config, versions, costs of steps, log, checkpoints, results and a
-        plot.
-      console: where progress and tables are printed; None to print nothing.
-      profile: whether to measure first where the time of a step goes; the steps that
-        this takes are discarded, so that it changes no result.
-      param_shards: how many devices share a copy of the parameters, where all devices
-        share the tasks of a step; None to use one device. Of several processes only
-        the coordinator writes.
+      config: config of the run.
+      run_dir: directory for config, versions, costs of steps, log, checkpoints, results
+        and a plot.
+      console: console for progress and tables; None to print nothing.
+      profile: whether to profile a step first; the profiled steps are discarded, so
+        that results do not change.
+      param_shards: number of devices that share a copy of the parameters, with the
+        tasks of a step sharded over all devices; None to use one device. Of several
+        processes only the coordinator writes.
 
     Returns:
       The content of `results.json`.
@@ -138,11 +138,11 @@ def meta_train(
     """Meta-trains as `train` does, on one device, and draws no meta-test episode.
 
     Args:
-      config: of the run.
-      run_dir: gets config, versions, costs of steps, log and checkpoints.
-      console: where progress is printed; None to print nothing.
-      progress: `sink = progress(step)`, which gets the records that follow that step;
-        by default a progress bar.
+      config: config of the run.
+      run_dir: directory for config, versions, costs of steps, log and checkpoints.
+      console: console for progress; None to print nothing.
+      progress: `sink = progress(step)`, a sink for the records after `step` (default: a
+        progress bar).
 
     Returns:
       The content of `selected.json`: which step validated best, and its score.
@@ -171,7 +171,7 @@ def meta_train(
 def _following_model(
     config: config_lib.Config, directory: RunDirectory
 ) -> config_lib.Config:
-    """Names what follows from the model; a run that has begun has recorded it."""
+    """Sets the settings that depend on the model; an existing run has recorded them."""
     config = with_template(config)
     if directory.begun:
         return config
@@ -222,7 +222,7 @@ def _train_member(
 def _select(
     member: EpisodicMember, outcome: Outcome, console: Console
 ) -> dict[str, Any]:
-    """Prints and stores which parameters validated best."""
+    """Prints and stores the step of the parameters that validated best."""
     share = f", {outcome.share:g} of the way" if outcome.share != 1 else ""
     console.print(
         f"Best validation {member.score} {outcome.score:.4f} at step"
@@ -236,7 +236,7 @@ def _select(
 
 @contextlib.contextmanager
 def _fresh_metadata() -> Iterator[None]:
-    """Compiles again programs of which only the names of operations changed.
+    """Recompiles programs of which only the names of operations changed.
 
     The compilation cache would return the program of another version of the code, and
     a profile would list its operations under that version's names.
@@ -251,7 +251,7 @@ def _fresh_metadata() -> Iterator[None]:
 
 
 def _profile(outer: OuterLoop, member: EpisodicMember, console: Console) -> None:
-    """Prints and stores where the time of one step goes."""
+    """Prints and stores the profile of one step."""
     step, directory = outer.compiled(member.name).run, member.directory
     batches = map(member.batch, itertools.count())
     try:

@@ -32,8 +32,8 @@ class Trials:
     however the process ends.
 
     Args:
-      folder: of the search; created if absent.
-      config: of the search.
+      folder: folder of the search; created if absent.
+      config: config of the search.
 
     Raises:
       ValueError: if optuna is not installed, or the folder holds another search or
@@ -137,7 +137,7 @@ class Trials:
                 )
 
     def _queue_abandoned(self) -> None:
-        """Queues trials whose process has ended again, with the same settings."""
+        """Queues interrupted trials again, with the same settings."""
         queued = {trial.user_attrs[SLOT] for trial in self._in_state("WAITING")}
         for trial in self._in_state("RUNNING"):
             slot = trial.user_attrs[SLOT]
@@ -183,8 +183,8 @@ class Claim(NamedTuple):
 
     Attributes:
       trials: all trials of the search.
-      number: of the trial, from 0.
-      trial: optuna's object.
+      number: number of the trial, from 0.
+      trial: the trial of optuna.
       settings: values by dotted name.
       lock: held until the trial is released.
       reported: steps whose validation was reported before an interruption.

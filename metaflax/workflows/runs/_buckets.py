@@ -1,4 +1,4 @@
-"""Shapes of batches that are compiled a few times only."""
+"""Buckets of batch shapes, coarse or close."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from metaflax import data
 
 
 def close_buckets(*tokenized: data.TokenizedTexts) -> data.Buckets:
-    """Builds buckets that pad little, for many shapes of which few are compiled."""
+    """Builds buckets with little padding, for callers that compile few shapes."""
     lengths = data.Buckets.up_to(max(int(np.max(x.widths)) for x in tokenized)).lengths
     return data.Buckets(lengths, budget_ratio=1.125)
 

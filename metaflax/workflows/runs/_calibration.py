@@ -1,4 +1,4 @@
-"""Calibration of a run, fitted on meta-validation, that travels with what it adapts."""
+"""Calibration of a run, fitted on meta-validation and stored with adapted models."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from metaflax.workflows.runs._run_directory import RunDirectory
 
 # False-rejection rates whose thresholds are kept; others are interpolated.
 RATES = (0.001, 0.002, 0.005, *(round(i / 100, 2) for i in range(1, 51)))
-# The score where meta-validation has no texts of other classes to choose it on.
+# Score if meta-validation has no texts of other classes to choose a score on.
 DEFAULT_SCORE = "largest_probability"
 
 
@@ -28,9 +28,9 @@ class Calibration(NamedTuple):
     Attributes:
       temperature: divides logits before the softmax.
       score: confidence score that thresholds apply to, a key of
-        `CONFIDENCES`; a probability is that at the temperature.
-      rates: false-rejection rates, rising.
-      thresholds: of each rate; that share of the queries has a lower score.
+        `CONFIDENCES`; probabilities are at `temperature`.
+      rates: false-rejection rates in increasing order.
+      thresholds: threshold of each rate; that share of the queries has a lower score.
       queries: number of queries.
       episodes: size of the episodes, such as "5-way 5-shot".
       auroc: how well each score separates queries from texts of other classes, on
@@ -49,7 +49,7 @@ class Calibration(NamedTuple):
         """Returns the threshold of a false-rejection rate.
 
         Raises:
-          ValueError: if the rate is none that was fitted.
+          ValueError: if the rate is outside the range of the fitted rates.
         """
         if not self.rates or not self.rates[0] <= rate <= self.rates[-1]:
             fitted = (
@@ -76,7 +76,7 @@ def calibration_of(record: Any, place: str) -> Calibration:
     """Reads a calibration from the JSON that `calibrate` wrote.
 
     Raises:
-      ValueError: with the place, if it is damaged.
+      ValueError: if it is damaged; the message names `place`.
     """
     try:
         calibration = Calibration(**record)
@@ -97,8 +97,8 @@ def calibration_of(record: Any, place: str) -> Calibration:
 def calibrate(run: Run, evaluator: Evaluator, params: Any) -> Calibration | None:
     """Fits temperature and thresholds on the queries of meta-validation.
 
-    The score that decides on rejection is the one that better separates these queries
-    from texts of other classes of meta-validation.
+    The score for rejection is the one that better separates these queries from texts of
+    other classes of meta-validation.
 
     Args:
       run: the run.
@@ -115,7 +115,7 @@ def calibrate(run: Run, evaluator: Evaluator, params: Any) -> Calibration | None
     temperature = metrics.fit_temperature(together, np.concatenate(targets))
     lowest = LOWEST_TEMPERATURE
     if not lowest < temperature < 1 / lowest:
-        temperature = 1.0  # All or none are right, which fits no temperature.
+        temperature = 1.0  # All or none are correct: no temperature fits best.
     others = _logits_of_others(run, evaluator, params)
     calibration = Calibration(
         temperature,
@@ -145,10 +145,10 @@ def fit_thresholds(
     """Fits the threshold of each rate in `RATES` that the number of queries allows.
 
     Args:
-      confidences: of queries of known classes, `[U]`.
+      confidences: confidences of queries of known classes, `[U]`.
 
     Returns:
-      Rates and thresholds; at most that share of the queries is below a threshold.
+      Rates and thresholds; the share of queries below a threshold is at most its rate.
 
     Examples:
       >>> rates, thresholds = fit_thresholds(np.arange(10.0))
@@ -156,7 +156,7 @@ def fit_thresholds(
       2.0
     """
     ranked, num = np.sort(confidences), len(confidences)
-    # Rates are decimal fractions, whose products are not exact.
+    # Products of decimal fractions are not exact in floating point.
     below = {rate: int(rate * num + 1e-9) for rate in RATES}
     rates = tuple(rate for rate in RATES if below[rate])
     return rates, tuple(float(ranked[below[rate]]) for rate in rates)
@@ -165,7 +165,7 @@ def fit_thresholds(
 def _logits_of_others(
     run: Run, evaluator: Evaluator, params: Any
 ) -> list[np.ndarray] | None:
-    """Computes the logits of texts of classes that each episode did not draw."""
+    """Computes the logits of texts of classes that are not in each episode."""
     source: Episodes = run.valid
     if run.task.others:
         return None
@@ -196,11 +196,11 @@ def write_calibration(
 ) -> None:
     """Fits the calibration of a run, see `calibrate`, and writes it to its directory.
 
-    A failure is printed and ends nothing: training and evaluation do not depend on it.
+    A failure is printed and not raised: training and evaluation do not depend on it.
     """
     try:
         calibration = calibrate(run, evaluator, params)
-    except Exception as error:  # Task types of other packages may do anything.
+    except Exception as error:  # Task types of other packages may raise anything.
         console.print(f"No calibration was made: {error}", markup=False)
         return
     if calibration is not None:
@@ -222,15 +222,15 @@ def read_calibration(directory: RunDirectory) -> Calibration | None:
 def why_uncalibrated(
     run: config_lib.Config, *, uses_label_names: bool, other_head: str | None = None
 ) -> str | None:
-    """Returns why the calibration of a run does not hold for a model adapted from it.
+    """Returns the reason why a run's calibration does not hold for an adapted model.
 
-    It holds for the head that it was fitted with, and for support sets that have names
-    of classes as those of the run have.
+    It holds for the head that it was fitted with, and for support sets that use label
+    names as the run does.
 
     Args:
       run: config of the run.
       uses_label_names: whether names of classes are support examples of the model.
-      other_head: name of the model's head; None for the run's own.
+      other_head: name of the model's head; None if it is the run's head.
 
     Returns:
       The reason; None if the calibration holds.

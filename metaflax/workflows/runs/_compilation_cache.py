@@ -6,16 +6,16 @@ import jax
 
 from metaflax import data
 
-# A command compiles some twenty programs of half a second each; by default jax keeps
-# those of a second and more.
+# A command compiles some twenty programs of half a second each; by default jax caches
+# programs that take a second or more.
 LEAST_SECONDS = 0.1
 
 
 def cache_compilations() -> None:
     """Caches compiled programs on disk, so that a second start is quick.
 
-    The cache lies beside downloads, unless `JAX_COMPILATION_CACHE_DIR` is set. It keeps
-    programs that took 0.1 s or more to compile, unless
+    The cache is in the cache folder of downloads, unless `JAX_COMPILATION_CACHE_DIR` is
+    set. It keeps programs that took 0.1 s or more to compile, unless
     `JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` is set.
 
     Examples:

@@ -1,4 +1,4 @@
-"""The console that a workflow prints on."""
+"""Helpers for the console of a workflow."""
 
 from collections.abc import Iterable
 

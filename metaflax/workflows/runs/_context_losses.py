@@ -8,25 +8,25 @@ from metaflax.config._factories import resolve_algorithm
 from metaflax.workflows.runs._episodes import Episodes
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
-# Episodes of each split that are looked at.
+# Number of episodes of each split that are checked.
 NUM_EPISODES = 100
 
 
 def context_notes(
     config: config_lib.Config, model: LoadedModel, splits: dict[str, Episodes]
 ) -> list[str]:
-    """Describes what does not fit a context, for an algorithm that learns in context.
+    """Describes support examples that exceed the context, for in-context algorithms.
 
     Args:
-      config: of the run.
-      model: its model.
+      config: config of the run.
+      model: model of the run.
       splits: episodes by the name of their split.
 
     Returns:
-      A sentence for each split of which support examples are left out.
+      A sentence for each split with support examples that are left out.
 
     Raises:
-      ValueError: instead, if `on_long` is `error`.
+      ValueError: if any are left out and `on_long` is `error`.
     """
     size = model.context_size(config.data)
     if size is None or not resolve_algorithm(config.algorithm.name).in_context:
@@ -46,7 +46,7 @@ def context_notes(
 
 
 def _left_out(episodes: Episodes, size: int) -> tuple[int, int]:
-    """Counts support examples that are left out, and all of them."""
+    """Counts the support examples that are left out, and all support examples."""
     lengths, left_out, total = episodes.texts.example_lengths(), 0, 0
     for episode in data.fixed_list(episodes.sampler, 0, NUM_EPISODES):
         ends = np.cumsum(lengths[episode.support])

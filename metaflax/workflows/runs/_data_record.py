@@ -19,14 +19,14 @@ FILE = "data.json"
 # Largest number of differences in a message.
 MOST = 4
 
-# By split: its classes and domains, number of texts, and digests of their content.
+# By split: classes and domains, number of texts, and digests of their content.
 Record = Mapping[str, Mapping[str, Any]]
 
 
 def record_examples(
     examples: data.Examples, names: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """Returns the record of a split in memory, and of the names of its classes.
+    """Returns the record of a split in memory and of its class names.
 
     Examples:
       >>> pets = data.Examples("pets", ("it barks", "it purrs"), (("dog",), ("cat",)))
@@ -62,15 +62,15 @@ def record_examples(
 
 
 def check_record(folder: Path, record: Record, source: str) -> None:
-    """Checks that the data are those that a run directory was trained on.
+    """Checks that the data have not changed since a run was trained on them.
 
     Args:
-      folder: the run directory; one of an earlier release has no record.
-      record: of the present data.
-      source: where the data are from, for the message.
+      folder: the run directory; directories of earlier releases have no record.
+      record: record of the current data.
+      source: name of the source of the data, for the message.
 
     Raises:
-      ValueError: if they are not; the message says what changed.
+      ValueError: if they have; the message describes what changed.
     """
     path = folder / FILE
     if not path.is_file():
@@ -88,7 +88,7 @@ def check_record(folder: Path, record: Record, source: str) -> None:
 
 
 def keep_record(folder: Path, record: Record, source: str) -> None:
-    """Checks the data as `check_record`, or writes their record if there is none."""
+    """Checks the data with `check_record`, or writes their record if there is none."""
     check_record(folder, record, source)
     if not (folder / FILE).is_file():
         _files.write_json(folder / FILE, record)
@@ -106,7 +106,7 @@ def source_of(config: DataConfig) -> str:
 
 
 def differences(before: Record, after: Record) -> list[str]:
-    """Describes how data changed, a clause for each difference.
+    """Describes how data changed, with a clause for each difference.
 
     Examples:
       >>> pets = {"texts": 2, "digest": "x", "rows": "y"}
@@ -168,7 +168,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value as JSON has it, the same in each process."""
+    """Converts a value to JSON types, the same in each process."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
     if isinstance(value, np.generic | np.ndarray):
@@ -181,4 +181,4 @@ def _plain(value: Any) -> Any:
         return [[str(name), _plain(x)] for name, x in sorted(value.items())]
     if value is None or isinstance(value, str | int | float):
         return value
-    return type(value).__qualname__  # Its representation may hold an address.
+    return type(value).__qualname__  # Its representation may contain a memory address.

@@ -11,7 +11,7 @@ from metaflax import data
 from metaflax.workflows.runs._length_batches import LengthBatches, encoded, in_order
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
-# Tokens of one call of the encoder.
+# Number of tokens per call of the encoder.
 EMBED_TOKENS = 1024
 
 

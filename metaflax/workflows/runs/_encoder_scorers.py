@@ -1,7 +1,7 @@
 """Scorers of encoders below a head: by logits of texts, and by tokens.
 
-Where no part of the encoder adapts, each text is encoded once, however many episodes it
-occurs in; that changes no prediction.
+If no part of the encoder adapts, each text is encoded once for all episodes, which
+does not change predictions.
 """
 
 import dataclasses
@@ -37,13 +37,13 @@ def reading_features(encoder: models.Encoder) -> models.Encoder:
 
 
 def is_independent(encoder: models.Encoder) -> bool:
-    """Tells whether an encoder promises that features of texts are independent."""
+    """Returns whether an encoder promises that features of texts are independent."""
     apply = encoder.apply
     return isinstance(apply, base.StagedApply) and apply.examples_independent
 
 
 class LogitScorer:
-    """Scores queries by the logits, or the numbers, that a head gives for texts."""
+    """Scores queries by the logits or numbers that a head computes for texts."""
 
     embedder = staticmethod(embedder)
     max_feature_bytes: int | None = None
@@ -75,12 +75,12 @@ class LogitScorer:
     def prepared(self, episodes: Sequence[data.Episode]) -> Scorer:
         """Chooses how episodes are scored.
 
-        Where the encoder does not adapt, each text is encoded once. Where it does,
-        adaptation and prediction run apart if queries are encoded independently.
+        If the encoder does not adapt, each text is encoded once. If it adapts and
+        encodes queries independently, adaptation and prediction are separate programs.
         """
         encoder, texts = self.model.encoder, self.source.texts
         scored = self.adapting
-        if isinstance(texts, EncodedTexts):  # Others are read with their choices.
+        if isinstance(texts, EncodedTexts):  # Other texts have choices.
             params, adapted, inputs = self._shapes(episodes[:1])
             if is_empty(adapted["encoder"]) and self._fits(texts.tokenized):
                 self._embed = self.embedder(self.model)
@@ -108,7 +108,7 @@ class LogitScorer:
         return params, adapted, task.query.inputs._replace(packed=None)
 
     def _fits(self, tokenized: data.TokenizedTexts) -> bool:
-        """Tells whether the features of all texts may be held in memory."""
+        """Returns whether the features of all texts fit into memory."""
         if self.max_feature_bytes is None:
             return True
         features = len(tokenized.flat) * self.model.encoder.num_features
@@ -117,7 +117,7 @@ class LogitScorer:
 
     @property
     def _is_transductive(self) -> bool:
-        """Whether the head learns from the queries, too, without their labels."""
+        """True if the head also learns from the queries, without their labels."""
         num_features = self.model.encoder.num_features
         num_classes = self.source.sizes.num_classes
         head = build_head(self._config, num_features, self.task, num_classes)
@@ -126,11 +126,11 @@ class LogitScorer:
     @property
     def _encoded(self) -> EncodedTexts:
         texts = self.source.texts
-        assert isinstance(texts, EncodedTexts)  # `prepared` saw to it.
+        assert isinstance(texts, EncodedTexts)  # `prepared` checks this.
         return texts
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
-        """Chunks of few shapes; where texts are encoded once, in order and of one."""
+        """Divides episodes into chunks, of one shape if texts are encoded once."""
         if self._embed is not None:
             return chunks_of(episodes, range(len(episodes)), size)
         return grouped_chunks(episodes, size, self.source.collate, self.algorithm)
@@ -138,7 +138,7 @@ class LogitScorer:
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[base.Task]:
-        """Tasks of tokens, or of features that were computed once."""
+        """Yields tasks of tokens, or of features that were computed once."""
         del complete  # Nothing is generated.
         if self._embed is None:
             yield from (collated(chunk, self.source.collate) for chunk in chunks)
@@ -154,20 +154,20 @@ class LogitScorer:
         return collate_features(chunk, features, **sizes)
 
     def score(self, params: Any, batch: base.Task) -> Any:
-        """Metrics `[T]` by name, and logits `[T, Q, N]`."""
+        """Computes metrics `[T]` by name, and logits `[T, Q, N]`."""
         return self._score(params, batch)
 
     def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
-        """Metrics and logits of an episode."""
+        """Returns the metrics and logits of an episode."""
         metrics, logits = row
         return EpisodeResult(metrics, logits)
 
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """The report of the kind of targets."""
+        """Returns the report of the target kind."""
         kind, examples = target_kinds.of(self.task), self.source.examples
-        assert kind.report is not None  # `target_kinds.of` saw to it.
+        assert kind.report is not None  # `target_kinds.of` checks this.
         return kind.report(
             EvaluatedQueries(examples, episodes, scores.logits, self.task.others)
         )
@@ -177,7 +177,7 @@ class LogitScorer:
         episodes: Sequence[data.Episode],
         scores: Mapping[str, evaluation.Scores],
     ) -> list[dict[str, Any]]:
-        """No texts are generated."""
+        """Returns no samples, since no texts are generated."""
         return []
 
 
@@ -200,7 +200,7 @@ class TokenScorer(LogitScorer):
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """The task type's report over all queries."""
+        """Returns the task type's report over all queries."""
         level = self.task.tokens
         assert level is not None
         assert scores.answers is not None
@@ -218,7 +218,7 @@ class TokenScorer(LogitScorer):
         return self.task.decode(outputs, [*self.task.classes(names), *self.task.others])
 
     def _references(self, episode: data.Episode) -> list[Any]:
-        """The targets of an episode's queries, of the classes that it drew."""
+        """Returns the targets of an episode's queries, restricted to its classes."""
         level, targets = self.task.tokens, self.source.examples.targets
         assert level is not None
         assert targets is not None
@@ -229,7 +229,7 @@ class TokenScorer(LogitScorer):
         return [self.source.examples.label_names[n] for n in episode.classes]
 
     def _on_features(self, chunk: Sequence[data.Episode], features: np.ndarray):
-        """Tasks whose inputs are features of tokens, looked up in `[tokens, D]`."""
+        """Makes tasks of features of tokens, looked up in `[tokens, D]`."""
         tokenized = self._encoded.tokenized
         places = np.arange(len(tokenized.flat), dtype=np.int32)
         numbered = dataclasses.replace(tokenized, flat=places)

@@ -1,8 +1,8 @@
-"""Texts of a split as tokens: what an episode's arrays are made of.
+"""Tokenized texts of a split, and arrays of episodes of them.
 
-An encoder reads a text alone, a generative model a prompt and the text that it is to
-write, or a text beside each class or choice whose likelihoods are compared. Each of
-these makes the arrays of episodes from its own tokens.
+An encoder takes texts as input; a generative model takes prompts and target texts, or
+texts with classes or choices whose likelihoods are compared. There is a class for each
+of the three.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from metaflax.workflows.runs._loaded_model import LoadedModel
 
 
 class EpisodeTexts(Protocol):
-    """Tokens of all texts of a split, and the arrays of episodes of them."""
+    """Interface of the tokenized texts of a split."""
 
     def collate(
         self,
@@ -44,7 +44,7 @@ class EpisodeTexts(Protocol):
         ...
 
     def num_shapes(self, sizes: EpisodeSizes) -> int:
-        """Counts the distinct batch shapes at most."""
+        """Returns the largest number of distinct batch shapes."""
         ...
 
     def example_lengths(self) -> np.ndarray:
@@ -56,13 +56,13 @@ class EpisodeTexts(Protocol):
         ...
 
     def closely_padded(self) -> "EpisodeTexts":
-        """Returns the same texts in close shapes, few of which are to be compiled."""
+        """Returns the same texts with close buckets, see `close_buckets`."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedTexts:
-    """Texts that an encoder reads.
+    """Texts for an encoder.
 
     Attributes:
       tokenized: their tokens.
@@ -91,7 +91,7 @@ class EncodedTexts:
         )
 
     def num_shapes(self, sizes: EpisodeSizes) -> int:
-        """Counts shapes; a text of several windows takes as many rows."""
+        """Returns the number of shapes; a text of several windows has several rows."""
         owners = self.tokenized.owners
         windows = 1 if owners is None else int(np.bincount(owners).max())
         return self.buckets.num_shapes(sizes.num_support, sizes.num_queries, windows)
@@ -119,10 +119,10 @@ class EncodedTexts:
 
 @dataclasses.dataclass(frozen=True)
 class PromptedTexts:
-    """Prompts, and the texts that a generative model is to write after them.
+    """Prompts and target texts for a generative model.
 
     Attributes:
-      pairs: tokens of both.
+      pairs: tokens of prompts and targets.
       buckets: shapes that batches are padded to.
     """
 
@@ -141,11 +141,11 @@ class PromptedTexts:
         )
 
     def num_shapes(self, sizes: EpisodeSizes) -> int:
-        """Counts shapes."""
+        """Returns the number of shapes."""
         return self.buckets.num_shapes(sizes.num_support, sizes.num_queries)
 
     def example_lengths(self) -> np.ndarray:
-        """Counts the tokens of prompt and text, the last included."""
+        """Counts the tokens of prompt and target, the last token included."""
         return self.pairs.inputs.lengths + 1  # The last token is no input.
 
     def truncation(self) -> str:
@@ -173,9 +173,9 @@ class TextsWithChoices:
 
     Attributes:
       examples: the texts.
-      written: what a template wrote of each.
-      names: names of the classes; none where each text has choices of its own.
-      only_gold: whether support examples come with their right choice alone.
+      written: tokenized texts with their choices, by a template.
+      names: names of the classes; empty if each text has choices of its own.
+      only_gold: whether support examples have their gold choice only.
     """
 
     examples: data.Examples
@@ -200,12 +200,12 @@ class TextsWithChoices:
         )
 
     def num_shapes(self, sizes: EpisodeSizes) -> int:
-        """Counts shapes, as of texts with their right choice."""
+        """Returns the number of shapes of texts with their gold choice."""
         buckets = coarse_up_to(int(self.example_lengths().max()))
         return buckets.num_shapes(sizes.num_support, sizes.num_queries)
 
     def example_lengths(self) -> np.ndarray:
-        """Counts the tokens of each text with its right choice."""
+        """Counts the tokens of each text with its gold choice."""
         return example_lengths(self.written, self.examples)
 
     def truncation(self) -> str:
@@ -216,7 +216,7 @@ class TextsWithChoices:
         return f", {self.written.num_truncated} truncated to {longest} tokens"
 
     def closely_padded(self) -> "TextsWithChoices":
-        """Returns these, whose rows are padded as their choices need."""
+        """Returns the same texts, whose padding depends on their choices."""
         return self
 
 
@@ -228,16 +228,16 @@ def texts_of(
     model: LoadedModel,
     further: Sequence[Any] = (),
 ) -> EpisodeTexts:
-    """Makes the tokens of examples that a task type and a model need.
+    """Tokenizes examples for a task type and a model.
 
     Args:
       examples: the texts.
       names: names of the classes, in the order of their numbers.
-      config: lengths, and what a text that is too long means.
+      config: config with the lengths of texts and the handling of longer ones.
       task: the task type.
       model: whose tokenizer encodes them.
-      further: inputs of an encoder that follow those of the examples, such as names of
-        classes.
+      further: further inputs of an encoder, which follow those of the examples, such
+        as names of classes.
 
     Raises:
       ValueError: if a text is too long.
@@ -245,7 +245,7 @@ def texts_of(
     if task.texts is not None:
         targets = examples.targets or ()
         pairs = model.tokenize_pairs(examples.texts, targets, config.data, task.texts)
-        # A shape has four token budgets: of prompts and targets, in support and query.
+        # A shape has four token budgets: prompts and targets of support and query set.
         longest = {int(np.max(x.widths)) for x in (pairs.prompts, pairs.inputs)}
         buckets = data.Buckets(tuple(sorted(longest)), budget_ratio=2.0)
         return PromptedTexts(pairs, buckets)

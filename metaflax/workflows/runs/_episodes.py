@@ -81,7 +81,7 @@ def read_examples(
 
     Args:
       source: see `data.read`.
-      config: names of columns, and how rows are read.
+      config: config with the names of columns and rules for reading rows.
       task: task type.
       domain: column of domains, if any.
       variants: column of variants, if any.
@@ -114,15 +114,15 @@ def _split(examples: data.Examples, config: DataConfig) -> data.Splits:
 
 
 class Episodes(NamedTuple):
-    """The episodes of one split.
+    """Episodes of one split.
 
     Attributes:
       examples: examples that episodes are sampled from.
-      texts: their tokens, of which the arrays of episodes are made.
+      texts: tokens of the examples, from which arrays of episodes are made.
       sampler: sampler of episodes.
       room: number of classes to pad to, if larger than that of the sampler.
-      names: texts of the classes, whose tokens follow those of the examples; None for
-        no use of names.
+      names: texts of the class names, whose tokens follow those of the examples; None
+        if names are not used.
     """
 
     examples: data.Examples
@@ -133,7 +133,7 @@ class Episodes(NamedTuple):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """The inputs of all tokens: of the examples, and of the names of classes."""
+        """Inputs in the order of the tokens: the examples, then the class names."""
         names = () if self.names is None else self.names.inputs
         return (*self.examples.texts, *names)
 
@@ -247,7 +247,7 @@ def make_training_episodes(
 def _without_rare_classes(
     examples: data.Examples, sizes: EpisodeConfig, config: DataConfig
 ) -> data.Examples:
-    """Leaves out classes that are too small for the sizes, if the config says so."""
+    """Removes classes that are too small for the sizes, if the config says so."""
     if config.rare_classes == "error":
         return examples
     return without_rare_classes(examples, texts_of_a_class(sizes))
@@ -273,14 +273,14 @@ def episodes_of(
 ) -> Episodes:
     """Tokenizes examples and builds the episodes of a sampler.
 
-    Names of classes are added to the support sets if the config says so.
+    Class names are added to the support sets if the config says so.
 
     Args:
       examples: the texts.
-      sampler: samples episodes of them.
-      config: of the run.
+      sampler: sampler of episodes of them.
+      config: config of the run.
       task: the task type.
-      model: whose tokenizer encodes them.
+      model: model whose tokenizer encodes them.
       further: inputs that follow those of the examples, such as variants.
 
     Raises:
@@ -297,7 +297,7 @@ def episodes_of(
 def names_of_classes(
     names: Sequence[str], config: DataConfig, task: tasks.TaskType
 ) -> LabelTexts | None:
-    """Makes texts of the names of classes; None if the config says not to use them.
+    """Makes texts of the class names; None if the config does not use them.
 
     Raises:
       ValueError: if a class has no description.

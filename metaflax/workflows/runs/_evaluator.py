@@ -32,19 +32,19 @@ def finite_means(metrics: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 class Evaluator:
-    """Adapts to each of a fixed list of episodes and scores its queries.
+    """Adapts to each episode of a fixed list and scores its queries.
 
     Args:
-      scorer: how episodes are scored: by logits, by tokens or by generated texts.
+      scorer: scorer of episodes: by logits, by tokens or by generated texts.
       task: the task type.
       seed: seed for sampling the episodes.
       num_episodes: number of episodes.
-      batch_episodes: episodes scored in one call.
+      batch_episodes: number of episodes scored per call.
 
     Attributes:
-      episodes: the list.
+      episodes: the list of episodes.
       task: the task type.
-      kind: the kind of its targets.
+      kind: the target kind.
 
     Raises:
       ValueError: if there are no episodes.
@@ -79,22 +79,22 @@ class Evaluator:
 
     @property
     def source(self) -> Episodes:
-        """Where the episodes are drawn from."""
+        """Source of the episodes."""
         return self._scorer.source
 
     @property
     def algorithm(self) -> base.MetaAlgorithm:
-        """What adapts to an episode."""
+        """Algorithm that adapts to an episode."""
         return self._scorer.algorithm
 
     @property
     def adapting(self) -> base.MetaAlgorithm:
-        """The same as it is run on tokens, on compact rows where that is exact."""
+        """The algorithm on tokens, with compact embedding rows if that is exact."""
         return self._scorer.adapting
 
     @property
     def has_single_labels(self) -> bool:
-        """Whether each query has one class, and logits over classes."""
+        """True if each query has one class, and logits over classes."""
         return self.kind.single_label and self.task.tokens is None
 
     def __call__(self, params: Any) -> evaluation.Scores:
@@ -107,7 +107,7 @@ class Evaluator:
         )
 
     def part(self, first: int, last: int) -> "Evaluator":
-        """Returns the evaluator of the episodes from `first` up to before `last`."""
+        """Returns the evaluator of the episodes `first` to `last - 1`."""
         part = copy.copy(self)
         part.episodes = self.episodes[first:last]
         return part
@@ -125,20 +125,20 @@ class Evaluator:
         return self._scorer.report(self.episodes, scores)
 
     def class_predictions(self, scores: evaluation.Scores) -> list[EpisodePredictions]:
-        """Lists gold and predicted classes, where each query has one class."""
+        """Lists gold and predicted classes, if each query has one class."""
         return self._evaluated(scores).class_predictions()
 
     def query_logits(
         self, scores: evaluation.Scores
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Lists the logits `[Q, N]` and the gold places `[Q]` of each episode."""
+        """Lists the logits `[Q, N]` and the gold indices `[Q]` of each episode."""
         logits, targets = zip(*self._evaluated(scores).by_episode(), strict=True)
-        # Target -1, another class than the drawn ones, is the last place.
+        # Target -1, none of the episode's classes, is the last index.
         num = scores.logits.shape[-1]
         return list(logits), [row % num for row in targets]
 
     def samples(self, scores: dict[str, evaluation.Scores]) -> list[dict[str, Any]]:
-        """Shows generated texts of several methods beside the references."""
+        """Returns generated texts of several methods with the references."""
         return self._scorer.samples(self.episodes, scores)
 
     def _evaluated(self, scores: evaluation.Scores) -> EvaluatedQueries:
@@ -147,7 +147,7 @@ class Evaluator:
         )
 
     def _results(self, params: Any, *, complete: bool) -> list[EpisodeResult]:
-        """The results of all episodes, made on the host while the device goes on."""
+        """Computes the results of all episodes, decoded while the device goes on."""
         chunks = self._scorer.chunks(self.episodes, self._batch)
         batches = data.prefetch(self._scorer.batches(params, chunks, complete=complete))
         results: dict[int, EpisodeResult] = {}

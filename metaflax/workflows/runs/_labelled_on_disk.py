@@ -1,8 +1,8 @@
-"""Labelled texts on disk for meta-training, and held-out classes in memory.
+"""Labelled texts on disk for meta-training, with held-out classes in memory.
 
 Training tasks are read from disk when they are sampled. Validation and test classes are
-disjoint from those of training; as many of their texts as a few hundred episodes need
-are read into memory once, as ordinary examples.
+disjoint from training classes; enough of their texts for a few hundred episodes are
+read into memory once, as ordinary examples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class OnDisk(NamedTuple):
 
 
 def labelled_on_disk(config: Config) -> OnDisk:
-    """Indexes labelled texts and splits their classes as those of texts in memory.
+    """Indexes labelled texts and splits their classes as for texts in memory.
 
     Classes with fewer texts than an episode needs are left out.
 
@@ -86,7 +86,7 @@ def labelled_on_disk(config: Config) -> OnDisk:
 
 
 def _split(index: TextIndex, config: DataConfig) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the label numbers of each split, and the number of texts in none."""
+    """Returns the label numbers of each split, and the number of texts in no split."""
     names, source = list(index.labels.names), str(index.path)
     names_by_split, where = _split_names(names, source, config)
     names_by_split = label_names(names_by_split)
@@ -103,7 +103,7 @@ def _split(index: TextIndex, config: DataConfig) -> tuple[dict[str, np.ndarray],
 def _notes(
     index: TextIndex, parts: Mapping[str, np.ndarray], config: Config
 ) -> tuple[str, ...]:
-    """Describes labels that look alike, and classes that are left out."""
+    """Describes labels with similar names, and classes that are left out."""
     notes, postings = label_notes(index.labels.names, {}), index.labels
     for split, labels in parts.items():
         sizes = config.episodes.training() if split == "train" else config.episodes

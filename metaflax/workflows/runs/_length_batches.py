@@ -1,8 +1,8 @@
 """Batches of texts of similar length, in few shapes, for fast encoding of many texts.
 
-Texts are sorted by length and cut into batches of a budget of tokens rather than of a
-number of texts: many short texts, or few long ones, keep the device equally busy. Real
-tokens are packed, so that padding costs something in attention only.
+Texts are sorted by length and divided into batches with a budget of tokens rather than
+of texts: many short texts, or few long ones, keep the device equally busy. Real tokens
+are packed, so that padding has a cost in attention only.
 """
 
 import bisect
@@ -17,23 +17,23 @@ import numpy as np
 
 from metaflax import data
 
-# Budget of tokens for each text of `batch_size`, the typical length of a text. Twice as
-# many take an eighth more time where texts are long: arrays of more than 32 MiB come
-# from the system anew with each batch.
+# Token budget per text of `batch_size`, the typical length of a text. Twice the budget
+# takes an eighth more time for long texts, since arrays of more than 32 MiB are
+# allocated by the system anew in each batch.
 TOKENS_PER_TEXT = 32
-# Padded lengths of batches with fewer tokens than the budget; few, since most of these
-# batches are the last ones of a window or single texts of a stream.
+# Padded lengths of batches with fewer tokens than the budget. Few suffice, since most
+# of these batches are the last of a window or single texts of a stream.
 COARSE_LENGTHS = (32, 128, 512)
-# Longer than this, padded lengths are half as far apart, since attention to padding
-# costs more there than compiling a further shape.
+# Above this length, padded lengths are half as far apart, since attention to padding
+# then costs more than compiling another shape.
 FINE_FROM = 128
-# How many times more texts a batch that is not full holds than the budget has of the
-# padded length, so that shorter texts fill it too.
+# Ratio of the rows of a partial batch to the texts of its padded length that fit the
+# budget, so that shorter texts fill it too.
 COARSE_ROWS_RATIO = 3
-# Texts that share a batch differ in length by at most this ratio, where they are long
-# enough for attention to padding to matter.
+# Largest ratio of the lengths of texts in a batch, if they are long enough for
+# attention to padding to matter.
 MAX_LENGTH_RATIO = 4
-# Token budgets are this ratio apart, down to the smallest.
+# Ratio between consecutive token budgets.
 BUDGET_RATIO, SMALLEST_BUDGET = 2, 32
 
 
@@ -133,11 +133,11 @@ class LengthBatches:
             first = last
 
     def num_together(self, lengths: np.ndarray, num_tokens: int) -> int:
-        """Counts the first texts that one batch of at most so many tokens holds.
+        """Counts the first texts that fit one batch of at most `num_tokens` tokens.
 
         Args:
           lengths: numbers of tokens of the texts, `[R]`, at least one.
-          num_tokens: of the batch; a longer text has one of its own.
+          num_tokens: token budget of the batch; a longer text is a batch of its own.
 
         Examples:
           >>> batches = LengthBatches.up_to(64, num_tokens=128)
@@ -150,7 +150,7 @@ class LengthBatches:
     def _full(self, number: int) -> Shape:
         """Returns the shape of a full batch of texts of one of `lengths`.
 
-        It has as many rows as texts just longer than the length before.
+        Its rows suffice for texts just longer than the next smaller length.
         """
         length = self.lengths[number]
         shortest = self.lengths[number - 1] + 1 if number else max(1, 2 * length // 3)
@@ -158,7 +158,7 @@ class LengthBatches:
         return Shape(math.ceil(num_tokens / shortest), length, num_tokens)
 
     def _num_alike(self, falling: np.ndarray) -> int:
-        """Counts the first texts that share a batch, of lengths that fall."""
+        """Counts the first texts of similar length, given decreasing lengths."""
         longest = int(falling[0])
         number = bisect.bisect_left(self.lengths, longest)
         if number == len(self.lengths):
@@ -170,7 +170,7 @@ class LengthBatches:
         candidates = falling[: full.num_rows]
         within = np.cumsum(candidates) <= full.num_tokens
         alike = MAX_LENGTH_RATIO * np.maximum(candidates, self.lengths[0]) >= longest
-        return int(np.sum(within & alike))  # Both are false once they are false.
+        return int(np.sum(within & alike))  # Both are monotone.
 
 
 def encoded(
@@ -179,16 +179,16 @@ def encoded(
     rows: np.ndarray,
     batches: LengthBatches,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields rows of like length, and what a network computes for them.
+    """Yields rows of similar length with a network's outputs for them.
 
-    While the device computes a batch, the host makes the next and dispatches it, and
+    While the device computes a batch, the host makes and dispatches the next one, and
     only then fetches the outputs of the first.
 
     Args:
-      apply: `outputs = apply(tokens)`, `[B, ...]` of a jitted function.
+      apply: `outputs = apply(tokens)`, a jitted function with outputs `[B, ...]`.
       tokenized: the texts.
       rows: indices of the rows to encode.
-      batches: how they are batched.
+      batches: batching by length.
     """
     waiting: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
 
@@ -196,7 +196,7 @@ def encoded(
         part, outputs = waiting.popleft()
         return part, np.asarray(outputs)[: len(part)]
 
-    # A row of several sequences takes as many places and tokens as they do.
+    # The size of a row of several sequences is the sum over its sequences.
     for numbers, shape in batches.plan(tokenized.widths[rows]):
         num_tokens = shape.num_tokens * tokenized.num_parts
         buckets = data.Buckets((shape.length,), budget_multiple=num_tokens)
@@ -212,12 +212,12 @@ def encoded(
 def in_order(
     batches: Iterator[tuple[np.ndarray, np.ndarray]], num_rows: int, num_features: int
 ) -> np.ndarray:
-    """Puts the outputs of batches in the order of rows, zeros for rows without any.
+    """Puts the outputs of batches in the order of rows, with zeros for missing rows.
 
     Args:
-      batches: rows and outputs `[B, ...]`, as of `encoded`.
-      num_rows: R.
-      num_features: D, of the result of no batches.
+      batches: rows and outputs `[B, ...]`, as `encoded` yields them.
+      num_rows: number of rows R.
+      num_features: number of features D, for a result of no batches.
 
     Returns:
       float32 `[R, ..., D]`.

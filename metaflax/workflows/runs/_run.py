@@ -81,8 +81,8 @@ class Run(NamedTuple):
           evaluation: number and seed of the episodes (default: those of the run).
 
         Raises:
-          ValueError: if the data are too few, or an output layer that was meta-trained
-            has fewer classes.
+          ValueError: if there are too few data, or a meta-trained output layer has
+            fewer classes.
         """
         config = dataclasses.replace(
             self.config,
@@ -157,10 +157,10 @@ def load_run(
 
     Args:
       config: config of the run.
-      load: function that returns the model (default: loads that of the config).
+      load: function that returns the model (default: loads the model of the config).
 
     Raises:
-      ValueError: if a setting is wrong, or the model or data do not fit it.
+      ValueError: if a setting is invalid, or the model or data do not fit it.
 
     Examples:
       >>> from metaflax import config, workflows
@@ -193,7 +193,7 @@ def load_run(
 
 
 def reload_run(directory: RunDirectory) -> Run:
-    """Loads the run of a directory, with the data that it was trained on.
+    """Loads the run of a directory with its data.
 
     Args:
       directory: directory of the run, which may not have finished.
@@ -202,7 +202,7 @@ def reload_run(directory: RunDirectory) -> Run:
       The model, data and episodes of its config.
 
     Raises:
-      ValueError: if there is no run, or model or data changed or are gone.
+      ValueError: if there is no run, or model or data changed or are missing.
 
     Examples:
       >>> from metaflax import workflows
@@ -221,7 +221,7 @@ def reload_run(directory: RunDirectory) -> Run:
 
 
 class Loaded(NamedTuple):
-    """A model and the data of a run.
+    """Model and data of a run.
 
     Attributes:
       model: encoder or generative model.
@@ -244,7 +244,7 @@ def _labelled(
     task: tasks.TaskType,
     load: Callable[[], LoadedModel],
 ) -> Loaded:
-    splits = load_splits(config.data, task)  # First, since a model may be downloaded.
+    splits = load_splits(config.data, task)  # Before a download of the model.
     model, sizes = load(), config.episodes.training()
     train = make_training_episodes(splits.train, sizes, config, task, model)
     return Loaded(model, splits, train)
@@ -276,7 +276,7 @@ def _on_disk(
 def commit_to_device(arrays: Any) -> Any:
     """Commits arrays to the first device, as restored checkpoints are.
 
-    Uncommitted arrays would compile everything again when a checkpoint is restored.
+    With uncommitted arrays all programs would be recompiled for a restored checkpoint.
     """
     return jax.device_put(arrays, jax.local_devices()[0])
 
@@ -284,7 +284,7 @@ def commit_to_device(arrays: Any) -> Any:
 def training_algorithm(run: Run):
     """Builds the algorithm for meta-training.
 
-    Its head has as many classes as the widest episode of all three splits, so that a
+    Its head has as many classes as the largest way of all three splits, so that a
     learned output layer fits each of them. Tasks use only the rows of the embedding
     table that their tokens need, unless that would change the result.
     """
@@ -317,7 +317,7 @@ def roomy(run: Run, episodes: E) -> E:
 
 
 class Trained(NamedTuple):
-    """A trained run, without the data that it was trained on.
+    """Trained run without its data.
 
     Attributes:
       config: config of the run.
@@ -385,7 +385,7 @@ def report_data(run: Run, console: Console) -> None:
 
 
 def data_notes(run: Run) -> list[str]:
-    """Lists remarks about the data, and the texts that two splits share."""
+    """Lists notes on the data, and on texts that two splits share."""
     splits, episodes = run.splits, (run.train, run.valid, run.test)
     parts = [splits.train, splits.valid, splits.test]
     parts += [e.examples for e in episodes if isinstance(e, Episodes)]

@@ -30,13 +30,13 @@ from metaflax.workflows.runs import _run_files
 PACKAGES = ("metaflax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex",
             "transformers", "datasets", "numpy")  # fmt: skip
 
-# Files of the run itself, which results of other commands must not replace.
+# Files of the run itself, which results of other commands must not overwrite.
 OF_RUN = ("config.json", "environment.json", "results.json", "selected.json",
           "cost.json", "profile.json", "diverged.json", "replay.json",
           "calibration.json", data_record.FILE)  # fmt: skip
-# Files that are written before the config, with which a run begins.
+# Files that are written before the config, which marks the beginning of a run.
 BEFORE_CONFIG = (_run_files.ENVIRONMENT, data_record.FILE, _run_files.PRETRAINED)
-# File that a training locks, and that stays.
+# Lock file of training, which is not removed.
 LOCK = ".lock"
 # Folder of the run directories of the members of a mixture.
 MEMBERS = "members"
@@ -45,11 +45,11 @@ C = TypeVar("C", config_lib.Config, config_lib.PretrainConfig, config_lib.Mixtur
 
 
 class RunDirectory(Generic[C]):
-    """The folder of one run, written by the coordinator process only.
+    """Folder of one run, written by the coordinator process only.
 
     Args:
       path: the folder.
-      kind: class of its config.
+      kind: class of the run's config.
 
     Examples:
       >>> import tempfile
@@ -101,12 +101,12 @@ class RunDirectory(Generic[C]):
 
     @property
     def begun(self) -> bool:
-        """Whether the folder holds a run, which may have finished."""
+        """True if the folder holds a run, finished or not."""
         return self._config.is_file()
 
     @property
     def finished(self) -> bool:
-        """Whether meta-training has finished."""
+        """True if meta-training has finished."""
         return self._selected.is_file()
 
     def check(self, config: C) -> None:
@@ -129,7 +129,7 @@ class RunDirectory(Generic[C]):
             )
 
     def _may_begin(self) -> bool:
-        """Returns whether there is a folder with no more than `begin` writes first."""
+        """Returns whether the folder has no other files than `begin` writes first."""
         return self.path.is_dir() and all(
             path.name in BEFORE_CONFIG or path.name.startswith(".")
             for path in self.path.iterdir()
@@ -137,14 +137,13 @@ class RunDirectory(Generic[C]):
 
     @contextlib.contextmanager
     def reserved(self, config: C) -> Iterator[C]:
-        """Checks the folder, and keeps other trainings out of it meanwhile.
+        """Checks the folder, and keeps other trainings out of it within the block.
 
-        A folder with a run is locked at once; a new one by `lock`, when config and data
-        are known to be right. The operating system releases the lock however the
-        process ends.
+        A folder with a run is locked at once, a new one by `lock`, after config and
+        data were checked. The operating system releases the lock when the process ends.
 
         Yields:
-          The config, with former defaults where a run of an earlier version has them.
+          The config, with former defaults if the run is of an earlier version.
 
         Raises:
           ValueError: as `check` and `lock`.
@@ -155,13 +154,13 @@ class RunDirectory(Generic[C]):
         try:
             if broadcast_from_coordinator(self._config.exists()):
                 self.lock()
-            with _files.full_disk_named(self.path):  # By any other writer.
+            with _files.full_disk_named(self.path):  # Covers all other writers.
                 yield config
         finally:
             self._lock.release(force=True)
 
     def lock(self) -> None:
-        """Locks the folder, which is made if absent, until the end of `reserved`.
+        """Locks the folder, created if absent, until the end of `reserved`.
 
         Raises:
           ValueError: if another training has locked it, or it cannot be written.
@@ -171,7 +170,7 @@ class RunDirectory(Generic[C]):
             raise ValueError(f"{self.path} {problem or 'cannot be locked'}.")
 
     def _lock_problem(self) -> str:
-        """Locks the folder; returns why that fails, or an empty text."""
+        """Locks the folder; returns the reason of a failure, or an empty string."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -188,14 +187,14 @@ class RunDirectory(Generic[C]):
         """Writes config and versions, unless a run is resumed.
 
         Args:
-          config: of the run.
-          prepare: writes what else the directory needs, before the config.
+          config: config of the run.
+          prepare: writes further files; called before the config is written.
 
         Raises:
           ValueError: as `check`.
         """
         self.check(config)
-        barrier("run checked")  # By all processes, before one writes.
+        barrier("run checked")  # All processes check before one writes.
         if is_coordinator() and not self._config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             places = {
@@ -211,7 +210,7 @@ class RunDirectory(Generic[C]):
         """Reads the config of the run.
 
         Raises:
-          ValueError: if there is none, or only those of the members of a mixture.
+          ValueError: if there is no config, or only those of the members of a mixture.
         """
         if not self._config.is_file():
             raise ValueError(
@@ -237,14 +236,14 @@ class RunDirectory(Generic[C]):
             raise ValueError(f"{self._config}: {error}") from error
 
     def _holds_model(self) -> bool:
-        """Whether the config is that of a model in Hugging Face's format."""
+        """Returns whether the config is that of a model in Hugging Face's format."""
         try:
             return "model_type" in json.loads(self._config.read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError, RecursionError):
             return False  # Neither a model nor a run.
 
     def selected(self) -> dict[str, Any]:
-        """Reads which checkpoint was selected on validation, and the interpolation.
+        """Reads the step that was selected on validation, and the interpolation.
 
         Raises:
           ValueError: if the run has not finished, or the file is damaged.
@@ -265,7 +264,7 @@ class RunDirectory(Generic[C]):
         """Reads the meta-parameters of the run with the best validation score.
 
         Args:
-          start: its meta-parameters before the first step.
+          start: meta-parameters of the run before the first step.
 
         Returns:
           Parameters of the same structure.
@@ -306,14 +305,14 @@ class RunDirectory(Generic[C]):
 
 
 def refuse_run(path: str | Path, advice: str) -> None:
-    """Refuses a run directory where a model is asked for.
+    """Checks that a path of a model is not a run directory.
 
     Args:
-      path: of a model.
-      advice: how a run becomes such a model.
+      path: path of a model.
+      advice: how to convert a run to such a model.
 
     Raises:
-      ValueError: if it holds a run.
+      ValueError: if it is a run directory.
     """
     folder = Path(path).expanduser()
     if all((folder / name).is_file() for name in ("config.json", "environment.json")):
@@ -332,7 +331,7 @@ def check_result_name(name: str) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Collects versions and devices, to reproduce a run."""
+    """Returns versions and devices, to reproduce a run."""
 
     def version(package: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Files from outside that a run needs: its own copies, and where the others are."""
+"""External files of a run: copies of model files, and paths of data files."""
 
 import contextlib
 import dataclasses
@@ -15,15 +15,15 @@ from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 
 # Folder of a run directory with the files of the pretrained model.
 PRETRAINED = "pretrained"
-# File of that folder with the digests of the files that are linked.
+# File of that folder with the digests of hard-linked files.
 LINKED = ".linked.json"
-# Linux's request to clone a file.
+# ioctl request of Linux to clone a file.
 _FICLONE = 0x40049409
-# File of a run directory with versions, and with where files were.
+# File of a run directory with versions and with paths of files.
 ENVIRONMENT = "environment.json"
-# Files of models that nothing here reads.
+# Files of models that are not needed.
 FOREIGN = (".h5", ".msgpack", ".onnx", ".ot", ".md", ".py", ".tmp")
-# Bytes up to which a file is copied; a larger one is linked where that is possible.
+# Largest size in bytes of files that are copied; larger ones are linked if possible.
 SMALL = 2**24
 NOUNS = {
     "model": "pretrained model",
@@ -48,12 +48,12 @@ def local_paths(config: Any) -> dict[str, str]:
 
 
 def keep_model(run: Path, model: Path) -> None:
-    """Gives a run directory files of its own of a pretrained model.
+    """Copies, clones or links the files of a pretrained model into a run directory.
 
     Configuration and tokenizer are copied. Weights are cloned or linked, which takes no
-    space, or copied where the file system can do neither. A clone keeps its content
-    when the original is rewritten in place; of a link the digest is recorded, by which
-    `located_model` tells.
+    space, or copied if the file system supports neither. A clone keeps its content when
+    the original is rewritten in place; the digest of a linked file is recorded, so that
+    `located_model` detects a rewritten one.
 
     Args:
       run: the run directory.
@@ -62,7 +62,7 @@ def keep_model(run: Path, model: Path) -> None:
     if (run / PRETRAINED).exists():
         return
     embedding = sentence_embedding(model)
-    # Older folders of sentence-transformers keep the network in a folder within.
+    # Older folders of sentence-transformers have the network in a subfolder.
     root = model if embedding is None else embedding.directory
     with _files.atomic_folder(run / PRETRAINED) as folder:
         linked: dict[str, Any] = {}
@@ -77,11 +77,11 @@ def keep_model(run: Path, model: Path) -> None:
 
 
 def located_model(config: Config, run: Path) -> ModelConfig:
-    """Returns the settings of a run's model, named by where it is now.
+    """Returns the settings of a run's model with its current path.
 
     Raises:
-      ValueError: if it was a local directory that is gone, or if its weights were
-        rewritten.
+      ValueError: if it was a local directory that no longer exists, or if its weights
+        were rewritten.
     """
     name, linked = config.model.name, run / PRETRAINED
     if linked.is_dir():
@@ -93,12 +93,12 @@ def located_model(config: Config, run: Path) -> ModelConfig:
 
 
 def located_data(config: Config, run: Path) -> Config:
-    """Returns the config of a run with its data named by where they are now.
+    """Returns the config of a run with the current paths of its data.
 
-    Relative paths are those of the directory in which the run was trained.
+    Relative paths are relative to the directory in which the run was trained.
 
     Raises:
-      ValueError: if a local file is gone.
+      ValueError: if a local file no longer exists.
     """
     recorded = _environment(run).get("paths", {})
     names = {
@@ -116,7 +116,7 @@ def _data_settings(config: Config) -> dict[str, str | None]:
 
 
 def _present(path: str, run: Path, setting: str) -> str:
-    """Returns where a file is: where it was, or where it moved to with the run."""
+    """Returns the current path of a file, which may have moved with the run."""
     moved = None
     if was := _environment(run).get("run_directory"):
         moved = os.path.normpath(run / os.path.relpath(path, was))
@@ -134,7 +134,7 @@ def _exists(path: str) -> bool:
 
 
 def _check_linked(folder: Path) -> None:
-    """Refuses linked files that were rewritten, be it under their other name."""
+    """Raises ValueError for linked files that were rewritten, under either name."""
     for name, recorded in _read_json(folder / LINKED).items():
         path = folder / name
         if not path.is_file() or recorded["stat"] == _stat(path):
@@ -147,7 +147,7 @@ def _check_linked(folder: Path) -> None:
 
 
 def _stat(path: Path) -> list[int]:
-    """Returns size and time, which change whenever a file is written to."""
+    """Returns size and modification time, which change when a file is written to."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
 
@@ -168,7 +168,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _model_files(model: Path) -> list[Path]:
-    """Lists the files of a model, with the settings of its modules in subfolders."""
+    """Lists the files of a model, including settings of modules in subfolders."""
     paths = [*model.iterdir(), *model.glob("*/config.json")]
     has_safetensors = any(path.suffix == ".safetensors" for path in paths)
     return [
@@ -182,13 +182,13 @@ def _model_files(model: Path) -> list[Path]:
 
 
 def _link_or_copy(path: Path, target: Path) -> bool:
-    """Makes a file of the same content; returns whether it is linked to the other."""
-    path = path.resolve()  # The hub's cache holds links.
+    """Creates a file with the same content; returns whether it is a hard link."""
+    path = path.resolve()  # The hub's cache holds symbolic links.
     if path.stat().st_size > SMALL:
-        with contextlib.suppress(OSError):  # A file system that cannot.
+        with contextlib.suppress(OSError):  # Not supported by the file system.
             _clone(path, target)
             return False
-        with contextlib.suppress(OSError):  # Another file system, or one without links.
+        with contextlib.suppress(OSError):  # Across file systems, or not supported.
             target.unlink(missing_ok=True)
             os.link(path, target)
             return True
@@ -197,14 +197,14 @@ def _link_or_copy(path: Path, target: Path) -> bool:
 
 
 def _clone(path: Path, target: Path) -> None:
-    """Makes a file that shares its blocks with another one until either is written.
+    """Creates a copy-on-write clone of a file.
 
     Raises:
-      OSError: where the file system does not support it.
+      OSError: if the file system does not support it.
     """
     try:
         import fcntl
-    except ImportError as error:  # Not on every operating system.
+    except ImportError as error:  # Not available on every operating system.
         raise OSError(str(error)) from error
     with path.open("rb") as source, target.open("wb") as file:
         fcntl.ioctl(file.fileno(), _FICLONE, source.fileno())

@@ -1,4 +1,4 @@
-"""The interface of what scores episodes: by logits, by tokens, by generated texts."""
+"""Interface of scorers of episodes: by logits, by tokens, by generated texts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -8,12 +8,12 @@ from metaflax.workflows.runs._episodes import Episodes
 
 
 class EpisodeResult(NamedTuple):
-    """The result of one episode, on the host.
+    """Result of one episode, on the host.
 
     Attributes:
       metrics: numbers by name, `loss` among them.
-      outputs: logits `[Q, N]`, padding included; None where they were decoded.
-      predictions: the decoded prediction of each query; None where outputs suffice.
+      outputs: logits `[Q, N]`, padding included; None if they were decoded.
+      predictions: the decoded prediction of each query; None if `outputs` are set.
     """
 
     metrics: Mapping[str, Any]
@@ -22,12 +22,12 @@ class EpisodeResult(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Episodes that are scored in one call, of one shape.
+    """Episodes that are scored in one call, padded to one shape.
 
     Attributes:
-      numbers: their places in the list of all episodes.
-      episodes: these, filled up to the size of a call with copies of the last one.
-      shape: what their support sets are padded to; None for the largest of all.
+      numbers: indices of the episodes in the list of all episodes.
+      episodes: the episodes, padded to the size of a call with copies of the last one.
+      shape: shape that support sets are padded to; None for the largest of all.
     """
 
     numbers: Sequence[int]
@@ -43,7 +43,7 @@ def chunks_of(
 ) -> list[Chunk]:
     """Divides some of the episodes into chunks of one size.
 
-    The last one is filled up, so that it needs no compilation of its own.
+    The last one is padded, so that it needs no compilation of its own.
     """
     chunks = []
     for first in range(0, len(numbers), size):
@@ -57,9 +57,9 @@ class Scorer(Protocol):
     """Scores chunks of episodes.
 
     Attributes:
-      source: where the episodes are drawn from.
-      algorithm: what adapts.
-      adapting: the same as it is run on tokens.
+      source: source of the episodes.
+      algorithm: algorithm that adapts to an episode.
+      adapting: the algorithm on tokens.
     """
 
     source: Episodes
@@ -67,7 +67,7 @@ class Scorer(Protocol):
     adapting: base.MetaAlgorithm
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "Scorer":
-        """The scorer of these episodes; it may encode each of their texts once."""
+        """Returns the scorer for these episodes, which may encode each text once."""
         ...
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
@@ -77,21 +77,21 @@ class Scorer(Protocol):
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[Any]:
-        """Host arrays of each chunk; not `complete` leaves out what is generated."""
+        """Yields host arrays of each chunk, with prompts if `complete`."""
         ...
 
     def score(self, params: Any, batch: Any) -> Any:
-        """Device arrays of a chunk's results, with a leading axis of episodes."""
+        """Computes the results of a chunk on the device, with an axis of episodes."""
         ...
 
     def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
-        """The result of an episode from its row of `score`, on the host."""
+        """Returns the result of an episode from its row of `score`, on the host."""
         ...
 
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """Scores over all queries together."""
+        """Computes scores over all queries together."""
         ...
 
     def samples(
@@ -99,5 +99,5 @@ class Scorer(Protocol):
         episodes: Sequence[data.Episode],
         scores: Mapping[str, evaluation.Scores],
     ) -> list[dict[str, Any]]:
-        """Predictions of several methods beside the references."""
+        """Returns predictions of several methods with the references."""
         ...

@@ -1,8 +1,8 @@
-"""Chunks of episodes in few padded shapes, of which a program is compiled each.
+"""Chunks of episodes in few padded shapes, each with a compiled program.
 
-A program that adapts a whole network takes seconds or minutes to compile, so that each
-episode cannot have a shape of its own; if all are padded to the largest, most of the
-work is padding.
+A program that adapts a whole network takes seconds or minutes to compile, so that a
+shape for each episode is too expensive; with all episodes padded to the largest, most
+of the work would be padding.
 """
 
 import math
@@ -17,9 +17,9 @@ from metaflax.data.batching._few_shapes import Shape, TaskShape, share_shapes
 from metaflax.models import Tokens
 from metaflax.workflows.runs._scorer import Chunk, chunks_of
 
-# Compiled shapes at most.
+# Largest number of compiled shapes.
 MOST_SHAPES = 4
-# Tokens that are adapted to in one step, or predicted, in the time of a compilation.
+# Cost of a compilation, in tokens of an adaptation step or of prediction.
 TOKENS_PER_COMPILATION = 2**14
 
 # Arrays of T episodes: leaves `[T, ...]`.
@@ -32,19 +32,20 @@ def grouped_chunks(
     collate: CollateFn,
     algorithm: base.MetaAlgorithm,
 ) -> list[Chunk]:
-    """Divides episodes into chunks whose arrays take few shapes.
+    """Divides episodes into chunks whose arrays have few shapes.
 
-    On CPU a chunk is a single episode: several would be scored one by one.
+    On CPU a chunk is a single episode, since several would be scored one by one.
 
     Args:
       episodes: the episodes.
       size: number of episodes of a chunk on other devices.
-      collate: makes arrays of episodes, which it pads to the largest of them.
-      algorithm: what adapts; its inner steps make a program worth its compilation.
+      collate: function that makes arrays of episodes, padded to the largest of them.
+      algorithm: algorithm that adapts; the number of its inner steps decides which
+        programs are worth their compilation.
 
     Returns:
-      Chunks, the `shape` of each a list of episodes whose arrays need all of its shape:
-      see `collated`.
+      Chunks. The `shape` of each is a list of episodes that together need its whole
+      shape, see `collated`.
     """
     size = 1 if jax.default_backend() == "cpu" else size
     sizes = [shape_of(collate([episode])) for episode in episodes]
@@ -64,13 +65,13 @@ def grouped_chunks(
 
 
 def collated(chunk: Chunk, collate: CollateFn) -> Any:
-    """Makes the arrays of a chunk, in the shape of its group."""
+    """Makes the arrays of a chunk, padded to the shape of its group."""
     arrays = collate([*chunk.episodes, *chunk.shape])
     return jax.tree.map(lambda leaf: leaf[: len(chunk.episodes)], arrays)
 
 
 def shape_of(arrays: Any) -> TaskShape:
-    """Sizes of the texts in the arrays of one episode."""
+    """Returns the sizes of the texts in the arrays of one episode."""
     return TaskShape(tuple(_shapes(arrays)))
 
 
@@ -83,6 +84,6 @@ def _shapes(arrays: Any) -> Iterator[Shape]:
 
 
 def _largest(numbers: Sequence[int], sizes: Sequence[TaskShape]) -> list[int]:
-    """Returns few episodes that together need all of the shape of these."""
+    """Returns a few episodes that together need the whole shape of all of them."""
     needs = np.array([np.ravel(sizes[number].parts) for number in numbers])
     return [numbers[n] for n in np.unique(needs.argmax(axis=0))]

@@ -1,8 +1,8 @@
 """Raw text for subset masked language modelling tasks (SMLMT), and held-out words.
 
 Training tasks are sampled from the text when they are needed. Validation and test words
-are disjoint from those of training; as many of their sentences as a few hundred
-episodes need are read into memory once, as ordinary labelled examples.
+are disjoint from training words; enough of their sentences for a few hundred episodes
+are read into memory once, as ordinary labelled examples.
 """
 
 from collections.abc import Sequence

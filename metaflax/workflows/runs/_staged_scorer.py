@@ -1,7 +1,8 @@
-"""Scores of episodes to whose support sets an encoder adapts.
+"""Scores of episodes for encoders that adapt, in two stages.
 
-Adaptation and prediction run apart: support sets in few shapes, which hold little
-padding; queries in batches of like length, so that any number of them fits into memory.
+Adaptation and prediction are separate programs: support sets have few shapes with
+little padding; queries are predicted in batches of similar length, so that any number
+of them fits into memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,23 +19,23 @@ from metaflax.models import Tokens
 from metaflax.workflows.runs._buckets import coarse_buckets
 from metaflax.workflows.runs._scorer import Chunk, EpisodeResult, Scorer, chunks_of
 
-# Tokens of one call that predicts queries, roughly.
+# Approximate number of query tokens per call of prediction.
 QUERY_TOKENS = 2048
-# Compiled shapes of support sets, and of batches of queries, at most.
+# Largest number of compiled shapes of support sets, and of batches of queries.
 MOST_SHAPES = 4
-# Tokens that an inner step takes, and that are predicted, in the time of a compilation.
+# Cost of a compilation, in tokens of an inner step and of prediction.
 ADAPTED_PER_COMPILATION, PREDICTED_PER_COMPILATION = 2**14, 2**15
 
 
 class Queries(NamedTuple):
-    """Batches of the queries of T episodes, by falling length.
+    """Batches of the queries of T episodes, by decreasing length.
 
     Attributes:
-      order: `[T, Q]`, places of queries in their episode, the longest text first; the
-        room for queries where an episode has fewer.
-      rows: `[T, Q]`, their texts, -1 where an episode has fewer.
-      starts: the first query of each batch.
-      sizes: what each batch needs.
+      order: `[T, Q]`, indices of queries in their episode, the longest text first; Q
+        for padding.
+      rows: `[T, Q]`, indices of their texts, -1 for padding.
+      starts: index of the first query of each batch.
+      sizes: size that each batch needs.
     """
 
     order: np.ndarray
@@ -44,12 +45,12 @@ class Queries(NamedTuple):
 
 
 class Padded(NamedTuple):
-    """The shapes that a chunk is padded to.
+    """Shapes that a chunk is padded to.
 
     Attributes:
-      support: of its support sets.
-      queries: the batches of its queries.
-      shapes: of each of these.
+      support: shape of its support sets.
+      queries: batches of its queries.
+      shapes: shape of each batch of queries.
     """
 
     support: Shape
@@ -63,7 +64,7 @@ class StagedBatch(NamedTuple):
     Attributes:
       support: leaves `[T, S, ...]`.
       queries: batches of queries, leaves `[T, B, ...]`.
-      places: `[T, B]` for each of these, the places of its queries in their episode.
+      places: `[T, B]` for each batch, indices of its queries in their episode.
     """
 
     support: base.Batch
@@ -75,10 +76,10 @@ class StagedScorer:
     """Adapts to support sets of few shapes, and predicts queries in batches.
 
     Args:
-      whole: the scorer of tasks in one stage.
+      whole: scorer of tasks in one stage.
       task: the task type.
-      tokenized: the tokens of all texts.
-      has_rows: which leaves of predictions have an axis of queries.
+      tokenized: tokens of all texts.
+      has_rows: whether each leaf of predictions has an axis of queries.
     """
 
     def __init__(
@@ -93,20 +94,20 @@ class StagedScorer:
         self.report, self.samples = whole.report, whole.samples
         self._stages = stages(self.adapting, task.loss, task.metrics)
         self._has_rows = has_rows
-        # Each of the sequences of a row is padded to the longest.
+        # Each sequence of a row is padded to the longest one.
         parts = tokenized.num_parts
         self._tokenized, self._lengths = tokenized, parts * tokenized.widths
         self._padded_lengths = [parts * n for n in coarse_buckets(tokenized).lengths]
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "StagedScorer":
-        """Nothing is encoded before the encoder adapts."""
+        """Returns the scorer itself, since the encoder adapts."""
         del episodes
         return self
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
-        """Chunks of episodes whose support sets have the same shape.
+        """Divides episodes into chunks whose support sets have the same shape.
 
-        On CPU each is a single episode: several would be adapted to one by one.
+        On CPU a chunk is a single episode, since several would be adapted one by one.
         """
         size = 1 if jax.default_backend() == "cpu" else size
         inner = self.algorithm.inner
@@ -140,13 +141,13 @@ class StagedScorer:
         return Shape(len(lengths), int(lengths.max()), int(lengths.sum()))
 
     def _queries(self, episodes: Sequence[data.Episode]) -> Queries:
-        """Divides queries into batches of about as many tokens each."""
+        """Divides queries into batches of about the same number of tokens."""
         parts = [episode.query for episode in episodes]
         rows = _rows(parts, max(map(len, parts)), "queries")
         lengths = np.where(rows >= 0, self._lengths[rows], 0)  # [T, Q]
         order = np.argsort(-lengths, axis=1, kind="stable")
         rows = np.take_along_axis(rows, order, axis=1)
-        # Of the longest n-th text of any episode, so that each episode's fit.
+        # The longest n-th text over episodes, so that the batches of each episode fit.
         falling = np.take_along_axis(lengths, order, axis=1).max(axis=0)
         total = falling.cumsum()
         num = -(-int(total[-1]) // QUERY_TOKENS)
@@ -163,7 +164,7 @@ class StagedScorer:
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[StagedBatch]:
         """Yields the arrays of each chunk."""
-        del params, complete  # Nothing is encoded before, and nothing generated.
+        del params, complete  # Nothing is encoded in advance or generated.
         for chunk in chunks:
             support = self._support(chunk.episodes, chunk.shape.support)
             tokens, places = self._query_batches(chunk.shape)
@@ -180,7 +181,7 @@ class StagedScorer:
         )
 
     def _query_batches(self, padded: Padded) -> tuple[list[Tokens], list[np.ndarray]]:
-        """Pads each batch of queries, and the places of its queries, to its shape."""
+        """Pads each batch of queries, and the indices of its queries, to its shape."""
         order, rows, starts, _ = padded.queries
         tokens, places = [], []
         for part, place, shape in zip(
@@ -200,7 +201,7 @@ class StagedScorer:
         return _tokens(self._tokenized, rows, length, shape.num_tokens)
 
     def score(self, params: Any, batch: StagedBatch) -> Any:
-        """Predictions for each batch of queries, `[T, B, ...]`, and their places."""
+        """Predicts each batch of queries, `[T, B, ...]`; also returns their indices."""
         adapted = self._stages.adapt(params, batch.support)
         outputs = [self._stages.predict(params, adapted, x) for x in batch.queries]
         return outputs, batch.places

@@ -1,4 +1,4 @@
-"""Episodes of texts that are read from disk when they are sampled."""
+"""Episodes whose texts are read from disk when they are sampled."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The scorer of generative models, by the texts that they generate."""
+"""Scorer of generative models by generated texts."""
 
 import functools
 from collections import Counter
@@ -28,7 +28,7 @@ def adapted_generator(
 ) -> Callable[[Any, Any, Any], Any]:
     """Returns `generated = generate(params, adapted, prompts)`.
 
-    A task changed the weights, or is the context of each prompt.
+    Adaptation changes the weights, or provides a context for each prompt.
     """
     plain = model.generator(layout, decoding)
 
@@ -73,18 +73,18 @@ class TextScorer:
         )
 
     def prepared(self, episodes: Sequence[data.Episode]) -> "TextScorer":
-        """All of the network may adapt, so that nothing is computed before."""
+        """Returns the scorer itself, since all of the network may adapt."""
         del episodes
         return self
 
     def chunks(self, episodes: Sequence[data.Episode], size: int) -> list[Chunk]:
-        """Chunks of few shapes, each of which compiles adaptation and generation."""
+        """Divides episodes into chunks of few shapes, each with compiled programs."""
         return grouped_chunks(episodes, size, self._collate, self.algorithm)
 
     def batches(
         self, params: Any, chunks: Iterable[Chunk], *, complete: bool
     ) -> Iterator[GenerationBatch]:
-        """Tasks, and where complete also prompts and candidates for retrieval."""
+        """Yields tasks, and if `complete` also prompts and candidates for retrieval."""
         del params
         collate = functools.partial(self._collate, complete=complete)
         yield from (collated(chunk, collate) for chunk in chunks)
@@ -100,7 +100,7 @@ class TextScorer:
         return batch
 
     def score(self, params: Any, batch: GenerationBatch) -> Any:
-        """A `Generation` with leaves `[T, ...]`."""
+        """Computes a `Generation` with leaves `[T, ...]`."""
         return self._score(params, batch)
 
     def result(self, episode: data.Episode, row: Any) -> EpisodeResult:
@@ -118,7 +118,7 @@ class TextScorer:
     def report(
         self, episodes: Sequence[data.Episode], scores: evaluation.Scores
     ) -> dict[str, Any]:
-        """The means of each domain's episodes."""
+        """Returns the mean metrics over the episodes of each domain."""
         names = self.source.examples.domain_names or ("all",)
         domains = np.array([episode.domain or 0 for episode in episodes])
         columns = {name: scores.metrics[name] for name in self.task.scores}
@@ -137,12 +137,12 @@ class TextScorer:
         scores: Mapping[str, evaluation.Scores],
         per_domain: int = 2,
     ) -> list[dict[str, Any]]:
-        """Generated texts of several methods beside the references.
+        """Returns generated texts of several methods with the references.
 
         Args:
           episodes: the evaluated episodes.
-          scores: by method, of one that has generated.
-          per_domain: how many episodes of each domain are shown.
+          scores: scores by method, with generated texts.
+          per_domain: number of episodes per domain.
 
         Returns:
           A record per query: domain, text, reference, and each method's text.
@@ -180,7 +180,7 @@ class TextScorer:
 
     def _candidates(self, chunk: Sequence[data.Episode]) -> base.Batch:
         pairs, num_queries = self._pairs, self.source.sizes.num_queries
-        # The longest reference may follow the longest prompt.
+        # The longest reference is scored after the longest prompt.
         longest = pairs.layout.max_source_length + pairs.layout.max_target_length
         lengths = (*(n for n in (32, 64, 128, 256) if n < longest), longest)
         buckets = data.Buckets(lengths, budget_ratio=2.0)
@@ -192,7 +192,7 @@ class TextScorer:
         return self.task.decode(texts, [])
 
     def _recalls(self, episode: data.Episode, likelihoods: Any) -> dict[str, float]:
-        """How often the reference is among the likeliest of all queries' texts."""
+        """Computes how often the reference is among the k likeliest candidates."""
         num = len(episode.query)
         return {
             recall_name(k): metrics.recall_at(

@@ -1,4 +1,4 @@
-"""What a model put out for tokens, brought together with the texts they are of."""
+"""Readings: texts with a model's outputs for their tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,16 +15,17 @@ def reading(
     tokenized: data.TokenizedTexts,
     logits: np.ndarray,
 ) -> TokenOutputs:
-    """A `Reading` of some of the texts that were tokenized together.
+    """Makes the `Reading` of some of the texts that were tokenized together.
 
     Args:
-      texts: all of them.
-      numbers: which of them.
-      tokenized: all of them.
-      logits: `[R, L, N]` of the rows of these, in order, and perhaps of padding.
+      texts: all texts.
+      numbers: indices of the texts to select.
+      tokenized: tokens of all texts.
+      logits: `[R, L, N]`, logits of the rows of the selected texts, in order; rows of
+        padding may follow.
 
     Returns:
-      Texts, rows and logits of these.
+      Texts, rows and logits of the selected texts.
     """
     rows = [tokenized.rows_of(numbers[i : i + 1]) for i in range(len(numbers))]
     owners = [owner for owner, text_rows in enumerate(rows) for _ in text_rows]

@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What a group may exceed the usual level by before it counts, in standard deviations:
-# half of a shift that is worth an alarm.
+# Allowance of the CUSUM in standard deviations of a group's mean: half of the smallest
+# shift that is worth an alarm.
 ALLOWANCE = 0.5
 THRESHOLDS = np.arange(0.5, 60.0, 0.25)
-# Streams that a threshold is chosen on, and their groups.
+# Number of simulated streams that a threshold is chosen on, and of their groups.
 NUM_STREAMS, NUM_GROUPS = 100, 400
 
 
 class Chart(NamedTuple):
-    """A control chart of one class.
+    """Control chart of one class.
 
     Attributes:
       level: usual mean of the probability.
       deviation: usual standard deviation of the probability of one text.
-      threshold: above which the statistic gives an alarm.
+      threshold: value of the statistic above which there is an alarm.
 
     References:
       Page, `Continuous Inspection Schemes
@@ -35,7 +35,7 @@ class Chart(NamedTuple):
     threshold: float
 
     def excess(self, mean: float, size: int) -> float:
-        """How far a group's mean lies above the level, in its standard deviations."""
+        """Computes a group's mean less the level, in standard errors of the mean."""
         return (mean - self.level) / (self.deviation / size**0.5)
 
     def next(self, statistic: float, mean: float, size: int) -> float:
@@ -46,9 +46,9 @@ class Chart(NamedTuple):
 def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
     """Fits a chart to probabilities of usual texts, which need no labels.
 
-    The usual texts are a sample, whose level is not quite that of the texts to come. So
-    each stream that a threshold is chosen on is drawn from another resample of them:
-    the fewer they are, the higher is the threshold.
+    The level of the usual texts is an estimate. To account for its error, each stream
+    that the threshold is chosen on is drawn from another resample of these texts: the
+    fewer they are, the higher is the threshold.
 
     Args:
       past: `[U]`, probabilities of the class.
@@ -57,10 +57,10 @@ def fit(past: np.ndarray, size: int, rate: float, *, seed: int = 0) -> Chart:
       seed: seed of the streams.
 
     Returns:
-      The chart with the lowest threshold that keeps to the rate on these streams.
+      The chart with the lowest threshold whose rate on these streams is at most `rate`.
 
     Raises:
-      ValueError: if all probabilities are alike, or no threshold has so few alarms.
+      ValueError: if all probabilities are equal, or no threshold has so few alarms.
 
     Examples:
       >>> past = np.random.default_rng(0).beta(1, 8, 1000)
@@ -97,12 +97,12 @@ def cusum(
     """Computes statistics and alarms of whole streams.
 
     Args:
-      excess: `[..., G]`, how far each group lies above the usual level.
-      threshold: of each stream, `[...]`.
+      excess: `[..., G]`, how far each group exceeds the usual level.
+      threshold: threshold of each stream, `[...]`.
 
     Returns:
-      The statistic, and where it gave an alarm, `[..., G]` each. After an alarm the
-      statistic begins anew.
+      The statistic, and whether it gave an alarm, `[..., G]` each. An alarm resets the
+      statistic.
     """
     statistic, alarms = np.zeros(excess.shape), np.zeros(excess.shape, bool)
     now = np.zeros(excess.shape[:-1])

@@ -1,4 +1,4 @@
-"""The state of watching: groups of texts, charts, and the alarms that they give."""
+"""State of watching: charts, groups of texts and alarms."""
 
 import dataclasses
 import heapq
@@ -10,20 +10,20 @@ import numpy as np
 from metaflax.workflows.watching import _control_chart
 from metaflax.workflows.watching._control_chart import Chart
 
-# Texts of a group that an alarm shows, those of the highest probabilities.
+# Number of texts of a group that an alarm shows, the most probable ones.
 NUM_EXAMPLES = 3
-# Usual texts that charts are fitted to, at least.
+# Smallest number of usual texts that charts are fitted to.
 LEAST_PAST, LEAST_PAST_GROUPS = 100, 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The texts since the last complete group.
+    """Incomplete group, the texts since the last complete group.
 
     Attributes:
       count: number of texts.
       sums: sum of their probabilities, by class.
-      examples: by class the probabilities and texts of the most probable ones.
+      examples: probabilities and texts of the most probable ones, by class.
     """
 
     count: int = 0
@@ -44,15 +44,15 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Monitor:
-    """Charts of classes, and where they stand.
+    """Charts of classes with their current statistics.
 
     Attributes:
       size: number of texts of a group.
       rate: largest number of false alarms per group, of all classes together.
-      charts: by class.
-      statistics: of each chart, after the last complete group.
+      charts: charts by class.
+      statistics: statistic of each chart after the last complete group.
       num_groups: number of complete groups.
-      group: the incomplete one.
+      group: the incomplete group.
     """
 
     size: int
@@ -96,24 +96,24 @@ class Monitor:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Monitor":
-        """Restores what `record` returned."""
+        """Restores a monitor from its `record`."""
         charts = {name: Chart(**chart) for name, chart in record["charts"].items()}
         fields = {**record, "charts": charts, "group": Group(**record["group"])}
         return cls(**fields)
 
     def record(self) -> dict[str, Any]:
-        """Returns the state as JSON has it."""
+        """Returns the state as a JSON object."""
         charts = {name: chart._asdict() for name, chart in self.charts.items()}
         return {**dataclasses.asdict(self), "charts": charts}
 
     def after(
         self, text: str, shares: Mapping[str, float]
     ) -> tuple["Monitor", list[dict[str, Any]]]:
-        """Takes a further text.
+        """Updates the charts with another text.
 
         Args:
-          text: to show in an alarm.
-          shares: its probability of each class that is watched.
+          text: the text, to show in an alarm.
+          shares: its probability of each watched class.
 
         Returns:
           The state after it, and a record of each alarm.

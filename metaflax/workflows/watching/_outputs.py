@@ -1,4 +1,4 @@
-"""Where labels and alarms of a stream go: files that grow, and a webhook."""
+"""Outputs of labels and alarms of a stream: appended files and a webhook."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from metaflax import _files
 
 Note: TypeAlias = Callable[[str], None]
 
-# Attempts to deliver an alarm, seconds of each, and of the wait for the last ones.
+# Attempts to deliver an alarm, seconds per attempt, and seconds to wait at the end.
 ATTEMPTS, ATTEMPT_SECONDS, LAST_SECONDS = 3, 10.0, 30.0
 
 
 class AppendedFile:
-    """A file of JSON lines that grows, and continues where a state says it ended.
+    """JSONL file for appending, cut to its size in a saved state first.
 
     Args:
-      path: of a file, which need not exist; `-` for standard output.
-      size: bytes that it has by the state; None to keep what is there. What was written
-        after the state was saved is removed, since it is written again.
+      path: path of the file, which need not exist; `-` for standard output.
+      size: size in bytes when the state was saved; None to keep the whole file. Later
+        lines are removed, since they are written again.
 
     Raises:
-      ValueError: if it cannot be written, or has fewer bytes.
+      ValueError: if the file cannot be written, or is smaller than `size`.
     """
 
     def __init__(self, path: str, size: int | None):
@@ -65,13 +65,13 @@ class AppendedFile:
             self._file.close()
 
     def size(self) -> int | None:
-        """Writes out what waits, and returns the size; None for a pipe."""
+        """Flushes the file, and returns its size; None for a pipe."""
         self._file.flush()
         return os.fstat(self._file.fileno()).st_size if self._seekable else None
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if an address is neither http nor https."""
+    """Raises ValueError if a URL is neither http nor https."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"the webhook is {url!r}; give an http or https address.")
 
@@ -80,8 +80,8 @@ class Webhook:
     """Delivers alarms to an address by POST, in the background and in order.
 
     Args:
-      url: http or https.
-      note: gets a sentence about each alarm that was not delivered.
+      url: URL with scheme http or https.
+      note: called with a sentence for each alarm that was not delivered.
     """
 
     def __init__(self, url: str, note: Note):
@@ -90,11 +90,11 @@ class Webhook:
         threading.Thread(target=self._deliver, daemon=True).start()
 
     def send(self, alarm: Mapping[str, Any]) -> None:
-        """Puts an alarm in the queue."""
+        """Queues an alarm."""
         self._waiting.put(alarm)
 
     def close(self) -> None:
-        """Waits until all are delivered, but not for ever."""
+        """Waits until all alarms are delivered, for a limited time."""
         done = threading.Thread(target=self._waiting.join, daemon=True)
         done.start()
         done.join(LAST_SECONDS)

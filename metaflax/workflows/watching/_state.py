@@ -1,4 +1,4 @@
-"""Outputs of watching, and the state with which a later start continues."""
+"""Outputs of watching, and the state from which a later start resumes."""
 
 import contextlib
 import dataclasses
@@ -14,14 +14,14 @@ from metaflax.workflows.watching._outputs import AppendedFile, Note, Webhook, ch
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where the results go.
+    """Destinations of the results.
 
     Attributes:
       labels: file of a prediction for each text, `-` for standard output; None for
         none.
       alarms: file of alarms, `-` for standard output.
       webhook: address that alarms are posted to.
-      state: file that lets a later start continue; None for none.
+      state: file of the state from which a later start resumes; None for none.
     """
 
     labels: str | None = None
@@ -36,15 +36,15 @@ class Outputs:
 
 @dataclasses.dataclass
 class State:
-    """What a later start needs.
+    """State from which a later start resumes.
 
     Attributes:
       identity: model and settings that it belongs to.
       monitor: the charts.
       num_texts: number of texts so far.
-      num_rows: number of rows of the present file that were read.
+      num_rows: number of rows read from the current file.
       first_row: digest of the first row of that file.
-      sizes: bytes of the files of labels and alarms.
+      sizes: sizes in bytes of the files of labels and alarms.
     """
 
     identity: dict[str, Any]
@@ -55,7 +55,7 @@ class State:
     sizes: dict[str, int | None] = dataclasses.field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Returns the state as JSON has it."""
+        """Returns the state as a JSON object."""
         return {**vars(self), "monitor": self.monitor.record()}
 
 
@@ -85,7 +85,7 @@ def read_state(path: Path | None, identity: dict[str, Any]) -> State | None:
 
 @dataclasses.dataclass
 class Writer:
-    """Writes labels, alarms and the state, in the order that loses none of them."""
+    """Writes labels, alarms and the state, in an order that loses none on a crash."""
 
     alarms: AppendedFile
     labels: AppendedFile | None
@@ -98,13 +98,13 @@ class Writer:
             self.labels.write(row)
 
     def alarm(self, alarm: dict[str, Any]) -> None:
-        """Writes an alarm, and posts it."""
+        """Writes an alarm, and sends it to the webhook."""
         self.alarms.write(alarm)
         if self.webhook:
             self.webhook.send(alarm)
 
     def save(self, state: State) -> None:
-        """Writes out what waits, and then the state."""
+        """Flushes the outputs, and then writes the state."""
         if self.labels:
             state.sizes["labels"] = self.labels.size()
         state.sizes["alarms"] = self.alarms.size()
@@ -116,7 +116,7 @@ class Writer:
 def opened_outputs(
     outputs: Outputs, sizes: dict[str, Any], note: Note
 ) -> Iterator[Writer]:
-    """Opens all outputs, and closes them."""
+    """Opens all outputs, and closes them at the end of the block."""
     with contextlib.ExitStack() as stack:
 
         def opened(output: Any) -> Any:

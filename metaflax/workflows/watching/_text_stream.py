@@ -1,4 +1,4 @@
-"""Lines of a stream: standard input, a file that grows, or clients of a socket."""
+"""Lines of a stream: standard input, a followed file, or clients of a socket."""
 
 import os
 import queue
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# Seconds between looks at a file that has not grown.
+# Seconds between checks of a file that has not grown.
 POLL_SECONDS = 0.2
-# Longest line of a client of a socket, in bytes, and lines that wait at most.
+# Longest line of a client of a socket, in bytes, and largest number of queued lines.
 MAX_LINE, MAX_WAITING = 2**20, 10_000
 
 
 class ReplacedError(Exception):
-    """A file that was followed is now another one, or shorter."""
+    """Raised for a followed file that was replaced or truncated."""
 
 
 def lines_of(source: str, *, follow: bool) -> tuple[str, Iterable[bytes]]:
@@ -26,13 +26,13 @@ def lines_of(source: str, *, follow: bool) -> tuple[str, Iterable[bytes]]:
 
     Args:
       source: `-` for standard input, `tcp://HOST:PORT` to listen there, or a file.
-      follow: whether the end of a file is waited beyond, until the process ends.
+      follow: whether to wait for lines that are appended to a file.
 
     Returns:
       The name of the stream, and its lines.
 
     Raises:
-      ValueError: if the file cannot be read, or the address not listened at.
+      ValueError: if the file cannot be read, or the address cannot be listened on.
     """
     check(source)
     if source == "-":
@@ -43,7 +43,7 @@ def lines_of(source: str, *, follow: bool) -> tuple[str, Iterable[bytes]]:
 
 
 def check(source: str) -> None:
-    """Raises ValueError if a source is no file, and no other stream by its form."""
+    """Raises ValueError if a source is neither a file nor another kind of stream."""
     if source.startswith("tcp://"):
         _host_and_port(source)
     elif source != "-" and not Path(source).is_file():
@@ -72,7 +72,7 @@ def _followed(path: Path) -> Iterator[bytes]:
     """Yields the lines of a file, and those that are appended to it later.
 
     Raises:
-      ReplacedError: once the path names another file, or the file was cut off.
+      ReplacedError: if the path names another file, or the file was truncated.
     """
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
@@ -98,14 +98,14 @@ def _check_same(path: Path, number: int, position: int) -> None:
 
 
 def _received(address: str) -> Iterator[bytes]:
-    """Listens at an address, and yields the lines of all clients."""
+    """Listens on an address, and yields the lines of all clients."""
     arrived: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while line := self.rfile.readline(MAX_LINE + 1):
                 if len(line) > MAX_LINE:
-                    return  # A client that sends no lines is not listened to.
+                    return  # Disconnects a client whose line is too long.
                 arrived.put(line if line.endswith(b"\n") else line + b"\n")
 
     server = _server(_host_and_port(address), Handler, address)

@@ -33,15 +33,15 @@ from metaflax.workflows.watching._state import (
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where the texts come from.
+    """Source of the texts.
 
     Attributes:
       texts: a file, `-` for standard input, or `tcp://HOST:PORT` to listen there.
       follow: whether to wait for lines that are appended to a file.
       column: column of texts, of JSONL and CSV.
       column_pair: column of second texts, for models of pairs.
-      format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
-      encoding: of the texts; None for UTF-8 or what a byte order mark names.
+      format: `lines`, `jsonl`, `csv` or `tsv`; None to infer it from the file's name.
+      encoding: encoding of the texts; None for UTF-8 or what a byte order mark names.
     """
 
     texts: str
@@ -53,7 +53,7 @@ class Source:
 
     @property
     def row_format(self) -> str:
-        """The format of the rows."""
+        """Format of the rows."""
         suffix = Path(self.texts).suffix[1:]
         known = suffix if suffix in ("jsonl", "csv", "tsv") else "lines"
         return self.format or known
@@ -61,7 +61,7 @@ class Source:
     def rows_of(
         self, stream: Any, form: tasks.Form, format: str | None
     ) -> Iterator[InputRow]:
-        """Yields the rows of a stream or a file with such columns."""
+        """Yields the rows of a stream or file in a format."""
         return read_input_rows(
             stream,
             form=form,
@@ -72,21 +72,21 @@ class Source:
         )
 
     def check(self) -> None:
-        """Raises ValueError if there is no such file, or the address is none."""
+        """Raises ValueError if there is no such file, or the address is invalid."""
         _text_stream.check(self.texts)
 
     @property
     def is_file(self) -> bool:
-        """Whether the same rows can be read again."""
+        """True if the source is a file, whose rows can be read again."""
         return self.texts != "-" and not self.texts.startswith("tcp://")
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """When there is an alarm.
+    """Settings of alarms.
 
     Attributes:
-      classes: those that are watched; empty for all.
+      classes: classes to watch; empty for all.
       group_size: number of texts that a chart takes together.
       false_alarms: largest rate of false alarms per group, of all classes together.
     """
@@ -128,9 +128,10 @@ def watch(
     """Labels texts as they arrive, and gives an alarm where a class surges.
 
     A control chart (CUSUM) of each class watches its mean probability in groups of
-    texts. Its level and threshold come from usual texts, without labels. A file is read
-    on from where the state says, and lines of alarms and labels that were written after
-    the state are written again; a webhook may get such an alarm twice.
+    texts. Its level and threshold are fitted to usual texts, without labels. With a
+    state, reading a file resumes after the last row in the state, and alarms and labels
+    that were written after the state are written again; a webhook may get such an alarm
+    twice.
 
     Args:
       directory: a classifier that `adapt` wrote.
@@ -138,19 +139,19 @@ def watch(
       past: file of usual texts, in the format of its name; needed unless there is a
         state.
       follow: whether to wait for lines that are appended to the file of texts.
-      classes: those that are watched; empty for all.
+      classes: classes to watch; empty for all.
       group_size: number of texts that a chart takes together.
       false_alarms: largest rate of false alarms per group, of all classes together.
       alarms: file that alarms are appended to, `-` for standard output.
       labels: file that the prediction of each text is appended to.
       webhook: address that alarms are posted to.
-      state: file that lets a later start continue.
+      state: file of the state from which a later start resumes.
       column: column of texts, of JSONL and CSV.
       column_pair: column of second texts, for models of pairs.
-      format: `lines`, `jsonl`, `csv` or `tsv`; None for that of the file's name.
-      encoding: of the texts; None for UTF-8 or what a byte order mark names.
+      format: `lines`, `jsonl`, `csv` or `tsv`; None to infer it from the file's name.
+      encoding: encoding of the texts; None for UTF-8 or what a byte order mark names.
       batch_size: number of texts of 32 tokens in one call of the network.
-      note: gets sentences about rows that were left out and alarms not delivered.
+      note: called with a sentence for each row left out and each alarm not delivered.
 
     Returns:
       The number of texts of this call.
@@ -222,7 +223,7 @@ def _run(
 def _take(
     predictor: Predictor, batch: Sequence[InputRow], state: State, writer: Writer
 ) -> None:
-    """Predicts a batch, and writes what comes of it."""
+    """Predicts a batch, and writes its labels and alarms."""
     predictions = predictor([row.text for row in batch])
     for row, prediction in zip(batch, predictions, strict=True):
         inputs = predictor.form.row(row.text)
@@ -273,7 +274,7 @@ class _Lines:
 def _unread(
     rows: Iterator[InputRow], source: Source, state: State
 ) -> Iterator[InputRow]:
-    """Skips the rows of a file that the state has, unless it is another file."""
+    """Skips the rows that the state counts as read, unless the file is another one."""
     if not source.is_file or not state.num_rows:
         return rows
     first = next(rows, None)
