@@ -19,14 +19,14 @@ ENDING_LATER = (
 def end_on_interrupt() -> None:
     """Makes SIGINT end the process at once, with status 130.
 
-    Python would raise an exception wherever the main thread is. Compiled code that is
-    running may crash on it, and it is lost where it rises in a callback. Here a thread
-    ends the process, whatever the main thread computes, and removes files that are
-    half written. Where the outer loop takes the first SIGINT as a request, which
-    `fit` of training does, the second one ends the process.
+    Python would raise an exception wherever the main thread is. Running compiled code
+    may crash on it, and it is lost if it is raised in a callback. Here a thread ends
+    the process, whatever the main thread computes, and removes half-written files. If
+    the outer loop takes the first SIGINT as a request, as `training.fit` does, the
+    second one ends the process.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        return  # A shell's background job, which Ctrl-C does not concern.
+        return  # A background job of a shell, which ignores Ctrl-C.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     ending = threading.Lock()
@@ -50,7 +50,7 @@ def end_on_interrupt() -> None:
                 _print(ENDING_LATER)
 
     signal.signal(signal.SIGINT, handle)
-    # Python writes the number of each signal there as it arrives.
+    # Python writes the number of each signal to this pipe as it arrives.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=watch, name="interrupts", daemon=True).start()
 

@@ -12,7 +12,7 @@ from metaflax.cli._parse import Command, parse
 
 
 def script() -> NoReturn:
-    """Runs the command of the process's arguments, and ends the process."""
+    """Runs the command in the process's arguments, and ends the process."""
     end_on_interrupt()
     sys.exit(main())
 
@@ -26,9 +26,9 @@ def main(args: Sequence[str] | None = None) -> int:
       args: arguments of the command line; None for those of the process.
 
     Returns:
-      The exit status: 0; 2 after one sentence on standard error about an error; 130
-      after an interruption, 143 after SIGTERM, with the last step of a run saved; 141
-      when standard output was closed, as by `| head`.
+      The exit status: 0 for success; 2 for an error, described in one sentence on
+      standard error; 130 after an interrupt and 143 after SIGTERM, with the last step
+      of a run saved; 141 if standard output was closed, as by `| head`.
 
     Examples:
       >>> from metaflax import cli
@@ -42,7 +42,7 @@ def main(args: Sequence[str] | None = None) -> int:
         try:
             return _main(args)
         finally:
-            sys.stdout.flush()  # Here, where a closed pipe can still be handled.
+            sys.stdout.flush()  # A closed pipe can still be handled here.
     except BrokenPipeError:
         # Keeps Python from printing an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,7 +77,7 @@ def run(command: Command, console: Console) -> None:
 
     Args:
       command: a command with its options, as `parse` returns it.
-      console: where it prints.
+      console: console to print on.
 
     Examples:
       >>> import io

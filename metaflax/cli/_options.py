@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
-# Options that are not called as their field.
+# Options whose name differs from the field's.
 OPTION_NAMES: dict[tuple[str, ...], str] = {
     ("data", "path"): "data",
     ("model", "name"): "model",
@@ -27,7 +27,7 @@ PLACEHOLDERS: dict[Any, str] = {
     **{"run": "RUN", "runs": "RUN", "label_separator": "TEXT"},
     **{int: "N", float: "X", str: "NAME", Path: "PATH"},
 }
-# Titles of groups that are not called as their dataclass.
+# Titles of groups whose name differs from the dataclass's.
 SECTIONS = {
     "Columns": "column",
     "Limits": "limit",
@@ -38,12 +38,12 @@ SECTIONS = {
 
 
 class Overrides(NamedTuple):
-    """Marks a field that holds those settings of a config that an option was given for.
+    """Marks a field that holds the settings of a config that were set by options.
 
     Attributes:
       config: dataclass of the settings, each of which becomes an option.
-      otherwise: what a setting is without its option, for the help text; None for the
-        default of the config.
+      otherwise: default of a setting for the help text, such as "the run's"; None for
+        the default of the config.
 
     Examples:
       ::
@@ -119,7 +119,7 @@ def _overrides(markers: tuple) -> Overrides | None:
 
 
 def _overriding_options(marker: Overrides, path: tuple[str, ...]) -> Iterator[Option]:
-    """Makes the options of settings, each None unless it is given."""
+    """Makes the options of settings, each with default None."""
     for option in options_of(marker.config):
         default = marker.otherwise or option.default
         yield option._replace(
@@ -149,7 +149,7 @@ def _default(field: dataclasses.Field) -> Any:
 def field_docs(kind: type) -> dict[str, str]:
     """Reads the docstrings below the fields of a dataclass, each as one line.
 
-    Those of the dataclasses that it inherits from come first.
+    Docstrings of base dataclasses come first.
     """
     texts: dict[str, str] = {}
     for parent in reversed(kind.__mro__):
@@ -173,7 +173,7 @@ def _declared_field_docs(kind: type) -> dict[str, str]:
 
 
 def view(command: type, options: Sequence[Option]) -> type:
-    """Makes the dataclass from which tyro parses a command.
+    """Makes the dataclass that tyro parses for a command.
 
     The options of `command.FIRST` come first, then a group for each nested dataclass;
     without `FIRST` all of the command's own options come first.
@@ -246,14 +246,14 @@ def _field(option: Option) -> tuple[str, Any, Any]:
 
 
 def placeholder(name: str, kind: Any) -> str | None:
-    """Writes the values of an option in its help, such as `N [N]` or `{io,bio}`.
+    """Formats the values of an option in its help, such as `N [N]` or `{io,bio}`.
 
     Args:
       name: name of the option.
       kind: type of its values.
 
     Returns:
-      The placeholder; None where tyro's own is used.
+      The placeholder; None to use tyro's.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):

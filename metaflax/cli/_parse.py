@@ -44,10 +44,10 @@ def parse(
 
     Args:
       args: arguments of the command line.
-      warn: receives a sentence for each former name of an option.
+      warn: called with a sentence for each former name of an option.
 
     Returns:
-      The command, with the settings of its config file where it has one.
+      The command, with the settings of its config file if there is one.
 
     Raises:
       SystemExit: with 0 after printing help, with 2 for unknown commands or options.
@@ -77,7 +77,7 @@ def parse(
         defaults = command(settings=config_lib.load_file(path))
     first, *more = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     try:
-        # Only this command's view is made, since that of all takes a quarter second.
+        # Only this command's view is made; all views take a quarter of a second.
         parsed = tyro.cli(
             view(command, options_of(command, defaults)),
             args=options,
@@ -86,14 +86,14 @@ def parse(
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
         )
     except SystemExit as end:
-        if end.code == 0:  # After the help.
+        if end.code == 0:  # Help was printed.
             print(_after_options(command, more, shutil.get_terminal_size().columns))
         raise
     return command_of(command, parsed)
 
 
 def _refuse(name: str) -> NoReturn:
-    """Ends with the commands that there are, the most similar one first."""
+    """Exits with the list of known commands, the most similar one first."""
     similar = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f" Did you mean {similar[0]}?" if similar else ""
     print(
@@ -105,7 +105,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def overview(width: int) -> str:
-    """Describes the commands, for `metaflax --help`."""
+    """Formats the list of commands, for `metaflax --help`."""
     lines = ["usage: metaflax COMMAND [OPTIONS]", ""]
     lines += textwrap.wrap(DESCRIPTION, width)
     for title, commands in GROUPS.items():
@@ -129,7 +129,7 @@ def overview(width: int) -> str:
 
 
 def _after_options(command: type, paragraphs: Sequence[str], width: int) -> str:
-    """Writes the rest of a command's help: an explanation, examples, and a page."""
+    """Formats the end of a command's help: explanation, examples and link."""
     blocks = [textwrap.fill(" ".join(text.split()), width) for text in paragraphs]
     blocks.append("\n  ".join(["Examples:", *getattr(command, "EXAMPLES", ())]))
     if page := getattr(command, "PAGE", None):

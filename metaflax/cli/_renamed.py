@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-# The new name by the former one. None of these is an option of another command.
+# New names by former names. No former name is an option of another command.
 RENAMED = {
     "--tasks-by": "--task-loop",
     "--layers-by": "--layer-loop",
@@ -23,7 +23,7 @@ def with_new_names(args: Sequence[str], warn: Callable[[str], None]) -> list[str
 
     Args:
       args: arguments of the command line.
-      warn: receives a sentence for each replaced name.
+      warn: called with a sentence for each replaced name.
 
     Returns:
       The arguments with the new names.

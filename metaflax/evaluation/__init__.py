@@ -1,4 +1,4 @@
-"""Meta-testing: adapts to episodes, scores their queries, computes intervals."""
+"""Meta-testing: adaptation to episodes, scores of their queries, intervals."""
 
 from metaflax.evaluation._bootstrap import bootstrap_interval as bootstrap_interval
 from metaflax.evaluation._bootstrap import median_interval as median_interval

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Places on the way whose gradients are computed together.
+# Number of points on the path whose gradients are computed together.
 _AT_ONCE = 8
 
 
@@ -16,9 +16,9 @@ class Attributions(NamedTuple):
     """Attributions of an output to each number of an input.
 
     Attributes:
-      values: in the shape of the input.
-      difference: of the output from that of the baseline, a scalar.
-      error: by how much the sum of `values` misses it, a scalar.
+      values: attributions in the shape of the input.
+      difference: output of the input less that of the baseline, a scalar.
+      error: absolute difference of the sum of `values` from `difference`, a scalar.
     """
 
     values: jax.Array
@@ -35,22 +35,22 @@ def integrated_gradients(
 ) -> Attributions:
     r"""Attributes the output of a function to its input by integrated gradients.
 
-    On the straight way from a baseline :math:`x'` to the input :math:`x` the gradient
-    is integrated; what number i adds is
+    The gradient is integrated along the straight path from a baseline :math:`x'` to the
+    input :math:`x`; the attribution of number i is
 
     .. math::
 
       (x_i - x'_i) \int_0^1 \partial_i f(x' + \alpha (x - x'))\, d\alpha.
 
-    These add up to :math:`f(x) - f(x')`. The integral is computed by Gauss and
-    Legendre's rule, where the paper has a sum of equal steps: of as many gradients it
-    is more exact wherever `fn` is smooth.
+    These add up to :math:`f(x) - f(x')`. The integral is computed by Gauss-Legendre
+    quadrature instead of the paper's sum of equal steps: with the same number of
+    gradients it is more accurate for a smooth `fn`.
 
     Args:
-      fn: from an array of the shape of `inputs` to a scalar; differentiable.
-      inputs: what is explained.
-      baseline: of the same shape, an uninformative input.
-      num_steps: gradients on the way.
+      fn: differentiable function of an array of the shape of `inputs` to a scalar.
+      inputs: the input to explain, an array of any shape.
+      baseline: an uninformative input of the same shape.
+      num_steps: number of gradients on the path.
 
     Returns:
       `Attributions`. Their error falls with `num_steps`.

@@ -6,17 +6,17 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-# Numbers of episodes drawn at a time, so that memory does not grow with their number.
+# Number of episodes drawn at a time, so that memory does not grow with their number.
 MOST_DRAWN = 2**22
 
 
 class Estimate(NamedTuple):
-    """An estimate and its interval, which need not be symmetric.
+    """Estimate with its interval, which need not be symmetric.
 
     Attributes:
-      value: what was estimated.
-      low: the lower end.
-      high: the upper end.
+      value: the estimate.
+      low: lower end of the interval.
+      high: upper end of the interval.
     """
 
     value: float
@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def same(means: np.ndarray) -> np.ndarray:
-    """The identity statistic: the means themselves."""
+    """Returns the means themselves, the identity statistic."""
     return means
 
 
@@ -39,23 +39,23 @@ def bootstrap_interval(
 ) -> Estimate:
     """Computes the percentile bootstrap of a mean over episodes, or of a statistic.
 
-    As many episodes as there are are drawn with replacement, again and again; the
-    interval lies between percentiles of what the draws give. It takes no shape of the
-    scores for granted, and serves ratios and distances too: those of sums over episodes
-    are statistics of means. Like any interval over episodes it covers other episodes
-    of the same classes, texts and trained weights, and nothing beyond. For few
-    episodes, below twenty or so, it is too narrow; Student's is better there.
+    All E episodes are resampled with replacement; the ends of the interval are
+    percentiles over the resamples. It assumes no distribution of the scores, and serves
+    ratios and distances too: those of sums over episodes are statistics of means. Like
+    any interval over episodes it covers other episodes of the same classes, texts and
+    trained weights, and nothing beyond. For few episodes, below about twenty, it is too
+    narrow; Student's interval is then better.
 
     Args:
       scores: `[E]`, one score an episode, or `[E, M]`.
-      statistic: `values = statistic(means)`, from means `[R]` or `[R, M]` of R draws to
-        one number of each, `[R]`; NaN where a draw has none, which is left out.
-      seed: of the draws: the same ones each time.
-      num_resamples: how many draws.
-      confidence: which share of the draws lies in the interval.
+      statistic: `values = statistic(means)`, from means `[R]` or `[R, M]` of R
+        resamples to a number for each, `[R]`; resamples with NaN are left out.
+      seed: seed of the resamples.
+      num_resamples: number of resamples.
+      confidence: share of the resamples within the interval.
 
     Returns:
-      An `Estimate`, its value of all episodes once each.
+      An `Estimate`; its value is the statistic of the original episodes.
 
     Raises:
       ValueError: if there is no score.
@@ -128,11 +128,11 @@ def paired_bootstrap(
 
 
 def _draws(rng: np.random.Generator, size: int, num: int) -> Iterator[np.ndarray]:
-    """How often each of `size` episodes is drawn, `[R, size]`, `num` draws in all."""
+    """Yields counts of each of `size` episodes, `[R, size]`, in `num` resamples."""
     most = max(1, MOST_DRAWN // size)
     for first in range(0, num, most):
         rows = min(most, num - first)
-        # Each draw counts in a range of its own, so that all are counted at once.
+        # Each resample has a range of its own, so that all are counted at once.
         drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * size)
         yield counts.reshape(rows, size).astype(np.float64)
@@ -141,13 +141,12 @@ def _draws(rng: np.random.Generator, size: int, num: int) -> Iterator[np.ndarray
 def median_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
     """Computes the median of independent values, with an interval between two of them.
 
-    It takes nothing for granted: how many of the values lie below the true median is
-    binomial.
+    It assumes no distribution: the number of values below the true median is binomial.
 
     Args:
       values: `[E]`, such as seconds of repetitions.
-      confidence: how often such an interval covers the true median, at least; for five
-        values and fewer no interval between them does so often, and it is all of them.
+      confidence: least probability that such an interval covers the true median. No
+        interval of five values or fewer reaches 95 %; it is then their whole range.
 
     Returns:
       An `Estimate`.

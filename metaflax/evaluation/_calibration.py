@@ -1,4 +1,4 @@
-"""Calibration over episodes: reliability, its error, temperature scaling."""
+"""Calibration over episodes: reliability, calibration error, temperature scaling."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,13 +16,14 @@ class Calibration(NamedTuple):
     """Reliability of predicted probabilities, with intervals.
 
     Attributes:
-      temperature: by which logits were divided.
+      temperature: temperature that divides the logits.
       error: the expected calibration error over all queries, with an interval over
-        episodes. Draws with fewer different episodes have a larger one by chance, so
-        that an interval of a small error lies high.
-      log_loss: the mean of `-log p` of what is right.
-      bins: of all queries together.
-      accuracies: of each bin, with an interval over episodes; None where it is empty.
+        episodes. Resamples have fewer distinct episodes and so a larger error by
+        chance: the interval of a small error is biased upwards.
+      log_loss: the mean of `-log p` of the gold class.
+      bins: bins of all queries together.
+      accuracies: accuracy of each bin, with an interval over episodes; None for an
+        empty bin.
     """
 
     temperature: float
@@ -42,10 +43,10 @@ def calibration(
     """Scores the calibration of `softmax(logits / temperature)` over episodes.
 
     Args:
-      logits: of each of E episodes `[Q, N]`, those of absent classes very negative.
-      targets: of each episode class numbers `[Q]`.
-      temperature: fitted on other episodes, see `metrics.fit_temperature`.
-      num_bins: of equal width.
+      logits: logits `[Q, N]` of each of E episodes, very negative for absent classes.
+      targets: class numbers `[Q]` of each episode.
+      temperature: temperature fitted on other episodes, see `metrics.fit_temperature`.
+      num_bins: number of bins of equal width.
 
     Returns:
       A `Calibration`.
@@ -71,7 +72,7 @@ def calibration(
         bins.append(reliability_bins(probabilities, true, num_bins))
         likely = probabilities[np.arange(len(true)), true]
         losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())
-    # An episode a row: counts, confidences and hits of its bins.
+    # One row per episode: counts, confidences and hits of its bins.
     rows = np.array([np.concatenate(episode_bins) for episode_bins in bins])
     return Calibration(
         temperature,

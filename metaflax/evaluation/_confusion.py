@@ -24,7 +24,7 @@ class EpisodePredictions(NamedTuple):
 
 
 class ConfusedPair(NamedTuple):
-    """How often one class is confused with another.
+    """Pair of classes of which one is predicted as the other.
 
     Attributes:
       true: the gold class.
@@ -46,12 +46,12 @@ def confusion_matrix(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts queries by gold and predicted class over all episodes.
 
-    An episode holds few of the classes, so that two can be confused only where both
-    were drawn; these chances are counted too.
+    An episode holds few of the classes, so that two classes can be confused only in
+    episodes with both; these chances are counted too.
 
     Args:
       episodes: one entry per episode.
-      names: of all N classes.
+      names: names of all N classes.
 
     Returns:
       `counts [N, N]`, a row per gold class and a column per predicted class, and
@@ -82,11 +82,11 @@ def confused_pairs(
 
     Args:
       episodes: one entry per episode.
-      names: of all classes.
-      most: how many pairs at most.
+      names: names of all classes.
+      most: largest number of pairs.
 
     Returns:
-      Those with any confusion, by the number of queries, the share breaking ties.
+      Pairs with any confusion, by decreasing number of queries, then share.
 
     Examples:
       >>> episodes = [EpisodePredictions(["a", "b"], ["a", "a"], ["a", "b"])]
@@ -115,7 +115,7 @@ def confused_pairs(
 def _share(
     episodes: Sequence[EpisodePredictions], true: str, predicted: str
 ) -> Estimate:
-    """The share of chances, with an interval over the episodes that have any."""
+    """Computes the share of chances, with an interval over episodes with any."""
     hits = [
         (
             sum(
@@ -137,12 +137,12 @@ def class_intervals(
 
     Args:
       episodes: one entry per episode.
-      names: of classes; those without a query are left out.
+      names: names of classes; classes without a query are left out.
 
     Returns:
-      For each class `precision`, `recall` and `f1-score`, as `classification_report`
-      has them, with the intervals of `share_interval`. Precision is 0 where nothing is
-      predicted as the class.
+      For each class `precision`, `recall` and `f1-score`, as in
+      `classification_report`, with the intervals of `share_interval`. Precision is 0
+      for a class that is never predicted.
 
     Examples:
       >>> episodes = [EpisodePredictions(["a", "b"], ["a", "a"], ["a", "b"])]

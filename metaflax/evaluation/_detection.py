@@ -17,20 +17,20 @@ CONFIDENCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def detection(
     inside: Sequence[np.ndarray], outside: Sequence[np.ndarray], recall: float = 0.95
 ) -> dict[str, dict[str, Interval]]:
-    """Scores how well logits and probabilities separate queries from other texts.
+    """Scores how well confidences separate in-scope queries from other texts.
 
-    With class means the largest logit is the least distance to a mean, times a factor.
-    With a linear layer, whose logits are defined up to a shift, the largest probability
+    For class means, the largest logit is the least distance to a mean, up to a factor.
+    For a linear layer, whose logits are defined up to a shift, the largest probability
     is the usual score.
 
     Args:
-      inside: for each of E episodes the logits of its queries, `[Q, N]`.
-      outside: for each episode the logits of texts of none of its classes, `[V, N]`.
-      recall: the least share of an episode's queries that is kept.
+      inside: logits of the queries of each of E episodes, `[Q, N]`.
+      outside: logits of texts of none of the classes, for each episode, `[V, N]`.
+      recall: smallest share of an episode's queries that is accepted.
 
     Returns:
-      For each score `auroc` and `false_positives` (the share of the texts outside that
-      is kept), means over episodes with Student's interval.
+      For each score `auroc` and `false_positives` (the share of the other texts that
+      is accepted), means over episodes with Student's interval.
 
     Examples:
       >>> queries, others = np.array([[3.0, 0.0], [0.0, 2.0]]), np.array([[1.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Adapts to each episode's support set, then scores references and generates."""
+"""Scorer of generative models: adaptation, scores of references, generation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class GenerationBatch(NamedTuple):
 
     Attributes:
       tasks: leaves `[T, S, ...]` and `[T, Q, ...]`.
-      prompts: to generate from, leaves `[T, Q, ...]`; None to generate nothing.
+      prompts: prompts to generate from, leaves `[T, Q, ...]`; None to generate nothing.
       candidates: C candidate texts of each query, as a `base.Batch` of leaves
         `[T, Q, C, ...]`; None to retrieve nothing.
     """
@@ -28,10 +28,10 @@ class Generation(NamedTuple):
     """Outputs of a generative model in T episodes.
 
     Attributes:
-      scores: of the references, `[T]` by name.
-      generated: `[T, Q, ...]`; None where there are no prompts.
+      scores: scores of the references, `[T]` by name.
+      generated: generated tokens, `[T, Q, ...]`; None without prompts.
       likelihoods: the mean log-probability of each candidate's tokens, `[T, Q, C]`;
-        None where there are none.
+        None without candidates.
     """
 
     scores: dict[str, jax.Array]
@@ -47,16 +47,17 @@ def generating_scorer(
 ) -> Callable[[Any, GenerationBatch], Generation]:
     """Builds a jitted function that adapts a generative model, scores and generates.
 
-    Tasks run one after another: each has its own weights, and stops when its texts end.
+    Tasks run one after another, since each has its own weights and stops when its texts
+    end.
 
     Args:
-      algorithm: what adapts, on `{"encoder": language model, "head": {}}`.
+      algorithm: algorithm on parameters `{"encoder": language model, "head": {}}`.
       loss_fn: `loss_fn(logits, targets, weights)`.
-      metrics: the same form, by name.
+      metrics: functions of the same form, by name.
       generate: `generated = generate(params, adapted, prompts)`.
 
     Returns:
-      `generation = score(params, batch)`. Deterministic.
+      `generation = score(params, batch)`, a deterministic function.
     """
     named = {"loss": loss_fn, **metrics}
 

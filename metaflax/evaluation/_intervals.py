@@ -8,7 +8,7 @@ import scipy
 
 
 class Interval(NamedTuple):
-    """A mean and the half-width of its interval: mean +- half_width.
+    """Mean with the half-width of its interval: mean +- half_width.
 
     Attributes:
       mean: the centre.
@@ -26,12 +26,12 @@ class Interval(NamedTuple):
 
     @property
     def low(self) -> float:
-        """The lower end."""
+        """Lower end of the interval."""
         return self.mean - self.half_width
 
     @property
     def high(self) -> float:
-        """The upper end."""
+        """Upper end of the interval."""
         return self.mean + self.half_width
 
 
@@ -39,8 +39,8 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
     """Computes the mean over episodes with Student's t interval.
 
     Args:
-      scores: `[E]`, one score an episode; episodes are drawn independently.
-      confidence: how often such an interval covers the true mean.
+      scores: `[E]`, one score per episode; episodes are drawn independently.
+      confidence: probability that such an interval covers the true mean.
 
     Returns:
       An `Interval`; infinitely wide for a single episode.
@@ -101,21 +101,21 @@ def paired_interval(
 def nested_interval(scores: Sequence[Any], confidence: float = 0.95) -> Interval:
     """Computes the mean over folds or seeds, with an interval that covers new ones.
 
-    A fold counts as one number, the mean of what is in it, whatever its number of
-    episodes, and the interval is Student's over these. What differs from fold to fold
-    is in their spread, and so is the noise of the seeds and episodes within: the
-    interval covers the mean over all folds, seeds and episodes that might have been
-    drawn. It is wider than one over all episodes as if they were independent, which
-    covers other episodes of the same folds and seeds alone (`stratified_interval`).
+    A fold counts as one number, the mean of its content, whatever its number of
+    episodes, and the interval is Student's over these means. Their spread includes the
+    differences between folds and the noise of seeds and episodes within: the interval
+    covers the mean over all folds, seeds and episodes that might have been drawn. It is
+    wider than an interval over all episodes as if they were independent, which covers
+    other episodes of the same folds and seeds only (`stratified_interval`).
 
     Folds of one data set share classes of meta-training, so that their means are not
     independent: the true coverage is somewhat less than `confidence`.
 
     Args:
-      scores: one entry a fold, each the scores `[E]` of its episodes, or one entry a
-        seed which is that in turn, and so on. Where there is one fold alone, what is in
-        it is the outermost level, and the interval covers that alone.
-      confidence: how often such an interval covers the true mean.
+      scores: one entry per fold: the scores `[E]` of its episodes, or nested entries,
+        such as one per seed. With a single fold, the next level is the outermost one,
+        and the interval covers that level only.
+      confidence: probability that such an interval covers the true mean.
 
     Returns:
       An `Interval`.
@@ -145,13 +145,13 @@ def stratified_interval(
 ) -> Interval:
     """Computes the mean over folds, with an interval for these folds.
 
-    It covers other episodes of the same folds, and neither other folds nor other
-    seeds; `nested_interval` does. Each fold counts alike, and its variance is its own;
-    the degrees of freedom are Welch's and Satterthwaite's.
+    It covers other episodes of the same folds; `nested_interval` covers other folds and
+    seeds too. All folds have the same weight, and each its own variance; the degrees of
+    freedom are those of Welch and Satterthwaite.
 
     Args:
-      scores: of each fold `[E]`, at least two episodes.
-      confidence: how often such an interval covers the mean over these folds.
+      scores: scores `[E]` of each fold, at least two episodes.
+      confidence: probability that such an interval covers the mean over these folds.
 
     Returns:
       An `Interval`.
@@ -189,7 +189,7 @@ def stratified_interval(
 
 
 def _nested_mean(scores: Any) -> float:
-    """The mean of the means of nested lists."""
+    """Computes the mean of the means of nested lists."""
     if np.ndim(scores) == 0 and not isinstance(scores, Sequence):
         return float(scores)
     if not len(scores):

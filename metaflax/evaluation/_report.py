@@ -46,9 +46,9 @@ def label_report(
     """Computes scikit-learn's report of several labels per query.
 
     Args:
-      names: of the labels, N.
-      true: 0 or 1, `[U, N]`.
-      predicted: 0 or 1, `[U, N]`.
+      names: names of the N labels.
+      true: gold labels, 0 or 1, `[U, N]`.
+      predicted: predicted labels, 0 or 1, `[U, N]`.
 
     Returns:
       As `classification_report`, with `micro avg` and `samples avg`.

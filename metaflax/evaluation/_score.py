@@ -1,4 +1,4 @@
-"""Adapts to each episode's support set and scores its queries."""
+"""Scorer of episodes: adaptation to support sets, scores of queries."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ class Scores(NamedTuple):
     Attributes:
       metrics: `[E]` by name, `loss` among them.
       logits: `[E, Q, N]`, padding included, or the outputs of a model without
-        logits; None where they were decoded to `answers`.
-      answers: for each episode the decoded prediction of each query; None where
-        `logits` hold the predictions.
+        logits; None if they were decoded to `answers`.
+      answers: decoded predictions of the queries of each episode; None if `logits`
+        hold the predictions.
 
     Examples:
       >>> import numpy as np
@@ -47,15 +47,15 @@ def scorer(
     """Builds a jitted function that adapts to tasks and scores their queries.
 
     Args:
-      algorithm: what adapts and predicts.
+      algorithm: algorithm that adapts and predicts.
       loss_fn: `loss_fn(outputs, targets, weights)`.
-      metrics: the same form, by name.
+      metrics: functions of the same form, by name.
       task_loop: `scan` or `vmap`; `auto` is `scan` on CPU.
-      transductive: whether an algorithm whose head `takes_unlabelled` adapts to the
-        queries, too, without their labels.
+      transductive: whether an algorithm whose head `takes_unlabelled` also adapts to
+        the queries, without their labels.
 
     Returns:
-      `{name: [T]}, logits [T, Q, N] = score(params, tasks)`. Deterministic.
+      `{name: [T]}, logits [T, Q, N] = score(params, tasks)`, a deterministic function.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -97,7 +97,7 @@ def scorer(
 
 
 def _with_queries(support: base.Batch, query: base.Batch) -> base.Batch:
-    """Adds the queries to a support set as examples without a label."""
+    """Adds the queries to a support set as unlabelled examples."""
     return base.Batch(
         concatenate(support.inputs, query.inputs),
         jnp.concatenate([support.targets, jnp.full_like(query.targets, -1)]),
@@ -109,7 +109,7 @@ def evaluate(score, params: Any, batches: Iterable[base.Task]) -> Scores:
     """Scores every episode of `batches` in order.
 
     Args:
-      score: what `scorer` returned.
+      score: function returned by `scorer`.
       params: meta-parameters.
       batches: stacked tasks, leaves `[T, S, ...]` and `[T, Q, ...]`, the same Q
         and N throughout.
@@ -130,7 +130,7 @@ def evaluate(score, params: Any, batches: Iterable[base.Task]) -> Scores:
       >>> print(scores.metrics["accuracy"], scores.logits.shape)
       [1.  0.5 0. ] (3, 2, 1)
     """
-    # Kept on the device until all are dispatched, so that nothing waits in between.
+    # Results stay on the device until all are dispatched, so that it never waits.
     parts = [score(params, tasks) for tasks in batches]
     if not parts:
         raise ValueError("there is no episode to evaluate on.")

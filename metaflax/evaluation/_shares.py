@@ -12,20 +12,20 @@ def share_interval(
 ) -> Estimate:
     r"""Computes a share of units grouped in episodes, with Wilson's interval.
 
-    Things of one episode are alike, so that an episode counts as one thing: shares of
-    episodes lie between 0 and 1, and vary no more than the outcomes of a coin do. The
-    interval is wide rather than narrow, and no single point where all shares are 0 or
-    all are 1, as one that is drawn from the episodes again would be. Where episodes
-    differ in chances c, they count as :math:`(\sum c)^2 / \sum c^2` equal ones.
+    Units of one episode are correlated, so that an episode counts as one unit: shares
+    of episodes are between 0 and 1, and their variance is at most that of coin flips.
+    The interval is conservative, and is not a single point if all shares are 0 or all
+    are 1, unlike a bootstrap interval. If episodes differ in chances c, they count as
+    :math:`(\sum c)^2 / \sum c^2` equal ones.
 
     Args:
-      hits: `[E]`, of each episode how many are counted.
-      chances: `[E]`, of how many; 0 where an episode has none.
-      confidence: how often such an interval covers the true share, about.
+      hits: `[E]`, number of hits of each episode.
+      chances: `[E]`, number of chances of each episode, which may be 0.
+      confidence: approximate probability that such an interval covers the true share.
 
     Returns:
-      An `Estimate`: the sum of hits by that of chances. 0 with an interval from 0 to 1
-      where there are no chances.
+      An `Estimate`: the sum of hits over the sum of chances; 0 with an interval from 0
+      to 1 without chances.
 
     Examples:
       >>> share, low, high = share_interval([2, 2, 2, 2], [2, 2, 2, 2])
@@ -45,6 +45,6 @@ def share_interval(
     centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     spread = np.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
     half = z / (1 + z**2 / number) * float(spread)
-    # Ends of 0 and 1 are exact but for rounding.
+    # Removes rounding errors of the ends 0 and 1.
     low, high = max(0.0, centre - half), min(1.0, centre + half)
     return Estimate(share, min(low, share), max(high, share))

@@ -1,6 +1,6 @@
-"""Adaptation, prediction and scores of tasks as programs of their own.
+"""Adaptation, prediction and scores of tasks as separate programs.
 
-Queries that are predicted apart from adaptation come in batches of their own shapes, so
+Queries are predicted separately from adaptation in batches with shapes of their own, so
 that any number of them fits into memory.
 """
 
@@ -14,7 +14,7 @@ from metaflax import base
 
 
 class Stages(NamedTuple):
-    """Jitted functions, of which each compiles once per shape.
+    """Jitted functions, each compiled once per shape.
 
     Attributes:
       adapt: `adapted = adapt(params, support)`, leaves `[T, ...]` of support sets
@@ -33,7 +33,7 @@ def stages(
     loss_fn: base.LossFn,
     metrics: Mapping[str, Callable[..., jax.Array]],
 ) -> Stages:
-    """Builds the stages of `evaluation.scorer`, of the same arguments."""
+    """Builds the stages of `evaluation.scorer`, with the same arguments."""
     named = {"loss": loss_fn, **metrics}
 
     def adapt(params, support):
@@ -54,15 +54,15 @@ def stages(
 def rows_of_outputs(
     algorithm: base.MetaAlgorithm, params: Any, adapted: Any, inputs: Any
 ) -> list[bool]:
-    """Tells which leaves of predictions have an axis of queries.
+    """Returns which leaves of predictions have an axis of queries.
 
     Others, such as the mask of classes, are the same for all batches of queries.
 
     Args:
-      algorithm: what predicts.
+      algorithm: algorithm that predicts.
       params: meta-parameters, or their shapes.
-      adapted: what it adapted, or the shapes.
-      inputs: leaves `[U, ...]`.
+      adapted: adapted parameters, or their shapes.
+      inputs: inputs, leaves `[U, ...]`.
     """
 
     def shapes(num: int) -> list[tuple[int, ...]]:
@@ -85,7 +85,7 @@ def in_order(
 
     Args:
       parts: predictions of each batch, leaves `[B, ...]` or shared.
-      places: `[B]`, the place of each of its queries; `num` where there is none.
+      places: `[B]`, the index of each query of a batch; `num` for padding.
       num: Q, number of queries with padding, whose predictions are zero.
       has_rows: whether leaves are `[B, ...]`, see `rows_of_outputs`.
 
@@ -106,7 +106,7 @@ def in_order(
 
 
 def over_tasks(fn: Callable[[Any], Any], tasks: Any, task_loop: str = "auto") -> Any:
-    """Maps a function over the leading axis: at once, or one by one on CPU.
+    """Maps a function over the leading axis: vectorised, or one by one on CPU.
 
     Args:
       fn: function of one task.

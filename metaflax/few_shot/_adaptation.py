@@ -16,8 +16,8 @@ from metaflax.tree._paths import is_empty
 from metaflax.workflows.runs._encoder_scorers import reading_features
 from metaflax.workflows.runs._process import one_blas_thread
 
-# Classes are padded to powers of two from this on, so that tasks of different size
-# share a compiled adaptation.
+# Classes are padded to powers of two, at least this one, so that tasks of different
+# size share a compiled adaptation.
 LEAST_CLASSES = 8
 
 
@@ -28,19 +28,19 @@ class Adaptation:
       encoder: the encoder.
       params: meta-parameters `{"encoder": ..., "head": ...}`; the encoder's alone for a
         new head.
-      config: of the algorithm.
+      config: config of the algorithm.
       task: the task type.
       num_classes: number of classes of a trained head.
 
     Attributes:
       params: the meta-parameters.
       has_head: whether the output layer was meta-trained.
-      takes_unlabelled: whether the head learns from texts without labels, too.
-      shares_encoder: whether tasks leave the encoder as it is; their support sets are
-        then of features, and else of tokens.
+      takes_unlabelled: whether the head also learns from texts without labels.
+      shares_encoder: whether adaptation leaves the encoder unchanged; support sets then
+        hold features, otherwise tokens.
 
     Raises:
-      ValueError: for a head that is no linear layer.
+      ValueError: for a head that is not a linear layer.
     """
 
     def __init__(
@@ -69,21 +69,21 @@ class Adaptation:
         self.shares_encoder = task.tokens is None and self._leaves_encoder()
 
     def __call__(self, support: base.Batch, room: int) -> Any:
-        """Returns what adapts, `{"encoder": ..., "head": ...}`, of a support set.
+        """Adapts to a support set; returns `{"encoder": ..., "head": ...}`.
 
         Args:
-          support: padded, of features or tokens, see `shares_encoder`.
-          room: number of classes of the head, of `padded_classes`.
+          support: padded support set of features or tokens, see `shares_encoder`.
+          room: number of classes of the head, see `padded_classes`.
         """
         with one_blas_thread():
             adapted, _ = self._compiled(room)(self._meta_params(room), support)
             return jax.block_until_ready(adapted)
 
     def padded_classes(self, num_names: int) -> int:
-        """Returns the number of classes of the head: padded, or as it was trained.
+        """Returns the number of classes of the head: padded, or that of a trained head.
 
         Raises:
-          ValueError: if there are too few or too many.
+          ValueError: if there are too few or too many classes.
         """
         kind, of_tokens = target_kinds.of(self._task), self._task.tokens is not None
         if not kind.has_classes and not of_tokens:
@@ -125,7 +125,7 @@ class Adaptation:
         )
 
     def _leaves_encoder(self) -> bool:
-        """Whether adaptation changes no leaf of the encoder."""
+        """True if adaptation changes no leaf of the encoder."""
         kind, room = target_kinds.of(self._task), LEAST_CLASSES
         if self.has_head and self._head.per_class:
             room = self._num_classes

@@ -20,9 +20,9 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
     """Classifier of texts, or pairs of texts, that learns from a few examples a class.
 
     Texts are encoded by a pretrained or meta-trained encoder, which the process loads
-    once for all estimators; where only the output layer adapts, each text is encoded
-    once, however often it is fitted on. Pickles refer to the model by its name or path
-    and check its weights; `save` writes a directory that stands alone.
+    once for all estimators; if only the output layer adapts, features of texts are
+    cached. Pickles refer to the model by its name or path and check its weights; `save`
+    writes a self-contained directory.
 
     Args:
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
@@ -49,11 +49,11 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
 
     Attributes:
       classes_: the labels, sorted.
-      support_texts_: the texts that it learned from.
-      support_targets_: their labels.
-      unlabelled_texts_: the texts without labels that it learned from.
-      head_choice_: accuracy of each head in cross-validation, where one was chosen.
-      learned_: the output layer, and what was adapted of the encoder.
+      support_texts_: the texts of `fit`.
+      support_targets_: labels of these texts.
+      unlabelled_texts_: the texts without labels of `fit`.
+      head_choice_: choice of the head with cross-validation accuracies, if any.
+      learned_: the output layer and the adapted leaves of the encoder.
 
     Examples:
       ::
@@ -135,24 +135,24 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
         Args:
           X: texts; with a `pair_encoding` pairs of texts, as tuples, an array `[U, 2]`
             or a data frame of two columns.
-          y: labels: strings, numbers or truth values.
-          unlabelled: texts without labels, as X, for the heads that learn from them,
-            soft_k_means and label_propagation. Predictions of these very texts are
+          y: labels: strings, numbers or booleans.
+          unlabelled: texts without labels, in the form of X, for heads that learn from
+            them, soft_k_means and label_propagation. Predictions of the same texts are
             transductive.
 
         Returns:
           The estimator.
 
         Raises:
-          ValueError: for anything wrong with texts, labels or settings, such as fewer
-            than two classes.
+          ValueError: for invalid texts, labels or settings, such as fewer than two
+            classes.
         """
         texts = [] if unlabelled is None else self._sequence(unlabelled)
         self._fit(self._sequence(X), sequence_of(y), texts)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "FewShotClassifier":
-        """Learns from more examples, and all earlier ones; they may have new classes.
+        """Learns from further examples and all earlier ones; new classes are allowed.
 
         Texts without labels are those of `fit`.
 
@@ -188,7 +188,7 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
         names = _names(self.classes_)
         rows = [record["probabilities"] for record in self._predictions(X)]
         shares = np.array([[row[name] for name in names] for row in rows])
-        shares = shares.reshape(len(rows), len(names))  # Of no texts, too.
+        shares = shares.reshape(len(rows), len(names))  # Also for no texts.
         return shares / shares.sum(axis=-1, keepdims=True)  # Records are rounded.
 
     def _fit(
@@ -220,7 +220,7 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
         return {"classes": self.classes_.tolist(), "unlabelled": self.unlabelled_texts_}
 
     def _restore(self, state: Any) -> None:
-        if isinstance(state, list):  # Of an earlier version.
+        if isinstance(state, list):  # Saved by an earlier version.
             state = {"classes": state, "unlabelled": []}
         self.classes_ = np.array(state["classes"])
         self.unlabelled_texts_ = state["unlabelled"]
@@ -234,7 +234,7 @@ def _classes(targets: Sequence[Any]) -> np.ndarray:
 
 
 def _names(classes: Sequence[Any] | np.ndarray) -> list[str]:
-    """Returns the class names of labels, as files have them.
+    """Returns the class names of labels, as for labels in files.
 
     Raises:
       ValueError: if two labels have the same name.

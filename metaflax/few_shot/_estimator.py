@@ -1,4 +1,4 @@
-"""What the scikit-learn estimators have in common."""
+"""Base class of the scikit-learn estimators."""
 
 import abc
 import dataclasses
@@ -34,17 +34,17 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     """Base of the estimators: settings, support set, saving and loading.
 
     Attributes:
-      support_texts_: the texts that it learned from.
-      support_targets_: their targets.
-      head_choice_: how the head was chosen, where `head` is `auto` or left open below
-        frozen pretrained weights; else None.
+      support_texts_: the texts of `fit`.
+      support_targets_: targets of these texts.
+      head_choice_: choice of the head, if `head` is `auto` or not set on a frozen
+        pretrained encoder; else None.
     """
 
     _task: Any  # Name of the task type.
     # Parameters that `fit` uses; all others are fields of `LearnerSettings`.
     _fit_parameters: tuple[str, ...] = ()
     head_choice_: HeadChoice | None = None
-    saved_version_: tuple[str, int] | None = None  # Of the directory at `load`.
+    saved_version_: tuple[str, int] | None = None  # Version of the directory at `load`.
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         max_length: int | None = None,
         batch_size: int = 32,
     ):
-        # As scikit-learn asks: stored as they are, and checked by `fit`.
+        # By scikit-learn's convention stored unchanged, and checked by `fit`.
         self.model = model
         self.algorithm = algorithm
         self.head = head
@@ -76,10 +76,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         """Writes a directory in Hugging Face's format, for `load` and `metaflax.load`.
 
         Args:
-          directory: which must not exist yet, or be empty.
+          directory: directory to write, which must not exist or be empty.
 
         Raises:
-          ValueError: if the directory holds anything, or the format cannot express the
+          ValueError: if the directory is not empty, or the format cannot express the
             encoder.
         """
         check_is_fitted(self)
@@ -110,19 +110,19 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
 
     @classmethod
     def load(cls, directory: str | Path) -> Any:
-        """Loads what `save` wrote.
+        """Loads an estimator that `save` wrote.
 
-        Predictions need the directory alone. `fit` and `partial_fit` start from the
-        model that the estimator was made with.
+        Predictions need only the directory. `fit` and `partial_fit` start from the
+        model that the estimator was constructed with.
 
         Args:
-          directory: of a saved estimator.
+          directory: directory of a saved estimator.
 
         Returns:
           The fitted estimator.
 
         Raises:
-          ValueError: if the directory holds none of this class.
+          ValueError: if the directory holds no estimator of this class.
         """
         path = Path(directory).expanduser().absolute() / ESTIMATOR
         try:
@@ -139,7 +139,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             )
         estimator = cls(**content["params"])
         estimator._restore(content["state"])
-        if (choice := content.get("choice")) is not None:  # Earlier ones lack it.
+        if (choice := content.get("choice")) is not None:  # Earlier versions lack it.
             estimator.head_choice_ = HeadChoice(**choice)
         estimator.support_texts_ = content["texts"]
         estimator.support_targets_ = content["targets"]
@@ -165,7 +165,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _fit(
         self, texts: list[Any], targets: list[Any], unlabelled: Any = None
     ) -> None:
-        """Learns a task from all of these examples, and from texts without labels."""
+        """Learns a task from examples, and from texts without labels."""
         if len(texts) != len(targets):
             raise ValueError(
                 f"there are {len(texts)} texts and {len(targets)} targets; give each"
@@ -232,7 +232,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         return load_source(self._settings()).features.encode(inputs)
 
     def _named(self, learner: Learner, names: Sequence[str]) -> LabelTexts:
-        """Makes texts of the names of classes; without any for no use of names."""
+        """Makes texts of the class names; empty if names are not used."""
         return learner.label_texts(names)
 
     def _examples(self, learner: Learner) -> data.Examples:
@@ -245,7 +245,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     def _settings(self) -> LearnerSettings:
         params = self._plain_params()
         params = {n: v for n, v in params.items() if n not in self._fit_parameters}
-        if isinstance(params.get("adapts"), list):  # Which cannot be hashed.
+        if isinstance(params.get("adapts"), list):  # A list cannot be hashed.
             params["adapts"] = tuple(params["adapts"])
         known = {field.name for field in dataclasses.fields(LearnerSettings)}
         if unknown := sorted(set(params) - known):
@@ -260,10 +260,10 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         params = {name: _plain(v) for name, v in self.get_params(deep=False).items()}
         return {**params, "model": str(self.model)}
 
-    # What the kinds of targets differ in.
+    # Methods that differ by target kind.
 
     def _rows(self, texts: Sequence[Any], targets: Sequence[Any]) -> list[dict]:
-        """Makes rows as a file has them."""
+        """Makes rows with the columns of a file."""
         inputs = self._inputs(texts)
         return [
             {**row, "label": target}
@@ -283,17 +283,17 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         """Lists class names in the order of the outputs."""
 
     def _state(self) -> Any:
-        """Returns what `_restore` takes beside the support set, as JSON."""
+        """Returns the state for `_restore` other than the support set, as JSON."""
         return None
 
     def _restore(self, state: Any) -> None:
-        """Restores what `_state` returned."""
+        """Restores the result of `_state`."""
         del state
 
 
 @functools.lru_cache(maxsize=4)
 def _predictor(directory: str, batch_size: int, version: tuple[str, int]) -> Any:
-    del version  # Another content of the same directory is another model.
+    del version  # A key of the cache: contents of a directory may change.
     return metaflax.load(directory, batch_size)
 
 
@@ -301,7 +301,7 @@ def sequence_of(values: Any) -> list[Any]:
     """Lists the values of a sequence, an array or a column of a data frame.
 
     Raises:
-      ValueError: for a string, or what has more than one axis.
+      ValueError: for a string, or an array of more than one axis.
 
     Examples:
       >>> sequence_of(np.array(["it barks", "it purrs"]))
@@ -316,7 +316,7 @@ def sequence_of(values: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns NumPy scalars and arrays as what Python has for them."""
+    """Converts NumPy scalars and arrays to Python scalars and lists."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     return value

@@ -1,4 +1,4 @@
-"""Examples in memory, checked as those of files are."""
+"""Examples in memory, with the checks for examples of files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,16 +12,16 @@ def examples_of(
     """Makes examples of rows with the columns `text` and `label`.
 
     Args:
-      rows: as the rows of a JSONL file.
-      task: reads inputs and targets of a row.
+      rows: rows as in a JSONL file.
+      task: task type, which reads inputs and targets of a row.
       name: name of the rows in messages, which count them from 0.
 
     Returns:
       The examples, in order.
 
     Raises:
-      ValueError: if there is none, or a row lacks a column or has a value that cannot
-        be used; the message names the row.
+      ValueError: if there is no row, or a row lacks a column or has an invalid value;
+        the message names the row.
 
     Examples:
       >>> rows = [{"text": "it barks", "label": "dog"}]
@@ -50,7 +50,7 @@ def texts_of(
     """Makes input texts of strings, or of rows with the columns of a form.
 
     Raises:
-      ValueError: if one cannot be used; the message names it.
+      ValueError: if a text is invalid; the message names it.
 
     Examples:
       >>> texts_of(["it barks", {"text": "it purrs"}], tasks.classification())

@@ -1,4 +1,4 @@
-"""Features of texts that were encoded before."""
+"""Cache of features of texts."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ import numpy as np
 
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder
 
-# Most texts of which features are kept.
+# Largest number of cached texts.
 MOST_TEXTS = 20_000
 
 
 class FeatureCache:
-    """Encodes texts once, however often they are asked for.
+    """Encoder with a cache of features.
 
-    Cross-validation and grid search fit and predict the same texts again and again.
+    Cross-validation and grid search fit and predict the same texts repeatedly.
 
     Args:
-      encoder: encodes them.
-      most_texts: number of texts kept, the last used ones.
+      encoder: encoder of the texts.
+      most_texts: largest number of cached texts; the most recently used are kept.
     """
 
     def __init__(self, encoder: TextEncoder, most_texts: int = MOST_TEXTS):

@@ -17,11 +17,11 @@ class LearnedTask(NamedTuple):
     """What a task's examples made of a model.
 
     Attributes:
-      names: class names, or the name of the number.
+      names: class names, or the name of the numeric target.
       head: output layer, a `kernel` `[D, N]` and a `bias` `[N]`.
-      encoder: leaves of the encoder that were adapted; empty where none was.
+      encoder: adapted leaves of the encoder; empty if none was adapted.
       uses_label_names: whether names of classes were support examples.
-      choice: how the head was chosen, if it was.
+      choice: choice of the head, if it was chosen.
     """
 
     names: tuple[str, ...]
@@ -32,19 +32,19 @@ class LearnedTask(NamedTuple):
 
     @property
     def shares_encoder(self) -> bool:
-        """Whether the encoder is the learner's, as that of other tasks."""
+        """True if the task uses the learner's encoder unchanged."""
         return is_empty(self.encoder)
 
 
 def output_layer(
     head: Mapping[str, Any], names: Sequence[str], task: tasks.TaskType
 ) -> dict[str, np.ndarray]:
-    """Returns the outputs of a task's classes, without padding.
+    """Returns the output layer of a task's classes, without padding.
 
     Args:
-      head: of adaptation, with a `mask` `[N]` of classes that have examples, if any.
+      head: adapted head, with a `mask` `[N]` of classes that have examples, if any.
       names: class names of the task.
-      task: its type.
+      task: task type.
     """
     room, num_classes = len(head["bias"]), len(task.classes(names))
     kept = [*range(num_classes), *range(room - len(task.others), room)]

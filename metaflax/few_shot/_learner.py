@@ -32,36 +32,36 @@ from metaflax.workflows.inference._head_choice import (
 from metaflax.workflows.runs._calibration import Calibration, why_uncalibrated
 from metaflax.workflows.runs._protocol import check_unlabelled
 
-# More fits than this would make the evaluation of a large task take minutes.
+# Largest number of fits per evaluation, which would take minutes for a large task.
 MOST_PARTS = 100
 
 
 class Learner:
     """A pretrained or meta-trained encoder that learns tasks from examples in memory.
 
-    Where adaptation leaves the encoder as it is, texts are encoded once and every task
-    is an output layer on the same features, whose kind each task may choose.
+    If adaptation leaves the encoder unchanged, texts are encoded once and every task is
+    an output layer on the same features, whose head may be chosen per task.
 
     Args:
       encoder: the encoder.
       params: meta-parameters `{"encoder": ..., "head": ...}`; the encoder's alone for a
         new head.
-      config: of algorithm, model and texts.
+      config: config of algorithm, model and texts.
       num_classes: number of classes of a trained head.
-      calibration: that of the run, if any.
-      run_dir: the run that the encoder is of, if any; model cards describe it.
+      calibration: calibration of the run, if any.
+      run_dir: directory of the encoder's run, if any; model cards describe the run.
       chooses_head: whether the head of each task is chosen on its examples.
 
     Attributes:
       encoder: the encoder.
       config: the config.
-      run_dir: the run that the encoder is of, if any.
+      run_dir: directory of the encoder's run, if any.
       task: the task type.
       chooses_head: whether the head of each task is chosen on its examples.
 
     Raises:
-      ValueError: for a task type that generates texts, a head that is no linear layer,
-        or a choice of heads that are not fitted to fixed features of classes.
+      ValueError: for a task type that generates texts, a head that is not a linear
+        layer, or a choice of heads for a task without heads on fixed features.
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class Learner:
             )
 
         self._adaptation_with = adaptation_with
-        # Names of classes occur again and again.
+        # Names of classes are encoded repeatedly.
         self._named_features = functools.lru_cache(maxsize=32)(encoder.encode)
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """The meta-parameters; without a head where every task has a new one."""
+        """Meta-parameters; without a head if every task has a new one."""
         return self._adapt.params
 
     @property
     def shares_encoder(self) -> bool:
-        """Whether tasks leave the encoder as it is."""
+        """True if adaptation leaves the encoder unchanged."""
         return self._adapt.shares_encoder
 
     @property
     def takes_unlabelled(self) -> bool:
-        """Whether tasks are learned from texts without labels, too."""
+        """True if tasks are also learned from texts without labels."""
         return self._adapt.takes_unlabelled
 
     def learn(
@@ -135,21 +135,23 @@ class Learner:
 
         Args:
           examples: the support set.
-          names: class names in the order of the outputs, or the name of the number.
-          encoded: features of the texts, where `shares_encoder` (default: encodes
-            them).
-          weights: `[S]`, how much each example counts; 0 leaves it out.
-          unlabelled: features of texts without labels, where `takes_unlabelled`.
-          named: names of the classes as further support examples (default: those that
-            the config says to use, see `label_texts`).
-          choice: of the head (default: made on the examples, where `chooses_head`).
+          names: class names in the order of the outputs, or the name of the numeric
+            target.
+          encoded: features of the texts, if `shares_encoder` (default: encodes the
+            texts).
+          weights: `[S]`, weight of each example; 0 leaves it out.
+          unlabelled: features of texts without labels, if `takes_unlabelled`.
+          named: names of the classes as further support examples (default: by the
+            config, see `label_texts`).
+          choice: choice of the head (default: made on the examples, if
+            `chooses_head`).
 
         Returns:
-          The task.
+          The learned task.
 
         Raises:
           ValueError: for fewer than two classes, or more than a trained output layer
-            has; for texts without labels where the head takes none, or none where it
+            has; for texts without labels if the head takes none, or no such texts if it
             does; for a class without a description.
         """
         if named is None:
@@ -184,7 +186,7 @@ class Learner:
         )
 
     def _adaptation(self, choice: HeadChoice | None) -> Adaptation:
-        """Returns what adapts with the head that was chosen, if one was."""
+        """Returns the adaptation with the chosen head, or with the default one."""
         if choice is None or choice.is_default:
             return self._adapt
         return self._adaptation_with(choice.name, tuple(choice.settings.items()))
@@ -197,7 +199,7 @@ class Learner:
         encoded: Encoded | None,
         named: LabelTexts,
     ) -> base.Batch:
-        """Makes a padded support set of features, where given, or of tokens."""
+        """Makes a padded support set of features, or of tokens if there are none."""
         if encoded is not None:
             if named.inputs:
                 encoded = encoded.followed_by(self._named_features(named.inputs))
@@ -212,17 +214,17 @@ class Learner:
         source: NameSource | None = None,
         weight: float | None = None,
     ) -> LabelTexts:
-        """Makes texts of the names of classes; without any for no use of names.
+        """Makes texts of the class names; empty if names are not used.
 
         Args:
           names: class names in the order of the outputs.
-          source: as the setting `label_names`, or descriptions by class (default: that
-            of the config).
-          weight: weight of each beside a support example (default: that of the config).
+          source: value of the setting `label_names`, or descriptions by class (default:
+            the config's).
+          weight: weight of each, relative to a support example (default: the config's).
 
         Raises:
-          ValueError: if a class has no description, or a name is no input of the task
-            type.
+          ValueError: if a class has no description, or a name is not an input of the
+            task type.
         """
         settings = self.config.data
         source = settings.label_names if source is None else source
@@ -252,7 +254,7 @@ class Learner:
           named: names of the classes, as for `learn`.
 
         Raises:
-          ValueError: if no head is fitted to fixed features of classes.
+          ValueError: if the task has no heads on fixed features of classes.
         """
         check_choosable(self.config.algorithm, self.task)
         to_arrays = target_kinds.of(self.task).to_arrays
@@ -273,14 +275,14 @@ class Learner:
         )
 
     def config_of(self, learned: LearnedTask) -> config_lib.Config:
-        """Returns the config, with the head that a task chose."""
+        """Returns the config with the head of a task."""
         if learned.choice is None:
             return self.config
         algorithm = learned.choice.applied(self.config.algorithm)
         return dataclasses.replace(self.config, algorithm=algorithm)
 
     def calibration_of(self, learned: LearnedTask) -> Calibration | None:
-        """Returns the run's calibration where it holds for a task, else None."""
+        """Returns the run's calibration if it holds for a task, else None."""
         config, adapt = self.config_of(learned), self._adaptation(learned.choice)
         algorithm = config.algorithm
         reason = why_uncalibrated(
@@ -312,15 +314,15 @@ class Learner:
 
         Args:
           learned: the task.
-          texts: of the task type's form.
+          texts: texts in the task type's form.
           encoded: their features with the encoder of the task (default: encodes them).
-          reject: false-rejection rate, as that of `workflows.Predictor`.
+          reject: false-rejection rate, see `workflows.Predictor`.
 
         Returns:
-          Records as those of `workflows.Predictor`, without the texts.
+          Records as of `workflows.Predictor`, without the texts.
 
         Raises:
-          ValueError: if there is no threshold to reject by.
+          ValueError: if there is no threshold for rejection.
         """
         if not texts:
             return []
@@ -351,20 +353,21 @@ class Learner:
         encoded: Encoded | None = None,
         choice: HeadChoice | None = None,
     ) -> list[dict[str, Any]]:
-        """Predicts each example by a task learned from others.
+        """Predicts each example by a task learned from other examples.
 
-        Up to `MOST_PARTS` examples are left out one at a time, more in that many parts.
+        Up to `MOST_PARTS` examples are left out one by one; more examples are divided
+        into that many parts.
 
         Args:
           examples: the support set.
           names: class names in the order of the outputs.
-          encoded: features of the texts, where `shares_encoder` (default: encodes
-            them).
-          choice: of the head (default: made once, on all examples, where
+          encoded: features of the texts, if `shares_encoder` (default: encodes the
+            texts).
+          choice: choice of the head (default: made once, on all examples, if
             `chooses_head`).
 
         Returns:
-          Records as those of `predict`.
+          Records as of `predict`.
 
         Raises:
           ValueError: if there are fewer than two examples.
@@ -394,12 +397,12 @@ class Learner:
 
     @staticmethod
     def leaves_one_out(number: int) -> bool:
-        """Whether `cross_validate` leaves out each of so many examples by itself."""
+        """Returns whether `cross_validate` leaves out `number` examples one by one."""
         return number <= MOST_PARTS
 
 
 def _parts(examples: data.Examples) -> np.ndarray:
-    """Assigns examples to parts to leave out, those of a class to different ones."""
+    """Assigns examples to cross-validation parts, stratified by class."""
     by_class = sorted(range(len(examples)), key=lambda row: examples.labels[row])
     parts = np.zeros(len(examples), int)
     parts[by_class] = np.arange(len(examples)) % MOST_PARTS

@@ -1,4 +1,4 @@
-"""Pairs of texts, as scikit-learn's users hold them."""
+"""Pairs of texts as inputs of scikit-learn estimators."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def pairs_of(values: Any) -> list[tuple[Any, Any]]:
       The pairs, in order.
 
     Raises:
-      ValueError: if there is a row of anything but two texts.
+      ValueError: if a row is not two texts.
 
     Examples:
       >>> pairs_of(np.array([["it rains", "it is wet"], ["it barks", "it purrs"]]))

@@ -1,4 +1,4 @@
-"""Predictions of a learned task from logits, at the temperature of its run."""
+"""Predictions of a learned task from logits, with the calibration of its run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,10 @@ def decode(
     calibration: Calibration | None,
     reject: float | None,
 ) -> list[dict[str, Any]]:
-    """Makes predictions of logits `[U, N]`, at the temperature, and rejects some.
+    """Decodes logits `[U, N]`, scaled by the temperature, and applies the rejection.
 
     Raises:
-      ValueError: if there is no threshold to reject by.
+      ValueError: if there is no threshold for rejection.
     """
     if calibration is None:
         if reject is not None:

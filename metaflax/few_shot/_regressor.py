@@ -17,7 +17,7 @@ NUMBER = "label"
 
 
 class FewShotRegressor(RegressorMixin, TextOrPairEstimator):
-    """Regressor of texts, or pairs of texts, that learns from a few with numbers.
+    """Regressor of texts, or pairs of texts, that learns from a few examples.
 
     Args:
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
@@ -36,9 +36,9 @@ class FewShotRegressor(RegressorMixin, TextOrPairEstimator):
         None for single texts.
 
     Attributes:
-      support_texts_: the texts that it learned from.
-      support_targets_: their numbers.
-      learned_: the output layer, and what was adapted of the encoder.
+      support_texts_: the texts of `fit`.
+      support_targets_: numbers of these texts.
+      learned_: the output layer and the adapted leaves of the encoder.
 
     Examples:
       ::
@@ -100,13 +100,13 @@ class FewShotRegressor(RegressorMixin, TextOrPairEstimator):
           The estimator.
 
         Raises:
-          ValueError: for anything wrong with texts, numbers or settings.
+          ValueError: for invalid texts, numbers or settings.
         """
         self._fit(self._sequence(X), sequence_of(y))
         return self
 
     def partial_fit(self, X: Any, y: Any) -> "FewShotRegressor":
-        """Learns from more examples, and all earlier ones; see `fit`."""
+        """Learns from further examples and all earlier ones; see `fit`."""
         self._partial_fit(self._sequence(X), sequence_of(y))
         return self
 

@@ -1,4 +1,4 @@
-"""A learned task as a directory that stands alone."""
+"""Saving of a learned task as a self-contained directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,15 +23,15 @@ def save_task(
     """Writes a task as `metaflax adapt` does, for `metaflax.load`.
 
     Args:
-      learner: the model that learned it.
+      learner: the model that learned the task.
       learned: the task.
-      directory: which must not exist yet, or be empty.
-      examples: its support set, written for explanations.
-      num_unlabelled: number of texts without labels that it was learned from, too.
+      directory: directory to write, which must not exist or be empty.
+      examples: support set of the task, written for explanations.
+      num_unlabelled: number of texts without labels that the task was learned from.
       notes: texts of further files, by their names.
 
     Raises:
-      ValueError: if the directory holds anything, or the format cannot express the
+      ValueError: if the directory is not empty, or the format cannot express the
         encoder.
     """
     target = Path(directory).expanduser()

@@ -8,15 +8,15 @@ from metaflax.config._types import misfits
 
 @dataclasses.dataclass(frozen=True)
 class LearnerSettings:
-    """The model that learns tasks, and how it learns them.
+    """Settings of the model that learns tasks, and of its adaptation.
 
-    None keeps the setting of a run, or the default of `config.AlgorithmConfig` where
-    the model is no run. Of a run only the encoder is used where an algorithm, a head or
-    a setting of the head is named.
+    None keeps the setting of a run, or the default of `config.AlgorithmConfig` if the
+    model is not a run. If an algorithm, a head or a setting of the head is named, only
+    the encoder of a run is used.
 
-    The head `auto` is chosen for each task by cross-validation on its examples. It
-    serves without a name below frozen pretrained weights, for one class an input and
-    where neither strength nor temperature is given.
+    With `auto`, the head of each task is chosen by cross-validation on its examples.
+    This is the default on a frozen pretrained encoder, for one class per input and if
+    neither strength nor temperature is set.
 
     Attributes:
       model: run directory, directory or hub name of a pretrained model, or `minilm`.
@@ -30,8 +30,8 @@ class LearnerSettings:
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
-      pair_encoding: how pairs of texts are encoded.
-      capitals: whether features of a word say that it begins with a capital.
+      pair_encoding: encoding of pairs of texts.
+      capitals: whether features of a word tell whether it begins with a capital.
     """
 
     model: str = "minilm"
@@ -58,6 +58,6 @@ class LearnerSettings:
 
     @property
     def needs_new_head(self) -> bool:
-        """Whether the head of a run cannot serve."""
+        """True if the head of a run cannot be used."""
         named = (self.algorithm, self.head, self.strength, self.temperature)
         return any(setting is not None for setting in named)

@@ -1,4 +1,4 @@
-"""Learners from what a user names: a run, a directory or a pretrained model."""
+"""Loading of learners from a run, a directory or a pretrained model."""
 
 import dataclasses
 import functools
@@ -21,18 +21,18 @@ from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
 from metaflax.workflows.runs._run_directory import RunDirectory
 
-# Encoders that stay in memory, and learners on them.
+# Numbers of cached encoders, and of cached learners on them.
 MOST_ENCODERS, MOST_LEARNERS = 2, 32
 
 
 class Source(NamedTuple):
-    """A model in memory, whatever head it learns with.
+    """Model in memory, shared by learners with different heads.
 
     Attributes:
       trained: the run, or the pretrained model.
       is_run: whether it was meta-trained.
-      encoder: its encoder.
-      features: those of texts that were encoded before.
+      encoder: encoder of the model.
+      features: cache of features of texts.
     """
 
     trained: Trained
@@ -42,10 +42,10 @@ class Source(NamedTuple):
 
 
 def load_source(settings: LearnerSettings) -> Source:
-    """Loads the encoder of some settings, or finds it in memory.
+    """Loads the encoder of some settings, or returns it from memory.
 
     Raises:
-      ValueError: if it cannot be had, or does not fit the settings.
+      ValueError: if it cannot be loaded, or does not fit the settings.
     """
     of_encoder = LearnerSettings(
         model=settings.model,
@@ -59,17 +59,17 @@ def load_source(settings: LearnerSettings) -> Source:
 
 
 def load_learner(settings: LearnerSettings) -> Learner:
-    """Makes a learner of some settings, or finds it in memory.
+    """Makes a learner of some settings, or returns it from memory.
 
     Raises:
-      ValueError: if its model cannot be had, or does not fit the settings.
+      ValueError: if its model cannot be loaded, or does not fit the settings.
     """
     return _load_learner(settings, version_of(settings.model))
 
 
 @functools.lru_cache(maxsize=MOST_ENCODERS)
 def _load_source(settings: LearnerSettings, version: tuple[str, int]) -> Source:
-    del version  # Another content of the same directory is another model.
+    del version  # A key of the cache: contents of a directory may change.
     trained = _trained(settings)
     encoder = TextEncoder(
         trained.model,
@@ -110,14 +110,14 @@ def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learne
 def _leaves_head_open(
     settings: LearnerSettings, source: Source, config: config_lib.Config
 ) -> bool:
-    """Whether nothing names a head, below pretrained weights that stay."""
+    """Returns whether no head is set, on a frozen pretrained encoder."""
     if source.is_run or (settings.strength, settings.temperature) != (None, None):
         return False
     return chooses_head_by_default(config.algorithm, config_lib.build_task(config))
 
 
 def is_run(model: str) -> bool:
-    """Whether a directory is that of a run."""
+    """Returns whether a directory is that of a run."""
     return (Path(model).expanduser() / "environment.json").is_file()
 
 
@@ -155,14 +155,14 @@ def _trained(settings: LearnerSettings) -> Trained:
 
 
 def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Config:
-    """Returns the config with the settings that are given."""
+    """Returns the config with the settings that are not None."""
 
-    def given(**values):
+    def without_none(**values):
         return {name: value for name, value in values.items() if value is not None}
 
     algorithm = dataclasses.replace(
         config.algorithm,
-        **given(
+        **without_none(
             name=settings.algorithm,
             head=settings.head,
             strength=settings.strength,
@@ -181,7 +181,9 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
     )
     model = dataclasses.replace(
         config.model,
-        **given(pair_encoding=settings.pair_encoding, capitals=settings.capitals),
+        **without_none(
+            pair_encoding=settings.pair_encoding, capitals=settings.capitals
+        ),
     )
     config = dataclasses.replace(config, model=model, algorithm=algorithm, data=texts)
     config_lib.check(config)
@@ -189,7 +191,7 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
 
 
 def version_of(model: str) -> tuple[str, int]:
-    """Identifies the content of a local directory."""
+    """Returns a key that identifies the content of a local directory."""
     path = Path(model).expanduser()
     if not path.is_dir():
         return model, 0

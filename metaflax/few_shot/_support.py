@@ -11,8 +11,8 @@ from metaflax.workflows.inference._support_sets import support_of
 from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
 from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 
-# Support sets are padded to powers of two from this on: of texts, which adaptation then
-# encodes, and of features, of which more cost next to nothing.
+# Support sets are padded to powers of two, at least these: of texts, which adaptation
+# has to encode, and of features, for which padding costs next to nothing.
 LEAST_TEXTS, LEAST_FEATURES = 8, 16
 
 
@@ -31,7 +31,7 @@ def feature_support(
 
 
 def with_unlabelled(support: base.Batch, encoded: Encoded) -> base.Batch:
-    """Adds features of texts without a label to a padded support set of classes."""
+    """Adds features of unlabelled texts to a padded support set of classes."""
     size = power_of_two(len(encoded.features), LEAST_FEATURES)
     return base.Batch(
         np.concatenate([support.inputs, _padded(encoded.features, size)]),

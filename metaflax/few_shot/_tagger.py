@@ -12,9 +12,9 @@ from metaflax.few_shot._examples import examples_of
 class FewShotTagger(FewShotEstimator):
     """Tagger of entities that learns from a few texts with entities.
 
-    A text is a list of words with a BIO tag each, or a string with a list of entities,
-    objects with `start`, `end` and `type` that count characters. Predictions have the
-    form of the text: tags for words, entities for a string.
+    A text is a list of words with BIO tags, or a string with a list of entities, which
+    are objects with `type` and the character offsets `start` and `end`. Predictions
+    have the form of the text: tags for words, entities for a string.
 
     Args:
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
@@ -27,13 +27,13 @@ class FewShotTagger(FewShotEstimator):
       inner_learning_rate: learning rate of inner steps.
       max_length: most tokens of a text; longer texts are truncated.
       batch_size: most texts in one call of the encoder.
-      capitals: whether features of a word say that it begins with a capital, which
-        tokenizers of uncased models lose (default: as the run, or no).
+      capitals: whether features of a word tell whether it begins with a capital, which
+        tokenizers of uncased models lose (default: the run's, or no).
 
     Attributes:
-      support_texts_: the texts that it learned from.
-      support_targets_: their tags or entities.
-      learned_: the output layer, and what was adapted of the encoder.
+      support_texts_: the texts of `fit`.
+      support_targets_: tags or entities of these texts.
+      learned_: the output layer and the adapted leaves of the encoder.
 
     Examples:
       ::
@@ -93,13 +93,13 @@ class FewShotTagger(FewShotEstimator):
           The estimator.
 
         Raises:
-          ValueError: for anything wrong with texts, tags or settings.
+          ValueError: for invalid texts, tags or settings.
         """
         self._fit(sequence_of(X), sequence_of(y))
         return self
 
     def partial_fit(self, X: Any, y: Any) -> "FewShotTagger":
-        """Learns from more examples, and all earlier ones; they may have new types."""
+        """Learns from further examples and all earlier ones; new types are allowed."""
         self._partial_fit(sequence_of(X), sequence_of(y))
         return self
 
@@ -134,7 +134,7 @@ class FewShotTagger(FewShotEstimator):
 
 
 def tags_of(words: Sequence[str], entities: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Writes entities of words joined by spaces as BIO tags.
+    """Converts entities of words joined by spaces to BIO tags.
 
     Examples:
       >>> tags_of(["in", "New", "York"], [{"start": 3, "end": 11, "type": "city"}])

@@ -25,31 +25,31 @@ class Encoded(NamedTuple):
 
     Attributes:
       features: `[U, D]`.
-      coverage: `[U, 2]`, tokens of each text that were read, and that it has.
+      coverage: `[U, 2]`, numbers of tokens of each text that were encoded, and in all.
     """
 
     features: np.ndarray
     coverage: np.ndarray
 
     def of(self, rows: Any) -> "Encoded":
-        """Returns those of some texts."""
+        """Returns the features of some texts."""
         return Encoded(self.features[rows], self.coverage[rows])
 
     def followed_by(self, other: "Encoded") -> "Encoded":
-        """Returns those of these texts, then of others."""
+        """Returns the features of these texts, then those of others."""
         return Encoded(*map(np.concatenate, zip(self, other, strict=True)))
 
 
 class TextEncoder:
-    """Encodes texts in batches of few shapes by length, each compiled once.
+    """Encodes texts in batches by length, of few shapes that are compiled once.
 
     Args:
       model: network and tokenizer.
       params: parameters of the encoder.
       form: the form of the texts.
-      max_length: most tokens of a text; longer ones are truncated.
-      batch_size: texts of 32 tokens in one call of the network; of shorter ones more,
-        of longer ones fewer.
+      max_length: largest number of tokens of a text; longer texts are truncated.
+      batch_size: number of texts of 32 tokens per call of the network; more shorter
+        texts are batched, and fewer longer ones.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TextEncoder:
         """Encodes any number of texts.
 
         Args:
-          texts: of the form.
+          texts: texts of the form.
           adapted: leaves that replace those of the encoder (default: none).
 
         Returns:
@@ -84,13 +84,14 @@ class TextEncoder:
         return Encoded(features, coverage_of(tokenized))
 
     def num_tokens(self, texts: Sequence[Any]) -> np.ndarray:
-        """Counts the tokens of texts that are read, `[U]`."""
+        """Counts the encoded tokens of texts, `[U]`."""
         return self.tokenize(texts).lengths
 
     def num_together(self, lengths: np.ndarray) -> int:
-        """Counts the first texts of `lengths` tokens that requests share a batch of.
+        """Counts the first texts of `lengths` tokens for a batch shared by requests.
 
-        A quarter of a full batch takes as long a text, and who comes next waits less.
+        A quarter of a full batch takes the same time per text, with less delay for
+        later requests.
         """
         return self.batches.num_together(lengths, self.batches.num_tokens // 4)
 
@@ -108,7 +109,7 @@ class TextEncoder:
     def in_batches(
         self, tokenized: data.TokenizedTexts, adapted: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields rows of like length, and their features `[R, ...]`."""
+        """Yields rows of similar length, and their features `[R, ...]`."""
         params = self.params
         if not is_empty(adapted):
             params = tree.merge(adapted, params)
@@ -141,14 +142,14 @@ class TextEncoder:
 
 
 def coverage_of(tokenized: data.TokenizedTexts) -> np.ndarray:
-    """Counts the tokens that were read of each text, and that it has, `[U, 2]`."""
+    """Counts the encoded tokens and all tokens of each text, `[U, 2]`."""
     if tokenized.coverage is None:
         return np.stack([tokenized.lengths, tokenized.lengths], axis=-1)
     return tokenized.coverage
 
 
 def _blank(shape: Shape, like: data.TokenizedTexts) -> models.Tokens:
-    """Makes a batch of one-token texts with the parts that other texts have."""
+    """Makes a batch of one-token texts with the optional parts of another batch."""
     ids = np.zeros((shape.num_rows, shape.length), np.int32)
     mask = np.zeros_like(ids)
     mask[:, 0] = 1

@@ -17,11 +17,11 @@ _ARRAY = re.compile(r"([a-z]\w*)\[([\d,<=]*)\]")
 
 
 class Array(NamedTuple):
-    """The type of an array.
+    """Type of an array.
 
     Attributes:
-      dtype: as XLA writes it, such as `f32` or `pred`.
-      dims: its shape.
+      dtype: element type in XLA's notation, such as `f32` or `pred`.
+      dims: shape.
     """
 
     dtype: str
@@ -29,18 +29,18 @@ class Array(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One operation of a program.
+    """Operation of a program.
 
     Attributes:
-      name: unique in the program; profiles name operations by it.
-      opcode: such as `dot` or `fusion`.
+      name: name, unique in the program; profiles identify operations by it.
+      opcode: kind of operation, such as `dot` or `fusion`.
       results: types of its results, one array or those of a tuple.
       operands: names of the operations whose results are its inputs.
       calls: names of the computations that it calls or consists of.
       trips: trip count of a loop; 1 for other operations, and where it is unknown.
       path: scopes of the traced function that it comes from, such as
         `jit(step)/jvp(Bert)/layer_0/mlp/up/dot_general`; may be empty.
-      attributes: the rest of its line.
+      attributes: rest of the operation's line.
       is_root: whether it is the result of its computation.
     """
 
@@ -56,10 +56,10 @@ class Operation(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled program.
+    """Compiled program.
 
     Attributes:
-      name: of the module, such as `jit_step`.
+      name: name of the module, such as `jit_step`.
       entry: name of the computation that runs first.
       computations: operations by computation, in order.
     """

@@ -26,7 +26,7 @@ def innermost(events: Iterable[Interval[T]]) -> Iterator[Interval[T]]:
     """Splits the nested events of one thread so that each moment has one label.
 
     Args:
-      events: of one thread; any two are disjoint, or one contains the other.
+      events: events of one thread; any two are disjoint, or one contains the other.
 
     Yields:
       Intervals in order, each with the label of the innermost event, so that those
@@ -61,7 +61,7 @@ def innermost(events: Iterable[Interval[T]]) -> Iterator[Interval[T]]:
 def clipped(
     intervals: Iterable[Interval[T]], windows: Sequence[Interval]
 ) -> Iterator[Interval[T]]:
-    """Yields the parts of intervals that lie in any of the windows."""
+    """Yields the parts of intervals within any of the windows."""
     for interval, window in itertools.product(intervals, windows):
         start = max(interval.start, window.start)
         end = min(interval.end, window.end)
@@ -76,7 +76,7 @@ def shares(intervals: Iterable[Interval[T]]) -> dict[T, float]:
     them: the shares add up to the time covered by at least one.
 
     Args:
-      intervals: of all threads.
+      intervals: intervals of all threads.
 
     Returns:
       Time by label, in the unit of the intervals.

@@ -52,11 +52,11 @@ def _cached_files(table: Path) -> int:
 
 
 def hand_back() -> None:
-    """Returns free heap memory of this process to the operating system.
+    """Releases free heap memory of this process to the operating system.
 
-    The C library keeps what loading weights and compiling a step have freed, often
-    some hundred MiB in pieces too small for the arrays of a step. Only glibc can trim
-    its heap; with other libraries nothing happens.
+    The C library keeps memory that loading weights and compiling a step have freed,
+    often some hundred MiB in pieces too small for the arrays of a step. Only glibc can
+    trim its heap; with other libraries nothing happens.
 
     Examples:
       >>> import pathlib

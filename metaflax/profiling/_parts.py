@@ -30,10 +30,10 @@ _WRAPPED = re.compile(r"^(\w+)\((.*)\)$")
 
 
 class Place(NamedTuple):
-    """Part of a training step, and direction.
+    """Part of a training step, and direction of differentiation.
 
     Attributes:
-      part: of the step, such as `attention`.
+      part: part of the step, such as `attention`.
       backward: whether the operation belongs to a backward pass, those of inner steps
         included.
     """

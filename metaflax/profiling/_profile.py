@@ -23,8 +23,8 @@ class Row(NamedTuple):
     """Time of one kind of operation in one part of the step.
 
     Attributes:
-      part: of the step, such as `attention`.
-      kind: of operation, such as `matrix product`.
+      part: part of the step, such as `attention`.
+      kind: kind of operation, such as `matrix product`.
       backward: whether it belongs to a backward pass.
       ms: wall-clock time; operations that run at once share it evenly.
       calls: number of executions.
@@ -43,15 +43,15 @@ class HostTimes(NamedTuple):
     """Time that the host spends on the batch of one step, on another thread.
 
     Attributes:
-      making_ms: to draw the episodes and pad them to a batch.
-      transfer_ms: to transfer the batch to the device.
+      making_ms: time to draw the episodes and pad them to a batch.
+      transfer_ms: time to transfer the batch to the device.
     """
 
     making_ms: float
     transfer_ms: float
 
     def waiting_ms(self, step_ms: float) -> float:
-        """Computes how long a step waits for its batch, made during the last one."""
+        """Computes how long a step waits for its batch, made during the last step."""
         return max(0.0, self.making_ms + self.transfer_ms - step_ms)
 
 
@@ -108,9 +108,9 @@ def profile(
 
     Args:
       executable: the compiled step, `state, metrics = executable(state, batch)`.
-      state: before the steps; it is copied, not donated.
-      batches: on the host; those of another shape than the first are skipped.
-      folder: where the trace is written, for TensorBoard or Perfetto.
+      state: state before the steps; it is copied, not donated.
+      batches: batches on the host; those of another shape than the first are skipped.
+      folder: folder for the trace, for TensorBoard or Perfetto.
       steps: number of profiled steps.
 
     Returns:

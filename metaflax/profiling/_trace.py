@@ -53,7 +53,7 @@ class _Event(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """The label of a task: its work is that of the event that submitted it."""
+    """Label of a task, whose work counts for the event that submitted it."""
 
     number: int
 
@@ -130,7 +130,7 @@ def _event(event: Any) -> _Event:
 
 
 def _operation(event: _Event, module: str) -> str | None:
-    """The name of the event's operation; None if it is not part of the module."""
+    """Returns the name of an event's operation; None if it is not in the module."""
     if "hlo_op" in event.stats:
         of = event.stats.get("hlo_module", module)
         return event.stats["hlo_op"] if of == module else None
@@ -141,7 +141,7 @@ def _operation(event: _Event, module: str) -> str | None:
 
 
 def _lines_of_operations(planes: dict[str, Any], module: str) -> list[list[_Event]]:
-    """Events by thread or stream of the first device that ran the module."""
+    """Lists events by thread or stream of the first device that ran the module."""
     for name in sorted(planes, key=lambda name: (not name.startswith("/device"), name)):
         running = {
             line: events
@@ -161,7 +161,7 @@ def _lines_of_operations(planes: dict[str, Any], module: str) -> list[list[_Even
 
 
 def _labelled(lines: list[list[_Event]], module: str) -> Iterator[Interval[str]]:
-    """Yields when each thread runs which operation, without the runtime's own work."""
+    """Yields the intervals of operations in each thread, without runtime overhead."""
     cut = [list(innermost(_spans(events, module))) for events in lines]
     owners = _owners(lines, cut)
     for start, end, label in itertools.chain.from_iterable(cut):
@@ -214,5 +214,5 @@ def _owner(
     while isinstance(label, _Task):
         number, label = label.number, owners.get(label.number)
         if isinstance(label, _Task) and label.number >= number:
-            return None  # Numbers rise: this one was used twice.
+            return None  # Numbers increase: this one was reused.
     return label

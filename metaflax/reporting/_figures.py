@@ -1,4 +1,4 @@
-"""Figures for HTML pages, as SVG by matplotlib."""
+"""Figures for HTML pages, drawn as SVG with matplotlib."""
 
 import contextlib
 import io
@@ -20,15 +20,15 @@ def has_plots() -> bool:
 
 
 def error_bar(interval: Interval) -> float:
-    """Returns the half-width to draw; that of a single episode is infinite."""
+    """Returns the half-width to draw; 0 if it is infinite, as for a single episode."""
     return interval.half_width if math.isfinite(interval.half_width) else 0.0
 
 
 def methods_figure(intervals: Mapping[str, Interval], label: str) -> bytes:
-    """Draws the mean and interval of each method on a row of its own.
+    """Draws the mean and interval of each method, one per row.
 
     Args:
-      intervals: by method.
+      intervals: intervals by method.
       label: name of the metric.
 
     Returns:
@@ -88,7 +88,7 @@ def reliability_figure(
     """Draws a reliability diagram: accuracy against confidence.
 
     Args:
-      curves: by name, the mean confidence and accuracy of each non-empty bin.
+      curves: mean confidence and accuracy of each non-empty bin, by name.
 
     Returns:
       SVG.
@@ -99,7 +99,7 @@ def reliability_figure(
         )
         colours = _colours(len(curves))
         for (name, points), colour in zip(curves.items(), colours, strict=True):
-            # A bootstrap interval may miss the value by a rounding error.
+            # A bootstrap interval may exclude the value by a rounding error.
             below = [max(0.0, share.value - share.low) for _, share in points]
             above = [max(0.0, share.high - share.value) for _, share in points]
             axes.errorbar(
@@ -127,8 +127,7 @@ def _drawn(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
     import matplotlib.figure as figures
 
     out = io.BytesIO()
-    # Element ids that are the same in each run; text as paths, since fonts differ from
-    # machine to machine.
+    # Reproducible element ids; text as paths, since fonts differ between machines.
     with matplotlib.rc_context({"svg.hashsalt": "metaflax", "font.size": 10}):
         figure = figures.Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()

@@ -1,7 +1,7 @@
 """Self-contained HTML pages of tables and figures.
 
-All values are escaped here, and nowhere else: functions take plain values and return
-`Html`, of which pages are made.
+All values are escaped here and nowhere else: functions take plain values and return
+`Html`, from which pages are made.
 """
 
 import base64
@@ -12,7 +12,7 @@ from typing import Any, NewType
 
 Html = NewType("Html", str)
 
-# No script, no font and no style from elsewhere: a page is one file that can be mailed.
+# No external script, font or style: a page is one file that can be sent by mail.
 _PAGE = string.Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -174,7 +174,7 @@ def matrix_table(
 
     Args:
       names: names of both rows and columns.
-      counts: by row and column.
+      counts: counts by row and column.
       corner: heading of the first column.
 
     Examples:

@@ -21,7 +21,7 @@ class ProgressSink:
     On a terminal this is one live line; elsewhere each validation prints one line.
 
     Args:
-      console: where to print.
+      console: console to print on.
       num_steps: number of outer steps of the run.
       tasks_per_step: number of units per step.
       start: number of steps before a run was resumed.
@@ -93,7 +93,7 @@ def counting(
     """Shows a progress bar on a terminal; nothing elsewhere.
 
     Args:
-      console: where to print.
+      console: console to print on.
       total: number of units.
       doing: name of the activity.
       unit: name of the units.

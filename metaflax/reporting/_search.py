@@ -9,7 +9,7 @@ from rich.table import Table
 
 from metaflax import _files
 
-# Rows of the table, and columns of the plot.
+# Largest number of rows of the table, and number of columns of the plot.
 MOST_ROWS, COLUMNS = 20, 3
 
 
@@ -91,7 +91,7 @@ def plot_search(
     _over_trials(axes[0], scored)
     for axis, name in zip(axes[1:], names, strict=False):
         _against(axis, scored, name, name in on_logs)
-    # Outside, where it hides no trial.
+    # Outside of the axes, so that it hides no trial.
     picture.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
     )
@@ -120,7 +120,7 @@ def _against(
         _dots(axis, trials, values)
         if on_logs:
             axis.set_xscale("log")
-            axis.xaxis.set_minor_formatter("")  # Its numbers would overlap.
+            axis.xaxis.set_minor_formatter("")  # The numbers would overlap.
         elif all(isinstance(v, int) for v in values):
             axis.xaxis.get_major_locator().set_params(integer=True)
         return

@@ -9,7 +9,7 @@ from rich.table import Table
 from metaflax.evaluation import Interval
 from metaflax.evaluation._bootstrap import Estimate
 
-# Metrics that are shares, shown in percent.
+# Metrics that are shown in percent.
 PERCENT = (
     *("accuracy", "micro_f1", "none_precision", "none_recall"),
     *("auroc", "false_positives"),
@@ -17,7 +17,7 @@ PERCENT = (
 
 
 def interval_text(name: str, interval: Interval, *, sign: bool = False) -> str:
-    """Formats a mean with its interval, `81.7 ± 1.6 %`, which one episode has not.
+    """Formats a mean with its interval, `81.7 ± 1.6 %`, if the interval is finite.
 
     Examples:
       >>> interval_text("accuracy", Interval(0.817, 0.016))

@@ -1,4 +1,4 @@
-"""What answers of the service say beside predictions."""
+"""Nearest examples and scores in responses of the service."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from metaflax.evaluation._report import classification_report
 from metaflax.evaluation._shares import share_interval
 from metaflax.few_shot._text_encoder import Encoded
 
-# Examples shown with a prediction.
+# Number of nearest examples shown with a prediction.
 NUM_NEAREST = 3
 
 
 def nearest_examples(
     encoded: Encoded, examples: Encoded, rows: Sequence[dict[str, Any]]
 ) -> list[list[dict[str, Any]]]:
-    """Lists the examples nearest to each text, by the cosine of features."""
+    """Lists the nearest examples of each text, by the cosine of features."""
     cosines = _unit(encoded.features) @ _unit(examples.features).T  # [U, S]
     nearest = np.argsort(-cosines, axis=-1, kind="stable")[:, :NUM_NEAREST]
     return [
@@ -35,7 +35,7 @@ def scores(
     names: Sequence[str],
     records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Computes accuracy with its interval, a report by class, and what was wrong."""
+    """Computes accuracy with an interval, a report by class, and wrong predictions."""
     predicted = [record["label"] for record in records]
     hits = [a == b for a, b in zip(names, predicted, strict=True)]
     accuracy = share_interval(hits, np.ones(len(hits)))

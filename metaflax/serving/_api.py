@@ -1,4 +1,4 @@
-"""The HTTP interface: routes, and what happens to every request."""
+"""HTTP interface: operations, routes and handling of requests."""
 
 import asyncio
 import contextlib
@@ -36,17 +36,17 @@ M = TypeVar("M", bound=messages.Message)
 
 
 class Operation(NamedTuple):
-    """An operation of the interface.
+    """Operation of the HTTP interface.
 
     Attributes:
       method: HTTP method.
-      path: with parameters in braces.
-      summary: one sentence.
-      answer: class of the body of success; None for none.
+      path: URL path with parameters in braces.
+      summary: description in one sentence.
+      answer: class of the response body of success; None for no body.
       run: `content = await run(api, tenant, request, body)`.
-      body: class of the body of the request; None for none.
-      status: of success.
-      media: media type of a success that is a file; None for JSON or none.
+      body: class of the request body; None for no body.
+      status: HTTP status of success.
+      media: media type of a response that is a file; None for JSON or no body.
     """
 
     method: str
@@ -230,7 +230,7 @@ def application(service: Service, tenants: Tenants) -> Starlette:
 def _endpoint(
     operation: Operation, service: Service, tenants: Tenants, rate: RateLimit
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Makes the handler of an operation, with all that requests have in common."""
+    """Makes the handler of an operation: authorization, limits, parsing, errors."""
     labels = (operation.method, operation.path)
 
     async def answered(request: Request) -> Response:
@@ -265,7 +265,7 @@ def _endpoint(
 
 
 async def _body(request: Request, service: Service) -> bytes:
-    """Reads a body that is neither too large nor too slow."""
+    """Reads the body of a request, within the limits of size and time."""
     most, chunks, size = service.limits.max_body_bytes, [], 0
     too_large = ApiError(413, "too_large", f"a body has at most {most} bytes.")
     declared = request.headers.get("content-length", "")
@@ -284,7 +284,7 @@ async def _body(request: Request, service: Service) -> bytes:
 
 
 def _parsed(kind: type[M], content: bytes, service: Service) -> M:
-    """Checks a body."""
+    """Parses and checks the body of a request."""
     try:
         body = kind.model_validate_json(content or b"{}")
     except pydantic.ValidationError as error:
@@ -307,7 +307,7 @@ def _parsed(kind: type[M], content: bytes, service: Service) -> M:
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    """Answers unknown paths and methods."""
+    """Responds to unknown paths and methods."""
     del request
     code = {404: "unknown_path", 405: "method"}.get(error.status_code, "refused")
     body = ApiError(error.status_code, code, f"{error.detail}.").content()
@@ -315,7 +315,7 @@ async def _refused(request: Request, error: HTTPException) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """Answers what should not happen; the log has the cause, the answer has not."""
+    """Responds to unexpected errors; the cause is logged, and not sent."""
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
     body = ApiError(500, "internal", "the service failed; its log has the cause.")
     return JSONResponse(body.content(), 500)

@@ -1,4 +1,4 @@
-"""A task as a zipped model."""
+"""Export of a task as a zipped model."""
 
 import shutil
 import tempfile
@@ -13,15 +13,15 @@ from metaflax.few_shot._saving import save_task
 def write_archive(
     learner: Learner, learned: LearnedTask, examples: data.Examples
 ) -> Path:
-    """Writes a task as `metaflax adapt` does, zipped.
+    """Writes a task in the format of `metaflax adapt`, zipped.
 
     Args:
       learner: the model.
       learned: the task.
-      examples: its support set.
+      examples: support set of the task.
 
     Returns:
-      The archive, alone in a new folder, which the caller removes.
+      Path of the archive in a new folder, which the caller removes.
 
     Raises:
       ValueError: if Hugging Face's format cannot express the encoder.

@@ -1,4 +1,4 @@
-"""Batches of texts of many tasks for one encoder."""
+"""Queue that batches texts of many tasks for one encoder."""
 
 import dataclasses
 import threading
@@ -13,18 +13,18 @@ import numpy as np
 from metaflax.few_shot._text_encoder import Encoded, TextEncoder
 from metaflax.serving._errors import ApiError, busy, late
 
-# Of this many batches one begins with texts of the background, so that they go on
-# however many predictions there are, and a prediction waits for one of them at most.
+# Every n-th batch begins with background texts, so that these make progress under
+# constant predictions, and a prediction waits for at most one such batch.
 BACKGROUND_TURN = 2
 
 
 @dataclasses.dataclass(eq=False)
 class _Job:
-    """Texts to encode, as far as they are."""
+    """Texts of a request, and the progress of encoding them."""
 
     texts: Sequence[Any]
     lengths: np.ndarray  # Numbers of tokens `[U]`.
-    key: Hashable  # Texts of one key share an encoder; None is the plain one.
+    key: Hashable  # Texts of one key share an encoder; None is the unadapted one.
     adapted: Any
     deadline: float
     future: "Future[Encoded]" = dataclasses.field(default_factory=Future)
@@ -33,16 +33,16 @@ class _Job:
 
 
 class EncoderQueue:
-    """Encodes texts that many threads ask for, in batches that they share.
+    """Encodes texts of many threads in shared batches.
 
-    One thread fills each batch with texts that wait, whosever they are. Predictions and
-    the background, which is the support sets of adaptations, take turns to begin one,
-    and the other fills what is left.
+    One thread fills each batch with waiting texts of any request. Predictions and
+    background texts, those of support sets, take turns to fill a batch first; the
+    others take the rest.
 
     Args:
-      encoder: encodes them.
-      max_waiting: most texts of predictions that wait.
-      on_batch: called with the number of texts and of requests of each batch.
+      encoder: encoder of the texts.
+      max_waiting: largest number of waiting texts of predictions.
+      on_batch: called with the numbers of texts and of requests of each batch.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EncoderQueue:
 
     @property
     def waiting(self) -> int:
-        """Number of texts of predictions that wait."""
+        """Number of waiting texts of predictions."""
         return self._waiting
 
     def submit(
@@ -72,17 +72,17 @@ class EncoderQueue:
         adapted: Any = None,
         background: bool = False,
     ) -> "Future[Encoded]":
-        """Asks for the features of texts.
+        """Queues texts for encoding.
 
         Args:
-          texts: at least one.
-          seconds: after which they are of no use.
-          key: names the encoder, where `adapted` replaces leaves of it.
-          adapted: those leaves.
-          background: whether predictions go before.
+          texts: texts, at least one.
+          seconds: deadline in seconds from now.
+          key: identifies the encoder whose leaves `adapted` replaces.
+          adapted: leaves that replace those of the encoder.
+          background: whether predictions have priority.
 
         Returns:
-          A future of their features.
+          A future of the features.
 
         Raises:
           ApiError: if too many texts wait.
@@ -101,7 +101,7 @@ class EncoderQueue:
         return job.future
 
     def close(self) -> None:
-        """Ends the thread; what waits fails."""
+        """Ends the thread; waiting requests fail."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -127,8 +127,8 @@ class EncoderQueue:
         queues = [self._jobs[False], self._jobs[True]]
         if self._turn % BACKGROUND_TURN == 0:
             queues.reverse()
-        both = [(job, jobs) for jobs in queues for job in jobs]
-        alike = [(job, jobs) for job, jobs in both if job.key == both[0][0].key]
+        waiting = [(job, jobs) for jobs in queues for job in jobs]
+        alike = [(job, jobs) for job, jobs in waiting if job.key == waiting[0][0].key]
         if not alike:
             return []
         lengths = np.concatenate([job.lengths[job.taken :] for job, _ in alike])
@@ -170,7 +170,7 @@ class EncoderQueue:
     def _encode_apart(
         self, batch: list[tuple[_Job, Sequence[Any]]], error: Exception
     ) -> None:
-        """Lets only the request fail whose texts cannot be encoded."""
+        """Encodes requests one by one, so that only those with bad texts fail."""
         if len(batch) > 1:
             for item in batch:
                 self._encode([item])

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a page that shows it without scripts or other hosts."""
+"""OpenAPI document, and its page, without scripts and resources of other hosts."""
 
 import html
 import json
@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from metaflax._version import __version__
 
 REFERENCE = "#/components/schemas/{model}"
-# Statuses that every operation may answer with, beside success.
+# Error statuses of every operation.
 ERRORS = {
     "401": "The token is missing or unknown.",
     "404": "You have no such task.",
@@ -36,9 +36,9 @@ def openapi(
     """Makes the OpenAPI document of operations.
 
     Args:
-      operations: with `method`, `path`, `summary`, `body`, `answer`, `status`,
-        `media`.
-      error: class of the body of errors.
+      operations: operations with `method`, `path`, `summary`, `body`, `answer`,
+        `status`, `media`.
+      error: class of the response body of errors.
       secured: whether requests need a token.
     """
     inputs = [o.body for o in operations if o.body]
@@ -98,7 +98,7 @@ def _json(schema: Any) -> dict[str, Any]:
 
 
 def docs_page(document: dict[str, Any]) -> str:
-    """Shows an OpenAPI document as a page."""
+    """Renders an OpenAPI document as an HTML page."""
     operations = [
         _section(f"<b>{method.upper()}</b> {html.escape(path)}", operation)
         for path, methods in document["paths"].items()

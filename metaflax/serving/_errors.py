@@ -1,18 +1,18 @@
-"""Errors that the service answers with."""
+"""Errors of the service, as HTTP responses."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """Error that becomes the response to a request.
 
     Attributes:
       status: HTTP status.
       code: short name of the error, for programs.
       message: one sentence, for people.
-      details: further fields of the answer.
-      headers: HTTP headers of the answer.
+      details: further fields of the response.
+      headers: HTTP headers of the response.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ApiError(Exception):
         self.details, self.headers = details, dict(headers or {})
 
     def content(self) -> dict[str, Any]:
-        """Returns the body of the answer."""
+        """Returns the body of the response."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.details is not None:
             error["details"] = self.details

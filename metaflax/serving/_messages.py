@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, from which the OpenAPI document is made."""
+"""Bodies of requests and responses, from which the OpenAPI document is made."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ Label = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_LABEL)]
 
 
 class Message(pydantic.BaseModel):
-    """A body without other fields than those named."""
+    """Base of bodies, which forbids unknown fields."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
@@ -31,7 +31,7 @@ class NewTask(Message):
     name: str = pydantic.Field(
         "",
         max_length=MOST_NAME,
-        pattern=r"^[^\x00]*$",  # Which PostgreSQL has no place for.
+        pattern=r"^[^\x00]*$",  # PostgreSQL cannot store it.
         description="What you call it.",
     )
     examples: list[Example] = pydantic.Field(
@@ -40,7 +40,7 @@ class NewTask(Message):
 
 
 class MoreExamples(Message):
-    """Examples that a task learns from beside its earlier ones."""
+    """Further examples for an existing task."""
 
     examples: list[Example] = pydantic.Field(
         min_length=1, description="Labelled texts."
@@ -68,7 +68,7 @@ class Texts(Message):
 
 
 class Pool(Message):
-    """Unlabelled texts, of which some are to be labelled next."""
+    """Unlabelled texts to select from, for labelling."""
 
     texts: list[Annotated[str, pydantic.Field(min_length=1)]] = pydantic.Field(
         min_length=1, description="The texts."
@@ -82,7 +82,7 @@ class Pool(Message):
 
 
 class Held(Message):
-    """What a task is evaluated on."""
+    """Held-out examples to evaluate a task on."""
 
     examples: list[Example] | None = pydantic.Field(
         None, description="Held-out labelled texts (default: cross-validation)."
@@ -101,7 +101,7 @@ class Task(Message):
 
 
 class TaskWithExamples(Task):
-    """A task and what it learned from."""
+    """A task and its examples."""
 
     examples: list[Example] = pydantic.Field(description="Labelled texts.")
 
@@ -113,20 +113,20 @@ class Tasks(Message):
 
 
 class Truncation(Message):
-    """How much of a text was read."""
+    """Numbers of tokens of a truncated text."""
 
     tokens_read: int = pydantic.Field(description="Tokens that were read.")
     tokens_total: int = pydantic.Field(description="Tokens of the whole text.")
 
 
 class Nearest(Example):
-    """An example near to a text."""
+    """One of the nearest examples of a text."""
 
     similarity: float = pydantic.Field(description="Cosine of the features.")
 
 
 class Word(Message):
-    """A word of a text, and what the prediction owes to it."""
+    """A word of a text, and its effect on the prediction."""
 
     word: str = pydantic.Field(description="The word.")
     effect: float = pydantic.Field(
@@ -180,7 +180,7 @@ class Suggestion(Message):
 
 
 class Suggestions(Message):
-    """Texts to label next, best first; without texts that the task has learned."""
+    """Texts to label next, best first, without the examples of the task."""
 
     version: int = pydantic.Field(description="Version of the task.")
     suggestions: list[Suggestion] = pydantic.Field(description="The texts.")
@@ -193,7 +193,7 @@ class Wrong(Example):
 
 
 class Evaluation(Message):
-    """How well a task predicts."""
+    """Scores of the predictions of a task."""
 
     method: str = pydantic.Field(
         description=f"leave_one_out; cross_validation in {MOST_PARTS} parts, of tasks"
@@ -215,7 +215,7 @@ class Status(Message):
 
 
 class ErrorBody(Message):
-    """What went wrong."""
+    """Description of an error."""
 
     code: str = pydantic.Field(description="Short name, for programs.")
     message: str = pydantic.Field(description="One sentence, for people.")
@@ -223,6 +223,6 @@ class ErrorBody(Message):
 
 
 class Error(Message):
-    """An answer other than success."""
+    """Body of an error response."""
 
     error: ErrorBody = pydantic.Field(description="What went wrong.")

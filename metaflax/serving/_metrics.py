@@ -1,14 +1,14 @@
-"""Metrics in Prometheus' format."""
+"""Metrics in the format of Prometheus."""
 
 import prometheus_client as prometheus
 
-# Bounds of histograms, in seconds, and in texts.
+# Bucket bounds of histograms, in seconds and in texts.
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Counts requests, batches and adaptations of one service.
+    """Counters of requests, batches and adaptations of one service.
 
     No label names a tenant or a task.
     """
@@ -58,5 +58,5 @@ class Metrics:
         self.batch_requests.observe(num_requests)
 
     def page(self) -> bytes:
-        """Writes all metrics."""
+        """Formats all metrics."""
         return prometheus.generate_latest(self.registry)

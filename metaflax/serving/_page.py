@@ -1,4 +1,4 @@
-"""The web page: files of the package, which ask no other host for anything."""
+"""Web page of the service: files of the package, without requests to other hosts."""
 
 import importlib.resources
 

@@ -1,4 +1,4 @@
-"""The service as an application, and as a process."""
+"""Construction of the service as an application, and as a process."""
 
 import dataclasses
 from pathlib import Path
@@ -14,15 +14,15 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
-    """What the service serves, and where its tasks lie.
+    """Settings of the service.
 
     Attributes:
-      learner: the model, and how it learns tasks.
+      learner: settings of the model and of its adaptation.
       store: folder of tasks: an SQLite database and files of weights.
       database: SQLAlchemy URL of another database.
       weights: fsspec URL of another place of the files, such as `s3://bucket/tasks`.
       tokens: JSON file of tokens by tenant; None for one tenant without a token.
-      limits: bounds of requests.
+      limits: limits of requests.
 
     Examples:
       >>> import dataclasses
@@ -49,11 +49,11 @@ def create_app(settings: ServerSettings) -> Any:
     """Makes the service as an ASGI application.
 
     Args:
-      settings: what it serves.
+      settings: settings of the service.
 
     Returns:
-      A Starlette application. It compiles the encoder once it is started, and is ready
-      (`/readyz`) after that.
+      A Starlette application. It compiles the encoder after its start, and is then
+      ready (`/readyz`).
 
     Raises:
       ValueError: if the model, the store or the tokens cannot be used, or the extra is
@@ -87,7 +87,7 @@ def create_app(settings: ServerSettings) -> Any:
             settings.database or f"sqlite:///{folder / 'tasks.sqlite'}",
             settings.weights or folder / "weights",
         )
-    except Exception as error:  # Of the folder, the URL, or the driver.
+    except Exception as error:  # Raised by the folder, the URL, or the driver.
         raise ValueError(f"tasks cannot be kept in {folder}: {error}") from error
     return application(Service(learner, store, settings.limits), tenants)
 
@@ -99,16 +99,17 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
 ) -> None:
-    """Serves until the process is asked to end.
+    """Serves until the process is terminated.
 
     Args:
-      settings: what is served.
-      console: where the address is printed.
+      settings: settings of the service.
+      console: console for the address.
       host: address to listen on.
       port: port to listen on.
 
     Raises:
-      ValueError: as `create_app`, and for an address of other machines without tokens.
+      ValueError: as `create_app`, and without tokens for an address that other machines
+        can reach.
 
     Examples:
       >>> import rich.console

@@ -1,4 +1,4 @@
-"""Tasks of many tenants on one encoder."""
+"""Service for tasks of many tenants on one encoder."""
 
 import asyncio
 import concurrent.futures
@@ -30,20 +30,21 @@ from metaflax.serving._words import without_each_word, word_effects
 from metaflax.workflows.inference._head_choice import DEFAULT_HEAD
 from metaflax.workflows.inference._selection import Strategy
 
-# Attempts to change a task that others change at the same time.
+# Attempts to change a task that is changed concurrently.
 ATTEMPTS = 5
-# Tasks on a shared encoder are output layers: while one waits for its features, others
-# are fitted. Other adaptations hold gradients of the encoder, one at a time.
+# Numbers of concurrent adaptations. Tasks on a shared encoder are output layers: while
+# one waits for its features, others are fitted. Other adaptations need memory for
+# gradients of the encoder, and run one at a time.
 ADAPTATIONS_AT_ONCE = 4
 
 
 class Service:
-    """What the HTTP interface asks for, as functions of tenants.
+    """Operations of the HTTP interface, as functions of tenants.
 
     Args:
-      learner: learns tasks.
-      store: keeps them.
-      limits: bounds of requests.
+      learner: learner of tasks.
+      store: store of tasks.
+      limits: limits of requests.
 
     Raises:
       ValueError: if the learner does not classify single texts.
@@ -69,12 +70,12 @@ class Service:
         self._memory = TaskMemory()
 
     def warm_up(self) -> None:
-        """Compiles what usual requests need, then calls itself ready."""
+        """Compiles programs for usual requests, then marks the service as ready."""
         warm_up(self.learner)
         self.ready = True
 
     def close(self) -> None:
-        """Ends all threads; what waits fails."""
+        """Ends all threads; waiting requests fail."""
         self._queue.close()
         self._adapting.shutdown(cancel_futures=True)
         self.store.close()
@@ -109,12 +110,12 @@ class Service:
         def adapt() -> StoredTask:
             for _ in range(ATTEMPTS):
                 stored = self.store.get(tenant, id)
-                both = [*stored.examples, *rows]
-                self._check_size(both)
-                ready = self._learned(both, self._memory.version_of(stored))
+                all_rows = [*stored.examples, *rows]
+                self._check_size(all_rows)
+                ready = self._learned(all_rows, self._memory.version_of(stored))
                 changed = self.store.replace(
                     stored,
-                    both,
+                    all_rows,
                     ready.learned.names,
                     self.learner.encoder.digest,
                     _weights.to_bytes(ready.learned),
@@ -153,8 +154,8 @@ class Service:
     ) -> tuple[StoredTask, list[dict[str, Any]]]:
         """Predicts texts.
 
-        With `explain` each has its nearest examples, with `words` the effect of each
-        of its words.
+        With `explain` predictions have the nearest examples, with `words` the effect
+        of each word.
         """
         inputs = _checked(texts_of, texts, self.learner.task)
         ready = await asyncio.to_thread(self._ready, tenant, id)
@@ -177,7 +178,7 @@ class Service:
     async def _word_effects(
         self, ready: ReadyTask, texts: Sequence[str], encoded: Encoded
     ) -> list[list[dict[str, Any]]]:
-        """Compares the predictions of texts with those without each of their words."""
+        """Compares predictions of texts with those of the texts without each word."""
         parts = [without_each_word(text) for text in texts]
         shortened = [rest for part in parts for _, rest in part]
         if len(shortened) > (most := self.limits.max_examples):
@@ -205,7 +206,7 @@ class Service:
         number: int,
         strategy: Strategy,
     ) -> tuple[StoredTask, list[dict[str, Any]]]:
-        """Suggests which of unlabelled texts to label next."""
+        """Suggests which unlabelled texts to label next."""
         if len(texts) > (most := self.limits.max_examples):
             raise ApiError(422, "too_many_texts", f"send at most {most} texts.")
         ready = await asyncio.to_thread(self._ready, tenant, id)
@@ -222,7 +223,7 @@ class Service:
         return ready.stored, rows
 
     async def archive(self, tenant: str, id: str) -> Path:
-        """Writes a task as a model, zipped, into a new folder of its own."""
+        """Writes a task as a zipped model into a new folder."""
         ready = await asyncio.to_thread(self._ready, tenant, id)
 
         examples = self._examples(ready.stored.examples)
@@ -234,7 +235,7 @@ class Service:
     async def evaluate(
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]] | None
     ) -> dict[str, Any]:
-        """Evaluates a task on held-out examples, or on its own by cross-validation."""
+        """Evaluates a task on held-out examples, or by cross-validation on its own."""
 
         def cross_validated() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             ready = self._ready(tenant, id)
@@ -273,7 +274,7 @@ class Service:
             )
 
     def _check_size(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Refuses what cannot be learned before anything waits for it."""
+        """Checks the sizes of examples, before they are queued."""
         self._check_number(rows)
         names = {labels[0] for labels in self._examples(rows).labels}
         if len(names) < 2:
@@ -284,15 +285,15 @@ class Service:
     def _learned(
         self, rows: Sequence[dict[str, Any]], before: ReadyTask | None
     ) -> ReadyTask:
-        """Learns a task from rows, of which the first may be those of a version."""
+        """Learns a task from rows, the first of which may be those of a version."""
         started = time.monotonic()
         examples, encoded = self._examples(rows), None
         if self.learner.shares_encoder:
             known = before.encoded if before is not None else None
             done = 0 if known is None else len(known.features)
             new = self._encode_background(examples.texts[done:])
-            both = [new] if known is None else [known, new]
-            encoded = Encoded(*map(np.concatenate, zip(*both, strict=True)))
+            parts = [new] if known is None else [known, new]
+            encoded = Encoded(*map(np.concatenate, zip(*parts, strict=True)))
         names = sorted({labels[0] for labels in examples.labels})
         learned = _checked(self.learner.learn, examples, names, encoded=encoded)
         self.metrics.adaptation_seconds.observe(time.monotonic() - started)
@@ -300,7 +301,7 @@ class Service:
         return ReadyTask(stored, learned, encoded)
 
     async def _adapt(self, function: Callable[[], Any]) -> Any:
-        """Runs a function in a thread of adaptations, unless too many wait."""
+        """Runs a function in a thread for adaptations, unless too many are waiting."""
         if not self._room.acquire(blocking=False):
             raise busy("adaptations", seconds=5)
         future = self._adapting.submit(function)
@@ -312,7 +313,7 @@ class Service:
             raise late() from None
 
     def _ready(self, tenant: str, id: str) -> ReadyTask:
-        """Returns the newest version of a task, from memory where it is there."""
+        """Returns the newest version of a task, from memory if it is cached."""
         ready = self._memory.get(id)
         if ready is not None and self._is_newest(ready, tenant):
             self._memory.keep(ready)
@@ -327,7 +328,7 @@ class Service:
                 " learn it again.",
             )
         content = self.store.weights(stored)
-        uses_names = self.learner.config.data.uses_label_names  # As every task of it.
+        uses_names = self.learner.config.data.uses_label_names  # As for all tasks.
         learned = _weights.from_bytes(
             content, stored.classes, encoder.params, uses_names
         )
@@ -336,7 +337,7 @@ class Service:
         return ready
 
     def _is_newest(self, ready: ReadyTask, tenant: str) -> bool:
-        """Whether a task in memory is the tenant's, and as it is stored."""
+        """Returns whether a task in memory is the tenant's and the stored version."""
         stored = ready.stored
         if stored.tenant != tenant:
             return False
@@ -387,12 +388,12 @@ class Service:
 
     @property
     def waiting_texts(self) -> int:
-        """Number of texts of predictions that wait for the encoder."""
+        """Number of texts of predictions that are waiting for the encoder."""
         return self._queue.waiting
 
 
 def _checked(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls a function whose errors are the sender's."""
+    """Calls a function whose ValueErrors are the client's fault."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:

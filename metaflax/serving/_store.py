@@ -1,4 +1,4 @@
-"""Storage of tasks: a table of a database, and files of weights."""
+"""Storage of tasks: a database table, and files of weights."""
 
 import contextlib
 import hashlib
@@ -38,18 +38,18 @@ _TASKS = sa.Table(
 
 
 class StoredTask(NamedTuple):
-    """A task of a tenant.
+    """Stored task of a tenant.
 
     Attributes:
-      id: name of the task, drawn by the store.
-      tenant: who taught it.
-      name: what the tenant calls it.
-      version: 1, and one more with each change.
-      created: seconds since 1970.
-      updated: seconds since 1970.
+      id: identifier of the task, drawn by the store.
+      tenant: owner of the task.
+      name: name that the tenant chose.
+      version: 1 at first, incremented by each change.
+      created: time of creation in seconds since 1970.
+      updated: time of the last change in seconds since 1970.
       examples: rows of `text` and `label`.
       classes: class names in the order of the outputs.
-      encoder: digest of the encoder that it was learned with.
+      encoder: digest of the encoder that the task was learned with.
       weights: name of the file of weights.
       digest: SHA-256 of that file.
     """
@@ -68,15 +68,15 @@ class StoredTask(NamedTuple):
 
 
 class TaskStore:
-    """Keeps tasks so that no acknowledged one is lost.
+    """Store of tasks that loses no acknowledged task.
 
     Weights are written to a new file and flushed to the disk before the row that names
-    it is committed. A process killed at any moment leaves the old task or the new one,
-    and at worst a file that no row names.
+    the file is committed. A process killed at any moment leaves the old task or the new
+    one, and at worst a file that no row names.
 
     Args:
       url: SQLAlchemy URL of the database.
-      weights: folder of the files of weights, or fsspec URL of a bucket or another
+      weights: folder for the files of weights, or fsspec URL of a bucket or another
         store; shared by all replicas.
     """
 
@@ -128,7 +128,7 @@ class TaskStore:
         """Stores the next version of a task.
 
         Returns:
-          It; None if the task is no longer what it was.
+          The new version; None if the task was changed or deleted meanwhile.
 
         Raises:
           ApiError: if the store fails.
@@ -154,7 +154,7 @@ class TaskStore:
         """Returns a task of a tenant.
 
         Raises:
-          ApiError: if there is none, or the store fails.
+          ApiError: if there is no such task, or the store fails.
         """
         with _reachable(), self._engine.connect() as connection:
             row = connection.execute(sa.select(_TASKS).where(_mine(tenant, id))).first()
@@ -197,7 +197,7 @@ class TaskStore:
         """Reads the weights of a task.
 
         Raises:
-          ApiError: if they are gone or damaged.
+          ApiError: if the weights are missing or damaged.
         """
         try:
             content = self._files.read(task.weights)
@@ -246,7 +246,7 @@ class TaskStore:
 
 
 def _durable(connection: Any, record: Any) -> None:
-    """Makes a commit of SQLite survive a crash, and readers not wait for writers."""
+    """Sets SQLite to durable commits, and to reads that do not wait for writes."""
     del record
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
@@ -272,7 +272,7 @@ def _task(row: Any) -> StoredTask:
 
 @contextlib.contextmanager
 def _reachable() -> Iterator[None]:
-    """Turns errors of the database into an answer without internals."""
+    """Converts errors of the database to a response without internals."""
     try:
         yield
     except exc.SQLAlchemyError as error:

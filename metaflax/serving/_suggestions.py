@@ -17,15 +17,15 @@ def suggestions(
     number: int,
     strategy: Strategy,
 ) -> list[dict[str, Any]]:
-    """Selects texts of a pool, with what the task predicts for them.
+    """Selects texts of a pool, and adds the predictions of the task.
 
     Args:
       learner: the model.
       learned: the task.
       pool: distinct unlabelled texts.
       encoded: their features with the encoder of the task.
-      number: most texts to select.
-      strategy: how they are selected.
+      number: largest number of texts to select.
+      strategy: strategy of selection, see `select`.
 
     Returns:
       Records with `text`, `predicted`, `probabilities` and `score`, best first.

@@ -1,4 +1,4 @@
-"""Tasks in memory, ready to predict."""
+"""Cache of tasks in memory, ready to predict."""
 
 import threading
 from collections import OrderedDict
@@ -8,18 +8,18 @@ from metaflax.few_shot._learned_task import LearnedTask
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._store import StoredTask
 
-# Tasks whose weights and features stay in memory.
+# Largest number of tasks whose weights and features stay in memory.
 MOST_IN_MEMORY = 1_000
 
 
 class ReadyTask(NamedTuple):
-    """A task in memory.
+    """Task in memory.
 
     Attributes:
       stored: the task as it is stored.
-      learned: its weights.
-      encoded: features of its examples; None where they were not needed yet, or where
-        adaptation changes the encoder.
+      learned: weights of the task.
+      encoded: features of its examples; None if they were not needed yet, or adaptation
+        changes the encoder.
     """
 
     stored: StoredTask
@@ -28,10 +28,10 @@ class ReadyTask(NamedTuple):
 
 
 class TaskMemory:
-    """The tasks that were used last, for threads.
+    """Thread-safe cache of the most recently used tasks.
 
     Args:
-      most: how many are kept.
+      most: largest number of tasks.
     """
 
     def __init__(self, most: int = MOST_IN_MEMORY):
@@ -39,17 +39,17 @@ class TaskMemory:
         self._most, self._lock = most, threading.Lock()
 
     def get(self, id: str) -> ReadyTask | None:
-        """Returns a task in any version, if it is kept."""
+        """Returns a task in any version, if it is cached."""
         with self._lock:
             return self._tasks.get(id)
 
     def version_of(self, stored: StoredTask) -> ReadyTask | None:
-        """Returns a task in the version that is stored, if that is kept."""
+        """Returns a task in the stored version, if that is cached."""
         ready = self.get(stored.id)
         return ready if ready is not None and ready.stored == stored else None
 
     def keep(self, ready: ReadyTask) -> None:
-        """Keeps a task, and forgets those that were not used for longest."""
+        """Caches a task, and evicts the least recently used ones."""
         with self._lock:
             self._tasks[ready.stored.id] = ready
             self._tasks.move_to_end(ready.stored.id)
@@ -57,6 +57,6 @@ class TaskMemory:
                 self._tasks.popitem(last=False)
 
     def forget(self, id: str) -> None:
-        """Forgets a task."""
+        """Evicts a task."""
         with self._lock:
             self._tasks.pop(id, None)

@@ -16,13 +16,13 @@ LEAST_TOKEN = 16
 
 
 class Tenants:
-    """Knows tenants by their bearer tokens.
+    """Identifies tenants by their bearer tokens.
 
     Args:
-      tokens: token of each tenant; None to take every request for one tenant.
+      tokens: token of each tenant; None if all requests are those of one tenant.
 
     Raises:
-      ValueError: if there is none, one is short, or two are equal.
+      ValueError: if there is no token, a token is too short, or two are equal.
     """
 
     def __init__(self, tokens: Mapping[str, str] | None):
@@ -59,20 +59,20 @@ class Tenants:
 
     @property
     def open(self) -> bool:
-        """Whether every request is taken."""
+        """True if requests need no token."""
         return self._digests is None
 
     def tenant(self, authorization: str | None) -> str:
         """Returns the tenant of an `Authorization` header.
 
         Raises:
-          ApiError: if it names none.
+          ApiError: if it identifies no tenant.
         """
         if self._digests is None:
             return ANYONE
         scheme, _, token = (authorization or "").partition(" ")
         digest, tenant = _digest(token.strip()), None
-        for name, known in self._digests.items():  # All, so that time tells nothing.
+        for name, known in self._digests.items():  # All, against timing attacks.
             if hmac.compare_digest(digest, known):
                 tenant = name
         if tenant is None or scheme.lower() != "bearer":
@@ -86,11 +86,11 @@ class Tenants:
 
 
 class RateLimit:
-    """Bounds the requests of each tenant in a minute, by a token bucket.
+    """Limits the requests of each tenant per minute, by a token bucket.
 
     Args:
-      per_minute: most requests, also at once.
-      clock: returns seconds.
+      per_minute: largest number of requests per minute, and in a burst.
+      clock: function that returns the time in seconds.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic):

@@ -1,4 +1,4 @@
-"""Programs that are compiled before the service is ready."""
+"""Compilation of programs before the service is ready."""
 
 import contextlib
 import itertools
@@ -11,24 +11,24 @@ from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._head_choice import possible_choices
 
 TEXT = "a text"
-# Number of classes that smaller tasks are padded to, and numbers of examples; a larger
-# task compiles its adaptation once.
+# Number of classes and numbers of examples whose programs are compiled; smaller tasks
+# are padded to them, and the adaptation of a larger task is compiled on first use.
 CLASSES, EXAMPLES = 8, (16, 32, 64)
 
 
 def warm_up(learner: Learner) -> None:
     """Compiles the encoder for texts of every length, and adaptations of usual sizes.
 
-    Where adaptation changes the encoder, its first one compiles it.
+    If adaptation changes the encoder, the first adaptation compiles it.
 
     Args:
-      learner: whose programs they are.
+      learner: learner whose programs are compiled.
     """
     learner.encoder.warm_up(TEXT)
     if not learner.shares_encoder:
         return
     names = [str(number) for number in range(CLASSES)]
-    # None is the choice among all others, or the only head.
+    # None stands for the choice among all heads, or for the only head.
     choices = [None, *(possible_choices(CLASSES) if learner.chooses_head else ())]
     for size, choice in itertools.product(EXAMPLES, choices):
         labels = tuple((names[i % CLASSES],) for i in range(size))

@@ -1,4 +1,4 @@
-"""Files of weights, in a folder or in any store that fsspec knows."""
+"""Files of weights, in a folder or in a store of fsspec."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 
 class WeightFiles(Protocol):
-    """Files that are written once, read and removed by name.
+    """Interface for files that are written once, read and removed by name.
 
     All methods raise OSError, or what fsspec raises, if the store fails.
     """
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a new file; it is there whole and for good, or not at all."""
+        """Writes a new file, atomically and durably."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -23,19 +23,19 @@ class WeightFiles(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it is there."""
+        """Removes a file, if it exists."""
         ...
 
     def remove_others(self, known: Container[str], age: float) -> None:
-        """Removes files that are not known and at least `age` seconds old."""
+        """Removes files at least `age` seconds old that are not in `known`."""
         ...
 
 
 class Folder:
-    """A folder of this machine, or one that it mounts.
+    """Folder of this machine, or a mounted one.
 
     Args:
-      path: of the folder, which is made.
+      path: path of the folder, created if absent.
     """
 
     def __init__(self, path: Path):
@@ -43,9 +43,9 @@ class Folder:
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes beside the file, flushes and renames.
+        """Writes a temporary file, flushes and renames it.
 
-        Unlike `atomic_write` it makes no folder: one that is gone may be a mount.
+        Unlike `atomic_write` it creates no folder: a missing one may be a mount.
         """
         scratch = self._path / f".{name}.tmp"
         try:
@@ -68,7 +68,7 @@ class Folder:
         (self._path / name).unlink(missing_ok=True)
 
     def remove_others(self, known: Container[str], age: float) -> None:
-        """Removes old files, those of interrupted writes too."""
+        """Removes old files, including those of interrupted writes."""
         for path in self._path.glob("*"):
             with contextlib.suppress(OSError):
                 old = time.time() - path.stat().st_mtime >= age
@@ -84,13 +84,14 @@ class Folder:
 
 
 class ObjectStore:
-    """A bucket or another store of fsspec, whose writes are whole or not at all.
+    """Bucket or another store of fsspec, with atomic writes.
 
     Args:
-      url: such as `s3://bucket/weights`.
+      url: URL such as `s3://bucket/weights`.
 
     Raises:
-      ValueError, ImportError: if fsspec knows no such store, or lacks its package.
+      ValueError, ImportError: if fsspec does not know the store, or its package is not
+        installed.
     """
 
     def __init__(self, url: str):
@@ -114,7 +115,7 @@ class ObjectStore:
             self._files.rm_file(f"{self._root}/{name}")
 
     def remove_others(self, known: Container[str], age: float) -> None:
-        """Deletes old objects, where the store says how old they are."""
+        """Deletes old objects, if the store provides their age."""
         self._files.invalidate_cache()
         for path in self._files.ls(self._root, detail=False):
             name = path.rsplit("/", 1)[-1]
@@ -125,7 +126,7 @@ class ObjectStore:
 
 
 def weight_files(place: str | Path) -> WeightFiles:
-    """Returns the files at a path, or at a URL `protocol://...`."""
+    """Returns the `WeightFiles` at a path, or at a URL `protocol://...`."""
     if "://" in str(place):
         return ObjectStore(str(place))
     return Folder(Path(place))

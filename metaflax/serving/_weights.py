@@ -1,4 +1,4 @@
-"""What tasks learned, as bytes of safetensors."""
+"""Serialisation of learned tasks as safetensors."""
 
 import json
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def from_bytes(
     Args:
       content: result of `to_bytes`.
       names: class names of the task.
-      encoder: parameters of the encoder that it was learned with.
+      encoder: parameters of the encoder that the task was learned with.
       uses_label_names: whether names of classes were support examples.
 
     Returns:
@@ -56,7 +56,7 @@ def from_bytes(
 
 
 def _choice(content: bytes) -> HeadChoice | None:
-    """Reads the choice of the head from the header, which `load` leaves out."""
+    """Reads the choice of the head from the header, which `load` does not return."""
     size = int.from_bytes(content[:8], "little")
     choice = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(CHOICE)
     return None if choice is None else HeadChoice(**json.loads(choice))

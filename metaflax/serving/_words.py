@@ -1,4 +1,4 @@
-"""Words that predictions depend on, found by leaving each of them out.
+"""Effects of words on predictions, by leaving out one word at a time.
 
 Li et al., `Understanding Neural Networks through Representation Erasure
 <https://arxiv.org/abs/1612.08220>`_, 2016.
@@ -13,7 +13,7 @@ from metaflax.tasks._words import word_spans
 
 
 def without_each_word(text: str) -> list[tuple[str, str]]:
-    """Returns each word of a text, and the text without it; none of a single word.
+    """Returns each word of a text and the text without it; empty for a single word.
 
     Examples:
       >>> without_each_word("it barks")
@@ -31,10 +31,10 @@ def word_effects(
     """Computes by how much each word raises the probability of the predicted class.
 
     Args:
-      words: of each text.
+      words: words of each text.
       whole: probabilities of the texts, `[U, N]`.
-      without: probabilities of the texts without each of their words in turn,
-        `[words of all texts, N]`.
+      without: probabilities of the texts without each word in turn, `[words of all
+        texts, N]`.
 
     Examples:
       >>> whole, without = np.array([[0.9, 0.1]]), np.array([[0.4, 0.6], [0.8, 0.2]])

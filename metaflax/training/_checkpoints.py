@@ -25,21 +25,21 @@ DAMAGED = "damaged"
 
 
 class DamagedError(ValueError):
-    """Raised for a checkpoint that differs from what was saved or cannot be read."""
+    """Raised for a checkpoint that cannot be read or differs from the saved one."""
 
 
 class Checkpoints:
     """Checkpoints of one run.
 
-    Each holds the `TrainState` and a JSON record with the state of early stopping and
-    digests of all arrays. Reading verifies these, and digests of the files. Saving is
-    atomic and asynchronous: a killed process leaves an unfinished folder that the next
-    start ignores. Processes that train together open the same folder and have to make
-    the same calls.
+    Each checkpoint holds the `TrainState` and a JSON record with the state of early
+    stopping and digests of all arrays. Reading verifies these and digests of the files.
+    Saving is atomic and asynchronous: a killed process leaves an unfinished folder that
+    the next start ignores. Processes that train together open the same folder and have
+    to make the same calls.
 
     Args:
-      directory: of the checkpoints; created if absent.
-      read_only: whether nothing is saved or deleted.
+      directory: directory of the checkpoints; created if absent.
+      read_only: whether to forbid saving and deleting.
 
     Examples:
       >>> import pathlib, tempfile
@@ -70,7 +70,7 @@ class Checkpoints:
             self._directory,
             options=ocp.CheckpointManagerOptions(
                 # `best_fn` with `max_to_keep` would delete the newest steps while
-                # the score falls, and with them the place to resume from.
+                # the score falls, from which a run resumes.
                 preservation_policy=managers.AnyPreservationPolicy(
                     [managers.LatestN(2), managers.BestN(get_metric_fn=_rank, n=1)]
                 ),
@@ -78,15 +78,15 @@ class Checkpoints:
                 read_only=read_only,
             ),
             item_handlers={
-                # Trained weights hardly shrink (by a tenth), and compressing them takes
-                # cores from the steps after.
+                # Compression reduces trained weights by only a tenth, and takes CPU
+                # time from the following steps.
                 "params": ocp.PyTreeCheckpointHandler(use_compression=False),
                 "rest": ocp.PyTreeCheckpointHandler(use_compression=False),
                 "record": ocp.JsonCheckpointHandler(),
             },
         )
-        # Orbax copies arrays of accelerators before its `save` returns, and processes
-        # that train together exchange messages: both in the caller's thread.
+        # On accelerators Orbax copies arrays before its `save` returns, and processes
+        # that train together exchange messages; both need the caller's thread.
         self._copies = jax.default_backend() == "cpu"
         alone = self._copies and jax.process_count() == 1
         self._thread = concurrent.futures.ThreadPoolExecutor(1) if alone else None
@@ -97,8 +97,8 @@ class Checkpoints:
         """Starts to write a copy of `state` under its step.
 
         Raises:
-          ValueError: if this or the previous checkpoint could not be written; older
-            ones are complete. If the parameters are one array and no tree.
+          ValueError: if this or the previous checkpoint could not be written (older
+            ones are complete), or the parameters are a single array and not a tree.
         """
         if jax.tree.structure(state.params) == jax.tree.structure(0):
             raise ValueError(
@@ -116,7 +116,7 @@ class Checkpoints:
             self._writing = self._thread.submit(self._save, state, stopping, score)
 
     def _save(self, state: TrainState, stopping: Stopping, score: float) -> None:
-        """Hands the state and its record to Orbax, which writes in threads."""
+        """Passes the state and its record to Orbax, which writes in threads."""
         parts, step = _parts(state), int(state.step)
         record: dict[str, Any] = {
             "stopping": stopping._asdict(),
@@ -161,7 +161,7 @@ class Checkpoints:
         step = self._pending
         try:
             action()
-        except Exception as error:  # Orbax raises any type for a full disk.
+        except Exception as error:  # Orbax raises various types for a full disk.
             self._pending = None
             raise ValueError(
                 f"{self._directory / str(step)} could not be written"
@@ -184,8 +184,8 @@ class Checkpoints:
     ) -> int | None:
         """Moves damaged checkpoints to a folder `damaged` next to the checkpoints.
 
-        A checkpoint whose best step is damaged is moved too: its run could not return
-        the best parameters.
+        A checkpoint whose best step is damaged is moved too, since a run resumed from
+        it could not return the best parameters.
 
         Args:
           like: a state of the expected structure, shapes and types.
@@ -273,7 +273,7 @@ class Checkpoints:
             return {name: content[name] for name in items}
         except (MemoryError, PermissionError):
             raise  # A problem of the machine, not of the checkpoint.
-        except Exception as error:  # Orbax raises any type for a damaged file.
+        except Exception as error:  # Orbax raises various types for a damaged file.
             raise DamagedError(
                 f"{self._path(step)} is damaged and cannot be read"
                 f" ({_first_line(error)})"
@@ -322,7 +322,7 @@ def _parts(state: TrainState) -> dict[str, Any]:
 
 
 def _check_space(directory: Path, state: TrainState) -> None:
-    """Refuses to begin where there is no space for the arrays, and leaves it free."""
+    """Raises OSError if the disk has no space for the arrays; allocates nothing."""
     leaves = jax.tree.leaves(state)
     if shutil.disk_usage(directory).free < sum(leaf.nbytes for leaf in leaves):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -334,8 +334,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Returns why writing failed, plainly where the disk is full."""
-    # TensorStore and Orbax have types of their own for it.
+    """Returns the reason of a failed write, with a plain sentence for a full disk."""
+    # TensorStore and Orbax have their own exception types for it.
     full = "RESOURCE_EXHAUSTED" in str(error) or "[Errno 28]" in str(error)
     return os.strerror(errno.ENOSPC) if full else _first_line(error)
 

@@ -15,8 +15,8 @@ def digest(arrays: Any) -> str:
     """Computes the SHA-256, in hex, of a tree's paths, types, shapes and bytes.
 
     Args:
-      arrays: a tree of arrays or typed keys. If it is spread over several processes,
-        all of them have to make this call.
+      arrays: a tree of arrays or typed keys. If the arrays are sharded over several
+        processes, all of them have to make this call.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -33,7 +33,7 @@ def digest(arrays: Any) -> str:
 
 
 def layout(arrays: Any) -> dict[str, str]:
-    """Returns type and shape by path, such as `float32[3, 4]`."""
+    """Returns type and shape of each array by path, such as `float32[3, 4]`."""
     leaves = jax.tree_util.tree_leaves_with_path(arrays)
     return {tree.path_name(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 

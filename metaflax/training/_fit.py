@@ -74,13 +74,13 @@ def fit(
 ) -> FitResult:
     """Meta-trains until the steps or the patience are used up.
 
-    If there is a checkpoint, training resumes from the latest; log and result are
+    If there is a checkpoint, training resumes from the latest; log and result equal
     those of an uninterrupted run.
 
     Args:
       step_fn: `state, metrics = step_fn(state, tasks)`, the outer step; it donates its
         state.
-      state: of step 0.
+      state: state of step 0.
       tasks_from: `tasks_from(step)` yields the batches of that and all later steps.
       validate: `metrics = validate(params)`, on a fixed list of episodes.
       checkpoints: written at each validation.
@@ -92,9 +92,8 @@ def fit(
       max_skipped_steps: how many consecutive steps may have a non-finite loss or
         gradient, for a `step_fn` that skips them.
       sinks: receive log records.
-      preemption_requested: called with the number of each step before it; if it returns
-        the number of a signal, the state is saved without a validation, and the run
-        ends.
+      preemption_requested: called before each step with its number; if it returns the
+        number of a signal, the state is saved without a validation, and the run ends.
 
     Returns:
       A `FitResult` with the best parameters.
@@ -164,12 +163,12 @@ def fit(
             raise PreemptedError(step, number)
         state, metrics = step_fn(state, next(tasks))
         step += 1
-        # Logged one step late, so that the device never waits for the host.
+        # Logs one step late, so that the device never waits for the host.
         if pending is not None:
             log.write(*pending)
         pending = (step, metrics)
         if step % eval_every == 0 or step == num_steps:
-            log.write(*pending)  # Before saving: NaN is never a checkpoint.
+            log.write(*pending)  # Before saving: a checkpoint never has NaN.
             pending = None
             stopping = validated(state, stopping)
     best = checkpoints.read_params(state.params, stopping.best_step)

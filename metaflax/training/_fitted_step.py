@@ -29,7 +29,7 @@ class CompiledStep(NamedTuple):
     Attributes:
       run: `state, metrics = run(state, tasks)`, compiled; the state is donated.
       cost: cost of one call; None if unknown.
-      available: bytes of memory that the device has for it; None if unknown.
+      available: free bytes of memory of the device; None if unknown.
       tasks_at_once: number of tasks that are computed together.
       rejected: larger numbers of tasks that did not fit, with their costs; a cost is
         None where the compiler ran out of memory.
@@ -104,7 +104,7 @@ class FittedStep:
         leaves, treedef = jax.tree.flatten(tasks)
         key = treedef, tuple((np.shape(x), np.dtype(x.dtype)) for x in leaves)
         if key not in self._compiled:
-            # A bug, not a user's mistake: batches are padded to a short list of shapes.
+            # A bug, not a user error: batches are padded to a short list of shapes.
             limit = self._max_shapes
             assert limit is None or len(self._compiled) < limit, f"over {limit} shapes"
             self._compiled[key] = self._fit(state, tasks)
@@ -118,7 +118,7 @@ class FittedStep:
             num_tasks //= self._mesh.size  # Tasks of one device.
         task_loop = self._task_loop
         chunk = _meta_gradient.chunk_size(task_loop, num_tasks)
-        jax.block_until_ready(state)  # The memory of the step before is free again.
+        jax.block_until_ready(state)  # Frees the memory of the previous step.
         free = self._free(state)
         rejected = []
         while True:
@@ -193,7 +193,7 @@ def _compile(
 
 
 def _try_to(inform: Callable[..., T], *args: Any) -> T | None:
-    """Calls a function that training does not depend on; None if it fails."""
+    """Calls a function that is not essential for training; returns None if it fails."""
     try:
         return inform(*args)
     except Exception:

@@ -37,19 +37,19 @@ def best_interpolation(
     shares: Sequence[float],
     validate: Callable[[Any], float],
 ) -> Interpolated:
-    """Selects by validation how far to interpolate towards meta-trained parameters.
+    """Selects the interpolation towards meta-trained parameters by validation.
 
-    Parameters in between keep features of both ends, which is often better on unseen
-    classes, and needs no training.
+    Interpolated parameters keep features of both ends, are often better on unseen
+    classes, and need no training.
 
     Args:
       start: pretrained parameters.
       end: meta-trained parameters.
-      shares: candidates; the first of equals is selected.
+      shares: candidate shares; the first one is selected in a tie.
       validate: `score = validate(params)`, higher is better.
 
     Returns:
-      The candidate with the best score.
+      The interpolated parameters with the best score.
 
     Raises:
       ValueError: if there are no candidates, or one lies outside (0, 1].

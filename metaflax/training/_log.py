@@ -32,16 +32,16 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Flushes what is left."""
+        """Flushes remaining records."""
         ...
 
 
 class JsonlLog:
-    """One JSON object a line, flushed at once.
+    """JSONL file with one object per record, flushed at once.
 
     Args:
-      path: appended to.
-      resume_after: keeps only records up to this step, so that a resumed run, which
+      path: path of the file, which is appended to.
+      resume_after: last step whose records are kept, so that a resumed run, which
         repeats the steps after its checkpoint, does not log them twice.
 
     Examples:
@@ -60,7 +60,7 @@ class JsonlLog:
     """
 
     def __init__(self, path: Path, *, resume_after: int = 0):
-        if path.is_file():  # A pipe, say, has no earlier records.
+        if path.is_file():  # A pipe, for example, has no earlier records.
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= resume_after]
             _files.write_text(path, "".join(f"{line}\n" for line in kept))
@@ -94,10 +94,10 @@ def _step_of(line: str) -> float:
 
 
 class TensorBoardLog:
-    """Scalars as TensorBoard events, by tensorboardX.
+    """Log of scalars as TensorBoard events, by tensorboardX.
 
     Args:
-      directory: of the run; events go to its folder `tensorboard`.
+      directory: directory of the run; events go to its folder `tensorboard`.
 
     Raises:
       ValueError: if tensorboardX is not installed.
@@ -118,7 +118,7 @@ class TensorBoardLog:
 
 
 class TrackerLog:
-    """Scalars in an experiment tracker whose interface is that of wandb.
+    """Log of scalars in an experiment tracker with the interface of wandb.
 
     Args:
       directory: of the run; its name is the run's name.
@@ -142,7 +142,7 @@ class TrackerLog:
 
 
 class MLflowLog:
-    """Scalars in MLflow.
+    """Log of scalars in MLflow.
 
     Args:
       directory: of the run; its name is the run's name.
@@ -165,7 +165,7 @@ class MLflowLog:
 
 
 def _numbers_of(record: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a record by name, without its step."""
+    """Returns the numbers of a record by name, without its step."""
     return {
         name: value
         for name, value in record.items()

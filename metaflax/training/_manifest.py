@@ -23,11 +23,11 @@ def difference(folder: Path, parts: Iterable[str]) -> str:
 
     Args:
       folder: where `write` stored the digests.
-      parts: names of the subfolders to compare; files beside them always are.
+      parts: names of the subfolders to compare; files beside them are always compared.
 
     Returns:
-      A clause that names the first difference; empty if there is none, or no digests
-      were stored because the process was killed before.
+      A clause that names the first difference; empty if there is none, or if the
+      process was killed before it stored digests.
     """
     path, parts = folder / NAME, set(parts)
     if not path.exists():
@@ -54,5 +54,5 @@ def difference(folder: Path, parts: Iterable[str]) -> str:
 
 
 def json_digest(content: Any) -> str:
-    """Computes the SHA-256 digest of what JSON can hold, in hex."""
+    """Computes the SHA-256 digest of JSON content, in hex."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -23,8 +23,8 @@ def make_mesh(param_shards: int = 1, devices: Sequence[Any] | None = None) -> Me
     """Creates the mesh of devices that train together.
 
     Args:
-      param_shards: how many devices share one copy of the parameters.
-      devices: by default all, including those of other processes.
+      param_shards: number of devices that share one copy of the parameters.
+      devices: devices of the mesh (default: all, including those of other processes).
 
     Returns:
       A mesh with axes `task` and `param`.
@@ -73,7 +73,7 @@ def shardings(arrays: Any, mesh: Mesh) -> Any:
 
     Args:
       arrays: a tree of arrays, or of shapes and types.
-      mesh: of `make_mesh`.
+      mesh: mesh from `make_mesh`.
 
     Returns:
       For each leaf a sharding of its longest axis. Small arrays, keys, and arrays

@@ -22,8 +22,8 @@ def shared_params(members: Mapping[str, Any]) -> Any:
     """Combines the parameters of members into those of a mixture.
 
     Args:
-      members: by name, `{"encoder": ..., "head": ...}` and further groups; all
-        encoders are the same.
+      members: parameters by member, `{"encoder": ..., "head": ...}` and further groups;
+        all encoders are the same.
 
     Returns:
       The encoder, and all other groups by member.
@@ -59,11 +59,11 @@ def member_params(params: Any, name: str) -> Any:
 
 
 def member_paths(name: str, trains: tree.Where = tree.everything) -> PathFilter:
-    """Returns which parameters a member's steps change: encoder and private ones.
+    """Returns which parameters a member's steps train: encoder and private ones.
 
     Args:
-      name: of the member.
-      trains: which parameters of the mixture are trained at all.
+      name: name of the member.
+      trains: paths of all trained parameters of the mixture.
 
     Returns:
       A predicate on paths.
@@ -100,10 +100,10 @@ def mixture_optimizer(
     """Creates the optimizer of a mixture for the steps of one member.
 
     Args:
-      optimizer: for the encoder, and for each member's private parameters.
+      optimizer: optimizer for the encoder and for each member's private parameters.
       members: names of all members.
-      active: name of the member whose steps these are; neither parameters nor moments
-        of other members change, see `in_parts`.
+      active: name of the trained member; neither parameters nor moments of other
+        members change, see `in_parts`.
       clip_norm: maximum global norm of the gradient of encoder and private parameters;
         None for no clipping.
 
@@ -123,11 +123,11 @@ def mixture_optimizer(
 def for_member(
     algorithm: base.MetaAlgorithm, name: str, loss_weight: float = 1.0
 ) -> base.MetaAlgorithm:
-    """Returns a member's algorithm as one on the parameters of the mixture.
+    """Converts a member's algorithm to one on the parameters of the mixture.
 
     Args:
-      algorithm: on the member's parameters.
-      name: of the member.
+      algorithm: algorithm on the member's parameters.
+      name: name of the member.
       loss_weight: factor of its loss.
 
     Returns:
@@ -154,7 +154,7 @@ def for_member(
         return algorithm.predict(member_params(params, name), adapted, inputs, key)
 
     def resume(params, adapted, support, key=None):
-        assert algorithm.resume is not None  # Else this is not offered.
+        assert algorithm.resume is not None  # Else there is no `resume`.
         return algorithm.resume(member_params(params, name), adapted, support, key)
 
     of_mixture = algorithm._replace(

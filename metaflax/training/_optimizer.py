@@ -19,17 +19,17 @@ def schedule(
     """Creates a schedule with linear warmup from 0, then constant or decaying to 0.
 
     Args:
-      shape: of the rate after the warmup.
-      learning_rate: its peak.
-      num_steps: outer steps in all.
-      warmup_steps: steps in which the rate rises from 0 to its peak.
+      shape: name of the shape after the warmup.
+      learning_rate: peak learning rate.
+      num_steps: total number of outer steps.
+      warmup_steps: number of steps in which the rate rises from 0 to its peak.
 
     Returns:
       The learning rate as a function of the step.
 
     Raises:
-      ValueError: for an unknown shape, with the known ones, for a rate that is not
-        positive and finite, or for more warmup than steps.
+      ValueError: for an unknown shape (the message lists the known ones), a rate that
+        is not positive and finite, or more warmup steps than steps.
 
     Examples:
       >>> from metaflax import training
@@ -69,15 +69,17 @@ def outer_optimizer(
     """Creates an optax optimizer with weight decay of matrices and gradient clipping.
 
     Args:
-      name: of an optax optimizer, such as `adamw`, `sgd`, `lion`, or an import path
-        such as `optax.contrib:muon`.
+      name: name of an optax optimizer, such as `adamw`, `sgd`, `lion`, or an import
+        path such as `optax.contrib:muon`.
       learning_rate: a number or a schedule.
-      head_learning_rate: for parameters under `head`; None for `learning_rate`.
-      inner_learning_rate: for parameters under `inner`, the learned parameters of an
-        inner optimizer; None for `learning_rate`.
-      weight_decay: for optimizers that have one. Biases, norms and scalars are
-        excluded, as in BERT's pretraining, and so are parameters under `inner`, since
-        a learned rate or a matrix initialised as the identity should not shrink.
+      head_learning_rate: learning rate of parameters under `head`; None for
+        `learning_rate`.
+      inner_learning_rate: learning rate of parameters under `inner`, the learned
+        parameters of an inner optimizer; None for `learning_rate`.
+      weight_decay: weight decay, for optimizers that support it. Biases, norms and
+        scalars are excluded, as in BERT's pretraining, and so are parameters under
+        `inner`, since a learned rate or a matrix initialised as the identity should not
+        shrink.
       clip_norm: maximum global norm of the gradient; None for no clipping.
 
     Returns:

@@ -20,9 +20,9 @@ def over_devices(
     turn, to save memory, each device loops over its tasks with all parameters gathered.
 
     Args:
-      loss_and_grad: of `metaflax.value_and_grad`, with the same `task_loop`.
-      mesh: of `make_mesh`.
-      task_loop: how many tasks a device computes at once.
+      loss_and_grad: function of `metaflax.value_and_grad`, with the same `task_loop`.
+      mesh: mesh from `make_mesh`.
+      task_loop: number of tasks that a device computes at once.
 
     Returns:
       The same function, for tasks sharded over the devices.

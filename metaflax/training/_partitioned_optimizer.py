@@ -14,7 +14,7 @@ class PartsState(NamedTuple):
     """State of an optimizer in parts.
 
     Attributes:
-      num_updates: number of updates, of whichever parts.
+      num_updates: number of updates, of any part.
       parts: the optimizer's state for each part, by name.
     """
 
@@ -29,16 +29,16 @@ def in_parts(
 ) -> optax.GradientTransformation:
     """Creates an optimizer with one state per part, of which only some are updated.
 
-    Parts that are not active stay exactly as they are: with zero gradients they would
-    still move by momentum and weight decay, and their moments would decay towards 0.
-    The optimizer's own counts, such as that of Adam's bias correction, are of the
-    updates of the part; schedules follow the number of all updates, so that a part
-    that starts late starts with the current learning rate.
+    Inactive parts are not changed at all: with zero gradients they would still move by
+    momentum and weight decay, and their moments would decay towards 0. The optimizer's
+    own counts, such as that of Adam's bias correction, count the updates of the part;
+    schedules follow the number of all updates, so that a part that starts late starts
+    with the current learning rate.
 
     Optimizers that differ only in `active` have interchangeable states.
 
     Args:
-      optimizer: for each part.
+      optimizer: optimizer of each part.
       parts: paths of the parameters of each part; each parameter is in one part.
       active: names of the parts that are updated.
 

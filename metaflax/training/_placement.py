@@ -19,7 +19,7 @@ class Placement(Protocol):
         ...
 
     def place(self, state: TrainState) -> TrainState:
-        """Puts a state, the same in every process, on the devices."""
+        """Puts a state on the devices; every process passes the same one."""
         ...
 
     def whole(self, arrays: Any) -> Any:
@@ -27,7 +27,7 @@ class Placement(Protocol):
         ...
 
     def local_tasks(self, num_tasks: int) -> np.ndarray:
-        """Returns the sorted numbers of the tasks of a step that this process loads."""
+        """Returns the sorted indices of the tasks of a step that this process loads."""
         ...
 
     def spread(self, tasks: Any, num_tasks: int) -> Any:
@@ -52,7 +52,7 @@ class OneDevice:
         return arrays
 
     def local_tasks(self, num_tasks: int) -> np.ndarray:
-        """Returns the numbers of all tasks."""
+        """Returns the indices of all tasks."""
         return np.arange(num_tasks)
 
     def spread(self, tasks: Any, num_tasks: int) -> Any:
@@ -65,8 +65,8 @@ class OverDevices:
     """Placement over a mesh that shards tasks and parameters, see `Placement`.
 
     Args:
-      mesh: of `make_mesh`; if it has devices of several processes, all of them have to
-        make the same calls.
+      mesh: mesh from `make_mesh`; if it has devices of several processes, all of them
+        have to make the same calls.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax
@@ -84,7 +84,7 @@ class OverDevices:
         self.mesh = mesh
 
     def place(self, state: TrainState) -> TrainState:
-        """Shards a state, of which each process holds the whole."""
+        """Shards a state that each process holds as a whole."""
         return jax.tree.map(_put, state, _mesh.shardings(state, self.mesh))
 
     def whole(self, arrays: Any) -> Any:
@@ -99,7 +99,7 @@ class OverDevices:
         return jax.tree.map(local, gathered)
 
     def local_tasks(self, num_tasks: int) -> np.ndarray:
-        """Returns the numbers of the tasks on devices of this process."""
+        """Returns the indices of the tasks on devices of this process."""
         indices = _mesh.tasks_sharding(self.mesh).addressable_devices_indices_map(
             (num_tasks,)
         )
@@ -128,8 +128,8 @@ def spread_over(num_tasks: int, param_shards: int = 1) -> Placement:
     Several processes always use all devices.
 
     Args:
-      num_tasks: T, tasks per step.
-      param_shards: how many devices share a copy of the parameters.
+      num_tasks: T, number of tasks per step.
+      param_shards: number of devices that share a copy of the parameters.
 
     Returns:
       The placement.

@@ -16,7 +16,7 @@ class PreemptedError(KeyboardInterrupt):
 
     Args:
       step: the step that was saved.
-      number: of the signal that requested it; SIGTERM for any but SIGINT.
+      number: number of the signal that requested it; any but SIGINT counts as SIGTERM.
 
     Attributes:
       step: the step that was saved.
@@ -42,13 +42,13 @@ class PreemptedError(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def preemption_requested() -> Iterator[Callable[[int], int]]:
-    """Catches SIGTERM and the first SIGINT, and tells whether one was received.
+    """Catches SIGTERM and the first SIGINT, as requests to end between steps.
 
     An exception in the middle of a step may corrupt compiled code that is running, and
-    is lost where it rises in a callback. A second SIGINT is handled as before. So is
-    the first signal if the body ends without having asked for it.
+    is lost if it is raised in a callback. A second SIGINT gets the previous handler; so
+    does a first signal that the body did not query before it ends.
 
-    Signals reach only the main thread: in other threads the answer is always 0. If one
+    Signals reach only the main thread: in other threads the result is always 0. If one
     of several processes is preempted, all of them get a number at the same future step.
 
     Yields:
@@ -71,7 +71,7 @@ def preemption_requested() -> Iterator[Callable[[int], int]]:
 
         def number(step: int) -> int:
             del step
-            # Each is taken by one operation, between which signals may arrive.
+            # Each is taken by one atomic operation; signals may arrive in between.
             for received in (terminations, interrupts):
                 if received:
                     return received.pop()
@@ -93,16 +93,16 @@ def _number_in_all_processes(received: list[int]) -> Callable[[int], int]:
 def _caught(
     number: signal.Signals, on_first: Callable[[], None] = lambda: None
 ) -> Iterator[list[int]]:
-    """Collects the first signal of a number, and handles later ones as before.
+    """Collects the first signal of a number; later ones get the previous handler.
 
     Yields:
-      A list that gets the number; if it still holds it at the end, the signal is sent
-      again.
+      A list to which the number is appended; if it is still there at the end, the
+      signal is sent again.
     """
     received: list[int] = []
     before = signal.getsignal(number) or signal.SIG_DFL
     if number == signal.SIGINT and before == signal.SIG_IGN:
-        yield received  # A shell's background job, which Ctrl-C does not concern.
+        yield received  # A background job of a shell, which ignores Ctrl-C.
         return
     first = True
 

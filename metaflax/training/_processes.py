@@ -23,14 +23,14 @@ def initialize_distributed(
 
     Args:
       coordinator: address and port of process 0; None to detect this and the following
-        two, under Slurm, Open MPI, Kubernetes (JobSet) and on TPU pods.
+        two arguments, under Slurm, Open MPI, Kubernetes (JobSet) and on TPU pods.
       num_processes: number of processes.
-      process_id: number of this process, from 0.
-      heartbeat_seconds: after how long without a heartbeat a process counts as dead.
-      patience_seconds: how long processes wait for each other at the start.
+      process_id: index of this process, from 0.
+      heartbeat_seconds: time without a heartbeat after which a process counts as dead.
+      patience_seconds: time that processes wait for each other at the start.
 
     Raises:
-      ValueError: if only some of the three are given, or the processes do not connect.
+      ValueError: if only some of the three are set, or the processes do not connect.
 
     Examples:
       >>> from metaflax import training
@@ -75,7 +75,7 @@ def barrier(name: str) -> None:
     """Waits until all processes have reached the same barrier.
 
     Args:
-      name: of the barrier.
+      name: name of the barrier.
     """
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
@@ -91,7 +91,7 @@ def minimum_over_processes(number: int | None) -> int | None:
 
 
 def broadcast_from_coordinator(number: int) -> int:
-    """Returns the number that process 0 passes."""
+    """Returns the number that process 0 passed."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))

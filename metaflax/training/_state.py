@@ -17,8 +17,8 @@ class TrainState(NamedTuple):
     Attributes:
       step: number of outer steps taken, int32.
       params: meta-parameters, including frozen ones.
-      opt_state: of the outer optimizer, for trained parameters only.
-      key: of the run; each step folds in its number.
+      opt_state: state of the outer optimizer, for trained parameters only.
+      key: key of the run; each step folds in its number.
     """
 
     step: jax.Array
@@ -39,8 +39,8 @@ def create(
     Args:
       params: initial parameters; steps donate the copies, not these.
       optimizer: the outer optimizer.
-      key: of the run.
-      trains: which parameters the outer loop changes, as paths.
+      key: key of the run.
+      trains: paths of the parameters that the outer loop trains.
 
     Raises:
       ValueError: if `trains`, or a pattern of it, matches no parameter.

@@ -24,21 +24,21 @@ def make_step(
     """Creates the jitted outer step, a pure function that donates its state.
 
     Args:
-      algorithm: whose meta-gradient is descended.
+      algorithm: algorithm whose meta-gradient is descended.
       optimizer: the outer optimizer.
       task_loop: see `metaflax.value_and_grad`.
-      trains: which parameters the outer loop changes, as paths.
+      trains: paths of the parameters that the outer loop trains.
       dropout: whether tasks get keys; without keys networks are deterministic.
       skips: whether a step with a non-finite loss or gradient leaves parameters and
-        optimizer as they are; it is counted as a step.
-      mesh: of `make_mesh`, if several devices train together: state and tasks are
-        sharded as by `OverDevices`, and `task_loop` is the number of tasks that each
-        device computes at once.
+        optimizer unchanged; it still counts as a step.
+      mesh: mesh from `make_mesh`, if several devices train together: state and tasks
+        are sharded as by `OverDevices`, and `task_loop` is the number of tasks that
+        each device computes at once.
 
     Returns:
-      `state, metrics = step(state, tasks)`. Metrics are `loss` and `grad_norm`, and
-      per task `query_losses` `[T]` and `inner_diverged` `[T]`, whether its inner steps
-      raised the support loss.
+      `state, metrics = step(state, tasks)`. Metrics are `loss`, `grad_norm` and, per
+      task, `query_losses` `[T]` and `inner_diverged` `[T]`, whether the inner steps
+      increased the support loss.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax

@@ -17,7 +17,7 @@ class Stopping(NamedTuple):
     waited: int = 0
 
     def update(self, score: float, step: int) -> "Stopping":
-        """Returns the state after one more validation; equal scores are no improvement.
+        """Returns the state after a validation; an equal score is no improvement.
 
         Examples:
           >>> Stopping().update(0.5, 10).update(0.4, 20)

@@ -1,9 +1,9 @@
-"""The commands: one file each, with its options and what it runs.
+"""The commands, one per file.
 
 A command is a frozen dataclass whose fields are its options, documented below each
-field, and whose method `execute(console)` runs it. Where it has a class variable
-`FIRST`, the options named there come first in its help, and the rest in groups. Its
-`EXAMPLES` end the help, with the page `PAGE` of the documentation where there is one.
+field, and whose method `execute(console)` runs it. With a class variable `FIRST`, the
+options named there come first in the help, and the rest in groups. The help ends with
+`EXAMPLES` and, if there is one, the page `PAGE` of the documentation.
 """
 
 __all__ = ()

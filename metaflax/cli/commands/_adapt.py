@@ -143,7 +143,7 @@ class Adapt:
         from metaflax.workflows.inference._head_choice import refuse_strength
         from metaflax.workflows.inference._pretrained_config import without_run
 
-        settings = _given(self.pretrained)
+        settings = _without_none(self.pretrained)
         if self.calibrate:
             settings["calibrate"] = True
         choose_head = _take_choice(settings)
@@ -166,14 +166,14 @@ class Adapt:
             unlabelled_texts=self.unlabelled_texts,
             label_names=self.label_names,
             label_name_weight=self.label_name_weight,
-            **_given(self.columns),
+            **_without_none(self.columns),
         )
 
 
 def _take_choice(settings: dict[str, Any]) -> bool | None:
-    """Takes the head auto out of the settings, for `choose_head` of `adapt`.
+    """Removes the head `auto` from the settings, for `choose_head` of `adapt`.
 
-    A strength or a temperature is one of the default head, which then stays.
+    With a strength or a temperature, which belong to the default head, none is chosen.
     """
     from metaflax.workflows.inference._head_choice import AUTO
 
@@ -183,8 +183,8 @@ def _take_choice(settings: dict[str, Any]) -> bool | None:
     return False if settings.keys() & {"strength", "temperature"} else None
 
 
-def _given(options: Any) -> dict[str, Any]:
-    """Returns the options that were given."""
+def _without_none(options: Any) -> dict[str, Any]:
+    """Returns the options that are not None."""
     return {
         field.name: value
         for field in dataclasses.fields(options)

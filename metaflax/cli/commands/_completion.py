@@ -15,9 +15,9 @@ from metaflax.config._factories import TASKS
 from metaflax.heads._table import HEADS
 from metaflax.models.families._registry import FAMILIES
 
-# Names that an option takes beside import paths, which the parser does not restrict.
+# Known names of options that also take import paths, which parsing does not restrict.
 NAMES = {"algorithm": ALGORITHMS, "family": FAMILIES, "head": HEADS, "task": TASKS}
-# What follows tyro's script: where nothing else fits, names of files complete.
+# Appended to tyro's script: completes file names if nothing else matches.
 FILES = {
     "bash": """
 _metaflax() { _tyro_metaflax; [[ -n ${COMPREPLY[*]} ]] || COMPREPLY=(); }
@@ -59,7 +59,7 @@ class Completion:
 
 
 def _with_names(option: Option) -> Option:
-    """Restricts an option to the names that it is completed to."""
+    """Restricts an option to its known names, which completion offers."""
     names, default = NAMES.get(option.name, {}), option.default
     if default is None or default in names:
         kind: Any = Literal[*names] if names else option.kind

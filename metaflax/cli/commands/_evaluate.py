@@ -88,7 +88,7 @@ class Evaluate:
         )
 
     def _override(self, settings: Any, *names: str) -> Any:
-        """Replaces the settings for which an option was given."""
+        """Replaces the settings whose option is not None."""
         options = {name: getattr(self, name) for name in names}
         return dataclasses.replace(
             settings, **{k: v for k, v in options.items() if v is not None}

@@ -6,7 +6,7 @@ from typing import Literal
 import tyro
 from rich.console import Console
 
-# An option without a value.
+# Type of an option without a value.
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 

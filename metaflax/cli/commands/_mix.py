@@ -87,6 +87,6 @@ class Mix:
 
 
 def _replaced(settings: Any, **options: Any) -> Any:
-    """Replaces the settings of which an option is given."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return dataclasses.replace(settings, **given)
+    """Replaces the settings whose option is not None."""
+    overrides = {name: value for name, value in options.items() if value is not None}
+    return dataclasses.replace(settings, **overrides)

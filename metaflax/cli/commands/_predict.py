@@ -29,11 +29,11 @@ class Explanation:
     """Number of gradients per text with --explain, for exactness (default: 64)."""
 
     def options(self) -> dict[str, Any]:
-        """Returns the options that were given, for `metaflax.load`."""
-        return _given(num_nearest=self.nearest, num_steps=self.explain_steps)
+        """Returns the options that are not None, for `metaflax.load`."""
+        return _without_none(num_nearest=self.nearest, num_steps=self.explain_steps)
 
 
-def _given(**options: Any) -> dict[str, Any]:
+def _without_none(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -98,7 +98,7 @@ class Predict:
             self.batch_size,
             explain=self.explanation.explain,
             relations=self.relations,
-            **_given(
+            **_without_none(
                 windows=self.windows,
                 reject=self.reject,
                 dtype=self.dtype,

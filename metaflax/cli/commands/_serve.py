@@ -45,7 +45,7 @@ class Serve:
     limits: serving.Limits = dataclasses.field(default_factory=serving.Limits)
 
     def execute(self, console: Console) -> None:
-        """Serves until the process is asked to end."""
+        """Serves until the process is terminated."""
         learner = LearnerSettings(
             model=self.model,
             algorithm=self.algorithm,

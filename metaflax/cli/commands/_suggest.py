@@ -42,7 +42,7 @@ class Suggest:
     input: Input = dataclasses.field(default_factory=Input)
 
     def execute(self, console: Console) -> None:
-        """Writes the suggestions once all are made."""
+        """Writes all suggestions at the end."""
         del console  # Standard output is for suggestions.
         from metaflax.workflows.inference._prediction_formats import writer
 

@@ -1,9 +1,9 @@
 "use strict";
-// The page of the service: everything it knows comes from /v1, nothing is stored but a
-// token for the session of the browser.
+// Page of the service. All of its data come from /v1; only a token is stored, for the
+// session of the browser.
 
 const $ = (id) => document.getElementById(id);
-const MAX_WORDS = 500; // Each is left out once, which takes as long as a prediction.
+const MAX_WORDS = 500; // Each word is left out once, at the cost of a prediction.
 const state = { task: null, pending: [], queue: [], given: [], history: [] };
 
 function status(message, wrong = false) {
@@ -40,7 +40,7 @@ async function ask(method, path, body) {
 
 const json = async (...request) => (await ask(...request)).json();
 
-// Runs what a control starts: the control waits, and errors are told.
+// Runs the action of a control, which is disabled meanwhile, and shows errors.
 async function during(control, message, work) {
   control.disabled = true;
   status(message);
@@ -53,7 +53,7 @@ async function during(control, message, work) {
   }
 }
 
-// Reading of examples.
+// Parsing of examples.
 
 function unquoted(field) {
   const trimmed = field.trim();
@@ -90,7 +90,7 @@ function parsed(content) {
 
 const lines = (content) => content.split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
 
-// What is shown.
+// Rendering.
 
 function counted(rows) {
   const counts = new Map();
