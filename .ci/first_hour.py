@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Follows the README and the first tutorial in an empty environment.
 
-From the top of each page to its end: files that it names are written, commands and
-Python run, and what it shows as their output is compared, numbers to two digits. Long
-commands are shortened by the options below. Where the model cannot be fetched, what
-needs it is skipped. `first_hour.py VENV PAGE ...` takes an existing environment and
-other tutorials instead.
+Each page is followed from top to bottom: its files are written, its commands and Python
+run, and the output that it shows is compared, numbers to two digits. Long commands are
+shortened by the options below. If the model cannot be fetched, blocks that need it are
+skipped. `first_hour.py VENV PAGE ...` takes an existing environment and other tutorials
+instead.
 """
 
 import json
@@ -34,7 +34,7 @@ INPUTS = re.compile(r"--(?:data|support|texts) (\S+)")
 ELSEWHERE = "pytest"  # `.ci/run` runs the tests.
 CLASSES = "parcel refund password invoice account card loan flight hotel ticket router"
 WORDS = "find show cancel change check book lose return pay track sell rent"
-# Files that the README names as the reader's own.
+# Files that the README expects the reader to have.
 OWN = {
     "intents.jsonl": "".join(
         json.dumps({"text": f"{word} my {label} {i}", "label": f"{label} {i}"}) + "\n"
@@ -49,13 +49,13 @@ OWN = {
 
 
 def numbers_and_text(output):
-    """The numbers of an output, and what is around them."""
+    """Splits an output into its numbers and the text around them."""
     number = r"-?\d+\.\d+"
     return [float(n) for n in re.findall(number, output)], re.sub(number, "#", output)
 
 
 def compare(shown, printed):
-    """Raises where an output is not the one that a page shows."""
+    """Raises an error if an output differs from the one that a page shows."""
     shown_numbers, shown_text = numbers_and_text(shown.strip())
     numbers, text = numbers_and_text(printed.strip())
     pairs = zip(shown_numbers, numbers, strict=False)
@@ -65,7 +65,7 @@ def compare(shown, printed):
 
 
 class Stranger:
-    """Someone with a clone, an empty environment, and the pages."""
+    """New user with a clone, an empty environment, and the pages."""
 
     def __init__(self, home, environment=None):
         self.clone = home / "clone"
@@ -88,7 +88,7 @@ class Stranger:
         self.ran, self.printed, self.model = set(), "", None
 
     def follow(self, page):
-        """Does what a page says, from top to bottom."""
+        """Follows the instructions of a page, from top to bottom."""
         text = (ROOT / page).read_text()
         fences = re.finditer(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
         for fence in fences:
@@ -126,7 +126,7 @@ class Stranger:
             self.run(words, command, bool(verb) and "--help" not in words)
 
     def run(self, words, shown, needs_model):
-        """Runs a program to its end and keeps what it prints."""
+        """Runs a program to its end and keeps its output."""
         self.printed = ""
         if needs_model and not self.has_model():
             return
@@ -146,7 +146,7 @@ class Stranger:
         print(f"   {time.monotonic() - start:.0f} s", flush=True)
 
     def has_model(self):
-        """Whether the pretrained model can be fetched; says so once if not."""
+        """True if the pretrained model can be fetched; prints a note once if not."""
         if self.model is None:
             program = [str(self.bin / "python"), "-c", FETCH]
             done = subprocess.run(
@@ -163,7 +163,7 @@ class Stranger:
         return self.model
 
     def serve(self, words):
-        """Starts the service, asks for its page, and ends it."""
+        """Starts the service, requests its page, and ends it."""
         if not self.has_model():
             return
         with socket.socket() as free:
@@ -190,7 +190,7 @@ class Stranger:
 
 
 def main(environment=None, *pages):
-    """Follows the pages, by default both."""
+    """Follows the pages (default: README and first tutorial)."""
     with tempfile.TemporaryDirectory() as home:
         stranger = Stranger(Path(home), environment)
         for page in pages or PAGES:

@@ -1,4 +1,4 @@
-"""Features of two texts, as NumPy compares them."""
+"""Comparison features of two texts, in NumPy."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""How many programs are compiled while a test runs some of its code.
+"""Counter of compiled programs.
 
-The size of a jitted function's cache is no such count: it is private to jax, and was
-once smaller than the number of programs that a test had just compiled.
+The size of a jitted function's cache does not serve: it is private to jax, and was once
+smaller than the number of programs that a test had just compiled.
 """
 
 from jax import monitoring
@@ -10,7 +10,7 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Compilations:
-    """Compilations from its making until `close`, in all threads of the process."""
+    """Counts compilations from its construction until `close`, in all threads."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Settings that make tests strict and quick, and the real model and data they use."""
+"""Settings for strict and fast tests, and fixtures of the real model and data."""
 
 import gc
 import os
@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Before jax starts, and inherited by subprocesses. Two devices on the CPU, so that
-# sharding is always exercised. Compilation takes most of the suite's time: XLA's older
-# emitters of CPU code and few optimizations take a fifth of it.
+# Set before jax starts, and inherited by subprocesses. Two CPU devices, so that
+# sharding is always exercised. Compilation takes most of the suite's time: with XLA's
+# older CPU emitters and few optimizations it takes a fifth of the time.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2"
@@ -19,7 +19,8 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# As many workers as cores; threads of OpenBLAS and OpenMP would wait by spinning.
+# One thread each, since there are as many workers as cores, and threads of OpenBLAS and
+# OpenMP would wait by spinning.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -28,20 +29,20 @@ import chex
 import jax
 import pytest
 
-# A package of a user's, importable as one that is installed.
+# A user's package, importable like an installed one.
 sys.path.append(str(Path(__file__).parent / "extension"))
 
-# Mappings of memory from which on compiled programs are forgotten.
+# Number of memory mappings above which compiled programs are dropped.
 MOST_MAPS = 30_000
 
-# Broadcasting mistakes in losses show here first.
+# Reveals broadcasting mistakes in losses.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
     """Shares compiled programs among workers and subprocesses, for one session.
 
-    And lets them take Ctrl-C, which a background job of a shell ignores.
+    Also restores the handling of Ctrl-C, which a background job of a shell ignores.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,9 +56,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """Spares the garbage collector what was imported, and most of its rounds.
+    """Exempts imported objects from garbage collection, and collects less often.
 
-    Tracing allocates so many objects that it takes a quarter of the time otherwise.
+    Otherwise collection takes a quarter of the time, as tracing allocates many objects.
     """
     gc.freeze()
     gc.set_threshold(100_000, 10, 10)
@@ -65,16 +66,16 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def _fresh_trace_counts():
-    # chex counts by function name: traces of one test would count in the next.
+    # chex counts traces by function name, across tests.
     chex.clear_trace_counter()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
-    """Forgets compiled programs before there are too many for one process.
+    """Drops compiled programs before there are too many for one process.
 
-    Each holds a few mappings of memory, of which Linux allows a process 65,530; the
-    next compilation would crash.
+    Each has a few memory mappings, of which Linux allows 65,530 per process; the next
+    compilation would crash.
     """
     yield
     maps = Path("/proc/self/maps")

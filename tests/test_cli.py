@@ -1,4 +1,4 @@
-"""Tests for the command line itself; what the commands do is tested in workflows/."""
+"""Tests for the command line itself; tests of the commands are in workflows/."""
 
 import dataclasses
 import pathlib
@@ -112,7 +112,7 @@ def test_help_fits_80_columns_without_names_of_python_types(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_examples_that_parse(command, capsys):
-    """And with a page of the documentation; a pipe or file after it is the shell's."""
+    """Also with a link to the documentation; pipes and redirections are cut off."""
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
     _, _, end = capsys.readouterr().out.partition("\nExamples:\n")
@@ -173,7 +173,7 @@ def test_the_options_that_people_need_first_come_first(capsys):
 
 
 def completions(words, script, directory):
-    """What bash completes the last word to."""
+    """The completions of the last word in bash."""
     lines = [f"source {script}", f"COMP_WORDS=({shlex.join(words)})"]
     lines += [f"COMP_CWORD={len(words) - 1}", "_metaflax", 'echo "${COMPREPLY[@]}"']
     done = subprocess.run(
@@ -267,11 +267,11 @@ def test_unknown_commands_and_options_exit_with_2(args, capsys):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "there is no config file"), ("config = (\n", "SyntaxError")],
 )
 def test_a_config_file_that_cannot_be_used_is_one_sentence(
-    content, said, tmp_path, capsys
+    content, message, tmp_path, capsys
 ):
     path = tmp_path / "config.py"
     if content is not None:
@@ -281,12 +281,12 @@ def test_a_config_file_that_cannot_be_used_is_one_sentence(
     error = capsys.readouterr().err
     assert error.startswith("metaflax: ")
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "metaflax: interrupted; the same command resumes"),
         (ValueError("[red]wrong[/red]."), 2, "metaflax: [red]wrong[/red].\n"),
@@ -295,7 +295,7 @@ def test_a_config_file_that_cannot_be_used_is_one_sentence(
     ],
 )
 def test_what_stops_a_command_is_said_in_a_sentence(
-    error, code, said, tmp_path, monkeypatch, capsys
+    error, code, message, tmp_path, monkeypatch, capsys
 ):
     def stopped(command, console):
         raise error
@@ -304,7 +304,7 @@ def test_what_stops_a_command_is_said_in_a_sentence(
     monkeypatch.setattr("metaflax.cli._main.run", stopped)
     assert cli.main(["train"]) == code
     found = capsys.readouterr().err
-    assert found.startswith(said)
+    assert found.startswith(message)
     assert found.count("\n") == 1
 
 
@@ -320,7 +320,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
 
 
 def test_help_does_not_wait_for_jax():
-    """Half the time of a command that only says what there is."""
+    """Importing jax takes half the time of a command that only prints help."""
     script = (
         "import sys; from metaflax import cli\n"
         "try:\n    cli.main(['--help'])\n"

@@ -1,4 +1,4 @@
-"""Tests for configs: as JSON, compared, from files, and what their names build."""
+"""Tests for configs: JSON, differences, files, and construction by name."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def changed(value, annotation):
         return (2, 7)
     if isinstance(value, bool):
         return not value
-    if isinstance(value, str) and int in options:  # How many at once.
+    if isinstance(value, str) and int in options:  # Number of tasks at once.
         return 7
     if isinstance(value, tuple):
         return (*value, value[0] if value else OTHER[options[0]])
@@ -90,7 +90,7 @@ def test_what_is_no_config_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("group", "name", "value", "said"),
+    ("group", "name", "value", "message"),
     [
         ("training", "steps", "many", r"training\.steps is 'many', which is no int"),
         ("training", "steps", 10**400, r"training\.steps is 10+, which is no int"),
@@ -107,10 +107,12 @@ def test_what_is_no_config_is_refused(text):
         ("model", "name", None, r"model\.name is None, which is no str"),
     ],
 )
-def test_values_of_other_types_are_refused_by_name(group, name, value, said, tmp_path):
+def test_values_of_other_types_are_refused_by_name(
+    group, name, value, message, tmp_path
+):
     content = json.loads(to_json(DEFAULT))
     content[group][name] = value
-    with pytest.raises(ValueError, match=f"not the config of a run: {said}"):
+    with pytest.raises(ValueError, match=f"not the config of a run: {message}"):
         config_lib.from_json(json.dumps(content))
     path = tmp_path / "config.py"
     path.write_text(
@@ -118,7 +120,7 @@ def test_values_of_other_types_are_refused_by_name(group, name, value, said, tmp
         f"config = Config({group}={type(getattr(DEFAULT, group)).__name__}("
         f"{name}={config_lib._files._tuples(value)!r}))"
     )
-    with pytest.raises(ValueError, match=rf"config\.py: {said}"):
+    with pytest.raises(ValueError, match=rf"config\.py: {message}"):
         config_lib.load_file(path)
 
 
@@ -146,7 +148,7 @@ def test_a_config_file_that_has_just_changed_is_read_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "there is no config file"),
         ("other = 3\n", "defines no `config"),
@@ -156,11 +158,13 @@ def test_a_config_file_that_has_just_changed_is_read_as_it_is(tmp_path):
         ("1 / 0\n", "cannot be run: ZeroDivisionError"),
     ],
 )
-def test_a_config_file_that_holds_none_says_so_in_a_sentence(content, said, tmp_path):
+def test_a_config_file_that_holds_none_says_so_in_a_sentence(
+    content, message, tmp_path
+):
     path = tmp_path / "config.py"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         config_lib.load_file(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -207,7 +211,7 @@ def build(task="classification", add=lambda params, key: params, **settings):
     )
 
 
-# Those that condition a decoder on the support set are built in test_in_context.py.
+# In-context algorithms are tested in test_in_context.py.
 ON_TEXTS = [name for name, spec in ALGORITHMS.items() if not spec.in_context]
 NEEDS = {"imaml": {"num_steps": 50}, "warpgrad": {"add": models.with_adapters}}
 
@@ -378,7 +382,7 @@ def test_learned_rates_begin_as_the_one_rate_and_have_a_gradient(inner_optimizer
     assert {float(rate) for rate in jax.tree.leaves(rates)} == {np.float32(0.01)}
     expected, _ = jax.jit(fixed.loss)(params, an_episode())
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    # What acts on the loss at all: a key's bias does not move softmax.
+    # Only parameters that affect the loss: a key's bias does not change softmax.
     assert float(grads["inner"]["encoder"]["embeddings"]["word"]) != 0
     assert float(grads["inner"]["head"]["bias"]) != 0
 
@@ -390,15 +394,15 @@ def test_learned_rates_are_refused_by_what_has_no_use_for_them(name):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"name": "sorcery"}, "unknown algorithm 'sorcery'; known: maml, fomaml"),
         ({"head": "sorcery"}, "unknown head 'sorcery'; known: linear, prototypes"),
         ({"name": "maml", "inner_optimizer": "sorcery"}, "no optimizer 'sorcery'"),
     ],
 )
-def test_unknown_names_are_answered_with_the_known_ones(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_unknown_names_are_answered_with_the_known_ones(settings, message):
+    with pytest.raises(ValueError, match=message):
         build(**settings)
 
 

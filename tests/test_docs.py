@@ -1,4 +1,4 @@
-"""What the documentation shows runs: its Python, its commands, its numbers."""
+"""Tests that the documentation's Python, commands and numbers are correct."""
 
 import importlib.util
 import re
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def pages():
-    """Pages that were written by hand, and the README."""
+    """Hand-written pages, and the README."""
     folders = ("", "tutorials", "howto", "explanation", "reference", "zh")
-    found = [page for name in folders for page in sorted((DOCS / name).glob("*.md"))]
+    paths = [page for name in folders for page in sorted((DOCS / name).glob("*.md"))]
     generated = {DOCS / "results.md", DOCS / "reference" / "commands.md"}
-    return [ROOT / "README.md", *(page for page in found if page not in generated)]
+    return [ROOT / "README.md", *(page for page in paths if page not in generated)]
 
 
 def name_of(page):
@@ -40,7 +40,7 @@ NEEDS_MINILM = {
     page for page in WITH_PYTHON if '"minilm"' in "".join(blocks(page, "python"))
 }
 
-# Their runs are made in tests/workflows/test_shown_commands.py.
+# Pages with runs are tested in tests/workflows/test_shown_commands.py.
 NEEDS_RUN = {
     page for page in WITH_PYTHON if '"runs/' in "".join(blocks(page, "python"))
 }
@@ -95,7 +95,7 @@ def test_messages_name_pages_that_exist():
 
 def shown_commands():
     """Every `metaflax` command of a page, as its arguments."""
-    found = {}
+    commands = {}
     for page in pages():
         for block in blocks(page, ""):
             for line in block.replace("\\\n", " ").splitlines():
@@ -104,8 +104,8 @@ def shown_commands():
                     continue
                 args = shlex.split(re.split(" [&|>]", match[1])[0], comments=True)
                 if "--config" not in args:  # The file would have to be there.
-                    found.setdefault(tuple(args), name_of(page))
-    return found
+                    commands.setdefault(tuple(args), name_of(page))
+    return commands
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_shown_command_has_these_options(args, page):
 
 
 def extension(name, monkeypatch):
-    """A module of the extensions of the documentation."""
+    """Loads an extension of the documentation."""
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     spec = importlib.util.spec_from_file_location(
         name, DOCS / "_extensions" / f"{name}.py"

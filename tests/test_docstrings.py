@@ -1,4 +1,4 @@
-"""Every public name says what it takes and raises, in words and by an example."""
+"""Tests that every public name documents arguments and errors, with an example."""
 
 import ast
 import builtins
@@ -26,7 +26,7 @@ SHAPE = re.compile(r"\[([A-Z]\b|\.\.\.,|size\b|words\b)[^\]]*\]|of any shape|any
 
 
 def public():
-    """Each public function and class once, by its name."""
+    """Yields each public function and class once, with its name."""
     seen = set()
     for name in (*MODULES, "metaflax"):
         module = importlib.import_module(name)
@@ -44,20 +44,20 @@ def tree_of(value):
 
 
 def attribute_docs(kind):
-    """Fields of a dataclass that a string below them describes."""
-    found = set()
+    """Fields of a dataclass with a docstring below them."""
+    names = set()
     for owner in kind.__mro__:
         if not dataclasses.is_dataclass(owner):
             continue
         body = tree_of(owner).body
         for node, following in itertools.pairwise(body):
             if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
-                found.add(node.target.id)
-    return found
+                names.add(node.target.id)
+    return names
 
 
 def undocumented(value):
-    """Parameters that neither the docstring nor a string below a field names."""
+    """Parameters that neither the docstring nor a field docstring documents."""
     function = getattr(value, "func", value)
     doc = inspect.getdoc(function) or ""
     if getattr(value, "_is_protocol", False):
@@ -66,14 +66,14 @@ def undocumented(value):
         name
         for name, parameter in inspect.signature(value).parameters.items()
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        and not dataclasses.is_dataclass(parameter.default)  # Says it itself.
+        and not dataclasses.is_dataclass(parameter.default)  # Documented by its class.
     }
     described = attribute_docs(value) if dataclasses.is_dataclass(value) else set()
     return {n for n in names - described if f"{n}: " not in doc and f"`{n}" not in doc}
 
 
 def raised(function):
-    """Names of the exceptions that the function's own body raises."""
+    """Names of the exceptions that a function's body raises."""
     return {
         node.exc.func.id
         for node in ast.walk(tree_of(function))
@@ -100,7 +100,7 @@ def test_a_public_name_says_what_it_takes_returns_and_raises(value):
 
 @functools.cache
 def examples_of(module):
-    """The doctests that pytest collects from a module, by the name they are of."""
+    """The doctests that pytest collects from a module, by object."""
     tests = doctest.DocTestFinder().find(importlib.import_module(module))
     return {test.name: test.examples for test in tests}
 
@@ -143,7 +143,7 @@ def test_examples_run_with_the_tests(pytestconfig):
 
 
 def cites(doc):
-    """Whether a docstring has the address of a source, or says that there is none."""
+    """Returns whether a docstring links to a reference, or states there is none."""
     references = doc.partition("References:")[2]
     return bool(re.search(r"<https://\S+>`_,\s+(19|20)\d\d|No paper: \w", references))
 
@@ -163,7 +163,7 @@ def test_a_method_names_its_source(value):
 
 
 def on_arrays(function):
-    """Whether a function takes or returns arrays, beside parameters and keys."""
+    """Returns whether a function has arrays besides parameters and keys."""
     annotations = inspect.get_annotations(function)
     return any(
         kind in ARRAYS

@@ -1,4 +1,4 @@
-"""Tests that names out of data and settings lead to no file but their own."""
+"""Tests that names from data and settings cannot refer to other files."""
 
 import pytest
 

@@ -62,7 +62,7 @@ def write_file(path):
 
 
 def write_folder(path):
-    """By a copy, whose error names the file that is read."""
+    """Writes by a copy, whose error would name the source."""
     with _files.atomic_folder(path) as folder:
         shutil.copyfile(__file__, folder / "copy")
 
@@ -119,10 +119,10 @@ def device(path):
     return None
 
 
-# What lies at a path before it is written to, and reads what came of it.
+# Functions that make a file of some kind at a path, and return a reader of it.
 KINDS = {"nothing": lambda path: path.read_bytes, "regular": regular, "pipe": pipe,
          "device": device}  # fmt: skip
-# Ways from the path that is named to what lies there.
+# Kinds of links from the named path to the file.
 WAYS = {
     "itself": lambda folder: folder / "it",
     "link": lambda folder: linked(folder / "link", folder / "it"),
@@ -265,7 +265,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_work(
     (tmp_path / "locked").mkdir()
     parent = tmp_path / name.split("/")[0]
     access = os.access
-    monkeypatch.setattr(  # Root may write everywhere.
+    monkeypatch.setattr(  # Root can write everywhere.
         os, "access", lambda path, mode: path != parent and access(path, mode)
     )
     with pytest.raises(ValueError, match=f"{name}: {parent} .*; name another"):

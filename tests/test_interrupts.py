@@ -1,4 +1,4 @@
-"""Tests for Ctrl-C at the command line: never lost, and never an exception."""
+"""Tests that Ctrl-C at the command line is never lost, and never an exception."""
 
 import json
 import signal
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-# Forks processes that each are busy in a way of their own and get SIGINT at a random
-# moment; prints with which status they ended, and what lies in their folders then.
+# Forks processes that are busy in different ways and get SIGINT at a random moment;
+# prints their exit status, and the files in their folders.
 FORKED = """
 import hashlib, json, os, pathlib, random, signal, sys, threading, time
 from metaflax import _files as files
@@ -124,7 +124,7 @@ def test_where_the_first_interrupt_is_a_request_the_second_one_ends(work, result
 @pytest.mark.parametrize("option", [["-m", "metaflax"], ["-mmetaflax"]])
 @pytest.mark.parametrize("module", ["numpy", "jax"])
 def test_an_interrupt_ends_a_command_while_its_modules_are_imported(module, option):
-    """By the signal, as for any program, with no word about imports."""
+    """By the signal, as for any program, without an import error."""
     command = [sys.executable, "-X", "importtime", *option, "--help"]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Tests for what a batch of tasks has to be; its numbers are tested by algorithm."""
+"""Tests for checks of batches of tasks; values are tested by algorithm."""
 
 import jax
 import jax.export

@@ -1,4 +1,4 @@
-"""Tests for the configs of mixtures: as files, as JSON, and what makes no run."""
+"""Tests for configs of mixtures: files, JSON, and invalid settings."""
 
 import dataclasses
 
@@ -125,7 +125,7 @@ def test_what_makes_a_run_is_let_through():
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "message"),
     [
         ({}, "the mixture has no members"),
         ({"../up": INTENTS}, "member '../up': '../up' cannot name a file"),
@@ -168,14 +168,14 @@ def test_what_makes_a_run_is_let_through():
         ),
     ],
 )
-def test_what_makes_no_run_is_refused_in_a_sentence(members, said):
-    with pytest.raises(ValueError, match=said) as error:
+def test_what_makes_no_run_is_refused_in_a_sentence(members, message):
+    with pytest.raises(ValueError, match=message) as error:
         config_lib.check_mixture(mixed(**members))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
@@ -188,6 +188,6 @@ def test_what_makes_no_run_is_refused_in_a_sentence(members, said):
         ({"training": TrainingConfig(steps=0)}, "steps is 0"),
     ],
 )  # fmt: skip
-def test_settings_of_the_whole_that_make_no_run_are_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_settings_of_the_whole_that_make_no_run_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
         config_lib.check_mixture(dataclasses.replace(CONFIG, **settings))

@@ -1,4 +1,4 @@
-"""Tests that nothing which is read is run: no pickle, no remote code, no expression."""
+"""Tests that no code is run from files: no pickle, remote code or expression."""
 
 import ast
 import gc
@@ -22,12 +22,12 @@ from metaflax.training._stopping import Stopping
 from tests.fuzz.damage import refusal
 
 SOURCES = sorted(Path(metaflax.__file__).parent.rglob("*.py"))
-# What makes code of bytes, or anything at all of a pickle.
+# Functions that run code from bytes, or unpickle.
 RUNS = {"eval", "exec", "compile", "__import__"}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 MODULES |= {"yaml", "torch", "runpy", "code"}
-# A config file is a program of the user's, who names it. What is compiled elsewhere are
-# regular expressions and steps, which are methods.
+# A config file is the user's own program. Other calls of `compile` are methods, of
+# regular expressions and steps.
 KNOWN = {("config/_files.py", "exec"), ("config/_files.py", "compile")}
 
 
@@ -36,7 +36,7 @@ def calls(tree):
 
 
 def name_of(function):
-    """The last part of what is called, and whether it is a name by itself."""
+    """The last part of a called name, and whether it is a bare name."""
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else None
@@ -93,7 +93,7 @@ def test_numpy_is_asked_for_no_pickle_and_transformers_for_no_remote_code():
 
 
 class Payload:
-    """Unpickled, it leaves a file behind."""
+    """A payload that creates a file when unpickled."""
 
     def __reduce__(self):
         return os.system, ("touch ran",)
@@ -113,7 +113,7 @@ def test_the_payload_would_run(tmp_path, monkeypatch):
 
 
 def npy(payload):
-    """A pickle in the form that NumPy gives an array of objects."""
+    """A pickle in the format of NumPy's arrays of objects."""
     described = "{'descr': '|O', 'fortran_order': False, 'shape': (), }"
     header = described.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
@@ -151,12 +151,12 @@ def test_a_pickle_in_place_of_weights_is_not_run(payload, as_entry, tmp_path):
 
 @pytest.fixture
 def collected():
-    """What is left behind is cleared away within the test."""
+    """Collects garbage within the test."""
     yield
     gc.collect()
 
 
-# Orbax leaves behind what it had begun to read of a damaged file.
+# Orbax leaves unfinished reads of a damaged file behind.
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
 )

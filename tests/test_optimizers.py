@@ -1,4 +1,4 @@
-"""Tests for optimizers: which names are some, and which an inner loop can serve."""
+"""Tests for names of optimizers, and for their use in inner loops."""
 
 import functools
 
@@ -11,7 +11,7 @@ import pytest
 import metaflax
 from metaflax import _optimizers, algorithms, base, estimators, inner_optimizers
 
-# Attributes of optax that are no optimizer, or none for gradients alone.
+# Attributes of optax that are no optimizers, or need more than gradients.
 OTHERS = ["losses", "chain", "apply_updates", "scale", "scale_by_adam", "clip"]
 OTHERS += ["adamwww", "__doc__", "MultiSteps", "inject_hyperparams", "lookahead"]
 OTHERS += ["polyak_sgd", "exponential_decay", "os:getcwd", "optax:scale"]

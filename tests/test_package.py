@@ -22,7 +22,7 @@ MODULES = [
 
 MAX_PUBLIC_NAMES = 370
 
-# From the ground up. A module imports from its own layer and those below.
+# From the lowest layer up. A module imports from its own layer and those below.
 LAYERS = (
     (
         "_version",
@@ -69,12 +69,12 @@ def test_every_public_name_exists_and_is_documented(module):
     module = importlib.import_module(module)
     assert module.__doc__
     names = module.__all__
-    assert len(names) == len(set(names))  # Their order is the linter's business.
+    assert len(names) == len(set(names))  # The linter checks their order.
     for name in names:
         value = getattr(module, name)
         if typing.get_origin(value) is not None:
             continue  # An alias such as Literal["mean", "first"] has no place for one.
-        doc = getattr(value, "func", value).__doc__  # Of what a partial completes.
+        doc = getattr(value, "func", value).__doc__  # Of a partial's function.
         # A tuple without a docstring is given one such as "Batch(inputs, targets)".
         assert doc, f"{name} has no docstring"
         assert not doc.startswith(f"{name}("), f"{name} has no docstring"
@@ -103,7 +103,7 @@ def test_workflows_load_when_asked_for():
 
 
 def test_public_names_stay_few():
-    """What only other packages of metaflax use is imported from its private file."""
+    """Internal names are imported from their private files."""
     names = {
         name
         for module in ["metaflax", *MODULES]
@@ -114,7 +114,7 @@ def test_public_names_stay_few():
 
 @pytest.mark.parametrize("module", ["metaflax", *MODULES])
 def test_every_public_module_lists_its_names(module):
-    """The rooms of a package hold private files alone: their `__all__` is empty."""
+    """Subpackages that group private files have an empty `__all__`."""
     module = importlib.import_module(module)
     public = {
         name
@@ -155,7 +155,7 @@ EDGES = {
 }
 
 
-# The rooms of a package, from the ground up: a file imports from its own room and those
+# Subpackages from the lowest layer up: a file imports from its own one and those
 # below.
 ROOMS = {
     "data": ("sources", "samplers", "batching", "on_disk", "raw_text"),
@@ -172,7 +172,7 @@ ROOMS = {
 
 
 def room_edges(package):
-    """Pairs of rooms of which a file of the first imports from the second."""
+    """Pairs of subpackages such that a file of the first imports from the second."""
     folder, prefix = ROOT / package, f"metaflax.{package}."
     for path in folder.rglob("*.py"):
         room, *rest = path.relative_to(folder).parts

@@ -1,4 +1,4 @@
-"""The README is short, its examples do what they say, and its numbers are measured."""
+"""Tests that the README is short, its examples work, and its numbers are measured."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_the_example_learns_a_start_that_adapts_to_a_new_slope():
     # One example at x = 1: three steps of 0.1 leave (1 - 0.2)^3 of the way to 2.5.
     expected = 2.5 + 0.8**3 * (made["params"] - 2.5)
     assert jnp.allclose(made["adapted"], expected, atol=1e-5)
-    assert 1.5 < made["params"] < 2.5  # The middle of the slopes, about.
+    assert 1.5 < made["params"] < 2.5  # About the mean of the slopes.
     assert made["loss"] < 0.5
 
 

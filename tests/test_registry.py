@@ -1,4 +1,4 @@
-"""Tests for registries that take known names and import paths."""
+"""Tests for registries of known names and import paths."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Tests that former names of settings are accepted, with a warning that names the new.
+"""Tests that former names of settings are accepted, with a warning.
 
-A run directory, a config file or a search space of the last release has them.
+Run directories, config files and search spaces of the last release have them.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ CONFIG = config_lib.Config(
 
 
 def former_json(config):
-    """What the last release wrote for a config."""
+    """The JSON of a config in the last release."""
     content = json.loads(to_json(config))
     for former, current in _renamed.RENAMED.items():
         group, name = current.split(".")
@@ -81,7 +81,7 @@ def test_a_run_directory_of_the_last_release_is_resumed_as_unchanged(tmp_path):
 
 @pytest.mark.parametrize("config", [config_lib.Config(), config_lib.MixtureConfig()])
 def test_a_run_keeps_the_former_defaults_that_it_recorded(config, tmp_path):
-    """They follow from the model now, where the command does not set them."""
+    """These settings now depend on the model unless the command sets them."""
     former = config_lib.ModelConfig(pooling="mean", standardize=True)
     run = RunDirectory(tmp_path / "run", type(config))
     run.path.mkdir()

@@ -37,7 +37,7 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
 
 
 @pytest.mark.parametrize(
-    ("name", "tried", "said"),
+    ("name", "tried", "message"),
     [
         ("training.learning_rat", Uniform(0, 1), "similar ones are .*learning_rat"),
         ("learning_rate", Uniform(0, 1), "similar ones are .*training.learning_rate"),
@@ -64,8 +64,8 @@ def test_what_has_the_type_of_its_setting_is_taken(name, tried):
         ("evaluation.test_episodes", Integers(1, 5), "changes what is measured"),
     ],
 )
-def test_what_makes_no_search_is_refused_with_advice(name, tried, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_makes_no_search_is_refused_with_advice(name, tried, message):
+    with pytest.raises(ValueError, match=message):
         check_search(searched(name, tried))
 
 

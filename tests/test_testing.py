@@ -1,4 +1,4 @@
-"""Tests that the check of meta-gradients passes what is right and nothing else."""
+"""Tests that the check of meta-gradients passes correct gradients only."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from tests.algorithms import text_free
 
 
 def algorithm_with(gradient_of):
-    """One parameter w, the loss sin(w x), and any derivative of it."""
+    """An algorithm with a parameter w, the loss sin(w x), and a custom derivative."""
 
     @jax.custom_vjp
     def loss_at(w, x):

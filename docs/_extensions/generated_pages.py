@@ -1,6 +1,6 @@
 """Writes the pages that are generated: API, commands, experiments, results.
 
-They lie in folders that git ignores; a page is rewritten only where its text changed.
+Git ignores their folders; a page is rewritten only if its text changed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def _write(path, text):
 
 
 def public_modules():
-    """Names of the public modules that have public names, the package itself first."""
+    """Lists the modules with public names, the package itself first."""
     package = importlib.import_module("metaflax")
     names = [
         module.name
@@ -51,13 +51,13 @@ def _directive(module, name, value):
         return lines
     if typing.get_origin(value) is None and callable(value):
         return [f".. autofunction:: {module}.{name}"]
-    if type(value).__module__ == "builtins":  # Autodoc would describe its class.
+    if type(value).__module__ == "builtins":  # Autodoc would document its class.
         return [f".. py:data:: {module}.{name}"]
     return [f".. autodata:: {module}.{name}", "   :no-value:"]
 
 
 def _plural(text):
-    """Ends code before a letter that follows it, as in the plural of a name."""
+    """Separates code from a letter that follows it, as in the plural of a name."""
 
     def ended(match):
         code, letter = match.groups()
@@ -77,7 +77,7 @@ def _summary(value):
 
 @functools.cache
 def _home(module, name):
-    """The page on which a name is documented: the module that defines it."""
+    """Returns the page that documents a name, that of the module that defines it."""
     value = getattr(importlib.import_module(module), name)
     for other in public_modules()[1:]:
         loaded = importlib.import_module(other)
@@ -87,7 +87,7 @@ def _home(module, name):
 
 
 def api_page(module):
-    """The reStructuredText of one module's page."""
+    """Returns the reStructuredText of a module's page."""
     loaded = importlib.import_module(module)
     names = [n for n in loaded.__all__ if not inspect.ismodule(getattr(loaded, n))]
     lines = [module, "=" * len(module), "", f".. module:: {module}", ""]
@@ -121,7 +121,7 @@ def write_api():
 
 
 def command_help(*args):
-    """What `metaflax ARGS --help` prints."""
+    """Returns the output of `metaflax ARGS --help`."""
     from metaflax.cli import main
 
     printed = io.StringIO()
@@ -152,15 +152,15 @@ def write_commands():
 
 
 def relinked(text, page, targets):
-    """The text of a page with links that hold within the documentation.
+    """Rewrites the links of a page to pages of the documentation.
 
     Args:
       text: Markdown.
-      page: the file it is the text of.
-      targets: the page in the documentation of each file of the repository.
+      page: file of the text.
+      targets: page in the documentation, by file of the repository.
 
     Returns:
-      The text; links to files without a page became their paths.
+      The text; links to files without a page are replaced by their paths.
     """
 
     def replace(match):
@@ -197,7 +197,7 @@ def write_repository_pages():
     }
     for file in sorted(EXPERIMENTS.glob("*/*.md")):
         if not file.read_text().startswith("# "):
-            continue  # A part of another page, which includes it.
+            continue  # Included by another page.
         name = "index.md" if file.name == "README.md" else file.name
         targets[file] = DOCS / "experiments" / file.parent.name / name
     for file, page in targets.items():
@@ -220,23 +220,23 @@ def write_all(app=None):
 
 
 def _skip_field(app, what, name, obj, skip, options):
-    """Leaves out fields of tuples, which their class describes, and scikit-learn's."""
+    """Skips fields of named tuples, which their class describes, and scikit-learn's."""
     alias = "Alias for field number" in (obj.__doc__ or "")
     return True if alias or re.fullmatch(r"set_\w+_request", name) else None
 
 
 def _process(app, what, name, obj, options, lines):
-    """Ends code in docstrings where a letter follows it."""
+    """Separates code in docstrings from a letter that follows it."""
     lines[:] = _plural("\n".join(lines)).split("\n")
 
 
 def _keep_intervals(app, docname, source):
-    """Keeps a score and its interval on one line, in tables above all."""
+    """Prevents line breaks between a score and its interval, as in tables."""
     source[0] = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", source[0])
 
 
 def setup(app):
-    """Writes the pages before they are read."""
+    """Connects the hooks that write the pages before Sphinx reads them."""
     app.connect("builder-inited", write_all)
     app.connect("source-read", _keep_intervals)
     app.connect("autodoc-skip-member", _skip_field)

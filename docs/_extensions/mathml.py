@@ -1,4 +1,4 @@
-"""Renders mathematics as MathML when the pages are built; pages need no script."""
+"""Renders mathematics as MathML at build time, so that pages need no script."""
 
 import latex2mathml.converter
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
-# Licences of the sets of data, and the sets that each experiment uses.
+# Licences of data sets, and the data sets of each experiment.
 LICENCES = {
     "amazon_sentiment": "Amazon reviews: none stated, for research",
     "chatterbot_corpus": "chatterbot-corpus: BSD 3-clause",
@@ -81,7 +81,7 @@ MADE_DATA = "made by the experiment, or part of scikit-learn"
 
 
 def load(name, file="results.json"):
-    """The numbers of an experiment."""
+    """Loads the results of an experiment."""
     return json.loads((EXPERIMENTS / name / file).read_text())
 
 
@@ -143,7 +143,7 @@ def rejection_table():
 
 
 def generation_table():
-    """Tokens a second of generation, beside torch on the same weights."""
+    """Tokens per second of generation, compared with torch on the same weights."""
     rows = [
         [
             row["network"],
@@ -159,7 +159,7 @@ def generation_table():
 
 
 def recommendation_table():
-    """NDCG@10 over all later films by number of ratings, and RMSE."""
+    """NDCG@10 over all films rated later, by number of ratings, and RMSE."""
     results = load("recommendation")["all folds"]["all later films"]
     by_rating = [results[ratings]["scores"] for ratings in ("5", "10", "20")]
     rows = []
@@ -173,14 +173,14 @@ def recommendation_table():
 
 
 def serving_table():
-    """Requests a second and milliseconds of services under load."""
+    """Requests per second and latency (ms) of services under load."""
     kinds = ("predict", "adapt")
     rows = []
-    for name, found in load("serving").items():
-        times = [found["milliseconds"][kind] for kind in kinds]
-        row = [name, f"{found['answers a second']:.1f}"]
+    for name, result in load("serving").items():
+        times = [result["milliseconds"][kind] for kind in kinds]
+        row = [name, f"{result['answers a second']:.1f}"]
         row += [f"{ms['p50']:,.0f}, {ms['p99']:,.0f}" for ms in times]
-        rows.append([*row, f"{found['memory']['MiB at the end']:,.0f}"])
+        rows.append([*row, f"{result['memory']['MiB at the end']:,.0f}"])
     header = ["service", "answers a second"]
     header += [f"{kind}: p50, p99 (ms)" for kind in kinds] + ["MiB"]
     return _table(header, rows)
@@ -202,7 +202,7 @@ def suggest_table():
 
 
 def baselines_table(name, scores):
-    """Scores (%) of meta-training and of baselines, and what it gains on each."""
+    """Scores (%) of meta-training and baselines, and the gain over each baseline."""
 
     def cell(intervals, score, sign=""):
         mean, half_width = (100 * intervals[score][k] for k in ("mean", "half_width"))
@@ -222,7 +222,7 @@ def baselines_table(name, scores):
 
 
 def heads_table():
-    """Which head by number of texts, and the cost of each."""
+    """Best head by number of texts, and the cost of each head."""
     return (EXPERIMENTS / "heads" / "recommendation.md").read_text()
 
 
@@ -244,15 +244,15 @@ FROM_JSON = {
 
 
 def tables_of_readme(name):
-    """The tables of an experiment's README that hold intervals."""
+    """Returns the tables of an experiment's README that have intervals."""
     text = (EXPERIMENTS / name / "README.md").read_text()
     tables = re.findall(r"^\|.*\n(?:\|.*\n)+", text, re.MULTILINE)
-    # Links of a README lead nowhere on this page: their texts stay.
+    # Relative links of a README do not work on this page: only their text is kept.
     return [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", t) for t in tables if "±" in t]
 
 
 def page():
-    """The page's Markdown."""
+    """Returns the Markdown of the page."""
     lines = [
         "# Results",
         "",

@@ -1,4 +1,4 @@
-"""Tests of choices that share a row: they score as texts of their own do."""
+"""Tests that choices that share a row score as separate texts do."""
 
 import functools
 from typing import Any
@@ -28,7 +28,7 @@ def decoder(name, **kwargs):
 
 
 def rows(prompts, answers, *, order=None, free=None):
-    """Texts with choices, of which all tokens are scored evenly."""
+    """Texts with choices, all of whose tokens have equal weight."""
     shape = len(prompts), L
     ids, branches = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     weights, present = np.zeros(shape, np.float32), np.zeros((len(prompts), N), bool)
@@ -49,7 +49,7 @@ def rows(prompts, answers, *, order=None, free=None):
 
 
 def by_hand(model, params, before, prompts, answers):
-    """The mean log-probability of each answer, in one text with all before it."""
+    """The mean log-probability of each answer, in one text with its context."""
     texts = [
         (before + prompt, answer)
         for prompt, choices in zip(prompts, answers, strict=True)
@@ -68,7 +68,7 @@ def by_hand(model, params, before, prompts, answers):
 
 
 def support():
-    """Demonstrations, each with the choice that is right."""
+    """Demonstrations, each with its gold choice."""
     made = rows([demo[:-2] for demo in DEMOS], [[demo[-2:]] for demo in DEMOS])
     return base.Batch(made, jnp.zeros(2, jnp.int32), jnp.ones(2))
 

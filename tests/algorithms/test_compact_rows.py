@@ -1,6 +1,6 @@
-"""Tests for working on the rows of a table that a task reads.
+"""Tests for restricting adaptation to the embedding rows that a task uses.
 
-The encoder looks words up in a table of 40 rows, of which a task reads at most 12.
+The encoder looks words up in a table of 40 rows, of which a task uses at most 12.
 """
 
 import chex
@@ -51,7 +51,7 @@ def batch(rng, vocabulary):
 
 
 def task(seed):
-    """Support and query share some words, and have some for themselves."""
+    """A task whose support and query share some of their words."""
     rng = np.random.default_rng(seed)
     words = rng.permutation(NUM_ROWS)[:10]
     return base.Task(batch(rng, words[:7]), batch(rng, words[3:]))
@@ -61,7 +61,7 @@ def tasks(num):
     return jax.tree.map(lambda *xs: jnp.stack(xs), *map(task, range(num)))
 
 
-# These learn a number for each parameter or row, which a row alone does not have.
+# These learn a number for each parameter or row, which compact rows do not have.
 BY_ROW = ("meta_curvature", "meta_sgd")
 SERVED = sorted(set(text_free.ROWS) - set(BY_ROW))
 QUICK = ("anil", "cavia", "fomaml", "maml", "protonet", "reptile", "warpgrad")
@@ -141,7 +141,7 @@ def test_inner_steps_never_touch_the_whole_table():
         for out in equation.outvars
         if getattr(out.aval, "shape", ()) == (NUM_ROWS, text_free.D_IN)
     ]
-    # The sum over tasks begins at zero, and takes the rows of each.
+    # The sum over tasks starts at zero, and adds the rows of each task.
     assert sorted(set(made)) == ["broadcast_in_dim", "scan", "scatter-add"]
 
 

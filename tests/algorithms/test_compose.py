@@ -1,4 +1,4 @@
-"""Tests for what a composition takes: losses, data of steps, going on, patterns."""
+"""Tests for arguments of `compose`: losses, minibatches, resuming, patterns."""
 
 import functools
 
@@ -16,7 +16,7 @@ from tests import marks
 from tests.algorithms import text_free
 
 TASK = text_free.task()
-# Those that take inner steps, and can go on with them.
+# Algorithms with inner steps, which can be resumed.
 STEPPING = sorted(n for n, row in text_free.ROWS.items() if "num_steps" in row)
 
 
@@ -25,7 +25,7 @@ def params_of(algorithm):
 
 
 def line(*, inner_optimizer=None, num_steps=2, **options):
-    """MAML on `w * x`, whose numbers are worked out by hand."""
+    """MAML on `w * x`, whose values are computed by hand."""
     options = {"estimator": estimators.reverse, "adapts": "*", **options}
     return algorithms.compose(
         lambda params, x, key: params["w"] * x,

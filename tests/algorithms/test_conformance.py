@@ -1,6 +1,6 @@
 """One suite over every algorithm that `metaflax.algorithms` exports.
 
-Compiling takes nearly all of its time: what is compiled is shared between tests, on
+Compilation takes nearly all of its time, so that tests share compiled functions, on
 episodes of one shape.
 """
 
@@ -34,7 +34,7 @@ TOOLS = {
 NAMES = sorted(set(algorithms.__all__) - TOOLS)
 BASELINES = ("contrastive_fine_tuning", "fine_tuning", "frozen", "in_context")
 TRAINED = sorted(set(NAMES) - set(BASELINES))
-# Those whose estimator is exact as they come, or with `reverse` in its place.
+# Algorithms whose estimator is exact by default, or after replacing it by `reverse`.
 EXACT = sorted(set(TRAINED) - {"fomaml", "imaml", "reptile", "warpgrad"})
 FIRST_ORDER = ("leopard", "proto_maml")
 SUPPORT, QUERY = 7, 9
@@ -59,7 +59,7 @@ def params_of(algorithm):
 
 @functools.cache
 def gradient_of(name):
-    """`(loss, info), grads = fn(params, task, key)`, compiled once a shape."""
+    """`(loss, info), grads = fn(params, task, key)`, compiled once per shape."""
     return jax.jit(jax.value_and_grad(text_free.make(name).loss, has_aux=True))
 
 
@@ -83,7 +83,7 @@ def answers_of(name):
 
 
 def pad(task, support=SUPPORT, query=QUERY):
-    """Rows of zeros, weights included, up to common sizes."""
+    """Pads both parts to common sizes with zeros, weights included."""
 
     def grow(batch, size):
         return jax.tree.map(
@@ -121,7 +121,7 @@ def test_jit_equals_eager(name):
     )
 
 
-# How tasks are looped over is the same for all.
+# The loop over tasks is the same for all algorithms.
 IN_BOTH_LOOPS = ("fomaml", "maml", "protonet", "reptile")
 
 
@@ -275,9 +275,9 @@ def test_x64_keeps_one_type(name, dtype):
 
 @pytest.mark.parametrize("name", marks.quick(TRAINED, text_free.CORE))
 def test_gradients_are_finite_where_features_do_not_reach(name):
-    """A column of zeros gives leaves with zero gradient, which Adam's root dislikes."""
+    """A column of zeros gives leaves with zero gradient, singular for Adam's root."""
     kwargs = {}
-    # Three hundredths of a step are no way to imaml's minimum.
+    # With this small step size imaml does not reach its minimum.
     if "inner_optimizer" in text_free.ROWS[name] and name != "imaml":
         kwargs["inner_optimizer"] = optax.adam(1e-2, eps_root=1e-8)
     algorithm = text_free.make(name, **kwargs)
@@ -316,7 +316,7 @@ def test_mixed_mode_serves_what_is_learned_besides_the_start(name):
 
 @pytest.mark.parametrize(("step", "is_exact"), [(0, False), (3, True), (10, True)])
 def test_schedules_follow_the_outer_step(step, is_exact):
-    """Of first order until 3, judged at every inner step until 10."""
+    """First order until step 3, multi-step loss until step 10."""
     algorithm = text_free.make("maml_plus_plus")
     task = text_free.task()
     if is_exact:
@@ -330,7 +330,7 @@ def test_schedules_follow_the_outer_step(step, is_exact):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_meta_training_lowers_the_query_loss(name):
-    """On tasks whose queries are their support set, where Reptile descends them too."""
+    """On tasks whose queries are their support set, which Reptile descends too."""
     params = params_of(text_free.make(name))
     tasks = [text_free.task(seed) for seed in range(4)]
     tasks = stack([pad(base.Task(t.support, t.support)) for t in tasks])

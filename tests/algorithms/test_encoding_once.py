@@ -1,4 +1,4 @@
-"""Tests for running the encoder once a text where inner steps leave it alone."""
+"""Tests that the encoder runs once per text if inner steps do not change it."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ QUERY = base.Batch(jnp.arange(3.0, 5.0), jnp.ones(2, int), jnp.ones(2))
 
 
 def echo(encode_fn):
-    """An algorithm that returns its encoder, and what it was given."""
+    """An algorithm that returns its encoder and its arguments."""
     return base.MetaAlgorithm(
         init=lambda key: encode_fn,
         adapt=lambda params, support, key=None: ((encode_fn, params, support, key), 0),
@@ -74,7 +74,7 @@ def test_without_a_promise_each_part_is_encoded_alone(key):
 
 
 def centred(params, inputs, key):
-    """Features less their mean over examples, as batch normalisation has them."""
+    """Features less their mean over examples, as in batch normalisation."""
     features = text_free.encode(params, inputs, key)
     return features - jnp.mean(features, axis=0, keepdims=True)
 
@@ -126,7 +126,7 @@ def test_without_a_key_nobody_gets_one():
 
 
 class Ragged(NamedTuple):
-    """Inputs that know how to be joined."""
+    """Inputs with a method to concatenate them."""
 
     rows: jax.Array
     longest: int

@@ -1,4 +1,4 @@
-"""Tests that algorithms take language models, whatever adapts and however."""
+"""Tests of algorithms on language models, for all adapted parts and estimators."""
 
 import functools
 
@@ -30,7 +30,7 @@ def of_seq2seq():
 
 
 def problem(make):
-    """A model, its parameters and a task; half of the words are asked for."""
+    """A model, its parameters and a task; half of the words are targets."""
     model, params, inputs, ids = make()
     sides = []
     for own, words in zip(inputs, ids, strict=True):

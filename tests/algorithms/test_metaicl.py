@@ -1,4 +1,4 @@
-"""Tests of learning in context with decoders: what one context computes for all."""
+"""Tests of in-context learning with decoders, which encode the context once."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ def decoder(name, **kwargs):
 
 
 def batch(vocab_size, lengths, *, length=4, seed=0, weights=None):
-    """Texts of which the last two tokens are to be predicted, the last one unseen."""
+    """Texts whose last two tokens are targets; the last one is not an input."""
     tokens = texts(vocab_size, lengths, length=length, seed=seed)
     order, sizes = np.arange(length)[None], np.array(lengths)[:, None]
     gold = np.random.default_rng(seed + 9).integers(3, vocab_size, tokens.ids.shape)
@@ -58,7 +58,7 @@ def outputs_of(model, params, support, inputs, size=SIZE):
 
 
 def examples_of(support):
-    """The tokens of each example of weight above 0, by hand, the last one included."""
+    """The tokens of each example of positive weight, the last target included."""
     found = []
     for ids, mask, targets, weight in zip(
         support.inputs.ids,
@@ -75,7 +75,7 @@ def examples_of(support):
 
 
 def encoded_anew(model, params, examples, inputs):
-    """Logits of each query in one text with all examples before it."""
+    """Logits of each query in one text after all examples."""
     before = [token for example in examples for token in example]
     pairs = zip(np.asarray(inputs.ids), np.asarray(inputs.mask), strict=True)
     rows = [before + ids[mask > 0].tolist() for ids, mask in pairs]

@@ -1,4 +1,4 @@
-"""Tests for micro-batches: the numbers of all examples at once, in less memory."""
+"""Tests that micro-batches give the results of whole batches, in less memory."""
 
 import functools
 
@@ -34,7 +34,7 @@ CASES = {
     },
     "implicit": ("imaml", {"num_steps": 8}),
     "learned rates": ("meta_sgd", {}),
-    # Heads that look at the whole support set, and losses of pairs.
+    # Heads that depend on the whole support set, and losses of pairs.
     "prototypes": ("proto_maml", {"estimator": estimators.reverse}),
     "generated": ("leopard", {"estimator": estimators.mixed_mode}),
     "attention": ("matching", {}),
@@ -67,7 +67,7 @@ def make(name, apply_fn, **changes):
     return factory(apply_fn, losses.softmax_cross_entropy, text_free.init, **arguments)
 
 
-# The others differ in what these already cover.
+# The other cases are covered by these.
 QUICK = ("reverse", "mixed_mode", "first_order", "pairs", "prototypes")
 
 
@@ -94,7 +94,7 @@ def test_every_estimator_that_differentiates_is_among_these():
 
 
 def token_loss(apply_fn, params, tokens, weights):
-    """A mean over tokens, of which texts have different numbers."""
+    """A mean over tokens of texts of different lengths."""
     logits = apply_fn(params, tokens, None)
     targets = jnp.where(tokens.mask > 0, tokens.ids % 5, -1)
     loss = losses.per_token(losses.softmax_cross_entropy)
@@ -168,7 +168,7 @@ def test_every_size_gives_the_outputs_of_all_and_traces_no_more_than_it_says(siz
     x = jnp.arange(14.0).reshape(7, 2)
     found = algorithms.micro_batched(apply_fn, size)(2.0, x)
     chex.assert_trees_all_equal(found, {"twice": 2 * x, "rows": x[:, 0]})
-    # What runs is no larger; all at once are only asked for their shapes.
+    # The executed batches are no larger; only shapes are computed for the whole batch.
     assert max(n for n in most if n != 7 or size >= 7) <= size
 
 
@@ -258,7 +258,7 @@ def test_memory_is_that_of_a_micro_batch(estimator):
         )
         params = jax.eval_shape(algorithm.init, jax.random.key(0))
         fn = jax.jit(jax.grad(algorithm.loss, has_aux=True))
-        # Of little weight: which memory is needed has been decided when LLVM begins.
+        # Memory is assigned before LLVM runs, so that its optimizations do not matter.
         return fn.lower(params, base.Task(part, part)).compile(
             {"xla_backend_optimization_level": 0}
         )

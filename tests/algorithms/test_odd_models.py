@@ -1,4 +1,4 @@
-"""Tests for models and optimizers that other libraries stumble over in inner loops."""
+"""Tests for models and optimizers that are difficult cases in inner loops."""
 
 import jax
 import jax.numpy as jnp

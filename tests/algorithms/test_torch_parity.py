@@ -24,24 +24,24 @@ transformers = pytest.importorskip("transformers")
 NUM_STEPS, NUM_TASKS, RATE, WAY = 2, 2, 0.1, 3
 WIDTH = networks.SIZES["hidden_size"]
 KERNEL = 0.3 * np.random.default_rng(7).normal(size=(WIDTH, WAY))
-IGNORED = -1  # Target of a token that counts for nothing.
+IGNORED = -1  # Target of an ignored token.
 MIXED = functools.partial(algorithms.maml, estimator=estimators.mixed_mode)
 cross_entropy = torch.nn.functional.cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What a kind of network is trained on, here and in torch.
+    """Kind of network with its inputs and losses, here and in torch.
 
     Attributes:
-      torch_model: `model = torch_model(config)`, Hugging Face's, at random.
-      adapted: `apply, head, loss_fn, params = adapted(family, config)`, of our side;
-        `params` are of the head.
+      torch_model: `model = torch_model(config)`, Hugging Face's, with random weights.
+      adapted: `apply, head, loss_fn, params = adapted(family, config)` in metaflax;
+        `params` are those of the head.
       texts: `texts(config, seed=seed)`, inputs of a batch of four.
-      inputs: `inputs(texts)`, the same as arguments of torch's network.
-      targets: `targets(texts)`.
-      loss: `loss(call, kernel, targets)`, of torch's side, where `call()` returns the
-        outputs of the network.
+      inputs: `inputs(texts)`, the same texts as arguments of torch's network.
+      targets: `targets(texts)`, targets of the texts.
+      loss: `loss(call, kernel, targets)` in torch, where `call()` returns the outputs
+        of the network.
     """
 
     torch_model: Callable[..., Any]
@@ -72,7 +72,7 @@ def _next_tokens(tokens):
     return np.pad(after, ((0, 0), (0, 1)), constant_values=IGNORED)
 
 
-# No more padding than a window, or torch has rows that see nothing.
+# Padding is shorter than a window; otherwise torch has rows without any key to attend.
 _texts = functools.partial(networks.random_tokens, lengths=(7, 5, 6, 5))
 
 
@@ -107,7 +107,7 @@ ENCODER_DECODER = Kind(
     lambda pair: _next_tokens(pair.target),
     _next_token_loss,
 )
-# Two layers where they share parameters, or differ in what they attend to.
+# Two layers if they share parameters or differ in attention.
 TWO_LAYERS = {"albert", "modernbert"}
 TABLE = {
     name: (
@@ -195,7 +195,7 @@ def _float64_throughout(monkeypatch):
     )
 
 
-# What torch computes in float32 whatever the weights, by the end of a class's name.
+# Modules that torch computes in float32 whatever the weights, by suffix of the class.
 IN_FLOAT32 = {
     "RotaryEmbedding": _angles,
     "RMSNorm": _rms_norm,
@@ -217,7 +217,7 @@ def batch(kind, config, seed):
 
 
 def is_read(name):
-    """Whether a parameter is none of a pooler, which nobody reads."""
+    """Returns whether a parameter is not of a pooler, whose output is not used."""
     return "pooler" not in name.split(".")
 
 
@@ -281,7 +281,7 @@ def our_meta_gradient(kind, pretrained, factory):
 
 
 def _as_files(family, config, grads):
-    """Gradients as weight files have them; those hold float32, so it takes two."""
+    """Gradients by names of weight files, as two float32 parts for precision."""
     high = jax.tree.map(np.float32, grads)
     low = jax.tree.map(lambda x, y: np.float32(x - y), grads, high)
     high, low = (

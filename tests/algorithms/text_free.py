@@ -11,7 +11,7 @@ D_IN, D, N = 3, 4, 5
 
 
 def encode(params, inputs, key):
-    """A tanh layer, with dropout of one half where there is a key."""
+    """A tanh layer, with dropout of one half if there is a key."""
     features = jnp.tanh(inputs @ params["kernel"] + params["bias"][None, :])
     if key is None:
         return features
@@ -37,7 +37,7 @@ def attend(params, context, inputs, key):
 
 
 class Attentive:
-    """The encoder, and attention over a support set in the place of a head."""
+    """The encoder, with attention over a support set in place of a head."""
 
     in_context = base.InContext(read_examples, attend)
 
@@ -52,7 +52,7 @@ def init(key):
 SGD = optax.sgd(0.3)
 LINEAR, PROTOTYPES = heads.linear(D, N), heads.prototypes(N)
 
-# What each exported algorithm takes besides encoder, loss and initial parameters.
+# Arguments of each exported algorithm besides encoder, loss and initial parameters.
 ROWS = {
     "anil": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
     "boil": {"inner_optimizer": SGD, "head": LINEAR, "num_steps": 2},
@@ -105,12 +105,12 @@ ROWS = {
         "warps": "encoder/bias",
     },
 }
-# One of each kind, for what depends on how an algorithm adapts and differentiates.
+# One algorithm per kind of adaptation and differentiation.
 CORE = ("anil", "imaml", "maml", "protonet", "reptile", "ridge")
 
 
 def make(name, **changes):
-    """Any exported algorithm on the small encoder."""
+    """Builds an exported algorithm on the small encoder."""
     factory = getattr(algorithms, name)
     arguments = {**ROWS[name], **changes}
     model = Attentive() if name in ("in_context", "metaicl") else encode

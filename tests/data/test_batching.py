@@ -1,4 +1,4 @@
-"""Tests for batches: what is real, what is padding, and how many shapes there are."""
+"""Tests for batches: real tokens, padding, and number of shapes."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -13,7 +13,7 @@ PAD = 9
 
 
 def tokenized(lengths, types=None):
-    """Text i consists of the token i + 10, as often as it is long."""
+    """Tokenized texts; text i repeats the token i + 10."""
     flat = np.concatenate([np.full(n, i + 10, np.int32) for i, n in enumerate(lengths)])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return data.TokenizedTexts(flat, offsets, types, PAD)
@@ -158,7 +158,7 @@ def test_the_number_of_shapes_is_bounded(seed):
     rng = np.random.default_rng(seed)
     sampler = data.EpisodeSampler(letters(), (2, 4), (1, 3), (1, 4))
     buckets = data.Buckets.up_to(128)
-    # Texts of all lengths, from episode to episode, as hard as it gets.
+    # Worst case: texts of all lengths in different episodes.
     shapes = set()
     for index in range(50):
         tokens = tokenized(rng.integers(1, rng.integers(2, 129), size=32))
@@ -219,7 +219,7 @@ def test_buckets_end_where_the_model_does():
     cut=st.integers(0, 4),
 )
 def test_shares_put_together_are_the_batch(lengths, cut):
-    """Whatever the texts of a share alone would fit into."""
+    """Even if the texts of one share would fit a smaller shape."""
     tokens = tokenized(lengths)
     episodes = [
         episode(support=(3 * n, 3 * n + 1), query=(3 * n + 2,)) for n in range(4)

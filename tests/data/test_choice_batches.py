@@ -1,4 +1,4 @@
-"""Tests that what a template leaves no room for is named."""
+"""Tests that errors name the part of a text that exceeds the template's room."""
 
 import pytest
 

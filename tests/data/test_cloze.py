@@ -1,4 +1,4 @@
-"""Tests for texts with words taken out."""
+"""Tests for masking words of texts (cloze)."""
 
 import hypothesis
 import hypothesis.strategies as st

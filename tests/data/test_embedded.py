@@ -50,7 +50,7 @@ def package_of(path, binary=True):
 
 @pytest.fixture
 def serve(monkeypatch, tmp_path):
-    """`serve(archive)`: from now on every download is a copy of it."""
+    """Returns `serve(archive)`, which makes every download a copy of the archive."""
     monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path / "cache"))
     downloads = []
 
@@ -223,7 +223,7 @@ def test_a_cache_that_cannot_be_written_says_how_to_move_it(serve, tmp_path):
 
 @pytest.fixture
 def serve_parts(monkeypatch, tmp_path):
-    """`serve_parts(damaged)`: every download is a part of all-mpnet-base-v2."""
+    """Returns `serve_parts(damaged)`: every download is a part of all-mpnet-base-v2."""
     monkeypatch.setenv("METAFLAX_CACHE", str(tmp_path / "cache"))
     top = "all-mpnet-base-v2/"
     names = [f"{top}config.json", f"{top}1_Pooling/config.json"]

@@ -1,4 +1,4 @@
-"""Tests for episodes of entities: N types, K to 2 K of each, nothing else."""
+"""Tests for N-way K~2K-shot episodes of entities."""
 
 import collections
 import dataclasses
@@ -43,7 +43,7 @@ SAMPLERS = {
 
 
 def counts(sampler, episode, numbers):
-    """How many entities of each type, and the sentences without any."""
+    """Counts entities of each type, and sentences without entities."""
     found = [sampler.examples.targets[n] for n in numbers]
     types = [e.type for entities in found for e in entities]
     return collections.Counter(types), sum(not entities for entities in found)
@@ -73,7 +73,7 @@ def test_an_episode_keeps_its_promises(kind, seed, index):
         assert set(found) == names
         assert low <= min(found.values())
         assert max(found.values()) <= high
-        # Each sentence was needed when it was taken: without the last, some type
+        # Each sentence was needed when it was added: without the last, some type
         # lacks entities.
         full = len(numbers) - num_empty
         less, _ = counts(sampler, episode, numbers[: full - 1])
@@ -119,13 +119,13 @@ def test_an_episode_depends_on_seed_and_index_alone():
 
 
 def test_episodes_are_the_same_on_every_machine():
-    """Should NumPy ever change its draws, published episodes change: say so."""
+    """Detects a change of NumPy's random streams, which would change episodes."""
     hashed = data.protocol_hash(data.fixed_list(SAMPLERS["ranges"], 2024, 5))
     assert hashed.startswith("2644ef081b2ca0b0")
 
 
 def test_sentences_are_taken_as_a_plain_walk_takes_them():
-    """The rule of the paper, sentence by sentence, on the same order."""
+    """Compares with the paper's greedy rule, sentence by sentence in the same order."""
     rng = np.random.default_rng(0)
     for _ in range(200):
         table = rng.poisson(0.3, (4, 300)).astype(np.int16)  # [N, E]
@@ -174,7 +174,7 @@ def test_types_that_never_stand_alone_are_named():
 
 
 def test_an_unlucky_order_is_tried_anew():
-    # A support of both "ab" leaves no queries for "b"; of one, all is well.
+    # A support set with both "ab" leaves no queries for "b"; with one it is valid.
     texts = ["ab 0", "ab 1", "a 2", "a 3", "a 4", "a 5"]
     sampler = EntitySampler(sentences(texts), 2, 1, 1)
     for episode in data.fixed_list(sampler, 0, 50):
@@ -184,7 +184,7 @@ def test_an_unlucky_order_is_tried_anew():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"way": 7}, "letters: 6 types cannot make an episode of 7; lower way"),
         ({"way": 0}, "way is 0; give a number of 1 or more"),
@@ -193,8 +193,8 @@ def test_an_unlucky_order_is_tried_anew():
         ({"empty_rate": 1.0}, "share of queries without entities is 1.0; give 0 to"),
     ],
 )
-def test_episodes_that_cannot_be_are_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+def test_episodes_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         EntitySampler(
             sentences(TEXTS), **{"way": 2, "shot": 1, "queries": 1, **options}
         )

@@ -1,4 +1,4 @@
-"""Tests for episodes: the same ones again, fairly drawn, without leaks."""
+"""Tests for episodes: reproducible, uniformly sampled, without leaks."""
 
 import collections
 import dataclasses
@@ -71,7 +71,7 @@ def test_an_episode_depends_on_seed_and_index_alone(kind):
 
 
 def test_episodes_are_the_same_on_every_machine():
-    """Should NumPy ever change its draws, published episodes change: say so."""
+    """Detects a change of NumPy's random streams, which would change episodes."""
     episode = SAMPLERS["single"].episode(2024, 7)
     assert as_plain(episode) == GOLDEN_EPISODE
     hashed = data.protocol_hash(data.fixed_list(SAMPLERS["multi"], 0, 3))

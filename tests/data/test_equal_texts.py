@@ -1,4 +1,4 @@
-"""Tests for duplicates: what is said of them, and on which side of an episode."""
+"""Tests for duplicate texts: notes on them, and their side of an episode."""
 
 import dataclasses
 import json
@@ -83,7 +83,7 @@ def test_texts_given_twice_are_counted_within_and_across_classes(tmp_path):
 
 
 def crowded(kind):
-    """Ten texts a class, of which half are in all classes, in different case."""
+    """Ten texts per class, half of which occur in all classes, in different case."""
     rng = np.random.default_rng(0)
     texts, labels = [], []
     for number, label in enumerate("abcd"):
@@ -122,7 +122,7 @@ def test_equal_texts_are_on_one_side_of_an_episode(kind):
 
 
 def test_variants_keep_equal_texts_on_one_side():
-    """Variants that equal each other or other texts, in case or in white space."""
+    """With variants that equal each other or other texts up to case or white space."""
     rng = np.random.default_rng(0)
     texts = tuple(f"{label} {n}" for label in "abcd" for n in range(8))
     spellings = [str.upper, str.title, str.lower, lambda text: f" {text} "]

@@ -1,4 +1,4 @@
-"""Tests that few padded shapes hold all batches, with the least work."""
+"""Tests that few padded shapes hold all batches with minimal work."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Tests for formats of files: each gives the same rows, and says what it did."""
+"""Tests that all file formats give the same rows and notes."""
 
 import bz2
 import codecs
@@ -147,7 +147,7 @@ def test_a_folder_of_files_is_read_in_order(tmp_path):
 
 
 def test_a_copy_of_a_data_set_of_the_hub_has_the_splits_of_its_files(tmp_path):
-    """Without `datasets`: a folder `data`, several files a split, a card."""
+    """Without `datasets`: a folder `data` with several files per split, and a card."""
     write(tmp_path, "pets/README.md", "# Pets\n")
     for number, row in enumerate(ROWS):
         name = f"pets/data/train-0000{number}-of-0000{len(ROWS)}.jsonl"

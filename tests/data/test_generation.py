@@ -1,4 +1,4 @@
-"""Tests for episodes of texts that are to be said."""
+"""Tests for episodes of text generation."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from metaflax.data.samplers._generation import GenerationSampler
 
 
 def dialogues(*, per_domain=6, turns=2, domains=("a", "b", "c")):
-    """Each domain has that many dialogues, of so many answers each."""
+    """Dialogues with `turns` answers each, `per_domain` in each domain."""
     texts, targets, of = [], [], []
     for domain in domains:
         for number in range(per_domain):

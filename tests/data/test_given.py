@@ -1,4 +1,4 @@
-"""Tests for episodes that others have drawn."""
+"""Tests for published episodes."""
 
 import json
 

@@ -128,7 +128,7 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("write", [jsonl, csv, parquet], ids=lambda f: f.__name__)
 def test_a_data_set_of_the_hub_is_streamed_into_its_index(tmp_path, hub, write):
-    """Once, without a copy by `datasets`; also where the hub is down afterwards."""
+    """Once, without a copy by `datasets`; also if the hub is down afterwards."""
     repository = tmp_path / "repository"
     repository.mkdir()
     hub["owner/pets"] = repository
@@ -197,7 +197,7 @@ def test_a_table_in_several_files_and_batches_is_read_whole(tmp_path):
     table = datasets.Dataset.from_list(rows(pairs))
     table.save_to_disk(tmp_path / "saved", num_shards=2)
     assert by_label(indexed(tmp_path, tmp_path / "saved")) == by_search(pairs)
-    # A selection is saved as what was selected.
+    # A selection is saved with its rows only.
     table.select([3, 1]).save_to_disk(tmp_path / "few")
     assert data.read(tmp_path / "few").texts == ("text 3", "text 1")
 
@@ -259,7 +259,7 @@ def test_no_label_is_forgotten_and_too_many_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "kwargs", "said"),
+    ("content", "name", "kwargs", "message"),
     [
         ("", "r.jsonl", {}, "r.jsonl: holds no text"),
         ('{"text": "a", "label": "b"}', "r.jsonl", {"label": "of"},
@@ -285,10 +285,12 @@ def test_no_label_is_forgotten_and_too_many_are_refused(tmp_path, monkeypatch):
         (b"PAR1", "r.parquet", {}, "not a readable Parquet file"),
     ],
 )  # fmt: skip
-def test_bad_rows_are_refused_with_file_and_line(tmp_path, content, name, kwargs, said):
+def test_bad_rows_are_refused_with_file_and_line(
+    tmp_path, content, name, kwargs, message
+):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         indexed(tmp_path, path, **kwargs)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -364,7 +366,7 @@ def test_an_episode_holds_different_texts_of_its_labels(sampler):
 
 
 def drawn_by(sent, reader, num_readers, num):
-    """What a reader in a process of its own draws."""
+    """Episodes that a reader in a separate process draws."""
     sampler = pickle.loads(sent)
     found = data.share_out(lambda n: sampler.episode(3, n), reader, num_readers)
     return [(n, data.protocol_hash([e])) for n, e in itertools.islice(found, num)]

@@ -26,7 +26,7 @@ def write(folder, lines, name="raw.txt"):
 
 
 def random_lines(num=600, seed=0):
-    """Sentences of several words each, some of them twice in the file."""
+    """Sentences of several words each, some of which occur twice in the file."""
     rng = np.random.default_rng(seed)
     lines = []
     for _ in range(num):
@@ -125,7 +125,7 @@ def test_labels_of_the_same_source_make_supervised_episodes(tmp_path):
 
 
 def drawn_by(sent, reader, num_readers, num):
-    """What a reader in a process of its own draws."""
+    """Episodes that a reader in a separate process draws."""
     episodes = data.share_out(
         lambda number: pickle.loads(sent).episode(3, number), reader, num_readers
     )
@@ -202,7 +202,7 @@ def test_a_mask_survives_however_long_its_text_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
         ({"way": 7}, "2 groups, of which the smallest has 6 classes, cannot make"),
         ({"way": 1}, "way is 1"),
@@ -210,8 +210,8 @@ def test_a_mask_survives_however_long_its_text_is(tmp_path):
         ({"queries": 500}, "an episode takes 503 texts of a class, and 12 of 12"),
     ],
 )
-def test_text_too_small_for_the_tasks_is_refused(index, sizes, said):
-    with pytest.raises(ValueError, match=said):
+def test_text_too_small_for_the_tasks_is_refused(index, sizes, message):
+    with pytest.raises(ValueError, match=message):
         sampler_of(index, **sizes)
 
 

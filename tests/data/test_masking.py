@@ -1,4 +1,4 @@
-"""Tests for packed rows of text and the words that are hidden in them."""
+"""Tests for packed rows of text and their masked words."""
 
 import hypothesis
 import hypothesis.strategies as st

@@ -1,4 +1,4 @@
-"""Tests that a mixture draws its members as often as it says, whenever it is asked."""
+"""Tests for the sampling of members of a mixture."""
 
 import collections
 
@@ -65,7 +65,7 @@ def test_members_take_part_within_their_span_alone():
 
 
 @pytest.mark.parametrize(
-    ("weights", "spans", "said"),
+    ("weights", "spans", "message"),
     [
         ({"a": -1.0}, {}, "the weight of 'a' is -1.0"),
         ({"a": float("nan")}, {}, "the weight of 'a' is nan"),
@@ -81,19 +81,19 @@ def test_members_take_part_within_their_span_alone():
         ),
     ],
 )
-def test_what_leaves_a_step_to_nobody_is_refused(weights, spans, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_leaves_a_step_to_nobody_is_refused(weights, spans, message):
+    with pytest.raises(ValueError, match=message):
         mixture(weights, **spans)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "temperature", "said"),
+    ("sizes", "temperature", "message"),
     [({"a": 0}, 1.0, "'a' has 0 examples"), ({"a": 1}, 0.0, "temperature is 0.0")],
 )
 def test_sizes_and_temperatures_that_give_no_weights_are_refused(
-    sizes, temperature, said
+    sizes, temperature, message
 ):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         temperature_weights(sizes, temperature)
 
 

@@ -1,4 +1,4 @@
-"""Tests of examples that meta-training alone reads."""
+"""Tests of further examples for meta-training only."""
 
 import pytest
 

@@ -97,7 +97,7 @@ def test_outputs_follow_a_permutation_of_the_classes(make):
 
 
 def test_a_balanced_head_counts_each_class_alike_with_its_name():
-    # Class 0 has three texts and a name of weight 1.5, class 1 a text and its name.
+    # Class 0 has three texts and a name of weight 1.5, class 1 one text and its name.
     targets = np.array([0, 0, 0, 1, 0, 1])
     weights = np.array([1, 1, 1, 1, WEIGHT, WEIGHT], np.float32)
     factors = heads._balanced.class_balance(targets, weights, 2)

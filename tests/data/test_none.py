@@ -20,7 +20,7 @@ def test_a_share_of_the_queries_is_of_other_classes(rate, count):
     assert outside.sizes == inside.sizes._replace(num_queries=12 + count)
     for index in range(30):
         known, episode = inside.episode(5, index), outside.episode(5, index)
-        # What is asked of the episode's own classes stays.
+        # Queries of the episode's classes do not change.
         assert episode.support.tolist() == known.support.tolist()
         assert episode.query[:12].tolist() == known.query.tolist()
         assert episode.query_targets.tolist()[12:] == [-1] * count

@@ -1,4 +1,4 @@
-"""Tests for episodes of numbers: a domain is a task."""
+"""Tests for regression episodes, one domain each."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for values that other readers change, cast or stumble over."""
+"""Tests for values that other readers change, cast or reject."""
 
 import json
 

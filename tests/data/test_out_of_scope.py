@@ -1,4 +1,4 @@
-"""Tests for texts out of scope: what is read, and where they stand in episodes."""
+"""Tests for out-of-scope texts: reading, and positions in episodes."""
 
 import json
 

@@ -9,7 +9,7 @@ from metaflax import data
 def test_every_public_name_is_there_and_documented():
     for name in data.__all__:
         assert getattr(data, name).__doc__
-    assert len(data.__all__) == len(set(data.__all__))  # Order is the linter's.
+    assert len(data.__all__) == len(set(data.__all__))  # The linter checks their order.
 
 
 def test_importing_it_leaves_heavy_libraries_alone():

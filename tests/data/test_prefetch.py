@@ -1,4 +1,4 @@
-"""Tests for making batches ahead: order, errors, and threads that end."""
+"""Tests for prefetching batches: order, errors, and end of threads."""
 
 import threading
 import time

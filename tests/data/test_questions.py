@@ -1,4 +1,4 @@
-"""Tests for episodes of questions: what they hold, and what makes none."""
+"""Tests for episodes of questions, and for data without valid episodes."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from metaflax.tasks._questions import Answer, Question
 
 
 def examples(domains=("x", "y"), contexts=12, each=2, answered=0.3, seed=0):
-    """Questions, `each` about every context, of which a share has an answer."""
+    """Questions, `each` per context, of which a share has an answer."""
     rng = np.random.default_rng(seed)
     texts, targets, of = [], [], []
     for domain in domains:
@@ -85,7 +85,7 @@ def test_a_question_that_occurs_twice_is_drawn_once():
 
 
 @pytest.mark.parametrize(
-    ("made", "shot", "queries", "said"),
+    ("made", "shot", "queries", "message"),
     [
         (examples(contexts=3, each=5), 2, 6, "2 for the support set may leave 5 about"),
         (examples(contexts=1, each=5), 1, 1, "5 questions about 1 contexts"),
@@ -94,8 +94,8 @@ def test_a_question_that_occurs_twice_is_drawn_once():
         (EXAMPLES, 1, 0, "queries is 0"),
     ],
 )
-def test_too_few_questions_are_named_with_their_domain(made, shot, queries, said):
-    with pytest.raises(ValueError, match=said):
+def test_too_few_questions_are_named_with_their_domain(made, shot, queries, message):
+    with pytest.raises(ValueError, match=message):
         data.QuestionSampler(made, shot=shot, queries=queries)
 
 

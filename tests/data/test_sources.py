@@ -1,4 +1,4 @@
-"""Tests for reading examples and texts, and for what is said when that fails."""
+"""Tests for reading examples and texts, and for error messages."""
 
 import io
 import json
@@ -328,7 +328,7 @@ def test_variants_are_lists_of_texts_that_may_be_empty(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (None, "data.jsonl:2: no column 'others'"),
         ("b", "data.jsonl:2: 'others' holds 'b' where a list of texts is expected"),
@@ -336,9 +336,9 @@ def test_variants_are_lists_of_texts_that_may_be_empty(tmp_path):
         ([3], "data.jsonl:2: 'others' holds 3 where a text is expected"),
     ],
 )
-def test_malformed_variants_are_named_with_their_line(value, said, tmp_path):
+def test_malformed_variants_are_named_with_their_line(value, message, tmp_path):
     path = variants_file(tmp_path, ["a"], value)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         data.read(path, variants="others")
 
 

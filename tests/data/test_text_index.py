@@ -1,4 +1,4 @@
-"""Tests for the index of raw text: what it finds is what a plain search finds."""
+"""Tests for the index of raw text, compared with a plain search."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def indexed(folder, content, name="raw.txt", **kwargs):
 
 
 def by_search(texts):
-    """The rows of every word that occurs in two texts."""
+    """The rows of every word that occurs in at least two texts."""
     found = {}
     for row, text in enumerate(texts):
         for word in set(_text_index.words_in(text)):
@@ -202,7 +202,7 @@ def test_rows_stay_the_same_when_memory_is_let_go(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "kwargs", "said"),
+    ("content", "name", "kwargs", "message"),
     [
         ("\n \n", "r.txt", {}, "holds no text; give at least one line"),
         (
@@ -218,8 +218,8 @@ def test_rows_stay_the_same_when_memory_is_let_go(tmp_path):
         ('{"text": 3}', "r.jsonl", {}, "r.jsonl:1: 'text' holds 3 where a text"),
     ],
 )
-def test_bad_text_is_refused_with_its_line(tmp_path, content, name, kwargs, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_text_is_refused_with_its_line(tmp_path, content, name, kwargs, message):
+    with pytest.raises(ValueError, match=message):
         indexed(tmp_path, content, name, **kwargs)
     cache = tmp_path / "cache"
     assert not cache.exists() or not list(cache.iterdir())

@@ -13,7 +13,7 @@ WORDS = {
 
 
 def mixed(counts, seed=0):
-    """Texts of kinds of words in an order of chance, and the kind of each."""
+    """Texts of several kinds in random order, and the kind of each."""
     rng = np.random.default_rng(seed)
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     rng.shuffle(kinds)

@@ -1,4 +1,4 @@
-"""Tests for episodes that read some texts as variants of them."""
+"""Tests for episodes that replace some texts by variants."""
 
 import itertools
 
@@ -66,7 +66,7 @@ def test_that_share_of_texts_is_read_as_one_of_their_variants_all_alike(rate):
 
 
 def test_nothing_that_a_query_may_read_is_in_the_support():
-    """Though texts have variants in common, or texts of others as variants."""
+    """Even if texts share variants, or variants equal other texts."""
     examples = letters()
     clash = {"a0": ("a1", "same", "a0"), "a1": ("same", "b0"), "a2": ("a0", "own")}
     variants = tuple(clash.get(text, ("same",)) for text in examples.texts)

@@ -1,7 +1,7 @@
 """Tests for the meta-gradient estimators on an inner problem solvable by hand.
 
-What adapts begins at f_0 = 2 w and descends (f - s)^2 / 2 at a learned rate lr, so
-that f_K = s + (1 - lr)^K (f_0 - s); then `finish` adds a shift.
+The fast parameter starts at f_0 = 2 w and descends (f - s)^2 / 2 at a learned rate lr,
+so that f_K = s + (1 - lr)^K (f_0 - s); then `finish` adds a shift.
 """
 
 import functools
@@ -58,21 +58,21 @@ EXACT = {
     "shift": ERROR,
     "direct": 3.0,
 }
-# Through the start and the rates, as if inner gradients were given numbers.
+# Through the start and the rates, with inner gradients treated as constants.
 FIRST_ORDER = {
     "w": 2 * ERROR,
     "lr": -sum(SLOPES) * ERROR,
     "shift": ERROR,
     "direct": 3.0,
 }
-# The last step shrinks what the others hand on.
+# The last step shrinks the contributions of the others.
 LAST_STEP_EXACT = {
     "w": 2 * (1 - RATE) * ERROR,
     "lr": -((1 - RATE) * (SLOPES[0] + SLOPES[1]) + SLOPES[2]) * ERROR,
     "shift": ERROR,
     "direct": 3.0,
 }
-# How far the inner steps went, carried back through the start alone.
+# The displacement of the inner steps, backpropagated through the start only.
 DISPLACEMENT = {"w": 2 * (START - FAST), "lr": 0.0, "shift": 0.0, "direct": 0.0}
 NOTHING = {"w": 0.0, "lr": 0.0, "shift": 0.0, "direct": 0.0}
 
@@ -218,7 +218,7 @@ def test_first_order_proto_maml_that_does_not_move_learns_as_protonet():
 
 
 def _without_second_derivative():
-    """The square, as a kernel whose backward pass has no derivative."""
+    """The square, as a function whose backward pass has no derivative."""
 
     def backward(x, g):
         shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
@@ -251,5 +251,5 @@ def test_first_order_takes_kernels_without_a_second_derivative(num_steps):
     grads, _ = jax.grad(algorithm(estimators.first_order).loss, has_aux=True)(
         start, task
     )
-    # Each step takes a fifth of the way to 2, and the gradient there is twice the rest.
+    # Each step goes a fifth of the way to 2; the gradient is twice the rest of the way.
     np.testing.assert_allclose(grads, -2 * 1.5 * 0.8**num_steps, rtol=1e-6)

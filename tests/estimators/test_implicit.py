@@ -108,7 +108,7 @@ def test_damping_solves_a_stiffer_system():
 
 
 def test_no_derivative_of_the_steps_is_kept():
-    """Memory of the way back does not depend on the number of inner steps."""
+    """Memory of the backward pass does not depend on the number of inner steps."""
     loss = estimators.implicit()(problem(), query_loss)
     few = estimators.implicit()(problem(num_steps=20), query_loss)
     params, task = jax.tree.map(jnp.asarray, (PARAMS, TASK))
@@ -120,7 +120,7 @@ def test_no_derivative_of_the_steps_is_kept():
         .temp_size_in_bytes
         for fn in (loss, few)
     )
-    # Only the log of losses grows, by a number a step and a copy or two of it.
+    # Only the log of losses grows, by one number per step and a copy or two of it.
     assert many_bytes - few_bytes < 16 * 380
 
 

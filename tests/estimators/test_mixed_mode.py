@@ -1,4 +1,4 @@
-"""Tests for mixed mode beside reverse mode, on a BERT; the rest is in closed forms."""
+"""Tests that mixed mode equals reverse mode on a BERT; see also the closed forms."""
 
 import functools
 
@@ -96,7 +96,7 @@ def loud(x):
     return jnp.sin(x)
 
 
-# Its derivative is an operation of which only the transpose is known.
+# Its derivative is an operation with a transpose rule only.
 loud.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (g * loud_slope(x),))
 
 

@@ -1,4 +1,4 @@
-"""Tests for confusion, calibration and detection over episodes, by hand and by part."""
+"""Tests for confusion, calibration and detection over episodes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from metaflax.metrics._calibration import reliability_bins
 
 
 def drawn_episodes(seed=0, num=40):
-    """Three of five classes an episode, two queries each, a fifth of them wrong."""
+    """Episodes of three of five classes, two queries each, a fifth of them wrong."""
     rng, names, found = np.random.default_rng(seed), list("abcde"), []
     for _ in range(num):
         drawn = rng.choice(names, 3, replace=False).tolist()
@@ -91,7 +91,7 @@ def test_calibration_is_that_of_all_queries_together():
 
 
 def test_the_interval_of_a_calibration_error_covers_a_large_one():
-    """Sure to 90 % and right in half of the queries: the error is 0.4."""
+    """Confidence 90 % and accuracy one half: the error is 0.4."""
     logits = [np.log([[0.9, 0.1]] * 10)] * 50
     targets = [(np.arange(10) < right).astype(int) for right in [3, 4, 5, 6, 7] * 10]
     error = evaluation.calibration(logits, targets).error

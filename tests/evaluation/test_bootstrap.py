@@ -1,4 +1,4 @@
-"""Tests for the bootstrap: a binomial's closed form, and how often it covers."""
+"""Tests for the bootstrap: a binomial's closed form, and coverage."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_scores_of_different_episodes_are_not_paired():
 
 @pytest.mark.parametrize("size", [6, 9, 20, 101])
 def test_the_interval_of_a_median_covers_at_least_as_often_as_it_says(size):
-    """Exactly: x_(k) and x_(n+1-k) miss where fewer than k lie on one side."""
+    """Exactly: x_(k) and x_(n+1-k) miss it if fewer than k values are on one side."""
     found = evaluation.median_interval(np.arange(1.0, size + 1))
     assert found.value == (size + 1) / 2
     place = int(found.low)

@@ -1,4 +1,4 @@
-"""Tests for intervals over episodes: scipy's numbers, and how often they cover."""
+"""Tests for intervals over episodes: agreement with scipy, and coverage."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """Tests for adapting to episodes and scoring their queries.
 
-Features are the inputs themselves, so that class means and answers are plain.
+Features are the inputs themselves, so that class means and predictions are obvious.
 """
 
 import chex
@@ -18,7 +18,7 @@ ALGORITHM = algorithms.frozen(
     head=heads.prototypes(2),
 )
 PARAMS = ALGORITHM.init(jax.random.key(0))
-# Of the four queries so many are where their class is; the fifth is padding.
+# Number of the four queries that are at their class mean; the fifth is padding.
 RIGHT = np.array([4, 1, 3, 0, 2, 4])
 
 

@@ -1,4 +1,4 @@
-"""Tests for shares over episodes: Wilson's interval, and how often it covers."""
+"""Tests for shares over episodes: Wilson's interval, and its coverage."""
 
 import numpy as np
 import pytest

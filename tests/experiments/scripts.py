@@ -11,12 +11,12 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 beside_tests = pytest.mark.skipif(
     not EXPERIMENTS.exists(), reason="experiments are not beside tests"
 )
-# Those of each test of a script.
+# Marks of every test of a script.
 marks = [beside_tests, pytest.mark.thorough]
 
 
 def load(name: str, script: str = "run"):
-    """The module `experiments/NAME/SCRIPT.py`, finding siblings as when it is run."""
+    """Loads the module `experiments/NAME/SCRIPT.py` with its folder on the path."""
     folder = EXPERIMENTS / name
     siblings = {path.stem for path in folder.glob("*.py")}
     for sibling in siblings:

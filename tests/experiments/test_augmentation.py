@@ -1,4 +1,4 @@
-"""Tests that meta-training with variants and without is compared, in miniature."""
+"""Tests of the comparison of meta-training with and without variants, in miniature."""
 
 import dataclasses
 import io
@@ -71,7 +71,7 @@ def test_both_sides_are_compared_in_miniature(tmp_path):
     ]
     assert all("±" in cell for line in lines for cell in line[1:])
 
-    # What meta-training read: ten texts a class, other ones by seed; no other text.
+    # Meta-training uses ten texts per class, different ones by seed, and no others.
     texts = {r["text"] for r in worlds.read_jsonl(runs / "texts.jsonl")}
     few = [worlds.read_jsonl(runs / f"data-10-{seed}" / "few.jsonl") for seed in (0, 1)]
     assert [len(rows) for rows in few] == [4 * 10] * 2
@@ -81,7 +81,7 @@ def test_both_sides_are_compared_in_miniature(tmp_path):
         is_train = row["label"] in worlds.TOPICS[:4]
         assert bool(row["variants"]) == is_train == (row["text"] in texts)
 
-    # Both sides of both seeds were tested on the same episodes, with columns of theirs.
+    # Both sides of both seeds were tested on the same episodes, with a column each.
     folders = {name: script.run_of(runs, name, 10, 0) for name in script.SIDES}
     found = [RunDirectory(path).config().data.variants for path in folders.values()]
     assert found == list(script.SIDES.values())

@@ -219,7 +219,7 @@ def test_commands_are_timed_from_their_start_beside_a_script(
     support, queries = cold.draw(file)
     assert [row["label"] for row in support] == sorted(worlds.TOPICS[:2] * 2)
     assert {row["text"] for row in queries} == {row["text"] for row in rows[4:]}
-    # A stand-in for both programs, which answers with the label of each text.
+    # A stand-in for both programs, which predicts the label of each text.
     answers = "\n".join(json.dumps({"label": row["label"]}) for row in queries)
     program = tmp_path / "program.py"
     program.write_text(
@@ -337,7 +337,7 @@ def test_what_cannot_be_measured_says_why(accelerator, monkeypatch):
 @pytest.mark.parametrize("method", ["fomaml", "protonet"])
 def test_fused_attention_lowers_for_cuda(accelerator, method, monkeypatch):
     internals = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
-    # What asks a card that is not there.
+    # Functions that would query a GPU.
     answers = {
         "check_cudnn_version": lambda: 92000,
         "check_compute_capability": lambda capability: True,

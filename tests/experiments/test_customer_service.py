@@ -73,7 +73,7 @@ def test_scores_in_scope_are_told_from_others(script):
     logits = np.array([[[4.0, 1], [1, 3], [2, 1], [2.5, 2], [0, 0]]])
     assert script.intents.accuracy(episodes, logits) == pytest.approx(2 / 3)
     scores = script.intents.SCOPE_SCORES["the largest logit"](logits)
-    # Of six pairs only (third question, first of none) is the wrong way round.
+    # Of six pairs only (third question, first of none) is in the wrong order.
     areas = script.intents.by_customer(episodes, scores, metrics.auroc)
     assert areas == pytest.approx(5 / 6)
 
@@ -116,7 +116,7 @@ def test_a_question_and_an_answer_come_once_and_small_topics_are_one(script):
 
 
 def replies_to(said, *replies):
-    """One query, and replies to choose from, of which the first is right."""
+    """A query with candidate replies, of which the first is the gold reply."""
     texts = (said, *replies)
     examples = data.Examples("few", texts, tuple((text,) for text in texts))
     numbers = np.arange(len(replies), dtype=np.int32)
@@ -134,7 +134,7 @@ def test_bm25_is_its_formula(script):
     rare = np.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
     once = 2.2 / (1 + 1.2 * (0.25 + 0.75 * 2 / (8 / 3)))
     thrice = 3 * 2.2 / (3 + 1.2 * (0.25 + 0.75 * 4 / (8 / 3)))
-    # Twice in what was said, and fox in no reply.
+    # Twice in the query; fox is in no reply.
     np.testing.assert_allclose(found, [[2 * rare * once, 2 * rare * thrice, 0]])
 
 
@@ -145,7 +145,7 @@ def test_bm25_is_chosen_by_the_ranks_that_it_gives(script):
 
 
 def write_data(folder):
-    """Intents that a word tells, questions without one, and dialogues."""
+    """Intents that a word identifies, questions without one, and dialogues."""
     (folder / "clinc150").mkdir(parents=True)
     (folder / "sgd_dialogue").mkdir()
     (folder / "chatterbot_corpus").mkdir()

@@ -1,7 +1,7 @@
-"""Tests of the charts that watch news, and that the whole experiment runs in miniature.
+"""Tests of control charts of news, and of the whole experiment in miniature.
 
-The chart is checked against its recursion by hand, and on streams whose scores are the
-truth: it keeps to its false alarms and notices what is planted.
+The chart is checked against its recursion by hand, and on streams with exact scores,
+for its rate of false alarms and the detection of planted surges.
 """
 
 import dataclasses
@@ -170,7 +170,7 @@ THINGS = ("ships", "trains", "lorries", "ferries")
 
 
 def news_folder(folder):
-    """Sentences that a word of their sentiment tells, and a term their topic."""
+    """Sentences whose sentiment follows from a word, and topic from a term."""
     (folder / "financial_phrasebank").mkdir(parents=True)
     rng = np.random.default_rng(0)
     rows = [
@@ -179,7 +179,7 @@ def news_folder(folder):
         for term in TERMS.values()
         for n, text in enumerate(worlds.texts([topic], 25, rng))
     ]
-    # And some of no topic, whose words are masked.
+    # Also some of no topic, whose words are masked.
     rows += [
         {"text": f"{n} {THINGS[n % 4]} {text}", "label": LABELS[n % 3]}
         for n, text in enumerate(worlds.texts(worlds.TOPICS[:3], 60, rng))
@@ -188,7 +188,7 @@ def news_folder(folder):
 
 
 def scored_texts(threshold=0.5):
-    """As `data.scored_texts`, of which a third are neutral."""
+    """Stands in for `data.scored_texts`; a third of the texts are neutral."""
     rows = [
         (domain, label, f"{domain} {number}", text)
         for domain in ("editorials", "films", "products", "tweets")

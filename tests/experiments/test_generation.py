@@ -1,4 +1,4 @@
-"""Tests that experiments of generation run in miniature, baselines beside them."""
+"""Tests of the generation experiments with baselines, in miniature."""
 
 import dataclasses
 import io
@@ -21,7 +21,7 @@ ONE = {"inner_learning_rate": (1e-3,), "num_steps": (1,)}
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """From an experiment's name to its script, and its config of a step."""
+    """Function from an experiment's name to its script and a config of one step."""
     monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
 
     def shrunk(name):
@@ -57,11 +57,11 @@ def sentences(count, seed=0):
 
 
 def compared(runs):
-    """What each method gave by domain, once both baselines are there."""
-    found = json.loads((runs / "run" / "baselines.json").read_text())
-    assert set(found["intervals"]) == {"joint", "from scratch", "meta-trained"}
-    assert set(found["meta-trained_less"]) == {"joint", "from scratch"}
-    return found["by_domain"]
+    """Scores of each method by domain, after checking both baselines."""
+    results = json.loads((runs / "run" / "baselines.json").read_text())
+    assert set(results["intervals"]) == {"joint", "from scratch", "meta-trained"}
+    assert set(results["meta-trained_less"]) == {"joint", "from scratch"}
+    return results["by_domain"]
 
 
 def tatoeba(folder, config):
@@ -104,7 +104,7 @@ def test_translation_runs_in_miniature(small, tmp_path):
 
 
 def texts_to_shorten(data):
-    """As many of each kind as clusters need."""
+    """Texts of each kind, enough for clusters."""
     long = [" ".join(sentences(3, seed=n)) for n in range(90)]
     folders = ("scitldr", "dialogsum", "subjqa", "unlabelled_sentences")
     for name in folders:
@@ -137,7 +137,7 @@ def test_summarization_runs_in_miniature(small, tmp_path, monkeypatch):
     script, config = small("summarization")
     texts_to_shorten(tmp_path / "data")
     runs = tmp_path / "runs"
-    # Topics by turns: those of random words are too uneven for so few texts.
+    # Topics in turn, since topics of random words are too uneven for so few texts.
     monkeypatch.setattr(script.prepare.data, "topics", by_turns)
     script.prepare.prepare(tmp_path / "data", runs)
     workflows.new_language_model(runs / "model", sentences(9), **SIZES)

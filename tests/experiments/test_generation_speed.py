@@ -1,4 +1,4 @@
-"""Tests that the speed of generating is measured in miniature, on the same texts."""
+"""Tests that the speed of generation is measured on the same texts, in miniature."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests that intents are meta-trained on, with unlabelled texts too, in miniature."""
+"""Tests of meta-training on intents, with unlabelled texts too, in miniature."""
 
 import dataclasses
 import io
@@ -52,7 +52,7 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
     assert [row[0].strip() for row in rows] == ["a", "all", "a", "all"]
     assert all("±" in cell for row in rows for cell in row[2:])
 
-    # Each column is of the run it is named for, on the same episodes.
+    # Each column has the scores of the run of its name, on the same episodes.
     folders = [runs / "a" / name for name in (script.LABELLED, script.UNLABELLED)]
     alone, both = (RunDirectory(path).config().data for path in folders)
     assert (alone.more_train, both.more_train) == (
@@ -69,7 +69,7 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         lines = worlds.read_jsonl(path / "shot5.episodes.jsonl")
         assert scores[column].tolist() == [line[when]["accuracy"] for line in lines]
 
-    # With its queries each model has a score of every episode, and the frozen one the
+    # With queries each model has a score of every episode, and the frozen encoder the
     # same score in either run.
     records = [
         [json.loads((p / f"shot{n}.transductive.json").read_text()) for p in folders]

@@ -1,4 +1,4 @@
-"""Tests that published training sets are scored by the path of their folder alone."""
+"""Tests that published training sets are scored, given the path of their folder."""
 
 import json
 import sys

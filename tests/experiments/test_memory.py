@@ -1,4 +1,4 @@
-"""Tests that the memory experiment runs in miniature, and proves what it claims."""
+"""Tests that the memory experiment runs in miniature, and confirms its claims."""
 
 import functools
 
@@ -16,7 +16,7 @@ def test_mixed_mode_that_runs_steps_again_needs_least_and_a_copy_a_step(tmp_path
     sizes = {"texts": 10, "length": 16, "vocabulary": 50}
     sizes |= {"layers": 2, "width": 16, "heads": 2}
     names = (script.REVERSE, script.REVERSE + script.EACH, script.MIXED + script.EACH)
-    # Of little weight: which memory is needed has been decided when LLVM begins.
+    # Memory is assigned before LLVM runs, so that its optimizations do not matter.
     options = {"xla_backend_optimization_level": 0}
     measure = functools.partial(script.measure, compiler_options=options)
     eight = script.Setting(**sizes, steps=(8,), rounds=1)

@@ -1,4 +1,4 @@
-"""The noisy labels in miniature."""
+"""The experiment on noisy labels in miniature."""
 
 import chex
 import jax
@@ -43,7 +43,7 @@ def test_learned_weights_tell_wrong_labels_and_help(script):
 
 
 def test_the_gradient_of_one_inner_step_is_exact(script, monkeypatch):
-    # Of more it is not: how weights depend on the classifier is left out.
+    # With more steps it is not: the dependence of weights on the classifier is ignored.
     monkeypatch.setattr(script, "NUM_STEPS", 1)
     monkeypatch.setattr(script, "OPTIMIZER", optax.sgd(0.1))
     inputs = jax.random.normal(jax.random.key(0), (6, 64))

@@ -73,7 +73,7 @@ def small_config(**training):
 
 
 def all_later(scores, method, users, size, **how):
-    """Scores where all films that were rated later are ranked."""
+    """Scores of rankings of all films that were rated later."""
     part = scores.Part(np.ones(NUM_FILMS, bool), **how)
     return scores.scored(method, users, size, {"": part})[""]
 

@@ -1,4 +1,4 @@
-"""Tests that labelled texts at scale are made, indexed and drawn from in miniature."""
+"""Tests of generating, indexing and sampling labelled texts at scale, in miniature."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_episodes_are_drawn_and_a_table_shows_it(script, tmp_path):
     found = {stage: script.run_stage(stage, source, 0.2) for stage in stages}
     assert found["open"]["episodes"] >= 1  # How many in 0.2 s is the load's to say.
     assert found["batches"]["episodes"] >= script.TASKS
-    # The system counts the two at different moments.
+    # The operating system measures the two at different moments.
     most, after = (
         found["open"][n] for n in ("most_resident_mib", "resident_mib_after")
     )

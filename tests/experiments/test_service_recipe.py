@@ -1,4 +1,4 @@
-"""Tests that the Dockerfile and the manifests of the service fit it and each other."""
+"""Tests that Dockerfile and manifests fit the service and each other."""
 
 import json
 import re

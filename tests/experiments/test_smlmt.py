@@ -165,7 +165,7 @@ def test_pretrainings_at_equal_compute_are_judged_in_miniature(tmp_path, monkeyp
 
 
 def flops_spent(run_dir):
-    """What the steps of a run computed, as each compiled step says it."""
+    """FLOPs of the steps of a run, by the counts of its compiled steps."""
     results = json.loads((run_dir / "results.json").read_text())
     costs = {
         path.parent.name: [r["flops"] for r in json.loads(path.read_text())]

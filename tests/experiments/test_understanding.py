@@ -1,4 +1,4 @@
-"""Tests that experiments of understanding run in miniature, baselines beside them."""
+"""Tests of the understanding experiments with baselines, in miniature."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ pytestmark = scripts.marks
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """From an experiment's config to one of a step and a tiny network."""
+    """Function from an experiment's name to a config of one step and a tiny network."""
     monkeypatch.setenv("METAFLAX_DATA", str(tmp_path / "data"))
     vocabulary = (*worlds.VOCABULARY, *worlds.MARKERS)
 
@@ -233,7 +233,7 @@ def test_education_trains_in_miniature(small, tmp_path):
 
 
 def tagged(types, count=14):
-    """Sentences of one entity each; its type's number is the word's."""
+    """Sentences of one entity each; the number of its word is that of its type."""
     for number, kind in enumerate(types):
         for text in worlds.texts([], count, np.random.default_rng(number)):
             yield kind, [worlds.TOPICS[number], *text.split()]

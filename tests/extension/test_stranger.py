@@ -1,4 +1,4 @@
-"""A package outside metaflax adds one of each, by import paths on the command line."""
+"""Tests of extensions in another package, by import paths on the command line."""
 
 import json
 import os

@@ -9,7 +9,7 @@ from tests.workflows import worlds
 
 @pytest.fixture(scope="package", autouse=True)
 def _apart(tmp_path_factory):
-    """Nothing of the user's is touched."""
+    """Isolates the tests from the user's files."""
     with worlds.apart(tmp_path_factory.mktemp("apart")):
         yield
 

@@ -1,4 +1,4 @@
-"""Damage to files, and what reading one that was damaged may do."""
+"""Damage to files, and checks of reading damaged files."""
 
 import contextlib
 import copy
@@ -11,12 +11,12 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-# Seconds after which reading a file of a few kB counts as never ending.
+# Seconds after which reading a file of a few kB counts as hanging.
 PATIENCE = 30
-# What reading thousands of them may add to the memory of the process.
+# Largest growth of the process's memory after reading thousands of files.
 MOST_MEMORY = 400 * 2**20
 
-# What a file is least prepared for.
+# Values that readers are least prepared for.
 PIECES = (
     *(b"\0", b"\0\0\0\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80"),
     *(b"\n", b"\r", b"\r\n", b"\t", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
@@ -50,7 +50,7 @@ SIZES = pytest.mark.parametrize(
 
 @st.composite
 def damaged(draw, content):
-    """The bytes of a file after one to three accidents."""
+    """The bytes of a file after one to three random damages."""
     for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
         first = draw(st.integers(0, len(content)))
         last = min(len(content), first + draw(st.integers(0, 40)))
@@ -81,7 +81,7 @@ def files_like(*contents):
 
 @st.composite
 def changed(draw, value):
-    """A value of JSON in which one to three others are odd, missing or new."""
+    """A JSON value in which one to three nested values are odd, missing or new."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         spots = list(_spots(value))
@@ -103,7 +103,7 @@ def changed(draw, value):
 
 
 def _spots(value):
-    """Every (holder, key) within a value of JSON."""
+    """Every (container, key) within a JSON value."""
     keys = range(len(value)) if isinstance(value, list) else list(value)
     for key in keys:
         yield value, key
@@ -121,13 +121,13 @@ def as_json(value):
 
 
 class HangsError(BaseException):
-    """Something took so long that it may never end."""
+    """Raised if a call takes so long that it may never end."""
 
 
 def inputs(number, thousands=False, times=15, **strategies):
-    """Runs a check on `number` inputs, on `times` as many where `thousands` are wanted.
+    """Runs a check on `number` inputs, or on `times` as many if `thousands` is set.
 
-    The few are the same each time, the many others each time.
+    The few inputs are the same in each run, the many are different.
     """
     settings = hypothesis.settings(
         max_examples=number * times if thousands else number,
@@ -146,13 +146,13 @@ def inputs(number, thousands=False, times=15, **strategies):
 
 
 def _most_memory():
-    """The most memory that the process has had, in bytes."""
+    """Peak memory of the process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
 
 
 @contextlib.contextmanager
 def in_time():
-    """Interrupts what does not end."""
+    """Interrupts a block that hangs."""
 
     def interrupt(*_):
         raise HangsError(f"it has not ended after {PATIENCE} seconds")
@@ -167,17 +167,17 @@ def in_time():
 
 
 def read_or_refused(read, path):
-    """What reading gives; None where it raises one sentence that names the file."""
+    """The result of reading; None after a one-sentence error that names the file."""
     with in_time():
-        found, said = refusal(read, path)
-    if said is not None:
-        assert path.name in said
-        assert "\n" not in said
-    return found
+        content, message = refusal(read, path)
+    if message is not None:
+        assert path.name in message
+        assert "\n" not in message
+    return content
 
 
 def refusal(call, *args):
-    """What a call gives, and None; or None, and what its `ValueError` says."""
+    """The result of a call and None, or None and the message of its `ValueError`."""
     try:
         return call(*args), None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Fuzzing of what is kept on disk: tokens of texts, and indices of raw text."""
+"""Fuzzing of caches on disk: tokens of texts, and indices of raw text."""
 
 import dataclasses
 import io
@@ -69,7 +69,7 @@ def test_a_flip_of_any_bit_of_kept_tokens_is_found_or_does_no_harm(kept):
 
 
 def described_otherwise(content, member, old, new):
-    """The same archive, where a member is said to be of another shape or type."""
+    """The same archive with another shape or type in the header of a member."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         raw = archive.read(f"{member}.npy")
     assert raw.count(old) == 1
@@ -104,16 +104,16 @@ LINES = ["the dog barks", "the cat purrs", "the dog and a cat", "él ronronea", 
 
 
 def contents(index):
-    """The rows of every word that an index names, or nothing where it cannot."""
+    """The rows of every word in an index; None if it cannot be read."""
     with in_time():
-        said, refused = refusal(rows_of_words, index)
+        rows_by_word, refused = refusal(rows_of_words, index)
         assert refused is None or "names.txt" in refused
-        named = {row for _, rows in said or () for row in rows}
+        named = {row for _, rows in rows_by_word or () for row in rows}
         for row in named | set(range(len(index))):
             text, refused = refusal(index.text, row)
             assert refused is None or "raw.txt" in refused
             assert text is None or len(text) < 1000
-    return said
+    return rows_by_word
 
 
 def rows_of_words(index):
@@ -172,7 +172,7 @@ def test_an_index_that_is_damaged_while_it_is_used_is_read_within_its_bounds(
         try:
             index = _text_index.TextIndex(path, folder)
         except (ValueError, LookupError, TypeError, OSError, RecursionError):
-            return  # Of which `index_texts` makes a new one.
+            return  # `index_texts` replaces such an index.
         contents(index)
 
 

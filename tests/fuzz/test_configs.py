@@ -41,7 +41,7 @@ def plain(config):
 
 
 def checked(config, check):
-    """What was read can be checked, and written and read again."""
+    """Checks that a config can be checked, and written and read again."""
     if config is None:
         return
     _, refused = refusal(check, config)

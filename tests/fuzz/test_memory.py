@@ -1,4 +1,4 @@
-"""Tests that a file of a few kB which claims to be huge is refused in little memory."""
+"""Tests that small files that claim huge contents are refused in little memory."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-# What a process may take beyond what it has when everything is imported.
+# Largest growth of a process's memory after all imports.
 ROOM = 256 * 2**20
 
 READ = """
@@ -58,7 +58,7 @@ def npy(dtype, shape, content=b"\0" * 64):
 
 
 def claims(folder):
-    """Files of a few kB, each of which says that it holds terabytes."""
+    """Files of a few kB whose headers claim terabytes."""
     huge = [10**6, 10**6]
     tensor = {"dtype": "F32", "shape": huge, "data_offsets": [0, 4 * 10**12]}
     header = json.dumps({"a": tensor}).encode()

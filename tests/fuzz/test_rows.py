@@ -27,7 +27,7 @@ ROWS = [
 ROLES = {"domain": "from", "id": "id", "variants": "others"}
 CSV = 'text,label,from,id\n"it ""barks"", loudly",dog,mail,7\nél ronronea,cat,web,8\n'
 
-# A good row of every task type.
+# A valid row of every task type.
 ROW_OF = {
     "classification": {"text": "it barks", "label": "dog"},
     "multilabel_classification": {"text": "it barks", "label": ["dog", "loud"]},
@@ -57,7 +57,7 @@ def lines(rows):
 
 
 def check_examples(examples):
-    """What was read is whole: texts with words and names that UTF-8 can hold."""
+    """Checks examples: texts with words and names, encodable as UTF-8."""
     if examples is None:
         return
     assert len(examples) == len(examples.labels) > 0
@@ -170,5 +170,5 @@ def test_damaged_published_sets_are_read_or_refused(thousands, tmp_path):
     def check(sets, queries):
         (tmp_path / "train_episodes.jsonl").write_text(lines(sets))
         (tmp_path / "eval.jsonl").write_text(lines(queries))
-        # The message names the file at fault, which lies in the folder.
+        # The message names the invalid file in the folder.
         read_or_refused(data.published_sets, tmp_path)

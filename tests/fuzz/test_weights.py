@@ -39,9 +39,9 @@ HEADER = {
 }
 
 
-def small(found):
-    """Nothing was made up: all numbers come out of a file of a few kB."""
-    for tensor in (found or {}).values():
+def small(tensors):
+    """Checks that tensors are no larger than a file of a few kB can hold."""
+    for tensor in (tensors or {}).values():
         assert isinstance(tensor, np.ndarray)
         assert tensor.nbytes < 2**16
 
@@ -126,7 +126,7 @@ def test_odd_configurations_of_checkpoints_are_read_or_refused(
     @inputs(20, thousands, content=changed(good))
     def check(content):
         path.write_text(as_json(content))
-        # Of tensors that do not fit, the message names the folder.
+        # For tensors that do not fit, the message names the folder.
         read_or_refused(LOADERS[name], folder)
 
 

@@ -1,4 +1,4 @@
-"""Gradients through a fitted head, and float64 central differences of them."""
+"""Comparison of gradients through a fitted head with float64 central differences."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from metaflax import losses
 
 
 def assert_gradients_equal_differences(head, features, targets, weights, queries):
-    """Of the query loss with respect to support features and head parameters."""
+    """Checks gradients with respect to support features and head parameters."""
 
     @jax.jit
     def loss(features, params):
@@ -30,7 +30,7 @@ def assert_gradients_equal_differences(head, features, targets, weights, queries
                 moved[index][position] += step
                 return float(loss(*jax.tree.unflatten(structure, moved)))
 
-            # Of fourth order, so that rounding and truncation both stay small.
+            # Of fourth order, so that rounding and truncation errors are both small.
             near = (loss_at(1e-3) - loss_at(-1e-3)) / 2e-3
             far = (loss_at(2e-3) - loss_at(-2e-3)) / 4e-3
             difference = (4 * near - far) / 3

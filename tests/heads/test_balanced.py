@@ -1,4 +1,4 @@
-"""Tests for heads that count every class alike."""
+"""Tests for class-balanced heads."""
 
 import jax
 import jax.numpy as jnp

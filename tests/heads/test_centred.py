@@ -48,7 +48,7 @@ def test_class_means_are_those_of_simpleshot():
             for n in range(3)
         ]
     )
-    # A query as long as the support units are on average, which is then of unit length.
+    # A query with the mean length of the support units, which becomes unit length.
     length = np.sqrt(np.average((offsets**2).sum(1), weights=WEIGHTS))
     direction = np.array([0.6, 0.0, -0.8, 0.0])
     query = np.float32(np.mean(means, axis=0) + length * direction)
@@ -59,7 +59,7 @@ def test_class_means_are_those_of_simpleshot():
 
 
 def test_logistic_regression_separates_classes_that_differ_by_little():
-    """Without an intercept features of one sign and one length are of one class."""
+    """Without an intercept, features of one sign and length would be one class."""
     features = np.array([[10.0, 0.1], [10.0, 0.3]] * 2, np.float32)
     targets, weights = np.array([0, 1, 0, 1]), np.ones(4, np.float32)
     found = logits(
@@ -78,7 +78,7 @@ def test_the_centre_does_not_lean_towards_larger_classes():
         ]
         for r in (few, many)
     ]
-    # Up to the length that queries are divided by.
+    # Up to the length by which queries are divided.
     first, second = (np.asarray(k) / np.linalg.norm(k) for k in kernels)
     np.testing.assert_allclose(first, second, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""One suite over the heads that score the choices of a text."""
+"""Test suite for heads that score the choices of a text."""
 
 import functools
 

@@ -33,9 +33,9 @@ HEADS = {
     "zeros": heads.zeros(D, N),
 }
 every = pytest.mark.parametrize("name", sorted(HEADS))
-# The start of these does not depend on the features.
+# The initial state of these heads does not depend on the features.
 FIXED = {"linear", "zeros"}
-# The state of these is the support set.
+# The state of these heads is the support set.
 REMEMBERING = {"matching", "nearest"}
 fitting = pytest.mark.parametrize("name", sorted(set(HEADS) - FIXED))
 
@@ -52,13 +52,13 @@ def params_of(name):
 
 
 def targets_for(name, targets):
-    """Class numbers, or as one-hot labels where a head serves no classes."""
+    """Class numbers, or one-hot labels if a head does not support classes."""
     serves_labels = HEADS[name].serves == {"labels"}
     return jax.nn.one_hot(targets, N) if serves_labels else targets
 
 
 def eager_answers(name, params, features, targets, weights, queries):
-    """The state and the answers, operation by operation."""
+    """The state and the outputs, without jit."""
     head = HEADS[name]
     state = head.fit(params, features, targets_for(name, targets), weights)
     return state, head.apply(state, queries)
@@ -85,7 +85,7 @@ def loss(name, params, features, queries, weights, asked):
 
 @functools.cache
 def value_and_gradient_of(name):
-    """With respect to parameters, support features and queries, compiled once."""
+    """Loss and gradients of parameters, support features and queries, compiled once."""
     return jax.jit(jax.value_and_grad(functools.partial(loss, name), (0, 1, 2)))
 
 
@@ -98,8 +98,8 @@ def cast(tree, dtype):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
 
 
-# These predict numbers, spans, choices or words, or add to another head; they have
-# tests of their own.
+# These predict numbers, spans, choices or words, or extend another head; they have
+# their own tests.
 ELSEWHERE = {
     "HEADS",
     "HeadBuilder",

@@ -1,4 +1,4 @@
-"""Tests for class means that are compared by angle."""
+"""Tests for class means with cosine similarity."""
 
 import chex
 import jax
@@ -19,7 +19,7 @@ def logits(queries, features=FEATURES):
 
 
 def test_logits_are_cosines_with_the_mean_direction_times_the_temperature():
-    # Class 0 lies half-way between the axes, although its members differ in length.
+    # The direction of class 0 is half-way between the axes: lengths do not matter.
     root = 2**0.5
     chex.assert_trees_all_close(
         logits([[7.0, 0.0], [0.0, -1.0]]),

@@ -1,4 +1,4 @@
-"""Tests for detection beside types: a regression around a learned start."""
+"""Tests for the detection of entities beside types, a regression around a prior."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def of_types(state):
 
 
 def test_where_all_types_are_alike_it_is_the_regression_of_scikit_learn():
-    # They then add log(3), the number of types, to the log-odds of entities.
+    # The types then add log(3), the log of their number, to the log-odds of entities.
     start = np.array([0, 0, 0, -np.log(3.0)])
     state = fitted(start=start, temperature=1e-12)
     expected = LogisticRegression(C=2.0, fit_intercept=False, tol=1e-10)

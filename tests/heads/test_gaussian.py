@@ -36,7 +36,7 @@ def test_it_decides_as_scikit_learns_shrunken_discriminant(num_features, shrinka
     variance = np.mean((features - means[TARGETS]) ** 2)
     expected = 2 * shrinkage * variance * model.coef_.T
     np.testing.assert_allclose(state["kernel"], expected, rtol=1e-3, atol=1e-3)
-    # Its intercept has the prior of each class, here the same one.
+    # Its intercept has the prior of each class, which is uniform here.
     offsets = model.intercept_ - np.log(1 / 3)
     offsets = 2 * shrinkage * variance * offsets
     np.testing.assert_allclose(state["bias"], offsets, rtol=1e-3, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Tests for the answer that no class is right."""
+"""Tests for the output "none of the classes"."""
 
 import chex
 import jax

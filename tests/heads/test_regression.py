@@ -1,4 +1,4 @@
-"""Tests for heads that say a number."""
+"""Tests for regression heads."""
 
 import functools
 

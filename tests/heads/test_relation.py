@@ -1,4 +1,4 @@
-"""Tests for the learned comparison."""
+"""Tests for the learned comparison of relation networks."""
 
 import chex
 import jax

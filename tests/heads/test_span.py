@@ -1,4 +1,4 @@
-"""Tests for the layer of where answers begin and end."""
+"""Tests for the output layer of answer spans."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""Tests for heads and losses of tokens: those of the same units in one row."""
+"""Tests that heads and losses of tokens equal those of the same units in one row."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Tests for heads that learn from units without labels, beside NumPy in float64."""
+"""Tests for semi-supervised heads, compared with NumPy in float64."""
 
 import functools
 
@@ -49,7 +49,7 @@ def means(members):
 
 
 def soft_k_means(num_steps):
-    """Means after some steps, unit by unit."""
+    """Class means after some steps, unit by unit."""
     centres = means(one_hot())
     for _ in range(num_steps):
         members = one_hot()
@@ -63,7 +63,7 @@ def soft_k_means(num_steps):
 
 
 def label_propagation(num_neighbours, alpha):
-    """Means by the closed form, over units that count."""
+    """Class means by the closed form, over units of positive weight."""
     units = np.flatnonzero(WEIGHTS > 0)
     x = FEATURES[units]
     squares = np.sum((x[:, None] - x[None]) ** 2, axis=-1)

@@ -1,4 +1,4 @@
-"""Tests for the linear layer that begins at zero."""
+"""Tests for the linear layer that is initialised with zeros."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""A small inner problem that every inner optimizer can be tried on."""
+"""Small inner problems for tests of all inner optimizers."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from metaflax import base, inner
 
 
 def fast_like(dtype=jnp.float32):
-    """Arrays of every rank, and a place where nothing adapts."""
+    """Arrays of every rank, and a leaf that does not adapt."""
     rng = np.random.default_rng(0)
 
     def draw(*shape):
@@ -24,7 +24,7 @@ def fast_like(dtype=jnp.float32):
 
 
 def loss_fn(fast, fixed, support, key):
-    """Not quadratic, so that a rate's effect depends on what came before."""
+    """Loss that is not quadratic: a rate's effect depends on earlier steps."""
     del fixed, key
     hidden = jnp.tanh(jnp.einsum("sab,acb->sc", support.inputs, fast["mix"]["kernel"]))
     outputs = hidden @ fast["out"]["kernel"] + fast["out"]["bias"][None, :]
@@ -39,7 +39,7 @@ def support_like(dtype=jnp.float32, seed=1):
 
 
 def solve(make, hyper, fast, support, num_steps=3, loss=loss_fn):
-    """Where the inner steps arrive, by an optimizer made inside."""
+    """The result of inner steps, with the optimizer constructed inside."""
     problem = base.InnerProblem(
         start=lambda params, support, key: (params["start"], None),
         loss=loss,
@@ -55,7 +55,7 @@ def solve_plain(optimizer, fast, support, num_steps=3):
 
 
 def off_start(hyper, seed=2):
-    """Hyperparameters as the outer loop may find them, none at 0 or 1."""
+    """Typical learned hyperparameters, none of them 0 or 1."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: x + jnp.asarray(0.02 * rng.normal(size=x.shape), x.dtype), hyper
@@ -63,6 +63,6 @@ def off_start(hyper, seed=2):
 
 
 def half_square(fast, fixed, support, key):
-    """The quadratic whose gradient is where one is."""
+    """The quadratic whose gradient is its argument."""
     del fixed, support, key
     return 0.5 * optax.tree.norm(fast, squared=True)

@@ -1,4 +1,4 @@
-"""What all inner optimizers have in common."""
+"""Test suite for all inner optimizers."""
 
 import functools
 

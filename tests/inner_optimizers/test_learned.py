@@ -1,4 +1,4 @@
-"""Tests for optax's optimizers with learned numbers."""
+"""Tests for optax's optimizers with learned hyperparameters."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Tests for learned rates, on the quadratic where each step is times (1 - rate)."""
+"""Tests for learned rates, on the quadratic where a step multiplies by (1 - rate)."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""Tests that ONNX models compute what the functions do that they were made of."""
+"""Tests that exported ONNX models compute the same outputs as their functions."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from tests.models.families import networks
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
-# With a case of every operation; aliases of a family have its network.
+# Covers every operation; aliases of a family have the same network.
 CASES = [
     (name, case)
     for name, cases in networks.CASES.items()

@@ -1,4 +1,4 @@
-"""Tests for the cross entropies: torch's numbers, masks, padding, derivatives."""
+"""Tests for cross entropies: parity with torch, masks, padding, derivatives."""
 
 import chex
 import jax

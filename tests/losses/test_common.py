@@ -1,4 +1,4 @@
-"""Tests that every loss and metric of units passes: shapes, padding, labels."""
+"""Test suite for all losses and metrics of units: shapes, padding, labels."""
 
 import functools
 
@@ -20,7 +20,7 @@ CODES = np.array(
 
 
 def of_classes(fn):
-    """The function of plain logits."""
+    """Wraps a function of outputs as a function of plain logits."""
     return lambda logits, *rest: fn(base.ClassOutputs(logits, ALL), *rest)
 
 
@@ -81,7 +81,7 @@ METRICS = {
 }
 BOTH = {**LOSSES, **METRICS}
 every_loss = pytest.mark.parametrize("name", LOSSES)
-# Those whose targets are numbers out of a range.
+# Losses whose targets are indices in a range.
 RANGES = ["softmax_cross_entropy", "smoothed softmax", "per_token"]
 RANGES += ["language_cross_entropy", "smoothed language", "span_cross_entropy"]
 
@@ -109,7 +109,7 @@ def test_nothing_is_broadcast(name, argument, change):
         "a row more": np.concatenate([value, value[:1]]),
     }[change]
     with (
-        jax.numpy_rank_promotion("allow"),  # As users have it.
+        jax.numpy_rank_promotion("allow"),  # As in users' programs.
         pytest.raises(AssertionError, match=r"(are|:) \[\w"),
     ):
         fn(*arguments.values())

@@ -1,4 +1,4 @@
-"""Tests for the loss of what a language model says."""
+"""Tests for the loss of language models."""
 
 import jax
 import jax.numpy as jnp

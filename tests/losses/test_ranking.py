@@ -1,4 +1,4 @@
-"""Tests for the loss of an order."""
+"""Tests for ranking losses."""
 
 import itertools
 

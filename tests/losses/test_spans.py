@@ -1,4 +1,4 @@
-"""Tests for the loss of spans: torch says the same, and padding has no part in it."""
+"""Tests for the loss of spans: parity with torch, and padding."""
 
 import chex
 import jax
@@ -13,7 +13,7 @@ S, L = 6, 9
 
 
 def drawn(seed):
-    """Logits, codes of rows of any length, and the places of their answers."""
+    """Logits, codes of rows of any length, and the positions of their answers."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(scale=3, size=(S, L, 2)).astype(np.float32)
     codes = np.full((S, L), SpanCode.OUTSIDE)

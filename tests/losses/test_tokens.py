@@ -1,4 +1,4 @@
-"""Tests for losses of tokens: those of the same units in one row."""
+"""Tests that losses of tokens equal those of the same units in one row."""
 
 import chex
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Tests for calibration: bins by hand, and temperatures that scipy finds."""
+"""Tests for calibration: bins by hand, and temperatures compared with scipy."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from metaflax.metrics._calibration import Bins, reliability_bins
 
 
 def test_bins_by_hand():
-    """Confidences 0.5, 0.5, 0.75, 1 and 1; the bound between bins is in the lower."""
+    """Confidences 0.5, 0.5, 0.75, 1 and 1; a bound between bins is in the lower one."""
     halves, quarters, ones = [0.5, 0.5], [0.25, 0.75], [1.0, 0.0]
     probabilities = np.array([halves, halves, quarters, ones, ones])
     bins = reliability_bins(probabilities, [0, 1, 1, 0, 1], num_bins=4)
@@ -51,7 +51,7 @@ def test_what_is_as_often_right_as_it_says_has_hardly_an_error():
 
 
 def sampled(temperature, size=4000):
-    """Logits that are too sure by a factor, and classes as probabilities say."""
+    """Logits that are overconfident by a factor, and classes sampled without it."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2.0, size=(size, 5))
     probabilities = special.softmax(logits, axis=-1)

@@ -1,4 +1,4 @@
-"""Tests for the metrics: scikit-learn's numbers on many random inputs."""
+"""Tests for the metrics: parity with scikit-learn on random inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +33,10 @@ def test_accuracy_is_that_of_sklearn_without_padding(episodes):
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     logits, mask, weights, rng = episodes
     targets = rng.integers(N, size=(EPISODES, U))
-    said = np.where(mask[:, None], logits, -np.inf).argmax(-1)
+    predicted = np.where(mask[:, None], logits, -np.inf).argmax(-1)
     expected = [
         sklearn_metrics.accuracy_score(t[w > 0], s[w > 0])
-        for t, s, w in zip(targets, said, weights, strict=True)
+        for t, s, w in zip(targets, predicted, weights, strict=True)
     ]
     ours = scores(metrics.accuracy, logits, mask, targets, weights)
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
@@ -91,9 +91,9 @@ def test_precision_and_recall_of_the_last_class_are_those_of_scikit_learn():
             float(metric(outputs, jnp.asarray(true), jnp.asarray(weights)))
             for metric in (last_precision, last_recall)
         ]
-        said, counts = logits.argmax(-1) == 2, weights > 0
+        predicted, counts = logits.argmax(-1) == 2, weights > 0
         expected = [
-            score(true[counts] == 2, said[counts], zero_division=0)
+            score(true[counts] == 2, predicted[counts], zero_division=0)
             for score in (sklearn.precision_score, sklearn.recall_score)
         ]
         assert found == pytest.approx(expected, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Tests for detection: scikit-learn's numbers on random scores with ties."""
+"""Tests for detection: parity with scikit-learn on random scores with ties."""
 
 import numpy as np
 import pytest

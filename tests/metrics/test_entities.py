@@ -1,4 +1,4 @@
-"""Tests for the scores of entities: seqeval's numbers on thousands of sentences."""
+"""Tests for the scores of entities: parity with seqeval on random sentences."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def random_tags(rng, num_words):
 
 
 def altered(rng, tags):
-    """Other tags of the same words, much of them alike."""
+    """Random changes to some tags of the same words."""
     return tags if rng.uniform() < 0.4 else random_tags(rng, len(tags))
 
 

@@ -19,7 +19,7 @@ def test_ndcg_is_that_of_scikit_learn_with_equal_scores_too(k, levels):
         )
         ours = metrics.ndcg_at(scores, gains, k)
         np.testing.assert_allclose(ours, ndcg_score([gains], [scores], k=k), rtol=1e-12)
-        order = rng.permutation(size)  # The order in the list has no say.
+        order = rng.permutation(size)  # The order in the list does not matter.
         assert metrics.ndcg_at(scores[order], gains[order], k) == pytest.approx(ours)
 
 

@@ -1,4 +1,4 @@
-"""Tests for correlations: scipy says the same, and what is not defined is 0."""
+"""Tests for correlations: parity with scipy, and 0 if undefined."""
 
 import warnings
 
@@ -16,7 +16,7 @@ SIZE = 12
 
 
 def drawn(num, seed=0):
-    """Numbers, many of them tied or constant, and how many of each row count."""
+    """Numbers, many of them tied or constant, and the lengths of rows."""
     rng = np.random.default_rng(seed)
     shape = (num, SIZE)
     smooth = rng.normal(size=shape) * 10.0 ** rng.integers(-6, 7, (num, 1))

@@ -1,4 +1,4 @@
-"""Tests for scores of generated texts, by hand and by the definitions restated."""
+"""Tests for scores of generated texts, by hand and against reimplementations."""
 
 import builtins
 import math
@@ -17,7 +17,7 @@ from metaflax import metrics
 PAIRED = (metrics.bleu, metrics.chrf, metrics.rouge)
 of_pairs = pytest.mark.parametrize("metric", PAIRED)
 
-# Few words, so that many are shared; white space and signs that tokenizers part.
+# Few words, so that many are shared; white space and signs that tokenizers split.
 TEXT = st.lists(st.sampled_from(["a", "cat", "Cats", "sat,", "on", "mat."]), max_size=7)
 TEXT = TEXT.map(" ".join) | st.sampled_from(["", " ", "ü", "...", "\n\t", "1,000"])
 PAIRS = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6)
@@ -29,7 +29,7 @@ def grams(units, n):
 
 
 def shared_counts(pairs, n):
-    """Of n-grams over all pairs: shared ones, said ones, true ones."""
+    """Counts of n-grams over all pairs: shared, predicted and reference ones."""
     counted = [(grams(s, n), grams(t, n)) for s, t in pairs]
     return (
         sum((s & t).total() for s, t in counted),
@@ -68,7 +68,7 @@ def chrf_by_hand(pairs):
 @given(PAIRS)
 @several
 def test_bleu_is_what_its_definition_says_of_words(pairs):
-    # Words without signs: 13a parts these at white space alone.
+    # Words without signs, which 13a splits at white space only.
     plain = [[t.replace(",", "").replace(".", "") for t in pair] for pair in pairs]
     found = metrics.bleu(*map(list, zip(*plain, strict=True)))
     words = [[t.split() for t in pair] for pair in plain]

@@ -1,4 +1,4 @@
-"""Meta-learning on small networks, shared by tests of what it makes of them."""
+"""Meta-learning on small networks, shared by tests of models."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ UPPER = ("encoder/layer_1", "head")
 def algorithm(
     estimator, adapts=UPPER, *, staged=True, config=CONFIG, num_steps=2, **kwargs
 ):
-    """MAML below a linear head, whose encoder shows its stages or hides them."""
+    """MAML with a linear head, on an encoder with or without stages."""
     encoder = models.encoder(config, **kwargs)
     return metaflax.maml(
         encoder.apply if staged else lambda *args: encoder.apply(*args),

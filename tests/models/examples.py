@@ -1,4 +1,4 @@
-"""Small networks and batches that the tests of models share."""
+"""Small networks and batches, shared by the tests of models."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ LENGTHS = (7, 3, 1, 5)
 
 
 def random_params(config, *, pooler=True, seed=0, scale=0.3):
-    """Parameters with every leaf, biases and norms too, away from its start."""
+    """Random parameters, including biases and norms."""
     pooling = "pooler" if pooler else "mean"
     init = models.encoder(config, pooling=pooling).init
     rng = np.random.default_rng(seed)

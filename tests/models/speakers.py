@@ -1,4 +1,4 @@
-"""Small language models and batches that the tests of generation share."""
+"""Small language models and batches, shared by the tests of generation."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ T5 = T5Config(
 
 
 def random_params(model, *, seed=0, scale=0.3):
-    """Parameters with every leaf, biases and norms too, away from its start."""
+    """Random parameters, including biases and norms."""
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
@@ -54,12 +54,12 @@ def random_params(model, *, seed=0, scale=0.3):
 
 
 def varied_params(model, *, seed=0):
-    """Random parameters of a model that varies its words, and ends some texts."""
+    """Random parameters of a model that generates varied words, and ends some texts."""
 
     def varied(path, x):
         name = tree.path_name(path)
         if name.endswith(("embeddings/position", "relative/bias")):
-            return 6 * x  # Or it says the same word on and on.
+            return 6 * x  # Otherwise it repeats one word.
         return x.at[2].add(1) if name.endswith("head/bias") else x
 
     return jax.tree_util.tree_map_with_path(varied, random_params(model, seed=seed))
@@ -72,7 +72,7 @@ def texts(vocab_size, lengths=(7, 3, 1, 5), *, length=7, seed=0):
 
 
 def padded_left(tokens):
-    """The same texts, with their padding before them."""
+    """The same texts, padded on the left."""
     shift = np.asarray(tokens.ids.shape[1] - tokens.mask.sum(axis=1))
     moved = [
         np.stack([np.roll(row, n) for row, n in zip(np.asarray(x), shift, strict=True)])
@@ -82,7 +82,7 @@ def padded_left(tokens):
 
 
 def pairs(config=SEQ2SEQ, *, seed=0):
-    """Sources, and targets that begin as the configuration has it."""
+    """Sources, and targets that begin with the configured token."""
     if isinstance(config, T5Config):
         source, num_words = texts(config.vocab_size, seed=seed), config.vocab_size
     else:

@@ -1,4 +1,4 @@
-"""Tests for adapters: where they are, and what they compute."""
+"""Tests for adapters: positions and outputs."""
 
 import dataclasses
 import functools
@@ -57,7 +57,7 @@ def norm_in_numpy(x, part, eps):
 
 
 def layer_in_numpy(params, x, eps):
-    """A layer on texts of one token, where attention is the token's own value."""
+    """A layer on texts of one token, where attention returns the value of the token."""
 
     def dense(name, x, part):
         return x @ part[name]["kernel"] + part[name]["bias"]
@@ -95,7 +95,7 @@ def test_adapters_sit_before_both_residuals_and_follow_their_formula():
 
 def test_dropout_comes_before_the_adapter():
     params = models.with_adapters(PARAMS, KEY)["layer_0"]["mlp"]
-    # Of the part's own output nothing is left to drop; the adapter's stays whole.
+    # Dropout removes all of the part's output; the adapter's output is not dropped.
     params["down"] = jax.tree.map(jnp.zeros_like, params["down"])
     params["adapter"]["up"]["bias"] = jnp.arange(12.0)
     x, part = jnp.ones((5, 12)), _modules.PostNormMlp(CONFIG, jnp.float32)

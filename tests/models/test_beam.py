@@ -1,4 +1,4 @@
-"""Tests for beam search against exhaustive search; torch's is in another file."""
+"""Tests for beam search against exhaustive search; see also test_generate_parity."""
 
 import dataclasses
 import itertools
@@ -19,10 +19,10 @@ PROMPTS = models.Tokens(IDS, None, jnp.ones_like(IDS))
 
 
 def every_text(end):
-    """All texts of T words that do not go on behind their end."""
+    """All texts of T words, without words after the end token."""
     for text in itertools.product(range(V), repeat=T):
         length = text.index(end) + 1 if end in text else T
-        if not any(text[length:]):  # Zeros fill up.
+        if not any(text[length:]):  # Zeros are padding.
             yield text, length
 
 

@@ -1,6 +1,6 @@
 """Tests for the BERT network: packing, derivatives, dropout, precision, limits.
 
-What it computes is compared with torch in `pretrained/test_parity.py`.
+Outputs are compared with torch in `pretrained/test_parity.py`.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ def loss(pooling, params, tokens, **kwargs):
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="standardize")
 def derivatives(pooling, params, tokens, vector, **kwargs):
-    """The loss, its slope along a vector, the gradient and the Hessian's product."""
+    """The loss, its directional derivative, the gradient and the Hessian product."""
 
     def gradient(params):
         return jax.value_and_grad(loss, argnums=1)(pooling, params, tokens, **kwargs)

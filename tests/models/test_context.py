@@ -27,7 +27,7 @@ def test_the_context_shifts_the_embeddings_of_all_tokens_alike(pack, types):
     context = models.with_context(PARAMS, KEY, size=4)["embeddings"]["context"]
     context["vector"] = jnp.array([0.5, -1.0, 2.0, 0.1])
     shift = np.asarray(context["vector"]) @ np.asarray(context["kernel"])
-    # Every token has a segment, so all segments can carry what the context adds.
+    # Every token has a segment, so that adding to all segments equals the context.
     token_type = PARAMS["embeddings"]["token_type"] + shift[None]
     chex.assert_trees_all_close(
         hidden_states(with_embeddings(PARAMS, context=context), tokens),

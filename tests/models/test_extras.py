@@ -1,7 +1,7 @@
-"""Tests for what low-rank factors, adapters and context vectors have in common.
+"""Tests for low-rank factors, adapters and context vectors alike.
 
-They change nothing at first, compose in any order, are differentiated twice, and work
-with packing, dropout and any type of computation.
+They change nothing initially, compose in any order, can be differentiated twice, and
+work with packing, dropout and any dtype.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def add_all(params, names=tuple(ADDITIONS)):
 
 
 def away_from_start(params, seed=0):
-    """The added leaves drawn anew, so that none is zero."""
+    """Redraws the added leaves, so that none is zero."""
     rng = np.random.default_rng(seed)
     chosen, rest = tree.partition(params, ADDED)
     drawn = jax.tree.map(
@@ -136,7 +136,7 @@ def test_dropout_follows_its_key():
 def test_the_gradient_reaches_every_added_leaf():
     gradient = tree.select(gradient_of_all(), ADDED)
     for path, leaf in zip(tree.paths(gradient), jax.tree.leaves(gradient), strict=True):
-        # Nobody reads the pooler here.
+        # The pooler is not used here.
         assert np.any(np.abs(leaf) > 1e-6) != path.startswith("pooler"), path
 
 

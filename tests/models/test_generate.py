@@ -1,4 +1,4 @@
-"""Tests for generating word by word: greedy search and sampling.
+"""Tests for generation token by token: greedy search and sampling.
 
 Both are compared with torch in `test_generate_parity.py`.
 """
@@ -43,7 +43,7 @@ CASES = {
 
 
 def whole(case, ids, mask):
-    """Inputs of `apply` for prompts and what follows, and where that begins."""
+    """Inputs of `apply` for prompts with continuations, and the start of these."""
     model, _, prompts = CASES[case]
     if case == "gpt":
         ids = jnp.concatenate([prompts.ids, ids], axis=1)
@@ -56,7 +56,7 @@ def whole(case, ids, mask):
 
 
 def logits_at_once(case, ids):
-    """The logits `[B, T, V]` from which each of `ids` would have been chosen."""
+    """The logits `[B, T, V]` that each of `ids` is chosen from."""
     model, params, prompts = CASES[case]
     inputs, begin = whole(case, ids, jnp.ones_like(ids))
     logits = model.apply(params, inputs, None)

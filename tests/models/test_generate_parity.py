@@ -1,4 +1,4 @@
-"""Tests for generating against torch's `generate`, with the same random weights."""
+"""Tests for generation against torch's `generate`, with the same random weights."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +72,7 @@ def saved(tmp_path_factory, model, config, save):
 
 
 def torch_generates(model, inputs, prompt, **setting):
-    """New ids of each text, without those behind its end."""
+    """New ids of each text, up to its end."""
     inputs = {k: torch.tensor(np.array(v)).long() for k, v in inputs.items()}
     with torch.no_grad():
         rows = model.generate(
@@ -96,13 +96,13 @@ def assert_same_texts(generate, params, prompts, expected):
 
 
 def gpt_cases(gpts, *, padded, make, **setting):
-    """Compares texts of all seeds; how long they are."""
+    """Compares texts of all seeds; returns their lengths."""
     model, found = gpts
     generate = make(model, max_new=T, end=END, pad=PAD, **setting)
     lengths = []
     for seed, (params, theirs) in zip(SEEDS, found, strict=True):
         prompts = texts(GPT.vocab_size, (7, 3, 1, 5) if padded else (7,) * 4, seed=seed)
-        left = padded_left(prompts)  # As torch has it.
+        left = padded_left(prompts)  # As in torch.
         inputs = {"input_ids": left.ids, "attention_mask": left.mask}
         expected = torch_generates(theirs, inputs, left.ids.shape[1], **setting)
         lengths.append(assert_same_texts(generate, params, prompts, expected))
@@ -119,7 +119,7 @@ def t5_sources(seed):
 
 
 def seq2seq_cases(seq2seqs, *, make, sources=bert_sources, **setting):
-    """Compares texts of all seeds; how long they are."""
+    """Compares texts of all seeds; returns their lengths."""
     model, found = seq2seqs
     generate = make(model, max_new=T, end=END, pad=PAD, **setting)
     lengths = []
@@ -134,7 +134,7 @@ def seq2seq_cases(seq2seqs, *, make, sources=bert_sources, **setting):
 
 
 def some_end(lengths):
-    """Whether texts of several lengths were compared."""
+    """Returns whether texts of several lengths were compared."""
     return len(np.unique(lengths)) > 1
 
 

@@ -1,4 +1,4 @@
-"""Tests for what describes a GPT-2."""
+"""Tests for configurations of GPT-2."""
 
 import re
 

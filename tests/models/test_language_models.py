@@ -1,6 +1,6 @@
-"""Tests for both networks that say how texts go on: padding, stages, derivatives.
+"""Tests for decoders and encoder-decoders: padding, stages, derivatives.
 
-What they compute is compared with torch in `pretrained/test_language_models.py`.
+Outputs are compared with torch in `pretrained/test_language_models.py`.
 """
 
 import dataclasses
@@ -175,7 +175,7 @@ def test_stages_one_after_the_other_give_what_all_do_with_the_same_dropout(case)
 
     at_once = jax.jit(model.apply)(params, inputs, key)
     assert not np.allclose(at_once, jax.jit(model.apply)(params, inputs, None))
-    # Behind the embeddings, an encoder, a decoder's embeddings, and the last layer.
+    # After the embeddings, an encoder, a decoder's embeddings, and the last layer.
     for cut in {1, num // 2, num // 2 + 1, num - 1}:
         np.testing.assert_allclose(in_parts(cut), at_once, rtol=0, atol=1e-5)
 
@@ -294,7 +294,7 @@ def test_half_precision_stays_close_and_logits_are_wide(case):
     logits = jax.jit(half.apply)(params, inputs, None)
     assert logits.dtype == jnp.float32
     expected = jax.jit(model.apply)(params, inputs, None)
-    largest = max(1, np.abs(expected).max())  # Of a new T5 they are not small.
+    largest = max(1, np.abs(expected).max())  # Those of a new T5 are not small.
     np.testing.assert_allclose(
         where_real(logits, inputs), where_real(expected, inputs), atol=0.05 * largest
     )
@@ -308,7 +308,7 @@ def test_low_rank_factors_and_adapters_are_applied_where_they_are_found():
     grown = models.with_adapters(grown, jax.random.key(1), size=3)
     np.testing.assert_allclose(apply(grown, tokens, None), expected, atol=1e-5)
 
-    def noise(x):  # No constant, which norms would take away.
+    def noise(x):  # Not a constant, which norms would remove.
         return jax.random.normal(jax.random.key(2), x.shape)
 
     for added in ("lora", "adapter"):

@@ -1,4 +1,4 @@
-"""Tests for low-rank factors: where they are, how large, and folded into kernels."""
+"""Tests for low-rank factors: positions, sizes, and merging into kernels."""
 
 import functools
 
@@ -12,7 +12,7 @@ from metaflax import models, tree
 from tests.models.examples import CONFIG, packed, random_params, random_tokens
 
 PARAMS, TOKENS, KEY = random_params(CONFIG), random_tokens(), jax.random.key(1)
-# Whatever is dense. No adapters: their kernels are there to be learned as they are.
+# All dense layers except adapters, whose kernels are trained themselves.
 MODULES = [
     *(
         f"layer_{i}/{name}"
@@ -32,7 +32,7 @@ def modules_with_factors(params):
 
 
 def moved(params, seed=0):
-    """The factors drawn anew, so that none is zero."""
+    """Redraws the factors, so that none is zero."""
     rng = np.random.default_rng(seed)
     factors, rest = tree.partition(params, "*/lora")
     factors = jax.tree.map(

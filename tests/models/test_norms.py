@@ -1,4 +1,4 @@
-"""Tests for root mean square normalisation: its derivatives and what they keep."""
+"""Tests for root mean square normalisation and its derivatives."""
 
 import jax
 import jax.numpy as jnp

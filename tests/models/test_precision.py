@@ -1,4 +1,4 @@
-"""Tests for computing in bfloat16 on parameters in float32."""
+"""Tests for computation in bfloat16 with parameters in float32."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Tests for keys and values before all texts."""
+"""Tests for prefix tuning: learned keys and values before all texts."""
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,13 @@ def of_seq2seq():
     return model, grown, both, both.source
 
 
-# The long computations; another kind of model has its prefix in the same layer.
+# Slow tests use one kind of model; the others have the prefix in the same layer.
 some = pytest.mark.parametrize("make", marks.quick([of_gpt, of_seq2seq], [of_gpt]))
 every = pytest.mark.parametrize("make", [of_gpt, of_seq2seq])
 
 
 def loud(params):
-    """The same with prefixes that matter."""
+    """The same parameters with large prefixes."""
     return jax.tree_util.tree_map_with_path(
         lambda path, x: 30 * x if "/prefix/" in tree.path_name(path) else x, params
     )

@@ -1,4 +1,4 @@
-"""Tests for rotary positions: Hugging Face's frequencies, and what they depend on."""
+"""Tests for rotary positions: parity with Hugging Face, relative distances."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests for what describes an encoder-decoder."""
+"""Tests for configurations of encoder-decoders."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Tests for functions that keep little for their derivatives."""
+"""Tests for functions with few residuals for their derivatives."""
 
 import flax.linen as nn
 import jax

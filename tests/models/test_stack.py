@@ -1,4 +1,4 @@
-"""Tests for layers in a loop, and layers that run again on the way back."""
+"""Tests for layers in a loop, and for rematerialisation in the backward pass."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ def loss_of(tokens=TOKENS, key=None, config=DEEP, **kwargs):
 
 @functools.cache
 def derivatives(layer_loop, remat):
-    """Loss and gradient, and their slopes along a vector, with dropout."""
+    """Loss and gradient, and their directional derivatives, with dropout."""
     loss = loss_of(
         packed(TOKENS),
         jax.random.key(1),

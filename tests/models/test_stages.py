@@ -1,4 +1,4 @@
-"""Tests for running an encoder's stages ahead of the rest, and once a task."""
+"""Tests for running the lower stages of an encoder once per task."""
 
 import dataclasses
 import functools
@@ -171,7 +171,7 @@ def test_lower_layers_cost_the_same_whatever_the_number_of_inner_steps():
     wide = dataclasses.replace(CONFIG, hidden_size=48, intermediate_size=192)
 
     def of_a_step(num_layers):
-        """What one inner step more costs, where the last layer and the head adapt."""
+        """Cost of an additional inner step, if the last layer and the head adapt."""
         config = dataclasses.replace(wide, num_hidden_layers=num_layers)
         adapts = (f"encoder/layer_{num_layers - 1}", "head")
         one, two = (

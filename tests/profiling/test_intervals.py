@@ -1,4 +1,4 @@
-"""Tests for self times and shared moments."""
+"""Tests for self times and shares of overlapping intervals."""
 
 from metaflax.profiling._intervals import Interval, clipped, innermost, shares
 

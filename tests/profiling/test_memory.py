@@ -1,4 +1,4 @@
-"""Tests for what a device has left."""
+"""Tests for free memory of a device."""
 
 import resource
 import sys

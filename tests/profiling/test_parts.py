@@ -1,4 +1,4 @@
-"""Tests for which part of a step an operation belongs to."""
+"""Tests for assigning operations to parts of a step."""
 
 import dataclasses
 import re
@@ -43,7 +43,7 @@ def test_a_fusion_whose_own_path_says_nothing_is_what_most_of_it_is():
 
 
 def parts_of(total, params, modules):
-    """Checks that no operation of modules is of the head, and returns all parts."""
+    """Checks that no operation of modules belongs to the head; returns all parts."""
     program = jax.jit(jax.grad(total)).lower(params).compile().as_text()
     paths = re.findall(r'op_name="(jit[^"]*)"', program)
     for module in modules:

@@ -1,4 +1,4 @@
-"""Tests for the profile of a step whose parts are known."""
+"""Tests for the profile of a step with known parts."""
 
 import itertools
 
@@ -15,7 +15,7 @@ LOOPS, SIZE = 6, 400
 
 
 def step(state, batch):
-    """Products in a loop that dwarf everything else, and an elementwise update."""
+    """Large matrix products in a loop, and an elementwise update."""
 
     def body(x, _):
         with jax.named_scope("mlp"):
@@ -35,7 +35,7 @@ def state():
 def profile(state, tmp_path_factory):
     batch = np.ones((SIZE, SIZE), np.float32)
     executable = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
-    batches = itertools.cycle([batch, batch[:1]])  # The second is passed over.
+    batches = itertools.cycle([batch, batch[:1]])  # The second is skipped.
     folder = tmp_path_factory.mktemp("profile")
     return profiling.profile(executable, state, batches, folder)
 
@@ -47,7 +47,7 @@ def test_rows_and_idleness_add_up_to_the_step(profile):
 
 
 def test_a_profiled_step_takes_about_as_long_as_one_that_is_not(profile):
-    """Within a factor of three, on a machine that others use too."""
+    """Within a factor of three, on a shared machine."""
     assert 1 / 3 < profile.profiled_ms / profile.step_ms < 3
 
 
@@ -66,7 +66,7 @@ def test_time_and_arithmetic_are_where_the_step_does_them(profile):
 def test_the_state_is_not_donated_and_the_trace_is_kept(profile, state):
     assert not state.is_deleted()
     assert profile.trace.is_file()
-    assert list(profile.trace.parent.glob("*.trace.json.gz"))  # What viewers open.
+    assert list(profile.trace.parent.glob("*.trace.json.gz"))  # For trace viewers.
     record = profile.record()
     assert record["steps"] == 3
     assert record["host"]["waiting_ms"] >= 0
@@ -119,7 +119,7 @@ def op(name, start, end):
 
 
 def test_work_that_an_operation_hands_to_other_threads_is_its_own(traced):
-    """From 2 to 8 the second thread does a part of the product, and hands on more."""
+    """From 2 to 8 the second thread computes part of the product, and submits more."""
     host = Plane(
         "/host:CPU",
         Line("python", Event(_trace.STEP, 0, 20)),
@@ -140,7 +140,7 @@ def test_work_that_an_operation_hands_to_other_threads_is_its_own(traced):
         ),
     )
     found = traced(host)
-    # 1 to 4 alone or with itself, 4 to 6 beside the sum, 6 to 8 and 9 to 10 alone.
+    # 1 to 4 alone or with itself, 4 to 6 with the sum, 6 to 8 and 9 to 10 alone.
     seconds = {name: round(1e9 * time, 6) for name, time in found.operations.items()}
     assert seconds == {"dot.1": 3 + 1 + 2 + 1, "add.1": 1}
     assert found.counts == {"while.1": 1, "dot.1": 1, "add.1": 1}

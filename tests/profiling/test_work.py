@@ -1,4 +1,4 @@
-"""Tests for the work that is counted in a compiled program, beside XLA's own count."""
+"""Tests for counting the work of a compiled program, compared with XLA's count."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def test_without_loops_the_count_is_that_of_xla(fn, args, flops):
     step = compiled(fn, *args)
     found, theirs = profiling.cost(step), step.cost_analysis()
     assert found.flops == flops
-    assert found.flops <= theirs["flops"]  # Which counts other arithmetic too.
+    assert found.flops <= theirs["flops"]  # XLA counts other arithmetic too.
     assert found.bytes_moved == pytest.approx(theirs["bytes accessed"], rel=0.05)
 
 
@@ -58,7 +58,7 @@ def test_memory_is_that_of_xla_and_what_is_donated_counts_once():
     assert cost.record()["memory_bytes"]["peak"] == cost.peak
 
 
-# As other backends write matrix products.
+# Matrix products in the HLO of other backends.
 ELSEWHERE = """HloModule jit_f, is_scheduled=true
 
 ENTRY %main.5 (a: f32[64,32], b: f32[32,16]) -> f32[64,16] {

@@ -1,4 +1,4 @@
-"""Looking into pages: what is open, what is loaded, what is read."""
+"""Parsing of HTML pages: balanced tags, external resources, text."""
 
 from html.parser import HTMLParser
 
@@ -7,7 +7,7 @@ LOADS = ("src", "href", "action", "data", "srcset")
 
 
 class Page(HTMLParser):
-    """What a page has, its tags checked to be balanced as they are read."""
+    """Parser of a page that checks that tags are balanced."""
 
     def __init__(self, text: str):
         super().__init__(convert_charrefs=True)
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 def check_alone(text: str) -> Page:
-    """The page, which is whole by itself: nothing is loaded and nothing runs."""
+    """Parses a page, and checks that it loads no resources and runs no scripts."""
     page = Page(text)
     assert not {"script", "iframe", "object", "embed"} & set(page.tags)
     assert all(source.startswith("data:") for source in page.loaded), page.loaded

@@ -1,4 +1,4 @@
-"""Tests for what a step costs, in words and tables."""
+"""Tests for the cost of a step as text and tables."""
 
 import io
 from pathlib import Path
@@ -34,7 +34,7 @@ def rows_of(table):
 
 
 @pytest.mark.parametrize(
-    ("cost", "available", "said"),
+    ("cost", "available", "message"),
     [
         (
             (2.5e9, 0, 2**20, 0, 0, 3 * 2**20),
@@ -45,9 +45,9 @@ def rows_of(table):
         ((12, 0, 9, 0, 0, 0), None, "0.0 MFLOP, 0.0 KiB of memory (0.0 state, 0.0"),
     ],
 )
-def test_a_cost_is_a_line(cost, available, said):
+def test_a_cost_is_a_line(cost, available, message):
     line = cost_line(Cost(*cost), available)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
 def test_both_tables_add_up_to_the_step():

@@ -1,4 +1,4 @@
-"""Tests for pages: balanced, alone in the world, and nothing of the data is markup."""
+"""Tests for pages: balanced tags, no external resources, escaped data."""
 
 import base64
 import re
@@ -26,7 +26,7 @@ def test_whatever_comes_from_data_is_text():
     made = _html.page(BAD, BAD, [_html.section(BAD, *parts)])
     assert "<script" not in made
     page = check_alone(made)
-    # The title twice; of the rest each once, and columns and rows of the matrix.
+    # The title occurs twice, all else once, and as columns and rows of the matrix.
     assert page.text.count(BAD) == 2 + 1 + 1 + 1 + 3 + 2 + 3 + 2
 
 
@@ -42,7 +42,7 @@ def test_a_matrix_is_darker_where_more_of_a_row_is():
 
 
 def decoded(picture):
-    """The drawing inside a picture, which is to be well-formed."""
+    """The SVG inside a picture, checked to be well-formed."""
     [coded] = re.findall(r"base64,([^\"]+)", picture)
     svg = base64.b64decode(coded)
     return xml.etree.ElementTree.fromstring(svg)

@@ -1,4 +1,4 @@
-"""Tests for the picture of a run."""
+"""Tests for the plot of a run."""
 
 import builtins
 import json

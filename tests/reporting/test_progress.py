@@ -1,4 +1,4 @@
-"""Tests for a run's progress on the terminal."""
+"""Tests for the progress bar of a run on the terminal."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Tests for what is written on the terminal."""
+"""Tests for tables on the terminal."""
 
 import io
 

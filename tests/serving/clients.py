@@ -1,4 +1,4 @@
-"""Clients of a small service, and what they ask of it."""
+"""Clients of a small service, and common requests."""
 
 from starlette.testclient import TestClient
 
@@ -24,7 +24,7 @@ def predictions(client, task, texts=QUERIES, **fields):
 
 
 def client_of(settings, tenant="ann") -> TestClient:
-    """A client of an application that is not started: nothing is compiled ahead."""
+    """A client of an application that is not started, without warm-up."""
     headers = {"Authorization": f"Bearer {TOKENS[tenant]}"}
     app = serving.create_app(settings)
     return TestClient(app, headers=headers, raise_server_exceptions=False)

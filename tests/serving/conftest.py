@@ -16,7 +16,7 @@ from tests.workflows import worlds
 
 @pytest.fixture(scope="package", autouse=True)
 def _apart(tmp_path_factory):
-    """Nothing of the user's is touched."""
+    """Isolates the tests from the user's files."""
     with worlds.apart(tmp_path_factory.mktemp("apart")):
         yield
 
@@ -41,7 +41,7 @@ def settings(tiny_bert, tmp_path_factory) -> serving.ServerSettings:
 
 @pytest.fixture(scope="package")
 def postgres():
-    """A PostgreSQL server; tests of it are skipped where none is installed."""
+    """A PostgreSQL server; its tests are skipped if PostgreSQL is not installed."""
     with postgres_server.running() as server:
         yield server
 
@@ -61,7 +61,7 @@ def database(request, monkeypatch):
 
     monkeypatch.setattr(sa, "create_engine", kept)
     yield url
-    for engine in engines[1:]:  # Of applications, which are not closed.
+    for engine in engines[1:]:  # Applications do not close their engines.
         engine.dispose()
     with engines[0].begin() as connection:
         connection.execute(sa.text("DROP TABLE IF EXISTS metaflax_tasks"))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own, on a socket in a temporary folder."""
+"""A separate PostgreSQL server, on a socket in a temporary folder."""
 
 import contextlib
 import glob
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-# Where Debian's packages put the programs, which are not on the PATH.
+# Folder of the programs in Debian's packages, which is not on the PATH.
 DEBIAN = "/usr/lib/postgresql/*/bin"
 USER = "postgres"
-# Nothing that is tested needs the disk to have what was committed.
+# The tests do not need durable commits.
 FLAGS = "-c listen_addresses='' -c fsync=off -c max_connections=30"
 
 
@@ -24,7 +24,7 @@ class Postgres(NamedTuple):
     """A server.
 
     Attributes:
-      folder: of its socket and files.
+      folder: folder of its socket and files.
       programs: folder of the programs.
     """
 
@@ -36,7 +36,7 @@ class Postgres(NamedTuple):
         return f"postgresql+psycopg://{USER}@/postgres?host={self.folder}"
 
     def control(self, verb: str) -> None:
-        """Starts or stops it, and waits until it has."""
+        """Starts or stops the server, and waits for completion."""
         options = ["-o", f"{FLAGS} -k {self.folder}"] if verb == "start" else []
         if verb == "stop":
             options = ["-m", "immediate"]
@@ -62,7 +62,7 @@ def running() -> Iterator[Postgres]:
     program = shutil.which("initdb", path=path)
     if program is None:
         pytest.skip("no PostgreSQL server is installed")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # A path of a socket is short.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # The path of a socket must be short.
     try:
         if os.getuid() == 0:
             try:

@@ -1,4 +1,4 @@
-"""Tests of the HTTP interface, from examples to answers."""
+"""Tests of the HTTP interface, from examples to predictions."""
 
 import dataclasses
 import io
@@ -138,7 +138,7 @@ def test_many_examples_are_left_out_in_parts_of_all_classes(
             for row, prediction in zip(part, found, strict=True)
             if prediction.label != row["label"]
         }
-    assert wrong  # Or the parts could be anything.
+    assert wrong  # Otherwise the parts would not be tested.
     columns = ("text", "label", "predicted")
     assert {tuple(row[c] for c in columns) for row in answer["wrong"]} == wrong
 
@@ -311,7 +311,7 @@ def test_a_task_is_returned_as_a_model_that_predicts_the_same(client, task, tmp_
 
 
 def chosen_head(client, task, folder):
-    """Which head the model of a task says that was chosen."""
+    """The chosen head in the record of a task's model."""
     answer = client.get(f"/v1/tasks/{task}/model")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         archive.extractall(folder)
@@ -337,7 +337,7 @@ def test_a_task_chooses_its_head_as_an_estimator_does_and_keeps_it(
     shares = [[p.probabilities[c] for c in classifier.classes_] for p in found]
     np.testing.assert_allclose(shares, classifier.predict_proba(QUERIES), atol=1e-4)
 
-    # It is evaluated as it predicts, whatever is chosen for new tasks.
+    # It is evaluated with its own head, whatever is chosen for new tasks.
     evaluated, evaluate = [], Learner.cross_validate
 
     def cross_validate(learner, examples, names, encoded=None, choice=None):

@@ -1,4 +1,4 @@
-"""Tests of the batches that texts of many requests share."""
+"""Tests of batches shared by many requests."""
 
 import threading
 
@@ -11,7 +11,7 @@ from metaflax.serving._errors import ApiError
 
 
 class Lengths:
-    """An encoder whose feature is the length of a text, and that waits to be let go."""
+    """An encoder whose feature is the length of a text, and that waits for a signal."""
 
     def __init__(self):
         self.batches, self.begun = [], threading.Semaphore(0)

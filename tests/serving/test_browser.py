@@ -1,4 +1,4 @@
-"""A browser, driven by the keyboard alone, teaches a classifier on the page."""
+"""Tests that a classifier is taught on the page by keyboard in a browser."""
 
 import dataclasses
 import shutil
@@ -11,7 +11,7 @@ from tests.serving.clients import EXAMPLES, QUERIES
 from tests.serving.test_page import served
 from tests.workflows import worlds
 
-# What the guidelines for accessible content (WCAG 2.2, AA) ask of text.
+# Contrast of text required by the accessibility guidelines (WCAG 2.2, AA).
 LEAST_CONTRAST = 4.5
 SECONDS = 120
 FLAGS = [
@@ -19,7 +19,7 @@ FLAGS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-# Texts whose contrast is too low, controls without a name, and without a focus ring.
+# Finds texts of low contrast, controls without a name, and without a focus ring.
 CHECKS = """() => {
   const parse = (color) => {
     const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number);
@@ -116,7 +116,7 @@ def test_a_classifier_is_taught_with_the_keyboard(browser, settings, tmp_path):
 
 
 def teach(page):
-    """From an empty page to the predictions of a classifier."""
+    """Teaches a classifier on an empty page, and predicts with it."""
     lines = [f"{row['text']}\t{row['label']}" for row in EXAMPLES]
     write(page, "examples", "\n".join([*lines, "no label"]))  # Wrong at first.
     assert page.locator("#problems li").all_inner_texts() == [
@@ -138,7 +138,7 @@ def teach(page):
 
 
 def label(page):
-    """Labels suggested texts: a class, one taken back, a skip, a new class."""
+    """Labels suggested texts: a class, an undo, a skip, a new class."""
     write(page, "pool", "\n".join(QUERIES))
     write(page, "number", "3")
     page.keyboard.press("Enter")
@@ -155,7 +155,7 @@ def label(page):
 
 
 def to(page, id):
-    """Moves the focus by the key Tab."""
+    """Moves the focus with the key Tab."""
     for _ in range(60):
         if page.evaluate(FOCUSED)[0] == id:
             return
@@ -164,14 +164,14 @@ def to(page, id):
 
 
 def write(page, id, text):
-    """Replaces what a field holds."""
+    """Replaces the text of a field."""
     to(page, id)
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
 
 
 def every_control_is_reached(page):
-    """Follows the key Tab round the page; each control shows that it has the focus."""
+    """Cycles through the page with the key Tab; each control shows its focus."""
     reached = {}
     for _ in range(80):
         page.keyboard.press("Tab")

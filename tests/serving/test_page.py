@@ -33,7 +33,7 @@ def test_every_control_that_the_script_names_is_on_the_page(client):
 
 @contextlib.contextmanager
 def served(settings):
-    """An address at which a service listens."""
+    """The address of a running service."""
     import uvicorn
 
     with socket.socket() as free:

@@ -1,4 +1,4 @@
-"""What the guide sends to the service is what the service takes."""
+"""Tests that the service accepts the requests of the guide."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ def test_the_requests_of_the_guide_are_answered(client):
     if not GUIDE.is_file():
         pytest.skip("the documentation is not beside the tests")
     [code] = re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    joined = re.sub(r"\n\s+", " ", code)  # A body goes on in indented lines.
+    joined = re.sub(r"\n\s+", " ", code)  # A body continues in indented lines.
     lines = [shlex.split(line, comments=True) for line in joined.splitlines()]
     [command] = [words for words in lines if "serve" in words]
     parsed = cli.parse(command[command.index("serve") :][:-1])  # Without its &.

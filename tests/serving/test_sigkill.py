@@ -1,4 +1,4 @@
-"""A server that is killed while it learns tasks loses none that it acknowledged."""
+"""Tests that a server killed while learning loses no acknowledged task."""
 
 import contextlib
 import socket
@@ -19,7 +19,7 @@ START_SECONDS = 600
 
 @contextlib.contextmanager
 def server(model, store, *options):
-    """A server in a process of its own, killed at the end; yields its URL."""
+    """Runs a server in a separate process, killed at the end; yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,7 +60,7 @@ def teach(url, acknowledged, rng):
 
 
 def wait_for_changes(acknowledged, number):
-    """Waits until so many more versions of tasks were acknowledged."""
+    """Waits until `number` more versions of tasks are acknowledged."""
     most = sum(acknowledged.values()) + number
     end = time.monotonic() + START_SECONDS
     while sum(acknowledged.values()) < most:

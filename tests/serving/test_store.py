@@ -1,4 +1,4 @@
-"""Tests of what is kept on disk."""
+"""Tests of the storage of tasks."""
 
 import dataclasses
 import json

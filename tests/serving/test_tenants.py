@@ -1,4 +1,4 @@
-"""Tests of tokens and rates."""
+"""Tests of bearer tokens and rate limits."""
 
 import pytest
 from rich.console import Console

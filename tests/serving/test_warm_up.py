@@ -1,4 +1,4 @@
-"""Tests of what is compiled before the service is ready."""
+"""Tests of the compilation before the service is ready."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ def learner(tiny_bert):
 
 
 def compiled_by_learning(learner, examples, choice=None):
-    """How many programs are compiled where a task of these examples is learned."""
+    """Counts the programs that learning a task of these examples compiles."""
     names = sorted({row["label"] for row in examples})
     with contextlib.closing(Compilations()) as compiled:
         learner.learn(examples_of(examples, learner.task), names, choice=choice)

@@ -1,4 +1,4 @@
-"""Tests for target kinds: arrays, reports and what a user's kind must have."""
+"""Tests for target kinds: arrays, reports, and requirements of custom kinds."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for answers out of logits: every passage tried says the same."""
+"""Tests for decoding answers from logits, against exhaustive search."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def reading(texts, max_length=None, seed=0, scale=2.0):
     encoded = encode_questions(TOKENIZER, texts, max_length)
     spans = [np.array(row, np.int32) for row in encoded["spans"]]
     rng = np.random.default_rng(seed)
-    # Places behind a row hold the largest numbers, which mean nothing.
+    # Padding after a row has the largest logits, which must be ignored.
     logits = np.full((len(spans), max(map(len, spans)) + 2, 2), 99.0)
     for row, own in zip(logits, spans, strict=True):
         row[: len(own)] = rng.normal(scale=scale, size=(len(own), 2))
@@ -28,7 +28,7 @@ def reading(texts, max_length=None, seed=0, scale=2.0):
 
 
 def every_passage(read, owner, longest):
-    """The largest logit of each passage of a text, tried one by one, and of none."""
+    """The largest logit of each passage of a text and of none, by brute force."""
     found, null = {}, []
     for own, spans, logits in zip(read.owners, read.spans, read.logits, strict=True):
         if own != owner:
@@ -83,7 +83,7 @@ def test_the_answer_is_the_best_of_all_passages(
 
 
 def logits_of(**places):
-    """A row of logits of "[CLS] q [SEP] a b c d e f [SEP]", by what is at a place."""
+    """A row of logits of "[CLS] q [SEP] a b c d e f [SEP]", by token."""
     found = np.zeros((1, 10, 2), np.float32)
     for name, pair in places.items():
         found[0, "Cqsabcdefz".index(name)] = pair

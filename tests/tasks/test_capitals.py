@@ -1,4 +1,4 @@
-"""Tests that features of words say which begin with a capital."""
+"""Tests for features that tell which words begin with a capital."""
 
 import jax
 import numpy as np

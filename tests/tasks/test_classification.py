@@ -1,4 +1,4 @@
-"""Tests for the task types: answers, refusals, and which loss they descend."""
+"""Tests for classification task types: predictions, refusals and losses."""
 
 import chex
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Tests for entities: read from tags strictly, widened to words, to runs and back."""
+"""Tests for entities: parsing of tags, alignment to words, runs of classes."""
 
 import pytest
 from hypothesis import given, settings

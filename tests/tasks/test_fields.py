@@ -1,4 +1,4 @@
-"""Tests for what is taken from a row, and how what is wrong is named."""
+"""Tests for reading fields of a row, and for their error messages."""
 
 import pytest
 

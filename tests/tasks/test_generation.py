@@ -1,4 +1,4 @@
-"""Tests for task types whose answers are texts."""
+"""Tests for generative task types."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for questions with choices: how encoders read them, and what is predicted."""
+"""Tests for multiple choice: encoding and predictions."""
 
 import numpy as np
 import pytest

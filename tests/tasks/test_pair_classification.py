@@ -1,4 +1,4 @@
-"""Tests for pairs: how they are read, and how they become two segments."""
+"""Tests for pairs: reading, and encoding as two segments."""
 
 import itertools
 
@@ -88,7 +88,7 @@ def test_no_sequence_is_longer_than_the_model_takes(
     assert all(part[0] == "[CLS]" and part[-1] == "[SEP]" for part in parts)
     assert sum(map(len, parts[-2:])) <= max_length
     assert max(map(len, parts)) <= max_length
-    # Half of a row, which `of_parts` builds on.
+    # Half of a row, as `of_parts` requires.
     assert num_parts == 2 or max(map(len, parts)) <= -(-len(row) // 2)
     whole = first + second + 4 <= max_length
     assert (tokens.num_truncated == 0) == whole

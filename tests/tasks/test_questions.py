@@ -1,4 +1,4 @@
-"""Tests for questions and answers: read, written, and refused with their place."""
+"""Tests for questions and answers: reading, writing and error messages."""
 
 import pytest
 from hypothesis import given, settings

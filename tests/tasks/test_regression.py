@@ -1,4 +1,4 @@
-"""Tests for numbers of texts and of pairs."""
+"""Tests for regression on texts and pairs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for marked entities: read, written, encoded, cut; and for none of the above."""
+"""Tests for relations of marked entities, and for none of the above."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +98,7 @@ def test_an_entity_lost_to_truncation_is_counted():
     assert (kept.num_truncated, kept.num_lost) == (1, 0)
     assert words.as_text(TOKENIZER, lost[0]).endswith("[unused4] c [SEP]")
     assert (lost.num_truncated, lost.num_lost) == (2, 2)
-    assert lost.marks.tolist() == [[0, 2]] * 2  # The first token stands in.
+    assert lost.marks.tolist() == [[0, 2]] * 2  # The first token is the fallback.
 
 
 def test_names_stand_behind_a_text_and_take_a_quarter_of_a_row():

@@ -1,4 +1,4 @@
-"""Tests for sentences with entities: read from rows, written back, encoded."""
+"""Tests for sentences with entities: reading, writing and encoding."""
 
 import numpy as np
 import pytest
@@ -139,7 +139,7 @@ def test_what_is_cut_off_is_counted():
         TOKENIZER, [sentence], max_length=6, form=SENTENCE, on_long="truncate"
     )
     codes = token_codes(level, [sentence], [target], tokenized, ["x"])
-    # The second entity loses its last word, and what is left of it is still learned.
+    # The second entity loses its last word; the rest is still a target.
     assert (codes.num_lost, codes.flat.tolist()) == (1, [-1, 1, 0, 1, 0, -1])
 
 
@@ -200,5 +200,5 @@ def test_codes_of_an_episode_are_those_of_its_types():
     codes = level.place(sentence, target, spans, ["x", "y"])
     assert codes.tolist() == [-1, 2, 3, 4, 0, -1]
     assert level.local(codes, (1, 0), 2).tolist() == [-1, 0, 1, 4, 2, -1]
-    # A type that was not drawn is nothing, and so is room for more types.
+    # Types that were not drawn and padding types have no targets.
     assert level.local(codes, (1,), 3).tolist() == [-1, 0, 1, 6, 6, -1]

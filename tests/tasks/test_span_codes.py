@@ -1,4 +1,4 @@
-"""Tests that answers survive the way to tokens and back."""
+"""Tests that answers survive conversion to tokens and back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests for words that are detected apart and typed together."""
+"""Tests for entities whose words are detected separately and typed together."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from metaflax.tasks._span_typing import type_spans
 from metaflax.tasks._token_level import TokenOutputs
 
 NAMES = ["person", "city", "O"]
-# Each word prefers another type, and the third no entity; the second is far surer.
+# Each word prefers another type, the third no entity; the second is most confident.
 SURE = np.log([[0.40, 0.35, 0.25], [0.02, 0.90, 0.08], [0.2, 0.3, 0.5]])
 
 
 def of(*texts, **settings):
-    """The classes of texts, whose rows beyond their end are not numbers."""
+    """The classes of texts, with NaN logits beyond their end."""
     scores = np.full((len(texts), max(map(len, texts)), 3), np.nan)
     for row, text in zip(scores, texts, strict=True):
         row[: len(text)] = text
@@ -31,7 +31,7 @@ def test_neighbouring_words_in_entities_have_the_type_they_agree_on():
 
 
 def test_the_type_is_weighed_given_that_a_word_is_in_an_entity():
-    # The second word is hardly in an entity, and as sure as the first of its type.
+    # The second word is less surely in an entity, and about as sure of its type.
     first, second = [0.80, 0.16, 0.04], [0.07, 0.63, 0.30]
     assert of(np.log([first, second])) == [[1, 1]]
 

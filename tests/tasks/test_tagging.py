@@ -1,4 +1,4 @@
-"""Tests for tagging schemes: encoded, decoded, and which class may follow which."""
+"""Tests for tagging schemes: encoding, decoding and transitions."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Tests for the best sequence of classes: all sequences tried, and transitions."""
+"""Tests for Viterbi decoding against exhaustive search, and for transitions."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def value(classes, scores, start, transitions):
 
 
 def best_of_all(scores, start, transitions):
-    """Every sequence tried."""
+    """The best sequence by exhaustive search."""
     num_words, num_classes = scores.shape
     every = itertools.product(range(num_classes), repeat=num_words)
     return max(value(classes, scores, start, transitions) for classes in every)

@@ -1,4 +1,4 @@
-"""Tests for questions beside windows of their contexts, as tokens."""
+"""Tests for tokenizing questions with windows of their contexts."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from metaflax.tasks._windows import encode_questions
 from tests.tasks import words
 
 TOKENIZER = words.bert("abcdefghijklmnopqrstuvwxyz")
-# Such as BERT's normaliser changes or drops, beside any other characters.
+# Characters that BERT's normaliser changes or drops, among any others.
 ODD = st.sampled_from("a b\u0301é\u0130\u200d\u00ad\x00\ufffd한日½\t\u00a0e\u0308,")
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), ODD), max_size=24)
 
@@ -72,7 +72,7 @@ def test_every_token_of_a_context_is_in_a_window_and_each_window_has_new_ones(
         ]
         assert tokens[-1] == "[SEP]"
         assert tokens[len(tokens) - len(inside) - 2] == "[SEP]"
-        # Where in the context this window lies: half of it, at most, was read before.
+        # Position of this window in the context: at most half overlaps the last one.
         room = max_length - 3 - (len(tokens) - len(inside) - 3)
         first = max(read - room // 2, 0)
         expected = own[first : first + room]

@@ -1,4 +1,4 @@
-"""Tests for words: nothing of a text is lost, and tokens find their way back."""
+"""Tests for splitting texts to words, and for aligning tokens with words."""
 
 import functools
 
@@ -74,7 +74,7 @@ def tokenizer(kind):
         made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
         made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         return made
-    # Pieces of bytes, several of which make a character.
+    # Byte-level pieces, several of which form a character.
     names = tokenizers.pre_tokenizers.ByteLevel.alphabet()
     vocab = {name: number for number, name in enumerate(sorted(names))}
     made = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
@@ -83,7 +83,7 @@ def tokenizer(kind):
 
 
 def spans_of_tokens(kind, text):
-    """Of a row `[CLS] text [SEP]`."""
+    """Character spans of the tokens of a row `[CLS] text [SEP]`."""
     offsets = tokenizer(kind).encode(text).offsets
     return np.array([(-1, -1), *offsets, (-1, -1)])
 
@@ -113,7 +113,7 @@ def test_entities_survive_the_way_to_word_pieces_and_back(kind, scheme, drawn):
 
 
 def merged(entities, words):
-    """Entities of one type with no word between them as one."""
+    """Merges adjacent entities of one type."""
     starts = [start for start, _ in words]
     result = []
     for entity in entities:
@@ -139,7 +139,7 @@ def test_each_word_that_tokens_tell_apart_has_a_first_token_of_its_own(kind, tex
             if begin < end and stop > start and stop > begin
         ]
         assert reaching[0] == token
-    # What is left out has no token, or is part of a word that has one.
+    # Words without a first token have no token, or are part of a word with one.
     for start, end in all_words:
         inside = any(s <= start and end <= e for s, e in words)
         touched = any(b < end and e > start for b, e in spans.tolist() if e > b)

@@ -1,4 +1,4 @@
-"""A tokenizer of words, with the markers that entities take, and one of letters."""
+"""A tokenizer of words, with markers for entities, and one of letters."""
 
 import tokenizers
 import transformers
@@ -15,7 +15,7 @@ def tokenizer(words, markers=MARKERS):
 
 
 def bert(letters):
-    """Normalises as BERT does, and splits words to letters, unknown ones left whole."""
+    """A tokenizer that normalises like BERT, and splits words of known letters."""
     pieces = [piece for letter in letters for piece in (letter, f"##{letter}")]
     numbers = {word: i for i, word in enumerate((*SPECIAL, *pieces))}
     rules = tokenizers.Tokenizer(

@@ -28,7 +28,7 @@ ALGORITHM = base.MetaAlgorithm(
 
 
 def tasks(*targets):
-    """A batch of tasks, one a target."""
+    """A batch of tasks, one per target."""
     targets = np.asarray(targets, np.float32)
     weights = np.ones((len(targets), 1), np.float32)
     part = base.Batch(np.zeros_like(targets), targets, weights)
@@ -36,7 +36,7 @@ def tasks(*targets):
 
 
 def tasks_from(step):
-    """Batches of two that are a function of the step."""
+    """Batches of two tasks that depend on the step."""
     while True:
         step += 1
         yield tasks(step, -0.5 * step)

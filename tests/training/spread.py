@@ -1,7 +1,7 @@
-"""Meta-trains a small BERT on meshes of devices and writes down its numbers.
+"""Meta-trains a small BERT on meshes of devices and saves the results.
 
-A process of its own: how many devices and processes there are is settled when jax
-starts. Run as `python -m tests.training.spread JSON`, see `Setting`.
+A separate process, since the number of devices and processes is fixed when jax starts.
+Run as `python -m tests.training.spread JSON`, see `Setting`.
 """
 
 import dataclasses
@@ -35,15 +35,15 @@ CONFIG = models.BertConfig(
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """Attributes:
-    out: `.npz` file of the numbers, which process 0 writes.
-    meshes: by name, devices, how many of them share a copy of the parameters, and how
-      many tasks each takes at once; no mesh where there is one device.
-    algorithm: a name in metaflax.
-    float32: whether the first meta-gradient is computed in float32 too.
-    num_steps: outer steps in float64.
-    coordinator: address of process 0, of several.
-    num_processes: how many.
-    process_id: which of them this is.
+    out: `.npz` file of the results, which process 0 writes.
+    meshes: by name, number of devices, number of them that share a copy of the
+      parameters, and number of tasks at once per device; no mesh for one device.
+    algorithm: name of an algorithm in metaflax.
+    float32: whether to compute the first meta-gradient in float32 too.
+    num_steps: number of outer steps in float64.
+    coordinator: address of process 0, if there are several processes.
+    num_processes: number of processes.
+    process_id: index of this process.
     """
 
     out: str
@@ -97,15 +97,15 @@ def trained(setting, mesh, optimizer, dtype, num_steps) -> dict[str, Any]:
     step = training.make_step(
         algorithm, optimizer, task_loop=task_loop, mesh=placement.mesh
     )
-    found = []
+    losses = []
     for number in range(num_steps):
         tasks = base.Task(batch(number, 0, own), batch(number, 1, own))
         state, metrics = step(state, placement.spread(tasks, NUM_TASKS))
-        found.append(float(metrics["loss"]))
+        losses.append(float(metrics["loss"]))
     held = [x for x in jax.tree.leaves(state.params) if x.addressable_data(0).size]
     local = sum(x.addressable_data(0).nbytes for x in held)
     return {
-        "losses": np.array(found),
+        "losses": np.array(losses),
         "share": local / sum(x.nbytes for x in held),
         "tasks_on": len(metrics["query_losses"].sharding.device_set),
         **named(jax.tree.map(np.asarray, placement.whole(state.params))),
@@ -122,9 +122,9 @@ def main(setting: Setting) -> None:
         training.initialize_distributed(
             setting.coordinator, setting.num_processes, setting.process_id
         )
-    found = {}
+    results = {}
     for name, mesh in setting.meshes.items():
-        # From one start, the first parameters of plain descent are the meta-gradient.
+        # The first update of plain descent gives the meta-gradient.
         parts = {}
         if setting.float32:
             parts["first"] = trained(setting, mesh, optax.sgd(1.0), jnp.float32, 1)
@@ -133,9 +133,9 @@ def main(setting: Setting) -> None:
         parts["last"] = trained(setting, mesh, adam, jnp.float64, setting.num_steps)
         jax.config.update("jax_enable_x64", False)
         for kind, numbers in parts.items():
-            found |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
+            results |= {f"{name}/{kind}/{key}": x for key, x in numbers.items()}
     if is_coordinator():
-        np.savez(setting.out, **found)
+        np.savez(setting.out, **results)
 
 
 if __name__ == "__main__":

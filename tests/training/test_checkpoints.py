@@ -1,4 +1,4 @@
-"""Tests for checkpoints: which are kept, and that they are kept to the bit."""
+"""Tests for checkpoints: retention, exact restoring and damage."""
 
 import gc
 import random
@@ -42,7 +42,7 @@ def checkpoints(tmp_path):
 
 @pytest.fixture(scope="module")
 def falling(tmp_path_factory):
-    """A run whose score falls from its second step on."""
+    """Checkpoints of a run whose score decreases from the second step on."""
     folder = tmp_path_factory.mktemp("run")
     opened = training.Checkpoints(folder)
     stopping = Stopping()
@@ -111,7 +111,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(checkpoints, monkeypatch
     state = state_at(1)
     expected = jax.tree.map(jnp.copy, state)
     checkpoints.save(state, Stopping(0.5, 1, 0), 0.5)
-    state.params["encoder"]["w"].delete()  # As the next step does, by donation.
+    state.params["encoder"]["w"].delete()  # As the next step does by donation.
     may_write.set()
     restored, _ = checkpoints.restore(expected, checkpoints.latest_step())
     assert_bit_equal(restored, expected)
@@ -125,7 +125,7 @@ def test_a_state_is_copied_where_processes_save_together(checkpoints, monkeypatc
     state = state_at(1)
     checkpoints.save(state, Stopping(0.5, 1, 0), 0.5)
     kept, copied = (each.params["encoder"]["w"] for each in (state, *given))
-    # Memory of its own, which the donation of the state to the next step leaves alone.
+    # A copy, which is not affected by the donation of the state to the next step.
     assert kept.unsafe_buffer_pointer() != copied.unsafe_buffer_pointer()
     assert kept.tolist() == copied.tolist()
 
@@ -204,7 +204,7 @@ def test_faults_of_the_machine_set_no_checkpoint_aside(fault, falling, monkeypat
     assert steps_in(falling) == [1, 3, 4]
 
 
-# Orbax leaves behind what it had begun to read of a damaged file, or to write.
+# Orbax leaves unfinished reads and writes behind.
 DAMAGES = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning"
 )
@@ -212,13 +212,13 @@ DAMAGES = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def collected():
-    """What is left behind is cleared away within the test."""
+    """Collects garbage within the test."""
     yield
     gc.collect()
 
 
 def _wait_for_writers(folder):
-    """Removes what is unfinished until no thread of Orbax adds to it any more."""
+    """Removes unfinished files until no thread of Orbax adds more."""
     while unfinished := [*folder.glob("*tmp*")]:
         for path in unfinished:
             shutil.rmtree(path, ignore_errors=True)
@@ -291,7 +291,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
     told = []
     assert opened.quarantine_damaged(state_at(0), told.append) == left
     assert opened.latest_step() == left
-    # Without its best one a run would have nothing to end with.
+    # Without its best checkpoint a run could not return a result.
     expected = [4, 3, 1] if left is None else [n for n in (4, 3) if n > left]
     assert len(told) == len(expected)
     for step, sentence in zip(expected, told, strict=True):
@@ -311,7 +311,7 @@ def test_what_is_damaged_is_set_aside_for_an_older_one(steps, left, falling, tmp
     ("seed", "cases"), [(0, 15), pytest.param(1, 300, marks=pytest.mark.slow)]
 )
 def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path):
-    """Over single bits, files cut off and files missing, of all checkpoints."""
+    """Single bits, truncated files and missing files, in all checkpoints."""
     rng = random.Random(seed)
     names = [p.relative_to(falling) for p in sorted(falling.rglob("*")) if p.is_file()]
     scores = [0.3, 0.9, 0.5, 0.4, 0.2]
@@ -336,8 +336,8 @@ def test_damage_anywhere_is_found_or_does_no_harm(seed, cases, falling, tmp_path
         found.add((how, step))
         opened.close()
         shutil.rmtree(folder)
-    # Nothing is lost, or an older one is taken, or none. Orbax names files at random,
-    # so that few cases need not hit all three.
+    # All outcomes occur: no loss, an older checkpoint, or none. Orbax names files at
+    # random, so that a few cases may not have all three.
     steps = {step for _, step in found}
     assert steps <= {4, 3, None}
     assert cases < 100 or steps == {4, 3, None}
@@ -359,7 +359,7 @@ def test_a_damaged_file_is_found_before_anything_is_read(
             opened.restore(state_at(0), 4)
         opened.close()
         path.write_bytes(whole)
-    (folder / "4" / "files.json").unlink()  # As of a process that was killed.
+    (folder / "4" / "files.json").unlink()  # As after a killed process.
     opened = training.Checkpoints(folder, read_only=True)
     assert_bit_equal(opened.restore(state_at(0), 4)[0], state_at(4))
     opened.close()

@@ -1,4 +1,4 @@
-"""The numbers of training hang neither on the number of devices nor of processes."""
+"""Tests that training does not depend on the number of devices or processes."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from tests.environment import with_devices
 
 pytestmark = pytest.mark.thorough
 
-# Devices, how many of them share a copy of the parameters, tasks at once on each.
+# Devices, number of them that share a copy of the parameters, tasks at once on each.
 MESHES = {
     "one": (1, 1, "scan"),
     "four, parameters shared": (4, 2, "scan"),
@@ -45,7 +45,7 @@ def ended(process):
 
 
 def numbers(file):
-    """By mesh and part of the run."""
+    """Results by mesh and part of the run."""
     found = {}
     with np.load(file) as content:
         for key in content.files:
@@ -102,7 +102,7 @@ def test_more_devices_give_the_numbers_of_one(name, on_more_meshes):
 
 
 def test_parameters_that_are_shared_lie_in_parts(in_one_process):
-    """Of a small network vectors, which lie everywhere, make up much."""
+    """Vectors, a large part of a small network, are replicated."""
     share = {name: found["last"]["share"] for name, found in in_one_process.items()}
     assert share["one"] == 1
     assert share["four, parameters shared"] < 0.6
@@ -177,7 +177,7 @@ for number, places in enumerate(
 
 
 def test_a_checkpoint_of_some_devices_is_read_on_others(tmp_path):
-    """Saved on one it lies in parts on eight, and the other way round."""
+    """Saved on one device it is restored on eight, and vice versa."""
     command = [sys.executable, "-c", MOVED, str(tmp_path)]
     done = subprocess.run(
         command, env=with_devices(8), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Tests that thousands of steps take no more memory and no more programs than a few."""
+"""Tests that memory and compiled programs do not grow over thousands of steps."""
 
 import ctypes
 import gc
@@ -16,11 +16,11 @@ from metaflax.training._fitted_step import FittedStep
 from tests.compilations import Compilations
 
 NUM_STEPS = 2000
-# Steps by when all shapes have been seen and allocators have settled.
+# Steps after which all shapes have been seen and allocators have settled.
 WARM_UP = 500
-# Between two measurements of one process that holds the same things.
+# Tolerance between two measurements of a process in the same state.
 NOISE = 6 * 2**20
-# Lengths of texts, which come in turn: a program each.
+# Lengths of texts in turn, with a compiled program each.
 LENGTHS = (4, 8)
 TASKS, TEXTS, WAY = 2, 4, 2
 CONFIG = models.BertConfig(
@@ -70,7 +70,7 @@ def batch(number):
 
 
 class Watch:
-    """What the process holds after each so many steps."""
+    """Records arrays, memory and compilations every few steps."""
 
     def __init__(self, every):
         self._every = every
@@ -95,9 +95,9 @@ class Watch:
 
 
 def resident():
-    """Bytes of memory that the process has now, without what it has freed.
+    """Resident memory of the process in bytes, after releasing freed memory.
 
-    Else tests that ran before in the same process leave holes, whose filling shows.
+    Otherwise reuse of memory that earlier tests freed would show.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
@@ -125,7 +125,7 @@ def start():
 
 def check(watch):
     arrays, memory, compilations = watch.settled()
-    # At any time as many batches wait as there are, or one or two fewer.
+    # The number of prefetched batches varies by one or two.
     assert max(arrays) - min(arrays) <= 2 * len(jax.tree.leaves(batch(0)))
     assert set(compilations) == {compilations[0]}
     assert compilations[0] >= len(LENGTHS)

@@ -1,4 +1,4 @@
-"""Tests for the outer loop on a quadratic: it ends, resumes and fails as it says."""
+"""Tests for the outer loop on a quadratic: end, resuming and failure."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ def validate(params):
 
 
 class Run:
-    """A run's folder: each `fit` is a process that finds what earlier ones left."""
+    """Folder of a run; each `fit` acts as a process that finds earlier files."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -70,7 +70,7 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupted, and its result."""
+    """An uninterrupted run, and its result."""
     run = Run(tmp_path_factory.mktemp("whole"))
     return run, run.fit()
 
@@ -103,7 +103,7 @@ def test_a_run_that_was_asked_to_end_is_saved_where_it_is(step, run, whole):
 
 
 def failing_at(step):
-    """The same batches, until the process dies."""
+    """The same batches, until the process dies at a step."""
 
     def tasks_from(start):
         for number, tasks in enumerate(quadratic.tasks_from(start), start + 1):
@@ -161,7 +161,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(run, whole, dies_at):
 
 
 def scores(*values):
-    """A validation that gives these in turn."""
+    """A validation that returns these scores in turn."""
     remaining = iter(values)
     return lambda params: {"accuracy": next(remaining)}
 
@@ -193,7 +193,7 @@ def test_a_finished_run_is_read_and_not_continued(whole):
 
 
 def poisoned(start):
-    """Batches of two, of which the second of step 4 is not a number."""
+    """Batches of two tasks, with NaN in the second task of step 4."""
     for number, tasks in enumerate(quadratic.tasks_from(start), start + 1):
         yield quadratic.tasks(1.0, np.nan) if number == 4 else tasks
 
@@ -221,7 +221,7 @@ def test_steps_that_are_not_finite_are_left_out_and_logged(run, tmp_path):
         {"step": 4, "skipped": "episode 7"}
     ]
     assert sum("loss" in r for r in records) == 5
-    # The run that never took the step: its fourth leaves all but the count.
+    # The run that skipped the step: the fourth step changes only the count.
     state = quadratic.state(OPTIMIZER)
     for number, tasks in enumerate(poisoned(0), 1):
         if number > 6:

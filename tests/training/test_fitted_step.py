@@ -1,4 +1,4 @@
-"""Tests for the step that is compiled by shape and fitted to the device."""
+"""Tests for steps compiled by shape and fitted to the memory of a device."""
 
 import chex
 import jax

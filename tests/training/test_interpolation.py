@@ -1,4 +1,4 @@
-"""Tests for going part of the way back to the pretrained weights."""
+"""Tests for interpolation with the pretrained weights."""
 
 import chex
 import jax.numpy as jnp

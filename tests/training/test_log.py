@@ -1,4 +1,4 @@
-"""Tests for where metrics go."""
+"""Tests for log sinks."""
 
 import json
 import sys
@@ -57,7 +57,7 @@ def test_tensorboard_gets_the_numbers_of_a_record(tmp_path):
 
 
 class StandInTracker:
-    """Keeps the calls of the interface that wandb and trackio share, or MLflow's."""
+    """Records calls of the interface of wandb and trackio, or MLflow's."""
 
     def __init__(self):
         self.calls = []

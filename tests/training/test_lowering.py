@@ -1,4 +1,4 @@
-"""The training step of a BERT lowers for accelerators that are not here."""
+"""Tests that training steps of a BERT lower for accelerators, without having one."""
 
 import dataclasses
 import functools
@@ -43,7 +43,7 @@ DEEP = dataclasses.replace(CONFIG, num_hidden_layers=3)
 
 
 def lean():
-    """MAML with all that saves time and memory: rows, loops, bfloat16, layers again."""
+    """MAML with all optimizations: compact rows, loops, bfloat16, rematerialisation."""
     encoder = models.encoder(
         DEEP, dtype=jnp.bfloat16, layer_loop="scan", remat="layers", standardize=True
     )
@@ -163,7 +163,7 @@ def test_the_step_of_a_mixtures_member_lowers():
     "task_loop", [pytest.param(t, marks=pytest.mark.slow) for t in ("scan", "vmap")]
 )
 def test_a_step_on_a_mesh_lowers(task_loop):
-    """Of one device, since an export is bound to as many as there are."""
+    """With one device, since an export is bound to the number of devices."""
     algorithm, optimizer = make("lean"), training.outer_optimizer("adamw", 1e-3)
     placement = training.OverDevices(make_mesh())
     params = algorithm.init(jax.random.key(0))

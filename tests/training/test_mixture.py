@@ -1,7 +1,7 @@
-"""Tests that a member's steps change the encoder and its own, and leave the rest.
+"""Tests that a member's steps change only the encoder and its own parameters.
 
-The loss of each member is linear in all it reads, so that gradients are ones and every
-update is known.
+The loss of each member is linear in its parameters, so that gradients are ones and
+every update is known.
 """
 
 import chex
@@ -75,7 +75,7 @@ def test_what_is_another_members_stays_as_it_is_to_the_last_bit():
 
 
 def test_a_member_that_starts_late_moves_as_one_that_took_its_first_step():
-    """By Adam's correction of young moments, which counts the steps it took."""
+    """By Adam's bias correction, which counts the steps of the member."""
     optimizer = training.outer_optimizer("adam", RATE, clip_norm=None)
     late = after([*["first"] * 20, "second"], optimizer)
     chex.assert_trees_all_close(
@@ -125,7 +125,7 @@ def test_a_member_that_there_is_not_is_refused():
 
 
 def words():
-    """A learner of word vectors, on the rows that a task reads."""
+    """An algorithm on word vectors, with compact rows."""
     maml = metaflax.fomaml(
         apply_fn=lambda params, ids, key: (
             params["encoder"]["words"][ids] + params["head"]["bias"]

@@ -1,4 +1,4 @@
-"""Tests for requests to end between steps: none is lost, and none is an exception."""
+"""Tests that preemption requests are never lost, and never an exception."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.fixture
 def passed_on():
-    """Collects signals that nobody takes as a request."""
+    """Collects signals that are not taken as a request."""
     numbers = []
     before = {
         number: signal.signal(number, lambda number, _: numbers.append(number))
@@ -47,10 +47,10 @@ def test_a_request_that_came_after_the_last_step_is_not_lost(number, passed_on):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_while_requests_are_read_is_not_lost(number, passed_on):
-    """At each operation of the interpreter that reading them takes."""
+    """At each bytecode operation of reading them."""
 
     def read_while_it_arrives_at(place):
-        """Returns the numbers that two readings gave, and whether the place exists."""
+        """Returns the numbers of two readings, and whether the operation exists."""
         count = -1
 
         def trace(frame, event, argument):

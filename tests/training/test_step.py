@@ -1,4 +1,4 @@
-"""Tests for the outer step: pure, donating, and of chosen parameters only."""
+"""Tests for the outer step: purity, donation, and selected parameters."""
 
 import functools
 

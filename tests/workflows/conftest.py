@@ -1,4 +1,4 @@
-"""Runs that many tests look at, made once, and a cache folder of their own."""
+"""Runs shared by many tests, and a cache folder of their own."""
 
 import functools
 import io
@@ -14,7 +14,7 @@ from tests.workflows import worlds
 
 @pytest.fixture(scope="package", autouse=True)
 def _apart(tmp_path_factory):
-    """Nothing of the user's is touched."""
+    """Isolates the tests from the user's files."""
     with worlds.apart(tmp_path_factory.mktemp("apart")):
         yield
 
@@ -39,7 +39,7 @@ def world(tiny_bert, tmp_path_factory) -> worlds.World:
 
 @pytest.fixture(scope="package")
 def trained(world, tmp_path_factory) -> Path:
-    """A run that learnt something."""
+    """A meta-trained run."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     options = {"valid_episodes": 20, "test_episodes": 40, "tasks_per_step": 4}
     worlds.run(
@@ -52,7 +52,7 @@ def trained(world, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="package")
 def trained_by(world, tmp_path_factory):
-    """From the name of an algorithm, and what it needs, to a run of two steps."""
+    """Function from the name and settings of an algorithm to a run of two steps."""
 
     @functools.cache
     def run_dir(algorithm: str, **needs) -> Path:

@@ -38,7 +38,7 @@ OTHERS = {
     "template": "summarization",
     "capitals": True,
 }
-# The task type of options that not all have.
+# The task type of options that not all task types have.
 TASKS = {
     "none_rate": "relations",
     "pair_encoding": "pair_classification",

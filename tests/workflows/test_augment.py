@@ -1,7 +1,7 @@
-"""Tests that words of texts are replaced by what a model of masked words holds likely.
+"""Tests that words of texts are replaced by samples of a masked language model.
 
-The model is a random one whose favourites are known: the output layer's bias makes some
-words much likelier than others, whatever the text.
+The model is random except for the bias of its output layer, which makes some words
+much likelier than others in all texts.
 """
 
 import json
@@ -31,7 +31,7 @@ K = 3
 
 @pytest.fixture(scope="module")
 def masked_lm(tmp_path_factory):
-    """A model whose favourites are a hundred times as likely as other words."""
+    """A model with favourite words, a hundred times as likely as others."""
     folder = tmp_path_factory.mktemp("masked_lm")
     worlds.save_tokenizer(folder / "tokenizer", VOCABULARY)
     config = models.BertConfig(
@@ -87,7 +87,7 @@ def words(text):
 
 
 def between(text):
-    """What is not words."""
+    """The parts of a text between its words."""
     ends = [place for span in whole_words(text) for place in span]
     return [text[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)][::2]
 
@@ -208,7 +208,7 @@ def refused(capsys, **options):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"text": "txet"},
@@ -225,14 +225,14 @@ def refused(capsys, **options):
     ],
 )
 def test_what_makes_no_variants_is_refused_before_a_model_is_read(
-    options, said, source, tmp_path, capsys
+    options, message, source, tmp_path, capsys
 ):
     given = {"data": source, "model": "none", "out": tmp_path / "out.jsonl", **options}
-    assert re.search(said, refused(capsys, **given))
+    assert re.search(message, refused(capsys, **given))
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"text_pair": "b"}, r"in.jsonl:1: has a column 'text_pair'"),
         ({"head": [0, 1], "tail": [2, 3]}, r"has a column 'head'"),
@@ -241,12 +241,12 @@ def test_what_makes_no_variants_is_refused_before_a_model_is_read(
         ({"variants": []}, r"has a column 'variants' already"),
     ],
 )
-def test_a_text_that_does_not_stand_alone_is_refused(row, said, tmp_path, capsys):
+def test_a_text_that_does_not_stand_alone_is_refused(row, message, tmp_path, capsys):
     file = worlds.write_jsonl(
         tmp_path / "in.jsonl", [{"text": "a", "label": "l", **row}]
     )
     error = refused(capsys, data=file, model="none", out=tmp_path / "out.jsonl")
-    assert re.search(said, error)
+    assert re.search(message, error)
 
 
 def test_a_text_may_stand_in_a_column_that_elsewhere_means_another(masked_lm, tmp_path):

@@ -1,4 +1,4 @@
-"""Tests that an error is one sentence (what, where, what to do), before any writing."""
+"""Tests that errors are one sentence with advice, before anything is written."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import metaflax
 from metaflax import cli
 from tests.workflows import worlds
 
-# What to do: an imperative after a semicolon or full stop, or the known values.
+# Advice: an imperative after a semicolon or full stop, or the known values.
 ADVICE = re.compile(
     r"[;.] (add|check|choose|compare|copy|create|fetch|finish|give|keep|lower|name|"
     r"remove|run|shorten|take|use|write) | (known:|the folds are|they are|such as) ",
@@ -21,7 +21,7 @@ ADVICE = re.compile(
 
 @pytest.fixture
 def refused(capsys):
-    """Runs a command that is to fail; returns its one line of error, with advice."""
+    """Runs a command that must fail; returns its error of one line, with advice."""
 
     def run(*args):
         code = cli.main([str(arg) for arg in args])
@@ -39,7 +39,7 @@ def refused(capsys):
 
 @pytest.fixture
 def train_refused(world, tmp_path, refused):
-    """A `train` with these options, which is to leave nothing behind."""
+    """Runs `train` with options that must fail, and checks that no files are left."""
 
     def run(**options):
         error = refused(*world.train_args(tmp_path / "run", **options))
@@ -109,7 +109,7 @@ def test_an_empty_file_is_refused(train_refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('{"text": "topic00"', "not JSON"),
         ('["topic00"]', "one object a line"),
@@ -118,12 +118,12 @@ def test_an_empty_file_is_refused(train_refused, tmp_path):
         ('{"text": 3, "label": "topic00"}', "text is expected"),
     ],
 )
-def test_a_malformed_row_is_named_with_its_line(line, said, train_refused, tmp_path):
+def test_a_malformed_row_is_named_with_its_line(line, message, train_refused, tmp_path):
     data = worlds.write_jsonl(tmp_path / "data.jsonl", worlds.records(count=1)[:3])
     data.write_text(data.read_text() + line + "\n")
     error = train_refused(data=data)
     assert "data.jsonl:4" in error
-    assert said in error
+    assert message in error
 
 
 def test_an_unknown_column_is_named_beside_the_known_ones(train_refused):
@@ -233,7 +233,7 @@ def broken_bert(tiny_bert, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"algorithm": "warpgrad"}, "warpgrad finds no warp layer"),
         ({"algorithm": "cavia"}, "context/vector' of adapts matches no parameter"),
@@ -246,9 +246,9 @@ def broken_bert(tiny_bert, tmp_path):
     ],
 )
 def test_an_algorithm_without_its_required_settings_is_refused(
-    options, said, train_refused
+    options, message, train_refused
 ):
-    assert said in train_refused(**options)
+    assert message in train_refused(**options)
 
 
 def test_a_head_that_no_classifier_has_is_not_written(
@@ -267,7 +267,7 @@ def test_a_head_that_no_classifier_has_is_not_written(
 def test_rates_of_a_layer_of_zeros_hold_for_its_number_of_classes(
     trained_by, tmp_path, refused
 ):
-    """No kernel is learned there, but a rate for each of its numbers is."""
+    """There is no learned kernel, but a learned rate for each of its numbers."""
     run_dir = trained_by("meta_sgd", head="zeros", inner_learning_rate=0.05)
     support = worlds.records(worlds.TOPICS[:5], count=3, seed=1)
     file = worlds.write_jsonl(tmp_path / "support.jsonl", support)
@@ -315,7 +315,7 @@ def test_a_missing_tokenizer_is_missed(broken_bert, train_refused):
 def test_a_tokenizer_larger_than_the_embedding_table_is_refused(
     broken_bert, adapted, train_refused, refused, tmp_path
 ):
-    """Out of its rows, JAX would read the last one without an error."""
+    """JAX would clamp ids beyond the table without an error."""
     said = f"{len(worlds.VOCABULARY) + 1} token ids, the embedding table only"
     vocabulary = (*worlds.VOCABULARY, "new")
     worlds.save_tokenizer(broken_bert, vocabulary)
@@ -362,7 +362,7 @@ def test_evaluating_needs_a_finished_run(trained, tmp_path, refused):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         (("--export-episodes", 40), "no episode 40"),
         (("--baselines", "sorcery"), "frozen, fine_tuning"),
@@ -371,9 +371,9 @@ def test_evaluating_needs_a_finished_run(trained, tmp_path, refused):
         (("--name", "../away"), "'../away'"),
     ],
 )
-def test_what_cannot_be_evaluated_leaves_no_files(option, said, trained, refused):
+def test_what_cannot_be_evaluated_leaves_no_files(option, message, trained, refused):
     before = {path.name for path in trained.iterdir()}
-    assert said in refused("evaluate", trained, *option)
+    assert message in refused("evaluate", trained, *option)
     assert {path.name for path in trained.iterdir()} == before
 
 
@@ -457,7 +457,7 @@ def test_a_run_that_diverges_says_where_and_keeps_its_last_good_checkpoint(
     run_dir = tmp_path / "run"
     options = {"steps": 6, "eval_every": 6, "learning_rate": 1e30, "warmup": 0.0}
     error = refused(*world.train_args(run_dir, **options))
-    # The first step's loss is still fine; the second, of two episodes, is not.
+    # The loss of the first step is finite; that of the second, of two episodes, is not.
     assert "at step 2, on episode 2" in error
     assert [p.name for p in (run_dir / "checkpoints").iterdir()] == ["0"]
     assert not (run_dir / "selected.json").exists()

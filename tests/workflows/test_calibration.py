@@ -1,4 +1,4 @@
-"""Tests that a fitted temperature and thresholds travel from a run to predictions."""
+"""Tests that predictions use the temperature and thresholds of their run."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Tests that features of capitals are kept from adaptation to prediction."""
+"""Tests that prediction uses features of capitals as adaptation did."""
 
 import dataclasses
 import json

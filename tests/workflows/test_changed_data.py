@@ -1,4 +1,4 @@
-"""Tests for data that change after training: what changed is said, and no score."""
+"""Tests that data that changed after training are refused, with the changes."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def moved(name, source, target):
 
 
 FIRST, LAST = worlds.TOPICS[0], worlds.TOPICS[-1]
-# Rows and split after a change, and what a message says of it.
+# Rows and split after a change, and a part of the message.
 CHANGES = {
     "class moved": (
         ROWS,
@@ -68,7 +68,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def run(world, tmp_path_factory):
-    """A run whose data are its own; its folder, data file and split file."""
+    """A run with its own data: its folder, data file and split file."""
     folder = tmp_path_factory.mktemp("changed")
     rows, split = folder / "rows.jsonl", folder / "split.json"
     shutil.copy(world.data, rows)
@@ -83,7 +83,7 @@ def contents(folder):
 
 
 def refused(run, change, capsys, *command):
-    """Runs a command after a change; returns what it says."""
+    """Runs a command after a change; returns its error message."""
     path, rows, split = run
     before = contents(path)
     worlds.write_jsonl(rows, CHANGES[change][0])

@@ -1,4 +1,4 @@
-"""Tests that models choose classes and answers, from `train` on."""
+"""Tests of generative models that choose classes and answers, from `train` on."""
 
 import json
 

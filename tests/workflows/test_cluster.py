@@ -1,4 +1,4 @@
-"""Tests that texts without labels get classes that meta-training can use."""
+"""Tests that unlabelled texts get pseudo-labels for meta-training."""
 
 import json
 import shutil

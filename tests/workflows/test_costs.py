@@ -1,4 +1,4 @@
-"""Tests for what `train` says and does about the cost of its steps."""
+"""Tests for the cost of steps in `train`."""
 
 import json
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.thorough
 
 @pytest.fixture
 def pretend(monkeypatch):
-    """Pretends that a device has so many bytes left."""
+    """Pretends that a device has a number of free bytes."""
 
     def limit(size):
         monkeypatch.setattr(_outer_loop, "free_memory", lambda device: size)

@@ -1,4 +1,4 @@
-"""Tests for what commands print about data: duplicates, leaks, rare classes."""
+"""Tests for notes on data that commands print: duplicates, leaks, rare classes."""
 
 import dataclasses
 import json

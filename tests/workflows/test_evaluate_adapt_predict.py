@@ -16,7 +16,7 @@ from tests.workflows import worlds
 
 
 def predicted(directory, texts, tmp_path, *options):
-    """The answers of `predict` to texts, through files."""
+    """The predictions of `predict` for texts, through files."""
     file = worlds.write_jsonl(tmp_path / "texts.jsonl", [{"text": t} for t in texts])
     out = tmp_path / "answers.jsonl"
     worlds.run("predict", "--model", directory, "--texts", file, "--out", out, *options)

@@ -1,4 +1,4 @@
-"""Tests from `evaluate` with all it can be asked for to pages and comparisons."""
+"""Tests of `evaluate` with all options, and of its pages and comparisons."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def others(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def full(trained, others):
-    """The name of an evaluation with all that class means can give."""
+    """The name of an evaluation with all options that class means support."""
     asked = ("--out-of-scope", others, "--curve-shots", 1, 2, 5, "--test-episodes", 24)
     worlds.run("evaluate", trained, "--name", "full", *asked)
     return "full"

@@ -1,4 +1,4 @@
-"""Tests for `predict --explain`: what words add, and the nearest support texts."""
+"""Tests for `predict --explain`: word attributions and nearest support texts."""
 
 import io
 import shutil
@@ -20,7 +20,7 @@ def explainer(adapted):
 
 @pytest.fixture(scope="module")
 def texts():
-    """Of the three topics that the model tells apart, none of them in its support."""
+    """Texts of the model's three topics that are not in its support set."""
     records = worlds.records(worlds.TOPICS[:3], count=20, seed=5)
     return [record["text"] for record in records]
 
@@ -38,7 +38,7 @@ def test_answers_are_those_without_explanations(adapted, texts, answers):
 
 
 def missed(answer):
-    """By how much words and baseline miss the probability."""
+    """The difference of the sum of attributions and baseline from the probability."""
     total = sum(word["attribution"] for word in answer["words"])
     reached = answer["baseline"] + total
     return abs(answer["probabilities"][answer["explained"]] - reached)
@@ -47,10 +47,10 @@ def missed(answer):
 def test_words_add_up_from_the_baseline_to_the_probability(adapted, answers):
     for answer in answers:
         assert [w["word"] for w in answer["words"]] == answer["text"].split()
-        # Rounded to six digits are probability, baseline and every word.
+        # Probability, baseline and every attribution are rounded to six digits.
         assert missed(answer) == pytest.approx(answer["completeness_error"], abs=1e-5)
     assert np.median([missed(answer) for answer in answers]) < 1e-3
-    # Where probability rises steeply on the way it takes more gradients.
+    # More gradients are needed where the probability rises steeply on the path.
     worst = max(answers, key=missed)
     [exact] = workflows.Explainer(adapted, num_steps=512)([worst["text"]])
     assert missed(exact) < min(1e-3, missed(worst))

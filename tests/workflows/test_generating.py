@@ -1,9 +1,9 @@
 """Tests that texts are generated, from meta-training to `predict`.
 
-Each run trains for real on a made-up language. What is to be said of a text are two
-words of its domain, which only the support set tells, and one that a word of the text
-stands for in all domains, which meta-training tells. The words of a domain never seen
-are those of others, in another pair.
+Each run trains on a made-up language. The target of a text has two words of its domain,
+which only the support set shows, and one that a word of the text is translated to in
+all domains, which meta-training learns. An unseen domain combines words of other
+domains to a new pair.
 """
 
 import functools
@@ -27,17 +27,17 @@ def said(topic, ask):
 
 def rows_of(make, count=30, seed=0):
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for _ in range(count):
             ask = str(rng.choice(list(ASKS)))
             filler = rng.choice(worlds.FILLER, 4).tolist()
-            found.append({**make(rng, ask, filler, said(topic, ask)), "domain": topic})
-    return found
+            rows.append({**make(rng, ask, filler, said(topic, ask)), "domain": topic})
+    return rows
 
 
 def pair_rows(**kwargs):
-    """The word that is asked lies anywhere in the text."""
+    """The word to translate is anywhere in the text."""
 
     def make(rng, ask, filler, target):
         return {"text": " ".join(rng.permutation([ask, *filler])), "target": target}
@@ -46,7 +46,7 @@ def pair_rows(**kwargs):
 
 
 def dialogue_rows(**kwargs):
-    """The word that is asked is the last turn."""
+    """The word to translate is the last turn."""
 
     def make(rng, ask, filler, target):
         return {"text": [" ".join(filler), filler[0], ask], "target": target}
@@ -55,7 +55,7 @@ def dialogue_rows(**kwargs):
 
 
 def text_rows(**kwargs):
-    """Texts that begin as their domain has it."""
+    """Texts that begin with the words of their domain."""
 
     def make(rng, ask, filler, target):
         return {"text": " ".join([target, *filler[:2]])}
@@ -77,7 +77,7 @@ KINDS = {
         },
     ),
 }
-# Trained for a moment, to see that every layer serves the family.
+# Trained briefly, to check that every layer supports the family.
 SHORT = {"steps": 2, "eval_every": 2, "test_episodes": 4}
 OTHERS = {
     "brief": (dialogue_rows, "gpt", {"task": "dialogue", **SHORT}),
@@ -108,7 +108,7 @@ def new_model(folder, family):
 
 @pytest.fixture(scope="module")
 def ingredients(tmp_path_factory):
-    """From a task type to its data and its new model."""
+    """Function from a task type to its data and its new model."""
     folder = tmp_path_factory.mktemp("ingredients")
 
     @functools.cache
@@ -123,7 +123,7 @@ def ingredients(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(ingredients, world, tmp_path_factory):
-    """A run of each task type that learnt something."""
+    """A meta-trained run of each task type."""
     folder = tmp_path_factory.mktemp("generating")
     made = {}
 
@@ -160,7 +160,7 @@ def runs(ingredients, world, tmp_path_factory):
 
 
 def risen(run_dir, metric):
-    """By how much a metric rose, at the lower end of its interval."""
+    """Lower bound of the increase of a metric."""
     results = json.loads((run_dir / "results.json").read_text())
     difference = results["paired_difference_from_before"]["after"][metric]
     return difference["mean"] - difference["half_width"]
@@ -222,7 +222,7 @@ def test_a_text_goes_on_as_its_domain_has_it(runs, tmp_path):
 def test_long_texts_are_truncated_and_reported(runs, tmp_path, capsys):
     _, folder, model = adapted(runs("brief"))
     [row, *_] = worlds.read_jsonl(folder / "query.jsonl")
-    # The same in the end, which is kept.
+    # The same end of the text, which is not truncated.
     starts = ("filler00 " * 90, "filler01 " * 60 + "filler00 " * 30)
     rows = [{"text": [start.strip(), *row["text"]]} for start in starts]
     texts = worlds.write_jsonl(tmp_path / "long.jsonl", [row, *rows])
@@ -289,7 +289,7 @@ def refused(capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "said"),
+    ("kind", "changes", "message"),
     [
         ("translation", {"text": " "}, "'text' is an empty text"),
         ("translation", {"target": ""}, "'target' is an empty text"),
@@ -299,7 +299,7 @@ def refused(capsys):
     ],
 )
 def test_a_bad_row_of_a_support_file_is_named(
-    kind, changes, said, ingredients, tmp_path, refused
+    kind, changes, message, ingredients, tmp_path, refused
 ):
     rows = KINDS[kind][0](count=1)[:3]
     rows[1] = {**rows[1], **changes}
@@ -308,12 +308,12 @@ def test_a_bad_row_of_a_support_file_is_named(
     args = ("--support", support, "--out", tmp_path / "out", *model)
     error = refused("adapt", *args, "--algorithm", "fine_tuning")
     assert "support.jsonl:2" in error
-    assert said in error
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"num_beams": 0}, "num_beams is 0; give 1 or more"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0; give a number above"),
@@ -331,7 +331,7 @@ def test_a_bad_row_of_a_support_file_is_named(
     ],
 )
 def test_what_makes_no_run_is_refused_before_anything_is_written(
-    options, said, ingredients, world, tmp_path, refused
+    options, message, ingredients, world, tmp_path, refused
 ):
     data, model = ingredients("translation")
     settings = {
@@ -344,7 +344,7 @@ def test_what_makes_no_run_is_refused_before_anything_is_written(
         "algorithm": "fomaml",
     } | options
     args = world.train_args(tmp_path / "run", data=data, **settings)
-    assert said in " ".join(refused(*args).split())
+    assert message in " ".join(refused(*args).split())
     assert not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""Tests that predictors take inputs as a caller has them."""
+"""Tests that predictors convert inputs in various forms."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of adapted models as graphs that other runtimes run without metaflax."""
+"""Tests of adapted models exported as graphs for other runtimes."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tests.workflows import worlds
 
 TOPICS = worlds.TOPICS[:3]
 QUERIES = [row["text"] for row in worlds.records(TOPICS, count=3, seed=9)]
-# Runs a directory as somebody does who has jax and a tokenizer, and no metaflax.
+# Runs an exported directory with jax and a tokenizer, and without metaflax.
 STRANGER = """
 import json, sys
 sys.modules["metaflax"] = None  # Importing it fails.

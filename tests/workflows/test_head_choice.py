@@ -1,4 +1,4 @@
-"""Tests that `adapt --head auto` chooses among heads by the support set alone."""
+"""Tests that `adapt --head auto` chooses a head by the support set alone."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ CLASSES = tasks.classification()
 
 
 def noisy_means(seed, count, noise=4.0):
-    """Two classes that differ in one feature, beside one that varies more."""
+    """Two classes that differ in one feature, with another of larger variance."""
     rng = np.random.default_rng(seed)
     targets = np.repeat([0, 1], count)
     features = rng.normal(size=(2 * count, 6)).astype(np.float32) / 8
@@ -125,7 +125,7 @@ def test_the_choice_is_printed_and_kept(
     support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
     of = ("--run", trained) if meta_trained else ("--model", world.model)
     args = ("adapt", "--support", support, *of, "--head", "auto")
-    # Whatever heads say of so few texts, one of the two is chosen each time.
+    # Whichever head scores best on so few texts, one of the two is chosen.
     for chosen, settings in (("prototypes", {}), ("gaussian", {"strength": 3.0})):
         out = tmp_path / chosen
         forced = {"prototypes": 0.5, "gaussian": 0.4, chosen: 0.9}

@@ -14,7 +14,7 @@ SPLIT = {"train": DOMAINS[:2], "valid": DOMAINS[2:4], "test": DOMAINS[4:]}
 
 
 def rows():
-    """Turns, of which the answer is a word of the domain and one of the question."""
+    """Turns whose answer is a word of the domain and one of the question."""
     rng = np.random.default_rng(0)
     return [
         {
@@ -112,7 +112,7 @@ def test_adapt_keeps_the_support_set_and_predict_repeats_the_evaluation(
 
 
 def generated_by_hand(model, support, query):
-    """What a model generates for prompts with all examples written out before them."""
+    """Texts that a model generates for prompts after all examples in full."""
     pretrained = models.load(model)
     tokenizer, params = pretrained.tokenizer(), pretrained.params
     prompts = ["Dialogue:\n" + "\n".join(row["text"]) + "\nNext:" for row in query]

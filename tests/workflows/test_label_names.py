@@ -256,7 +256,7 @@ def test_names_join_texts_without_labels(world, tmp_path):
 
 
 def test_the_choice_of_a_head_fits_names_in_every_fold_and_scores_none():
-    # One text of each class is in the wrong place, and the names know better.
+    # One text of each class is misplaced; the names have the right features.
     features = np.array([[1.0, 0], [-1.0, 0], [0, 1.0], [0, -1.0]])
     targets = np.array([0, 0, 1, 1])
     config = config_lib.AlgorithmConfig("frozen")

@@ -1,4 +1,4 @@
-"""Tests for batches by length: all texts, few shapes, answers in any order."""
+"""Tests for batches by length: all texts, few shapes, order of outputs."""
 
 import functools
 import itertools
@@ -50,7 +50,7 @@ def test_every_text_is_in_one_batch_that_holds_it_of_a_known_shape(batches):
 
 @pytest.mark.parametrize("low", [8, 12, 100, 300])
 def test_batches_of_many_texts_are_mostly_tokens(low):
-    """One long text among short ones pads no batch of theirs."""
+    """One long text among short ones does not pad their batches."""
     lengths = np.random.default_rng(0).integers(low, 2 * low, 4000).clip(max=512)
     lengths[7] = 512
     planned = list(LengthBatches.up_to(512, 2048).plan(lengths))
@@ -236,7 +236,7 @@ def test_windows_of_many_texts_are_read_from_a_file_at_once():
 
 
 def test_shapes_are_those_that_the_plan_can_take():
-    """Every shape is there for some text, so that none is compiled in vain."""
+    """Every shape is used for some texts, so that none is compiled in vain."""
     batches = LengthBatches.up_to(128, 2048)
     taken = {
         shape

@@ -1,4 +1,4 @@
-"""Several processes train together, and a run survives the death of any of them."""
+"""Tests that processes train together, and that a run survives their death."""
 
 import json
 import random
@@ -26,7 +26,7 @@ OPTIONS |= {"heartbeat": 3}
 
 LOCAL = Path(__file__).parents[2] / "experiments" / "launch" / "local.sh"
 
-# The process of this number gets a signal before its fifth step, the first time.
+# The process with this index gets a signal before its fifth step, the first time.
 STRUCK = """
 import os, pathlib, sys, time
 import jax
@@ -49,7 +49,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def launch(args, program=("-m", "metaflax")):
-    """Two processes, all of which start again when one dies."""
+    """Launches two processes, and restarts both when one dies."""
     return subprocess.run(
         [LOCAL, "2", sys.executable, *program, *map(str, args)],
         env=with_devices(1),
@@ -67,7 +67,7 @@ def struck(tmp_path, number, by):
 
 @pytest.fixture(scope="module")
 def whole(world, tmp_path_factory):
-    """A run of two processes that nothing happened to."""
+    """An uninterrupted run of two processes."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
     done = launch(world.train_args(run_dir, **OPTIONS))
     assert done.returncode == 0, done.stderr
@@ -88,7 +88,7 @@ def assert_same_run(run_dir, whole):
 
 
 def assert_alike(run_dir, other):
-    """The logs of two runs, but for rounding."""
+    """Checks that the logs of two runs are equal up to rounding."""
     logs = [worlds.read_jsonl(path / "log.jsonl") for path in (run_dir, other)]
     assert len(logs[0]) == len(logs[1])
     for one, two in zip(*logs, strict=True):
@@ -131,7 +131,7 @@ def test_two_processes_train_a_mixture_as_one_does(world, tmp_path):
     worlds.run(*args, "--run-dir", tmp_path / "one")
     assert_alike(tmp_path / "two", tmp_path / "one")
     worlds.run("evaluate", tmp_path / "two" / "members" / "topics")
-    # The member of raw text has left a model that pretraining goes on from.
+    # The member of raw text has written a model that pretraining can continue from.
     model = tmp_path / "two" / "members" / "masked" / "model"
     pretrain = ["pretrain", "--text", world.data, "--model", model, "--length", "24"]
     pretrain += worlds.arguments(
@@ -182,7 +182,7 @@ def test_tasks_that_devices_cannot_share_are_refused(world, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# Says after the command which processes it ran with.
+# Prints the processes after the command.
 COUNTED = """
 import sys
 import jax
@@ -199,7 +199,7 @@ sys.exit(status)
 
 @pytest.mark.slow
 def test_processes_find_each_other_by_variables_of_slurm(world, tmp_path):
-    """As under `srun`, which says these variables."""
+    """As under `srun`, which sets these variables."""
     with socket.socket() as free:
         while True:  # The port is made of the job's number.
             job = random.randrange(2**12)
@@ -226,7 +226,7 @@ def test_processes_find_each_other_by_variables_of_slurm(world, tmp_path):
     assert [process.returncode for process in running] == [0, 0]
     for number, output in enumerate(outputs):
         assert f"process {number} of 2, 1 of 2 devices" in output
-    # Each process has one device: what follows is true of a joint run alone.
+    # Each process has one device, so that the following holds only for a joint run.
     shared = "2 devices share the tasks of a step"
     assert [output.count(shared) for output in outputs] == [1, 0]
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())

@@ -1,8 +1,8 @@
 """Tests that meta-training on raw text learns, and makes runs like any other.
 
-In the made-up language each name comes with a companion among filler: which name was
-masked is told by its companion, once a network looks past the filler. Those of test
-words are others than those of training words.
+In the made-up language each name has a companion word among filler: the companion tells
+the masked name, once a network ignores the filler. Test words have other companions
+than training words.
 """
 
 import itertools
@@ -141,7 +141,7 @@ def refused(args, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"way": 25}, "of 600 texts 60 words qualify, which occur in 10 to 39 of them"),
         ({"word_bands": (100, 200)}, "of 600 texts 0 words qualify"),
@@ -156,13 +156,13 @@ def refused(args, capsys):
     ],
 )
 def test_text_too_small_for_the_tasks_is_refused_before_anything_is_compiled(
-    options, said, world, raw, tmp_path, capsys, monkeypatch
+    options, message, world, raw, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(
         "jax.stages.Lowered.compile", lambda *_: pytest.fail("compiled")
     )
     err = refused(train_args(world, raw, tmp_path / "run", **options), capsys)
-    assert said in err
+    assert message in err
     assert not (tmp_path / "run").exists()
 
 

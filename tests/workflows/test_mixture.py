@@ -1,7 +1,7 @@
-"""Tests that one encoder learns tasks of many kinds at once, and serves each after.
+"""Tests that one encoder learns tasks of several kinds at once.
 
-In the made-up language the class of a text is a word of it; in raw text each name comes
-with a companion; both share their filler, past which an encoder learns to look.
+In the made-up language the class of a text is one of its words; in raw text each name
+has a companion; both share their filler, which an encoder learns to ignore.
 """
 
 import dataclasses
@@ -108,7 +108,7 @@ def mixture(folder, members, steps=4, **settings):
 
 
 class Counted:
-    """A jitted step that says what it is compiled for."""
+    """A jitted step that records its compilations."""
 
     def __init__(self, step, compiled):
         self._step, self._compiled = step, compiled
@@ -121,7 +121,7 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def mixed(folder, tmp_path_factory):
-    """A run of four kinds that learnt something, and what it compiled."""
+    """A meta-trained run of four kinds of tasks, and its compilations."""
     run_dir = tmp_path_factory.mktemp("mixed") / "run"
     members = {
         "topics": topics(folder, share=ShareConfig(weight=1.0)),
@@ -157,7 +157,7 @@ def results_of(run_dir):
 
 
 def risen(results, metric):
-    """By how much a metric rose, at the lower end of its interval."""
+    """Lower bound of the increase of a metric."""
     found = results["paired_difference_from_before"]["after"][metric]
     return found["mean"] - found["half_width"]
 
@@ -222,7 +222,7 @@ def test_what_steps_compute_is_known_before(mixed):
     for name, flops in common.step_flops(config).items():
         cost = json.loads((run_dir / "members" / name / "cost.json").read_text())
         compiled = [record["flops"] for record in cost]
-        # Some products are written twice, which the compiler merges.
+        # The compiler merges some duplicate products.
         assert 0.9 * min(compiled) <= flops <= 1.3 * max(compiled), name
 
 
@@ -293,7 +293,7 @@ def test_a_mixture_itself_is_no_run_and_names_its_members(mixed, capsys):
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     even = ShareConfig(weight=1.0)
     members = {
-        "topics": topics(folder, algorithm="leopard", share=even),  # It learns rates.
+        "topics": topics(folder, algorithm="leopard", share=even),  # Learns rates.
         "masked": masked(folder, rows_per_step=2, share=even),
     }
     config = mixture(folder, members, steps=8, eval_every=4, seed=1, dropout=True)
@@ -313,7 +313,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     assert (run_dir / "log.jsonl").read_text() == log
     params = _run.load_trained(run_dir / "members" / "topics").params
     chex.assert_trees_all_equal(params, whole)
-    # Both took part after the checkpoint.
+    # Both members trained after the checkpoint.
     later = [r["member"] for r in worlds.read_jsonl(run_dir / "log.jsonl")
              if "loss" in r and r["step"] > 4]  # fmt: skip
     assert set(later) == {"topics", "masked"}
@@ -384,7 +384,7 @@ def test_a_diverging_run_names_the_member_of_the_step(folder, tmp_path, silent):
 
 @pytest.fixture
 def refused(folder, tmp_path, silent, monkeypatch):
-    """Runs a mixture that is to fail before anything is compiled or written."""
+    """Runs a mixture that must fail before anything is compiled or written."""
     monkeypatch.setattr(
         "jax.stages.Lowered.compile", lambda *_: pytest.fail("compiled")
     )

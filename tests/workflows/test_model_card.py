@@ -1,4 +1,4 @@
-"""Tests of the model cards of directories that are written."""
+"""Tests of the model cards of written directories."""
 
 import json
 import shutil

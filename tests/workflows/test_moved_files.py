@@ -1,4 +1,4 @@
-"""Tests for runs whose files moved: they work, or say exactly which file is gone."""
+"""Tests that runs whose files moved work, or name the missing file."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def project(world, tmp_path_factory):
 
 @pytest.fixture
 def copied(project, tmp_path, monkeypatch):
-    """A copy of the run, whose files outside are where they were; another directory."""
+    """A copy of the run in another directory; its external files are not moved."""
     shutil.copytree(project / "runs" / "one", tmp_path / "one")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "one"
@@ -42,7 +42,7 @@ def copied(project, tmp_path, monkeypatch):
 
 @pytest.fixture
 def hidden(project):
-    """Takes files of the project away, and puts them back."""
+    """Hides files of the project, and restores them."""
     taken = []
 
     def hide(name):
@@ -152,7 +152,7 @@ def test_a_run_keeps_what_its_model_consists_of(linked, tmp_path, monkeypatch):
 def test_weights_rewritten_in_place_are_refused_where_they_are_linked(
     linked, trained, tmp_path, monkeypatch
 ):
-    """A copy of them does no harm, nor does another time of the same content."""
+    """Copies, and touched files with the same content, are accepted."""
     monkeypatch.setattr(_run_files, "SMALL", 50)
     if not linked:
         monkeypatch.setattr("os.link", refuse)
@@ -180,7 +180,7 @@ def refuse(*_):
 
 
 def test_a_run_keeps_how_sentences_are_pooled(tmp_path):
-    """Where the network lies in a folder within, as older releases have it."""
+    """With the network in a subfolder, as in older releases."""
     model, run = tmp_path / "model", tmp_path / "run"
     for name in ("0_Transformer", "1_Pooling"):
         (model / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Tests that models to meta-train from the beginning are made."""
+"""Tests of new models to meta-train from scratch."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests that meta-training on labelled texts on disk makes runs like any other."""
+"""Tests of meta-training on labelled texts on disk."""
 
 import itertools
 import json
@@ -90,7 +90,7 @@ def test_a_seed_splits_the_classes_that_it_splits_in_memory(
         split: set(getattr(usual.splits, split).label_names)
         for split in ("train", "valid", "test")
     }
-    # All 20 texts of a class are fewer than are held out of it.
+    # A class has 20 texts, fewer than are held out at most.
     for split in ("valid", "test"):
         own, other = getattr(run.splits, split), getattr(usual.splits, split)
         pairs = [set(zip(e.texts, e.labels, strict=True)) for e in (own, other)]
@@ -137,7 +137,7 @@ def test_a_resumed_run_draws_the_tasks_of_one_that_was_not_interrupted(world, tm
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"task": "regression"}, "on_disk does not go with the task type"),
         ({"domain": "d"}, "domain is 'd', which does not go with on_disk"),
@@ -156,7 +156,7 @@ def test_a_resumed_run_draws_the_tasks_of_one_that_was_not_interrupted(world, tm
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused_before_anything_is_compiled(
-    options, said, world, tmp_path, capsys, monkeypatch
+    options, message, world, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(
         "jax.stages.Lowered.compile", lambda *_: pytest.fail("compiled")
@@ -164,7 +164,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_compiled(
     args = world.train_args(tmp_path / "run", on_disk=True)
     args += worlds.arguments(options)  # The last of two counts.
     assert cli.main([str(arg) for arg in args]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

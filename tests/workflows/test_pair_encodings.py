@@ -1,4 +1,4 @@
-"""Tests that pairs are encoded in every way from training to prediction."""
+"""Tests of all pair encodings, from training to prediction."""
 
 import json
 
@@ -18,7 +18,7 @@ WIDTH = 32
 
 
 def rows(topics=worlds.TOPICS, count=8):
-    """Pairs of a topic, whose word is in both texts or in the first alone."""
+    """Pairs of a topic, whose word is in both texts or only in the first."""
     rng, found = np.random.default_rng(0), []
     for topic in topics:
         for number in range(count):
@@ -54,7 +54,7 @@ def test_an_adapted_directory_encodes_pairs_as_it_was_adapted(
     printed = " ".join(capsys.readouterr().out.split())
     assert "takes features of texts that are encoded apart" in printed
 
-    # The encoder is Hugging Face's, the output layer ours.
+    # The files name Hugging Face's encoder; metaflax adds the output layer.
     content = json.loads((out / "config.json").read_text())
     assert content["architectures"] == ["BertModel"]
     loaded, predictor = models.load(out), workflows.Predictor(out)

@@ -1,4 +1,4 @@
-"""Tests for `predict`: formats in and out, streams, order, compilations."""
+"""Tests for `predict`: input and output formats, streams, order, compilations."""
 
 import csv
 import io
@@ -122,7 +122,7 @@ def test_a_stream_is_answered_line_by_line_before_it_ends(adapted):
     process = subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8"
     )
-    # Rather a failure than a test that waits for ever.
+    # A failure is better than a test that hangs.
     timer = threading.Timer(120, process.kill)
     timer.start()
     try:

@@ -1,8 +1,7 @@
-"""Tests that pretraining learns a made-up language, and leaves what others take up.
+"""Tests that pretraining learns a made-up language, and of its written model.
 
-In it lines that follow each other are about one of six things, each with four words of
-its own: what surrounds a masked word leaves four to guess from, of 24 that are as
-frequent.
+Consecutive lines are about one of six topics with four words each: the context of a
+masked word narrows it down to four of 24 words of the same frequency.
 """
 
 import json
@@ -130,7 +129,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(raw, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"length": 49, "fresh": False}, "length is 49, and the model has 48 posit"),
         ({"text": "none.txt"}, "no such file"),
@@ -141,7 +140,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(raw, tmp_path, capsys):
     ],
 )
 def test_what_makes_no_run_is_refused_before_anything_is_compiled(
-    options, said, raw, tiny_bert, tmp_path, capsys, monkeypatch
+    options, message, raw, tiny_bert, tmp_path, capsys, monkeypatch
 ):
     def fails(*args):
         pytest.fail("compiled")
@@ -150,7 +149,7 @@ def test_what_makes_no_run_is_refused_before_anything_is_compiled(
     model = {} if options.get("fresh", True) else {"model": tiny_bert}
     given = args(raw, tmp_path / "run", **(model | options))
     assert cli.main([str(arg) for arg in given]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

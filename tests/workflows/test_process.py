@@ -1,4 +1,4 @@
-"""Tests of what commands set for their process."""
+"""Tests of process-wide settings of commands."""
 
 import threadpoolctl
 

@@ -1,4 +1,4 @@
-"""Tests that a recipe makes an encoder of a folder of data alone."""
+"""Tests that a recipe trains an encoder from a folder of data."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Tests that a step is repeated as it was, and non-finite values are located."""
+"""Tests that a step is repeated exactly, and non-finite values are located."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def few(world, tmp_path_factory):
 
 @pytest.fixture
 def refused(capsys):
-    """Runs a command that must fail, and gives its one sentence."""
+    """Runs a command that must fail; returns its error message."""
 
     def run(*args):
         assert cli.main([str(arg) for arg in args]) == 2

@@ -35,7 +35,7 @@ def test_a_second_training_in_a_run_directory_changes_nothing(
 
 
 def test_of_two_that_begin_at_once_one_goes_on(tmp_path):
-    """Neither of them sees a run when it starts."""
+    """Neither of them finds a run when it starts."""
     first, second = (RunDirectory(tmp_path / "run") for _ in range(2))
     mine, other = config.Config(), config.Config(data=config.DataConfig(path="other"))
     with first.reserved(mine), second.reserved(other):

@@ -1,4 +1,4 @@
-"""Tests that given episodes are scored as those that a run draws."""
+"""Tests that published episodes are scored like sampled ones."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Tests for `search`: what it tries, leaves and never sees, and its interruptions."""
+"""Tests for `search`: trials, results, held-out data and interruptions."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def base_of(world, **options):
 
 
 def written(path, base, trials=3):
-    """A file of a search."""
+    """Writes the config file of a search."""
     text = to_python(base).replace("config = Config(", "base = Config(")
     path.write_text(
         f"from metaflax.config import SearchConfig, {', '.join(KINDS)}\n{text}\n"
@@ -50,7 +50,7 @@ def found_in(folder):
 
 @pytest.fixture(scope="module")
 def searched(world, tmp_path_factory):
-    """The file and the directory of two trials."""
+    """The config file and the directory of a search of two trials."""
     folder = tmp_path_factory.mktemp("search")
     file = written(folder / "search.py", base_of(world), trials=2)
     worlds.run("search", "--config", file, "--run-dir", folder / "out")
@@ -104,7 +104,7 @@ def test_a_finished_search_started_again_prints_the_same_and_runs_no_trial(
 
 @pytest.mark.slow
 def test_no_episode_of_a_test_class_is_drawn(world, tmp_path, monkeypatch, silent):
-    """Nor does it matter what texts of these classes say."""
+    """The texts of these classes do not matter either."""
     drawn = set()
     episode = data.EpisodeSampler.episode
 

@@ -1,4 +1,4 @@
-"""Properties of the texts that are selected to be labelled next."""
+"""Tests of the selection of texts to label next."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_the_mix_is_diverse_among_the_uncertain():
 
 
 def test_features_may_be_tiny():
-    """Those of a directory whose standardisation is folded into weights are."""
+    """As in a directory whose standardisation is folded into weights."""
     features, _ = clustered()
     probabilities, _ = pool()
     for strategy in STRATEGIES:

@@ -1,4 +1,4 @@
-"""Tests of encoders that are written for sentence-transformers."""
+"""Tests of export to sentence-transformers."""
 
 import json
 import types
@@ -19,7 +19,7 @@ FORMAT = ("--format", "sentence-transformers")
 
 
 def features(model, params, texts):
-    """Features of texts, each no longer than the model takes."""
+    """Features of texts that are not longer than the model's maximum."""
     length = model.fitted(config.DataConfig(max_length=10**6))
     tokenized = model.tokenize(texts, length, tasks.TEXT)
     return embedder(model)(params, tokenized, np.arange(len(texts)))

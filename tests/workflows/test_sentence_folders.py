@@ -1,4 +1,4 @@
-"""Tests that a sentence-transformers folder is used as its files tell."""
+"""Tests that the settings in a sentence-transformers folder are used."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def sentence_folder(
     network="",
     more=(),
 ):
-    """Lays a BERT out as sentence-transformers does."""
+    """Writes a BERT in the format of sentence-transformers."""
     shutil.copytree(world.model, folder / network)
     modules = [(network, TRANSFORMER), ("1_Pooling", POOLING), *more]
     modules += [("2_Normalize", NORMALIZE)] if normalize else []
@@ -169,7 +169,7 @@ def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_
     assert towers.model.pair_encoding == "two_towers"
     assert towers.algorithm.head == "centred_prototypes"
     assert without_run(str(folder), task=task, head="ridge").algorithm.head == "ridge"
-    # What fine-tunes an output layer begins with that of its own.
+    # Fine-tuning of an output layer begins with its own default.
     assert without_run(str(folder), "fine_tuning", task).algorithm.head is None
     # One sequence where that is asked for, or the network was made for it.
     one = without_run(str(folder), task=task, pair_encoding="one_sequence")
@@ -178,7 +178,7 @@ def test_pairs_are_encoded_apart_where_the_folder_is_of_single_texts(world, tmp_
     assert (other.model.pair_encoding, other.algorithm.head) == (None, None)
     assert without_run(str(folder)).model.pair_encoding is None
 
-    # Means of parts of a text are for models that average.
+    # Means of parts of a text suit models with mean pooling.
     assert without_run(str(folder), task="relations").model.pair_encoding == "phrase"
     marked = without_run(str(folder), task="relations", pooling="entities")
     assert marked.model.pair_encoding is None

@@ -1,4 +1,4 @@
-"""Tests that tokens, choices and texts are scored alike in few shapes and in one."""
+"""Tests that scores in few shapes equal those in one shape."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ NUM, MOST_SHAPES = 6, 2
 
 
 def filler(number, step=2):
-    """More words in each row than in the one before, and few again."""
+    """Filler of increasing length, which starts again from few words."""
     return [worlds.FILLER[n % 8] for n in range(1 + step * (number % 7))]
 
 

@@ -1,8 +1,8 @@
-"""Every command of a page runs, in miniature, on the files that the page names.
+"""Tests that every command of a page runs, in miniature, on the page's files.
 
-Pages are followed from top to bottom in one directory: what they say to write is
-written, their Python runs, and each command must end well. What a page takes for
-granted, such as `my_task.csv` or the run of another page, is laid on that desk first.
+Pages are followed from top to bottom in one directory: their files are written, their
+Python runs, and each command must succeed. Files that a page assumes, such as
+`my_task.csv` or the run of another page, are created first.
 Models are tiny, and options make commands short, so that sizes are not tested. Python
 that needs the real encoder runs in `tests/test_docs.py`.
 """
@@ -28,7 +28,7 @@ from tests.test_docs import (
 
 __all__ = ["pytestmark"]
 
-# Commands that are tested elsewhere, by how they begin.
+# Prefixes of commands that are tested elsewhere.
 ELSEWHERE = {
     "pip install": ".ci/first_hour.py",
     "python -m pytest": ".ci/run",
@@ -46,7 +46,7 @@ ELSEWHERE = {
     "metaflax train --recipe": "tests/workflows/test_recipes.py",
 }
 
-# Options that shorten a command. The last value of an option counts.
+# Options that shorten a command. The last value of an option is used.
 SHORT = {
     "train": "--steps 2 --eval-every 2 --valid-episodes 2 --test-episodes 2"
     " --tasks-per-step 2 --max-length 24",
@@ -82,7 +82,7 @@ WAYS += "|must I {}|they {}|who can {}|it would help to {}|today I {}|never {}"
 
 
 class Fence(NamedTuple):
-    """A block of a page: its language, its text, and the file it is said to be of."""
+    """A block of a page: its language, its text, and the name of its file."""
 
     language: str
     text: str
@@ -100,7 +100,7 @@ def fences(page: Path) -> list[Fence]:
 
 
 def commands(fence: Fence) -> list[str]:
-    """Lines of a shell block; a quoted argument may go over several."""
+    """Commands of a shell block; a quoted argument may span several lines."""
     lines, whole = [], ""
     for line in fence.text.replace("\\\n", " ").splitlines():
         if line.startswith("#"):
@@ -135,7 +135,7 @@ def intents() -> list[dict[str, str]]:
 
 
 def write_files() -> None:
-    """Files of the reader's own, as pages describe them."""
+    """Writes the files that readers are assumed to have."""
     rows = intents()
     texts = [row["text"] for row in rows]
     write_rows("intents.jsonl", rows)
@@ -202,7 +202,7 @@ def new_model(name: str, family: str, **sizes: int) -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A directory with the files, models and runs that pages take for granted."""
+    """A directory with the files, models and runs that pages assume."""
     folder = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -226,12 +226,12 @@ def desk(tmp_path_factory):
 
 
 def tiny(model, folder: Path):
-    """A model that pip would fetch, replaced by one on the desk."""
+    """Replaces a model that pip would fetch by a tiny one."""
     return model._replace(fetch=lambda: folder)
 
 
 class Reader:
-    """Obeys commands, each once while what it wrote is there."""
+    """Runs commands, each only once while its output exists."""
 
     def __init__(self):
         self.wrote = {}
@@ -266,7 +266,7 @@ def reader(desk):
 
 
 def pages_of_commands():
-    """Pages with commands; what beginners read is tested at each change."""
+    """Pages with commands; pages for beginners are tested at each change."""
     return [
         page
         if page.parent in (ROOT, ROOT / "docs", ROOT / "docs" / "tutorials")

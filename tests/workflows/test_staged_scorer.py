@@ -1,4 +1,4 @@
-"""Tests that adaptation and prediction in few shapes give the scores of one stage."""
+"""Tests that scoring in two stages equals scoring in one stage."""
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ NUM = 12
 
 
 class InOneStage(LogitScorer):
-    """Pads all tasks to the largest."""
+    """Scorer in one stage, which pads all tasks to the largest."""
 
     by_stages = False
 
@@ -40,7 +40,7 @@ def run(world):
 
 
 def published(run):
-    """Episodes of one to five texts a class, with as many queries as there are."""
+    """Episodes of one to five texts per class, with all remaining texts as queries."""
     examples = run.splits.test
     episodes = tuple(
         data.EpisodeSampler(examples, 3, 1 + n % 5, 1 + n % 4).episode(0, n)

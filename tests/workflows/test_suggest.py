@@ -1,4 +1,4 @@
-"""Tests of `suggest`: which texts of a file to label next."""
+"""Tests of `suggest`, for texts to label next."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ TOPICS = worlds.TOPICS[:3]
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    """Texts of one topic or of two, the first of which are all learned already."""
+    """Texts of one or two topics; the first texts are those of the support set."""
     learned = worlds.records(TOPICS, count=3, seed=1)
     rows = [{"text": row["text"], "id": 10 + i} for i, row in enumerate(learned)]
     for seed, topics in enumerate([TOPICS[:1], TOPICS[:2], TOPICS[1:]]):

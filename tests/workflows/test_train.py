@@ -1,4 +1,4 @@
-"""Tests for `train`: what it leaves, what it learns, what it compiles, its resuming."""
+"""Tests for `train`: files, learning, compilations and resuming."""
 
 import dataclasses
 import errno
@@ -27,7 +27,7 @@ from metaflax.workflows.runs import _run
 from tests import marks
 from tests.workflows import worlds
 
-# Of each kind of parameters and estimators one; tests/algorithms has them all.
+# One of each kind of parameters and estimators; tests/algorithms has them all.
 LEARNERS = {
     "anil": {},
     "cavia": {"context_size": 4},
@@ -135,7 +135,7 @@ def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
     fit = training.fit
 
     class Spied:
-        """A jitted step that is compiled by whoever lowers it, and never called."""
+        """A jitted step that is lowered and compiled, and never called."""
 
         def __init__(self, *args, **kwargs):
             self._step = make_step(*args, **kwargs)
@@ -175,7 +175,7 @@ def test_shapes_that_vary_compile_a_few_times_and_then_no_more(
 
 
 def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_path):
-    """A learning rate below the precision leaves every validation score as it was."""
+    """A learning rate below the precision leaves all validation scores equal."""
     run_dir = tmp_path / "run"
     options = {"steps": 4, "eval_every": 1, "learning_rate": 1e-30}
     worlds.run(*world.train_args(run_dir, **options))
@@ -187,7 +187,7 @@ def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_p
 def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
     world, tmp_path
 ):
-    """In its start, its steps, its validations, while it saves and while it tests."""
+    """During its start, steps, validations, saving and testing."""
     options = {"steps": 400, "eval_every": 3, "dropout": True, "learning_rate": 1e-3}
     options |= {"patience": 1000}
     runs = [tmp_path / name for name in ("killed", "whole")]
@@ -229,7 +229,7 @@ def latest_state(run_dir):
     return state._replace(key=jax.random.key_data(state.key))
 
 
-# Gets a signal where the log says step 4, a step before validation.
+# Gets a signal when the log has step 4, one step before validation.
 ASKED = """
 import os, signal, sys
 from metaflax import training
@@ -287,7 +287,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(
 def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
     world, tmp_path
 ):
-    """In its start, its steps, its validations, while it saves and while it tests.
+    """During its start, steps, validations, saving and testing.
 
     Six runs at a time are the load.
     """
@@ -298,7 +298,7 @@ def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
         return [str(x) for x in world.train_args(tmp_path / name, **options)]
 
     def interrupted(number, delay):
-        """Returns how a run ended that was interrupted, and its errors."""
+        """Interrupts a run; returns its exit status and errors."""
         command = [sys.executable, "-m", "metaflax", *args(f"run{number}")]
         run_dir = tmp_path / f"run{number}"
         with subprocess.Popen(
@@ -325,7 +325,7 @@ def test_a_hundred_interrupts_at_random_moments_under_load_end_a_run_cleanly(
             more = [next(numbers) for _ in range(30)]
             ends += pool.map(interrupted, more, delays.uniform(0, longest, 30))
     for _, code, error, lost in ends:
-        # Python itself ends it while it starts, and after its end.
+        # Python itself handles the signal during startup and shutdown.
         assert code in (0, 130, -signal.SIGINT), error
         assert "Traceback" not in error
         assert not lost
@@ -374,7 +374,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
 
 
 def refusing(function, count):
-    """The function, which from its call of that number on finds the disk full."""
+    """The function, which raises an error of a full disk from its n-th call on."""
     calls = itertools.count(1)
 
     def refused(*args):
@@ -385,7 +385,7 @@ def refusing(function, count):
     return refused
 
 
-# Kills itself half-way through the line of the log that the second argument says.
+# Kills itself half-way through the log line given by the second argument.
 KILLED = """
 import os, signal, sys
 from metaflax import cli

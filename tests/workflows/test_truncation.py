@@ -1,4 +1,4 @@
-"""Tests that truncated texts are reported on their row, and of reading in windows."""
+"""Tests of reports of truncated texts, and of windows."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ from tests.workflows.test_understanding import (
 
 FILLER = " ".join(worlds.FILLER)
 LONG = " ".join([FILLER] * 10)  # 80 tokens of a model of 48, special ones included.
-# Of each task type: rows to adapt to, pooling, columns, and inputs whose first alone is
-# too long.
+# By task type: rows to adapt to, pooling, columns, and inputs, of which only the first
+# is too long.
 KINDS = {
     "classification": (worlds.records, "mean", {}, [LONG, FILLER]),
     "multilabel_classification": (worlds.records, "mean", {}, [LONG, FILLER]),
@@ -58,7 +58,7 @@ KINDS = {
         question_rows,
         "tokens",
         {},
-        # The context is read whole, in windows; a question is cut.
+        # The context is read whole, in windows; a question is truncated.
         [Question(LONG, FILLER), Question(FILLER, LONG)],
     ),
 }
@@ -145,7 +145,7 @@ def test_windows_combine_the_logits_of_all_parts_of_a_text(windows, adapted):
     assert (short["windows"], long["windows"]) == (1, len(logits) - 1)
     assert long["truncated"] is None
     assert not predictor.notes()
-    # A text that fits is predicted as without windows.
+    # A text that fits has the same prediction without windows.
     plain = workflows.Predictor(adapted)([FILLER])[0]["probabilities"]
     np.testing.assert_allclose(
         list(short["probabilities"].values()), list(plain.values()), atol=1e-5

@@ -1,7 +1,7 @@
-"""Tests that all ways to understand a text are learned, adapted to and answered.
+"""Tests of all task types of encoders, from meta-training to `predict`.
 
-Each trains for real on a made-up language: what is to be said of a text lies in words
-that an untrained network does not tell from filler.
+Each run trains on a made-up language: the target of a text depends on words that an
+untrained network does not distinguish from filler.
 """
 
 import functools
@@ -22,32 +22,32 @@ from tests.workflows import worlds
 def pair_rows(count=20, seed=0):
     """The class is a word of the second text; the first has words of other classes."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for second in worlds.texts([topic], count, rng):
             [first] = worlds.texts([rng.choice(worlds.TOPICS)], 1, rng)
-            found.append({"text": first, "text_pair": second, "label": topic})
-    return found
+            rows.append({"text": first, "text_pair": second, "label": topic})
+    return rows
 
 
 def number_rows(count=60, seed=0):
-    """A domain's number is how often its word occurs, with words of other domains."""
+    """The number is the count of the domain's word, among words of other domains."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for _ in range(count):
             number = int(rng.integers(6))
             others = rng.choice([t for t in worlds.TOPICS if t != topic], 3)
             words = [topic] * number + [*others, *rng.choice(worlds.FILLER, 5)]
             text = " ".join(rng.permutation(words))
-            found.append({"text": text, "domain": topic, "score": float(number)})
-    return found
+            rows.append({"text": text, "domain": topic, "score": float(number)})
+    return rows
 
 
 def relation_rows(count=20, seed=0):
     """A word tells the relation of two others; ranges are of words, as in FewRel."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for text in worlds.texts([topic], count, rng, longest=4):
             words = text.split()
@@ -55,14 +55,14 @@ def relation_rows(count=20, seed=0):
             head, tail = rng.choice(filler, 2, replace=False).tolist()
             spans = {"head": [[head, head + 1]], "tail": [[tail, tail + 1]]}
             entities = {name: {"spans": ranges} for name, ranges in spans.items()}
-            found.append({"tokens": words, "label": topic, **entities})
-    return found
+            rows.append({"tokens": words, "label": topic, **entities})
+    return rows
 
 
 def entity_rows(count=20, seed=0):
     """Words of a topic are entities of its type, some of them two words long."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for number in range(count):
             words = rng.choice(worlds.FILLER, rng.integers(4, 9)).tolist()
@@ -71,14 +71,14 @@ def entity_rows(count=20, seed=0):
             words[place : place + length] = [topic] * length
             tags = ["O"] * len(words)
             tags[place : place + length] = [f"B-{topic}", f"I-{topic}"][:length]
-            found.append({"tokens": words, "tags": tags})
-    return found
+            rows.append({"tokens": words, "tags": tags})
+    return rows
 
 
 def question_rows(count=25, seed=0):
     """The word of the domain is the answer, once or twice; some contexts lack it."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for topic in worlds.TOPICS:
         for number in range(count):
             words = rng.choice(worlds.FILLER, rng.integers(6, 12)).tolist()
@@ -86,7 +86,7 @@ def question_rows(count=25, seed=0):
             said = [topic] * int(rng.integers(1, 3)) if number % 5 else []
             first = len(" ".join([*words[:place], ""]))
             answer = {"text": " ".join(said), "start": first}
-            found.append(
+            rows.append(
                 {
                     "question": " ".join(rng.choice(worlds.FILLER, 3)),
                     "context": " ".join([*words[:place], *said, *words[place:]]),
@@ -94,7 +94,7 @@ def question_rows(count=25, seed=0):
                     "domain": topic,
                 }
             )
-    return found
+    return rows
 
 
 KINDS = {
@@ -141,7 +141,7 @@ every = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def runs(world, tmp_path_factory):
-    """A run of each task type that learnt something."""
+    """A meta-trained run of each task type."""
     folder = tmp_path_factory.mktemp("understanding")
     bert = worlds.save_bert(
         folder / "bert", vocabulary=(*worlds.VOCABULARY, *worlds.MARKERS)
@@ -173,7 +173,7 @@ def runs(world, tmp_path_factory):
 
 
 def risen(run_dir, metric):
-    """By how much a metric rose, at the lower end of its interval."""
+    """Lower bound of the increase of a metric."""
     results = json.loads((run_dir / "results.json").read_text())
     difference = results["paired_difference_from_before"]["after"][metric]
     return difference["mean"] - difference["half_width"]
@@ -194,7 +194,7 @@ def test_meta_training_learns_what_is_none_of_the_relations(runs):
     run_dir = runs("relations", none_rate=0.25, way=2, train_way=4)
     assert risen(run_dir, "accuracy") > 0.05
     results = json.loads((run_dir / "results.json").read_text())
-    # Before, nothing is said to be of none.
+    # Before training, "none" is never predicted.
     assert results["intervals"]["before"]["none_recall"]["mean"] == 0
     assert min(risen(run_dir, f"none_{m}") for m in ("precision", "recall")) > 0.1
     assert results["report"][tasks.relations(none=True).others[0]]["support"] == 40 * 2
@@ -207,7 +207,7 @@ def exported(run_dir):
 
 @functools.cache
 def adapted_and_answered(run_dir):
-    """An episode's line of scores, its queries, and what `predict` says of them.
+    """An episode's line of scores, its queries, and the output of `predict`.
 
     The adapted model is in the folder `model` of the exported episode.
     """
@@ -321,7 +321,7 @@ def refused(capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "said"),
+    ("kind", "changes", "message"),
     [
         ("pair_classification", {"text_pair": " "}, "'text_pair' is an empty text"),
         pytest.param(
@@ -359,7 +359,7 @@ def refused(capsys):
     ],
 )
 def test_a_bad_row_of_a_support_file_is_named(
-    kind, changes, said, runs, tmp_path, refused
+    kind, changes, message, runs, tmp_path, refused
 ):
     rows = KINDS[kind][0](count=2)[:3]
     rows[1] = {**rows[1], **changes}
@@ -367,7 +367,7 @@ def test_a_bad_row_of_a_support_file_is_named(
     args = ("--support", support, "--out", tmp_path / "out", "--run", runs(kind))
     error = refused("adapt", *args)
     assert "support.jsonl:2" in error
-    assert said in error
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 
@@ -437,7 +437,7 @@ def test_entities_and_relations_chain_into_triples(runs, tmp_path):
         assert score >= 0.5
     scores = [triple["score"] for triple in answers[0]["triples"]]
     assert scores == sorted(scores, reverse=True)
-    # Nothing is left out: every pair is a triple, in its more probable direction.
+    # With threshold 0 every pair is a triple, in its more probable direction.
     [answer] = [a for a in answers if len(a["entities"]) > 1][:1]
     spans = [(entity["start"], entity["end"]) for entity in answer["entities"]]
     probable = 0

@@ -30,7 +30,7 @@ def world(tmp_path_factory):
 
 
 def episode():
-    """Two classes around 0 and 4, one support unit each and queries between them."""
+    """Two classes around 0 and 4, with one support unit each and queries in between."""
     support = base.Batch(jnp.array([[0.0], [4.0]]), jnp.array([0, 1]), jnp.ones(2))
     queries = jnp.array([[1.0], [1.5], [2.5], [100.0]])
     weights = jnp.array([1.0, 1, 1, 0])  # The last is padding.

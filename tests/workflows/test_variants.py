@@ -1,4 +1,4 @@
-"""Tests that meta-training reads variants of texts, and nothing else does."""
+"""Tests that only meta-training uses variants of texts."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from metaflax import cli
 from metaflax.workflows import RunDirectory, load_run
 from tests.workflows import worlds
 
-# Words of variants and of no text, two for each word of filler.
+# Words that occur only in variants, two for each word of filler.
 KINDS = ("other", "another")
 VARIED = tuple(f"{kind}{word}" for kind in KINDS for word in worlds.FILLER)
 VOCABULARY = (*worlds.VOCABULARY, *VARIED)
@@ -43,7 +43,7 @@ def batches(run, start=0, count=3):
 
 
 def filler_read(run):
-    """The words other than topics and special tokens that the first batches read."""
+    """The filler words in the first batches of meta-training."""
     ids = {int(n) for task in batches(run) for b in task for n in b.inputs.ids.ravel()}
     return {VOCABULARY[n] for n in ids} - {*worlds.SPECIAL, *worlds.TOPICS}
 
@@ -92,7 +92,7 @@ def test_variants_are_reported_and_trained_on(world, varied, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"variant_rate": 1.5}, "variant_rate is 1.5; give 0 to 1"),
         ({"variants": "other"}, "no column 'other'"),
@@ -104,11 +104,11 @@ def test_variants_are_reported_and_trained_on(world, varied, tmp_path, capsys):
     ],
 )
 def test_variants_that_cannot_be_read_are_refused(
-    options, said, world, varied, tmp_path, capsys
+    options, message, world, varied, tmp_path, capsys
 ):
     args = world.train_args(
         tmp_path / "run", data=varied[0], model=varied[1], **options
     )
     assert cli.main([str(arg) for arg in args]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Tests of `watch`: labels and alarms of a stream, and what survives a restart."""
+"""Tests of `watch`: labels and alarms of a stream, and restarts."""
 
 import http.server
 import json
@@ -21,7 +21,7 @@ TOPICS = worlds.TOPICS[:3]
 
 
 def lines(number, topics, seed):
-    """Texts of topics that are drawn with equal chances."""
+    """Texts of topics that are drawn uniformly."""
     rng = np.random.default_rng(seed)
     return [worlds.texts([rng.choice(topics)], 1, rng)[0] for _ in range(number)]
 

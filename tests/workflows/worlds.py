@@ -1,7 +1,7 @@
-"""A made-up language: small BERTs, texts whose classes a word tells, and commands.
+"""A made-up language: small BERTs, texts whose class is a word, and commands.
 
-Each text has the word of its class somewhere among random filler. An untrained network
-sees mostly filler; meta-training learns to look past it, on whatever classes.
+Each text has the word of its class among random filler. Features of an untrained
+network depend mostly on filler; meta-training learns to ignore it, for any classes.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def save_bert(
     seed: int = 0,
     vocabulary: Sequence[str] = VOCABULARY,
 ) -> Path:
-    """A random BERT with a WordPiece tokenizer, as Hugging Face lays it out."""
+    """A random BERT with a WordPiece tokenizer, in Hugging Face's format."""
     config = models.BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=width,
@@ -76,11 +76,11 @@ def texts(
     topics: Iterable[str], count: int, rng: np.random.Generator, longest: int = 8
 ) -> list[str]:
     """`count` texts that each hold all the topics among filler."""
-    found = []
+    rows = []
     for _ in range(count):
         words = [*topics, *rng.choice(FILLER, rng.integers(4, longest + 1))]
-        found.append(" ".join(rng.permutation(words)))
-    return found
+        rows.append(" ".join(rng.permutation(words)))
+    return rows
 
 
 def records(topics: Iterable[str] = TOPICS, count: int = 20, seed: int = 0, **kwargs):
@@ -95,12 +95,12 @@ def records(topics: Iterable[str] = TOPICS, count: int = 20, seed: int = 0, **kw
 def label_records(count: int = 150, seed: int = 0):
     """Texts of one or two topics, both of one split."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for _ in range(count):
         group = list(SPLIT.values())[rng.integers(3)]
         topics = rng.choice(group, rng.integers(1, 3), replace=False).tolist()
-        found.append({"text": texts(topics, 1, rng)[0], "label": topics})
-    return found
+        rows.append({"text": texts(topics, 1, rng)[0], "label": topics})
+    return rows
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
@@ -125,9 +125,9 @@ class World(NamedTuple):
 
     Attributes:
       model: directory of a BERT.
-      data: labelled texts.
-      split: their split file.
-      multilabel: texts of several labels.
+      data: file of labelled texts.
+      split: split file of these texts.
+      multilabel: file of texts with several labels.
     """
 
     model: Path
@@ -158,16 +158,16 @@ class World(NamedTuple):
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
-    """`way=3` as `--way 3`."""
-    found = []
+    """Formats options, such as `way=3` as `--way 3`."""
+    words = []
     for name, value in options.items():
         if value is None:
             continue
         values = value if isinstance(value, (list, tuple)) else [value]
-        found += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return found
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
 
 
 def run(*args: Any) -> None:
-    """A command that is to succeed."""
+    """Runs a command, and checks that it succeeds."""
     assert cli.main([str(arg) for arg in args]) == 0

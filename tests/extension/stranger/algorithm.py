@@ -1,10 +1,10 @@
-"""An algorithm: first-order MAML whose inner steps adapt biases alone."""
+"""An algorithm: first-order MAML whose inner steps adapt only biases."""
 
 from metaflax import algorithms, estimators
 
 
 def build(parts):
-    """Composes it; the head adapts too."""
+    """Composes the algorithm; the head adapts too."""
     return algorithms.compose(
         parts.encode_fn,
         parts.loss_fn,

@@ -1,4 +1,4 @@
-"""A log sink: a line of step, name and number for each number of a record."""
+"""A log sink that writes step, name and value of each number on a line."""
 
 
 class TabSink:

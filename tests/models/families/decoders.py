@@ -1,4 +1,4 @@
-"""Tiny decoders of every family and setting, which the tests of families share."""
+"""Tiny decoders of every family and setting, shared by the tests of families."""
 
 import dataclasses
 
@@ -61,7 +61,7 @@ CHANGES = {
 LLAMAS = {
     name: dataclasses.replace(LLAMA, **changes) for name, changes in CHANGES.items()
 }
-# One of each kind of network, for what every decoder does alike.
+# One of each kind of network, for tests of behaviour that decoders share.
 DECODERS = {"gpt2": (models.gpt, GPT)} | {
     name: (models.llama, LLAMAS[name])
     for name in ("llama", "mistral", "qwen2", "qwen3")

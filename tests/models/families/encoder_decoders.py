@@ -1,4 +1,4 @@
-"""Tiny encoder-decoders of every family and setting, which tests of families share."""
+"""Tiny encoder-decoders of every family and setting, shared by tests of families."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ T5_CHANGES = {
 }
 T5S = {name: dataclasses.replace(T5, **changes) for name, changes in T5_CHANGES.items()}
 CONFIGS = SEQ2SEQS | T5S
-# One of each family, for what every encoder-decoder does alike.
+# One of each family, for tests of behaviour that encoder-decoders share.
 ENCODER_DECODERS = {
     "encoder-decoder": (models.seq2seq, SEQ2SEQ),
     "t5": (t5, T5),
@@ -54,7 +54,7 @@ def network(config):
 
 
 def torch_model(config):
-    """Hugging Face's random network, with an output layer as the configuration has."""
+    """Hugging Face's network with random weights and the configured output layer."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     fields = config.to_dict()
@@ -63,14 +63,14 @@ def torch_model(config):
         theirs, attn_implementation="eager"
     )
     if not getattr(config, "tie_word_embeddings", True):
-        # Transformers ties them whatever the configuration, but for what files hold.
+        # Transformers ties them whatever the configuration, except in loaded files.
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
         model.all_tied_weights_keys.pop("lm_head.weight")
     return randomized(model)
 
 
 def batches(config):
-    """Pairs that the network can take: for a T5 also long ones, and padded left."""
+    """Pairs for the network; for a T5 also long ones, and left-padded ones."""
     if not isinstance(config, T5Config):
         return [pairs(config)]
     source = texts(config.vocab_size, (29, 4, 17, 1), length=29)

@@ -26,7 +26,7 @@ DISTANCES = {
     "position_buckets": 4,
     "max_relative_positions": 12,
 }
-# Fields that a network has beside the sizes, by family: the first is the plainest.
+# Fields of configurations other than sizes, by family; the simplest comes first.
 CASES = {
     "bert": [{}],
     "roberta": [
@@ -92,7 +92,7 @@ def make_config(name, fields, **more):
 
 
 def torch_model(config, kind="AutoModel", seed=0, **kwargs):
-    """A network of transformers, all of whose parameters are random."""
+    """A network of transformers with random parameters."""
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoConfig.for_model(**config.to_dict(), **kwargs)
     theirs._attn_implementation = "eager"
@@ -100,7 +100,7 @@ def torch_model(config, kind="AutoModel", seed=0, **kwargs):
 
 
 def randomized(model, seed=0):
-    """Gives every parameter of torch's network random numbers, norms around one."""
+    """Sets all parameters of torch's network to random numbers, norms around one."""
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -111,7 +111,7 @@ def randomized(model, seed=0):
 
 
 def random_tokens(config, lengths=(7, 3, 5), *, length=7, left=(), seed=0):
-    """Texts of these lengths; those of the numbers in `left` are padded there."""
+    """Texts of these lengths; those with indices in `left` are padded on the left."""
     rng = np.random.default_rng(seed)
     mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.int32)
     for number in left:
@@ -123,7 +123,7 @@ def random_tokens(config, lengths=(7, 3, 5), *, length=7, left=(), seed=0):
 
 
 def random_params(config, *, seed=0):
-    """Parameters with every leaf away from its start."""
+    """Random values for all parameters."""
     shapes = jax.eval_shape(models.encoder(config).init, jax.random.key(0))
     rng = np.random.default_rng(seed)
     return jax.tree_util.tree_map_with_path(

@@ -1,4 +1,4 @@
-"""Configurations of encoders: what networks cannot do is refused by name."""
+"""Tests for configurations of encoders: unsupported fields are refused by name."""
 
 import math
 import tracemalloc
@@ -68,7 +68,7 @@ def test_a_number_that_makes_no_sense_is_refused_by_name(name, value):
         for field, usual in fields.items()
         if isinstance(usual, int | float)
         and not isinstance(usual, bool)
-        # Which most encoders do not compute with.
+        # Unused by most encoders.
         and field != "pad_token_id"
     ]
     assert len(numbers) > 8

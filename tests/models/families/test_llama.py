@@ -1,4 +1,4 @@
-"""Tests for Llama, Mistral, Qwen2 and Qwen3 against Hugging Face's, in torch."""
+"""Tests for Llama, Mistral, Qwen2 and Qwen3 against Hugging Face's in torch."""
 
 import dataclasses
 import itertools
@@ -110,7 +110,7 @@ def test_saved_networks_have_equal_logits_in_transformers(
 
 @pytest.fixture(scope="module")
 def generators(tmp_path_factory):
-    """Networks that vary their words, and torch's, by name."""
+    """Networks that generate varied words, and torch's, by name."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("torch")
     words = tmp_path_factory.mktemp("words")

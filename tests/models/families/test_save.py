@@ -1,4 +1,4 @@
-"""Encoders that are saved, and loaded here and by torch."""
+"""Tests for saved encoders, loaded here and by torch."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from tests.models.families.networks import assert_close
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-# What the class of a family cannot express.
+# Settings that the class of a family cannot express.
 APART = {"mpnet": ["mean"], "albert": ["mean", "tokens"]}
 CLASSES = {
     "tokens": transformers.AutoModelForTokenClassification,

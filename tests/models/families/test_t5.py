@@ -1,4 +1,4 @@
-"""Tests for what T5 alone has: buckets of distances, and files with several names."""
+"""Tests for T5's buckets of distances, and for its alternative tensor names."""
 
 import dataclasses
 import json
@@ -74,7 +74,7 @@ def test_the_word_embedding_is_read_under_each_of_its_names(names, tmp_path):
 
 
 def test_an_output_layer_of_its_own_counts_more_than_the_configuration(tmp_path):
-    """Transformers 5 writes that every T5 ties it."""
+    """Transformers 5 writes `tie_word_embeddings` for every T5."""
     tensors = files(T5)
     fields = {"tie_word_embeddings": True, "scale_decoder_outputs": False}
     loaded = models.load(write(tmp_path, tensors, T5, **fields))
@@ -109,7 +109,7 @@ def test_shards_and_pickles_of_half_precision_are_read(tmp_path):
     assert len(list((tmp_path / "shards").glob("model-*.safetensors"))) > 1
     shards = models.load(tmp_path / "shards").params
     (tmp_path / "pickle").mkdir()
-    # With the aliases, which pickles hold.
+    # With the aliases that pickles contain.
     torch.save(model.state_dict(), tmp_path / "pickle" / "pytorch_model.bin")
     config = tmp_path / "shards" / "config.json"
     (tmp_path / "pickle" / "config.json").write_bytes(config.read_bytes())

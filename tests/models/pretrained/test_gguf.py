@@ -1,4 +1,4 @@
-"""Tests for files of the format GGUF: what torch reads of them, and refusals."""
+"""Tests for GGUF files: parity with torch, and refusals."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from tests.models.speakers import random_params, texts
 gguf = pytest.importorskip("gguf")
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "in", "2024", "and", "77", "hats"]
-# Widths that blocks of 32 quantised numbers divide.
+# Widths that are multiples of the 32 numbers of a quantised block.
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
 CONFIGS = {
     "llama": {**SIZES, "num_key_value_heads": 2},
@@ -117,7 +117,7 @@ def add_sizes(writer, config):
 
 
 def turned(x, num_heads):
-    """Puts features half a head apart next to each other, as llama.cpp has them."""
+    """Interleaves the halves of each head's features, as in llama.cpp."""
     halves = x.reshape(num_heads, 2, -1, *x.shape[1:])
     return halves.swapaxes(1, 2).reshape(x.shape)
 

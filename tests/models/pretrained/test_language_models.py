@@ -1,4 +1,4 @@
-"""Tests for pretrained language models: Hugging Face's say what ours do."""
+"""Tests for pretrained language models against Hugging Face's."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def words(tmp_path):
 
 
 def randomize(torch, model, seed=0):
-    """Gives every parameter random numbers, those of norms around one."""
+    """Sets all parameters to random numbers, norms around one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -205,15 +205,15 @@ def test_an_unsupported_configuration_names_its_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"architectures": True}, r"config\.json: architectures=True is no list"),
         ({"metaflax": ["pooling"]}, r"config\.json: metaflax=\['pooling'\] is no JSON"),
         ({"num_hidden_layers": 10**9}, r"num_hidden_layers may be 10000 at most"),
     ],
 )
-def test_odd_fields_of_a_configuration_name_its_file(fields, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_odd_fields_of_a_configuration_name_its_file(fields, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         models.load(write(tmp_path, tensors(), **fields))
 
 

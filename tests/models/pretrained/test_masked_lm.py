@@ -1,4 +1,4 @@
-"""The model of masked words against Hugging Face's, in torch, and its files."""
+"""Tests for the masked language model and its files against Hugging Face's."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ def words(tmp_path_factory):
 
 
 def params_of(config=CONFIG, seed=0):
-    """Parameters with every leaf away from its start."""
+    """Random values for all parameters."""
     head = jax.eval_shape(functools.partial(BERT.init_head, config),
                           jax.random.key(0))  # fmt: skip
     rng = np.random.default_rng(seed + 100)
@@ -145,7 +145,7 @@ def test_packing_and_other_marks_change_no_logits():
 
 
 def test_words_that_only_the_output_reads_learn_too():
-    """The table is input and output layer at once: every row of it has a gradient."""
+    """The table is both input and output layer, so that every row has a gradient."""
     params = params_of()
 
     @jax.jit

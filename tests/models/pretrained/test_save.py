@@ -1,4 +1,4 @@
-"""Tests for writing checkpoints: Hugging Face's class says what ours does."""
+"""Tests for writing checkpoints: parity of Hugging Face's classes."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Tests that tokenizers are the same with and without the class that is named."""
+"""Tests that tokenizers do not depend on looking up the class in their files."""
 
 import json
 import subprocess
@@ -24,15 +24,15 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def loads_by_class(monkeypatch):
     """The directories whose class was looked up."""
-    found = []
+    directories = []
     real = transformers.AutoTokenizer.from_pretrained
 
     def counted(directory, **kwargs):
-        found.append(directory)
+        directories.append(directory)
         return real(directory, **kwargs)
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", counted)
-    return found
+    return directories
 
 
 def named(directory, name, **settings):
@@ -54,14 +54,14 @@ def test_a_class_that_adds_nothing_is_looked_up_once(name, tmp_path, loads_by_cl
     first, second = tokenizer(directory), tokenizer(directory)
     assert loads_by_class == [str(directory)]
     for texts in (TEXTS, list(zip(TEXTS, TEXTS[::-1], strict=True))):
-        # Whole encodings, with the inputs that the class asks for.
+        # Whole encodings, with the model inputs of the class.
         assert dict(first(texts)) == dict(second(texts))
     assert second.special_tokens_map == first.special_tokens_map
     assert second.model_max_length == first.model_max_length == worlds.POSITIONS
 
 
 def test_a_class_that_adds_something_is_looked_up_each_time(tmp_path, loads_by_class):
-    # The rules of the file make small letters, this class is told not to.
+    # The rules in the file lowercase; this class is configured not to.
     directory = named(tmp_path / "model", "BertTokenizer", do_lower_case=False)
     first, second = tokenizer(directory), tokenizer(directory)
     assert len(loads_by_class) == 2

@@ -1,4 +1,4 @@
-"""Tests that files of torch are read without running them, whatever they hold."""
+"""Tests that files of torch are read without running code."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def test_a_bert_in_files_of_torch_is_the_same_as_in_safetensors(shards, tmp_path
 
 
 class Calls:
-    """A payload: unpickled, it calls."""
+    """A payload that calls a function when unpickled."""
 
     def __init__(self, function, *args):
         self._call = function, args
@@ -99,7 +99,7 @@ class Calls:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"x": Calls(os.system, "touch ran")}, "would call posix system"),
         ({"x": Calls(eval, "open('ran', 'w')")}, "would call .*builtin.* eval"),
@@ -116,11 +116,11 @@ class Calls:
     ],
 )
 def test_what_makes_anything_but_tensors_is_refused_and_not_run(
-    content, said, tmp_path, monkeypatch
+    content, message, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     path = saved(tmp_path / "x.bin", content)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_torch_file(path)
     assert str(path) in str(error.value)
     assert not (tmp_path / "ran").exists()
@@ -139,7 +139,7 @@ def rewritten(path, changes, **options):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"data/0": None}, "has no entry 'data/0'"),
         ({"data/0": b"123"}, "storage 0 is cut off"),
@@ -152,9 +152,9 @@ def rewritten(path, changes, **options):
         ({"data.pkl": b"(" * 9 + b"t" * 10 + b"."}, "damaged"),
     ],
 )
-def test_archives_that_are_not_whole_are_refused(changes, said, tmp_path):
+def test_archives_that_are_not_whole_are_refused(changes, message, tmp_path):
     path = saved(tmp_path / "x.bin", {"x": torch.ones(2, 4)})
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         read_torch_file(rewritten(path, changes))
 
 
@@ -183,7 +183,7 @@ def test_other_files_are_called_damaged(tmp_path):
 
 
 def test_programs_that_share_a_lot_take_no_memory(tmp_path):
-    """Sixty pairs of the one before are a tree of a quintillion leaves."""
+    """Sixty nested pairs of shared objects are a tree of a quintillion leaves."""
     shared = b"\x80\x02)" + b"q\x00h\x00\x86" * 60 + b"."
     path = saved(tmp_path / "x.bin", {"x": torch.ones(2)})
     with pytest.raises(ValueError, match="something else than tensors"):

@@ -1,4 +1,4 @@
-"""Tests for tokenizers learned from texts, and models that are told by their files."""
+"""Tests for tokenizers trained on texts, and for detecting models by their files."""
 
 import json
 
