@@ -22,7 +22,7 @@ class Example(Message):
     """A text and its label."""
 
     text: str = pydantic.Field(min_length=1, description="The text.")
-    label: Label = pydantic.Field(description="Its class.")
+    label: Label = pydantic.Field(description="Class of the text.")
 
 
 class NewTask(Message):
@@ -32,7 +32,7 @@ class NewTask(Message):
         "",
         max_length=MOST_NAME,
         pattern=r"^[^\x00]*$",  # PostgreSQL cannot store it.
-        description="What you call it.",
+        description="Display name of the task.",
     )
     examples: list[Example] = pydantic.Field(
         min_length=2, description="Labelled texts of at least two classes."
@@ -74,10 +74,10 @@ class Pool(Message):
         min_length=1, description="The texts."
     )
     number: int = pydantic.Field(
-        20, ge=1, le=1000, description="Most texts to suggest."
+        20, ge=1, le=1000, description="Maximum number of texts to suggest."
     )
     strategy: Strategy = pydantic.Field(
-        "mix", description="How they are selected, as by `metaflax suggest`."
+        "mix", description="Selection strategy, as of `metaflax suggest`."
     )
 
 
@@ -93,11 +93,15 @@ class Task(Message):
     """A task."""
 
     id: str = pydantic.Field(description="Name of the task in paths.")
-    name: str = pydantic.Field(description="What you call it.")
-    version: int = pydantic.Field(description="1, and one more with each change.")
-    created: float = pydantic.Field(description="Seconds since 1970.")
-    updated: float = pydantic.Field(description="Seconds since 1970.")
-    classes: dict[str, int] = pydantic.Field(description="Examples of each class.")
+    name: str = pydantic.Field(description="Display name of the task.")
+    version: int = pydantic.Field(description="1, plus one with each change.")
+    created: float = pydantic.Field(
+        description="Time of creation, in seconds since 1970 (UTC)."
+    )
+    updated: float = pydantic.Field(
+        description="Time of the last change, in seconds since 1970 (UTC)."
+    )
+    classes: dict[str, int] = pydantic.Field(description="Number of examples by class.")
 
 
 class TaskWithExamples(Task):
@@ -109,7 +113,7 @@ class TaskWithExamples(Task):
 class Tasks(Message):
     """All tasks of a tenant."""
 
-    tasks: list[Task] = pydantic.Field(description="The oldest first.")
+    tasks: list[Task] = pydantic.Field(description="Tasks, the oldest first.")
 
 
 class Truncation(Message):
@@ -130,7 +134,7 @@ class Word(Message):
 
     word: str = pydantic.Field(description="The word.")
     effect: float = pydantic.Field(
-        description="By how much the probability of the class falls without it."
+        description="Decrease of the probability of the class without the word."
     )
 
 
@@ -138,10 +142,10 @@ class Prediction(Message):
     """The prediction of a text."""
 
     label: str | None = pydantic.Field(
-        description="The most probable class; null where the text was rejected."
+        description="The most probable class; null if the text was rejected."
     )
     probabilities: dict[str, float] = pydantic.Field(
-        description="Of every class, calibrated where the model is that of a run."
+        description="Probability by class, calibrated if the model is that of a run."
     )
     raw_score: float | None = pydantic.Field(
         None, description="Probability of the class before calibration."
@@ -150,10 +154,10 @@ class Prediction(Message):
         None, description="The most probable class, with `reject`."
     )
     confidence: float | None = pydantic.Field(
-        None, description="What the threshold of `reject` is compared with."
+        None, description="Confidence that is compared with the threshold of `reject`."
     )
     truncated: Truncation | None = pydantic.Field(
-        description="Set where the text was too long and its end was not read."
+        description="Set if the text was too long and its end was not read."
     )
     nearest: list[Nearest] | None = pydantic.Field(
         None, description="Nearest examples, with `explain`."
@@ -167,7 +171,9 @@ class Predictions(Message):
     """Predictions, in the order of the texts."""
 
     version: int = pydantic.Field(description="Version of the task.")
-    predictions: list[Prediction] = pydantic.Field(description="One a text.")
+    predictions: list[Prediction] = pydantic.Field(
+        description="Predictions in the order of the texts."
+    )
 
 
 class Suggestion(Message):
@@ -175,15 +181,19 @@ class Suggestion(Message):
 
     text: str = pydantic.Field(description="The text.")
     predicted: str = pydantic.Field(description="The most probable class.")
-    probabilities: dict[str, float] = pydantic.Field(description="Of every class.")
-    score: float = pydantic.Field(description="How much it was preferred, 0 to 1.")
+    probabilities: dict[str, float] = pydantic.Field(
+        description="Probability by class."
+    )
+    score: float = pydantic.Field(description="Priority of the text, 0 to 1.")
 
 
 class Suggestions(Message):
     """Texts to label next, best first, without the examples of the task."""
 
     version: int = pydantic.Field(description="Version of the task.")
-    suggestions: list[Suggestion] = pydantic.Field(description="The texts.")
+    suggestions: list[Suggestion] = pydantic.Field(
+        description="Suggested texts, in the order of selection."
+    )
 
 
 class Wrong(Example):
@@ -200,10 +210,12 @@ class Evaluation(Message):
         " of more examples; or held_out."
     )
     examples: int = pydantic.Field(description="Number of predictions.")
-    accuracy: float = pydantic.Field(description="Share of right predictions.")
-    interval: list[float] = pydantic.Field(description="Its 95 % interval (Wilson).")
+    accuracy: float = pydantic.Field(description="Share of correct predictions.")
+    interval: list[float] = pydantic.Field(
+        description="95 % interval of the accuracy (Wilson)."
+    )
     classes: dict[str, dict[str, float]] = pydantic.Field(
-        description="Precision, recall, F1 and number of each class."
+        description="Precision, recall, F1 and number of examples by class."
     )
     wrong: list[Wrong] = pydantic.Field(description="Wrong predictions.")
 
@@ -219,10 +231,12 @@ class ErrorBody(Message):
 
     code: str = pydantic.Field(description="Short name, for programs.")
     message: str = pydantic.Field(description="One sentence, for people.")
-    details: Any = pydantic.Field(None, description="Places in the body.")
+    details: Any = pydantic.Field(
+        None, description="Fields of the request body that are invalid."
+    )
 
 
 class Error(Message):
     """Body of an error response."""
 
-    error: ErrorBody = pydantic.Field(description="What went wrong.")
+    error: ErrorBody = pydantic.Field(description="Description of the error.")
