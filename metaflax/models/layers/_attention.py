@@ -48,14 +48,14 @@ class KeyValues(NamedTuple):
         """Computes products `[B, H, l, S]` of queries `[B * H, l, d]` with the keys."""
         num_heads = query.shape[0] // num_texts
         # Queries that share keys and values are rows of one product.
-        grouped = query.reshape(len(self.keys), -1, query.shape[-1])
+        grouped = query.reshape(self.keys.shape[0], -1, query.shape[-1])
         scores = per_head(grouped, self.keys.swapaxes(1, 2), num_texts)
         return scores.reshape(num_texts, num_heads, -1, scores.shape[-1])
 
     def mix(self, weights: jax.Array) -> jax.Array:
         """Sums `[B * H, l, d]` of values, weighted by `[B, H, l, S]`."""
         num_texts, num_heads, _, num_slots = weights.shape
-        grouped = weights.reshape(len(self.values), -1, num_slots)
+        grouped = weights.reshape(self.values.shape[0], -1, num_slots)
         mixed = per_head(grouped, self.values, num_texts)
         return mixed.reshape(num_texts * num_heads, -1, mixed.shape[-1])
 
@@ -237,7 +237,8 @@ def per_head(x: jax.Array, y: jax.Array, num_texts: int) -> jax.Array:
     separate axes, by a third where texts are long. For few rows, as those of a token in
     generation, they would copy all keys of the cache at every token.
     """
-    if x.shape[1] <= FEW_ROWS:
+    num_rows = x.shape[1]  # Symbolic in an exported graph.
+    if isinstance(num_rows, int) and num_rows <= FEW_ROWS:
         return _products.matmul(x, y)
     x, y = (z.reshape(num_texts, -1, *z.shape[1:]) for z in (x, y))
     product = _products.matmul(x, y)
