@@ -33,7 +33,6 @@ from experiments import common
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
 from experiments.heads.tables import recommendation, tables
 from metaflax import data, workflows
-from metaflax.few_shot._sources import load_source
 from metaflax.workflows.inference._head_choice import AUTO, CANDIDATES
 
 # Linear heads that `adapt` fits without meta-training, with strengths selected on
@@ -103,13 +102,12 @@ def predicted_by_peer(
     model: str, settings: dict[str, Any], task: Draw
 ) -> tuple[np.ndarray, float]:
     """Returns the predictions of scikit-learn on the same features, and seconds."""
-    named = metaflax.FewShotClassifier(model)
-    features = load_source(named._settings()).features
-    support = features.encode(task.support).features
+    encoder = metaflax.FewShotClassifier(model)
+    support = encoder.transform(task.support)
     begun = time.perf_counter()
     peer = LogisticRegression(max_iter=1000, **settings).fit(support, task.labels)
     seconds = time.perf_counter() - begun
-    return peer.predict(features.encode(task.queries).features), seconds
+    return peer.predict(encoder.transform(task.queries)), seconds
 
 
 def methods(model: str) -> dict[str, Callable[[Draw], tuple[np.ndarray, float]]]:

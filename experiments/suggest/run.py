@@ -17,12 +17,9 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
 
+import metaflax
 from experiments import common
 from metaflax import data, evaluation, workflows
-from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._selection import Strategy, select
 
 RANDOM = "random"
@@ -36,20 +33,14 @@ class Texts(NamedTuple):
     """A data set.
 
     Attributes:
-      examples: texts with one label each.
-      encoded: features of the texts.
-      names: names of the classes.
-      targets: number of the class of each text.
+      texts: its texts, `[U]`.
+      labels: label of each text, `[U]`.
+      features: features of the texts, `[U, D]`.
     """
 
-    examples: data.Examples
-    encoded: Encoded
-    names: tuple[str, ...]
-    targets: np.ndarray
-
-    def part(self, rows: np.ndarray) -> tuple[data.Examples, Encoded]:
-        """Returns some of the texts, with their features."""
-        return self.examples.select(rows), self.encoded.of(rows)
+    texts: np.ndarray
+    labels: np.ndarray
+    features: np.ndarray
 
 
 def data_sets(folder: Path) -> Iterator[tuple[str, data.Examples]]:
@@ -67,28 +58,32 @@ def data_sets(folder: Path) -> Iterator[tuple[str, data.Examples]]:
     yield "medical, answers", data.read(folder / "medical" / "nih_answers.jsonl")
 
 
-def encode(learner: Learner, examples: data.Examples) -> Texts:
-    names = examples.label_names
-    targets = np.array([names.index(label) for (label,) in examples.labels])
-    return Texts(examples, learner.encoder.encode(examples.texts), names, targets)
+def encode(classifier: metaflax.FewShotClassifier, examples: data.Examples) -> Texts:
+    """Encodes the texts of a data set."""
+    labels = np.array([label for (label,) in examples.labels])
+    features = classifier.transform(examples.texts)
+    return Texts(np.array(examples.texts, object), labels, features)
 
 
-def compare(learner: Learner, texts: Texts, start: int) -> dict[str, list[float]]:
+def compare(
+    classifier: metaflax.FewShotClassifier, texts: Texts, start: int
+) -> dict[str, list[float]]:
     """Returns the accuracy of each strategy before and after each batch of labels."""
     rng = np.random.default_rng(start)
-    order = rng.permutation(len(texts.targets))
+    order = rng.permutation(len(texts.labels))
     test, pool = order[:MOST_TEST], order[MOST_TEST:][:MOST_POOL]
     if len(order) < MOST_TEST + MOST_POOL:
         test, pool = np.array_split(order, 2)
-    first = [pool[texts.targets[pool] == c][0] for c in range(len(texts.names))]
+    classes = np.unique(texts.labels)
+    first = np.array([pool[texts.labels[pool] == name][0] for name in classes])
     return {
-        strategy: label(learner, texts, strategy, np.array(first), pool, test, start)
+        strategy: label(classifier, texts, strategy, first, pool, test, start)
         for strategy in STRATEGIES
     }
 
 
 def label(
-    learner: Learner,
+    classifier: metaflax.FewShotClassifier,
     texts: Texts,
     strategy: Any,
     labelled: np.ndarray,
@@ -98,21 +93,17 @@ def label(
 ) -> list[float]:
     """Labels batch by batch; returns the accuracies on the test texts."""
     rng = np.random.default_rng([start, 1])
-    test_encoded, accuracies = texts.part(test)[1], []
+    accuracies = []
     for number in range(ROUNDS + 1):
-        examples, encoded = texts.part(labelled)
-        learned = learner.learn(examples, texts.names, encoded=encoded)
-        predicted = np.argmax(learner.logits(learned, test_encoded), axis=-1)
-        accuracies.append(float(np.mean(predicted == texts.targets[test])))
+        classifier.fit(texts.texts[labelled], texts.labels[labelled])
+        accuracies.append(classifier.score(texts.texts[test], texts.labels[test]))
         rest = np.setdiff1d(pool, labelled)
         if strategy == RANDOM:
             batch = rng.permutation(rest)[:BATCH]
         else:
-            _, encoded = texts.part(rest)
-            shares = learner.probabilities(learned, encoded)
-            selected = select(
-                shares, encoded.features, BATCH, strategy, seed=start + number
-            )
+            shares = classifier.predict_proba(texts.texts[rest])
+            features, seed = texts.features[rest], start + number
+            selected = select(shares, features, BATCH, strategy, seed=seed)
             batch = rest[[row for row, _ in selected]]
         labelled = np.concatenate([labelled, batch])
     return accuracies
@@ -173,14 +164,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
     workflows.prepare_process()
-    learners = {head: load_learner(LearnerSettings(head=head)) for head in HEADS}
+    classifiers = {head: metaflax.FewShotClassifier(head=head) for head in HEADS}
     results: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
     for name, examples in data_sets(common.data_folder()):
-        texts = encode(learners[HEADS[0]], examples)
-        for head, learner in learners.items():
-            runs = [compare(learner, texts, start) for start in range(args.starts)]
+        texts = encode(classifiers[HEADS[0]], examples)
+        for head, classifier in classifiers.items():
+            runs = [compare(classifier, texts, start) for start in range(args.starts)]
             curves = {s: [run[s] for run in runs] for s in STRATEGIES}
-            results[head][name] = record(curves, len(texts.names))
+            results[head][name] = record(curves, len(np.unique(texts.labels)))
             print(head, table({name: results[head][name]}), sep="\n", flush=True)
         common.write_json(args.out / "results.json", results)
     print(*(table(results[head]) for head in HEADS), summary(results), sep="\n\n")

@@ -209,15 +209,35 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             predictor = _predictor(self._saved, self.batch_size, content)
             inputs = texts_of(self._inputs(given), predictor.task, "X")
             return predict_all(predictor, inputs)
+        learner = self._fitted_learner()
+        inputs = texts_of(self._inputs(given), learner.task, "X")
+        encoded = self._encoded(learner, inputs)
+        return learner.predict(self.learned_, inputs, encoded)
+
+    def _features(self, texts: list[Any]) -> np.ndarray:
+        """Encodes texts, with the adapted encoder if inner steps adapt it."""
+        if self._saved is not None:
+            raise ValueError(
+                f"this estimator was loaded from {self._saved}, which has its"
+                " predictions only; fit it to encode texts."
+            )
+        learner = self._learner()
+        inputs = texts_of(self._inputs(texts), learner.task, "X")
+        if (shared := self._encoded(learner, inputs)) is not None:
+            return shared.features
+        check_is_fitted(self)
+        learner = self._fitted_learner()
+        return learner.encoder.encode(inputs, self.learned_.encoder).features
+
+    def _fitted_learner(self) -> Learner:
+        """Returns the learner, whose weights are those of `fit`."""
         learner = self._learner()
         if learner.encoder.digest != self.encoder_digest_:
             raise ValueError(
                 f"the model {self.model} has changed since this estimator was fitted;"
                 " fit it again, or use `save` and `load`, which keep the weights."
             )
-        inputs = texts_of(self._inputs(given), learner.task, "X")
-        encoded = self._encoded(learner, inputs)
-        return learner.predict(self.learned_, inputs, encoded)
+        return learner
 
     def _encoded(self, learner: Learner, texts: Sequence[Any]):
         if not learner.shares_encoder:

@@ -1,18 +1,36 @@
-"""Pairs of texts as inputs of scikit-learn estimators."""
+"""Single texts and pairs of texts as inputs of scikit-learn estimators."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 
 from metaflax.config._model_settings import PairEncoding
 from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
 
 
-class TextOrPairEstimator(FewShotEstimator):
+class TextOrPairEstimator(TransformerMixin, FewShotEstimator):
     """Base of the estimators of single texts, or of pairs with a `pair_encoding`."""
 
     pair_encoding: PairEncoding | None
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Encodes texts, for other estimators of a `Pipeline`.
+
+        No `fit` is needed, unless inner steps adapt the encoder.
+
+        Args:
+          X: texts, or pairs of texts.
+
+        Returns:
+          The features that the output layer takes, `[U, D]`.
+
+        Raises:
+          ValueError: for invalid texts or settings, or an estimator from `load`.
+          NotFittedError: if `fit` is needed.
+        """
+        return self._features(self._sequence(X))
 
     def _sequence(self, values: Any) -> list[Any]:
         if self.pair_encoding is not None:

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
+import metaflax
 from metaflax import data
-from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -21,42 +20,43 @@ def script():
 
 @pytest.fixture(scope="module")
 def made(script, tmp_path_factory):
-    """A learner, and texts of three topics of different number."""
+    """A classifier, and texts of three topics of different number."""
     folder = tmp_path_factory.mktemp("suggest")
     with worlds.apart(folder):
-        learner = load_learner(LearnerSettings(str(worlds.save_bert(folder / "tiny"))))
+        classifier = metaflax.FewShotClassifier(
+            worlds.save_bert(folder / "tiny"), head="prototypes"
+        )
         rows = [*worlds.records(worlds.TOPICS[:2], 10), *worlds.records(["topic02"], 8)]
         texts = tuple(row["text"] for row in rows)
         labels = tuple((row["label"],) for row in rows)
-        yield learner, script.encode(learner, data.Examples("texts", texts, labels))
+        examples = data.Examples("texts", texts, labels)
+        yield classifier, script.encode(classifier, examples)
 
 
 def test_all_strategies_begin_alike_and_label_other_texts(script, made, monkeypatch):
     monkeypatch.setattr(script, "ROUNDS", 2)
     monkeypatch.setattr(script, "BATCH", 2)
-    learner, texts = made
-    learned, learn = [], learner.learn
+    classifier, texts = made
+    fitted, fit = [], classifier.fit
 
-    def noted(examples, names, **kwargs):
-        learned.append(examples.texts)
-        return learn(examples, names, **kwargs)
+    def noted(support, labels):
+        fitted.append(list(support))
+        return fit(support, labels)
 
-    monkeypatch.setattr(learner, "learn", noted)
-    curves = script.compare(learner, texts, start=0)
+    monkeypatch.setattr(classifier, "fit", noted)
+    curves = script.compare(classifier, texts, start=0)
     assert tuple(curves) == script.STRATEGIES
     assert len({curve[0] for curve in curves.values()}) == 1
-    order = np.random.default_rng(0).permutation(len(texts.targets))
-    test, pool = (
-        {texts.examples.texts[i] for i in part} for part in np.array_split(order, 2)
-    )
-    for number, labelled in enumerate(learned):
-        assert len(labelled) == 3 + 2 * (number % 3)
-        assert set(labelled) <= pool
-        assert learned[number - number % 3] == labelled[:3]
+    order = np.random.default_rng(0).permutation(len(texts.labels))
+    test, pool = (set(texts.texts[part]) for part in np.array_split(order, 2))
+    for number, support in enumerate(fitted):
+        assert len(support) == 3 + 2 * (number % 3)
+        assert set(support) <= pool
+        assert fitted[number - number % 3] == support[:3]
     for name, curve in curves.items():
         assert len(curve) == 3, name
         assert all(0 <= accuracy <= 1 for accuracy in curve)
-    assert script.compare(learner, texts, start=0) == curves
+    assert script.compare(classifier, texts, start=0) == curves
     assert test
 
 

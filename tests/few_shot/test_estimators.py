@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from sklearn import base as sklearn_base
 from sklearn import exceptions as sklearn_exceptions
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import metaflax
-from metaflax import config, workflows
+from metaflax import config, models, workflows
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.workflows.inference._pretrained_config import without_run
@@ -196,6 +197,40 @@ def test_an_estimator_that_was_not_fitted_says_so(tiny_bert):
     for method in ("predict", "predict_proba"):
         with pytest.raises(sklearn_exceptions.NotFittedError):
             getattr(metaflax.FewShotClassifier(tiny_bert), method)(QUERIES)
+
+
+def test_features_are_those_of_the_encoder_and_serve_other_estimators(
+    classifier, tiny_bert, tmp_path
+):
+    features = metaflax.FewShotClassifier(tiny_bert).transform(QUERIES)  # Not fitted.
+    model = workflows.load_model(config.ModelConfig(str(tiny_bert)))
+    tokens = model.tokenizer(QUERIES, padding=True, return_tensors="np")
+    batch = models.Tokens(tokens["input_ids"], None, tokens["attention_mask"])
+    expected = model.encoder.apply(model.pretrained.params, batch)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    np.testing.assert_array_equal(classifier.transform(QUERIES), features)
+    chain = make_pipeline(metaflax.FewShotClassifier(tiny_bert), LogisticRegression())
+    alone = LogisticRegression().fit(classifier.transform(TEXTS), LABELS)
+    np.testing.assert_allclose(
+        chain.fit(TEXTS, LABELS).predict_proba(QUERIES),
+        alone.predict_proba(features),
+        atol=1e-6,
+    )
+    classifier.save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    with pytest.raises(ValueError, match="has its predictions only; fit it"):
+        loaded.transform(QUERIES)
+
+
+def test_features_of_an_adapted_encoder_need_fit(tiny_bert):
+    settings = {"algorithm": "fine_tuning", "num_steps": 2, "inner_learning_rate": 0.1}
+    adapting = metaflax.FewShotClassifier(tiny_bert, **settings)
+    with pytest.raises(sklearn_exceptions.NotFittedError):
+        adapting.transform(QUERIES)
+    frozen = metaflax.FewShotClassifier(tiny_bert).transform(QUERIES)
+    features = adapting.fit(TEXTS, LABELS).transform(QUERIES)
+    assert features.shape == frozen.shape
+    assert np.max(np.abs(features - frozen)) > 1e-3
 
 
 def gold(tags):
