@@ -21,52 +21,10 @@ from metaflax import evaluation, workflows
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
 from metaflax.workflows.meta_testing._out_of_scope import detector
 from metaflax.workflows.runs._calibration import Calibration, calibrate
-from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._encoder_scorers import LogitScorer
-from metaflax.workflows.runs._episodes import Episodes
-from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._run import roomy
 
 RATES = (0.01, 0.05, 0.1)
 MAX_LENGTH = 256  # Maximum number of tokens of medical texts.
 SEEDS = range(5)  # Seeds of the splits of data sets without published folds.
-
-
-# Cache of features by tokens: the encoder is frozen, and folds share texts.
-FEATURES: dict[bytes, np.ndarray] = {}
-
-
-def remembering_embedder(model: LoadedModel):
-    """Builds an `embedder` that caches features in `FEATURES`."""
-    embed = embedder(model)
-
-    def remembered(params: Any, tokenized: Any, rows: np.ndarray) -> np.ndarray:
-        keys = [tokenized[row].tobytes() for row in rows]
-        new = np.array([key not in FEATURES for key in keys], bool)
-        features = embed(params, tokenized, rows[new])
-        for row, key in zip(rows, keys, strict=True):
-            features[row] = FEATURES.setdefault(key, features[row].copy())
-        return features
-
-    return remembered
-
-
-class FrozenScorer(LogitScorer):
-    """Scores logits of a frozen encoder, which encodes each text once."""
-
-    embedder = staticmethod(remembering_embedder)
-
-
-class FrozenRun(workflows.Run):
-    """A run whose encoder is frozen, and encodes each text once for all folds."""
-
-    def evaluator(self, episodes: Episodes, seed: int, num: int) -> workflows.Evaluator:
-        """Builds an evaluator of `num` episodes sampled with a seed."""
-        padded = roomy(self, episodes)
-        scorer = FrozenScorer(self.config.algorithm, self.model, self.task, padded)
-        batch = self.config.evaluation.batch_episodes
-        options = {"seed": seed, "num_episodes": num, "batch_episodes": batch}
-        return workflows.Evaluator(scorer, self.task, **options)
 
 
 class Fold(NamedTuple):
@@ -104,7 +62,7 @@ def clinc(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | Non
     for fold in ("01", "02", "03", "04", "05"):
         fields = {"split_file": str(folder / "folds.json"), "fold": fold}
         fold_config = common.on_data(config, folder / "examples.jsonl", **fields)
-        yield FrozenRun(*workflows.load_run(fold_config)), folder / "oos.jsonl"
+        yield workflows.load_run(fold_config), folder / "oos.jsonl"
 
 
 def medical(file: str, num_valid: int, num_test: int) -> Any:
@@ -120,7 +78,7 @@ def medical(file: str, num_valid: int, num_test: int) -> Any:
                 "test": tuple(order[num_valid : num_valid + num_test]),
                 "train": tuple(order[num_valid + num_test :]),
             }
-            yield FrozenRun(*workflows.load_run(on_split(config, path, split))), None
+            yield workflows.load_run(on_split(config, path, split)), None
 
     return folds
 
