@@ -1,11 +1,13 @@
 """The meta-learning algorithm of a run."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
 from metaflax.config._renamed import accepts_former_names
+
+EntityTyping: TypeAlias = Literal["words", "spans"]
 
 
 @accepts_former_names("algorithm")
@@ -44,7 +46,7 @@ class AlgorithmConfig:
     transitions: tuple[float, ...] = ()
     """Seven transition probabilities of entity tags, as in `AbstractTransitions`,
     for Viterbi decoding; empty for none."""
-    entity_typing: Literal["words", "spans"] = "words"
+    entity_typing: EntityTyping = "words"
     """Typing of entities: each word by itself (words), or neighbouring words of
     entities together (spans)."""
     entity_threshold: float = 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from metaflax.config._algorithm_settings import EntityTyping
 from metaflax.config._model_settings import PairEncoding
 from metaflax.config._types import misfits
 
@@ -32,6 +33,8 @@ class LearnerSettings:
       batch_size: most texts in one call of the encoder.
       pair_encoding: encoding of pairs of texts.
       capitals: whether features of a word tell whether it begins with a capital.
+      entity_typing: typing of entities by words or by spans.
+      entity_threshold: log-odds of being in an entity that a word of a span exceeds.
     """
 
     model: str = "minilm"
@@ -47,6 +50,8 @@ class LearnerSettings:
     batch_size: int = 32
     pair_encoding: PairEncoding | None = None
     capitals: bool | None = None
+    entity_typing: EntityTyping | None = None
+    entity_threshold: float | None = None
 
     def __post_init__(self):
         if wrong := misfits(self):

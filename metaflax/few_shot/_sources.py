@@ -171,6 +171,8 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
             inner_learning_rate=settings.inner_learning_rate,
             num_steps=settings.num_steps,
             eval_num_steps=settings.num_steps,
+            entity_typing=settings.entity_typing,
+            entity_threshold=settings.entity_threshold,
         ),
     )
     longest = config.data.max_length

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metaflax import data
+from metaflax.config._algorithm_settings import EntityTyping
 from metaflax.few_shot._estimator import FewShotEstimator, sequence_of
 from metaflax.few_shot._examples import examples_of
 
@@ -29,6 +30,10 @@ class FewShotTagger(FewShotEstimator):
       batch_size: most texts in one call of the encoder.
       capitals: whether features of a word tell whether it begins with a capital, which
         tokenizers of uncased models lose (default: the run's, or no).
+      entity_typing: typing of each word by itself (words), or of neighbouring words of
+        entities together (spans) (default: the run's, or words).
+      entity_threshold: log-odds of being in an entity that a word must exceed, where
+        spans are typed (default: the run's, or 0).
 
     Attributes:
       support_texts_: the texts of `fit`.
@@ -67,6 +72,8 @@ class FewShotTagger(FewShotEstimator):
         max_length: int | None = None,
         batch_size: int = 32,
         capitals: bool | None = None,
+        entity_typing: EntityTyping | None = None,
+        entity_threshold: float | None = None,
     ):
         super().__init__(
             model,
@@ -81,6 +88,8 @@ class FewShotTagger(FewShotEstimator):
             batch_size=batch_size,
         )
         self.capitals = capitals
+        self.entity_typing = entity_typing
+        self.entity_threshold = entity_threshold
 
     def fit(self, X: Any, y: Any) -> "FewShotTagger":
         """Learns from texts and their tags or entities.

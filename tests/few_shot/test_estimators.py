@@ -193,6 +193,27 @@ def test_a_tagger_answers_in_the_form_of_the_texts(head, tiny_bert, tmp_path):
     assert metaflax.FewShotTagger.load(tmp_path / "saved").predict(WORDS) == tags
 
 
+def test_a_tagger_types_spans_as_adapt_does(tiny_bert, tmp_path):
+    spans = {"entity_typing": "spans", "entity_threshold": 0.5}
+    fitted = metaflax.FewShotTagger(tiny_bert, **spans).fit(TEXTS, gold(TAGS))
+    rows = [
+        {"text": text, "label": entities}
+        for text, entities in zip(TEXTS, gold(TAGS), strict=True)
+    ]
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    settings = without_run(str(tiny_bert), "frozen", "entities")
+    algorithm = dataclasses.replace(settings.algorithm, **spans)
+    settings = dataclasses.replace(settings, algorithm=algorithm)
+    workflows.adapt(support, tmp_path / "adapted", config=settings)
+    expected = [r["entities"] for r in metaflax.load(tmp_path / "adapted")(QUERIES)]
+    assert places(fitted.predict(QUERIES)) == places(expected)
+    assert any(expected)
+    never = metaflax.FewShotTagger(
+        tiny_bert, entity_typing="spans", entity_threshold=1e6
+    )
+    assert not any(never.fit(TEXTS, gold(TAGS)).predict(QUERIES))
+
+
 def test_an_estimator_that_was_not_fitted_says_so(tiny_bert):
     for method in ("predict", "predict_proba"):
         with pytest.raises(sklearn_exceptions.NotFittedError):
@@ -231,6 +252,11 @@ def test_features_of_an_adapted_encoder_need_fit(tiny_bert):
     features = adapting.fit(TEXTS, LABELS).transform(QUERIES)
     assert features.shape == frozen.shape
     assert np.max(np.abs(features - frozen)) > 1e-3
+
+
+def places(entities):
+    """Places and types of the entities of texts."""
+    return [[(e["start"], e["end"], e["type"]) for e in row] for row in entities]
 
 
 def gold(tags):

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from metaflax import workflows
 from metaflax.cli.commands._machines import Flag
+from metaflax.config._algorithm_settings import EntityTyping
 from metaflax.config._model_settings import PairEncoding, Pooling
 
 
@@ -89,7 +90,7 @@ class Pretrained:
     transitions: tuple[float, ...] | None = None
     """Seven transition probabilities of entity tags, for Viterbi decoding (default:
     none)."""
-    entity_typing: Literal["words", "spans"] | None = None
+    entity_typing: EntityTyping | None = None
     """Typing of entities: each word by itself (words), or neighbouring words of
     entities together (spans) (default: words)."""
     entity_threshold: float | None = None
