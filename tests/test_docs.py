@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import socket
 import sys
 from pathlib import Path
 
@@ -40,6 +41,9 @@ NEEDS_MINILM = {
     page for page in WITH_PYTHON if '"minilm"' in "".join(blocks(page, "python"))
 }
 
+# Port of services on pages.
+PORT = "8317"
+
 # Pages with runs are tested in tests/workflows/test_shown_commands.py.
 NEEDS_RUN = {
     page for page in WITH_PYTHON if '"runs/' in "".join(blocks(page, "python"))
@@ -55,7 +59,10 @@ def run_blocks(tmp_path, monkeypatch):
 
 def run_in_order(page):
     made: dict = {}
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
     for code in blocks(page, "python"):
+        code = code.replace(PORT, port)  # Another program may use that of the page.
         exec(compile(code, name_of(page), "exec"), made)
 
 
