@@ -32,6 +32,7 @@ from experiments.common._joint_baseline import compare_with_joint as compare_wit
 from experiments.common._joint_baseline import on_domains as on_domains
 from experiments.common._published_episodes import score_episodes as score_episodes
 from experiments.common._published_episodes import score_pretrained as score_pretrained
+from experiments.common._script import encoder_options as encoder_options
 from experiments.common._script import on_data as on_data
 from experiments.common._script import on_model as on_model
 from experiments.common._script import run_script as run_script
@@ -52,6 +53,7 @@ __all__ = [
     "compare_with_joint",
     "data_folder",
     "decoder_config",
+    "encoder_options",
     "fine_tuned_settings",
     "frozen_settings",
     "generation_task",

@@ -79,7 +79,21 @@ def on_data(
     return dataclasses.replace(config, data=data)
 
 
-def on_model(config: config_lib.Config, path: str | Path) -> config_lib.Config:
-    """Returns the config with another initial model."""
-    model = dataclasses.replace(config.model, name=str(path))
-    return dataclasses.replace(config, model=model)
+def encoder_options(parser: argparse.ArgumentParser) -> None:
+    """Adds options of the initial encoder, the arguments of `on_model`."""
+    parser.add_argument("--model", help="name or directory (default: minilm)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="type of the factors of matrix products (default: float32)",
+    )
+
+
+def on_model(
+    config: config_lib.Config, model: str | Path | None, dtype: Any = None
+) -> config_lib.Config:
+    """Returns the config with another initial model, or type of products."""
+    given = {"name": model and str(model), "dtype": dtype}
+    changes = {name: value for name, value in given.items() if value is not None}
+    changed = dataclasses.replace(config.model, **changes)
+    return dataclasses.replace(config, model=changed)

@@ -3,7 +3,7 @@
 The meta-trained encoder is also scored with other heads and with relation names.
 
 Usage: METAFLAX_DATA=DIR python experiments/relations/run.py [--runs DIR]
-    [--model minilm] [--skip-fine-tuning]
+    [--model minilm] [--dtype float32] [--skip-fine-tuning]
 """
 
 import argparse
@@ -37,7 +37,7 @@ HEADS = {
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this experiment."""
-    parser.add_argument("--model", help="name or directory (default: minilm)")
+    common.encoder_options(parser)
     parser.add_argument(
         "--skip-fine-tuning",
         action="store_true",
@@ -51,11 +51,11 @@ def experiment(
     console: Console,
     *,
     model: str | None = None,
+    dtype: str | None = None,
     skip_fine_tuning: bool = False,
 ) -> None:
     """Meta-trains for one and five shots, and separately for none of the above."""
-    if model is not None:
-        config = common.on_model(config, model)
+    config = common.on_model(config, model, dtype)
     tuned = not skip_fine_tuning
     relations(config, runs / "run", console, tuned=tuned)
     none_of_the_above(with_none(config), runs / "none", console, tuned=tuned)
