@@ -15,6 +15,7 @@ from experiments import common
 from experiments.common._baselines import with_setting
 from metaflax import evaluation, workflows
 
+RESULTS = "decoding.json"
 METRICS = ("f1", "precision", "recall")
 WORDS: dict[str, Any] = {"entity_typing": "words", "entity_threshold": 0.0}
 DECODINGS: dict[str, dict[str, Any]] = {
@@ -64,7 +65,7 @@ def score_decodings(
         means = {n: f"{np.mean(scores[best][n]):.3f}" for n in METRICS}
         console.print(f"{run_dir.name}, {shot}-shot, {best}: {means}")
         results[f"shot{shot}"] = {"valid": valid, "chosen": best, "scores": scores}
-    directory.write_json("decoding.json", results)
+    directory.write_json(RESULTS, results)
     return results
 
 

@@ -1,12 +1,15 @@
 """Meta-trains on entities, twice, and meta-tests beside baselines; see README.md.
 
 Usage: METAFLAX_DATA=DIR python experiments/entities/run.py [--runs DIR]
+    [--model minilm] [--dtype float32] [--parts baselines decodings detection capitals]
 """
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
@@ -20,34 +23,58 @@ from metaflax import config as config_lib
 from metaflax import tasks, workflows
 
 
-def experiment(config: config_lib.Config, runs: Path, console: Console) -> None:
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this experiment."""
+    common.encoder_options(parser)
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        help="parts to run (default: all)",
+    )
+
+
+def experiment(
+    config: config_lib.Config,
+    runs: Path,
+    console: Console,
+    *,
+    model: str | None = None,
+    dtype: str | None = None,
+    parts: Sequence[str] = (),
+) -> None:
     """Runs training on slots to test on WNUT, and training within WNUT's types."""
     file = runs / "all.jsonl"
     prepare.prepare(common.data_folder(), file)
-    config = common.on_data(config, file)
-    entities(config, runs / "slots", console)
-    entities(within(config), runs / "within", console)
-    detections(config, runs, console)
-    capitals(config, runs, console)
+    config = common.on_model(common.on_data(config, file), model, dtype)
+    for part in parts or PARTS:
+        PARTS[part](config, runs, console)
+
+
+def baselines(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Compares both trainings with baselines."""
+    for name, training in trainings(config).items():
+        entities(training, runs / name, console)
+
+
+def decodings(config: config_lib.Config, runs: Path, console: Console) -> None:
+    """Selects the decoding of both trainings."""
+    for name, training in trainings(config).items():
+        decoded(training, runs / name, console)
 
 
 def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
-    """Compares entity detection with the class means that `entities` trained."""
+    """Compares entity detection with class means."""
     file = runs / "extra.jsonl"
     prepare.prepare(common.data_folder(), file, extra=True)
-    trainings = {
-        "slots": detecting(config),
-        "within": detecting(within(config)),
-        "extra": detecting(extended(common.on_data(config, file))),
-    }
     means = {
-        name: decoding.score_decodings(runs / name, console)
-        for name in ("slots", "within")
+        name: decoded(training, runs / name, console)
+        for name, training in trainings(config).items()
     }
-    for name, training in trainings.items():
-        run_dir = runs / f"{name}-detected"
-        workflows.train(training, run_dir, console)
-        results = decoding.score_decodings(run_dir, console)
+    extra = extended(common.on_data(config, file))
+    for name, training in {**trainings(config), "extra": extra}.items():
+        results = decoded(detecting(training), runs / f"{name}-detected", console)
         for shot in (5, 1):
             other = means.get(name, means["slots"])
             decoding.print_difference(results, other, console, shot)
@@ -55,15 +82,37 @@ def detections(config: config_lib.Config, runs: Path, console: Console) -> None:
 
 def capitals(config: config_lib.Config, runs: Path, console: Console) -> None:
     """Compares the trainings above with and without capitalisation as a feature."""
-    means = {"slots": config, "within": within(config)}
+    means = trainings(config)
     detected = {f"{name}-detected": detecting(each) for name, each in means.items()}
     for name, training in {**means, **detected}.items():
+        without = decoded(training, runs / name, console)
         run_dir = runs / f"{name}-capitals"
-        workflows.train(with_capitals(training), run_dir, console)
-        results = decoding.score_decodings(run_dir, console)
-        without = workflows.RunDirectory(runs / name).read_json("decoding.json")
+        results = decoded(with_capitals(training), run_dir, console)
         for shot in (5, 1):
             decoding.print_difference(results, without, console, shot)
+
+
+PARTS = {
+    "baselines": baselines,
+    "decodings": decodings,
+    "detection": detections,
+    "capitals": capitals,
+}
+
+
+def trainings(config: config_lib.Config) -> dict[str, config_lib.Config]:
+    """Configs of both transfers, by name of the run."""
+    return {"slots": config, "within": within(config)}
+
+
+def decoded(
+    config: config_lib.Config, run_dir: Path, console: Console
+) -> dict[str, Any]:
+    """Trains a run and selects its decoding, as far as this has not been done."""
+    workflows.train(config, run_dir, console)
+    if (run_dir / decoding.RESULTS).exists():
+        return workflows.RunDirectory(run_dir).read_json(decoding.RESULTS)
+    return decoding.score_decodings(run_dir, console)
 
 
 def with_capitals(config: config_lib.Config) -> config_lib.Config:
@@ -180,4 +229,4 @@ def counted(config: config_lib.Config) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(common.run_script(__file__, __doc__, experiment))
+    sys.exit(common.run_script(__file__, __doc__, experiment, options=options))

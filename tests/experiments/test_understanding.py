@@ -302,7 +302,7 @@ def test_entities_run_in_miniature(of_entities, tmp_path):
 
 
 @pytest.mark.slow
-def test_entities_are_detected_in_miniature(of_entities, tmp_path):
+def test_entities_are_detected_in_miniature(of_entities, tmp_path, monkeypatch):
     script, config = of_entities
     run_dir = tmp_path / "run"
     training = script.with_capitals(script.detecting(config))
@@ -314,6 +314,22 @@ def test_entities_are_detected_in_miniature(of_entities, tmp_path):
     assert part["valid"][part["chosen"]] == max(part["valid"].values())
     assert set(part["scores"]) == {part["chosen"], "words"}
     assert len(part["scores"]["words"]["f1"]) == config.evaluation.test_episodes
+    monkeypatch.delattr(script.decoding, "score_decodings")  # Not scored again.
+    assert script.decoded(training, run_dir, silent()) == found
+
+
+def test_every_part_of_entities_runs_by_its_name(of_entities, tmp_path, monkeypatch):
+    script, config = of_entities
+    monkeypatch.setattr(script.common, "data_folder", lambda: tmp_path / "data")
+    ran = []
+    for name in script.PARTS:
+        monkeypatch.setitem(script.PARTS, name, lambda *a, n=name: ran.append((n, *a)))
+    script.experiment(config, tmp_path, silent(), model="mpnet", parts=["capitals"])
+    [(name, changed, _, _)] = ran
+    assert (name, changed.model.name) == ("capitals", "mpnet")
+    ran.clear()
+    script.experiment(config, tmp_path, silent())
+    assert [name for name, *_ in ran] == list(script.PARTS)
 
 
 def test_named_entities_of_types_that_are_rare_by_themselves_are_left_out(tmp_path):
