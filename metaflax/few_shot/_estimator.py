@@ -221,12 +221,12 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
                 f"this estimator was loaded from {self._saved}, which has its"
                 " predictions only; fit it to encode texts."
             )
-        learner = self._learner()
+        is_fitted = self.__sklearn_is_fitted__()
+        learner = self._fitted_learner() if is_fitted else self._learner()
         inputs = texts_of(self._inputs(texts), learner.task, "X")
         if (shared := self._encoded(learner, inputs)) is not None:
             return shared.features
         check_is_fitted(self)
-        learner = self._fitted_learner()
         return learner.encoder.encode(inputs, self.learned_.encoder).features
 
     def _fitted_learner(self) -> Learner:

@@ -27,7 +27,8 @@ class TextOrPairEstimator(TransformerMixin, FewShotEstimator):
           The features that the output layer takes, `[U, D]`.
 
         Raises:
-          ValueError: for invalid texts or settings, or an estimator from `load`.
+          ValueError: for invalid texts or settings, an estimator from `load`, or a
+            model that has changed since `fit`.
           NotFittedError: if `fit` is needed.
         """
         return self._features(self._sequence(X))

@@ -77,8 +77,9 @@ def test_what_is_pickled_predicts_the_same_and_only_with_the_same_weights(
     np.testing.assert_array_equal(again.predict_proba(QUERIES), expected)
     model.rename(tmp_path / "away")
     worlds.save_bert(tmp_path / "other", seed=2).rename(model)
-    with pytest.raises(ValueError, match="has changed since"):
-        again.predict(QUERIES)
+    for method in (again.predict, again.transform):
+        with pytest.raises(ValueError, match="has changed since"):
+            method(QUERIES)
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 1], [True, False], ["b", "a"], [0.5, 1.5]])
