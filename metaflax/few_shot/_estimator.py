@@ -79,8 +79,8 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
           directory: directory to write, which must not exist or be empty.
 
         Raises:
-          ValueError: if the directory is not empty, or the format cannot express the
-            encoder.
+          ValueError: if the directory is not empty, the model has changed since `fit`,
+            or the format cannot express the encoder.
         """
         check_is_fitted(self)
         if self._saved is not None:
@@ -97,7 +97,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             "targets": [_plain(target) for target in self.support_targets_],
         }
         notes = {ESTIMATOR: json.dumps(content, ensure_ascii=False, indent=1) + "\n"}
-        learner = self._learner()
+        learner = self._fitted_learner()
         examples = self._examples(learner)
         save_task(
             learner,

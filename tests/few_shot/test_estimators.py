@@ -80,6 +80,9 @@ def test_what_is_pickled_predicts_the_same_and_only_with_the_same_weights(
     for method in (again.predict, again.transform):
         with pytest.raises(ValueError, match="has changed since"):
             method(QUERIES)
+    with pytest.raises(ValueError, match="has changed since"):
+        again.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 1], [True, False], ["b", "a"], [0.5, 1.5]])
