@@ -20,7 +20,7 @@ from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner, load_source, version_of
+from metaflax.few_shot._sources import Version, load_learner, load_source, version_of
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._head_choice import AUTO, HeadChoice
 from metaflax.workflows.inference._predict import predict_all
@@ -44,7 +44,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
     # Parameters that `fit` uses; all others are fields of `LearnerSettings`.
     _fit_parameters: tuple[str, ...] = ()
     head_choice_: HeadChoice | None = None
-    saved_version_: tuple[str, int] | None = None  # Version of the directory at `load`.
+    saved_version_: Version | None = None  # Version of the directory at `load`.
 
     def __init__(
         self,
@@ -312,7 +312,7 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
 
 
 @functools.lru_cache(maxsize=4)
-def _predictor(directory: str, batch_size: int, version: tuple[str, int]) -> Any:
+def _predictor(directory: str, batch_size: int, version: Version) -> Any:
     del version  # A key of the cache: contents of a directory may change.
     return metaflax.load(directory, batch_size)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from metaflax import config as config_lib
 from metaflax.few_shot._feature_cache import FeatureCache
@@ -20,6 +20,9 @@ from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
 from metaflax.workflows.runs._run_directory import RunDirectory
+
+# A model's name or directory, with the path, size and modification time of each file.
+Version: TypeAlias = tuple[str, frozenset[tuple[str, int, int]]]
 
 # Numbers of cached encoders, and of cached learners on them.
 MOST_ENCODERS, MOST_LEARNERS = 2, 32
@@ -68,7 +71,7 @@ def load_learner(settings: LearnerSettings) -> Learner:
 
 
 @functools.lru_cache(maxsize=MOST_ENCODERS)
-def _load_source(settings: LearnerSettings, version: tuple[str, int]) -> Source:
+def _load_source(settings: LearnerSettings, version: Version) -> Source:
     del version  # A key of the cache: contents of a directory may change.
     trained = _trained(settings)
     encoder = TextEncoder(
@@ -82,7 +85,7 @@ def _load_source(settings: LearnerSettings, version: tuple[str, int]) -> Source:
 
 
 @functools.lru_cache(maxsize=MOST_LEARNERS)
-def _load_learner(settings: LearnerSettings, version: tuple[str, int]) -> Learner:
+def _load_learner(settings: LearnerSettings, version: Version) -> Learner:
     del version
     source, chooses_head = load_source(settings), settings.head == AUTO
     if chooses_head:
@@ -192,10 +195,13 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
     return config
 
 
-def version_of(model: str) -> tuple[str, int]:
-    """Returns a key that identifies the content of a local directory."""
+def version_of(model: str) -> Version:
+    """Returns a key that changes with the files of a local directory."""
     path = Path(model).expanduser()
     if not path.is_dir():
-        return model, 0
-    times = [file.stat().st_mtime_ns for file in path.iterdir() if file.is_file()]
-    return str(path.absolute()), max(times, default=0)
+        return model, frozenset()
+    files = [(file, file.stat()) for file in path.rglob("*") if file.is_file()]
+    return str(path.absolute()), frozenset(
+        (file.relative_to(path).as_posix(), status.st_size, status.st_mtime_ns)
+        for file, status in files
+    )

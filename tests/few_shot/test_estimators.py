@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 import shutil
 
@@ -83,6 +84,20 @@ def test_what_is_pickled_predicts_the_same_and_only_with_the_same_weights(
     with pytest.raises(ValueError, match="has changed since"):
         again.save(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_older_weights_in_the_same_place_are_other_weights(tmp_path):
+    model = worlds.save_bert(tmp_path / "model", seed=1)
+    older = worlds.save_bert(tmp_path / "older", seed=2) / "model.safetensors"
+    os.utime(older, (1, 1))
+    fitted = metaflax.FewShotClassifier(model).fit(TEXTS, LABELS)
+    shutil.copy2(older, model)
+    with pytest.raises(ValueError, match="has changed since"):
+        fitted.predict(QUERIES)
+    fitted.fit(TEXTS, LABELS).save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    expected = fitted.predict_proba(QUERIES)
+    np.testing.assert_allclose(loaded.predict_proba(QUERIES), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 1], [True, False], ["b", "a"], [0.5, 1.5]])

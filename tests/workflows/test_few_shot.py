@@ -1,5 +1,7 @@
 """Tests of learners that start from a run."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,14 @@ def test_a_named_head_takes_the_encoder_of_a_run_alone(trained):
     own = metaflax.FewShotClassifier(trained).fit(TEXTS, LABELS)
     assert fitted.encoder_digest_ == own.encoder_digest_
     assert not np.allclose(fitted.predict_proba(QUERIES), own.predict_proba(QUERIES))
+
+
+def test_other_checkpoints_of_a_run_are_noticed(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    fitted = metaflax.FewShotClassifier(run).fit(TEXTS, LABELS)
+    (run / "checkpoints").rename(tmp_path / "checkpoints")
+    with pytest.raises(ValueError, match="checkpoint"):
+        fitted.predict(QUERIES)
 
 
 def test_a_run_of_another_task_type_is_refused(trained):
