@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-import metaflax
 from metaflax import data
 from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.few_shot._examples import examples_of, texts_of
@@ -24,6 +23,7 @@ from metaflax.few_shot._sources import Version, load_learner, load_source, versi
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._head_choice import AUTO, HeadChoice
 from metaflax.workflows.inference._predict import predict_all
+from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.runs._protocol import check_unlabelled
 
 # File of settings and targets in a saved estimator.
@@ -199,20 +199,12 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         """Returns the record of each text."""
         check_is_fitted(self)
         given = self._sequence(texts)
-        if self._saved is not None:
-            content = version_of(self._saved)
-            if content != self.saved_version_:
-                raise ValueError(
-                    f"{self._saved} has changed since this estimator was loaded; load"
-                    " it again."
-                )
-            predictor = _predictor(self._saved, self.batch_size, content)
-            inputs = texts_of(self._inputs(given), predictor.task, "X")
-            return predict_all(predictor, inputs)
-        learner = self._fitted_learner()
-        inputs = texts_of(self._inputs(given), learner.task, "X")
-        encoded = self._encoded(learner, inputs)
-        return learner.predict(self.learned_, inputs, encoded)
+        model = self._fitted_model()
+        inputs = texts_of(self._inputs(given), model.task, "X")
+        if isinstance(model, Predictor):
+            return predict_all(model, inputs)
+        encoded = self._encoded(model, inputs)
+        return model.predict(self.learned_, inputs, encoded)
 
     def _features(self, texts: list[Any]) -> np.ndarray:
         """Encodes texts, with the adapted encoder if inner steps adapt it."""
@@ -228,6 +220,18 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
             return shared.features
         check_is_fitted(self)
         return learner.encoder.encode(inputs, self.learned_.encoder).features
+
+    def _fitted_model(self) -> Learner | Predictor:
+        """Returns the learner of `fit`, or the predictor of a loaded estimator."""
+        if self._saved is None:
+            return self._fitted_learner()
+        version = version_of(self._saved)
+        if version != self.saved_version_:
+            raise ValueError(
+                f"{self._saved} has changed since this estimator was loaded; load it"
+                " again."
+            )
+        return _predictor(self._saved, self.batch_size, version)
 
     def _fitted_learner(self) -> Learner:
         """Returns the learner, whose weights are those of `fit`."""
@@ -312,9 +316,9 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
 
 
 @functools.lru_cache(maxsize=4)
-def _predictor(directory: str, batch_size: int, version: Version) -> Any:
+def _predictor(directory: str, batch_size: int, version: Version) -> Predictor:
     del version  # A key of the cache: contents of a directory may change.
-    return metaflax.load(directory, batch_size)
+    return Predictor(directory, batch_size)
 
 
 def sequence_of(values: Any) -> list[Any]:

@@ -124,10 +124,11 @@ class FewShotTagger(FewShotEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         """Computes the F1 of entities, over all texts together."""
-        learner, texts = self._learner(), sequence_of(X)
-        gold = examples_of(self._rows(texts, sequence_of(y)), learner.task, "X, y")
-        assert learner.task.tokens is not None
-        scores = learner.task.tokens.score(self._predictions(texts), gold.targets or ())
+        texts = sequence_of(X)
+        predictions, task = self._predictions(texts), self._fitted_model().task
+        gold = examples_of(self._rows(texts, sequence_of(y)), task, "X, y")
+        assert task.tokens is not None
+        scores = task.tokens.score(predictions, gold.targets or ())
         return scores["f1"]
 
     def _inputs(self, texts: Sequence[Any]) -> list[dict[str, Any]]:

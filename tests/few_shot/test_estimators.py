@@ -209,7 +209,10 @@ def test_a_tagger_answers_in_the_form_of_the_texts(head, tiny_bert, tmp_path):
     assert ["B-topic" in row for row in tags[:1]] == [bool(entities)]
     assert fitted.score(WORDS, TAGS) == pytest.approx(fitted.score(TEXTS, gold(TAGS)))
     fitted.save(tmp_path / "saved")
-    assert metaflax.FewShotTagger.load(tmp_path / "saved").predict(WORDS) == tags
+    loaded = metaflax.FewShotTagger.load(tmp_path / "saved")
+    assert loaded.predict(WORDS) == tags
+    loaded.set_params(model=tmp_path / "absent")  # Scores need the directory alone.
+    assert loaded.score(WORDS, TAGS) == pytest.approx(fitted.score(WORDS, TAGS))
 
 
 def test_a_tagger_types_spans_as_adapt_does(tiny_bert, tmp_path):
