@@ -1,7 +1,7 @@
 """Cache of features of texts."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,15 @@ class FeatureCache:
         if new:
             encoded = self._encoder.encode(new)
             known |= {text: encoded.of(row) for row, text in enumerate(new)}
-        for text, row in known.items():
-            self._rows[text] = row
-            self._rows.move_to_end(text)
+        self._keep(known)
+        return Encoded(*map(np.stack, zip(*(known[t] for t in texts), strict=True)))
+
+    def _keep(self, rows: Mapping[Any, Encoded]) -> None:
+        """Caches copies of the last rows: a view would hold the array of all."""
+        for text in list(rows)[-self._most :]:
+            if text in self._rows:
+                self._rows.move_to_end(text)
+            else:
+                self._rows[text] = Encoded(*map(np.copy, rows[text]))
         while len(self._rows) > self._most:
             self._rows.popitem(last=False)
-        return Encoded(*map(np.stack, zip(*(known[t] for t in texts), strict=True)))
