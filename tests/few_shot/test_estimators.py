@@ -139,6 +139,21 @@ def test_what_is_saved_stands_alone_and_goes_on_learning(tmp_path):
         metaflax.FewShotTagger.load(tmp_path / "saved")
 
 
+@pytest.mark.parametrize("length", [6, None])
+def test_a_loaded_estimator_truncates_texts_at_the_same_length(
+    length, tiny_bert, tmp_path
+):
+    settings = {"head": "prototypes", "max_length": length}
+    fitted = metaflax.FewShotClassifier(tiny_bert, **settings).fit(TEXTS, LABELS)
+    fitted.save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    long = [" ".join(2 * QUERIES), " ".join(2 * QUERIES[::-1])]
+    expected = fitted.predict_proba(long)
+    np.testing.assert_allclose(loaded.predict_proba(long), expected, atol=1e-4)
+    [record, _] = metaflax.load(tmp_path / "saved")(long)
+    assert record["truncated"]["tokens_read"] == (length or worlds.POSITIONS)
+
+
 def test_another_estimator_in_the_same_place_is_another(tiny_bert, tmp_path):
     place, loaded = tmp_path / "saved", []
     for labels in (LABELS, [f"new {label}" for label in LABELS]):

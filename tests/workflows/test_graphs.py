@@ -57,6 +57,32 @@ def test_stablehlo_is_called_without_metaflax(calibrated, expected, tmp_path):
     assert metadata["temperature"] == 4
 
 
+@pytest.mark.parametrize("format", ["stablehlo", "onnx"])
+def test_the_code_of_a_card_truncates_long_texts_as_predict_does(
+    format, tiny_bert, tmp_path, monkeypatch
+):
+    if format == "onnx":
+        pytest.importorskip("onnxruntime")
+    rows = worlds.records(TOPICS, count=2)
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    model, graph = tmp_path / "model", tmp_path / "graph"
+    start = ("--model", tiny_bert, "--head", "prototypes", "--max-length", 5)
+    worlds.run("adapt", "--support", support, "--out", model, *start)
+    card = (exported(model, graph, format) / "README.md").read_text()
+    assert "truncated to 5 tokens" in card
+    long = " ".join(QUERIES)
+    code = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(graph)
+    names: dict = {}
+    exec(code.replace("a text", long), names)
+    outputs = names["outputs"]
+    _, shares = outputs if format == "onnx" else outputs.values()
+    [record] = metaflax.load(model)([long])
+    assert record["truncated"]["tokens_read"] == 5
+    expected = list(record["probabilities"].values())
+    np.testing.assert_allclose(np.asarray(shares)[0], expected, atol=1e-4)
+
+
 def test_onnx_takes_what_the_tokenizer_returns(calibrated, expected, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     folder = exported(calibrated, tmp_path / "graph", "onnx")

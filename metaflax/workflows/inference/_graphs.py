@@ -89,7 +89,7 @@ def export_graph(directory: str | Path, out: str | Path, format: GraphFormat) ->
         run = _onnx_runner if format == "onnx" else _stablehlo_runner
         difference = _difference(predictor, traced, run(folder))
         use = USE_ONNX if format == "onnx" else USE_STABLEHLO
-        use = use.format(inputs=traced.inputs)
+        use = use.format(inputs=traced.inputs, max_length=predictor.max_length)
         card = exported_card(target.name, source, use, difference)
         (folder / CARD).write_text(card, "utf-8")
         return difference

@@ -57,12 +57,14 @@ They are the features that output layers of metaflax take. `metaflax train --mod
 starts from it too.
 """
 USE_STABLEHLO = """```python
-import jax.export, numpy as np, safetensors.numpy, transformers
+import jax.export, numpy as np, pathlib, safetensors.numpy, transformers
 
-graph = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
+code = pathlib.Path("model.stablehlo").read_bytes()
+graph = jax.export.deserialize(bytearray(code))
 weights = safetensors.numpy.load_file("weights.safetensors")
 tokenizer = transformers.AutoTokenizer.from_pretrained(".")
-inputs = tokenizer(["a text"], padding=True, truncation=True, return_tensors="np")
+how = dict(padding=True, truncation=True, max_length={max_length})
+inputs = tokenizer(["a text"], return_tensors="np", **how)
 outputs = graph.call(weights, *(inputs[n].astype(np.int32) for n in {inputs}))
 ```
 """
@@ -71,7 +73,8 @@ import numpy as np, onnxruntime, transformers
 
 session = onnxruntime.InferenceSession("model.onnx")
 tokenizer = transformers.AutoTokenizer.from_pretrained(".")
-inputs = tokenizer(["a text"], padding=True, truncation=True, return_tensors="np")
+how = dict(padding=True, truncation=True, max_length={max_length})
+inputs = tokenizer(["a text"], return_tensors="np", **how)
 outputs = session.run(None, {{n: inputs[n].astype(np.int64) for n in {inputs}}})
 ```
 """

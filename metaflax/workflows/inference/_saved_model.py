@@ -76,7 +76,8 @@ def _purpose(
     choice: HeadChoice | None,
 ) -> dict[str, Any]:
     """Returns the record of a saved classifier: task type, decoding, calibration."""
-    purpose = {"task": config.data.task, "max_length": model.max_positions}
+    longest = model.fitted(config.data).max_length
+    purpose: dict[str, Any] = {"task": config.data.task, "max_length": longest}
     if config.model.encodes_apart:
         purpose |= {"pair_encoding": config.model.pair_encoding}
     if config.model.capitals:
