@@ -3,6 +3,7 @@
 import http.server
 import json
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -155,6 +156,9 @@ def test_a_later_start_goes_on_and_writes_every_line_once(watch, files, tmp_path
         ({"texts": "nowhere.txt"}, "nowhere.txt: is no file"),
         ({"texts": "tcp://localhost"}, "give a host and a port"),
         ({"webhook": "ftp://x"}, "give an http or https address"),
+        ({"webhook": "http://localhost:abc/"}, "give an http or https address"),
+        ({"webhook": "http://localhost/a b"}, "give an http or https address"),
+        ({"webhook": "https:///alarms"}, "give an http or https address"),
         ({"alarms": "nowhere/alarms"}, "nowhere/alarms cannot be written"),
     ],
 )
@@ -252,6 +256,26 @@ def test_alarms_are_posted_and_one_that_is_not_delivered_is_told():
     hook.close()
     [note] = notes
     assert "the alarm of later was not delivered" in note
+
+
+def test_each_alarm_is_noted_that_a_server_does_not_answer_in_http():
+    class Nonsense(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            self.wfile.write(b"nonsense\r\n\r\n")
+
+    notes = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hook = Webhook(f"http://127.0.0.1:{server.server_address[1]}/", notes.append)
+        for number in range(2):
+            hook.send({"time": f"{number} o'clock"})
+        hook.close()
+        server.shutdown()
+    assert [note[:27] for note in notes] == [
+        "the alarm of 0 o'clock was ",
+        "the alarm of 1 o'clock was ",
+    ]
 
 
 def test_a_file_that_lost_lines_is_refused(tmp_path):

@@ -5,7 +5,7 @@ import os
 import queue
 import sys
 import threading
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,9 +71,19 @@ class AppendedFile:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if a URL is neither http nor https."""
-    if not url.startswith(("http://", "https://")):
+    """Raises ValueError if a URL is no http or https address of a host."""
+    if not _is_web_address(url):
         raise ValueError(f"the webhook is {url!r}; give an http or https address.")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _ = parts.port  # Raises ValueError for one that is no number.
+    except ValueError:
+        return False
+    is_web = parts.scheme in ("http", "https") and parts.hostname is not None
+    return is_web and url.isprintable() and " " not in url
 
 
 class Webhook:
@@ -116,7 +126,7 @@ class Webhook:
             try:
                 with urllib.request.urlopen(request, timeout=ATTEMPT_SECONDS):
                     return
-            except (OSError, urllib.error.URLError) as error:
+            except Exception as error:  # Later alarms are delivered in any case.
                 reason = error
         self._note(
             f"the alarm of {alarm['time']} was not delivered to the webhook: {reason}."
