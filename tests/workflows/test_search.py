@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from metaflax import cli, data, workflows
+from metaflax import cli, data, training, workflows
 from metaflax import config as config_lib
 from metaflax.config import Choice, LogUniform, SearchConfig, Uniform
 from metaflax.config._files import differences
@@ -228,12 +229,26 @@ def test_a_killed_trial_is_taken_up_again_and_ends_as_if_nothing_had_happened(
     assert found_in(folder)["trials"] == found_in(whole)["trials"]
 
 
+TOO_LARGE = "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("this is too wide."), "this is too wide."),
+        (
+            jax.errors.JaxRuntimeError(f"{TOO_LARGE}\nAllocations:"),
+            f"jax.errors.JaxRuntimeError: {TOO_LARGE}",
+        ),
+        (AssertionError(), "AssertionError"),
+    ],
+)
 def test_settings_that_make_no_run_are_reported_and_skipped(
-    world, tmp_path, capsys, monkeypatch
+    error, reason, world, tmp_path, capsys, monkeypatch
 ):
     def broken(config, *args, **kwargs):
         if config.algorithm.head == "ridge":
-            raise ValueError("this is too wide.")
+            raise error
         return {"valid_score": 0.5}
 
     monkeypatch.setattr(_search, "meta_train", broken)
@@ -242,9 +257,27 @@ def test_settings_that_make_no_run_are_reported_and_skipped(
     found = found_in(folder)
     heads = {t["settings"]["algorithm.head"]: t for t in found["trials"]}
     assert heads["ridge"]["state"] == "failed"
-    assert heads["ridge"]["reason"] == "this is too wide."
+    assert heads["ridge"]["reason"] == reason
     assert heads["prototypes"]["state"] == "complete"
-    assert "failed: this is too wide." in capsys.readouterr().out
+    assert f"failed: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), training.PreemptedError(2, signal.SIGTERM)]
+)
+def test_a_trial_that_ends_for_another_cause_than_its_settings_resumes(
+    error, world, tmp_path, monkeypatch, silent
+):
+    def ends(*args, **kwargs):
+        raise error
+
+    search = SearchConfig(base_of(world), SPACE, trials=1)
+    monkeypatch.setattr(_search, "meta_train", ends)
+    with pytest.raises(type(error)):
+        workflows.search(search, tmp_path / "out", silent)
+    monkeypatch.setattr(_search, "meta_train", lambda *_, **__: {"valid_score": 0.5})
+    [trial] = workflows.search(search, tmp_path / "out", silent)["trials"]
+    assert trial["state"] == "complete"
 
 
 def test_without_optuna_the_extra_is_named(world, tmp_path, monkeypatch, capsys):

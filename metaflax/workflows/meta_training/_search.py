@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,9 @@ def search(
     A tree-structured Parzen estimator draws the settings, and trials that validate
     worse than the median at a step are pruned there. Started again on the same
     directory the search resumes, and interrupted trials resume from their latest
-    checkpoints; several processes may work on one directory at a time. No episode of
-    the test classes is drawn.
+    checkpoints; several processes may work on one directory at a time. A trial that
+    raises an error, such as one for lack of memory, counts as failed, unless it is an
+    OSError, which ends the search. No episode of the test classes is drawn.
 
     Args:
       config: of the search.
@@ -96,15 +98,25 @@ def _run_trial(
     except PrunedError as error:
         claim.prune()
         outcome = f"pruned at step {error}, below the median"
-    except ValueError as error:
-        claim.fail(str(error))
-        outcome = f"failed: {error}"
+    except OSError:  # A full disk, say, for which the settings are not to blame.
+        raise
+    except Exception as error:
+        reason = _reason(error)
+        claim.fail(reason)
+        outcome = f"failed: {reason}"
     else:
         claim.complete(score)
         outcome = f"validation {metric} {score:.4f}"
     for folder in (RunDirectory(claim.folder).checkpoints, claim.folder / PRETRAINED):
         shutil.rmtree(folder, ignore_errors=True)
     console.print(f"{name}: {outcome}", markup=False, soft_wrap=True)
+
+
+def _reason(error: Exception) -> str:
+    """Returns the message of an expected error, and type and first line of others."""
+    if isinstance(error, ValueError):
+        return str(error)
+    return traceback.format_exception_only(error)[0].partition("\n")[0]
 
 
 def _score(claim: Claim, base: config_lib.Config, metric: str) -> float:
