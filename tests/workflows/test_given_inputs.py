@@ -2,6 +2,7 @@
 
 import pytest
 
+import metaflax
 from metaflax import tasks, workflows
 from metaflax.workflows.inference._given_inputs import inputs_of
 from tests.workflows import worlds
@@ -27,6 +28,7 @@ RELATION = {"text": "Fay was born in Oslo", "head": [0, 3], "tail": [16, 20]}
         ),
         (MENTION, [RELATION, tuple(RELATION.values())]),
         (SENTENCE, ["Zoe went", {"text": "Zoe went"}]),
+        (tasks.TURNS, ["hello", {"text": "hello"}, {"text": ["hello"]}]),
     ],
 )
 def test_values_of_all_kinds_are_the_same_input(form, values):
@@ -60,6 +62,50 @@ def test_one_input_is_no_list_of_them(value):
 def good(form):
     row = RELATION | {"text_pair": "b"}
     return form.read(tasks.Fields(row, ""))
+
+
+@pytest.fixture(scope="module")
+def gpt(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "gpt"
+    texts = ["topic00 filler00 Text: Label: \n"]
+    sizes = {"vocab_size": 300, "width": 8, "layers": 1, "heads": 2}
+    return workflows.new_language_model(path, texts, family="gpt", **sizes)
+
+
+@pytest.fixture(params=["predictor", "explainer", "generator", "chooser"])
+def load(request, adapted, gpt, tmp_path):
+    """A function from a batch size to a predictor of texts."""
+    if request.param in ("predictor", "explainer"):
+        explain = request.param == "explainer"
+        return lambda size: metaflax.load(adapted, size, explain=explain)
+    if request.param == "generator":
+        return lambda size: metaflax.load(gpt, size, max_new=1)
+    rows = worlds.records(worlds.TOPICS[:2], 1)
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    given = {"algorithm": "in_context", "model": gpt, "support": support}
+    paths = {"out": tmp_path / "model", "max_length": 40}
+    worlds.run("adapt", *worlds.arguments(given | paths))
+    return lambda size: metaflax.load(tmp_path / "model", size)
+
+
+def test_all_predictors_take_any_number_of_texts_or_rows(load):
+    texts = ["topic00 filler01", "topic01", "filler02 " * 200]
+    predictor = load(2)
+    records = predictor(texts)
+    assert [record["text"] for record in records] == texts
+    assert [record["truncated"] is None for record in records] == [True, True, False]
+    assert predictor.notes()[0].startswith("1 of 3 texts were truncated")
+    rows = predictor([{"text": text} for text in texts])
+    # Batches of another size may round differently.
+    whole = [key(record) for record in load(8)(texts)]
+    assert whole == [key(record) for record in records] == [key(row) for row in rows]
+    assert predictor([]) == []
+    with pytest.raises(ValueError, match=r"texts\[1\] is 3, and an input has text"):
+        predictor(["topic00", 3])
+
+
+def key(record):
+    return record["text"], record.get("label"), record.get("generated")
 
 
 def test_a_predictor_of_pairs_takes_tuples(tiny_bert, tmp_path):

@@ -50,9 +50,10 @@ class WrittenChoices:
       choices: choices of each text; None where they are the classes of an episode.
       end: token that ends a target.
       mean: whether the score of a choice is the mean of its tokens', or their sum.
+      coverage: int64 `[texts, 2]`, the number of tokens of each text that its row has,
+        and of the whole text, both with those of the template.
       content_free: the parts for texts without content, whose rows calibrate scores;
         empty for no calibration.
-      num_truncated: number of texts that were truncated.
       pad_id: token of padding.
     """
 
@@ -60,9 +61,14 @@ class WrittenChoices:
     choices: tuple[tuple[str, ...], ...] | None
     end: int
     mean: bool
+    coverage: np.ndarray
     content_free: tuple[tuple[_Part, ...], ...] = ()
-    num_truncated: int = 0
     pad_id: int = 0
+
+    @property
+    def num_truncated(self) -> int:
+        """Number of texts that were truncated."""
+        return int(np.sum(self.coverage[:, 0] < self.coverage[:, 1]))
 
     def choices_of(self, number: int, classes: Sequence[str]) -> Sequence[str]:
         """Returns the choices of a text, where it has none those of its episode."""
@@ -161,7 +167,7 @@ def write_choices(
         *((text, role, True) for text, role in template.parts("target")),
     ]
     writer = _PartWriter(tokenizer, template, parts, labels, max_target_length)
-    written, num_truncated = writer.of(rows, max_length, on_long)
+    written, coverage = writer.of(rows, max_length, on_long)
     content_free = ()
     if calibrate:
         blank = [
@@ -173,8 +179,8 @@ def write_choices(
         choices,
         end,
         template.mean,
+        coverage,
         content_free,
-        num_truncated,
         tokenizer.pad_token_id or 0,
     )
 
@@ -208,8 +214,8 @@ class _PartWriter:
 
     def of(
         self, rows: Sequence[Mapping[str, Any]], max_length: int, on_long: str
-    ) -> tuple[tuple[_Part, ...], int]:
-        """Returns the parts with values of all rows, and how many were cut."""
+    ) -> tuple[tuple[_Part, ...], np.ndarray]:
+        """Returns the parts with values of all rows, and the rows' coverage."""
         fields = [
             (text, role)
             for text, role, _ in self._parts
@@ -219,21 +225,21 @@ class _PartWriter:
             space + value_text(row, role) for row in rows for space, role in fields
         ]
         tokens = iter(plain_tokens(self._tokenizer, values))
-        room = max_length - sum(map(len, self._literals))
+        num_literal = sum(map(len, self._literals))
+        room = max_length - num_literal
         columns: list[list[list[int]]] = [[] for _ in fields]
-        num_truncated = 0
+        coverage = np.full((len(rows), 2), num_literal, np.int64)
         for number, row in enumerate(rows):
             whole = [next(tokens) for _ in fields]
             cut = cut_values(whole, row, fields, room)
-            if cut != whole:
-                num_truncated += 1
-                if on_long == "error":
-                    beginning = value_text(row, fields[0][1])[:40]
-                    raise ValueError(
-                        f"example {number} has {sum(map(len, whole))} tokens and the"
-                        f" template leaves room for {room}: {beginning!r}..."
-                        " Shorten it, raise max_length, or choose on_long='truncate'."
-                    )
+            coverage[number] += sum(map(len, cut)), sum(map(len, whole))
+            if cut != whole and on_long == "error":
+                beginning = value_text(row, fields[0][1])[:40]
+                raise ValueError(
+                    f"example {number} has {sum(map(len, whole))} tokens and the"
+                    f" template leaves room for {room}: {beginning!r}..."
+                    " Shorten it, raise max_length, or choose on_long='truncate'."
+                )
             for column, piece in zip(columns, cut, strict=True):
                 column.append(piece)
         literals, held, parts = iter(self._literals), iter(columns), []
@@ -244,7 +250,7 @@ class _PartWriter:
                 parts.append(_Part(role, is_scored, values=self._labels[text]))
             else:
                 parts.append(_Part(role, is_scored, values=next(held)))
-        return tuple(parts), num_truncated
+        return tuple(parts), coverage
 
 
 def collate_choices(

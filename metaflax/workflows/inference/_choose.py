@@ -16,7 +16,9 @@ from metaflax.data.batching._choice_batches import (
 from metaflax.data.samplers._episodes import EpisodeSizes
 from metaflax.models.pretrained import _files
 from metaflax.workflows.inference._generate import data_config, saved_task
+from metaflax.workflows.inference._given_inputs import predict_in_batches
 from metaflax.workflows.inference._kept_context import left_out_notes, load_context
+from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import load_generative
 
 
@@ -25,11 +27,11 @@ class Chooser:
 
     Args:
       directory: output of `adapt`, of a task type with classes or choices.
-      batch_size: largest number of texts in one call.
+      batch_size: number of texts that are scored at a time.
 
     Attributes:
       form: the form of its input texts.
-      num_truncated: number of texts so far that were truncated.
+      truncation: number of texts so far that were truncated.
 
     Raises:
       ValueError: if the directory holds no such model.
@@ -48,7 +50,7 @@ class Chooser:
             self._context = load_context(model, self._texts, self._task)
         self._params = jax.device_put(model.pretrained.params)
         self.form, self.batch_size = self._task.form, batch_size
-        self.num_truncated = 0
+        self.truncation = TruncationCount()
 
         def outputs(params: Any, context: Any, choices: Any) -> base.ClassOutputs:
             language = model.language
@@ -61,30 +63,35 @@ class Chooser:
         self._outputs = jax.jit(outputs)
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Returns predictions for at most `batch_size` texts, in order."""
+        """Returns predictions for any number of texts, in order.
+
+        Args:
+          texts: inputs in the form of the task type, rows by column, or texts.
+
+        Raises:
+          ValueError: naming a text that is none of these.
+        """
+        return predict_in_batches(self._predicted, self.form, texts, self.batch_size)
+
+    def _predicted(self, texts: list[Any]) -> list[dict[str, Any]]:
         written = self._model.write_choices(
             texts, self._names, self._texts, self._task, calibrate=self._calibrate
         )
-        self.num_truncated += written.num_truncated
+        fields = self.truncation.records_of(written.coverage)
         outputs = self._outputs(
             self._params, self._context, self._batch(written, len(texts))
         )
         logits = np.asarray(outputs.logits)[: len(texts)]
         predictions = self._task.decode(outputs._replace(logits=logits), self._names)
+        rows = zip(texts, predictions, fields, strict=True)
         return [
-            {**self.form.row(text), **self._task.describe(text, prediction)}
-            for text, prediction in zip(texts, predictions, strict=True)
+            {**self.form.row(text), **self._task.describe(text, prediction), **more}
+            for text, prediction, more in rows
         ]
 
     def notes(self) -> list[str]:
         """Returns sentences about what was truncated or left out."""
-        notes = []
-        if self.num_truncated:
-            most = self._texts.max_length
-            notes.append(
-                f"{self.num_truncated} texts were truncated to {most} tokens with the"
-                " template; shorten them."
-            )
+        notes = self.truncation.notes(self._texts.max_length, "shorten them")
         if self._context is not None:
             notes += left_out_notes(self._context)
         return notes

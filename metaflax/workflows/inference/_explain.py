@@ -13,6 +13,7 @@ from metaflax import data, evaluation, models, target_kinds, tree
 from metaflax.evaluation._attributions import integrated_gradients
 from metaflax.models.families._registry import family_of
 from metaflax.tasks._words import word_spans
+from metaflax.workflows.inference._given_inputs import inputs_of
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.inference._saved_model import SUPPORT
@@ -31,7 +32,7 @@ class Explainer:
 
     Args:
       directory: output of `adapt`, or a sequence classifier of Hugging Face.
-      batch_size: largest number of texts in one call.
+      batch_size: as for `Predictor`.
       num_nearest: number of support texts shown with each prediction.
       num_steps: number of gradients along the path from the baseline.
       reject: as for `Predictor`.
@@ -39,7 +40,7 @@ class Explainer:
     Attributes:
       predictor: the classifier that is explained.
       form: the form of its input texts.
-      batch_size: largest number of texts in one call.
+      batch_size: number of texts of a batch.
 
     Raises:
       ValueError: if the directory holds no sequence classifier of single texts, or a
@@ -103,8 +104,8 @@ class Explainer:
             )
         return notes
 
-    def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
-        """Returns explained predictions for at most `batch_size` texts, in order.
+    def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
+        """Returns explained predictions for any number of texts or rows, in order.
 
         To what `Predictor` returns each adds `explained`, the class whose probability
         is explained; `words`, each with its `attribution`; `baseline`, the probability
@@ -115,6 +116,7 @@ class Explainer:
         Raises:
           ValueError: for a pair of texts.
         """
+        texts = inputs_of(self.form, texts)
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(
                 "a pair of texts cannot be explained; give single texts, or predict"

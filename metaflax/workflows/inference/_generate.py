@@ -13,6 +13,7 @@ from metaflax.data.batching._seq2seq_tokens import PairLayout, tokenize_prompts
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.models.generation._generate import GenerateFn
 from metaflax.tasks._templates import template_of
+from metaflax.workflows.inference._given_inputs import predict_in_batches
 from metaflax.workflows.inference._kept_context import load_context
 from metaflax.workflows.inference._truncation import TruncationCount
 from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
@@ -27,7 +28,7 @@ class Generator:
     Args:
       directory: output of `adapt`, or any generative model of Hugging Face: a decoder
         then continues texts, an encoder-decoder summarises them.
-      batch_size: largest number of texts in one call.
+      batch_size: number of texts that are generated at a time.
       decoding: how a text is decoded (default: greedily).
       max_new: most tokens of a generated text; None for those of training.
 
@@ -81,7 +82,17 @@ class Generator:
         )
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Returns predictions for at most `batch_size` texts, in order."""
+        """Returns predictions for any number of texts, in order.
+
+        Args:
+          texts: inputs in the form of the task type, rows by column, or texts.
+
+        Raises:
+          ValueError: naming a text that is none of these.
+        """
+        return predict_in_batches(self._batch, self.form, texts, self.batch_size)
+
+    def _batch(self, texts: list[Any]) -> list[dict[str, Any]]:
         level = self._task.texts
         assert level is not None
         prompts = tokenize_prompts(

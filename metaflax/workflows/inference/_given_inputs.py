@@ -1,6 +1,6 @@
 """Conversion of plain texts, tuples and rows to inputs of a predictor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from metaflax import tasks
@@ -31,6 +31,34 @@ def inputs_of(form: tasks.Form, values: Iterable[Any]) -> list[Any]:
     return [_input(form, value, number) for number, value in enumerate(values)]
 
 
+def predict_in_batches(
+    predict: Callable[[list[Any]], list[dict[str, Any]]],
+    form: tasks.Form,
+    values: Iterable[Any],
+    batch_size: int,
+) -> list[dict[str, Any]]:
+    """Predicts any number of values by a function of at most `batch_size` inputs.
+
+    Args:
+      predict: `records = predict(inputs)`, a record for each input.
+      form: form of the inputs.
+      values: values that `inputs_of` converts.
+      batch_size: largest number of inputs in one call.
+
+    Returns:
+      A record for each value, in order.
+
+    Raises:
+      ValueError: as `inputs_of` does.
+    """
+    inputs = inputs_of(form, values)
+    batches = (
+        inputs[first : first + batch_size]
+        for first in range(0, len(inputs), batch_size)
+    )
+    return [record for batch in batches for record in predict(batch)]
+
+
 def _input(form: tasks.Form, value: Any, number: int) -> Any:
     if _is_input_of(form, value):
         return value
@@ -55,4 +83,6 @@ def _is_input_of(form: tasks.Form, value: Any) -> bool:
         row = form.row(value)
     except (AttributeError, TypeError, ValueError):
         return False
-    return all(isinstance(column, (str, list)) for column in row.values())
+    # A text in place of a list would be a list of letters.
+    kinds = str if isinstance(value, str) else (str, list)
+    return all(isinstance(column, kinds) for column in row.values())

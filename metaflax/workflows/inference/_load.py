@@ -28,8 +28,8 @@ def load(
     """Loads the predictor for the model in a directory.
 
     A sequence classifier, tagger or question answerer becomes a `workflows.Predictor`,
-    a generative language model a `workflows.Generator`. Both are functions from a list
-    of texts to a list of records.
+    a generative language model a `workflows.Generator`. All are functions from a list
+    of any number of texts, or rows by column, to a list of records.
 
     Args:
       directory: output of `adapt`, or a model in Hugging Face's format.

@@ -8,6 +8,7 @@ from metaflax import tasks
 from metaflax.tasks._mentions import Mention
 from metaflax.tasks._relations import NONE
 from metaflax.tasks._sentences import SENTENCE
+from metaflax.workflows.inference._given_inputs import inputs_of
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
 
@@ -21,12 +22,12 @@ class TripleFinder:
     Args:
       entities: directory that `adapt` wrote for the task type entities.
       relations: directory that `adapt` wrote for the task type relations.
-      batch_size: largest number of texts, and of entity pairs, in one call.
+      batch_size: as for `Predictor`, of texts and of pairs of entities.
       threshold: smallest probability of a relation that makes a triple.
 
     Attributes:
       form: the form of its input texts.
-      batch_size: largest number of texts in one call.
+      batch_size: number of texts of a batch.
 
     Raises:
       ValueError: if either directory is for another task type, or `threshold` is not a
@@ -65,7 +66,11 @@ class TripleFinder:
         return [*self._entities.notes(), *self._relations.notes()]
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
-        """Returns each text's `entities` and `triples`, the most probable first."""
+        """Returns each text's `entities` and `triples`, the most probable first.
+
+        Takes any number of texts, as `tasks.Sentence`, rows by column, or strings.
+        """
+        texts = inputs_of(self.form, texts)
         predictions = self._entities(texts)
         pairs = [
             (number, head, tail)

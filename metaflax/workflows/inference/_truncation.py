@@ -29,6 +29,10 @@ class TruncationCount:
         coverage = tokenized.coverage
         if coverage is None:  # Prompts without a text.
             coverage = np.zeros((len(tokenized), 2), np.int64)
+        return self.records_of(coverage)
+
+    def records_of(self, coverage: np.ndarray) -> list[dict[str, Any]]:
+        """Does the same for numbers of tokens, read and in total, `[texts, 2]`."""
         rows = [
             {"tokens_read": read, "tokens_total": total} if read < total else None
             for read, total in coverage.tolist()
