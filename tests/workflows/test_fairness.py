@@ -94,6 +94,23 @@ def test_numbers_and_several_labels_move_too():
     assert found["changed_labels"]["mean"] == 1
 
 
+class Generated:
+    batch_size = 8
+
+    def __call__(self, texts):
+        return [{"text": t, "generated": "x", "score": -float(len(t))} for t in texts]
+
+
+def test_other_predictions_than_a_number_are_refused(tmp_path):
+    texts = ["he is good and she is late"]
+    with pytest.raises(ValueError, match="this one predicts generated, score"):
+        workflows.fairness(Generated(), texts, SWAPS)
+    sizes = {"vocab_size": 300, "width": 8, "layers": 1, "heads": 2}
+    path = workflows.new_language_model(tmp_path / "gpt", texts, family="gpt", **sizes)
+    with pytest.raises(ValueError, match="this one predicts texts; name another"):
+        workflows.fairness(workflows.Generator(path), texts, SWAPS)
+
+
 def test_intervals_are_of_texts_not_of_pairs():
     """A template is one text, however many pairs fill it."""
     texts, pairs = ["{names} x"] * 3, tuple((f"a{i}", f"b{i}") for i in range(50))

@@ -30,6 +30,7 @@ class Chooser:
       batch_size: number of texts that are scored at a time.
 
     Attributes:
+      task: the task type that the model was adapted to.
       form: the form of its input texts.
       truncation: number of texts so far that were truncated.
 
@@ -41,15 +42,15 @@ class Chooser:
         model = load_generative(config_lib.ModelConfig(name=str(directory)))
         self._texts = data_config(model, None)
         self._model = model = model.with_room(self._texts)
-        self._task = saved_task(model, self._texts)
+        self.task = saved_task(model, self._texts)
         purpose = model.pretrained.purpose
         self._names = tuple(purpose["labels"])
         self._calibrate = bool(purpose.get("calibrate"))
         self._context = None
         if purpose.get("in_context"):
-            self._context = load_context(model, self._texts, self._task)
+            self._context = load_context(model, self._texts, self.task)
         self._params = jax.device_put(model.pretrained.params)
-        self.form, self.batch_size = self._task.form, batch_size
+        self.form, self.batch_size = self.task.form, batch_size
         self.truncation = TruncationCount()
 
         def outputs(params: Any, context: Any, choices: Any) -> base.ClassOutputs:
@@ -75,17 +76,17 @@ class Chooser:
 
     def _predicted(self, texts: list[Any]) -> list[dict[str, Any]]:
         written = self._model.write_choices(
-            texts, self._names, self._texts, self._task, calibrate=self._calibrate
+            texts, self._names, self._texts, self.task, calibrate=self._calibrate
         )
         fields = self.truncation.records_of(written.coverage)
         outputs = self._outputs(
             self._params, self._context, self._batch(written, len(texts))
         )
         logits = np.asarray(outputs.logits)[: len(texts)]
-        predictions = self._task.decode(outputs._replace(logits=logits), self._names)
+        predictions = self.task.decode(outputs._replace(logits=logits), self._names)
         rows = zip(texts, predictions, fields, strict=True)
         return [
-            {**self.form.row(text), **self._task.describe(text, prediction), **more}
+            {**self.form.row(text), **self.task.describe(text, prediction), **more}
             for text, prediction, more in rows
         ]
 

@@ -3,13 +3,13 @@
 import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from metaflax import evaluation
+from metaflax import evaluation, target_kinds, tasks
 from metaflax._files import json_text, write_text
 from metaflax.data.raw_text._swaps import SWAPS, SwappedText, Swaps, swapped_texts
 from metaflax.workflows.inference._predict import BatchPredictor, predict_all
@@ -30,7 +30,8 @@ def fairness(
     of a number the absolute change.
 
     Args:
-      predictor: a model of classes, labels or numbers.
+      predictor: a model of classes, labels or numbers; or a function whose records have
+        `probabilities` by label, or one number besides the text.
       texts: texts with words of the swaps in them, or templates with a placeholder for
         a word of a group, such as `{gender}`.
       swaps: pairs of words by group, such as `data.SWAPS`.
@@ -43,7 +44,7 @@ def fairness(
       bootstrap interval over texts; and `largest`, the pair with the largest change.
 
     Raises:
-      ValueError: if no text has any of the words.
+      ValueError: if no text has any of the words, or the model predicts something else.
 
     Examples:
       >>> from metaflax.workflows import fairness
@@ -59,6 +60,7 @@ def fairness(
       Kiritchenko and Mohammad, `Examining Gender and Race Bias in Two Hundred Sentiment
       Analysis Systems <https://arxiv.org/abs/1805.04508>`_, 2018.
     """
+    _check_kind(predictor)
     results = {}
     for group, pairs in swaps.items():
         swapped = swapped_texts(texts, group, pairs)
@@ -114,6 +116,29 @@ def fairness_report(
     return results
 
 
+@runtime_checkable
+class _TaskPredictor(BatchPredictor, Protocol):
+    """Predictor of a task type, as `metaflax.load` returns it."""
+
+    task: tasks.TaskType
+
+
+def _check_kind(predictor: BatchPredictor) -> None:
+    """Raises ValueError for a task type without classes, labels or numbers."""
+    if not isinstance(predictor, _TaskPredictor):
+        return
+    kind = target_kinds.of(predictor.task)
+    if kind.probabilities is None:
+        raise ValueError(_other_predictions(kind.noun))
+
+
+def _other_predictions(nouns: str) -> str:
+    return (
+        "fairness is measured for models that predict classes, labels or a number, and"
+        f" this one predicts {nouns}; name another model."
+    )
+
+
 def _group(
     predictor: BatchPredictor, swapped: Sequence[SwappedText], seed: int
 ) -> dict[str, Any]:
@@ -156,13 +181,15 @@ def _labels(prediction: Mapping[str, Any]) -> Any:
 
 
 def _number(prediction: Mapping[str, Any]) -> float:
-    numbers = [value for value in prediction.values() if isinstance(value, float)]
-    if len(numbers) != 1:
-        raise ValueError(
-            "fairness is measured for models that predict classes, labels or a number,"
-            f" and this one predicts {', '.join(prediction)}; name another model."
-        )
-    return numbers[0]
+    fields = {
+        name: value
+        for name, value in prediction.items()
+        if name != "text" and value is not None
+    }
+    number, *others = fields.values() or [None]
+    if others or not isinstance(number, float):
+        raise ValueError(_other_predictions(", ".join(fields)))
+    return number
 
 
 def _interval(

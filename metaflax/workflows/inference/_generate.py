@@ -33,6 +33,7 @@ class Generator:
       max_new: most tokens of a generated text; None for those of training.
 
     Attributes:
+      task: the task type that the model was adapted to.
       form: the form of its input texts.
       truncation: number of texts so far that were truncated.
 
@@ -65,15 +66,15 @@ class Generator:
         self._model = load_generative(config_lib.ModelConfig(name=str(directory)))
         texts = data_config(self._model, max_new)
         self._model = self._model.with_room(texts)
-        self._task = saved_task(self._model, texts)
-        self._layout = self._model.text_layout(texts, self._task.texts)
+        self.task = saved_task(self._model, texts)
+        self._layout = self._model.text_layout(texts, self.task.texts)
         self._params = jax.device_put(self._model.pretrained.params)
         self._generate = self._model.generator(self._layout, decoding)
         self._context = None
         if self._model.pretrained.purpose.get("in_context"):
-            self._context = load_context(self._model, texts, self._task)
+            self._context = load_context(self._model, texts, self.task)
             self._generate = _after_context(self._model, self._layout, decoding)
-        self.form = self._task.form
+        self.form = self.task.form
         self.batch_size = batch_size
         self.truncation = TruncationCount()
         most = self._layout.max_source_length
@@ -93,7 +94,7 @@ class Generator:
         return predict_in_batches(self._batch, self.form, texts, self.batch_size)
 
     def _batch(self, texts: list[Any]) -> list[dict[str, Any]]:
-        level = self._task.texts
+        level = self.task.texts
         assert level is not None
         prompts = tokenize_prompts(
             self._model.tokenizer, texts, level=level, layout=self._layout
@@ -109,7 +110,7 @@ class Generator:
             (self._model.text(ids, mask), score)
             for ids, mask, score in list(zip(*outputs, strict=True))[: len(texts)]
         ]
-        predictions = self._task.decode(generated, [])
+        predictions = self.task.decode(generated, [])
         rows = zip(map(self.form.row, texts), predictions, fields, strict=True)
         return [{**row, **prediction, **more} for row, prediction, more in rows]
 
