@@ -1,5 +1,6 @@
 """Phrases of a text that a classification asks about, such as entities to be typed."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ def encode_phrases(
     """Encodes `[CLS] ... phrase ... [SEP] [CLS] phrase [SEP]`, cut far from the phrase.
 
     The four `marks` of a row are where its two sequences begin, and where the phrase
-    begins and ends in the first. Where it does not occur, that is the whole text.
+    begins and ends in the first (`_place`). Where it does not occur, that is the whole
+    text.
     """
     texts = tokenize(
         tokenizer,
@@ -42,16 +44,34 @@ def _alone(tokenizer: Any, phrase: str, max_length: int | None) -> list[int]:
 
 
 def _tokens_of(pair: Any, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Returns the tokens that share characters with the phrase's first occurrence."""
-    at = pair.first.find(pair.second)
-    if at < 0:
-        at = pair.first.lower().find(pair.second.lower())
+    """Returns the tokens that share characters with the phrase; all if it is absent."""
+    begin, end = _place(pair.first, pair.second)
     held = [
         number
-        for number, (start, end) in enumerate(offsets)
-        if start < at + len(pair.second) and end > at >= 0
+        for number, (start, stop) in enumerate(offsets)
+        if start < end and stop > begin
     ]
     return (held[0], held[-1] + 1) if held else (0, len(offsets))
+
+
+def _place(text: str, phrase: str) -> tuple[int, int]:
+    """Returns the characters of a phrase in a text, empty if it does not occur.
+
+    This is its first occurrence as whole words, or, if there is none, within words;
+    either is searched as written first, then in any case.
+
+    Examples:
+      >>> _place("these are what he wrote", "he"), _place("many DCs", "dc")
+      ((15, 17), (5, 7))
+    """
+    literal = re.escape(phrase)
+    # A phrase that begins or ends with punctuation needs no boundary there.
+    words = rf"(?:\b|(?!\w)){literal}(?:\b|(?<!\w))"
+    for pattern in (words, literal):
+        for flags in (re.NOFLAG, re.IGNORECASE):
+            if match := re.search(pattern, text, flags):
+                return match.span()
+    return 0, 0
 
 
 def _window(

@@ -121,6 +121,25 @@ def test_a_phrase_is_marked_where_it_occurs_however_much_is_cut(
     assert len(row) == max_length or tokens.num_truncated == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "phrase", "marked"),
+    [
+        ("ab b", "b", [2, 3]),
+        ("ab B c", "b", [2, 3]),  # A whole word, in another case.
+        ("ab b ab", "b ab", [2, 5]),
+        ("c ab", "b", [2, 3]),  # Only within a word.
+        ("ab, c", ", c", [2, 4]),
+        ("İ B", "b", [1, 2]),  # Its lower case is two characters.
+    ],
+)
+def test_a_phrase_is_marked_as_whole_words_where_it_occurs_so(text, phrase, marked):
+    form = tasks.PAIR.encoded_as("phrase")
+    pairs = [Pair(text, phrase)]
+    tokens = data.tokenize(words.bert("abci,"), pairs, max_length=16, form=form)
+    [[*_, begin, end]] = tokens.marks.tolist()
+    assert [begin - 1, end - 1] == marked  # Without [CLS].
+
+
 def test_a_phrase_that_does_not_occur_is_the_whole_text():
     form = tasks.PAIR.encoded_as("phrase")
     tokens = data.tokenize(TOKENIZER, [Pair("a b", "h")], max_length=9, form=form)
