@@ -78,6 +78,54 @@ def test_an_id_that_tells_no_set_is_refused(tmp_path):
         data.published_sets(tmp_path)
 
 
+COLUMNS = [
+    {"text": f"{label} {number}", "label": label, "shot": shot, "episode": 3}
+    for shot in (1, 2)
+    for label in "abc"
+    for number in range(shot)
+]
+
+
+@pytest.mark.parametrize("ids", [{}, {"id": 7}, {"id": "a-0"}, {"id": "pets-4-1-0"}])
+def test_columns_name_training_sets_whatever_ids_there_are(ids, tmp_path):
+    write(tmp_path, [r | ids for r in COLUMNS], [row("q", "x", "a")])
+    given, shots = data.published_sets(tmp_path)
+    assert shots == (1, 2)
+    assert [len(episode.support) for episode in given.episodes] == [3, 6]
+    assert given.examples.notes == ()
+
+
+def test_evaluation_texts_need_no_ids(tmp_path):
+    write(tmp_path, SETS, [{"text": "x", "label": "a"}])
+    assert data.published_sets(tmp_path)[1] == (1, 2)
+
+
+def test_the_shot_is_the_stated_one_where_examples_lack_and_a_note_says_so(tmp_path):
+    write(tmp_path, COLUMNS[:-1], QUERIES)  # One text of c lacks at 2 shots.
+    given, shots = data.published_sets(tmp_path)
+    assert shots == (1, 2)
+    [note] = given.examples.notes
+    assert "1 of 2 training sets have other numbers of examples" in note
+    write(tmp_path, COLUMNS[:-2], QUERIES)  # Class c lacks.
+    given, shots = data.published_sets(tmp_path)
+    assert shots == (1, 2)
+    [note] = given.examples.notes
+    assert "1 of 2 training sets have no example of some class" in note
+
+
+@pytest.mark.parametrize("shot", [0, 1.5, "few", None])
+def test_a_shot_that_is_no_number_of_examples_is_refused(shot, tmp_path):
+    write(tmp_path, [*COLUMNS, COLUMNS[0] | {"shot": shot}], QUERIES)
+    with pytest.raises(ValueError, match=r"train_episodes\.jsonl:10: 'shot'"):
+        data.published_sets(tmp_path)
+
+
+def test_a_label_of_no_training_set_is_refused(tmp_path):
+    write(tmp_path, SETS, [*QUERIES, row("q", "x", "C")])
+    with pytest.raises(ValueError, match=r"eval\.jsonl: no training set.* 'C'; those"):
+        data.published_sets(tmp_path)
+
+
 @pytest.mark.parametrize("part", ["train_episodes", "eval"])
 def test_texts_of_several_labels_are_refused_by_the_name_of_their_file(part, tmp_path):
     several = [row("pets-1-0-0", "both", ["a", "b"])]

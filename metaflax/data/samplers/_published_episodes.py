@@ -9,9 +9,9 @@ import numpy as np
 
 from metaflax import tasks
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
-from metaflax.data.sources._equal_texts import count_shared
-from metaflax.data.sources._examples import Examples
-from metaflax.data.sources._sources import read
+from metaflax.data.sources._equal_texts import count_shared, duplicate_notes
+from metaflax.data.sources._examples import Examples, listing
+from metaflax.data.sources._sources import read, read_rows
 
 
 class FixedEpisodes(NamedTuple):
@@ -62,8 +62,9 @@ def published_sets(
 ) -> tuple[FixedEpisodes, tuple[int, ...]]:
     r"""Reads published training sets and their evaluation texts.
 
-    This is the format of LEOPARD: a file `train_episodes.jsonl`, whose ids are
-    `NAME-SHOT-SET-NUMBER`, and a file `eval.jsonl`.
+    This is the format of LEOPARD: files `train_episodes.jsonl` and `eval.jsonl`. The
+    columns `shot` and `episode` of the former name a text's training set and the set's
+    number of examples per class; without them its `id` does, `NAME-SHOT-SET-NUMBER`.
 
     Args:
       folder: folder of the two files.
@@ -72,11 +73,13 @@ def published_sets(
 
     Returns:
       An episode per training set, in the order of the file, and the number of examples
-      per class of each. They stay as published: a note of their examples counts
-      evaluation texts that are in a training set too.
+      per class of each, as the file states it. Sets stay as published: notes of their
+      examples count evaluation texts that are in a training set too, sets without
+      examples of some class, and sets with other numbers of examples than stated.
 
     Raises:
-      ValueError: if a file is missing or malformed, or an id has another form.
+      ValueError: if a file is missing or malformed, a row does not name its training
+        set, or no training set has an evaluation text's label.
 
     Examples:
       >>> import json, pathlib, tempfile
@@ -99,8 +102,17 @@ def published_sets(
     """
     folder = Path(folder)
     task = task or tasks.classification()
-    sets = read(folder / "train_episodes.jsonl", task=task, id="id")
-    queries = read(folder / "eval.jsonl", task=task, id="id")
+    path = folder / "train_episodes.jsonl"
+    sets = read(path, task=task)
+    queries = read(folder / "eval.jsonl", task=task)
+    shots, rows_of_sets = _training_sets(path)
+    for source in (sets, queries):
+        if any(len(labels) != 1 for labels in source.labels):
+            raise ValueError(
+                f"{source.name}: some texts have several labels or none, where"
+                " published sets give one each."
+            )
+    _check_labels(queries, sets)
     if num_queries is not None and num_queries > len(queries):
         raise ValueError(
             f"{queries.name}: holds {len(queries)} texts, and {num_queries} are"
@@ -109,18 +121,10 @@ def published_sets(
     if num_queries is not None:
         rng = np.random.default_rng(0)
         queries = queries.select(rng.choice(len(queries), num_queries, replace=False))
-    for source in (sets, queries):
-        if any(len(labels) != 1 for labels in source.labels):
-            raise ValueError(
-                f"{source.name}: some texts have several labels or none, where"
-                " published sets give one each."
-            )
     examples = dataclasses.replace(
         sets,
         texts=sets.texts + queries.texts,
         labels=sets.labels + queries.labels,
-        ids=None,
-        notes=(*sets.notes, *queries.notes, *_shared_note(queries, sets)),
     )
     classes = tuple(range(len(examples.label_names)))
     class_of = {name: local for local, name in enumerate(examples.label_names)}
@@ -128,10 +132,32 @@ def published_sets(
     query = np.arange(len(sets), len(examples), dtype=np.int32)
     episodes = tuple(
         Episode(classes, None, rows, targets[rows], query, targets[query])
-        for rows in _groups(sets)
+        for rows in rows_of_sets
     )
-    shots = tuple(len(episode.support) // len(classes) for episode in episodes)
+    notes = (
+        *(*_notes(sets), *_notes(queries), *_shared_note(queries, sets)),
+        *_size_notes(sets.name, episodes, shots),
+    )
+    examples = dataclasses.replace(examples, notes=notes)
     return FixedEpisodes(examples, episodes), shots
+
+
+def _check_labels(queries: Examples, sets: Examples) -> None:
+    """Raises if no training set has some label of the evaluation texts."""
+    known = sets.label_names
+    if unknown := [name for name in queries.label_names if name not in known]:
+        raise ValueError(
+            f"{queries.name}: no training set has the labels {listing(unknown)}; those"
+            f" of {sets.name} are {listing(known)}. Write them alike, or leave such"
+            " texts out."
+        )
+
+
+def _notes(examples: Examples) -> list[str]:
+    """Returns the notes of a file but those of repeated texts, which sets share."""
+    texts, labels = examples.texts, examples.labels
+    repeated = tuple(duplicate_notes(texts, labels, examples.groups))
+    return [note for note in examples.notes if not note.endswith(repeated)]
 
 
 def _shared_note(queries: Examples, sets: Examples) -> list[str]:
@@ -144,16 +170,59 @@ def _shared_note(queries: Examples, sets: Examples) -> list[str]:
     ]
 
 
-def _groups(sets: Examples) -> list[np.ndarray]:
-    """Groups the rows by training set."""
-    groups: dict[str, list[int]] = {}
-    ids: Sequence[str] = sets.ids or ()
-    for row, name in enumerate(ids):
-        group, dash, _ = name.rpartition("-")
-        if not dash:
-            raise ValueError(
-                f"{sets.name}: the id {name!r} is not of the form"
-                " NAME-SHOT-SET-NUMBER, which names the text's training set."
-            )
-        groups.setdefault(group, []).append(row)
-    return [np.array(rows, np.int32) for rows in groups.values()]
+def _size_notes(
+    name: str, episodes: Sequence[Episode], shots: Sequence[int]
+) -> list[str]:
+    """Describes training sets without some class, or of other sizes than stated."""
+    counts = [
+        np.bincount(episode.support_targets, minlength=len(episode.classes))
+        for episode in episodes
+    ]
+    num_lacking = sum(not each.all() for each in counts)
+    num_other = sum(
+        bool(np.any(each[each > 0] != shot))
+        for each, shot in zip(counts, shots, strict=True)
+    )
+    notes = [
+        (num_lacking, "have no example of some class, whose texts count as errors"),
+        (num_other, "have other numbers of examples of a class than their shot"),
+    ]
+    return [
+        f"{name}: {number} of {len(episodes)} training sets {what}."
+        for number, what in notes
+        if number
+    ]
+
+
+def _training_sets(path: Path) -> tuple[tuple[int, ...], list[np.ndarray]]:
+    """Reads the shot of each training set, and which rows it has."""
+    rows = [tasks.Fields(values, place) for place, values in read_rows(path)]
+    by_columns = any(fields.has("shot") and fields.has("episode") for fields in rows)
+    set_of = _set_by_columns if by_columns else _set_by_id
+    groups: dict[tuple[int, str], list[int]] = {}
+    for number, fields in enumerate(rows):
+        groups.setdefault(set_of(fields), []).append(number)
+    shots = tuple(shot for shot, _ in groups)
+    return shots, [np.array(numbers, np.int32) for numbers in groups.values()]
+
+
+def _set_by_columns(fields: tasks.Fields) -> tuple[int, str]:
+    """Returns the shot and the name of a row's training set, from its columns."""
+    shot = fields.number("shot")
+    if shot < 1 or not shot.is_integer():
+        problem = f"is {shot:g}; give a number of examples per class."
+        raise fields.refused("shot", problem)
+    return int(shot), fields.name("episode")
+
+
+def _set_by_id(fields: tasks.Fields) -> tuple[int, str]:
+    """Returns the shot and the name of a row's training set, from its id."""
+    name, dash, _ = fields.name("id").rpartition("-")
+    match name.rsplit("-", 2):
+        case [_, shot, _] if dash and shot.isdecimal() and int(shot):
+            return int(shot), name
+    raise fields.refused(
+        "id",
+        f"is {fields.value('id')!r:.60}, not of the form NAME-SHOT-SET-NUMBER, which"
+        " names the text's training set; or give the columns 'shot' and 'episode'.",
+    )
