@@ -30,6 +30,8 @@ from experiments.common._generation_task import generation_task as generation_ta
 from experiments.common._joint_baseline import against_joint as against_joint
 from experiments.common._joint_baseline import compare_with_joint as compare_with_joint
 from experiments.common._joint_baseline import on_domains as on_domains
+from experiments.common._kept_records import kept_record as kept_record
+from experiments.common._kept_records import model_digest as model_digest
 from experiments.common._published_episodes import score_episodes as score_episodes
 from experiments.common._published_episodes import score_pretrained as score_pretrained
 from experiments.common._script import encoder_options as encoder_options
@@ -57,7 +59,9 @@ __all__ = [
     "fine_tuned_settings",
     "frozen_settings",
     "generation_task",
+    "kept_record",
     "markdown_table",
+    "model_digest",
     "on_data",
     "on_domains",
     "on_model",

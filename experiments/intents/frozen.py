@@ -9,23 +9,26 @@ command may be interrupted.
 
 import argparse
 import dataclasses
-import json
+import functools
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import named
 import numpy as np
+import protocol
 import recipe
 import run as intents
 import script
 from rich.console import Console
 
 from experiments import common
+from metaflax import _files, evaluation, workflows
 from metaflax import config as config_lib
-from metaflax import evaluation, workflows
+from metaflax.data.sources._splits import names_by_file
 
 NAMES = ("--label-names", {"action": "store_true", "help": "use names, too"})
 
@@ -41,19 +44,47 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
         config = named.with_names(config)
     kind = "-named" if args.label_names else ""
     out = args.out or script.default_folder(args.model, kind)
-    folds = script.read_folds(config, args.folds)
-    paths = {
-        (fold, shot): out / f"{fold}.shot{shot}.json"
-        for fold in folds
-        for shot in intents.SHOTS
+    folds = {
+        # All data are checked before anything is scored.
+        fold: recipe.fit(of_fold)
+        for fold, of_fold in protocol.read_folds(config, args.folds).items()
     }
-    for (fold, shot), path in paths.items():
-        if not path.is_file():
-            common.write_json(path, score(config, fold, shot))
-        show(console, row(fold, shot, [json.loads(path.read_text())]))
-    for shot in intents.SHOTS:
-        results = [json.loads(paths[fold, shot].read_text()) for fold in folds]
-        show(console, row("all", shot, results))
+    sizes = {fold: fitted.test for fold, fitted in folds.items()}
+    console.print(protocol.described(sizes), markup=False, soft_wrap=True)
+    results: dict[tuple[str, int], dict] = {}
+    for fold, fitted in folds.items():
+        for shot in intents.SHOTS:
+            tested = with_shot(fitted, shot)
+            results[fold, shot] = common.kept_record(
+                out / f"{fold}.shot{shot}.json",
+                identity(tested),
+                functools.partial(score, tested),
+            )
+            show(console, row(fold, shot, [results[fold, shot]]))
+    if protocol.are_alike(sizes):
+        for shot in intents.SHOTS:
+            of_shot = [results[fold, shot] for fold in folds]
+            show(console, row("all", shot, of_shot))
+
+
+def with_shot(fitted: recipe.Recipe, shot: int) -> config_lib.Config:
+    """Returns the config of a fold, with the sizes of its test episodes."""
+    sizes = dataclasses.replace(fitted.test, shot=shot)
+    return dataclasses.replace(fitted.labelled, episodes=sizes)
+
+
+def identity(config: config_lib.Config) -> dict[str, Any]:
+    """Returns what the scores of a config are of, to compare them with others."""
+    source = config.data
+    assert source.split_file is not None  # config.py sets one.
+    return {
+        "data": _files.file_digest(source.path),
+        "classes": {**names_by_file(source.split_file, source.fold)},
+        "model": common.model_digest(config.model.name),
+        "names of classes": source.label_names,
+        "sizes of episodes": dataclasses.asdict(config.episodes),
+        "test episodes": dataclasses.asdict(config.evaluation),
+    }
 
 
 def show(console: Console, row: str) -> None:
@@ -61,14 +92,9 @@ def show(console: Console, row: str) -> None:
     console.print(row, markup=False, soft_wrap=True)
 
 
-def score(config: config_lib.Config, fold: str, shot: int) -> dict:
+def score(config: config_lib.Config) -> dict[str, Any]:
     """Returns the accuracy of each test episode, and the seconds that all took."""
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, fold=fold)
-    )
-    config = recipe.fit(config).labelled
-    episodes = dataclasses.replace(config.episodes, shot=shot)
-    run = workflows.load_run(dataclasses.replace(config, episodes=episodes))
+    run = workflows.load_run(config)
     start = time.perf_counter(), time.process_time()
     scores = run.test_evaluator()(run.initial_params())
     wall, cpu = (now - then for now, then in zip(_now(), start, strict=True))

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
+import protocol
 import recipe
 import run as intents
 import script
@@ -23,7 +24,7 @@ from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation, workflows
+from metaflax import evaluation
 
 NAMED = "named"
 WHEN = ("before", "after")  # Meta-training.
@@ -37,26 +38,28 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
     """Meta-trains and meta-tests each fold with names, and prints the table."""
     config = intents.config_of(args.data, args.model)
     runs = args.runs or script.default_folder(args.model)
-    folds = [*script.read_folds(config, args.folds)]
-    for fold in folds:
-        train_and_test(config, runs, fold, console)
-    console.print(summary(runs, folds), markup=False, soft_wrap=True)
+    folds = {
+        # All data are checked before anything is trained.
+        fold: recipe.fit(of_fold)
+        for fold, of_fold in protocol.read_folds(config, args.folds).items()
+    }
+    for fold, fitted in folds.items():
+        train_and_test(fitted, runs, fold, console)
+    sizes = {fold: fitted.test for fold, fitted in folds.items()}
+    console.print(protocol.described(sizes), markup=False, soft_wrap=True)
+    rows = summary(runs, [*folds], protocol.are_alike(sizes))
+    console.print(rows, markup=False, soft_wrap=True)
 
 
 def train_and_test(
-    config: config_lib.Config, runs: Path, fold: str, console: Console
+    fitted: recipe.Recipe, runs: Path, fold: str, console: Console
 ) -> None:
     """Meta-trains a fold with names of classes, and meta-tests it at both shots."""
-    source = dataclasses.replace(config.data, fold=fold)
-    config = recipe.fit(dataclasses.replace(config, data=source)).labelled
-    config = with_names(config)
     run_dir = runs / fold / NAMED
-    workflows.train(config, run_dir, console)
+    intents.train_once(with_names(fitted.labelled), run_dir, console)
     for shot in intents.SHOTS:
-        if (run_dir / f"shot{shot}.episodes.jsonl").exists():
-            continue
-        episodes = dataclasses.replace(config.episodes, shot=shot)
-        workflows.evaluate(run_dir, console, name=f"shot{shot}", episodes=episodes)
+        episodes = dataclasses.replace(fitted.test, shot=shot)
+        intents.evaluate_once(run_dir, f"shot{shot}", episodes, console)
 
 
 def with_names(config: config_lib.Config) -> config_lib.Config:
@@ -65,8 +68,14 @@ def with_names(config: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(config, data=data)
 
 
-def summary(runs: Path, folds: list[str]) -> str:
-    """Formats a Markdown table: accuracy with names, and the gain from them."""
+def summary(runs: Path, folds: list[str], with_all: bool = True) -> str:
+    """Formats a Markdown table: accuracy with names, and the gain from them.
+
+    Args:
+      runs: folder of the runs.
+      folds: names of the folds.
+      with_all: whether a row is of all folds together.
+    """
     rows = []
     for shot in intents.SHOTS:
         named = [accuracies(runs / fold / NAMED, shot) for fold in folds]
@@ -78,6 +87,8 @@ def summary(runs: Path, folds: list[str]) -> str:
             [fold, shot, *cells(scores, before)]
             for fold, scores, before in zip(folds, named, without, strict=True)
         ]
+        if not with_all:
+            continue
         known = [scores for scores in without if scores is not None]
         every = np.concatenate(known, axis=1) if len(known) == len(folds) else None
         rows.append(["all", shot, *cells(np.concatenate(named, axis=1), every)])

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from metaflax import config as config_lib
 from metaflax import data, workflows
+from metaflax._wording import counted
+from metaflax.data.sources._equal_texts import text_key
 
 # Share of the training classes in an episode; below 1, so that episodes differ.
 SHARE = 0.8
@@ -28,16 +30,17 @@ def episode_sizes(
 ) -> config_lib.EpisodeConfig:
     """Fits sizes of episodes to the number of classes and of their texts.
 
-    Training episodes have four fifths of the training classes, tests as many classes
-    as validation and test both have; queries are what the smallest class has left.
+    Training episodes have four fifths of the training classes, others as many classes
+    as all held-out splits have; queries are what the smallest class has left.
 
     Args:
       most: upper bounds, such as those of config.py.
       train: number of different texts of each training class.
-      held_out: numbers of different texts of each class, of `valid` and of `test`.
+      held_out: numbers of different texts of each class, by split, such as `test`.
 
     Raises:
-      ValueError: if a class has too few texts for five support texts and a query.
+      ValueError: if a split has one class, a training class one text, or a held-out
+        class too few texts for five support texts and a query.
 
     Examples:
       >>> most = config_lib.EpisodeConfig(
@@ -47,24 +50,35 @@ def episode_sizes(
       >>> fitted.train_way, fitted.way, fitted.queries
       (14, 4, 3)
     """
-    for split, counts in held_out.items():
-        if min(counts) <= MOST_SHOTS:
-            raise ValueError(
-                f"a {split} class has {min(counts)} different texts, and a test takes"
-                f" {MOST_SHOTS} support texts and a query; leave such classes out of"
-                " the split file."
-            )
     bounds = most.training()
+    _check_counts("train", train, _largest(bounds.shot))
+    for split, counts in held_out.items():
+        _check_counts(split, counts, MOST_SHOTS)
     queries = min(min(counts) for counts in held_out.values()) - MOST_SHOTS
+    left = min(train) - _largest(bounds.shot)
     return dataclasses.replace(
         most,
         way=min(_largest(most.way), *map(len, held_out.values())),
         queries=min(_largest(most.queries), queries),
         train_way=min(_largest(bounds.way), max(2, round(SHARE * len(train)))),
-        train_queries=max(
-            1, min(_largest(bounds.queries), min(train) - _largest(bounds.shot))
-        ),
+        train_queries=min(_largest(bounds.queries), left),
     )
+
+
+def _check_counts(split: str, counts: Sequence[int], shot: int) -> None:
+    """Raises if there are too few classes for an episode, or texts of a class."""
+    if len(counts) < 2:
+        raise ValueError(
+            f"{split} has 1 class, and an episode takes at least 2; give it more in"
+            " the split file."
+        )
+    if min(counts) <= shot:
+        raise ValueError(
+            f"a class of {split} has {counted(min(counts), 'different text')}, up to"
+            f" case and white space, and an episode takes"
+            f" {counted(shot, 'support text')} and a query; leave such classes out of"
+            " the split file."
+        )
 
 
 def num_clusters(train: Sequence[int], num_unlabelled: int) -> int:
@@ -93,14 +107,17 @@ class Recipe(NamedTuple):
     """The configs of a fold, with sizes of its data.
 
     Attributes:
-      labelled: config to meta-train on labelled classes.
+      labelled: config to meta-train on labelled classes; episodes can be drawn of
+        validation and of test classes.
       num_clusters: number of clusters of the other classes' texts.
       both: config to meta-train on labelled classes and these clusters.
+      test: sizes of test episodes, whatever the validation classes are.
     """
 
     labelled: config_lib.Config
     num_clusters: int
     both: config_lib.Config
+    test: config_lib.EpisodeConfig
 
 
 def fit(config: config_lib.Config) -> Recipe:
@@ -110,17 +127,14 @@ def fit(config: config_lib.Config) -> Recipe:
       ValueError: if the data cannot be read, or a class has too few texts.
     """
     splits = _splits(config)
-    train = _counts(splits.train)
-    held_out = {"valid": _counts(splits.valid), "test": _counts(splits.test)}
+    train, test = _counts(splits.train), _counts(splits.test)
+    held_out = {"valid": _counts(splits.valid), "test": test}
     texts = [*splits.train.texts, *splits.valid.texts, *splits.test.texts]
     encoded = workflows.load_model(config.model).tokenizer(texts, verbose=False)
     length = max_length([*map(len, encoded["input_ids"])])
     source = dataclasses.replace(config.data, max_length=length)
-    labelled = dataclasses.replace(
-        config,
-        data=source,
-        episodes=episode_sizes(config.episodes, train, held_out),
-    )
+    sizes = episode_sizes(config.episodes, train, held_out)
+    labelled = dataclasses.replace(config, data=source, episodes=sizes)
     others = len(texts) - len(splits.train) + splits.num_unused
     number = num_clusters(train, others)
     training = config.training
@@ -138,7 +152,9 @@ def fit(config: config_lib.Config) -> Recipe:
         ),
         training=longer,
     )
-    return Recipe(labelled, number, both)
+    of_test = episode_sizes(config.episodes, train, {"test": test})
+    tested = dataclasses.replace(sizes, way=of_test.way, queries=of_test.queries)
+    return Recipe(labelled, number, both, tested)
 
 
 def _splits(config: config_lib.Config) -> data.Splits:
@@ -148,11 +164,11 @@ def _splits(config: config_lib.Config) -> data.Splits:
 
 
 def _counts(examples: data.Examples) -> list[int]:
-    """Counts different texts of each class."""
+    """Counts different texts of each class, as samplers tell them apart."""
     texts = collections.defaultdict(set)
     for text, labels in zip(examples.texts, examples.labels, strict=True):
         for label in labels:
-            texts[label].add(text)
+            texts[label].add(text_key(text))
     return [*map(len, texts.values())]
 
 

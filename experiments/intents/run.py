@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 import numpy as np
+import protocol
 import recipe
 import script
 import transductive
@@ -25,6 +26,7 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import evaluation, workflows
+from metaflax.data.sources._splits import names_by_file
 
 HERE = Path(__file__).parent
 SHOTS = (1, 5)
@@ -39,11 +41,18 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
     """Meta-trains and meta-tests each fold, and prints both tables."""
     config = config_of(args.data, args.model)
     runs = args.runs or script.default_folder(args.model)
-    folds = script.read_folds(config, args.folds)
-    for fold, splits in folds.items():
-        run_fold(runs, fold, splits, config, console)
-    console.print(summary(runs, [*folds]), markup=False)
-    console.print(with_queries(runs, [*folds]), markup=False)
+    folds = {
+        # All data are checked before anything is trained.
+        fold: recipe.fit(of_fold)
+        for fold, of_fold in protocol.read_folds(config, args.folds).items()
+    }
+    sizes = {fold: fitted.test for fold, fitted in folds.items()}
+    for fold, fitted in folds.items():
+        run_fold(runs, fold, fitted, console)
+    console.print(protocol.described(sizes), markup=False, soft_wrap=True)
+    for table in (summary, with_queries):
+        rows = table(runs, [*folds], protocol.are_alike(sizes))
+        console.print(rows, markup=False, soft_wrap=True)
 
 
 def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
@@ -61,47 +70,91 @@ def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **files))
 
 
-def run_fold(
-    runs: Path, fold: str, splits: dict, config: config_lib.Config, console: Console
-) -> None:
+def run_fold(runs: Path, fold: str, fitted: recipe.Recipe, console: Console) -> None:
     """Meta-trains without and with texts that have no labels; meta-tests each."""
     start = time.perf_counter()
-    source = dataclasses.replace(config.data, fold=fold)
-    fitted = recipe.fit(dataclasses.replace(config, data=source))
-    train_and_test(fitted.labelled, runs / fold / LABELLED, console)
+    train_and_test(fitted.labelled, fitted.test, runs / fold / LABELLED, console)
+    source = fitted.labelled.data
     made = runs / fold / "clusters.jsonl"
     unlabelled.write(
         Path(source.path),
-        splits["train"],
+        train_classes(source),
         fitted.num_clusters,
         runs / fold / LABELLED,
         made,
         console,
     )
+    console.print(
+        "Texts of validation and test classes are in meta-training now, without their"
+        " labels and as members of clusters; a note about them is expected."
+    )
     more = dataclasses.replace(fitted.both.data, more_train=str(made))
     both = dataclasses.replace(fitted.both, data=more)
-    train_and_test(both, runs / fold / UNLABELLED, console)
+    train_and_test(both, fitted.test, runs / fold / UNLABELLED, console)
     console.print(f"fold {fold}: {(time.perf_counter() - start) / 60:.1f} minutes")
 
 
-def train_and_test(config: config_lib.Config, run_dir: Path, console: Console) -> None:
-    """Meta-trains once, and meta-tests at both shots."""
-    console.print(f"{run_dir}", markup=False)
-    workflows.train(config, run_dir, console)
+def train_classes(source: config_lib.DataConfig) -> list[str]:
+    """Reads the training classes of a fold."""
+    assert source.split_file is not None  # config.py sets one.
+    return [*names_by_file(source.split_file, source.fold)["train"]]
+
+
+def train_and_test(
+    config: config_lib.Config,
+    sizes: config_lib.EpisodeConfig,
+    run_dir: Path,
+    console: Console,
+) -> None:
+    """Meta-trains once, and meta-tests at both shots, also transductively."""
+    console.print(f"{run_dir}", markup=False, soft_wrap=True)
+    train_once(config, run_dir, console)
     for shot in SHOTS:
-        episodes = dataclasses.replace(config.episodes, shot=shot)
-        workflows.evaluate(run_dir, console, name=f"shot{shot}", episodes=episodes)
+        episodes = dataclasses.replace(sizes, shot=shot)
+        evaluate_once(run_dir, f"shot{shot}", episodes, console)
         of_shot = dataclasses.replace(config, episodes=episodes)
         transductive.write(of_shot, run_dir, run_dir / f"shot{shot}.transductive.json")
 
 
-def summary(runs: Path, folds: list[str]) -> str:
-    """Formats a Markdown table: accuracy of three models, and the gain of each step."""
+def train_once(config: config_lib.Config, run_dir: Path, console: Console) -> None:
+    """Meta-trains, unless this is finished; then its config and data are compared.
+
+    Raises:
+      ValueError: as `workflows.train`, also where the run is of another config or data.
+    """
+    directory = workflows.RunDirectory(run_dir)
+    if not (run_dir / "results.json").is_file():
+        workflows.train(config, run_dir, console)
+        return
+    with directory.reserved(config):
+        workflows.reload_run(directory)
+
+
+def evaluate_once(
+    run_dir: Path, name: str, sizes: config_lib.EpisodeConfig, console: Console
+) -> None:
+    """Meta-tests a run, unless it was tested on episodes of these sizes."""
+    path = run_dir / f"{name}.json"
+    if path.is_file():
+        config = json.loads(path.read_text("utf-8"))["config"]
+        if config["episodes"] == dataclasses.asdict(sizes):
+            return
+    (run_dir / f"{name}.transductive.json").unlink(missing_ok=True)
+    workflows.evaluate(run_dir, console, name=name, episodes=sizes)
+
+
+def summary(runs: Path, folds: list[str], with_all: bool = True) -> str:
+    """Formats a Markdown table: accuracy of three models, and the gain of each step.
+
+    Args:
+      runs: folder of the runs.
+      folds: names of the folds.
+      with_all: whether a row is of all folds together.
+    """
     rows = []
     for shot in SHOTS:
         scores = {fold: accuracies(runs / fold, shot) for fold in folds}
-        both = np.concatenate(list(scores.values()), axis=1)
-        for name, (frozen, trained, more) in {**scores, "all": both}.items():
+        for name, (frozen, trained, more) in together(scores, with_all).items():
             cells = [
                 common.percent(evaluation.mean_interval(frozen)),
                 common.percent(evaluation.mean_interval(trained)),
@@ -115,17 +168,23 @@ def summary(runs: Path, folds: list[str]) -> str:
     return common.markdown_table(header, rows)
 
 
-def with_queries(runs: Path, folds: list[str]) -> str:
+def with_queries(runs: Path, folds: list[str], with_all: bool = True) -> str:
     """Formats a Markdown table: transductive accuracy of the same models."""
     rows = []
     for shot in SHOTS:
         scores = {fold: transductive_accuracies(runs / fold, shot) for fold in folds}
-        both = np.concatenate(list(scores.values()), axis=1)
-        for name, each in {**scores, "all": both}.items():
+        for name, each in together(scores, with_all).items():
             cells = [common.percent(evaluation.mean_interval(row)) for row in each]
             rows.append([name, shot, *cells])
     models = ("frozen", "meta-trained", "with unlabelled texts")
     return common.markdown_table(["fold, transductive", "shots", *models], rows)
+
+
+def together(scores: dict[str, np.ndarray], with_all: bool) -> dict[str, np.ndarray]:
+    """Adds the scores of all folds together, `[models, episodes]`, to those of each."""
+    if not with_all:
+        return scores
+    return {**scores, "all": np.concatenate([*scores.values()], axis=1)}
 
 
 def transductive_accuracies(folder: Path, shot: int) -> np.ndarray:

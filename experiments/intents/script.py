@@ -1,14 +1,12 @@
-"""Command-line options, folds and exit statuses of this folder's commands."""
+"""Command-line options, folders and exit statuses of this folder's commands."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from metaflax import config as config_lib
 from metaflax import workflows
 
 INTERRUPTED = 130  # Exit status after Ctrl-C, as a shell has it.
@@ -60,33 +58,7 @@ def default_folder(model: str, kind: str = "") -> Path:
 
     Examples:
       >>> default_folder("models/mpnet").as_posix()
-      'runs/intents-mpnet'
+      'runs/intents-models-mpnet'
     """
-    return Path(f"runs/intents-{Path(model).name}{kind}")
-
-
-def read_folds(config: config_lib.Config, names: list[str] | None) -> dict[str, Any]:
-    """Reads the folds of a config's data.
-
-    Args:
-      config: config with a split file.
-      names: names of the folds to read; None for all.
-
-    Returns:
-      The classes of each split, by fold.
-
-    Raises:
-      ValueError: if there is no split file, or no such fold in it.
-    """
-    assert config.data.split_file is not None  # config.py sets one.
-    path = Path(config.data.split_file)
-    try:
-        folds = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"there is no {path}; set METAFLAX_DATA to what holds clinc150, or give"
-            " --data."
-        ) from None
-    if unknown := [name for name in names or () if name not in folds]:
-        raise ValueError(f"there is no fold {unknown[0]}, of {', '.join(folds)}.")
-    return {name: folds[name] for name in names or folds}
+    name = "-".join(Path(model).parts).strip("/-")
+    return Path(f"runs/intents-{name}{kind}")

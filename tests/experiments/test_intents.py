@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 
 import pytest
 from rich.console import Console
@@ -44,7 +45,15 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         )
         runs, console = tmp_path / "runs", Console(file=io.StringIO())
         monkeypatch.setattr(script.recipe, "STEPS_WITH_CLUSTERS", 1)
-        script.run_fold(runs, "a", worlds.SPLIT, config, console)
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, fold="a")
+        )
+        fitted = script.recipe.fit(config)
+        script.run_fold(runs, "a", fitted, console)
+        # What is finished is not scored again.
+        monkeypatch.setattr(script.workflows, "evaluate", None)
+        monkeypatch.setattr(script.workflows, "train", None)
+        script.run_fold(runs, "a", fitted, console)
         table, with_queries = (
             make(runs, ["a"]) for make in (script.summary, script.with_queries)
         )
@@ -132,6 +141,9 @@ def test_a_folder_that_is_not_there_is_one_sentence(
     script = scripts.load("intents", file)
     monkeypatch.setattr("sys.argv", [file, "--data", str(tmp_path / "nowhere")])
     assert script.main() == 2
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("sys.argv", [file, "--data", str(tmp_path / "file")])
+    assert script.main() == 2
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(f"{name}: there is no ")
     assert "--data" in printed
@@ -172,10 +184,24 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
         assert script.main() == 0
         first = capsys.readouterr().out
         assert script.main() == 0  # Nothing is computed again.
-    assert capsys.readouterr().out == first
-    assert [line.split("|")[1].strip() for line in first.splitlines()] == [
-        *("a", "a", "all", "all")
-    ]
+        assert capsys.readouterr().out == first
+        # Scores of other data or another model are not taken for these.
+        other = tmp_path / "other"
+        shutil.copytree(folder, other)
+        rows = worlds.records(longest=5, count=9, seed=1)
+        worlds.write_jsonl(other / "examples.jsonl", rows)
+        model = str(worlds.save_bert(tmp_path / "more" / "bert", seed=1))
+        for changed, what in (
+            ({"data": str(other)}, "data"),
+            ({"model": model}, "model"),
+        ):
+            given = {"model": str(bert), "data": str(folder), "out": str(out)} | changed
+            monkeypatch.setattr("sys.argv", ["frozen.py", *worlds.arguments(given)])
+            assert script.main() == 2
+            assert f"was computed from other {what};" in capsys.readouterr().out
+    sizes, *rows = first.splitlines()
+    assert sizes.startswith("Test episodes: 3-way, 4 queries a class (published: 5")
+    assert [row.split("|")[1].strip() for row in rows] == ["a", "a", "all", "all"]
     for shot in script.intents.SHOTS:
         scores = json.loads((out / f"a.shot{shot}.json").read_text())
         assert len(scores["accuracy"]) == 3
@@ -197,7 +223,10 @@ def test_names_of_intents_are_support_examples_on_the_same_episodes(folder, tmp_
                 config.evaluation, test_episodes=3, batch_episodes=3
             ),
         )
-        script.train_and_test(config, runs, "a", console)
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, fold="a")
+        )
+        script.train_and_test(script.recipe.fit(config), runs, "a", console)
     assert RunDirectory(runs / "a" / script.NAMED).config().data.label_names
     rows = [row.split("|") for row in script.summary(runs, ["a"]).splitlines()[2:]]
     assert [row[1].strip() for row in rows] == ["a", "all", "a", "all"]
@@ -236,8 +265,84 @@ def test_episodes_of_every_number_of_classes_can_be_drawn(train, held_out):
 
 def test_a_class_with_too_few_texts_to_test_is_named_before_training():
     recipe = scripts.load("intents", "recipe")
-    with pytest.raises(ValueError, match=r"a test class has 5 different texts"):
+    with pytest.raises(ValueError, match=r"a class of test has 5 different texts"):
         recipe.episode_sizes(MOST, [9] * 9, {"valid": [9] * 9, "test": [9, 5]})
+    with pytest.raises(ValueError, match=r"a class of train has 1 different text,"):
+        recipe.episode_sizes(MOST, [9, 1], {"valid": [9] * 9, "test": [9] * 9})
+
+
+def test_a_split_of_one_class_is_named_before_training():
+    recipe = scripts.load("intents", "recipe")
+    with pytest.raises(ValueError, match=r"valid has 1 class, and an episode takes"):
+        recipe.episode_sizes(MOST, [9] * 9, {"valid": [9], "test": [9] * 9})
+
+
+@pytest.fixture
+def fitted(tmp_path):
+    """A function from folders of data to the recipes of their folds."""
+    script, protocol = (scripts.load("intents", name) for name in ("run", "protocol"))
+    with worlds.apart(tmp_path):
+        bert = str(worlds.save_bert(tmp_path / "bert"))
+
+        def fit(folder):
+            folds = protocol.read_folds(script.config_of(folder, bert), None)
+            return {name: script.recipe.fit(config) for name, config in folds.items()}
+
+        yield fit
+
+
+def test_texts_are_counted_up_to_case_as_samplers_do(folder, fitted):
+    rows = worlds.records(longest=5, count=9)
+    tested = [row for row in rows if row["label"] == worlds.SPLIT["test"][0]]
+    rest = [row for row in rows if row["label"] != worlds.SPLIT["test"][0]]
+    shouted = tested[0] | {"text": tested[0]["text"].upper()}
+    worlds.write_jsonl(folder / "examples.jsonl", [*rest, *tested[:5], shouted])
+    with pytest.raises(ValueError, match=r"a class of test has 5 different texts, up"):
+        fitted(folder)
+
+
+def test_test_episodes_are_of_the_sizes_of_the_test_classes(folder, fitted):
+    splits = {"train": worlds.TOPICS[:4], "valid": worlds.TOPICS[4:6]}
+    splits["test"] = worlds.TOPICS[6:11]
+    (folder / "folds.json").write_text(json.dumps({"a": worlds.SPLIT, "b": splits}))
+    recipes = fitted(folder)
+    assert {name: it.test.way for name, it in recipes.items()} == {"a": 3, "b": 5}
+    # Validation has fewer classes.
+    assert recipes["b"].labelled.episodes.way == 2
+    protocol = scripts.load("intents", "protocol")
+    sizes = {name: it.test for name, it in recipes.items()}
+    assert not protocol.are_alike(sizes)
+    assert "no mean over all folds" in protocol.described(sizes)
+
+
+@pytest.mark.parametrize(
+    ("content", "folds"),
+    [
+        (worlds.SPLIT, {"split": None}),
+        ({"source": "x", "seed": 3, "a": worlds.SPLIT}, {"a": "a"}),
+    ],
+)
+def test_a_split_file_is_one_fold_or_holds_some(content, folds, folder):
+    script, protocol = (scripts.load("intents", name) for name in ("run", "protocol"))
+    (folder / "folds.json").write_text(json.dumps(content))
+    configs = protocol.read_folds(script.config_of(folder), None)
+    assert {name: config.data.fold for name, config in configs.items()} == folds
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[]", r"folds\.json is no JSON object of folds"),
+        ("{", r"folds\.json is no JSON \("),
+        ('{"source": "x"}', r"folds\.json holds no folds"),
+        ('{"../a": {}}', "cannot name a file"),
+    ],
+)
+def test_a_split_file_without_folds_is_named(content, problem, folder):
+    script, protocol = (scripts.load("intents", name) for name in ("run", "protocol"))
+    (folder / "folds.json").write_text(content)
+    with pytest.raises(ValueError, match=problem):
+        protocol.read_folds(script.config_of(folder), None)
 
 
 @pytest.mark.parametrize("folds", [{"train": 3, "valid": 2, "test": 7}])

@@ -1,0 +1,53 @@
+"""Records that are computed once, and kept in files with what they are of."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common._files import write_json
+from metaflax import _files, workflows
+
+OF = "of"
+
+
+def kept_record(
+    path: Path, of: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Returns the record in a file; computes and writes it where there is none.
+
+    Args:
+      path: the JSON file.
+      of: what the record is computed from, by name; it is kept in the file, as
+        the entry `of`.
+      compute: computes the record.
+
+    Raises:
+      ValueError: if the file holds a record of something else.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "a.json"
+      ...     kept_record(path, {"data": "x"}, lambda: {"accuracy": 0.5})
+      ...     kept_record(path, {"data": "x"}, lambda: {"accuracy": 0.0})
+      {'accuracy': 0.5}
+      {'accuracy': 0.5}
+    """
+    of = json.loads(json.dumps(of))  # Tuples are lists in the file.
+    if not path.is_file():
+        write_json(path, {OF: of, **compute()})
+    record = json.loads(path.read_text("utf-8"))
+    kept = record.pop(OF, {})
+    if changed := [name for name in of if kept.get(name) != of[name]]:
+        raise ValueError(
+            f"{path} was computed from other {' and '.join(changed)}; name another"
+            " folder for results."
+        )
+    return record
+
+
+def model_digest(name: str) -> str:
+    """Returns a digest of the files of a model, or the name of one of the hub."""
+    folder = Path(workflows.locate_model(name))
+    return _files.folder_digest(folder) if folder.is_dir() else str(name)
