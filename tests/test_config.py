@@ -105,6 +105,7 @@ def test_what_is_no_config_is_refused(text):
         ),
         ("data", "split_names", {"train": "a"}, r"data\.split_names is \{'train': 'a'"),
         ("model", "name", None, r"model\.name is None, which is no str"),
+        ("model", "pair_encoding", "x", r"model\.pair_.* no 'one_sequence' \| 'two_"),
     ],
 )
 def test_values_of_other_types_are_refused_by_name(

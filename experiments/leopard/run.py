@@ -15,12 +15,12 @@ command may be interrupted.
 
 import argparse
 import contextlib
+import functools
 import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
@@ -28,8 +28,9 @@ import numpy as np
 
 import metaflax
 from experiments import common
+from metaflax import _files, data, evaluation, tasks, workflows
 from metaflax import config as config_lib
-from metaflax import data, evaluation, workflows
+from metaflax.config._model_settings import PairEncoding
 
 T = TypeVar("T")
 Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
@@ -38,6 +39,7 @@ Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
 # Transductive heads, which also learn from the evaluation texts without labels.
 TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 MAX_LENGTH = 256
+FILES = ("train_episodes.jsonl", "eval.jsonl")
 
 
 def main() -> int:
@@ -46,17 +48,13 @@ def main() -> int:
     parser.add_argument("--model", default="minilm", help="name or directory")
     parser.add_argument("--start", help="another model, to compare with")
     parser.add_argument("--heads", nargs="+", help="default: class means")
-    parser.add_argument("--pair-encodings", nargs="+")
+    parser.add_argument("--pair-encodings", nargs="+", choices=get_args(PairEncoding))
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
     workflows.prepare_process()
     try:
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}
-    except (FileNotFoundError, NotADirectoryError) as error:
-        advice = "name folders that hold train_episodes.jsonl and eval.jsonl"
-        print(f"leopard: there is no {error.filename}; {advice}.", file=sys.stderr)
-        return 2
     except ValueError as error:
         print(f"leopard: {error}", file=sys.stderr)
         return 2
@@ -64,15 +62,13 @@ def main() -> int:
     if start:
         gains = {
             names: {
-                shot: evaluation.paired_interval(
-                    np.array(start[names][shot]), np.array(accuracy)
-                )
+                shot: gain(start[names][shot], accuracy)
                 for shot, accuracy in by_shot.items()
             }
             for names, by_shot in results.items()
         }
         print(f"\nThe same less {args.start}, paired by training set:\n")
-        print(table(gains, lambda gain: common.percent(gain, "+", 1)))
+        print(table(gains, str))
     return 0
 
 
@@ -80,8 +76,12 @@ def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
     """Scores a model on all tasks, or reads the scores that exist."""
     folder_of_model = args.out / "-".join(Path(model).parts).strip("/-")
     results: Results[list[float]] = {}
+    notes: dict[str, None] = {}
     for folder in args.folders:
+        task = folder.resolve().name
         usual = pair_encoding(folder)
+        if args.pair_encodings and not usual:
+            notes[f"{folder}: holds single texts, which have no pair encoding."] = None
         encodings = (args.pair_encodings or [usual]) if usual else [""]
         ways = [
             (encoding, head)
@@ -89,20 +89,46 @@ def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
             for head in args.heads or [usual_head(encoding)]
         ]
         for encoding, head in ways:
-            name = "-".join(filter(None, (folder.name, encoding, head)))
-            path = folder_of_model / f"{name}.json"
-            if not path.exists():
-                common.write_json(path, score(folder, model, head, encoding))
-            results[folder.name, encoding, head] = json.loads(path.read_text())
+            name = "-".join(filter(None, (task, encoding, head)))
+            record = common.kept_record(
+                folder_of_model / f"{name}.json",
+                identity(folder, model),
+                functools.partial(score, folder, model, head, encoding),
+            )
+            results[task, encoding, head] = record["accuracy"]
+            notes |= dict.fromkeys(record["notes"])
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     return results
 
 
+def identity(folder: Path, model: str) -> dict[str, Any]:
+    """Returns what scores are of, to compare them with others."""
+    files = {name: _files.file_digest(folder / name) for name in FILES}
+    return {"data": files, "model": common.model_digest(model)}
+
+
 def pair_encoding(folder: Path) -> str:
-    """Returns the encoding that suits the pairs of a folder, empty for single texts."""
-    rows = [*common.read_jsonl(folder / "eval.jsonl")]
-    if "text_pair" not in rows[0]:
+    """Returns the encoding that suits the pairs of a folder, empty for single texts.
+
+    Raises:
+      ValueError: if a file is missing or malformed, or only some rows hold pairs.
+    """
+    for path in (folder / name for name in FILES):
+        if not path.is_file():
+            advice = f"name folders that hold {' and '.join(FILES)}"
+            raise ValueError(f"there is no {path}; {advice}.")
+    rows = [row for name in FILES for row in data.read_rows(folder / name)]
+    single = [place for place, row in rows if row.get("text_pair") is None]
+    if len(single) == len(rows):
         return ""
-    occurs = [row["text_pair"].lower() in row["text"].lower() for row in rows]
+    if single:
+        raise ValueError(
+            f"{single[0]}: no 'text_pair', and other rows have one; give it to all rows"
+            " of both files or to none."
+        )
+    pairs = [tasks.PAIR.read(tasks.Fields(row, place)) for place, row in rows]
+    occurs = [pair.second.lower() in pair.first.lower() for pair in pairs]
     return "phrase" if np.mean(occurs) > 0.5 else "two_towers"
 
 
@@ -114,8 +140,8 @@ def usual_head(encoding: str) -> str:
     return "centred_prototypes" if encoding == "two_towers" else "prototypes"
 
 
-def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]:
-    """Returns the accuracy on each training set, by shot."""
+def score(folder: Path, model: str, head: str, encoding: str) -> dict[str, Any]:
+    """Returns the accuracy on each training set, by shot, and notes on the data."""
     kind = "pair_classification" if encoding else "classification"
     task = config_lib.build_task(
         config_lib.Config(data=config_lib.DataConfig(task=kind))
@@ -136,7 +162,7 @@ def score(folder: Path, model: str, head: str, encoding: str) -> dict[int, list]
             classifier.fit(support, targets, unlabelled)
         correct = classifier.predict(queries) == np.array(gold)
         scores[shot].append(round(float(np.mean(correct)), 6))
-    return scores
+    return {"accuracy": scores, "notes": given.examples.notes}
 
 
 def table(results: Results[T], formatted: Callable[[T], str]) -> str:
@@ -151,6 +177,14 @@ def table(results: Results[T], formatted: Callable[[T], str]) -> str:
     ]
     header = ["task", "pairs", "head", *(f"{shot} shots" for shot in shots)]
     return common.markdown_table(header, rows)
+
+
+def gain(before: list[float], after: list[float]) -> str:
+    """Formats the difference in accuracy, with an interval over training sets."""
+    if len(before) < 2:
+        return f"{100 * (np.mean(after) - np.mean(before)):+.1f}"
+    interval = evaluation.paired_interval(np.array(before), np.array(after))
+    return common.percent(interval, "+", 1)
 
 
 def mean_and_std(by_set: list[float]) -> str:

@@ -41,7 +41,16 @@ def type_name(kind: Any) -> str:
     Examples:
       >>> type_name(tuple[int, ...] | None)
       'tuple[int, ...] | None'
+      >>> print(type_name(typing.Literal["a", "b"] | None))
+      'a' | 'b' | None
     """
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " | ".join(map(repr, of))
+    if origin in (types.UnionType, typing.Union):
+        return " | ".join(map(type_name, of))
+    if kind is types.NoneType:
+        return "None"
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     return name.replace("typing.", "")
 

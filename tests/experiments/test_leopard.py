@@ -69,13 +69,70 @@ def test_any_folder_in_the_format_is_scored(
         assert script.main() == 0  # Nothing is computed again.
     again, gains = capsys.readouterr().out.split(f"The same less {bert}")
     assert again.strip() == first.strip()
-    assert "| +0.0 ± 0.0 |" in gains  # The same encoder gains nothing.
+    # The same encoder gains nothing; one set has no interval.
+    assert "| +0.0 ± 0.0 | +0.0 |" in gains
     files = {path.stem: json.loads(path.read_text()) for path in out.rglob("*.json")}
     assert sorted(files) == names
     for results in files.values():
         # The evaluation texts are those of the training sets.
-        assert results == {"1": [1.0, 1.0], "2": [1.0]}
+        assert results["accuracy"] == {"1": [1.0, 1.0], "2": [1.0]}
     assert "| 100.0 ± 0.0 | 100.0 |" in first
+
+
+def run(script, monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["run.py", *map(str, args)])
+    return script.main()
+
+
+def test_scores_of_other_data_are_not_taken_for_those_of_a_folder(
+    tmp_path, monkeypatch, capsys
+):
+    script = scripts.load("leopard")
+    first = save_task(tmp_path / "task", worlds.TOPICS[:2], None)
+    (tmp_path / "other").mkdir()
+    second = save_task(tmp_path / "other" / "task", worlds.TOPICS[2:5], None)
+    with worlds.apart(tmp_path):
+        bert = worlds.save_bert(tmp_path / "bert")
+        named = ["--model", bert, "--out", tmp_path / "out"]
+        options = ["--pair-encodings", "phrase"]
+        assert run(script, monkeypatch, first, *named, *options) == 0
+        notes = capsys.readouterr().err
+        assert "holds single texts, which have no pair encoding" in notes
+        assert "4 of 4 evaluation texts are also in" in notes
+        assert run(script, monkeypatch, second, *named) == 2
+        assert "was computed from other data;" in capsys.readouterr().err
+        # A relative path has the name of its folder.
+        monkeypatch.chdir(first)
+        assert run(script, monkeypatch, ".", *named) == 0
+        assert "| task |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"text_pair": None}, r"eval.jsonl:1: no 'text_pair', and other rows have one"),
+        ({"text_pair": 1990}, r"eval.jsonl:1: 'text_pair' holds 1990 where a text is"),
+    ],
+)
+def test_rows_of_pairs_and_of_single_texts_are_one_sentence(
+    row, problem, tmp_path, monkeypatch, capsys
+):
+    script = scripts.load("leopard")
+    folder = save_task(tmp_path / "task", worlds.TOPICS[:2], "{}")
+    first, *others = worlds.read_jsonl(folder / "eval.jsonl")
+    worlds.write_jsonl(folder / "eval.jsonl", [first | row, *others])
+    assert run(script, monkeypatch, folder) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_rows_that_all_lack_a_second_text_are_single_texts(tmp_path):
+    script = scripts.load("leopard")
+    folder = save_task(tmp_path / "task", worlds.TOPICS[:2], None)
+    for name in script.FILES:
+        rows = [r | {"text_pair": None} for r in worlds.read_jsonl(folder / name)]
+        worlds.write_jsonl(folder / name, rows)
+        (folder / name).write_text((folder / name).read_text() + "\n")
+    assert script.pair_encoding(folder) == ""
 
 
 @pytest.mark.parametrize("name", ["nowhere", "README.md"])
