@@ -35,6 +35,9 @@ from experiments.common._kept_records import model_digest as model_digest
 from experiments.common._published_episodes import score_episodes as score_episodes
 from experiments.common._published_episodes import score_pretrained as score_pretrained
 from experiments.common._script import encoder_options as encoder_options
+from experiments.common._script import (
+    end_program_on_interrupt as end_program_on_interrupt,
+)
 from experiments.common._script import on_data as on_data
 from experiments.common._script import on_model as on_model
 from experiments.common._script import run_script as run_script
@@ -56,6 +59,7 @@ __all__ = [
     "data_folder",
     "decoder_config",
     "encoder_options",
+    "end_program_on_interrupt",
     "fine_tuned_settings",
     "frozen_settings",
     "generation_task",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from metaflax import _files
+from metaflax import _files, data
 
 
 def data_folder() -> Path:
@@ -15,9 +15,12 @@ def data_folder() -> Path:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Reads the rows of a JSONL file."""
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    """Reads the rows of a JSONL file.
+
+    Raises:
+      ValueError: as `data.read_rows`, naming file and line.
+    """
+    return [row for _, row in data.read_rows(path)]
 
 
 def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import workflows
+from metaflax.cli._interrupts import end_on_interrupt
 
 
 def run_script(
@@ -59,16 +61,29 @@ def run_script(
     runs = values.pop("runs")
     console = Console(highlight=False)
     workflows.prepare_process()
+    end_program_on_interrupt(script)
     try:
         experiment(config_lib.load_file(folder / "config.py"), runs, console, **values)
     except ValueError as error:
-        console.print(f"{folder.name}: {error}", markup=False)
+        console.print(f"{folder.name}: {error}", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt as error:
         message = str(error) or "interrupted; the same command resumes."
-        console.print(f"{folder.name}: {message}", markup=False)
+        console.print(f"{folder.name}: {message}", markup=False, soft_wrap=True)
         return getattr(error, "status", 130)
     return 0
+
+
+def end_program_on_interrupt(script: str | Path) -> None:
+    """Ends the process on Ctrl-C as commands do, if a script is its program.
+
+    Elsewhere Python's exception may be lost in a callback of compiled code.
+
+    Args:
+      script: the script's `__file__`; nothing changes where it is imported.
+    """
+    if getattr(sys.modules["__main__"], "__file__", None) == str(script):
+        end_on_interrupt()
 
 
 def on_data(

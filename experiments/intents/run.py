@@ -34,6 +34,7 @@ LABELLED, UNLABELLED = "labelled", "unlabelled"
 
 
 def main() -> int:
+    common.end_program_on_interrupt(__file__)
     return script.run("intents", __doc__, all_folds)
 
 

@@ -45,7 +45,7 @@ def run(
     try:
         command(args, console)
     except ValueError as error:
-        console.print(f"{name}: {error}", markup=False)
+        console.print(f"{name}: {error}", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print(f"{name}: interrupted; the same command goes on.")

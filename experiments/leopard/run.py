@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
     workflows.prepare_process()
+    common.end_program_on_interrupt(__file__)
     try:
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}

@@ -1,11 +1,14 @@
 """Tests for grids of baselines' settings and for experiments' scripts as commands."""
 
+import sys
+
 import pytest
 
 from metaflax import config as config_lib
 from metaflax.config._factories import resolve_algorithm
 
 common = pytest.importorskip("experiments.common")
+_script = pytest.importorskip("experiments.common._script")
 
 CONFIG = config_lib.Config(
     model=config_lib.ModelConfig(pooling="entities", dtype="bfloat16"),
@@ -51,6 +54,25 @@ def test_a_choice_of_no_setting_is_refused_with_the_known_names(grid):
 def test_a_value_that_is_not_in_a_sequence_is_refused(value):
     with pytest.raises(ValueError, match=f"head is {value!r}; give a sequence"):
         common.frozen_settings(CONFIG, head=value)
+
+
+def test_only_the_program_of_the_process_ends_on_interrupts(monkeypatch):
+    calls = []
+    monkeypatch.setattr(_script, "end_on_interrupt", lambda: calls.append("program"))
+    common.end_program_on_interrupt(__file__)
+    assert calls == []
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+    common.end_program_on_interrupt(__file__)
+    assert calls == ["program"]
+
+
+def test_a_line_that_is_no_json_is_named_and_a_blank_one_is_none(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n\n')
+    assert common.read_jsonl(path) == [{"a": 1}]
+    path.write_text('{"a": 1}\n{"a"\n')
+    with pytest.raises(ValueError, match=r"rows\.jsonl:2: not JSON"):
+        common.read_jsonl(path)
 
 
 @pytest.fixture
