@@ -89,6 +89,15 @@ class TaskStore:
             _METADATA.create_all(self._engine)
         self._remove_orphans()
 
+    def check_room(self, tenant: str, most: int) -> None:
+        """Checks that a tenant may have another task.
+
+        Raises:
+          ApiError: if the tenant has as many as `most` tasks, or the store fails.
+        """
+        with _reachable(), self._engine.connect() as connection:
+            _check_room(connection, tenant, most)
+
     def create(
         self,
         tenant: str,
@@ -105,15 +114,12 @@ class TaskStore:
           ApiError: if the tenant has as many as `most` tasks, or the store fails.
         """
         now = time.time()
-        task = StoredTask(
-            uuid.uuid4().hex, tenant, name, 1, now, now, list(map(dict, examples)),
-            list(classes), encoder, *self._written(weights),
-        )  # fmt: skip
-        with _reachable(), self._engine.begin() as connection:
-            if self._count(connection, tenant) >= most:
-                raise ApiError(
-                    409, "too_many_tasks", f"there are {most} tasks; delete some."
-                )
+        with self._transaction(weights) as (connection, file, digest):
+            task = StoredTask(
+                uuid.uuid4().hex, tenant, name, 1, now, now, list(map(dict, examples)),
+                list(classes), encoder, file, digest,
+            )  # fmt: skip
+            _check_room(connection, tenant, most)
             connection.execute(sa.insert(_TASKS).values(**_columns(task)))
         return task
 
@@ -133,18 +139,17 @@ class TaskStore:
         Raises:
           ApiError: if the store fails.
         """
-        file, digest = self._written(weights)
-        changed = task._replace(
-            version=task.version + 1,
-            updated=time.time(),
-            examples=list(map(dict, examples)),
-            classes=list(classes),
-            encoder=encoder,
-            weights=file,
-            digest=digest,
-        )
         mine = (_TASKS.c.id == task.id) & (_TASKS.c.version == task.version)
-        with _reachable(), self._engine.begin() as connection:
+        with self._transaction(weights) as (connection, file, digest):
+            changed = task._replace(
+                version=task.version + 1,
+                updated=time.time(),
+                examples=list(map(dict, examples)),
+                classes=list(classes),
+                encoder=encoder,
+                weights=file,
+                digest=digest,
+            )
             update = sa.update(_TASKS).where(mine).values(**_columns(changed))
             done = connection.execute(update).rowcount == 1
         self._remove(task.weights if done else file)
@@ -222,9 +227,23 @@ class TaskStore:
         """Closes the connections."""
         self._engine.dispose()
 
-    def _count(self, connection: sa.Connection, tenant: str) -> int:
-        query = sa.select(sa.func.count()).where(_TASKS.c.tenant == tenant)
-        return connection.execute(query).scalar_one()
+    @contextlib.contextmanager
+    def _transaction(self, weights: bytes) -> Iterator[tuple[sa.Connection, str, str]]:
+        """Writes a file, then begins a transaction that is to name it.
+
+        Yields:
+          The connection, the name of the file and its digest.
+        """
+        file, digest = self._written(weights)
+        may_be_named = False
+        try:
+            with _reachable(), self._engine.connect() as connection:
+                yield connection, file, digest
+                may_be_named = True  # Even if the commit fails on its way back.
+                connection.commit()
+        finally:
+            if not may_be_named:
+                self._remove(file)
 
     def _written(self, content: bytes) -> tuple[str, str]:
         """Writes a new file and flushes it; returns its name and digest."""
@@ -250,6 +269,12 @@ def _durable(connection: Any, record: Any) -> None:
     del record
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _check_room(connection: sa.Connection, tenant: str, most: int) -> None:
+    query = sa.select(sa.func.count()).where(_TASKS.c.tenant == tenant)
+    if connection.execute(query).scalar_one() >= most:
+        raise ApiError(409, "too_many_tasks", f"there are {most} tasks; delete some.")
 
 
 def _mine(tenant: str, id: str) -> Any:

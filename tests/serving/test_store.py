@@ -103,8 +103,11 @@ def test_of_two_changes_at_once_one_is_told_to_try_again(store):
 def test_a_tenant_may_have_so_many_tasks(store):
     for _ in range(2):
         put(store, most=2)
-    with pytest.raises(ApiError, match="there are 2 tasks"):
-        put(store, most=2)
+    store.check_room("ann", 3)
+    for refused in (lambda: put(store, most=2), lambda: store.check_room("ann", 2)):
+        with pytest.raises(ApiError, match="there are 2 tasks"):
+            refused()
+    assert len(files(store)) == 2
     put(store, tenant="bob", most=2)
 
 
@@ -133,6 +136,24 @@ def test_a_failed_commit_leaves_the_task_before_it(store, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             store.replace(task, ROWS * 2, ["x", "y"], "encoder", b"new")
     assert store.get("ann", task.id) == task
+    assert store.weights(task) == b"weights"
+    assert files(store) == [task.weights]
+
+
+def test_weights_are_kept_if_a_commit_fails_that_may_have_been_recorded(
+    store, monkeypatch
+):
+    commit = sa.Connection.commit
+
+    def commit_and_fail(connection):
+        commit(connection)
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("no connection"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sa.Connection, "commit", commit_and_fail)
+        with pytest.raises(ApiError, match="cannot be stored"):
+            put(store)
+    [task] = store.tasks_of("ann")
     assert store.weights(task) == b"weights"
 
 
