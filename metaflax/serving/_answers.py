@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaflax import data
 from metaflax.evaluation._report import classification_report
 from metaflax.evaluation._shares import share_interval
 from metaflax.few_shot._text_encoder import Encoded
@@ -31,11 +32,18 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 
 def scores(
-    gold: Sequence[dict[str, Any]],
-    names: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    examples: data.Examples,
     records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Computes accuracy with an interval, a report by class, and wrong predictions."""
+    """Computes accuracy with an interval, a report by class, and wrong predictions.
+
+    Args:
+      rows: labelled texts as they were sent.
+      examples: the rows, with gold labels as the task has them.
+      records: predictions of the rows.
+    """
+    names = [labels[0] for labels in examples.labels]
     predicted = [record["label"] for record in records]
     hits = [a == b for a, b in zip(names, predicted, strict=True)]
     accuracy = share_interval(hits, np.ones(len(hits)))
@@ -43,7 +51,7 @@ def scores(
     classes = {name: report[name] for name in sorted({*names, *predicted})}
     wrong = [
         {"text": row["text"], "label": name, "predicted": record["label"]}
-        for row, name, record, hit in zip(gold, names, records, hits, strict=True)
+        for row, name, record, hit in zip(rows, names, records, hits, strict=True)
         if not hit
     ]
     low, high = float(accuracy.low), float(accuracy.high)

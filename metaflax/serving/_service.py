@@ -1,9 +1,7 @@
 """Service for tasks of many tenants on one encoder."""
 
 import asyncio
-import concurrent.futures
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,17 +11,20 @@ import numpy as np
 
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
+from metaflax.few_shot._learned_task import LearnedTask
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
+from metaflax.serving._adaptations import Adaptations
 from metaflax.serving._answers import nearest_examples, scores
 from metaflax.serving._archive import write_archive
 from metaflax.serving._batcher import EncoderQueue
-from metaflax.serving._errors import ApiError, busy, late
+from metaflax.serving._errors import ApiError
 from metaflax.serving._limits import Limits
 from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._suggestions import suggestions
+from metaflax.serving._task_encoder import TaskEncoder
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
@@ -63,10 +64,9 @@ class Service:
         self._queue = EncoderQueue(
             learner.encoder, limits.max_waiting_texts, self.metrics.count_batch
         )
-        self._adapting = concurrent.futures.ThreadPoolExecutor(
-            ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1, "adapting"
-        )
-        self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
+        self._encoder = TaskEncoder(self._queue, limits)
+        at_once = ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1
+        self._adaptations = Adaptations(limits, at_once)
         self._memory = TaskMemory()
 
     def warm_up(self) -> None:
@@ -77,7 +77,7 @@ class Service:
     def close(self) -> None:
         """Ends all threads; waiting requests fail."""
         self._queue.close()
-        self._adapting.shutdown(cancel_futures=True)
+        self._adaptations.close()
         self.store.close()
 
     async def create(
@@ -85,49 +85,64 @@ class Service:
     ) -> StoredTask:
         """Learns a new task and stores it."""
         self._check_size(rows)
+        most = self.limits.max_tasks
+        await asyncio.to_thread(self.store.check_room, tenant, most)
+        learn = functools.partial(self._learn, rows)
+        learned, encoded = await self._adaptations.run(learn)
 
-        def adapt() -> StoredTask:
-            ready = self._learned(rows, None)
+        def commit() -> StoredTask:
             stored = self.store.create(
                 tenant,
                 name,
                 rows,
-                ready.learned.names,
+                learned.names,
                 self.learner.encoder.digest,
-                _weights.to_bytes(ready.learned),
-                self.limits.max_tasks,
+                _weights.to_bytes(learned),
+                most,
             )
-            self._memory.keep(ready._replace(stored=stored))
+            self._memory.keep(ReadyTask(stored, learned, encoded))
             return stored
 
-        return await self._adapt(adapt)
+        return await asyncio.to_thread(commit)
 
     async def extend(
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]]
     ) -> StoredTask:
         """Learns a task from more examples and all earlier ones."""
+        deadline = self._adaptations.deadline()
+        for _ in range(ATTEMPTS):
+            if changed := await self._extend_once(tenant, id, rows, deadline):
+                return changed
+        raise ApiError(
+            409, "conflict", "the task is being changed by others; try again."
+        )
 
-        def adapt() -> StoredTask:
-            for _ in range(ATTEMPTS):
-                stored = self.store.get(tenant, id)
-                all_rows = [*stored.examples, *rows]
-                self._check_size(all_rows)
-                ready = self._learned(all_rows, self._memory.version_of(stored))
-                changed = self.store.replace(
-                    stored,
-                    all_rows,
-                    ready.learned.names,
-                    self.learner.encoder.digest,
-                    _weights.to_bytes(ready.learned),
-                )
-                if changed is not None:
-                    self._memory.keep(ready._replace(stored=changed))
-                    return changed
-            raise ApiError(
-                409, "conflict", "the task is being changed by others; try again."
+    async def _extend_once(
+        self, tenant: str, id: str, rows: Sequence[dict[str, Any]], deadline: float
+    ) -> StoredTask | None:
+        """Learns and stores a task; returns None if it was changed meanwhile."""
+
+        def learn() -> tuple[StoredTask, LearnedTask, Encoded | None]:
+            stored = self.store.get(tenant, id)
+            all_rows = [*stored.examples, *rows]
+            self._check_size(all_rows)
+            return stored, *self._learn(all_rows, self._memory.version_of(stored))
+
+        stored, learned, encoded = await self._adaptations.run(learn, deadline)
+
+        def commit() -> StoredTask | None:
+            changed = self.store.replace(
+                stored,
+                [*stored.examples, *rows],
+                learned.names,
+                self.learner.encoder.digest,
+                _weights.to_bytes(learned),
             )
+            if changed is not None:
+                self._memory.keep(ReadyTask(changed, learned, encoded))
+            return changed
 
-        return await self._adapt(adapt)
+        return await asyncio.to_thread(commit)
 
     async def get(self, tenant: str, id: str) -> StoredTask:
         """Returns a task."""
@@ -159,7 +174,7 @@ class Service:
         """
         inputs = _checked(texts_of, texts, self.learner.task)
         ready = await asyncio.to_thread(self._ready, tenant, id)
-        encoded = await self._encode(ready, inputs)
+        encoded = await self._encoder.encode(inputs, ready)
         predict = functools.partial(_checked, self.learner.predict)
         records = await asyncio.to_thread(
             predict, ready.learned, inputs, encoded, reject
@@ -194,7 +209,7 @@ class Service:
         if not shortened:
             return word_effects(words, whole, whole[:0])
         inputs = texts_of(shortened, self.learner.task)
-        rest = await self._encode(ready, inputs, background=True)
+        rest = await self._encoder.encode(inputs, ready, background=True)
         without = await asyncio.to_thread(probabilities, rest)
         return word_effects(words, whole, without)
 
@@ -215,7 +230,7 @@ class Service:
         if not pool:
             return ready.stored, []
         inputs = _checked(texts_of, pool, self.learner.task)
-        encoded = await self._encode(ready, inputs, background=True)
+        encoded = await self._encoder.encode(inputs, ready, background=True)
 
         rows = await asyncio.to_thread(
             suggestions, self.learner, ready.learned, pool, encoded, number, strategy
@@ -228,7 +243,7 @@ class Service:
 
         examples = self._examples(ready.stored.examples)
         write = functools.partial(_checked, write_archive)
-        return await self._adapt(
+        return await self._adaptations.run(
             functools.partial(write, self.learner, ready.learned, examples)
         )
 
@@ -236,33 +251,38 @@ class Service:
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]] | None
     ) -> dict[str, Any]:
         """Evaluates a task on held-out examples, or by cross-validation on its own."""
-
-        def cross_validated() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-            ready = self._ready(tenant, id)
-            examples = self._examples(ready.stored.examples)
-            encoded = ready.encoded
-            if encoded is None and self.learner.shares_encoder:
-                encoded = self._encode_background(examples.texts)
-                self._memory.keep(ready._replace(encoded=encoded))
-            names, validate = ready.learned.names, self.learner.cross_validate
-            serves = ready.learned.choice or DEFAULT_HEAD
-            rows = _checked(validate, examples, names, encoded, serves)
-            return ready.stored.examples, rows
-
         if rows is None:
-            gold, records = await self._adapt(cross_validated)
+            evaluate = functools.partial(self._cross_validate, tenant, id)
         else:
             self._check_number(rows)
-            examples = self._examples(rows)
-            texts = [str(text) for text in examples.texts]
-            _, records = await self.predict(tenant, id, texts)
-            gold = list(rows)
-        names = [labels[0] for labels in self._examples(gold).labels]
-        method = "held_out"
-        if rows is None:
-            by_one = self.learner.leaves_one_out(len(gold))
-            method = "leave_one_out" if by_one else "cross_validation"
-        return {"method": method, **scores(gold, names, records)}
+            evaluate = functools.partial(self._score_held_out, tenant, id, rows)
+        return await self._adaptations.run(evaluate)
+
+    def _cross_validate(self, tenant: str, id: str) -> dict[str, Any]:
+        ready = self._ready(tenant, id)
+        rows, encoded = ready.stored.examples, ready.encoded
+        examples = self._examples(rows)
+        if encoded is None and self.learner.shares_encoder:
+            encoded = self._encoder.encode_in_background(examples.texts)
+            self._memory.keep(ready._replace(encoded=encoded))
+        records = _checked(
+            self.learner.cross_validate,
+            examples,
+            ready.learned.names,
+            encoded,
+            ready.learned.choice or DEFAULT_HEAD,
+        )
+        by_one = self.learner.leaves_one_out(len(rows))
+        method = "leave_one_out" if by_one else "cross_validation"
+        return {"method": method, **scores(rows, examples, records)}
+
+    def _score_held_out(
+        self, tenant: str, id: str, rows: Sequence[dict[str, Any]]
+    ) -> dict[str, Any]:
+        examples, ready = self._examples(rows), self._ready(tenant, id)
+        encoded = self._encoder.encode_in_background(examples.texts, ready)
+        records = self.learner.predict(ready.learned, examples.texts, encoded)
+        return {"method": "held_out", **scores(rows, examples, records)}
 
     def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:
         return _checked(examples_of, rows, self.learner.task)
@@ -282,35 +302,26 @@ class Service:
                 422, "one_class", "the examples have one class; give at least two."
             )
 
-    def _learned(
-        self, rows: Sequence[dict[str, Any]], before: ReadyTask | None
-    ) -> ReadyTask:
-        """Learns a task from rows, the first of which may be those of a version."""
+    def _learn(
+        self, rows: Sequence[dict[str, Any]], before: ReadyTask | None = None
+    ) -> tuple[LearnedTask, Encoded | None]:
+        """Learns a task from rows, the first of which may be those of a version.
+
+        Returns:
+          The task, and the features of its examples if it shares the encoder.
+        """
         started = time.monotonic()
         examples, encoded = self._examples(rows), None
         if self.learner.shares_encoder:
             known = before.encoded if before is not None else None
             done = 0 if known is None else len(known.features)
-            new = self._encode_background(examples.texts[done:])
+            new = self._encoder.encode_in_background(examples.texts[done:])
             parts = [new] if known is None else [known, new]
             encoded = Encoded(*map(np.concatenate, zip(*parts, strict=True)))
         names = sorted({labels[0] for labels in examples.labels})
         learned = _checked(self.learner.learn, examples, names, encoded=encoded)
         self.metrics.adaptation_seconds.observe(time.monotonic() - started)
-        stored = StoredTask("", "", "", 0, 0.0, 0.0, [], [], "", "", "")
-        return ReadyTask(stored, learned, encoded)
-
-    async def _adapt(self, function: Callable[[], Any]) -> Any:
-        """Runs a function in a thread for adaptations, unless too many are waiting."""
-        if not self._room.acquire(blocking=False):
-            raise busy("adaptations", seconds=5)
-        future = self._adapting.submit(function)
-        future.add_done_callback(lambda _: self._room.release())
-        try:
-            seconds = self.limits.adaptation_deadline_seconds
-            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-        except TimeoutError:
-            raise late() from None
+        return learned, encoded
 
     def _ready(self, tenant: str, id: str) -> ReadyTask:
         """Returns the newest version of a task, from memory if it is cached."""
@@ -343,45 +354,11 @@ class Service:
             return False
         return self.store.version(tenant, stored.id) == stored.version
 
-    async def _encode(
-        self, ready: ReadyTask, texts: Sequence[Any], *, background: bool = False
-    ) -> Encoded:
-        """Encodes texts of a task; any number of them in the background."""
-        limits = self.limits
-        seconds = limits.deadline_seconds
-        if background:
-            seconds = limits.adaptation_deadline_seconds
-        key = None
-        if not ready.learned.shares_encoder:
-            key = (ready.stored.id, ready.stored.version)
-        future = await asyncio.to_thread(
-            self._queue.submit,
-            texts,
-            seconds=seconds,
-            key=key,
-            adapted=ready.learned.encoder,
-            background=background,
-        )
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-        except TimeoutError:
-            raise late() from None
-
-    def _encode_background(self, texts: Sequence[Any]) -> Encoded:
-        if not texts:
-            return self.learner.encoder.encode(texts)
-        seconds = self.limits.adaptation_deadline_seconds
-        future = self._queue.submit(texts, seconds=seconds, background=True)
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            raise late() from None
-
     async def _example_features(self, ready: ReadyTask) -> Encoded:
         if ready.encoded is not None:
             return ready.encoded
         texts = self._examples(ready.stored.examples).texts
-        encoded = await self._encode(ready, texts, background=True)
+        encoded = await self._encoder.encode(texts, ready, background=True)
         if ready.learned.shares_encoder:
             self._memory.keep(ready._replace(encoded=encoded))
         return encoded

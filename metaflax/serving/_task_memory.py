@@ -26,6 +26,13 @@ class ReadyTask(NamedTuple):
     learned: LearnedTask
     encoded: Encoded | None = None
 
+    @property
+    def encoder_key(self) -> tuple[str, int] | None:
+        """Identifies the encoder of the task; None if that is the learner's."""
+        if self.learned.shares_encoder:
+            return None
+        return self.stored.id, self.stored.version
+
 
 class TaskMemory:
     """Thread-safe cache of the most recently used tasks.

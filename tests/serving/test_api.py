@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import metaflax
-from metaflax import models, serving
+from metaflax import models
 from metaflax.few_shot import _learner
 from metaflax.few_shot._learner import Learner
 from metaflax.serving import _messages as messages
@@ -379,10 +379,3 @@ def test_health_metrics_and_documents_need_no_token(client, task):
         assert str(operation.status) in described["responses"]
         assert ("requestBody" in described) == (operation.body is not None)
         assert operation.path in page
-
-
-def test_limits_are_positive_and_fit_each_other():
-    with pytest.raises(ValueError, match="max_tasks is 0"):
-        serving.Limits(max_tasks=0)
-    with pytest.raises(ValueError, match="at least max_texts"):
-        serving.Limits(max_texts=10, max_waiting_texts=9)

@@ -1,0 +1,56 @@
+"""Threads for adaptations, with limits on their number and time."""
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from metaflax.serving._errors import busy, late
+from metaflax.serving._limits import Limits
+
+R = TypeVar("R")
+
+
+class Adaptations:
+    """Runs adaptations and evaluations in threads of their own.
+
+    Args:
+      limits: limits on those that wait, and on their time.
+      at_once: number of threads.
+    """
+
+    def __init__(self, limits: Limits, at_once: int):
+        self._seconds = limits.adaptation_deadline_seconds
+        self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
+        self._threads = concurrent.futures.ThreadPoolExecutor(at_once, "adapting")
+
+    def deadline(self) -> float:
+        """Returns the deadline of a request that begins now, as `loop.time()`."""
+        return asyncio.get_running_loop().time() + self._seconds
+
+    async def run(self, function: Callable[[], R], deadline: float | None = None) -> R:
+        """Runs a function, which continues in its thread after a missed deadline.
+
+        It must not store its result: the client is told to try again.
+
+        Args:
+          function: the adaptation.
+          deadline: as of `deadline` (default: that of a request that begins now).
+
+        Raises:
+          ApiError: if too many are waiting, or the deadline has passed.
+        """
+        if not self._room.acquire(blocking=False):
+            raise busy("adaptations", seconds=5)
+        future = self._threads.submit(function)
+        future.add_done_callback(lambda _: self._room.release())
+        try:
+            async with asyncio.timeout_at(deadline or self.deadline()):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise late() from None
+
+    def close(self) -> None:
+        """Waits for those that run; waiting ones fail."""
+        self._threads.shutdown(cancel_futures=True)
