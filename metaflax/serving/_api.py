@@ -27,7 +27,7 @@ from metaflax.serving import _messages as messages
 from metaflax.serving._documents import docs_page, openapi
 from metaflax.serving._errors import ApiError, late
 from metaflax.serving._page import page_routes
-from metaflax.serving._service import Service
+from metaflax.serving._service import READY, Service
 from metaflax.serving._store import StoredTask
 from metaflax.serving._tenants import RateLimit, Tenants
 
@@ -183,13 +183,12 @@ def application(service: Service, tenants: Tenants) -> Starlette:
 
     async def readiness(request: Request) -> Response:
         del request
-        if not service.ready:
-            return JSONResponse({"status": "warming up"}, 503)
+        status = service.status
         try:
             await asyncio.to_thread(service.store.ping)
         except ApiError as error:
-            return JSONResponse({"status": error.message}, 503)
-        return JSONResponse({"status": "ok"})
+            status = error.message
+        return JSONResponse({"status": status}, 200 if status == READY else 503)
 
     async def metrics(request: Request) -> Response:
         del request
@@ -220,7 +219,7 @@ def application(service: Service, tenants: Tenants) -> Starlette:
         try:
             yield
         finally:
-            await warming
+            await asyncio.wait([warming])
             await asyncio.to_thread(service.close)
 
     handlers: dict[Any, Any] = {HTTPException: _refused, Exception: _failed}

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ from metaflax.serving._words import without_each_word, word_effects
 from metaflax.workflows.inference._head_choice import DEFAULT_HEAD
 from metaflax.workflows.inference._selection import Strategy
 
+LOG = logging.getLogger("metaflax.serving")
+# Status of a service that has compiled its programs.
+READY = "ok"
 # Attempts to change a task that is changed concurrently.
 ATTEMPTS = 5
 # Numbers of concurrent adaptations. Tasks on a shared encoder are output layers: while
@@ -48,7 +52,8 @@ class Service:
       limits: limits of requests.
 
     Raises:
-      ValueError: if the learner does not classify single texts.
+      ValueError: if the learner does not classify single texts, or needs texts without
+        labels.
     """
 
     def __init__(self, learner: Learner, store: TaskStore, limits: Limits):
@@ -58,9 +63,14 @@ class Service:
                 f"the service classifies single texts, and {learner.config.data.task}"
                 " does not; name a run of classification, or a pretrained model."
             )
+        if learner.takes_unlabelled:
+            raise ValueError(
+                f"the head {learner.config.algorithm.head} also learns from texts"
+                " without labels, which the service does not take; name another."
+            )
         self.learner, self.store, self.limits = learner, store, limits
         self.metrics = Metrics()
-        self.ready = False
+        self.status = "warming up"
         self._queue = EncoderQueue(
             learner.encoder, limits.max_waiting_texts, self.metrics.count_batch
         )
@@ -70,9 +80,14 @@ class Service:
         self._memory = TaskMemory()
 
     def warm_up(self) -> None:
-        """Compiles programs for usual requests, then marks the service as ready."""
-        warm_up(self.learner)
-        self.ready = True
+        """Compiles programs for usual requests, after which `status` is ok."""
+        try:
+            warm_up(self.learner)
+        except Exception:
+            LOG.exception("the service cannot compile its programs")
+            self.status = "compilation failed; the log of the service has the cause"
+        else:
+            self.status = READY
 
     def close(self) -> None:
         """Ends all threads; waiting requests fail."""

@@ -1,18 +1,21 @@
 """Tests of the compilation before the service is ready."""
 
 import contextlib
+import dataclasses
 import itertools
+import time
 
 import numpy as np
 import pytest
 
+from metaflax import serving
 from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
-from metaflax.serving import _warm_up
+from metaflax.serving import _service, _warm_up
 from metaflax.workflows.inference._head_choice import possible_choices
 from tests.compilations import Compilations
-from tests.serving.clients import EXAMPLES
+from tests.serving.clients import EXAMPLES, client_of
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,38 @@ def test_texts_share_a_batch_as_far_as_one_shape_holds_them(learner):
     assert not shape.holds(lengths[: number + 1])
     longest = np.array([batches.lengths[-1], 5])
     assert learner.encoder.num_together(longest) >= 1
+
+
+def test_a_service_that_cannot_compile_says_so_and_is_closed(
+    settings, tmp_path, monkeypatch, caplog
+):
+    closed, close = [], _service.Service.close
+
+    def close_and_note(service):
+        close(service)
+        closed.append(service)
+
+    def fail(learner):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(_service.Service, "close", close_and_note)
+    monkeypatch.setattr(_service, "warm_up", fail)
+    here = dataclasses.replace(settings, store=tmp_path / "store")
+    with client_of(here) as client:
+        end = time.monotonic() + 30
+        while (answer := client.get("/readyz")).json()["status"] == "warming up":
+            assert time.monotonic() < end, "the failure is not told"
+        assert answer.status_code == 503
+        assert answer.json()["status"].startswith("compilation failed")
+        assert client.get("/healthz").status_code == 200
+    assert closed
+    assert "out of memory" in caplog.text
+
+
+def test_a_head_that_needs_texts_without_labels_is_refused_at_the_start(
+    settings, tmp_path
+):
+    learner = dataclasses.replace(settings.learner, head="soft_k_means")
+    here = dataclasses.replace(settings, learner=learner, store=tmp_path / "store")
+    with pytest.raises(ValueError, match="soft_k_means also learns from texts without"):
+        serving.create_app(here)
