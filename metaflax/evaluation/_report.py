@@ -40,6 +40,32 @@ def classification_report(
     return report(true, predicted, output_dict=True, zero_division=0)
 
 
+def class_report(
+    true: Sequence[str], predicted: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Computes the part of `classification_report` by class, for any names.
+
+    Args:
+      true: the class name of each query.
+      predicted: the predicted class of each query.
+      names: classes to report, which may have names such as `accuracy`.
+
+    Examples:
+      >>> report = class_report(["accuracy", "b"], ["b", "b"], ["accuracy", "b"])
+      >>> report["accuracy"]["recall"], report["b"]["precision"]
+      (0.0, 0.5)
+    """
+    from sklearn import metrics as sklearn_metrics
+
+    report: Any = sklearn_metrics.precision_recall_fscore_support
+    columns = report(true, predicted, labels=list(names), zero_division=0)
+    keys = ("precision", "recall", "f1-score", "support")
+    return {
+        name: dict(zip(keys, map(float, row), strict=True))
+        for name, row in zip(names, zip(*columns, strict=True), strict=True)
+    }
+
+
 def label_report(
     names: Sequence[str], true: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:

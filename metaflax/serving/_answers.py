@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaflax import data
-from metaflax.evaluation._report import classification_report
+from metaflax.evaluation._report import class_report
 from metaflax.evaluation._shares import share_interval
 from metaflax.few_shot._text_encoder import Encoded
 
@@ -47,8 +47,7 @@ def scores(
     predicted = [record["label"] for record in records]
     hits = [a == b for a, b in zip(names, predicted, strict=True)]
     accuracy = share_interval(hits, np.ones(len(hits)))
-    report = classification_report(names, predicted)
-    classes = {name: report[name] for name in sorted({*names, *predicted})}
+    classes = sorted({*names, *predicted})
     wrong = [
         {"text": row["text"], "label": name, "predicted": record["label"]}
         for row, name, record, hit in zip(rows, names, records, hits, strict=True)
@@ -59,6 +58,6 @@ def scores(
         "examples": len(hits),
         "accuracy": float(np.mean(hits)),
         "interval": [low, high],
-        "classes": classes,
+        "classes": class_report(names, predicted, classes),
         "wrong": wrong,
     }

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from metaflax.evaluation._report import (
+    class_report,
     classification_report,
     label_report,
     number_report,
@@ -31,6 +32,17 @@ def test_it_is_that_of_sklearn():
         )
     assert report["accuracy"] == pytest.approx(np.mean(true == predicted))
     assert report["macro avg"]["f1-score"] == pytest.approx(f1.mean())
+
+
+def test_classes_may_have_the_names_of_averages():
+    names = ["accuracy", "macro avg", "b"]
+    true, predicted = [*names, "b"], [names[0], *names[1:], names[0]]
+    plain = {"accuracy": "x", "macro avg": "y", "b": "b"}
+    expected = classification_report(
+        *([plain[n] for n in s] for s in (true, predicted))
+    )
+    found = class_report(true, predicted, names)
+    assert found == {name: pytest.approx(expected[plain[name]]) for name in names}
 
 
 def test_a_class_that_was_never_said_scores_zero_without_a_warning():

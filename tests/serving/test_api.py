@@ -153,6 +153,13 @@ def test_held_out_examples_are_scored_too(client, task):
     assert answer["classes"]["never seen"]["recall"] == 0
 
 
+def test_a_class_may_have_the_name_of_an_average(client, task):
+    held = [{"text": "topic00", "label": "accuracy"}]
+    answer = client.post(f"/v1/tasks/{task}/evaluate", json={"examples": held})
+    classes = messages.Evaluation.model_validate(answer.json()).classes
+    assert classes["accuracy"]["recall"] == 0
+
+
 def test_a_deleted_task_is_gone(client):
     task = created(client)
     assert client.delete(f"/v1/tasks/{task}").status_code == 204
