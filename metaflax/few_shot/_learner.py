@@ -29,8 +29,13 @@ from metaflax.workflows.inference._head_choice import (
     check_choosable,
     choose_head,
 )
-from metaflax.workflows.runs._calibration import Calibration, why_uncalibrated
+from metaflax.workflows.runs._calibration import (
+    Calibration,
+    read_calibration,
+    why_uncalibrated,
+)
 from metaflax.workflows.runs._protocol import check_unlabelled
+from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Largest number of fits per evaluation, which would take minutes for a large task.
 MOST_PARTS = 100
@@ -48,8 +53,8 @@ class Learner:
         new head.
       config: config of algorithm, model and texts.
       num_classes: number of classes of a trained head.
-      calibration: calibration of the run, if any.
-      run_dir: directory of the encoder's run, if any; model cards describe the run.
+      run_dir: directory of the encoder's run, if any, whose calibration is used; model
+        cards describe the run.
       chooses_head: whether the head of each task is chosen on its examples.
 
     Attributes:
@@ -70,14 +75,15 @@ class Learner:
         params: Mapping[str, Any],
         config: config_lib.Config,
         num_classes: int,
-        calibration: Calibration | None = None,
         run_dir: Path | None = None,
         *,
         chooses_head: bool = False,
     ):
         self.encoder, self.config, self.run_dir = encoder, config, run_dir
         self.chooses_head = chooses_head
-        self._calibration = calibration
+        run = None if run_dir is None else RunDirectory(run_dir)
+        self._run_config = config if run is None else run.config()
+        self._calibration = None if run is None else read_calibration(run)
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
             raise ValueError(
@@ -286,7 +292,8 @@ class Learner:
         config, adapt = self.config_of(learned), self._adaptation(learned.choice)
         algorithm = config.algorithm
         reason = why_uncalibrated(
-            config,
+            self._run_config,
+            algorithm,
             uses_label_names=learned.uses_label_names,
             other_head=None if adapt.has_head else algorithm.head or algorithm.name,
         )

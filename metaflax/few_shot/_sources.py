@@ -17,9 +17,7 @@ from metaflax.workflows.inference._head_choice import (
     refuse_strength,
 )
 from metaflax.workflows.inference._pretrained_config import without_run
-from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
-from metaflax.workflows.runs._run_directory import RunDirectory
 
 # A model's name or directory, with the path, size and modification time of each file.
 Version: TypeAlias = tuple[str, frozenset[tuple[str, int, int]]]
@@ -94,20 +92,31 @@ def _load_learner(settings: LearnerSettings, version: Version) -> Learner:
     trained, params = source.trained, source.trained.params
     if not source.is_run or settings.needs_new_head:
         params = {"encoder": params["encoder"]}
-    config = _with(trained.config, settings)
-    calibration, run_dir = None, None
-    if source.is_run:
-        run_dir = Path(settings.model).expanduser()
-        calibration = read_calibration(RunDirectory(run_dir))
+    config = _config(settings, source)
     return Learner(
         source.encoder,
         params,
         config,
         trained.num_classes,
-        calibration,
-        run_dir,
+        Path(settings.model).expanduser() if source.is_run else None,
         chooses_head=chooses_head or _leaves_head_open(settings, source, config),
     )
+
+
+def _config(settings: LearnerSettings, source: Source) -> config_lib.Config:
+    """Returns the config of a learner on an encoder that is loaded."""
+    if source.is_run:
+        return _with(source.trained.config, settings)
+    config = _without_run(settings)
+    texts = source.trained.model.fitted(config.data)
+    return dataclasses.replace(config, data=texts)
+
+
+def _without_run(settings: LearnerSettings) -> config_lib.Config:
+    """Makes the config of a pretrained model as `metaflax adapt` does."""
+    values = dataclasses.asdict(settings)
+    del values["batch_size"]
+    return without_run(**values)
 
 
 def _leaves_head_open(
@@ -127,14 +136,7 @@ def is_run(model: str) -> bool:
 def _trained(settings: LearnerSettings) -> Trained:
     """Loads a run, or a pretrained model."""
     if not is_run(settings.model):
-        config = without_run(
-            settings.model,
-            settings.algorithm,
-            settings.task,
-            pair_encoding=settings.pair_encoding,
-            head=settings.head,
-        )
-        return fitted(load_untrained(_with(config, settings), num_classes=2))
+        return fitted(load_untrained(_without_run(settings), num_classes=2))
     trained = load_trained(Path(settings.model).expanduser())
     task = trained.config.data.task
     if task != settings.task:
@@ -158,7 +160,7 @@ def _trained(settings: LearnerSettings) -> Trained:
 
 
 def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Config:
-    """Returns the config with the settings that are not None."""
+    """Returns the config of a run with the settings that are not None."""
 
     def without_none(**values):
         return {name: value for name, value in values.items() if value is not None}
@@ -180,17 +182,9 @@ def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Co
     )
     longest = config.data.max_length
     texts = dataclasses.replace(
-        config.data,
-        task=settings.task,
-        max_length=min(settings.max_length or longest, longest),
+        config.data, max_length=min(settings.max_length or longest, longest)
     )
-    model = dataclasses.replace(
-        config.model,
-        **without_none(
-            pair_encoding=settings.pair_encoding, capitals=settings.capitals
-        ),
-    )
-    config = dataclasses.replace(config, model=model, algorithm=algorithm, data=texts)
+    config = dataclasses.replace(config, algorithm=algorithm, data=texts)
     config_lib.check(config)
     return config
 

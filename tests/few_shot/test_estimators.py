@@ -357,8 +357,35 @@ def test_a_parameter_that_nothing_takes_is_refused(tiny_bert):
         tagger.fit(WORDS, TAGS)
 
 
-def test_defaults_are_those_of_the_command_line(tiny_bert):
-    learner = load_learner(LearnerSettings(model=str(tiny_bert)))
-    expected = config.Config().algorithm
-    assert learner.config.algorithm == without_run(str(tiny_bert)).algorithm
-    assert learner.config.algorithm.temperature == expected.temperature
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"task": "entities", "capitals": True, "entity_typing": "spans"},
+        {"task": "pair_classification", "pair_encoding": "two_towers"},
+        {
+            "task": "pair_classification",
+            "pair_encoding": "two_towers",
+            "algorithm": "fine_tuning",
+            "num_steps": 3,
+            "max_length": 12,
+        },
+    ],
+)
+def test_settings_are_those_of_the_command_line(settings, tiny_bert):
+    model = str(tiny_bert)
+    learner = load_learner(LearnerSettings(model=model, **settings))
+    expected = without_run(model, **settings)
+    assert learner.config.algorithm == expected.algorithm
+    assert learner.config.model == expected.model
+    length = min(expected.data.max_length, worlds.POSITIONS)
+    assert learner.encoder.max_length == length
+    assert learner.config.data == dataclasses.replace(expected.data, max_length=length)
+
+
+def test_a_head_that_nothing_fits_is_refused(tiny_bert):
+    settings = LearnerSettings(
+        model=str(tiny_bert), task="question_answering", algorithm="frozen"
+    )
+    with pytest.raises(ValueError, match="frozen has no inner steps"):
+        load_learner(settings)

@@ -58,6 +58,23 @@ def test_a_learned_output_layer_has_room_for_its_classes_only(trained_by):
         fitted.fit(TEXTS[:4], list("abcd"))
 
 
+@pytest.mark.thorough
+def test_the_calibration_of_a_run_is_that_of_its_own_inner_steps_alone(trained_by):
+    run = trained_by("fomaml")
+
+    def calibration(**settings):
+        learner = load_learner(LearnerSettings(model=str(run), **settings))
+        examples = examples_of(SUPPORT, learner.task)
+        task = learner.learn(examples, sorted(set(LABELS)))
+        return learner.calibration_of(task)
+
+    own = calibration()
+    assert own == calibration(num_steps=2) == read_calibration(RunDirectory(run))
+    assert own is not None
+    assert calibration(num_steps=3) is None
+    assert calibration(inner_learning_rate=0.1) is None
+
+
 def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
     def learner(**settings):
         return load_learner(LearnerSettings(model=str(trained), **settings))

@@ -61,6 +61,7 @@ class AdaptedTask:
         choice, config = self.choice, self.trained.config
         return why_uncalibrated(
             RunDirectory(self.run_dir).config(),
+            config.algorithm,
             uses_label_names=config.data.uses_label_names,
             other_head=None if choice is None or choice.is_default else choice.name,
         )

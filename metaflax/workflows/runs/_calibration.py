@@ -8,6 +8,7 @@ from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import metrics
+from metaflax.config._factories import resolve_algorithm
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
 from metaflax.evaluation._detection import CONFIDENCES, detection
 from metaflax.metrics._calibration import LOWEST_TEMPERATURE
@@ -220,15 +221,20 @@ def read_calibration(directory: RunDirectory) -> Calibration | None:
 
 
 def why_uncalibrated(
-    run: config_lib.Config, *, uses_label_names: bool, other_head: str | None = None
+    run: config_lib.Config,
+    algorithm: config_lib.AlgorithmConfig,
+    *,
+    uses_label_names: bool,
+    other_head: str | None = None,
 ) -> str | None:
     """Returns the reason why a run's calibration does not hold for an adapted model.
 
-    It holds for the head that it was fitted with, and for support sets that use label
-    names as the run does.
+    It holds for the head and the inner steps that it was fitted with, and for support
+    sets that use label names as the run does.
 
     Args:
       run: config of the run.
+      algorithm: config of the algorithm that adapted the model.
       uses_label_names: whether names of classes are support examples of the model.
       other_head: name of the model's head; None if it is the run's head.
 
@@ -237,16 +243,35 @@ def why_uncalibrated(
 
     Examples:
       >>> data = config_lib.DataConfig("pets.csv", label_names="as_written")
-      >>> run = config_lib.Config(data=data)
-      >>> why_uncalibrated(run, uses_label_names=True)
-      >>> why_uncalibrated(run, uses_label_names=False)
+      >>> maml = config_lib.AlgorithmConfig("maml", num_steps=5)
+      >>> run = config_lib.Config(data=data, algorithm=maml)
+      >>> why_uncalibrated(run, maml, uses_label_names=True)
+      >>> why_uncalibrated(run, maml, uses_label_names=False)
       "the run's temperature is for support sets with names of classes"
-      >>> why_uncalibrated(run, uses_label_names=True, other_head="ridge")
+      >>> why_uncalibrated(run, maml, uses_label_names=True, other_head="ridge")
       'the temperature of the run is not for ridge'
+      >>> more = config_lib.AlgorithmConfig("maml", num_steps=9)
+      >>> why_uncalibrated(run, more, uses_label_names=True)
+      'the temperature of the run is not for num_steps=9'
     """
     if other_head is not None:
         return f"the temperature of the run is not for {other_head}"
+    before, after = map(_inner_steps, (run.algorithm, algorithm))
+    if changed := [name for name in before if before[name] != after[name]]:
+        name = changed[0]
+        return f"the temperature of the run is not for {name}={after[name]}"
     if run.data.uses_label_names == uses_label_names:
         return None
     kind = "with" if run.data.uses_label_names else "without"
     return f"the run's temperature is for support sets {kind} names of classes"
+
+
+def _inner_steps(algorithm: config_lib.AlgorithmConfig) -> dict[str, Any]:
+    """Returns the settings of inner steps, all None for an algorithm without any."""
+    takes_steps = resolve_algorithm(algorithm.name).has_inner_steps
+    settings = {
+        "num_steps": algorithm.eval_num_steps or algorithm.num_steps,
+        "inner_learning_rate": algorithm.inner_learning_rate,
+        "adapts": algorithm.adapts,
+    }
+    return {name: value if takes_steps else None for name, value in settings.items()}
