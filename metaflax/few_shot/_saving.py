@@ -7,7 +7,8 @@ from metaflax import data
 from metaflax.few_shot._learned_task import LearnedTask
 from metaflax.few_shot._learner import Learner
 from metaflax.workflows.inference._model_card import CARD, adapted_card
-from metaflax.workflows.inference._saved_model import save_adapted, shown_support
+from metaflax.workflows.inference._saved_model import save_adapted
+from metaflax.workflows.inference._support_file import support_file
 from metaflax.workflows.runs._protocol import used_record
 
 
@@ -57,7 +58,7 @@ def save_task(
         list(learned.names),
         config,
         learner.task,
-        notes={CARD: card, **shown_support(examples), **(notes or {})},
+        notes={CARD: card, **support_file(examples, learner.task), **(notes or {})},
         calibration=calibration,
         choice=learned.choice,
         used=used,

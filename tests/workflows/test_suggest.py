@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, workflows
+from metaflax.workflows.inference._pretrained_config import without_run
 from tests.workflows import worlds
 
 TOPICS = worlds.TOPICS[:3]
@@ -112,3 +113,24 @@ def test_models_of_other_targets_are_refused(calibrated, pool, tmp_path):
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="one label per text"):
         workflows.suggest(other, pool)
+
+
+def test_pairs_that_the_model_learned_from_are_left_out(tiny_bert, tmp_path):
+    texts = [row["text"] for row in worlds.records(TOPICS[:2], count=4)]
+    pairs = [
+        {"text": a, "text_pair": b}
+        for a, b in zip(texts, texts[1:] + texts[:1], strict=True)
+    ]
+    labels = ["same", "same", "same", "other"]
+    rows = [{**pair, "label": y} for pair, y in zip(pairs, labels, strict=False)]
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", rows)
+    pool = worlds.write_jsonl(tmp_path / "pool.jsonl", pairs)
+    settings = without_run(str(tiny_bert), "frozen", "pair_classification")
+    model = workflows.adapt(support, tmp_path / "model", config=settings)
+    suggested, notes = workflows.suggest(model, pool, 9)
+    assert sorted(row["row"] for row in suggested) == [5, 6, 7, 8]
+    assert any("4 texts were left out, as the model learned" in note for note in notes)
+    (model / "support.jsonl").unlink()
+    suggested, notes = workflows.suggest(model, pool, 9)
+    assert len(suggested) == 8
+    assert "texts that the model learned from are not left out" in notes[0]

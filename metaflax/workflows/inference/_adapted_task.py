@@ -11,13 +11,10 @@ from metaflax import data, target_kinds, tasks
 from metaflax._wording import counted
 from metaflax.models.pretrained._files import HEAD
 from metaflax.workflows.inference._head_choice import HeadChoice
-from metaflax.workflows.inference._kept_context import left_out_notes, support_lines
+from metaflax.workflows.inference._kept_context import left_out_notes
 from metaflax.workflows.inference._model_card import CARD, adapted_card
-from metaflax.workflows.inference._saved_model import (
-    save_adapted,
-    save_generative,
-    shown_support,
-)
+from metaflax.workflows.inference._saved_model import save_adapted, save_generative
+from metaflax.workflows.inference._support_file import support_file, support_lines
 from metaflax.workflows.runs._calibration import (
     Calibration,
     read_calibration,
@@ -117,7 +114,7 @@ class AdaptedTask:
                 self.names,
                 config,
                 self.task,
-                notes={CARD: card, **shown_support(self.examples)},
+                notes={CARD: card, **support_file(self.examples, self.task)},
                 calibration=self.calibration,
                 choice=self.choice,
                 used=self.used,

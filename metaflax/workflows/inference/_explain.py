@@ -1,6 +1,5 @@
 """Explanations of a classifier: word attributions and the nearest support texts."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,11 @@ from metaflax.tasks._words import word_spans
 from metaflax.workflows.inference._given_inputs import inputs_of
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
-from metaflax.workflows.inference._saved_model import SUPPORT
 from metaflax.workflows.inference._selection import unit_vectors
+from metaflax.workflows.inference._support_file import (
+    missing_support_note,
+    read_support,
+)
 
 # Forms of single texts; that of regression allows pairs too.
 FORMS = ("text", "text or pair")
@@ -89,19 +91,16 @@ class Explainer:
         self._num_nearest = num_nearest
         self._attribute = _attribution(predictor, num_steps)
         self._buckets = data.Buckets(predictor.batches.coarse_lengths)
-        self._support = read_support(predictor.pretrained.directory)
-        self._support_vectors = self._unit_vectors(
-            [row["text"] for row in self._support]
-        )
+        self._support = read_support(predictor.pretrained.directory, predictor.form)
+        self._support_vectors = self._unit_vectors([row.text for row in self._support])
 
     def notes(self) -> list[str]:
         """Returns sentences about truncated texts and about missing support texts."""
         notes = self.predictor.notes()
         if not self._support:
-            notes.append(
-                f"{self.predictor.pretrained.directory} has no {SUPPORT}, so that no"
-                " nearest support texts are shown; adapt again to have it."
-            )
+            directory = self.predictor.pretrained.directory
+            consequence = "no nearest support texts are shown"
+            notes.append(missing_support_note(directory, consequence))
         return notes
 
     def __call__(self, texts: list[Any]) -> list[dict[str, Any]]:
@@ -174,14 +173,14 @@ class Explainer:
         return [
             {
                 "nearest": [
-                    {**self._support[i], "similarity": round(float(row[i]), 4)}
+                    {**self._support[i].columns, "similarity": round(float(row[i]), 4)}
                     for i in best
                 ]
             }
             for row, best in zip(similar, order.tolist(), strict=True)
         ]
 
-    def _unit_vectors(self, texts: list[str]) -> np.ndarray:
+    def _unit_vectors(self, texts: list[Any]) -> np.ndarray:
         """Computes feature vectors of unit length, `[S, D]`."""
         if not texts:
             return np.zeros((0, self.predictor.encoder.num_features))
@@ -241,20 +240,6 @@ def _token_spans(
         verbose=False,
     )
     return encoded["offset_mapping"], np.array(encoded["special_tokens_mask"], bool)
-
-
-def read_support(directory: Path) -> list[dict[str, Any]]:
-    """Reads the support texts that `adapt` wrote; none in an older directory."""
-    path = directory / SUPPORT
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    rows = [json.loads(line) for line in lines if line]
-    for row in rows:
-        match row["label"]:
-            case [label]:
-                row["label"] = label
-    return rows
 
 
 class Deletion(NamedTuple):

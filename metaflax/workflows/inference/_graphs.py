@@ -15,7 +15,6 @@ from jax import export as jax_export
 from metaflax import models, target_kinds, tree
 from metaflax._files import atomic_folder, check_absent, json_text
 from metaflax.interop._onnx import save_onnx, to_onnx
-from metaflax.workflows.inference._explain import read_support
 from metaflax.workflows.inference._model_card import (
     CARD,
     USE_ONNX,
@@ -23,6 +22,7 @@ from metaflax.workflows.inference._model_card import (
     exported_card,
 )
 from metaflax.workflows.inference._predictor import Predictor
+from metaflax.workflows.inference._support_file import read_support
 
 GraphFormat: TypeAlias = Literal["stablehlo", "onnx"]
 ONNX, STABLEHLO, WEIGHTS = "model.onnx", "model.stablehlo", "weights.safetensors"
@@ -239,7 +239,8 @@ def _difference(predictor: Predictor, traced: _Traced, run: Any) -> float:
     """
     if run is None:
         return float("nan")
-    support = [row["text"] for row in read_support(predictor.pretrained.directory)]
+    rows = read_support(predictor.pretrained.directory, predictor.form)
+    support = [row.text for row in rows if isinstance(row.text, str)]
     texts = (support or list(STAND_INS))[:MOST_CHECKED]
     encoded = predictor.tokenizer(
         texts,

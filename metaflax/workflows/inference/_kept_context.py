@@ -1,6 +1,5 @@
 """Saved context of a model adapted in context: support set, and keys and values."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +13,12 @@ from metaflax._wording import counted
 from metaflax.models.generation._language_model import Context
 from metaflax.models.layers._attention import KeyValues
 from metaflax.models.pretrained import _files
+from metaflax.workflows.inference._support_file import SUPPORT
 from metaflax.workflows.inference._support_sets import support_set
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
-# Files of an adapted directory: support examples by role, and their keys and values.
-SUPPORT, CONTEXT = "support.jsonl", "context.safetensors"
-
-
-def support_lines(examples: data.Examples, task: tasks.TaskType) -> str:
-    """Formats a support set as JSONL, by the roles of its columns."""
-    records = [
-        {**task.form.row(text), **gold_columns(examples, number, task)}
-        for number, text in enumerate(examples.texts)
-    ]
-    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
-
-
-def gold_columns(
-    examples: data.Examples, number: int, task: tasks.TaskType
-) -> dict[str, Any]:
-    """Returns the target of an example by role."""
-    if examples.targets is None:
-        return {"label": examples.labels[number][0]}
-    target = examples.targets[number]
-    return {"label": target} if task.texts is None else task.texts.rows(target)
+# File of an adapted directory with the keys and values of its support set.
+CONTEXT = "context.safetensors"
 
 
 def context_tensors(context: Context) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """Files of adapted models, in Hugging Face's format."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,12 @@ import jax
 import numpy as np
 
 from metaflax import config as config_lib
-from metaflax import data, models, target_kinds, tasks, tree
+from metaflax import models, target_kinds, tasks, tree
 from metaflax.config._factories import template_for
 from metaflax.config._types import misfits
 from metaflax.workflows.inference._head_choice import HeadChoice
-from metaflax.workflows.inference._kept_context import (
-    CONTEXT,
-    SUPPORT,
-    context_tensors,
-)
+from metaflax.workflows.inference._kept_context import CONTEXT, context_tensors
+from metaflax.workflows.inference._support_file import SUPPORT
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._protocol import used_record
@@ -156,15 +152,3 @@ def generative_purpose(config: config_lib.Config) -> dict[str, Any]:
     if (template := template_for(config)) is not None:
         purpose["template"] = template.record()
     return purpose
-
-
-def shown_support(examples: data.Examples) -> dict[str, str]:
-    """Makes the file of support texts for the explanations of `predict --explain`."""
-    if not all(isinstance(text, str) for text in examples.texts):
-        return {}  # Explanations are of single texts.
-    rows = zip(examples.texts, examples.targets or examples.labels, strict=True)
-    lines = [
-        json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n"
-        for text, label in rows
-    ]
-    return {SUPPORT: "".join(lines)}

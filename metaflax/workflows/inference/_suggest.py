@@ -11,10 +11,13 @@ from metaflax._wording import counted
 from metaflax.data.sources._decoding import Reading
 from metaflax.data.sources._sources import InputRow, read_input_rows
 from metaflax.metrics import softened
-from metaflax.workflows.inference._explain import read_support
 from metaflax.workflows.inference._predict import rename_columns
 from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.inference._selection import Strategy, select
+from metaflax.workflows.inference._support_file import (
+    missing_support_note,
+    read_support,
+)
 
 
 def suggest(
@@ -91,8 +94,8 @@ def suggest(
         format=format,
         reading=reading,
     )
-    labelled = {row["text"] for row in read_support(predictor.pretrained.directory)}
-    rows, counts = _candidates(pool, labelled)
+    support = read_support(predictor.pretrained.directory, predictor.form)
+    rows, counts = _candidates(pool, {row.text for row in support})
     if not rows:
         raise ValueError(f"{texts}: holds no text to suggest; give a larger pool.")
     features, logits = _outputs(predictor, [row.text for _, row in rows])
@@ -104,7 +107,9 @@ def suggest(
         place, row = rows[selected.row]
         fields = {"row": place, **selected.record(predictor.names, shares)}
         records.append({**rename_columns(row.columns, fields, renamed), **fields})
+    unknown = "texts that the model learned from are not left out"
     return records, [
+        *([] if support else [missing_support_note(Path(directory), unknown)]),
         *_notes(str(texts), counts, len(records), number),
         *(
             f"the column {name!r} of the texts is written as {new!r}."
@@ -116,7 +121,7 @@ def suggest(
 
 
 def _candidates(
-    pool: Iterable[InputRow], labelled: set[str]
+    pool: Iterable[InputRow], labelled: set[Any]
 ) -> tuple[list[tuple[int, InputRow]], tuple[int, int]]:
     """Lists distinct unlabelled rows with their indices, and counts the others.
 
