@@ -8,12 +8,14 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from metaflax import data, tasks
+from metaflax import data, metrics, target_kinds, tasks
 from metaflax.config._model_settings import PairEncoding
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._estimator import sequence_of
+from metaflax.few_shot._examples import texts_of
 from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._pairs import TextOrPairEstimator
+from metaflax.workflows.inference._predictor import Predictor
 
 
 class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
@@ -185,11 +187,14 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predicts the probabilities of `classes_`, `[U, N]`."""
         check_is_fitted(self)
-        names = _names(self.classes_)
-        rows = [record["probabilities"] for record in self._predictions(X)]
-        shares = np.array([[row[name] for name in names] for row in rows])
-        shares = shares.reshape(len(rows), len(names))  # Also for no texts.
-        return shares / shares.sum(axis=-1, keepdims=True)  # Records are rounded.
+        model = self._fitted_model()
+        texts = texts_of(self._inputs(self._sequence(X)), model.task, "X")
+        if isinstance(model, Predictor):
+            return _probabilities(model, texts)
+        encoded = self._encoded(model, texts)
+        if encoded is None:
+            encoded = model.encoder.encode(texts, self.learned_.encoder)
+        return model.probabilities(self.learned_, encoded)
 
     def _fit(
         self, texts: list[Any], targets: list[Any], unlabelled: Any = None
@@ -224,6 +229,14 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
             state = {"classes": state, "unlabelled": []}
         self.classes_ = np.array(state["classes"])
         self.unlabelled_texts_ = state["unlabelled"]
+
+
+def _probabilities(predictor: Predictor, texts: list[Any]) -> np.ndarray:
+    """Computes the calibrated probabilities of a saved classifier, `[U, N]`."""
+    linear = target_kinds.of(predictor.task).linear
+    features = predictor.features(predictor.tokenize(texts))
+    logits = np.asarray(linear(predictor.params[1], features))
+    return metrics.softened(logits, predictor.temperature)
 
 
 def _classes(targets: Sequence[Any]) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 from sklearn import base as sklearn_base
 from sklearn import exceptions as sklearn_exceptions
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -152,6 +153,18 @@ def test_a_loaded_estimator_truncates_texts_at_the_same_length(
     np.testing.assert_allclose(loaded.predict_proba(long), expected, atol=1e-4)
     [record, _] = metaflax.load(tmp_path / "saved")(long)
     assert record["truncated"]["tokens_read"] == (length or worlds.POSITIONS)
+
+
+def test_small_probabilities_are_not_rounded_to_zero(tiny_bert, tmp_path):
+    settings = {"head": "prototypes", "temperature": 300.0}
+    fitted = metaflax.FewShotClassifier(tiny_bert, **settings).fit(TEXTS, LABELS)
+    fitted.save(tmp_path / "saved")
+    loaded = metaflax.FewShotClassifier.load(tmp_path / "saved")
+    for shares in (fitted.predict_proba(TEXTS), loaded.predict_proba(TEXTS)):
+        assert 0 < shares.min() < 1e-7
+        np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)
+        assert np.isfinite(log_loss(LABELS, shares))
+    assert fitted.predict_proba([]).shape == loaded.predict_proba([]).shape == (0, 3)
 
 
 def test_another_estimator_in_the_same_place_is_another(tiny_bert, tmp_path):
