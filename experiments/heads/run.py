@@ -14,8 +14,6 @@ are the same for all heads.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import sys
 import time
@@ -92,8 +90,7 @@ def predicted_by_head(
     classifier = metaflax.FewShotClassifier(model, head=head, **settings)
     unlabelled = task.queries if head in TRANSDUCTIVE else None
     begun = time.perf_counter()
-    with contextlib.redirect_stderr(io.StringIO()):
-        classifier.fit(task.support, task.labels, unlabelled)
+    classifier.fit(task.support, task.labels, unlabelled)
     seconds = time.perf_counter() - begun
     return classifier.predict(task.queries), seconds
 

@@ -30,9 +30,9 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
       model: run directory, directory or hub name of a pretrained encoder, or `minilm`.
       algorithm: name of an algorithm (default: the run's, or frozen).
       head: name of an output layer such as prototypes, ridge or logistic_regression, or
-        auto, which chooses one by cross-validation on the texts of `fit` and prints the
-        choice on standard error (default: below frozen pretrained weights as auto does,
-        silently, and centred_prototypes for pairs in two towers; else the algorithm's).
+        auto, which chooses one by cross-validation on the texts of `fit`, see
+        `head_choice_` (default: as auto below frozen pretrained weights, and
+        centred_prototypes for pairs in two towers; else the algorithm's).
       strength: regularisation strength of closed-form heads such as ridge.
       temperature: scale of distances in heads such as prototypes.
       adapts: patterns of the parameter paths that inner steps adapt.
@@ -54,7 +54,8 @@ class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):
       support_texts_: the texts of `fit`.
       support_targets_: labels of these texts.
       unlabelled_texts_: the texts without labels of `fit`.
-      head_choice_: choice of the head with cross-validation accuracies, if any.
+      head_choice_: choice of the head with cross-validation accuracies, None if none
+        was made; `print` describes it.
       learned_: the output layer and the adapted leaves of the encoder.
 
     Examples:

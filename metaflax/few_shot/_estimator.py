@@ -4,7 +4,6 @@ import abc
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import Version, load_learner, load_source, version_of
 from metaflax.few_shot._text_encoder import Encoded
-from metaflax.workflows.inference._head_choice import AUTO, HeadChoice
+from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
 from metaflax.workflows.runs._protocol import check_unlabelled
@@ -183,8 +182,6 @@ class FewShotEstimator(BaseEstimator, abc.ABC):
         )
         self.support_texts_, self.support_targets_ = texts, targets
         self.head_choice_ = self.learned_.choice
-        if self.head == AUTO:
-            print(self.head_choice_, file=sys.stderr)
         self.encoder_digest_ = learner.encoder.digest
         self.saved_ = None
 

@@ -170,8 +170,10 @@ def test_a_head_is_chosen_where_none_is_named(world, trained, tmp_path, capsys):
     assert chosen("run", "--run", trained) is None
 
     texts, labels = ([row[key] for row in rows] for key in ("text", "label"))
-    classifier = metaflax.FewShotClassifier(str(world.model)).fit(texts, labels)
-    assert classifier.head_choice_.record() == by_default
+    for head in (None, "auto"):
+        classifier = metaflax.FewShotClassifier(str(world.model), head=head)
+        classifier.fit(texts, labels)
+        assert classifier.head_choice_.record() == by_default
     assert not capsys.readouterr().err
     given = ({"temperature": 5.0}, {"strength": 1.0}, {"head": "prototypes"})
     for settings in given:
