@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metaflax
-from metaflax import base, evaluation, heads, losses, metrics, models, workflows
+from metaflax import base, cli, evaluation, heads, losses, metrics, models, workflows
 from metaflax import config as config_lib
 from metaflax.config._factories import build_head
 from metaflax.workflows.inference._pretrained_config import without_run
@@ -132,6 +132,29 @@ def test_adapt_learns_from_texts_without_labels_and_says_so(head, tmp_path, worl
     np.testing.assert_allclose(again.predict_proba(POOL), expected, atol=1e-4)
     assert again.unlabelled_texts_ == POOL
     assert models.load(tmp_path / "saved").purpose["used"] == used
+
+
+def test_texts_without_labels_are_in_the_columns_of_the_support_set(
+    tmp_path, world, capsys
+):
+    bert, _, _ = world
+    support, pool = tmp_path / "support.csv", tmp_path / "pool.csv"
+    rows = [f"{row['text']} caf\xe9,{row['label']}" for row in RECORDS]
+    support.write_text("\n".join(["body,label", *rows]), "latin-1")
+    pool.write_text(
+        "\n".join(["body", *(f"{text} caf\xe9" for text in POOL)]), "latin-1"
+    )
+    out = tmp_path / "out"
+    args = ("adapt", "--support", support, "--model", bert, "--head", "soft_k_means")
+    args = (*args, "--unlabelled-texts", pool, "--encoding", "latin-1", "--out", out)
+    worlds.run(*args, "--text", "body")
+    assert models.load(out).purpose["used"]["texts_without_labels"] == len(POOL)
+    pool.write_text("\n".join(["text", *POOL]))
+    other = [str(arg) for arg in (*args[:-1], tmp_path / "other", "--text", "body")]
+    assert cli.main(other) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "no column 'body'; the columns are 'text'" in message
+    assert "with --text." in message
 
 
 def test_an_adapted_model_of_labelled_texts_alone_is_inductive(tmp_path, world):

@@ -122,8 +122,9 @@ class Adapt:
     run: Path | None = None
     """Meta-trained run directory (default: none, adapt a pretrained model)."""
     unlabelled_texts: Path | None = None
-    """File of texts without labels, a text a line or in columns, for heads that learn
-    from such texts, soft_k_means and label_propagation (default: none)."""
+    """File of texts without labels, a text a line or in the columns and encoding of the
+    support set, for heads that learn from such texts, soft_k_means and
+    label_propagation (default: none)."""
     label_names: str | None = None
     """Names of classes as further support examples: as_written (names as words), a JSON
     file of a description by class, or none (default: the run's, or none)."""

@@ -142,6 +142,10 @@ def _check_variants(task: tasks.TaskType) -> None:
         )
 
 
+# Options that name the columns of a file of texts, in `predict` and similar commands.
+COLUMN_OPTIONS = {"text": "--column", "text_pair": "--column-pair"}
+
+
 class InputRow(NamedTuple):
     """A text to predict, and the row that it was read from.
 
@@ -208,6 +212,7 @@ def read_input_rows(
     column_pair: str = "text_pair",
     format: str | None = None,
     reading: Reading | None = None,
+    options: Mapping[str, str] = COLUMN_OPTIONS,
 ) -> Iterator[InputRow]:
     r"""Yields texts to predict with all columns of their rows, as they are read.
 
@@ -218,6 +223,8 @@ def read_input_rows(
       column_pair: column of second texts.
       format: format of the source.
       reading: encoding of the source, and notes about what was left out of it.
+      options: option of the caller's command that names the column of a role, for
+        messages.
 
     Yields:
       Each text, and its row.
@@ -239,7 +246,7 @@ def read_input_rows(
 
     def texts(rows: Iterable[_rows.Row]) -> Iterator[InputRow]:
         for place, row in rows:
-            text = form.read(tasks.Fields(row, place, columns, options=_TEXT_OPTIONS))
+            text = form.read(tasks.Fields(row, place, columns, options=options))
             written = form.row(text).items()
             by_column = {columns.get(role, role): value for role, value in written}
             yield InputRow(text, {**by_column, **row})
@@ -258,8 +265,6 @@ def read_input_rows(
 
 
 _TEXT_FORMATS = ("lines", "jsonl", "csv", "tsv")
-# Options of `predict` and its like that name the columns of texts.
-_TEXT_OPTIONS = {"text": "--column", "text_pair": "--column-pair"}
 
 
 def _as_bytes(stream: Iterable[str | bytes]) -> Iterator[bytes]:

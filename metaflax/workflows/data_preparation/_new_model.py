@@ -10,7 +10,7 @@ import jax
 
 from metaflax import models, tasks
 from metaflax._files import check_absent
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._sources import read_input_rows
 from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 from metaflax.workflows.runs._loaded_model import locate_model
@@ -205,5 +205,8 @@ def texts_of_file(file: str | Path, columns: Sequence[str]) -> Iterator[str]:
       ['Hello.', 'Who is it?', 'Ada.']
     """
     for column in columns:
-        for turns in read_texts(file, form=tasks.TURNS, column=column):
-            yield from turns
+        options = {"text": "--columns"}
+        for row in read_input_rows(
+            file, form=tasks.TURNS, column=column, options=options
+        ):
+            yield from row.text

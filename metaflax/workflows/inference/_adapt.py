@@ -60,8 +60,9 @@ def adapt(
       choose_head: whether to choose among heads by cross-validation on the support set,
         see `HeadChoice`; the choice is printed on standard error. None for a choice
         where `config` names no head of classes of single texts below frozen weights.
-      unlabelled_texts: file of texts without labels, as for `data.read_texts`, for
-        heads that learn from such texts, soft_k_means and label_propagation.
+      unlabelled_texts: file of texts without labels, as for `data.read_texts`, with the
+        columns and encoding of the support file, for heads that learn from such texts,
+        soft_k_means and label_propagation.
       label_names: names of classes as further support examples, see
         `config.DataConfig`, or `none` (default: those of the run or config).
       label_name_weight: weight of such a name beside a support example (default: that
@@ -129,7 +130,7 @@ def adapt(
     _check_linear(trained.config, trained.model, task, room)
     unlabelled = None
     if unlabelled_texts is not None:
-        unlabelled = read_unlabelled(unlabelled_texts, trained.config)
+        unlabelled = read_unlabelled(unlabelled_texts, task, request.source)
     learned = _learned(trained, task, examples, names, room, unlabelled)
     result = AdaptedTask(
         trained,

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaflax import config as config_lib
+from metaflax import tasks
 from metaflax._wording import counted
 from metaflax.config._factories import build_head, build_task
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._decoding import Reading
+from metaflax.data.sources._sources import read_input_rows
+from metaflax.tasks._fields import OPTIONS
 
 INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (
     "inductive",
@@ -131,18 +134,28 @@ def check_unlabelled(takes: bool, has_unlabelled: bool, head: str | None) -> Non
         )
 
 
-def read_unlabelled(source: Any, config: config_lib.Config) -> list[Any]:
+def read_unlabelled(
+    source: Any, task: tasks.TaskType, settings: config_lib.DataConfig
+) -> list[Any]:
     """Reads texts without labels from a file, in the form of the task type.
+
+    Args:
+      source: the file.
+      task: the task type.
+      settings: columns and encoding, those of the labelled texts.
 
     Raises:
       ValueError: if the file cannot be read, or holds no text.
     """
-    form, columns = build_task(config).form, config.data
-    texts = list(
-        read_texts(
-            source, form=form, column=columns.text, column_pair=columns.text_pair
-        )
+    rows = read_input_rows(
+        source,
+        form=task.form,
+        column=settings.text,
+        column_pair=settings.text_pair,
+        reading=Reading(settings.encoding),
+        options=OPTIONS,
     )
+    texts = [row.text for row in rows]
     if not texts:
         raise ValueError(f"{source}: holds no text; give texts without labels.")
     return texts
