@@ -14,9 +14,7 @@ command may be interrupted.
 """
 
 import argparse
-import contextlib
 import functools
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,8 +157,7 @@ def score(folder: Path, model: str, head: str, encoding: str) -> dict[str, Any]:
         targets, gold = ([labels[n][0] for n in rows] for rows in rows_of)
         # Other heads learn nothing from texts without labels.
         unlabelled = queries if head in TRANSDUCTIVE else None
-        with contextlib.redirect_stderr(io.StringIO()):
-            classifier.fit(support, targets, unlabelled)
+        classifier.fit(support, targets, unlabelled)
         correct = classifier.predict(queries) == np.array(gold)
         scores[shot].append(round(float(np.mean(correct)), 6))
     return {"accuracy": scores, "notes": given.examples.notes}
