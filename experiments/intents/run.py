@@ -53,7 +53,7 @@ def all_folds(args: argparse.Namespace, console: Console) -> None:
     console.print(protocol.described(sizes), markup=False, soft_wrap=True)
     for table in (summary, with_queries):
         rows = table(runs, [*folds], protocol.are_alike(sizes))
-        console.print(rows, markup=False, soft_wrap=True)
+        console.print(f"\n{rows}", markup=False, soft_wrap=True)
 
 
 def config_of(folder: Path | None, model: str = "minilm") -> config_lib.Config:
@@ -87,7 +87,8 @@ def run_fold(runs: Path, fold: str, fitted: recipe.Recipe, console: Console) -> 
     )
     console.print(
         "Texts of validation and test classes are in meta-training now, without their"
-        " labels and as members of clusters; a note about them is expected."
+        " labels and as members of clusters; a note about them is expected.",
+        soft_wrap=True,
     )
     more = dataclasses.replace(fitted.both.data, more_train=str(made))
     both = dataclasses.replace(fitted.both, data=more)

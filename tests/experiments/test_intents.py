@@ -54,6 +54,11 @@ def test_any_folder_in_the_format_runs_by_its_path_alone(folder, tmp_path, monke
         monkeypatch.setattr(script.workflows, "evaluate", None)
         monkeypatch.setattr(script.workflows, "train", None)
         script.run_fold(runs, "a", fitted, console)
+        examples = (folder / "examples.jsonl").read_text()
+        (folder / "examples.jsonl").write_text(examples.replace("filler", "topic", 1))
+        with pytest.raises(ValueError, match="was trained on other data"):
+            script.run_fold(runs, "a", fitted, console)
+        (folder / "examples.jsonl").write_text(examples)
         table, with_queries = (
             make(runs, ["a"]) for make in (script.summary, script.with_queries)
         )
