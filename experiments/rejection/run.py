@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
+
 import numpy as np
 from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation, workflows
+from metaflax import data, evaluation, workflows
 from metaflax.data.samplers._other_classes import QueriesOfOtherClasses
 from metaflax.workflows.meta_testing._out_of_scope import detector
 from metaflax.workflows.runs._calibration import Calibration, calibrate
@@ -70,7 +72,7 @@ def medical(file: str, num_valid: int, num_test: int) -> Any:
 
     def folds(config: config_lib.Config) -> Iterator[tuple[workflows.Run, Path | None]]:
         path = common.data_folder() / "medical" / file
-        names = sorted({row["label"] for row in common.read_jsonl(path)})
+        names = data.read(path).label_names
         for seed in SEEDS:
             order = np.random.default_rng(seed).permutation(names).tolist()
             split = {

@@ -1,5 +1,8 @@
 """Tests that the config of each experiment loads, and says how it is run."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,11 @@ from tests.experiments import scripts
 from tests.workflows import worlds
 
 CONFIGS = sorted(scripts.EXPERIMENTS.glob("*/config.py"))
+SCRIPTS = sorted(
+    path
+    for path in scripts.EXPERIMENTS.glob("*/*.py")
+    if "__main__" in path.read_text("utf-8")
+)
 
 pytestmark = pytest.mark.skipif(not CONFIGS, reason="experiments are not beside tests")
 
@@ -48,6 +56,23 @@ def test_every_config_opens_with_its_command_and_what_to_expect(path):
     opening = path.read_text().split('"""')[1]
     assert "python -m metaflax" in opening
     assert "xpected" in opening
+
+
+@pytest.mark.parametrize(
+    "path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_script_finds_the_folder_of_experiments(path):
+    before, *rest = re.split(
+        r"^ *(?:from|import) experiments\b", path.read_text("utf-8"), flags=re.MULTILINE
+    )
+    assert not rest or "sys.path.append(str(Path(__file__).parents[2]))" in before
+
+
+def test_a_script_runs_from_any_folder(tmp_path):
+    script = scripts.EXPERIMENTS / "rejection" / "run.py"
+    environment = {"PATH": "", "HOME": str(tmp_path)}
+    command = [sys.executable, str(script), "--help"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
 
 
 def test_the_search_tries_what_there_is(folder):
