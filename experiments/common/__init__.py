@@ -27,6 +27,10 @@ from experiments.common._files import write_json as write_json
 from experiments.common._files import write_jsonl as write_jsonl
 from experiments.common._flops import step_flops as step_flops
 from experiments.common._generation_task import generation_task as generation_task
+from experiments.common._intervals import OURS as OURS
+from experiments.common._intervals import mean_intervals as mean_intervals
+from experiments.common._intervals import paired_intervals as paired_intervals
+from experiments.common._intervals import plain_intervals as plain_intervals
 from experiments.common._joint_baseline import against_joint as against_joint
 from experiments.common._joint_baseline import compare_with_joint as compare_with_joint
 from experiments.common._joint_baseline import on_domains as on_domains
@@ -48,6 +52,7 @@ from experiments.common._tables import percent as percent
 __all__ = [
     "LAST_TWO_OF_SIX",
     "METAICL_ALONE",
+    "OURS",
     "Setting",
     "against_baselines",
     "against_joint",
@@ -65,11 +70,14 @@ __all__ = [
     "generation_task",
     "kept_record",
     "markdown_table",
+    "mean_intervals",
     "model_digest",
     "on_data",
     "on_domains",
     "on_model",
+    "paired_intervals",
     "percent",
+    "plain_intervals",
     "read_jsonl",
     "rest_for_training",
     "run_comparison",

@@ -9,13 +9,19 @@ import numpy as np
 from rich.console import Console
 
 from experiments.common._baseline_grids import Setting
+from experiments.common._intervals import (
+    OURS,
+    Intervals,
+    mean_intervals,
+    paired_intervals,
+    plain_intervals,
+)
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting, workflows
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run_directory import check_result_name
 
-OURS = "meta-trained"
 # Scores `[E]` by name, from the predictions for the queries of each episode.
 MoreScores = Callable[
     [workflows.Evaluator, evaluation.Scores], Mapping[str, np.ndarray]
@@ -164,7 +170,7 @@ def _intervals(
     console.print(reporting.comparison_table(describe(run.config), columns, metrics))
     title = f"{OURS}, less each baseline"
     console.print(reporting.comparison_table(title, paired, metrics, signed=True))
-    results = {"intervals": _plain(columns), f"{OURS}_less": _plain(paired)}
+    results = _as_json(columns, paired)
     by_domain = {
         name: _compared(metrics, scores, mask)
         for name, mask in _of_domains(evaluator).items()
@@ -175,13 +181,13 @@ def _intervals(
         _print_by_domain(metric, by_domain, console)
     return results | {
         "by_domain": {
-            name: {"intervals": _plain(means), f"{OURS}_less": _plain(differences)}
+            name: _as_json(means, differences)
             for name, (means, differences) in by_domain.items()
         }
     }
 
 
-Columns = dict[str, dict[str, evaluation.Interval]]
+Columns = dict[str, Intervals]
 
 
 def _compared(
@@ -191,14 +197,10 @@ def _compared(
     values = {
         method: {m: s.metrics[m][mask] for m in metrics} for method, s in scores.items()
     }
-    means = {
-        method: {m: evaluation.mean_interval(x) for m, x in by_metric.items()}
-        for method, by_metric in values.items()
-    }
-    ours = values[OURS]
+    means = {method: mean_intervals(x) for method, x in values.items()}
     differences = {
-        method: {m: evaluation.paired_interval(by_metric[m], ours[m]) for m in metrics}
-        for method, by_metric in values.items()
+        method: paired_intervals(x, values[OURS])
+        for method, x in values.items()
         if method != OURS
     }
     return means, differences
@@ -218,7 +220,7 @@ def _print_by_domain(
     metric: str, by_domain: Mapping[str, tuple[Columns, Columns]], console: Console
 ) -> None:
     """Prints means of all methods and differences from baselines by domain."""
-    columns: dict[str, dict[str, evaluation.Interval]] = {}
+    columns: Columns = {}
     for name, (means, differences) in by_domain.items():
         for method, intervals in means.items():
             columns.setdefault(method, {})[name] = intervals[metric]
@@ -228,5 +230,8 @@ def _print_by_domain(
     console.print(reporting.comparison_table(title, columns, tuple(by_domain)))
 
 
-def _plain(methods: Columns) -> dict[str, dict[str, Any]]:
-    return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}
+def _as_json(means: Columns, differences: Columns) -> dict[str, Any]:
+    return {
+        "intervals": plain_intervals(means),
+        f"{OURS}_less": plain_intervals(differences),
+    }

@@ -12,10 +12,8 @@ from rich.console import Console
 
 from experiments import common
 from metaflax import config as config_lib
-from metaflax import evaluation as evaluation_lib
 from metaflax import reporting, workflows
 
-OURS = "meta-trained"
 Change = Callable[[config_lib.Config], config_lib.Config]
 
 
@@ -91,37 +89,33 @@ def compare_variants(
     directory = workflows.RunDirectory(run_dir)
     run = workflows.reload_run(directory).resized(episodes, evaluation)
     params = directory.best_params(run.initial_params())
-    scores = {OURS: run.test_evaluator()(params)}
+    scores = {common.OURS: run.test_evaluator()(params)}
     for variant, change in variants.items():
         other = workflows.load_run(change(run.config))
         # The run's encoder, with a new head where the variant has another one.
         start = {**other.initial_params(), "encoder": params["encoder"]}
         scores[variant] = other.test_evaluator()(start)
-    accuracy = {method: score.metrics["accuracy"] for method, score in scores.items()}
+    accuracy = {m: {"accuracy": s.metrics["accuracy"]} for m, s in scores.items()}
     results = _intervals(name, accuracy, console)
     directory.write_json(f"{name}.json", results)
     return results
 
 
 def _intervals(
-    name: str, accuracy: Mapping[str, np.ndarray], console: Console
+    name: str, scores: Mapping[str, Mapping[str, np.ndarray]], console: Console
 ) -> dict[str, Any]:
-    """Computes intervals of accuracies `[E]`, and of differences from the run's."""
-    intervals = {
-        method: {"accuracy": evaluation_lib.mean_interval(x)}
-        for method, x in accuracy.items()
-    }
+    """Computes intervals of scores `[E]`, and of differences from the run's."""
+    means = {method: common.mean_intervals(x) for method, x in scores.items()}
     differences = {
-        method: {"accuracy": evaluation_lib.paired_interval(accuracy[OURS], x)}
-        for method, x in accuracy.items()
-        if method != OURS
+        method: common.paired_intervals(scores[common.OURS], x)
+        for method, x in scores.items()
+        if method != common.OURS
     }
     columns = ("accuracy",)
-    console.print(reporting.comparison_table(name, intervals, columns))
-    title = f"less {OURS}"
+    console.print(reporting.comparison_table(name, means, columns))
+    title = f"less {common.OURS}"
     console.print(reporting.comparison_table(title, differences, columns, signed=True))
-    return {"intervals": _plain(intervals), f"less_{OURS}": _plain(differences)}
-
-
-def _plain(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {m: {k: i._asdict() for k, i in x.items()} for m, x in methods.items()}
+    return {
+        "intervals": common.plain_intervals(means),
+        f"less_{common.OURS}": common.plain_intervals(differences),
+    }
