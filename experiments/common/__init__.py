@@ -27,6 +27,7 @@ from experiments.common._files import write_json as write_json
 from experiments.common._files import write_jsonl as write_jsonl
 from experiments.common._flops import step_flops as step_flops
 from experiments.common._generation_task import generation_task as generation_task
+from experiments.common._heads import takes_unlabelled as takes_unlabelled
 from experiments.common._intervals import OURS as OURS
 from experiments.common._intervals import mean_intervals as mean_intervals
 from experiments.common._intervals import paired_intervals as paired_intervals
@@ -86,6 +87,7 @@ __all__ = [
     "score_pretrained",
     "short_pairs",
     "step_flops",
+    "takes_unlabelled",
     "write_json",
     "write_jsonl",
 ]

@@ -47,8 +47,6 @@ HEADS: dict[str, dict[str, Any]] = {
     "soft_k_means": {},
     "label_propagation": {},
 }
-# Transductive heads, which also learn from the queries without their labels.
-TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 # Peers, fitted to features of the same encoder.
 PEERS: dict[str, dict[str, Any]] = {
     "scikit-learn": {},
@@ -88,7 +86,7 @@ def predicted_by_head(
 ) -> tuple[np.ndarray, float]:
     """Returns the predictions of a head, and the seconds that its `fit` took."""
     classifier = metaflax.FewShotClassifier(model, head=head, **settings)
-    unlabelled = task.queries if head in TRANSDUCTIVE else None
+    unlabelled = task.queries if common.takes_unlabelled(head) else None
     begun = time.perf_counter()
     classifier.fit(task.support, task.labels, unlabelled)
     seconds = time.perf_counter() - begun

@@ -1,11 +1,12 @@
 """Tables of the results, and the recommendation that follows from them."""
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from experiments.common import markdown_table, percent
+from experiments.common import markdown_table, percent, takes_unlabelled
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL
 from metaflax import evaluation
 
@@ -13,14 +14,9 @@ Results = dict[str, dict[str, dict[str, dict[str, list[float]]]]]
 
 MEANS = "prototypes"
 BALANCED = ("ridge", "logistic_regression")
-TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 PEER = "scikit-learn"
 AUTO = "auto"
-# Transductive heads are no candidates for the best inductive head.
-_NOT_RECOMMENDED = (
-    *(*TRANSDUCTIVE, AUTO),
-    *("unbalanced_logistic_regression", "unbalanced_ridge"),
-)
+_NOT_RECOMMENDED = (AUTO, "unbalanced_logistic_regression", "unbalanced_ridge")
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -28,7 +24,9 @@ def tables(results: Results) -> dict[str, str]:
     return {
         "accuracy": accuracy_table(results),
         "balance": balance_table(results),
-        "transductive": difference_table(results, MEANS, TRANSDUCTIVE),
+        "transductive": difference_table(
+            results, MEANS, _transductive(_first(results))
+        ),
         "peer": difference_table(results, PEER, (AUTO, "logistic_regression")),
     }
 
@@ -82,10 +80,12 @@ def recommendation(results: Results) -> str:
     rows = []
     for data, shot, scores in _rows(results):
         metric = _metric(shot)
-        heads = [n for n in scores if n not in _NOT_RECOMMENDED and PEER not in n]
+        transductive = _transductive(scores)
+        others = (*transductive, *_NOT_RECOMMENDED)
+        heads = [n for n in scores if n not in others and PEER not in n]
         best = max(heads, key=lambda n: float(np.mean(scores[n][metric])))
         alike = [n for n in heads if n != best and _is_alike(scores, best, n, metric)]
-        free = max(TRANSDUCTIVE, key=lambda n: float(np.mean(scores[n][metric])))
+        free = max(transductive, key=lambda n: float(np.mean(scores[n][metric])))
         gain = evaluation.paired_interval(scores[best][metric], scores[free][metric])
         rows.append(
             [
@@ -124,6 +124,11 @@ def _rows(results: Results):
 
 def _first(results: Results) -> dict[str, Any]:
     return next(iter(next(iter(results.values())).values()))
+
+
+def _transductive(names: Iterable[str]) -> tuple[str, ...]:
+    """Selects heads that also learn from the queries without their labels."""
+    return tuple(n for n in names if PEER not in n and takes_unlabelled(n))
 
 
 def _metric(shot: str) -> str:
