@@ -60,8 +60,9 @@ def product_rate(size: tuple[int, int, int], factors: Any, product: Any) -> floa
 def draw(file: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Returns the first texts of each class to learn from, and others to predict."""
     texts: dict[str, list[str]] = {}
-    for row in map(json.loads, file.read_text("utf-8").splitlines()):
-        texts.setdefault(row["label"], []).append(row["text"])
+    with file.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            texts.setdefault(row["label"], []).append(row["text"])
     names = sorted(texts)[:: len(texts) // NUM_CLASSES][:NUM_CLASSES]
     rows = {n: [{"text": text, "label": n} for text in texts[n]] for n in names}
     support = [row for name in names for row in rows[name][:SHOT]]

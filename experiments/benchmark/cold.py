@@ -11,7 +11,6 @@ apart.
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -164,7 +163,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 def share_right(answers: Path, labels: Sequence[str]) -> float:
     """Computes the accuracy of the predictions in a file."""
-    rows = map(json.loads, answers.read_text("utf-8").splitlines())
+    rows = common.read_jsonl(answers)
     right = [row["label"] == label for row, label in zip(rows, labels, strict=True)]
     return statistics.mean(right)
 

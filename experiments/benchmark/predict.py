@@ -189,7 +189,8 @@ def _head(width: int) -> dict[str, np.ndarray]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
 def _minilm() -> Path:

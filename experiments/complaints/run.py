@@ -9,7 +9,6 @@ streams, and streams in which complaints double or triple.
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -66,7 +65,7 @@ def main() -> int:
             "complaints: METAFLAX_DATA names no folder of data sets.", file=sys.stderr
         )
         return 2
-    rows = [json.loads(x) for x in (folder / "examples.jsonl").read_text().splitlines()]
+    rows = common.read_jsonl(folder / "examples.jsonl")
     sizes = dataclasses.replace(Sizes(), draws=args.draws)
     results = {
         product: [

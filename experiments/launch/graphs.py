@@ -106,7 +106,8 @@ def read(files: Sequence[Path], number: int) -> list[str]:
     """Reads as many texts of each file, evenly spread over it."""
     texts: list[str] = []
     for file in files:
-        rows = [json.loads(line)["text"] for line in file.read_text().splitlines()]
+        with file.open(encoding="utf-8") as lines:
+            rows = [json.loads(line)["text"] for line in lines]
         share = number // len(files)
         texts += [rows[i] for i in np.linspace(0, len(rows) - 1, share).astype(int)]
     return texts

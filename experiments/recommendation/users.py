@@ -1,11 +1,12 @@
 """Films, users with their ratings, and popularity of films."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from experiments import common
 
 NUM_FOLDS = 5
 
@@ -139,4 +140,4 @@ def gains(ratings: Any) -> Any:
 def _rows(path: Path) -> list[dict]:
     if not path.is_file():
         raise ValueError(f"there is no {path}; set METAFLAX_DATA to where it lies.")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return common.read_jsonl(path)
