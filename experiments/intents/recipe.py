@@ -6,7 +6,7 @@ The sizes of config.py are upper bounds, and what CLINC150 gets; see README.md.
 import collections
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from metaflax import config as config_lib
@@ -109,12 +109,14 @@ class Recipe(NamedTuple):
     Attributes:
       labelled: config to meta-train on labelled classes; episodes can be drawn of
         validation and of test classes.
-      num_clusters: number of clusters of the other classes' texts.
+      unlabelled: texts of the other classes, in the order of the file.
+      num_clusters: number of clusters of these texts.
       both: config to meta-train on labelled classes and these clusters.
       test: sizes of test episodes, whatever the validation classes are.
     """
 
     labelled: config_lib.Config
+    unlabelled: list[str]
     num_clusters: int
     both: config_lib.Config
     test: config_lib.EpisodeConfig
@@ -126,7 +128,10 @@ def fit(config: config_lib.Config) -> Recipe:
     Raises:
       ValueError: if the data cannot be read, or a class has too few texts.
     """
-    splits = _splits(config)
+    assert config.data.split_file is not None  # config.py sets one.
+    examples = data.read(config.data.path)
+    splits = data.split_by_file(examples, config.data.split_file, config.data.fold)
+    unlabelled = _texts_of_others(examples, splits.train.label_names)
     train, test = _counts(splits.train), _counts(splits.test)
     held_out = {"valid": _counts(splits.valid), "test": test}
     texts = [*splits.train.texts, *splits.valid.texts, *splits.test.texts]
@@ -135,8 +140,7 @@ def fit(config: config_lib.Config) -> Recipe:
     source = dataclasses.replace(config.data, max_length=length)
     sizes = episode_sizes(config.episodes, train, held_out)
     labelled = dataclasses.replace(config, data=source, episodes=sizes)
-    others = len(texts) - len(splits.train) + splits.num_unused
-    number = num_clusters(train, others)
+    number = num_clusters(train, len(unlabelled))
     training = config.training
     longer = dataclasses.replace(
         training,
@@ -154,13 +158,16 @@ def fit(config: config_lib.Config) -> Recipe:
     )
     of_test = episode_sizes(config.episodes, train, {"test": test})
     tested = dataclasses.replace(sizes, way=of_test.way, queries=of_test.queries)
-    return Recipe(labelled, number, both, tested)
+    return Recipe(labelled, unlabelled, number, both, tested)
 
 
-def _splits(config: config_lib.Config) -> data.Splits:
-    assert config.data.split_file is not None  # config.py sets one.
-    examples = data.read(config.data.path)
-    return data.split_by_file(examples, config.data.split_file, config.data.fold)
+def _texts_of_others(examples: data.Examples, names: Collection[str]) -> list[str]:
+    """Returns the texts that have no label of these names."""
+    return [
+        text
+        for text, labels in zip(examples.texts, examples.labels, strict=True)
+        if not set(labels).intersection(names)
+    ]
 
 
 def _counts(examples: data.Examples) -> list[int]:

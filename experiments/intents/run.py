@@ -26,7 +26,6 @@ from rich.console import Console
 from experiments import common
 from metaflax import config as config_lib
 from metaflax import evaluation, workflows
-from metaflax.data.sources._splits import names_by_file
 
 HERE = Path(__file__).parent
 SHOTS = (1, 5)
@@ -75,15 +74,9 @@ def run_fold(runs: Path, fold: str, fitted: recipe.Recipe, console: Console) -> 
     """Meta-trains without and with texts that have no labels; meta-tests each."""
     start = time.perf_counter()
     train_and_test(fitted.labelled, fitted.test, runs / fold / LABELLED, console)
-    source = fitted.labelled.data
     made = runs / fold / "clusters.jsonl"
     unlabelled.write(
-        Path(source.path),
-        train_classes(source),
-        fitted.num_clusters,
-        runs / fold / LABELLED,
-        made,
-        console,
+        fitted.unlabelled, fitted.num_clusters, runs / fold / LABELLED, made, console
     )
     console.print(
         "Texts of validation and test classes are in meta-training now, without their"
@@ -94,12 +87,6 @@ def run_fold(runs: Path, fold: str, fitted: recipe.Recipe, console: Console) -> 
     both = dataclasses.replace(fitted.both, data=more)
     train_and_test(both, fitted.test, runs / fold / UNLABELLED, console)
     console.print(f"fold {fold}: {(time.perf_counter() - start) / 60:.1f} minutes")
-
-
-def train_classes(source: config_lib.DataConfig) -> list[str]:
-    """Reads the training classes of a fold."""
-    assert source.split_file is not None  # config.py sets one.
-    return [*names_by_file(source.split_file, source.fold)["train"]]
 
 
 def train_and_test(

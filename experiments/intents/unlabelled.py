@@ -6,39 +6,31 @@ labels and shuffled, are clustered by the encoder that was meta-trained on the l
 classes; clusters are further classes of meta-training.
 """
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
+from experiments import common
 from metaflax import workflows
 
 
 def write(
-    examples: Path,
-    train: list[str],
-    number: int,
-    run_dir: Path,
-    out: Path,
-    console: Console,
+    texts: Sequence[str], number: int, run_dir: Path, out: Path, console: Console
 ) -> None:
-    """Writes texts of the classes not in training, labelled with their clusters.
+    """Writes texts labelled with their clusters.
 
     Args:
-      examples: the data set.
-      train: names of the training classes.
+      texts: texts of the classes not in training.
       number: number of clusters.
-      run_dir: a run that was meta-trained on these classes.
+      run_dir: a run that was meta-trained on the classes in training.
       out: file to write.
       console: where a summary goes.
     """
     if out.exists():
         return
-    rows = [json.loads(line) for line in examples.read_text().splitlines()]
-    unlabelled = [row["text"] for row in rows if row["label"] not in set(train)]
-    order = np.random.default_rng(0).permutation(len(unlabelled))
-    texts = out.with_name("texts.jsonl")
-    lines = (json.dumps({"text": unlabelled[i]}) for i in order)
-    texts.write_text("\n".join(lines) + "\n")
-    workflows.cluster(texts, out, console, number=number, run_dir=run_dir)
+    order = np.random.default_rng(0).permutation(len(texts))
+    file = out.with_name("texts.jsonl")
+    common.write_jsonl(file, ({"text": texts[i]} for i in order))
+    workflows.cluster(file, out, console, number=number, run_dir=run_dir)

@@ -296,6 +296,32 @@ def fitted(tmp_path):
         yield fit
 
 
+def test_texts_without_labels_are_those_of_the_classes_not_in_training(
+    fitted, tmp_path, monkeypatch
+):
+    """Labels may be numbers, and texts may hold a line separator."""
+    rows = [
+        {"text": f"{topic}\u2028{n}", "label": number}
+        for number, topic in enumerate(worlds.TOPICS[:6])
+        for n in range(6)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "examples.jsonl").write_text("".join(lines), "utf-8")
+    split = {"train": ["0", "1"], "valid": ["2", "3"], "test": ["4", "5"]}
+    (tmp_path / "folds.json").write_text(json.dumps({"a": split}))
+    others = [row["text"] for row in rows if row["label"] > 1]
+    assert fitted(tmp_path)["a"].unlabelled == others
+    unlabelled = scripts.load("intents", "unlabelled")
+    given = []
+    monkeypatch.setattr(
+        unlabelled.workflows, "cluster", lambda file, *_, **__: given.append(file)
+    )
+    unlabelled.write(others, 4, tmp_path, tmp_path / "clusters.jsonl", None)
+    written = [row["text"] for row in worlds.read_jsonl(given[0])]
+    assert written != others
+    assert sorted(written) == sorted(others)
+
+
 def test_texts_are_counted_up_to_case_as_samplers_do(folder, fitted):
     rows = worlds.records(longest=5, count=9)
     tested = [row for row in rows if row["label"] == worlds.SPLIT["test"][0]]
