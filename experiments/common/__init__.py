@@ -37,6 +37,8 @@ from experiments.common._joint_baseline import compare_with_joint as compare_wit
 from experiments.common._joint_baseline import on_domains as on_domains
 from experiments.common._kept_records import kept_record as kept_record
 from experiments.common._kept_records import model_digest as model_digest
+from experiments.common._kept_records import read_record as read_record
+from experiments.common._kept_records import write_record as write_record
 from experiments.common._published_episodes import score_episodes as score_episodes
 from experiments.common._published_episodes import score_pretrained as score_pretrained
 from experiments.common._script import encoder_options as encoder_options
@@ -80,6 +82,7 @@ __all__ = [
     "percent",
     "plain_intervals",
     "read_jsonl",
+    "read_record",
     "rest_for_training",
     "run_comparison",
     "run_script",
@@ -90,4 +93,5 @@ __all__ = [
     "takes_unlabelled",
     "write_json",
     "write_jsonl",
+    "write_record",
 ]

@@ -34,9 +34,23 @@ def kept_record(
       {'accuracy': 0.5}
       {'accuracy': 0.5}
     """
-    of = json.loads(json.dumps(of))  # Tuples are lists in the file.
     if not path.is_file():
-        write_json(path, {OF: of, **compute()})
+        write_record(path, of, compute())
+    return read_record(path, of)
+
+
+def write_record(path: Path, of: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Writes a record to a file, with what it is of."""
+    write_json(path, {OF: of, **record})
+
+
+def read_record(path: Path, of: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the record in a file.
+
+    Raises:
+      ValueError: if the file holds a record of something else.
+    """
+    of = json.loads(json.dumps(of))  # Tuples are lists in the file.
     record = json.loads(path.read_text("utf-8"))
     kept = record.pop(OF, {})
     if changed := [name for name in of if kept.get(name) != of[name]]:

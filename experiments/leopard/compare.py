@@ -6,12 +6,11 @@
 Tasks are those of `experiments/heads`: the same classes, support texts and queries for
 all methods. sentence-transformers, with logistic regression, and SetFit (arXiv
 2209.11055) are compared where they are installed. Scores that `--out` holds are not
-measured again.
+measured again; those of another model or start are refused.
 """
 
 import argparse
 import importlib.util
-import json
 import sys
 import tempfile
 import time
@@ -68,15 +67,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
     args = parser.parse_args()
     workflows.prepare_process()
-    known = json.loads(args.out.read_text()) if args.out.exists() else {}
     try:
+        of = {n: common.model_digest(getattr(args, n)) for n in ("model", "start")}
+        known = common.read_record(args.out, of) if args.out.exists() else {}
         quick = methods(args.model, args.start)
         for name, texts in selected(args.sets).items():
             for shot in args.shots:
                 scores = known.setdefault(f"{name}, {shot}", {})
                 for seed in range(args.draws):
                     measure(draw(texts, shot, seed, MOST_CLASSES), seed, quick, scores)
-                    common.write_json(args.out, known)
+                    common.write_record(args.out, of, known)
     except (ValueError, FileNotFoundError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2

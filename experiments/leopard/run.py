@@ -14,9 +14,10 @@ command may be interrupted.
 """
 
 import argparse
+import collections
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, get_args
 
@@ -34,8 +35,6 @@ T = TypeVar("T")
 Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
 """By task, pair encoding and head, and by number of shots."""
 
-# Transductive heads, which also learn from the evaluation texts without labels.
-TRANSDUCTIVE = ("soft_k_means", "label_propagation")
 MAX_LENGTH = 256
 FILES = ("train_episodes.jsonl", "eval.jsonl")
 
@@ -52,6 +51,7 @@ def main() -> int:
     workflows.prepare_process()
     common.end_program_on_interrupt(__file__)
     try:
+        check_names(args.folders)
         results = scores_of(args.model, args)
         start = scores_of(args.start, args) if args.start else {}
     except ValueError as error:
@@ -69,6 +69,17 @@ def main() -> int:
         print(f"\nThe same less {args.start}, paired by training set:\n")
         print(table(gains, str))
     return 0
+
+
+def check_names(folders: Sequence[Path]) -> None:
+    """Raises ValueError if folders have the same name, which names their scores."""
+    names = collections.Counter(folder.resolve().name for folder in folders)
+    name, count = names.most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{count} folders are called {name}, which names their scores; rename them,"
+            " or score each alone with another --out."
+        )
 
 
 def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
@@ -149,14 +160,14 @@ def score(folder: Path, model: str, head: str, encoding: str) -> dict[str, Any]:
     classifier = metaflax.FewShotClassifier(
         model, head=head, max_length=MAX_LENGTH, pair_encoding=encoding or None
     )
+    transductive = common.takes_unlabelled(head)
     texts, labels = given.examples.texts, given.examples.labels
     scores: dict[int, list] = {shot: [] for shot in sorted(set(shots))}
     for shot, episode in zip(shots, given.episodes, strict=True):
         rows_of = episode.support, episode.query
         support, queries = ([texts[n] for n in rows] for rows in rows_of)
         targets, gold = ([labels[n][0] for n in rows] for rows in rows_of)
-        # Other heads learn nothing from texts without labels.
-        unlabelled = queries if head in TRANSDUCTIVE else None
+        unlabelled = queries if transductive else None
         classifier.fit(support, targets, unlabelled)
         correct = classifier.predict(queries) == np.array(gold)
         scores[shot].append(round(float(np.mean(correct)), 6))

@@ -101,6 +101,8 @@ def test_scores_of_other_data_are_not_taken_for_those_of_a_folder(
         assert "4 of 4 evaluation texts are also in" in notes
         assert run(script, monkeypatch, second, *named) == 2
         assert "was computed from other data;" in capsys.readouterr().err
+        assert run(script, monkeypatch, first, second, *named) == 2
+        assert "2 folders are called task, which" in capsys.readouterr().err
         # A relative path has the name of its folder.
         monkeypatch.chdir(first)
         assert run(script, monkeypatch, ".", *named) == 0
@@ -233,8 +235,14 @@ def test_encoders_are_compared_on_the_same_draws(tmp_path, monkeypatch, capsys):
         assert script.main() == 0
         first = json.loads(out.read_text())
         assert script.main() == 0  # Nothing is measured again.
+        assert json.loads(out.read_text()) == first
+        printed = capsys.readouterr().out
+        other = str(worlds.save_bert(tmp_path / "more" / "bert", seed=1))
+        monkeypatch.setattr(sys, "argv", [*argv, "--model", other])
+        assert script.main() == 2
+    assert "was computed from other model; name" in capsys.readouterr().err
     assert json.loads(out.read_text()) == first
     scores = first["topics, 2"]
     assert scores["frozen, auto"]["accuracy"] == scores["recipe, auto"]["accuracy"]
     # The same encoder gains nothing.
-    assert "| +0.0 ± 0.0 |" in capsys.readouterr().out
+    assert "| +0.0 ± 0.0 |" in printed
