@@ -47,6 +47,7 @@ from experiments.common._script import (
 )
 from experiments.common._script import on_data as on_data
 from experiments.common._script import on_model as on_model
+from experiments.common._script import run_command as run_command
 from experiments.common._script import run_script as run_script
 from experiments.common._short_pairs import short_pairs as short_pairs
 from experiments.common._tables import markdown_table as markdown_table
@@ -84,6 +85,7 @@ __all__ = [
     "read_jsonl",
     "read_record",
     "rest_for_training",
+    "run_command",
     "run_comparison",
     "run_script",
     "score_episodes",

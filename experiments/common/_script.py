@@ -14,6 +14,35 @@ from metaflax import workflows
 from metaflax.cli._interrupts import end_on_interrupt
 
 
+def run_command(
+    script: str | Path, name: str, command: Callable[[Console], None]
+) -> int:
+    """Runs a command; an expected error is one sentence on standard error.
+
+    Args:
+      script: the script's `__file__`.
+      name: name of the command, printed before such a sentence.
+      command: `command(console)`.
+
+    Returns:
+      The exit status: 0, 2 after a `ValueError`, 130 after an interruption, 143 after
+      SIGTERM.
+    """
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    workflows.prepare_process()
+    end_program_on_interrupt(script)
+    try:
+        command(Console(highlight=False))
+    except ValueError as error:
+        errors.print(f"{name}: {error}", markup=False)
+        return 2
+    except KeyboardInterrupt as error:
+        message = str(error) or "interrupted; the same command resumes."
+        errors.print(f"{name}: {message}", markup=False)
+        return getattr(error, "status", 130)
+    return 0
+
+
 def run_script(
     script: str | Path,
     doc: str | None,
@@ -25,7 +54,7 @@ def run_script(
     """Runs an experiment with the `config.py` beside its script.
 
     The option `--runs DIR` names the folder of runs (default: `runs/NAME` for a script
-    in the folder NAME). A `ValueError` is printed as one sentence.
+    in the folder NAME).
 
     Args:
       script: the script's `__file__`.
@@ -36,8 +65,7 @@ def run_script(
       options: `options(parser)` adds further options; None for none.
 
     Returns:
-      The exit status: 0, 2 after a `ValueError`, 130 after an interruption,
-      143 after SIGTERM.
+      The exit status, as of `run_command`.
 
     Examples:
       The last lines of a script::
@@ -59,19 +87,11 @@ def run_script(
         options(parser)
     values = vars(parser.parse_args(args))
     runs = values.pop("runs")
-    console = Console(highlight=False)
-    workflows.prepare_process()
-    end_program_on_interrupt(script)
-    try:
+
+    def command(console: Console) -> None:
         experiment(config_lib.load_file(folder / "config.py"), runs, console, **values)
-    except ValueError as error:
-        console.print(f"{folder.name}: {error}", markup=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt as error:
-        message = str(error) or "interrupted; the same command resumes."
-        console.print(f"{folder.name}: {message}", markup=False, soft_wrap=True)
-        return getattr(error, "status", 130)
-    return 0
+
+    return run_command(script, folder.name, command)
 
 
 def end_program_on_interrupt(script: str | Path) -> None:

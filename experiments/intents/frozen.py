@@ -34,8 +34,7 @@ NAMES = ("--label-names", {"action": "store_true", "help": "use names, too"})
 
 
 def main() -> int:
-    common.end_program_on_interrupt(__file__)
-    return script.run("frozen", __doc__, all_folds, NAMES, folder="--out")
+    return script.run(__file__, "frozen", __doc__, all_folds, NAMES, folder="--out")
 
 
 def all_folds(args: argparse.Namespace, console: Console) -> None:

@@ -31,8 +31,7 @@ WHEN = ("before", "after")  # Meta-training.
 
 
 def main() -> int:
-    common.end_program_on_interrupt(__file__)
-    return script.run("named", __doc__, all_folds)
+    return script.run(__file__, "named", __doc__, all_folds)
 
 
 def all_folds(args: argparse.Namespace, console: Console) -> None:

@@ -33,8 +33,7 @@ LABELLED, UNLABELLED = "labelled", "unlabelled"
 
 
 def main() -> int:
-    common.end_program_on_interrupt(__file__)
-    return script.run("intents", __doc__, all_folds)
+    return script.run(__file__, "intents", __doc__, all_folds)
 
 
 def all_folds(args: argparse.Namespace, console: Console) -> None:

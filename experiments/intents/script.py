@@ -1,4 +1,4 @@
-"""Command-line options, folders and exit statuses of this folder's commands."""
+"""Command-line options and folders of this folder's commands."""
 
 import argparse
 from collections.abc import Callable
@@ -7,12 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
-from metaflax import workflows
-
-INTERRUPTED = 130  # Exit status after Ctrl-C, as a shell has it.
+from experiments import common
 
 
 def run(
+    script: str,
     name: str,
     doc: str | None,
     command: Callable[[argparse.Namespace, Console], None],
@@ -22,6 +21,7 @@ def run(
     """Runs a command; its expected errors are printed as one sentence.
 
     Args:
+      script: the script's `__file__`.
       name: name of the command, printed before such a sentence.
       doc: the script's `__doc__`, whose first line `--help` shows.
       command: `command(args, console)`; `args` has `data`, `model`, `folds` (None for
@@ -30,7 +30,7 @@ def run(
       folder: option that names the folder to write.
 
     Returns:
-      The exit status: 0, 2 after a `ValueError`, 130 after an interruption.
+      The exit status, as of `common.run_command`.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="folder of examples and folds")
@@ -40,17 +40,7 @@ def run(
     for option, settings in options:
         parser.add_argument(option, **settings)
     args = parser.parse_args()
-    console = Console(highlight=False)
-    workflows.prepare_process()
-    try:
-        command(args, console)
-    except ValueError as error:
-        console.print(f"{name}: {error}", markup=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"{name}: interrupted; the same command goes on.")
-        return INTERRUPTED
-    return 0
+    return common.run_command(script, name, lambda console: command(args, console))
 
 
 def default_folder(model: str, kind: str = "") -> Path:

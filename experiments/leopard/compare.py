@@ -66,22 +66,22 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", help="names of data sets (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/leopard/compare.json"))
     args = parser.parse_args()
-    workflows.prepare_process()
-    try:
-        of = {n: common.model_digest(getattr(args, n)) for n in ("model", "start")}
-        known = common.read_record(args.out, of) if args.out.exists() else {}
-        quick = methods(args.model, args.start)
-        for name, texts in selected(args.sets).items():
-            for shot in args.shots:
-                scores = known.setdefault(f"{name}, {shot}", {})
-                for seed in range(args.draws):
-                    measure(draw(texts, shot, seed, MOST_CLASSES), seed, quick, scores)
-                    common.write_record(args.out, of, known)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    return common.run_command(__file__, "compare", lambda console: compare(args))
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Scores all methods on the same draws, and prints tables."""
+    of = {name: common.model_digest(getattr(args, name)) for name in ("model", "start")}
+    known = common.read_record(args.out, of) if args.out.exists() else {}
+    compared = methods(args.model, args.start)
+    for name, texts in selected(args.sets).items():
+        for shot in args.shots:
+            scores = known.setdefault(f"{name}, {shot}", {})
+            for seed in range(args.draws):
+                task = draw(texts, shot, seed, MOST_CLASSES)
+                measure(task, seed, compared, scores)
+                common.write_record(args.out, of, known)
     print(table(known))
-    return 0
 
 
 def selected(names: list[str] | None) -> dict[str, dict[str, list[str]]]:

@@ -27,7 +27,7 @@ import numpy as np
 
 import metaflax
 from experiments import common
-from metaflax import _files, data, evaluation, tasks, workflows
+from metaflax import _files, data, evaluation, tasks
 from metaflax import config as config_lib
 from metaflax.config._model_settings import PairEncoding
 
@@ -48,15 +48,14 @@ def main() -> int:
     parser.add_argument("--pair-encodings", nargs="+", choices=get_args(PairEncoding))
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
-    workflows.prepare_process()
-    common.end_program_on_interrupt(__file__)
-    try:
-        check_names(args.folders)
-        results = scores_of(args.model, args)
-        start = scores_of(args.start, args) if args.start else {}
-    except ValueError as error:
-        print(f"leopard: {error}", file=sys.stderr)
-        return 2
+    return common.run_command(__file__, "leopard", lambda console: compare(args))
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Scores a model, and prints its scores and its gain over another one."""
+    check_names(args.folders)
+    results = scores_of(args.model, args)
+    start = scores_of(args.start, args) if args.start else {}
     print(table(results, mean_and_std))
     if start:
         gains = {
@@ -68,7 +67,6 @@ def main() -> int:
         }
         print(f"\nThe same less {args.start}, paired by training set:\n")
         print(table(gains, str))
-    return 0
 
 
 def check_names(folders: Sequence[Path]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 import metaflax
 from experiments import common
-from metaflax import data, evaluation, workflows
+from metaflax import data, evaluation
 from metaflax.workflows.inference._selection import Strategy, select
 
 RANDOM = "random"
@@ -163,19 +163,24 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
-    workflows.prepare_process()
+    return common.run_command(
+        __file__, "suggest", lambda console: experiment(args.starts, args.out)
+    )
+
+
+def experiment(starts: int, out: Path) -> None:
+    """Compares the strategies on all data sets; writes and prints the results."""
     classifiers = {head: metaflax.FewShotClassifier(head=head) for head in HEADS}
     results: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
     for name, examples in data_sets(common.data_folder()):
         texts = encode(classifiers[HEADS[0]], examples)
         for head, classifier in classifiers.items():
-            runs = [compare(classifier, texts, start) for start in range(args.starts)]
+            runs = [compare(classifier, texts, start) for start in range(starts)]
             curves = {s: [run[s] for run in runs] for s in STRATEGIES}
             results[head][name] = record(curves, len(np.unique(texts.labels)))
             print(head, table({name: results[head][name]}), sep="\n", flush=True)
-        common.write_json(args.out / "results.json", results)
+        common.write_json(out / "results.json", results)
     print(*(table(results[head]) for head in HEADS), summary(results), sep="\n\n")
-    return 0
 
 
 if __name__ == "__main__":

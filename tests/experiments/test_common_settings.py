@@ -1,10 +1,12 @@
 """Tests for grids of baselines' settings and for experiments' scripts as commands."""
 
+import signal
 import sys
 
 import pytest
 
 from metaflax import config as config_lib
+from metaflax import training
 from metaflax.config._factories import resolve_algorithm
 
 common = pytest.importorskip("experiments.common")
@@ -100,18 +102,35 @@ def test_a_script_runs_on_the_config_beside_it(script, args, folder):
     assert given == [("mine.csv", folder)]
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "mine: interrupted; the same command resumes."),
+        (training.PreemptedError(4, signal.SIGTERM), 143, "mine: preempted at step 4"),
+    ],
+)
+def test_a_command_that_is_interrupted_has_the_status_of_the_signal(
+    error, status, sentence, capsys
+):
+    def command(console):
+        raise error
+
+    assert common.run_command(__file__, "mine", command) == status
+    assert capsys.readouterr().err.startswith(sentence)
+
+
 def test_a_script_says_what_is_wrong_in_a_sentence(script, capsys):
     def experiment(config, runs, console):
         raise ValueError("there is no file mine.csv.")
 
     assert common.run_script(script, "Doc.", experiment, []) == 2
-    assert capsys.readouterr().out == "mine: there is no file mine.csv.\n"
+    assert capsys.readouterr().err == "mine: there is no file mine.csv.\n"
 
 
 def test_a_script_without_a_config_is_told_so(script, capsys):
     (script.parent / "config.py").unlink()
     assert common.run_script(script, "Doc.", print, []) == 2
-    assert "there is no config file" in capsys.readouterr().out.replace("\n", " ")
+    assert "there is no config file" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/evil", ".evil", ""])

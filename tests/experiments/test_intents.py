@@ -146,10 +146,11 @@ def test_a_folder_that_is_not_there_is_one_sentence(
     script = scripts.load("intents", file)
     monkeypatch.setattr("sys.argv", [file, "--data", str(tmp_path / "nowhere")])
     assert script.main() == 2
+    capsys.readouterr()
     (tmp_path / "file").touch()
     monkeypatch.setattr("sys.argv", [file, "--data", str(tmp_path / "file")])
     assert script.main() == 2
-    printed = " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().err.split())
     assert printed.startswith(f"{name}: there is no ")
     assert "--data" in printed
 
@@ -162,7 +163,7 @@ def test_an_unknown_fold_is_named_before_anything_is_trained(
     options = ["--data", str(folder), "--folds", "a", "b"]
     monkeypatch.setattr("sys.argv", [file, *options])
     assert script.main() == 2
-    assert "there is no fold b, of a." in capsys.readouterr().out
+    assert "there is no fold b, of a." in capsys.readouterr().err
 
 
 def test_a_frozen_encoder_is_scored_on_the_same_episodes(
@@ -203,7 +204,7 @@ def test_a_frozen_encoder_is_scored_on_the_same_episodes(
             given = {"model": str(bert), "data": str(folder), "out": str(out)} | changed
             monkeypatch.setattr("sys.argv", ["frozen.py", *worlds.arguments(given)])
             assert script.main() == 2
-            assert f"was computed from other {what};" in capsys.readouterr().out
+            assert f"was computed from other {what};" in capsys.readouterr().err
     sizes, *rows = first.splitlines()
     assert sizes.startswith("Test episodes: 3-way, 4 queries a class (published: 5")
     assert [row.split("|")[1].strip() for row in rows] == ["a", "a", "all", "all"]
