@@ -84,6 +84,7 @@ class Learner:
         run = None if run_dir is None else RunDirectory(run_dir)
         self._run_config = config if run is None else run.config()
         self._calibration = None if run is None else read_calibration(run)
+        self._num_classes = num_classes
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
             raise ValueError(
@@ -278,6 +279,22 @@ class Learner:
             self.task,
             self.params.get("head"),
             of_names,
+        )
+
+    def with_algorithm(
+        self, algorithm: config_lib.AlgorithmConfig, *, new_head: bool
+    ) -> "Learner":
+        """Returns a learner on the same encoder, with a new head or that of this one.
+
+        Raises:
+          ValueError: if the algorithm or its head is unknown, or unfit.
+        """
+        return Learner(
+            self.encoder,
+            {"encoder": self.params["encoder"]} if new_head else self.params,
+            dataclasses.replace(self.config, algorithm=algorithm),
+            self._num_classes,
+            self.run_dir,
         )
 
     def config_of(self, learned: LearnedTask) -> config_lib.Config:

@@ -26,6 +26,7 @@ from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._suggestions import suggestions
 from metaflax.serving._task_encoder import TaskEncoder
+from metaflax.serving._task_loader import TaskLoader
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
@@ -78,6 +79,7 @@ class Service:
         at_once = ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1
         self._adaptations = Adaptations(limits, at_once)
         self._memory = TaskMemory()
+        self._loader = TaskLoader(learner, store, self._memory)
 
     def warm_up(self) -> None:
         """Compiles programs for usual requests, after which `status` is ok."""
@@ -112,10 +114,10 @@ class Service:
                 rows,
                 learned.names,
                 self.learner.encoder.digest,
-                _weights.to_bytes(learned),
+                _weights.to_bytes(learned, self.learner),
                 most,
             )
-            self._memory.keep(ReadyTask(stored, learned, encoded))
+            self._memory.keep(ReadyTask(stored, self.learner, learned, encoded))
             return stored
 
         return await asyncio.to_thread(commit)
@@ -151,10 +153,10 @@ class Service:
                 [*stored.examples, *rows],
                 learned.names,
                 self.learner.encoder.digest,
-                _weights.to_bytes(learned),
+                _weights.to_bytes(learned, self.learner),
             )
             if changed is not None:
-                self._memory.keep(ReadyTask(changed, learned, encoded))
+                self._memory.keep(ReadyTask(changed, self.learner, learned, encoded))
             return changed
 
         return await asyncio.to_thread(commit)
@@ -188,9 +190,9 @@ class Service:
         of each word.
         """
         inputs = _checked(texts_of, texts, self.learner.task)
-        ready = await asyncio.to_thread(self._ready, tenant, id)
+        ready = await asyncio.to_thread(self._loader.load, tenant, id)
         encoded = await self._encoder.encode(inputs, ready)
-        predict = functools.partial(_checked, self.learner.predict)
+        predict = functools.partial(_checked, ready.learner.predict)
         records = await asyncio.to_thread(
             predict, ready.learned, inputs, encoded, reject
         )
@@ -219,7 +221,7 @@ class Service:
                 " explained at once; send fewer texts.",
             )
         words = [[word for word, _ in part] for part in parts]
-        probabilities = functools.partial(self.learner.probabilities, ready.learned)
+        probabilities = functools.partial(ready.learner.probabilities, ready.learned)
         whole = await asyncio.to_thread(probabilities, encoded)
         if not shortened:
             return word_effects(words, whole, whole[:0])
@@ -239,7 +241,7 @@ class Service:
         """Suggests which unlabelled texts to label next."""
         if len(texts) > (most := self.limits.max_examples):
             raise ApiError(422, "too_many_texts", f"send at most {most} texts.")
-        ready = await asyncio.to_thread(self._ready, tenant, id)
+        ready = await asyncio.to_thread(self._loader.load, tenant, id)
         learned = {row["text"] for row in ready.stored.examples}
         pool = [text for text in dict.fromkeys(texts) if text not in learned]
         if not pool:
@@ -248,18 +250,18 @@ class Service:
         encoded = await self._encoder.encode(inputs, ready, background=True)
 
         rows = await asyncio.to_thread(
-            suggestions, self.learner, ready.learned, pool, encoded, number, strategy
+            suggestions, ready.learner, ready.learned, pool, encoded, number, strategy
         )
         return ready.stored, rows
 
     async def archive(self, tenant: str, id: str) -> Path:
         """Writes a task as a zipped model into a new folder."""
-        ready = await asyncio.to_thread(self._ready, tenant, id)
+        ready = await asyncio.to_thread(self._loader.load, tenant, id)
 
         examples = self._examples(ready.stored.examples)
         write = functools.partial(_checked, write_archive)
         return await self._adaptations.run(
-            functools.partial(write, self.learner, ready.learned, examples)
+            functools.partial(write, ready.learner, ready.learned, examples)
         )
 
     async def evaluate(
@@ -274,29 +276,29 @@ class Service:
         return await self._adaptations.run(evaluate)
 
     def _cross_validate(self, tenant: str, id: str) -> dict[str, Any]:
-        ready = self._ready(tenant, id)
+        ready = self._loader.load(tenant, id)
         rows, encoded = ready.stored.examples, ready.encoded
         examples = self._examples(rows)
-        if encoded is None and self.learner.shares_encoder:
+        if encoded is None and ready.learner.shares_encoder:
             encoded = self._encoder.encode_in_background(examples.texts)
             self._memory.keep(ready._replace(encoded=encoded))
         records = _checked(
-            self.learner.cross_validate,
+            ready.learner.cross_validate,
             examples,
             ready.learned.names,
             encoded,
             ready.learned.choice or DEFAULT_HEAD,
         )
-        by_one = self.learner.leaves_one_out(len(rows))
+        by_one = ready.learner.leaves_one_out(len(rows))
         method = "leave_one_out" if by_one else "cross_validation"
         return {"method": method, **scores(rows, examples, records)}
 
     def _score_held_out(
         self, tenant: str, id: str, rows: Sequence[dict[str, Any]]
     ) -> dict[str, Any]:
-        examples, ready = self._examples(rows), self._ready(tenant, id)
+        examples, ready = self._examples(rows), self._loader.load(tenant, id)
         encoded = self._encoder.encode_in_background(examples.texts, ready)
-        records = self.learner.predict(ready.learned, examples.texts, encoded)
+        records = ready.learner.predict(ready.learned, examples.texts, encoded)
         return {"method": "held_out", **scores(rows, examples, records)}
 
     def _examples(self, rows: Sequence[dict[str, Any]]) -> data.Examples:
@@ -337,37 +339,6 @@ class Service:
         learned = _checked(self.learner.learn, examples, names, encoded=encoded)
         self.metrics.adaptation_seconds.observe(time.monotonic() - started)
         return learned, encoded
-
-    def _ready(self, tenant: str, id: str) -> ReadyTask:
-        """Returns the newest version of a task, from memory if it is cached."""
-        ready = self._memory.get(id)
-        if ready is not None and self._is_newest(ready, tenant):
-            self._memory.keep(ready)
-            return ready
-        stored = self.store.get(tenant, id)
-        encoder = self.learner.encoder
-        if stored.encoder != encoder.digest:
-            raise ApiError(
-                409,
-                "other_model",
-                "the task was learned with another model; PATCH it with an example to"
-                " learn it again.",
-            )
-        content = self.store.weights(stored)
-        uses_names = self.learner.config.data.uses_label_names  # As for all tasks.
-        learned = _weights.from_bytes(
-            content, stored.classes, encoder.params, uses_names
-        )
-        ready = ReadyTask(stored, learned)
-        self._memory.keep(ready)
-        return ready
-
-    def _is_newest(self, ready: ReadyTask, tenant: str) -> bool:
-        """Returns whether a task in memory is the tenant's and the stored version."""
-        stored = ready.stored
-        if stored.tenant != tenant:
-            return False
-        return self.store.version(tenant, stored.id) == stored.version
 
     async def _example_features(self, ready: ReadyTask) -> Encoded:
         if ready.encoded is not None:

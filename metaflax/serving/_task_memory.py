@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 
 from metaflax.few_shot._learned_task import LearnedTask
+from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._store import StoredTask
 
@@ -20,12 +21,14 @@ class ReadyTask(NamedTuple):
 
     Attributes:
       stored: the task as it is stored.
+      learner: learner with the head that the task was learned with.
       learned: weights of the task.
       encoded: features of its examples; None if they were not needed yet, or adaptation
         changes the encoder.
     """
 
     stored: StoredTask
+    learner: Learner
     learned: LearnedTask
     encoded: Encoded | None = None
 

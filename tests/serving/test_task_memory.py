@@ -12,7 +12,7 @@ def task(id, version=1, adapted=(), encoded=None):
     """A task with one weight in its head, and others of its encoder."""
     stored = StoredTask(id, "ann", "", version, 0.0, 0.0, [], [], "", "", "")
     learned = LearnedTask(("x",), {"bias": np.zeros(1, np.float32)}, adapted)
-    return ReadyTask(stored, learned, encoded)
+    return ReadyTask(stored, None, learned, encoded)
 
 
 def test_the_task_that_was_not_used_for_longest_is_forgotten():
