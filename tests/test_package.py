@@ -164,6 +164,7 @@ ROOMS = {
         "runs",
         "meta_training",
         "meta_testing",
+        "learning",
         "inference",
         "data_preparation",
         "watching",

@@ -1,7 +1,7 @@
 """Capabilities of heads by name."""
 
 from metaflax import config as config_lib
-from metaflax.workflows.inference._head_choice import AUTO
+from metaflax.workflows.learning._head_choice import AUTO
 from metaflax.workflows.runs import _protocol
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from metaflax import config as config_lib
 from metaflax import workflows
 from metaflax.workflows.inference._finetune import labelled, tune
-from metaflax.workflows.inference._support_sets import first_seen
+from metaflax.workflows.learning._support_sets import first_seen
 
 
 def joint_classifier(

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from metaflax import config as config_lib
 from metaflax import data, losses, metrics, models, tasks, workflows
-from metaflax.few_shot._text_encoder import TextEncoder
+from metaflax.workflows.learning._text_encoder import TextEncoder
 
 Records = Sequence[dict[str, Any]]
 REFERENCE = "reference"

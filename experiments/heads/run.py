@@ -31,7 +31,7 @@ from experiments import common
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
 from experiments.heads.tables import recommendation, tables
 from metaflax import data, workflows
-from metaflax.workflows.inference._head_choice import AUTO, CANDIDATES
+from metaflax.workflows.learning._head_choice import AUTO, CANDIDATES
 
 # Linear heads that `adapt` fits without meta-training, with strengths selected on
 # validation classes.

@@ -13,9 +13,9 @@ from metaflax.config._model_settings import PairEncoding
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.few_shot._estimator import sequence_of
 from metaflax.few_shot._examples import texts_of
-from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._pairs import TextOrPairEstimator
 from metaflax.workflows.inference._predictor import Predictor
+from metaflax.workflows.learning._learner import Learner
 
 
 class FewShotClassifier(ClassifierMixin, TextOrPairEstimator):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metaflax.few_shot._text_encoder import Encoded, TextEncoder
+from metaflax.workflows.learning._text_encoder import Encoded, TextEncoder
 
 # Largest number of cached texts.
 MOST_TEXTS = 20_000

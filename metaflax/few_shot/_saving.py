@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from metaflax import data
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
 from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._saved_model import save_adapted
 from metaflax.workflows.inference._support_file import support_file
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
 from metaflax.workflows.runs._protocol import used_record
 
 

@@ -7,16 +7,16 @@ from typing import NamedTuple, TypeAlias
 
 from metaflax import config as config_lib
 from metaflax.few_shot._feature_cache import FeatureCache
-from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tasks._forms import ONE_SEQUENCE
-from metaflax.workflows.inference._head_choice import (
+from metaflax.workflows.inference._pretrained_config import without_run
+from metaflax.workflows.learning._head_choice import (
     AUTO,
     chooses_head_by_default,
     refuse_strength,
 )
-from metaflax.workflows.inference._pretrained_config import without_run
+from metaflax.workflows.learning._learner import Learner
+from metaflax.workflows.learning._text_encoder import TextEncoder
 from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
 
 # A model's name or directory, with the path, size and modification time of each file.

@@ -8,7 +8,7 @@ import numpy as np
 from metaflax import data
 from metaflax.evaluation._report import class_report
 from metaflax.evaluation._shares import share_interval
-from metaflax.few_shot._text_encoder import Encoded
+from metaflax.workflows.learning._text_encoder import Encoded
 
 # Number of nearest examples shown with a prediction.
 NUM_NEAREST = 3

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 from metaflax import data
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._saving import save_task
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
 
 
 def write_archive(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from metaflax.few_shot._text_encoder import Encoded, TextEncoder
 from metaflax.serving._errors import ApiError, busy, late
+from metaflax.workflows.learning._text_encoder import Encoded, TextEncoder
 
 # Every n-th batch begins with background texts, so that these make progress under
 # constant predictions, and a prediction waits for at most one such batch.

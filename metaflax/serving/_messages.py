@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import pydantic
 
-from metaflax.few_shot._learner import MOST_PARTS
 from metaflax.workflows.inference._selection import Strategy
+from metaflax.workflows.learning._learner import MOST_PARTS
 
 MOST_NAME, MOST_LABEL = 200, 200
 

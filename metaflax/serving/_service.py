@@ -12,9 +12,6 @@ import numpy as np
 
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving import _weights
 from metaflax.serving._adaptations import Adaptations
 from metaflax.serving._answers import nearest_examples, scores
@@ -30,8 +27,11 @@ from metaflax.serving._task_loader import TaskLoader
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
-from metaflax.workflows.inference._head_choice import DEFAULT_HEAD
 from metaflax.workflows.inference._selection import Strategy
+from metaflax.workflows.learning._head_choice import DEFAULT_HEAD
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
+from metaflax.workflows.learning._text_encoder import Encoded
 
 LOG = logging.getLogger("metaflax.serving")
 # Status of a service that has compiled its programs.

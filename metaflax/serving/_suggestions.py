@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.workflows.inference._selection import Strategy, select
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
+from metaflax.workflows.learning._text_encoder import Encoded
 
 
 def suggestions(

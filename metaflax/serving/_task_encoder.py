@@ -5,11 +5,11 @@ import concurrent.futures
 from collections.abc import Sequence
 from typing import Any
 
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import late
 from metaflax.serving._limits import Limits
 from metaflax.serving._task_memory import ReadyTask
+from metaflax.workflows.learning._text_encoder import Encoded
 
 
 class TaskEncoder:

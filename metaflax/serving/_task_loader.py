@@ -2,11 +2,11 @@
 
 import functools
 
-from metaflax.few_shot._learner import Learner
 from metaflax.serving import _weights
 from metaflax.serving._errors import ApiError
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
+from metaflax.workflows.learning._learner import Learner
 
 # Number of cached learners of tasks whose head is not that of new tasks.
 OTHER_LEARNERS = 8

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import jax
 
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._store import StoredTask
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
+from metaflax.workflows.learning._text_encoder import Encoded
 
 # Largest number of tasks in memory, and of bytes of their weights and features. Tasks
 # that adapt an encoder of 22 million weights have 90 MB each.

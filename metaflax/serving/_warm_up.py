@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 
 from metaflax import data
-from metaflax.few_shot._learner import Learner
-from metaflax.few_shot._text_encoder import Encoded
-from metaflax.workflows.inference._head_choice import possible_choices
+from metaflax.workflows.learning._head_choice import possible_choices
+from metaflax.workflows.learning._learner import Learner
+from metaflax.workflows.learning._text_encoder import Encoded
 
 TEXT = "a text"
 # Number of classes and numbers of examples whose programs are compiled; smaller tasks

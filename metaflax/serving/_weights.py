@@ -10,9 +10,9 @@ import numpy as np
 
 from metaflax import tree
 from metaflax.config import AlgorithmConfig
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._learner import Learner
-from metaflax.workflows.inference._head_choice import HeadChoice
+from metaflax.workflows.learning._head_choice import HeadChoice
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._learner import Learner
 
 # Keys in the header of safetensors, whose values are JSON.
 CHOICE, ALGORITHM, META_TRAINED = "choice", "algorithm", "meta_trained_head"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from metaflax.few_shot._feature_cache import FeatureCache
-from metaflax.few_shot._text_encoder import Encoded
+from metaflax.workflows.learning._text_encoder import Encoded
 
 
 class Lengths:

@@ -13,10 +13,10 @@ import pytest
 
 import metaflax
 from metaflax import models
-from metaflax.few_shot import _learner
-from metaflax.few_shot._learner import Learner
 from metaflax.serving import _messages as messages
 from metaflax.serving._api import OPERATIONS
+from metaflax.workflows.learning import _learner
+from metaflax.workflows.learning._learner import Learner
 from tests.serving.clients import (
     EXAMPLES,
     QUERIES,
@@ -264,7 +264,7 @@ def test_a_fault_of_the_service_tells_nothing_of_it(settings, monkeypatch, tmp_p
 
 
 def test_predictions_go_on_while_a_task_is_learned(client, task, monkeypatch):
-    from metaflax.few_shot._learner import Learner
+    from metaflax.workflows.learning._learner import Learner
 
     begun, go_on, learn = threading.Event(), threading.Event(), Learner.learn
 

@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import ApiError
+from metaflax.workflows.learning._text_encoder import Encoded
 
 
 class Lengths:

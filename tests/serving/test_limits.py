@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from metaflax import serving
-from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving._errors import ApiError
 from metaflax.serving._service import Service
 from metaflax.serving._store import TaskStore
+from metaflax.workflows.learning._learner import Learner
 from tests.serving.clients import EXAMPLES, client_of, created
 
 

@@ -11,12 +11,12 @@ import pytest
 import safetensors.numpy
 
 from metaflax.config._files import to_json
-from metaflax.few_shot._learner import Learner
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving import _weights
 from metaflax.serving._limits import Limits
 from metaflax.serving._service import Service
 from metaflax.serving._store import TaskStore
+from metaflax.workflows.learning._learner import Learner
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.serving.clients import EXAMPLES, QUERIES, client_of, created, predictions

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._text_encoder import Encoded
 from metaflax.serving._store import StoredTask
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._text_encoder import Encoded
 
 
 def task(id, version=1, adapted=(), encoded=None):

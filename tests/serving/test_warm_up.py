@@ -13,7 +13,7 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.serving import _service, _warm_up
-from metaflax.workflows.inference._head_choice import possible_choices
+from metaflax.workflows.learning._head_choice import possible_choices
 from tests.compilations import Compilations
 from tests.serving.clients import EXAMPLES, client_of
 

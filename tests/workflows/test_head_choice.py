@@ -11,7 +11,7 @@ from metaflax import cli, config, models, tasks
 from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
-from metaflax.workflows.inference import _head_choice
+from metaflax.workflows.learning import _head_choice
 from tests.workflows import worlds
 
 FROZEN = config.AlgorithmConfig("frozen")

@@ -4,7 +4,7 @@ import threadpoolctl
 
 import metaflax
 from metaflax import cli
-from metaflax.few_shot import _adaptation
+from metaflax.workflows.learning import _adaptation
 
 
 def blas_threads():

@@ -142,8 +142,8 @@ class Adapt:
 
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
-        from metaflax.workflows.inference._head_choice import refuse_strength
         from metaflax.workflows.inference._pretrained_config import without_run
+        from metaflax.workflows.learning._head_choice import refuse_strength
 
         settings = _without_none(self.pretrained)
         if self.calibrate:
@@ -177,7 +177,7 @@ def _take_choice(settings: dict[str, Any]) -> bool | None:
 
     With a strength or a temperature, which belong to the default head, none is chosen.
     """
-    from metaflax.workflows.inference._head_choice import AUTO
+    from metaflax.workflows.learning._head_choice import AUTO
 
     if settings.get("head") == AUTO:
         del settings["head"]

@@ -17,13 +17,13 @@ from metaflax.config._factories import build_algorithm, build_head
 from metaflax.config._unused import unused_notes
 from metaflax.workflows.inference import _request
 from metaflax.workflows.inference._adapted_task import AdaptedTask
-from metaflax.workflows.inference._head_choice import (
+from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
+from metaflax.workflows.learning._head_choice import (
     HeadChoice,
     NamedFeatures,
 )
-from metaflax.workflows.inference._head_choice import choose_head as choose_head_by
-from metaflax.workflows.inference._support_sets import support_set
-from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
+from metaflax.workflows.learning._head_choice import choose_head as choose_head_by
+from metaflax.workflows.learning._support_sets import support_set
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import names_of_classes

@@ -10,11 +10,11 @@ from rich.console import Console
 from metaflax import data, target_kinds, tasks
 from metaflax._wording import counted
 from metaflax.models.pretrained._files import HEAD
-from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._kept_context import left_out_notes
 from metaflax.workflows.inference._model_card import CARD, adapted_card
 from metaflax.workflows.inference._saved_model import save_adapted, save_generative
 from metaflax.workflows.inference._support_file import support_file, support_lines
+from metaflax.workflows.learning._head_choice import HeadChoice
 from metaflax.workflows.runs._calibration import (
     Calibration,
     read_calibration,

@@ -32,7 +32,7 @@ from metaflax._files import check_absent
 from metaflax._wording import counted
 from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.inference._saved_model import save_adapted
-from metaflax.workflows.inference._support_sets import first_seen
+from metaflax.workflows.learning._support_sets import first_seen
 from metaflax.workflows.runs._buckets import coarse_buckets
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder

@@ -14,7 +14,7 @@ from metaflax.models.generation._language_model import Context
 from metaflax.models.layers._attention import KeyValues
 from metaflax.models.pretrained import _files
 from metaflax.workflows.inference._support_file import SUPPORT
-from metaflax.workflows.inference._support_sets import support_set
+from metaflax.workflows.learning._support_sets import support_set
 from metaflax.workflows.runs._loaded_model import LoadedModel
 
 # File of an adapted directory with the keys and values of its support set.

@@ -10,7 +10,7 @@ from typing import Any
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax._wording import counted
-from metaflax.workflows.inference._head_choice import HeadChoice
+from metaflax.workflows.learning._head_choice import HeadChoice
 from metaflax.workflows.runs import _licences as _licence_files
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._licences import described, stated_licence

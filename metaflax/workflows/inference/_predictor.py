@@ -15,9 +15,9 @@ from metaflax import config as config_lib
 from metaflax import data, models, target_kinds, tasks, tree
 from metaflax._wording import see
 from metaflax.workflows.inference._given_inputs import inputs_of
-from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
 from metaflax.workflows.inference._saved_model import saved_decoding
 from metaflax.workflows.inference._truncation import TruncationCount
+from metaflax.workflows.learning._rejection import Rejection, with_raw_scores
 from metaflax.workflows.runs._calibration import Calibration, calibration_of
 from metaflax.workflows.runs._length_batches import (
     TOKENS_PER_TEXT,

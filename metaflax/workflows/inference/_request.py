@@ -9,12 +9,12 @@ from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks
 from metaflax.config._check import check_label_names
 from metaflax.config._factories import resolve_algorithm
-from metaflax.workflows.inference._head_choice import (
+from metaflax.workflows.learning._head_choice import (
     AUTO,
     check_choosable,
     chooses_head_by_default,
 )
-from metaflax.workflows.inference._support_sets import first_seen
+from metaflax.workflows.learning._support_sets import first_seen
 from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._episodes import read_examples
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding

@@ -11,9 +11,9 @@ from metaflax import config as config_lib
 from metaflax import models, target_kinds, tasks, tree
 from metaflax.config._factories import template_for
 from metaflax.config._types import misfits
-from metaflax.workflows.inference._head_choice import HeadChoice
 from metaflax.workflows.inference._kept_context import CONTEXT, context_tensors
 from metaflax.workflows.inference._support_file import SUPPORT
+from metaflax.workflows.learning._head_choice import HeadChoice
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._protocol import used_record

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from metaflax import data, tasks
-from metaflax.few_shot._learned_task import LearnedTask
-from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tasks._token_level import TokenOutputs
-from metaflax.workflows.inference._rejection import Rejection, with_raw_scores
+from metaflax.workflows.learning._learned_task import LearnedTask
+from metaflax.workflows.learning._rejection import Rejection, with_raw_scores
+from metaflax.workflows.learning._text_encoder import TextEncoder
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._token_outputs import reading
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from metaflax import tasks
 from metaflax.tree._paths import is_empty
-from metaflax.workflows.inference._head_choice import HeadChoice
+from metaflax.workflows.learning._head_choice import HeadChoice
 
 # Logit of a class without examples.
 ABSENT = float(np.finfo(np.float32).min) / 2

@@ -10,9 +10,9 @@ import numpy as np
 from metaflax import base, models, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm, build_head
-from metaflax.few_shot._support import power_of_two
-from metaflax.few_shot._text_encoder import TextEncoder
 from metaflax.tree._paths import is_empty
+from metaflax.workflows.learning._support import power_of_two
+from metaflax.workflows.learning._text_encoder import TextEncoder
 from metaflax.workflows.runs._encoder_scorers import reading_features
 from metaflax.workflows.runs._process import one_blas_thread
 

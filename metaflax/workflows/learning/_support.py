@@ -6,8 +6,8 @@ import numpy as np
 
 from metaflax import base, data, target_kinds, tasks
 from metaflax.data.sources._label_texts import LabelTexts
-from metaflax.few_shot._text_encoder import Encoded, TextEncoder
-from metaflax.workflows.inference._support_sets import support_of
+from metaflax.workflows.learning._support_sets import support_of
+from metaflax.workflows.learning._text_encoder import Encoded, TextEncoder
 from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
 from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 

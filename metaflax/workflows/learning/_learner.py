@@ -13,22 +13,22 @@ from metaflax import base, data, metrics, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._check import check_label_names
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
-from metaflax.few_shot._adaptation import Adaptation
-from metaflax.few_shot._learned_task import LearnedTask, output_layer
-from metaflax.few_shot._predictions import decode, token_outputs, truncation
-from metaflax.few_shot._support import (
-    feature_support,
-    text_support,
-    token_support,
-    with_unlabelled,
-)
-from metaflax.few_shot._text_encoder import Encoded, TextEncoder, coverage_of
-from metaflax.workflows.inference._head_choice import (
+from metaflax.workflows.learning._adaptation import Adaptation
+from metaflax.workflows.learning._head_choice import (
     HeadChoice,
     NamedFeatures,
     check_choosable,
     choose_head,
 )
+from metaflax.workflows.learning._learned_task import LearnedTask, output_layer
+from metaflax.workflows.learning._predictions import decode, token_outputs, truncation
+from metaflax.workflows.learning._support import (
+    feature_support,
+    text_support,
+    token_support,
+    with_unlabelled,
+)
+from metaflax.workflows.learning._text_encoder import Encoded, TextEncoder, coverage_of
 from metaflax.workflows.runs._calibration import (
     Calibration,
     read_calibration,

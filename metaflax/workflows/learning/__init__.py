@@ -1,0 +1,3 @@
+"""A task learned from a few examples: head choice, adaptation, decoding."""
+
+__all__ = ()
