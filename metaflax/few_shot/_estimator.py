@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from metaflax import data
 from metaflax.data.sources._label_texts import LabelTexts
 from metaflax.few_shot._examples import examples_of, texts_of
-from metaflax.few_shot._saving import save_task
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import Version, load_learner, load_source, version_of
 from metaflax.workflows.inference._predict import predict_all
 from metaflax.workflows.inference._predictor import Predictor
+from metaflax.workflows.inference._saved_task import save_task
 from metaflax.workflows.learning._head_choice import HeadChoice
 from metaflax.workflows.learning._learner import Learner
 from metaflax.workflows.learning._text_encoder import Encoded

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from metaflax import data
-from metaflax.few_shot._saving import save_task
+from metaflax.workflows.inference._saved_task import save_task
 from metaflax.workflows.learning._learned_task import LearnedTask
 from metaflax.workflows.learning._learner import Learner
 

@@ -1,35 +1,16 @@
 """Adaptation to a new task from a file of labelled texts."""
 
-import dataclasses
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 
 from metaflax import config as config_lib
-from metaflax import data, target_kinds, tasks
 from metaflax._files import check_absent
-from metaflax.config._factories import build_algorithm, build_head
 from metaflax.config._unused import unused_notes
 from metaflax.workflows.inference import _request
-from metaflax.workflows.inference._adapted_task import AdaptedTask
-from metaflax.workflows.inference._unlabelled import adapt_with_unlabelled
-from metaflax.workflows.learning._head_choice import (
-    HeadChoice,
-    NamedFeatures,
-)
-from metaflax.workflows.learning._head_choice import choose_head as choose_head_by
-from metaflax.workflows.learning._support_sets import support_set
+from metaflax.workflows.inference._adapted_encoder import AdaptedEncoder
+from metaflax.workflows.inference._adapted_generator import AdaptedGenerator
 from metaflax.workflows.runs._console import console_or_quiet, report_notes
-from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._episodes import names_of_classes
-from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._protocol import read_unlabelled, used_record
-from metaflax.workflows.runs._run import Trained
 
 
 def adapt(
@@ -114,151 +95,20 @@ def adapt(
         label_names=label_names,
         label_name_weight=label_name_weight,
     )
-    task, examples = request.task, request.read_support()
+    examples = request.read_support()
     report_notes(examples.notes, console)
     names = request.names_of(examples)
-    trained, choice = request.load(len(names)), None
+    trained = request.load(len(names))
     if run_dir is None:
         model = trained.model
         notes = unused_notes(request.config, model.encoder, model.init)
         report_notes(notes, console)
-    if request.chooses_head:
-        choice = _head_choice(trained, examples, names, task)
-        print(choice, file=sys.stderr)
-        trained = _with_choice(trained, choice, task, len(names))
-    room = _room(trained, len(names), support_file)
-    _check_linear(trained.config, trained.model, task, room)
-    unlabelled = None
-    if unlabelled_texts is not None:
-        unlabelled = read_unlabelled(unlabelled_texts, task, request.source)
-    learned = _learned(trained, task, examples, names, room, unlabelled)
-    result = AdaptedTask(
-        trained,
-        request.run_dir,
-        task,
-        examples,
-        names,
-        learned.adapted,
-        learned.used,
-        choice,
-    )
-    result.save(target, keep_context=keep_context)
-    result.report(target, learned.truncated, console)
+    given = request, trained, examples, names
+    if request.task.is_generative:
+        adapted = AdaptedGenerator.learn(*given)
+    else:
+        adapted = AdaptedEncoder.learn(*given, unlabelled_texts)
+    adapted.save(target)
+    for line in adapted.report(target):
+        console.print(line, soft_wrap=True)
     return target
-
-
-class _Learned(NamedTuple):
-    """Result of adaptation: parameters, record of inputs, description of truncation."""
-
-    adapted: Any
-    used: dict[str, Any]
-    truncated: str
-
-
-def _learned(
-    trained: Trained,
-    task: tasks.TaskType,
-    examples: data.Examples,
-    names: list[str],
-    room: int,
-    unlabelled: Any,
-) -> _Learned:
-    """Adapts to the support set, and to texts without labels if there are any."""
-    config, model, params, _ = trained
-    support, truncated = support_set(model, examples, names, config, task, room)
-    named = names_of_classes(names, config.data, task)
-    if unlabelled is None:
-        algorithm = build_algorithm(
-            config.algorithm,
-            model.encoder,
-            model.init,
-            task,
-            room,
-            num_steps=config.algorithm.eval_num_steps,
-        )
-        adapted, _ = jax.jit(algorithm.adapt)(params, support)
-        return _Learned(adapted, used_record(0, named is not None), truncated)
-    labelled = (*examples.texts, *(named.inputs if named else ()))
-    adapted = adapt_with_unlabelled(
-        model, params, config, task, support, labelled, unlabelled, room
-    )
-    used = used_record(len(unlabelled), named is not None)
-    return _Learned(adapted, used, truncated)
-
-
-def _head_choice(
-    trained: Trained, examples: data.Examples, names: list[str], task: tasks.TaskType
-) -> HeadChoice:
-    """Chooses a head by the features of the support set."""
-    named = names_of_classes(names, trained.config.data, task)
-    inputs = (*examples.texts, *(named.inputs if named else ()))
-    tokenized = trained.model.tokenize(inputs, trained.config.data, task.form)
-    features = embedder(trained.model)(
-        trained.params["encoder"], tokenized, np.arange(len(inputs))
-    )
-    texts, of_names = np.split(features, [len(examples)])
-    to_arrays = target_kinds.of(task).to_arrays
-    assert to_arrays is not None  # `check_choosable` refuses others.
-    targets = to_arrays(examples, names, len(names))
-    return choose_head_by(
-        texts,
-        targets,
-        trained.config.algorithm,
-        task,
-        trained.params.get("head"),
-        None if named is None else NamedFeatures.of(of_names, named),
-    )
-
-
-def _with_choice(
-    trained: Trained, choice: HeadChoice, task: tasks.TaskType, num_classes: int
-) -> Trained:
-    """Returns the same encoder with a new head, that of the choice."""
-    if choice.is_default:
-        return trained
-    settings = choice.applied(trained.config.algorithm)
-    encoder = trained.model.encoder
-    algorithm = build_algorithm(
-        settings, encoder, trained.model.init, task, num_classes
-    )
-    fresh: Any = algorithm.init(jax.random.key(0))
-    return trained._replace(
-        config=dataclasses.replace(trained.config, algorithm=settings),
-        params={**fresh, "encoder": trained.params["encoder"]},
-        num_classes=num_classes,
-    )
-
-
-def _check_linear(
-    config: config_lib.Config, model: LoadedModel, task: tasks.TaskType, room: int
-) -> None:
-    settings, num_features = config.algorithm, model.encoder.num_features
-    head = build_head(settings, num_features, task, room)
-    if not task.is_generative and not head.is_linear:
-        raise ValueError(
-            f"the head of {settings.name} is no linear layer, which a classifier in"
-            " Hugging Face's format has; take an algorithm or --head with one, such as"
-            " prototypes, ridge or logistic_regression."
-        )
-
-
-def _room(trained: Trained, num_names: int, support_file: str | Path) -> int:
-    """Returns the number N of classes of the head, fixed by a learned output layer."""
-    config = trained.config
-    algorithm = build_algorithm(
-        config.algorithm,
-        trained.model.encoder,
-        trained.model.init,
-        config_lib.build_task(config),
-        num_names,
-    )
-    needed = jax.eval_shape(algorithm.init, jax.random.key(0))
-    if jax.tree.map(jnp.shape, needed) == jax.tree.map(jnp.shape, trained.params):
-        return num_names  # No learned parameter depends on the number of classes.
-    if num_names > trained.num_classes:
-        raise ValueError(
-            f"{support_file} has {num_names} classes, and this run's output layer was"
-            f" meta-trained for {trained.num_classes}; use protonet or proto_maml,"
-            " whose heads take any number, or train with a larger way."
-        )
-    return trained.num_classes

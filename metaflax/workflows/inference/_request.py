@@ -41,6 +41,7 @@ class Request(NamedTuple):
       config: config of the run or the model, with the settings of label names.
       source: settings for reading the support file.
       chooses_head: whether a head is chosen on the support set.
+      keeps_context: whether the keys and values of a context are kept.
     """
 
     support_file: str | Path
@@ -48,6 +49,7 @@ class Request(NamedTuple):
     config: config_lib.Config
     source: config_lib.DataConfig
     chooses_head: bool
+    keeps_context: bool
 
     @property
     def task(self) -> tasks.TaskType:
@@ -136,6 +138,7 @@ def request(
         config,
         _with_columns(config.data, columns),
         choose_head,
+        keep_context,
     )
 
 

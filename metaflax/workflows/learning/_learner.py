@@ -306,15 +306,18 @@ class Learner:
 
     def calibration_of(self, learned: LearnedTask) -> Calibration | None:
         """Returns the run's calibration if it holds for a task, else None."""
+        return self._calibration if self.why_uncalibrated(learned) is None else None
+
+    def why_uncalibrated(self, learned: LearnedTask) -> str | None:
+        """Returns the reason why the run's calibration does not hold for a task."""
         config, adapt = self.config_of(learned), self._adaptation(learned.choice)
         algorithm = config.algorithm
-        reason = why_uncalibrated(
+        return why_uncalibrated(
             self._run_config,
             algorithm,
             uses_label_names=learned.uses_label_names,
             other_head=None if adapt.has_head else algorithm.head or algorithm.name,
         )
-        return self._calibration if reason is None else None
 
     def logits(self, learned: LearnedTask, encoded: Encoded) -> np.ndarray:
         """Applies the output layer of a task, `[U, N]`."""

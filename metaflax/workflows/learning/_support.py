@@ -11,8 +11,9 @@ from metaflax.workflows.learning._text_encoder import Encoded, TextEncoder
 from metaflax.workflows.runs._buckets import coarse_buckets, coarse_up_to
 from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 
-# Support sets are padded to powers of two, at least these: of texts, which adaptation
-# has to encode, and of features, for which padding costs next to nothing.
+# Support sets are padded to at least these sizes: of texts, which adaptation has to
+# encode, by up to a quarter, and of features, where padding costs next to nothing, to
+# powers of two.
 LEAST_TEXTS, LEAST_FEATURES = 8, 16
 
 
@@ -55,7 +56,7 @@ def text_support(
 ) -> base.Batch:
     """Makes a padded support set of tokens `[S, L]`, those of names at the end."""
     texts = (*examples.texts, *named.inputs)
-    size, rows = power_of_two(len(texts), LEAST_TEXTS), range(len(texts))
+    size, rows = close_size(len(texts), LEAST_TEXTS), range(len(texts))
     longest = encoder.form.row_length(encoder.max_length)
     lengths = coarse_up_to(longest).lengths
     buckets = data.Buckets(lengths, budget_ratio=4.0)
@@ -84,6 +85,17 @@ def power_of_two(number: int, least: int) -> int:
     while size < number:
         size *= 2
     return size
+
+
+def close_size(number: int, least: int) -> int:
+    """Returns the smallest size that is not below `number`, of four per doubling.
+
+    Examples:
+      >>> [close_size(number, 8) for number in (3, 9, 36, 41, 64)]
+      [8, 10, 40, 48, 64]
+    """
+    step = power_of_two(number, least) // 8
+    return max(least, step * -(-number // step))
 
 
 def _batch(

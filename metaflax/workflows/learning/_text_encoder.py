@@ -58,7 +58,7 @@ class TextEncoder:
         params: Any,
         form: tasks.Form,
         max_length: int,
-        batch_size: int,
+        batch_size: int = 32,
     ):
         self.model, self.params, self.form = model, params, form
         self.max_length, self.batch_size = max_length, batch_size
