@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pydantic
 
 from metaflax.workflows.inference._selection import Strategy
-from metaflax.workflows.learning._learner import MOST_PARTS
+from metaflax.workflows.learning._cross_validation import MOST_PARTS
 
 MOST_NAME, MOST_LABEL = 200, 200
 

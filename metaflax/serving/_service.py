@@ -28,6 +28,10 @@ from metaflax.serving._task_memory import ReadyTask, TaskMemory
 from metaflax.serving._warm_up import warm_up
 from metaflax.serving._words import without_each_word, word_effects
 from metaflax.workflows.inference._selection import Strategy
+from metaflax.workflows.learning._cross_validation import (
+    cross_validate,
+    leaves_one_out,
+)
 from metaflax.workflows.learning._head_choice import DEFAULT_HEAD
 from metaflax.workflows.learning._learned_task import LearnedTask
 from metaflax.workflows.learning._learner import Learner
@@ -283,13 +287,14 @@ class Service:
             encoded = self._encoder.encode_in_background(examples.texts)
             self._memory.keep(ready._replace(encoded=encoded))
         records = _checked(
-            ready.learner.cross_validate,
+            cross_validate,
+            ready.learner,
             examples,
             ready.learned.names,
             encoded,
             ready.learned.choice or DEFAULT_HEAD,
         )
-        by_one = ready.learner.leaves_one_out(len(rows))
+        by_one = leaves_one_out(len(rows))
         method = "leave_one_out" if by_one else "cross_validation"
         return {"method": method, **scores(rows, examples, records)}
 

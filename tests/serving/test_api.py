@@ -14,8 +14,9 @@ import pytest
 import metaflax
 from metaflax import models
 from metaflax.serving import _messages as messages
+from metaflax.serving import _service
 from metaflax.serving._api import OPERATIONS
-from metaflax.workflows.learning import _learner
+from metaflax.workflows.learning import _cross_validation
 from metaflax.workflows.learning._learner import Learner
 from tests.serving.clients import (
     EXAMPLES,
@@ -121,7 +122,7 @@ def test_leave_one_out_is_what_each_task_without_one_example_predicts(client, ta
 def test_many_examples_are_left_out_in_parts_of_all_classes(
     settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_learner, "MOST_PARTS", 3)
+    monkeypatch.setattr(_cross_validation, "MOST_PARTS", 3)
     learner = dataclasses.replace(settings.learner, head="prototypes")
     here = dataclasses.replace(settings, learner=learner, store=tmp_path / "store")
     client = client_of(here)
@@ -264,7 +265,6 @@ def test_a_fault_of_the_service_tells_nothing_of_it(settings, monkeypatch, tmp_p
 
 
 def test_predictions_go_on_while_a_task_is_learned(client, task, monkeypatch):
-    from metaflax.workflows.learning._learner import Learner
 
     begun, go_on, learn = threading.Event(), threading.Event(), Learner.learn
 
@@ -345,13 +345,13 @@ def test_a_task_chooses_its_head_as_an_estimator_does_and_keeps_it(
     np.testing.assert_allclose(shares, classifier.predict_proba(QUERIES), atol=1e-4)
 
     # It is evaluated with its own head, whatever is chosen for new tasks.
-    evaluated, evaluate = [], Learner.cross_validate
+    evaluated, evaluate = [], _cross_validation.cross_validate
 
     def cross_validate(learner, examples, names, encoded=None, choice=None):
         evaluated.append(choice)
         return evaluate(learner, examples, names, encoded, choice)
 
-    monkeypatch.setattr(Learner, "cross_validate", cross_validate)
+    monkeypatch.setattr(_service, "cross_validate", cross_validate)
     for head, chooses in (("auto", True), ("prototypes", False)):
         learner = dataclasses.replace(here.learner, head=head)
         named = client_of(dataclasses.replace(here, learner=learner))

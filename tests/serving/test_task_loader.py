@@ -12,10 +12,11 @@ import safetensors.numpy
 
 from metaflax.config._files import to_json
 from metaflax.few_shot._sources import load_learner
-from metaflax.serving import _weights
+from metaflax.serving import _service, _weights
 from metaflax.serving._limits import Limits
 from metaflax.serving._service import Service
 from metaflax.serving._store import TaskStore
+from metaflax.workflows.learning import _cross_validation
 from metaflax.workflows.learning._learner import Learner
 from metaflax.workflows.runs._calibration import Calibration
 from metaflax.workflows.runs._run_directory import RunDirectory
@@ -41,13 +42,13 @@ def card(client, task):
 @pytest.fixture
 def evaluated(monkeypatch):
     """Settings of the learners that evaluated tasks by cross-validation."""
-    settings, evaluate = [], Learner.cross_validate
+    settings, evaluate = [], _cross_validation.cross_validate
 
     def cross_validate(learner, *args):
         settings.append(learner.config.algorithm)
         return evaluate(learner, *args)
 
-    monkeypatch.setattr(Learner, "cross_validate", cross_validate)
+    monkeypatch.setattr(_service, "cross_validate", cross_validate)
     return settings
 
 

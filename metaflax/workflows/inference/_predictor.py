@@ -17,7 +17,8 @@ from metaflax._wording import see
 from metaflax.workflows.inference._given_inputs import inputs_of
 from metaflax.workflows.inference._saved_model import saved_decoding
 from metaflax.workflows.inference._truncation import TruncationCount
-from metaflax.workflows.learning._rejection import Rejection, with_raw_scores
+from metaflax.workflows.learning._predictions import decode
+from metaflax.workflows.learning._rejection import Rejection
 from metaflax.workflows.runs._calibration import Calibration, calibration_of
 from metaflax.workflows.runs._length_batches import (
     TOKENS_PER_TEXT,
@@ -248,13 +249,7 @@ class Predictor:
         if self.task.tokens is not None:
             outputs = reading(texts, np.arange(len(texts)), tokenized, logits)
             return self.task.decode(outputs, self.names)
-        outputs = self.task.outputs(logits / np.float32(self.temperature))
-        predictions = self.task.decode(outputs, self.names)
-        if self.calibration is not None:
-            predictions = with_raw_scores(predictions, logits, self.names)
-        if self._rejection is not None:
-            predictions = self._rejection(predictions, logits)
-        return predictions
+        return decode(logits, self.task, self.names, self.calibration, self._rejection)
 
     def notes(self) -> list[str]:
         """Returns sentences about texts that were truncated or rejected."""

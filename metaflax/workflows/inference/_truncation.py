@@ -6,6 +6,7 @@ import numpy as np
 
 from metaflax import data
 from metaflax._wording import counted, see
+from metaflax.workflows.learning._predictions import truncation
 
 
 class TruncationCount:
@@ -33,10 +34,7 @@ class TruncationCount:
 
     def records_of(self, coverage: np.ndarray) -> list[dict[str, Any]]:
         """Does the same for numbers of tokens, read and in total, `[texts, 2]`."""
-        rows = [
-            {"tokens_read": read, "tokens_total": total} if read < total else None
-            for read, total in coverage.tolist()
-        ]
+        rows = [truncation(read, total) for read, total in coverage.tolist()]
         self.num_texts += len(rows)
         self.num_truncated += sum(row is not None for row in rows)
         return [{"truncated": row} for row in rows]

@@ -22,6 +22,7 @@ from metaflax.workflows.learning._head_choice import (
 )
 from metaflax.workflows.learning._learned_task import LearnedTask, output_layer
 from metaflax.workflows.learning._predictions import decode, token_outputs, truncation
+from metaflax.workflows.learning._rejection import Rejection
 from metaflax.workflows.learning._support import (
     feature_support,
     text_support,
@@ -36,9 +37,6 @@ from metaflax.workflows.runs._calibration import (
 )
 from metaflax.workflows.runs._protocol import check_unlabelled
 from metaflax.workflows.runs._run_directory import RunDirectory
-
-# Largest number of fits per evaluation, which would take minutes for a large task.
-MOST_PARTS = 100
 
 
 class Learner:
@@ -359,7 +357,8 @@ class Learner:
                 encoded = self.encoder.encode(texts, learned.encoder)
             logits = self.logits(learned, encoded)
             calibration = self.calibration_of(learned)
-            predictions = decode(logits, self.task, names, calibration, reject)
+            rejection = _rejection(calibration, reject, len(names))
+            predictions = decode(logits, self.task, names, calibration, rejection)
             coverage = encoded.coverage
         else:
             tokenized = self.encoder.tokenize(texts)
@@ -373,64 +372,16 @@ class Learner:
             )
         ]
 
-    def cross_validate(
-        self,
-        examples: data.Examples,
-        names: Sequence[str],
-        encoded: Encoded | None = None,
-        choice: HeadChoice | None = None,
-    ) -> list[dict[str, Any]]:
-        """Predicts each example by a task learned from other examples.
 
-        Up to `MOST_PARTS` examples are left out one by one; more examples are divided
-        into that many parts.
-
-        Args:
-          examples: the support set.
-          names: class names in the order of the outputs.
-          encoded: features of the texts, if `shares_encoder` (default: encodes the
-            texts).
-          choice: choice of the head (default: made once, on all examples, if
-            `chooses_head`).
-
-        Returns:
-          Records as of `predict`.
-
-        Raises:
-          ValueError: if there are fewer than two examples.
-        """
-        if len(examples) < 2:
-            raise ValueError(
-                f"{len(examples)} example leaves none to learn from; give more."
-            )
-        if encoded is None and self.shares_encoder:
-            encoded = self.encoder.encode(examples.texts)
-        if choice is None and self.chooses_head:
-            assert encoded is not None  # Heads are chosen where the encoder stays.
-            choice = self.choose_head(examples, names, encoded)
-        parts = _parts(examples)
-        records: dict[int, dict[str, Any]] = {}
-        for part in range(parts.max() + 1):
-            weights = (parts != part).astype(np.float32)
-            learned = self.learn(
-                examples, names, encoded=encoded, weights=weights, choice=choice
-            )
-            rows = np.flatnonzero(parts == part)
-            encoded_part = None if encoded is None else encoded.of(rows)
-            texts = [examples.texts[row] for row in rows]
-            predicted = self.predict(learned, texts, encoded_part)
-            records |= zip(rows.tolist(), predicted, strict=True)
-        return [records[row] for row in range(len(examples))]
-
-    @staticmethod
-    def leaves_one_out(number: int) -> bool:
-        """Returns whether `cross_validate` leaves out `number` examples one by one."""
-        return number <= MOST_PARTS
-
-
-def _parts(examples: data.Examples) -> np.ndarray:
-    """Assigns examples to cross-validation parts, stratified by class."""
-    by_class = sorted(range(len(examples)), key=lambda row: examples.labels[row])
-    parts = np.zeros(len(examples), int)
-    parts[by_class] = np.arange(len(examples)) % MOST_PARTS
-    return parts
+def _rejection(
+    calibration: Calibration | None, rate: float | None, num_classes: int
+) -> Rejection | None:
+    """Makes the rejection at a false-rejection rate; None rejects nothing."""
+    if rate is None:
+        return None
+    if calibration is None:
+        raise ValueError(
+            "there is no threshold to reject texts by, which a run fits on"
+            " meta-validation; name a run, or leave the rejection out."
+        )
+    return Rejection(calibration, rate, num_classes)

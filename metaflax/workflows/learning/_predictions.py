@@ -19,25 +19,15 @@ def decode(
     task: tasks.TaskType,
     names: list[str],
     calibration: Calibration | None,
-    reject: float | None,
+    rejection: Rejection | None,
 ) -> list[dict[str, Any]]:
-    """Decodes logits `[U, N]`, scaled by the temperature, and applies the rejection.
-
-    Raises:
-      ValueError: if there is no threshold for rejection.
-    """
-    if calibration is None:
-        if reject is not None:
-            raise ValueError(
-                "there is no threshold to reject texts by, which a run fits on"
-                " meta-validation; name a run, or leave the rejection out."
-            )
-        return task.decode(task.outputs(logits), names)
-    outputs = task.outputs(logits / np.float32(calibration.temperature))
-    predictions = with_raw_scores(task.decode(outputs, names), logits, names)
-    if reject is None:
-        return predictions
-    return Rejection(calibration, reject, len(names))(predictions, logits)
+    """Decodes logits `[U, N]`, scaled by the temperature, and applies the rejection."""
+    temperature = 1.0 if calibration is None else calibration.temperature
+    outputs = task.outputs(logits / np.float32(temperature))
+    predictions = task.decode(outputs, names)
+    if calibration is not None:
+        predictions = with_raw_scores(predictions, logits, names)
+    return predictions if rejection is None else rejection(predictions, logits)
 
 
 def token_outputs(
