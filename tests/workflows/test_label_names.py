@@ -204,7 +204,8 @@ def test_a_task_of_a_service_is_archived_with_the_use_of_names(trained, tmp_path
     purpose = models.load(tmp_path / "model").purpose
     assert purpose["used"]["label_names"] is True
     assert "calibration" in purpose
-    again = from_bytes(to_bytes(learned), learned.names, learner.encoder.params, True)
+    content = to_bytes(learned, learner)
+    again = from_bytes(content, learned.names, learner.encoder.params, True)
     assert learner.calibration_of(again) == learner.calibration_of(learned) is not None
 
 
