@@ -120,8 +120,11 @@ def test_a_shot_that_is_no_number_of_examples_is_refused(shot, tmp_path):
         data.published_sets(tmp_path)
 
 
-def test_a_label_of_no_training_set_is_refused(tmp_path):
+def test_labels_of_no_training_set_count_as_errors_and_are_refused_alone(tmp_path):
     write(tmp_path, SETS, [*QUERIES, row("q", "x", "C")])
+    notes = str(data.published_sets(tmp_path)[0].examples.notes)
+    assert "1 text has labels of no training set, 'C', and count as errors" in notes
+    write(tmp_path, SETS, [row("q", "x", "C")])
     with pytest.raises(ValueError, match=r"eval\.jsonl: no training set.* 'C'; those"):
         data.published_sets(tmp_path)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metaflax import tasks
+from metaflax._wording import counted
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._equal_texts import count_shared, duplicate_notes
 from metaflax.data.sources._examples import Examples, listing
@@ -74,12 +75,13 @@ def published_sets(
     Returns:
       An episode per training set, in the order of the file, and the number of examples
       per class of each, as the file states it. Sets stay as published: notes of their
-      examples count evaluation texts that are in a training set too, sets without
-      examples of some class, and sets with other numbers of examples than stated.
+      examples count evaluation texts that are in a training set too, those whose label
+      no set has, sets without examples of some class, and sets with other numbers of
+      examples than stated.
 
     Raises:
       ValueError: if a file is missing or malformed, a row does not name its training
-        set, or no training set has an evaluation text's label.
+        set, or no evaluation text has a label of a training set.
 
     Examples:
       >>> import json, pathlib, tempfile
@@ -112,7 +114,7 @@ def published_sets(
                 f"{source.name}: some texts have several labels or none, where"
                 " published sets give one each."
             )
-    _check_labels(queries, sets)
+    unknown_label_notes = _unknown_label_notes(queries, sets)
     if num_queries is not None and num_queries > len(queries):
         raise ValueError(
             f"{queries.name}: holds {len(queries)} texts, and {num_queries} are"
@@ -136,21 +138,33 @@ def published_sets(
     )
     notes = (
         *(*_notes(sets), *_notes(queries), *_shared_note(queries, sets)),
+        *unknown_label_notes,
         *_size_notes(sets.name, episodes, shots),
     )
     examples = dataclasses.replace(examples, notes=notes)
     return FixedEpisodes(examples, episodes), shots
 
 
-def _check_labels(queries: Examples, sets: Examples) -> None:
-    """Raises if no training set has some label of the evaluation texts."""
+def _unknown_label_notes(queries: Examples, sets: Examples) -> list[str]:
+    """Describes labels of evaluation texts that no training set has.
+
+    Raises:
+      ValueError: if no evaluation text has a label of a training set.
+    """
     known = sets.label_names
-    if unknown := [name for name in queries.label_names if name not in known]:
+    unknown = [name for name in queries.label_names if name not in known]
+    if unknown == [*queries.label_names]:
         raise ValueError(
             f"{queries.name}: no training set has the labels {listing(unknown)}; those"
-            f" of {sets.name} are {listing(known)}. Write them alike, or leave such"
-            " texts out."
+            f" of {sets.name} are {listing(known)}. Write them alike."
         )
+    if not unknown:
+        return []
+    number = sum(label in unknown for [label] in queries.labels)
+    return [
+        f"{queries.name}: {counted(number, 'text has', 'texts have')} labels of no"
+        f" training set, {listing(unknown)}, and count as errors."
+    ]
 
 
 def _notes(examples: Examples) -> list[str]:
