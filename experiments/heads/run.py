@@ -30,9 +30,12 @@ import metaflax
 from experiments import common
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
 from experiments.heads.tables import recommendation, tables
-from metaflax import data, workflows
+from metaflax import data
 from metaflax.workflows.learning._head_choice import AUTO, CANDIDATES
 
+HERE = Path(__file__).parent
+# Encoder of the results in this folder.
+MODEL = "minilm"
 # Linear heads that `adapt` fits without meta-training, with strengths selected on
 # validation classes.
 HEADS: dict[str, dict[str, Any]] = {
@@ -149,52 +152,72 @@ def compare(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="labelled texts")
-    parser.add_argument("--model", default="minilm", help="run, name or directory")
+    parser.add_argument("--model", default=MODEL, help="run, name or directory")
     parser.add_argument("--shots", nargs="+", type=int)
     parser.add_argument("--heads", nargs="+", help="others keep their results")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--most-classes", type=int, default=27)
     parser.add_argument("--split-file", type=Path)
     parser.add_argument("--fold")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=HERE)
     args = parser.parse_args()
-    workflows.prepare_process()
-    file = args.out / "results.json"
-    compared = methods(args.model)
-    known = json.loads(file.read_text()) if args.heads and not args.files else {}
-    results: dict[str, Any] = {}
-    try:
-        if unknown := {*(args.heads or ())} - {*compared}:
-            raise ValueError(f"no head {min(unknown)!r}; take {', '.join(compared)}.")
-        measured = {name: compared[name] for name in args.heads or compared}
-        sets = (
-            (
-                (f.stem, texts_of_classes(f, args.split_file, args.fold))
-                for f in args.files
-            )
-            if args.files
-            else data_sets(common.data_folder())
+    measured = of_files if args.files else of_data_sets
+    return common.run_command(__file__, "heads", lambda console: measured(args))
+
+
+def of_files(args: argparse.Namespace) -> None:
+    """Prints the scores on labelled files."""
+    measured = {
+        file.stem: by_shot(
+            file.stem, texts_of_classes(file, args.split_file, args.fold), args
         )
-        for name, texts in sets:
-            results[name] = {}
-            for shot in args.shots or SHOTS:
-                scores = compare(
-                    texts, measured, args.model, shot, args.draws, args.most_classes
-                )
-                scores = known.get(name, {}).get(str(shot), {}) | scores
-                results[name][str(shot)] = {
-                    n: scores[n] for n in compared if n in scores
-                }
-                print(name, shot, file=sys.stderr, flush=True)
-        if not args.files:
-            common.write_json(file, results)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"heads: {error}", file=sys.stderr)
-        return 2
+        for file in args.files
+    }
+    print(*tables(measured).values(), sep="\n\n")
+
+
+def of_data_sets(args: argparse.Namespace) -> None:
+    """Prints and writes the scores on the data sets of this experiment."""
+    if args.model != MODEL and args.out == HERE:
+        raise ValueError(
+            f"the results in {HERE} are of {MODEL}; name another folder with --out for"
+            f" those of {args.model}."
+        )
+    file = args.out / "results.json"
+    known = json.loads(file.read_text()) if args.heads and file.is_file() else {}
+    results: dict[str, Any] = {}
+    for name, texts in data_sets(common.data_folder()):
+        results[name] = {
+            shot: in_order(known.get(name, {}).get(shot, {}) | scores)
+            for shot, scores in by_shot(name, texts, args).items()
+        }
+    common.write_json(file, results)
     print(*tables(results).values(), sep="\n\n")
-    if not args.files:
+    first = next(iter(results["intents"].values()))
+    if len(first) == len(HEADS) + len(PEERS):  # It recommends one of all methods.
         (args.out / "recommendation.md").write_text(recommendation(results))
-    return 0
+
+
+def by_shot(
+    name: str, texts: dict[str, list[str]], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Returns the scores of the named heads, or of all, by number of texts."""
+    compared = methods(args.model)
+    if unknown := {*(args.heads or ())} - {*compared}:
+        raise ValueError(f"no head {min(unknown)!r}; take {', '.join(compared)}.")
+    measured = {head: compared[head] for head in args.heads or compared}
+    scores = {}
+    for shot in args.shots or SHOTS:
+        scores[str(shot)] = compare(
+            texts, measured, args.model, shot, args.draws, args.most_classes
+        )
+        print(name, shot, file=sys.stderr, flush=True)
+    return scores
+
+
+def in_order(scores: dict[str, Any]) -> dict[str, Any]:
+    """Sorts scores of methods by the order of all methods."""
+    return {name: scores[name] for name in (*HEADS, *PEERS) if name in scores}
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ _NOT_RECOMMENDED = (AUTO, "unbalanced_logistic_regression", "unbalanced_ridge")
 
 
 def tables(results: Results) -> dict[str, str]:
-    """Returns the tables of the README by their names."""
-    return {
+    """Returns the tables of the README, by name, whose methods were measured."""
+    every = {
         "accuracy": accuracy_table(results),
         "balance": balance_table(results),
         "transductive": difference_table(
@@ -29,6 +29,7 @@ def tables(results: Results) -> dict[str, str]:
         ),
         "peer": difference_table(results, PEER, (AUTO, "logistic_regression")),
     }
+    return {name: table for name, table in every.items() if table is not None}
 
 
 def accuracy_table(results: Results) -> str:
@@ -40,10 +41,11 @@ def accuracy_table(results: Results) -> str:
     return markdown_table(["data", "texts a class", *names], rows)
 
 
-def balance_table(results: Results) -> str:
+def balance_table(results: Results) -> str | None:
     """Formats the gain of balanced class weights, in accuracy and in mean recall."""
-    rows = []
-    for (data, shot, scores), head in itertools.product(_rows(results), BALANCED):
+    known, rows = _first(results), []
+    heads = [head for head in BALANCED if {head, f"unbalanced_{head}"} <= {*known}]
+    for (data, shot, scores), head in itertools.product(_rows(results), heads):
         if shot not in (UNEQUAL, AS_FREQUENT):
             continue  # Balanced weights change nothing here.
         plain, other = scores[f"unbalanced_{head}"], scores[head]
@@ -53,13 +55,20 @@ def balance_table(results: Results) -> str:
         ]
         recalls = [f"{100 * np.mean(s['recall']):.1f}" for s in (plain, other)]
         rows.append([data, shot, f"`{head}`", *recalls, *gains])
+    if not rows:
+        return None
     header = ["unbalanced", "balanced", "gain in mean recall", "gain in accuracy"]
     return markdown_table(["data", "texts a class", "head", *header], rows)
 
 
-def difference_table(results: Results, base: str, others: tuple[str, ...]) -> str:
+def difference_table(
+    results: Results, base: str, others: tuple[str, ...]
+) -> str | None:
     """Formats paired differences in accuracy between some heads and another."""
-    rows = []
+    known, rows = _first(results), []
+    others = tuple(name for name in others if name in known)
+    if base not in known or not others:
+        return None
     for data, shot, scores in _rows(results):
         start = scores[base]["accuracy"]
         gains = [
