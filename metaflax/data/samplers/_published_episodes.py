@@ -114,7 +114,7 @@ def published_sets(
                 f"{source.name}: some texts have several labels or none, where"
                 " published sets give one each."
             )
-    unknown_label_notes = _unknown_label_notes(queries, sets)
+    _check_labels(queries, sets)
     if num_queries is not None and num_queries > len(queries):
         raise ValueError(
             f"{queries.name}: holds {len(queries)} texts, and {num_queries} are"
@@ -138,26 +138,28 @@ def published_sets(
     )
     notes = (
         *(*_notes(sets), *_notes(queries), *_shared_note(queries, sets)),
-        *unknown_label_notes,
+        *_unknown_label_notes(queries, sets),
         *_size_notes(sets.name, episodes, shots),
     )
     examples = dataclasses.replace(examples, notes=notes)
     return FixedEpisodes(examples, episodes), shots
 
 
-def _unknown_label_notes(queries: Examples, sets: Examples) -> list[str]:
-    """Describes labels of evaluation texts that no training set has.
-
-    Raises:
-      ValueError: if no evaluation text has a label of a training set.
-    """
+def _check_labels(queries: Examples, sets: Examples) -> None:
+    """Raises if no evaluation text has a label of a training set."""
     known = sets.label_names
-    unknown = [name for name in queries.label_names if name not in known]
-    if unknown == [*queries.label_names]:
+    if not set(known).intersection(queries.label_names):
         raise ValueError(
-            f"{queries.name}: no training set has the labels {listing(unknown)}; those"
-            f" of {sets.name} are {listing(known)}. Write them alike."
+            f"{queries.name}: no training set has the labels"
+            f" {listing(queries.label_names)}; those of {sets.name} are"
+            f" {listing(known)}. Write them alike."
         )
+
+
+def _unknown_label_notes(queries: Examples, sets: Examples) -> list[str]:
+    """Describes evaluation texts whose label no training set has."""
+    known = set(sets.label_names)
+    unknown = [name for name in queries.label_names if name not in known]
     if not unknown:
         return []
     number = sum(label in unknown for [label] in queries.labels)
