@@ -182,3 +182,17 @@ def test_the_directory_tells_its_task_and_length(support, world, tmp_path):
     saved = json.loads((out / "config.json").read_text())["metaflax"]
     assert saved["task"] == "classification"
     assert saved["max_length"] == worlds.POSITIONS
+
+
+def test_a_new_output_layer_starts_from_the_seed_of_the_config(tmp_path):
+    bert = worlds.save_bert(tmp_path / "bert")
+    support = worlds.write_jsonl(tmp_path / "support.jsonl", worlds.records(count=2))
+    config = without_run(str(bert), "fine_tuning", head="linear", num_steps=1)
+    kernels = []
+    for number, seed in enumerate((0, 7, 0)):
+        training = dataclasses.replace(config.training, seed=seed)
+        seeded = dataclasses.replace(config, training=training)
+        out = workflows.adapt(support, tmp_path / f"out{number}", config=seeded)
+        kernels.append(models.load(out).head["kernel"])
+    assert (kernels[0] == kernels[2]).all()
+    assert (kernels[0] != kernels[1]).any()

@@ -68,9 +68,9 @@ def test_the_calibration_of_a_run_is_that_of_its_own_inner_steps_alone(trained_b
         task = learner.learn(examples, sorted(set(LABELS)))
         return learner.calibration_of(task)
 
-    own = calibration()
-    assert own == calibration(num_steps=2) == read_calibration(RunDirectory(run))
-    assert own is not None
+    of_run = calibration()
+    assert of_run == calibration(num_steps=2) == read_calibration(RunDirectory(run))
+    assert of_run is not None
     assert calibration(num_steps=3) is None
     assert calibration(inner_learning_rate=0.1) is None
 
@@ -79,14 +79,14 @@ def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
     def learner(**settings):
         return load_learner(LearnerSettings(model=str(trained), **settings))
 
-    own, other = learner(), learner(head="ridge")
-    examples = examples_of(SUPPORT, own.task)
-    task = own.learn(examples, sorted(set(LABELS)))
-    calibration = own.calibration_of(task)
+    of_run, other = learner(), learner(head="ridge")
+    examples = examples_of(SUPPORT, of_run.task)
+    task = of_run.learn(examples, sorted(set(LABELS)))
+    calibration = of_run.calibration_of(task)
     assert calibration == read_calibration(RunDirectory(trained)) is not None
     other_task = other.learn(examples, sorted(set(LABELS)))
     assert other.calibration_of(other_task) is None
-    records = own.predict(task, QUERIES, reject=0.3)
+    records = of_run.predict(task, QUERIES, reject=0.3)
     threshold = calibration.threshold(0.3)
     for record in records:
         assert (record["label"] is None) == (record["confidence"] < threshold)

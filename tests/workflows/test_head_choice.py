@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import metaflax
-from metaflax import cli, config, models, tasks
+from metaflax import cli, config, models, tasks, workflows
 from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
+from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.learning import _head_choice
 from tests.workflows import worlds
 
@@ -53,10 +54,11 @@ def test_where_heads_are_equal_the_default_stays():
         assert choice.applied(settings) == settings
 
 
+@pytest.mark.parametrize("head", ["nearest", "soft_k_means"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_class_means_stand_in_for_a_head_that_is_not_linear(count):
+def test_class_means_stand_in_for_a_head_that_cannot_be_chosen(head, count):
     features = np.repeat(np.eye(3, dtype=np.float32), count, axis=0)
-    settings = dataclasses.replace(FROZEN, head="nearest")
+    settings = dataclasses.replace(FROZEN, head=head)
     targets = np.repeat([0, 1, 2], count)
     choice = _head_choice.choose_head(features, targets, settings, CLASSES)
     assert (choice.name, choice.is_default) == ("prototypes", False)
@@ -259,3 +261,14 @@ def test_an_estimator_keeps_its_choice(tiny_bert, tmp_path, capsys):
         metaflax.FewShotClassifier(str(tiny_bert), head="auto", strength=2.0).fit(
             texts, labels
         )
+
+
+@pytest.mark.parametrize("settings", [{"algorithm": "matching"}, {"head": "nearest"}])
+def test_a_head_is_chosen_where_that_of_the_algorithm_cannot_be(settings, tmp_path):
+    bert = worlds.save_bert(tmp_path / "bert")
+    file = worlds.write_jsonl(tmp_path / "support.jsonl", worlds.records(count=2))
+    frozen = without_run(str(bert), **settings)
+    out = tmp_path / "out"
+    workflows.adapt(file, out, config=frozen, choose_head=True)
+    chosen_head = models.load(out).purpose["chosen_head"]["name"]
+    assert chosen_head in {"prototypes", *_head_choice.CANDIDATES}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 import metaflax
 from metaflax import base, cli, evaluation, heads, losses, metrics, models, workflows
@@ -202,3 +203,22 @@ def test_where_all_texts_need_labels_such_heads_are_refused(algorithm, task, mes
     )
     with pytest.raises(ValueError, match=message):
         build_head(config.algorithm, 4, config_lib.build_task(config), 3)
+
+
+def test_long_texts_without_labels_are_refused_or_counted(world, tmp_path, capsys):
+    bert, support, _ = world
+    pool = tmp_path / "long.txt"
+    pool.write_text(" ".join(POOL) + "\n" + POOL[0] + "\n", "utf-8")
+    settings = {"head": "soft_k_means", "max_length": 16}
+    strict = without_run(str(bert), on_long="error", **settings)
+    with pytest.raises(ValueError, match="tokens and the limit is 16"):
+        workflows.adapt(support, tmp_path / "out", config=strict, unlabelled_texts=pool)
+    console = Console(width=200)
+    workflows.adapt(
+        support,
+        tmp_path / "out",
+        console,
+        config=without_run(str(bert), **settings),
+        unlabelled_texts=pool,
+    )
+    assert "1 truncated to 16 tokens" in capsys.readouterr().out

@@ -29,7 +29,7 @@ class AdaptedEncoder(NamedTuple):
       learned: the task.
       examples: its support set.
       num_unlabelled: number of texts without labels that it was learned from.
-      truncated: describes support texts that were truncated; empty if there are none.
+      truncated: describes texts that were truncated; empty if there are none.
     """
 
     learner: Learner
@@ -61,15 +61,15 @@ class AdaptedEncoder(NamedTuple):
         """
         trained, task = fitted(trained), request.task
         learner = _learner(request, trained, task)
-        unlabelled, texts = None, []
+        named, texts = learner.label_texts(names), []
         if unlabelled_texts is not None:
             texts = read_unlabelled(unlabelled_texts, task, request.source)
-            unlabelled = learner.encoder.encode(texts)
-        named = learner.label_texts(names)
         # Raises an error for a text that is too long, if the config asks for that.
+        further = (*named.inputs, *texts)
         truncated = texts_of(
-            examples, names, trained.config, task, trained.model, named.inputs
+            examples, names, trained.config, task, trained.model, further
         ).truncation()
+        unlabelled = learner.encoder.encode(texts) if texts else None
         learned = learner.learn(examples, names, unlabelled=unlabelled, named=named)
         if learned.choice is not None:
             print(learned.choice, file=sys.stderr)

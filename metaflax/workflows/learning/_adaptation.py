@@ -31,6 +31,7 @@ class Adaptation:
       config: config of the algorithm.
       task: the task type.
       num_classes: number of classes of a trained head.
+      seed: seed of the parameters of a new head.
 
     Attributes:
       params: the meta-parameters.
@@ -50,14 +51,17 @@ class Adaptation:
         config: AlgorithmConfig,
         task: tasks.TaskType,
         num_classes: int,
+        seed: int = 0,
     ):
         self.params, self._config, self._task = params, config, task
         self._model, self._num_classes = encoder.model, num_classes
+        self._seed = seed
         self._head = build_head(config, encoder.num_features, task, LEAST_CLASSES)
         if not self._head.is_linear:
             raise ValueError(
-                f"the head of {config.name} is no linear layer; take an algorithm or"
-                " head with one, such as prototypes, ridge or logistic_regression."
+                f"the head of {config.name} is no linear layer, which saved and"
+                " served models have; take an algorithm or a head with one, such as"
+                " prototypes, ridge or logistic_regression."
             )
         self.has_head = "head" in params
         self.takes_unlabelled = self._head.takes_unlabelled
@@ -79,8 +83,12 @@ class Adaptation:
             adapted, _ = self._compiled(room)(self._meta_params(room), support)
             return jax.block_until_ready(adapted)
 
-    def padded_classes(self, num_names: int) -> int:
+    def padded_classes(self, num_names: int, source: str) -> int:
         """Returns the number of classes of the head: padded, or that of a trained head.
+
+        Args:
+          num_names: number of classes of the examples.
+          source: name of the examples, for messages.
 
         Raises:
           ValueError: if there are too few or too many classes.
@@ -90,7 +98,7 @@ class Adaptation:
             return num_names
         if num_names < 2 and kind.single_label:
             raise ValueError(
-                f"the examples have {num_names} class; give examples of at least two."
+                f"{source}: there is {num_names} class; give examples of at least two."
             )
         if not self._head.per_class:
             return num_names if of_tokens else power_of_two(num_names, LEAST_CLASSES)
@@ -98,7 +106,7 @@ class Adaptation:
             return num_names
         if num_names > self._num_classes:
             raise ValueError(
-                f"the examples have {num_names} classes, and the output layer was"
+                f"{source}: there are {num_names} classes, and the output layer was"
                 f" meta-trained for {self._num_classes}; use a run of protonet or"
                 " proto_maml, whose heads take any number, or train with a larger way."
             )
@@ -108,7 +116,7 @@ class Adaptation:
         """Returns the meta-parameters, with a new head unless one was trained."""
         if self.has_head:
             return self.params
-        fresh: Any = self._algorithms(room, False).init(jax.random.key(0))
+        fresh: Any = self._algorithms(room, False).init(jax.random.key(self._seed))
         return {**fresh, **self.params}
 
     def _algorithm(self, room: int, on_features: bool) -> base.MetaAlgorithm:

@@ -185,6 +185,24 @@ def _why_not_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> str:
     return ""
 
 
+def choosable_default(
+    config: AlgorithmConfig, num_features: int, task: tasks.TaskType
+) -> AlgorithmConfig:
+    """Returns the config of the default head of a choice.
+
+    Class means replace a head that is not linear, or that needs texts without labels.
+
+    Examples:
+      >>> matching = AlgorithmConfig("matching")
+      >>> choosable_default(matching, 4, tasks.classification()).head
+      'prototypes'
+    """
+    head = build_head(config, num_features, task, LEAST_CLASSES)
+    if head.is_linear and not head.takes_unlabelled:
+        return config
+    return dataclasses.replace(config, name="frozen", head="prototypes")
+
+
 def choose_head(
     features: np.ndarray,
     targets: np.ndarray,
@@ -205,8 +223,7 @@ def choose_head(
     Args:
       features: `[S, D]` of the support set.
       targets: class numbers `[S]`.
-      config: algorithm whose head is the default; class means replace one that is not
-        linear.
+      config: algorithm whose head is the default, see `choosable_default`.
       task: task type of one class a text.
       head_params: parameters of the default head (default: new ones).
       names: names of classes (default: none).
@@ -226,11 +243,11 @@ def choose_head(
     """
     check_choosable(config, task)
     num_features, num_classes = features.shape[1], int(targets.max()) + 1
-    default = config.head or resolve_algorithm(config.name).default_head
-    serves = build_head(config, num_features, task, num_classes).is_linear
+    used = choosable_default(config, num_features, task)
+    serves, config = used == config, used
     if not serves:
-        default, head_params = "prototypes", None
-        config = dataclasses.replace(config, name="frozen", head=default)
+        head_params = None
+    default = config.head or resolve_algorithm(config.name).default_head
     folds = stratified_folds(targets)
     if (num_folds := int(folds.max()) + 1) < 2:
         name = prior_head(np.unique(targets, return_counts=True)[1]) or default

@@ -18,6 +18,7 @@ from metaflax.workflows.learning._head_choice import (
     HeadChoice,
     NamedFeatures,
     check_choosable,
+    choosable_default,
     choose_head,
 )
 from metaflax.workflows.learning._learned_task import LearnedTask, output_layer
@@ -89,9 +90,13 @@ class Learner:
                 f"{config.data.task} generates texts, which is learned by `metaflax"
                 " adapt`; name a task type of encoders."
             )
+        algorithm, seed = config.algorithm, config.training.seed
         if chooses_head:
-            check_choosable(config.algorithm, task)
-        self._adapt = Adaptation(encoder, params, config.algorithm, task, num_classes)
+            check_choosable(algorithm, task)
+            algorithm = choosable_default(algorithm, encoder.num_features, task)
+            if algorithm != config.algorithm:
+                params = {"encoder": params["encoder"]}
+        self._adapt = Adaptation(encoder, params, algorithm, task, num_classes, seed)
 
         @functools.cache
         def adaptation_with(
@@ -104,6 +109,7 @@ class Learner:
                 choice.applied(config.algorithm),
                 task,
                 num_classes,
+                seed,
             )
 
         self._adaptation_with = adaptation_with
@@ -175,7 +181,7 @@ class Learner:
                 examples.select(rows), names, encoded.of(rows), named
             )
         adapt = self._adaptation(choice)
-        room = adapt.padded_classes(len(names))
+        room = adapt.padded_classes(len(names), examples.name)
         support = self._support(examples, names, room, encoded, named)
         if unlabelled is not None:
             support = with_unlabelled(support, unlabelled)
