@@ -45,10 +45,10 @@ def read_folds(
         raise ValueError(f"{config.data.split_file} holds no folds; see README.md.")
     if unknown := [name for name in names or () if name not in folds]:
         raise ValueError(f"there is no fold {unknown[0]}, of {', '.join(folds)}.")
-    chosen = [*(names or folds)]
-    for name in chosen:
+    selected = [*(names or folds)]
+    for name in selected:
         check_file_name(name)  # A fold has a folder of its name.
-    return {name: _on_fold(config, folds[name]) for name in chosen}
+    return {name: _on_fold(config, folds[name]) for name in selected}
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def test_classes_may_have_the_names_of_averages():
     expected = classification_report(
         *([plain[n] for n in s] for s in (true, predicted))
     )
-    found = class_report(true, predicted, names)
-    assert found == {name: pytest.approx(expected[plain[name]]) for name in names}
+    report = class_report(true, predicted, names)
+    assert report == {name: pytest.approx(expected[plain[name]]) for name in names}
 
 
 def test_a_class_that_was_never_said_scores_zero_without_a_warning():

@@ -74,7 +74,7 @@ def test_a_service_that_cannot_compile_says_so_and_is_closed(
     with client_of(here) as client:
         end = time.monotonic() + 30
         while (answer := client.get("/readyz")).json()["status"] == "warming up":
-            assert time.monotonic() < end, "the failure is not told"
+            assert time.monotonic() < end, "the status does not report the failure"
         assert answer.status_code == 503
         assert answer.json()["status"].startswith("compilation failed")
         assert client.get("/healthz").status_code == 200

@@ -63,8 +63,8 @@ code = pathlib.Path("model.stablehlo").read_bytes()
 graph = jax.export.deserialize(bytearray(code))
 weights = safetensors.numpy.load_file("weights.safetensors")
 tokenizer = transformers.AutoTokenizer.from_pretrained(".")
-how = dict(padding=True, truncation=True, max_length={max_length})
-inputs = tokenizer(["a text"], return_tensors="np", **how)
+options = dict(padding=True, truncation=True, max_length={max_length})
+inputs = tokenizer(["a text"], return_tensors="np", **options)
 outputs = graph.call(weights, *(inputs[n].astype(np.int32) for n in {inputs}))
 ```
 """
@@ -73,8 +73,8 @@ import numpy as np, onnxruntime, transformers
 
 session = onnxruntime.InferenceSession("model.onnx")
 tokenizer = transformers.AutoTokenizer.from_pretrained(".")
-how = dict(padding=True, truncation=True, max_length={max_length})
-inputs = tokenizer(["a text"], return_tensors="np", **how)
+options = dict(padding=True, truncation=True, max_length={max_length})
+inputs = tokenizer(["a text"], return_tensors="np", **options)
 outputs = session.run(None, {{n: inputs[n].astype(np.int64) for n in {inputs}}})
 ```
 """

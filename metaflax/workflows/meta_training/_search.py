@@ -98,7 +98,7 @@ def _run_trial(
     except PrunedError as error:
         claim.prune()
         outcome = f"pruned at step {error}, below the median"
-    except OSError:  # A full disk, say, for which the settings are not to blame.
+    except (OSError, ImportError):  # Such as a full disk: not due to the settings.
         raise
     except Exception as error:
         reason = _reason(error)
