@@ -1,4 +1,4 @@
-"""Records that are computed once, and kept in files with what they are of."""
+"""Records that are computed once, and kept in files with digests of their inputs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,22 +8,23 @@ from typing import Any
 from experiments.common._files import write_json
 from metaflax import _files, workflows
 
-OF = "of"
+# Entry of a file for what its record was computed from.
+INPUTS = "inputs"
 
 
 def kept_record(
-    path: Path, of: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]
+    path: Path, inputs: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Returns the record in a file; computes and writes it where there is none.
 
     Args:
       path: the JSON file.
-      of: what the record is computed from, by name; it is kept in the file, as
-        the entry `of`.
+      inputs: identity of each input of the record, such as a digest, by name; it is
+        kept in the file as the entry `inputs`.
       compute: computes the record.
 
     Raises:
-      ValueError: if the file holds a record of something else.
+      ValueError: if the record in the file has other inputs.
 
     Examples:
       >>> import tempfile
@@ -35,25 +36,27 @@ def kept_record(
       {'accuracy': 0.5}
     """
     if not path.is_file():
-        write_record(path, of, compute())
-    return read_record(path, of)
+        write_record(path, inputs, compute())
+    return read_record(path, inputs)
 
 
-def write_record(path: Path, of: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Writes a record to a file, with what it is of."""
-    write_json(path, {OF: of, **record})
+def write_record(
+    path: Path, inputs: Mapping[str, Any], record: Mapping[str, Any]
+) -> None:
+    """Writes a record to a file, with the identity of its inputs."""
+    write_json(path, {INPUTS: inputs, **record})
 
 
-def read_record(path: Path, of: Mapping[str, Any]) -> dict[str, Any]:
+def read_record(path: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Reads the record in a file.
 
     Raises:
-      ValueError: if the file holds a record of something else.
+      ValueError: if the record in the file has other inputs.
     """
-    of = json.loads(json.dumps(of))  # Tuples are lists in the file.
+    inputs = json.loads(json.dumps(inputs))  # Tuples are lists in the file.
     record = json.loads(path.read_text("utf-8"))
-    kept = record.pop(OF, {})
-    if changed := [name for name in of if kept.get(name) != of[name]]:
+    kept = record.pop(INPUTS, {})
+    if changed := [name for name in inputs if kept.get(name) != inputs[name]]:
         raise ValueError(
             f"{path} was computed from other {' and '.join(changed)}; name another"
             " folder for results."

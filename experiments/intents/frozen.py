@@ -74,7 +74,7 @@ def with_shot(fitted: recipe.Recipe, shot: int) -> config_lib.Config:
 
 
 def identity(config: config_lib.Config) -> dict[str, Any]:
-    """Returns what the scores of a config are of, to compare them with others."""
+    """Returns the identity of the data, the model and the sizes of scores."""
     source = config.data
     assert source.split_file is not None  # config.py sets one.
     return {

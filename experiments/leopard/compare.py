@@ -71,8 +71,9 @@ def main() -> int:
 
 def compare(args: argparse.Namespace) -> None:
     """Scores all methods on the same draws, and prints tables."""
-    of = {name: common.model_digest(getattr(args, name)) for name in ("model", "start")}
-    known = common.read_record(args.out, of) if args.out.exists() else {}
+    models = {"model": args.model, "start": args.start}
+    inputs = {name: common.model_digest(model) for name, model in models.items()}
+    known = common.read_record(args.out, inputs) if args.out.exists() else {}
     compared = methods(args.model, args.start)
     for name, texts in selected(args.sets).items():
         for shot in args.shots:
@@ -80,7 +81,7 @@ def compare(args: argparse.Namespace) -> None:
             for seed in range(args.draws):
                 task = draw(texts, shot, seed, MOST_CLASSES)
                 measure(task, seed, compared, scores)
-                common.write_record(args.out, of, known)
+                common.write_record(args.out, inputs, known)
     print(table(known))
 
 

@@ -111,7 +111,7 @@ def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
 
 
 def identity(folder: Path, model: str) -> dict[str, Any]:
-    """Returns what scores are of, to compare them with others."""
+    """Returns digests of the data and the model of scores."""
     files = {name: _files.file_digest(folder / name) for name in FILES}
     return {"data": files, "model": common.model_digest(model)}
 

@@ -32,7 +32,7 @@ class Adaptations:
     async def run(self, function: Callable[[], R], deadline: float | None = None) -> R:
         """Runs a function, which continues in its thread after a missed deadline.
 
-        It must not store its result: the client is told to try again.
+        It must not store its result, since the client gets an error and may retry.
 
         Args:
           function: the adaptation.
