@@ -40,8 +40,8 @@ def search(
     worse than the median at a step are pruned there. Started again on the same
     directory the search resumes, and interrupted trials resume from their latest
     checkpoints; several processes may work on one directory at a time. A trial that
-    raises an error, such as one for lack of memory, counts as failed, unless it is an
-    OSError, which ends the search. No episode of the test classes is drawn.
+    raises an error, such as one for lack of memory, counts as failed. Errors of files
+    and of missing packages end the search. No episode of the test classes is drawn.
 
     Args:
       config: of the search.
