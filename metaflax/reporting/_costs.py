@@ -21,8 +21,10 @@ def cost_line(cost: Cost, available: int | None = None) -> str:
 
     Examples:
       >>> cost = Cost(4.123e11, 0, 400 * 2**20, 400 * 2**20, 400 * 2**20, 800 * 2**20)
-      >>> cost_line(cost, 24 * 2**30)
-      '412.3 GFLOP, 1.2 GiB of memory (0.4 state, 0.8 temporaries); the device has 24.0'
+      >>> cost_line(cost)
+      '412.3 GFLOP, 1.2 GiB of memory (0.4 state, 0.8 temporaries)'
+      >>> cost_line(cost, 24 * 2**30).rpartition("; ")[2]
+      'the device has 24.0 GiB'
     """
     factor, unit = _unit(cost.peak, _BYTES)
     held, new = (f"{size / factor:.1f}" for size in (cost.arguments, cost.new))
@@ -33,8 +35,7 @@ def cost_line(cost: Cost, available: int | None = None) -> str:
     )
     if available is None:
         return line
-    has = _amount(available, _BYTES)
-    return f"{line}; the device has {has.removesuffix(f' {unit}')}"
+    return f"{line}; the device has {memory(available)}"
 
 
 def memory(size: float) -> str:
