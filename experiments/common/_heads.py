@@ -1,7 +1,6 @@
 """Capabilities of heads by name."""
 
 from metaflax import config as config_lib
-from metaflax.workflows.learning._head_choice import AUTO
 from metaflax.workflows.runs import _protocol
 
 
@@ -15,7 +14,7 @@ def takes_unlabelled(head: str) -> bool:
       >>> [takes_unlabelled(head) for head in ("prototypes", "soft_k_means", "auto")]
       [False, True, False]
     """
-    if head == AUTO:  # It chooses among heads that do not.
+    if head == "auto":  # It chooses among heads that do not.
         return False
     algorithm = config_lib.AlgorithmConfig("frozen", head=head)
     return _protocol.takes_unlabelled(config_lib.Config(algorithm=algorithm))

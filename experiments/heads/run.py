@@ -31,7 +31,7 @@ from experiments import common
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
 from experiments.heads.tables import recommendation, tables
 from metaflax import data
-from metaflax.workflows.learning._head_choice import AUTO, CANDIDATES
+from metaflax.workflows.learning._head_choice import CANDIDATES
 
 HERE = Path(__file__).parent
 # Encoder of the results in this folder.
@@ -46,7 +46,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
     "unbalanced_logistic_regression": {},
     **CANDIDATES,
-    AUTO: {},
+    "auto": {},
     "soft_k_means": {},
     "label_propagation": {},
 }

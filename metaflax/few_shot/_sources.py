@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from metaflax import config as config_lib
+from metaflax.config._given import with_given
 from metaflax.few_shot._feature_cache import FeatureCache
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.tasks._forms import ONE_SEQUENCE
 from metaflax.workflows.inference._pretrained_config import without_run
-from metaflax.workflows.learning._head_choice import (
+from metaflax.workflows.learning._choosable_heads import (
     AUTO,
     chooses_head_by_default,
     refuse_strength,
@@ -161,24 +162,18 @@ def _trained(settings: LearnerSettings) -> Trained:
 
 def _with(config: config_lib.Config, settings: LearnerSettings) -> config_lib.Config:
     """Returns the config of a run with the settings that are not None."""
-
-    def without_none(**values):
-        return {name: value for name, value in values.items() if value is not None}
-
-    algorithm = dataclasses.replace(
+    algorithm = with_given(
         config.algorithm,
-        **without_none(
-            name=settings.algorithm,
-            head=settings.head,
-            strength=settings.strength,
-            temperature=settings.temperature,
-            adapts=settings.adapts,
-            inner_learning_rate=settings.inner_learning_rate,
-            num_steps=settings.num_steps,
-            eval_num_steps=settings.num_steps,
-            entity_typing=settings.entity_typing,
-            entity_threshold=settings.entity_threshold,
-        ),
+        name=settings.algorithm,
+        head=settings.head,
+        strength=settings.strength,
+        temperature=settings.temperature,
+        adapts=settings.adapts,
+        inner_learning_rate=settings.inner_learning_rate,
+        num_steps=settings.num_steps,
+        eval_num_steps=settings.num_steps,
+        entity_typing=settings.entity_typing,
+        entity_threshold=settings.entity_threshold,
     )
     longest = config.data.max_length
     texts = dataclasses.replace(

@@ -12,7 +12,11 @@ from metaflax.few_shot._examples import examples_of
 from metaflax.few_shot._settings import LearnerSettings
 from metaflax.few_shot._sources import load_learner
 from metaflax.workflows.inference._pretrained_config import without_run
-from metaflax.workflows.learning import _head_choice
+from metaflax.workflows.learning import (
+    _choosable_heads,
+    _head_choice,
+    _held_out_accuracy,
+)
 from tests.workflows import worlds
 
 FROZEN = config.AlgorithmConfig("frozen")
@@ -68,7 +72,7 @@ def test_class_means_stand_in_for_a_head_that_cannot_be_chosen(head, count):
 def test_accuracies_are_those_of_heads_fitted_without_the_held_out_fold():
     features, targets = noisy_means(1, 3)
     choice = _head_choice.choose_head(features, targets, FROZEN, CLASSES)
-    folds = _head_choice.stratified_folds(targets)
+    folds = _held_out_accuracy.stratified_folds(targets)
     correct = []
     for fold in range(3):
         held = folds == fold
@@ -115,7 +119,7 @@ def test_one_text_in_a_class_leaves_the_choice_to_the_numbers(counts, head, chos
 def test_what_has_no_head_to_choose_is_one_sentence(task, algorithm, problem):
     settings = config.AlgorithmConfig(algorithm)
     with pytest.raises(ValueError, match=problem):
-        _head_choice.check_choosable(settings, task)
+        _choosable_heads.check_choosable(settings, task)
 
 
 @pytest.mark.thorough

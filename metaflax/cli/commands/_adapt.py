@@ -9,6 +9,7 @@ from rich.console import Console
 from metaflax import workflows
 from metaflax.cli.commands._machines import Flag
 from metaflax.config._algorithm_settings import EntityTyping
+from metaflax.config._given import given
 from metaflax.config._model_settings import PairEncoding, Pooling
 
 
@@ -143,9 +144,9 @@ class Adapt:
     def execute(self, console: Console) -> None:
         """Adapts and writes the model."""
         from metaflax.workflows.inference._pretrained_config import without_run
-        from metaflax.workflows.learning._head_choice import refuse_strength
+        from metaflax.workflows.learning._choosable_heads import refuse_strength
 
-        settings = _without_none(self.pretrained)
+        settings = given(**vars(self.pretrained))
         if self.calibrate:
             settings["calibrate"] = True
         choose_head = _take_choice(settings)
@@ -168,7 +169,7 @@ class Adapt:
             unlabelled_texts=self.unlabelled_texts,
             label_names=self.label_names,
             label_name_weight=self.label_name_weight,
-            **_without_none(self.columns),
+            **given(**vars(self.columns)),
         )
 
 
@@ -177,18 +178,9 @@ def _take_choice(settings: dict[str, Any]) -> bool | None:
 
     With a strength or a temperature, which belong to the default head, none is chosen.
     """
-    from metaflax.workflows.learning._head_choice import AUTO
+    from metaflax.workflows.learning._choosable_heads import AUTO
 
     if settings.get("head") == AUTO:
         del settings["head"]
         return True
     return False if settings.keys() & {"strength", "temperature"} else None
-
-
-def _without_none(options: Any) -> dict[str, Any]:
-    """Returns the options that are not None."""
-    return {
-        field.name: value
-        for field in dataclasses.fields(options)
-        if (value := getattr(options, field.name)) is not None
-    }

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaflax import workflows
 from metaflax.cli._options import Overrides
+from metaflax.config._given import with_given
 from metaflax.models.generation._decoding import DecodingConfig
 
 
@@ -89,7 +90,4 @@ class Evaluate:
 
     def _override(self, settings: Any, *names: str) -> Any:
         """Replaces the settings whose option is not None."""
-        options = {name: getattr(self, name) for name in names}
-        return dataclasses.replace(
-            settings, **{k: v for k, v in options.items() if v is not None}
-        )
+        return with_given(settings, **{name: getattr(self, name) for name in names})

@@ -14,6 +14,7 @@ from metaflax import _files
 from metaflax.cli._options import Overrides
 from metaflax.cli.commands._input import Input
 from metaflax.cli.commands._machines import Flag
+from metaflax.config._given import given
 from metaflax.models.generation._decoding import DecodingConfig
 
 
@@ -30,11 +31,7 @@ class Explanation:
 
     def options(self) -> dict[str, Any]:
         """Returns the options that are not None, for `metaflax.load`."""
-        return _without_none(num_nearest=self.nearest, num_steps=self.explain_steps)
-
-
-def _without_none(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+        return given(num_nearest=self.nearest, num_steps=self.explain_steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +95,7 @@ class Predict:
             self.batch_size,
             explain=self.explanation.explain,
             relations=self.relations,
-            **_without_none(
+            **given(
                 windows=self.windows,
                 reject=self.reject,
                 dtype=self.dtype,

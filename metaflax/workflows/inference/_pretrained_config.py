@@ -6,6 +6,7 @@ from typing import Any
 from metaflax import _registry, target_kinds
 from metaflax import config as config_lib
 from metaflax.config._factories import TASKS, resolve_algorithm
+from metaflax.config._given import given
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.runs._loaded_model import locate_model
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
@@ -39,7 +40,7 @@ def without_run(
     """
     config = config_lib.Config()
     _registry.resolve("task", TASKS, task)
-    overrides = {name: value for name, value in settings.items() if value is not None}
+    overrides = given(**settings)
     sections: dict[str, dict[str, Any]] = {
         "model": {"name": model},
         "data": {"task": task},

@@ -9,7 +9,8 @@ from metaflax import config as config_lib
 from metaflax import data, target_kinds, tasks
 from metaflax.config._check import check_label_names
 from metaflax.config._factories import resolve_algorithm
-from metaflax.workflows.learning._head_choice import (
+from metaflax.config._given import with_given
+from metaflax.workflows.learning._choosable_heads import (
     AUTO,
     check_choosable,
     chooses_head_by_default,
@@ -168,18 +169,15 @@ def _with_columns(
             f"{unknown[0]!r} is no setting of the columns of a support file; known:"
             f" {', '.join(known)}."
         )
-    overrides = {name: value for name, value in columns.items() if value is not None}
     config = dataclasses.replace(config, split=None, encoding=None)
-    return dataclasses.replace(config, **overrides)  # pyright: ignore
+    return with_given(config, **columns)
 
 
 def _with_names(
     config: config_lib.Config, source: str | None, weight: float | None
 ) -> config_lib.Config:
     """Replaces the settings of label names that are not None."""
-    names = {"label_names": source, "label_name_weight": weight}
-    overrides: Any = {name: x for name, x in names.items() if x is not None}
-    data = dataclasses.replace(config.data, **overrides)
+    data = with_given(config.data, label_names=source, label_name_weight=weight)
     return dataclasses.replace(config, data=data)
 
 

@@ -14,13 +14,12 @@ from metaflax import config as config_lib
 from metaflax.config._check import check_label_names
 from metaflax.data.sources._label_texts import LabelTexts, NameSource
 from metaflax.workflows.learning._adaptation import Adaptation
-from metaflax.workflows.learning._head_choice import (
-    HeadChoice,
-    NamedFeatures,
+from metaflax.workflows.learning._choosable_heads import (
     check_choosable,
     choosable_default,
-    choose_head,
 )
+from metaflax.workflows.learning._head_choice import HeadChoice, choose_head
+from metaflax.workflows.learning._held_out_accuracy import NamedFeatures
 from metaflax.workflows.learning._learned_task import LearnedTask, output_layer
 from metaflax.workflows.learning._predictions import decode, token_outputs, truncation
 from metaflax.workflows.learning._rejection import Rejection
@@ -102,7 +101,7 @@ class Learner:
         def adaptation_with(
             name: str, settings: tuple[tuple[str, float], ...]
         ) -> Adaptation:
-            choice = HeadChoice(name, dict(settings), False, {}, 0)
+            choice = HeadChoice(name, dict(settings))
             return Adaptation(
                 encoder,
                 {"encoder": params["encoder"]},
