@@ -77,12 +77,14 @@ def test_every_kind_makes_a_member(tmp_path):
 
 def test_options_replace_the_settings_of_a_recipe(folder):
     usual = recipes.general(folder)
-    named = {"learning_rate": 5e-5, "eval_every": 7, "valid_episodes": 3}
-    command = Mix(recipe="general", data=folder, test_episodes=4, **named)
+    named = {"learning_rate": 5e-5, "eval_every": 7, "valid_episodes": 3, "seed": 5}
+    command = Mix(
+        recipe="general", data=folder, dtype="bfloat16", test_episodes=4, **named
+    )
     config = command._settings()
     assert config.training == dataclasses.replace(usual.training, **named)
     assert config.evaluation.test_episodes == 4
-    assert config.model == usual.model
+    assert config.model == dataclasses.replace(usual.model, dtype="bfloat16")
 
 
 def test_a_recipe_of_ones_own_is_an_import_path(folder):

@@ -2,13 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import recipes, workflows
 from metaflax.cli.commands._machines import Machines
+from metaflax.config._given import with_given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Mix:
     model: str | None = None
     """Encoder to start from: a name such as minilm or mpnet, a directory or a Hugging
     Face hub name (default: that of the config or recipe)."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Type of activations; parameters are float32 (default: that of the config or
+    recipe)."""
     steps: int | None = None
     """Number of outer steps (default: that of the config or recipe)."""
     learning_rate: float | None = None
@@ -43,6 +47,9 @@ class Mix:
     """Episodes per validation of a member (default: that of the config or recipe)."""
     test_episodes: int | None = None
     """Number of test episodes of a member (default: that of the config or recipe)."""
+    seed: int | None = None
+    """Seed of episodes and of the order of members (default: that of the config or
+    recipe)."""
     run_dir: Path = Path("runs/mixture")
     """Directory of the run, with the encoder in its folder `model` and a run directory
     per member in `members/NAME`; the same command again resumes it."""
@@ -74,19 +81,14 @@ class Mix:
         model, training, evaluation = config.model, config.training, config.evaluation
         return dataclasses.replace(
             config,
-            model=_replaced(model, name=self.model),
-            training=_replaced(
+            model=with_given(model, name=self.model, dtype=self.dtype),
+            training=with_given(
                 training,
                 steps=self.steps,
                 learning_rate=self.learning_rate,
                 eval_every=self.eval_every,
                 valid_episodes=self.valid_episodes,
+                seed=self.seed,
             ),
-            evaluation=_replaced(evaluation, test_episodes=self.test_episodes),
+            evaluation=with_given(evaluation, test_episodes=self.test_episodes),
         )
-
-
-def _replaced(settings: Any, **options: Any) -> Any:
-    """Replaces the settings whose option is not None."""
-    overrides = {name: value for name, value in options.items() if value is not None}
-    return dataclasses.replace(settings, **overrides)
