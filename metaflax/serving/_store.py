@@ -35,6 +35,11 @@ _TASKS = sa.Table(
     sa.Column("weights", sa.String(64), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
 )
+# Statements by dialect after which no other transaction stores a task of the tenant.
+_LOCKS = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtext(:tenant))",
+}
 
 
 class StoredTask(NamedTuple):
@@ -119,6 +124,7 @@ class TaskStore:
                 uuid.uuid4().hex, tenant, name, 1, now, now, list(map(dict, examples)),
                 list(classes), encoder, file, digest,
             )  # fmt: skip
+            _lock(connection, tenant)
             _check_room(connection, tenant, most)
             connection.execute(sa.insert(_TASKS).values(**_columns(task)))
         return task
@@ -269,6 +275,12 @@ def _durable(connection: Any, record: Any) -> None:
     del record
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _lock(connection: sa.Connection, tenant: str) -> None:
+    """Makes other new tasks of a tenant wait until the transaction ends."""
+    if statement := _LOCKS.get(connection.dialect.name):
+        connection.execute(sa.text(statement), {"tenant": tenant})
 
 
 def _check_room(connection: sa.Connection, tenant: str, most: int) -> None:

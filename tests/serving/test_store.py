@@ -1,5 +1,6 @@
 """Tests of the storage of tasks."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -109,6 +110,36 @@ def test_a_tenant_may_have_so_many_tasks(store):
             refused()
     assert len(files(store)) == 2
     put(store, tenant="bob", most=2)
+
+
+def test_two_tasks_that_are_stored_at_once_are_no_more_than_allowed(
+    store, tmp_path, database, monkeypatch
+):
+    replica, check = opened(tmp_path, database), _store._check_room
+    both_checked, refused = threading.Barrier(2), []
+
+    def check_and_wait(*args):
+        check(*args)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_checked.wait(0.3)
+
+    def create(store):
+        try:
+            put(store, most=1)
+        except ApiError as error:
+            refused.append(error.code)
+
+    monkeypatch.setattr(_store, "_check_room", check_and_wait)
+    threads = [
+        threading.Thread(target=create, args=[each]) for each in (store, replica)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    replica.close()
+    assert refused == ["too_many_tasks"]
+    assert len(store.tasks_of("ann")) == 1
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
