@@ -24,6 +24,7 @@ __all__ = [
     "full_disk_named",
     "json_text",
     "remove_unfinished",
+    "temporary_folder",
     "write_json",
     "write_text",
 ]
@@ -118,6 +119,28 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
                 raise FileExistsError(f"{folder} exists already.") from error
             for path in list(scratch.iterdir()):
                 shutil.move(path, folder)
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path`, which is removed after the body.
+
+    Unlike one of `tempfile`, it is removed too where the command ends on an interrupt.
+
+    Args:
+      path: path in an existing folder.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as parent:
+      ...     with temporary_folder(Path(parent) / "model") as folder:
+      ...         write_text(folder / "archive", "")
+      ...     list(Path(parent).iterdir())
+      []
+    """
+    with _removed_at_last(_beside(path)) as folder:
+        folder.mkdir()
+        yield folder
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -305,11 +328,21 @@ def _scratch_path(path: Path) -> Iterator[Path]:
     """Yields an unused path beside `path`; whatever is left there is then removed."""
     with _naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with _removed_at_last(_beside(path)) as scratch, full_disk_named(path):
+        yield scratch
+
+
+def _beside(path: Path) -> Path:
+    """Returns an unused path beside `path`."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+@contextlib.contextmanager
+def _removed_at_last(scratch: Path) -> Iterator[Path]:
+    """Yields a path, whose content is removed after the body and on an interrupt."""
     _unfinished.add(scratch)
     try:
-        with full_disk_named(path):
-            yield scratch
+        yield scratch
     finally:
         _remove(scratch)
         _unfinished.discard(scratch)

@@ -13,6 +13,7 @@ FORKED = """
 import hashlib, json, os, pathlib, random, signal, sys, threading, time
 from metaflax import _files as files
 from metaflax.cli._interrupts import end_on_interrupt
+from metaflax.data.sources import _archives as archives
 
 class Finalized:
     def __del__(self):  # An exception that rises here is lost.
@@ -27,6 +28,15 @@ def compiled():
 
 def blocked():
     threading.Event().wait()
+
+def wait_for_archive(package, folder):
+    (folder / "half.whl").touch()
+    blocked()
+
+def downloading():
+    archives.download = wait_for_archive
+    package = archives.Package("small==1.0", "0" * 64, binary=True)
+    archives.fetched(package, pathlib.Path("small"), extract=None)
 
 def deferred():
     signal.signal(signal.SIGINT, lambda *_: None)
@@ -45,6 +55,7 @@ def child(work, folder):
         os.close(listening)
         signal.alarm(20)  # Where the signal is lost.
         os.dup2(os.open(folder / "stderr", os.O_CREAT | os.O_WRONLY), 2)
+        os.chdir(folder)
         end_on_interrupt()
         with files.atomic_write(folder / "out") as file, \
                 files.atomic_folder(folder / "model"):
@@ -78,7 +89,10 @@ def child(work, folder):
 
 random.seed(0)
 results = {}
-for work in (finalizers, compiled, blocked, deferred, deferred_and_compiled):
+works = (
+    finalizers, compiled, blocked, downloading, deferred, deferred_and_compiled
+)
+for work in works:
     name = work.__name__
     results[name] = []
     for number in range(int(sys.argv[2])):
@@ -105,7 +119,7 @@ def results(tmp_path_factory):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("work", ["finalizers", "compiled", "blocked"])
+@pytest.mark.parametrize("work", ["finalizers", "compiled", "blocked", "downloading"])
 def test_an_interrupt_ends_a_command_at_once_and_cleans_up(work, results):
     expected = {"status": 130, "went_on": None, "left": ["stderr"], "stderr": ENDED}
     assert results[work] == [expected] * 4

@@ -129,10 +129,8 @@ def _cached(
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True
-        ) as temporary:
-            archive = prepare(Path(temporary))
+        with _files.temporary_folder(folder) as temporary:
+            archive = prepare(temporary)
             with (
                 contextlib.suppress(FileExistsError),  # Another process was faster.
                 _files.atomic_folder(folder) as filled,
