@@ -7,7 +7,8 @@ from experiments.common._baselines import with_setting
 from metaflax import config as config_lib
 from metaflax import data, evaluation, workflows
 from metaflax.workflows.runs._episodes import episodes_of
-from metaflax.workflows.runs._run import evaluator_of, fitted, load_untrained
+from metaflax.workflows.runs._run import evaluator_of
+from metaflax.workflows.runs._trained import fitted, load_untrained
 
 
 def score_episodes(

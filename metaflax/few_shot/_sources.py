@@ -18,7 +18,12 @@ from metaflax.workflows.learning._choosable_heads import (
 )
 from metaflax.workflows.learning._learner import Learner
 from metaflax.workflows.learning._text_encoder import TextEncoder
-from metaflax.workflows.runs._run import Trained, fitted, load_trained, load_untrained
+from metaflax.workflows.runs._trained import (
+    Trained,
+    fitted,
+    load_trained,
+    load_untrained,
+)
 
 # A model's name or directory, with the path, size and modification time of each file.
 Version: TypeAlias = tuple[str, frozenset[tuple[str, int, int]]]

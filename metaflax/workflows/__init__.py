@@ -50,8 +50,8 @@ if TYPE_CHECKING:
         cache_compilations as cache_compilations,
     )
     from metaflax.workflows.runs._evaluator import Evaluator as Evaluator
-    from metaflax.workflows.runs._loaded_model import load_model as load_model
-    from metaflax.workflows.runs._loaded_model import locate_model as locate_model
+    from metaflax.workflows.runs._load_model import load_model as load_model
+    from metaflax.workflows.runs._load_model import locate_model as locate_model
     from metaflax.workflows.runs._process import prepare_process as prepare_process
     from metaflax.workflows.runs._run import Run as Run
     from metaflax.workflows.runs._run import load_run as load_run
@@ -80,9 +80,9 @@ _MODULE_OF = {
     "finetune": "inference._finetune",
     "language_model_from_encoder": "data_preparation._new_model",
     "load": "inference._load",
-    "load_model": "runs._loaded_model",
+    "load_model": "runs._load_model",
     "load_run": "runs._run",
-    "locate_model": "runs._loaded_model",
+    "locate_model": "runs._load_model",
     "meta_train": "meta_training._train",
     "mix": "meta_training._mixture",
     "new_language_model": "data_preparation._new_model",

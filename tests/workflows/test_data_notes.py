@@ -8,8 +8,9 @@ import pytest
 from metaflax import cli, config, models, tasks
 from metaflax.workflows.inference._finetune import _leaks
 from metaflax.workflows.runs._episodes import make_episodes, read_examples
-from metaflax.workflows.runs._loaded_model import load_model
-from metaflax.workflows.runs._run import data_notes, load_run
+from metaflax.workflows.runs._load_model import load_model
+from metaflax.workflows.runs._run import load_run
+from metaflax.workflows.runs._run_data import data_notes
 from tests.workflows import worlds
 
 

@@ -9,7 +9,7 @@ from metaflax import models, workflows
 from metaflax.config import DataConfig, ModelConfig
 from metaflax.models.generation._decoding import DecodingConfig
 from metaflax.models.pretrained import _files
-from metaflax.workflows.runs._loaded_model import load_generative
+from metaflax.workflows.runs._load_model import load_generative
 
 SHORT = DataConfig(max_length=8, max_target_length=6)
 

@@ -11,7 +11,7 @@ from metaflax import base, config, data, models, tasks, workflows
 from metaflax import cli as cli_lib
 from metaflax.config._factories import build_algorithm
 from metaflax.workflows.runs._episodes import load_splits
-from metaflax.workflows.runs._loaded_model import load_model
+from metaflax.workflows.runs._load_model import load_model
 from tests.workflows import worlds
 
 

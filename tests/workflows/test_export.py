@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaflax import cli, models, workflows
-from metaflax.workflows.runs._run import load_trained
+from metaflax.workflows.runs._trained import load_trained
 from tests.workflows import worlds
 
 

@@ -23,10 +23,7 @@ from metaflax.workflows.learning._head_choice import NamedFeatures, choose_head
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._data_record import source_of
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._run import (
-    load_run,
-    reload_run,
-)
+from metaflax.workflows.runs._run import load_run, reload_run
 from metaflax.workflows.runs._run_directory import RunDirectory
 from metaflax.workflows.runs._run_files import local_paths
 from tests.workflows import worlds

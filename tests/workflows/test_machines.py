@@ -13,7 +13,7 @@ import chex
 import numpy as np
 import pytest
 
-from metaflax.workflows.runs import _run
+from metaflax.workflows.runs import _trained
 from tests.environment import with_devices
 from tests.experiments import scripts
 from tests.workflows import worlds
@@ -83,7 +83,7 @@ def results_of(run_dir):
 def assert_same_run(run_dir, whole):
     assert (run_dir / "log.jsonl").read_text() == (whole / "log.jsonl").read_text()
     assert results_of(run_dir) == results_of(whole)
-    params = [_run.load_trained(path).params for path in (run_dir, whole)]
+    params = [_trained.load_trained(path).params for path in (run_dir, whole)]
     chex.assert_trees_all_equal(*params)
 
 

@@ -32,7 +32,7 @@ from metaflax.config._files import to_json
 from metaflax.config._mixture import run_of
 from metaflax.models.families._registry import load_masked_lm
 from metaflax.workflows import RunDirectory
-from metaflax.workflows.runs import _run
+from metaflax.workflows.runs import _trained
 from tests.workflows import worlds
 from tests.workflows.test_masked_words import PAIRS, sentences
 from tests.workflows.test_understanding import pair_rows
@@ -267,7 +267,7 @@ def test_its_encoder_is_a_model_like_any_other(mixed, folder, tmp_path):
     run_dir, _ = mixed
     encoder = models.load(run_dir / "model").params
     for member in ("topics", "pairs", "words"):
-        own = _run.load_trained(run_dir / "members" / member).params
+        own = _trained.load_trained(run_dir / "members" / member).params
         chex.assert_trees_all_equal(own["encoder"], encoder)
     masked_lm = load_masked_lm(run_dir / "members" / "masked" / "model")
     chex.assert_trees_all_equal(masked_lm.params["encoder"], encoder)
@@ -301,7 +301,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     first, again = Console(file=io.StringIO()), Console(file=io.StringIO())
     expected = workflows.mix(config, run_dir, first)
     log = (run_dir / "log.jsonl").read_text()
-    whole = _run.load_trained(run_dir / "members" / "topics").params
+    whole = _trained.load_trained(run_dir / "members" / "topics").params
     for name in ("results.json", "selected.json", "members/topics/selected.json"):
         (run_dir / name).unlink()
     for name in ("checkpoints/8", "model", "members/topics/checkpoints",
@@ -311,7 +311,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
     assert "resuming from step 4" in again.file.getvalue()
     assert resumed | {"seconds": 0} == expected | {"seconds": 0}
     assert (run_dir / "log.jsonl").read_text() == log
-    params = _run.load_trained(run_dir / "members" / "topics").params
+    params = _trained.load_trained(run_dir / "members" / "topics").params
     chex.assert_trees_all_equal(params, whole)
     # Both members trained after the checkpoint.
     later = [r["member"] for r in worlds.read_jsonl(run_dir / "log.jsonl")
@@ -330,8 +330,8 @@ def test_a_member_of_no_weight_is_tested_and_never_trained(folder, tmp_path, sil
     assert set(results["members"]) == {"topics", "unseen"}
     costs = tmp_path / "run" / "members" / "unseen" / "cost.json"
     assert json.loads(costs.read_text()) == []
-    trained = _run.load_trained(tmp_path / "run" / "members" / "unseen")
-    start = _run.load_untrained(trained.config, trained.num_classes).params
+    trained = _trained.load_trained(tmp_path / "run" / "members" / "unseen")
+    start = _trained.load_untrained(trained.config, trained.num_classes).params
     for group in ("head", "inner"):
         chex.assert_trees_all_equal(trained.params[group], start[group])
 

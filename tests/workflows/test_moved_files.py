@@ -9,7 +9,7 @@ import pytest
 
 from metaflax import cli
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
-from metaflax.workflows.runs import _run, _run_files
+from metaflax.workflows.runs import _run, _run_files, _trained
 from metaflax.workflows.runs._run_directory import RunDirectory
 from tests.workflows import worlds
 
@@ -86,7 +86,7 @@ def test_what_is_gone_is_named_and_the_rest_works(
     assert cli.main(["evaluate", str(copied)]) == 2
     expected = f"metaflax: {copied}: its {noun} {project / names[0]} is gone; put it"
     assert capsys.readouterr().err.startswith(expected)
-    assert _run.load_trained(copied).num_classes == 3
+    assert _trained.load_trained(copied).num_classes == 3
 
 
 def test_a_project_that_moves_as_a_whole_works(project, hidden, tmp_path, monkeypatch):
@@ -101,11 +101,11 @@ def test_a_project_that_moves_as_a_whole_works(project, hidden, tmp_path, monkey
 def test_a_model_that_is_gone_from_both_places_is_named(project, copied, hidden):
     shutil.rmtree(copied / "pretrained")
     model = project / "models" / "tiny"
-    before = _run.load_trained(copied)
+    before = _trained.load_trained(copied)
     assert before.model.pretrained.directory == model
     hidden("models")
     with pytest.raises(ValueError, match=f"its pretrained model {model} is gone"):
-        _run.load_trained(copied)
+        _trained.load_trained(copied)
 
 
 def test_a_run_of_an_earlier_release_is_read_from_its_directory(
@@ -118,7 +118,9 @@ def test_a_run_of_an_earlier_release_is_read_from_its_directory(
     (copied / "environment.json").write_text(json.dumps(environment))
     monkeypatch.chdir(project)
     _run.reload_run(RunDirectory(copied))
-    params = [_run.load_trained(x).params for x in (copied, project / "runs" / "one")]
+    params = [
+        _trained.load_trained(x).params for x in (copied, project / "runs" / "one")
+    ]
     chex.assert_trees_all_equal(*params)
 
 

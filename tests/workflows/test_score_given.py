@@ -8,7 +8,7 @@ import pytest
 from metaflax import config as config_lib
 from metaflax import data
 from metaflax.workflows import RunDirectory
-from metaflax.workflows.runs import _run
+from metaflax.workflows.runs import _run, _trained
 
 common = pytest.importorskip("experiments.common")
 
@@ -17,7 +17,7 @@ def test_given_episodes_are_scored_as_those_of_a_run(trained):
     run = _run.load_run(RunDirectory(trained).config())
     drawn = data.fixed_list(run.test.sampler, 3, 5)
     given = data.FixedEpisodes(run.splits.test, drawn)
-    best = _run.load_trained(trained).params
+    best = _trained.load_trained(trained).params
     expected = run.evaluator(run.test, 3, 5)(best).metrics
     found = common.score_episodes(trained, given).metrics
     chex.assert_trees_all_close(found, expected, rtol=1e-5)

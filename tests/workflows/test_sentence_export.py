@@ -9,8 +9,8 @@ import pytest
 from metaflax import cli, config, data, models, tasks
 from metaflax.workflows.inference._export import save_sentences
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._loaded_model import load_model
-from metaflax.workflows.runs._run import load_trained
+from metaflax.workflows.runs._load_model import load_model
+from metaflax.workflows.runs._trained import load_trained
 from tests.models.families import networks
 from tests.workflows import worlds
 

@@ -11,7 +11,7 @@ import metaflax
 from metaflax import cli, config, data, models, tasks, workflows
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.workflows.inference._pretrained_config import without_run
-from metaflax.workflows.runs._loaded_model import load_model
+from metaflax.workflows.runs._load_model import load_model
 from tests import marks
 from tests.models.families import networks
 from tests.workflows import worlds

@@ -23,7 +23,7 @@ from metaflax.algorithms._table import ALGORITHMS
 from metaflax.training._placement import OneDevice
 from metaflax.workflows import RunDirectory
 from metaflax.workflows.meta_training import _composition, _members, _outer_loop
-from metaflax.workflows.runs import _run
+from metaflax.workflows.runs import _run, _trained
 from tests import marks
 from tests.workflows import worlds
 
@@ -180,7 +180,7 @@ def test_the_best_of_equals_is_the_first_and_its_checkpoint_is_kept(world, tmp_p
     options = {"steps": 4, "eval_every": 1, "learning_rate": 1e-30}
     worlds.run(*world.train_args(run_dir, **options))
     assert json.loads((run_dir / "selected.json").read_text())["best_step"] == 0
-    assert _run.load_trained(run_dir)
+    assert _trained.load_trained(run_dir)
 
 
 @pytest.mark.slow
@@ -279,7 +279,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(
     worlds.run(*world.train_args(runs[1], **options))
     logs = [worlds.read_jsonl(path / "log.jsonl") for path in runs]
     assert logs[0] == logs[1]
-    params = [_run.load_trained(path).params for path in runs]
+    params = [_trained.load_trained(path).params for path in runs]
     chex.assert_trees_all_equal(*params)
 
 
@@ -423,9 +423,9 @@ def test_a_killed_run_started_again_ends_as_if_nothing_had_happened(world, tmp_p
     assert logs[0] == logs[1]
     mine, whole = ({**results_of(path), "seconds": 0} for path in runs)
     assert mine == whole
-    params = [_run.load_trained(path)[2] for path in runs]
+    params = [_trained.load_trained(path)[2] for path in runs]
     chex.assert_trees_all_equal(*params)
-    start = _run.load_trained(runs[1])[1].pretrained.params
+    start = _trained.load_trained(runs[1])[1].pretrained.params
     moved = jax.tree.map(
         lambda a, b: bool(np.any(a != b)), params[0]["encoder"], dict(start)
     )

@@ -15,7 +15,7 @@ from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._embedder import embedder
-from metaflax.workflows.runs._run import fitted, load_trained, load_untrained
+from metaflax.workflows.runs._trained import fitted, load_trained, load_untrained
 
 
 def cluster(

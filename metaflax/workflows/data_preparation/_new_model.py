@@ -13,7 +13,7 @@ from metaflax._files import check_absent
 from metaflax.data.sources._sources import read_input_rows
 from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
-from metaflax.workflows.runs._loaded_model import locate_model
+from metaflax.workflows.runs._load_model import locate_model
 
 # Model types by their names in `metaflax new`.
 MODEL_TYPES = {"gpt": "gpt2", "seq2seq": "encoder-decoder"}

@@ -15,7 +15,7 @@ from metaflax import data, models
 from metaflax.data.raw_text._cloze import whole_words
 from metaflax.data.raw_text._masking import ordinary_tokens
 from metaflax.models.families._registry import load_masked_lm
-from metaflax.workflows.runs._loaded_model import locate_model
+from metaflax.workflows.runs._load_model import locate_model
 
 # Largest batch, in texts and in masks; each mask has logits over the vocabulary.
 MAX_TEXTS, MAX_MASKS = 64, 256

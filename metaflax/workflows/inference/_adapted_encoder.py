@@ -18,7 +18,7 @@ from metaflax.workflows.runs._protocol import (
     read_unlabelled,
     used_record,
 )
-from metaflax.workflows.runs._run import Trained, fitted
+from metaflax.workflows.runs._trained import Trained, fitted
 
 
 class AdaptedEncoder(NamedTuple):

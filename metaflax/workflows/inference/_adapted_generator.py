@@ -14,7 +14,7 @@ from metaflax.workflows.inference._request import Request
 from metaflax.workflows.inference._saved_model import save_generative
 from metaflax.workflows.inference._support_file import support_lines
 from metaflax.workflows.learning._support_sets import support_set
-from metaflax.workflows.runs._run import Trained
+from metaflax.workflows.runs._trained import Trained
 
 
 class AdaptedGenerator(NamedTuple):

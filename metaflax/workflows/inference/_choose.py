@@ -19,7 +19,7 @@ from metaflax.workflows.inference._generate import data_config, saved_task
 from metaflax.workflows.inference._given_inputs import predict_in_batches
 from metaflax.workflows.inference._kept_context import left_out_notes, load_context
 from metaflax.workflows.inference._truncation import TruncationCount
-from metaflax.workflows.runs._loaded_model import load_generative
+from metaflax.workflows.runs._load_model import load_generative
 
 
 class Chooser:

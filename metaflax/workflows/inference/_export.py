@@ -10,8 +10,8 @@ from metaflax.workflows.inference._graphs import export_graph
 from metaflax.workflows.inference._model_card import CARD, encoder_card
 from metaflax.workflows.inference._saved_model import generative_purpose
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._run import load_trained
 from metaflax.workflows.runs._run_directory import refuse_run
+from metaflax.workflows.runs._trained import load_trained
 
 ExportFormat: TypeAlias = Literal["hf", "sentence-transformers", "stablehlo", "onnx"]
 SENTENCES = "sentence-transformers"

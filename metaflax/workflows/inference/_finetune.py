@@ -38,7 +38,7 @@ from metaflax.workflows.runs._console import console_or_quiet, report_notes
 from metaflax.workflows.runs._embedder import embedder
 from metaflax.workflows.runs._episodes import read_examples
 from metaflax.workflows.runs._loaded_model import LoadedModel
-from metaflax.workflows.runs._run import load_trained
+from metaflax.workflows.runs._trained import load_trained
 
 
 class Labelled(NamedTuple):

@@ -16,7 +16,8 @@ from metaflax.tasks._templates import template_of
 from metaflax.workflows.inference._given_inputs import predict_in_batches
 from metaflax.workflows.inference._kept_context import load_context
 from metaflax.workflows.inference._truncation import TruncationCount
-from metaflax.workflows.runs._loaded_model import LoadedModel, load_generative
+from metaflax.workflows.runs._load_model import load_generative
+from metaflax.workflows.runs._loaded_model import LoadedModel
 
 # Lengths that inputs are padded to, to bound the number of compilations.
 LENGTHS = (16, 64, 256)

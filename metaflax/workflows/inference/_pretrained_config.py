@@ -8,7 +8,7 @@ from metaflax import config as config_lib
 from metaflax.config._factories import TASKS, resolve_algorithm
 from metaflax.config._given import given
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
-from metaflax.workflows.runs._loaded_model import locate_model
+from metaflax.workflows.runs._load_model import locate_model
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 
 # Centred class means: the component that all pairs share hides how the two texts of a

@@ -20,13 +20,13 @@ from metaflax.workflows.runs._episodes import columns as run_columns
 from metaflax.workflows.runs._episodes import read_examples
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._protocol import check_unlabelled, takes_unlabelled
-from metaflax.workflows.runs._run import (
+from metaflax.workflows.runs._run_directory import RunDirectory
+from metaflax.workflows.runs._trained import (
     Trained,
     fitted,
     load_trained,
     load_untrained,
 )
-from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Settings of a support file other than columns; only the separator defaults to the
 # run's.

@@ -34,11 +34,8 @@ from metaflax.workflows.runs._episodes import columns
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._paired_comparison import compare, describe
 from metaflax.workflows.runs._protocol import episode_protocol
-from metaflax.workflows.runs._run import (
-    Run,
-    data_notes,
-    reload_run,
-)
+from metaflax.workflows.runs._run import Run, reload_run
+from metaflax.workflows.runs._run_data import data_notes
 from metaflax.workflows.runs._run_directory import (
     RunDirectory,
     check_result_name,

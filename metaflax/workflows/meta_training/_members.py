@@ -31,6 +31,7 @@ from metaflax.workflows.runs import _licences, _run_files
 from metaflax.workflows.runs._calibration import write_calibration
 from metaflax.workflows.runs._console import report_notes
 from metaflax.workflows.runs._episodes import all_inputs
+from metaflax.workflows.runs._load_model import rebuilt
 from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._pair_encoding import with_pair_encoding
 from metaflax.workflows.runs._paired_comparison import compare, compare_scores, describe
@@ -40,10 +41,10 @@ from metaflax.workflows.runs._run import (
     load_run,
     num_classes,
     refuse_baseline,
-    report_data,
     roomy,
     training_algorithm,
 )
+from metaflax.workflows.runs._run_data import report_data
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 # Folder of a run directory with the trained model.
@@ -341,7 +342,7 @@ def _load_episodic(
     config = with_pair_encoding(base, lambda task: all_inputs(base.data, task))
     refuse_baseline(config)
     task = config_lib.build_task(config)
-    run = load_run(config, lambda: model.with_config(config.model, task))
+    run = load_run(config, lambda: rebuilt(model, config.model, task))
     member = EpisodicMember(run, RunDirectory(path), name)
     _ = member.evaluator  # Raises before anything is written.
     return member

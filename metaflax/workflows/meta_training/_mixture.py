@@ -27,7 +27,7 @@ from metaflax.workflows.meta_training._outer_loop import (
 )
 from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._licences import stated_licence
-from metaflax.workflows.runs._loaded_model import load_model
+from metaflax.workflows.runs._load_model import load_model
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 

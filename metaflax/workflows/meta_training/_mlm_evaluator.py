@@ -14,7 +14,7 @@ from metaflax.models.families._registry import family_of, load_masked_lm
 from metaflax.models.pretrained._files import find
 from metaflax.models.pretrained._tokenizer import num_ids
 from metaflax.workflows.meta_training._mlm_batches import MaskedRows
-from metaflax.workflows.runs._loaded_model import locate_model
+from metaflax.workflows.runs._load_model import locate_model
 from metaflax.workflows.runs._run import commit_to_device
 
 

@@ -8,7 +8,7 @@ from metaflax import config as config_lib
 from metaflax import tasks
 from metaflax.models.pretrained._sentence_transformers import sentence_embedding
 from metaflax.tasks._forms import ONE_SEQUENCE
-from metaflax.workflows.runs._loaded_model import locate_model
+from metaflax.workflows.runs._load_model import locate_model
 
 
 def with_pair_encoding(

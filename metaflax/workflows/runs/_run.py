@@ -2,24 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
-from rich.console import Console
 
 from metaflax import config as config_lib
 from metaflax import data, tasks
-from metaflax._wording import counted
 from metaflax.config._factories import build_algorithm, build_head, resolve_algorithm
-from metaflax.data.sources._equal_texts import count_shared
 from metaflax.workflows.runs import _data_record as data_record
-from metaflax.workflows.runs._console import report_notes
-from metaflax.workflows.runs._context_losses import context_notes
-from metaflax.workflows.runs._encoder_scorers import (
-    LogitScorer,
-    TokenScorer,
-)
+from metaflax.workflows.runs._encoder_scorers import LogitScorer, TokenScorer
 from metaflax.workflows.runs._episodes import (
     Episodes,
     load_splits,
@@ -28,7 +19,8 @@ from metaflax.workflows.runs._episodes import (
 )
 from metaflax.workflows.runs._evaluator import Evaluator
 from metaflax.workflows.runs._labelled_on_disk import labelled_on_disk
-from metaflax.workflows.runs._loaded_model import LoadedModel, load_model
+from metaflax.workflows.runs._load_model import load_model
+from metaflax.workflows.runs._loaded_model import LoadedModel
 from metaflax.workflows.runs._run_directory import RunDirectory
 from metaflax.workflows.runs._run_files import located_data, located_model
 from metaflax.workflows.runs._smlmt_source import load_masked_words
@@ -314,88 +306,3 @@ def roomy(run: Run, episodes: E) -> E:
     """Pads episodes to the number of classes of a learned output layer."""
     room = num_classes(run) if learns_output_layer(run) else 0
     return episodes._replace(room=room)
-
-
-class Trained(NamedTuple):
-    """Trained run without its data.
-
-    Attributes:
-      config: config of the run.
-      model: encoder or generative model with pretrained weights and tokenizer.
-      params: meta-parameters with the best validation score.
-      num_classes: number of classes of the head.
-    """
-
-    config: config_lib.Config
-    model: LoadedModel
-    params: Any
-    num_classes: int
-
-
-def load_trained(run_dir: str | Path) -> Trained:
-    """Loads the best meta-parameters of a finished run.
-
-    Raises:
-      ValueError: if there is no run, or it has not finished.
-    """
-    directory = RunDirectory(run_dir)
-    config = directory.config()
-    selected = directory.selected()
-    model = located_model(config, directory.path)
-    untrained = load_untrained(
-        dataclasses.replace(config, model=model), selected["num_classes"]
-    )
-    params = directory.best_params(untrained.params)
-    return untrained._replace(config=config, params=params)
-
-
-def load_untrained(config: config_lib.Config, num_classes: int) -> Trained:
-    """Loads a pretrained model with a new head for `num_classes` classes."""
-    task = config_lib.build_task(config)
-    model = load_model(config.model, task).with_room(config.data)
-    algorithm = build_algorithm(
-        config.algorithm,
-        model.encoder,
-        model.init,
-        task,
-        num_classes,
-    )
-    params = algorithm.init(jax.random.key(config.training.seed))
-    return Trained(config, model, commit_to_device(params), num_classes)
-
-
-def fitted(trained: Trained) -> Trained:
-    """Limits the text length to the longest input of the model."""
-    texts = trained.model.fitted(trained.config.data)
-    config = dataclasses.replace(trained.config, data=texts)
-    return trained._replace(config=config, model=trained.model.with_room(texts))
-
-
-def report_data(run: Run, console: Console) -> None:
-    """Prints the size of each split and of the data left out."""
-    for name in ("train", "valid", "test"):
-        source = getattr(run, name)
-        console.print(f"meta-{name}: {source.summary(run.config.data.split_by)}")
-    if dropped := run.splits.train.num_unlabelled:
-        console.print(f"left out, without a label: {counted(dropped, 'text')}")
-    if run.splits.num_unused:
-        unused = counted(run.splits.num_unused, "text")
-        console.print(f"in none of the splits: {unused}")
-    report_notes(data_notes(run), console)
-
-
-def data_notes(run: Run) -> list[str]:
-    """Lists notes on the data, and on texts that two splits share."""
-    splits, episodes = run.splits, (run.train, run.valid, run.test)
-    parts = [splits.train, splits.valid, splits.test]
-    parts += [e.examples for e in episodes if isinstance(e, Episodes)]
-    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
-    of_splits = {"train": run.train, "valid": run.valid, "test": run.test}
-    in_memory = {n: e for n, e in of_splits.items() if isinstance(e, Episodes)}
-    notes += context_notes(run.config, run.model, in_memory)
-    if shared := count_shared(splits.test.texts, splits.train.texts):
-        notes.append(
-            f"texts of meta-test that occur in meta-train too: {shared}; leave them out"
-            " of one of the two."
-        )
-    return notes
