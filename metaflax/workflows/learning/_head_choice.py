@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +48,7 @@ class HeadChoice(NamedTuple):
     name: str
     settings: Mapping[str, float]
     is_default: bool = False
-    accuracy: Mapping[str, float] = MappingProxyType({})
+    accuracy: Mapping[str, float] = {}
     num_folds: int = 0
 
     def __str__(self) -> str:
