@@ -102,8 +102,9 @@ class HeldOut(NamedTuple):
         """
         num_classes = power_of_two(int(self.targets.max()) + 1, LEAST_CLASSES)
         correct_of, fresh = _compiled(config, self.features.shape[1], num_classes)
-        with one_blas_thread():
-            correct = correct_of(*self[:-1], fresh if params is None else params)
+        params = fresh if params is None else params
+        with one_blas_thread():  # Slices of arrays of JAX would compile programs.
+            correct = np.asarray(correct_of(*self[:-1], params))
         return round(float(np.mean(correct[: self.num_examples])), 6)
 
 
