@@ -32,11 +32,12 @@ class Limits:
     max_waiting_texts: int = 2_048
     """Most texts that wait for the encoder; further requests are answered with 429."""
     max_waiting_adaptations: int = 64
-    """Most adaptations that wait; further requests are answered with 429."""
+    """Most adaptations that wait, and most suggestions and explanations; further
+    requests are answered with 429."""
     deadline_seconds: float = 30.0
     """Longest time that a prediction, or the body of a request, may take."""
     adaptation_deadline_seconds: float = 300.0
-    """Longest time that an adaptation or evaluation may take."""
+    """Longest time that an adaptation, evaluation, suggestion or explanation takes."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

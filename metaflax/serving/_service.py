@@ -13,11 +13,11 @@ import numpy as np
 from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.serving import _weights
-from metaflax.serving._adaptations import Adaptations
 from metaflax.serving._answers import nearest_examples, scores
 from metaflax.serving._archive import write_archive
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import ApiError
+from metaflax.serving._limited_threads import LimitedThreads
 from metaflax.serving._limits import Limits
 from metaflax.serving._metrics import Metrics
 from metaflax.serving._store import StoredTask, TaskStore
@@ -46,6 +46,8 @@ ATTEMPTS = 5
 # one waits for its features, others are fitted. Other adaptations need memory for
 # gradients of the encoder, and run one at a time.
 ADAPTATIONS_AT_ONCE = 4
+# Number of concurrent suggestions and explanations, which share batches of the encoder.
+SUGGESTIONS_AT_ONCE = 4
 
 
 class Service:
@@ -81,7 +83,10 @@ class Service:
         )
         self._encoder = TaskEncoder(self._queue, limits)
         at_once = ADAPTATIONS_AT_ONCE if learner.shares_encoder else 1
-        self._adaptations = Adaptations(limits, at_once)
+        self._adaptations = LimitedThreads("adaptations", limits, at_once)
+        self._suggestions = LimitedThreads(
+            "suggestions or explanations", limits, SUGGESTIONS_AT_ONCE
+        )
         self._memory = TaskMemory()
         self._loader = TaskLoader(learner, store, self._memory)
 
@@ -99,6 +104,7 @@ class Service:
         """Ends all threads; waiting requests fail."""
         self._queue.close()
         self._adaptations.close()
+        self._suggestions.close()
         self.store.close()
 
     async def create(
@@ -201,37 +207,49 @@ class Service:
             predict, ready.learned, inputs, encoded, reject
         )
         if explain:
-            examples = await self._example_features(ready)
+            examples = ready.encoded
+            if examples is None:
+                encode = functools.partial(self._encode_examples, ready)
+                examples = await self._suggestions.run(encode)
             nearest = nearest_examples(encoded, examples, ready.stored.examples)
             records = [
                 {**r, "nearest": n} for r, n in zip(records, nearest, strict=True)
             ]
         if words:
-            effects = await self._word_effects(ready, texts, encoded)
+            parts = self._without_words(texts)
+            explain_words = functools.partial(self._word_effects, ready, parts, encoded)
+            effects = await self._suggestions.run(explain_words)
             records = [{**r, "words": w} for r, w in zip(records, effects, strict=True)]
         return ready.stored, records
 
-    async def _word_effects(
-        self, ready: ReadyTask, texts: Sequence[str], encoded: Encoded
-    ) -> list[list[dict[str, Any]]]:
-        """Compares predictions of texts with those of the texts without each word."""
+    def _without_words(self, texts: Sequence[str]) -> list[list[tuple[str, str]]]:
+        """Returns the words of each text, and the text without each of them."""
         parts = [without_each_word(text) for text in texts]
-        shortened = [rest for part in parts for _, rest in part]
-        if len(shortened) > (most := self.limits.max_examples):
+        number = sum(map(len, parts))
+        if number > (most := self.limits.max_examples):
             raise ApiError(
                 422,
                 "too_many_words",
-                f"the texts have {len(shortened)} words, and at most {most} are"
-                " explained at once; send fewer texts.",
+                f"the texts have {number} words, and at most {most} are explained at"
+                " once; send fewer texts.",
             )
+        return parts
+
+    def _word_effects(
+        self,
+        ready: ReadyTask,
+        parts: Sequence[Sequence[tuple[str, str]]],
+        encoded: Encoded,
+    ) -> list[list[dict[str, Any]]]:
+        """Compares predictions of texts with those of the texts without each word."""
         words = [[word for word, _ in part] for part in parts]
-        probabilities = functools.partial(ready.learner.probabilities, ready.learned)
-        whole = await asyncio.to_thread(probabilities, encoded)
+        shortened = [rest for part in parts for _, rest in part]
+        whole = ready.learner.probabilities(ready.learned, encoded)
         if not shortened:
             return word_effects(words, whole, whole[:0])
         inputs = texts_of(shortened, self.learner.task)
-        rest = await self._encoder.encode(inputs, ready, background=True)
-        without = await asyncio.to_thread(probabilities, rest)
+        rest = self._encoder.encode_in_background(inputs, ready)
+        without = ready.learner.probabilities(ready.learned, rest)
         return word_effects(words, whole, without)
 
     async def suggest(
@@ -245,18 +263,20 @@ class Service:
         """Suggests which unlabelled texts to label next."""
         if len(texts) > (most := self.limits.max_examples):
             raise ApiError(422, "too_many_texts", f"send at most {most} texts.")
-        ready = await asyncio.to_thread(self._loader.load, tenant, id)
-        learned = {row["text"] for row in ready.stored.examples}
-        pool = [text for text in dict.fromkeys(texts) if text not in learned]
-        if not pool:
-            return ready.stored, []
-        inputs = _checked(texts_of, pool, self.learner.task)
-        encoded = await self._encoder.encode(inputs, ready, background=True)
 
-        rows = await asyncio.to_thread(
-            suggestions, ready.learner, ready.learned, pool, encoded, number, strategy
-        )
-        return ready.stored, rows
+        def suggest() -> tuple[StoredTask, list[dict[str, Any]]]:
+            ready = self._loader.load(tenant, id)
+            labelled = {row["text"] for row in ready.stored.examples}
+            pool = [text for text in dict.fromkeys(texts) if text not in labelled]
+            if not pool:
+                return ready.stored, []
+            inputs = _checked(texts_of, pool, self.learner.task)
+            encoded = self._encoder.encode_in_background(inputs, ready)
+            return ready.stored, suggestions(
+                ready.learner, ready.learned, pool, encoded, number, strategy
+            )
+
+        return await self._suggestions.run(suggest)
 
     async def archive(self, tenant: str, id: str) -> Path:
         """Writes a task as a zipped model into a new folder."""
@@ -345,11 +365,9 @@ class Service:
         self.metrics.adaptation_seconds.observe(time.monotonic() - started)
         return learned, encoded
 
-    async def _example_features(self, ready: ReadyTask) -> Encoded:
-        if ready.encoded is not None:
-            return ready.encoded
+    def _encode_examples(self, ready: ReadyTask) -> Encoded:
         texts = self._examples(ready.stored.examples).texts
-        encoded = await self._encoder.encode(texts, ready, background=True)
+        encoded = self._encoder.encode_in_background(texts, ready)
         if ready.learned.shares_encoder:
             self._memory.keep(ready._replace(encoded=encoded))
         return encoded

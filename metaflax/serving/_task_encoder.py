@@ -17,23 +17,22 @@ class TaskEncoder:
 
     Args:
       queue: queue of the learner's encoder.
-      limits: limits on the time of predictions, and of adaptations in the background.
+      limits: limits on the time of predictions, and of work in the background.
     """
 
     def __init__(self, queue: EncoderQueue, limits: Limits):
         self._queue, self._limits = queue, limits
 
-    async def encode(
-        self, texts: Sequence[Any], ready: ReadyTask, *, background: bool = False
-    ) -> Encoded:
-        """Encodes texts with the encoder of a task; any number in the background.
+    async def encode(self, texts: Sequence[Any], ready: ReadyTask) -> Encoded:
+        """Encodes texts of a prediction with the encoder of a task.
 
         Raises:
           ApiError: if too many texts wait, or the deadline has passed.
         """
-        future = await asyncio.to_thread(self._submit, texts, ready, background)
+        seconds = self._limits.deadline_seconds
+        future = await asyncio.to_thread(self._submit, texts, ready, seconds)
         try:
-            async with asyncio.timeout(self._seconds(background)):
+            async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise late() from None
@@ -41,29 +40,31 @@ class TaskEncoder:
     def encode_in_background(
         self, texts: Sequence[Any], ready: ReadyTask | None = None
     ) -> Encoded:
-        """Encodes texts as `encode` in the background, and blocks the thread.
+        """Encodes any number of texts in the background, and blocks the thread.
 
         Without a task, the learner's encoder encodes them.
+
+        Raises:
+          ApiError: if the deadline has passed.
         """
-        future = self._submit(texts, ready, background=True)
+        seconds = self._limits.adaptation_deadline_seconds
+        future = self._submit(texts, ready, seconds, background=True)
         try:
-            return future.result(self._seconds(background=True))
+            return future.result(seconds)
         except TimeoutError:
             raise late() from None
 
     def _submit(
-        self, texts: Sequence[Any], ready: ReadyTask | None, background: bool
+        self,
+        texts: Sequence[Any],
+        ready: ReadyTask | None,
+        seconds: float,
+        background: bool = False,
     ) -> concurrent.futures.Future[Encoded]:
         return self._queue.submit(
             texts,
-            seconds=self._seconds(background),
+            seconds=seconds,
             key=None if ready is None else ready.encoder_key,
             adapted=None if ready is None else ready.learned.encoder,
             background=background,
         )
-
-    def _seconds(self, background: bool) -> float:
-        limits = self._limits
-        if background:
-            return limits.adaptation_deadline_seconds
-        return limits.deadline_seconds

@@ -11,8 +11,9 @@ from metaflax.few_shot._sources import load_learner
 from metaflax.serving._errors import ApiError
 from metaflax.serving._service import Service
 from metaflax.serving._store import TaskStore
+from metaflax.serving._task_encoder import TaskEncoder
 from metaflax.workflows.learning._learner import Learner
-from tests.serving.clients import EXAMPLES, client_of, created
+from tests.serving.clients import EXAMPLES, QUERIES, client_of, created
 
 
 def limited(settings, folder, **limits):
@@ -68,6 +69,44 @@ def test_an_adaptation_that_misses_its_deadline_stores_nothing(
     blocked.set()
     service.close()  # Waits until the adaptations have ended.
     assert opened(tmp_path).tasks_of("ann") == [before]
+
+
+@pytest.mark.parametrize("kind", ["suggest", "words", "explain"])
+def test_suggestions_and_explanations_that_wait_are_limited(
+    kind, settings, tmp_path, monkeypatch
+):
+    learner = load_learner(settings.learner)
+    teacher = Service(learner, opened(tmp_path), serving.Limits())
+    task = asyncio.run(teacher.create("ann", "topics", EXAMPLES))
+    teacher.close()
+    service = Service(
+        learner, opened(tmp_path), serving.Limits(max_waiting_adaptations=1)
+    )
+    go_on, encode = threading.Event(), TaskEncoder.encode_in_background
+
+    def slow(*args):
+        assert go_on.wait(60)
+        return encode(*args)
+
+    def sent():
+        if kind == "suggest":
+            return service.suggest("ann", task.id, QUERIES, 2, "mix")
+        return service.predict("ann", task.id, QUERIES, **{kind: True})
+
+    async def sent_twice():
+        both = [asyncio.create_task(sent()) for _ in range(2)]
+        first, [other] = await asyncio.wait(
+            both, timeout=30, return_when=asyncio.FIRST_COMPLETED
+        )
+        go_on.set()
+        await other
+        return first.pop().exception()
+
+    monkeypatch.setattr(TaskEncoder, "encode_in_background", slow)
+    error = asyncio.run(sent_twice())
+    service.close()
+    assert (error.status, error.code) == (429, "busy")
+    assert "too many suggestions or explanations are waiting" in error.message
 
 
 def test_held_out_examples_take_no_places_of_waiting_predictions(settings, tmp_path):

@@ -1,4 +1,4 @@
-"""Threads for adaptations, with limits on their number and time."""
+"""Threads for work beside predictions, with limits on its amount and time."""
 
 import asyncio
 import concurrent.futures
@@ -12,18 +12,19 @@ from metaflax.serving._limits import Limits
 R = TypeVar("R")
 
 
-class Adaptations:
-    """Runs adaptations and evaluations in threads of their own.
+class LimitedThreads:
+    """Runs work of one kind, such as adaptations, in threads of its own.
 
     Args:
-      limits: limits on those that wait, and on their time.
+      work: plural name of the work, for messages.
+      limits: limits on how much of it waits, and on its time.
       at_once: number of threads.
     """
 
-    def __init__(self, limits: Limits, at_once: int):
-        self._seconds = limits.adaptation_deadline_seconds
+    def __init__(self, work: str, limits: Limits, at_once: int):
+        self._work, self._seconds = work, limits.adaptation_deadline_seconds
         self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
-        self._threads = concurrent.futures.ThreadPoolExecutor(at_once, "adapting")
+        self._threads = concurrent.futures.ThreadPoolExecutor(at_once, work)
 
     def deadline(self) -> float:
         """Returns the deadline of a request that begins now, as `loop.time()`."""
@@ -35,14 +36,14 @@ class Adaptations:
         It must not store its result, since the client gets an error and may retry.
 
         Args:
-          function: the adaptation.
+          function: the work.
           deadline: as of `deadline` (default: that of a request that begins now).
 
         Raises:
-          ApiError: if too many are waiting, or the deadline has passed.
+          ApiError: if too much work is waiting, or the deadline has passed.
         """
         if not self._room.acquire(blocking=False):
-            raise busy("adaptations", seconds=5)
+            raise busy(self._work, seconds=5)
         future = self._threads.submit(function)
         future.add_done_callback(lambda _: self._room.release())
         try:
@@ -52,5 +53,5 @@ class Adaptations:
             raise late() from None
 
     def close(self) -> None:
-        """Waits for those that run; waiting ones fail."""
+        """Waits for the work that runs; waiting work fails."""
         self._threads.shutdown(cancel_futures=True)
