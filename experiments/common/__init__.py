@@ -22,6 +22,7 @@ from experiments.common._decoder_methods import decoder_config as decoder_config
 from experiments.common._decoder_script import rest_for_training as rest_for_training
 from experiments.common._decoder_script import run_comparison as run_comparison
 from experiments.common._files import data_folder as data_folder
+from experiments.common._files import file_digest as file_digest
 from experiments.common._files import read_jsonl as read_jsonl
 from experiments.common._files import write_json as write_json
 from experiments.common._files import write_jsonl as write_jsonl
@@ -69,6 +70,7 @@ __all__ = [
     "decoder_config",
     "encoder_options",
     "end_program_on_interrupt",
+    "file_digest",
     "fine_tuned_settings",
     "frozen_settings",
     "generation_task",

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from experiments.common._decoder_comparison import compare_decoders
 from experiments.common._decoder_tables import published, samples_page
-from experiments.common._files import read_jsonl, write_json
-from metaflax import _files, workflows
+from experiments.common._files import read_jsonl, write_json, write_text
 from metaflax import config as config_lib
+from metaflax import workflows
 
 RESULTS, SAMPLES = "smollm2.json", "samples.md"
 # Within the folder of runs.
@@ -99,10 +99,10 @@ def publish(folder: Path, results: dict[str, Any], records: Records) -> None:
     write_json(folder / RESULTS, results)
     if records:
         page = samples_page(folder.name, records, results["meta"])
-        _files.write_text(folder / SAMPLES, page)
+        write_text(folder / SAMPLES, page)
     readme = folder / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else ""
-    _files.write_text(readme, published(text, results))
+    write_text(readme, published(text, results))
 
 
 def rest_for_training(

@@ -1,4 +1,4 @@
-"""The folder of data sets, and files of JSON."""
+"""The folder of data sets, files of JSON, and digests of files."""
 
 import json
 import os
@@ -6,7 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from metaflax import _files, data
+from metaflax import data
+from metaflax._files import file_digest, folder_digest, write_text
+
+__all__ = [
+    "data_folder",
+    "file_digest",
+    "folder_digest",
+    "read_jsonl",
+    "write_json",
+    "write_jsonl",
+    "write_text",
+]
 
 
 def data_folder() -> Path:
@@ -39,4 +50,4 @@ def write_jsonl(path: Path, rows: Iterable[object], *, ascii: bool = True) -> in
 
 def write_json(path: Path, content: object) -> None:
     """Writes one JSON value, indented and atomically, making folders."""
-    _files.write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common._files import write_json
-from metaflax import _files, workflows
+from experiments.common._files import folder_digest, write_json
+from metaflax import workflows
 
 # Entry of a file for what its record was computed from.
 INPUTS = "inputs"
@@ -67,4 +67,4 @@ def read_record(path: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def model_digest(name: str) -> str:
     """Returns a digest of the files of a model, or the name of one of the hub."""
     folder = Path(workflows.locate_model(name))
-    return _files.folder_digest(folder) if folder.is_dir() else str(name)
+    return folder_digest(folder) if folder.is_dir() else str(name)

@@ -26,8 +26,8 @@ import script
 from rich.console import Console
 
 from experiments import common
-from metaflax import _files, evaluation, workflows
 from metaflax import config as config_lib
+from metaflax import evaluation, workflows
 from metaflax.data.sources._splits import names_by_file
 
 NAMES = ("--label-names", {"action": "store_true", "help": "use names, too"})
@@ -78,7 +78,7 @@ def identity(config: config_lib.Config) -> dict[str, Any]:
     source = config.data
     assert source.split_file is not None  # config.py sets one.
     return {
-        "data": _files.file_digest(source.path),
+        "data": common.file_digest(source.path),
         "classes": {**names_by_file(source.split_file, source.fold)},
         "model": common.model_digest(config.model.name),
         "names of classes": source.label_names,
