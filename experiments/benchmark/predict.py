@@ -9,6 +9,7 @@ every line `step` on its input and prints how long that took.
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -85,7 +86,6 @@ def reviews(folder: Path) -> list[str]:
 def by_metaflax(model: Path, batch_size: int, dtype: Any) -> Callable[[list[str]], Any]:
     """Returns a function from texts to probabilities, by `Predictor`."""
     from metaflax import workflows
-    from metaflax.workflows.inference._predict import predict_all
 
     with tempfile.TemporaryDirectory() as folder:
         directory = _classifier(model, Path(folder))
@@ -94,7 +94,9 @@ def by_metaflax(model: Path, batch_size: int, dtype: Any) -> Callable[[list[str]
         predictor = workflows.Predictor(directory, batch_size, **options)
 
     def probabilities(texts: list[str]) -> np.ndarray:
-        rows = predict_all(predictor, texts)
+        size = predictor.window
+        windows = (texts[first : first + size] for first in range(0, len(texts), size))
+        rows = itertools.chain.from_iterable(predictor.in_windows(windows))
         return np.array([list(row["probabilities"].values()) for row in rows])
 
     return probabilities

