@@ -269,11 +269,9 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
     The last column is the time to adapt to an episode of five shots and answer it.
     """
-    lines = [
-        "| method | outer steps | seconds a step | 1 shot | against frozen | 5 shots |"
-        " against frozen | ms an episode |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    shots = ("1 shot", "against frozen", "5 shots", "against frozen")
+    header = ("method", "outer steps", "seconds a step", *shots, "ms an episode")
+    rows = []
     reference = next(r for r in records if r["name"] == REFERENCE)
     for record in records:
         spent = record.get("training", {})
@@ -289,8 +287,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
             )
         timed = record["shot5"]
         cells.append(f"{1e3 * timed['seconds'] / len(timed['accuracy']):.0f}")
-        lines.append(f"| {record['name']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([record["name"], *cells])
+    return common.markdown_table(header, rows)
 
 
 def main() -> int:

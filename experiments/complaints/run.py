@@ -187,18 +187,15 @@ def table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
     """Formats means over products and draws, with their intervals."""
     each = [draw for draws in results.values() for draw in draws]
     columns = list(next(iter(each[0].values())))
-    lines = [
-        "| stream | usual reviews | " + " | ".join(columns) + " |",
-        "| --- " * (len(columns) + 2) + "|",
-    ]
+    rows = []
     for past in each[0]:
         cells = []
         for column in columns:
             values = np.array([draw[past][column] for draw in each])
             interval = evaluation.mean_interval(values)
             cells.append(f"{interval.mean:.2f} ± {interval.half_width:.2f}")
-        lines.append(f"| {past} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([past, *cells])  # The name of a past fills two columns.
+    return common.markdown_table(["stream", "usual reviews", *columns], rows)
 
 
 if __name__ == "__main__":

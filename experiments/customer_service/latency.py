@@ -1,6 +1,5 @@
 """Latency of predictions after adaptation."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def latency(
         {"text": splits.test.texts[row], "label": splits.test.labels[row][0]}
         for row in episode.support
     ]
-    support.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    common.write_jsonl(support, rows)
     if not model.exists():
         workflows.adapt(support, model, console, run_dir=runs / "intents")
     predictor = workflows.Predictor(model, batch_size=1)

@@ -1,6 +1,5 @@
 """Few-shot topics of news, after meta-training on masked words."""
 
-import json
 from pathlib import Path
 
 import masked
@@ -66,12 +65,12 @@ def write_rows(
     for domain, examples in (("topics-valid", valid), ("topics-test", test)):
         pairs = zip(examples.texts, examples.labels, strict=True)
         rows += [(domain, str(text), label) for text, [label] in pairs]
-    file.write_text(
-        "".join(
-            json.dumps({"text": text, "label": label, "domain": domain}) + "\n"
+    common.write_jsonl(
+        file,
+        (
+            {"text": text, "label": label, "domain": domain}
             for domain, text, label in rows
         ),
-        "utf-8",
     )
 
 

@@ -11,7 +11,6 @@ weights; its tokenizer is trained on the sentences of meta-training alone.
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -46,8 +45,8 @@ def prepare(folder: Path, runs: Path) -> int:
     kept = [s for s in results if counts[s["domain"]] >= LEAST]
     articles, topics = split(kept)
     common.write_jsonl(runs / "sentences.jsonl", kept, ascii=False)
-    (runs / "splits.json").write_text(json.dumps(articles, indent=1), "utf-8")
-    (runs / "topics.json").write_text(json.dumps(topics, indent=1), "utf-8")
+    common.write_json(runs / "splits.json", articles)
+    common.write_json(runs / "topics.json", topics)
     if not (runs / "model").exists():
         names = {*articles["train"], *topics["train"]}
         texts = [s["text"] for s in kept if s["domain"] in names]

@@ -149,10 +149,9 @@ def table(results: dict[str, Any]) -> str:
     rows = []
     for name, result in results.items():
         for strategy, row in result["strategies"].items():
-            gain = row["over random"]
-            over = f"{100 * gain['mean']:+.1f} ± {100 * gain['half_width']:.1f}"
+            gain = evaluation.Interval(**row["over random"])
             accuracies = [f"{100 * row['accuracy'][i]:.1f}" for i in shown]
-            over = "" if strategy == RANDOM else over
+            over = "" if strategy == RANDOM else common.percent(gain, "+", 1)
             rows.append([name, strategy, *accuracies, over])
     labels = [f"+{BATCH * i} labels" if i else "one a class" for i in shown]
     return common.markdown_table(["data", "strategy", *labels, "over random"], rows)
