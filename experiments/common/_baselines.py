@@ -18,7 +18,6 @@ from experiments.common._intervals import (
 )
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting, workflows
-from metaflax.workflows.runs._console import console_or_quiet
 from metaflax.workflows.runs._paired_comparison import describe
 from metaflax.workflows.runs._run_directory import check_result_name
 
@@ -70,7 +69,7 @@ def against_baselines(
       ValueError: if there is no finished run, the sizes do not fit its data, or it has
         no such score.
     """
-    console = console_or_quiet(console)
+    console = console or Console(quiet=True)
     check_result_name(name)
     directory = workflows.RunDirectory(run_dir)
     run = workflows.reload_run(directory).resized(episodes, evaluation)

@@ -31,7 +31,6 @@ from experiments import common
 from experiments.heads.draws import AS_FREQUENT, UNEQUAL, Draw, draw
 from experiments.heads.tables import recommendation, tables
 from metaflax import data
-from metaflax.workflows.learning._head_choice import CANDIDATES
 
 HERE = Path(__file__).parent
 # Encoder of the results in this folder.
@@ -45,7 +44,8 @@ HEADS: dict[str, dict[str, Any]] = {
     "unbalanced_ridge": {},
     "logistic_regression": {},
     "unbalanced_logistic_regression": {},
-    **CANDIDATES,
+    "gaussian": {"strength": 3.0},
+    "centred_logistic_regression": {"strength": 0.1},
     "auto": {},
     "soft_k_means": {},
     "label_propagation": {},

@@ -8,7 +8,6 @@ from typing import Any
 
 from metaflax import config as config_lib
 from metaflax.config._names import check_file_name
-from metaflax.data.sources._splits import SPLIT_NAMES
 
 # Name of the only fold of a split file without folds.
 ONLY = "split"
@@ -37,7 +36,7 @@ def read_folds(
     assert config.data.split_file is not None  # config.py sets one.
     content = _read_object(Path(config.data.split_file))
     folds: dict[str, str | None]
-    if set(SPLIT_NAMES) <= set(content):
+    if {"train", "valid", "test"} <= set(content):
         folds = {ONLY: None}
     else:
         folds = {name: name for name, it in content.items() if isinstance(it, dict)}

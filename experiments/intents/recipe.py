@@ -12,7 +12,6 @@ from typing import NamedTuple
 from metaflax import config as config_lib
 from metaflax import data, workflows
 from metaflax._wording import counted
-from metaflax.data.sources._equal_texts import text_key
 
 # Share of the training classes in an episode; below 1, so that episodes differ.
 SHARE = 0.8
@@ -172,10 +171,10 @@ def _texts_of_others(examples: data.Examples, names: Collection[str]) -> list[st
 
 def _counts(examples: data.Examples) -> list[int]:
     """Counts different texts of each class, as samplers tell them apart."""
-    texts = collections.defaultdict(set)
-    for text, labels in zip(examples.texts, examples.labels, strict=True):
+    groups, texts = examples.groups, collections.defaultdict(set)
+    for row, labels in enumerate(examples.labels):
         for label in labels:
-            texts[label].add(text_key(text))
+            texts[label].add(row if groups is None else groups[row])
     return [*map(len, texts.values())]
 
 

@@ -25,8 +25,6 @@ sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
 from experiments import common
 from metaflax.data.sources import _embedded
-from metaflax.recipes._general import EXAMPLES
-from metaflax.recipes._general import SPLITS as SPLIT_FILE
 
 # Lowest score of each level; human scores are from -4 to 4.
 LEVELS = {
@@ -128,7 +126,7 @@ def main() -> None:
     args = parser.parse_args()
     counts = prepare(common.data_folder(), args.out, args.separable_entailment)
     for name, count in counts.items():
-        print(f"{count} rows: {args.out / name / EXAMPLES}")
+        print(f"{count} rows: {args.out / name / 'examples.jsonl'}")
 
 
 def prepare(folder: Path, out: Path, separable: bool = False) -> dict[str, int]:
@@ -164,9 +162,9 @@ def prepare(folder: Path, out: Path, separable: bool = False) -> dict[str, int]:
     for name, (source, licence) in SOURCES.items():
         kept = [*rows_of[name]]
         refuse_leaks(name, kept, tested)
-        counts[name] = common.write_jsonl(out / name / EXAMPLES, kept)
+        counts[name] = common.write_jsonl(out / name / "examples.jsonl", kept)
         if name in splits:
-            common.write_json(out / name / SPLIT_FILE, splits[name])
+            common.write_json(out / name / "splits.json", splits[name])
         readme = f"# {name}\n\n- Source: {source}\n- Licence: {licence}\n"
         (out / name / "README.md").write_text(readme, "utf-8")
     return counts

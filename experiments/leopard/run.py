@@ -19,7 +19,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar
 
 sys.path.append(str(Path(__file__).parents[2]))  # Finds experiments.common.
 
@@ -27,15 +27,15 @@ import numpy as np
 
 import metaflax
 from experiments import common
-from metaflax import _files, data, evaluation, tasks
 from metaflax import config as config_lib
-from metaflax.config._model_settings import PairEncoding
+from metaflax import data, evaluation, tasks
 
 T = TypeVar("T")
 Results: TypeAlias = dict[tuple[str, ...], dict[str, T]]
 """By task, pair encoding and head, and by number of shots."""
 
 MAX_LENGTH = 256
+PAIR_ENCODINGS = ("one_sequence", "two_towers", "both", "phrase")
 FILES = ("train_episodes.jsonl", "eval.jsonl")
 
 
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--model", default="minilm", help="name or directory")
     parser.add_argument("--start", help="another model, to compare with")
     parser.add_argument("--heads", nargs="+", help="default: class means")
-    parser.add_argument("--pair-encodings", nargs="+", choices=get_args(PairEncoding))
+    parser.add_argument("--pair-encodings", nargs="+", choices=PAIR_ENCODINGS)
     parser.add_argument("--out", type=Path, default=Path("runs/leopard"))
     args = parser.parse_args()
     return common.run_command(__file__, "leopard", lambda console: compare(args))
@@ -112,7 +112,7 @@ def scores_of(model: str, args: argparse.Namespace) -> Results[list[float]]:
 
 def identity(folder: Path, model: str) -> dict[str, Any]:
     """Returns digests of the data and the model of scores."""
-    files = {name: _files.file_digest(folder / name) for name in FILES}
+    files = {name: common.file_digest(folder / name) for name in FILES}
     return {"data": files, "model": common.model_digest(model)}
 
 

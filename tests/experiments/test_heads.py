@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from metaflax.workflows.learning._head_choice import CANDIDATES
 from tests.experiments import scripts
 from tests.workflows import worlds
 
@@ -31,6 +32,11 @@ def test_heads_are_compared_on_any_labelled_file(tmp_path, monkeypatch, capsys):
     [row, *_] = [line for line in printed.out.splitlines() if "| topics" in line]
     assert [cell.strip() for cell in row.split("|")][1:3] == ["topics", "2"]
     assert "scikit-learn" in printed.out
+
+
+def test_candidates_of_the_choice_are_compared_at_the_strengths_it_takes():
+    script = scripts.load("heads")
+    assert {name: script.HEADS[name] for name in CANDIDATES} == CANDIDATES
 
 
 def test_a_draw_holds_no_text_twice_and_the_sizes_that_were_asked_for():
