@@ -5,7 +5,6 @@ import pytest
 from metaflax import config as config_lib
 from metaflax.config._names import check_file_name
 from metaflax.workflows.meta_testing import _evaluate
-from metaflax.workflows.runs import _run_directory
 from metaflax.workflows.runs._run_directory import RunDirectory
 
 EVIL = {
@@ -75,7 +74,7 @@ def test_members_results_and_records_stay_in_their_run(evil, tmp_path, capsys):
 def test_results_replace_no_file_of_the_run_however_they_are_spelled():
     for name in ("config", "Config", "SELECTED", "cost", "replay"):
         with pytest.raises(ValueError, match="is a file of the run itself"):
-            _run_directory.check_result_name(name)
+            RunDirectory.check_result_name(name)
 
 
 @each_evil

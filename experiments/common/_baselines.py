@@ -19,7 +19,6 @@ from experiments.common._intervals import (
 from metaflax import config as config_lib
 from metaflax import data, evaluation, reporting, workflows
 from metaflax.workflows.runs._paired_comparison import describe
-from metaflax.workflows.runs._run_directory import check_result_name
 
 # Scores `[E]` by name, from the predictions for the queries of each episode.
 MoreScores = Callable[
@@ -70,8 +69,8 @@ def against_baselines(
         no such score.
     """
     console = console or Console(quiet=True)
-    check_result_name(name)
     directory = workflows.RunDirectory(run_dir)
+    directory.check_result_name(name)
     run = workflows.reload_run(directory).resized(episodes, evaluation)
     if select_by is not None and select_by not in run.task.scores:
         known = ", ".join(run.task.scores)

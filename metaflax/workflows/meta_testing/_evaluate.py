@@ -36,11 +36,7 @@ from metaflax.workflows.runs._paired_comparison import compare, describe
 from metaflax.workflows.runs._protocol import episode_protocol
 from metaflax.workflows.runs._run import Run, reload_run
 from metaflax.workflows.runs._run_data import data_notes
-from metaflax.workflows.runs._run_directory import (
-    RunDirectory,
-    check_result_name,
-    environment,
-)
+from metaflax.workflows.runs._run_directory import RunDirectory, environment
 
 
 def evaluate(
@@ -95,7 +91,7 @@ def evaluate(
     """
     console = console_or_quiet(console)
     directory = RunDirectory(run_dir)
-    check_result_name(name)
+    directory.check_result_name(name)
     specs = ALGORITHMS.items()
     known = {name: spec for name, spec in specs if spec.is_baseline}
     for method in baselines:

@@ -299,6 +299,19 @@ class RunDirectory(Generic[C]):
         if is_coordinator():
             _files.write_json(file, content)
 
+    @staticmethod
+    def check_result_name(name: str) -> None:
+        """Checks that results can be written to `NAME.json`.
+
+        Raises:
+          ValueError: if it leads to another folder, or is a file of the run itself.
+        """
+        check_file_name(name)
+        if f"{name}.json".casefold() in OF_RUN:
+            raise ValueError(
+                f"{name!r} is a file of the run itself; choose another name."
+            )
+
     def _file(self, name: str) -> Path:
         check_file_name(name.removesuffix(".json"))
         return self.path / name
@@ -317,17 +330,6 @@ def refuse_run(path: str | Path, advice: str) -> None:
     folder = Path(path).expanduser()
     if all((folder / name).is_file() for name in ("config.json", "environment.json")):
         raise ValueError(f"{path} is a run directory and no model; {advice}.")
-
-
-def check_result_name(name: str) -> None:
-    """Checks a name of results.
-
-    Raises:
-      ValueError: if it leads to another folder, or to a file of the run itself.
-    """
-    check_file_name(name)
-    if f"{name}.json".casefold() in OF_RUN:
-        raise ValueError(f"{name!r} is a file of the run itself; choose another name.")
 
 
 def environment() -> dict[str, Any]:
