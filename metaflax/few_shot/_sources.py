@@ -96,7 +96,7 @@ def _load_learner(settings: LearnerSettings, version: Version) -> Learner:
         refuse_strength(settings.strength)
         settings = dataclasses.replace(settings, head=None)
     trained, params = source.trained, source.trained.params
-    if not source.is_run or settings.needs_new_head:
+    if not source.is_run:
         params = {"encoder": params["encoder"]}
     config = _config(settings, source)
     return Learner(
@@ -106,6 +106,7 @@ def _load_learner(settings: LearnerSettings, version: Version) -> Learner:
         trained.num_classes,
         Path(settings.model).expanduser() if source.is_run else None,
         chooses_head=chooses_head or _leaves_head_open(settings, source, config),
+        new_head=settings.needs_new_head,
     )
 
 

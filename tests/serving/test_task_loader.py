@@ -105,7 +105,7 @@ def test_a_task_with_settings_of_a_later_version_is_to_be_learned_again(
 
 
 @pytest.mark.parametrize("meta_trained_first", [True, False])
-def test_the_calibration_of_a_run_holds_for_its_own_head_only(
+def test_a_task_keeps_the_calibration_that_holds_for_its_head(
     settings, tmp_path, meta_trained_first
 ):
     fresh = load_learner(dataclasses.replace(settings.learner, head="prototypes"))
@@ -114,10 +114,9 @@ def test_the_calibration_of_a_run_holds_for_its_own_head_only(
     (run_dir / "config.json").write_text(to_json(fresh.config))
     RunDirectory(run_dir).calibration.write_text(json.dumps(CALIBRATION._asdict()))
     params = {**fresh.params, "head": fresh._adapt._new_params(8)["head"]}
-    trained, fresh = (
-        Learner(fresh.encoder, each, fresh.config, 8, run_dir)
-        for each in (params, fresh.params)
-    )
+    trained = Learner(fresh.encoder, params, fresh.config, 8, run_dir)
+    ridge = dataclasses.replace(fresh.config.algorithm, head="ridge")
+    other = trained.with_algorithm(ridge, new_head=True)
 
     def service(learner):
         path = f"sqlite:///{tmp_path / 'tasks.sqlite'}"
@@ -127,13 +126,14 @@ def test_the_calibration_of_a_run_holds_for_its_own_head_only(
         _, [record] = asyncio.run(service.predict("ann", task.id, QUERIES[:1]))
         return record
 
-    first = service(trained if meta_trained_first else fresh)
-    task = asyncio.run(first.create("ann", "topics", EXAMPLES))
-    before = sent(first, task)
+    first, second = (trained, other) if meta_trained_first else (other, trained)
+    earlier = service(first)
+    task = asyncio.run(earlier.create("ann", "topics", EXAMPLES))
+    before = sent(earlier, task)
     assert ("raw_score" in before) == meta_trained_first
-    first.close()
-    second = service(fresh if meta_trained_first else trained)
-    after = sent(second, task)
-    second.close()
-    assert "raw_score" not in after  # The second does not have the first one's head.
-    assert after["label"] == before["label"]
+    earlier.close()
+    later = service(second)
+    after = sent(later, task)
+    later.close()
+    assert ("raw_score" in after) == meta_trained_first
+    assert after["probabilities"] == pytest.approx(before["probabilities"], abs=1e-4)

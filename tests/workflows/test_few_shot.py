@@ -86,6 +86,8 @@ def test_the_calibration_of_a_run_is_that_of_its_own_head_alone(trained):
     assert calibration == read_calibration(RunDirectory(trained)) is not None
     other_task = other.learn(examples, sorted(set(LABELS)))
     assert other.calibration_of(other_task) is None
+    again = other.with_algorithm(of_run.config.algorithm, new_head=False)
+    assert again.calibration_of(task) == calibration
     records = of_run.predict(task, QUERIES, reject=0.3)
     threshold = calibration.threshold(0.3)
     for record in records:

@@ -47,13 +47,14 @@ class Learner:
 
     Args:
       encoder: the encoder.
-      params: meta-parameters `{"encoder": ..., "head": ...}`; the encoder's alone for a
-        new head.
+      params: meta-parameters `{"encoder": ..., "head": ...}`; the encoder's alone if no
+        head was meta-trained.
       config: config of algorithm, model and texts.
       num_classes: number of classes of a trained head.
       run_dir: directory of the encoder's run, if any, whose calibration is used; model
         cards describe the run.
       chooses_head: whether the head of each task is chosen on its examples.
+      new_head: whether tasks have a new head in place of the meta-trained one.
 
     Attributes:
       encoder: the encoder.
@@ -76,13 +77,16 @@ class Learner:
         run_dir: Path | None = None,
         *,
         chooses_head: bool = False,
+        new_head: bool = False,
     ):
         self.encoder, self.config, self.run_dir = encoder, config, run_dir
         self.chooses_head = chooses_head
         run = None if run_dir is None else RunDirectory(run_dir)
         self._run_config = config if run is None else run.config()
         self._calibration = None if run is None else read_calibration(run)
-        self._num_classes = num_classes
+        self._trained_params, self._num_classes = params, num_classes
+        if new_head:
+            params = {"encoder": params["encoder"]}
         self.task = task = config_lib.build_task(config)
         if task.texts is not None:
             raise ValueError(
@@ -287,17 +291,18 @@ class Learner:
     def with_algorithm(
         self, algorithm: config_lib.AlgorithmConfig, *, new_head: bool
     ) -> "Learner":
-        """Returns a learner on the same encoder, with a new head or that of this one.
+        """Returns a learner on the same encoder, with a new head or the trained one.
 
         Raises:
           ValueError: if the algorithm or its head is unknown, or unfit.
         """
         return Learner(
             self.encoder,
-            {"encoder": self.params["encoder"]} if new_head else self.params,
+            self._trained_params,
             dataclasses.replace(self.config, algorithm=algorithm),
             self._num_classes,
             self.run_dir,
+            new_head=new_head,
         )
 
     def config_of(self, learned: LearnedTask) -> config_lib.Config:
