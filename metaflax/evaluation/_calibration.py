@@ -12,7 +12,7 @@ from metaflax.evaluation._shares import share_interval
 from metaflax.metrics._calibration import Bins, reliability_bins
 
 
-class Calibration(NamedTuple):
+class Reliability(NamedTuple):
     """Reliability of predicted probabilities, with intervals.
 
     Attributes:
@@ -39,7 +39,7 @@ def calibration(
     temperature: float = 1.0,
     *,
     num_bins: int = 15,
-) -> Calibration:
+) -> Reliability:
     """Scores the calibration of `softmax(logits / temperature)` over episodes.
 
     Args:
@@ -49,7 +49,7 @@ def calibration(
       num_bins: number of bins of equal width.
 
     Returns:
-      A `Calibration`.
+      A `Reliability`.
 
     Raises:
       ValueError: if there are no episodes.
@@ -74,7 +74,7 @@ def calibration(
         losses.append(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean())
     # One row per episode: counts, confidences and hits of its bins.
     rows = np.array([np.concatenate(episode_bins) for episode_bins in bins])
-    return Calibration(
+    return Reliability(
         temperature,
         bootstrap_interval(rows, lambda means: _error(means, num_bins)),
         mean_interval(np.array(losses)),

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from metaflax import evaluation, metrics
-from metaflax.evaluation._calibration import Calibration
+from metaflax.evaluation._calibration import Reliability
 from metaflax.evaluation._confusion import (
     class_intervals,
     confused_pairs,
@@ -119,7 +119,7 @@ def confusion_record(
     return record
 
 
-def _to_record(calibration: Calibration) -> dict[str, Any]:
+def _to_record(calibration: Reliability) -> dict[str, Any]:
     sizes = np.maximum(calibration.bins.number, 1)
     return {
         "error": calibration.error._asdict(),
