@@ -23,7 +23,9 @@ from metaflax.data.samplers._questions import QuestionSampler
 from metaflax.data.samplers._single_label import EpisodeSampler
 from metaflax.data.sources._embedded import fetch_minilm, scored_texts
 from metaflax.data.sources._examples import Examples
-from metaflax.data.sources._sources import read, read_rows, read_texts
+from metaflax.data.sources._input_texts import read_texts
+from metaflax.data.sources._labelled import read
+from metaflax.data.sources._sources import read_rows
 from metaflax.data.sources._splits import Splits, names_by_seed, split_by_file
 
 __all__ = [

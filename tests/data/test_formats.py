@@ -9,7 +9,7 @@ import lzma
 import pytest
 
 from metaflax import data, tasks
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._input_texts import read_texts
 from metaflax.tasks._entity_spans import Entity
 
 ROWS = [

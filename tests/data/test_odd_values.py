@@ -5,7 +5,7 @@ import json
 import pytest
 
 from metaflax import data, tasks
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._input_texts import read_texts
 
 WORDS = ("null", "NA", "None", "nan", "NaN", "true", "-", "not nurse")
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from metaflax import data, tasks
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._input_texts import read_texts
 from metaflax.tasks._label_names import label_name
 from metaflax.tasks._pairs import Pair
 from metaflax.tasks._regression import TEXT_OR_PAIR

@@ -7,7 +7,7 @@ import pytest
 
 from metaflax import config as config_lib
 from metaflax import data
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._input_texts import read_texts
 from tests.fuzz.damage import (
     SIZES,
     as_json,

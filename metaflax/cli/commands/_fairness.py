@@ -34,7 +34,7 @@ class Fairness:
     def execute(self, console: Console) -> None:
         """Writes and prints the changes by group."""
         from metaflax.data.raw_text._swaps import SWAPS, read_swaps
-        from metaflax.data.sources._sources import read_texts
+        from metaflax.data.sources._input_texts import read_texts
         from metaflax.workflows.inference._fairness import fairness_report
 
         fairness_report(

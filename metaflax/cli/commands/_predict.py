@@ -87,7 +87,7 @@ class Predict:
         """Writes a prediction for each text."""
         del console  # Standard output is for predictions.
         from metaflax.data.sources._decoding import Reading
-        from metaflax.data.sources._sources import read_input_rows
+        from metaflax.data.sources._input_texts import read_input_rows
         from metaflax.workflows.inference._predict import predict_rows
 
         predictor = metaflax.load(

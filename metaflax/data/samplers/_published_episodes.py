@@ -12,7 +12,8 @@ from metaflax._wording import counted
 from metaflax.data.samplers._episodes import Episode, EpisodeSizes
 from metaflax.data.sources._equal_texts import count_shared, duplicate_notes
 from metaflax.data.sources._examples import Examples, listing
-from metaflax.data.sources._sources import read, read_rows
+from metaflax.data.sources._labelled import read
+from metaflax.data.sources._sources import read_rows
 
 
 class FixedEpisodes(NamedTuple):

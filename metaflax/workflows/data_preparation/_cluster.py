@@ -10,7 +10,7 @@ from metaflax import config as config_lib
 from metaflax import tasks
 from metaflax._files import atomic_write
 from metaflax.data.raw_text import _clusters
-from metaflax.data.sources._sources import read_texts
+from metaflax.data.sources._input_texts import read_texts
 from metaflax.workflows.data_preparation._jsonl_output import check_new
 from metaflax.workflows.inference._pretrained_config import without_run
 from metaflax.workflows.runs._console import console_or_quiet

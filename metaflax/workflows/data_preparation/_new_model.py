@@ -10,7 +10,7 @@ import jax
 
 from metaflax import models, tasks
 from metaflax._files import check_absent
-from metaflax.data.sources._sources import read_input_rows
+from metaflax.data.sources._input_texts import read_input_rows
 from metaflax.models.families._registry import named_family
 from metaflax.models.pretrained._train_tokenizer import train_tokenizer
 from metaflax.workflows.runs._load_model import locate_model

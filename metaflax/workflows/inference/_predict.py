@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 from metaflax import tasks
-from metaflax.data.sources._sources import InputRow
+from metaflax.data.sources._input_texts import InputRow
 from metaflax.workflows.inference._prediction_formats import writer
 
 # Seconds without a new text after which a stream counts as stalled, and the longest

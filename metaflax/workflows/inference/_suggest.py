@@ -9,7 +9,7 @@ import numpy as np
 from metaflax import target_kinds
 from metaflax._wording import counted
 from metaflax.data.sources._decoding import Reading
-from metaflax.data.sources._sources import InputRow, read_input_rows
+from metaflax.data.sources._input_texts import InputRow, read_input_rows
 from metaflax.metrics import softened
 from metaflax.workflows.inference._predict import rename_columns
 from metaflax.workflows.inference._predictor import Predictor

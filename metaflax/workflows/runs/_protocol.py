@@ -8,7 +8,7 @@ from metaflax import tasks
 from metaflax._wording import counted
 from metaflax.config._factories import build_head, build_task
 from metaflax.data.sources._decoding import Reading
-from metaflax.data.sources._sources import read_input_rows
+from metaflax.data.sources._input_texts import read_input_rows
 from metaflax.tasks._fields import OPTIONS
 
 INDUCTIVE, TRANSDUCTIVE, SEMI_SUPERVISED = (

@@ -12,7 +12,7 @@ from typing import Any
 import metaflax
 from metaflax import _files, target_kinds, tasks
 from metaflax.data.sources._decoding import Reading
-from metaflax.data.sources._sources import InputRow, read_input_rows
+from metaflax.data.sources._input_texts import InputRow, read_input_rows
 from metaflax.workflows.inference._predict import (
     batches_on_arrival,
     predict_all,
