@@ -150,7 +150,7 @@ def general(folder: str | Path) -> config_lib.MixtureConfig:
     return config_lib.MixtureConfig(
         members=members,
         training=config_lib.TrainingConfig(
-            steps=200,
+            steps=600,
             tasks_per_step=1,
             learning_rate=1e-4,
             head_learning_rate=1e-3,
