@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -24,6 +23,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from metaflax.serving import _messages as messages
+from metaflax.serving._archive import remove_archive
 from metaflax.serving._documents import docs_page, openapi
 from metaflax.serving._errors import ApiError, late
 from metaflax.serving._page import page_routes
@@ -127,7 +127,7 @@ async def model(service: Service, tenant: str, request: Request, body: Any) -> A
         archive,
         media_type="application/zip",
         filename="model.zip",
-        background=BackgroundTask(shutil.rmtree, archive.parent, ignore_errors=True),
+        background=BackgroundTask(remove_archive, archive),
     )
 
 

@@ -21,7 +21,7 @@ def write_archive(
       examples: support set of the task.
 
     Returns:
-      Path of the archive in a new folder, which the caller removes.
+      Path of the archive in a new folder, which `remove_archive` removes.
 
     Raises:
       ValueError: if Hugging Face's format cannot express the encoder.
@@ -35,3 +35,8 @@ def write_archive(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Path(name)
+
+
+def remove_archive(archive: Path) -> None:
+    """Removes what `write_archive` wrote."""
+    shutil.rmtree(archive.parent, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import functools
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -24,13 +25,21 @@ class LimitedThreads:
     def __init__(self, work: str, limits: Limits, at_once: int):
         self._work, self._seconds = work, limits.adaptation_deadline_seconds
         self._room = threading.BoundedSemaphore(limits.max_waiting_adaptations)
-        self._threads = concurrent.futures.ThreadPoolExecutor(at_once, work)
+        self._threads = concurrent.futures.ThreadPoolExecutor(
+            at_once, work.replace(" ", "-")
+        )
 
     def deadline(self) -> float:
         """Returns the deadline of a request that begins now, as `loop.time()`."""
         return asyncio.get_running_loop().time() + self._seconds
 
-    async def run(self, function: Callable[[], R], deadline: float | None = None) -> R:
+    async def run(
+        self,
+        function: Callable[[], R],
+        deadline: float | None = None,
+        *,
+        discard: Callable[[R], object] = lambda result: None,
+    ) -> R:
         """Runs a function, which continues in its thread after a missed deadline.
 
         It must not store its result, since the client gets an error and may retry.
@@ -38,6 +47,8 @@ class LimitedThreads:
         Args:
           function: the work.
           deadline: as of `deadline` (default: that of a request that begins now).
+          discard: called with a result that comes after the deadline, or after the
+            client has left.
 
         Raises:
           ApiError: if too much work is waiting, or the deadline has passed.
@@ -49,9 +60,19 @@ class LimitedThreads:
         try:
             async with asyncio.timeout_at(deadline or self.deadline()):
                 return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise late() from None
+        except (TimeoutError, asyncio.CancelledError) as error:
+            future.add_done_callback(functools.partial(_discard, discard))
+            if isinstance(error, TimeoutError):
+                raise late() from None
+            raise
 
     def close(self) -> None:
         """Waits for the work that runs; waiting work fails."""
         self._threads.shutdown(cancel_futures=True)
+
+
+def _discard(
+    discard: Callable[[R], object], future: "concurrent.futures.Future[R]"
+) -> None:
+    if not future.cancelled() and future.exception() is None:
+        discard(future.result())

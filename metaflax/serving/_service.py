@@ -14,7 +14,7 @@ from metaflax import data, target_kinds
 from metaflax.few_shot._examples import examples_of, texts_of
 from metaflax.serving import _weights
 from metaflax.serving._answers import nearest_examples, scores
-from metaflax.serving._archive import write_archive
+from metaflax.serving._archive import remove_archive, write_archive
 from metaflax.serving._batcher import EncoderQueue
 from metaflax.serving._errors import ApiError
 from metaflax.serving._limited_threads import LimitedThreads
@@ -285,7 +285,8 @@ class Service:
         examples = self._examples(ready.stored.examples)
         write = functools.partial(_checked, write_archive)
         return await self._adaptations.run(
-            functools.partial(write, ready.learner, ready.learned, examples)
+            functools.partial(write, ready.learner, ready.learned, examples),
+            discard=remove_archive,
         )
 
     async def evaluate(

@@ -8,6 +8,7 @@ import pytest
 
 from metaflax import serving
 from metaflax.few_shot._sources import load_learner
+from metaflax.serving import _service
 from metaflax.serving._errors import ApiError
 from metaflax.serving._service import Service
 from metaflax.serving._store import TaskStore
@@ -69,6 +70,31 @@ def test_an_adaptation_that_misses_its_deadline_stores_nothing(
     blocked.set()
     service.close()  # Waits until the adaptations have ended.
     assert opened(tmp_path).tasks_of("ann") == [before]
+
+
+def test_a_model_that_is_written_after_the_deadline_is_removed(
+    settings, tmp_path, monkeypatch
+):
+    learner, go_on, written = load_learner(settings.learner), threading.Event(), []
+    teacher = Service(learner, opened(tmp_path), serving.Limits())
+    task = asyncio.run(teacher.create("ann", "topics", EXAMPLES))
+    teacher.close()
+    write = _service.write_archive
+
+    def slow(*args):
+        assert go_on.wait(60)
+        written.append(write(*args))
+        return written[0]
+
+    monkeypatch.setattr(_service, "write_archive", slow)
+    limits = serving.Limits(adaptation_deadline_seconds=0.3)
+    service = Service(learner, opened(tmp_path), limits)
+    with pytest.raises(ApiError, match="took too long"):
+        asyncio.run(service.archive("ann", task.id))
+    go_on.set()
+    service.close()
+    assert len(written) == 1
+    assert not written[0].parent.exists()
 
 
 @pytest.mark.parametrize("kind", ["suggest", "words", "explain"])
