@@ -6,6 +6,7 @@ from metaflax.serving import _weights
 from metaflax.serving._errors import ApiError
 from metaflax.serving._store import StoredTask, TaskStore
 from metaflax.serving._task_memory import ReadyTask, TaskMemory
+from metaflax.workflows.learning._learned_task import LearnedTask
 from metaflax.workflows.learning._learner import Learner
 
 # Number of cached learners of tasks whose head is not that of new tasks.
@@ -56,16 +57,22 @@ class TaskLoader:
             content, stored.classes, encoder.params, uses_names
         )
         try:
-            learner = self._learner_of(_weights.settings(content))
+            learner = self._learner_of(_weights.settings(content), learned)
         except ValueError as error:
             raise _other_model() from error
         return ReadyTask(stored, learner, learned)
 
-    def _learner_of(self, settings: _weights.HeadSettings | None) -> Learner:
+    def _learner_of(
+        self, settings: _weights.HeadSettings | None, learned: LearnedTask
+    ) -> Learner:
         """Returns a learner with the head of a task, or that of new tasks for None."""
         if settings is None or settings == self._settings:
             return self._learner
-        return self._with(settings.algorithm, new_head=not settings.meta_trained)
+        return self._with(
+            settings.algorithm,
+            new_head=not settings.meta_trained,
+            chooses_head=learned.choice is not None,
+        )
 
 
 def _other_model() -> ApiError:

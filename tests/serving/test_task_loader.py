@@ -137,3 +137,34 @@ def test_a_task_keeps_the_calibration_that_holds_for_its_head(
     later.close()
     assert ("raw_score" in after) == meta_trained_first
     assert after["probabilities"] == pytest.approx(before["probabilities"], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["matching", "soft_k_means"])
+def test_a_task_with_a_chosen_head_is_used_where_new_ones_have_another(
+    name, settings, tmp_path
+):
+    fresh = load_learner(dataclasses.replace(settings.learner, head="prototypes"))
+    algorithm = dataclasses.replace(fresh.config.algorithm, head=None)
+    if name == "matching":
+        algorithm = dataclasses.replace(algorithm, name=name)
+    else:
+        algorithm = dataclasses.replace(algorithm, head=name)
+    config = dataclasses.replace(fresh.config, algorithm=algorithm)
+    chooser = Learner(fresh.encoder, fresh.params, config, 8, chooses_head=True)
+
+    def service(learner):
+        path = f"sqlite:///{tmp_path / 'tasks.sqlite'}"
+        return Service(learner, TaskStore(path, tmp_path / "weights"), Limits())
+
+    def sent(service, task):
+        _, [record] = asyncio.run(service.predict("ann", task.id, QUERIES[:1]))
+        return record["probabilities"]
+
+    earlier = service(chooser)
+    task = asyncio.run(earlier.create("ann", "topics", EXAMPLES))
+    before = sent(earlier, task)
+    earlier.close()
+    later = service(fresh)
+    assert sent(later, task) == pytest.approx(before, abs=1e-4)
+    assert asyncio.run(later.evaluate("ann", task.id, None))["examples"] > 0
+    later.close()

@@ -289,9 +289,18 @@ class Learner:
         )
 
     def with_algorithm(
-        self, algorithm: config_lib.AlgorithmConfig, *, new_head: bool
+        self,
+        algorithm: config_lib.AlgorithmConfig,
+        *,
+        new_head: bool,
+        chooses_head: bool = False,
     ) -> "Learner":
         """Returns a learner on the same encoder, with a new head or the trained one.
+
+        Args:
+          algorithm: its algorithm.
+          new_head: whether its head is new.
+          chooses_head: whether the head of each task is chosen on its examples.
 
         Raises:
           ValueError: if the algorithm or its head is unknown, or unfit.
@@ -303,6 +312,7 @@ class Learner:
             self._num_classes,
             self.run_dir,
             new_head=new_head,
+            chooses_head=chooses_head,
         )
 
     def config_of(self, learned: LearnedTask) -> config_lib.Config:
