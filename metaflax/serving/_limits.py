@@ -32,8 +32,8 @@ class Limits:
     max_waiting_texts: int = 2_048
     """Most texts that wait for the encoder; further requests are answered with 429."""
     max_waiting_adaptations: int = 64
-    """Most adaptations that wait, and most suggestions and explanations; further
-    requests are answered with 429."""
+    """Most adaptations, evaluations and downloads that run or wait, and as many
+    suggestions and explanations; further requests are answered with 429."""
     deadline_seconds: float = 30.0
     """Longest time that a prediction, or the body of a request, may take."""
     adaptation_deadline_seconds: float = 300.0

@@ -35,7 +35,8 @@ _TASKS = sa.Table(
     sa.Column("weights", sa.String(64), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
 )
-# Statements by dialect after which no other transaction stores a task of the tenant.
+# Statements by dialect after which no other transaction stores a new task of the
+# tenant. Other dialects have none: a tenant can exceed its limit there.
 _LOCKS = {
     "sqlite": "BEGIN IMMEDIATE",
     "postgresql": "SELECT pg_advisory_xact_lock(hashtext(:tenant))",
@@ -278,7 +279,7 @@ def _durable(connection: Any, record: Any) -> None:
 
 
 def _lock(connection: sa.Connection, tenant: str) -> None:
-    """Makes other new tasks of a tenant wait until the transaction ends."""
+    """Makes other new tasks of a tenant wait for the transaction, see `_LOCKS`."""
     if statement := _LOCKS.get(connection.dialect.name):
         connection.execute(sa.text(statement), {"tenant": tenant})
 

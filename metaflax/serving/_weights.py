@@ -51,8 +51,7 @@ def to_bytes(learned: LearnedTask, learner: Learner) -> bytes:
     )
     return safetensors.numpy.save(
         {tree.path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves},
-        # `dict` converts read-only mappings, as of a choice without accuracies.
-        {key: json.dumps(value, default=dict) for key, value in header.items()},
+        {key: json.dumps(value) for key, value in header.items()},
     )
 
 

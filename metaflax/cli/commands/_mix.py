@@ -48,8 +48,8 @@ class Mix:
     test_episodes: int | None = None
     """Number of test episodes of a member (default: that of the config or recipe)."""
     seed: int | None = None
-    """Seed of episodes and of the order of members (default: that of the config or
-    recipe)."""
+    """Seed of training: episodes, order of members, new parameters, masks and dropout
+    (default: that of the config or recipe)."""
     run_dir: Path = Path("runs/mixture")
     """Directory of the run, with the encoder in its folder `model` and a run directory
     per member in `members/NAME`; the same command again resumes it."""
