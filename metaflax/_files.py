@@ -138,7 +138,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
       ...     list(Path(parent).iterdir())
       []
     """
-    with _removed_at_last(_beside(path)) as folder:
+    with _removed_afterwards(_beside(path)) as folder:
         folder.mkdir()
         yield folder
 
@@ -328,7 +328,7 @@ def _scratch_path(path: Path) -> Iterator[Path]:
     """Yields an unused path beside `path`; whatever is left there is then removed."""
     with _naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _removed_at_last(_beside(path)) as scratch, full_disk_named(path):
+    with _removed_afterwards(_beside(path)) as scratch, full_disk_named(path):
         yield scratch
 
 
@@ -338,8 +338,8 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _removed_at_last(scratch: Path) -> Iterator[Path]:
-    """Yields a path, whose content is removed after the body and on an interrupt."""
+def _removed_afterwards(scratch: Path) -> Iterator[Path]:
+    """Yields a path, and removes it after the body or on an interrupt."""
     _unfinished.add(scratch)
     try:
         yield scratch

@@ -1,12 +1,12 @@
 """Joint training of an encoder on all texts of meta-training."""
 
 import dataclasses
-import itertools
 from pathlib import Path
 
 from metaflax import config as config_lib
 from metaflax import workflows
 from metaflax.workflows.inference._finetune import labelled, tune
+from metaflax.workflows.learning._support_sets import first_seen
 
 
 def joint_classifier(
@@ -39,7 +39,7 @@ def joint_classifier(
     run = workflows.load_run(config)
     if not out.exists():
         texts = run.splits.train
-        names = list(dict.fromkeys(itertools.chain(*texts.labels)))
+        names = first_seen(texts)
         trained = tune(
             run.model,
             run.model.init(None),

@@ -194,7 +194,7 @@ def table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
             values = np.array([draw[past][column] for draw in each])
             interval = evaluation.mean_interval(values)
             cells.append(f"{interval.mean:.2f} ± {interval.half_width:.2f}")
-        rows.append([past, *cells])  # The name of a past fills two columns.
+        rows.append([*past.split(" | "), *cells])
     return common.markdown_table(["stream", "usual reviews", *columns], rows)
 
 

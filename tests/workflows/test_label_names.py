@@ -19,7 +19,8 @@ from metaflax.few_shot._sources import load_learner
 from metaflax.serving._archive import write_archive
 from metaflax.serving._weights import from_bytes, to_bytes
 from metaflax.workflows.inference._pretrained_config import without_run
-from metaflax.workflows.learning._head_choice import NamedFeatures, choose_head
+from metaflax.workflows.learning._head_choice import choose_head
+from metaflax.workflows.learning._held_out_accuracy import NamedFeatures
 from metaflax.workflows.runs._calibration import read_calibration
 from metaflax.workflows.runs._data_record import source_of
 from metaflax.workflows.runs._embedder import embedder

@@ -11,14 +11,10 @@ from metaflax import base, models, target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_algorithm, build_head
 from metaflax.tree._paths import is_empty
-from metaflax.workflows.learning._support import power_of_two
+from metaflax.workflows.learning._support import LEAST_CLASSES, power_of_two
 from metaflax.workflows.learning._text_encoder import TextEncoder
 from metaflax.workflows.runs._encoder_scorers import reading_features
 from metaflax.workflows.runs._process import one_blas_thread
-
-# Classes are padded to powers of two, at least this one, so that tasks of different
-# size share a compiled adaptation.
-LEAST_CLASSES = 8
 
 
 class Adaptation:

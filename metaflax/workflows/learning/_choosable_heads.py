@@ -1,15 +1,14 @@
-"""Which tasks a head may be chosen for, and what it is chosen among by default."""
+"""Checks of whether a head can be chosen, and the default head of a choice."""
 
 import dataclasses
 
 from metaflax import target_kinds, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_head, resolve_algorithm
+from metaflax.workflows.learning._support import LEAST_CLASSES
 
 # Value of the setting `head` that requests a choice.
 AUTO = "auto"
-# Number of classes of a head that is built to look at its properties.
-NUM_CLASSES = 8
 
 
 def check_choosable(config: AlgorithmConfig, task: tasks.TaskType) -> None:
@@ -87,7 +86,7 @@ def choosable_default(
       >>> choosable_default(matching, 4, tasks.classification()).head
       'prototypes'
     """
-    head = build_head(config, num_features, task, NUM_CLASSES)
+    head = build_head(config, num_features, task, LEAST_CLASSES)
     if head.is_linear and not head.takes_unlabelled:
         return config
     return dataclasses.replace(config, name="frozen", head="prototypes")

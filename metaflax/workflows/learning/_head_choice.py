@@ -14,7 +14,7 @@ from metaflax.workflows.learning._choosable_heads import (
     choosable_default,
 )
 from metaflax.workflows.learning._held_out_accuracy import (
-    HeldOut,
+    FoldedSupport,
     NamedFeatures,
     stratified_folds,
 )
@@ -152,9 +152,9 @@ def choose_head(
     configs = {default: config}
     for name, settings in CANDIDATES.items():
         configs.setdefault(name, _frozen_with(config, name, settings))
-    held_out = HeldOut.of(features, targets, folds, names)
+    folded = FoldedSupport.of(features, targets, folds, names)
     accuracy = {
-        name: held_out.accuracy(tried, head_params if name == default else None)
+        name: folded.accuracy(tried, head_params if name == default else None)
         for name, tried in configs.items()
     }
     best = max(accuracy, key=lambda name: accuracy[name])  # The first in a tie.

@@ -11,13 +11,14 @@ from metaflax import base, tasks
 from metaflax.config import AlgorithmConfig
 from metaflax.config._factories import build_head
 from metaflax.data.sources._label_texts import LabelTexts
-from metaflax.workflows.learning._support import power_of_two
+from metaflax.workflows.learning._support import (
+    LEAST_CLASSES,
+    LEAST_FEATURES,
+    power_of_two,
+)
 from metaflax.workflows.runs._process import one_blas_thread
 
 MOST_FOLDS = 5
-# Classes and examples are padded to powers of two from these on, so that most support
-# sets share compiled programs.
-LEAST_CLASSES, LEAST_EXAMPLES = 8, 16
 
 
 class NamedFeatures(NamedTuple):
@@ -39,7 +40,7 @@ class NamedFeatures(NamedTuple):
         return cls(features, np.array(names.classes, np.int32), names.weight)
 
 
-class HeldOut(NamedTuple):
+class FoldedSupport(NamedTuple):
     """A support set in folds, padded so that most sets share compiled programs.
 
     Names of classes and padding have the fold -1, and padding the weight 0.
@@ -65,7 +66,7 @@ class HeldOut(NamedTuple):
         targets: np.ndarray,
         folds: np.ndarray,
         names: NamedFeatures | None = None,
-    ) -> "HeldOut":
+    ) -> "FoldedSupport":
         """Appends features of class names and padding.
 
         Args:
@@ -81,15 +82,15 @@ class HeldOut(NamedTuple):
             targets = np.concatenate([targets, names.targets])
             name_weights = np.full(len(names.targets), names.weight, np.float32)
             weights = np.concatenate([weights, name_weights])
-        size = power_of_two(len(targets), LEAST_EXAMPLES)
-        room = size - len(targets)
+        size = power_of_two(len(targets), LEAST_FEATURES)
+        padding = size - len(targets)
         return cls(
-            np.pad(features.astype(np.float32), ((0, room), (0, 0))),
-            np.pad(targets.astype(np.int32), (0, room)),
+            np.pad(features.astype(np.float32), ((0, padding), (0, 0))),
+            np.pad(targets.astype(np.int32), (0, padding)),
             np.pad(
                 folds.astype(np.int32), (0, size - num_examples), constant_values=-1
             ),
-            np.pad(weights, (0, room)),
+            np.pad(weights, (0, padding)),
             num_examples,
         )
 
@@ -103,8 +104,10 @@ class HeldOut(NamedTuple):
         num_classes = power_of_two(int(self.targets.max()) + 1, LEAST_CLASSES)
         correct_of, fresh = _compiled(config, self.features.shape[1], num_classes)
         params = fresh if params is None else params
-        with one_blas_thread():  # Slices of arrays of JAX would compile programs.
-            correct = np.asarray(correct_of(*self[:-1], params))
+        arrays = (self.features, self.targets, self.folds, self.weights)
+        with one_blas_thread():
+            # Of NumPy, since a slice of an array of JAX compiles a program.
+            correct = np.asarray(correct_of(*arrays, params))
         return round(float(np.mean(correct[: self.num_examples])), 6)
 
 
@@ -132,7 +135,10 @@ def stratified_folds(targets: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def _compiled(config: AlgorithmConfig, num_features: int, num_classes: int):
-    """Compiles which held-out predictions are right; returns new parameters too."""
+    """Returns a compiled function, and new parameters of the head for it.
+
+    The function computes which predictions are right when their fold is held out.
+    """
     head = build_head(config, num_features, tasks.classification(), num_classes)
 
     @jax.jit

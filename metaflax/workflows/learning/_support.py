@@ -15,6 +15,8 @@ from metaflax.workflows.runs._episode_texts import EncodedTexts, codes_of
 # encode, by up to a quarter, and of features, where padding costs next to nothing, to
 # powers of two.
 LEAST_TEXTS, LEAST_FEATURES = 8, 16
+# Classes are padded to powers of two from this one on, for the same reason.
+LEAST_CLASSES = 8
 
 
 def feature_support(

@@ -119,12 +119,12 @@ def confusion_record(
     return record
 
 
-def _to_record(calibration: Reliability) -> dict[str, Any]:
-    sizes = np.maximum(calibration.bins.number, 1)
+def _to_record(reliability: Reliability) -> dict[str, Any]:
+    sizes = np.maximum(reliability.bins.number, 1)
     return {
-        "error": calibration.error._asdict(),
-        "log_loss": calibration.log_loss._asdict(),
-        "count": calibration.bins.number.astype(int).tolist(),
-        "confidence": (calibration.bins.confidence / sizes).tolist(),
-        "accuracy": [a and a._asdict() for a in calibration.accuracies],
+        "error": reliability.error._asdict(),
+        "log_loss": reliability.log_loss._asdict(),
+        "count": reliability.bins.number.astype(int).tolist(),
+        "confidence": (reliability.bins.confidence / sizes).tolist(),
+        "accuracy": [a and a._asdict() for a in reliability.accuracies],
     }

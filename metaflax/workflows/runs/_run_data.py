@@ -1,4 +1,4 @@
-"""What is printed about the data of a run."""
+"""Summary of the data of a run, and notes on it."""
 
 from rich.console import Console
 
