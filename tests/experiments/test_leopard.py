@@ -2,12 +2,14 @@
 
 import json
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 from metaflax import config as config_lib
 from metaflax import recipes
+from metaflax.config import _model_settings
 from metaflax.workflows.runs import _licences
 from tests.experiments import scripts
 from tests.workflows import worlds
@@ -77,6 +79,11 @@ def test_any_folder_in_the_format_is_scored(
         # The evaluation texts are those of the training sets.
         assert results["accuracy"] == {"1": [1.0, 1.0], "2": [1.0]}
     assert "| 100.0 ± 0.0 | 100.0 |" in first
+
+
+def test_every_pair_encoding_can_be_named():
+    known = typing.get_args(_model_settings.PairEncoding)
+    assert sorted(scripts.load("leopard").PAIR_ENCODINGS) == sorted(known)
 
 
 def run(script, monkeypatch, *args):
