@@ -336,6 +336,23 @@ def test_a_member_of_no_weight_is_tested_and_never_trained(folder, tmp_path, sil
         chex.assert_trees_all_equal(trained.params[group], start[group])
 
 
+def test_its_encoder_may_stay_nearer_to_the_start(folder, tmp_path, silent):
+    shares, distances = (1.0, 0.5), []
+    start = models.load(folder / "bert").params["layer_0"]
+    for share in shares:
+        config = mixture(folder, {"topics": topics(folder)}, 60, eval_every=60,
+                         valid_episodes=20, tasks_per_step=4,
+                         interpolate=(share,))  # fmt: skip
+        run_dir = tmp_path / str(share)
+        assert workflows.mix(config, run_dir, silent)["share"] == share
+        end = models.load(run_dir / "model").params["layer_0"]
+        distances.append(jax.tree.map(lambda a, b: b - a, start, end))
+    whole, half = distances
+    halved = jax.tree.map(lambda x: x / 2, whole)
+    chex.assert_trees_all_close(half, halved, atol=1e-6)
+    assert max(np.abs(x).max() for x in jax.tree.leaves(half)) > 1e-5
+
+
 def test_low_rank_factors_are_folded_into_what_it_leaves(folder, tmp_path, silent):
     config = mixture(folder, {"masked": masked(folder)}, steps=1, warmup=0.0,
                      trains=("*/lora", "head"))  # fmt: skip

@@ -78,6 +78,7 @@ def test_every_kind_makes_a_member(tmp_path):
 def test_options_replace_the_settings_of_a_recipe(folder):
     usual = recipes.general(folder)
     named = {"learning_rate": 5e-5, "eval_every": 7, "valid_episodes": 3, "seed": 5}
+    named["interpolate"] = (0.5, 1.0)
     command = Mix(
         recipe="general", data=folder, dtype="bfloat16", test_episodes=4, **named
     )

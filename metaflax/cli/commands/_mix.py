@@ -41,6 +41,9 @@ class Mix:
     learning_rate: float | None = None
     """Peak learning rate of the outer optimizer (default: that of the config or
     recipe)."""
+    interpolate: tuple[float, ...] | None = None
+    """Candidate shares of the way from initial to trained weights; validation selects
+    one (default: those of the config or recipe)."""
     eval_every: int | None = None
     """Outer steps between validations (default: that of the config or recipe)."""
     valid_episodes: int | None = None
@@ -86,6 +89,7 @@ class Mix:
                 training,
                 steps=self.steps,
                 learning_rate=self.learning_rate,
+                interpolate=self.interpolate,
                 eval_every=self.eval_every,
                 valid_episodes=self.valid_episodes,
                 seed=self.seed,
