@@ -22,7 +22,7 @@ from metaflax.workflows.learning._head_choice import HeadChoice, choose_head
 from metaflax.workflows.learning._held_out_accuracy import NamedFeatures
 from metaflax.workflows.learning._learned_task import LearnedTask, output_layer
 from metaflax.workflows.learning._predictions import decode, token_outputs, truncation
-from metaflax.workflows.learning._rejection import Rejection
+from metaflax.workflows.learning._rejection import rejection_at
 from metaflax.workflows.learning._support import (
     feature_support,
     text_support,
@@ -377,7 +377,7 @@ class Learner:
                 encoded = self.encoder.encode(texts, learned.encoder)
             logits = self.logits(learned, encoded)
             calibration = self.calibration_of(learned)
-            rejection = _rejection(calibration, reject, len(names))
+            rejection = rejection_at(reject, calibration, len(names))
             predictions = decode(logits, self.task, names, calibration, rejection)
             coverage = encoded.coverage
         else:
@@ -391,17 +391,3 @@ class Learner:
                 texts, predictions, coverage.tolist(), strict=True
             )
         ]
-
-
-def _rejection(
-    calibration: Calibration | None, rate: float | None, num_classes: int
-) -> Rejection | None:
-    """Makes the rejection at a false-rejection rate; None rejects nothing."""
-    if rate is None:
-        return None
-    if calibration is None:
-        raise ValueError(
-            "there is no threshold to reject texts by, which a run fits on"
-            " meta-validation; name a run, or leave the rejection out."
-        )
-    return Rejection(calibration, rate, num_classes)

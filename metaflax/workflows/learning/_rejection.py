@@ -79,3 +79,21 @@ def with_raw_scores(
         }
         for prediction, row in zip(predictions, raw, strict=True)
     ]
+
+
+def rejection_at(
+    rate: float | None, calibration: Calibration | None, num_classes: int
+) -> Rejection | None:
+    """Makes the rejection at a false-rejection rate; None rejects nothing.
+
+    Raises:
+      ValueError: if there is no calibration, or it has no threshold for the rate.
+    """
+    if rate is None:
+        return None
+    if calibration is None:
+        raise ValueError(
+            "there is no threshold to reject texts by, which a run fits on"
+            " meta-validation; name a run, or leave the rejection out."
+        )
+    return Rejection(calibration, rate, num_classes)
